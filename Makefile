@@ -1,0 +1,314 @@
+# emailsecd: one Makefile, not recursive. Sources are listed, objects lie in build/FLAVOUR.
+#
+#   make               the two programs
+#   make check         unit tests, habits and system tests (make deps installs what is missing)
+#   make demo          the whole procedure on private Postfix and Dovecot
+#   make FLAVOUR=asan check     the same under AddressSanitizer and UBSan
+
+MAKEFLAGS += -r
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VERSION := 0.1.0
+FLAVOUR ?= plain
+BUILD   := build/$(FLAVOUR)
+
+# ---- directories (GNU names; all under DESTDIR) --------------------------------------------
+prefix        ?= /usr
+exec_prefix   ?= $(prefix)
+bindir        ?= $(exec_prefix)/bin
+sbindir       ?= $(exec_prefix)/sbin
+sysconfdir    ?= /etc
+localstatedir ?= /var
+runstatedir   ?= /run
+datarootdir   ?= $(prefix)/share
+pkglibdir     ?= $(exec_prefix)/lib/emailsecd
+mandir        ?= $(datarootdir)/man
+docdir        ?= $(datarootdir)/doc/emailsecd
+systemdsystemunitdir ?= /lib/systemd/system
+sysusersdir   ?= /usr/lib/sysusers.d
+tmpfilesdir   ?= /usr/lib/tmpfiles.d
+catalogdir    ?= /usr/lib/systemd/catalog
+bashcompletiondir ?= $(datarootdir)/bash-completion/completions
+zshcompletiondir  ?= $(datarootdir)/zsh/vendor-completions
+fishcompletiondir ?= $(datarootdir)/fish/vendor_completions.d
+
+# ---- flags -------------------------------------------------------------------------------
+CC     ?= cc
+ifeq ($(origin CC),default)
+CC     := cc
+endif
+AR     := ar
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+
+# `make deps` must work before the libraries are there.
+ifeq ($(filter deps clean,$(MAKECMDGOALS)),)
+need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is missing: run `make deps`))
+LIBS := libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
+$(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
+ctl_cflags := $(shell $(PKG_CONFIG) --cflags jansson gmime-3.0)
+daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
+ctl_libs    := $(shell $(PKG_CONFIG) --libs jansson libidn2)
+gmime_libs  := $(shell $(PKG_CONFIG) --libs gmime-3.0)
+check_libs  := $(shell $(PKG_CONFIG) --libs check 2>/dev/null)
+endif
+
+EM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -I. -I$(BUILD) -DVERSION='"$(VERSION)"' \
+	-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wmissing-prototypes \
+	-Wstrict-prototypes -Wvla -Wundef -Wwrite-strings -Wformat=2 \
+	-Wno-overlength-strings -Werror=return-type -Werror=implicit -fno-common -pthread
+ifeq ($(WERROR),1)
+EM_CFLAGS += -Werror
+endif
+EM_LDFLAGS := -pthread
+
+ifeq ($(FLAVOUR),plain)
+EM_CFLAGS  += -fPIE -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+ifneq ($(findstring clang,$(CC)),clang)
+EM_CFLAGS  += -fcf-protection
+endif
+EM_LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+else ifeq ($(FLAVOUR),asan)
+EM_CFLAGS  += -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+EM_LDFLAGS += -fsanitize=address,undefined
+else ifeq ($(FLAVOUR),tsan)
+EM_CFLAGS  += -O1 -g -fsanitize=thread
+EM_LDFLAGS += -fsanitize=thread
+else ifeq ($(FLAVOUR),cov)
+EM_CFLAGS  += -O0 -g --coverage
+EM_LDFLAGS += --coverage
+else ifeq ($(FLAVOUR),fuzz)
+CC         := clang
+EM_CFLAGS  += -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+EM_LDFLAGS += -fsanitize=fuzzer,address,undefined
+else
+$(error FLAVOUR is plain, asan, tsan, cov or fuzz)
+endif
+
+# ---- sources: one archive a subsystem, each may use those before it -----------------------------
+COMMON_SRC  := common/addresses.c common/base64.c common/buf.c common/cause.c common/cleanup.c common/frame.c \
+	common/hosts.c common/json_fields.c common/names.c common/printable.c common/properties.c \
+	common/property_rules.c common/property_values.c common/times.c
+BASE_SRC    := daemon/calls.c daemon/journal.c daemon/loop.c daemon/settings.c daemon/timers.c daemon/workers.c daemon/settings_file.c
+STORE_SRC   := daemon/store/database.c daemon/store/delivery.c daemon/store/delivery_commit.c \
+	daemon/store/delivery_write.c daemon/store/disk.c daemon/store/facts.c daemon/store/header_facts.c \
+	daemon/store/inbox.c daemon/store/intake.c daemon/store/maildir.c daemon/store/queue_change.c \
+	daemon/store/queue_claim.c daemon/store/queue_counts.c daemon/store/queue_ids.c daemon/store/queue_look.c \
+	daemon/store/queue_pass.c daemon/store/queue_settle.c daemon/store/queue_submit.c \
+	daemon/store/queue_table.c daemon/store/replace_file.c daemon/store/schema.c daemon/store/seen_table.c \
+	daemon/store/store.c daemon/store/writer.c
+WIRE_SRC    := daemon/wire/chat.c daemon/wire/connection.c daemon/wire/dial.c daemon/wire/plain.c daemon/wire/pump.c \
+	daemon/wire/resolve.c
+TLS_SRC     := daemon/tls/allowed.c daemon/tls/allowed_decide.c daemon/tls/allowed_entry.c \
+	daemon/tls/allowed_list.c daemon/tls/allowed_verified.c daemon/tls/certificate.c \
+	daemon/tls/channel.c daemon/tls/collect.c daemon/tls/context.c daemon/tls/handshake.c \
+	daemon/tls/judge.c daemon/tls/keys.c daemon/tls/staple.c daemon/tls/tickets.c daemon/tls/trust.c \
+	daemon/tls/trust_import.c daemon/tls/trust_stores.c daemon/tls/verdict.c
+SASL_SRC    := daemon/sasl/gsasl.c daemon/sasl/mechanism.c daemon/sasl/oauth.c
+SMTP_SRC    := daemon/smtp/body.c daemon/smtp/capabilities.c daemon/smtp/envelope.c daemon/smtp/mail.c \
+	daemon/smtp/outcome.c daemon/smtp/reply.c daemon/smtp/session.c daemon/smtp/signin.c \
+	daemon/smtp/upload.c
+IMAP_SRC    := daemon/imap/command.c daemon/imap/cursor.c daemon/imap/fetch.c daemon/imap/fetch_items.c \
+	daemon/imap/folder.c daemon/imap/idle.c daemon/imap/list.c daemon/imap/parse.c daemon/imap/responses.c \
+	daemon/imap/session.c daemon/imap/signin.c daemon/imap/work.c
+POP3_SRC    := daemon/pop3/retrieve.c daemon/pop3/session.c daemon/pop3/signin.c daemon/pop3/unstuff.c
+STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station/apply.c daemon/station/events.c daemon/station/fetching.c \
+	daemon/station/link.c daemon/station/metrics.c daemon/station/outbox.c daemon/station/overview.c daemon/station/probe.c daemon/station/receiver.c \
+	daemon/station/secrets.c daemon/station/sender.c daemon/station/sending.c daemon/station/station.c
+CONTROL_SRC := daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \
+	daemon/control/on_account.c daemon/control/on_mail.c daemon/control/on_queue.c \
+	daemon/control/on_status.c daemon/control/on_trust.c daemon/control/permit.c \
+	daemon/control/service.c
+CTL_SRC     := ctl/ask.c ctl/call.c ctl/certificate.c ctl/cmd_account.c ctl/cmd_challenge.c ctl/cmd_inbox.c \
+	ctl/cmd_match.c ctl/cmd_queue.c ctl/cmd_send.c ctl/cmd_status.c ctl/cmd_test.c ctl/cmd_trust.c ctl/cmd_watch.c \
+	ctl/commands.c ctl/complete.c ctl/help.c ctl/letter.c ctl/mime_load.c ctl/options.c ctl/sendmail.c ctl/show.c \
+	ctl/submit.c ctl/term.c ctl/tool.c
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LAYERS := common base store wire tls sasl smtp imap pop3 station control
+SRC_common := $(COMMON_SRC)
+SRC_base := $(BASE_SRC)
+SRC_store := $(STORE_SRC)
+SRC_wire := $(WIRE_SRC)
+SRC_tls := $(TLS_SRC)
+SRC_sasl := $(SASL_SRC)
+SRC_smtp := $(SMTP_SRC)
+SRC_imap := $(IMAP_SRC)
+SRC_pop3 := $(POP3_SRC)
+SRC_station := $(STATION_SRC)
+SRC_control := $(CONTROL_SRC)
+SRC_ctl := $(CTL_SRC)
+lib = $(BUILD)/lib$(1).a
+# What a layer links with: itself and everything below (the linker wants users first).
+DEPS_common  := common
+DEPS_base    := base $(DEPS_common)
+DEPS_store   := store $(DEPS_base)
+DEPS_wire    := wire $(DEPS_base)
+DEPS_tls     := tls wire $(DEPS_store)
+DEPS_sasl    := sasl $(DEPS_wire)
+DEPS_smtp    := smtp $(DEPS_sasl)
+DEPS_imap    := imap $(DEPS_sasl)
+DEPS_pop3    := pop3 $(DEPS_sasl)
+DEPS_station := station smtp imap pop3 sasl $(DEPS_tls)
+DEPS_control := control $(DEPS_station)
+DEPS_ctl     := ctl common
+libs_of = $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
+
+# V=1 shows the commands.
+ifneq ($(V),1)
+say = @echo "  $(1) $(patsubst $(BUILD)/%,%,$@)";
+endif
+
+PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so
+
+.PHONY: all
+all: $(PROGRAMS)
+
+$(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,control)
+	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
+$(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
+	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
+# GMime costs the tool's start more than all the rest: it is loaded when a message needs it.
+$(BUILD)/emailsec-mime.so: $(BUILD)/ctl/mime.o
+	$(CC) $(CFLAGS) $(filter-out -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $< $(gmime_libs)
+$(BUILD)/ctl/mime.o: EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
+$(BUILD)/ctl/mime_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
+
+define layer_rule
+$(call lib,$(1)): $(call obj,$(SRC_$(1)))
+	@rm -f $$@
+	$$(call say,AR)$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS) ctl,$(eval $(call layer_rule,$(l))))
+
+$(BUILD)/ctl/%.o: ctl/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CFLAGS) $(EM_CFLAGS) $(ctl_cflags) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+# The interface descriptions, embedded for introspection.
+VARLINK := common/io.emailsec.EmailService.varlink common/io.emailsec.Trust.varlink
+$(BUILD)/varlink_texts.h: $(VARLINK) Makefile
+	@mkdir -p $(@D)
+	@{ echo '/* made from the .varlink files */'; \
+	for f in $(VARLINK); do \
+		echo "static const char $$(basename $$f .varlink | tr . _)_text[] ="; \
+		sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$f; echo ';'; \
+	done; } > $@
+$(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
+
+# ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
+# A test includes the .c it tests; the archive member of that file is then never pulled in.
+UNIT_common  := buf cause frame json_fields names printable properties times
+UNIT_base    := loop journal settings
+UNIT_store   := intake replace_file queue_table seen_table maildir
+UNIT_wire    := chat connection resolve
+UNIT_tls     := judge certificate allowed trust channel
+UNIT_sasl    := sasl
+UNIT_smtp    := smtp_reply smtp_session smtp_mail smtp_body
+UNIT_imap    := imap_parse imap_session imap_fetch
+UNIT_pop3    := pop3_session pop3_retrieve
+UNIT_station := account accounts outbox
+UNIT_control := permit varlink_server
+UNIT_ctl     := ctl_show ctl_send
+UNIT_TESTS :=
+define unit_rule
+$(BUILD)/tests/test_$(2): tests/unit/test_$(2).c $(call libs_of,$(1)) Makefile
+	@mkdir -p $$(@D)
+	$$(call say,LD)$$(CC) $$(CFLAGS) $$(filter-out -Wmissing-prototypes,$$(EM_CFLAGS)) $$(pkg_cflags) $$(if $$(filter ctl,$(1)),$$(ctl_cflags)) $$(CPPFLAGS) -Itests/unit \
+		-MMD -MP -MF $$@.d $$(EM_LDFLAGS) $$(LDFLAGS) -o $$@ $$< $(call libs_of,$(1)) $$(check_libs) \
+		$$(if $$(filter ctl,$(1)),$$(gmime_libs)) $$(daemon_libs)
+UNIT_TESTS += $(BUILD)/tests/test_$(2)
+endef
+$(foreach l,$(LAYERS) ctl,$(foreach t,$(UNIT_$(l)),$(eval $(call unit_rule,$(l),$(t)))))
+
+.PHONY: unit-tests check-unit
+unit-tests: $(UNIT_TESTS)
+check-unit: $(UNIT_TESTS)
+	@sh tests/unit/run.sh $(UNIT_TESTS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- checks ----------------------------------------------------------------------------------
+PYTEST ?= /usr/bin/python3 -m pytest
+.PHONY: check check-system habits demo
+check: all check-unit habits check-system
+# Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
+check-system: all
+	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
+habits: all
+	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits
+demo: all
+	FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/demo/demo.py
+
+# ---- what a fresh Debian 12 needs ------------------------------------------------------------
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
+BUILD_PACKAGES := gcc make pkg-config libevent-dev libssl-dev libjansson-dev libsystemd-dev libsqlite3-dev \
+	libgsasl-dev libidn2-dev libinih-dev libgmime-3.0-dev
+TEST_PACKAGES  := check postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd python3-pytest \
+	python3-pytest-xdist python3-cryptography openssl systemd mandoc
+.PHONY: deps
+deps:
+	@missing=; for p in $(BUILD_PACKAGES) $(TEST_PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	test -z "$$missing" || { $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
+
+# ---- installing -------------------------------------------------------------------------------
+INSTALL ?= install
+MAN_PAGES := $(wildcard man/*.[1-9])
+UNITS := systemd/emailsecd.service systemd/emailsecd.socket
+subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g'
+
+.PHONY: install uninstall installcheck dist
+install: all
+	$(INSTALL) -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf.d \
+		$(DESTDIR)$(systemdsystemunitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) \
+		$(DESTDIR)$(catalogdir) $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) \
+		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir)
+	$(INSTALL) -m 755 $(BUILD)/emailsecd $(DESTDIR)$(sbindir)/emailsecd
+	$(INSTALL) -m 755 $(BUILD)/emailsecctl $(DESTDIR)$(bindir)/emailsecctl
+	test -e $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf || \
+		$(INSTALL) -m 644 conf/emailsecd.conf $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf
+	for u in $(UNITS); do $(subst_dirs) $$u > $(DESTDIR)$(systemdsystemunitdir)/$${u##*/} || exit 1; done
+	$(INSTALL) -m 644 systemd/emailsecd.sysusers $(DESTDIR)$(sysusersdir)/emailsecd.conf
+	$(INSTALL) -m 644 systemd/emailsecd.tmpfiles $(DESTDIR)$(tmpfilesdir)/emailsecd.conf
+	$(INSTALL) -m 644 systemd/emailsecd.catalog $(DESTDIR)$(catalogdir)/emailsecd.catalog
+	for m in $(MAN_PAGES); do $(INSTALL) -D -m 644 $$m $(DESTDIR)$(mandir)/man$${m##*.}/$${m##*/} || exit 1; done
+	$(INSTALL) -m 644 conf/completion.bash $(DESTDIR)$(bashcompletiondir)/emailsecctl
+	$(INSTALL) -m 644 conf/completion.zsh $(DESTDIR)$(zshcompletiondir)/_emailsecctl
+	$(INSTALL) -m 644 conf/completion.fish $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish
+	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(docdir)
+# State, mail and changed settings stay.
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/emailsecd $(DESTDIR)$(bindir)/emailsecctl \
+		$(foreach u,$(UNITS),$(DESTDIR)$(systemdsystemunitdir)/$(notdir $(u))) \
+		$(DESTDIR)$(sysusersdir)/emailsecd.conf $(DESTDIR)$(tmpfilesdir)/emailsecd.conf \
+		$(DESTDIR)$(catalogdir)/emailsecd.catalog $(DESTDIR)$(bashcompletiondir)/emailsecctl \
+		$(DESTDIR)$(zshcompletiondir)/_emailsecctl $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish \
+		$(foreach m,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -rf $(DESTDIR)$(docdir)
+installcheck:
+	$(DESTDIR)$(sbindir)/emailsecd --version
+	$(DESTDIR)$(sbindir)/emailsecd --config $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf --check-config
+	$(DESTDIR)$(bindir)/emailsecctl --version
+	$(DESTDIR)$(bindir)/emailsecctl --help >/dev/null
+dist:
+	git archive --format=tar --prefix=emailsecd-$(VERSION)/ HEAD | gzip -n > emailsecd-$(VERSION).tar.gz
+
+# ---- looking for trouble --------------------------------------------------------------------------
+.PHONY: lint
+lint:
+	cppcheck --std=c11 --enable=warning,portability,performance --inline-suppr --quiet --error-exitcode=1 \
+		--suppress=missingIncludeSystem -D_GNU_SOURCE -DVERSION='"0"' -I. common daemon ctl
+	mandoc -Tlint -Wwarning $(MAN_PAGES)
+	shellcheck tests/unit/run.sh
+
+.PHONY: clean
+clean:
+	rm -rf build
