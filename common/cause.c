@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* The one table of errors, and how a cause is filled in. */
+#include "common/cause.h"
+
+#include "common/limits.h"
+#include "common/printable.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct cause_kind kinds[CAUSE_CODES] = {
+        [CAUSE_NONE] = { "None", CLASS_NONE, 0, "" },
+        [CAUSE_INVALID] = { "InvalidProperty", CLASS_NONE, 1, "correct the value and repeat the command" },
+        [CAUSE_PORT_REQUIRED] = { "PortRequired", CLASS_NONE, 1, "say the port too, a number or auto" },
+        [CAUSE_NOT_FOUND] = { "NotFound", CLASS_NONE, 1, "look at the list for the names and ids there are" },
+        [CAUSE_EXISTS] = { "Exists", CLASS_NONE, 1, "choose another name, or change the one that exists" },
+        [CAUSE_AMBIGUOUS] = { "AmbiguousId", CLASS_NONE, 1, "give more characters of the id" },
+        [CAUSE_PERMISSION] = { "PermissionDenied", CLASS_NONE, 4,
+                               "run it as root or as a member of the group emailsec-admin "
+                               "(emailsec for reading only)" },
+        [CAUSE_STATE] = { "WrongState", CLASS_NONE, 1, "look at its state first" },
+        [CAUSE_BUSY] = { "Busy", CLASS_DOWN, 1, "try again in a moment" },
+        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1, "make it smaller, or raise the limit" },
+        [CAUSE_QUEUE_FULL] = { "QueueFull", CLASS_NONE, 1,
+                               "see why mail waits: emailsecctl status; then raise maxQueueSize "
+                               "or delete what is not needed" },
+        [CAUSE_FINGERPRINT] = { "FingerprintMismatch", CLASS_NONE, 1,
+                                "look at the certificate again: emailsecctl challenge list" },
+        [CAUSE_NO_DAEMON] = { "NoDaemon", CLASS_NONE, 3, "is it running? systemctl status emailsecd" },
+        [CAUSE_CANCELLED] = { "Cancelled", CLASS_NONE, 1, "repeat the command" },
+        [CAUSE_STORAGE] = { "Storage", CLASS_FAULT, 1, "check the disk and the rights of the state folder" },
+        [CAUSE_INTERNAL] = { "Internal", CLASS_DOWN, 1,
+                             "please report it together with the journal: emailsecctl log" },
+        [CAUSE_DISABLED] = { "Disabled", CLASS_NONE, 1, "emailsecctl account enable NAME" },
+        [CAUSE_RESOLVE] = { "NameLookup", CLASS_DOWN, 1, "check the property hostname and the resolver" },
+        [CAUSE_CONNECT] = { "Connect", CLASS_DOWN, 1,
+                            "check hostname and port, the network, and firewalls on the way" },
+        [CAUSE_TIMEOUT] = { "Timeout", CLASS_DOWN, 1,
+                            "check that the server answers; connectionTimeout may be too short" },
+        [CAUSE_CLOSED] = { "ConnectionLost", CLASS_DOWN, 1, "nothing to do if it passes by itself" },
+        [CAUSE_SERVER_BUSY] = { "ServerBusy", CLASS_DOWN, 1,
+                                "nothing to do if it passes by itself; else use fewer connections" },
+        [CAUSE_PROTOCOL] = { "ProtocolViolation", CLASS_FAULT, 1,
+                             "check that hostname and port name a server of this protocol" },
+        [CAUSE_NO_STARTTLS] = { "StartTlsMissing", CLASS_FAULT, 1,
+                                "use useSsl if the server has it; if it used to offer STARTTLS, "
+                                "someone on the way may be taking it out" },
+        [CAUSE_STARTTLS_REFUSED] = { "StartTlsRefused", CLASS_FAULT, 1,
+                                     "ask the server's operator, or use useSsl" },
+        [CAUSE_INJECTION] = { "Injection", CLASS_FAULT, 1,
+                              "someone on the way may be putting words into the server's mouth; "
+                              "use useSsl" },
+        [CAUSE_PREAUTH] = { "Preauth", CLASS_FAULT, 1, "use useSsl; this looks like an attack" },
+        [CAUSE_TLS] = { "TlsHandshake", CLASS_FAULT, 1,
+                        "look at the server's TLS settings: emailsecctl account test NAME" },
+        [CAUSE_TLS_VERSION] = { "TlsVersion", CLASS_FAULT, 1,
+                                "renew the server's TLS; only where that cannot be, lower minTlsVersion" },
+        [CAUSE_TLS_MISMATCH] = { "TlsMismatch", CLASS_FAULT, 1,
+                                 "check port against useSsl and useStartTls: "
+                                 "emailsecctl account secure NAME ssl|starttls" },
+        [CAUSE_CHALLENGE] = { "Challenge", CLASS_CHALLENGE, 1, "emailsecctl challenge list" },
+        [CAUSE_REJECTED] = { "Rejected", CLASS_FAULT, 1,
+                             "emailsecctl allowed list; approve or delete the entry if it was "
+                             "rejected by mistake" },
+        [CAUSE_CERTIFICATE] = { "Certificate", CLASS_FAULT, 1,
+                                "the server's operator must replace the certificate" },
+        [CAUSE_TRUST_STORE] = { "TrustStore", CLASS_FAULT, 1,
+                                "repair or remove the file named, then: emailsecctl reload" },
+        [CAUSE_AUTHENTICATION] = { "AuthenticationRefused", CLASS_FAULT, 1,
+                                   "check the property account, then: emailsecctl account password NAME" },
+        [CAUSE_AUTH_TEMPORARY] = { "AuthenticationUnavailable", CLASS_DOWN, 1,
+                                   "nothing to do if it passes by itself" },
+        [CAUSE_NO_MECHANISM] = { "NoMechanism", CLASS_FAULT, 1,
+                                 "set authentication to what the server offers" },
+        [CAUSE_PLAINTEXT_LOGIN] = { "PlaintextLogin", CLASS_FAULT, 1,
+                                    "secure the account: emailsecctl account secure NAME ssl|starttls" },
+        [CAUSE_SERVER_SIGNATURE] = { "ServerSignature", CLASS_FAULT, 1,
+                                     "this is what an attack looks like; check who answers there" },
+        [CAUSE_SECRET] = { "Secret", CLASS_FAULT, 1, "emailsecctl account password NAME" },
+        [CAUSE_DEFERRED] = { "Deferred", CLASS_NONE, 1, "nothing to do if it passes by itself" },
+        [CAUSE_REFUSED] = { "Refused", CLASS_NONE, 1, "read the server's reply: emailsecctl queue show ID" },
+        [CAUSE_UNSENDABLE] = { "Unsendable", CLASS_NONE, 1, "send it in a form that the server can carry" },
+        [CAUSE_EXPIRED] = { "Expired", CLASS_NONE, 1, "repair the cause, then: emailsecctl queue retry ID" },
+        [CAUSE_MAILBOX] = { "Mailbox", CLASS_FAULT, 1, "check the property folder" },
+};
+
+const struct cause_kind *cause_kind(enum cause_code code)
+{
+        return &kinds[(unsigned)code < CAUSE_CODES ? code : CAUSE_INTERNAL];
+}
+
+enum cause_code cause_named(const char *name)
+{
+        for (size_t i = 0; i < count_of(kinds); i++)
+                if (same_text(kinds[i].name, name))
+                        return (enum cause_code)i;
+        return CAUSE_NONE;
+}
+
+printf_like(3, 0) static void write_words(char *to, size_t size, const char *format, va_list args)
+{
+        char *words = NULL;
+
+        if (vasprintf(&words, format, args) < 0)
+                abort();
+        printable_copy(to, size, words, strlen(words));
+        free(words);
+}
+
+/* The words are made before anything is cleared: they may quote the cause's own text. */
+printf_like(4, 0) static int fill(struct cause *cause, enum cause_code code, const char *property,
+                                  const char *format, va_list args)
+{
+        struct cause made = { .code = code };
+
+        printable_copy(made.property, sizeof made.property, property, strlen(property));
+        write_words(made.text, sizeof made.text, format, args);
+        *cause = made;
+        return -1;
+}
+
+int cause_set(struct cause *cause, enum cause_code code, const char *format, ...)
+{
+        if (!cause)
+                return -1;
+        va_list args;
+        va_start(args, format);
+        fill(cause, code, "", format, args);
+        va_end(args);
+        return -1;
+}
+
+int cause_about(struct cause *cause, enum cause_code code, const char *property, const char *format, ...)
+{
+        if (!cause)
+                return -1;
+        va_list args;
+        va_start(args, format);
+        fill(cause, code, property, format, args);
+        va_end(args);
+        return -1;
+}
+
+void cause_remedy(struct cause *cause, const char *format, ...)
+{
+        if (!cause)
+                return;
+        va_list args;
+        va_start(args, format);
+        write_words(cause->remedy, sizeof cause->remedy, format, args);
+        va_end(args);
+}
+
+int cause_errno(struct cause *cause, int error, const char *format, ...)
+{
+        if (!cause)
+                return -1;
+        char what[400]; /* leaves room for the system's words */
+        va_list args;
+        va_start(args, format);
+        write_words(what, sizeof what, format, args);
+        va_end(args);
+        cause_set(cause, CAUSE_STORAGE, "%s: %s", what, strerror(error));
+        if (error == ENOSPC || error == EDQUOT)
+                cause_remedy(cause, "make room on the disk; nothing that was accepted is lost");
+        else if (error == EROFS)
+                cause_remedy(cause, "mount the disk of the state folder writable again");
+        return -1;
+}
+
+void cause_prefix(struct cause *cause, const char *format, ...)
+{
+        if (!cause)
+                return;
+        char words[256];
+        va_list args;
+        va_start(args, format);
+        write_words(words, sizeof words, format, args);
+        va_end(args);
+        char *all = text_of("%s%s", words, cause->text);
+        printable_copy(cause->text, sizeof cause->text, all, strlen(all));
+        free(all);
+}
+
+const char *cause_remedy_of(const struct cause *cause)
+{
+        return cause->remedy[0] ? cause->remedy : cause_kind(cause->code)->remedy;
+}
+
+void causes_free(struct causes *causes)
+{
+        free(causes->items);
+        *causes = (struct causes){ 0 };
+}
+
+struct cause *causes_add(struct causes *causes)
+{
+        if (causes->count < LIMIT_PROBLEMS) {
+                causes->items = new_resized(causes->items, causes->count + 1, sizeof *causes->items);
+                causes->count++;
+        }
+        struct cause *last = &causes->items[causes->count - 1];
+        *last = (struct cause){ 0 };
+        return last;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Allocation that cannot fail, and the destructors behind `scoped`. */
+#include "common/cleanup.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void out_of_memory(void)
+{
+        static const char words[] = "<2>out of memory: ending, everything accepted is on disk\n";
+        (void)!write(STDERR_FILENO, words, sizeof words - 1);
+        abort();
+}
+
+void *new_zeroed(size_t count, size_t size)
+{
+        void *memory = calloc(count ? count : 1, size ? size : 1);
+        if (!memory)
+                out_of_memory();
+        return memory;
+}
+
+void *new_resized(void *old, size_t count, size_t size)
+{
+        void *memory = reallocarray(old, count ? count : 1, size ? size : 1);
+        if (!memory)
+                out_of_memory();
+        return memory;
+}
+
+char *copy_bytes(const char *bytes, size_t len)
+{
+        char *copy = new_zeroed(len + 1, 1);
+        if (len)
+                memcpy(copy, bytes, len);
+        return copy;
+}
+
+char *copy_text(const char *text)
+{
+        return text ? copy_bytes(text, strlen(text)) : NULL;
+}
+
+char *text_of(const char *format, ...)
+{
+        char *text = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                out_of_memory();
+        va_end(args);
+        return text;
+}
+
+void free_secret(char *secret)
+{
+        if (secret)
+                explicit_bzero(secret, strlen(secret));
+        free(secret);
+}
+
+void scoped_free(void *pointer_to_pointer)
+{
+        free(*(void **)pointer_to_pointer);
+}
+
+void scoped_free_secret(char **secret)
+{
+        free_secret(*secret);
+}
+
+void close_fd(int *fd)
+{
+        if (*fd >= 0)
+                (void)close(*fd);
+        *fd = -1;
+}
+
+void scoped_close(int *fd)
+{
+        close_fd(fd);
+}
+
+bool same_text(const char *a, const char *b)
+{
+        return a == b || (a && b && strcmp(a, b) == 0);
+}

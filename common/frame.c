@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* Varlink frames and the file descriptors that come along with them; see frame.h. */
+#include "common/frame.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum { READ_AT_ONCE = 64 * KIB };
+
+void frame_reader_init(struct frame_reader *reader, size_t max)
+{
+        *reader = (struct frame_reader){ .in = BUF_WITH_MAX(max) };
+}
+
+void frame_reader_free(struct frame_reader *reader)
+{
+        frame_drop_fds(reader);
+        buf_wipe(&reader->in);
+        reader->searched = 0;
+}
+
+int frame_take_fd(struct frame_reader *reader, size_t index)
+{
+        if (index >= reader->fd_count)
+                return -1;
+        int fd = reader->fds[index];
+        reader->fds[index] = -1;
+        return fd;
+}
+
+void frame_drop_fds(struct frame_reader *reader)
+{
+        for (size_t i = 0; i < reader->fd_count; i++)
+                close_fd(&reader->fds[i]);
+        reader->fd_count = 0;
+}
+
+static int too_large(const struct frame_reader *reader, struct cause *cause)
+{
+        return cause_set(cause, CAUSE_TOO_LARGE, "a message on the control socket is larger than %zu bytes",
+                         reader->in.max);
+}
+
+/* Keeps the descriptors of one control message, or closes those there is no room for: -1. */
+static int keep_fds(struct frame_reader *reader, const struct cmsghdr *header)
+{
+        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        int result = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                int fd;
+                memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+                if (reader->fd_count < LIMIT_FRAME_FDS) {
+                        reader->fds[reader->fd_count++] = fd;
+                } else {
+                        close_fd(&fd);
+                        result = -1;
+                }
+        }
+        return result;
+}
+
+static int take_fds(struct frame_reader *reader, struct msghdr *message, struct cause *cause)
+{
+        int result = message->msg_flags & MSG_CTRUNC ? -1 : 0;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header))
+                if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+                    keep_fds(reader, header) < 0)
+                        result = -1;
+        if (result < 0)
+                cause_set(cause, CAUSE_TOO_LARGE, "more than %d file descriptors came with a message",
+                          LIMIT_FRAME_FDS);
+        return result;
+}
+
+int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
+{
+        size_t want = reader->in.max - reader->in.len;
+        if (want > READ_AT_ONCE)
+                want = READ_AT_ONCE;
+        uint8_t *room = want ? buf_room(&reader->in, want) : NULL;
+        if (!room) {
+                too_large(reader, cause);
+                return -2;
+        }
+        union {
+                struct cmsghdr aligned;
+                char bytes[CMSG_SPACE(LIMIT_FRAME_FDS * sizeof(int))];
+        } control;
+        struct iovec iov = { .iov_base = room, .iov_len = want };
+        struct msghdr message = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
+        ssize_t got;
+        do
+                got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        while (got < 0 && errno == EINTR);
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+                return -1;
+        if (got < 0) {
+                cause_set(cause, CAUSE_CLOSED, "reading from the control socket: %s", strerror(errno));
+                return -2;
+        }
+        buf_grown(&reader->in, (size_t)got);
+        if (take_fds(reader, &message, cause) < 0)
+                return -2;
+        return got > 0;
+}
+
+int frame_feed(struct frame_reader *reader, const void *bytes, size_t len, struct cause *cause)
+{
+        return buf_append(&reader->in, bytes, len) < 0 ? too_large(reader, cause) : 0;
+}
+
+/* Deepest nesting of arrays and objects, outside strings: jansson recurses, so this is looked at first. */
+static size_t nesting_of(const char *text, size_t len)
+{
+        size_t depth = 0, deepest = 0;
+        bool in_string = false;
+
+        for (size_t i = 0; i < len; i++) {
+                char c = text[i];
+                if (in_string) {
+                        if (c == '\\')
+                                i++;
+                        else if (c == '"')
+                                in_string = false;
+                } else if (c == '"') {
+                        in_string = true;
+                } else if (c == '{' || c == '[') {
+                        if (++depth > deepest)
+                                deepest = depth;
+                } else if ((c == '}' || c == ']') && depth) {
+                        depth--;
+                }
+        }
+        return deepest;
+}
+
+/* jansson's own sentence quotes the text, which may be a password: only the place is told. */
+static const char *fault_words(const json_error_t *error)
+{
+        enum json_error_code code = json_error_code(error);
+
+        if (code == json_error_duplicate_key)
+                return "the same field twice";
+        if (code == json_error_invalid_utf8)
+                return "text that is not UTF-8";
+        if (code == json_error_null_character || code == json_error_null_byte_in_key)
+                return "a NUL character in a text";
+        if (code == json_error_numeric_overflow)
+                return "a number that is too large";
+        return "a fault in its syntax";
+}
+
+static int parse(const char *text, size_t len, json_t **out, struct cause *cause)
+{
+        if (nesting_of(text, len) > LIMIT_NESTING)
+                return cause_set(cause, CAUSE_PROTOCOL, "a message is nested deeper than %d levels",
+                                 LIMIT_NESTING);
+        json_error_t error;
+        json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+        if (!object)
+                return cause_set(cause, CAUSE_PROTOCOL, "a message is not JSON: %s near byte %d",
+                                 fault_words(&error), error.position);
+        if (!json_is_object(object)) {
+                json_decref(object);
+                return cause_set(cause, CAUSE_PROTOCOL, "a message is not a JSON object");
+        }
+        *out = object;
+        return 1;
+}
+
+int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause)
+{
+        size_t len = reader->in.len;
+        if (len == reader->searched)
+                return 0;
+        const uint8_t *bytes = buf_bytes(&reader->in);
+        const uint8_t *end = memchr(bytes + reader->searched, '\0', len - reader->searched);
+        if (!end) {
+                reader->searched = len;
+                return 0;
+        }
+        size_t frame = (size_t)(end - bytes);
+        int result = parse((const char *)bytes, frame, out, cause);
+        buf_forget(&reader->in, frame + 1);
+        reader->searched = 0;
+        return result;
+}
+
+static int append_piece(const char *piece, size_t len, void *out)
+{
+        return buf_append(out, piece, len);
+}
+
+int frame_append(struct buf *out, const json_t *object)
+{
+        size_t before = out->len;
+
+        if (json_dump_callback(object, append_piece, out, JSON_COMPACT) < 0 || buf_append(out, "", 1) < 0) {
+                out->len = before;
+                return -1;
+        }
+        return 0;
+}
+
+int frame_send(int socket, struct buf *out, const int *fds, size_t *fd_count, struct cause *cause)
+{
+        union {
+                struct cmsghdr aligned;
+                char bytes[CMSG_SPACE(LIMIT_FRAME_FDS * sizeof(int))];
+        } control = { 0 };
+
+        if (fd_count && *fd_count > LIMIT_FRAME_FDS)
+                return cause_set(cause, CAUSE_TOO_LARGE, "more than %d file descriptors for one message",
+                                 LIMIT_FRAME_FDS);
+        while (out->len) {
+                struct iovec iov = { .iov_base = out->memory + out->start, .iov_len = out->len };
+                struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+                size_t fd_bytes = fd_count ? *fd_count * sizeof *fds : 0;
+                if (fd_bytes) {
+                        message.msg_control = &control;
+                        message.msg_controllen = CMSG_SPACE(fd_bytes);
+                        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+                        header->cmsg_level = SOL_SOCKET;
+                        header->cmsg_type = SCM_RIGHTS;
+                        header->cmsg_len = CMSG_LEN(fd_bytes);
+                        memcpy(CMSG_DATA(header), fds, fd_bytes);
+                }
+                ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (sent < 0 && errno == EINTR)
+                        continue;
+                if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+                        return 0;
+                if (sent < 0)
+                        return cause_set(cause, CAUSE_CLOSED, "writing to the control socket: %s",
+                                         strerror(errno));
+                buf_forget(out, (size_t)sent);
+                if (fd_count)
+                        *fd_count = 0;
+        }
+        return 1;
+}

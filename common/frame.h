@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Varlink framing (varlink.org): JSON objects, each ended by one NUL byte, over a stream socket, with file
+ * descriptors passed along (SCM_RIGHTS). No I/O of its own but the two calls that wrap recvmsg and sendmsg;
+ * used by the daemon (never blocks) and by the tool (waits with poll).
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/cause.h"
+#include "common/limits.h"
+
+#include <jansson.h>
+
+struct frame_reader {
+        struct buf in;
+        size_t searched;             /* bytes of `in` known to hold no NUL */
+        int fds[LIMIT_FRAME_FDS];    /* received, not taken yet; closed by frame_reader_free */
+        size_t fd_count;
+};
+void frame_reader_init(struct frame_reader *reader, size_t max);
+void frame_reader_free(struct frame_reader *reader); /* wipes: a frame may have held a password */
+
+/* Reads once from the socket. 1 = got bytes, 0 = the peer closed, -1 = would block, -2 = error or bound passed
+ * (cause). Descriptors come with CLOEXEC; more than LIMIT_FRAME_FDS is an error. */
+int frame_receive(struct frame_reader *reader, int socket, struct cause *cause) must_use;
+/* Feeds bytes (tests, fuzzing). */
+int frame_feed(struct frame_reader *reader, const void *bytes, size_t len, struct cause *cause) must_use;
+/* The next whole object: 1 with *out (caller decrefs), 0 none yet, -1 not a JSON object (cause). Bytes of a taken
+ * frame are wiped. Depth is bounded (LIMIT_NESTING), duplicate keys refused. */
+int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause) must_use;
+/* Takes descriptor number `index` of those that arrived; -1 when there is none. The caller closes. */
+int frame_take_fd(struct frame_reader *reader, size_t index);
+/* Closes those that no one took: after each call was handled. */
+void frame_drop_fds(struct frame_reader *reader);
+
+/* Appends the object and its NUL to `out`; -1 when the bound would be passed. */
+int frame_append(struct buf *out, const json_t *object) must_use;
+/* Sends from `out` what the socket takes, with these descriptors on the first byte. Bytes sent are consumed.
+ * 1 = all sent, 0 = would block (fds have gone when *fd_count became 0), -1 = error. */
+int frame_send(int socket, struct buf *out, const int *fds, size_t *fd_count, struct cause *cause) must_use;

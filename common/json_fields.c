@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading JSON objects by a table, writing causes and single values; see json_fields.h. */
+#include "common/json_fields.h"
+
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/printable.h"
+#include "common/times.h"
+
+#include <inttypes.h>
+
+static int check_text(const json_t *value, const struct json_field *field, struct causes *problems)
+{
+        size_t most = field->max > 0 ? (size_t)field->max : LIMIT_FRAME;
+
+        if (json_string_length(value) > most)
+                return cause_about(causes_add(problems), CAUSE_INVALID, field->name,
+                                   "%s is %zu bytes long; %zu are the most", field->name,
+                                   json_string_length(value), most);
+        if ((field->flags & FIELD_CLEAN) && !text_is_clean(json_string_value(value)))
+                return cause_about(causes_add(problems), CAUSE_INVALID, field->name, "%s has control bytes",
+                                   field->name);
+        return 0;
+}
+
+static int check_int(const json_t *value, const struct json_field *field, struct causes *problems)
+{
+        json_int_t number = json_integer_value(value);
+
+        if ((field->min == 0 && field->max == 0) || (number >= field->min && number <= field->max))
+                return 0;
+        return cause_about(causes_add(problems), CAUSE_INVALID, field->name,
+                           "%s must be %" PRId64 " to %" PRId64, field->name, field->min, field->max);
+}
+
+static bool all_texts(const json_t *array)
+{
+        size_t i;
+        json_t *item;
+
+        if (!json_is_array(array))
+                return false;
+        json_array_foreach(array, i, item) if (!json_is_string(item)) return false;
+        return true;
+}
+
+/* What the kind demands, or NULL when the value fits. */
+static const char *kind_fault(const json_t *value, enum json_kind kind)
+{
+        switch (kind) {
+        case JSON_FIELD_TEXT:
+                return json_is_string(value) ? NULL : "a text";
+        case JSON_FIELD_BOOL:
+                return json_is_boolean(value) ? NULL : "true or false";
+        case JSON_FIELD_INT:
+                return json_is_integer(value) ? NULL : "a whole number";
+        case JSON_FIELD_OBJECT:
+                return json_is_object(value) ? NULL : "an object";
+        case JSON_FIELD_ARRAY:
+                return json_is_array(value) ? NULL : "a list";
+        case JSON_FIELD_TEXTS:
+                return all_texts(value) ? NULL : "a list of texts";
+        }
+        return "of a known kind";
+}
+
+static void store(const json_t *value, const struct json_field *field, void *out)
+{
+        void *place = (char *)out + field->offset;
+
+        switch (field->kind) {
+        case JSON_FIELD_TEXT:
+                *(const char **)place = json_string_value(value);
+                break;
+        case JSON_FIELD_BOOL:
+                *(bool *)place = json_is_true(value);
+                break;
+        case JSON_FIELD_INT:
+                *(int64_t *)place = json_integer_value(value);
+                break;
+        case JSON_FIELD_OBJECT:
+        case JSON_FIELD_ARRAY:
+        case JSON_FIELD_TEXTS:
+                memcpy(place, &value, sizeof value);
+                break;
+        }
+        if (field->present)
+                *(bool *)((char *)out + field->present) = true;
+}
+
+static int read_field(const json_t *value, const struct json_field *field, void *out, struct causes *problems)
+{
+        if (!value || json_is_null(value)) {
+                if (!(field->flags & FIELD_REQUIRED))
+                        return 0;
+                return cause_about(causes_add(problems), CAUSE_INVALID, field->name, "%s is missing",
+                                   field->name);
+        }
+        const char *fault = kind_fault(value, field->kind);
+        if (fault)
+                return cause_about(causes_add(problems), CAUSE_INVALID, field->name, "%s must be %s",
+                                   field->name, fault);
+        if (field->kind == JSON_FIELD_TEXT && check_text(value, field, problems) < 0)
+                return -1;
+        if (field->kind == JSON_FIELD_INT && check_int(value, field, problems) < 0)
+                return -1;
+        store(value, field, out);
+        return 0;
+}
+
+static int refuse_unknown(const json_t *object, const struct json_field *fields, size_t count,
+                          struct causes *problems)
+{
+        const char *key;
+        json_t *value;
+        int result = 0;
+
+        json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        {
+                struct nearest nearest = { 0 };
+                size_t i = 0;
+                for (; i < count && !same_text(fields[i].name, key); i++)
+                        nearest_offer(&nearest, key, fields[i].name);
+                if (i < count)
+                        continue;
+                struct cause *problem = causes_add(problems);
+                result = cause_about(problem, CAUSE_INVALID, key, "there is no field %s", key);
+                if (nearest.word)
+                        cause_remedy(problem, "did you mean %s?", nearest.word);
+        }
+        return result;
+}
+
+int json_read_fields(const json_t *object, const struct json_field *fields, size_t count, void *out,
+                     struct causes *problems)
+{
+        int result = 0;
+
+        if (object && !json_is_object(object))
+                return cause_set(causes_add(problems), CAUSE_INVALID, "the parameters must be an object");
+        for (size_t i = 0; i < count; i++)
+                if (read_field(json_object_get(object, fields[i].name), &fields[i], out, problems) < 0)
+                        result = -1;
+        if (object && refuse_unknown(object, fields, count, problems) < 0)
+                result = -1;
+        return result;
+}
+
+void json_put(json_t *object, const char *name, json_t *value)
+{
+        if (!value || json_object_set_new(object, name, value) < 0)
+                abort(); /* out of memory: small allocations do not fail */
+}
+
+void json_put_text(json_t *object, const char *name, const char *text)
+{
+        if (!text) {
+                json_put(object, name, json_null());
+        } else if (utf8_valid(text, strlen(text))) {
+                json_put(object, name, json_string(text));
+        } else {
+                char *scoped(scoped_free) escaped = printable_text(text);
+                json_put(object, name, json_string(escaped));
+        }
+}
+
+void json_put_time(json_t *object, const char *name, int64_t time)
+{
+        char text[32];
+
+        time_rfc3339((time_t)time, text);
+        json_put_text(object, name, text[0] ? text : NULL);
+}
+
+static json_t *new_json_object(void)
+{
+        json_t *object = json_object();
+
+        if (!object)
+                abort();
+        return object;
+}
+
+json_t *cause_json(const struct cause *cause)
+{
+        if (!cause || cause->code == CAUSE_NONE)
+                return json_null();
+        json_t *object = new_json_object();
+        json_put_text(object, "code", cause_kind(cause->code)->name);
+        json_put_text(object, "text", cause->text);
+        json_put_text(object, "remedy", cause_remedy_of(cause));
+        json_put(object, "retries", json_boolean(cause_retries(cause)));
+        json_put_text(object, "property", cause->property[0] ? cause->property : NULL);
+        return object;
+}
+
+json_t *problems_json(const struct causes *problems)
+{
+        json_t *list = json_array();
+
+        if (!list)
+                abort();
+        for (size_t i = 0; i < problems->count; i++) {
+                const struct cause *cause = &problems->items[i];
+                json_t *object = new_json_object();
+                json_put_text(object, "property", cause->property);
+                json_put_text(object, "code", cause_kind(cause->code)->name);
+                json_put_text(object, "text", cause->text);
+                json_put_text(object, "remedy", cause_remedy_of(cause));
+                if (json_array_append_new(list, object) < 0)
+                        abort();
+        }
+        return list;
+}
+
+static void copy_field(const json_t *object, const char *name, char *to, size_t size)
+{
+        const char *text = json_string_value(json_object_get(object, name));
+
+        if (text)
+                printable_copy(to, size, text, strlen(text));
+}
+
+void cause_from_json(const json_t *object, struct cause *out)
+{
+        const char *code = json_string_value(json_object_get(object, "code"));
+
+        cause_clear(out);
+        if (!code)
+                return;
+        out->code = cause_named(code);
+        if (out->code == CAUSE_NONE && !same_text(code, cause_kind(CAUSE_NONE)->name))
+                out->code = CAUSE_INTERNAL; /* a code of a newer daemon */
+        copy_field(object, "text", out->text, sizeof out->text);
+        copy_field(object, "remedy", out->remedy, sizeof out->remedy);
+        copy_field(object, "property", out->property, sizeof out->property);
+}

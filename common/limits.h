@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every bound on what a peer, a client or a file can make us hold, by name
+ * (security rule 21). Bytes unless the name says otherwise.
+ */
+#pragma once
+
+#define KIB 1024
+#define MIB (1024 * KIB)
+
+/* wire: what a mail server may send */
+#define LIMIT_LINE          (64 * KIB)   /* one protocol line */
+#define LIMIT_REPLY         (1 * MIB)    /* one multi-line reply, or one response with its literals */
+#define LIMIT_REPLY_LINES   512          /* lines in one SMTP reply */
+#define LIMIT_CAPABILITIES  256          /* words in a capability list */
+#define LIMIT_SASL_MESSAGE  12288        /* RFC 4954 section 4: base64 characters in one challenge */
+#define LIMIT_SASL_ROUNDS   16           /* challenges in one exchange */
+#define LIMIT_SCRAM_ITERATIONS 1000000   /* a server must not choose how long we compute (S25) */
+#define LIMIT_UNTAGGED_IDLE 100000       /* untagged responses without progress */
+#define LIMIT_UIDL          70           /* RFC 1939 section 7: characters */
+#define LIMIT_LISTED        4000000      /* messages in one mailbox listing */
+#define LIMIT_NESTING       32           /* parenthesised lists in an IMAP response; JSON values */
+#define LIMIT_OUTPUT        (256 * KIB)  /* bytes waiting to be sent on one connection, engine side */
+#define LIMIT_ADDRESSES     32           /* addresses tried for one host name */
+
+/* tls */
+#define LIMIT_CHAIN         16           /* certificates a server may present */
+#define LIMIT_CERTIFICATE   (64 * KIB)   /* DER of one certificate */
+#define LIMIT_PENDING_PER_HOST 8         /* security rule 13: challenges for one host and port */
+#define LIMIT_PENDING       512          /* challenges in all */
+#define LIMIT_ALLOWED_FILE  (64 * MIB)
+#define LIMIT_TRUST_IMPORT  (4 * MIB)    /* one import: PEM, DER or PKCS#7 */
+#define LIMIT_TRUST_FILE    (16 * MIB)
+
+/* control socket */
+#define LIMIT_FRAME         (16 * MIB)   /* one Varlink message */
+#define LIMIT_FRAME_FDS     4            /* file descriptors with one message */
+#define LIMIT_PROBLEMS      64           /* bad properties told of one request */
+#define LIMIT_CLIENTS       512          /* connections in all */
+#define LIMIT_CLIENTS_PER_UID 256
+#define LIMIT_CLIENT_OUTPUT (32 * MIB)   /* replies a client has not read; then it is dropped */
+#define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* the same for a `more` stream */
+
+/* mail */
+#define LIMIT_RECIPIENTS    1000         /* of one submission */
+#define LIMIT_ADDRESS       320          /* RFC 5321 4.5.3.1: 64 + 1 + 255 */
+#define LIMIT_HEADER        (1 * MIB)    /* header section of a submission */
+#define LIMIT_SMTP_LINE     998          /* RFC 5322 2.1.1: bytes before CRLF */
+#define LIMIT_IDEMPOTENCY_KEY 128
+#define LIMIT_INTAKE_MEMORY (256 * KIB)  /* a larger submission is spooled to an unnamed file */
+
+/* station */
+#define LIMIT_ACCOUNTS      20000
+#define LIMIT_ACCOUNT_NAME  64
+#define LIMIT_ACCOUNT_FILE  (256 * KIB)
+#define LIMIT_SECRET        (64 * KIB)
+#define LIMIT_PROPERTY_TEXT 4096
+#define LIMIT_SETTINGS_LINE 4096

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Names that people and files use: accounts, hosts, addresses, ids, fingerprints: checked, parsed, printed. */
+#pragma once
+
+#include "common/cause.h"
+
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,63} */
+bool account_name_valid(const char *name);
+
+/* A host name or IP literal (brackets around IPv6 allowed, taken off) as it goes to the resolver and into a
+ * certificate check: U-labels become A-labels (IDNA 2008), upper case lower, a final dot is taken off. NULL with
+ * CAUSE_INVALID. The caller frees. */
+char *host_normal(const char *host, struct cause *cause) must_use;
+bool host_is_address(const char *host); /* an IPv4 or IPv6 literal */
+
+/* An address for MAIL FROM / RCPT TO (RFC 5321 Mailbox, RFC 6531 UTF-8 allowed, no display name, no angle
+ * brackets). `null_allowed`: "" is fine. */
+int address_check(const char *address, bool null_allowed, struct cause *cause) must_use;
+bool address_needs_utf8(const char *address); /* has bytes over 127 */
+/* The address in "Name <a@b>", "a@b (Name)" or "a@b"; NULL when there is none. The caller frees. */
+char *address_of_mailbox(const char *mailbox) must_use;
+
+/* Digest as lower-case hex; `out` has 2 * len + 1 bytes. */
+void hex_print(const uint8_t *bytes, size_t len, char *out);
+/* "AB:CD:..." as people compare it; the caller frees. */
+char *fingerprint_text(const uint8_t digest[32]) must_use;
+/* Hex digits with or without colons or blanks, any case, an optional "sha256:" or "SHA256 Fingerprint=" before
+ * them, into lower-case plain hex. NULL when it holds anything else or is over 64 digits. The caller frees. */
+char *fingerprint_normal(const char *text) must_use;
+
+/* "host", "host:port", "[v6]:port": the host (normal form, caller frees) and port (0 when none). NULL on error. */
+char *host_port_parse(const char *text, uint16_t *out_port, struct cause *cause) must_use;
+
+/* No CR, LF, NUL or other control byte, valid UTF-8. */
+bool text_is_clean(const char *text);
+
+/* "Did you mean": offer every possible word; `word` is then the likeliest spelling, NULL when none is near. */
+struct nearest {
+        const char *word;
+        unsigned distance;
+};
+void nearest_offer(struct nearest *nearest, const char *wanted, const char *candidate);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of account properties and the table of ports. Values are in property_values.c, rules in
+ * property_rules.c. */
+#include "common/properties.h"
+
+#include "common/limits.h"
+
+enum {
+        DAY = 24 * 60 * 60,
+        NAME_MAX_BYTES = LIMIT_ACCOUNT_NAME,
+        HOST_MAX_BYTES = 253,
+        COUNT_MAX = 1000 * 1000 * 1000,
+};
+#define SIZE_MAX_BYTES (INT64_C(1) << 40)
+
+/* clang-format off */
+static const char *const kind_words[] = { "outgoing", "incoming", NULL };
+static const char *const transport_words[] = { "smtp", "imap", "pop3", NULL };
+static const char *const tls_words[] = { "1.0", "1.1", "1.2", "1.3", NULL };
+static const char *const authentication_words[] = { "auto", "plain", "login", "cram-md5", "scram-sha-1",
+        "scram-sha-256", "oauthbearer", "xoauth2", "external", NULL };
+static const char *const delivery_words[] = { "markAsRead", "markAsUnread", "delete", NULL };
+static const char *const fetch_words[] = { "new", "unread", "all", NULL };
+static const char *const provider_words[] = { "google", "microsoft", "custom", NULL };
+static const char *const grant_words[] = { "device", "refreshToken", "clientCredentials", "jwtBearer", NULL };
+static const char *const status_words[] = {
+        "ok", "disabled", "connecting", "down", "fault", "challenge", NULL
+};
+
+const struct property properties[PROPERTIES] = {
+        [PROP_NAME] = { .name = "name", .type = TYPE_TEXT, .kinds = KIND_BOTH, .access = ACCESS_FIXED,
+                .required = true, .max = NAME_MAX_BYTES,
+                .help = "name of the account: letters, digits, dot, underscore, hyphen" },
+        [PROP_KIND] = { .name = "kind", .type = TYPE_WORD, .kinds = KIND_BOTH, .access = ACCESS_FIXED,
+                .required = true, .words = kind_words, .help = "whether it sends or receives" },
+        [PROP_ENABLED] = { .name = "enabled", .type = TYPE_BOOL, .kinds = KIND_BOTH, .access = ACCESS_WRITE,
+                .number = true, .help = "whether the account is at work" },
+        [PROP_TRANSPORT] = { .name = "transport", .type = TYPE_WORD, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .required = true, .words = transport_words,
+                .help = "protocol: smtp to send, imap or pop3 to receive" },
+        [PROP_HOSTNAME] = { .name = "hostname", .type = TYPE_HOST, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .required = true, .max = HOST_MAX_BYTES,
+                .help = "the server, and the name its certificate must carry" },
+        [PROP_PORT] = { .name = "port", .type = TYPE_PORT, .kinds = KIND_BOTH, .access = ACCESS_WRITE,
+                .min = 1, .max = 65535, .help = "port of the server; auto is the usual one" },
+        [PROP_USE_SSL] = { .name = "useSsl", .type = TYPE_BOOL, .kinds = KIND_BOTH, .access = ACCESS_WRITE,
+                .number = true, .help = "TLS from the first byte" },
+        [PROP_USE_STARTTLS] = { .name = "useStartTls", .type = TYPE_BOOL, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .help = "TLS after STARTTLS or STLS, never optional" },
+        [PROP_MIN_TLS_VERSION] = { .name = "minTlsVersion", .type = TYPE_WORD, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .words = tls_words, .text = "1.2",
+                .help = "lowest TLS version that is accepted" },
+        [PROP_ACCOUNT] = { .name = "account", .type = TYPE_TEXT, .kinds = KIND_BOTH, .access = ACCESS_WRITE,
+                .max = 512, .help = "user name at the server; empty: do not sign in" },
+        [PROP_PASSWORD_SOURCE] = { .name = "passwordSource", .type = TYPE_TEXT, .kinds = KIND_BOTH,
+                .access = ACCESS_READ, .max = 512, .text = "none",
+                .help = "none, stored or credential:ID" },
+        [PROP_AUTHENTICATION] = { .name = "authentication", .type = TYPE_WORD, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .words = authentication_words, .text = "auto",
+                .help = "how to sign in; auto is the strongest that both sides have" },
+        [PROP_ALLOW_PLAINTEXT] = { .name = "allowPlaintextAuthentication", .type = TYPE_BOOL,
+                .kinds = KIND_BOTH, .access = ACCESS_WRITE,
+                .help = "lets a password travel without TLS, for servers that have nothing else" },
+        [PROP_CONNECTION_TIMEOUT] = { .name = "connectionTimeout", .type = TYPE_INT, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .min = 1, .max = 3600, .number = 30, .unit = UNIT_SECONDS,
+                .help = "seconds for connecting, for the TLS handshake and for each reply" },
+        [PROP_DEBUG] = { .name = "debug", .type = TYPE_BOOL, .kinds = KIND_BOTH, .access = ACCESS_WRITE,
+                .help = "protocol trace to the journal, secrets masked" },
+        [PROP_POLL_RATE] = { .name = "pollRate", .type = TYPE_INT, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .min = 0, .min_incoming = 1, .max = 31 * DAY, .number = 0,
+                .number_incoming = 60, .unit = UNIT_SECONDS,
+                .help = "seconds between looks at the server; outgoing 0: send at once" },
+        [PROP_FROM] = { .name = "from", .type = TYPE_ADDRESS, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .max = LIMIT_ADDRESS, .help = "sender of messages that name none" },
+        [PROP_REPLY_TO] = { .name = "replyTo", .type = TYPE_ADDRESS, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .max = LIMIT_ADDRESS,
+                .help = "Reply-To for messages that have none" },
+        [PROP_MAX_CONNECTIONS] = { .name = "maxConnections", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .min = 1, .max = 64, .number = 4,
+                .help = "parallel sessions to the server" },
+        [PROP_MAX_QUEUE_SIZE] = { .name = "maxQueueSize", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .min = 1, .max = COUNT_MAX, .number = 100000,
+                .help = "messages that may wait; more are refused" },
+        [PROP_MAX_SENDABLE_PER_DAY] = { .name = "maxSendablePerDay", .type = TYPE_INT,
+                .kinds = KIND_OUTGOING, .access = ACCESS_WRITE, .min = 0, .max = COUNT_MAX,
+                .help = "messages sent in a day, then they wait for the next; 0: no limit" },
+        [PROP_ALLOW_DISABLED_QUEUING] = { .name = "allowDisabledQueuing", .type = TYPE_BOOL,
+                .kinds = KIND_OUTGOING, .access = ACCESS_WRITE, .number = true,
+                .help = "take mail into the queue while disabled" },
+        [PROP_QUEUE_LIFETIME] = { .name = "queueLifetime", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .min = 1, .max = 366 * DAY, .number = 5 * DAY, .unit = UNIT_SECONDS,
+                .help = "seconds until a message that cannot be sent has failed" },
+        [PROP_NOTIFY_FAILED] = { .name = "notifyFailed", .type = TYPE_ADDRESS, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .max = LIMIT_ADDRESS,
+                .help = "address that is told of messages that failed" },
+        [PROP_PUSH] = { .name = "push", .type = TYPE_BOOL, .kinds = KIND_INCOMING, .access = ACCESS_WRITE,
+                .number = true, .help = "let the server announce new mail (IMAP IDLE) where it can" },
+        [PROP_FOLDER] = { .name = "folder", .type = TYPE_TEXT, .kinds = KIND_INCOMING,
+                .access = ACCESS_WRITE, .max = 1024, .text = "INBOX",
+                .help = "IMAP folder that is fetched from" },
+        [PROP_DELIVERY_POLICY] = { .name = "deliveryPolicy", .type = TYPE_WORD, .kinds = KIND_INCOMING,
+                .access = ACCESS_WRITE, .words = delivery_words, .text = "markAsRead",
+                .help = "what happens to a message at the server once it is safe here" },
+        [PROP_FETCH] = { .name = "fetch", .type = TYPE_WORD, .kinds = KIND_INCOMING, .access = ACCESS_WRITE,
+                .words = fetch_words, .text = "all",
+                .help = "which messages the first look at a mailbox takes" },
+        [PROP_MAX_MESSAGE_SIZE] = { .name = "maxMessageSize", .type = TYPE_INT, .kinds = KIND_INCOMING,
+                .access = ACCESS_WRITE, .min = 1, .max = SIZE_MAX_BYTES, .number = 50 * MIB,
+                .unit = UNIT_BYTES, .help = "bytes; a larger message is left at the server and reported" },
+        [PROP_OAUTH_PROVIDER] = { .name = "oauthProvider", .type = TYPE_WORD, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .words = provider_words, .help = "who gives the OAuth tokens" },
+        [PROP_OAUTH_GRANT] = { .name = "oauthGrant", .type = TYPE_WORD, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .words = grant_words, .help = "how tokens are got" },
+        [PROP_OAUTH_CLIENT_ID] = { .name = "oauthClientId", .type = TYPE_TEXT, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .max = 512, .help = "id of the application at the OAuth provider" },
+        [PROP_OAUTH_TENANT] = { .name = "oauthTenant", .type = TYPE_TEXT, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .max = 256, .help = "directory (tenant) of a microsoft account" },
+        [PROP_OAUTH_SCOPE] = { .name = "oauthScope", .type = TYPE_TEXT, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .max = LIMIT_PROPERTY_TEXT,
+                .help = "OAuth scopes where they differ from the provider's usual ones" },
+        [PROP_OAUTH_TOKEN_ENDPOINT] = { .name = "oauthTokenEndpoint", .type = TYPE_URL, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .max = 2048, .help = "https URL for tokens, for provider custom" },
+        [PROP_OAUTH_DEVICE_ENDPOINT] = { .name = "oauthDeviceEndpoint", .type = TYPE_URL,
+                .kinds = KIND_BOTH, .access = ACCESS_WRITE, .max = 2048,
+                .help = "https URL for device codes, for provider custom" },
+        [PROP_CLIENT_CERTIFICATE] = { .name = "clientCertificate", .type = TYPE_TEXT, .kinds = KIND_BOTH,
+                .access = ACCESS_WRITE, .max = 256,
+                .help = "name of a certificate and key in the user key store" },
+        [PROP_STATUS] = { .name = "status", .type = TYPE_WORD, .kinds = KIND_BOTH, .access = ACCESS_READ,
+                .words = status_words, .help = "how the account does" },
+        [PROP_FAULT_CAUSE] = { .name = "faultCause", .type = TYPE_OBJECT, .kinds = KIND_BOTH,
+                .access = ACCESS_READ, .help = "why it is not ok, and what to do" },
+        [PROP_LAST_POLL_SUCCESS] = { .name = "lastPollSuccess", .type = TYPE_TIME, .kinds = KIND_BOTH,
+                .access = ACCESS_READ, .help = "last time the server was reached and all went well" },
+        [PROP_LAST_POLL_FAILURE] = { .name = "lastPollFailure", .type = TYPE_TIME, .kinds = KIND_BOTH,
+                .access = ACCESS_READ, .help = "last time it did not" },
+        [PROP_LAST_POLL_FAILURE_CAUSE] = { .name = "lastPollFailureCause", .type = TYPE_OBJECT,
+                .kinds = KIND_BOTH, .access = ACCESS_READ, .help = "why not" },
+        [PROP_TLS] = { .name = "tls", .type = TYPE_OBJECT, .kinds = KIND_BOTH, .access = ACCESS_READ,
+                .help = "version, cipher and certificate of the last session, and what verified it" },
+        [PROP_QUEUE_SIZE] = { .name = "queueSize", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "messages that wait" },
+        [PROP_NUMBER_SENT] = { .name = "numberSent", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "messages sent" },
+        [PROP_NUMBER_SENT_TODAY] = { .name = "numberSentToday", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "messages sent since midnight" },
+        [PROP_NUMBER_DISCARDED] = { .name = "numberDiscarded", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "messages that failed or were deleted unsent" },
+        [PROP_LAST_DISCARD] = { .name = "lastDiscard", .type = TYPE_TIME, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "when the last of those was" },
+        [PROP_LAST_DISCARD_CAUSE] = { .name = "lastDiscardCause", .type = TYPE_OBJECT,
+                .kinds = KIND_OUTGOING, .access = ACCESS_READ, .help = "and why" },
+        [PROP_NUMBER_RECEIVED] = { .name = "numberReceived", .type = TYPE_INT, .kinds = KIND_INCOMING,
+                .access = ACCESS_READ, .help = "messages received" },
+        [PROP_LAST_RECEIVED] = { .name = "lastReceived", .type = TYPE_TIME, .kinds = KIND_INCOMING,
+                .access = ACCESS_READ, .help = "when the last one came" },
+};
+/* clang-format on */
+
+const struct property *property_named(const char *name)
+{
+        for (size_t i = 0; i < PROPERTIES; i++)
+                if (same_text(properties[i].name, name))
+                        return &properties[i];
+        return NULL;
+}
+
+uint16_t port_of_table(const char *transport, bool ssl, bool starttls)
+{
+        static const struct {
+                const char *transport;
+                uint16_t neither, starttls, ssl;
+        } ports[] = {
+                { "smtp", 25, 587, 465 },
+                { "imap", 143, 143, 993 },
+                { "pop3", 110, 110, 995 },
+        };
+
+        for (size_t i = 0; i < count_of(ports); i++)
+                if (same_text(transport, ports[i].transport))
+                        return ssl ? ports[i].ssl : starttls ? ports[i].starttls : ports[i].neither;
+        return 0;
+}
+
+uint16_t port_in_use(const struct property_values *values)
+{
+        int64_t port = prop_number(values, PROP_PORT);
+
+        if (port)
+                return (uint16_t)port;
+        return port_of_table(prop_text(values, PROP_TRANSPORT), prop_bool(values, PROP_USE_SSL),
+                             prop_bool(values, PROP_USE_STARTTLS));
+}
+
+int properties_min_tls(const struct property_values *values)
+{
+        static const int versions[] = { 10, 11, 12, 13 };
+
+        for (size_t i = 0; tls_words[i]; i++)
+                if (prop_is(values, PROP_MIN_TLS_VERSION, tls_words[i]))
+                        return versions[i];
+        return 12;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * THE table of account properties: name, type, range, default, access, help. The daemon parses, checks, stores and
+ * prints from it; the tool takes its help and completion from it; tests hold the man page against it. A new
+ * property is one row here, an enum word, a man paragraph and a test.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+#include <jansson.h>
+
+enum account_kind { KIND_OUTGOING = 1, KIND_INCOMING = 2, KIND_BOTH = 3 };
+
+enum property_type {
+        TYPE_BOOL,
+        TYPE_INT,       /* min..max */
+        TYPE_WORD,      /* one of `words` */
+        TYPE_TEXT,      /* clean text up to max bytes */
+        TYPE_HOST,      /* host name or IP literal */
+        TYPE_PORT,      /* 1..65535 or "auto" (0 inside) */
+        TYPE_ADDRESS,   /* mail address, may be "" */
+        TYPE_URL,       /* https URL, may be "" */
+        TYPE_OBJECT,    /* read-only structures (tls) */
+        TYPE_TIME,      /* read-only */
+};
+
+enum property_unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES }; /* what an INT counts: how people may write it */
+
+enum property_access {
+        ACCESS_FIXED,    /* given when the account is added, never changes: name, kind */
+        ACCESS_WRITE,
+        ACCESS_READ,     /* status, counters: the daemon's own */
+};
+
+enum property_id {
+        PROP_NAME, PROP_KIND, PROP_ENABLED, PROP_TRANSPORT, PROP_HOSTNAME, PROP_PORT, PROP_USE_SSL,
+        PROP_USE_STARTTLS, PROP_MIN_TLS_VERSION, PROP_ACCOUNT, PROP_PASSWORD_SOURCE, PROP_AUTHENTICATION,
+        PROP_ALLOW_PLAINTEXT, PROP_CONNECTION_TIMEOUT, PROP_DEBUG,
+        PROP_POLL_RATE, PROP_FROM, PROP_REPLY_TO, PROP_MAX_CONNECTIONS, PROP_MAX_QUEUE_SIZE,
+        PROP_MAX_SENDABLE_PER_DAY, PROP_ALLOW_DISABLED_QUEUING, PROP_QUEUE_LIFETIME, PROP_NOTIFY_FAILED,
+        PROP_PUSH, PROP_FOLDER, PROP_DELIVERY_POLICY, PROP_FETCH, PROP_MAX_MESSAGE_SIZE,
+        PROP_OAUTH_PROVIDER, PROP_OAUTH_GRANT, PROP_OAUTH_CLIENT_ID, PROP_OAUTH_TENANT, PROP_OAUTH_SCOPE,
+        PROP_OAUTH_TOKEN_ENDPOINT, PROP_OAUTH_DEVICE_ENDPOINT, PROP_CLIENT_CERTIFICATE,
+        /* read-only */
+        PROP_STATUS, PROP_FAULT_CAUSE, PROP_LAST_POLL_SUCCESS, PROP_LAST_POLL_FAILURE,
+        PROP_LAST_POLL_FAILURE_CAUSE, PROP_TLS, PROP_QUEUE_SIZE, PROP_NUMBER_SENT, PROP_NUMBER_SENT_TODAY,
+        PROP_NUMBER_DISCARDED, PROP_LAST_DISCARD, PROP_LAST_DISCARD_CAUSE, PROP_NUMBER_RECEIVED,
+        PROP_LAST_RECEIVED,
+        PROPERTIES
+};
+
+struct property {
+        const char *name;
+        enum property_type type;
+        unsigned kinds;            /* KIND_*: bit set */
+        enum property_access access;
+        bool required;
+        int64_t min, max;
+        int64_t number;            /* default of BOOL, INT, PORT; where outgoing and incoming differ: of outgoing */
+        int64_t number_incoming;   /* pollRate: 60 */
+        const char *text;          /* default of the others; NULL = "" */
+        const char *const *words;  /* of WORD, NULL-ended */
+        const char *help;          /* one line */
+        enum property_unit unit;
+        int64_t min_incoming;      /* where it is higher than min */
+};
+extern const struct property properties[PROPERTIES];
+
+/* The row with that name; NULL when there is none. */
+const struct property *property_named(const char *name);
+static inline enum property_id property_id(const struct property *property)
+{
+        return (enum property_id)(property - properties);
+}
+
+/* The writable and fixed values of one account. Texts are owned; a WORD is held as its text. */
+struct property_values {
+        struct {
+                char *text;
+                int64_t number;
+        } of[PROPERTIES];
+        enum account_kind kind;
+};
+/* Defaults for the kind; name and hostname empty. transport: "smtp" for outgoing, "" for incoming (required). */
+void properties_defaults(struct property_values *values, enum account_kind kind);
+void properties_done(struct property_values *values);
+void properties_copy(struct property_values *to, const struct property_values *from); /* `to` is raw memory */
+
+static inline bool prop_bool(const struct property_values *v, enum property_id id)
+{
+        return v->of[id].number != 0;
+}
+static inline int64_t prop_number(const struct property_values *v, enum property_id id)
+{
+        return v->of[id].number;
+}
+static inline const char *prop_text(const struct property_values *v, enum property_id id)
+{
+        return v->of[id].text ? v->of[id].text : "";
+}
+bool prop_is(const struct property_values *v, enum property_id id, const char *word);
+
+/* Takes a JSON value for one property, checked against its row (type, range, words, kind). Texts from people are
+ * accepted where a bool or number is meant ("true", "yes", "on", "993", "auto", "30d" for seconds, "50M" for
+ * bytes). Bad: a problem is added, nothing changes. Does not look at other properties. */
+int property_set(struct property_values *values, const struct property *property, const json_t *value,
+                 struct causes *problems) must_use;
+/* Every field of `object`: unknown names (with a "did you mean"), read-only and fixed ones, wrong kind and bad values
+ * each give a problem. A fixed one may come along with the value it has. */
+int properties_apply(struct property_values *values, const json_t *object, struct causes *problems) must_use;
+
+/*
+ * The rules between properties, for the new values against the old (NULL when the account is new): useSsl and
+ * useStartTls exclude each other; a change of either while `port` stays a number needs `port` in `request`
+ * (CAUSE_PORT_REQUIRED naming the table's port); required ones are there; transport fits the kind; OAuth
+ * mechanisms need what they need. Bad ones are added to problems.
+ */
+int properties_check(const struct property_values *values, const struct property_values *old,
+                     const json_t *request, struct causes *problems) must_use;
+/* Sentences about what is allowed and unusual: unusual port, no TLS, plaintext login, TLS below 1.2, debug, delete. */
+json_t *properties_warnings(const struct property_values *values) must_use;
+
+/* The port table: what `auto` means for these values. */
+uint16_t port_of_table(const char *transport, bool ssl, bool starttls);
+/* The port to connect to. */
+uint16_t port_in_use(const struct property_values *values);
+
+/* Writable and fixed values as a JSON object in table order; `changed_only`: without those at their default (for
+ * files and export). */
+json_t *properties_json(const struct property_values *values, bool changed_only) must_use;
+/* {version..} of minTlsVersion as 10, 11, 12, 13. */
+int properties_min_tls(const struct property_values *values);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* The rules between properties of one account, and what is allowed but worth a warning. */
+#include "common/json_fields.h"
+#include "common/properties.h"
+
+#include <inttypes.h>
+
+static const char *const switch_names[] = { "useSsl", "useStartTls" };
+static const enum property_id switches[] = { PROP_USE_SSL, PROP_USE_STARTTLS };
+
+/* "with useSsl", for sentences about the port table. */
+static const char *security_words(const struct property_values *values)
+{
+        if (prop_bool(values, PROP_USE_SSL))
+                return "with useSsl";
+        return prop_bool(values, PROP_USE_STARTTLS) ? "with useStartTls" : "without TLS";
+}
+
+static uint16_t table_port(const struct property_values *values)
+{
+        return port_of_table(prop_text(values, PROP_TRANSPORT), prop_bool(values, PROP_USE_SSL),
+                             prop_bool(values, PROP_USE_STARTTLS));
+}
+
+static int check_switches(const struct property_values *values, const struct property_values *old,
+                          const json_t *request, struct causes *problems)
+{
+        if (!prop_bool(values, PROP_USE_SSL) || !prop_bool(values, PROP_USE_STARTTLS))
+                return 0;
+        /* The other one, that was not asked for, is what must go. */
+        size_t asked = json_object_get(request, "useStartTls") ? 1 : 0;
+        struct cause *problem = causes_add(problems);
+        cause_about(problem, CAUSE_INVALID, switch_names[asked],
+                    "useSsl and useStartTls exclude each other, and both would be true");
+        if (old)
+                cause_remedy(problem, "emailsecctl account secure %s ssl|starttls|none, or say %s=false too",
+                             prop_text(values, PROP_NAME), switch_names[!asked]);
+        else
+                cause_remedy(problem,
+                             "say %s=false too; later emailsecctl account secure %s ssl|starttls|none "
+                             "changes both together",
+                             switch_names[!asked], prop_text(values, PROP_NAME));
+        return -1;
+}
+
+static int check_port(const struct property_values *values, const struct property_values *old,
+                      const json_t *request, struct causes *problems)
+{
+        bool changed = false;
+
+        if (!old || prop_number(values, PROP_PORT) == 0 || json_object_get(request, "port"))
+                return 0;
+        for (size_t i = 0; i < count_of(switches); i++)
+                if (prop_bool(values, switches[i]) != prop_bool(old, switches[i]))
+                        changed = true;
+        if (!changed || (prop_bool(values, PROP_USE_SSL) && prop_bool(values, PROP_USE_STARTTLS)))
+                return 0;
+        uint16_t usual = table_port(values);
+        struct cause *problem = causes_add(problems);
+        cause_about(problem, CAUSE_PORT_REQUIRED, "port",
+                    "port is %" PRId64
+                    " now; %s the usual port is %u: say port=%u, another number, or port=auto",
+                    prop_number(values, PROP_PORT), security_words(values), usual, usual);
+        return -1;
+}
+
+static int check_present(const struct property_values *values, struct causes *problems)
+{
+        int result = 0;
+
+        for (size_t i = 0; i < PROPERTIES; i++) {
+                const struct property *property = &properties[i];
+                if (!property->required || !(property->kinds & values->kind) ||
+                    prop_text(values, property_id(property))[0])
+                        continue;
+                struct cause *problem = causes_add(problems);
+                result = cause_about(problem, CAUSE_INVALID, property->name, "%s is missing: %s",
+                                     property->name, property->help);
+                cause_remedy(problem, "say %s=...", property->name);
+        }
+        if (values->kind == KIND_INCOMING && !prop_text(values, PROP_FOLDER)[0])
+                result = cause_about(causes_add(problems), CAUSE_INVALID, "folder",
+                                     "folder must not be empty");
+        return result;
+}
+
+static int check_transport(const struct property_values *values, struct causes *problems)
+{
+        const char *transport = prop_text(values, PROP_TRANSPORT);
+
+        if (!transport[0] || same_text(transport, "smtp") == (values->kind == KIND_OUTGOING))
+                return 0;
+        return cause_about(causes_add(problems), CAUSE_INVALID, "transport",
+                           values->kind == KIND_OUTGOING ? "an outgoing account has transport smtp"
+                                                         : "an incoming account has transport imap or pop3");
+}
+
+static int need(const struct property_values *values, enum property_id id, const char *because,
+                struct causes *problems)
+{
+        const char *name = properties[id].name;
+
+        if (prop_text(values, id)[0])
+                return 0;
+        struct cause *problem = causes_add(problems);
+        cause_about(problem, CAUSE_INVALID, name, "%s is needed %s", name, because);
+        cause_remedy(problem, "say %s=...", name);
+        return -1;
+}
+
+/* A mechanism that is chosen by name must find what it works with. A token may also be stored as the
+ * password: then no provider is named. */
+static int check_authentication(const struct property_values *values, struct causes *problems)
+{
+        bool oauth = prop_is(values, PROP_AUTHENTICATION, "oauthbearer") ||
+                     prop_is(values, PROP_AUTHENTICATION, "xoauth2");
+        bool external = prop_is(values, PROP_AUTHENTICATION, "external");
+        bool custom = prop_is(values, PROP_OAUTH_PROVIDER, "custom");
+        int bad = 0;
+
+        if (oauth)
+                bad |= need(values, PROP_ACCOUNT, "with this authentication", problems);
+        if (oauth && prop_text(values, PROP_OAUTH_PROVIDER)[0]) {
+                bad |= need(values, PROP_OAUTH_GRANT, "with an oauthProvider", problems);
+                bad |= need(values, PROP_OAUTH_CLIENT_ID, "with an oauthProvider", problems);
+                if (custom)
+                        bad |= need(values, PROP_OAUTH_TOKEN_ENDPOINT, "with oauthProvider custom", problems);
+                if (custom && prop_is(values, PROP_OAUTH_GRANT, "device"))
+                        bad |= need(values, PROP_OAUTH_DEVICE_ENDPOINT, "with oauthGrant device", problems);
+        }
+        if (external)
+                bad |= need(values, PROP_CLIENT_CERTIFICATE, "with authentication external", problems);
+        if (external && !prop_bool(values, PROP_USE_SSL) && !prop_bool(values, PROP_USE_STARTTLS))
+                bad |= cause_about(causes_add(problems), CAUSE_INVALID, "authentication",
+                                   "authentication external needs TLS: useSsl or useStartTls");
+        return bad;
+}
+
+int properties_check(const struct property_values *values, const struct property_values *old,
+                     const json_t *request, struct causes *problems)
+{
+        int bad = check_present(values, problems);
+
+        bad |= check_transport(values, problems);
+        bad |= check_switches(values, old, request, problems);
+        bad |= check_port(values, old, request, problems);
+        bad |= check_authentication(values, problems);
+        return bad ? -1 : 0;
+}
+
+static void warn(json_t *list, char *sentence)
+{
+        if (json_array_append_new(list, json_string(sentence)) < 0)
+                abort();
+        free(sentence);
+}
+
+static void warn_of_channel(const struct property_values *values, json_t *list)
+{
+        uint16_t usual = table_port(values);
+        bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
+
+        if (prop_number(values, PROP_PORT) && prop_number(values, PROP_PORT) != usual)
+                warn(list, text_of("port %" PRId64 " is unusual: %s %s the usual port is %u",
+                                   prop_number(values, PROP_PORT), prop_text(values, PROP_TRANSPORT),
+                                   security_words(values), usual));
+        if (!tls)
+                warn(list, text_of("no TLS: mail goes over the network in clear; "
+                                   "emailsecctl account secure %s ssl|starttls",
+                                   prop_text(values, PROP_NAME)));
+        if (properties_min_tls(values) < 12)
+                warn(list, text_of("minTlsVersion %s accepts TLS versions that are broken (RFC 8996)",
+                                   prop_text(values, PROP_MIN_TLS_VERSION)));
+        if (prop_bool(values, PROP_ALLOW_PLAINTEXT))
+                warn(list, text_of("allowPlaintextAuthentication: the password %s",
+                                   tls ? "may be sent without TLS should TLS ever be switched off"
+                                       : "is sent over the network in clear"));
+}
+
+json_t *properties_warnings(const struct property_values *values)
+{
+        json_t *list = json_array();
+
+        if (!list)
+                abort();
+        warn_of_channel(values, list);
+        if (prop_bool(values, PROP_DEBUG))
+                warn(list,
+                     copy_text("debug: every session is traced to the journal, mail addresses included"));
+        if (prop_is(values, PROP_DELIVERY_POLICY, "delete"))
+                warn(list,
+                     copy_text(
+                             "deliveryPolicy delete: messages are deleted at the server once they are here"));
+        return list;
+}

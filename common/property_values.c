@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/* Values of properties: defaults, taking them from JSON, giving them as JSON. Each value is looked at alone.
+ */
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/properties.h"
+#include "common/times.h"
+
+#include <inttypes.h>
+#include <strings.h>
+
+static bool is_numeric(const struct property *property)
+{
+        return property->type == TYPE_BOOL || property->type == TYPE_INT || property->type == TYPE_PORT;
+}
+
+static const char *kind_word(enum account_kind kind)
+{
+        return kind == KIND_INCOMING ? "incoming" : "outgoing";
+}
+
+static int64_t default_number(const struct property *property, enum account_kind kind)
+{
+        return property_id(property) == PROP_POLL_RATE && kind == KIND_INCOMING ? property->number_incoming
+                                                                                : property->number;
+}
+
+/* Never NULL. */
+static const char *default_text(const struct property *property, enum account_kind kind)
+{
+        if (property_id(property) == PROP_KIND)
+                return kind_word(kind);
+        if (property_id(property) == PROP_TRANSPORT && kind == KIND_OUTGOING)
+                return "smtp";
+        return property->text ? property->text : "";
+}
+
+static void put_text(struct property_values *values, enum property_id id, const char *text)
+{
+        char *copy = text && text[0] ? copy_text(text) : NULL;
+
+        free(values->of[id].text);
+        values->of[id].text = copy;
+}
+
+void properties_defaults(struct property_values *values, enum account_kind kind)
+{
+        *values = (struct property_values){ .kind = kind };
+        for (size_t i = 0; i < PROPERTIES; i++) {
+                const struct property *property = &properties[i];
+                if (!(property->kinds & kind))
+                        continue;
+                if (is_numeric(property))
+                        values->of[i].number = default_number(property, kind);
+                else
+                        put_text(values, property_id(property), default_text(property, kind));
+        }
+}
+
+void properties_done(struct property_values *values)
+{
+        for (size_t i = 0; i < PROPERTIES; i++)
+                free(values->of[i].text);
+        *values = (struct property_values){ 0 };
+}
+
+void properties_copy(struct property_values *to, const struct property_values *from)
+{
+        *to = *from;
+        for (size_t i = 0; i < PROPERTIES; i++)
+                to->of[i].text = copy_text(from->of[i].text);
+}
+
+bool prop_is(const struct property_values *v, enum property_id id, const char *word)
+{
+        return same_text(prop_text(v, id), word);
+}
+
+#define bad_value(problems, property, ...)                                                                   \
+        cause_about(causes_add(problems), CAUSE_INVALID, (property)->name, __VA_ARGS__)
+
+/* Numbers in the words of people: for a duration or size, of the row's unit. */
+static int number_of_text(const struct property *property, const char *text, int64_t *out)
+{
+        uint64_t bytes = 0;
+
+        switch (property->unit) {
+        case UNIT_SECONDS:
+                return duration_parse(text, out, NULL);
+        case UNIT_BYTES:
+                if (size_parse(text, &bytes, NULL) < 0 || bytes > INT64_MAX)
+                        return -1;
+                *out = (int64_t)bytes;
+                return 0;
+        case UNIT_NONE:
+                break;
+        }
+        size_t digits = strspn(text, "0123456789");
+        if (digits == 0 || digits > 18 || text[digits])
+                return -1;
+        *out = strtoll(text, NULL, 10);
+        return 0;
+}
+
+static int set_bool(struct property_values *values, const struct property *property, const json_t *value,
+                    struct causes *problems)
+{
+        static const struct {
+                const char *word;
+                bool means;
+        } words[] = {
+                { "true", true },   { "yes", true }, { "on", true },   { "1", true },
+                { "false", false }, { "no", false }, { "off", false }, { "0", false },
+        };
+        const char *text = json_string_value(value);
+
+        if (json_is_boolean(value)) {
+                values->of[property_id(property)].number = json_is_true(value);
+                return 0;
+        }
+        for (size_t i = 0; text && i < count_of(words); i++)
+                if (strcasecmp(text, words[i].word) == 0) {
+                        values->of[property_id(property)].number = words[i].means;
+                        return 0;
+                }
+        return bad_value(problems, property, "%s must be true or false", property->name);
+}
+
+static int set_int(struct property_values *values, const struct property *property, const json_t *value,
+                   struct causes *problems)
+{
+        static const char *const units[] = {
+                [UNIT_NONE] = "",
+                [UNIT_SECONDS] = " seconds (15m, 12h and 30d are understood)",
+                [UNIT_BYTES] = " bytes (64K and 50M are understood)",
+        };
+        int64_t least = property->min, number = 0;
+        const char *text = json_string_value(value);
+
+        if (values->kind == KIND_INCOMING && property->min_incoming > least)
+                least = property->min_incoming;
+        bool good = json_is_integer(value);
+        if (good)
+                number = json_integer_value(value);
+        else if (text)
+                good = number_of_text(property, text, &number) == 0;
+        if (!good || number < least || number > property->max)
+                return bad_value(problems, property, "%s must be %" PRId64 " to %" PRId64 "%s",
+                                 property->name, least, property->max, units[property->unit]);
+        values->of[property_id(property)].number = number;
+        return 0;
+}
+
+static int set_port(struct property_values *values, const struct property *property, const json_t *value,
+                    struct causes *problems)
+{
+        const char *text = json_string_value(value);
+        int64_t number = 0;
+
+        if (text && strcasecmp(text, "auto") == 0) {
+                values->of[property_id(property)].number = 0;
+                return 0;
+        }
+        bool good = json_is_integer(value);
+        if (good)
+                number = json_integer_value(value);
+        else if (text)
+                good = number_of_text(property, text, &number) == 0;
+        if (!good || number < property->min || number > property->max)
+                return bad_value(problems, property, "port must be %" PRId64 " to %" PRId64 ", or auto",
+                                 property->min, property->max);
+        values->of[property_id(property)].number = number;
+        return 0;
+}
+
+/* The words of a row as "a, b or c"; the caller frees. */
+static char *words_listed(const char *const *words)
+{
+        char *list = copy_text(words[0]);
+
+        for (size_t i = 1; words[i]; i++) {
+                char *longer = text_of("%s%s%s", list, words[i + 1] ? ", " : " or ", words[i]);
+                free(list);
+                list = longer;
+        }
+        return list;
+}
+
+static int check_word(const struct property *property, const char *text, struct causes *problems)
+{
+        struct nearest nearest = { 0 };
+
+        if (!text[0] && !property->text && property->access == ACCESS_WRITE)
+                return 0; /* empty is the default */
+        for (size_t i = 0; property->words[i]; i++) {
+                if (same_text(text, property->words[i]))
+                        return 0;
+                nearest_offer(&nearest, text, property->words[i]);
+        }
+        char *scoped(scoped_free) list = words_listed(property->words);
+        bad_value(problems, property, "%s must be %s", property->name, list);
+        if (nearest.word)
+                cause_remedy(&problems->items[problems->count - 1], "did you mean %s?", nearest.word);
+        return -1;
+}
+
+static int check_url(const struct property *property, const char *text, struct causes *problems)
+{
+        static const char scheme[] = "https://";
+        size_t len = sizeof scheme - 1;
+        uint16_t port;
+
+        if (!text[0])
+                return 0;
+        if (strncasecmp(text, scheme, len) == 0 && !strpbrk(text, " #\"<>\\")) {
+                char *scoped(scoped_free) place = copy_bytes(text + len, strcspn(text + len, "/?"));
+                char *scoped(scoped_free) host = host_port_parse(place, &port, NULL);
+                if (host)
+                        return 0;
+        }
+        return bad_value(problems, property, "%s must be a URL: https://HOST/PATH", property->name);
+}
+
+static int check_name(const struct property *property, const char *text, struct causes *problems)
+{
+        if (account_name_valid(text))
+                return 0;
+        return bad_value(problems, property,
+                         "%s is not a name for an account: letters, digits, dot, underscore and hyphen, "
+                         "a letter or digit first, 64 characters at the most",
+                         text);
+}
+
+static int check_text(const struct property *property, const char *text, struct causes *problems)
+{
+        if (strlen(text) > (size_t)property->max)
+                return bad_value(problems, property, "%s is %zu bytes long; %" PRId64 " are the most",
+                                 property->name, strlen(text), property->max);
+        if (!text_is_clean(text))
+                return bad_value(problems, property, "%s must not have control bytes", property->name);
+        return property_id(property) == PROP_NAME ? check_name(property, text, problems) : 0;
+}
+
+static int set_text(struct property_values *values, const struct property *property, const char *text,
+                    struct causes *problems)
+{
+        struct cause why = { 0 };
+        char *scoped(scoped_free) host = NULL;
+
+        switch (property->type) {
+        case TYPE_WORD:
+                if (check_word(property, text, problems) < 0)
+                        return -1;
+                break;
+        case TYPE_HOST:
+                host = host_normal(text, &why);
+                if (!host)
+                        return bad_value(problems, property, "%s", why.text);
+                text = host;
+                break;
+        case TYPE_ADDRESS:
+                if (address_check(text, true, &why) < 0)
+                        return bad_value(problems, property, "%s", why.text);
+                break;
+        case TYPE_URL:
+                if (check_text(property, text, problems) < 0 || check_url(property, text, problems) < 0)
+                        return -1;
+                break;
+        case TYPE_TEXT:
+                if (check_text(property, text, problems) < 0)
+                        return -1;
+                break;
+        case TYPE_BOOL:
+        case TYPE_INT:
+        case TYPE_PORT:
+        case TYPE_OBJECT:
+        case TYPE_TIME:
+                return bad_value(problems, property, "%s is not a text", property->name);
+        }
+        put_text(values, property_id(property), text);
+        return 0;
+}
+
+int property_set(struct property_values *values, const struct property *property, const json_t *value,
+                 struct causes *problems)
+{
+        if (!(property->kinds & values->kind))
+                return bad_value(problems, property, "%s is not a property of an %s account", property->name,
+                                 kind_word(values->kind));
+        switch (property->type) {
+        case TYPE_BOOL:
+                return set_bool(values, property, value, problems);
+        case TYPE_INT:
+                return set_int(values, property, value, problems);
+        case TYPE_PORT:
+                return set_port(values, property, value, problems);
+        case TYPE_WORD:
+        case TYPE_TEXT:
+        case TYPE_HOST:
+        case TYPE_ADDRESS:
+        case TYPE_URL:
+                if (json_is_string(value))
+                        return set_text(values, property, json_string_value(value), problems);
+                return bad_value(problems, property, "%s must be a text", property->name);
+        case TYPE_OBJECT:
+        case TYPE_TIME:
+                break;
+        }
+        return bad_value(problems, property, "%s cannot be set", property->name);
+}
+
+static int refuse_unknown(const char *name, struct causes *problems)
+{
+        struct nearest nearest = { 0 };
+
+        for (size_t i = 0; i < PROPERTIES; i++)
+                if (properties[i].access == ACCESS_WRITE)
+                        nearest_offer(&nearest, name, properties[i].name);
+        struct cause *problem = causes_add(problems);
+        cause_about(problem, CAUSE_INVALID, name, "there is no property %s", name);
+        if (nearest.word)
+                cause_remedy(problem, "did you mean %s?", nearest.word);
+        else
+                cause_remedy(problem, "see emailsec-accounts(5) for the properties there are");
+        return -1;
+}
+
+static int apply_one(struct property_values *values, const char *name, const json_t *value,
+                     struct causes *problems)
+{
+        const struct property *property = property_named(name);
+
+        if (!property)
+                return refuse_unknown(name, problems);
+        switch (property->access) {
+        case ACCESS_WRITE:
+                return property_set(values, property, value, problems);
+        case ACCESS_FIXED:
+                if (json_is_string(value) && prop_is(values, property_id(property), json_string_value(value)))
+                        return 0;
+                bad_value(problems, property, "%s never changes", name);
+                break;
+        case ACCESS_READ:
+                bad_value(problems, property, "%s is read-only", name);
+                break;
+        }
+        cause_remedy(&problems->items[problems->count - 1], "leave it out");
+        return -1;
+}
+
+int properties_apply(struct property_values *values, const json_t *object, struct causes *problems)
+{
+        const char *name;
+        json_t *value;
+        int result = 0;
+
+        if (!json_is_object(object))
+                return cause_set(causes_add(problems), CAUSE_INVALID, "properties must be an object");
+        json_object_foreach((json_t *)(uintptr_t)object, name,
+                            value) if (apply_one(values, name, value, problems) < 0) result = -1;
+        return result;
+}
+
+static bool is_default(const struct property_values *values, const struct property *property)
+{
+        enum property_id id = property_id(property);
+
+        if (property->access == ACCESS_FIXED)
+                return false; /* it has none */
+        if (is_numeric(property))
+                return values->of[id].number == default_number(property, values->kind);
+        return prop_is(values, id, default_text(property, values->kind));
+}
+
+static json_t *value_json(const struct property_values *values, const struct property *property)
+{
+        enum property_id id = property_id(property);
+
+        if (property->type == TYPE_BOOL)
+                return json_boolean(prop_bool(values, id));
+        if (property->type == TYPE_PORT && prop_number(values, id) == 0)
+                return json_string("auto");
+        return is_numeric(property) ? json_integer(prop_number(values, id))
+                                    : json_string(prop_text(values, id));
+}
+
+json_t *properties_json(const struct property_values *values, bool changed_only)
+{
+        json_t *object = json_object();
+
+        if (!object)
+                abort();
+        for (size_t i = 0; i < PROPERTIES; i++) {
+                const struct property *property = &properties[i];
+                if (property->access == ACCESS_READ || !(property->kinds & values->kind))
+                        continue;
+                if (!changed_only || !is_default(values, property))
+                        json_put(object, property->name, value_json(values, property));
+        }
+        return object;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Dates, durations and sizes: RFC 3339, RFC 5322 and what people write; see times.h. */
+#include "common/times.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WEEK = 7 * DAY };
+
+void time_rfc3339(time_t time, char out[32])
+{
+        struct tm tm;
+
+        if (time == 0 || !gmtime_r(&time, &tm) || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+                out[0] = '\0';
+}
+
+void time_rfc5322(time_t time, char out[48])
+{
+        static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+        static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+        struct tm tm;
+
+        out[0] = '\0';
+        if (!localtime_r(&time, &tm))
+                return;
+        long minutes = tm.tm_gmtoff / MINUTE;
+        char sign = minutes < 0 ? '-' : '+';
+        minutes = labs(minutes);
+        (void)snprintf(out, 48, "%s, %d %s %d %02d:%02d:%02d %c%02ld%02ld", days[tm.tm_wday], tm.tm_mday,
+                       months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, sign,
+                       minutes / 60, minutes % 60);
+}
+
+/* Takes exactly `digits` decimal digits of a value in least..most off the front of *text. */
+static bool take_number(const char **text, int digits, int least, int most, int *out)
+{
+        int value = 0;
+
+        for (int i = 0; i < digits; i++) {
+                char c = (*text)[i];
+                if (c < '0' || c > '9')
+                        return false;
+                value = value * 10 + (c - '0');
+        }
+        *text += digits;
+        *out = value;
+        return value >= least && value <= most;
+}
+
+static bool take_byte(const char **text, const char *one_of)
+{
+        if (!**text || !strchr(one_of, **text))
+                return false;
+        (*text)++;
+        return true;
+}
+
+static bool take_date(const char **text, struct tm *tm)
+{
+        if (!take_number(text, 4, 1900, 9999, &tm->tm_year) || !take_byte(text, "-") ||
+            !take_number(text, 2, 1, 12, &tm->tm_mon) || !take_byte(text, "-") ||
+            !take_number(text, 2, 1, 31, &tm->tm_mday))
+                return false;
+        tm->tm_year -= 1900;
+        tm->tm_mon -= 1;
+        struct tm same = *tm;
+        return timegm(&same) != (time_t)-1 && same.tm_mday == tm->tm_mday; /* not 31 February */
+}
+
+/* HH:MM:SS[.fraction] */
+static bool take_clock(const char **text, struct tm *tm)
+{
+        if (!take_number(text, 2, 0, 23, &tm->tm_hour) || !take_byte(text, ":") ||
+            !take_number(text, 2, 0, 59, &tm->tm_min) || !take_byte(text, ":") ||
+            !take_number(text, 2, 0, 60, &tm->tm_sec)) /* 60: a leap second */
+                return false;
+        if (take_byte(text, ".")) {
+                size_t digits = strspn(*text, "0123456789");
+                *text += digits;
+                return digits > 0;
+        }
+        return true;
+}
+
+static bool take_offset(const char **text, int *out_seconds)
+{
+        int hours = 0, minutes = 0;
+
+        *out_seconds = 0;
+        if (take_byte(text, "Zz"))
+                return true;
+        int sign = **text == '-' ? -1 : 1;
+        if (!take_byte(text, "+-") || !take_number(text, 2, 0, 23, &hours) || !take_byte(text, ":") ||
+            !take_number(text, 2, 0, 59, &minutes))
+                return false;
+        *out_seconds = sign * (hours * HOUR + minutes * MINUTE);
+        return true;
+}
+
+int time_parse(const char *text, time_t *out, struct cause *cause)
+{
+        const char *at = text;
+        struct tm tm = { 0 };
+        int offset = 0;
+        bool good = take_date(&at, &tm);
+
+        if (good && *at)
+                good = take_byte(&at, "Tt ") && take_clock(&at, &tm) && take_offset(&at, &offset) && !*at;
+        if (!good)
+                return cause_set(cause, CAUSE_INVALID,
+                                 "%.100s is not a date: 2026-11-23 or 2026-11-23T18:51:00Z", text);
+        *out = timegm(&tm) - offset;
+        return 0;
+}
+
+struct unit {
+        const char *name;
+        uint64_t factor;
+};
+
+/* A decimal number and one of the units, "" among them; false when it is neither or does not fit. */
+static bool take_amount(const char *text, const struct unit *units, size_t count, uint64_t *out)
+{
+        size_t digits = strspn(text, "0123456789");
+        uint64_t value = 0;
+
+        if (digits == 0)
+                return false;
+        for (size_t i = 0; i < digits; i++)
+                if (__builtin_mul_overflow(value, 10, &value) ||
+                    __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+                        return false;
+        for (size_t i = 0; i < count; i++)
+                if (same_text(text + digits, units[i].name))
+                        return !__builtin_mul_overflow(value, units[i].factor, out);
+        return false;
+}
+
+int duration_parse(const char *text, int64_t *out_seconds, struct cause *cause)
+{
+        static const struct unit units[] = {
+                { "", 1 },     { "s", 1 },   { "m", MINUTE }, { "min", MINUTE },
+                { "h", HOUR }, { "d", DAY }, { "w", WEEK },
+        };
+        uint64_t seconds = 0;
+
+        if (!take_amount(text, units, count_of(units), &seconds) || seconds > INT64_MAX)
+                return cause_set(cause, CAUSE_INVALID,
+                                 "%.100s is not a duration: 90, 90s, 15m, 12h, 30d or 2w", text);
+        *out_seconds = (int64_t)seconds;
+        return 0;
+}
+
+void duration_text(int64_t seconds, char out[32])
+{
+        static const struct {
+                int64_t from, divisor;
+                const char *unit;
+        } steps[] = {
+                { 2 * DAY, DAY, "days" },
+                { 2 * HOUR, HOUR, "h" },
+                { 2 * MINUTE, MINUTE, "min" },
+        };
+
+        for (size_t i = 0; i < count_of(steps); i++)
+                if (seconds >= steps[i].from) {
+                        (void)snprintf(out, 32, "%" PRId64 " %s", seconds / steps[i].divisor, steps[i].unit);
+                        return;
+                }
+        (void)snprintf(out, 32, "%" PRId64 " s", seconds);
+}
+
+int size_parse(const char *text, uint64_t *out_bytes, struct cause *cause)
+{
+        static const uint64_t k = 1024;
+        const struct unit units[] = {
+                { "", 1 },
+                { "K", k },
+                { "KiB", k },
+                { "M", k * k },
+                { "MiB", k * k },
+                { "G", k * k * k },
+                { "GiB", k * k * k },
+                { "T", k * k * k * k },
+                { "TiB", k * k * k * k },
+        };
+
+        if (!take_amount(text, units, count_of(units), out_bytes))
+                return cause_set(cause, CAUSE_INVALID, "%.100s is not a size: bytes, or 64K, 50M, 10G, 1T",
+                                 text);
+        return 0;
+}
+
+void size_text(uint64_t bytes, char out[32])
+{
+        static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+        double value = (double)bytes;
+        size_t unit = 0;
+
+        if (bytes < 1024) {
+                (void)snprintf(out, 32, "%" PRIu64 " B", bytes);
+                return;
+        }
+        for (value /= 1024; value >= 1023.95 && unit + 1 < count_of(units); value /= 1024)
+                unit++;
+        (void)snprintf(out, 32, "%.1f %s", value, units[unit]);
+}

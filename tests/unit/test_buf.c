@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Growing bytes: the maximum is exact, consumed space is reused, what was forgotten is overwritten. */
+#include "common/buf.c"
+
+#include <check.h>
+
+START_TEST(maximum_is_exact)
+{
+        struct buf scoped(buf_free) b = BUF_WITH_MAX(10);
+
+        ck_assert_int_eq(buf_append_text(&b, "0123456"), 0);
+        ck_assert_int_eq(buf_append_text(&b, "789a"), -1);
+        ck_assert_uint_eq(b.len, 7);
+        ck_assert_int_eq(buf_appendf(&b, "%d", 1234), -1);
+        ck_assert_int_eq(buf_appendf(&b, "%d", 789), 0); /* the NUL of printf does not count */
+        ck_assert_uint_eq(b.len, 10);
+        ck_assert_mem_eq(buf_bytes(&b), "0123456789", 10);
+        ck_assert_ptr_null(buf_room(&b, 1));
+        ck_assert_ptr_nonnull(buf_room(&b, 0));
+        ck_assert_ptr_null(buf_room(&b, SIZE_MAX));
+}
+END_TEST
+
+START_TEST(consumed_space_is_used_again)
+{
+        struct buf scoped(buf_free) b = BUF_WITH_MAX(1000);
+        char expected[1000], piece[7];
+        size_t held = 0;
+
+        for (int round = 0; round < 5000; round++) {
+                memset(piece, 'a' + round % 26, sizeof piece);
+                if (held + sizeof piece > 100) {
+                        buf_consume(&b, 33);
+                        memmove(expected, expected + 33, held - 33);
+                        held -= 33;
+                }
+                ck_assert_int_eq(buf_append(&b, piece, sizeof piece), 0);
+                memcpy(expected + held, piece, sizeof piece);
+                held += sizeof piece;
+                ck_assert_uint_eq(b.len, held);
+                ck_assert_mem_eq(buf_bytes(&b), expected, held);
+        }
+        ck_assert_uint_le(b.size, 512);
+        buf_consume(&b, SIZE_MAX);
+        ck_assert_uint_eq(b.len, 0);
+}
+END_TEST
+
+static bool holds(const struct buf *b, char c)
+{
+        return memchr(b->memory, c, b->size) != NULL;
+}
+
+START_TEST(forgotten_bytes_are_overwritten)
+{
+        struct buf scoped(buf_free) b = BUF_WITH_MAX(1000);
+        uint8_t *room = buf_room(&b, 200);
+
+        memset(b.memory, 0, b.size);
+        memset(room, 'S', 200);
+        buf_grown(&b, 200);
+        buf_forget(&b, 150);
+        ck_assert_uint_eq(b.len, 50);
+        ck_assert_ptr_nonnull(buf_room(&b, 150)); /* moves what is left to the beginning */
+        ck_assert_uint_eq(b.start, 0);
+        buf_forget(&b, 50);
+        ck_assert(!holds(&b, 'S'));
+}
+END_TEST
+
+START_TEST(text_is_taken_and_memory_given_back)
+{
+        struct buf b = BUF_WITH_MAX(100);
+        char *empty = buf_take_text(&b);
+
+        ck_assert_str_eq(empty, "");
+        free(empty);
+        ck_assert_int_eq(buf_append_text(&b, "xxhello"), 0);
+        buf_consume(&b, 2);
+        buf_release(&b);
+        ck_assert_ptr_nonnull(b.memory);
+        char *text = buf_take_text(&b);
+        ck_assert_str_eq(text, "hello");
+        free(text);
+        ck_assert_ptr_null(b.memory);
+        ck_assert_int_eq(buf_append_text(&b, "again"), 0);
+        buf_clear(&b);
+        buf_release(&b);
+        ck_assert_ptr_null(b.memory);
+        ck_assert_int_eq(buf_append_text(&b, "secret"), 0);
+        buf_wipe(&b);
+        ck_assert_ptr_null(buf_bytes(&b));
+        ck_assert_uint_eq(b.max, 100);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("buf");
+        TCase *tc = tcase_create("buf");
+
+        tcase_add_test(tc, maximum_is_exact);
+        tcase_add_test(tc, consumed_space_is_used_again);
+        tcase_add_test(tc, forgotten_bytes_are_overwritten);
+        tcase_add_test(tc, text_is_taken_and_memory_given_back);
+        suite_add_tcase(suite, tc);
+        SRunner *sr = srunner_create(suite);
+        srunner_run_all(sr, CK_ENV);
+        int failed = srunner_ntests_failed(sr);
+        srunner_free(sr);
+        return failed ? 1 : 0;
+}
