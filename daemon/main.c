@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * emailsecd: options, settings, the order of start and end, the service manager (ready, reload, watchdog, status). What
+ * the daemon does is in station/ and control/.
+ */
+#include "common/json_fields.h"
+#include "daemon/control/listener.h"
+#include "daemon/control/methods.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/settings.h"
+#include "daemon/station/station.h"
+#include "daemon/store/store.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+enum {
+        END_MS = 3500,        /* sessions have this long to end in order; the whole end takes under 5 s */
+        STATUS_MS = 200,      /* changes of the status line are gathered this long */
+        STUCK_MS = 120 * 1000 /* a disk job older than this keeps the watchdog from being fed */
+};
+
+static struct {
+        const char *config;
+        bool config_named, check_only;
+        const char *assignments[64]; /* --set and the options that stand for one */
+        size_t assignment_count;
+        struct settings settings;
+        struct timer *watchdog, *status;
+        uint64_t watchdog_usec;
+} me;
+
+/* JSON holds passwords on their way in: every freed piece of it is overwritten. */
+static void wiping_free(void *memory)
+{
+        if (memory)
+                explicit_bzero(memory, malloc_usable_size(memory));
+        free(memory);
+}
+
+/* ---- settings ---- */
+
+static int read_settings(struct settings *settings, struct cause *cause)
+{
+        settings_defaults(settings);
+        if (settings_read(settings, me.config, me.config_named, cause) < 0)
+                return -1;
+        for (size_t i = 0; i < me.assignment_count; i++)
+                if (settings_set(settings, me.assignments[i], cause) < 0)
+                        return -1;
+        return 0;
+}
+
+static const char *default_config(void)
+{
+        const char *folder = getenv("CONFIGURATION_DIRECTORY");
+
+        return folder ? text_of("%.*s/emailsecd.conf", (int)strcspn(folder, ":"), folder) :
+                        "/etc/emailsecd/emailsecd.conf";
+}
+
+/* ---- service manager ---- */
+
+static void feed_watchdog(void *ctx)
+{
+        (void)ctx;
+        if (store_stuck_for() < STUCK_MS)
+                (void)sd_notify(0, "WATCHDOG=1");
+        timer_set(me.watchdog, (int64_t)(me.watchdog_usec / 2000));
+}
+
+static void tell_status(void *ctx)
+{
+        char *line = station_line();
+
+        (void)ctx;
+        (void)sd_notifyf(0, "STATUS=%s", line);
+        free(line);
+}
+
+static void status_changed(void)
+{
+        if (me.status && !timer_is_set(me.status))
+                timer_set(me.status, STATUS_MS);
+}
+
+static int reload(json_t *warnings, struct cause *cause)
+{
+        struct settings fresh;
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                         (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+        int result = read_settings(&fresh, cause);
+        if (result < 0) {
+                struct subject subject = { .cause = cause };
+                log_about(&subject, LOG_ERR, MSG_RELOAD_REFUSED, "the old settings stay: %s", cause->text);
+                settings_done(&fresh);
+        } else {
+                struct settings old = me.settings;
+                /* where things lie does not change while they are open */
+                free(fresh.state_directory);
+                free(fresh.control_socket);
+                fresh.state_directory = copy_text(old.state_directory);
+                fresh.control_socket = copy_text(old.control_socket);
+                me.settings = fresh;
+                journal_open(fresh.log_level, fresh.log_target);
+                permit_open(&me.settings);
+                station_reload(&me.settings, warnings);
+                settings_done(&old);
+                log_about(NULL, LOG_INFO, MSG_RELOADED, "settings, credentials and system trust were read again");
+        }
+        char *line = station_line();
+        (void)sd_notifyf(0, "READY=1\nSTATUS=%s", line);
+        free(line);
+        return result;
+}
+
+static void on_hangup(void *ctx, int number)
+{
+        struct cause cause = { 0 };
+
+        (void)ctx;
+        (void)number;
+        (void)reload(NULL, &cause); /* what is wrong with it was logged */
+}
+
+static void ended(void *ctx)
+{
+        (void)ctx;
+        loop_end();
+}
+
+static void on_end(void *ctx, int number)
+{
+        (void)ctx;
+        if (station_ending())
+                return;
+        (void)sd_notify(0, "STOPPING=1\nSTATUS=ending: sessions finish what is on its way");
+        log_about(NULL, LOG_INFO, MSG_ENDING, "ending (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        listener_wind_down();
+        station_end(END_MS, ended, NULL);
+}
+
+/* ---- start ---- */
+
+static int refuse(const struct cause *cause, int status)
+{
+        fprintf(stderr, "%semailsecd: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause->text);
+        fprintf(stderr, "%s  what to do: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause_remedy_of(cause));
+        return status;
+}
+
+static void harden(void)
+{
+        struct rlimit files;
+
+        (void)umask(077);
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core dump holds a password (rule 19) */
+        json_set_alloc_funcs(malloc, wiping_free);
+        (void)signal(SIGPIPE, SIG_IGN);
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+                files.rlim_cur = files.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &files);
+        }
+}
+
+static int serve(void)
+{
+        struct cause cause = { 0 };
+
+        if (loop_open(&cause) < 0)
+                return refuse(&cause, EXIT_FAILURE);
+        permit_open(&me.settings);
+        if (station_open(&me.settings, &cause) < 0) {
+                loop_close();
+                return refuse(&cause, EXIT_FAILURE);
+        }
+        methods_on_reload(reload);
+        if (listener_open(me.settings.control_socket, &cause) < 0) {
+                station_close();
+                loop_close();
+                return refuse(&cause, EXIT_FAILURE);
+        }
+        loop_on_signal(SIGTERM, on_end, NULL);
+        loop_on_signal(SIGINT, on_end, NULL);
+        loop_on_signal(SIGHUP, on_hangup, NULL);
+        me.status = timer_new(tell_status, NULL);
+        station_on_status(status_changed);
+        if (sd_watchdog_enabled(0, &me.watchdog_usec) > 0) {
+                me.watchdog = timer_new(feed_watchdog, NULL);
+                timer_set(me.watchdog, 0);
+        }
+        char *line = station_line();
+        log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
+        (void)sd_notifyf(0, "READY=1\nSTATUS=%s", line);
+        free(line);
+
+        loop_run();
+
+        station_on_status(NULL);
+        timer_free(take(me.status));
+        timer_free(take(me.watchdog));
+        listener_close();
+        station_close();
+        loop_close();
+        return EXIT_SUCCESS;
+}
+
+/* ---- options ---- */
+
+static void print_help(void)
+{
+        printf("emailsecd [OPTIONS]\n"
+               "The mail station: sends and receives mail through servers it checks.\n\n"
+               "  --config FILE           settings (/etc/emailsecd/emailsecd.conf, and FILE.d/*.conf)\n"
+               "  --state-directory DIR   where accounts, queue and mail lie (/var/lib/emailsecd)\n"
+               "  --socket PATH           control socket (/run/emailsecd/io.emailsec)\n"
+               "  --system-trust PATH     System Trust Store: file or folder of PEM certificates\n"
+               "  --set SECTION.KEY=VALUE any key of emailsecd.conf, for this start\n"
+               "  --foreground            stay in the foreground (it always does)\n"
+               "  --check-config          check the settings and end\n"
+               "  -h, --help              this text\n"
+               "      --version           the version\n\n"
+               "Manage it with emailsecctl. See emailsecd(8), emailsecd.conf(5).\n");
+}
+
+static int usage(const char *words)
+{
+        fprintf(stderr, "emailsecd: %s\n  what to do: emailsecd --help\n", words);
+        return EX_USAGE;
+}
+
+/* Settings take absolute paths; on the command line a person may give another. */
+static const char *path_assignment(const char *key, const char *path)
+{
+        scoped(scoped_free) char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+
+        return text_of("%s=%s%s%s", key, here ? here : "", here ? "/" : "", path);
+}
+
+/* -1: go on; else the exit status. */
+static int read_options(int argc, char **argv)
+{
+        enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION };
+        static const struct option options[] = {
+                { "config", required_argument, NULL, OPT_CONFIG },
+                { "state-directory", required_argument, NULL, OPT_STATE },
+                { "socket", required_argument, NULL, OPT_SOCKET },
+                { "system-trust", required_argument, NULL, OPT_TRUST },
+                { "set", required_argument, NULL, OPT_SET },
+                { "foreground", no_argument, NULL, OPT_FOREGROUND },
+                { "check-config", no_argument, NULL, OPT_CHECK },
+                { "version", no_argument, NULL, OPT_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                { NULL, 0, NULL, 0 },
+        };
+        static const struct { int option; const char *key; } stand_for[] = {
+                { OPT_STATE, "Service.StateDirectory" },
+                { OPT_SOCKET, "Service.ControlSocket" },
+                { OPT_TRUST, "Trust.SystemTrustStore" },
+        };
+
+        for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+                if (option == 'h') {
+                        print_help();
+                        return EXIT_SUCCESS;
+                }
+                if (option == OPT_VERSION) {
+                        printf("emailsecd %s\n", VERSION);
+                        return EXIT_SUCCESS;
+                }
+                if (option == '?')
+                        return usage("unknown option");
+                if (option == OPT_CONFIG) {
+                        me.config = optarg;
+                        me.config_named = true;
+                }
+                me.check_only |= option == OPT_CHECK;
+                if (option >= OPT_STATE && option <= OPT_SET && me.assignment_count == count_of(me.assignments))
+                        return usage("too many settings on the command line");
+                if (option == OPT_SET)
+                        me.assignments[me.assignment_count++] = optarg;
+                for (size_t i = 0; i < count_of(stand_for); i++)
+                        if (stand_for[i].option == option)
+                                me.assignments[me.assignment_count++] = path_assignment(stand_for[i].key, optarg);
+        }
+        return optind < argc ? usage("takes options only") : -1;
+}
+
+int main(int argc, char **argv)
+{
+        struct cause cause = { 0 };
+
+        (void)setlocale(LC_CTYPE, "C.UTF-8");
+        harden();
+        int done = read_options(argc, argv);
+        if (done >= 0)
+                return done;
+        if (!me.config)
+                me.config = default_config();
+        if (read_settings(&me.settings, &cause) < 0)
+                return refuse(&cause, EX_CONFIG);
+        if (me.check_only) {
+                printf("emailsecd: the settings are in order\n");
+                settings_done(&me.settings);
+                return EXIT_SUCCESS;
+        }
+        journal_open(me.settings.log_level, me.settings.log_target);
+        int status = serve();
+        settings_done(&me.settings);
+        return status;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* The one table of settings: keys, defaults, how a value is read. The files are read in settings_file.c. */
+#include "daemon/settings.h"
+
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/times.h"
+
+#include <inttypes.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum storage { STORE_TEXT, STORE_NUMBER, STORE_LEVEL, STORE_TARGET };
+enum empty { EMPTY_REFUSED, EMPTY_IS_NONE, EMPTY_IS_TEXT, EMPTY_IS_OWN_NAME };
+
+struct row {
+        struct settings_key_info info;
+        size_t offset;
+        enum storage storage;
+        enum empty empty;
+        int64_t min, max; /* of a number; max of a text: bytes */
+        int (*read)(struct settings *settings, const struct row *row, const char *value, struct cause *cause);
+};
+
+static char **text_place(const struct settings *settings, const struct row *row)
+{
+        return (char **)(void *)((char *)(uintptr_t)settings + row->offset);
+}
+
+static void put_text(struct settings *settings, const struct row *row, const char *value)
+{
+        char **place = text_place(settings, row);
+
+        free(*place);
+        *place = copy_text(value);
+}
+
+static int read_text(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        if (!text_is_clean(value))
+                return cause_set(cause, CAUSE_INVALID, "control bytes, or not UTF-8");
+        if (strlen(value) > (size_t)row->max)
+                return cause_set(cause, CAUSE_INVALID, "longer than %" PRId64 " bytes", row->max);
+        put_text(settings, row, value);
+        return 0;
+}
+
+static int read_path(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        if (value[0] != '/')
+                return cause_set(cause, CAUSE_INVALID, "%s is not an absolute path", value);
+        return read_text(settings, row, value, cause);
+}
+
+static int read_host(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        char *scoped(scoped_free) host = host_normal(value, cause);
+
+        if (!host)
+                return -1;
+        put_text(settings, row, host);
+        return 0;
+}
+
+static int read_account(struct settings *settings, const struct row *row, const char *value,
+                        struct cause *cause)
+{
+        if (!account_name_valid(value))
+                return cause_set(cause, CAUSE_INVALID, "%s is not a name for an account", value);
+        put_text(settings, row, value);
+        return 0;
+}
+
+/* Numbers of days with commas between them. */
+static int read_days(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        const char *at = value;
+
+        for (;;) {
+                at += strspn(at, " ");
+                size_t digits = strspn(at, "0123456789");
+                unsigned long days = digits && digits <= 4 ? strtoul(at, NULL, 10) : 0;
+                if (days == 0 || days > 3650)
+                        return cause_set(cause, CAUSE_INVALID, "%s is not a list of days like 30, 7, 1",
+                                         value);
+                at += digits + strspn(at + digits, " ");
+                if (!*at)
+                        break;
+                if (*at++ != ',')
+                        return cause_set(cause, CAUSE_INVALID, "%s is not a list of days like 30, 7, 1",
+                                         value);
+        }
+        return read_text(settings, row, value, cause);
+}
+
+static int put_number(struct settings *settings, const struct row *row, int64_t number, const char *value,
+                      struct cause *cause)
+{
+        if (number < row->min || number > row->max)
+                return cause_set(cause, CAUSE_INVALID, "%s is out of range: %" PRId64 " to %" PRId64, value,
+                                 row->min, row->max);
+        *(int64_t *)(void *)((char *)settings + row->offset) = number;
+        return 0;
+}
+
+static int read_size(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        uint64_t bytes;
+
+        if (size_parse(value, &bytes, cause) < 0)
+                return -1;
+        return put_number(settings, row, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, value, cause);
+}
+
+static int read_duration(struct settings *settings, const struct row *row, const char *value,
+                         struct cause *cause)
+{
+        int64_t seconds;
+
+        if (duration_parse(value, &seconds, cause) < 0)
+                return -1;
+        return put_number(settings, row, seconds, value, cause);
+}
+
+static int read_count(struct settings *settings, const struct row *row, const char *value,
+                      struct cause *cause)
+{
+        size_t digits = strspn(value, "0123456789");
+
+        if (digits == 0 || digits > 18 || value[digits])
+                return cause_set(cause, CAUSE_INVALID, "%s is not a number", value);
+        return put_number(settings, row, strtoll(value, NULL, 10), value, cause);
+}
+
+static int read_level(struct settings *settings, const struct row *row, const char *value,
+                      struct cause *cause)
+{
+        static const char *const words[] = { "emerg",   "alert",  "crit", "err",
+                                             "warning", "notice", "info", "debug" }; /* LOG_EMERG is 0 */
+        (void)row;
+        for (size_t i = 0; i < count_of(words); i++)
+                if (same_text(value, words[i])) {
+                        settings->log_level = (int)i;
+                        return 0;
+                }
+        return cause_set(cause, CAUSE_INVALID,
+                         "%s is not a level: emerg, alert, crit, err, warning, notice, info or debug", value);
+}
+
+static int read_target(struct settings *settings, const struct row *row, const char *value,
+                       struct cause *cause)
+{
+        static const char *const words[] = {
+                [JOURNAL_AUTO] = "auto", [JOURNAL_JOURNAL] = "journal", [JOURNAL_STDERR] = "stderr"
+        };
+        (void)row;
+        for (size_t i = 0; i < count_of(words); i++)
+                if (same_text(value, words[i])) {
+                        settings->log_target = (enum journal_target)i;
+                        return 0;
+                }
+        return cause_set(cause, CAUSE_INVALID, "%s is not a target: auto, journal or stderr", value);
+}
+
+enum {
+        PATH_BYTES = 4000,
+        SOCKET_PATH_BYTES = sizeof((struct sockaddr_un *)0)->sun_path - 1,
+        LIST_BYTES = 2000
+};
+#define SIZE_MOST     (INT64_C(1) << 50)
+#define place(member) offsetof(struct settings, member)
+
+/* clang-format off */
+static const struct row rows[] = {
+        { { "Service", "StateDirectory", "/var/lib/emailsecd", "accounts, trust, queue and received mail" },
+          place(state_directory), STORE_TEXT, EMPTY_REFUSED, 0, PATH_BYTES, read_path },
+        { { "Service", "ControlSocket", "/run/emailsecd/io.emailsec", "the socket emailsecctl talks to" },
+          place(control_socket), STORE_TEXT, EMPTY_REFUSED, 0, SOCKET_PATH_BYTES, read_path },
+        { { "Service", "Hostname", "", "name in EHLO and Message-ID; empty: the machine's own" },
+          place(hostname), STORE_TEXT, EMPTY_IS_OWN_NAME, 0, 253, read_host },
+        { { "Service", "DefaultAccount", "",
+            "account for mail that names none; empty: the only outgoing one" },
+          place(default_account), STORE_TEXT, EMPTY_IS_NONE, 0, LIMIT_ACCOUNT_NAME, read_account },
+        { { "Service", "MaxMessageSize", "50M", "largest message that is taken for sending" },
+          place(max_message_size), STORE_NUMBER, EMPTY_REFUSED, 1024, SIZE_MOST, read_size },
+        { { "Service", "KeepSent", "7d", "how long a sent message can still be looked up" },
+          place(keep_sent), STORE_NUMBER, EMPTY_REFUSED, 0, INT64_C(3650) * 86400, read_duration },
+        { { "Service", "LogLevel", "info", "least urgent messages that are logged" },
+          place(log_level), STORE_LEVEL, EMPTY_REFUSED, 0, 0, read_level },
+        { { "Service", "LogTarget", "auto", "journal or stderr; auto: the journal when started by systemd" },
+          place(log_target), STORE_TARGET, EMPTY_REFUSED, 0, 0, read_target },
+        { { "Trust", "SystemTrustStore", "",
+            "file or folder of PEM certificates; empty: OpenSSL's own places" },
+          place(system_trust_store), STORE_TEXT, EMPTY_IS_NONE, 0, PATH_BYTES, read_path },
+        { { "Trust", "RevocationLists", "", "folder of CRLs; empty: none" },
+          place(revocation_lists), STORE_TEXT, EMPTY_IS_NONE, 0, PATH_BYTES, read_path },
+        { { "Trust", "ExpiryWarnings", "30, 7, 1", "days before a server's certificate expires to warn" },
+          place(expiry_warnings), STORE_TEXT, EMPTY_REFUSED, 0, 100, read_days },
+        { { "Control", "ReadGroup", "emailsec", "group that may read status, queue and received mail" },
+          place(read_group), STORE_TEXT, EMPTY_REFUSED, 0, 100, read_text },
+        { { "Control", "AdminGroup", "emailsec-admin", "group that may change anything" },
+          place(admin_group), STORE_TEXT, EMPTY_REFUSED, 0, 100, read_text },
+        { { "Control", "AllowSubmit", "all",
+            "users and groups that may send mail, or all; empty: admins only" },
+          place(allow_submit), STORE_TEXT, EMPTY_IS_TEXT, 0, LIST_BYTES, read_text },
+        { { "Limits", "MaxSessions", "2000", "sessions with mail servers at one time" },
+          place(max_sessions), STORE_NUMBER, EMPTY_REFUSED, 1, 100000, read_count },
+        { { "Limits", "MaxSessionsPerHost", "20", "the same with one server" },
+          place(max_sessions_per_host), STORE_NUMBER, EMPTY_REFUSED, 1, 100000, read_count },
+        { { "Limits", "QueueSizeLimit", "10G", "disk space for mail that waits to be sent" },
+          place(queue_size_limit), STORE_NUMBER, EMPTY_REFUSED, MIB, SIZE_MOST, read_size },
+};
+/* clang-format on */
+
+size_t settings_keys(const struct settings_key_info **out)
+{
+        static struct settings_key_info infos[count_of(rows)];
+
+        for (size_t i = 0; i < count_of(rows); i++)
+                infos[i] = rows[i].info;
+        *out = infos;
+        return count_of(rows);
+}
+
+static char own_name[256];
+
+/* The machine's name, with its domain where the resolver knows it. */
+static void learn_own_name(void)
+{
+        char name[sizeof own_name] = "";
+        struct addrinfo hints = { .ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM }, *found = NULL;
+
+        if (gethostname(name, sizeof name - 1) < 0)
+                name[0] = '\0';
+        char *scoped(scoped_free) own = host_normal(name, NULL);
+        char *scoped(scoped_free) full = NULL;
+        if (own && !strchr(own, '.') && getaddrinfo(own, NULL, &hints, &found) == 0) {
+                if (found->ai_canonname)
+                        full = host_normal(found->ai_canonname, NULL);
+                freeaddrinfo(found);
+        }
+        bool better = full && strchr(full, '.') && !host_is_address(full);
+        (void)snprintf(own_name, sizeof own_name, "%s", better ? full : own ? own : "localhost");
+}
+
+static const char *learnt_own_name(void)
+{
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+        if (pthread_once(&once, learn_own_name) != 0)
+                abort();
+        return own_name;
+}
+
+static int read_empty(struct settings *settings, const struct row *row, struct cause *cause)
+{
+        switch (row->empty) {
+        case EMPTY_REFUSED:
+                return cause_set(cause, CAUSE_INVALID, "the value is missing");
+        case EMPTY_IS_NONE:
+                put_text(settings, row, NULL);
+                break;
+        case EMPTY_IS_TEXT:
+                put_text(settings, row, "");
+                break;
+        case EMPTY_IS_OWN_NAME:
+                put_text(settings, row, learnt_own_name());
+                break;
+        }
+        return 0;
+}
+
+static int read_value(struct settings *settings, const struct row *row, const char *value,
+                      struct cause *cause)
+{
+        struct cause why = { 0 };
+        int result = value[0] ? row->read(settings, row, value, &why) : read_empty(settings, row, &why);
+
+        if (result == 0)
+                return 0;
+        char *scoped(scoped_free) name = text_of("%s.%s", row->info.section, row->info.key);
+        cause_about(cause, CAUSE_INVALID, name, "%s: %s", row->info.key, why.text);
+        cause_remedy(cause, "see emailsecd.conf(5)");
+        return -1;
+}
+
+static void did_you_mean(struct cause *cause, const struct nearest *nearest)
+{
+        if (nearest->word)
+                cause_remedy(cause, "did you mean %s?", nearest->word);
+        else
+                cause_remedy(cause, "see emailsecd.conf(5)");
+}
+
+static int refuse_name(const char *section, const char *key, struct cause *cause)
+{
+        struct nearest sections = { 0 }, keys = { 0 };
+        bool known = false;
+
+        for (size_t i = 0; i < count_of(rows); i++) {
+                if (same_text(rows[i].info.section, section))
+                        known = true;
+                nearest_offer(&sections, section, rows[i].info.section);
+        }
+        if (!known) {
+                cause_set(cause, CAUSE_INVALID, "there is no section [%s]", section);
+                did_you_mean(cause, &sections);
+                return -1;
+        }
+        for (size_t i = 0; i < count_of(rows); i++) {
+                const struct settings_key_info *info = &rows[i].info;
+                if (!same_text(info->key, key)) {
+                        nearest_offer(&keys, key, info->key);
+                        continue;
+                }
+                cause_set(cause, CAUSE_INVALID, "there is no key %s in [%s]", key, section);
+                cause_remedy(cause, "it belongs into [%s]", info->section);
+                return -1;
+        }
+        cause_set(cause, CAUSE_INVALID, "there is no key %s in [%s]", key, section);
+        did_you_mean(cause, &keys);
+        return -1;
+}
+
+int settings_set(struct settings *settings, const char *assignment, struct cause *cause)
+{
+        size_t section_len = strcspn(assignment, ".=");
+        size_t name_len = strcspn(assignment, "=");
+
+        if (assignment[section_len] != '.' || !assignment[name_len])
+                return cause_set(cause, CAUSE_INVALID, "%s is not of the form SECTION.KEY=VALUE", assignment);
+        char *scoped(scoped_free) section = copy_bytes(assignment, section_len);
+        char *scoped(scoped_free) key = copy_bytes(assignment + section_len + 1, name_len - section_len - 1);
+        for (size_t i = 0; i < count_of(rows); i++)
+                if (same_text(rows[i].info.section, section) && same_text(rows[i].info.key, key))
+                        return read_value(settings, &rows[i], assignment + name_len + 1, cause);
+        return refuse_name(section, key, cause);
+}
+
+/* The first of the folders that systemd put into a variable; NULL when there is none. The caller frees. */
+static char *first_folder(const char *variable)
+{
+        const char *value = getenv(variable);
+
+        return value && value[0] == '/' ? copy_bytes(value, strcspn(value, ":")) : NULL;
+}
+
+void settings_defaults(struct settings *settings)
+{
+        *settings = (struct settings){ 0 };
+        for (size_t i = 0; i < count_of(rows); i++)
+                if (read_value(settings, &rows[i], rows[i].info.fallback, NULL) < 0)
+                        abort(); /* a fallback in the table that its own row refuses */
+        char *scoped(scoped_free) state = first_folder("STATE_DIRECTORY");
+        if (state) {
+                free(settings->state_directory);
+                settings->state_directory = take(state);
+        }
+        char *scoped(scoped_free) runtime = first_folder("RUNTIME_DIRECTORY");
+        if (runtime) {
+                free(settings->control_socket);
+                settings->control_socket = text_of("%s/io.emailsec", runtime);
+        }
+}
+
+void settings_copy(struct settings *to, const struct settings *from)
+{
+        *to = *from;
+        for (size_t i = 0; i < count_of(rows); i++)
+                if (rows[i].storage == STORE_TEXT)
+                        *text_place(to, &rows[i]) = copy_text(*text_place(from, &rows[i]));
+}
+
+void settings_done(struct settings *settings)
+{
+        for (size_t i = 0; i < count_of(rows); i++)
+                if (rows[i].storage == STORE_TEXT)
+                        free(*text_place(settings, &rows[i]));
+        *settings = (struct settings){ 0 };
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* emailsecd.conf and its drop-ins by one table of keys (libinih); an unknown section or key or a bad value is an
+ * error with file and line. Read-only for the daemon. */
+#pragma once
+
+#include "common/cause.h"
+#include "daemon/journal.h"
+
+/* Texts are owned; default_account, system_trust_store and revocation_lists are NULL when not set. */
+struct settings {
+        char *state_directory, *control_socket;
+        char *hostname, *default_account;
+        int64_t max_message_size, keep_sent;
+        int log_level;
+        enum journal_target log_target;
+        char *system_trust_store, *revocation_lists;
+        char *expiry_warnings;               /* "30, 7, 1" */
+        char *read_group, *admin_group;
+        char *allow_submit;                  /* "all", or groups and users, comma separated; "" = nobody but admins */
+        int64_t max_sessions, max_sessions_per_host, queue_size_limit;
+};
+
+/* Defaults with what systemd's environment says (STATE_DIRECTORY, RUNTIME_DIRECTORY). The first call may wait for the
+ * resolver, to learn the machine's full name; later calls do not. */
+void settings_defaults(struct settings *settings);
+/* Reads FILE and FILE.d/X.conf in order of name (FILE = .../emailsecd.conf -> .../emailsecd.conf.d/). `required`: a
+ * missing FILE is an error. On -1 `settings` is unchanged and the cause has file and line. */
+int settings_read(struct settings *settings, const char *file, bool required, struct cause *cause) must_use;
+/* --set SECTION.KEY=VALUE */
+int settings_set(struct settings *settings, const char *assignment, struct cause *cause) must_use;
+void settings_copy(struct settings *to, const struct settings *from); /* `to` is raw memory */
+void settings_done(struct settings *settings);
+
+/* For the man page test and --help: each key with its section, default as text and meaning. */
+struct settings_key_info { const char *section, *key, *fallback, *meaning; };
+size_t settings_keys(const struct settings_key_info **out);

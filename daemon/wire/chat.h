@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A conversation with a mail server, without I/O: received bytes in, bytes to
+ * send and a state out. SMTP, IMAP and POP3 each embed a struct chat as their
+ * first member, fill a table of steps and give a chat_class; the driver here is
+ * the only place that changes the step. Whoever owns the connection
+ * (station/link) calls the class's functions and afterwards looks at
+ * chat->state, sends chat->out, and arms the wait.
+ *
+ * A step is a table row: `say` appends what is sent on entering it, `heard`
+ * takes one complete reply and RETURNS the next step. A branch without a
+ * successor does not compile.
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/cause.h"
+
+enum chat_state {
+        CHAT_TALKING,   /* waits for the peer */
+        CHAT_WANTS_TLS, /* the go-ahead for STARTTLS/STLS came: handshake, judge, then class->secured */
+        CHAT_READY,     /* signed in (or no sign-in asked for); takes work */
+        CHAT_ENDED,     /* orderly end (QUIT/LOGOUT answered): close */
+        CHAT_FAILED,    /* chat->cause says why: send nothing more, close */
+};
+
+/* Steps that every protocol has; its own begin at CHAT_FIRST_STEP. */
+enum {
+        STEP_FAILED,     /* chat_fail() returns it */
+        STEP_HANDSHAKE,  /* -> CHAT_WANTS_TLS */
+        STEP_READY,      /* -> CHAT_READY */
+        STEP_ENDED,      /* -> CHAT_ENDED */
+        STEP_SAME,       /* stay: more of the same is awaited; the wait starts anew */
+        CHAT_FIRST_STEP,
+};
+
+struct chat;
+
+struct chat_step {
+        const char *name;    /* "EHLO": for the trace */
+        const char *phrase;  /* "waiting for the answer to EHLO": for time-outs */
+        unsigned wait;       /* seconds; 0 = the account's connectionTimeout */
+        void (*say)(struct chat *chat);                  /* NULL: nothing */
+        int (*heard)(struct chat *chat, const void *reply); /* the protocol's own reply type */
+};
+
+/* Channel binding data of the TLS session (RFC 9266), made by tls/. */
+struct chat_binding {
+        bool present;
+        uint8_t exporter[32];
+};
+
+/* What the owner knows about the connection when it hands it over. */
+struct chat_channel {
+        bool tls;                     /* bytes are inside TLS and judge() said go */
+        struct chat_binding binding;
+};
+
+struct chat_class {
+        /* TCP stands (plain, or STARTTLS still to come), or with implicit TLS: the
+         * channel is judged. Never called before a good verdict where TLS is from the
+         * first byte. */
+        void (*start)(struct chat *chat, const struct chat_channel *channel);
+        void (*received)(struct chat *chat, const uint8_t *bytes, size_t len);
+        /* After CHAT_WANTS_TLS, when the handshake is done and judged. Everything
+         * learned before is forgotten by the callee. */
+        void (*secured)(struct chat *chat, const struct chat_channel *channel);
+        /* The peer closed in order. Fails the chat unless an end was awaited. */
+        void (*closed)(struct chat *chat);
+        /* chat->out was sent completely: the chat may append more. May be NULL. */
+        void (*drained)(struct chat *chat);
+        /* Say good-bye (QUIT, LOGOUT) from CHAT_READY; CHAT_ENDED follows. */
+        void (*quit)(struct chat *chat);
+        void (*free)(struct chat *chat);
+};
+
+struct chat {
+        const struct chat_class *class;
+        const struct chat_step *steps;   /* indexed by step; set by the protocol */
+        int step;
+        enum chat_state state;
+        struct cause cause;              /* of CHAT_FAILED */
+        struct chat_channel channel;     /* as last told by start/secured */
+        bool wants_starttls;             /* account property: TLS must come by STARTTLS/STLS */
+        bool injection_checked;          /* nothing lay beyond the STARTTLS go-ahead (security rule 3) */
+        unsigned wait;                   /* seconds for what is awaited now; 0 = account's; see idle */
+        unsigned waits;                  /* changes whenever the wait starts anew */
+        bool idle;                       /* nothing is awaited: no deadline at all */
+        const char *phrase;              /* what is awaited, for time-outs */
+        struct buf in;                   /* received, not taken yet; see chat_feed, chat_skip */
+        size_t max_line;
+        size_t searched;                 /* bytes of `in` known to hold no LF */
+        struct buf out;                  /* to be sent; the owner consumes it */
+        /* Every line sent ('>') and heard ('<'), secrets replaced by "***", else as it is:
+         * the owner escapes it. NULL = off. */
+        void (*trace)(void *ctx, char direction, const char *line, size_t len);
+        /* Every step taken; NULL = off. */
+        void (*traced_step)(void *ctx, const char *from, const char *to);
+        void *trace_ctx;
+};
+
+/* Zeroes and sets up; `max_in` bounds a line (LIMIT_LINE), without its CRLF. */
+void chat_init(struct chat *chat, const struct chat_class *class, const struct chat_step *steps,
+               size_t max_in);
+/* Wipes and frees the buffers. */
+void chat_done(struct chat *chat);
+/* Gives back the memory of empty buffers: for chats that idle. */
+void chat_release(struct chat *chat);
+
+/* Enters a step: says, arms wait and phrase, traces; the only setter. */
+void chat_go(struct chat *chat, int step);
+/* Hands a complete reply to the present step and enters what it returns. */
+void chat_hear(struct chat *chat, const void *reply);
+
+/* Sets the cause and CHAT_FAILED; returns STEP_FAILED for `return chat_fail(...)`. */
+int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)
+        printf_like(3, 4);
+
+/* True once the chat takes and says nothing more: failed, ended, or a handshake is due. */
+bool chat_is_over(const struct chat *chat);
+
+/* Appends to out and traces; a line has no CR or LF in it, CRLF is added. A CR, LF
+ * or NUL inside a text fails the chat instead of being sent (security rule 22). */
+void chat_say(struct chat *chat, const char *format, ...) printf_like(2, 3);
+/* The same with the traced form given apart, for lines that hold a secret. Asks
+ * chat_may_speak by itself. */
+void chat_say_secret(struct chat *chat, const char *traced, const char *line);
+
+/*
+ * The gate of security rule 2 (S4): true when a command other than capability
+ * discovery, STARTTLS/STLS and good-bye may be sent: TLS stands, or the account
+ * asked for neither. Every say_* of such a command asks it through chat_say_gated;
+ * false fails the chat.
+ */
+bool chat_may_speak(struct chat *chat);
+/* chat_say behind that gate. */
+void chat_say_gated(struct chat *chat, const char *format, ...) printf_like(2, 3);
+
+/* Appends received bytes to chat->in; -1 when that fails the chat. As much as one
+ * read of a connection always fits beside an incomplete line. */
+int chat_feed(struct chat *chat, const uint8_t *bytes, size_t len) must_use;
+/* Drops bytes from the front of chat->in that were taken without chat_next_line (a
+ * literal): nobody else consumes chat->in. */
+void chat_skip(struct chat *chat, size_t len);
+
+/* Takes the next whole line (CRLF or bare LF taken off) out of chat->in: its length,
+ * with *out_line, also NUL-ended, valid until the next call that appends to chat->in;
+ * -1 none yet; -2 the chat has failed: the bound was passed, a NUL byte came, or
+ * anything at all where a handshake is due (security rule 3). Traces it. */
+ssize_t chat_next_line(struct chat *chat, const char **out_line);

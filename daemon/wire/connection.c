@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a connection: lookup, connect, perhaps a handshake, open, closed; one
+ * deadline at a time. The bytes are moved in pump.c.
+ *
+ * Whatever ends, frees or starts something is done by run(), which the loop calls
+ * after the present callback: so a user may call anything from anywhere.
+ */
+#include "daemon/wire/connection.h"
+
+#include "daemon/wire/connection_parts.h"
+
+enum {
+        UNSENT_MAX = 64 * MIB,    /* users look at connection_unsent() long before */
+        LINGER_MS = 2000,
+        ADDRESS_TEXT = 80,
+};
+
+/* ---- the end ---- */
+
+static void stop_everything(struct connection *c)
+{
+        resolve_cancel(take(c->question));
+        dial_free(take(c->dial));
+        timer_stop(c->deadline);
+        pump_watch(c);
+}
+
+static void connection_free(struct connection *c)
+{
+        stop_everything(c);
+        watch_free(c->watch);
+        if (c->transport)
+                c->transport->free(c->transport);
+        close_fd(&c->fd);
+        timer_free(c->deadline);
+        buf_wipe(&c->out);
+        free(c->failure);
+        free(c->host);
+        free(c->address);
+        free(c);
+}
+
+static void tell_end(struct connection *c)
+{
+        struct cause *why = take(c->failure);
+
+        if (why)
+                c->user->ended(c->ctx, why);
+        free(why);
+}
+
+/* True when nothing is left to be sent. */
+static bool linger(struct connection *c)
+{
+        pump_write(c);
+        if (c->phase == PHASE_LINGER && c->out.len == 0) {
+                c->transport->finish(c->transport);
+                c->phase = PHASE_CLOSED;
+        }
+        return c->phase == PHASE_CLOSED;
+}
+
+static void run(void *ctx)
+{
+        struct connection *c = ctx;
+
+        c->scheduled = false;
+        switch (c->phase) {
+        case PHASE_LOOKUP:
+        case PHASE_CONNECT:
+                break;
+        case PHASE_HANDSHAKE:
+                pump_handshake(c);
+                break;
+        case PHASE_OPEN:
+                pump_write(c);
+                if (c->phase == PHASE_OPEN && c->read_again)
+                        pump_read(c);
+                break;
+        case PHASE_LINGER:
+                if (linger(c) && !c->scheduled) {
+                        connection_free(c);
+                        return;
+                }
+                break;
+        case PHASE_DEAD:
+                tell_end(c);
+                break;
+        case PHASE_CLOSED:
+                connection_free(c);
+                return;
+        }
+        pump_watch(c);
+}
+
+void connection_schedule(struct connection *c)
+{
+        if (c->scheduled)
+                return;
+        c->scheduled = true;
+        loop_later(run, c);
+}
+
+void connection_fail(struct connection *c, const struct cause *why)
+{
+        if (c->phase == PHASE_DEAD || c->phase == PHASE_CLOSED)
+                return;
+        bool told = c->phase != PHASE_LINGER;
+        c->phase = told ? PHASE_DEAD : PHASE_CLOSED;
+        if (told) {
+                c->failure = new_object(struct cause);
+                if (why)
+                        *c->failure = *why;
+        }
+        stop_everything(c);
+        connection_schedule(c);
+}
+
+void connection_abort(struct connection *c)
+{
+        if (!c || c->phase == PHASE_CLOSED)
+                return;
+        c->phase = PHASE_CLOSED;
+        stop_everything(c);
+        connection_schedule(c);
+}
+
+void connection_close(struct connection *c)
+{
+        if (!c || c->phase == PHASE_LINGER)
+                return;
+        if (c->phase != PHASE_OPEN) {
+                connection_abort(c);
+                return;
+        }
+        c->phase = PHASE_LINGER;
+        timer_set(c->deadline, LINGER_MS);
+        connection_schedule(c);
+}
+
+/* ---- deadlines ---- */
+
+static void explain_time_out(struct connection *c, struct cause *why)
+{
+        if (c->phase == PHASE_LOOKUP) {
+                cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while looking up the name %s", c->seconds,
+                          c->host);
+                cause_remedy(why, "check the network and the resolver: getent ahosts %s", c->host);
+        } else if (c->phase == PHASE_CONNECT) {
+                char *reasons = dial_reasons(c->dial);
+                cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while connecting to %s port %u: %s",
+                          c->seconds, c->host, c->port, reasons);
+                cause_remedy(why, "%s", cause_kind(CAUSE_CONNECT)->remedy);
+                free(reasons);
+        } else {
+                cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while %s", c->seconds, c->phrase);
+        }
+}
+
+static void on_deadline(void *ctx)
+{
+        struct connection *c = ctx;
+        struct cause why;
+
+        if (c->phase == PHASE_LINGER) {
+                connection_abort(c);
+                return;
+        }
+        explain_time_out(c, &why);
+        connection_fail(c, &why);
+}
+
+static void set_deadline(struct connection *c, unsigned seconds, const char *phrase)
+{
+        c->seconds = seconds;
+        c->phrase = phrase;
+        if (seconds)
+                timer_set(c->deadline, (int64_t)seconds * 1000);
+        else
+                timer_stop(c->deadline);
+}
+
+void connection_expect(struct connection *c, unsigned seconds, const char *phrase)
+{
+        if (c->phase == PHASE_OPEN) /* the other phases have their own */
+                set_deadline(c, seconds, phrase);
+}
+
+/* ---- the beginning ---- */
+
+static void explain_failure(struct connection *c, struct cause *why)
+{
+        char *reasons = dial_reasons(c->dial);
+
+        cause_set(why, CAUSE_CONNECT, "could not connect to %s port %u: %s", c->host, c->port, reasons);
+        if (dial_was_refused(c->dial))
+                cause_remedy(why, "nothing listens on port %u there: the port may be wrong (check it against "
+                             "useSsl and useStartTls), or the server is not running", c->port);
+        free(reasons);
+}
+
+static void on_dialled(void *ctx, int fd, const struct sockaddr_storage *peer)
+{
+        struct connection *c = ctx;
+        struct cause why;
+        char address[ADDRESS_TEXT];
+
+        if (fd < 0) {
+                explain_failure(c, &why);
+                connection_fail(c, &why);
+                return;
+        }
+        address_text(peer, address, sizeof address);
+        dial_free(take(c->dial)); /* and `peer` with it */
+        c->address = copy_text(address);
+        c->fd = fd;
+        c->watch = watch_new(fd, pump_ready, c);
+        plain_init(&c->plain, fd);
+        c->transport = &c->plain.transport;
+        c->times.connect = loop_now() - c->since;
+        c->phase = PHASE_OPEN;
+        timer_stop(c->deadline);
+        c->user->connected(c->ctx);
+        pump_watch(c);
+}
+
+static void on_resolved(void *ctx, const struct addresses *found, const struct cause *why)
+{
+        struct connection *c = ctx;
+
+        c->question = NULL;
+        c->times.lookup = loop_now() - c->since;
+        c->since = loop_now();
+        if (found->count == 0) {
+                connection_fail(c, why);
+                return;
+        }
+        c->phase = PHASE_CONNECT;
+        c->dial = dial_start(found, on_dialled, c);
+}
+
+struct connection *connection_open(const struct connection_request *request,
+                                   const struct connection_user *user, void *ctx)
+{
+        struct connection *c = new_object(struct connection);
+
+        c->user = user;
+        c->ctx = ctx;
+        c->phase = PHASE_LOOKUP;
+        c->host = copy_text(request->host);
+        c->port = request->port;
+        c->fd = -1;
+        c->read_needs = WATCH_READ;
+        c->times = (struct connection_times){ -1, -1, -1 };
+        c->since = loop_now();
+        buf_init(&c->out, UNSENT_MAX);
+        c->deadline = timer_new(on_deadline, c);
+        set_deadline(c, request->timeout_seconds, NULL);
+        c->question = resolve(c->host, c->port, on_resolved, c);
+        return c;
+}
+
+/* ---- open ---- */
+
+void connection_write(struct connection *c, const void *bytes, size_t len)
+{
+        if (c->phase != PHASE_OPEN && c->phase != PHASE_HANDSHAKE)
+                return;
+        if (buf_append(&c->out, bytes, len)) {
+                struct cause why;
+                cause_set(&why, CAUSE_INTERNAL, "more than %d MiB wait to be sent", UNSENT_MAX / MIB);
+                connection_fail(c, &why);
+                return;
+        }
+        c->drained_owed = true;
+        if (c->write_needs == 0)
+                connection_schedule(c);
+}
+
+size_t connection_unsent(const struct connection *c)
+{
+        return c->out.len;
+}
+
+void connection_secure(struct connection *c, struct transport *transport, unsigned timeout_seconds)
+{
+        struct cause why;
+
+        if (c->transport)
+                c->transport->free(c->transport);
+        c->transport = transport; /* also of a dead one: it lives until connection_close() */
+        if (c->phase != PHASE_OPEN)
+                return;
+        if (c->out.len) {
+                /* These bytes were meant for the open line, so the go-ahead was not an
+                 * answer to them: and inside TLS they must not appear. */
+                cause_set(&why, CAUSE_INJECTION, "the server answered before its command was sent");
+                connection_fail(c, &why);
+                return;
+        }
+        c->phase = PHASE_HANDSHAKE;
+        c->since = loop_now();
+        c->drained_owed = false;
+        c->read_needs = WATCH_READ;
+        set_deadline(c, timeout_seconds, "waiting for the TLS handshake to finish");
+        connection_schedule(c);
+}
+
+bool connection_has_unread(struct connection *c)
+{
+        uint8_t byte;
+
+        return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void connection_pause(struct connection *c, bool paused)
+{
+        bool resumes = c->paused && !paused;
+
+        c->paused = paused;
+        if (c->phase != PHASE_OPEN)
+                return;
+        if (resumes) {
+                c->read_again = true;
+                connection_schedule(c);
+        }
+        pump_watch(c);
+}
+
+int connection_fd(const struct connection *c)
+{
+        return c->fd;
+}
+
+struct transport *connection_transport(struct connection *c)
+{
+        return c->transport == &c->plain.transport ? NULL : c->transport;
+}
+
+const char *connection_address(const struct connection *c)
+{
+        return c->address ? c->address : "";
+}
+
+struct connection_times connection_times(const struct connection *c)
+{
+        return c->times;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses to one connected socket, as RFC 8305 (Happy Eyeballs) says: a new
+ * attempt every 250 ms or as soon as one has failed, the first to connect wins. For
+ * wire/ alone; the time for all of it is the caller's.
+ */
+#pragma once
+
+#include "daemon/wire/resolve.h"
+
+struct dial;
+
+/* Starts; never calls back before it returns. `done` comes once: with the socket
+ * (non-blocking, the callee's) and the peer (the dial's), or -1 when every address has failed.
+ * dial_free may be called in it and must be called some time. */
+struct dial *dial_start(const struct addresses *addresses,
+                        void (*done)(void *ctx, int fd, const struct sockaddr_storage *peer),
+                        void *ctx) must_use;
+/* Ends all attempts. NULL is fine. */
+void dial_free(struct dial *dial);
+
+/* "192.0.2.1: Connection refused; 2001:db8::1: no answer" of the attempts begun; the
+ * caller frees. */
+char *dial_reasons(const struct dial *dial) must_use;
+/* True when a server's machine said that nobody listens on the port. */
+bool dial_was_refused(const struct dial *dial);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an incoming engine offers to the receiver, once its chat is CHAT_READY;
+ * implemented by imap/ and pop3/. One operation at a time: the next is begun when
+ * the callback of the last has come. A failure is a failed chat.
+ */
+#pragma once
+
+#include "daemon/wire/chat.h"
+
+struct mailbox_facts {
+        uint32_t uidvalidity;   /* IMAP; 0 for POP3 */
+        uint32_t uidnext;       /* IMAP; 0 unknown */
+        uint32_t exists;        /* messages there */
+        bool can_idle;          /* IMAP IDLE offered */
+        bool can_expunge_uid;   /* UIDPLUS, or POP3 */
+        bool read_only;
+};
+
+struct mailbox_entry {
+        uint32_t uid;                   /* IMAP UID; POP3: message number in this session */
+        char uidl[72];                  /* POP3 unique id, NUL-ended; "" for IMAP */
+        uint64_t size;                  /* as the server says (RFC822.SIZE, LIST) */
+        bool seen;                      /* IMAP \Seen */
+        bool deleted;                   /* IMAP \Deleted */
+};
+
+enum mailbox_mark { MARK_SEEN, MARK_DELETED };
+
+struct mailbox_user {
+        void (*opened)(void *ctx, const struct mailbox_facts *facts);
+        /* A part of the list (called any number of times), then listed_all. */
+        void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
+        void (*listed_all)(void *ctx);
+        /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only
+         * the end tells (POP3). Line ends as the server sends them (CRLF). -1 from begin or
+         * piece fails the chat with CAUSE_STORAGE. */
+        int (*message_begin)(void *ctx, const struct mailbox_entry *entry, uint64_t size);
+        int (*message_piece)(void *ctx, const uint8_t *bytes, size_t len);
+        int (*message_end)(void *ctx);
+        /* Every entry asked for was delivered, or has gone from the server meanwhile. */
+        void (*fetched)(void *ctx);
+        void (*marked)(void *ctx);
+        /* While idling: there may be new mail. `idle` goes on until wake(). */
+        void (*changed)(void *ctx);
+        /* wake() has ended the idling; the next operation may begin. */
+        void (*woken)(void *ctx);
+};
+
+struct mailbox_class {
+        /* IMAP: SELECT (or EXAMINE when read_only) of `folder`; POP3: STAT. */
+        void (*open)(struct chat *chat, const char *folder, bool read_only);
+        /* Lists messages with UID > after (IMAP) or all (POP3, UIDL + LIST). unseen_only: IMAP. */
+        void (*list)(struct chat *chat, uint32_t after, bool unseen_only);
+        /* Fetches whole messages (BODY.PEEK[]; RETR), pipelined, in the order given. */
+        void (*fetch)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+        /* Flags (IMAP) or deletes; for IMAP MARK_DELETED is followed by UID EXPUNGE of exactly
+         * these where the server has UIDPLUS. POP3 knows MARK_DELETED only. */
+        void (*mark)(struct chat *chat, const struct mailbox_entry *entries, size_t count,
+                     enum mailbox_mark mark);
+        /* IMAP with IDLE: waits for `changed`; the owner renews by wake() and idle(). NULL: cannot. */
+        void (*idle)(struct chat *chat);
+        void (*wake)(struct chat *chat);
+        /* NOOP: keeps the session and takes in news (IMAP EXISTS -> facts.exists); answered by
+         * opened() with fresh facts. POP3: NULL (a session sees one snapshot). */
+        void (*refresh)(struct chat *chat);
+};

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes of a connection: transport to user, queue to transport, and the
+ * handshake between. TLS may need to write in order to read and the reverse, and
+ * may hold bytes that the socket no longer tells of; both are looked after here.
+ */
+#include "daemon/wire/connection_parts.h"
+
+enum {
+        READ_SIZE = 64 * KIB,
+        READ_PER_WAKE = 256 * KIB, /* then the other connections have their turn */
+};
+
+/* One for all connections: whoever is called with its bytes takes them before the
+ * next read, which never happens from inside a callback. */
+static uint8_t read_buffer[READ_SIZE];
+
+void pump_watch(struct connection *c)
+{
+        int what = 0;
+
+        if (c->phase == PHASE_HANDSHAKE || (c->phase == PHASE_OPEN && !c->paused))
+                what |= c->read_needs;
+        if (c->phase == PHASE_OPEN || c->phase == PHASE_LINGER)
+                what |= c->write_needs;
+        if (c->watch)
+                watch_for(c->watch, what);
+}
+
+/* One read. False when the reading has to stop. */
+static bool read_piece(struct connection *c, size_t *budget)
+{
+        struct transport *transport = c->transport;
+        struct cause why = { 0 };
+        size_t moved = 0;
+
+        switch (transport->read(transport, read_buffer, sizeof read_buffer, &moved, &why)) {
+        case TRANSPORT_DONE:
+                c->read_needs = WATCH_READ;
+                *budget -= moved < *budget ? moved : *budget;
+                c->user->received(c->ctx, read_buffer, moved);
+                return moved > 0;
+        case TRANSPORT_WANT_READ:
+                c->read_needs = WATCH_READ;
+                return false;
+        case TRANSPORT_WANT_WRITE:
+                c->read_needs = WATCH_WRITE;
+                return false;
+        case TRANSPORT_END:
+                transport->finish(transport); /* good-bye to you too */
+                connection_fail(c, NULL);
+                return false;
+        case TRANSPORT_FAILED:
+                connection_fail(c, &why);
+                return false;
+        }
+        return false;
+}
+
+void pump_read(struct connection *c)
+{
+        struct transport *transport = c->transport;
+        size_t budget = READ_PER_WAKE;
+
+        c->read_again = false;
+        /* A callback may have paused, secured or closed it. */
+        while (c->phase == PHASE_OPEN && !c->paused && c->transport == transport) {
+                if (budget == 0) {
+                        c->read_again = true;
+                        connection_schedule(c);
+                        return;
+                }
+                if (!read_piece(c, &budget))
+                        return;
+        }
+}
+
+/* The server may have said why before it closed: hear that first. */
+static void write_broke(struct connection *c, const struct cause *why)
+{
+        buf_wipe(&c->out);
+        c->write_needs = 0;
+        pump_read(c);
+        connection_fail(c, why);
+}
+
+void pump_write(struct connection *c)
+{
+        while (c->out.len && (c->phase == PHASE_OPEN || c->phase == PHASE_LINGER)) {
+                struct cause why = { 0 };
+                size_t moved = 0;
+                c->write_needs = 0;
+                switch (c->transport->write(c->transport, buf_bytes(&c->out), c->out.len, &moved, &why)) {
+                case TRANSPORT_DONE:
+                        buf_consume(&c->out, moved);
+                        break;
+                case TRANSPORT_WANT_READ:
+                        c->write_needs = WATCH_READ;
+                        return;
+                case TRANSPORT_WANT_WRITE:
+                        c->write_needs = WATCH_WRITE;
+                        return;
+                case TRANSPORT_END:
+                        cause_set(&why, CAUSE_CLOSED,
+                                  "the server closed the connection while something was being sent");
+                        write_broke(c, &why);
+                        return;
+                case TRANSPORT_FAILED:
+                        write_broke(c, &why);
+                        return;
+                }
+        }
+        if (c->out.len == 0)
+                buf_wipe(&c->out); /* may have held a password; and an idle one holds no memory */
+        if (c->phase == PHASE_OPEN && c->drained_owed) {
+                c->drained_owed = false;
+                c->user->drained(c->ctx);
+        }
+}
+
+static void handshake_done(struct connection *c)
+{
+        c->phase = PHASE_OPEN;
+        c->times.handshake = loop_now() - c->since;
+        c->read_needs = WATCH_READ;
+        timer_stop(c->deadline);
+        c->user->secured(c->ctx);
+        /* The transport may have read more than the handshake; and what the user has
+         * written before is due now. */
+        c->read_again = true;
+        connection_schedule(c);
+}
+
+void pump_handshake(struct connection *c)
+{
+        struct cause why = { 0 };
+
+        switch (c->transport->handshake(c->transport, &why)) {
+        case TRANSPORT_DONE:
+                handshake_done(c);
+                break;
+        case TRANSPORT_WANT_READ:
+                c->read_needs = WATCH_READ;
+                break;
+        case TRANSPORT_WANT_WRITE:
+                c->read_needs = WATCH_WRITE;
+                break;
+        case TRANSPORT_END:
+                cause_set(&why, CAUSE_CLOSED, "the server closed the connection during the TLS handshake");
+                connection_fail(c, &why);
+                break;
+        case TRANSPORT_FAILED:
+                connection_fail(c, &why);
+                break;
+        }
+}
+
+void pump_ready(void *ctx, int what)
+{
+        struct connection *c = ctx;
+
+        if (c->phase == PHASE_HANDSHAKE)
+                pump_handshake(c);
+        else if (c->phase == PHASE_OPEN && !c->paused && (what & c->read_needs))
+                pump_read(c);
+        if (what & c->write_needs)
+                pump_write(c);
+        if (c->phase == PHASE_LINGER)
+                connection_schedule(c); /* done when nothing is left */
+        pump_watch(c);
+}
