@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Allowed Hosts as the handshake uses them: the facts for judge(), and what each judged session leaves
+ * behind: a challenge recorded or refreshed (security rule 13), an exemption used, exemptions that have
+ * become needless (16), exemptions whose time is over (15).
+ */
+#include "daemon/tls/allowed.h"
+
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "common/times.h"
+#include "daemon/loop.h"
+#include "daemon/tls/allowed_list.h"
+#include "daemon/tls/trust.h"
+
+#include <stdio.h>
+
+/* ---- looking ----------------------------------------------------------------------------------- */
+
+json_t *allowed_list(const char *state)
+{
+        size_t count;
+        struct entry **entries = list_entries(&count);
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < count; i++)
+                if (!state || strcmp(state, allowed_state_names[entries[i]->decided.state]) == 0)
+                        if (json_array_append_new(list, entry_json(entries[i])) < 0)
+                                abort();
+        return list;
+}
+
+json_t *allowed_get(const char *id, struct cause *cause)
+{
+        struct entry *entry = list_lookup(id, cause);
+
+        return entry ? entry_json(entry) : NULL;
+}
+
+size_t allowed_count(const char *state, bool needless_only)
+{
+        size_t count, found = 0;
+        struct entry **entries = list_entries(&count);
+
+        for (size_t i = 0; i < count; i++)
+                found += (!state || strcmp(state, allowed_state_names[entries[i]->decided.state]) == 0) &&
+                         (!needless_only || entries[i]->needless);
+        return found;
+}
+
+static bool is_of(const struct entry *entry, const char *host, uint16_t port)
+{
+        return entry->port == port && strcmp(entry->host, host) == 0;
+}
+
+size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
+{
+        size_t count, found = 0;
+        struct entry **entries = list_entries(&count);
+
+        *out = NULL;
+        for (size_t i = 0; i < count; i++) {
+                const struct entry *entry = entries[i];
+                if (!is_of(entry, host, port))
+                        continue;
+                *out = new_resized(*out, found + 1, sizeof **out);
+                struct allowed_fact *fact = &(*out)[found++];
+                *fact = (struct allowed_fact){ .state = entry->decided.state,
+                                               .pins = entry->decided.pins,
+                                               .errors = entry->decided.errors,
+                                               .expires = entry->decided.expires };
+                memcpy(fact->id, entry->id, sizeof fact->id);
+                memcpy(fact->certificate_sha256, entry->certificate.sha256, 32);
+                memcpy(fact->key_sha256, entry->certificate.key_sha256, 32);
+        }
+        return found;
+}
+
+/* ---- room for a new challenge -------------------------------------------------------------------- */
+
+/* Over the bound for one host and port the oldest but the first goes: the first is what a person may be
+ * looking at, the newest is what is there now (S14). */
+static bool make_room_at_host(const char *host, uint16_t port)
+{
+        size_t count, pending = 0;
+        struct entry **entries = list_entries(&count), *second = NULL;
+
+        for (size_t i = 0; i < count; i++)
+                if (entries[i]->decided.state == ALLOWED_PENDING && is_of(entries[i], host, port))
+                        if (++pending == 2)
+                                second = entries[i];
+        if (pending < LIMIT_PENDING_PER_HOST)
+                return false;
+        list_remove(second);
+        return true;
+}
+
+/* ---- what a session leaves behind ------------------------------------------------------------------ */
+
+static void add_error(struct entry *entry, const struct tls_error *error)
+{
+        struct seen_error *at = entry->errors, *end = entry->errors + entry->error_count;
+
+        while (at < end && (at->problem != error->problem || at->depth != error->depth))
+                at++;
+        if (at == end) {
+                size_t index = entry->error_count++;
+                entry->errors = new_resized(entry->errors, entry->error_count, sizeof *entry->errors);
+                at = &entry->errors[index];
+        }
+        *at = (struct seen_error){ .problem = error->problem, .depth = error->depth };
+        memcpy(at->text, error->text, sizeof at->text);
+}
+
+/* What was never decided on shows the errors of now; what was approved once, those as well. */
+static void take_errors(struct entry *entry, const struct tls_facts *facts)
+{
+        if (entry->decided.time == 0)
+                entry->error_count = 0;
+        for (size_t i = 0; i < facts->error_count && entry->error_count < 2 * count_of(facts->errors); i++)
+                add_error(entry, &facts->errors[i]);
+}
+
+static struct entry *new_challenge(const struct tls_facts *facts, const struct verdict *verdict,
+                                   const char *id)
+{
+        struct entry *entry = new_object(struct entry);
+
+        memcpy(entry->id, id, sizeof entry->id);
+        entry->host = copy_text(facts->host);
+        entry->port = facts->port;
+        entry->created = loop_wall();
+        entry->class = verdict->replaces[0] ? CLASS_OF_CHANGED : CLASS_OF_NEW;
+        memcpy(entry->replaces, verdict->replaces, sizeof entry->replaces);
+        certificate_copy(&entry->certificate, &facts->chain[0]);
+        entry->chain = new_zeroed(facts->chain_count, sizeof *entry->chain);
+        for (size_t i = 1; i < facts->chain_count; i++)
+                certificate_copy(&entry->chain[entry->chain_count++], &facts->chain[i]);
+        return entry;
+}
+
+/* Returns NULL when there is no room in all. */
+static struct entry *raise_challenge(const struct tls_facts *facts, const struct verdict *verdict,
+                                     const char *id)
+{
+        if (allowed_count("pending", false) >= LIMIT_PENDING)
+                return NULL;
+        bool flood = make_room_at_host(facts->host, facts->port);
+        struct entry *entry = new_challenge(facts, verdict, id);
+        list_add(entry);
+        list_tell(id, "challenge");
+        if (flood)
+                list_tell(id, "flood");
+        return entry;
+}
+
+/* A known entry that no longer covers: it waits for a decision again. */
+static void reopen(struct entry *entry)
+{
+        if (entry->decided.state == ALLOWED_PENDING)
+                return;
+        entry->decided.state = ALLOWED_PENDING;
+        entry->decided.expires = 0;
+        entry->class = CLASS_OF_CHANGED;
+        list_tell(entry->id, "challenge");
+        list_trust_changes();
+}
+
+static void complete_words(struct verdict *verdict, const struct entry *entry)
+{
+        char when[32];
+        time_t verified = verified_when(entry->host, entry->port);
+
+        verdict_remedy(verdict, entry->id);
+        if (entry->class != CLASS_OF_REGRESSION)
+                return;
+        time_rfc3339(verified, when);
+        cause_prefix(&verdict->cause,
+                     "this server verified without help until %s, and this is what an attack looks "
+                     "like; ",
+                     when);
+}
+
+static void record_challenge(const struct tls_facts *facts, const char *account, struct verdict *verdict)
+{
+        char id[13];
+
+        entry_id(facts->host, facts->port, facts->chain[0].sha256, id);
+        struct entry *entry = list_find(id);
+        bool fresh = !entry;
+        bool was_pending = entry && entry->decided.state == ALLOWED_PENDING;
+        if (entry)
+                reopen(entry);
+        else
+                entry = raise_challenge(facts, verdict, id);
+        if (!entry) {
+                cause_remedy(&verdict->cause,
+                             "%d challenges wait already: decide or delete some of them first: "
+                             "emailsecctl challenge list",
+                             LIMIT_PENDING);
+                return;
+        }
+        size_t accounts = entry->account_count;
+        uint32_t problems = entry_problems(entry);
+        take_errors(entry, facts);
+        entry_add_account(entry, account);
+        entry->last_seen = loop_wall();
+        entry->needless = false;
+        if (verified_when(entry->host, entry->port))
+                entry->class = CLASS_OF_REGRESSION;
+        memcpy(verdict->allowed_id, id, sizeof id);
+        complete_words(verdict, entry);
+        if (fresh || !was_pending || accounts != entry->account_count || problems != entry_problems(entry))
+                list_save();
+        else
+                list_save_some_time();
+}
+
+static void record_use(const char *account, const struct verdict *verdict)
+{
+        struct entry *entry = list_find(verdict->allowed_id);
+
+        if (!entry)
+                return;
+        entry->last_seen = loop_wall();
+        entry->needless = false;
+        entry_add_account(entry, account);
+        list_save_some_time();
+}
+
+static void record_rejected(const char *account, struct verdict *verdict)
+{
+        struct entry *entry = list_find(verdict->allowed_id);
+        char when[32];
+
+        if (!entry)
+                return;
+        record_use(account, verdict);
+        time_rfc3339(entry->decided.time, when);
+        cause_remedy(&verdict->cause,
+                     "rejected by %s at %s; if that was a mistake: emailsecctl allowed show %s",
+                     entry->decided.by ? entry->decided.by : "a person", when, entry->id);
+}
+
+static void record_verified(const struct tls_facts *facts)
+{
+        size_t count;
+        struct entry **entries = list_entries(&count);
+
+        if (verified_note(facts->host, facts->port, facts->chain[0].sha256, loop_wall()))
+                list_save_some_time();
+        for (size_t i = 0; i < count; i++) {
+                struct entry *entry = entries[i];
+                if (entry->needless || entry->decided.state == ALLOWED_REJECTED ||
+                    !is_of(entry, facts->host, facts->port))
+                        continue;
+                entry->needless = true;
+                list_tell(entry->id, "needless");
+                list_save();
+        }
+}
+
+void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict)
+{
+        if (allowed_fault() || facts->chain_count == 0)
+                return;
+        switch (verdict->kind) {
+        case VERDICT_SYSTEM:
+        case VERDICT_USER:
+                record_verified(facts);
+                break;
+        case VERDICT_ALLOWED:
+                record_use(account, verdict);
+                break;
+        case VERDICT_CHALLENGE:
+                record_challenge(facts, account, verdict);
+                break;
+        case VERDICT_REJECTED:
+                record_rejected(account, verdict);
+                break;
+        case VERDICT_FAULT:
+                break;
+        }
+}
+
+/* ---- the end of an exemption ------------------------------------------------------------------------ */
+
+/* When an approval ends: by its own date, or with the certificate unless expiry itself was accepted. With a
+ * pinned key the certificate may have been renewed since; judge() sees to that one. 0: never. */
+static time_t end_of(const struct entry *entry)
+{
+        time_t end = entry->decided.expires;
+
+        if (entry->decided.pins == PINS_CERTIFICATE && !(entry->decided.errors & 1u << PROBLEM_EXPIRED) &&
+            (end == 0 || entry->certificate.not_after < end))
+                end = entry->certificate.not_after;
+        return end;
+}
+
+time_t allowed_expire(time_t now)
+{
+        size_t count, ended = 0;
+        struct entry **entries = list_entries(&count);
+        time_t next = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                struct entry *entry = entries[i];
+                time_t end = entry->decided.state == ALLOWED_APPROVED ? end_of(entry) : 0;
+                if (end == 0)
+                        continue;
+                if (end > now) {
+                        next = next == 0 || end < next ? end : next;
+                        continue;
+                }
+                entry->decided.state = ALLOWED_PENDING;
+                entry->decided.expires = 0;
+                list_tell(entry->id, "expired");
+                ended++;
+        }
+        if (ended) {
+                list_save();
+                trust_changed("an exemption has ended");
+        }
+        return next;
+}

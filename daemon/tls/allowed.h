@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Allowed Hosts: one list of challenges (pending), approvals and rejections, on disk in
+ * allowed-hosts.json. Every change is on disk before it is answered; each decision bumps
+ * the trust generation so that sessions and tickets that rested on the old answer end.
+ */
+#pragma once
+
+#include "daemon/tls/judge.h"
+
+#include <jansson.h>
+
+/* Reads the file; a missing one is an empty list; an unreadable or damaged one poisons every
+ * verdict (S40) and is kept as it is: -1 with the cause, the daemon goes on. */
+int allowed_open(const char *state_directory, struct cause *cause);
+void allowed_close(void);
+
+/* Called on the loop after any change of the list: `id` and what happened ("challenge",
+ * "approved", "rejected", "unapproved", "deleted", "needless", "expired", "flood": older challenges of that
+ * host and port were dropped to keep this one). Never from inside allowed_record(): the loop calls later. One
+ * subscriber: the station, which marks accounts, writes the journal, emits the event. */
+void allowed_on_change(void (*changed)(void *ctx, const char *id, const char *what), void *ctx);
+
+/* Entries as the JSON of interface.md; `state` NULL = all. */
+json_t *allowed_list(const char *state) must_use;
+/* `id`: a unique beginning of an id, or "HOST:PORT" (then the pending entry). NULL with
+ * CAUSE_NOT_FOUND / CAUSE_AMBIGUOUS. */
+json_t *allowed_get(const char *id, struct cause *cause) must_use;
+size_t allowed_count(const char *state, bool needless_only);
+
+struct allowed_decision {
+        const char *id;            /* as allowed_get */
+        enum { DECIDE_APPROVE, DECIDE_REJECT, DECIDE_UNAPPROVE, DECIDE_DELETE } what;
+        const char *fingerprint;   /* APPROVE: 16 or more hex digits of the SHA-256 of the certificate (or
+                                      of the key with PINS_KEY), colons allowed: rule 14b; compulsory */
+        enum allowed_pins pins;
+        time_t until;              /* 0: none */
+        const char *reason;        /* or NULL */
+        const char *who;           /* "root (uid 0)" */
+};
+/* `done` on the loop when it is on disk: cause->code CAUSE_NONE on success, with the entry (borrowed for the call;
+ * as it was, when deleted). A decision that is refused is answered before the function returns. */
+void allowed_decide(const struct allowed_decision *decision,
+                    void (*done)(void *ctx, const struct cause *cause, json_t *entry), void *ctx);
+/* Deletes approved entries that are needless; `ids` the deleted ones. */
+void allowed_prune(const char *who,
+                   void (*done)(void *ctx, const struct cause *cause, json_t *ids), void *ctx);
+
+/* For channel.c: the facts of one host and port; the caller frees. */
+size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out);
+/* For channel.c: outcome of a judged session. CHALLENGE records or refreshes the pending entry
+ * (its id goes to verdict->allowed_id); good without help marks entries needless; ALLOWED sets lastSeen. */
+void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict);
+/* Ends `approved` entries whose time is over; next such time or 0. The station calls it by timer. */
+time_t allowed_expire(time_t now);
+/* The fault that poisons, or NULL. */
+const struct cause *allowed_fault(void);

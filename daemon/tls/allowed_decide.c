@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Decisions of a person about the Allowed Hosts: checked at once, answered when they are on disk. An approval
+ * names what it approves (rule 14b) and covers the errors that the entry shows at that moment.
+ */
+#include "common/json_fields.h"
+#include "common/names.h"
+#include "common/times.h"
+#include "daemon/loop.h"
+#include "daemon/tls/allowed.h"
+#include "daemon/tls/allowed_list.h"
+
+#include <stdio.h>
+
+enum { FINGERPRINT_MIN = 16, REASON_MAX = 1024 };
+
+static bool begins(const uint8_t digest[32], const char *digits)
+{
+        char all[65];
+
+        hex_print(digest, 32, all);
+        return strncmp(all, digits, strlen(digits)) == 0;
+}
+
+static int check_fingerprint(const struct entry *entry, const struct allowed_decision *decision,
+                             struct cause *cause)
+{
+        scoped(scoped_free) char *digits =
+                decision->fingerprint ? fingerprint_normal(decision->fingerprint) : NULL;
+        char own[65];
+
+        if (!digits || strlen(digits) < FINGERPRINT_MIN)
+                return cause_about(cause, CAUSE_FINGERPRINT, "fingerprint",
+                                   "an approval names the certificate: %d or more hex digits of its SHA-256",
+                                   FINGERPRINT_MIN);
+        if (begins(entry->certificate.sha256, digits) ||
+            (decision->pins == PINS_KEY && begins(entry->certificate.key_sha256, digits)))
+                return 0;
+        hex_print(entry->certificate.sha256, 32, own);
+        return cause_about(cause, CAUSE_FINGERPRINT, "fingerprint",
+                           "entry %s is about the certificate %.16s..., not %.16s...", entry->id, own,
+                           digits);
+}
+
+static int check_approval(const struct entry *entry, const struct allowed_decision *decision,
+                          struct cause *cause)
+{
+        if (decision->until && decision->until <= loop_wall()) {
+                char when[32];
+                time_rfc3339(decision->until, when);
+                return cause_about(cause, CAUSE_INVALID, "until", "%s is in the past", when);
+        }
+        return check_fingerprint(entry, decision, cause);
+}
+
+static int check(const struct entry *entry, const struct allowed_decision *decision, struct cause *cause)
+{
+        if (decision->reason && (strlen(decision->reason) > REASON_MAX || !text_is_clean(decision->reason)))
+                return cause_about(cause, CAUSE_INVALID, "reason", "a reason is one line of at most %d bytes",
+                                   REASON_MAX);
+        switch (decision->what) {
+        case DECIDE_APPROVE:
+                return check_approval(entry, decision, cause);
+        case DECIDE_UNAPPROVE:
+                if (entry->decided.state == ALLOWED_PENDING)
+                        return cause_set(cause, CAUSE_STATE,
+                                         "entry %s is not approved: it waits for a decision", entry->id);
+                return 0;
+        case DECIDE_REJECT:
+        case DECIDE_DELETE:
+                break;
+        }
+        return 0;
+}
+
+static struct decision *new_decision(const struct entry *entry, const char *what)
+{
+        struct decision *decision = new_object(struct decision);
+
+        memcpy(decision->id, entry->id, sizeof decision->id);
+        decision->what = what;
+        return decision;
+}
+
+static struct decision *decision_for(const struct entry *entry, const struct allowed_decision *asked)
+{
+        static const char *const words[] = { [DECIDE_APPROVE] = "approved",
+                                             [DECIDE_REJECT] = "rejected",
+                                             [DECIDE_UNAPPROVE] = "unapproved",
+                                             [DECIDE_DELETE] = "deleted" };
+        struct decision *decision = new_decision(entry, words[asked->what]);
+
+        decision->remove = asked->what == DECIDE_DELETE;
+        decision->decided = (struct decided){ .state = ALLOWED_PENDING,
+                                              .time = loop_wall(),
+                                              .by = copy_text(asked->who),
+                                              .reason = copy_text(asked->reason) };
+        if (asked->what == DECIDE_REJECT)
+                decision->decided.state = ALLOWED_REJECTED;
+        if (asked->what == DECIDE_APPROVE) {
+                decision->decided.state = ALLOWED_APPROVED;
+                decision->decided.pins = asked->pins;
+                decision->decided.errors = entry_problems(entry);
+                decision->decided.expires = asked->until;
+        }
+        return decision;
+}
+
+void allowed_decide(const struct allowed_decision *asked,
+                    void (*done)(void *ctx, const struct cause *cause, json_t *entry), void *ctx)
+{
+        struct cause cause = { 0 };
+        const struct entry *entry = NULL;
+
+        if (allowed_fault())
+                cause = *allowed_fault();
+        else
+                entry = list_lookup(asked->id, &cause);
+        if (!entry || check(entry, asked, &cause) < 0) {
+                done(ctx, &cause, NULL);
+                return;
+        }
+        struct decision *decision = decision_for(entry, asked);
+        decision->done = done;
+        decision->ctx = ctx;
+        list_decide(decision);
+        list_save();
+}
+
+void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *cause, json_t *ids),
+                   void *ctx)
+{
+        struct cause cause = { 0 };
+        size_t count;
+        struct entry **entries = list_entries(&count);
+        json_t *ids = json_array();
+        struct decision *last = NULL;
+
+        (void)who; /* a deleted entry has no place for it; the caller logs who asked */
+        for (size_t i = 0; i < count; i++) {
+                if (!entries[i]->needless || entries[i]->decided.state == ALLOWED_REJECTED)
+                        continue;
+                last = new_decision(entries[i], "deleted");
+                last->remove = true;
+                last->ids = json_incref(ids);
+                if (json_array_append_new(ids, json_string(entries[i]->id)) < 0)
+                        abort();
+                list_decide(last);
+        }
+        if (last) {
+                last->done = done;
+                last->ctx = ctx;
+                list_save();
+        } else {
+                if (allowed_fault())
+                        cause = *allowed_fault();
+                done(ctx, &cause, ids);
+        }
+        json_decref(ids);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The list behind allowed.h and its way to disk; used by allowed.c (looking, recording) and allowed_decide.c.
+ */
+#pragma once
+
+#include "daemon/tls/allowed_parts.h"
+
+/* A decision on its way to disk; applied to the entry when it has arrived. Freed by the list. */
+struct decision {
+        char id[13];
+        const char *what; /* the word for allowed_on_change */
+        bool remove;
+        struct decided decided; /* else */
+        json_t *ids;            /* prune: answer of the last one, else NULL */
+        void (*done)(void *ctx, const struct cause *cause,
+                     json_t *answer); /* NULL: not the last of a prune */
+        void *ctx;
+        struct cause cause; /* the outcome */
+        json_t *answer;
+        struct decision *next;
+};
+
+struct entry **list_entries(size_t *out_count);
+struct entry *list_find(const char *id); /* the whole id */
+/* By a unique beginning or HOST:PORT; NULL with a cause. */
+struct entry *list_lookup(const char *text, struct cause *cause);
+void list_add(struct entry *entry);    /* taken over */
+void list_remove(struct entry *entry); /* freed */
+
+/* The list will be written soon; or within a minute, when only times of last use changed. */
+void list_save(void);
+void list_save_some_time(void);
+/* Writes the list as it will be with this decision, then applies it and answers. Taken over; call list_save
+ * after. */
+void list_decide(struct decision *decision);
+/* Tells the subscriber, on the loop, later. */
+void list_tell(const char *id, const char *what);
+/* trust_changed(), on the loop, later. */
+void list_trust_changes(void);

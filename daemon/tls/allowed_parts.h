@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files behind allowed.h share: an entry in memory, and its forms in the file and on the socket. */
+#pragma once
+
+#include "daemon/tls/allowed.h"
+
+enum allowed_class { CLASS_OF_NEW, CLASS_OF_CHANGED, CLASS_OF_REGRESSION };
+
+/* What a person decides about an entry; swapped as a whole once it is on disk. */
+struct decided {
+        enum allowed_state state;
+        enum allowed_pins pins;
+        uint32_t errors; /* bit set of problems approved */
+        time_t expires;  /* 0: none */
+        time_t time;     /* of the decision; 0: never decided */
+        char *by, *reason;
+};
+
+struct seen_error {
+        enum tls_problem problem;
+        int depth;
+        char text[200];
+};
+
+struct entry {
+        char id[13];
+        char *host;
+        uint16_t port;
+        enum allowed_class class;
+        struct decided decided;
+        char **accounts;
+        size_t account_count;
+        time_t created, last_seen;
+        struct seen_error *errors;
+        size_t error_count;
+        char replaces[13];
+        bool needless;
+        struct certificate certificate;
+        struct certificate *chain; /* as sent, without the leaf */
+        size_t chain_count;
+};
+
+void decided_copy(struct decided *to, const struct decided *from); /* `to` is raw memory */
+void decided_done(struct decided *decided);
+void entry_free(struct entry *entry);
+/* First 12 hex digits of SHA-256 over "host:port:certificate SHA-256". */
+void entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13]);
+void entry_add_account(struct entry *entry, const char *account);
+uint32_t entry_problems(const struct entry *entry);
+
+extern const char *const allowed_state_names[3];
+
+/* The object of the Varlink interface. */
+json_t *entry_json(const struct entry *entry) must_use;
+/* The object of the file, with `decided` in place of the entry's own. */
+json_t *entry_file_json(const struct entry *entry, const struct decided *decided) must_use;
+/* Reads an object of the file strictly; NULL with a cause. */
+struct entry *entry_from_file(const json_t *object, struct cause *cause) must_use;
+
+/* ---- hosts that verified without help: memory of rule 14a, in the same file ---- */
+
+/* Remembers; true when the file should be written some time (first sight, another certificate, a day later).
+ */
+bool verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now);
+/* When that host and port last verified; 0: never. */
+time_t verified_when(const char *host, uint16_t port);
+json_t *verified_json(void) must_use;
+int verified_from_file(const json_t *list, struct cause *cause) must_use;
+void verified_forget_all(void);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TLS over a connection: makes the SSL from the account's policy, is the connection's
+ * transport, and after the handshake says who is there. The owner (station/link) puts
+ * the transport in with connection_secure(), waits for `secured`, and asks
+ * channel_verdict() before the first application byte.
+ */
+#pragma once
+
+#include "daemon/tls/judge.h"
+#include "daemon/wire/chat.h"
+#include "daemon/wire/connection.h"
+
+struct tls_policy {                   /* borrowed texts, copied by channel_new */
+        const char *account;          /* name: key of session tickets; "" for probes: none kept */
+        const char *host;             /* reference identity and SNI (not for IP literals) */
+        uint16_t port;
+        int min_version;              /* 10, 11, 12, 13 */
+        const char *alpn;             /* "imap", "pop3" or NULL */
+        const char *client_certificate; /* name in the user key store, or NULL */
+        bool implicit;                /* TLS from the first byte: for the words of a failure */
+        bool record;                  /* a challenge is recorded in the Allowed Hosts (false: probe) */
+};
+
+struct channel;
+
+/* NULL with a cause (a trust store poisons the verdict, not this). */
+struct channel *channel_new(const struct tls_policy *policy, int fd, struct cause *cause) must_use;
+/* Owned by the channel; the connection's free() of it frees the channel. */
+struct transport *channel_transport(struct channel *channel);
+
+/* After `secured`: judges, records (pending entry, lastSeen, needless). Once. */
+void channel_verdict(struct channel *channel, struct verdict *out);
+
+struct channel_info {
+        char version[16], cipher[64];  /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
+        char group[32];                /* key exchange */
+        char fingerprint[65];          /* SHA-256 of the leaf, lower-case hex */
+        char key_fingerprint[65];
+        time_t not_after;              /* of the leaf */
+        const char *verified_by;       /* "system" | "user" | "allowedHost" | "" */
+        bool resumed;
+        char staple[24];               /* "good", "none", "revoked", ... */
+};
+void channel_info(const struct channel *channel, struct channel_info *out);
+/* Facts with the chain, for `account test`; valid while the channel lives. */
+const struct tls_facts *channel_facts(const struct channel *channel);
+/* RFC 9266 tls-exporter, where the version has it. */
+void channel_binding(struct channel *channel, struct chat_binding *out);

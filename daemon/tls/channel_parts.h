@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What channel.c (the transport) and verdict.c (who is there) share. */
+#pragma once
+
+#include "daemon/tls/channel.h"
+#include "daemon/tls/collect.h"
+#include "daemon/tls/tickets.h"
+
+enum { FIRST_BYTES = 48 };
+
+struct channel {
+        struct transport transport;
+        SSL *ssl;
+        int fd;
+        char *account, *host;
+        const char *alpn; /* offered: "imap", "pop3" or NULL; static */
+        uint16_t port;
+        uint8_t min_version;
+        bool implicit, record;
+        bool finished; /* the handshake is done */
+        bool broken;   /* nothing may be sent any more, not even close_notify */
+        bool judged;
+        uint8_t first[FIRST_BYTES]; /* what the peer said first, as far as it was looked at */
+        uint8_t first_len;
+        const char *staple;  /* a word of staple_check */
+        uint64_t generation; /* of trust, when the handshake began */
+        uint8_t ticket_key[32];
+        struct ticket_verdict
+                verdict;      /* the decision; before it, that of the session offered for resumption */
+        SSL_SESSION *session; /* a ticket that came before the verdict */
+        struct collection *collected; /* NULL: no error */
+        struct channel_report {       /* made for the verdict, and again when asked for */
+                struct tls_facts facts;
+                struct certificate *chain;
+        } * report;
+};
+
+/* verdict.c: the callbacks of OpenSSL, and the offer to resume an earlier session. */
+int channel_on_verification(int good, X509_STORE_CTX *verification);
+int channel_on_new_session(SSL *ssl, SSL_SESSION *session);
+void channel_offer_ticket(struct channel *channel, const struct tls_policy *policy);
+/* Gives back what the verdict took to make. */
+void channel_forget_facts(struct channel *channel);

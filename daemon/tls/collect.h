@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From OpenSSL's verification to facts. The callback appends (code, depth, certificate) and never decides;
+ * after the handshake the errors are put into words and the chain into plain certificates.
+ */
+#pragma once
+
+#include "daemon/tls/judge.h"
+
+#include <openssl/ssl.h>
+
+enum { COLLECTED_MAX = 32 };
+
+struct collection {
+        size_t count;
+        bool overflow; /* there were more: fails closed as PROBLEM_OTHER */
+        struct collected {
+                int code; /* X509_V_ERR_* */
+                int depth;
+                X509 *x509; /* a reference; NULL when the error is about no certificate */
+        } items[COLLECTED_MAX];
+};
+
+/* Appends the present error of the verification; *collection is made with the first one (good chains cost
+ * nothing). */
+void collect(struct collection **collection, X509_STORE_CTX *verification);
+void collection_free(struct collection *collection);
+
+/* The chain as sent, [0] the leaf, at most LIMIT_CHAIN; the caller ends it with chain_free. */
+struct certificate *chain_of(const SSL *ssl, size_t *out_count);
+void chain_free(struct certificate *chain, size_t count);
+
+/* The errors of `facts` (whose host and chain are set), one a problem and certificate. */
+void collect_errors(const struct collection *collection, struct tls_facts *facts);
+
+/* Appends an error; in place of the last when the list is full, so that nothing is forgotten in silence. */
+void facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
+               ...) printf_like(5, 6);
+/* The problem that an X509_V_ERR_* code stands for; unknown codes are PROBLEM_OTHER, codes that say nothing
+ * against the peer TLS_PROBLEMS. */
+enum tls_problem problem_of_code(int code);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Importing into the User Trust Store (security rule 17): takes PEM, DER and PKCS#7 apart, says of every
+ * certificate what becomes of it, writes those that can be an anchor, and makes them effective once they are
+ * on disk. Anything that holds a private key is refused as a whole.
+ */
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/times.h"
+#include "daemon/loop.h"
+#include "daemon/store/replace_file.h"
+#include "daemon/tls/trust_parts.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/pkcs7.h>
+#include <stdio.h>
+
+enum { IMPORT_MAX = 2000 }; /* certificates in one import */
+
+struct import {
+        STACK_OF(X509) * input;
+        json_t *results;
+        char *who;
+        void (*done)(void *ctx, const struct cause *cause, json_t *results);
+        void *ctx;
+        struct import_file **files; /* being written */
+        size_t count, pending;
+};
+
+struct import_file {
+        struct import *import;
+        X509 *x509;  /* NULL when it could not be written */
+        json_t *row; /* borrowed from results */
+};
+
+/* ---- taking the input apart -------------------------------------------------------------------- */
+
+static int no_private_keys(struct cause *cause)
+{
+        cause_set(cause, CAUSE_INVALID,
+                  "this holds a private key: nothing was imported, a trust store takes "
+                  "certificates only");
+        cause_remedy(cause, "give the certificate alone, and keep the key where only its server can read it");
+        return -1;
+}
+
+static int add_input(struct import *import, X509 *x509, struct cause *cause)
+{
+        if (!x509)
+                return cause_set(cause, CAUSE_INVALID, "a certificate in it is malformed");
+        if (sk_X509_num(import->input) >= IMPORT_MAX) {
+                X509_free(x509);
+                return cause_set(cause, CAUSE_TOO_LARGE, "more than %d certificates at once", IMPORT_MAX);
+        }
+        if (sk_X509_push(import->input, x509) < 1)
+                abort();
+        return 0;
+}
+
+static int add_pkcs7(struct import *import, const uint8_t *der, size_t len, struct cause *cause)
+{
+        PKCS7 *bundle = d2i_PKCS7(NULL, &der, (long)len);
+        STACK_OF(X509) *list = NULL;
+        int result = 0;
+
+        if (bundle && PKCS7_type_is_signed(bundle) && bundle->d.sign)
+                list = bundle->d.sign->cert;
+        if (!list)
+                result = cause_set(cause, CAUSE_INVALID,
+                                   "neither PEM, DER nor PKCS#7 with certificates in it");
+        for (int i = 0; result == 0 && list && i < sk_X509_num(list); i++)
+                result = add_input(import, X509_dup(sk_X509_value(list, i)), cause);
+        PKCS7_free(bundle);
+        return result;
+}
+
+static int take_block(void *ctx, const char *name, const uint8_t *der, size_t der_len, struct cause *cause)
+{
+        const uint8_t *at = der;
+
+        if (strstr(name, "PRIVATE KEY"))
+                return no_private_keys(cause);
+        if (strcmp(name, PEM_STRING_PKCS7) == 0 || strcmp(name, PEM_STRING_PKCS7_SIGNED) == 0)
+                return add_pkcs7(ctx, der, der_len, cause);
+        if (!pem_is_certificate(name))
+                return 0;
+        return add_input(ctx, d2i_X509(NULL, &at, (long)der_len), cause);
+}
+
+static bool is_private_key(const uint8_t *bytes, size_t len)
+{
+        const uint8_t *at = bytes;
+        EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long)len);
+        PKCS12 *safe = key ? NULL : (at = bytes, d2i_PKCS12(NULL, &at, (long)len));
+        bool found = key || safe;
+
+        EVP_PKEY_free(key);
+        PKCS12_free(safe);
+        return found;
+}
+
+static int take_apart(struct import *import, const uint8_t *bytes, size_t len, struct cause *cause)
+{
+        const uint8_t *at = bytes;
+        int result;
+
+        if (len > LIMIT_TRUST_IMPORT)
+                return cause_set(cause, CAUSE_TOO_LARGE, "an import takes %d bytes at most",
+                                 LIMIT_TRUST_IMPORT);
+        if (len == 0)
+                return cause_set(cause, CAUSE_INVALID, "there is nothing to import: the input is empty");
+        if (memmem(bytes, len, "-----BEGIN ", 11)) {
+                result = pem_each(bytes, len, take_block, import, cause);
+        } else {
+                X509 *x509 = d2i_X509(NULL, &at, (long)len);
+                if (x509)
+                        result = add_input(import, x509, cause);
+                else if (is_private_key(bytes, len))
+                        result = no_private_keys(cause);
+                else
+                        result = add_pkcs7(import, bytes, len, cause);
+        }
+        ERR_clear_error();
+        if (result == 0 && sk_X509_num(import->input) == 0)
+                result = cause_set(cause, CAUSE_INVALID, "there is no certificate in it");
+        return result;
+}
+
+/* ---- what becomes of each ---------------------------------------------------------------------- */
+
+static void say(json_t *row, const char *result, const char *text)
+{
+        json_put_text(row, "result", result);
+        json_put_text(row, "text", text);
+}
+
+static bool listed_before(const struct import *import, const uint8_t sha256[32])
+{
+        uint8_t other[32];
+
+        for (size_t i = 0; i < import->count; i++) {
+                x509_digest(import->files[i]->x509, other);
+                if (memcmp(other, sha256, 32) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* True when it is to be written. */
+static bool choose(const struct import *import, X509 *x509, const struct certificate *certificate,
+                   json_t *row)
+{
+        char words[160], when[32];
+
+        if (anchors_find(trust_anchors(true), certificate->sha256) ||
+            listed_before(import, certificate->sha256)) {
+                say(row, "present", "it is in the User Trust Store already");
+        } else if (anchors_find(trust_anchors(false), certificate->sha256)) {
+                say(row, "present", "it is in the System Trust Store already");
+        } else if (certificate->not_after <= loop_wall()) {
+                time_rfc3339(certificate->not_after, when);
+                (void)snprintf(words, sizeof words, "it expired at %s", when);
+                say(row, "expired", words);
+        } else if (certificate->is_ca) {
+                say(row, "imported", "every certificate that it vouches for is trusted from now on");
+                return true;
+        } else if (X509_self_signed(x509, 1) == 1) {
+                say(row, "imported",
+                    "warning: this is no issuer but one server's own certificate; that server is "
+                    "trusted until the certificate changes");
+                return true;
+        } else {
+                say(row, "refused",
+                    "it is neither an issuer's certificate (CA:TRUE) nor self-signed: import the "
+                    "certificate of its issuer");
+        }
+        return false;
+}
+
+static void choose_all(struct import *import)
+{
+        int count = sk_X509_num(import->input);
+
+        import->files = new_zeroed((size_t)count, sizeof(struct import_file *));
+        for (int i = 0; i < count; i++) {
+                X509 *x509 = sk_X509_value(import->input, i);
+                struct certificate certificate;
+                char digest[65];
+                json_t *row = json_object();
+
+                certificate_from_x509(x509, &certificate);
+                hex_print(certificate.sha256, 32, digest);
+                json_put_text(row, "fingerprintSha256", digest);
+                json_put_text(row, "subject", certificate.subject);
+                if (choose(import, x509, &certificate, row)) {
+                        struct import_file *file = new_object(struct import_file);
+                        *file = (struct import_file){ .import = import, .x509 = x509, .row = row };
+                        if (X509_up_ref(x509) != 1)
+                                abort();
+                        import->files[import->count++] = file;
+                }
+                certificate_done(&certificate);
+                if (json_array_append_new(import->results, row) < 0)
+                        abort();
+        }
+}
+
+/* ---- to disk, then to effect ------------------------------------------------------------------- */
+
+static void import_free(struct import *import)
+{
+        for (size_t i = 0; i < import->count; i++)
+                free(import->files[i]);
+        free(import->files);
+        sk_X509_pop_free(import->input, X509_free);
+        json_decref(import->results);
+        free(import->who);
+        free(import);
+}
+
+static bool any_result(const struct import *import, const char *result)
+{
+        size_t i;
+        json_t *row;
+
+        json_array_foreach(import->results, i, row)
+        {
+                if (same_text(json_string_value(json_object_get(row, "result")), result))
+                        return true;
+        }
+        return false;
+}
+
+static void finish(struct import *import)
+{
+        X509 **taken = new_zeroed(import->count, sizeof(X509 *));
+        size_t count = 0;
+        struct cause cause = { 0 };
+
+        for (size_t i = 0; i < import->count; i++)
+                if (import->files[i]->x509)
+                        taken[count++] = import->files[i]->x509;
+        char *why =
+                text_of("%zu certificates were imported into the User Trust Store by %s", count, import->who);
+        trust_take_user_anchors(taken, count, why);
+        free(why);
+        free(taken);
+        if (count == 0 && !any_result(import, "present")) {
+                json_t *first = json_array_get(import->results, 0);
+                cause_set(&cause, CAUSE_INVALID, "nothing could be imported: %s",
+                          json_string_value(json_object_get(first, "text")));
+        }
+        import->done(import->ctx, &cause, import->results);
+        import_free(import);
+}
+
+static void written(void *ctx, const struct cause *cause)
+{
+        struct import_file *file = ctx;
+        struct import *import = file->import;
+
+        if (cause && cause->code != CAUSE_NONE) {
+                say(file->row, "refused", cause->text);
+                X509_free(take(file->x509));
+        }
+        if (--import->pending == 0)
+                finish(import);
+}
+
+/* The file says who imported it and when; readers of PEM pass such lines over. */
+static void write_file(struct import_file *file)
+{
+        struct certificate certificate;
+        char when[32];
+
+        certificate_from_x509(file->x509, &certificate);
+        char *path = trust_file(certificate.sha256), *pem = certificate_pem(&certificate);
+        time_rfc3339(loop_wall(), when);
+        char *text =
+                text_of("# %s\n# imported %s by %s\n%s", certificate.subject, when, file->import->who, pem);
+        replace_file_later(path, text, strlen(text), written, file);
+        free(text);
+        free(pem);
+        free(path);
+        certificate_done(&certificate);
+}
+
+void trust_import(const uint8_t *bytes, size_t len, const char *who,
+                  void (*done)(void *ctx, const struct cause *cause, json_t *results), void *ctx)
+{
+        struct import *import = new_object(struct import);
+        struct cause cause = { 0 };
+
+        *import = (struct import){ .input = sk_X509_new_null(),
+                                   .results = json_array(),
+                                   .done = done,
+                                   .ctx = ctx,
+                                   .who = copy_text(who) };
+        if (!import->input || !import->results)
+                abort();
+        if (take_apart(import, bytes, len, &cause) < 0) {
+                done(ctx, &cause, import->results);
+                import_free(import);
+                return;
+        }
+        choose_all(import);
+        import->pending = import->count;
+        if (import->count == 0) {
+                finish(import);
+                return;
+        }
+        size_t count = import->count;
+        for (size_t i = 0; i < count; i++)
+                write_file(import->files[i]);
+}

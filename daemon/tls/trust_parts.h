@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files behind trust.h share: sets of anchors in memory and how they are read. Not for others. */
+#pragma once
+
+#include "daemon/tls/trust.h"
+#include "daemon/tls/x509.h"
+
+struct anchor {
+        X509 *x509;
+        uint8_t sha256[32];
+};
+struct anchors {
+        struct anchor *items;
+        size_t count;
+};
+void anchors_done(struct anchors *anchors);
+const struct anchor *anchors_find(const struct anchors *anchors, const uint8_t sha256[32]);
+/* Takes the certificate over; one that is there already is freed. */
+void anchors_add(struct anchors *anchors, X509 *x509);
+void anchors_remove(struct anchors *anchors, const uint8_t sha256[32]);
+
+/* The stores as they were read. What could not be read is told in `fault`, the rest is here all the same. */
+struct trust_stores {
+        struct anchors system, user;
+        STACK_OF(X509_CRL) * revocation_lists;
+        size_t skipped;
+        struct cause fault;
+};
+void trust_stores_done(struct trust_stores *stores);
+/* Reads everything the settings name; blocks. -1 when `fault` was set. */
+int trust_stores_read(const struct trust_settings *settings, struct trust_stores *stores) must_use;
+
+/* trust.c, for the import */
+const struct anchors *trust_anchors(bool user);
+char *trust_file(const uint8_t sha256[32]); /* the caller frees */
+/* Makes imported anchors (taken over) effective: new store, new generation. Nothing after trust_close. */
+void trust_take_user_anchors(X509 *const *list, size_t count, const char *why);
