@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands with their tags, and which of them are in flight; see command.h. The gate before TLS
+ * (rule S4) and the test that an answer follows its command (rule S5) have their one place here.
+ */
+#include "daemon/imap/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+/* ---- saying ---- */
+
+/* The commands that may go out before TLS stands on a STARTTLS account; no other passes (rule S4). */
+static bool is_discovery(int step)
+{
+        return step == IMAP_CAPABILITY || step == IMAP_STARTTLS || step == IMAP_LOGOUT;
+}
+
+static bool may_say(struct imap_session *session)
+{
+        return is_discovery(session->chat.step) || chat_may_speak(&session->chat);
+}
+
+static void command_said(struct imap_session *session, size_t before)
+{
+        session->said += session->chat.out.len - before;
+        session->flights[session->in_flight++] = (struct imap_flight){ session->tag, session->said };
+}
+
+/* Room for one more command; there always is unless the table of steps is wrong. */
+static bool next_tag(struct imap_session *session)
+{
+        if (!may_say(session))
+                return false;
+        if (session->in_flight == count_of(session->flights)) {
+                (void)chat_fail(&session->chat, CAUSE_INTERNAL, "too many IMAP commands at once");
+                return false;
+        }
+        session->tag++;
+        return true;
+}
+
+void imap_say(struct imap_session *session, const char *format, ...)
+{
+        size_t before = session->chat.out.len;
+        char *words = NULL;
+        va_list args;
+
+        if (!next_tag(session))
+                return;
+        va_start(args, format);
+        int len = vasprintf(&words, format, args);
+        va_end(args);
+        if (len < 0)
+                abort();
+        chat_say(&session->chat, "%s%u %s", session->prefix, session->tag, words);
+        free(words);
+        if (session->chat.state != CHAT_FAILED)
+                command_said(session, before);
+}
+
+void imap_say_secret(struct imap_session *session, const char *traced, const char *line)
+{
+        size_t before = session->chat.out.len;
+
+        if (!next_tag(session))
+                return;
+        scoped(scoped_free) char *tagged_trace = text_of("%s%u %s", session->prefix, session->tag, traced);
+        scoped(scoped_free_secret) char *tagged = text_of("%s%u %s", session->prefix, session->tag, line);
+        chat_say_secret(&session->chat, tagged_trace, tagged);
+        if (session->chat.state != CHAT_FAILED)
+                command_said(session, before);
+}
+
+/* What goes on with the last command: its reply cannot come before this is out either. */
+static void more_said(struct imap_session *session, size_t before)
+{
+        if (session->chat.state == CHAT_FAILED)
+                return;
+        session->said += session->chat.out.len - before;
+        if (session->in_flight)
+                session->flights[session->in_flight - 1].end = session->said;
+}
+
+void imap_say_more(struct imap_session *session, const char *line)
+{
+        size_t before = session->chat.out.len;
+
+        chat_say_gated(&session->chat, "%s", line);
+        more_said(session, before);
+}
+
+void imap_say_more_secret(struct imap_session *session, const char *line)
+{
+        size_t before = session->chat.out.len;
+
+        chat_say_secret(&session->chat, "***", line);
+        more_said(session, before);
+}
+
+/* True when all of the command is out of our hands (rule S5: no reply can come before). */
+static bool was_sent(struct imap_session *session, const struct imap_flight *flight)
+{
+        if (flight->end <= session->said - session->chat.out.len)
+                return true;
+        (void)chat_fail(&session->chat, CAUSE_INJECTION, "an answer came before its command was sent");
+        return false;
+}
+
+static bool tag_number(const struct imap_session *session, const struct imap_text *tag, uint32_t *out)
+{
+        size_t len = strlen(session->prefix);
+        struct imap_cursor cursor = imap_cursor(tag->bytes, tag->len);
+        uint64_t number;
+
+        if (tag->len <= len || memcmp(tag->bytes, session->prefix, len) != 0)
+                return false;
+        cursor.at += len;
+        if (!imap_number(&cursor, UINT32_MAX, &number))
+                return false;
+        *out = (uint32_t)number;
+        return true;
+}
+
+bool imap_command_answered(struct imap_session *session, const struct imap_text *tag)
+{
+        uint32_t number = 0;
+        size_t i = 0;
+        bool ours = tag_number(session, tag, &number);
+
+        while (ours && i < session->in_flight && session->flights[i].tag != number)
+                i++;
+        if (!ours || i == session->in_flight) {
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server answered a command that was not given");
+                return false;
+        }
+        if (!was_sent(session, &session->flights[i]))
+                return false;
+        session->in_flight--;
+        memmove(&session->flights[i], &session->flights[i + 1],
+                (session->in_flight - i) * sizeof session->flights[0]);
+        return true;
+}
+
+bool imap_command_continued(struct imap_session *session)
+{
+        if (session->in_flight)
+                return was_sent(session, &session->flights[session->in_flight - 1]);
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server asks for more where nothing was begun");
+        return false;
+}
+
+/* Letters that nobody can guess; digits follow (rule S5). */
+static void new_prefix(struct imap_session *session)
+{
+        uint8_t random[sizeof session->prefix - 1];
+
+        while (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+                ;
+        for (size_t i = 0; i < sizeof random; i++)
+                session->prefix[i] = (char)('a' + random[i] % 26);
+}
+
+void imap_commands_forget(struct imap_session *session)
+{
+        session->in_flight = 0;
+        new_prefix(session);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads one complete IMAP response from left to right: words, numbers, strings, lists
+ * (RFC 9051 section 9). Each function takes what it names from the front; false leaves
+ * the cursor somewhere inside: the response cannot be read.
+ */
+#pragma once
+
+#include "common/cleanup.h"
+
+struct imap_cursor {
+        const char *at, *end;
+};
+
+enum imap_form { IMAP_ATOM, IMAP_QUOTED, IMAP_LITERAL, IMAP_NIL };
+
+/* A value as it stands in the text: a quoted one still has its backslashes. */
+struct imap_text {
+        const char *bytes;
+        size_t len;
+        enum imap_form form;
+};
+
+static inline struct imap_cursor imap_cursor(const char *text, size_t len)
+{
+        return (struct imap_cursor){ text, text + len };
+}
+/* Takes the character `c` when it is next. */
+bool imap_take(struct imap_cursor *cursor, char c);
+/* Takes blanks; true when there was one. */
+bool imap_blanks(struct imap_cursor *cursor);
+/* A word: up to a blank or parenthesis; what stands in brackets belongs to it (BODY[HEADER.FIELDS (TO)]). */
+bool imap_word(struct imap_cursor *cursor, struct imap_text *out) must_use;
+/* A number that is at most `max`, ended by a delimiter. */
+bool imap_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out) must_use;
+/* An atom, quoted string, literal or NIL. */
+bool imap_string(struct imap_cursor *cursor, struct imap_text *out) must_use;
+/* Any value, also a list (lists in lists down to LIMIT_NESTING). */
+bool imap_skip(struct imap_cursor *cursor) must_use;
+/* "{5}" or "{5+}" and a line end are next: taken. */
+bool imap_literal_size(struct imap_cursor *cursor, uint64_t *out) must_use;
+/* Equal without regard to case. */
+bool imap_is(const struct imap_text *text, const char *word);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listing, fetching and marking messages: the operations of wire/mailbox.h. Bodies go from the
+ * bytes received to the user in pieces; BODY.PEEK leaves \Seen alone; what is expunged are
+ * exactly the messages marked, by UID EXPUNGE (RFC 4315), or none.
+ */
+#pragma once
+
+#include "daemon/imap/state.h"
+
+/* The operations; the chat is READY. */
+void imap_list(struct chat *chat, uint32_t after, bool unseen_only);
+void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);
+
+/* Untagged data: behind "SEARCH ", behind "12 FETCH ". */
+void imap_found(struct imap_session *session, struct imap_cursor *cursor);
+void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor);
+/* A FETCH response whose body follows, its pieces, and what comes behind it. */
+void imap_body_begun(struct imap_session *session, const struct imap_item *item);
+void imap_body_piece(struct imap_session *session, const struct imap_item *item);
+void imap_body_ended(struct imap_session *session, const struct imap_item *item);
+/* Frees what an operation holds. */
+void imap_fetch_clear(struct imap_session *session);
+
+/* Rows of the table of steps. */
+void imap_say_search(struct chat *chat);
+void imap_say_list(struct chat *chat);
+void imap_say_fetch(struct chat *chat);
+void imap_say_store(struct chat *chat);
+void imap_say_expunge(struct chat *chat);
+void imap_say_nothing(struct chat *chat);
+int imap_search_heard(struct chat *chat, const void *reply);
+int imap_list_heard(struct chat *chat, const void *reply);
+int imap_bodies_heard(struct chat *chat, const void *reply);
+int imap_store_heard(struct chat *chat, const void *reply);
+int imap_expunge_heard(struct chat *chat, const void *reply);
+int imap_nothing_heard(struct chat *chat, const void *reply);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading FETCH responses: a table of the items that we ask for; all others are read over. */
+#include "daemon/imap/fetch_items.h"
+
+static bool read_uid(struct imap_cursor *cursor, struct imap_fetch_items *items)
+{
+        uint64_t uid;
+
+        if (!imap_number(cursor, UINT32_MAX, &uid) || uid == 0 || (items->uid && items->uid != uid))
+                return false;
+        items->uid = (uint32_t)uid;
+        return true;
+}
+
+static bool read_size(struct imap_cursor *cursor, struct imap_fetch_items *items)
+{
+        items->has_size = true;
+        return imap_number(cursor, UINT64_MAX, &items->size);
+}
+
+static bool read_flags(struct imap_cursor *cursor, struct imap_fetch_items *items)
+{
+        struct imap_text flag;
+
+        if (!imap_take(cursor, '('))
+                return false;
+        while (imap_blanks(cursor), !imap_take(cursor, ')')) {
+                if (!imap_word(cursor, &flag))
+                        return false;
+                items->seen |= imap_is(&flag, "\\Seen");
+                items->deleted |= imap_is(&flag, "\\Deleted");
+        }
+        return true;
+}
+
+static bool read_body(struct imap_cursor *cursor, struct imap_fetch_items *items)
+{
+        if (items->has_body)
+                return false;
+        items->has_body = true;
+        return imap_string(cursor, &items->body);
+}
+
+static const struct {
+        const char *name;
+        bool (*read)(struct imap_cursor *, struct imap_fetch_items *);
+} known_items[] = {
+        { "UID", read_uid },
+        { "FLAGS", read_flags },
+        { "RFC822.SIZE", read_size },
+        { "BODY[]", read_body },
+};
+
+static bool read_item(struct imap_cursor *cursor, const struct imap_text *name, struct imap_fetch_items *items)
+{
+        for (size_t i = 0; i < count_of(known_items); i++)
+                if (imap_is(name, known_items[i].name))
+                        return known_items[i].read(cursor, items);
+        return imap_skip(cursor);
+}
+
+bool imap_fetch_items(struct imap_cursor *cursor, bool open, struct imap_fetch_items *items)
+{
+        struct imap_text name;
+
+        for (;;) {
+                (void)imap_blanks(cursor);
+                if (imap_take(cursor, ')'))
+                        return !open;
+                if (!imap_word(cursor, &name))
+                        return false;
+                (void)imap_blanks(cursor);
+                if (open && cursor->at == cursor->end)
+                        return true;
+                if (!read_item(cursor, &name, items))
+                        return false;
+        }
+}
+
+bool imap_served(const struct imap_reply *reply)
+{
+        return reply->status == IMAP_OK || (reply->status == IMAP_NO && imap_is(&reply->code, "EXPUNGEISSUED"));
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a folder and waiting for mail; see idle.h. */
+#include "daemon/imap/idle.h"
+
+#include "daemon/imap/command.h"
+#include "daemon/imap/folder.h"
+#include "daemon/imap/responses.h"
+
+/* ---- opening ---- */
+
+static void finished_open(struct imap_session *session)
+{
+        session->config.user->opened(session->config.ctx, &session->facts);
+}
+
+void imap_open(struct chat *chat, const char *folder, bool read_only)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        free(session->folder);
+        session->folder = imap_folder_quoted(folder);
+        session->examine = read_only;
+        session->facts = (struct mailbox_facts){ .read_only = read_only };
+        if (!session->folder)
+                (void)chat_fail(chat, CAUSE_MAILBOX, "the folder name %s is not UTF-8", folder);
+        else
+                chat_go(chat, IMAP_SELECT);
+}
+
+void imap_say_select(struct chat *chat)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        imap_say(session, "%s %s", session->examine ? "EXAMINE" : "SELECT", session->folder);
+}
+
+int imap_select_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_OK) {
+                scoped(scoped_free) char *what = text_of("to open the folder %s", session->folder);
+                return imap_refused(session, said, CAUSE_MAILBOX, what);
+        }
+        if (!session->facts.uidvalidity)
+                return chat_fail(chat, CAUSE_PROTOCOL,
+                                 "the server gives no UIDVALIDITY for the folder %s: messages cannot be told apart",
+                                 session->folder);
+        session->facts.can_idle = imap_offers(session, "IDLE") || imap_offers(session, "IMAP4REV2");
+        session->facts.can_expunge_uid = imap_offers(session, "UIDPLUS") || imap_offers(session, "IMAP4REV2");
+        session->news = false;
+        return imap_operation_done(session, finished_open);
+}
+
+/* ---- news without IDLE ---- */
+
+void imap_refresh(struct chat *chat)
+{
+        chat_go(chat, IMAP_REFRESH);
+}
+
+void imap_say_refresh(struct chat *chat)
+{
+        imap_say(imap_session_of(chat), "NOOP");
+}
+
+int imap_refresh_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_OK)
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to look for new mail");
+        return imap_operation_done(session, finished_open);
+}
+
+/* ---- IDLE ---- */
+
+static void finished_idle(struct imap_session *session)
+{
+        session->config.user->woken(session->config.ctx);
+}
+
+void imap_idle(struct chat *chat)
+{
+        imap_session_of(chat)->wake_wanted = false;
+        chat_go(chat, IMAP_IDLE);
+}
+
+void imap_wake(struct chat *chat)
+{
+        if (chat->step == IMAP_IDLING)
+                chat_go(chat, IMAP_DONE);
+        else if (chat->step == IMAP_IDLE)
+                imap_session_of(chat)->wake_wanted = true;
+}
+
+void imap_say_idle(struct chat *chat)
+{
+        imap_say(imap_session_of(chat), "IDLE");
+}
+
+int imap_idle_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_CONTINUE)
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to wait for mail by IDLE");
+        return session->wake_wanted ? IMAP_DONE : IMAP_IDLING;
+}
+
+/* What came between the last listing and the server's taking up IDLE is told now: nothing falls into the gap. */
+void imap_say_idling(struct chat *chat)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        chat->idle = true;
+        if (session->news)
+                session->config.user->changed(session->config.ctx);
+}
+
+/* Some servers end IDLE by themselves after a while: it is taken up again. */
+int imap_idling_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_OK)
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to go on with IDLE");
+        return IMAP_IDLE;
+}
+
+void imap_say_done(struct chat *chat)
+{
+        imap_say_more(imap_session_of(chat), "DONE");
+}
+
+int imap_done_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_OK)
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to end IDLE");
+        return imap_operation_done(session, finished_idle);
+}

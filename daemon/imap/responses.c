@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Untagged responses and response codes; see responses.h. Before TLS stands on a STARTTLS
+ * account nothing but the capabilities is taken in (security rule 4).
+ */
+#include "daemon/imap/responses.h"
+
+#include "daemon/imap/fetch.h"
+
+#include <ctype.h>
+
+/* ---- replies ---- */
+
+static const struct {
+        const char *word;
+        enum imap_status status;
+} statuses[] = {
+        { "OK", IMAP_OK },   { "NO", IMAP_NO },           { "BAD", IMAP_REFUSED_AS_BAD },
+        { "BYE", IMAP_BYE }, { "PREAUTH", IMAP_PREAUTH },
+};
+
+struct imap_reply imap_reply_read(struct imap_cursor *cursor)
+{
+        struct imap_reply reply = IMAP_EMPTY_REPLY(IMAP_OTHER);
+        struct imap_text word;
+
+        if (!imap_word(cursor, &word))
+                return reply;
+        for (size_t i = 0; i < count_of(statuses); i++)
+                if (imap_is(&word, statuses[i].word))
+                        reply.status = statuses[i].status;
+        (void)imap_blanks(cursor);
+        const char *end = cursor->at < cursor->end && *cursor->at == '['
+                                  ? memchr(cursor->at, ']', (size_t)(cursor->end - cursor->at))
+                                  : NULL;
+        if (end) {
+                reply.code = (struct imap_text){ cursor->at + 1, (size_t)(end - cursor->at) - 1, IMAP_ATOM };
+                cursor->at = end + 1;
+                (void)imap_blanks(cursor);
+        }
+        reply.words = (struct imap_text){ cursor->at, (size_t)(cursor->end - cursor->at), IMAP_ATOM };
+        return reply;
+}
+
+/* ---- what a refusal means ---- */
+
+/* RFC 5530 and friends. CAUSE_NONE: nothing better than what the command itself stands for. */
+static const struct {
+        const char *word;
+        enum cause_code signing_in, later;
+} refusals[] = {
+        { "AUTHENTICATIONFAILED", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
+        { "AUTHORIZATIONFAILED", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
+        { "EXPIRED", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
+        { "PRIVACYREQUIRED", CAUSE_PLAINTEXT_LOGIN, CAUSE_PLAINTEXT_LOGIN },
+        { "CONTACTADMIN", CAUSE_AUTHENTICATION, CAUSE_NONE },
+        { "UNAVAILABLE", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
+        { "SERVERBUG", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
+        { "INUSE", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+        { "LIMIT", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+        { "OVERQUOTA", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+        { "CLIENTBUG", CAUSE_PROTOCOL, CAUSE_PROTOCOL },
+        { "NOPERM", CAUSE_AUTHENTICATION, CAUSE_MAILBOX },
+        { "NONEXISTENT", CAUSE_NONE, CAUSE_MAILBOX },
+        { "TRYCREATE", CAUSE_NONE, CAUSE_MAILBOX },
+        { "CANNOT", CAUSE_NONE, CAUSE_MAILBOX },
+        { "CORRUPTION", CAUSE_NONE, CAUSE_MAILBOX },
+};
+
+static enum cause_code cause_of_code(const struct imap_reply *reply, bool signing_in)
+{
+        struct imap_cursor cursor = imap_cursor(reply->code.bytes, reply->code.len);
+        struct imap_text word;
+
+        if (!reply->code.len || !imap_word(&cursor, &word))
+                return CAUSE_NONE;
+        for (size_t i = 0; i < count_of(refusals); i++)
+                if (imap_is(&word, refusals[i].word))
+                        return signing_in ? refusals[i].signing_in : refusals[i].later;
+        return CAUSE_NONE;
+}
+
+bool imap_echoes_secret(const struct imap_session *session, const char *words, size_t len)
+{
+        const char *secrets[] = { session->config.signin.secret, session->last_said };
+
+        for (size_t i = 0; i < count_of(secrets); i++)
+                if (secrets[i] && secrets[i][0] && memmem(words, len, secrets[i], strlen(secrets[i])))
+                        return true;
+        return false;
+}
+
+int imap_refused(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
+                 const char *what)
+{
+        struct chat *chat = &session->chat;
+        enum cause_code code = cause_of_code(reply, !session->signed_in);
+        bool shown = reply->words.len && !imap_echoes_secret(session, reply->words.bytes, reply->words.len);
+        const char *before = shown ? ": " : "";
+        const char *words = shown ? reply->words.bytes : "";
+        int len = !shown ? 0 : reply->words.len < 300 ? (int)reply->words.len : 300;
+
+        if (reply->status == IMAP_CONTINUE || reply->status == IMAP_OTHER)
+                return chat_fail(chat, CAUSE_PROTOCOL, "the server gave no proper answer when asked %s", what);
+        if (reply->status == IMAP_BYE)
+                return chat_fail(chat, CAUSE_SERVER_BUSY, "the server ended the session%s%.*s", before, len, words);
+        if (code == CAUSE_NONE)
+                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL : otherwise;
+        return chat_fail(chat, code, "the server refused %s%s%.*s", what, before, len, words);
+}
+
+/* ---- capabilities ---- */
+
+static void take_capabilities(struct imap_session *session, struct imap_cursor *cursor)
+{
+        struct buf words = BUF_WITH_MAX(LIMIT_LINE);
+        struct imap_text word;
+        unsigned count = 0;
+
+        while (imap_blanks(cursor), imap_word(cursor, &word)) {
+                if (++count > LIMIT_CAPABILITIES || buf_append(&words, word.bytes, word.len) != 0 ||
+                    buf_append(&words, " ", 1) != 0) {
+                        buf_free(&words);
+                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d capabilities",
+                                        LIMIT_CAPABILITIES);
+                        return;
+                }
+        }
+        if (words.len)
+                words.len--;
+        free(session->capabilities);
+        session->capabilities = buf_take_text(&words);
+        session->capabilities_fresh = true;
+        for (char *at = session->capabilities; *at; at++)
+                *at = (char)toupper((unsigned char)*at);
+}
+
+/* True when what the server says may be believed: TLS stands, or the account wants none. */
+static bool may_believe(const struct imap_session *session)
+{
+        return session->chat.channel.tls || !session->chat.wants_starttls;
+}
+
+void imap_code_heard(struct imap_session *session, const struct imap_reply *reply)
+{
+        struct imap_cursor cursor = imap_cursor(reply->code.bytes, reply->code.len);
+        struct imap_text word;
+        uint64_t number = 0;
+
+        if (!reply->code.len || !may_believe(session) || !imap_word(&cursor, &word))
+                return;
+        (void)imap_blanks(&cursor);
+        if (imap_is(&word, "CAPABILITY"))
+                take_capabilities(session, &cursor);
+        else if (imap_is(&word, "READ-ONLY"))
+                session->facts.read_only = true;
+        else if (imap_is(&word, "UIDVALIDITY") && imap_number(&cursor, UINT32_MAX, &number))
+                session->facts.uidvalidity = (uint32_t)number;
+        else if (imap_is(&word, "UIDNEXT") && imap_number(&cursor, UINT32_MAX, &number))
+                session->facts.uidnext = (uint32_t)number;
+}
+
+/* ---- untagged responses ---- */
+
+static void on_capability(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+{
+        take_capabilities(session, cursor);
+}
+
+static void on_exists(struct imap_session *session, uint64_t number, struct imap_cursor *cursor unused_arg)
+{
+        bool grown = number > session->facts.exists;
+
+        session->facts.exists = (uint32_t)number;
+        if (!grown || session->chat.step == IMAP_SELECT)
+                return;
+        session->facts.uidnext = 0; /* no longer what SELECT said */
+        session->news = true;
+        if (session->chat.step == IMAP_IDLING)
+                session->config.user->changed(session->config.ctx);
+}
+
+static void on_expunge(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor unused_arg)
+{
+        if (session->facts.exists)
+                session->facts.exists--;
+}
+
+static void on_search(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+{
+        imap_found(session, cursor);
+}
+
+static void on_fetch(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+{
+        imap_fetch_heard(session, cursor);
+}
+
+/* Everything not in here is read over: flags, lists, what extensions add. */
+static const struct {
+        const char *word;
+        bool numbered, before_tls;
+        void (*heard)(struct imap_session *, uint64_t number, struct imap_cursor *);
+} untagged[] = {
+        { "FETCH", true, false, on_fetch },
+        { "EXISTS", true, false, on_exists },
+        { "EXPUNGE", true, false, on_expunge },
+        { "SEARCH", false, false, on_search },
+        { "CAPABILITY", false, true, on_capability },
+};
+
+static void status_heard(struct imap_session *session, const struct imap_reply *reply)
+{
+        if (reply->status == IMAP_OK) {
+                imap_code_heard(session, reply);
+        } else if (reply->status == IMAP_BYE && session->chat.step != IMAP_LOGOUT) {
+                (void)imap_refused(session, reply, CAUSE_SERVER_BUSY, "to go on");
+        } else if (reply->status == IMAP_PREAUTH) {
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server greeted a second time");
+        }
+}
+
+void imap_untagged_heard(struct imap_session *session, struct imap_cursor cursor)
+{
+        struct imap_cursor begin = cursor;
+        struct imap_text word;
+        uint64_t number = 0;
+
+        if (++session->untagged > LIMIT_UNTAGGED_IDLE) {
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere",
+                                LIMIT_UNTAGGED_IDLE);
+                return;
+        }
+        bool numbered = imap_number(&cursor, UINT32_MAX, &number) && imap_blanks(&cursor);
+        if (!numbered)
+                cursor = begin;
+        if (!imap_word(&cursor, &word))
+                return;
+        for (size_t i = 0; i < count_of(untagged); i++) {
+                if (untagged[i].numbered != numbered || !imap_is(&word, untagged[i].word))
+                        continue;
+                (void)imap_blanks(&cursor);
+                if (untagged[i].before_tls || may_believe(session))
+                        untagged[i].heard(session, number, &cursor);
+                return;
+        }
+        struct imap_reply reply = imap_reply_read(&begin);
+        status_heard(session, &reply);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The order of an IMAP session is the table at the end of this file. Around it: the
+ * sorting of what arrives into replies, data and bodies, and the rules before TLS stands
+ * (security rules 2-4, S1-S5). See session.h; the operations are in list.c, fetch.c, idle.c.
+ */
+#include "daemon/imap/session.h"
+
+#include "daemon/imap/command.h"
+#include "daemon/imap/fetch.h"
+#include "daemon/imap/idle.h"
+#include "daemon/imap/responses.h"
+#include "daemon/imap/signin.h"
+
+int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *))
+{
+        imap_fetch_clear(session);
+        session->finished = finished;
+        return STEP_READY;
+}
+
+bool imap_offers(const struct imap_session *session, const char *word)
+{
+        const char *at = session->capabilities ? session->capabilities : "";
+        size_t len = strlen(word);
+
+        while ((at = strstr(at, word))) {
+                bool begins = at == session->capabilities || at[-1] == ' ';
+                if (begins && (at[len] == ' ' || at[len] == '\0'))
+                        return true;
+                at += len;
+        }
+        return false;
+}
+
+/* ---- the steps up to READY ---- */
+
+static int ready_or_sign_in(struct imap_session *session)
+{
+        if (!session->signed_in && signin_wanted(&session->config.signin))
+                return imap_sign_in(session);
+        session->signed_in = true;
+        return STEP_READY;
+}
+
+static int capabilities_known(struct imap_session *session)
+{
+        struct chat *chat = &session->chat;
+
+        if (!chat->wants_starttls || chat->channel.tls)
+                return ready_or_sign_in(session);
+        if (!imap_offers(session, "STARTTLS"))
+                return chat_fail(chat, CAUSE_NO_STARTTLS, "the server does not offer STARTTLS");
+        return IMAP_STARTTLS;
+}
+
+static int greeting_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status == IMAP_PREAUTH)
+                return chat_fail(chat, CAUSE_PREAUTH,
+                                 "the server greets as if the account were signed in already (PREAUTH)");
+        if (said->status != IMAP_OK)
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "the connection");
+        if (chat->channel.tls)
+                imap_code_heard(session, said);
+        if (chat->state == CHAT_FAILED)
+                return STEP_FAILED;
+        return session->capabilities_fresh ? capabilities_known(session) : (int)IMAP_CAPABILITY;
+}
+
+static void say_capability(struct chat *chat)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        session->capabilities_fresh = false;
+        imap_say(session, "CAPABILITY");
+}
+
+static int capability_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_OK)
+                return imap_refused(session, said, CAUSE_PROTOCOL, "to list its capabilities");
+        if (!session->capabilities_fresh)
+                return chat_fail(chat, CAUSE_PROTOCOL, "the server did not list its capabilities");
+        return capabilities_known(session);
+}
+
+static void say_starttls(struct chat *chat)
+{
+        imap_say(imap_session_of(chat), "STARTTLS");
+}
+
+static int starttls_heard(struct chat *chat, const void *reply)
+{
+        const struct imap_reply *said = reply;
+
+        if (said->status != IMAP_OK)
+                return chat_fail(chat, CAUSE_STARTTLS_REFUSED, "the server offers STARTTLS but refuses it: %.*s",
+                                 said->words.len < 300 ? (int)said->words.len : 300, said->words.bytes);
+        return STEP_HANDSHAKE;
+}
+
+static void say_logout(struct chat *chat)
+{
+        imap_say(imap_session_of(chat), "LOGOUT");
+}
+
+/* Any answer will do; one to a command before it may come first. */
+static int logout_heard(struct chat *chat, const void *reply unused_arg)
+{
+        return imap_session_of(chat)->in_flight ? STEP_SAME : STEP_ENDED;
+}
+
+/* ---- the table ---- */
+
+static const struct chat_step steps[IMAP_STEPS] = {
+        [IMAP_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, greeting_heard },
+        [IMAP_CAPABILITY] = { "CAPABILITY", "waiting for the answer to CAPABILITY", 0, say_capability,
+                              capability_heard },
+        [IMAP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls, starttls_heard },
+        [IMAP_AUTHENTICATE] = { "AUTHENTICATE", "waiting for the answer to AUTHENTICATE", 0, imap_say_authenticate,
+                                imap_authenticate_heard },
+        [IMAP_LOGIN] = { "LOGIN", "waiting for the answer to LOGIN", 0, imap_say_login, imap_login_heard },
+        [IMAP_SELECT] = { "SELECT", "waiting for the folder to open", 0, imap_say_select, imap_select_heard },
+        [IMAP_SEARCH] = { "UID SEARCH", "waiting for the list of unseen messages", 0, imap_say_search,
+                          imap_search_heard },
+        [IMAP_LIST] = { "UID FETCH FLAGS", "waiting for the list of messages", 0, imap_say_list, imap_list_heard },
+        [IMAP_FETCH] = { "UID FETCH BODY", "waiting for messages", 0, imap_say_fetch, imap_bodies_heard },
+        [IMAP_STORE] = { "UID STORE", "waiting for the answer to STORE", 0, imap_say_store, imap_store_heard },
+        [IMAP_EXPUNGE] = { "UID EXPUNGE", "waiting for the answer to EXPUNGE", 0, imap_say_expunge,
+                           imap_expunge_heard },
+        [IMAP_NOTHING] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_nothing, imap_nothing_heard },
+        [IMAP_IDLE] = { "IDLE", "waiting for the answer to IDLE", 0, imap_say_idle, imap_idle_heard },
+        [IMAP_IDLING] = { "idling", "waiting for new mail", 0, imap_say_idling, imap_idling_heard },
+        [IMAP_DONE] = { "DONE", "waiting for the answer to DONE", 0, imap_say_done, imap_done_heard },
+        [IMAP_REFRESH] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_refresh, imap_refresh_heard },
+        [IMAP_LOGOUT] = { "LOGOUT", "waiting for the answer to LOGOUT", 0, say_logout, logout_heard },
+};
+
+/* ---- sorting what arrives ---- */
+
+static void tagged_heard(struct imap_session *session, struct imap_cursor cursor)
+{
+        struct imap_text tag;
+
+        if (!imap_word(&cursor, &tag) || !imap_command_answered(session, &tag))
+                return;
+        (void)imap_blanks(&cursor);
+        struct imap_reply reply = imap_reply_read(&cursor);
+        session->untagged = 0;
+        if (reply.status == IMAP_OK)
+                imap_code_heard(session, &reply);
+        chat_hear(&session->chat, &reply);
+}
+
+static void continuation_heard(struct imap_session *session, struct imap_cursor cursor)
+{
+        struct imap_reply reply = IMAP_EMPTY_REPLY(IMAP_CONTINUE);
+
+        (void)imap_blanks(&cursor);
+        reply.words = (struct imap_text){ cursor.at, (size_t)(cursor.end - cursor.at), IMAP_ATOM };
+        if (imap_command_continued(session))
+                chat_hear(&session->chat, &reply);
+}
+
+/* Words for what answers there when it is no IMAP server. */
+static void foreign_greeting(struct imap_session *session, const struct imap_item *item)
+{
+        static const struct {
+                const char *begin, *protocol;
+        } known[] = { { "220", "an SMTP server" }, { "+OK", "a POP3 server" }, { "HTTP/", "a web server" } };
+        int len = item->len < 80 ? (int)item->len : 80;
+
+        for (size_t i = 0; i < count_of(known); i++) {
+                size_t begin = strlen(known[i].begin);
+                if (item->len >= begin && memcmp(item->text, known[i].begin, begin) == 0) {
+                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "%s answers there, not an IMAP server: %.*s",
+                                        known[i].protocol, len, item->text);
+                        return;
+                }
+        }
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the greeting is not that of an IMAP server: %.*s", len,
+                        item->text);
+}
+
+static void trace_heard(const struct imap_session *session, const struct imap_item *item)
+{
+        const struct chat *chat = &session->chat;
+
+        if (!chat->trace)
+                return;
+        if (imap_echoes_secret(session, item->text, item->len))
+                chat->trace(chat->trace_ctx, '<', "***", 3);
+        else
+                chat->trace(chat->trace_ctx, '<', item->text, item->len);
+}
+
+static void response_heard(struct imap_session *session, const struct imap_item *item)
+{
+        struct chat *chat = &session->chat;
+        struct imap_cursor cursor = imap_cursor(item->text, item->len);
+
+        trace_heard(session, item);
+        if (item->tail) {
+                imap_body_ended(session, item);
+        } else if (item->len >= 2 && memcmp(item->text, "* ", 2) == 0) {
+                cursor.at += 2;
+                if (chat->step == IMAP_GREETING) {
+                        struct imap_reply reply = imap_reply_read(&cursor);
+                        chat_hear(chat, &reply);
+                } else {
+                        imap_untagged_heard(session, cursor);
+                }
+        } else if (chat->step == IMAP_GREETING) {
+                foreign_greeting(session, item);
+        } else if (imap_take(&cursor, '+')) {
+                continuation_heard(session, cursor);
+        } else {
+                tagged_heard(session, cursor);
+        }
+}
+
+/* The user hears of the end of an operation when the next may begin. */
+static void tell_finished(struct imap_session *session)
+{
+        if (session->chat.state == CHAT_READY && session->finished)
+                take(session->finished)(session);
+}
+
+static void item_heard(struct imap_session *session, enum imap_event event, const struct imap_item *item,
+                       const struct cause *cause)
+{
+        switch (event) {
+        case IMAP_RESPONSE:
+                response_heard(session, item);
+                tell_finished(session);
+                break;
+        case IMAP_BODY:
+                trace_heard(session, item);
+                imap_body_begun(session, item);
+                break;
+        case IMAP_PIECE:
+                imap_body_piece(session, item);
+                break;
+        case IMAP_BAD:
+                (void)chat_fail(&session->chat, cause->code, "%s", cause->text);
+                break;
+        case IMAP_MORE:
+                break;
+        }
+}
+
+/* A TLS record where a greeting is awaited: handshake or alert, version 3. */
+static bool is_tls_record(const struct imap_session *session, const struct imap_input *input)
+{
+        return session->chat.step == IMAP_GREETING && !session->parser.held.len && input->len &&
+               (input->bytes[0] == 0x16 || input->bytes[0] == 0x15);
+}
+
+static void imap_received(struct chat *chat, const uint8_t *bytes, size_t len)
+{
+        struct imap_session *session = imap_session_of(chat);
+        struct imap_input input = { bytes, len };
+        enum imap_event event = IMAP_RESPONSE;
+        struct imap_item item;
+        struct cause cause;
+
+        if (is_tls_record(session, &input))
+                (void)chat_fail(chat, CAUSE_TLS_MISMATCH,
+                                "the server speaks TLS from the first byte: it wants useSsl here, or another port");
+        while (event != IMAP_MORE && !chat_is_over(chat)) {
+                event = imap_parser_next(&session->parser, &input, &item, &cause);
+                item_heard(session, event, &item, &cause);
+        }
+        /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
+        if (chat->state == CHAT_WANTS_TLS && input.len)
+                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS", input.len);
+        if (chat->idle && imap_parser_empty(&session->parser)) {
+                session->parser.spent = false;
+                buf_free(&session->parser.held);
+        }
+}
+
+/* ---- the chat ---- */
+
+/* Nothing said or heard before counts any more (rule S2). */
+static void forget(struct imap_session *session)
+{
+        imap_parser_done(&session->parser);
+        imap_parser_init(&session->parser);
+        imap_signin_clear(session);
+        free(take(session->capabilities));
+        session->capabilities_fresh = false;
+        session->facts = (struct mailbox_facts){ 0 };
+        session->untagged = 0;
+        session->news = false;
+        imap_commands_forget(session);
+}
+
+static void imap_start(struct chat *chat, const struct chat_channel *channel)
+{
+        forget(imap_session_of(chat));
+        chat->channel = *channel;
+        chat_go(chat, IMAP_GREETING);
+}
+
+static void imap_secured(struct chat *chat, const struct chat_channel *channel)
+{
+        forget(imap_session_of(chat));
+        chat->channel = *channel;
+        chat_go(chat, IMAP_CAPABILITY);
+}
+
+static void imap_closed(struct chat *chat)
+{
+        if (chat->step == IMAP_LOGOUT)
+                chat_go(chat, STEP_ENDED);
+        else if (chat->step == IMAP_STARTTLS)
+                (void)chat_fail(chat, CAUSE_STARTTLS_REFUSED,
+                                "the server closed the connection when it was asked for STARTTLS");
+        else if (!chat_is_over(chat))
+                (void)chat_fail(chat, CAUSE_CLOSED, "the server closed the connection while %s",
+                                chat->phrase ? chat->phrase : "nothing was asked of it");
+}
+
+static void imap_quit(struct chat *chat)
+{
+        if (chat->step == IMAP_IDLING)
+                imap_say_more(imap_session_of(chat), "DONE");
+        chat_go(chat, IMAP_LOGOUT);
+}
+
+static void imap_free(struct chat *chat)
+{
+        if (!chat)
+                return;
+        struct imap_session *session = imap_session_of(chat);
+        imap_fetch_clear(session);
+        imap_signin_clear(session);
+        imap_parser_done(&session->parser);
+        free(session->capabilities);
+        free(session->folder);
+        chat_done(chat);
+        free(session);
+}
+
+static const struct chat_class imap_class = {
+        .start = imap_start,
+        .received = imap_received,
+        .secured = imap_secured,
+        .closed = imap_closed,
+        .quit = imap_quit,
+        .free = imap_free,
+};
+
+const struct mailbox_class imap_mailbox = {
+        .open = imap_open,
+        .list = imap_list,
+        .fetch = imap_fetch,
+        .mark = imap_mark,
+        .idle = imap_idle,
+        .wake = imap_wake,
+        .refresh = imap_refresh,
+};
+
+struct chat *imap_session_new(const struct imap_config *config)
+{
+        struct imap_session *session = new_object(struct imap_session);
+
+        chat_init(&session->chat, &imap_class, steps, LIMIT_LINE);
+        session->chat.wants_starttls = config->starttls;
+        session->config = *config;
+        imap_parser_init(&session->parser);
+        return &session->chat;
+}
+
+const char *imap_session_capabilities(const struct chat *chat)
+{
+        const struct imap_session *session = container_of(chat, const struct imap_session, chat);
+
+        return session->capabilities ? session->capabilities : "";
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Signing in to IMAP: AUTHENTICATE (RFC 9051 6.2.2, SASL-IR RFC 4959) or LOGIN. */
+#pragma once
+
+#include "daemon/imap/state.h"
+
+/* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none. */
+int imap_sign_in(struct imap_session *session);
+/* Wipes what signing in left behind. */
+void imap_signin_clear(struct imap_session *session);
+
+/* Rows of the table of steps. */
+void imap_say_authenticate(struct chat *chat);
+void imap_say_login(struct chat *chat);
+int imap_authenticate_heard(struct chat *chat, const void *reply);
+int imap_login_heard(struct chat *chat, const void *reply);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of imap/ share: one session's state and the functions that its table
+ * of steps names. Nobody outside imap/ includes this.
+ */
+#pragma once
+
+#include "common/limits.h"
+#include "daemon/imap/parse.h"
+#include "daemon/imap/session.h"
+
+enum imap_step {
+        IMAP_GREETING = CHAT_FIRST_STEP,
+        IMAP_CAPABILITY,
+        IMAP_STARTTLS,
+        IMAP_AUTHENTICATE,
+        IMAP_LOGIN,
+        IMAP_SELECT,
+        IMAP_SEARCH,
+        IMAP_LIST,
+        IMAP_FETCH,
+        IMAP_STORE,
+        IMAP_EXPUNGE,
+        IMAP_NOTHING,   /* NOOP for an operation with nothing to do */
+        IMAP_IDLE,      /* IDLE was said, the go-ahead is awaited */
+        IMAP_IDLING,
+        IMAP_DONE,      /* DONE was said */
+        IMAP_REFRESH,
+        IMAP_LOGOUT,
+        IMAP_STEPS
+};
+
+enum imap_status { IMAP_OK, IMAP_NO, IMAP_REFUSED_AS_BAD, IMAP_BYE, IMAP_PREAUTH, IMAP_CONTINUE, IMAP_OTHER };
+
+/* A greeting, a tagged reply or a continuation request: what a step hears. */
+struct imap_reply {
+        enum imap_status status;
+        struct imap_text code;   /* in the brackets, "UIDNEXT 12"; len 0: none */
+        struct imap_text words;  /* for people; of a continuation all of it */
+};
+
+#define IMAP_EMPTY_REPLY(said) \
+        { .status = (said), .code = { "", 0, IMAP_ATOM }, .words = { "", 0, IMAP_ATOM } }
+
+/* Commands in flight at once while messages are fetched, and what one of them asks for. */
+enum { IMAP_WINDOW = 8, IMAP_PER_COMMAND = 256, IMAP_BYTES_PER_COMMAND = 1 * MIB, IMAP_BATCH = 64 };
+
+struct imap_flight {
+        uint32_t tag;
+        uint64_t end;   /* of the command, in bytes ever said */
+};
+
+enum imap_wanted_state { WANTED, WANTED_DELIVERED, WANTED_AGAIN };
+
+struct imap_wanted {
+        uint32_t uid;
+        uint8_t state;          /* enum imap_wanted_state */
+        bool seen, deleted;
+        uint64_t size;
+};
+
+/* One operation over many messages, cut into commands. */
+struct imap_work {
+        struct imap_wanted *items; /* owned; by ascending UID */
+        size_t count, next, hint;  /* next: first one not asked for; hint: where the next answer should be */
+        bool singly;               /* one message a command, those marked WANTED_AGAIN only */
+        size_t again;              /* how many are */
+        size_t asked;              /* singly: the one in flight */
+};
+
+/* The message that arrives. */
+struct imap_arrival {
+        bool open;                 /* its FETCH response has begun and not ended */
+        bool wanted;               /* it goes to the user; else it is read over */
+        size_t item;               /* of the work, when wanted */
+        uint32_t uid;              /* 0: not yet said */
+};
+
+struct imap_listing {
+        uint32_t after;
+        bool unseen_only;
+        bool filter_seen;          /* the server lists all, seen ones are left out here */
+        size_t count;              /* in the batch */
+        size_t total;
+        struct mailbox_entry *batch; /* owned, IMAP_BATCH; NULL when nothing is listed */
+};
+
+struct imap_session {
+        struct chat chat;          /* first: the chat is the session */
+        struct imap_config config;
+        struct imap_parser parser;
+        char prefix[6];            /* of the tags: unpredictable (rule S5) */
+        uint32_t tag;              /* of the last command */
+        uint64_t said;             /* bytes ever appended to chat.out */
+        struct imap_flight flights[IMAP_WINDOW + 1];
+        size_t in_flight;
+        unsigned untagged;         /* responses since the last progress */
+
+        char *capabilities;        /* "IMAP4REV1 IDLE", upper case; NULL: not known */
+        bool capabilities_fresh;   /* came after the last change of what they depend on */
+        bool signed_in;
+        struct sasl *sasl;
+        const char *mechanism;
+        char *first_response;      /* secret: waits for the server's go-ahead */
+        char *last_said;           /* secret: the last line of the sign-in */
+        unsigned rounds;           /* challenges, or literals of LOGIN */
+
+        char *folder;
+        bool examine;
+        struct mailbox_facts facts;
+        bool news;                 /* EXISTS grew since the last listing began */
+        bool wake_wanted;          /* wake() came before the server took up IDLE */
+        struct imap_work work;
+        struct imap_arrival arrival;
+        struct imap_listing listing;
+        enum mailbox_mark mark;
+        void (*finished)(struct imap_session *); /* tells the user, once the chat is READY again */
+};
+
+static inline struct imap_session *imap_session_of(struct chat *chat)
+{
+        return container_of(chat, struct imap_session, chat);
+}
+
+/* ---- session.c ---- */
+
+/* An operation is through: the user is told by `finished` when the chat is READY again. Returns STEP_READY. */
+int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *));
+bool imap_offers(const struct imap_session *session, const char *word);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* UID sets and the window of commands; see work.h. */
+#include "daemon/imap/work.h"
+
+#include "daemon/imap/command.h"
+
+#include <stdio.h>
+
+enum { SET_SIZE = 900, RANGE_SIZE = 24 };
+
+static int by_uid(const void *a, const void *b)
+{
+        const struct imap_wanted *one = a, *other = b;
+
+        return one->uid < other->uid ? -1 : one->uid > other->uid;
+}
+
+void imap_work_clear(struct imap_session *session)
+{
+        free(session->work.items);
+        session->work = (struct imap_work){ 0 };
+}
+
+void imap_work_sort(struct imap_session *session)
+{
+        struct imap_work *work = &session->work;
+        size_t kept = 0;
+
+        if (work->count)
+                qsort(work->items, work->count, sizeof *work->items, by_uid);
+        for (size_t i = 0; i < work->count; i++)
+                if (!kept || work->items[kept - 1].uid != work->items[i].uid)
+                        work->items[kept++] = work->items[i];
+        work->count = kept;
+}
+
+int imap_work_add(struct imap_session *session, uint32_t uid)
+{
+        struct imap_work *work = &session->work;
+
+        if (work->count >= LIMIT_LISTED)
+                return -1;
+        if ((work->count & (work->count - 1)) == 0) /* full at each power of two */
+                work->items = new_resized(work->items, work->count ? work->count * 2 : 1, sizeof *work->items);
+        work->items[work->count++] = (struct imap_wanted){ .uid = uid };
+        return 0;
+}
+
+void imap_work_take(struct imap_session *session, const struct mailbox_entry *entries, size_t count)
+{
+        struct imap_work *work = &session->work;
+
+        imap_work_clear(session);
+        work->items = new_zeroed(count, sizeof *work->items);
+        work->count = count;
+        for (size_t i = 0; i < count; i++)
+                work->items[i] = (struct imap_wanted){
+                        .uid = entries[i].uid,
+                        .seen = entries[i].seen,
+                        .deleted = entries[i].deleted,
+                        .size = entries[i].size,
+                };
+        imap_work_sort(session);
+}
+
+ssize_t imap_work_find(struct imap_session *session, uint32_t uid)
+{
+        struct imap_work *work = &session->work;
+        struct imap_wanted key = { .uid = uid };
+
+        if (work->hint < work->count && work->items[work->hint].uid == uid)
+                return (ssize_t)work->hint++;
+        const struct imap_wanted *found =
+                work->count ? bsearch(&key, work->items, work->count, sizeof key, by_uid) : NULL;
+        if (!found)
+                return -1;
+        work->hint = (size_t)(found - work->items) + 1;
+        return found - work->items;
+}
+
+/* The next range of UIDs that follow each other, as far as one command goes. */
+static void next_range(struct imap_work *work, size_t *messages, uint64_t *bytes, uint32_t *out_first,
+                       uint32_t *out_last)
+{
+        *out_first = work->items[work->next].uid;
+        do {
+                *out_last = work->items[work->next].uid;
+                *bytes += work->items[work->next].size;
+                ++*messages;
+                work->next++;
+        } while (work->next < work->count && work->items[work->next].uid == *out_last + 1 &&
+                 *messages < IMAP_PER_COMMAND && *bytes < IMAP_BYTES_PER_COMMAND);
+}
+
+static bool next_set(struct imap_work *work, char set[SET_SIZE])
+{
+        size_t used = 0, messages = 0;
+        uint64_t bytes = 0;
+
+        while (work->next < work->count && used < SET_SIZE - RANGE_SIZE && messages < IMAP_PER_COMMAND &&
+               bytes < IMAP_BYTES_PER_COMMAND) {
+                uint32_t first, last;
+                next_range(work, &messages, &bytes, &first, &last);
+                int len = first == last
+                                  ? snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "", first)
+                                  : snprintf(set + used, SET_SIZE - used, "%s%u:%u", used ? "," : "", first, last);
+                used += (size_t)len;
+        }
+        return used > 0;
+}
+
+/* The next message that has to be asked for by itself. */
+static bool next_single(struct imap_work *work, char set[SET_SIZE])
+{
+        while (work->next < work->count && work->items[work->next].state != WANTED_AGAIN)
+                work->next++;
+        if (work->next == work->count)
+                return false;
+        work->asked = work->next++;
+        work->items[work->asked].state = WANTED;
+        (void)snprintf(set, SET_SIZE, "%u", work->items[work->asked].uid);
+        return true;
+}
+
+void imap_work_say(struct imap_session *session, const char *verb, const char *rest)
+{
+        struct imap_work *work = &session->work;
+        size_t window = work->singly ? 1 : IMAP_WINDOW;
+        char set[SET_SIZE];
+
+        while (session->in_flight < window && session->chat.state != CHAT_FAILED &&
+               (work->singly ? next_single(work, set) : next_set(work, set)))
+                imap_say(session, "UID %s %s%s", verb, set, rest);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Signing in to POP3: AUTH (RFC 5034) or USER and PASS; never APOP (S26). */
+#pragma once
+
+#include "daemon/pop3/state.h"
+
+/* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none. */
+int pop3_sign_in(struct pop3_session *session);
+/* Wipes what signing in left behind. */
+void pop3_signin_clear(struct pop3_session *session);
+
+/* Rows of the table of steps. */
+void pop3_say_auth(struct chat *chat);
+void pop3_say_user(struct chat *chat);
+void pop3_say_pass(struct chat *chat);
+int pop3_auth_heard(struct chat *chat, const void *reply);
+int pop3_user_heard(struct chat *chat, const void *reply);
+int pop3_pass_heard(struct chat *chat, const void *reply);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of pop3/ share: one session's state. Nobody outside pop3/ includes this. */
+#pragma once
+
+#include "common/limits.h"
+#include "daemon/pop3/session.h"
+#include "daemon/pop3/unstuff.h"
+
+enum pop3_step {
+        POP3_GREETING = CHAT_FIRST_STEP,
+        POP3_CAPA,
+        POP3_STLS,
+        POP3_AUTH,
+        POP3_USER,
+        POP3_PASS,
+        POP3_STAT,
+        POP3_LIST,
+        POP3_UIDL,
+        POP3_RETR,
+        POP3_DELE,
+        POP3_NOTHING,   /* NOOP for an operation with nothing to do */
+        POP3_QUIT,
+        POP3_STEPS
+};
+
+enum pop3_status {
+        POP3_OK,
+        POP3_ERR,
+        POP3_CONTINUE,  /* "+ challenge" */
+        POP3_END,       /* of the lines or the message that followed an +OK */
+};
+
+/* What a step hears. */
+struct pop3_reply {
+        enum pop3_status status;
+        const char *words;      /* NUL-ended, behind the status word */
+};
+
+/* Commands in flight at once where the server has PIPELINING; bytes they may bring; entries told at once. */
+enum { POP3_WINDOW = 256, POP3_BYTES_AHEAD = 4 * MIB, POP3_BATCH = 64 };
+
+struct pop3_capabilities {
+        bool known;             /* CAPA was answered */
+        bool stls, user, pipelining;
+        char *mechanisms;       /* of SASL, parted by blanks; NULL: none */
+        char *words;            /* all, as one line */
+        unsigned lines;
+};
+
+struct pop3_session {
+        struct chat chat;       /* first: the chat is the session */
+        struct pop3_config config;
+        struct pop3_capabilities capabilities;
+        bool signed_in;
+        struct sasl *sasl;
+        const char *mechanism;
+        char *first_response;   /* secret: waits for the server's go-ahead */
+        char *last_said;        /* secret: the last line of the sign-in */
+        unsigned rounds;
+
+        uint64_t said;          /* bytes ever appended to chat.out */
+        uint64_t ends[POP3_WINDOW]; /* where in them the commands in flight end, a ring */
+        unsigned first_end, in_flight;
+
+        void (*line)(struct pop3_session *, const char *text, size_t len); /* takes the lines after +OK; NULL: none */
+        bool body;              /* a message passes */
+        struct pop3_unstuff unstuff;
+
+        uint32_t exists;        /* as STAT said */
+        uint64_t *sizes;        /* of LIST, by message number; owned while listing */
+        struct mailbox_entry *batch;
+        size_t batch_count;
+        unsigned lines;         /* heard in this list */
+        bool uidl_said;
+
+        struct mailbox_entry *entries; /* of RETR and DELE; owned while at it */
+        size_t count, next, answered;
+        uint64_t bytes_ahead;
+        bool deletes;           /* DELE was said: QUIT's answer matters */
+        void (*finished)(struct pop3_session *); /* tells the user, once the chat is READY again */
+};
+
+static inline struct pop3_session *pop3_session_of(struct chat *chat)
+{
+        return container_of(chat, struct pop3_session, chat);
+}
+
+/* ---- session.c ---- */
+
+/* A command; remembers it as in flight. */
+void pop3_say(struct pop3_session *session, const char *format, ...) printf_like(2, 3);
+void pop3_say_secret(struct pop3_session *session, const char *traced, const char *line);
+/* A line that goes on with the last command. */
+void pop3_say_more_secret(struct pop3_session *session, const char *line);
+/* Fails the chat for an -ERR: its response code (RFC 2449, 3206) decides, else `otherwise`. `what` says what was
+ * refused: "the sign-in". Returns STEP_FAILED. */
+int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
+                 const char *what);
+/* The cause of its response code; CAUSE_NONE when it has none that says something. */
+enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words);
+/* An operation is through. Returns STEP_READY. */
+int pop3_operation_done(struct pop3_session *session, void (*finished)(struct pop3_session *));

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What mechanism.c shares with the two kinds of exchange below it: those of GNU SASL
+ * (gsasl.c) and the two OAuth ones that are ours (oauth.c). Raw bytes on this side.
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "daemon/sasl/mechanism.h"
+
+#define SASL_MAX_ANSWER (2 * LIMIT_SECRET) /* user, secret and a few words */
+
+enum sasl_flags {
+        SASL_AUTOMATIC = 1,     /* `auto` may choose it */
+        SASL_BINDS = 2,         /* needs the channel binding */
+        SASL_PLAINTEXT = 4,     /* the secret itself goes over the wire: rule 20 */
+        SASL_CLIENT_FIRST = 8,
+        SASL_PROVES_SERVER = 16,
+        SASL_SECRETLESS = 32,
+        SASL_SCRAM = 64,
+};
+
+struct sasl_class {
+        /* Fills sasl->session; -1 with a cause. */
+        int (*begin)(struct sasl *sasl, const struct signin *signin,
+                     const struct chat_channel *channel, struct cause *cause);
+        /* One challenge in ("" for the first of the client's own), the answer appended to `out`
+         * (a secret: the caller wipes it). Sets sasl->through. -1 with a cause. */
+        int (*step)(struct sasl *sasl, const uint8_t *challenge, size_t len, struct buf *out,
+                    struct cause *cause);
+        void (*end)(struct sasl *sasl); /* after a begin that failed, too */
+};
+
+struct sasl_mechanism {
+        const char *name;  /* IANA */
+        const char *word;  /* property authentication */
+        const struct sasl_class *class;
+        unsigned flags;    /* enum sasl_flags */
+};
+
+struct sasl {
+        const struct sasl_mechanism *mechanism;
+        void *session;     /* the class's own */
+        unsigned rounds;   /* challenges heard */
+        bool through;      /* nothing more is expected from the server */
+};
+
+extern const struct sasl_class sasl_by_library;
+extern const struct sasl_class sasl_oauthbearer;
+extern const struct sasl_class sasl_xoauth2;

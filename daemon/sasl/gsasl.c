@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exchanges done by GNU SASL: PLAIN, LOGIN, CRAM-MD5, EXTERNAL and SCRAM, with the
+ * tls-exporter channel binding (RFC 9266). One library context for the process. What
+ * a server may choose is checked here before the library computes with it (S25).
+ */
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "daemon/sasl/exchange.h"
+
+#include <gsasl.h>
+
+enum { SCRAM_ITERATIONS_LEAST = 4096 }; /* RFC 7677 section 4 */
+
+/* NULL when the library cannot start. Kept until the process ends. */
+static Gsasl *library(void)
+{
+        static Gsasl *context;
+
+        if (!context && gsasl_init(&context) != GSASL_OK)
+                context = NULL;
+        return context;
+}
+
+static int set_property(Gsasl_session *session, Gsasl_property property, const char *value,
+                        struct cause *cause)
+{
+        if (gsasl_property_set(session, property, value) == GSASL_OK)
+                return 0;
+        return cause_set(cause, CAUSE_INTERNAL, "the SASL library has no memory");
+}
+
+/* The library frees its copies as they are; what is secret in them goes first. */
+static void wipe_property(Gsasl_session *session, Gsasl_property property)
+{
+        char *held = (char *)gsasl_property_fast(session, property);
+
+        if (held)
+                explicit_bzero(held, strlen(held));
+}
+
+static void library_end(struct sasl *sasl)
+{
+        if (!sasl->session)
+                return;
+        wipe_property(sasl->session, GSASL_PASSWORD);
+        wipe_property(sasl->session, GSASL_SCRAM_SALTED_PASSWORD);
+        gsasl_finish(sasl->session);
+        sasl->session = NULL;
+}
+
+/* The library wants the binding in base64. Only -PLUS gets it: without -PLUS the library (2.2) fails
+ * instead of saying "y" (RFC 5802 section 6) when it knows a binding. */
+static int set_binding(Gsasl_session *session, const struct chat_binding *binding, struct cause *cause)
+{
+        char *text = base64_encode(binding->exporter, sizeof binding->exporter);
+        int result = set_property(session, GSASL_CB_TLS_EXPORTER, text, cause);
+
+        free_secret(text);
+        return result;
+}
+
+static int library_begin(struct sasl *sasl, const struct signin *signin, const struct chat_channel *channel,
+                         struct cause *cause)
+{
+        const struct sasl_mechanism *mechanism = sasl->mechanism;
+        Gsasl_session *session = NULL;
+        int code = library() ? gsasl_client_start(library(), mechanism->name, &session) : GSASL_MALLOC_ERROR;
+
+        if (code != GSASL_OK)
+                return cause_set(cause, CAUSE_INTERNAL, "the SASL library does not do %s: %s",
+                                 mechanism->name, gsasl_strerror(code));
+        sasl->session = session;
+        if (mechanism->flags & SASL_SECRETLESS)
+                return set_property(session, GSASL_AUTHZID, signin->user, cause);
+        if (set_property(session, GSASL_AUTHID, signin->user, cause) ||
+            set_property(session, GSASL_PASSWORD, signin->secret, cause) ||
+            set_property(session, GSASL_SERVICE, signin->service, cause) ||
+            set_property(session, GSASL_HOSTNAME, signin->host, cause))
+                return -1;
+        if (mechanism->flags & SASL_BINDS)
+                return set_binding(session, &channel->binding, cause);
+        return 0;
+}
+
+/* The value of ",i=" in a server-first message; 0 when there is none or it is no number. */
+static unsigned long scram_iterations(const char *text)
+{
+        const char *at = strstr(text, ",i=");
+
+        if (!at || at[3] < '1' || at[3] > '9')
+                return 0;
+        char *end;
+        unsigned long count = strtoul(at + 3, &end, 10); /* ULONG_MAX when it does not fit */
+        return *end == '\0' || *end == ',' ? count : 0;
+}
+
+static int check_scram(const struct sasl *sasl, const char *text, struct cause *cause)
+{
+        if (strncmp(text, "e=", 2) == 0)
+                return cause_set(cause, CAUSE_AUTHENTICATION, "the server refused the %s sign-in: %s",
+                                 sasl->mechanism->name, text + 2);
+        if (sasl->rounds > 1)
+                return 0;
+        unsigned long count = scram_iterations(text);
+        if (count == 0)
+                return cause_set(cause, CAUSE_PROTOCOL, "the server's %s challenge has no iteration count",
+                                 sasl->mechanism->name);
+        if (count < SCRAM_ITERATIONS_LEAST || count > LIMIT_SCRAM_ITERATIONS)
+                return cause_set(cause, CAUSE_PROTOCOL,
+                                 "the server asks for %lu rounds of hashing in %s; from %d to %d are done",
+                                 count, sasl->mechanism->name, SCRAM_ITERATIONS_LEAST,
+                                 LIMIT_SCRAM_ITERATIONS);
+        return 0;
+}
+
+static int explain(const struct sasl *sasl, int code, struct cause *cause)
+{
+        const char *name = sasl->mechanism->name;
+
+        if (code == GSASL_SASLPREP_ERROR) {
+                cause_set(cause, CAUSE_SECRET,
+                          "the account name or its password holds characters that %s cannot carry", name);
+                cause_remedy(cause, "use a password without control or unassigned characters");
+                return -1;
+        }
+        if (code == GSASL_AUTHENTICATION_ERROR && (sasl->mechanism->flags & SASL_PROVES_SERVER))
+                return cause_set(cause, CAUSE_SERVER_SIGNATURE, "%s",
+                                 sasl->rounds > 1
+                                         ? "the server's SCRAM signature does not verify: it does not know "
+                                           "the password"
+                                         : "the server's SCRAM challenge does not continue our exchange");
+        if (code == GSASL_MALLOC_ERROR || code == GSASL_CRYPTO_ERROR)
+                return cause_set(cause, CAUSE_INTERNAL, "%s: %s", name, gsasl_strerror(code));
+        return cause_set(cause, CAUSE_PROTOCOL, "the server's %s challenge makes no sense: %s", name,
+                         gsasl_strerror(code));
+}
+
+static int library_step(struct sasl *sasl, const uint8_t *challenge, size_t len, struct buf *out,
+                        struct cause *cause)
+{
+        if ((sasl->mechanism->flags & SASL_SCRAM) && sasl->rounds > 0) {
+                char *text = copy_bytes((const char *)challenge, len);
+                /* Once through, only the empty challenge that lets the server say success is legal. */
+                int bad = sasl->through ? (len ? explain(sasl, GSASL_MECHANISM_PARSE_ERROR, cause) : 0)
+                                        : check_scram(sasl, text, cause);
+                free(text);
+                if (bad || sasl->through)
+                        return bad;
+        }
+        char *answer = NULL;
+        size_t answer_len = 0;
+        int code = gsasl_step(sasl->session, (const char *)challenge, len, &answer, &answer_len);
+        if (code != GSASL_OK && code != GSASL_NEEDS_MORE)
+                return explain(sasl, code, cause);
+        sasl->through = code == GSASL_OK;
+        int result = buf_append(out, answer, answer_len);
+        if (answer)
+                explicit_bzero(answer, answer_len);
+        gsasl_free(answer);
+        return result ? cause_set(cause, CAUSE_SECRET, "the stored password is too long to send") : 0;
+}
+
+const struct sasl_class sasl_by_library = { library_begin, library_step, library_end };

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Signing in: which mechanism to use, and the client side of it. Choice and
+ * exchange are pure: server challenge in, client response out, both as raw bytes
+ * (base64 is done by sasl_feed and sasl_first). Used by smtp/, imap/ and pop3/.
+ */
+#pragma once
+
+#include "common/cause.h"
+#include "daemon/wire/chat.h"
+
+struct signin {                  /* what an account says; borrowed, outlives the session */
+        const char *user;        /* property account; NULL or "": do not sign in */
+        const char *secret;      /* password or OAuth access token; NULL: none stored */
+        const char *mechanism;   /* property authentication: "auto", "plain", "scram-sha-256", ... */
+        bool allow_plaintext;    /* allowPlaintextAuthentication */
+        const char *service;     /* "smtp", "imap", "pop" (GSS names) */
+        const char *host;        /* the account's hostname */
+        uint16_t port;
+};
+
+struct sasl;
+
+/* True when there is something to sign in with. */
+static inline bool signin_wanted(const struct signin *signin)
+{
+        return signin->user && signin->user[0];
+}
+
+/*
+ * Chooses from what the server offers (upper-case words separated by blanks) the
+ * strongest both sides have: SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS (with binding),
+ * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN; OAUTHBEARER, XOAUTH2, EXTERNAL only by name.
+ * Returns the IANA name, or NULL with a cause: CAUSE_NO_MECHANISM naming what the
+ * server offers, CAUSE_PLAINTEXT_LOGIN when only a plaintext one fits and the
+ * channel is not TLS (rule 20), CAUSE_SECRET when no secret is stored.
+ */
+const char *sasl_choose(const struct signin *signin, const struct chat_channel *channel,
+                        const char *offered, struct cause *cause);
+
+/* True when a protocol's own login command (IMAP LOGIN, POP3 USER/PASS) is allowed:
+ * authentication is auto, plain or login, TLS or allow_plaintext; else -1 cause. */
+int sasl_may_login_plainly(const struct signin *signin, const struct chat_channel *channel,
+                           struct cause *cause) must_use;
+
+/* Begins an exchange; NULL with a cause. Free with sasl_free. */
+struct sasl *sasl_new(const struct signin *signin, const struct chat_channel *channel,
+                      const char *mechanism, struct cause *cause) must_use;
+/* The initial response in base64 ("=" for an empty one) for mechanisms where the
+ * client goes first; NULL when the server does. The caller frees with free_secret. */
+char *sasl_first(struct sasl *sasl, struct cause *cause);
+/* A challenge in base64 (may be ""): the answer in base64 (may be ""), for free_secret;
+ * NULL with a cause: the exchange must be cancelled and the session ended. */
+char *sasl_feed(struct sasl *sasl, const char *challenge, struct cause *cause) must_use;
+/* Asked when the server said success: 0, or -1 with CAUSE_SERVER_SIGNATURE when the
+ * mechanism is not through (SCRAM: the server's signature was not seen or is wrong).
+ * `final` is data that came with the success (IMAP never, SMTP may), base64 or NULL. */
+int sasl_finish(struct sasl *sasl, const char *final, struct cause *cause) must_use;
+void sasl_free(struct sasl *sasl);

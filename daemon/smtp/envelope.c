@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MAIL and RCPT: what of a message this server can carry, and the lines. Everything put
+ * into a line was checked when it was submitted and is checked here again (rule 22).
+ */
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/times.h"
+#include "daemon/smtp/pipeline.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+enum { ENVID_MAX = 100, ORCPT_MAX = 500 }; /* RFC 3461 sections 4.4 and 4.2 */
+
+/* Nothing that could end the path or the line, wherever the address came from. */
+static bool is_path(const char *address)
+{
+        for (const char *c = address; *c; c++)
+                if ((unsigned char)*c < ' ' || *c == 0x7f || *c == '<' || *c == '>')
+                        return false;
+        return true;
+}
+
+static int check_path(const char *address, bool null_allowed, struct cause *cause)
+{
+        struct cause why = { 0 };
+
+        if (is_path(address) && address_check(address, null_allowed, &why) == 0)
+                return 0;
+        return cause_set(cause, CAUSE_UNSENDABLE, "\"%s\" is no address that SMTP can carry%s%s", address,
+                         why.text[0] ? ": " : "", why.text);
+}
+
+static bool needs_utf8(const struct smtp_mail *mail)
+{
+        if (mail->utf8 || address_needs_utf8(mail->from))
+                return true;
+        for (size_t i = 0; i < mail->recipient_count; i++)
+                if (address_needs_utf8(mail->recipients[i].address))
+                        return true;
+        return false;
+}
+
+static int check_size(const struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
+{
+        char has[32], takes[32];
+
+        if (!can->max_size || mail->size <= can->max_size)
+                return 0;
+        size_text(mail->size, has);
+        size_text(can->max_size, takes);
+        cause_set(cause, CAUSE_UNSENDABLE, "the message has %s (%" PRIu64 " bytes), the server takes %s (%" PRIu64 ")",
+                  has, mail->size, takes, can->max_size);
+        cause_remedy(cause, "make the message smaller, or send it by another account");
+        return -1;
+}
+
+int envelope_check(const struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
+{
+        if (check_size(mail, can, cause) || check_path(mail->from, true, cause))
+                return -1;
+        for (size_t i = 0; i < mail->recipient_count; i++)
+                if (check_path(mail->recipients[i].address, false, cause))
+                        return -1;
+        if (mail->eight_bit && !can->eight_bit)
+                return cause_set(cause, CAUSE_UNSENDABLE,
+                                 "the message has 8-bit characters and the server does not take them (no "
+                                 "8BITMIME)");
+        if (needs_utf8(mail) && !can->smtputf8)
+                return cause_set(cause, CAUSE_UNSENDABLE,
+                                 "an address or header is not ASCII and the server does not take that (no "
+                                 "SMTPUTF8)");
+        return 0;
+}
+
+/* xtext (RFC 3461 section 4) after `front`; NULL when there is nothing or it is over `max`. The caller frees. */
+static char *xtext(const char *front, const char *text, size_t max)
+{
+        struct buf to = BUF_WITH_MAX(strlen(front) + max + 1);
+        int full = buf_append_text(&to, front);
+
+        for (; *text && !full; text++) {
+                unsigned char c = (unsigned char)*text;
+                bool plain = c > ' ' && c < 0x7f && c != '+' && c != '=';
+                full = plain ? buf_append(&to, text, 1) : buf_appendf(&to, "+%02X", (unsigned)c);
+        }
+        if (full) {
+                buf_free(&to);
+                return NULL;
+        }
+        return buf_take_text(&to);
+}
+
+void envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail)
+{
+        const struct smtp_capabilities *can = &session->can;
+        const char *ret = "";
+        char *envid = NULL;
+        char size[40] = "";
+
+        if (can->size_known)
+                (void)snprintf(size, sizeof size, " SIZE=%" PRIu64, mail->size);
+        if (can->dsn && mail->ret)
+                ret = strcasecmp(mail->ret, "FULL") == 0   ? " RET=FULL"
+                      : strcasecmp(mail->ret, "HDRS") == 0 ? " RET=HDRS"
+                                                           : "";
+        if (can->dsn && mail->envid && mail->envid[0])
+                envid = xtext(" ENVID=", mail->envid, ENVID_MAX);
+        bool utf8 = needs_utf8(mail);
+        chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", mail->from, size,
+                       (mail->eight_bit || utf8) && can->eight_bit ? " BODY=8BITMIME" : "",
+                       utf8 ? " SMTPUTF8" : "", ret, envid ? envid : "");
+        free(envid);
+}
+
+/* "NEVER" or a list of the other three; nothing else goes out. */
+static bool is_notify(const char *value)
+{
+        static const char *const words[] = { "SUCCESS", "FAILURE", "DELAY" };
+
+        if (strcasecmp(value, "NEVER") == 0)
+                return true;
+        do {
+                size_t len = strcspn(value, ",");
+                bool known = false;
+                for (size_t i = 0; i < count_of(words); i++)
+                        known |= strlen(words[i]) == len && strncasecmp(words[i], value, len) == 0;
+                if (!known)
+                        return false;
+                value += len;
+        } while (*value++ == ',');
+        return true;
+}
+
+/* " ORCPT=rfc822;address", where the value may name its own type. */
+static char *orcpt_of(const char *value)
+{
+        const char *type_end = strchr(value, ';');
+        size_t type_len = type_end ? (size_t)(type_end - value) : 0;
+        char front[48] = " ORCPT=rfc822;";
+
+        if (type_len && type_len < 24 && strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                       "0123456789-") == type_len) {
+                (void)snprintf(front, sizeof front, " ORCPT=%.*s;", (int)type_len, value);
+                value = type_end + 1;
+        }
+        return xtext(front, value, ORCPT_MAX);
+}
+
+void envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient)
+{
+        bool dsn = session->can.dsn;
+        bool notify = dsn && recipient->notify && is_notify(recipient->notify);
+        char *orcpt = dsn && recipient->orcpt && recipient->orcpt[0] ? orcpt_of(recipient->orcpt) : NULL;
+
+        chat_say_gated(&session->chat, "RCPT TO:<%s>%s%s%s", recipient->address, notify ? " NOTIFY=" : "",
+                       notify ? recipient->notify : "", orcpt ? orcpt : "");
+        free(orcpt);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the owner of a session calls to send messages, and how they come back: each exactly
+ * once, with an outcome for every recipient, also when the session fails. Nothing is
+ * called back from the middle of the work: callbacks run at its end and may send more.
+ */
+#include "daemon/smtp/pipeline.h"
+
+#include "common/limits.h"
+
+#include <stdio.h>
+
+/* How many messages are taken at once: with CHUNKING one write holds many; without it
+ * only the envelope of the next can follow a final dot. */
+enum { ROOM_CHUNKED = 100, ROOM_PIPELINED = 2, ROOM_SINGLE = 1 };
+
+/* RFC 5321 section 4.5.3.2, in seconds. */
+static const struct {
+        unsigned wait;
+        const char *phrase;
+} waits[] = {
+        [AWAIT_RESET] = { 300, "waiting for the answer to RSET" },
+        [AWAIT_MAIL] = { 300, "waiting for the answer to MAIL" },
+        [AWAIT_RCPT] = { 300, "waiting for the answer to RCPT" },
+        [AWAIT_DATA] = { 120, "waiting for the answer to DATA" },
+        [AWAIT_CHUNK] = { 180, "waiting for the answer to a part of a message" },
+        [AWAIT_END] = { 600, "waiting for the server to take a message" },
+};
+static const unsigned upload_wait = 180;
+static const char upload_phrase[] = "sending a message";
+
+size_t smtp_mail_room(const struct chat *chat)
+{
+        const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
+        size_t limit = !s->can.pipelining ? ROOM_SINGLE : s->can.chunking ? ROOM_CHUNKED : ROOM_PIPELINED;
+
+        if (chat->state != CHAT_READY || s->mail.quitting || s->mail.flying >= limit)
+                return 0;
+        return limit - s->mail.flying;
+}
+
+size_t smtp_mail_flying(const struct chat *chat)
+{
+        return container_of(chat, const struct smtp_session, chat)->mail.flying;
+}
+
+/* ---- coming back ---- */
+
+static void drop_flight(struct smtp_mail *mail)
+{
+        free(mail->own);
+        mail->own = NULL;
+}
+
+static void hand_over(struct pipeline *p, struct smtp_mail *mail)
+{
+        mail->next = NULL;
+        if (!p->done)
+                p->done_end = &p->done;
+        *p->done_end = mail;
+        p->done_end = &mail->next;
+}
+
+void pipeline_through(struct pipeline *p, struct smtp_mail *mail)
+{
+        /* Replies come in order: only the oldest can be through. */
+        p->first = mail->next;
+        if (!p->first)
+                p->last = NULL;
+        p->flying--;
+        p->started--;
+        p->started_bytes -= mail->size;
+        drop_flight(mail);
+        hand_over(p, mail);
+}
+
+/* Calls `finished` of what is through; true when there was any. */
+static bool hand_back(struct pipeline *p)
+{
+        bool any = p->done != NULL;
+
+        while (p->done) {
+                struct smtp_mail *mail = p->done;
+                p->done = mail->next;
+                mail->next = NULL;
+                mail->finished(mail, NULL);
+        }
+        return any;
+}
+
+/* Those whose end was written may have been taken; of the others nothing is known to be decided. */
+static void lose_all(struct pipeline *p, const struct cause *why)
+{
+        while (p->first) {
+                struct smtp_mail *mail = p->first;
+                if (flight_of(mail)->end_written)
+                        outcome_for_rest(mail, OUTCOME_AMBIGUOUS, why->code, why->text);
+                p->first = mail->next;
+                p->flying--;
+                mail->next = NULL;
+                drop_flight(mail);
+                mail->finished(mail, why);
+        }
+        p->last = p->writing = NULL;
+        p->awaited = p->started = 0;
+        p->started_bytes = 0;
+}
+
+/* ---- the work ---- */
+
+static void set_wait(struct chat *chat, unsigned wait, const char *phrase, bool progress)
+{
+        if (progress || chat->phrase != phrase)
+                chat->waits++;
+        chat->wait = wait;
+        chat->phrase = phrase;
+        chat->idle = phrase == NULL;
+}
+
+static void arm(struct smtp_session *s, bool progress)
+{
+        const struct awaited *head = pipeline_awaits(&s->mail);
+
+        if (s->chat.state != CHAT_READY)
+                return;
+        if (!s->mail.first)
+                set_wait(&s->chat, 0, NULL, progress);
+        else if (!head || pipeline_uploads(&s->mail))
+                set_wait(&s->chat, upload_wait, upload_phrase, progress);
+        else
+                set_wait(&s->chat, waits[head->what].wait, waits[head->what].phrase, progress);
+}
+
+static void release_idle(struct smtp_session *s)
+{
+        chat_release(&s->chat);
+        free(s->mail.ring);
+        s->mail.ring = NULL;
+        s->mail.ring_size = 0;
+}
+
+void pipeline_run(struct smtp_session *s, bool progress)
+{
+        struct pipeline *p = &s->mail;
+
+        if (p->busy)
+                return;
+        p->busy = true;
+        do
+                pipeline_write(s);
+        while (hand_back(p));
+        if (s->chat.state == CHAT_FAILED) {
+                struct cause why = s->chat.cause;
+                lose_all(p, &why);
+                (void)hand_back(p);
+        }
+        p->busy = false;
+        if (p->quitting && !p->first && s->chat.state == CHAT_READY)
+                s->chat.class->quit(&s->chat);
+        arm(s, progress);
+        if (!p->first)
+                release_idle(s);
+}
+
+void pipeline_done(struct pipeline *p)
+{
+        free(p->ring);
+        p->ring = NULL;
+}
+
+/* ---- going ---- */
+
+/* Refused before a byte of it was sent; comes back like all others. */
+static void refuse(struct smtp_session *s, struct smtp_mail *mail, const struct cause *why)
+{
+        outcome_for_rest(mail, OUTCOME_REFUSED, why->code, why->text);
+        hand_over(&s->mail, mail);
+}
+
+static void take_mail(struct smtp_session *s, struct smtp_mail *mail)
+{
+        struct pipeline *p = &s->mail;
+        struct flight *f = new_object(struct flight);
+
+        body_init(&f->body);
+        mail->own = f;
+        if (p->last)
+                p->last->next = mail;
+        else
+                p->first = mail;
+        p->last = mail;
+        if (!p->writing)
+                p->writing = mail;
+        p->flying++;
+}
+
+static void forget_results(struct smtp_mail *mail)
+{
+        mail->next = NULL;
+        mail->own = NULL;
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                struct smtp_recipient *r = &mail->recipients[i];
+                r->outcome = OUTCOME_NONE;
+                r->code = 0;
+                r->enhanced[0] = '\0';
+                r->reply[0] = '\0';
+                r->cause = CAUSE_NONE;
+        }
+}
+
+void smtp_mail_send(struct chat *chat, struct smtp_mail *mail)
+{
+        struct smtp_session *s = session_of(chat);
+        struct cause why = { 0 };
+
+        forget_results(mail);
+        if (chat->state != CHAT_READY || s->mail.quitting) {
+                why = chat->cause;
+                if (chat->state != CHAT_FAILED)
+                        cause_set(&why, CAUSE_CLOSED, "the session takes no more messages");
+                mail->finished(mail, &why);
+                return;
+        }
+        if (envelope_check(mail, &s->can, &why))
+                refuse(s, mail, &why);
+        else
+                take_mail(s, mail);
+        pipeline_run(s, false);
+}
+
+void smtp_mail_continue(struct chat *chat, struct smtp_mail *mail)
+{
+        if (mail->own)
+                flight_of(mail)->later = false;
+        pipeline_run(session_of(chat), true);
+}
+
+void smtp_mail_lost(struct chat *chat, const struct cause *why)
+{
+        struct smtp_session *s = session_of(chat);
+        struct cause because = *why; /* may be the chat's own */
+
+        (void)smtp_fail_with(chat, &because);
+        if (s->mail.busy)
+                return; /* from inside a callback: pipeline_run goes on to lose_all */
+        s->mail.busy = true;
+        (void)hand_back(&s->mail);
+        lose_all(&s->mail, &because);
+        s->mail.busy = false;
+}

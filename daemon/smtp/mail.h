@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages over an SMTP session that is CHAT_READY: MAIL, RCPT, DATA or BDAT, pipelined
+ * within a message and (with PIPELINING and CHUNKING) across messages, with a result for
+ * each recipient. The session stays CHAT_READY; with mail in flight chat->idle is
+ * false and wait/phrase say what is awaited.
+ */
+#pragma once
+
+#include "common/cause.h"
+#include "daemon/wire/chat.h"
+
+enum smtp_outcome {
+        OUTCOME_NONE,      /* not reached: nothing is known to have been decided */
+        OUTCOME_SENT,
+        OUTCOME_DEFERRED,  /* 4yz */
+        OUTCOME_REFUSED,   /* 5yz, or cannot be carried by this server (CAUSE_UNSENDABLE) */
+        OUTCOME_AMBIGUOUS, /* the connection broke between the final dot and its reply */
+};
+
+struct smtp_recipient {
+        const char *address;
+        const char *notify;          /* DSN NOTIFY= value, or NULL */
+        const char *orcpt;           /* DSN ORCPT= value, or NULL */
+        /* result */
+        enum smtp_outcome outcome;
+        unsigned code;               /* reply code, 0 when none */
+        char enhanced[16];           /* "4.2.2" or "" (RFC 2034) */
+        char reply[400];             /* the server's words, printable, or ours */
+        enum cause_code cause;
+};
+
+enum smtp_body { BODY_BYTES, BODY_LATER, BODY_END, BODY_FAILED };
+
+/* One message; all texts borrowed until `finished`. */
+struct smtp_mail {
+        const char *from;            /* "" = null sender */
+        struct smtp_recipient *recipients;
+        size_t recipient_count;
+        uint64_t size;               /* bytes of the body with CRLF line ends */
+        bool eight_bit;              /* body has bytes over 127 */
+        bool utf8;                   /* an address or header needs SMTPUTF8 */
+        const char *ret, *envid;     /* DSN, or NULL */
+        /* The next piece of the body, CRLF line ends already; valid until the next call.
+         * LATER: not at hand, smtp_mail_continue() will be called. */
+        enum smtp_body (*body)(struct smtp_mail *mail, const uint8_t **bytes, size_t *len);
+        /* The message is through: every recipient has its outcome (also when the
+         * session fails: then `session_cause` is set, else NULL). The mail may be freed. */
+        void (*finished)(struct smtp_mail *mail, const struct cause *session_cause);
+        struct smtp_mail *next;      /* the session's own */
+        void *own;                   /* the session's own, freed before `finished` */
+};
+
+/* How many more messages the session can take now; 0 when it cannot. */
+size_t smtp_mail_room(const struct chat *chat);
+/* Gives a message to the session: it must have room. `finished` comes later or, when
+ * the message cannot be carried, from loop-free code before this returns. */
+void smtp_mail_send(struct chat *chat, struct smtp_mail *mail);
+/* A body that said LATER has bytes now. */
+void smtp_mail_continue(struct chat *chat, struct smtp_mail *mail);
+/* The owner lost the connection or gives up: finishes every mail in flight (those after their
+ * final dot as AMBIGUOUS, the others NONE) with this cause. */
+void smtp_mail_lost(struct chat *chat, const struct cause *why);
+/* Messages in flight. */
+size_t smtp_mail_flying(const struct chat *chat);

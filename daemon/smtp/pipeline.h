@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside smtp/: the session object with its steps, and the pipeline of messages that mail.c (what the owner
+ * calls), envelope.c (the lines), upload.c (what is written) and outcome.c (what the
+ * replies mean) work on. Commands go out in order and are answered in order: a ring of
+ * awaited replies is all that ties the two sides together.
+ */
+#pragma once
+
+#include "daemon/smtp/body.h"
+#include "daemon/smtp/mail.h"
+#include "daemon/smtp/reply.h"
+#include "daemon/smtp/session.h"
+
+enum awaited_what { AWAIT_RESET, AWAIT_MAIL, AWAIT_RCPT, AWAIT_DATA, AWAIT_CHUNK, AWAIT_END };
+
+struct awaited {
+        struct smtp_mail *mail;
+        size_t recipient;         /* of AWAIT_RCPT */
+        enum awaited_what what;
+};
+
+/* What is written next of a message. */
+enum stage {
+        STAGE_MAIL,
+        STAGE_RCPT,
+        STAGE_DATA,
+        STAGE_GO_AHEAD,  /* nothing before the answer to DATA */
+        STAGE_CONTENT,
+        STAGE_DOT,
+        STAGE_CHUNK,     /* BDAT and its count */
+        STAGE_CHUNK_CONTENT,
+        STAGE_WRITTEN,
+        STAGES
+};
+
+/* The session's side of one message: mail->own. */
+struct flight {
+        enum stage stage;
+        size_t next_recipient;   /* first one with no RCPT written */
+        size_t recipients_due;   /* answers to RCPT awaited */
+        size_t accepted;         /* recipients the server took */
+        size_t due;              /* answers awaited in all */
+        bool refused;            /* no recipient is left: not worth another byte */
+        bool end_written;        /* the dot, or all of BDAT LAST */
+        bool last_chunk;
+        bool later;              /* the body said LATER */
+        bool body_over;          /* the body said END */
+        struct body body;
+        const uint8_t *piece;    /* of the body, not written yet */
+        size_t piece_len;
+        uint64_t chunk_left;     /* promised by BDAT, not written yet */
+        uint64_t promised;       /* by all BDAT so far */
+};
+
+struct pipeline {
+        struct awaited *ring;
+        size_t ring_size, ring_first, awaited;
+        struct smtp_mail *first, *last; /* in flight, in order */
+        struct smtp_mail *writing;      /* the first one not wholly written */
+        struct smtp_mail *done, **done_end;
+        size_t flying;
+        size_t started;          /* written to, and not through */
+        uint64_t started_bytes;  /* their sizes */
+        const struct flight *open; /* whose transaction may be open at the server; only compared */
+        bool proven;             /* the server took a MAIL: messages may follow each other unanswered */
+        bool busy;               /* pipeline_run is at work: a call from a callback only adds to it */
+        bool quitting;           /* QUIT when nothing flies any more */
+};
+
+enum smtp_step {
+        SMTP_GREETING = CHAT_FIRST_STEP,
+        SMTP_EHLO,
+        SMTP_HELO,
+        SMTP_STARTTLS,
+        SMTP_AUTH,
+        SMTP_CHALLENGE,
+        SMTP_CANCEL,
+        SMTP_QUIT,
+        SMTP_STEPS
+};
+
+struct smtp_session {
+        struct chat chat; /* first: the chat is the session */
+        struct smtp_config config;
+        struct reply reply;
+        struct smtp_capabilities can;
+        const char *mechanism;
+        struct sasl *sasl;
+        char *answer;            /* secret: what the present step sends, or the initial response kept back */
+        bool answer_waits;       /* the initial response did not fit into AUTH */
+        struct cause why;        /* the exchange is cancelled for */
+        struct pipeline mail;
+};
+
+static inline struct smtp_session *session_of(struct chat *chat)
+{
+        return container_of(chat, struct smtp_session, chat);
+}
+static inline struct flight *flight_of(const struct smtp_mail *mail)
+{
+        return mail->own;
+}
+
+/* Fails the chat with a cause made below. */
+int smtp_fail_with(struct chat *chat, const struct cause *cause);
+
+/* ---- signin.c ---- */
+/* The step after a good EHLO: READY where no sign-in is wanted, else AUTH. */
+int signin_begin(struct smtp_session *session);
+void signin_say(struct chat *chat);
+int signin_heard(struct chat *chat, const void *reply); /* of AUTH and of every answer */
+void signin_say_answer(struct chat *chat);
+void signin_say_cancel(struct chat *chat);
+int signin_heard_cancel(struct chat *chat, const void *reply);
+void signin_forget(struct smtp_session *session); /* the exchange and its secrets */
+
+/* ---- envelope.c ---- */
+/* 0, or -1 with CAUSE_UNSENDABLE: this server cannot carry this message to anyone. */
+int envelope_check(const struct smtp_mail *mail, const struct smtp_capabilities *can,
+                   struct cause *cause) must_use;
+void envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail);
+void envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient);
+
+/* ---- outcome.c ---- */
+void pipeline_await(struct smtp_session *session, enum awaited_what what, struct smtp_mail *mail,
+                    size_t recipient);
+/* NULL when nothing is awaited. */
+const struct awaited *pipeline_awaits(const struct pipeline *pipeline);
+/* One whole reply; calls nobody back. */
+void pipeline_heard(struct smtp_session *session, const struct reply *reply);
+/* Every recipient without an outcome gets this one. */
+void outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
+                      const char *words);
+/* First recipient from `from` on that has no outcome yet; the count when there is none. */
+size_t recipient_from(const struct smtp_mail *mail, size_t from);
+
+/* ---- upload.c ---- */
+/* Writes into chat->out what may go now. */
+void pipeline_write(struct smtp_session *session);
+/* True while the content of a message is being written. */
+bool pipeline_uploads(const struct pipeline *pipeline);
+
+/* ---- mail.c ---- */
+/* All of it is written and answered: to the list of those that are handed back. */
+void pipeline_through(struct pipeline *pipeline, struct smtp_mail *mail);
+/* Writes, hands back what is through or lost, sets what is awaited. `progress`: the server
+ * did something; the wait starts anew. */
+void pipeline_run(struct smtp_session *session, bool progress);
+void pipeline_done(struct pipeline *pipeline);

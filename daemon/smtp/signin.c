@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AUTH (RFC 4954): the steps between a good EHLO and READY. Which mechanism, and what is in
+ * its messages, is sasl/'s; here are the lines around them, and what a refusal means.
+ */
+#include "daemon/smtp/pipeline.h"
+
+#include <stdio.h>
+
+enum { AUTH_LINE = 510 }; /* RFC 4954 section 4: AUTH is bound by the line length, 512 with CRLF */
+
+static void forget_answer(struct smtp_session *s)
+{
+        free_secret(s->answer);
+        s->answer = NULL;
+        s->answer_waits = false;
+}
+
+void signin_forget(struct smtp_session *s)
+{
+        forget_answer(s);
+        sasl_free(s->sasl);
+        s->sasl = NULL;
+}
+
+int signin_begin(struct smtp_session *s)
+{
+        const struct signin *signin = &s->config.signin;
+        struct cause cause = { 0 };
+
+        if (!chat_may_speak(&s->chat))
+                return STEP_FAILED;
+        if (!signin_wanted(signin))
+                return STEP_READY;
+        s->mechanism = sasl_choose(signin, &s->chat.channel, s->can.auth, &cause);
+        if (s->mechanism)
+                s->sasl = sasl_new(signin, &s->chat.channel, s->mechanism, &cause);
+        return s->sasl ? SMTP_AUTH : smtp_fail_with(&s->chat, &cause);
+}
+
+void signin_say(struct chat *chat)
+{
+        struct smtp_session *s = session_of(chat);
+        struct cause cause = { 0 };
+
+        forget_answer(s);
+        s->answer = sasl_first(s->sasl, &cause);
+        if (cause.code) {
+                (void)smtp_fail_with(chat, &cause);
+                return;
+        }
+        if (s->answer && strlen("AUTH  ") + strlen(s->mechanism) + strlen(s->answer) <= AUTH_LINE) {
+                char *traced = text_of("AUTH %s ***", s->mechanism);
+                char *line = text_of("AUTH %s %s", s->mechanism, s->answer);
+                chat_say_secret(chat, traced, line);
+                free_secret(line);
+                free(traced);
+        } else {
+                s->answer_waits = s->answer != NULL;
+                chat_say_gated(chat, "AUTH %s", s->mechanism);
+        }
+}
+
+void signin_say_answer(struct chat *chat)
+{
+        chat_say_secret(chat, "***", session_of(chat)->answer);
+}
+
+static int heard_challenge(struct smtp_session *s, const struct reply *reply)
+{
+        if (s->answer_waits) { /* the empty challenge before a long initial response */
+                s->answer_waits = false;
+                if (same_text(s->answer, "="))
+                        s->answer[0] = '\0';
+                return SMTP_CHALLENGE;
+        }
+        char *challenge = copy_bytes((const char *)buf_bytes(&reply->text), reply->text.len);
+        forget_answer(s);
+        s->answer = sasl_feed(s->sasl, challenge, &s->why);
+        free_secret(challenge);
+        return s->answer ? SMTP_CHALLENGE : SMTP_CANCEL;
+}
+
+static int signed_in(struct smtp_session *s)
+{
+        struct cause cause = { 0 };
+
+        if (sasl_finish(s->sasl, NULL, &cause))
+                return smtp_fail_with(&s->chat, &cause);
+        signin_forget(s);
+        return STEP_READY;
+}
+
+/* Replies whose usual meaning is worth a better remedy than the general one. */
+static const struct {
+        unsigned code;
+        const char *remedy;
+} refusals[] = {
+        { 432, "the server wants the password changed, or one sign-in by authentication plain, first" },
+        { 530, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls" },
+        { 534, "the server wants another mechanism or an app password: see its words, then set authentication "
+               "or: emailsecctl account password NAME" },
+        { 538, "the server wants TLS for this: emailsecctl account secure NAME ssl|starttls" },
+};
+
+/* The server's words, unless they repeat what was sent (S38). */
+static void words_without_secret(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
+{
+        const char *secret = s->config.signin.secret;
+
+        reply_words(reply, to, size);
+        if ((secret && secret[0] && strstr(to, secret)) ||
+            (s->answer && strlen(s->answer) > 3 && strstr(to, s->answer)))
+                (void)snprintf(to, size, "%u (its words repeat the secret and are left out)", reply->code);
+}
+
+static int auth_refused(struct smtp_session *s, const struct reply *reply)
+{
+        struct cause cause = { 0 };
+        char words[300];
+
+        words_without_secret(s, reply, words, sizeof words);
+        if (reply_class(reply) == 4 && reply->code != 432)
+                cause_set(&cause, CAUSE_AUTH_TEMPORARY, "the server cannot sign %s in just now: %s",
+                          s->config.signin.user, words);
+        else if (reply_class(reply) >= 4)
+                cause_set(&cause, CAUSE_AUTHENTICATION, "the server refuses to sign %s in by %s: %s",
+                          s->config.signin.user, s->mechanism, words);
+        else
+                cause_set(&cause, CAUSE_PROTOCOL, "the server answered AUTH with: %s", words);
+        for (size_t i = 0; i < count_of(refusals); i++)
+                if (refusals[i].code == reply->code)
+                        cause_remedy(&cause, "%s", refusals[i].remedy);
+        return smtp_fail_with(&s->chat, &cause);
+}
+
+int signin_heard(struct chat *chat, const void *heard)
+{
+        struct smtp_session *s = session_of(chat);
+        const struct reply *reply = heard;
+
+        if (reply->code == 334)
+                return heard_challenge(s, reply);
+        return reply->code == 235 ? signed_in(s) : auth_refused(s, reply);
+}
+
+void signin_say_cancel(struct chat *chat)
+{
+        chat_say_gated(chat, "*");
+}
+
+/* Whatever the server says to it: the exchange failed on our side. */
+int signin_heard_cancel(struct chat *chat, const void *heard unused_arg)
+{
+        return smtp_fail_with(chat, &session_of(chat)->why);
+}

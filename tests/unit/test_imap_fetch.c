@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/* IMAP operations: opening, listing, fetching in windows, marking, IDLE; odd and hostile servers. */
+#include "daemon/imap/fetch.c"
+#include "daemon/imap/work.c"
+
+#include "imap_script.h"
+
+#define LINES(...) .lines = (const struct line[]){ __VA_ARGS__ { .kind = END } }
+#define READY { S, "* OK [CAPABILITY IMAP4rev1 IDLE UIDPLUS] hi\r\n", NULL },
+#define READY_PLAINLY { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },
+#define OPENED                                                                                              \
+        { DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },                                   \
+        { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\n* OK [UIDNEXT 20] x\r\nt1 OK [READ-WRITE]\r\n", NULL },
+#define TOLD "opened(9 20 3 idle expunge) "
+
+static void open_inbox(struct chat *chat)
+{
+        imap_mailbox.open(chat, "INBOX", false);
+}
+static void examine(struct chat *chat)
+{
+        imap_mailbox.open(chat, "Entw\303\274rfe", true);
+}
+static void list_all(struct chat *chat)
+{
+        imap_mailbox.list(chat, 0, false);
+}
+static void list_after_12(struct chat *chat)
+{
+        imap_mailbox.list(chat, 12, false);
+}
+static void list_unseen(struct chat *chat)
+{
+        imap_mailbox.list(chat, 4, true);
+}
+static void fetch_three(struct chat *chat)
+{
+        static const struct mailbox_entry three[] = { { .uid = 9 }, { .uid = 7 }, { .uid = 8 } };
+        imap_mailbox.fetch(chat, three, 3);
+}
+static void fetch_two(struct chat *chat)
+{
+        static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
+        imap_mailbox.fetch(chat, two, 2);
+}
+static void fetch_none(struct chat *chat)
+{
+        imap_mailbox.fetch(chat, NULL, 0);
+}
+static void mark_seen(struct chat *chat)
+{
+        static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
+        imap_mailbox.mark(chat, two, 2, MARK_SEEN);
+}
+static void mark_deleted(struct chat *chat)
+{
+        static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 8 } };
+        imap_mailbox.mark(chat, two, 2, MARK_DELETED);
+}
+static void refresh(struct chat *chat)
+{
+        imap_mailbox.refresh(chat);
+}
+static void idle(struct chat *chat)
+{
+        imap_mailbox.idle(chat);
+}
+static void wake(struct chat *chat)
+{
+        imap_mailbox.wake(chat);
+}
+static void quit(struct chat *chat)
+{
+        chat->class->quit(chat);
+}
+
+static const struct script scripts[] = {
+        /* ---- opening ---- */
+        { "SELECT", .tls = true, .state = CHAT_READY, .told = TOLD, LINES(READY OPENED) },
+        { "EXAMINE", .tls = true, .state = CHAT_READY, .told = "opened(9 0 0 ro) ",
+          LINES(READY_PLAINLY{ DO, NULL, examine }, { C, "t1 EXAMINE \"Entw&APw-rfe\"\r\n", NULL },
+                { S, "* FLAGS (\\Seen)\r\n* 0 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL },) },
+        { "no such folder", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_MAILBOX,
+          LINES(READY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
+                { S, "t1 NO [NONEXISTENT] no\r\n", NULL },) },
+        { "no UIDVALIDITY", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
+                { S, "* 1 EXISTS\r\n* OK [UIDVALIDITY 4294967296]\r\nt1 OK\r\n", NULL },) },
+        { "NOOP", .tls = true, .state = CHAT_READY, .told = TOLD "opened(9 0 4 idle expunge) ",
+          LINES(READY OPENED{ DO, NULL, refresh }, { C, "t2 NOOP\r\n", NULL },
+                { S, "* 1 EXPUNGE\r\n* 4 EXISTS\r\n* 1 RECENT\r\nt2 OK\r\n", NULL },) },
+        /* ---- listing ---- */
+        { "list", .tls = true, .state = CHAT_READY, .told = TOLD "5::100 7::12:seen 9::0:deleted listed ",
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 1 FETCH (UID 5 FLAGS () RFC822.SIZE 100)\r\n"
+                     "* 2 FETCH (RFC822.SIZE 12 MODSEQ (5) FLAGS (\\Seen $X) UID 7)\r\n"
+                     "* 2 FETCH (FLAGS (\\Seen))\r\n* 2 FETCH (UID 7 FLAGS (\\Seen))\r\n"
+                     "* 3 FETCH (UID 9 FLAGS (\\Answered \\Deleted) RFC822.SIZE 0 ENVELOPE (NIL {3}\r\n) (\"x\"))\r\n"
+                     "t2 OK done\r\n", NULL },) },
+        { "n:* names the last message", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
+          LINES(READY OPENED{ DO, NULL, list_after_12 },
+                { C, "t2 UID FETCH 13:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 3 FETCH (UID 9 FLAGS () RFC822.SIZE 1)\r\nt2 OK\r\n", NULL },) },
+        { "list of an empty folder", .tls = true, .state = CHAT_READY, .told = "opened(9 0 0 ro) listed ",
+          LINES(READY_PLAINLY{ DO, NULL, examine }, { C, "t1 EXAMINE \"Entw&APw-rfe\"\r\n", NULL },
+                { S, "* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, list_all }, { C, "t2 NOOP\r\n", NULL },
+                { S, "t2 OK\r\n", NULL },) },
+        { "unseen", .tls = true, .state = CHAT_READY, .told = TOLD "7::3 9::4 listed ",
+          LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
+                { S, "* SEARCH 9 3\r\n* SEARCH 7 9\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7,9 (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 2 FETCH (UID 7 RFC822.SIZE 3)\r\n* 3 FETCH (UID 9 RFC822.SIZE 4)\r\nt3 OK\r\n", NULL },) },
+        { "none unseen", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
+          LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
+                { S, "* SEARCH\r\nt2 OK\r\n", NULL },) },
+        { "list refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "t2 NO [SERVERBUG] oops\r\n", NULL },) },
+        { "a list that cannot be read", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 1 FETCH (UID 0 FLAGS ())\r\n", NULL },) },
+        /* ---- fetching ---- */
+        { "in any order, with news between", .tls = true, .state = CHAT_READY,
+          .told = TOLD "8,5<he\r\no> 7,0<> 9,3<a)b> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 2 FETCH (UID 8 BODY[] {5}\r\nhe\r\no FLAGS (\\Recent))\r\n* 4 EXISTS\r\n"
+                     "* 1 FETCH (FLAGS () UID 7 BODY[] {0}\r\n)\r\n* OK [ALERT] x\r\n"
+                     "* 3 FETCH (UID 9 BODY[] ~{3}\r\na)b)\r\nt2 OK\r\n", NULL },) },
+        { "gone meanwhile", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\n* 2 EXPUNGE\r\n* 3 FETCH (UID 9 BODY[] NIL)\r\n"
+                     "t2 NO [EXPUNGEISSUED] some are gone\r\n", NULL },) },
+        { "quoted body", .tls = true, .state = CHAT_READY, .told = TOLD "7,5<a\"b\\c> 9,0<> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] \"a\\\"b\\\\c\" UID 7)\r\n* 3 FETCH (UID 9 BODY[] \"\")\r\nt2 OK\r\n", NULL },) },
+        { "nobody asked for it, and twice", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 3 BODY[] {3}\r\nabc)\r\n* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\n"
+                     "* 1 FETCH (UID 7 BODY[] {1}\r\ny)\r\n* 1 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },) },
+        { "body before UID", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] {1}\r\nx UID 7)\r\n* 3 FETCH (BODY[] {1}\r\nz UID 9)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] {1}\r\nx UID 7)\r\nt3 OK\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] {1}\r\nz UID 9)\r\nt4 OK\r\n", NULL },) },
+        { "the wrong UID behind the body", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx UID 9)\r\n", NULL },) },
+        { "two bodies", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx BODY[] {1}\r\ny)\r\n", NULL },) },
+        { "a size beyond all bounds", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {99999999999999999999}\r\n", NULL },) },
+        { "more than 4 GiB", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "7,4294967297<x",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {4294967297}\r\nx", NULL }, { CLOSE, NULL, NULL },) },
+        { "fetch refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "t2 NO oops\r\n", NULL },) },
+        { "fetch is a bad command", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "t2 BAD oops\r\n", NULL },) },
+        { "nothing to fetch", .tls = true, .state = CHAT_READY, .told = TOLD "fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_none }, { C, "t2 NOOP\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
+        /* ---- marking ---- */
+        { "seen", .tls = true, .state = CHAT_READY, .told = TOLD "marked ",
+          LINES(READY OPENED{ DO, NULL, mark_seen }, { C, "t2 UID STORE 7,9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
+                { S, "t2 OK\r\n", NULL },) },
+        { "deleted", .tls = true, .state = CHAT_READY, .told = TOLD "marked ",
+          LINES(READY OPENED{ DO, NULL, mark_deleted }, { C, "t2 UID STORE 7:8 +FLAGS.SILENT (\\Deleted)\r\n", NULL },
+                { S, "t2 OK\r\n", NULL }, { C, "t3 UID EXPUNGE 7:8\r\n", NULL },
+                { S, "* 1 EXPUNGE\r\n* 1 EXPUNGE\r\nt3 OK\r\n", NULL },) },
+        { "deleted without UIDPLUS", .tls = true, .state = CHAT_READY, .told = "opened(9 0 2) marked ",
+          LINES(READY_PLAINLY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
+                { S, "* 2 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, mark_deleted },
+                { C, "t2 UID STORE 7:8 +FLAGS.SILENT (\\Deleted)\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
+        { "flags refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_MAILBOX,
+          LINES(READY OPENED{ DO, NULL, mark_seen }, { C, "t2 UID STORE 7,9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
+                { S, "t2 NO [NOPERM] no\r\n", NULL },) },
+        /* ---- IDLE ---- */
+        { "IDLE", .tls = true, .state = CHAT_READY, .told = TOLD "changed woken ",
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
+                { S, "* OK still here\r\n* 1 FETCH (FLAGS (\\Seen))\r\n* 2 EXPUNGE\r\n* 3 EXISTS\r\n* 3 EXISTS\r\n",
+                  NULL }, { DO, NULL, wake }, { C, "DONE\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
+        { "news before IDLE was taken up", .tls = true, .state = CHAT_TALKING, .told = TOLD "changed ",
+          LINES(READY OPENED{ S, "* 4 EXISTS\r\n", NULL }, { DO, NULL, idle },
+                { C, "t2 IDLE\r\n", NULL }, { S, "+\r\n", NULL },) },
+        { "the server ends IDLE by itself", .tls = true, .state = CHAT_TALKING,
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL },
+                { S, "+ idling\r\nt2 OK time is up\r\n", NULL }, { C, "t3 IDLE\r\n", NULL },) },
+        { "BYE while idling", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL },
+                { S, "+ idling\r\n* BYE restart\r\n", NULL },) },
+        { "cut while idling", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED,
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
+                { CLOSE, NULL, NULL },) },
+        { "LOGOUT while idling", .tls = true, .state = CHAT_ENDED,
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
+                { DO, NULL, quit }, { C, "DONE\r\nt3 LOGOUT\r\n", NULL },
+                { S, "t2 OK\r\n* BYE\r\nt3 OK\r\n", NULL },) },
+        { "IDLE refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 NO no\r\n", NULL },) },
+};
+
+START_TEST(scripts_play)
+{
+        play_every_way(&scripts[_i]);
+}
+END_TEST
+
+/* ---- larger things ---- */
+
+static struct play opened(void)
+{
+        static const struct script script = { .tls = true };
+        struct play play = { .told = BUF_WITH_MAX(64 * MIB), .sent = BUF_WITH_MAX(64 * MIB) };
+
+        play.chat = play_new(&script, NULL);
+        return play;
+}
+
+static void begin(struct play *play)
+{
+        imap_session_of(play->chat)->config.ctx = play;
+        play->chat->class->start(play->chat, &(struct chat_channel){ .tls = true });
+        play_begun(play->chat);
+        play_server(play, "* OK [CAPABILITY IMAP4rev1 IDLE UIDPLUS] hi\r\n", 0);
+        open_inbox(play->chat);
+        play_send(play);
+        play_server(play, "* 3000 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", 0);
+        buf_clear(&play->sent);
+        buf_clear(&play->told);
+}
+
+static void end(struct play *play)
+{
+        play->chat->class->free(play->chat);
+        buf_free(&play->told);
+        buf_free(&play->sent);
+}
+
+/* Every second UID, so that nothing becomes a range: commands stay short, several are in flight, each UID once. */
+START_TEST(windows_ask_for_everything_once)
+{
+        enum { MANY = 5000 };
+        struct play play = opened();
+        struct mailbox_entry *entries = new_zeroed(MANY, sizeof *entries);
+        char *asked = new_zeroed(2 * MANY + 2, 1), *line, *state;
+        unsigned commands = 0, tag = 0;
+
+        begin(&play);
+        for (uint32_t i = 0; i < MANY; i++)
+                entries[i] = (struct mailbox_entry){ .uid = 2 * i + 1, .size = 4096 };
+        imap_mailbox.fetch(play.chat, entries, MANY);
+        play_send(&play);
+        ck_assert_uint_eq(imap_session_of(play.chat)->in_flight, IMAP_WINDOW);
+        while (play.sent.len) {
+                char *sent = buf_take_text(&play.sent);
+                for (line = strtok_r(sent, "\r\n", &state); line; line = strtok_r(NULL, "\r\n", &state)) {
+                        ck_assert_uint_lt(strlen(line), 1000);
+                        ck_assert_int_eq(sscanf(line, "t%u UID FETCH ", &tag), 1);
+                        char *set = strstr(line, "FETCH ") + 6, *more = NULL;
+                        *strchr(set, ' ') = '\0';
+                        for (char *uid = strtok_r(set, ",", &more); uid; uid = strtok_r(NULL, ",", &more))
+                                ck_assert_int_eq(asked[strtoul(uid, NULL, 10)]++, 0);
+                        char *reply = text_of("t%u OK\r\n", tag);
+                        commands++;
+                        play_server(&play, reply, 0);
+                        free(reply);
+                }
+                free(sent);
+        }
+        for (uint32_t i = 0; i < MANY; i++)
+                ck_assert_int_eq(asked[2 * i + 1], 1);
+        ck_assert_uint_lt(commands, 60);
+        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        free(asked);
+        free(entries);
+        end(&play);
+}
+END_TEST
+
+START_TEST(answers_before_their_command_has_left)
+{
+        struct play play = opened();
+        const char text[] = "t2 OK\r\n";
+
+        begin(&play);
+        fetch_two(play.chat); /* and nothing is sent */
+        play.chat->class->received(play.chat, (const uint8_t *)text, sizeof text - 1);
+        ck_assert_int_eq(play.chat->cause.code, CAUSE_INJECTION);
+        end(&play);
+}
+END_TEST
+
+START_TEST(a_full_disk_ends_the_session)
+{
+        struct play play = opened();
+
+        begin(&play);
+        play.refuse = -1;
+        fetch_two(play.chat);
+        play_send(&play);
+        play_server(&play, "* 1 FETCH (UID 7 BODY[] {3}\r\nabc)\r\n", 0);
+        ck_assert_int_eq(play.chat->cause.code, CAUSE_STORAGE);
+        end(&play);
+}
+END_TEST
+
+/* Bytes of a large message are handed on as they come: nothing is kept. */
+START_TEST(bodies_are_not_held)
+{
+        struct play play = opened();
+        char *chunk = new_zeroed(64 * KIB + 1, 1);
+
+        memset(chunk, 'x', 64 * KIB);
+        begin(&play);
+        fetch_two(play.chat);
+        play_send(&play);
+        play_server(&play, "* 1 FETCH (UID 7 BODY[] {8388608}\r\n", 0);
+        ck_assert_str_eq(play.chat->phrase, "receiving a message");
+        for (unsigned i = 0; i < 128; i++) {
+                play_server(&play, chunk, 0);
+                ck_assert_uint_lt(imap_session_of(play.chat)->parser.held.size + play.chat->in.size, 4096);
+        }
+        play_server(&play, ")\r\nt2 OK\r\n", 0);
+        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        ck_assert_uint_eq(play.told.len, strlen("7,8388608<> fetched ") + 8 * MIB);
+        free(chunk);
+        end(&play);
+}
+END_TEST
+
+START_TEST(chatter_without_end_is_bounded)
+{
+        struct play play = opened();
+        char *lines = new_zeroed(1000 * 10 + 1, 1);
+
+        for (unsigned i = 0; i < 1000; i++)
+                memcpy(lines + (size_t)i * 10, "* OK yes\r\n", 10);
+        begin(&play);
+        list_all(play.chat);
+        play_send(&play);
+        for (unsigned i = 0; i <= LIMIT_UNTAGGED_IDLE / 1000; i++)
+                play_server(&play, lines, 0);
+        ck_assert_int_eq(play.chat->cause.code, CAUSE_PROTOCOL);
+        free(lines);
+        end(&play);
+}
+END_TEST
+
+START_TEST(changed_may_wake_at_once)
+{
+        struct play play = opened();
+
+        begin(&play);
+        play.on_changed = imap_mailbox.wake;
+        imap_mailbox.idle(play.chat);
+        play_send(&play);
+        ck_assert(!play.chat->idle);
+        play_server(&play, "+ idling\r\n", 0);
+        ck_assert(play.chat->idle);
+        play_server(&play, "* 3001 EXISTS\r\n", 0);
+        ck_assert(!play.chat->idle);
+        play_server(&play, "t2 OK\r\n", 0);
+        char *told = buf_take_text(&play.told), *sent = buf_take_text(&play.sent);
+        ck_assert_str_eq(told, "changed woken ");
+        ck_assert_str_eq(sent, "t2 IDLE\r\nDONE\r\n");
+        free(told);
+        free(sent);
+        /* wake() before the go-ahead takes effect with it */
+        imap_mailbox.idle(play.chat);
+        imap_mailbox.wake(play.chat);
+        play_send(&play);
+        play_server(&play, "+ idling\r\nt3 OK\r\n", SIZE_MAX);
+        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        end(&play);
+}
+END_TEST
+
+START_TEST(random_servers_do_no_harm)
+{
+        static const char *const bits[] = { "* 1 FETCH (UID 7 ", "BODY[] {3}\r\nabc", "BODY[] {1}\r\n", ")\r\n", "UID 9",
+                                            "FLAGS (\\Seen) ", "t2 OK\r\n", "t3 OK\r\n", "* 5 EXISTS\r\n", "BODY[] \"a\\",
+                                            "* 1 EXPUNGE\r\n", "* SEARCH 7 9\r\n", "RFC822.SIZE 5 ", "* ", "\r\n", "(",
+                                            "+ x\r\n", "t2 NO [EXPUNGEISSUED]\r\n", "* 2 FETCH (", "BODY[] NIL ", "\"" };
+        static void (*const acts[])(struct chat *) = { list_all, list_unseen, fetch_two, mark_deleted };
+        uint64_t random = 0x452821e638d01377u;
+
+        for (unsigned run = 0; run < 3000; run++) {
+                struct play play = opened();
+                begin(&play);
+                acts[run % count_of(acts)](play.chat);
+                play_send(&play);
+                for (unsigned i = 0; i < 20; i++) {
+                        random = random * 6364136223846793005u + 1442695040888963407u;
+                        play_server(&play, bits[(random >> 33) % count_of(bits)], (size_t)(random >> 40) % 8);
+                }
+                end(&play);
+        }
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("imap_fetch");
+        TCase *all = tcase_create("all");
+
+        tcase_add_loop_test(all, scripts_play, 0, (int)count_of(scripts));
+        tcase_add_test(all, windows_ask_for_everything_once);
+        tcase_add_test(all, answers_before_their_command_has_left);
+        tcase_add_test(all, a_full_disk_ends_the_session);
+        tcase_add_test(all, bodies_are_not_held);
+        tcase_add_test(all, chatter_without_end_is_bounded);
+        tcase_add_test(all, changed_may_wake_at_once);
+        tcase_add_test(all, random_servers_do_no_harm);
+        suite_add_tcase(suite, all);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? 1 : 0;
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* The choice of a mechanism, and every exchange against GNU SASL's own server side or by hand. */
+#include "daemon/sasl/gsasl.c"
+#include "daemon/sasl/mechanism.c"
+#include "daemon/sasl/oauth.c"
+
+#include <check.h>
+
+static const struct chat_channel in_clear, in_tls = { .tls = true };
+static const struct chat_channel bound = { .tls = true, .binding = { .present = true, .exporter = { 1, 2, 3, 4 } } };
+
+static struct signin signin_by(const char *mechanism)
+{
+        return (struct signin){ .user = "ann", .secret = "pencil", .mechanism = mechanism, .service = "smtp",
+                                .host = "mail.example", .port = 465 };
+}
+
+static const struct {
+        const char *mechanism, *offered;
+        const struct chat_channel *channel;
+        bool allow_plaintext, no_secret;
+        const char *chosen; /* NULL: refused for */
+        enum cause_code code;
+} choices[] = {
+        { "auto", "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256", &in_tls, false, false, "SCRAM-SHA-256", 0 },
+        { "auto", "SCRAM-SHA-1-PLUS SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false,
+          "SCRAM-SHA-256-PLUS", 0 },
+        { "auto", "SCRAM-SHA-1-PLUS SCRAM-SHA-256", &bound, false, false, "SCRAM-SHA-1-PLUS", 0 },
+        { "auto", "SCRAM-SHA-256-PLUS SCRAM-SHA-1", &in_tls, false, false, "SCRAM-SHA-1", 0 },
+        { "auto", "LOGIN PLAIN CRAM-MD5", &in_tls, false, false, "CRAM-MD5", 0 },
+        { "auto", "LOGIN PLAIN", &in_tls, false, false, "PLAIN", 0 },
+        { "auto", "LOGIN", &in_tls, false, false, "LOGIN", 0 },
+        { "", "LOGIN", &in_tls, false, false, "LOGIN", 0 },
+        { "auto", "LOGIN PLAIN", &in_clear, false, false, NULL, CAUSE_PLAINTEXT_LOGIN },
+        { "auto", "LOGIN PLAIN", &in_clear, true, false, "PLAIN", 0 },
+        { "auto", "CRAM-MD5 PLAIN", &in_clear, false, false, "CRAM-MD5", 0 },
+        { "auto", "XOAUTH2 OAUTHBEARER EXTERNAL GSSAPI", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "auto", "", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "auto", "PLAIN", &in_tls, false, true, NULL, CAUSE_SECRET },
+        { "auto", "XPLAIN PLAINX", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "plain", "SCRAM-SHA-256 plain", &in_tls, false, false, "PLAIN", 0 },
+        { "plain", "SCRAM-SHA-256", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "plain", "PLAIN", &in_clear, false, false, NULL, CAUSE_PLAINTEXT_LOGIN },
+        { "login", "PLAIN LOGIN", &in_tls, false, false, "LOGIN", 0 },
+        { "cram-md5", "PLAIN CRAM-MD5", &in_clear, false, false, "CRAM-MD5", 0 },
+        { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false, "SCRAM-SHA-256-PLUS", 0 },
+        { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &in_tls, false, false, "SCRAM-SHA-256", 0 },
+        { "scram-sha-256", "SCRAM-SHA-1", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "scram-sha-1", "SCRAM-SHA-256 SCRAM-SHA-1", &in_tls, false, false, "SCRAM-SHA-1", 0 },
+        { "oauthbearer", "XOAUTH2 OAUTHBEARER", &in_tls, false, false, "OAUTHBEARER", 0 },
+        { "oauthbearer", "OAUTHBEARER", &in_clear, false, false, NULL, CAUSE_PLAINTEXT_LOGIN },
+        { "xoauth2", "XOAUTH2 PLAIN", &in_tls, false, false, "XOAUTH2", 0 },
+        { "external", "EXTERNAL", &in_tls, false, true, "EXTERNAL", 0 },
+};
+
+START_TEST(test_choice)
+{
+        struct signin signin = signin_by(choices[_i].mechanism);
+        struct cause cause = { 0 };
+
+        signin.allow_plaintext = choices[_i].allow_plaintext;
+        if (choices[_i].no_secret)
+                signin.secret = NULL;
+        const char *chosen = sasl_choose(&signin, choices[_i].channel, choices[_i].offered, &cause);
+        ck_assert_msg(same_text(chosen, choices[_i].chosen), "%s of %s: %s", choices[_i].mechanism,
+                      choices[_i].offered, chosen ? chosen : cause.text);
+        if (!chosen) {
+                ck_assert_int_eq(cause.code, choices[_i].code);
+                ck_assert(cause.text[0]);
+        }
+}
+END_TEST
+
+START_TEST(test_login_command)
+{
+        struct cause cause = { 0 };
+        struct signin signin = signin_by("auto");
+
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, &cause), 0);
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, &cause), -1);
+        ck_assert_int_eq(cause.code, CAUSE_PLAINTEXT_LOGIN);
+        signin.allow_plaintext = true;
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, &cause), 0);
+        signin.mechanism = "scram-sha-256";
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, &cause), -1);
+        ck_assert_int_eq(cause.code, CAUSE_NO_MECHANISM);
+        signin.mechanism = "login";
+        signin.secret = "";
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, &cause), -1);
+        ck_assert_int_eq(cause.code, CAUSE_SECRET);
+}
+END_TEST
+
+/* ---- against the library's server ---- */
+
+static const char *server_password;
+
+static int server_callback(Gsasl *context unused_arg, Gsasl_session *session, Gsasl_property property)
+{
+        switch ((int)property) {
+        case GSASL_PASSWORD:
+                return gsasl_property_set(session, GSASL_PASSWORD, server_password);
+        case GSASL_VALIDATE_EXTERNAL:
+                return same_text(gsasl_property_get(session, GSASL_AUTHZID), "ann") ? GSASL_OK
+                                                                                   : GSASL_AUTHENTICATION_ERROR;
+        default:
+                return GSASL_NO_CALLBACK;
+        }
+}
+
+/* Another letter in the signature, still good base64 within base64. */
+static void spoil(char **challenge)
+{
+        uint8_t *bytes;
+        size_t len;
+
+        ck_assert_int_eq(base64_decode(*challenge, strlen(*challenge), &bytes, &len), 0);
+        bytes[5] = bytes[5] == 'A' ? 'B' : 'A';
+        gsasl_free(*challenge);
+        *challenge = base64_encode(bytes, len);
+        free(bytes);
+}
+
+/* Talks to the end; true when the server is content. `spoil_final` alters the server's last message. */
+static bool talk(const char *mechanism, const struct chat_channel *ours, const struct chat_channel *theirs,
+                 bool spoil_final, struct cause *cause)
+{
+        struct signin signin = signin_by("auto");
+        Gsasl *context;
+        Gsasl_session *server;
+        char *challenge = NULL;
+        int code = GSASL_NEEDS_MORE;
+
+        ck_assert_int_eq(gsasl_init(&context), GSASL_OK);
+        gsasl_callback_set(context, server_callback);
+        ck_assert_int_eq(gsasl_server_start(context, mechanism, &server), GSASL_OK);
+        if (theirs->binding.present)
+                ck_assert_int_eq(set_binding(server, &theirs->binding, cause), 0);
+        struct sasl *sasl = sasl_new(&signin, ours, mechanism, cause);
+        ck_assert_msg(sasl != NULL, "%s", cause->text);
+        char *answer = sasl_first(sasl, cause);
+        ck_assert_msg(cause->code == CAUSE_NONE, "%s", cause->text);
+        if (!answer) {
+                code = gsasl_step64(server, "", &challenge);
+                ck_assert_int_eq(code, GSASL_NEEDS_MORE);
+                answer = sasl_feed(sasl, challenge, cause);
+                gsasl_free(take(challenge));
+        }
+        while (answer && code == GSASL_NEEDS_MORE) {
+                code = gsasl_step64(server, answer, &challenge);
+                free_secret(take(answer));
+                if ((code != GSASL_NEEDS_MORE && code != GSASL_OK) || (code == GSASL_OK && !challenge[0]))
+                        break;
+                if (spoil_final && strncmp(challenge, "dj", 2) == 0) /* "v=" */
+                        spoil(&challenge);
+                answer = sasl_feed(sasl, challenge, cause);
+                gsasl_free(take(challenge));
+        }
+        gsasl_free(challenge);
+        free_secret(answer);
+        if (code == GSASL_OK && cause->code == CAUSE_NONE)
+                (void)!sasl_finish(sasl, NULL, cause);
+        sasl_free(sasl);
+        gsasl_finish(server);
+        gsasl_done(context);
+        return code == GSASL_OK && cause->code == CAUSE_NONE;
+}
+
+static const char *const by_library[] = {
+        "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS",
+        "EXTERNAL",
+};
+
+START_TEST(test_right_and_wrong_password)
+{
+        struct cause cause = { 0 };
+
+        server_password = "pencil";
+        ck_assert_msg(talk(by_library[_i], &bound, &bound, false, &cause), "%s: %s", by_library[_i], cause.text);
+        server_password = "pencils";
+        bool secretless = same_text(by_library[_i], "EXTERNAL");
+        ck_assert_int_eq(talk(by_library[_i], &bound, &bound, false, &cause), secretless);
+}
+END_TEST
+
+START_TEST(test_binding_of_another_channel)
+{
+        struct chat_channel other = bound;
+        struct cause cause = { 0 };
+
+        server_password = "pencil";
+        other.binding.exporter[31] = 9;
+        ck_assert(!talk("SCRAM-SHA-256-PLUS", &bound, &other, false, &cause));
+        /* Without -PLUS no binding is asked for, known or not. */
+        cause_clear(&cause);
+        ck_assert(talk("SCRAM-SHA-256", &bound, &in_clear, false, &cause));
+}
+END_TEST
+
+START_TEST(test_wrong_server_signature)
+{
+        struct cause cause = { 0 };
+
+        server_password = "pencil";
+        ck_assert(!talk("SCRAM-SHA-256", &in_tls, &in_clear, true, &cause));
+        ck_assert_int_eq(cause.code, CAUSE_SERVER_SIGNATURE);
+}
+END_TEST
+
+/* ---- hostile servers ---- */
+
+/* The server-first message for our client-first one: `pattern` with our nonce in place of '$'. */
+static char *server_first(const char *client_first64, const char *pattern)
+{
+        uint8_t *bytes;
+        size_t len;
+
+        ck_assert_int_eq(base64_decode(client_first64, strlen(client_first64), &bytes, &len), 0);
+        char *text = copy_bytes((char *)bytes, len);
+        const char *nonce = strstr(text, "r=") + 2;
+        const char *at = strchr(pattern, '$');
+        char *message = at ? text_of("%.*s%s%s", (int)(at - pattern), pattern, nonce, at + 1) : copy_text(pattern);
+        char *encoded = base64_encode(message, strlen(message));
+        free(message);
+        free(text);
+        free(bytes);
+        return encoded;
+}
+
+static const struct {
+        const char *first;
+        enum cause_code code; /* CAUSE_NONE: goes on */
+} firsts[] = {
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=4096", CAUSE_NONE },
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=1000001", CAUSE_PROTOCOL },
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=4294967296", CAUSE_PROTOCOL },
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=99999999999999999999999999", CAUSE_PROTOCOL },
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=1", CAUSE_PROTOCOL },
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=-4096", CAUSE_PROTOCOL },
+        { "r=$X,s=QSXCR+Q6sek8bf92,i=4096x", CAUSE_PROTOCOL },
+        { "r=$X,s=QSXCR+Q6sek8bf92", CAUSE_PROTOCOL },
+        { "r=X$,s=QSXCR+Q6sek8bf92,i=4096", CAUSE_SERVER_SIGNATURE },
+        { "e=other-error", CAUSE_AUTHENTICATION },
+        { "nonsense,i=4096", CAUSE_PROTOCOL },
+        { "", CAUSE_PROTOCOL },
+};
+
+START_TEST(test_scram_challenges)
+{
+        struct signin signin = signin_by("auto");
+        struct cause cause = { 0 };
+        struct sasl *sasl = sasl_new(&signin, &in_tls, "SCRAM-SHA-256", &cause);
+        ck_assert_ptr_nonnull(sasl);
+        char *first = sasl_first(sasl, &cause);
+        char *challenge = server_first(first, firsts[_i].first);
+        char *answer = sasl_feed(sasl, challenge, &cause);
+
+        ck_assert_msg(cause.code == firsts[_i].code, "%s: %s", firsts[_i].first, cause.text);
+        ck_assert_int_eq(answer != NULL, firsts[_i].code == CAUSE_NONE);
+        if (answer) { /* success without a signature */
+                ck_assert_int_eq(sasl_finish(sasl, NULL, &cause), -1);
+                ck_assert_int_eq(cause.code, CAUSE_SERVER_SIGNATURE);
+                ck_assert_int_eq(sasl_finish(sasl, "dj1BQUFB", &cause), -1); /* v=AAAA */
+                ck_assert(cause.code != CAUSE_NONE);
+        }
+        free(challenge);
+        free_secret(answer);
+        free_secret(first);
+        sasl_free(sasl);
+}
+END_TEST
+
+START_TEST(test_bad_base64_and_endless)
+{
+        struct signin signin = signin_by("auto");
+        struct cause cause = { 0 };
+        struct sasl *sasl = sasl_new(&signin, &in_tls, "LOGIN", &cause);
+        ck_assert_ptr_nonnull(sasl);
+        ck_assert_ptr_null(sasl_first(sasl, &cause));
+        ck_assert_int_eq(cause.code, CAUSE_NONE);
+        ck_assert_ptr_null(sasl_feed(sasl, "Username:", &cause));
+        ck_assert_int_eq(cause.code, CAUSE_PROTOCOL);
+        static char big[LIMIT_SASL_MESSAGE + 5];
+        memset(big, 'A', sizeof big - 1);
+        ck_assert_ptr_null(sasl_feed(sasl, big, &cause));
+        sasl_free(sasl);
+
+        sasl = sasl_new(&signin, &in_tls, "XOAUTH2", &cause);
+        ck_assert_ptr_nonnull(sasl);
+        unsigned rounds = 0;
+        char *answer;
+        while ((answer = sasl_feed(sasl, "", &cause)) && ++rounds < 1000)
+                free_secret(answer);
+        ck_assert_uint_eq(rounds, LIMIT_SASL_ROUNDS);
+        sasl_free(sasl);
+}
+END_TEST
+
+static void expect_text(char *base64, const char *expected, size_t len)
+{
+        uint8_t *bytes = NULL;
+        size_t count = 0;
+
+        ck_assert_ptr_nonnull(base64);
+        if (base64[0])
+                ck_assert_int_eq(base64_decode(base64, strlen(base64), &bytes, &count), 0);
+        ck_assert_uint_eq(count, len);
+        if (len)
+                ck_assert_mem_eq(bytes, expected, len);
+        free(bytes);
+        free_secret(base64);
+}
+
+START_TEST(test_oauth)
+{
+        static const char bearer[] = "n,a=a=2Cb=3D@x,\001host=mail.example\001port=465\001auth=Bearer tok.en\001\001";
+        static const char xoauth2[] = "user=a,b=@x\001auth=Bearer tok.en\001\001";
+        struct signin signin = signin_by("oauthbearer");
+        struct cause cause = { 0 };
+
+        signin.user = "a,b=@x";
+        signin.secret = "tok.en";
+        struct sasl *sasl = sasl_new(&signin, &in_tls, "OAUTHBEARER", &cause);
+        expect_text(sasl_first(sasl, &cause), bearer, sizeof bearer - 1);
+        expect_text(sasl_feed(sasl, "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=", &cause), "\001", 1);
+        sasl_free(sasl);
+        sasl = sasl_new(&signin, &in_tls, "XOAUTH2", &cause);
+        expect_text(sasl_first(sasl, &cause), xoauth2, sizeof xoauth2 - 1);
+        expect_text(sasl_feed(sasl, "eyJzdGF0dXMiOiI0MDAifQ==", &cause), "", 0);
+        ck_assert_int_eq(sasl_finish(sasl, NULL, &cause), 0);
+        sasl_free(sasl);
+        signin.secret = "tok\001en";
+        ck_assert_ptr_null(sasl_new(&signin, &in_tls, "XOAUTH2", &cause));
+        ck_assert_int_eq(cause.code, CAUSE_SECRET);
+        signin.secret = "token";
+        ck_assert_ptr_null(sasl_new(&signin, &in_clear, "XOAUTH2", &cause));
+        ck_assert_int_eq(cause.code, CAUSE_PLAINTEXT_LOGIN);
+        ck_assert_ptr_null(sasl_new(&signin, &in_tls, "GSSAPI", &cause));
+        ck_assert_int_eq(cause.code, CAUSE_NO_MECHANISM);
+}
+END_TEST
+
+START_TEST(test_secret_is_wiped)
+{
+        struct signin signin = signin_by("plain");
+        struct cause cause = { 0 };
+        struct sasl *sasl = sasl_new(&signin, &in_tls, "PLAIN", &cause);
+        ck_assert_ptr_nonnull(sasl);
+        wipe_property(sasl->session, GSASL_PASSWORD);
+        ck_assert_str_eq(gsasl_property_fast(sasl->session, GSASL_PASSWORD), "");
+        sasl_free(sasl);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("sasl");
+        TCase *tc = tcase_create("sasl");
+
+        tcase_add_loop_test(tc, test_choice, 0, (int)count_of(choices));
+        tcase_add_test(tc, test_login_command);
+        tcase_add_loop_test(tc, test_right_and_wrong_password, 0, (int)count_of(by_library));
+        tcase_add_test(tc, test_binding_of_another_channel);
+        tcase_add_test(tc, test_wrong_server_signature);
+        tcase_add_loop_test(tc, test_scram_challenges, 0, (int)count_of(firsts));
+        tcase_add_test(tc, test_bad_base64_and_endless);
+        tcase_add_test(tc, test_oauth);
+        tcase_add_test(tc, test_secret_is_wiped);
+        suite_add_tcase(suite, tc);
+        SRunner *sr = srunner_create(suite);
+        srunner_run_all(sr, CK_ENV);
+        int failed = srunner_ntests_failed(sr);
+        srunner_free(sr);
+        return failed ? 1 : 0;
+}

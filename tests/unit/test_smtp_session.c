@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* From the greeting to READY: scripts fed whole, byte by byte and cut everywhere; the attacks on STARTTLS. */
+#include "daemon/smtp/session.c"
+#include "smtp_script.h"
+
+enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8 };
+
+#define EHLO "S:220 mail.example ESMTP", "C:EHLO me.example"
+#define PLAIN_LINE "C:AUTH PLAIN AGFubgBwZW5jaWw="
+
+static const struct {
+        const char *name;
+        unsigned how;
+        const char *mechanism;
+        const char *lines[SCRIPT_LINES];
+        enum chat_state end;
+        enum cause_code code;
+        const char *word; /* in the cause's sentence */
+} talks[] = {
+        { "no sign-in", TLS, "auto", { EHLO, "S:250 mail.example" }, CHAT_READY, 0, "" },
+        { "greeting of lines", TLS, "auto", { "s:220-a\n220-b\n220 c\n", "C:EHLO me.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "HELO", TLS, "auto", { EHLO, "S:502 what", "C:HELO me.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "HELO in clear", 0, "auto", { EHLO, "S:500 what", "C:HELO me.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "HELO refused", TLS, "auto", { EHLO, "S:500 x", "C:HELO me.example", "S:500 y" }, CHAT_FAILED, CAUSE_PROTOCOL, "both" },
+        { "EHLO for now", TLS, "auto", { EHLO, "S:451 x" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "451 x" },
+        { "HELO cannot sign in", TLS | USER, "auto", { EHLO, "S:502 what" }, CHAT_FAILED, CAUSE_NO_MECHANISM, "sign in" },
+        { "PLAIN", TLS | USER, "auto", { EHLO, "s:250-x\n250-AUTH LOGIN PLAIN\n250 SIZE\n", PLAIN_LINE, "S:235 2.7.0 in" }, CHAT_READY, 0, "" },
+        { "initial response overlooked", TLS | USER, "plain", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:334 ", "C:AGFubgBwZW5jaWw=", "S:235 in" }, CHAT_READY, 0, "" },
+        { "LOGIN", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH LOGIN\n", "C:AUTH LOGIN", "S:334 VXNlcm5hbWU6", "C:YW5u",
+          "S:334 UGFzc3dvcmQ6", "C:cGVuY2ls", "S:235 in" }, CHAT_READY, 0, "" },
+        { "old AUTH=", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH=LOGIN\n", "C:AUTH LOGIN" }, CHAT_TALKING, 0, "" },
+        { "bad base64 is cancelled", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH LOGIN\n", "C:AUTH LOGIN", "S:334 Username:", "C:*",
+          "S:501 cancelled" }, CHAT_FAILED, CAUSE_PROTOCOL, "base64" },
+        { "empty XOAUTH2 answer", TLS | USER, "xoauth2", { EHLO, "s:250-x\n250 AUTH XOAUTH2\n",
+          "C:AUTH XOAUTH2 dXNlcj1hbm4BYXV0aD1CZWFyZXIgcGVuY2lsAQE=", "S:334 eyJzdGF0dXMiOiI0MDAifQ==", "C:", "S:535 5.7.8 no" },
+          CHAT_FAILED, CAUSE_AUTHENTICATION, "5.7.8" },
+        { "refused", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:535 5.7.8 wrong" }, CHAT_FAILED, CAUSE_AUTHENTICATION, "535 5.7.8 wrong" },
+        { "534", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:534 5.7.9 app password" }, CHAT_FAILED, CAUSE_AUTHENTICATION, "5.7.9" },
+        { "432 is for a person", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:432 4.7.12 transition" }, CHAT_FAILED, CAUSE_AUTHENTICATION, "4.7.12" },
+        { "454", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:454 4.7.0 later" }, CHAT_FAILED, CAUSE_AUTH_TEMPORARY, "later" },
+        { "421 to AUTH", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:421 4.7.0 bye" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "bye" },
+        { "250 to AUTH", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:250 fine" }, CHAT_FAILED, CAUSE_PROTOCOL, "250" },
+        { "the secret comes back", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:535 pencil is wrong" }, CHAT_FAILED, CAUSE_AUTHENTICATION, "left out" },
+        { "its base64 comes back", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:535 what is AGFubgBwZW5jaWw=" }, CHAT_FAILED, CAUSE_AUTHENTICATION, "left out" },
+        { "success without SCRAM's signature", TLS | USER, "scram-sha-256", { EHLO, "s:250-x\n250 AUTH SCRAM-SHA-256\n", "S:235 in" }, CHAT_FAILED, CAUSE_SERVER_SIGNATURE, "proving" },
+        { "no AUTH", TLS | USER, "auto", { EHLO, "S:250 x" }, CHAT_FAILED, CAUSE_NO_MECHANISM, "no way" },
+        { "no AUTH in clear", USER, "auto", { EHLO, "S:250 x" }, CHAT_FAILED, CAUSE_NO_MECHANISM, "no way" },
+        { "PLAIN in clear", USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n" }, CHAT_FAILED, CAUSE_PLAINTEXT_LOGIN, "no TLS" },
+        { "PLAIN in clear as wished", USER | IN_CLEAR, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:235 in" }, CHAT_READY, 0, "" },
+        { "quit", TLS, "auto", { EHLO, "S:250 x", "QUIT", "C:QUIT", "S:221 bye" }, CHAT_ENDED, 0, "" },
+        { "quit, closed without a word", TLS, "auto", { EHLO, "S:250 x", "QUIT", "C:QUIT", "CLOSE" }, CHAT_ENDED, 0, "" },
+        { "quit, 421", TLS, "auto", { EHLO, "S:250 x", "QUIT", "C:QUIT", "S:421 bye" }, CHAT_ENDED, 0, "" },
+        /* servers that are none, or not now */
+        { "554 greeting", TLS, "auto", { "S:554 5.7.1 blocked" }, CHAT_FAILED, CAUSE_CONNECT, "blocked" },
+        { "421 greeting", TLS, "auto", { "S:421 too many" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "too many" },
+        { "450 greeting", TLS, "auto", { "S:450 later" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "later" },
+        { "250 greeting", TLS, "auto", { "S:250 hm" }, CHAT_FAILED, CAUSE_PROTOCOL, "greeting" },
+        { "IMAP", TLS, "auto", { "S:* OK IMAP4rev1" }, CHAT_FAILED, CAUSE_PROTOCOL, "IMAP" },
+        { "POP3", TLS, "auto", { "S:+OK ready" }, CHAT_FAILED, CAUSE_PROTOCOL, "POP3" },
+        { "TLS alert on a plain port", 0, "auto", { "s:\x15\x03\x01" }, CHAT_FAILED, CAUSE_TLS_MISMATCH, "TLS" },
+        { "garbage", TLS, "auto", { "S:hello" }, CHAT_FAILED, CAUSE_PROTOCOL, "hello" },
+        { "closed in greeting", TLS, "auto", { "CLOSE" }, CHAT_FAILED, CAUSE_CLOSED, "greeting" },
+        { "closed in EHLO", TLS, "auto", { EHLO, "s:250-x", "CLOSE" }, CHAT_FAILED, CAUSE_CLOSED, "EHLO" },
+        { "closed when idle", TLS, "auto", { EHLO, "S:250 x", "CLOSE" }, CHAT_ENDED, 0, "" },
+        { "421 when idle", TLS, "auto", { EHLO, "S:250 x", "S:421 4.3.2 going down" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "going down" },
+        { "idle too long", TLS, "auto", { EHLO, "S:250 x", "S:421 4.4.2 timeout" }, CHAT_ENDED, 0, "" },
+        { "out of turn", TLS, "auto", { EHLO, "S:250 x", "S:250 and more" }, CHAT_FAILED, CAUSE_PROTOCOL, "nobody asked" },
+        /* STARTTLS */
+        { "STARTTLS", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "TLS", "C:EHLO me.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "STARTTLS and sign-in", STARTTLS | USER, "auto", { EHLO, "s:250-x\n250-AUTH LOGIN\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "TLS",
+          "C:EHLO me.example", "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:235 in" }, CHAT_READY, 0, "" },
+        { "AUTH of before TLS", STARTTLS | USER, "auto", { EHLO, "s:250-x\n250-AUTH PLAIN\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "TLS",
+          "C:EHLO me.example", "S:250 x" }, CHAT_FAILED, CAUSE_NO_MECHANISM, "no way" },
+        { "stripped", STARTTLS, "auto", { EHLO, "s:250-x\n250 SIZE\n" }, CHAT_FAILED, CAUSE_NO_STARTTLS, "STARTTLS" },
+        { "stripped, sign-in", STARTTLS | USER | IN_CLEAR, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN\n" }, CHAT_FAILED, CAUSE_NO_STARTTLS, "STARTTLS" },
+        { "HELO only", STARTTLS, "auto", { EHLO, "S:502 what" }, CHAT_FAILED, CAUSE_NO_STARTTLS, "STARTTLS" },
+        { "refused for now", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:454 no key" }, CHAT_FAILED, CAUSE_STARTTLS_REFUSED, "no key" },
+        { "refused for ever", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:502 no" }, CHAT_FAILED, CAUSE_STARTTLS_REFUSED, "502 no" },
+        { "250 in place of 220", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:250 go" }, CHAT_FAILED, CAUSE_PROTOCOL, "250 go" },
+        { "cut off", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "CLOSE" }, CHAT_FAILED, CAUSE_CLOSED, "STARTTLS" },
+        { "cut off after go", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "CLOSE" }, CHAT_FAILED, CAUSE_CLOSED, "handshake" },
+        { "injected line", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "s:220 go\n250 evil\n" }, CHAT_FAILED, CAUSE_INJECTION, "" },
+        { "injected byte", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "s:220 go\nX" }, CHAT_FAILED, CAUSE_INJECTION, "1 byte" },
+        { "injected 421", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "s:220 go\n421 x\n" }, CHAT_FAILED, CAUSE_INJECTION, "" },
+        { "injected later", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "s:2" }, CHAT_FAILED, CAUSE_INJECTION, "1 byte" },
+        { "bare LF go-ahead and more", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go\n" }, CHAT_FAILED, CAUSE_INJECTION, "" },
+};
+
+/* Answers that come with the greeting: only where they come in one piece is that to be seen. */
+static const struct {
+        const char *greeting;
+        unsigned how;
+        enum cause_code code;
+} early[] = {
+        { "s:220 x\n250 STARTTLS\n", 0, CAUSE_INJECTION },
+        { "s:220 x\n250-x\n250 STARTTLS\n220 go\n", STARTTLS, CAUSE_INJECTION },
+        { "s:220 x\n2", 0, CAUSE_INJECTION },
+        { "s:220 x\n421 no\n", 0, CAUSE_SERVER_BUSY },
+};
+
+static struct smtp_config config_of(unsigned how, const char *mechanism)
+{
+        return (struct smtp_config){
+                .signin = { .user = how & USER ? "ann" : NULL, .secret = "pencil", .mechanism = mechanism,
+                            .allow_plaintext = how & IN_CLEAR, .service = "smtp", .host = "mail.example", .port = 587 },
+                .starttls = how & STARTTLS,
+                .hello = "me.example",
+        };
+}
+
+static void run_talk(int i, size_t cut)
+{
+        struct smtp_config config = config_of(talks[i].how, talks[i].mechanism);
+        struct script_run run;
+
+        script_start(&run, talks[i].name, &config, talks[i].how & TLS, cut);
+        for (size_t line = 0; talks[i].lines[line]; line++)
+                script_line(&run, talks[i].lines[line]);
+        ck_assert_msg(run.chat->state == talks[i].end && run.chat->cause.code == talks[i].code,
+                      "%s (cut %zu): state %d, %s: %s", talks[i].name, cut, run.chat->state,
+                      cause_kind(run.chat->cause.code)->name, run.chat->cause.text);
+        ck_assert_msg(strstr(run.chat->cause.text, talks[i].word), "%s: %s", talks[i].name, run.chat->cause.text);
+        ck_assert_ptr_null(strstr(run.chat->cause.text, "pencil"));
+        if (run.chat->state == CHAT_FAILED) {
+                ck_assert_uint_eq(run.chat->out.len, 0);
+                /* Once failed, always failed; and nothing more is said. */
+                run.chat->class->received(run.chat, (const uint8_t *)"220 x\r\n", 7);
+                run.chat->class->quit(run.chat);
+                run.chat->class->closed(run.chat);
+                ck_assert_int_eq(run.chat->cause.code, talks[i].code);
+                ck_assert_uint_eq(run.chat->out.len, 0);
+        }
+        if (strncmp(talks[i].name, "success without", 15) != 0)
+                ck_assert_msg(run.sent.len == 0, "%s: unexpected \"%.*s\"", talks[i].name, (int)run.sent.len,
+                              (const char *)buf_bytes(&run.sent));
+        ck_assert_int_eq(run.chat->idle, run.chat->state == CHAT_READY || run.chat->state == CHAT_FAILED ||
+                                                 run.chat->state == CHAT_ENDED);
+        script_end(&run);
+}
+
+START_TEST(test_talks)
+{
+        for (size_t cut = 0; cut < 64; cut++)
+                run_talk(_i, cut);
+}
+END_TEST
+
+/* Whatever happens: nothing but EHLO, STARTTLS and QUIT goes out before TLS stands. */
+START_TEST(test_nothing_in_clear)
+{
+        static const char *const allowed[] = { "EHLO me.example\r\n", "STARTTLS\r\n" };
+
+        if (!(talks[_i].how & STARTTLS))
+                return;
+        struct smtp_config config = config_of(talks[_i].how, talks[_i].mechanism);
+        struct script_run run;
+        script_start(&run, talks[_i].name, &config, false, 0);
+        for (size_t line = 0; talks[_i].lines[line]; line++) {
+                const char *said = talks[_i].lines[line];
+                if (strcmp(said, "TLS") == 0)
+                        break;
+                if (said[0] == 'C' && said[1] == ':')
+                        continue;
+                script_line(&run, said);
+        }
+        for (size_t i = 0; i < count_of(allowed) && run.sent.len; i++) {
+                ck_assert_uint_ge(run.sent.len, strlen(allowed[i]));
+                ck_assert_mem_eq(buf_bytes(&run.sent), allowed[i], strlen(allowed[i]));
+                buf_consume(&run.sent, strlen(allowed[i]));
+        }
+        ck_assert_uint_eq(run.sent.len, 0);
+        script_end(&run);
+}
+END_TEST
+
+START_TEST(test_early_answers)
+{
+        struct smtp_config config = config_of(early[_i].how, "auto");
+        struct script_run run;
+
+        script_start(&run, early[_i].greeting, &config, false, 0);
+        script_line(&run, early[_i].greeting);
+        ck_assert_int_eq(run.chat->state, CHAT_FAILED);
+        ck_assert_msg(run.chat->cause.code == early[_i].code, "%s: %s", early[_i].greeting, run.chat->cause.text);
+        script_end(&run);
+}
+END_TEST
+
+START_TEST(test_long_initial_response)
+{
+        struct smtp_config config = config_of(TLS | USER, "oauthbearer");
+        static char token[4000];
+        struct script_run run;
+
+        memset(token, 't', sizeof token - 1);
+        config.signin.secret = token;
+        script_start(&run, "long token", &config, true, 0);
+        script_line(&run, "S:220 x");
+        script_line(&run, "C:EHLO me.example");
+        script_line(&run, "s:250-x\n250 AUTH OAUTHBEARER\n");
+        script_line(&run, "C:AUTH OAUTHBEARER");
+        script_line(&run, "S:334 ");
+        ck_assert_uint_gt(run.sent.len, 5000);
+        ck_assert_mem_eq(buf_bytes(&run.sent), "bixhPWFubiwB", 12); /* n,a=ann,^A */
+        buf_clear(&run.sent);
+        script_line(&run, "S:235 in");
+        ck_assert_int_eq(run.chat->state, CHAT_READY);
+        script_end(&run);
+}
+END_TEST
+
+static void see_no_secret(void *ctx, char direction unused_arg, const char *line, size_t len)
+{
+        char *text = copy_bytes(line, len);
+
+        ck_assert_ptr_null(strstr(text, "pencil"));
+        ck_assert_ptr_null(strstr(text, "cGVuY2ls"));
+        ck_assert_ptr_null(strstr(text, "AGFubgBwZW5jaWw"));
+        free(text);
+        ++*(int *)ctx;
+}
+
+START_TEST(test_trace_has_no_secret)
+{
+        static const char *const mechanisms[] = { "plain", "login" };
+
+        for (size_t i = 0; i < count_of(mechanisms); i++) {
+                struct smtp_config config = config_of(TLS | USER, mechanisms[i]);
+                struct script_run run;
+                int lines = 0;
+                script_start(&run, "trace", &config, true, 0);
+                run.chat->trace = see_no_secret;
+                run.chat->trace_ctx = &lines;
+                script_line(&run, "S:220 x");
+                script_line(&run, "s:250-x\n250 AUTH LOGIN PLAIN\n");
+                script_line(&run, "S:334 ");
+                script_line(&run, "S:334 ");
+                script_line(&run, "S:235 in");
+                ck_assert_int_gt(lines, 6);
+                script_end(&run);
+        }
+}
+END_TEST
+
+START_TEST(test_bad_hello_is_not_sent)
+{
+        struct smtp_config config = config_of(TLS, "auto");
+        struct script_run run;
+
+        config.hello = "me\r\nMAIL FROM:<x@y>";
+        script_start(&run, "hello", &config, true, 0);
+        script_line(&run, "S:220 x");
+        ck_assert_int_eq(run.chat->state, CHAT_FAILED);
+        ck_assert_uint_eq(run.sent.len, 0);
+        script_end(&run);
+}
+END_TEST
+
+START_TEST(test_endless_line_and_reply)
+{
+        struct smtp_config config = config_of(TLS, "auto");
+        static char many[32 * KIB];
+        struct script_run run;
+
+        memset(many, '2', sizeof many);
+        script_start(&run, "endless line", &config, true, 0);
+        for (int i = 0; i < 10; i++)
+                script_feed(&run, many, sizeof many);
+        ck_assert_int_eq(run.chat->cause.code, CAUSE_PROTOCOL);
+        script_end(&run);
+        script_start(&run, "endless reply", &config, true, 0);
+        for (int i = 0; i < 1000; i++)
+                script_line(&run, "S:220-more");
+        ck_assert_int_eq(run.chat->cause.code, CAUSE_PROTOCOL);
+        script_end(&run);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("smtp_session");
+        TCase *tc = tcase_create("session");
+
+        tcase_add_loop_test(tc, test_talks, 0, (int)count_of(talks));
+        tcase_add_loop_test(tc, test_nothing_in_clear, 0, (int)count_of(talks));
+        tcase_add_loop_test(tc, test_early_answers, 0, (int)count_of(early));
+        tcase_add_test(tc, test_long_initial_response);
+        tcase_add_test(tc, test_trace_has_no_secret);
+        tcase_add_test(tc, test_bad_hello_is_not_sent);
+        tcase_add_test(tc, test_endless_line_and_reply);
+        suite_add_tcase(suite, tc);
+        SRunner *sr = srunner_create(suite);
+        srunner_run_all(sr, CK_ENV);
+        int failed = srunner_ntests_failed(sr);
+        srunner_free(sr);
+        return failed ? 1 : 0;
+}
