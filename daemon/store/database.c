@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* SQLite connections: settings, versions, statement cache, binding; see database.h. */
+#include "daemon/store/database.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+        CACHE_BUCKETS = 128,
+        BUSY_MS = 5000,
+        APPLICATION = 0x454d5344, /* "EMSD", in the file's header */
+};
+
+struct cached {
+        const char *sql;
+        sqlite3_stmt *statement;
+        struct cached *next;
+};
+struct database {
+        sqlite3 *handle;
+        char *path;
+        struct cached *cache[CACHE_BUCKETS];
+};
+
+/* ---- causes ---- */
+
+static const struct {
+        int code;
+        const char *words, *remedy;
+} troubles[] = {
+        { SQLITE_FULL, "the disk is full", "make room on the disk of the state folder" },
+        { SQLITE_READONLY, "it cannot be written", "check the rights of the state folder and whether its disk is read-only" },
+        { SQLITE_CANTOPEN, "it cannot be opened", "check the rights of the state folder" },
+        { SQLITE_IOERR, "the disk reports an error", "check the disk and the kernel's messages" },
+        { SQLITE_CORRUPT, "it is damaged", "stop emailsecd, keep a copy, and restore it or repair it with sqlite3's .recover" },
+        { SQLITE_NOTADB, "it is damaged, or not a database", "stop emailsecd, keep a copy, and restore it from a backup" },
+        { SQLITE_BUSY, "another program keeps it locked", "end the program that has station.db open" },
+};
+
+static int database_cause(const struct database *db, struct cause *cause)
+{
+        int code = sqlite3_errcode(db->handle) & 0xff;
+
+        for (size_t i = 0; i < count_of(troubles); i++) {
+                if (troubles[i].code != code)
+                        continue;
+                (void)cause_set(cause, CAUSE_STORAGE, "%s: %s (%s)", db->path, troubles[i].words,
+                                sqlite3_errmsg(db->handle));
+                cause_remedy(cause, "%s", troubles[i].remedy);
+                return -1;
+        }
+        return cause_set(cause, CAUSE_STORAGE, "%s: %s", db->path, sqlite3_errmsg(db->handle));
+}
+
+bool database_damaged(const struct database *db)
+{
+        int code = sqlite3_errcode(db->handle) & 0xff;
+
+        return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+}
+
+bool database_in_transaction(const struct database *db)
+{
+        return !sqlite3_get_autocommit(db->handle);
+}
+
+/* ---- statements ---- */
+
+static sqlite3_stmt *statement_for(struct database *db, const char *sql, struct cause *cause)
+{
+        struct cached **bucket = &db->cache[((uintptr_t)sql >> 3) % CACHE_BUCKETS];
+        sqlite3_stmt *statement = NULL;
+
+        for (struct cached *cached = *bucket; cached; cached = cached->next)
+                if (cached->sql == sql)
+                        return cached->statement;
+        if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
+                (void)database_cause(db, cause);
+                return NULL;
+        }
+        struct cached *cached = new_object(struct cached);
+        *cached = (struct cached){ .sql = sql, .statement = statement, .next = *bucket };
+        *bucket = cached;
+        return statement;
+}
+
+static int bind(sqlite3_stmt *statement, int index, const struct value *value)
+{
+        switch (value->kind) {
+        case VALUE_NULL:
+                return sqlite3_bind_null(statement, index);
+        case VALUE_INT:
+                return sqlite3_bind_int64(statement, index, value->number);
+        case VALUE_TEXT:
+                return sqlite3_bind_text64(statement, index, value->bytes, value->len, SQLITE_STATIC,
+                                           SQLITE_UTF8);
+        case VALUE_BYTES:
+                return sqlite3_bind_blob64(statement, index, value->len ? value->bytes : "", value->len,
+                                           SQLITE_STATIC);
+        }
+        return SQLITE_MISUSE;
+}
+
+sqlite3_stmt *db_query(struct database *db, struct cause *cause, const char *sql,
+                       const struct value *values, size_t count)
+{
+        sqlite3_stmt *statement = statement_for(db, sql, cause);
+
+        if (!statement)
+                return NULL;
+        for (size_t i = 0; i < count; i++) {
+                if (bind(statement, (int)i + 1, &values[i]) != SQLITE_OK) {
+                        (void)database_cause(db, cause);
+                        db_end(&statement);
+                        return NULL;
+                }
+        }
+        return statement;
+}
+
+int db_next(struct database *db, sqlite3_stmt *rows, struct cause *cause)
+{
+        int code = sqlite3_step(rows);
+
+        if (code == SQLITE_ROW)
+                return 1;
+        return code == SQLITE_DONE ? 0 : database_cause(db, cause);
+}
+
+void db_end(sqlite3_stmt **rows)
+{
+        if (*rows) {
+                (void)sqlite3_reset(*rows); /* repeats the error of the last step, which was told */
+                (void)sqlite3_clear_bindings(*rows);
+        }
+        *rows = NULL;
+}
+
+int db_run(struct database *db, struct cause *cause, const char *sql, const struct value *values,
+           size_t count)
+{
+        scoped(db_end) sqlite3_stmt *statement = db_query(db, cause, sql, values, count);
+
+        return statement ? db_next(db, statement, cause) : -1;
+}
+
+int db_number(struct database *db, struct cause *cause, int64_t *out, int64_t fallback, const char *sql,
+              const struct value *values, size_t count)
+{
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, sql, values, count);
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more < 0)
+                return -1;
+        *out = more && sqlite3_column_type(rows, 0) != SQLITE_NULL ? sqlite3_column_int64(rows, 0) : fallback;
+        return 0;
+}
+
+int64_t db_changes(const struct database *db)
+{
+        return sqlite3_changes64(db->handle);
+}
+
+int64_t db_last_id(const struct database *db)
+{
+        return sqlite3_last_insert_rowid(db->handle);
+}
+
+char *db_text(sqlite3_stmt *rows, int column)
+{
+        return copy_text((const char *)sqlite3_column_text(rows, column));
+}
+
+/* ---- opening ---- */
+
+static int execute(struct database *db, const char *sql, struct cause *cause)
+{
+        if (sqlite3_exec(db->handle, sql, NULL, NULL, NULL) != SQLITE_OK)
+                return database_cause(db, cause);
+        return 0;
+}
+
+void database_roll_back(struct database *db)
+{
+        /* Cannot fail but by there being none: SQLite has undone it by itself. */
+        if (database_in_transaction(db))
+                (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int one_number(struct database *db, const char *sql, int64_t *out, struct cause *cause)
+{
+        sqlite3_stmt *statement = NULL;
+        int result = 0;
+
+        if (sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) != SQLITE_OK ||
+            sqlite3_step(statement) != SQLITE_ROW)
+                result = database_cause(db, cause);
+        else
+                *out = sqlite3_column_int64(statement, 0);
+        (void)sqlite3_finalize(statement);
+        return result;
+}
+
+/* Runs step `index` and records its version, together. */
+static int run_step(struct database *db, size_t index, struct cause *cause)
+{
+        scoped(scoped_free) char *version =
+                text_of("PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", APPLICATION, index + 1);
+
+        if (execute(db, "BEGIN IMMEDIATE", cause) == 0 && execute(db, schema_steps[index], cause) == 0 &&
+            execute(db, version, cause) == 0)
+                return 0;
+        cause_prefix(cause, "bringing the schema to version %zu: ", index + 1);
+        database_roll_back(db);
+        return -1;
+}
+
+/* A later emailsecd may have changed what columns mean: its file is refused, not guessed at. */
+static int upgrade(struct database *db, struct cause *cause)
+{
+        int64_t version, application, tables;
+
+        if (one_number(db, "PRAGMA user_version", &version, cause) < 0 ||
+            one_number(db, "PRAGMA application_id", &application, cause) < 0 ||
+            one_number(db, "SELECT count(*) FROM sqlite_schema", &tables, cause) < 0)
+                return -1;
+        if (tables && application != APPLICATION)
+                return cause_set(cause, CAUSE_STORAGE, "%s is not a database of emailsecd", db->path);
+        if (version < 0 || version > (int64_t)schema_step_count) {
+                (void)cause_set(cause, CAUSE_STORAGE,
+                                "%s was written by a newer emailsecd (schema %lld, this one knows up to %zu)",
+                                db->path, (long long)version, schema_step_count);
+                cause_remedy(cause, "install the newer emailsecd again");
+                return -1;
+        }
+        for (size_t i = (size_t)version; i < schema_step_count; i++)
+                if (run_step(db, i, cause) < 0)
+                        return -1;
+        return 0;
+}
+
+/* The file and what SQLite makes beside it with the same mode are ours alone. */
+static int make_file(const char *path, struct cause *cause)
+{
+        scoped(scoped_close) int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return cause_errno(cause, errno, "cannot open %s", path);
+        return 0;
+}
+
+static int settle_in(struct database *db, bool writer, struct cause *cause)
+{
+        /* What a hostile or damaged schema could do is switched off; a commit waits for the disk;
+         * deleted content is overwritten where that costs no further write. */
+        static const char common[] = "PRAGMA trusted_schema = OFF;"
+                                     "PRAGMA cell_size_check = ON;"
+                                     "PRAGMA foreign_keys = ON;"
+                                     "PRAGMA temp_store = MEMORY;";
+        static const char writing[] = "PRAGMA journal_mode = WAL;"
+                                      "PRAGMA synchronous = FULL;"
+                                      "PRAGMA secure_delete = FAST;"
+                                      "PRAGMA wal_autocheckpoint = 4000;"
+                                      "PRAGMA journal_size_limit = 67108864;"
+                                      "PRAGMA cache_size = -16000;";
+        static const char reading[] = "PRAGMA query_only = ON;"
+                                      "PRAGMA cache_size = -4000;";
+
+        (void)sqlite3_extended_result_codes(db->handle, 0);
+        if (sqlite3_busy_timeout(db->handle, BUSY_MS) != SQLITE_OK ||
+            sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
+            sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL) != SQLITE_OK)
+                return database_cause(db, cause);
+        if (execute(db, common, cause) < 0 || execute(db, writer ? writing : reading, cause) < 0)
+                return -1;
+        return writer ? upgrade(db, cause) : 0;
+}
+
+struct database *database_open(const char *path, bool writer, struct cause *cause)
+{
+        if (writer && make_file(path, cause) < 0)
+                return NULL;
+        struct database *db = new_object(struct database);
+        db->path = copy_text(path);
+        /* One thread at a time uses a connection, so SQLite's own mutexes are not needed. */
+        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+        if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
+                (void)database_cause(db, cause);
+                database_close(db);
+                return NULL;
+        }
+        if (settle_in(db, writer, cause) < 0) {
+                database_close(db);
+                return NULL;
+        }
+        return db;
+}
+
+void database_close(struct database *db)
+{
+        if (!db)
+                return;
+        for (size_t i = 0; i < CACHE_BUCKETS; i++) {
+                while (db->cache[i]) {
+                        struct cached *cached = db->cache[i];
+                        db->cache[i] = cached->next;
+                        (void)sqlite3_finalize(cached->statement);
+                        free(cached);
+                }
+        }
+        (void)sqlite3_close(db->handle); /* no statement is left, so it cannot refuse */
+        free(db->path);
+        free(db);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SQLite as this daemon uses it: a connection with its settings, schema steps, a cache of
+ * prepared statements, and typed binding. A connection is used by one thread at a time.
+ * Only daemon/store/ includes this.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+#include <sqlite3.h>
+
+struct database;
+
+/* Opens station.db; the writer makes it and brings the schema up to date. A file that is not
+ * ours, damaged, or of a later version is left as it is. NULL with a cause. */
+struct database *database_open(const char *path, bool writer, struct cause *cause) must_use;
+/* Closes; the last connection checkpoints. NULL is fine. */
+void database_close(struct database *db);
+/* Ends a transaction that failed, if there still is one. */
+void database_roll_back(struct database *db);
+/* Whether the last failed statement has ended the whole transaction. */
+bool database_in_transaction(const struct database *db);
+/* Whether the last failure says that content is damaged, rather than that the disk is in trouble. */
+bool database_damaged(const struct database *db);
+
+/* A value to bind. Texts and bytes are borrowed until the statement is done. */
+struct value {
+        enum { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BYTES } kind;
+        int64_t number;
+        const void *bytes;
+        size_t len;
+};
+static inline struct value v_int(int64_t number)
+{
+        return (struct value){ .kind = VALUE_INT, .number = number };
+}
+static inline struct value v_text(const char *text) /* NULL: SQL's NULL */
+{
+        return (struct value){ .kind = text ? VALUE_TEXT : VALUE_NULL,
+                               .bytes = text,
+                               .len = text ? strlen(text) : 0 };
+}
+static inline struct value v_bytes(const void *bytes, size_t len)
+{
+        return (struct value){ .kind = VALUE_BYTES, .bytes = bytes, .len = len };
+}
+static inline struct value v_null(void)
+{
+        return (struct value){ .kind = VALUE_NULL };
+}
+#define VALUES(...) \
+        (const struct value[]){ __VA_ARGS__ }, sizeof((const struct value[]){ __VA_ARGS__ }) / sizeof(struct value)
+
+/* Runs a statement that gives no rows. `sql` is a literal: its address is the key of the cache. */
+int db_run(struct database *db, struct cause *cause, const char *sql, const struct value *values,
+           size_t count) must_use;
+/* A statement bound and ready; NULL with a cause. To be ended by db_end. */
+sqlite3_stmt *db_query(struct database *db, struct cause *cause, const char *sql,
+                       const struct value *values, size_t count) must_use;
+/* 1 = a row, 0 = no more, -1 = failed. */
+int db_next(struct database *db, sqlite3_stmt *rows, struct cause *cause) must_use;
+/* Destructor for `scoped`. */
+void db_end(sqlite3_stmt **rows);
+/* One number from the first row; `fallback` when there is no row or it is NULL. */
+int db_number(struct database *db, struct cause *cause, int64_t *out, int64_t fallback, const char *sql,
+              const struct value *values, size_t count) must_use;
+/* Rows changed by the last statement; the rowid of the last insert. */
+int64_t db_changes(const struct database *db);
+int64_t db_last_id(const struct database *db);
+
+/* A column's text, copied; NULL for NULL. The caller frees. */
+char *db_text(sqlite3_stmt *rows, int column) must_use;
+
+/* The steps from an empty file to the present schema (schema.c): running step N makes version N + 1. */
+extern const char *const schema_steps[];
+extern const size_t schema_step_count;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop's side of a delivery: gathers messages into pieces and keeps the file pool busy with one of them at
+ * a time, in order. Small messages share a piece; a large one goes through many.
+ */
+#include "daemon/store/delivery.h"
+
+#include "common/limits.h"
+
+enum {
+        PIECE_READY = 256 * KIB, /* worth a job */
+        PIECE_MAX = 1 * MIB,     /* then the next one is begun */
+        PIECE_STEPS = 4096
+};
+
+static void work(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+
+        arrival_work(&delivery->arrival, delivery->account, time(NULL), delivery->working);
+}
+
+static bool is_ready(const struct delivery *delivery)
+{
+        const struct piece *piece = delivery->first;
+
+        if (!piece)
+                return false;
+        return piece->next || delivery->ending || piece->bytes.len >= PIECE_READY ||
+               piece->step_count >= PIECE_STEPS;
+}
+
+/* Begins the next piece; when all is done that will come, the end of the delivery. */
+static void work_on(struct delivery *delivery)
+{
+        if (delivery->working)
+                return;
+        if (is_ready(delivery)) {
+                delivery->working = delivery->first;
+                delivery->first = delivery->working->next;
+                if (!delivery->first)
+                        delivery->last = NULL;
+                store_run_files(&delivery->job);
+        } else if (delivery->ending) {
+                delivery_finish(delivery);
+        }
+}
+
+static void worked(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+
+        delivery->backlog -= delivery->working->bytes.len;
+        piece_free(take(delivery->working));
+        if (delivery->arrival.failed && !delivery->failed) {
+                delivery->failed = true;
+                delivery->failure = delivery->arrival.failure;
+        }
+        bool ending = delivery->ending;
+        work_on(delivery);
+        if (!ending && delivery->progress)
+                delivery->progress(delivery->progress_ctx); /* may end the delivery */
+}
+
+struct delivery *delivery_new(const struct delivery_target *target)
+{
+        struct delivery *delivery = new_object(struct delivery);
+
+        delivery->account = copy_text(target->account);
+        delivery->folder = copy_text(target->folder);
+        delivery->uidvalidity = target->uidvalidity;
+        delivery->tell_server = target->tell_server;
+        delivery->job = (struct job){ .work = work, .done = worked };
+        arrival_init(&delivery->arrival);
+        return delivery;
+}
+
+/* The piece being filled, with room for one more step. */
+static struct piece *filling(struct delivery *delivery)
+{
+        struct piece *piece = delivery->last;
+
+        if (!piece || piece->bytes.len >= PIECE_MAX || piece->step_count >= PIECE_STEPS) {
+                struct piece *fresh = new_object(struct piece);
+                buf_init(&fresh->bytes, PIECE_MAX);
+                if (piece)
+                        piece->next = fresh;
+                else
+                        delivery->first = fresh;
+                delivery->last = piece = fresh;
+        }
+        if (piece->step_count == piece->step_size) {
+                piece->step_size = piece->step_size ? 2 * piece->step_size : 8;
+                piece->steps = new_resized(piece->steps, piece->step_size, sizeof *piece->steps);
+        }
+        return piece;
+}
+
+static void add_step(struct delivery *delivery, struct step step)
+{
+        struct piece *piece = filling(delivery);
+
+        piece->steps[piece->step_count++] = step;
+}
+
+static int check(const struct delivery *delivery, struct cause *cause)
+{
+        if (delivery->failed && cause)
+                *cause = delivery->failure;
+        return delivery->failed ? -1 : 0;
+}
+
+int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry, struct cause *cause)
+{
+        if (check(delivery, cause) < 0)
+                return -1;
+        delivery_cancel_message(delivery);
+        delivery->in_message = true;
+        add_step(delivery, (struct step){ .kind = STEP_BEGIN, .entry = *entry });
+        return 0;
+}
+
+int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, struct cause *cause)
+{
+        if (check(delivery, cause) < 0)
+                return -1;
+        while (len) {
+                struct piece *piece = filling(delivery);
+                size_t room = PIECE_MAX - piece->bytes.len;
+                size_t part = len < room ? len : room;
+                if (buf_append(&piece->bytes, bytes, part) < 0)
+                        return cause_set(cause, CAUSE_STORAGE, "no memory for a received message");
+                struct step *last = piece->step_count ? &piece->steps[piece->step_count - 1] : NULL;
+                if (last && last->kind == STEP_BYTES)
+                        last->len += part;
+                else
+                        piece->steps[piece->step_count++] = (struct step){ .kind = STEP_BYTES, .len = part };
+                delivery->backlog += part;
+                delivery->bytes += part;
+                bytes += part;
+                len -= part;
+        }
+        work_on(delivery);
+        return check(delivery, cause);
+}
+
+int delivery_end(struct delivery *delivery, struct cause *cause)
+{
+        if (check(delivery, cause) < 0)
+                return -1;
+        add_step(delivery, (struct step){ .kind = STEP_END });
+        delivery->in_message = false;
+        delivery->messages++;
+        work_on(delivery);
+        return 0;
+}
+
+void delivery_cancel_message(struct delivery *delivery)
+{
+        if (delivery->in_message)
+                add_step(delivery, (struct step){ .kind = STEP_CANCEL });
+        delivery->in_message = false;
+}
+
+size_t delivery_backlog(const struct delivery *delivery)
+{
+        return delivery->backlog;
+}
+
+void delivery_on_progress(struct delivery *delivery, void (*progress)(void *ctx), void *ctx)
+{
+        delivery->progress = progress;
+        delivery->progress_ctx = ctx;
+}
+
+size_t delivery_messages(const struct delivery *delivery)
+{
+        return delivery->messages;
+}
+
+uint64_t delivery_bytes(const struct delivery *delivery)
+{
+        return delivery->bytes;
+}
+
+void delivery_reconcile(struct delivery *delivery, bool reconcile)
+{
+        delivery->reconcile = reconcile;
+}
+
+void delivery_commit(struct delivery *delivery, uint32_t cursor_uid,
+                     void (*done)(void *ctx, const struct delivered *messages, size_t count,
+                                  const struct cause *cause),
+                     void *ctx)
+{
+        delivery_cancel_message(delivery);
+        delivery->cursor_uid = cursor_uid;
+        delivery->done = done;
+        delivery->ctx = ctx;
+        delivery->ending = true;
+        work_on(delivery);
+}
+
+void delivery_abandon(struct delivery *delivery)
+{
+        if (!delivery)
+                return;
+        while (delivery->first) {
+                struct piece *piece = delivery->first;
+                delivery->first = piece->next;
+                piece_free(piece);
+        }
+        delivery->last = NULL;
+        delivery->ending = delivery->abandoned = true;
+        work_on(delivery);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a delivery. The loop gathers what comes into pieces; one piece at a time is worked on by
+ * the file pool, which alone touches `arrival` until it is done. After the last piece the commit runs
+ * phase by phase (delivery_commit.c), one thread at a time again, but for the syncs.
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "daemon/store/header_facts.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/maildir.h"
+#include "daemon/store/maildir_folder.h"
+
+#include <openssl/evp.h>
+
+/* What happened to the stream, in order. */
+struct step {
+        enum { STEP_BEGIN, STEP_BYTES, STEP_END, STEP_CANCEL } kind;
+        size_t len;                      /* BYTES: of piece.bytes */
+        struct mailbox_entry entry;      /* BEGIN */
+};
+struct piece {
+        struct buf bytes;
+        struct step *steps;
+        size_t step_count, step_size;
+        struct piece *next;
+};
+
+/* One message that is whole in tmp/. */
+struct item {
+        struct mailbox_entry entry;
+        char temporary[MAILDIR_NAME_SIZE];
+        char file[MAILDIR_NAME_SIZE];    /* its name in new/ */
+        char *known_file;                /* where it is already, when `known` */
+        uint64_t size;
+        uint8_t digest[32];
+        struct header_facts facts;
+        int64_t generation;
+        bool known;                      /* a row says so: no file is made */
+        bool recorded;                   /* its own row is there: none is made */
+        bool again;                      /* its file is there */
+};
+
+struct arrival {
+        struct maildir maildir;
+        bool opened;
+        int fd;                          /* of the message in progress, or -1 */
+        struct item now;                 /* it */
+        EVP_MD_CTX *hash;
+        struct buf head;                 /* its first bytes */
+        struct item *items;
+        size_t count, size;
+        struct cause failure;            /* the first */
+        bool failed;
+};
+
+struct delivery {
+        char *account, *folder;
+        uint32_t uidvalidity;
+        bool tell_server, reconcile;
+        /* gathering; loop */
+        struct piece *first, *last;      /* not yet begun; the last one is being filled */
+        struct piece *working;           /* on the pool */
+        struct job job;
+        bool in_message;
+        bool ending;                     /* commit or abandon was called */
+        bool abandoned;
+        size_t backlog, messages;
+        uint64_t bytes;
+        void (*progress)(void *ctx);
+        void *progress_ctx;
+        bool failed;                     /* loop's copies of arrival's */
+        struct cause failure;
+        /* file pool */
+        struct arrival arrival;
+        /* commit */
+        uint32_t cursor_uid;
+        time_t received;
+        bool look_in_cur;
+        bool last_was_new;
+        unsigned syncing;                /* jobs not done */
+        struct store_read read;
+        struct store_write write;
+        void (*done)(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause);
+        void *ctx;
+};
+
+/* delivery_write.c: works one piece into files. File pool. */
+void arrival_init(struct arrival *arrival);
+void arrival_work(struct arrival *arrival, const char *account, time_t now, struct piece *piece);
+/* Removes what is still in tmp/ and frees everything. */
+void arrival_end(struct arrival *arrival);
+void piece_free(struct piece *piece);
+
+/* delivery_commit.c: begins when no piece is left. Frees the delivery in the end. */
+void delivery_finish(struct delivery *delivery);

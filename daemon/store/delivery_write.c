@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Pieces of the stream into files in tmp/, with size, digest and header facts of each message. File pool. */
+#include "daemon/store/delivery.h"
+#include "daemon/store/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+void arrival_init(struct arrival *arrival)
+{
+        *arrival = (struct arrival){ .maildir = MAILDIR_CLOSED, .fd = -1 };
+        buf_init(&arrival->head, HEADER_FACTS_READ);
+}
+
+static void fail(struct arrival *arrival, const struct cause *cause)
+{
+        if (arrival->failed)
+                return;
+        arrival->failed = true;
+        arrival->failure = *cause;
+}
+
+static void fail_errno(struct arrival *arrival, const char *what)
+{
+        struct cause cause;
+
+        (void)cause_errno(&cause, errno, "%s", what);
+        fail(arrival, &cause);
+}
+
+static void begin(struct arrival *arrival, const char *account, time_t now, const struct mailbox_entry *entry)
+{
+        struct cause cause = { 0 };
+
+        if (!arrival->opened) {
+                if (maildir_open(account, true, &arrival->maildir, &cause) < 0) {
+                        fail(arrival, &cause);
+                        return;
+                }
+                arrival->opened = true;
+        }
+        arrival->now = (struct item){ .entry = *entry };
+        maildir_temporary_name(now, arrival->now.temporary);
+        arrival->fd = openat(arrival->maildir.tmp, arrival->now.temporary,
+                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (arrival->fd < 0) {
+                fail_errno(arrival, "cannot make a file for a received message");
+                return;
+        }
+        if (!arrival->hash)
+                arrival->hash = EVP_MD_CTX_new();
+        if (!arrival->hash || EVP_DigestInit_ex(arrival->hash, EVP_sha256(), NULL) != 1)
+                abort(); /* as new_object */
+        buf_clear(&arrival->head);
+}
+
+static void bytes(struct arrival *arrival, const uint8_t *given, size_t len)
+{
+        size_t room = arrival->head.max - arrival->head.len;
+
+        if (disk_write(arrival->fd, given, len) < 0) {
+                fail_errno(arrival, "cannot write a received message");
+                return;
+        }
+        if (EVP_DigestUpdate(arrival->hash, given, len) != 1)
+                abort();
+        if (buf_append(&arrival->head, given, len < room ? len : room) < 0)
+                abort(); /* within its bound: as new_object */
+        arrival->now.size += len;
+}
+
+static void drop(struct arrival *arrival)
+{
+        if (arrival->fd < 0)
+                return;
+        close_fd(&arrival->fd);
+        (void)disk_unlink(arrival->maildir.tmp, arrival->now.temporary); /* maildir_sweep finds it later */
+}
+
+static void end(struct arrival *arrival)
+{
+        struct item *item = &arrival->now;
+
+        if (EVP_DigestFinal_ex(arrival->hash, item->digest, NULL) != 1)
+                abort();
+        /* Begins the write-back of this file now, so that the sync of the batch finds little left to wait
+         * for; only a hint, the sync itself decides. */
+        (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        close_fd(&arrival->fd);
+        header_facts_read((const char *)buf_bytes(&arrival->head), arrival->head.len, &item->facts);
+        if (arrival->count == arrival->size) {
+                arrival->size = arrival->size ? 2 * arrival->size : 16;
+                arrival->items = new_resized(arrival->items, arrival->size, sizeof *arrival->items);
+        }
+        arrival->items[arrival->count++] = *item;
+}
+
+void arrival_work(struct arrival *arrival, const char *account, time_t now, struct piece *piece)
+{
+        const uint8_t *at = buf_bytes(&piece->bytes);
+
+        for (size_t i = 0; i < piece->step_count && !arrival->failed; i++) {
+                const struct step *step = &piece->steps[i];
+                switch (step->kind) {
+                case STEP_BEGIN:
+                        begin(arrival, account, now, &step->entry);
+                        break;
+                case STEP_BYTES:
+                        bytes(arrival, at, step->len);
+                        at += step->len;
+                        break;
+                case STEP_END:
+                        end(arrival);
+                        break;
+                case STEP_CANCEL:
+                        drop(arrival);
+                        break;
+                }
+        }
+}
+
+void arrival_end(struct arrival *arrival)
+{
+        drop(arrival);
+        for (size_t i = 0; i < arrival->count; i++) {
+                struct item *item = &arrival->items[i];
+                if (item->temporary[0])
+                        (void)disk_unlink(arrival->maildir.tmp, item->temporary);
+                header_facts_free(&item->facts);
+                free(item->known_file);
+        }
+        free(take(arrival->items));
+        arrival->count = 0;
+        buf_free(&arrival->head);
+        EVP_MD_CTX_free(take(arrival->hash));
+        maildir_close(&arrival->maildir);
+}
+
+void piece_free(struct piece *piece)
+{
+        if (!piece)
+                return;
+        buf_free(&piece->bytes);
+        free(piece->steps);
+        free(piece);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The system calls on which "safe on disk" rests, in one place: so that partial writes and
+ * interrupted calls are dealt with once, and so that a test can make any of them fail.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+#include <sys/types.h>
+
+struct disk_calls {
+        ssize_t (*write)(int fd, const void *bytes, size_t len);
+        int (*sync)(int fd);      /* data and metadata */
+        int (*sync_data)(int fd); /* data, and the metadata needed to read it */
+        int (*rename)(int from_folder, const char *from, int to_folder, const char *to,
+                      unsigned flags); /* renameat2 */
+        int (*unlink)(int folder, const char *name);
+};
+/* Tests: uses these from now on; NULL goes back to the real ones. */
+void disk_use(const struct disk_calls *calls);
+const struct disk_calls *disk_real_calls(void);
+
+/* 0, or -1 with errno. */
+int disk_write(int fd, const void *bytes, size_t len) must_use;
+int disk_sync(int fd) must_use;
+int disk_sync_data(int fd) must_use;
+int disk_rename(int from_folder, const char *from, int to_folder, const char *to) must_use;
+/* Fails with EEXIST when `to` is there already. */
+int disk_rename_new(int from_folder, const char *from, int to_folder, const char *to) must_use;
+int disk_unlink(int folder, const char *name);

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The push filter of submitted messages; see intake.h. Input is cut into lines (CRLF, LF and bare CR end
+ * one); a line that is split between two feeds is kept, never more than a legal line. In the body, lines that
+ * are right already are copied in runs. A line that is too long is measured to its end, so that the refusal
+ * can say how long it is.
+ */
+#include "daemon/store/intake.h"
+
+#include "common/limits.h"
+#include "common/times.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <strings.h>
+
+enum place { AT_START, IN_HEADER, IN_BODY };
+
+enum field { FIELD_DATE, FIELD_MESSAGE_ID, FIELD_FROM, FIELD_REPLY_TO, FIELD_BCC, FIELD_RESENT_BCC, FIELDS };
+
+static const struct {
+        const char *name;
+        size_t len;
+        bool dropped;
+} fields[FIELDS] = {
+#define FIELD(text, drop) { text, sizeof(text) - 1, drop }
+        [FIELD_DATE] = FIELD("Date", false),
+        [FIELD_MESSAGE_ID] = FIELD("Message-ID", false),
+        [FIELD_FROM] = FIELD("From", false),
+        [FIELD_REPLY_TO] = FIELD("Reply-To", false),
+        [FIELD_BCC] = FIELD("Bcc", true),
+        [FIELD_RESENT_BCC] = FIELD("Resent-Bcc", true),
+#undef FIELD
+};
+
+struct intake {
+        char *added[FIELDS];     /* what is put in where the field is missing; NULL = nothing */
+        uint64_t max_size;
+        enum place place;
+        bool seen[FIELDS];
+        enum field current;      /* the field whose continuation may come; FIELDS = any other */
+        bool swallow_lf;         /* the last line ended with the CR that was the last byte */
+        uint64_t line;           /* number of the line being read, from 1 */
+        uint64_t too_long;       /* its length when it is over the limit, else 0 */
+        uint64_t header_size;
+        char held[LIMIT_SMTP_LINE];
+        size_t held_len;         /* beginning of the line, from earlier feeds */
+        struct buf id;           /* the Message-ID field's value, unfolded */
+        struct intake_facts facts;
+};
+
+struct intake *intake_new(const struct intake_rules *rules)
+{
+        struct intake *intake = new_object(struct intake);
+        char date[48];
+
+        time_rfc5322(rules->now, date);
+        intake->added[FIELD_DATE] = text_of("Date: %s\r\n", date);
+        intake->added[FIELD_MESSAGE_ID] = text_of("Message-ID: <%s@%s>\r\n", rules->id, rules->hostname);
+        if (rules->from && *rules->from)
+                intake->added[FIELD_FROM] = text_of("From: %s\r\n", rules->from);
+        if (rules->reply_to && *rules->reply_to)
+                intake->added[FIELD_REPLY_TO] = text_of("Reply-To: %s\r\n", rules->reply_to);
+        intake->facts.message_id = text_of("<%s@%s>", rules->id, rules->hostname);
+        intake->max_size = rules->max_size;
+        intake->line = 1;
+        intake->current = FIELDS;
+        buf_init(&intake->id, 2 * LIMIT_SMTP_LINE);
+        return intake;
+}
+
+void intake_free(struct intake *intake)
+{
+        if (!intake)
+                return;
+        for (int field = 0; field < FIELDS; field++)
+                free(intake->added[field]);
+        buf_free(&intake->id);
+        free(intake->facts.message_id);
+        free(intake);
+}
+
+const struct intake_facts *intake_facts(const struct intake *intake)
+{
+        return &intake->facts;
+}
+
+/* ---- bytes over 127 ---- */
+
+static bool has_high(const char *bytes, size_t len)
+{
+        uint64_t all = 0, word;
+
+        for (; len >= sizeof word; bytes += sizeof word, len -= sizeof word) {
+                memcpy(&word, bytes, sizeof word);
+                all |= word;
+        }
+        for (; len; bytes++, len--)
+                all |= (uint8_t)*bytes;
+        return all & UINT64_C(0x8080808080808080);
+}
+
+/* ---- out ---- */
+
+static int put(struct intake *intake, const char *bytes, size_t len, struct buf *out, struct cause *cause)
+{
+        intake->facts.size += len;
+        if (intake->facts.size > intake->max_size)
+                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
+                                 (unsigned long long)intake->max_size);
+        if (buf_append(out, bytes, len) < 0)
+                return cause_set(cause, CAUSE_TOO_LARGE, "the message does not fit into memory");
+        return 0;
+}
+
+static int put_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+{
+        if (!intake->facts.eight_bit && has_high(line, len))
+                intake->facts.eight_bit = true;
+        if (put(intake, line, len, out, cause) < 0)
+                return -1;
+        return put(intake, "\r\n", 2, out, cause);
+}
+
+/* ---- header ---- */
+
+/* The id of a message that brings its own: from < to >, or all of the value. */
+static void note_message_id(struct intake *intake)
+{
+        scoped(scoped_free) char *value = buf_take_text(&intake->id);
+        char *from = strchr(value, '<');
+        char *to = from ? strchr(from, '>') : NULL;
+
+        if (!intake->seen[FIELD_MESSAGE_ID])
+                return;
+        if (to) {
+                to[1] = '\0';
+        } else {
+                from = value + strspn(value, " \t");
+                for (size_t len = strlen(from); len && isspace((unsigned char)from[len - 1]); len--)
+                        from[len - 1] = '\0';
+        }
+        free(intake->facts.message_id);
+        intake->facts.message_id = copy_text(from);
+}
+
+/* Puts in what is missing and the line between header and body. */
+static int end_header(struct intake *intake, struct buf *out, struct cause *cause)
+{
+        for (int field = 0; field < FIELDS; field++) {
+                const char *line = intake->added[field];
+                if (intake->seen[field] || !line)
+                        continue;
+                if (has_high(line, strlen(line)))
+                        intake->facts.eight_bit = intake->facts.header_utf8 = true;
+                if (put(intake, line, strlen(line), out, cause) < 0)
+                        return -1;
+        }
+        note_message_id(intake);
+        intake->place = IN_BODY;
+        return put(intake, "\r\n", 2, out, cause);
+}
+
+/* Length of the field's name when the line begins a field (RFC 5322 2.2, blanks before the colon allowed
+ * as in its obsolete form), else 0. */
+static size_t field_name(const char *line, size_t len)
+{
+        size_t name = 0, colon;
+
+        while (name < len && line[name] > 32 && line[name] < 127 && line[name] != ':')
+                name++;
+        for (colon = name; colon < len && (line[colon] == ' ' || line[colon] == '\t'); colon++)
+                ;
+        return colon < len && line[colon] == ':' ? name : 0;
+}
+
+static enum field known_field(const char *line, size_t name)
+{
+        for (int field = 0; field < FIELDS; field++)
+                if (fields[field].len == name && strncasecmp(fields[field].name, line, name) == 0)
+                        return (enum field)field;
+        return FIELDS;
+}
+
+/* A line of the field intake->current, its first or a continuation. */
+static int field_line(struct intake *intake, const char *line, size_t len, size_t name, struct buf *out,
+                      struct cause *cause)
+{
+        if (intake->current != FIELDS && fields[intake->current].dropped)
+                return 0;
+        if (intake->current == FIELD_MESSAGE_ID) {
+                const char *value = name ? (const char *)memchr(line, ':', len) + 1 : line;
+                if (buf_append(&intake->id, value, len - (size_t)(value - line)) < 0)
+                        return cause_set(cause, CAUSE_UNSENDABLE, "the Message-ID is longer than %zu bytes",
+                                         intake->id.max);
+        }
+        intake->header_size += len + 2;
+        if (intake->header_size > LIMIT_HEADER)
+                return cause_set(cause, CAUSE_TOO_LARGE, "the header is larger than %d bytes", LIMIT_HEADER);
+        if (has_high(line, len))
+                intake->facts.header_utf8 = true;
+        return put_line(intake, line, len, out, cause);
+}
+
+/* One line of the header, or the first that no longer belongs to it. */
+static int header_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+{
+        bool first = intake->place == AT_START;
+        size_t name = field_name(line, len);
+
+        if (first && intake->line == 1 && len >= 5 && memcmp(line, "From ", 5) == 0)
+                return 0; /* mbox */
+        intake->place = IN_HEADER;
+        if (len == 0)
+                return end_header(intake, out, cause);
+        if (name) {
+                intake->current = known_field(line, name);
+                if (intake->current != FIELDS)
+                        intake->seen[intake->current] = true;
+                return field_line(intake, line, len, name, out, cause);
+        }
+        if (!first && (line[0] == ' ' || line[0] == '\t'))
+                return field_line(intake, line, len, 0, out, cause);
+        if (end_header(intake, out, cause) < 0)
+                return -1;
+        return put_line(intake, line, len, out, cause);
+}
+
+/* ---- lines ---- */
+
+static int unsendable(const struct intake *intake, struct cause *cause)
+{
+        char number[32];
+        uint64_t len = intake->too_long;
+
+        (void)snprintf(number, sizeof number, "%llu", (unsigned long long)len);
+        if (len >= 1000 && len < 1000000)
+                (void)snprintf(number, sizeof number, "%llu,%03llu", (unsigned long long)len / 1000,
+                               (unsigned long long)len % 1000);
+        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %llu is %s bytes long; a line may have %d",
+                        (unsigned long long)intake->line, number, LIMIT_SMTP_LINE);
+        cause_remedy(cause, "send it with emailsecctl send, which re-encodes");
+        return -1;
+}
+
+static int whole_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+{
+        if (len && memchr(line, '\0', len)) {
+                (void)cause_set(cause, CAUSE_UNSENDABLE, "line %llu holds a NUL byte",
+                                (unsigned long long)intake->line);
+                cause_remedy(cause, "send it with emailsecctl send, which re-encodes");
+                return -1;
+        }
+        int result = intake->place == IN_BODY ? put_line(intake, line, len, out, cause)
+                                              : header_line(intake, line, len, out, cause);
+        intake->line++;
+        return result;
+}
+
+/* Keeps the beginning of a line whose end has not come. */
+static void hold(struct intake *intake, const char *bytes, size_t len)
+{
+        if (intake->too_long || intake->held_len + len > LIMIT_SMTP_LINE) {
+                intake->too_long += (intake->too_long ? 0 : intake->held_len) + len;
+                return;
+        }
+        memcpy(intake->held + intake->held_len, bytes, len);
+        intake->held_len += len;
+}
+
+/* Where the line ends: at the first CR or LF, or at len. The search is kept near: a legal line is
+ * short, and looking for the LF of a message that has CR only must not read it all each time. */
+static size_t line_length(const char *bytes, size_t len)
+{
+        for (size_t at = 0; at < len;) {
+                size_t window = len - at < LIMIT_SMTP_LINE + 2 ? len - at : LIMIT_SMTP_LINE + 2;
+                const char *lf = memchr(bytes + at, '\n', window);
+                const char *cr = memchr(bytes + at, '\r', lf ? (size_t)(lf - bytes) - at : window);
+                if (cr || lf)
+                        return (size_t)((cr ? cr : lf) - bytes);
+                at += window;
+        }
+        return len;
+}
+
+/* Body lines that end with CRLF and need no change are passed on together. */
+static size_t good_run(struct intake *intake, const char *bytes, size_t len)
+{
+        size_t run = 0;
+
+        if (intake->place != IN_BODY || intake->held_len || intake->too_long)
+                return 0;
+        while (run < len) {
+                size_t line = line_length(bytes + run, len - run);
+                if (line > LIMIT_SMTP_LINE || run + line + 2 > len || memcmp(bytes + run + line, "\r\n", 2) != 0 ||
+                    memchr(bytes + run, '\0', line))
+                        break;
+                run += line + 2;
+                intake->line++;
+        }
+        return run;
+}
+
+/* Takes one line, or what there is of it; how many bytes, or -1. */
+static ssize_t one_line(struct intake *intake, const char *bytes, size_t len, struct buf *out,
+                        struct cause *cause)
+{
+        size_t line = line_length(bytes, len);
+        bool alone = intake->held_len == 0 && !intake->too_long && line <= LIMIT_SMTP_LINE;
+
+        if (line == len) {
+                hold(intake, bytes, line);
+                return (ssize_t)line;
+        }
+        if (!alone)
+                hold(intake, bytes, line);
+        if (intake->too_long)
+                return unsendable(intake, cause);
+        size_t whole = alone ? line : intake->held_len;
+        intake->held_len = 0;
+        if (whole_line(intake, alone ? bytes : intake->held, whole, out, cause) < 0)
+                return -1;
+        if (bytes[line] == '\n')
+                return (ssize_t)line + 1;
+        intake->swallow_lf = line + 1 == len;
+        return (ssize_t)line + (!intake->swallow_lf && bytes[line + 1] == '\n' ? 2 : 1);
+}
+
+int intake_feed(struct intake *intake, const uint8_t *given, size_t len, struct buf *out, struct cause *cause)
+{
+        const char *bytes = (const char *)given;
+
+        if (len && intake->swallow_lf) {
+                intake->swallow_lf = false;
+                if (*bytes == '\n') {
+                        bytes++;
+                        len--;
+                }
+        }
+        while (len) {
+                ssize_t used = (ssize_t)good_run(intake, bytes, len);
+                if (used > 0) {
+                        if (!intake->facts.eight_bit)
+                                intake->facts.eight_bit = has_high(bytes, (size_t)used);
+                        if (put(intake, bytes, (size_t)used, out, cause) < 0)
+                                return -1;
+                } else {
+                        used = one_line(intake, bytes, len, out, cause);
+                        if (used < 0)
+                                return -1;
+                }
+                bytes += used;
+                len -= (size_t)used;
+        }
+        return 0;
+}
+
+int intake_end(struct intake *intake, struct buf *out, struct cause *cause)
+{
+        if (intake->too_long)
+                return unsendable(intake, cause);
+        if (intake->held_len && whole_line(intake, intake->held, intake->held_len, out, cause) < 0)
+                return -1;
+        intake->held_len = 0;
+        if (intake->place != IN_BODY)
+                return end_header(intake, out, cause);
+        return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the tables of this folder get onto its threads. A write is one unit of the group commit:
+ * it runs on the writer thread inside the common transaction, fails alone (savepoint), and
+ * is answered on the loop after the commit. A read runs on the reader thread in a snapshot.
+ * The object belongs to store from the call until `done`, which frees it.
+ */
+#pragma once
+
+#include "daemon/loop.h"
+#include "daemon/store/database.h"
+
+struct store_write {
+        /* Writer thread. -1 undoes what this one did. */
+        int (*write)(struct store_write *write, struct database *db, struct cause *cause);
+        /* Loop. `cause` NULL: it is on disk. */
+        void (*done)(struct store_write *write, const struct cause *cause);
+        /* The fact it records cannot be had again (a message was sent): tried again until
+         * the disk takes it; `done` comes then, or with the cause when the store closes. */
+        bool stubborn;
+
+        struct store_write *next; /* store's own */
+        struct cause *cause;
+};
+/* Those of one turn of the loop are handed over together. */
+void store_write(struct store_write *write);
+/* A commit is wanted at the end of this turn: facts have changed (facts.h). */
+void store_wake(void);
+
+struct store_read {
+        int (*read)(struct store_read *read, struct database *db, struct cause *cause);
+        void (*done)(struct store_read *read, const struct cause *cause);
+
+        struct job job; /* store's own */
+        struct cause *cause;
+};
+void store_read(struct store_read *read);
+
+/* Runs a job on the file pool, on the pool for syncs (many at once, so that the filesystem
+ * merges its journal commits), or on the one that reads what clients hand in. While the store
+ * closes, at once. */
+void store_run_files(struct job *job);
+void store_run_sync(struct job *job);
+void store_run_intake(struct job *job);
+/* How many sync jobs make sense at once. */
+enum { STORE_SYNC_THREADS = 4 };
+
+/* True from store_close on: chains of jobs (sweeps) stop. */
+bool store_closing(void);
+
+/* The writer's part of store.c: see writer.c. */
+void writer_open(struct database *db);
+/* Commits all that was asked, answers it. */
+void writer_close(void);
+int64_t writer_stuck_for(void);

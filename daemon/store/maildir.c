@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* The Maildir of an account: folders, names made here, listing, sweeping of tmp/. */
+#include "daemon/store/maildir.h"
+
+#include "common/names.h"
+#include "daemon/store/disk.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/maildir_folder.h"
+#include "daemon/store/replace_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TEMPORARY_LIFE = 36 * 3600 }; /* seconds: the Maildir custom */
+
+/* ---- folders ---- */
+
+static int open_folder(const char *path, bool make, int *fd, struct cause *cause)
+{
+        if (make && make_folder(path, cause) < 0)
+                return -1;
+        *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (*fd < 0 && errno == ENOENT && !make)
+                return 0;
+        return *fd < 0 ? cause_errno(cause, errno, "cannot open the folder %s", path) : 1;
+}
+
+int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause)
+{
+        const struct {
+                const char *name;
+                int *fd;
+        } parts[] = { { "tmp", &maildir->tmp }, { "new", &maildir->new }, { "cur", &maildir->cur } };
+
+        *maildir = MAILDIR_CLOSED;
+        scoped(scoped_free) char *whole = text_of("%s/mail/%s", store_directory(), account);
+        if (make && make_folder(whole, cause) < 0)
+                return -1;
+        for (size_t i = 0; i < count_of(parts); i++) {
+                scoped(scoped_free) char *path = text_of("%s/%s", whole, parts[i].name);
+                int there = open_folder(path, make, parts[i].fd, cause);
+                if (there <= 0) {
+                        maildir_close(maildir);
+                        return there;
+                }
+        }
+        return 1;
+}
+
+void maildir_close(struct maildir *maildir)
+{
+        close_fd(&maildir->tmp);
+        close_fd(&maildir->new);
+        close_fd(&maildir->cur);
+}
+
+/* ---- names ---- */
+
+static void digest_of(const void *bytes, size_t len, uint8_t digest[32])
+{
+        if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
+                abort(); /* SHA-256 of a few bytes fails for want of memory only */
+}
+
+void maildir_name(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid, const char *uidl,
+                  int64_t generation, char name[MAILDIR_NAME_SIZE])
+{
+        /* Account names hold no line end, UIDLs no blank; so no two sources give one text. */
+        scoped(scoped_free) char *source = text_of("%s\n%u %u %lld %s\n%s", account, uidvalidity, uid,
+                                                   (long long)generation, uidl, folder);
+        uint8_t digest[32];
+        char hex[33];
+
+        digest_of(source, strlen(source), digest);
+        hex_print(digest, 16, hex);
+        (void)snprintf(name, MAILDIR_NAME_SIZE, "U%s.emailsecd", hex);
+}
+
+void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE])
+{
+        static atomic_uint counter;
+
+        (void)snprintf(name, MAILDIR_NAME_SIZE, "%lld.P%dQ%u.emailsecd", (long long)now, (int)getpid(),
+                       atomic_fetch_add(&counter, 1));
+}
+
+static size_t base_length(const char *file)
+{
+        return strcspn(file, ":");
+}
+
+void maildir_id(const char *file, char id[INBOX_ID_SIZE])
+{
+        uint8_t digest[32];
+
+        digest_of(file, base_length(file), digest);
+        hex_print(digest, (INBOX_ID_SIZE - 1) / 2, id);
+}
+
+/* ---- listing ---- */
+
+static int compare_bases(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+        int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+        return order ? order : (a_len > b_len) - (a_len < b_len);
+}
+
+static int by_base(const void *a, const void *b)
+{
+        const struct maildir_file *one = a, *two = b;
+
+        return compare_bases(one->name, one->base, two->name, two->base);
+}
+
+static void close_directory(DIR **directory)
+{
+        if (*directory)
+                (void)closedir(*directory);
+}
+
+int maildir_list(int folder, bool in_new, struct maildir_listing *listing)
+{
+        int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        scoped(close_directory) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *entry;
+
+        if (!directory) {
+                close_fd(&fd);
+                return -1;
+        }
+        for (errno = 0; (entry = readdir(directory)); errno = 0) {
+                if (entry->d_name[0] == '.')
+                        continue;
+                if ((listing->count & (listing->count - 1)) == 0)
+                        listing->files =
+                                new_resized(listing->files, 2 * listing->count + 1, sizeof *listing->files);
+                listing->files[listing->count++] = (struct maildir_file){
+                        .name = copy_text(entry->d_name), .base = base_length(entry->d_name), .in_new = in_new
+                };
+        }
+        if (errno)
+                return -1;
+        if (listing->count)
+                qsort(listing->files, listing->count, sizeof *listing->files, by_base);
+        return 0;
+}
+
+const struct maildir_file *maildir_find(const struct maildir_listing *listing, const char *name)
+{
+        struct maildir_file key = { .name = (char *)(uintptr_t)name, .base = base_length(name) };
+
+        return listing->count
+                       ? bsearch(&key, listing->files, listing->count, sizeof *listing->files, by_base)
+                       : NULL;
+}
+
+void maildir_listing_free(struct maildir_listing *listing)
+{
+        for (size_t i = 0; i < listing->count; i++)
+                free(listing->files[i].name);
+        free(take(listing->files));
+        listing->count = 0;
+}
+
+/* ---- what is certain ---- */
+
+struct certain {
+        char *account, *folder;
+        struct certain *next;
+};
+static struct certain *certain;
+
+static bool is_for(const struct certain *one, const char *account, const char *folder)
+{
+        return same_text(one->account, account) && (!folder || same_text(one->folder, folder));
+}
+
+bool maildir_is_certain(const char *account, const char *folder)
+{
+        for (const struct certain *one = certain; one; one = one->next)
+                if (is_for(one, account, folder))
+                        return true;
+        return false;
+}
+
+void maildir_make_certain(const char *account, const char *folder)
+{
+        if (maildir_is_certain(account, folder))
+                return;
+        struct certain *one = new_object(struct certain);
+        *one = (struct certain){ copy_text(account), copy_text(folder), certain };
+        certain = one;
+}
+
+static void drop_certain(struct certain **link)
+{
+        struct certain *one = *link;
+
+        *link = one->next;
+        free(one->account);
+        free(one->folder);
+        free(one);
+}
+
+void maildir_doubt(const char *account, const char *folder)
+{
+        struct certain **link = &certain;
+
+        while (*link) {
+                if (is_for(*link, account, folder))
+                        drop_certain(link);
+                else
+                        link = &(*link)->next;
+        }
+}
+
+void maildir_end(void)
+{
+        while (certain)
+                drop_certain(&certain);
+}
+
+/* ---- sweeping ---- */
+
+struct sweep {
+        char *account;
+        time_t now;
+        struct job job;
+};
+
+static void sweep_work(struct job *job)
+{
+        struct sweep *sweep = container_of(job, struct sweep, job);
+        struct maildir maildir;
+        struct maildir_listing listing = { 0 };
+        struct stat facts;
+
+        if (maildir_open(sweep->account, false, &maildir, NULL) <= 0)
+                return;
+        if (maildir_list(maildir.tmp, false, &listing) == 0) {
+                for (size_t i = 0; i < listing.count; i++) {
+                        const char *name = listing.files[i].name;
+                        if (fstatat(maildir.tmp, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
+                            S_ISREG(facts.st_mode) && facts.st_mtime < sweep->now - TEMPORARY_LIFE)
+                                (void)disk_unlink(maildir.tmp, name); /* the next sweep tries again */
+                }
+        }
+        maildir_listing_free(&listing);
+        maildir_close(&maildir);
+}
+
+static void sweep_done(struct job *job)
+{
+        struct sweep *sweep = container_of(job, struct sweep, job);
+
+        free(sweep->account);
+        free(sweep);
+}
+
+void maildir_sweep(const char *account)
+{
+        struct sweep *sweep = new_object(struct sweep);
+
+        *sweep = (struct sweep){ .account = copy_text(account), .now = loop_wall(),
+                                 .job = { .work = sweep_work, .done = sweep_done } };
+        store_run_files(&sweep->job);
+}

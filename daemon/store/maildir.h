@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Received mail on disk: Maildir folders mail/ACCOUNT/{tmp,new,cur}, and the crash-safe order of
+ * mail.md. A delivery is one batch: messages are handed in piece by piece from the loop and
+ * written on the file pool; commit syncs the files, renames tmp -> new, syncs the folder,
+ * commits cursor and received rows, and only then answers. File names are made here from account,
+ * folder, UIDVALIDITY and UID (or a digest of the UIDL), never from a server's words, so that
+ * fetching the same message again after a crash names the same file.
+ */
+#pragma once
+
+#include "daemon/store/seen_table.h"
+
+struct delivery_target {              /* copied */
+        const char *account;
+        const char *folder;           /* "INBOX"; POP3: "" */
+        uint32_t uidvalidity;         /* POP3: 0 */
+        bool tell_server;             /* the policy flags or deletes: rows start as not told */
+};
+struct delivery;
+struct delivery *delivery_new(const struct delivery_target *target) must_use;
+int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
+                   struct cause *cause) must_use;
+int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len,
+                   struct cause *cause) must_use;
+int delivery_end(struct delivery *delivery, struct cause *cause) must_use;
+/* Drops the message begun and not ended (connection cut). */
+void delivery_cancel_message(struct delivery *delivery);
+/* Bytes handed in and not yet written: the receiver pauses the connection over a few MiB. */
+size_t delivery_backlog(const struct delivery *delivery);
+/* Called on the loop whenever the backlog went down. */
+void delivery_on_progress(struct delivery *delivery, void (*progress)(void *ctx), void *ctx);
+size_t delivery_messages(const struct delivery *delivery);   /* ended ones */
+uint64_t delivery_bytes(const struct delivery *delivery);
+
+struct delivered {                    /* what the event and the journal tell of one message */
+        struct mailbox_entry entry;
+        char *file;                   /* name in new/ */
+        uint64_t size;
+        char sha256[65];
+        char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */
+        bool again;                   /* was here already (file or row): not counted twice */
+};
+/* Ends the batch. cursor_uid: IMAP, every UID up to it is dealt with by this batch (0: leave the cursor).
+ * On a cause nothing of the batch counts, and fetching again is right. Frees the delivery after. */
+void delivery_commit(struct delivery *delivery, uint32_t cursor_uid,
+                     void (*done)(void *ctx, const struct delivered *messages, size_t count,
+                                  const struct cause *cause),
+                     void *ctx);
+/* Ends it without trace (files in tmp/ are removed). */
+void delivery_abandon(struct delivery *delivery);
+
+/* A UIDVALIDITY change: the digests of messages received under the old one. Asked for each message
+ * that arrives while reconciling: true when this account and folder already has that digest. The delivery does
+ * it by itself when this is set: such messages are recorded under the new UID and not delivered again. */
+void delivery_reconcile(struct delivery *delivery, bool reconcile);
+
+/* Inbox: [{id, file, size, received, folder, uid, from, subject, date, messageId}], newest last. */
+void inbox_list(const char *account,
+                void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx);
+/* Opens the file of a message (new/ or cur/, whatever its flags now) by a unique beginning of its id;
+ * the fd is the callee's. */
+void inbox_open(const char *account, const char *id,
+                void (*done)(void *ctx, int fd, json_t *message, const struct cause *cause), void *ctx);
+
+/* At start and daily: removes files in tmp/ older than 36 hours. */
+void maildir_sweep(const char *account);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* One account's Maildir on disk: folders, names, listing. Worker threads, but for the last part. */
+#pragma once
+
+#include "common/cause.h"
+
+#include <time.h>
+
+struct maildir {
+        int tmp, new, cur; /* -1 while closed */
+};
+#define MAILDIR_CLOSED ((struct maildir){ -1, -1, -1 })
+
+/* Opens the three folders of mail/ACCOUNT, `make`: making what is missing. Without it a missing Maildir gives 0, an
+ * open one 1. */
+int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause) must_use;
+void maildir_close(struct maildir *maildir);
+
+#define MAILDIR_NAME_SIZE 48
+/* The name in new/ that follows from where a message comes from and from nothing else. */
+void maildir_name(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid, const char *uidl,
+                  int64_t generation, char name[MAILDIR_NAME_SIZE]);
+/* A fresh name in tmp/. */
+void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);
+
+#define INBOX_ID_SIZE 13
+/* The id people use: 12 hex digits of the SHA-256 of the file's name without its flags. */
+void maildir_id(const char *file, char id[INBOX_ID_SIZE]);
+
+struct maildir_file {
+        char *name;     /* as it is, with flags */
+        size_t base;    /* length without ":2,flags" */
+        bool in_new;
+};
+struct maildir_listing {
+        struct maildir_file *files; /* sorted by base name */
+        size_t count;
+};
+/* Adds the files of a folder (not those beginning with a dot); sorts. 0 or -1 with errno. */
+int maildir_list(int folder, bool in_new, struct maildir_listing *listing) must_use;
+const struct maildir_file *maildir_find(const struct maildir_listing *listing, const char *name);
+void maildir_listing_free(struct maildir_listing *listing);
+
+/* ---- loop ---- */
+/*
+ * Whether files may be there of which the database does not know: after a crash, or a commit that failed,
+ * between rename and commit. They are then the first ones that are fetched again, in the same order; so once a
+ * batch ended with a message that was not there, all is certain, and cur/ need not be listed any more.
+ */
+bool maildir_is_certain(const char *account, const char *folder);
+void maildir_make_certain(const char *account, const char *folder);
+/* folder NULL: all of the account's. */
+void maildir_doubt(const char *account, const char *folder);
+void maildir_end(void); /* forgets all: the store closes */

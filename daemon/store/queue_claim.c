@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Giving out what is due: a claim marks recipients `sending` on disk before anything is sent. Messages
+ * that cannot be read are set aside as failed, and the others go on.
+ */
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/store/queue_rows.h"
+
+#include <stdio.h>
+
+struct candidate {
+        uint64_t seq;
+        int priority;
+};
+struct damaged {
+        char id[QUEUE_ID_SIZE];
+        char text[256];
+};
+struct claim {
+        char *account;
+        time_t now, next_due;
+        size_t max, max_bytes;
+        struct candidate *candidates;
+        size_t candidate_count;
+        struct queued_message **messages;
+        size_t count, bytes;
+        struct damaged *damaged;
+        size_t damaged_count;
+        void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                     const struct cause *cause);
+        void *ctx;
+        struct store_write write;
+};
+
+void queued_message_free(struct queued_message *message)
+{
+        if (!message)
+                return;
+        for (size_t i = 0; i < message->recipient_count; i++)
+                free(message->recipients[i].address);
+        free(message->recipients);
+        free(message->from);
+        free(message->message_id);
+        free(message->first);
+        free(message);
+}
+
+static void free_message(struct queued_message **message)
+{
+        queued_message_free(*message);
+}
+
+/* ---- which ones ---- */
+
+static int gather(struct claim *claim, struct database *db, sqlite3_stmt *given, int priority, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows = given;
+        int more = rows ? 0 : -1;
+
+        while (rows && (more = db_next(db, rows, cause)) > 0)
+                claim->candidates[claim->candidate_count++] =
+                        (struct candidate){ (uint64_t)sqlite3_column_int64(rows, 0), priority };
+        return more;
+}
+
+static int by_priority_and_age(const void *a, const void *b)
+{
+        const struct candidate *one = a, *two = b;
+
+        if (one->priority != two->priority)
+                return one->priority > two->priority ? -1 : 1;
+        return one->seq < two->seq ? -1 : one->seq > two->seq;
+}
+
+/* Two ranges of one index for each priority: what never waited, and what has waited long enough. */
+static int find_due(struct claim *claim, struct database *db, struct cause *cause)
+{
+        struct value account = v_text(claim->account), limit = v_int((int64_t)claim->max);
+        int64_t next;
+
+        claim->candidates = new_zeroed(4 * claim->max, sizeof *claim->candidates);
+        for (int priority = 1; priority >= 0; priority--) {
+                sqlite3_stmt *fresh = db_query(db, cause,
+                                               "SELECT seq FROM message WHERE account = ? AND priority = ?"
+                                               " AND due <= 0 ORDER BY due, seq LIMIT ?",
+                                               VALUES(account, v_int(priority), limit));
+                if (gather(claim, db, fresh, priority, cause) < 0)
+                        return -1;
+                sqlite3_stmt *ripe = db_query(db, cause,
+                                              "SELECT seq FROM message WHERE account = ? AND priority = ?"
+                                              " AND due > 0 AND due <= ? ORDER BY due, seq LIMIT ?",
+                                              VALUES(account, v_int(priority), v_int(claim->now), limit));
+                if (gather(claim, db, ripe, priority, cause) < 0)
+                        return -1;
+                if (db_number(db, cause, &next, 0,
+                              "SELECT min(due) FROM message WHERE account = ? AND priority = ? AND due > ?",
+                              VALUES(account, v_int(priority), v_int(claim->now > 0 ? claim->now : 0))) < 0)
+                        return -1;
+                if (next && (claim->next_due == 0 || next < claim->next_due))
+                        claim->next_due = (time_t)next;
+        }
+        qsort(claim->candidates, claim->candidate_count, sizeof *claim->candidates, by_priority_and_age);
+        return 0;
+}
+
+/* ---- one message ---- */
+
+static int load_row(struct queued_message *message, struct database *db, bool *all_recipients,
+                    enum queue_state *state, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT sender, message_id, size, eight_bit, header_utf8, priority, submitted,"
+                         " expires_clock, maybe_sent, due, state FROM message WHERE seq = ?",
+                         VALUES(v_int((int64_t)message->seq)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more <= 0)
+                return more < 0 ? -1 : cause_set(cause, CAUSE_INVALID, "its record is missing");
+        int64_t expires = sqlite3_column_int64(rows, 7);
+        message->from = db_text(rows, 0);
+        message->message_id = db_text(rows, 1);
+        message->size = (uint64_t)sqlite3_column_int64(rows, 2);
+        message->eight_bit = sqlite3_column_int(rows, 3) != 0;
+        message->header_utf8 = sqlite3_column_int(rows, 4) != 0;
+        message->priority = sqlite3_column_int(rows, 5);
+        message->submitted = (time_t)sqlite3_column_int64(rows, 6);
+        message->expires_clock = expires == CLOCK_FRESH ? CLOCK_NEVER : expires;
+        message->maybe_sent = sqlite3_column_int(rows, 8) != 0;
+        *all_recipients = sqlite3_column_int64(rows, 9) < 0;
+        *state = (enum queue_state)sqlite3_column_int(rows, 10);
+        queue_id_of(message->seq, message->id);
+        return 0;
+}
+
+static int load_recipients(struct queued_message *message, struct database *db, time_t until, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT number, address, attempts, state FROM recipient WHERE seq = ?"
+                         " AND (state = 0 OR (state IN (2, 4) AND next_attempt <= ?)) ORDER BY number",
+                         VALUES(v_int((int64_t)message->seq), v_int(until)));
+
+        if (!rows)
+                return -1;
+        while ((more = db_next(db, rows, cause)) > 0) {
+                size_t count = message->recipient_count++;
+                message->recipients =
+                        new_resized(message->recipients, count + 1, sizeof *message->recipients);
+                message->recipients[count] = (struct queued_recipient){
+                        .index = (uint32_t)sqlite3_column_int64(rows, 0),
+                        .address = db_text(rows, 1),
+                        .attempts = (unsigned)sqlite3_column_int(rows, 2),
+                };
+                message->maybe_sent = message->maybe_sent || sqlite3_column_int(rows, 3) == QUEUE_AMBIGUOUS;
+        }
+        if (more == 0 && message->recipient_count == 0)
+                return cause_set(cause, CAUSE_INVALID, "its recipients are missing");
+        return more;
+}
+
+/* The first chunk, and that all chunks are there in their right sizes. */
+static int load_body(struct queued_message *message, struct database *db, struct cause *cause)
+{
+        struct value from = v_int(body_place(message->seq)), to = v_int(body_place(message->seq + 1));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT data FROM body WHERE place = ?", VALUES(from));
+        int more = rows ? db_next(db, rows, cause) : -1;
+        int64_t there;
+
+        if (more < 0)
+                return -1;
+        message->first_len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
+        if (message->first_len != (message->size < BODY_CHUNK ? message->size : BODY_CHUNK))
+                return cause_set(cause, CAUSE_INVALID, "its body is not complete");
+        message->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), message->first_len);
+        if (message->size <= BODY_CHUNK)
+                return 0;
+        /* The places without a gap, too: the last one follows from the size. */
+        if (db_number(db, cause, &there, 0,
+                      "SELECT CASE max(place) WHEN ? THEN sum(length(data)) END FROM body"
+                      " WHERE place >= ? AND place < ?",
+                      VALUES(v_int(body_place(message->seq) + (int64_t)((message->size - 1) / BODY_CHUNK)), from,
+                             to)) < 0)
+                return -1;
+        if ((uint64_t)there != message->size)
+                return cause_set(cause, CAUSE_INVALID, "its body is not complete");
+        return 0;
+}
+
+static int mark_sending(const struct claim *claim, const struct queued_message *message, enum queue_state was,
+                        time_t until, struct database *db, struct cause *cause)
+{
+        struct value seq = v_int((int64_t)message->seq);
+
+        if (db_run(db, cause,
+                   "UPDATE recipient SET was = state, state = 1, next_attempt = min(next_attempt, ?)"
+                   " WHERE seq = ? AND (state = 0 OR (state IN (2, 4) AND next_attempt <= ?))",
+                   VALUES(v_int(claim->now), seq, v_int(until))) < 0 ||
+            db_run(db, cause, "UPDATE message SET state = 1, due = NULL, claimed = 1 WHERE seq = ?",
+                   VALUES(seq)) < 0)
+                return -1;
+        queue_counts_add(claim->account, was, -1, -(int64_t)message->size);
+        queue_counts_add(claim->account, QUEUE_SENDING, 1, (int64_t)message->size);
+        return 0;
+}
+
+/* Sets a message aside that cannot be sent as it is on disk. */
+static int set_aside(struct claim *claim, uint64_t seq, struct database *db, const struct cause *why,
+                     struct cause *cause)
+{
+        struct message_row row;
+
+        if (queue_row_read(db, seq, &row, cause) <= 0)
+                return -1;
+        if (db_run(db, cause,
+                   "UPDATE recipient SET state = 5, reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, time = ?"
+                   " WHERE seq = ? AND state <> 6",
+                   VALUES(v_text(why->text), v_text(cause_kind(CAUSE_STORAGE)->name), v_int(claim->now),
+                          v_int((int64_t)seq))) < 0 ||
+            db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",
+                   VALUES(v_int(CLOCK_NEVER), v_int((int64_t)seq))) < 0 ||
+            queue_history_add(db, seq, claim->now, NULL, NULL, "set aside as damaged", cause) < 0 ||
+            queue_row_follow(db, &row, claim->now, cause) < 0)
+                return -1;
+        claim->damaged = new_resized(claim->damaged, claim->damaged_count + 1, sizeof *claim->damaged);
+        struct damaged *damaged = &claim->damaged[claim->damaged_count++];
+        queue_id_of(seq, damaged->id);
+        (void)snprintf(damaged->text, sizeof damaged->text, "%.*s", (int)sizeof damaged->text - 1, why->text);
+        return 0;
+}
+
+/* 1 = taken or set aside, 0 = no room for it, -1 = the disk is in trouble. */
+static int claim_one(struct claim *claim, uint64_t seq, struct database *db, struct cause *cause)
+{
+        scoped(free_message) struct queued_message *message = new_object(struct queued_message);
+        enum queue_state was = QUEUE_QUEUED;
+        struct cause why = { 0 };
+        bool all = false;
+
+        message->seq = seq;
+        int result = load_row(message, db, &all, &was, &why);
+        time_t until = all ? INT64_MAX : claim->now;
+        size_t room = claim->max_bytes > claim->bytes ? claim->max_bytes - claim->bytes : 0;
+        if (result == 0 && claim->count && (message->size < BODY_CHUNK ? message->size : BODY_CHUNK) > room)
+                return 0;
+        if (result == 0)
+                result = load_recipients(message, db, until, &why);
+        if (result == 0)
+                result = load_body(message, db, &why);
+        if (result < 0) {
+                /* What is incomplete was found here; SQLite tells of damage, or of a disk in trouble. */
+                if (why.code == CAUSE_STORAGE && !database_damaged(db)) {
+                        *cause = why;
+                        return -1;
+                }
+                return set_aside(claim, seq, db, &why, cause) < 0 ? -1 : 1;
+        }
+        if (mark_sending(claim, message, was, until, db, cause) < 0)
+                return -1;
+        claim->bytes += message->first_len;
+        claim->messages[claim->count++] = take(message);
+        return 1;
+}
+
+static int claim_write(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct claim *claim = container_of(write, struct claim, write);
+        int more = 1;
+
+        if (find_due(claim, db, cause) < 0)
+                return -1;
+        claim->messages = new_zeroed(claim->max + 1, sizeof(struct queued_message *));
+        for (size_t i = 0; i < claim->candidate_count && claim->count < claim->max && more > 0; i++)
+                more = claim_one(claim, claim->candidates[i].seq, db, cause);
+        return more < 0 ? -1 : 0;
+}
+
+static void claim_done(struct store_write *write, const struct cause *cause)
+{
+        struct claim *claim = container_of(write, struct claim, write);
+
+        for (size_t i = 0; i < claim->damaged_count && !cause; i++) {
+                struct subject subject = { .account = claim->account, .queue_id = claim->damaged[i].id };
+                log_about(&subject, LOG_ERR, MSG_QUEUE_DAMAGED, "message %s is damaged and was set aside: %s",
+                          claim->damaged[i].id, claim->damaged[i].text);
+        }
+        for (size_t i = 0; i < claim->count && cause; i++)
+                queued_message_free(claim->messages[i]);
+        claim->done(claim->ctx, claim->messages, cause ? 0 : claim->count, claim->next_due, cause);
+        free(claim->messages);
+        free(claim->candidates);
+        free(claim->damaged);
+        free(claim->account);
+        free(claim);
+}
+
+void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
+                 void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                              const struct cause *cause),
+                 void *ctx)
+{
+        struct claim *claim = new_object(struct claim);
+
+        *claim = (struct claim){ .account = copy_text(account), .now = now, .max = max, .max_bytes = max_bytes,
+                                 .done = done, .ctx = ctx,
+                                 .write = { .write = claim_write, .done = claim_done } };
+        store_write(&claim->write);
+}
+
+/* ---- giving back ---- */
+
+struct unclaim {
+        uint64_t seq;
+        struct store_write write;
+};
+
+static int unclaim_write(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct unclaim *unclaim = container_of(write, struct unclaim, write);
+        struct message_row row;
+        int found = queue_row_read(db, unclaim->seq, &row, cause);
+
+        if (found <= 0)
+                return found;
+        row.claimed = false;
+        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
+                   VALUES(v_int((int64_t)unclaim->seq))) < 0)
+                return -1;
+        return queue_row_follow(db, &row, 0, cause);
+}
+
+static void unclaim_done(struct store_write *write, unused_arg const struct cause *cause)
+{
+        free(container_of(write, struct unclaim, write));
+}
+
+void queue_unclaim(uint64_t seq)
+{
+        struct unclaim *unclaim = new_object(struct unclaim);
+
+        *unclaim = (struct unclaim){ .seq = seq,
+                                     .write = { .write = unclaim_write, .done = unclaim_done, .stubborn = true } };
+        store_write(&unclaim->write);
+}
+
+/* ---- the rest of a body ---- */
+
+struct body_read {
+        uint64_t seq, offset;
+        uint8_t *bytes;
+        size_t len;
+        void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause);
+        void *ctx;
+        struct store_read read;
+};
+
+static int body_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct body_read *body = container_of(read, struct body_read, read);
+        size_t skip = (size_t)(body->offset % BODY_CHUNK);
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT data FROM body WHERE place = ?",
+                         VALUES(v_int(body_place(body->seq) + (int64_t)(body->offset / BODY_CHUNK))));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more < 0)
+                return -1;
+        size_t len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
+        if (len <= skip)
+                return cause_set(cause, CAUSE_STORAGE, "the message is damaged: its body is not complete");
+        body->len = len - skip;
+        body->bytes = (uint8_t *)copy_bytes((const char *)sqlite3_column_blob(rows, 0) + skip, body->len);
+        return 0;
+}
+
+static void body_done(struct store_read *read, const struct cause *cause)
+{
+        struct body_read *body = container_of(read, struct body_read, read);
+
+        body->done(body->ctx, body->bytes, body->len, cause);
+        free(body->bytes);
+        free(body);
+}
+
+void queue_read_body(uint64_t seq, uint64_t offset,
+                     void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause),
+                     void *ctx)
+{
+        struct body_read *body = new_object(struct body_read);
+
+        *body = (struct body_read){ .seq = seq, .offset = offset, .done = done, .ctx = ctx,
+                                    .read = { .read = body_work, .done = body_done } };
+        store_read(&body->read);
+}

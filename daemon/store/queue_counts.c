@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* The two copies of the queue's counts and how changes get from one to the other; see queue_counts.h. */
+#include "daemon/store/queue_counts.h"
+
+#include "common/limits.h"
+
+#include <search.h>
+
+struct tally {
+        char account[LIMIT_ACCOUNT_NAME + 1]; /* "" = the station */
+        int64_t messages[QUEUE_STATES];
+        int64_t bytes[QUEUE_STATES];
+        unsigned changed;                     /* states whose row is not written yet: bit set */
+};
+struct change {
+        char account[LIMIT_ACCOUNT_NAME + 1];
+        enum queue_state state;
+        int64_t messages, bytes;
+};
+struct count_changes {
+        size_t count, size;
+        struct change *items;
+};
+
+/* Sorted trees of struct tally (tsearch). */
+static void *inside, *committed;
+static struct count_changes changes; /* of the open transaction; writer thread */
+
+static void set_account(char to[LIMIT_ACCOUNT_NAME + 1], const char *account)
+{
+        size_t len = strnlen(account, LIMIT_ACCOUNT_NAME);
+
+        memcpy(to, account, len);
+        to[len] = '\0';
+}
+
+static int compare(const void *a, const void *b)
+{
+        return strcmp(((const struct tally *)a)->account, ((const struct tally *)b)->account);
+}
+
+static struct tally *find(void *const *tree, const char *account)
+{
+        struct tally key = { 0 };
+
+        set_account(key.account, account);
+        struct tally **found = tfind(&key, tree, compare);
+        return found ? *found : NULL;
+}
+
+static struct tally *find_or_make(void **tree, const char *account)
+{
+        struct tally *tally = find(tree, account);
+
+        if (tally)
+                return tally;
+        tally = new_object(struct tally);
+        set_account(tally->account, account);
+        if (!tsearch(tally, tree, compare))
+                abort(); /* as new_object: a small allocation */
+        return tally;
+}
+
+static void add(void **tree, const struct change *change, int sign)
+{
+        const char *const accounts[] = { change->account, "" };
+
+        for (size_t i = 0; i < count_of(accounts); i++) {
+                struct tally *tally = find_or_make(tree, accounts[i]);
+                tally->messages[change->state] += sign * change->messages;
+                tally->bytes[change->state] += sign * change->bytes;
+                tally->changed |= 1u << change->state;
+        }
+}
+
+static uint64_t not_negative(int64_t number)
+{
+        return number > 0 ? (uint64_t)number : 0;
+}
+
+static struct queue_counts counts_in(void *const *tree, const char *account)
+{
+        struct queue_counts counts = { 0 };
+        const struct tally *tally = find(tree, account ? account : "");
+
+        for (int state = 0; tally && state < QUEUE_STATES; state++) {
+                counts.messages[state] = not_negative(tally->messages[state]);
+                if (state != QUEUE_SENT)
+                        counts.bytes += not_negative(tally->bytes[state]);
+        }
+        return counts;
+}
+
+/* ---- writer thread ---- */
+
+void queue_counts_add(const char *account, enum queue_state state, int64_t messages, int64_t bytes)
+{
+        if (changes.count == changes.size) {
+                changes.size = changes.size ? 2 * changes.size : 64;
+                changes.items = new_resized(changes.items, changes.size, sizeof *changes.items);
+        }
+        struct change *change = &changes.items[changes.count++];
+        *change = (struct change){ .state = state, .messages = messages, .bytes = bytes };
+        set_account(change->account, account);
+        add(&inside, change, 1);
+}
+
+struct queue_counts queue_counts_inside(const char *account)
+{
+        return counts_in(&inside, account);
+}
+
+size_t queue_counts_mark(void)
+{
+        return changes.count;
+}
+
+void queue_counts_undo(size_t mark)
+{
+        while (changes.count > mark)
+                add(&inside, &changes.items[--changes.count], -1);
+}
+
+static int save_tally(struct database *db, struct tally *tally, struct cause *cause)
+{
+        for (int state = 0; state < QUEUE_STATES; state++) {
+                if ((tally->changed & 1u << state) == 0)
+                        continue;
+                if (db_run(db, cause,
+                           "INSERT OR REPLACE INTO counts (account, state, messages, bytes) VALUES (?, ?, ?, ?)",
+                           VALUES(v_text(tally->account), v_int(state), v_int(tally->messages[state]),
+                                  v_int(tally->bytes[state]))) < 0)
+                        return -1;
+        }
+        tally->changed = 0;
+        return 0;
+}
+
+/* A row written in a transaction that is then lost has the old value again; undo marks it as
+ * changed once more, so that the next commit writes what memory says. */
+int queue_counts_save(struct database *db, struct cause *cause)
+{
+        for (size_t i = 0; i < changes.count; i++) {
+                struct tally *tally = find(&inside, changes.items[i].account);
+                if (tally && tally->changed && save_tally(db, tally, cause) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+struct count_changes *queue_counts_take(void)
+{
+        if (changes.count == 0)
+                return NULL;
+        struct count_changes *taken = new_object(struct count_changes);
+        *taken = changes;
+        changes = (struct count_changes){ 0 };
+        return taken;
+}
+
+/* ---- loop ---- */
+
+void queue_counts_apply(struct count_changes *applied)
+{
+        if (!applied)
+                return;
+        for (size_t i = 0; i < applied->count; i++)
+                add(&committed, &applied->items[i], 1);
+        free(applied->items);
+        free(applied);
+}
+
+struct queue_counts queue_counts(const char *account)
+{
+        return counts_in(&committed, account);
+}
+
+int queue_counts_load(struct database *db, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT account, state, messages, bytes FROM counts", NULL, 0);
+
+        if (!rows)
+                return -1;
+        while ((more = db_next(db, rows, cause)) > 0) {
+                struct change change = { .messages = sqlite3_column_int64(rows, 2),
+                                         .bytes = sqlite3_column_int64(rows, 3) };
+                int state = sqlite3_column_int(rows, 1);
+                if (state < 0 || state >= QUEUE_STATES)
+                        continue;
+                change.state = (enum queue_state)state;
+                set_account(change.account, (const char *)sqlite3_column_text(rows, 0));
+                add(&inside, &change, 1);
+                add(&committed, &change, 1);
+        }
+        return more;
+}
+
+void queue_counts_free(void)
+{
+        tdestroy(inside, free);
+        tdestroy(committed, free);
+        inside = committed = NULL;
+        free(changes.items);
+        changes = (struct count_changes){ 0 };
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Queued messages as JSON (interface.md, "A queued message"), read in a snapshot on the reader thread. */
+#include "common/json_fields.h"
+#include "daemon/store/queue_rows.h"
+
+enum { LIST_MOST = 1000 }; /* in one answer: the caller pages */
+
+struct look {
+        char *account, *id;
+        unsigned states;
+        uint64_t after, next;
+        size_t max;
+        json_t *result;
+        void (*listed)(void *ctx, json_t *messages, uint64_t next, const struct cause *cause);
+        void (*got)(void *ctx, json_t *message, const struct cause *cause);
+        void *ctx;
+        struct store_read read;
+};
+
+static const char *column(sqlite3_stmt *rows, int number)
+{
+        return (const char *)sqlite3_column_text(rows, number);
+}
+
+static json_t *recipients_of(struct database *db, uint64_t seq, struct cause *cause)
+{
+        json_t *list = json_array();
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT address, state, reply, enhanced, cause, time FROM recipient"
+                         " WHERE seq = ? ORDER BY number",
+                         VALUES(v_int((int64_t)seq)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
+                json_t *item = json_object();
+                json_put_text(item, "address", column(rows, 0));
+                json_put_text(item, "state", queue_state_name((enum queue_state)sqlite3_column_int(rows, 1)));
+                json_put_text(item, "reply", column(rows, 2));
+                json_put_text(item, "enhancedCode", column(rows, 3));
+                json_put_text(item, "cause", column(rows, 4));
+                json_put_time(item, "time", sqlite3_column_int64(rows, 5));
+                (void)json_array_append_new(list, item);
+        }
+        if (more == 0)
+                return list;
+        json_decref(list);
+        return NULL;
+}
+
+static json_t *history_of(struct database *db, uint64_t seq, struct cause *cause)
+{
+        json_t *list = json_array();
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT time, host, tls, result FROM history WHERE seq = ? ORDER BY number",
+                         VALUES(v_int((int64_t)seq)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
+                json_t *item = json_object();
+                json_put_time(item, "time", sqlite3_column_int64(rows, 0));
+                json_put_text(item, "host", column(rows, 1));
+                json_put_text(item, "tls", column(rows, 2));
+                json_put_text(item, "result", column(rows, 3));
+                (void)json_array_append_new(list, item);
+        }
+        if (more == 0)
+                return list;
+        json_decref(list);
+        return NULL;
+}
+
+/* The cause of the first recipient that has the message's state. */
+static const char *cause_of(const json_t *recipients, const char *state)
+{
+        size_t i;
+        json_t *recipient;
+
+        json_array_foreach(recipients, i, recipient)
+                if (same_text(json_string_value(json_object_get(recipient, "state")), state))
+                        return json_string_value(json_object_get(recipient, "cause"));
+        return NULL;
+}
+
+#define MESSAGE_COLUMNS                                                                      \
+        "seq, account, state, priority, sender, size, message_id, submitted, submitted_by, " \
+        "expires, due, attempts, finished"
+
+/* `rows` stands on MESSAGE_COLUMNS; taken into the object before anything else is asked. */
+static json_t *message_json(struct database *db, sqlite3_stmt *rows, bool with_history, struct cause *cause)
+{
+        uint64_t seq = (uint64_t)sqlite3_column_int64(rows, 0);
+        const char *state = queue_state_name((enum queue_state)sqlite3_column_int(rows, 2));
+        int64_t due = sqlite3_column_int64(rows, 10);
+        bool finished = sqlite3_column_type(rows, 12) != SQLITE_NULL;
+        char id[QUEUE_ID_SIZE];
+        json_t *recipients = recipients_of(db, seq, cause);
+        json_t *history = recipients && with_history ? history_of(db, seq, cause) : NULL;
+
+        if (!recipients || (with_history && !history)) {
+                json_decref(recipients);
+                return NULL;
+        }
+        json_t *message = json_object();
+        queue_id_of(seq, id);
+        json_put_text(message, "id", id);
+        json_put_text(message, "account", column(rows, 1));
+        json_put_text(message, "state", state);
+        json_put_text(message, "priority", sqlite3_column_int(rows, 3) ? "urgent" : "normal");
+        json_put_text(message, "from", column(rows, 4));
+        json_put(message, "size", json_integer(sqlite3_column_int64(rows, 5)));
+        json_put_text(message, "messageId", column(rows, 6));
+        json_put_time(message, "submitted", sqlite3_column_int64(rows, 7));
+        json_put_text(message, "submittedBy", column(rows, 8));
+        json_put_time(message, "expires", finished ? 0 : sqlite3_column_int64(rows, 9));
+        json_put_time(message, "nextAttempt", due > 0 ? due : 0);
+        json_put(message, "attempts", json_integer(sqlite3_column_int64(rows, 11)));
+        json_put_text(message, "cause", cause_of(recipients, state));
+        json_put(message, "recipients", recipients);
+        if (history)
+                json_put(message, "history", history);
+        return message;
+}
+
+/* With an account its index gives the order; without, the table itself. */
+static sqlite3_stmt *list_query(const struct look *look, struct database *db, unsigned states, struct cause *cause)
+{
+        bool open = (states & 1u << QUEUE_SENT) == 0;
+        struct value after = v_int((int64_t)look->after), bits = v_int(states), max = v_int((int64_t)look->max + 1);
+
+        if (look->account && open)
+                return db_query(db, cause,
+                                "SELECT " MESSAGE_COLUMNS " FROM message WHERE account = ? AND seq > ?"
+                                " AND finished IS NULL AND (1 << state) & ? <> 0 ORDER BY seq LIMIT ?",
+                                VALUES(v_text(look->account), after, bits, max));
+        return db_query(db, cause,
+                        "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq > ?"
+                        " AND (1 << state) & ? <> 0 AND (? IS NULL OR account = ?) ORDER BY seq LIMIT ?",
+                        VALUES(after, bits, v_text(look->account), v_text(look->account), max));
+}
+
+static int list_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+        unsigned states = look->states ? look->states : (1u << QUEUE_SENT) - 1;
+        scoped(db_end) sqlite3_stmt *rows = list_query(look, db, states, cause);
+        uint64_t last = look->after;
+        int more = rows ? 0 : -1;
+
+        look->result = json_array();
+        while (rows && (more = db_next(db, rows, cause)) > 0) {
+                if (json_array_size(look->result) == look->max) {
+                        look->next = last;
+                        return 0;
+                }
+                last = (uint64_t)sqlite3_column_int64(rows, 0);
+                json_t *message = message_json(db, rows, false, cause);
+                if (!message || json_array_append_new(look->result, message) < 0)
+                        return -1;
+        }
+        return more;
+}
+
+static int get_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+        uint64_t seq;
+
+        if (queue_id_find(db, look->id, &seq, cause) < 0)
+                return -1;
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq = ?", VALUES(v_int((int64_t)seq)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+        if (more <= 0)
+                return more < 0 ? -1 : cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s", look->id);
+        look->result = message_json(db, rows, true, cause);
+        return look->result ? 0 : -1;
+}
+
+static void look_done(struct store_read *read, const struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+
+        if (look->listed)
+                look->listed(look->ctx, cause ? NULL : look->result, look->next, cause);
+        else
+                look->got(look->ctx, cause ? NULL : look->result, cause);
+        json_decref(look->result);
+        free(look->account);
+        free(look->id);
+        free(look);
+}
+
+void queue_list(const char *account, unsigned states, uint64_t after, size_t max,
+                void (*done)(void *ctx, json_t *messages, uint64_t next, const struct cause *cause), void *ctx)
+{
+        struct look *look = new_object(struct look);
+
+        *look = (struct look){ .account = copy_text(account), .states = states, .after = after,
+                               .max = max && max < LIST_MOST ? max : LIST_MOST, .listed = done, .ctx = ctx,
+                               .read = { .read = list_work, .done = look_done } };
+        store_read(&look->read);
+}
+
+void queue_get(const char *id, void (*done)(void *ctx, json_t *message, const struct cause *cause), void *ctx)
+{
+        struct look *look = new_object(struct look);
+
+        *look = (struct look){ .id = copy_text(id), .got = done, .ctx = ctx,
+                               .read = { .read = get_work, .done = look_done } };
+        store_read(&look->read);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the queue share: a message's row, and how it follows from its recipients. All inside a
+ * transaction of the writer. */
+#pragma once
+
+#include "common/limits.h"
+#include "daemon/store/database.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/queue_counts.h"
+#include "daemon/store/queue_ids.h"
+
+#define BODY_CHUNK   (256 * KIB)
+#define CLOCK_NEVER  INT64_MAX  /* message.expires_clock: held or failed, does not age */
+#define CLOCK_FRESH  INT64_C(-1) /* a full lifetime, from the next queue_expire on */
+
+struct message_row {
+        uint64_t seq;
+        char account[LIMIT_ACCOUNT_NAME + 1];
+        enum queue_state state;
+        bool claimed;
+        int64_t size;
+        int64_t attempts;
+};
+
+/* The first chunk's place in `body`. */
+static inline int64_t body_place(uint64_t seq)
+{
+        return (int64_t)(seq << 20);
+}
+
+/* 1 = read, 0 = there is none, -1 cause. */
+int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, struct cause *cause) must_use;
+/* Makes state, due, claimed, finished and the counts what the recipients say. A message sent to all loses
+ * its body. `row` is as it was before, but for `claimed`, which is taken as given; `finished` is the time
+ * recorded should it be finished now. */
+int queue_row_follow(struct database *db, struct message_row *row, int64_t finished, struct cause *cause) must_use;
+/* Removes the message with all that belongs to it. */
+int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause) must_use;
+/* One line of history; the oldest go when there are very many. Texts may be NULL. */
+int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,
+                      const char *result, struct cause *cause) must_use;
+
+/* Before the loop: what was being sent when the daemon died is queued again. */
+int queue_recover(struct database *db, struct cause *cause) must_use;

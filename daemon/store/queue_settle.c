@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* What came of an attempt: states, replies and history of the recipients that were being sent. */
+#include "daemon/store/queue_rows.h"
+
+struct settle {
+        uint64_t seq;
+        time_t time;
+        char *host, *tls, *result;
+        struct settled_recipient *recipients; /* with copies of the texts */
+        size_t recipient_count;
+        void (*done)(void *ctx, const struct cause *cause);
+        void *ctx;
+        struct store_write write;
+};
+
+static int settle_one(const struct settle *settle, const struct settled_recipient *recipient, struct database *db,
+                      struct cause *cause)
+{
+        bool waits = recipient->state == QUEUE_DEFERRED || recipient->state == QUEUE_AMBIGUOUS;
+        const char *code = recipient->cause == CAUSE_NONE ? NULL : cause_kind(recipient->cause)->name;
+        const char *enhanced = recipient->enhanced && *recipient->enhanced ? recipient->enhanced : NULL;
+
+        return db_run(db, cause,
+                      "UPDATE recipient SET state = ?, attempts = attempts + 1, next_attempt = ?, reply = ?,"
+                      " enhanced = ?, cause = ?, time = ? WHERE seq = ? AND number = ?",
+                      VALUES(v_int(recipient->state), v_int(waits ? recipient->next_attempt : 0),
+                             v_text(recipient->reply), v_text(enhanced), v_text(code), v_int(settle->time),
+                             v_int((int64_t)settle->seq), v_int(recipient->index)));
+}
+
+static int settle_write(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct settle *settle = container_of(write, struct settle, write);
+        struct message_row row;
+        size_t settled = 0;
+        bool ambiguous = false;
+        int found = queue_row_read(db, settle->seq, &row, cause);
+
+        if (found <= 0)
+                return found; /* its account was deleted meanwhile */
+        for (size_t i = 0; i < settle->recipient_count; i++) {
+                const struct settled_recipient *recipient = &settle->recipients[i];
+                if (recipient->state == QUEUE_QUEUED)
+                        continue;
+                if (settle_one(settle, recipient, db, cause) < 0)
+                        return -1;
+                ambiguous = ambiguous || recipient->state == QUEUE_AMBIGUOUS;
+                settled++;
+        }
+        /* Those not settled, or settled as untouched, go back to what they were. */
+        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
+                   VALUES(v_int((int64_t)settle->seq))) < 0)
+                return -1;
+        row.claimed = false;
+        row.attempts += settled != 0;
+        if (settle->result && queue_history_add(db, settle->seq, settle->time, settle->host, settle->tls,
+                                                settle->result, cause) < 0)
+                return -1;
+        if (ambiguous && db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
+                                VALUES(v_int((int64_t)settle->seq))) < 0)
+                return -1;
+        if (queue_row_follow(db, &row, settle->time, cause) < 0)
+                return -1;
+        if (row.state != QUEUE_FAILED)
+                return 0;
+        return db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",
+                      VALUES(v_int(CLOCK_NEVER), v_int((int64_t)settle->seq)));
+}
+
+static void settle_done(struct store_write *write, const struct cause *cause)
+{
+        struct settle *settle = container_of(write, struct settle, write);
+
+        if (settle->done)
+                settle->done(settle->ctx, cause);
+        for (size_t i = 0; i < settle->recipient_count; i++) {
+                free((char *)(uintptr_t)settle->recipients[i].reply);
+                free((char *)(uintptr_t)settle->recipients[i].enhanced);
+        }
+        free(settle->recipients);
+        free(settle->host);
+        free(settle->tls);
+        free(settle->result);
+        free(settle);
+}
+
+void queue_settle(const struct settlement *given, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct settle *settle = new_object(struct settle);
+
+        *settle = (struct settle){ .seq = given->seq, .time = given->time, .host = copy_text(given->host),
+                                   .tls = copy_text(given->tls), .result = copy_text(given->result),
+                                   .recipient_count = given->recipient_count, .done = done, .ctx = ctx,
+                                   .write = { .write = settle_write, .done = settle_done, .stubborn = true } };
+        settle->recipients = new_zeroed(given->recipient_count + 1, sizeof *settle->recipients);
+        for (size_t i = 0; i < given->recipient_count; i++) {
+                settle->recipients[i] = given->recipients[i];
+                settle->recipients[i].reply = copy_text(given->recipients[i].reply);
+                settle->recipients[i].enhanced = copy_text(given->recipients[i].enhanced);
+        }
+        store_write(&settle->write);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of queued messages: reading, following from recipients, history, recovery after a crash. */
+#include "daemon/store/queue_rows.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { HISTORY_KEPT = 200 };
+
+const char *queue_state_name(enum queue_state state)
+{
+        static const char *const names[QUEUE_STATES] = {
+                [QUEUE_QUEUED] = "queued", [QUEUE_SENDING] = "sending",     [QUEUE_DEFERRED] = "deferred",
+                [QUEUE_HELD] = "held",     [QUEUE_AMBIGUOUS] = "ambiguous", [QUEUE_FAILED] = "failed",
+                [QUEUE_SENT] = "sent",
+        };
+
+        return (unsigned)state < QUEUE_STATES ? names[state] : "damaged";
+}
+
+int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT account, state, claimed, size, attempts FROM message WHERE seq = ?",
+                         VALUES(v_int((int64_t)seq)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more <= 0)
+                return more;
+        int state = sqlite3_column_int(rows, 1);
+        if (state < 0 || state >= QUEUE_STATES)
+                return cause_set(cause, CAUSE_STORAGE, "station.db: a message has the unknown state %d", state);
+        *row = (struct message_row){ .seq = seq,
+                                     .state = (enum queue_state)state,
+                                     .claimed = sqlite3_column_int(rows, 2) != 0,
+                                     .size = sqlite3_column_int64(rows, 3),
+                                     .attempts = sqlite3_column_int64(rows, 4) };
+        (void)snprintf(row->account, sizeof row->account, "%s", (const char *)sqlite3_column_text(rows, 0));
+        return 1;
+}
+
+static int delete_body(struct database *db, uint64_t seq, struct cause *cause)
+{
+        return db_run(db, cause, "DELETE FROM body WHERE place >= ? AND place < ?",
+                      VALUES(v_int(body_place(seq)), v_int(body_place(seq + 1))));
+}
+
+/* The state and due time that the recipients give; a message without any is damaged: failed. */
+static int summary(struct database *db, const struct message_row *row, enum queue_state *state,
+                   struct value *due, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT min(state), min(CASE state WHEN 0 THEN 0 WHEN 2 THEN next_attempt"
+                         " WHEN 4 THEN next_attempt END) FROM recipient WHERE seq = ?",
+                         VALUES(v_int((int64_t)row->seq)));
+
+        if (!rows || db_next(db, rows, cause) < 0)
+                return -1;
+        bool none = sqlite3_column_type(rows, 0) == SQLITE_NULL;
+        int least = none ? QUEUE_FAILED : sqlite3_column_int(rows, 0);
+        *state = least >= 0 && least < QUEUE_STATES ? (enum queue_state)least : QUEUE_FAILED;
+        bool waits = sqlite3_column_type(rows, 1) != SQLITE_NULL && !row->claimed;
+        *due = waits ? v_int(sqlite3_column_int64(rows, 1)) : v_null();
+        return 0;
+}
+
+int queue_row_follow(struct database *db, struct message_row *row, int64_t finished, struct cause *cause)
+{
+        enum queue_state state;
+        struct value due;
+
+        if (summary(db, row, &state, &due, cause) < 0)
+                return -1;
+        bool sent = state == QUEUE_SENT;
+        if (db_run(db, cause,
+                   "UPDATE message SET state = ?, due = ?, claimed = ?, finished = ?, attempts = ? WHERE seq = ?",
+                   VALUES(v_int(state), due, v_int(row->claimed), sent ? v_int(finished) : v_null(),
+                          v_int(row->attempts), v_int((int64_t)row->seq))) < 0)
+                return -1;
+        if (sent && delete_body(db, row->seq, cause) < 0)
+                return -1;
+        if (state != row->state) {
+                queue_counts_add(row->account, row->state, -1, -row->size);
+                queue_counts_add(row->account, state, 1, row->size);
+                row->state = state;
+        }
+        return 0;
+}
+
+int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause)
+{
+        if (delete_body(db, row->seq, cause) < 0 ||
+            db_run(db, cause, "DELETE FROM message WHERE seq = ?", VALUES(v_int((int64_t)row->seq))) < 0)
+                return -1;
+        queue_counts_add(row->account, row->state, -1, -row->size);
+        return 0;
+}
+
+int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,
+                      const char *result, struct cause *cause)
+{
+        int64_t number;
+
+        if (db_number(db, cause, &number, 0, "SELECT max(number) FROM history WHERE seq = ?",
+                      VALUES(v_int((int64_t)seq))) < 0 ||
+            db_run(db, cause,
+                   "INSERT INTO history (seq, number, time, host, tls, result) VALUES (?, ?, ?, ?, ?, ?)",
+                   VALUES(v_int((int64_t)seq), v_int(number + 1), v_int(time), v_text(host), v_text(tls),
+                          v_text(result ? result : ""))) < 0)
+                return -1;
+        if (number < HISTORY_KEPT)
+                return 0;
+        return db_run(db, cause, "DELETE FROM history WHERE seq = ? AND number <= ?",
+                      VALUES(v_int((int64_t)seq), v_int(number + 1 - HISTORY_KEPT)));
+}
+
+/* ---- recovery ---- */
+
+static int recover_one(struct database *db, uint64_t seq, struct cause *cause)
+{
+        struct message_row row;
+        int found = queue_row_read(db, seq, &row, cause);
+
+        if (found <= 0)
+                return found;
+        row.claimed = false;
+        if (db_run(db, cause, "UPDATE recipient SET state = 0, next_attempt = 0 WHERE seq = ? AND state = 1",
+                   VALUES(v_int((int64_t)seq))) < 0 ||
+            db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?", VALUES(v_int((int64_t)seq))) < 0 ||
+            queue_history_add(db, seq, time(NULL), NULL, NULL,
+                              "interrupted by a restart while being sent: it may arrive twice", cause) < 0)
+                return -1;
+        return queue_row_follow(db, &row, time(NULL), cause);
+}
+
+/* The numbers are gathered first: recovering one changes the index that is being read. */
+int queue_recover(struct database *db, struct cause *cause)
+{
+        uint64_t some[64];
+        size_t count;
+
+        do {
+                count = 0;
+                scoped(db_end) sqlite3_stmt *rows =
+                        db_query(db, cause, "SELECT seq FROM message WHERE claimed = 1 LIMIT 64", NULL, 0);
+                int more = rows ? 0 : -1;
+                while (rows && (more = db_next(db, rows, cause)) > 0)
+                        some[count++] = (uint64_t)sqlite3_column_int64(rows, 0);
+                if (more < 0)
+                        return -1;
+                for (size_t i = 0; i < count; i++)
+                        if (recover_one(db, some[i], cause) < 0)
+                                return -1;
+        } while (count);
+        return 0;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The durable queue in SQLite: messages, bodies (in chunks, in the same database, so that a
+ * commit is whole), recipients with their states, and the history of attempts. Policy (when to
+ * retry, what a reply means) is station/outbox; here is one SQL statement per transition.
+ * Message counts per account and state are kept in memory, exact, and read without SQL.
+ */
+#pragma once
+
+#include "daemon/store/intake.h"
+#include "daemon/store/store.h"
+
+#include <jansson.h>
+
+/* The order is that of "least finished": a message's state is that of the first of these
+ * that one of its recipients has. */
+enum queue_state {
+        QUEUE_QUEUED, QUEUE_SENDING, QUEUE_DEFERRED, QUEUE_HELD, QUEUE_AMBIGUOUS, QUEUE_FAILED,
+        QUEUE_SENT, QUEUE_STATES
+};
+const char *queue_state_name(enum queue_state state);
+
+#define QUEUE_ID_SIZE 16
+
+/* ---- submission ---- */
+struct submission {                  /* copied by queue_submit, except the descriptor: taken over */
+        const char *account;
+        const char *from;            /* envelope sender, "" = null */
+        const char **recipients;
+        size_t recipient_count;
+        int priority;                /* 0 normal, 1 urgent */
+        const char *key;             /* idempotency key or NULL */
+        const char *submitted_by;    /* "alice (uid 1000)" */
+        struct intake_rules rules;   /* id is filled in by the queue */
+        int64_t lifetime;            /* seconds of the account's clock */
+        int64_t account_clock;       /* the account's clock now: seconds, stands still while it is stopped */
+        size_t max_queue;            /* refuse with QUEUE_FULL beyond (unfinished messages of the account) */
+        uint64_t max_disk;           /* station's QueueSizeLimit, bytes of unfinished messages; 0 none */
+        bool held;                   /* `held` by operator from the start */
+        int fd;                      /* a regular file or memfd read from offset 0, or -1 */
+        const void *bytes;           /* when fd is -1 */
+        size_t len;
+};
+/* Answers after the commit with the id. `duplicate`: the key was known, that id is given. */
+void queue_submit(const struct submission *submission,
+                  void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause),
+                  void *ctx);
+
+/* ---- sending ---- */
+struct queued_recipient {
+        uint32_t index;              /* within the message */
+        char *address;
+        unsigned attempts;
+};
+struct queued_message {
+        uint64_t seq;                /* database key */
+        char id[QUEUE_ID_SIZE];
+        char *from;
+        char *message_id;
+        struct queued_recipient *recipients; /* those due now */
+        size_t recipient_count;
+        uint64_t size;
+        bool eight_bit, header_utf8;
+        int priority;
+        time_t submitted;
+        int64_t expires_clock;       /* account clock at which it expires */
+        uint8_t *first;              /* the first chunk of the body (all of it when first_len == size) */
+        size_t first_len;
+        bool maybe_sent;             /* it was being sent when the daemon died, or is ambiguous */
+};
+void queued_message_free(struct queued_message *message);
+
+/* Takes up to `max` messages that are due at `now` (urgent first, then oldest), at most `max_bytes`
+ * of first chunks, marks their due recipients `sending` on disk, answers with the array (the
+ * callee owns the messages; the array itself is freed after the call). next_due: when the
+ * next deferred one of the account comes due, 0 = none. */
+void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
+                 void (*done)(void *ctx, struct queued_message **messages, size_t count,
+                              time_t next_due, const struct cause *cause),
+                 void *ctx);
+/* The body's chunk at `offset` (up to 256 KiB), read on the reader thread; bytes are valid in the call. */
+void queue_read_body(uint64_t seq, uint64_t offset,
+                     void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause),
+                     void *ctx);
+/* Gives claimed recipients back untouched (account stopped, session lost before its turn). */
+void queue_unclaim(uint64_t seq);
+
+struct settled_recipient {
+        uint32_t index;
+        enum queue_state state;      /* SENT, DEFERRED, FAILED, AMBIGUOUS; QUEUED: untouched */
+        time_t next_attempt;         /* DEFERRED, AMBIGUOUS */
+        const char *reply;           /* the server's words or ours, printable */
+        const char *enhanced;        /* "4.2.2" or "" */
+        enum cause_code cause;
+};
+struct settlement {                  /* copied */
+        uint64_t seq;
+        time_t time;
+        const char *host;            /* "mail.example:465" */
+        const char *tls;             /* "TLSv1.3 system" or "" */
+        const char *result;          /* one line for the history */
+        const struct settled_recipient *recipients;
+        size_t recipient_count;
+};
+/* `done` may be NULL. A message that is sent to all loses its body and is kept for KeepSent. */
+void queue_settle(const struct settlement *settlement,
+                  void (*done)(void *ctx, const struct cause *cause), void *ctx);
+
+/* ---- looking and changing ---- */
+/* Messages as in interface.md, oldest first; account NULL = all; `states` bit set of 1u << state, 0 = all
+ * unfinished (not SENT); after: a seq to go on from; max per call. `next` = 0 at the end. */
+void queue_list(const char *account, unsigned states, uint64_t after, size_t max,
+                void (*done)(void *ctx, json_t *messages, uint64_t next, const struct cause *cause),
+                void *ctx);
+/* With recipients and history. `id`: a unique beginning. */
+void queue_get(const char *id, void (*done)(void *ctx, json_t *message, const struct cause *cause),
+               void *ctx);
+enum queue_change { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_REROUTE };
+/* All or nothing over the ids; a message being sent cannot be deleted or rerouted (CAUSE_STATE). RETRY also
+ * revives failed ones, with a fresh lifetime. `done` gets the full ids and the accounts concerned
+ * [{id, account}]. */
+void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account,
+                  void (*done)(void *ctx, json_t *changed, const struct cause *cause), void *ctx);
+/* Makes every deferred message of the account due now (flush, network back, cause gone). */
+void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, const struct cause *cause),
+                   void *ctx);
+/* Messages (not finished) whose expires_clock has passed become FAILED with CAUSE_EXPIRED; their
+ * ids and accounts in the answer. */
+void queue_expire(const char *account, int64_t account_clock,
+                  void (*done)(void *ctx, json_t *expired, const struct cause *cause), void *ctx);
+/* Removes sent messages older than `before`, and everything of a deleted account when it is named. */
+void queue_sweep(time_t before, const char *deleted_account);
+
+struct queue_counts { uint64_t messages[QUEUE_STATES]; uint64_t bytes; /* of unfinished */ };
+/* Messages by their own state; account NULL = the station. No disk. */
+struct queue_counts queue_counts(const char *account);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Atomic replacement of small files: a temporary name in the same folder, fsync, rename, fsync
+ * of the folder. The temporary name of a path is always the same, so that what a crash
+ * leaves behind is overwritten by the next try and never piles up.
+ */
+#include "daemon/store/replace_file.h"
+
+#include "daemon/store/disk.h"
+#include "daemon/store/jobs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Opens the folder of `path`; *name is the rest of the path. */
+static int open_parent(const char *path, const char **name)
+{
+        const char *slash = strrchr(path, '/');
+
+        *name = slash ? slash + 1 : path;
+        if (!slash)
+                return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        scoped(scoped_free) char *folder = slash == path ? copy_text("/") : copy_bytes(path, (size_t)(slash - path));
+        return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int write_temporary(int folder, const char *name, const void *bytes, size_t len)
+{
+        if (disk_unlink(folder, name) < 0 && errno != ENOENT)
+                return -1;
+        scoped(scoped_close) int fd =
+                openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -1;
+        if (disk_write(fd, bytes, len) < 0 || disk_sync(fd) < 0) {
+                int error = errno;
+                (void)disk_unlink(folder, name);
+                errno = error;
+                return -1;
+        }
+        return 0;
+}
+
+int replace_file(const char *path, const void *bytes, size_t len, struct cause *cause)
+{
+        const char *name;
+        scoped(scoped_close) int folder = open_parent(path, &name);
+
+        if (folder < 0)
+                return cause_errno(cause, errno, "cannot write %s", path);
+        scoped(scoped_free) char *temporary = text_of(".%s.new", name);
+        if (write_temporary(folder, temporary, bytes, len) < 0)
+                return cause_errno(cause, errno, "cannot write %s", path);
+        if (disk_rename(folder, temporary, folder, name) < 0) {
+                int error = errno;
+                (void)disk_unlink(folder, temporary);
+                return cause_errno(cause, error, "cannot replace %s", path);
+        }
+        if (disk_sync(folder) < 0)
+                return cause_errno(cause, errno, "cannot sync the folder of %s", path);
+        return 0;
+}
+
+int remove_file(const char *path, struct cause *cause)
+{
+        const char *name;
+        scoped(scoped_close) int folder = open_parent(path, &name);
+
+        if (folder < 0)
+                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot remove %s", path);
+        if (disk_unlink(folder, name) < 0 && errno != ENOENT)
+                return cause_errno(cause, errno, "cannot remove %s", path);
+        if (disk_sync(folder) < 0)
+                return cause_errno(cause, errno, "cannot sync the folder of %s", path);
+        return 0;
+}
+
+/* Appends the whole content of `fd` to `out`. */
+static int read_whole(int fd, const char *path, size_t max, struct buf *out, struct cause *cause)
+{
+        for (;;) {
+                /* One byte beyond `max` shows that there is more. */
+                size_t want = max + 1 - out->len < 64 * 1024 ? max + 1 - out->len : 64 * 1024;
+                uint8_t *room = buf_room(out, want);
+                if (!room)
+                        return cause_set(cause, CAUSE_STORAGE, "cannot read %s: out of memory", path);
+                ssize_t got = read(fd, room, want);
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return cause_errno(cause, errno, "cannot read %s", path);
+                if (got == 0)
+                        return 1;
+                buf_grown(out, (size_t)got);
+                if (out->len > max)
+                        return cause_set(cause, CAUSE_STORAGE, "%s is larger than %zu bytes", path, max);
+        }
+}
+
+int read_file(const char *path, size_t max, struct buf *out, struct cause *cause)
+{
+        struct stat facts;
+
+        buf_init(out, max + 1);
+        scoped(scoped_close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot read %s", path);
+        if (fstat(fd, &facts) < 0)
+                return cause_errno(cause, errno, "cannot read %s", path);
+        if (!S_ISREG(facts.st_mode))
+                return cause_set(cause, CAUSE_STORAGE, "cannot read %s: not a regular file", path);
+        int result = read_whole(fd, path, max, out, cause);
+        if (result < 0)
+                buf_wipe(out);
+        return result;
+}
+
+int make_folder(const char *path, struct cause *cause)
+{
+        const char *name;
+        struct stat facts;
+
+        if (stat(path, &facts) == 0) {
+                if (!S_ISDIR(facts.st_mode))
+                        return cause_set(cause, CAUSE_STORAGE, "%s is there and is not a folder", path);
+                return 0;
+        }
+        scoped(scoped_close) int parent = open_parent(path, &name);
+        if (parent < 0)
+                return cause_errno(cause, errno, "cannot make the folder %s", path);
+        if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+                return cause_errno(cause, errno, "cannot make the folder %s", path);
+        if (disk_sync(parent) < 0)
+                return cause_errno(cause, errno, "cannot sync the folder of %s", path);
+        return 0;
+}
+
+/* ---- on the file pool ---- */
+
+struct later {
+        struct job job;
+        char *path;
+        uint8_t *bytes; /* NULL: remove */
+        size_t len;
+        struct cause cause;
+        void (*done)(void *ctx, const struct cause *cause);
+        void *ctx;
+        struct later *next; /* in order of the calls */
+};
+/* Not finished ones; the first for a path is the one that runs. Loop's. */
+static struct later *laters, **laters_end = &laters;
+
+static void later_work(struct job *job)
+{
+        struct later *later = container_of(job, struct later, job);
+
+        int result = later->bytes ? replace_file(later->path, later->bytes, later->len, &later->cause)
+                                  : remove_file(later->path, &later->cause);
+        if (result == 0)
+                cause_clear(&later->cause);
+}
+
+static void later_free(struct later *later)
+{
+        if (later->bytes)
+                explicit_bzero(later->bytes, later->len);
+        free(later->bytes);
+        free(later->path);
+        free(later);
+}
+
+static struct later *first_for(const char *path)
+{
+        for (struct later *later = laters; later; later = later->next)
+                if (strcmp(later->path, path) == 0)
+                        return later;
+        return NULL;
+}
+
+static void later_done(struct job *job)
+{
+        struct later *later = container_of(job, struct later, job);
+
+        struct later **at = &laters;
+        while (*at != later)
+                at = &(*at)->next;
+        *at = later->next;
+        if (!later->next)
+                laters_end = at;
+        struct later *next = first_for(later->path);
+        if (next)
+                store_run_files(&next->job);
+        if (later->done)
+                later->done(later->ctx, later->cause.code == CAUSE_NONE ? NULL : &later->cause);
+        later_free(later);
+}
+
+void replace_file_later(const char *path, const void *bytes, size_t len,
+                        void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct later *later = new_object(struct later);
+
+        later->job = (struct job){ .work = later_work, .done = later_done };
+        later->path = copy_text(path);
+        if (bytes) {
+                later->bytes = new_zeroed(len + 1, 1);
+                memcpy(later->bytes, bytes, len);
+        }
+        later->len = len;
+        later->done = done;
+        later->ctx = ctx;
+        bool alone = !first_for(path);
+        *laters_end = later;
+        laters_end = &later->next;
+        if (alone)
+                store_run_files(&later->job);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The one writer and reader of small whole files: temp file, fsync, rename, fsync of the folder. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/cause.h"
+
+/* Replaces PATH atomically by these bytes, mode 0600. Blocks: worker threads, or start. */
+int replace_file(const char *path, const void *bytes, size_t len, struct cause *cause) must_use;
+/* Removes and syncs the folder; a missing file is success. */
+int remove_file(const char *path, struct cause *cause) must_use;
+/* Reads at most `max` bytes of a regular file (O_NOFOLLOW; a larger one is an error). 1 = read, 0 = there is
+ * none, -1 cause. `out` is initialised here. */
+int read_file(const char *path, size_t max, struct buf *out, struct cause *cause) must_use;
+/* mkdir with mode 0700 where missing, and fsync of the parent. */
+int make_folder(const char *path, struct cause *cause) must_use;
+
+/* The same on the file pool: bytes are copied (wiped after use); NULL bytes removes. `done` on the loop.
+ * Calls for the same path take effect in the order they were made. */
+void replace_file_later(const char *path, const void *bytes, size_t len,
+                        void (*done)(void *ctx, const struct cause *cause), void *ctx);

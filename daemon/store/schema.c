@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What station.db holds. A step, once released, is never changed: a later schema is one more step at the
+ * end. Times are Unix seconds.
+ *
+ * message.due      when its next recipient comes due: 0 now, -1 now for all of them, NULL never (held,
+ *                  being sent, finished)
+ * message.expires_clock  on the account's clock, which stands still while the account is stopped;
+ *                  -1: a fresh lifetime, begun at the next look; the largest integer: never
+ * message.finished when it was sent to all; NULL before
+ * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
+ * recipient.was    the state that `sending` replaced
+ * received.file    NULL for a UIDL that is known and of which nothing was taken
+ * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ */
+#include "daemon/store/database.h"
+
+const char *const schema_steps[] = {
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE message ("
+        " seq INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, state INTEGER NOT NULL,"
+        " priority INTEGER NOT NULL, due INTEGER, claimed INTEGER NOT NULL DEFAULT 0,"
+        " expires_clock INTEGER NOT NULL, lifetime INTEGER NOT NULL, expires INTEGER NOT NULL, finished INTEGER,"
+        " attempts INTEGER NOT NULL DEFAULT 0, maybe_sent INTEGER NOT NULL DEFAULT 0,"
+        " size INTEGER NOT NULL, eight_bit INTEGER NOT NULL, header_utf8 INTEGER NOT NULL,"
+        " submitted INTEGER NOT NULL, sender TEXT NOT NULL, message_id TEXT NOT NULL,"
+        " submitted_by TEXT NOT NULL, key TEXT) STRICT;"
+        "CREATE INDEX message_due ON message (account, priority, due, seq) WHERE due IS NOT NULL;"
+        "CREATE INDEX message_open ON message (account, seq) WHERE finished IS NULL;"
+        "CREATE INDEX message_expiry ON message (account, expires_clock) WHERE finished IS NULL;"
+        "CREATE INDEX message_finished ON message (finished) WHERE finished IS NOT NULL;"
+        "CREATE INDEX message_claimed ON message (claimed) WHERE claimed = 1;"
+        "CREATE UNIQUE INDEX message_key ON message (submitted_by, key) WHERE key IS NOT NULL;"
+
+        "CREATE TABLE recipient ("
+        " seq INTEGER NOT NULL REFERENCES message ON DELETE CASCADE, number INTEGER NOT NULL,"
+        " address TEXT NOT NULL, state INTEGER NOT NULL, was INTEGER NOT NULL DEFAULT 0,"
+        " attempts INTEGER NOT NULL DEFAULT 0, next_attempt INTEGER NOT NULL DEFAULT 0,"
+        " reply TEXT, enhanced TEXT, cause TEXT, time INTEGER, PRIMARY KEY (seq, number)) STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE history ("
+        " seq INTEGER NOT NULL REFERENCES message ON DELETE CASCADE, number INTEGER NOT NULL,"
+        " time INTEGER NOT NULL, host TEXT, tls TEXT, result TEXT NOT NULL,"
+        " PRIMARY KEY (seq, number)) STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE body (place INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+
+        "CREATE TABLE counts ("
+        " account TEXT NOT NULL, state INTEGER NOT NULL, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+        " PRIMARY KEY (account, state)) STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE cursor ("
+        " account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,"
+        " PRIMARY KEY (account, folder)) STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE received ("
+        " account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,"
+        " uidl TEXT NOT NULL, generation INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0,"
+        " told INTEGER NOT NULL, received INTEGER NOT NULL, file TEXT, size INTEGER NOT NULL, digest BLOB,"
+        " sender TEXT, subject TEXT, date TEXT, message_id TEXT,"
+        " PRIMARY KEY (account, folder, uidvalidity, uid, uidl, generation)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX received_untold ON received (account, folder) WHERE told = 0;"
+        "CREATE INDEX received_digest ON received (digest) WHERE digest IS NOT NULL;"
+
+        "CREATE TABLE fact ("
+        " account TEXT NOT NULL, name TEXT NOT NULL, value ANY NOT NULL,"
+        " PRIMARY KEY (account, name)) STRICT, WITHOUT ROWID;",
+};
+const size_t schema_step_count = count_of(schema_steps);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of `received` and `cursor` for the delivery's commit; reader or writer thread. */
+#pragma once
+
+#include "daemon/store/database.h"
+#include "daemon/store/seen_table.h"
+
+/* Which message: IMAP by folder, uidvalidity and uid; POP3 by uidl (folder "", the numbers 0). */
+struct seen_key {
+        const char *account, *folder;
+        uint32_t uidvalidity, uid;
+        const char *uidl;
+};
+struct seen_key seen_key_of(const char *account, const char *folder, uint32_t uidvalidity,
+                            const struct mailbox_entry *entry);
+
+struct seen_row {
+        bool known;              /* dealt with; `told`, `file` and `generation` are its row's */
+        bool told;
+        char *file;              /* or NULL; the caller frees */
+        int64_t generation;      /* when not known: the one that a new row gets */
+};
+int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause) must_use;
+/* The file under which a message of this digest was received here as another one than `key`; NULL in *file when
+ * there is none. The caller frees. */
+int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
+                     struct cause *cause) must_use;
+
+struct seen_message {
+        int64_t generation;
+        bool told;
+        time_t received;
+        const char *file;        /* NULL: nothing was taken */
+        uint64_t size;
+        const uint8_t *digest;   /* 32 bytes or NULL */
+        const char *from, *subject, *date, *message_id;
+};
+int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
+                struct cause *cause) must_use;
+/* Sets the cursor; within one UIDVALIDITY it never goes back. */
+int seen_move_cursor(struct database *db, const char *account, const char *folder, uint32_t uidvalidity,
+                     uint32_t uid, struct cause *cause) must_use;

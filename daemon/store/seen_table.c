@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* What was fetched, and what the server was told of it; see seen_table.h. */
+#include "daemon/store/seen_table.h"
+
+#include "daemon/store/jobs.h"
+#include "daemon/store/maildir_folder.h"
+#include "daemon/store/seen_rows.h"
+
+#include <stdio.h>
+
+/* ---- rows ---- */
+
+struct seen_key seen_key_of(const char *account, const char *folder, uint32_t uidvalidity,
+                            const struct mailbox_entry *entry)
+{
+        bool pop3 = entry->uidl[0] != '\0';
+
+        return (struct seen_key){ .account = account, .folder = folder, .uidvalidity = pop3 ? 0 : uidvalidity,
+                                  .uid = pop3 ? 0 : entry->uid, .uidl = entry->uidl };
+}
+
+#define KEY_VALUES(key)                                                                   \
+        v_text((key)->account), v_text((key)->folder), v_int((key)->uidvalidity), \
+                v_int((key)->uid), v_text((key)->uidl)
+#define KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
+
+int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT generation, gone, told, file FROM received WHERE " KEY_IS
+                         " ORDER BY generation DESC LIMIT 1",
+                         VALUES(KEY_VALUES(key)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        *row = (struct seen_row){ 0 };
+        if (more <= 0)
+                return more;
+        row->known = sqlite3_column_int(rows, 1) == 0;
+        row->generation = sqlite3_column_int64(rows, 0) + !row->known;
+        row->told = sqlite3_column_int(rows, 2) != 0;
+        row->file = row->known ? db_text(rows, 3) : NULL;
+        return 0;
+}
+
+int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
+                     struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT file FROM received WHERE digest = ? AND account = ? AND folder = ?"
+                         " AND (uidvalidity <> ? OR uidl <> ?) AND file IS NOT NULL LIMIT 1",
+                         VALUES(v_bytes(digest, 32), v_text(key->account), v_text(key->folder),
+                                v_int(key->uidvalidity), v_text(key->uidl)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        *file = more > 0 ? db_text(rows, 0) : NULL;
+        return more < 0 ? -1 : 0;
+}
+
+int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
+                struct cause *cause)
+{
+        return db_run(db, cause,
+                      "INSERT OR REPLACE INTO received (account, folder, uidvalidity, uid, uidl, generation, told,"
+                      " received, file, size, digest, sender, subject, date, message_id)"
+                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      VALUES(KEY_VALUES(key), v_int(message->generation), v_int(message->told),
+                             v_int(message->received), v_text(message->file), v_int((int64_t)message->size),
+                             message->digest ? v_bytes(message->digest, 32) : v_null(), v_text(message->from),
+                             v_text(message->subject), v_text(message->date), v_text(message->message_id)));
+}
+
+int seen_move_cursor(struct database *db, const char *account, const char *folder, uint32_t uidvalidity,
+                     uint32_t uid, struct cause *cause)
+{
+        return db_run(db, cause,
+                      "INSERT INTO cursor (account, folder, uidvalidity, uid) VALUES (?, ?, ?, ?)"
+                      " ON CONFLICT (account, folder) DO UPDATE SET"
+                      " uid = CASE WHEN uidvalidity = excluded.uidvalidity THEN max(uid, excluded.uid)"
+                      " ELSE excluded.uid END, uidvalidity = excluded.uidvalidity",
+                      VALUES(v_text(account), v_text(folder), v_int(uidvalidity), v_int(uid)));
+}
+
+/* ---- one object for all that is asked here ---- */
+
+struct seen {
+        char *account, *folder;
+        uint32_t uidvalidity, uid;
+        struct mailbox_entry *entries;   /* given, or found */
+        size_t count;
+        bool *known, *untold;            /* for each entry */
+        struct seen_cursor cursor;
+        void (*on_cursor)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+                          size_t untold_count, const struct cause *cause);
+        void (*on_uidls)(void *ctx, const bool *known, const bool *untold, size_t count,
+                         const struct cause *cause);
+        void (*on_done)(void *ctx, const struct cause *cause);
+        void *ctx;
+        struct store_read read;
+        struct store_write write;
+};
+
+static struct seen *seen_new(const char *account, const char *folder, const struct mailbox_entry *entries,
+                             size_t count)
+{
+        struct seen *seen = new_object(struct seen);
+
+        seen->account = copy_text(account);
+        seen->folder = copy_text(folder);
+        seen->entries = new_zeroed(count + 1, sizeof *entries);
+        if (count)
+                memcpy(seen->entries, entries, count * sizeof *entries);
+        seen->count = count;
+        return seen;
+}
+
+static void seen_free(struct seen *seen)
+{
+        free(seen->account);
+        free(seen->folder);
+        free(seen->entries);
+        free(seen->known);
+        free(seen->untold);
+        free(seen);
+}
+
+static void write_done(struct store_write *write, const struct cause *cause)
+{
+        struct seen *seen = container_of(write, struct seen, write);
+
+        if (seen->on_done)
+                seen->on_done(seen->ctx, cause);
+        seen_free(seen);
+}
+
+static void write_it(struct seen *seen,
+                     int (*work)(struct store_write *write, struct database *db, struct cause *cause),
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        seen->on_done = done;
+        seen->ctx = ctx;
+        seen->write = (struct store_write){ .write = work, .done = write_done };
+        store_write(&seen->write);
+}
+
+/* ---- the cursor ---- */
+
+static int read_untold(struct seen *seen, struct database *db, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
+                         " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
+                         VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
+                if ((seen->count & (seen->count - 1)) == 0)
+                        seen->entries =
+                                new_resized(seen->entries, 2 * seen->count + 1, sizeof *seen->entries);
+                seen->entries[seen->count++] =
+                        (struct mailbox_entry){ .uid = (uint32_t)sqlite3_column_int64(rows, 0),
+                                                .size = (uint64_t)sqlite3_column_int64(rows, 1) };
+        }
+        return more;
+}
+
+static int cursor_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT uidvalidity, uid FROM cursor WHERE account = ? AND folder = ?",
+                         VALUES(v_text(seen->account), v_text(seen->folder)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more <= 0)
+                return more;
+        seen->cursor = (struct seen_cursor){ .known = true,
+                                             .uidvalidity = (uint32_t)sqlite3_column_int64(rows, 0),
+                                             .uid = (uint32_t)sqlite3_column_int64(rows, 1) };
+        return read_untold(seen, db, cause);
+}
+
+static void cursor_done(struct store_read *read, const struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+
+        seen->on_cursor(seen->ctx, &seen->cursor, seen->entries, cause ? 0 : seen->count, cause);
+        seen_free(seen);
+}
+
+void seen_cursor(const char *account, const char *folder,
+                 void (*done)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+                              size_t untold_count, const struct cause *cause),
+                 void *ctx)
+{
+        struct seen *seen = seen_new(account, folder, NULL, 0);
+
+        seen->on_cursor = done;
+        seen->ctx = ctx;
+        seen->read = (struct store_read){ .read = cursor_work, .done = cursor_done };
+        store_read(&seen->read);
+}
+
+static int set_cursor_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(write, struct seen, write);
+
+        return seen_move_cursor(db, seen->account, seen->folder, seen->uidvalidity, seen->uid, cause);
+}
+
+void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct seen *seen = seen_new(account, folder, NULL, 0);
+
+        seen->uidvalidity = uidvalidity;
+        seen->uid = uid;
+        write_it(seen, set_cursor_work, done, ctx);
+}
+
+/* ---- UIDLs ---- */
+
+static int uidls_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+
+        for (size_t i = 0; i < seen->count; i++) {
+                struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[i]);
+                struct seen_row row;
+                if (seen_find(db, &key, &row, cause) < 0)
+                        return -1;
+                seen->known[i] = row.known;
+                seen->untold[i] = row.known && !row.told;
+                free(row.file);
+        }
+        return 0;
+}
+
+static void uidls_done(struct store_read *read, const struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+
+        seen->on_uidls(seen->ctx, seen->known, seen->untold, seen->count, cause);
+        seen_free(seen);
+}
+
+void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+                void (*done)(void *ctx, const bool *known, const bool *untold, size_t count,
+                             const struct cause *cause),
+                void *ctx)
+{
+        struct seen *seen = seen_new(account, "", entries, count);
+
+        seen->known = new_zeroed(count + 1, sizeof *seen->known);
+        seen->untold = new_zeroed(count + 1, sizeof *seen->untold);
+        seen->on_uidls = done;
+        seen->ctx = ctx;
+        seen->read = (struct store_read){ .read = uidls_work, .done = uidls_done };
+        store_read(&seen->read);
+}
+
+static int skip_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(write, struct seen, write);
+
+        for (size_t i = 0; i < seen->count; i++) {
+                struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[i]);
+                struct seen_row row;
+                if (seen_find(db, &key, &row, cause) < 0)
+                        return -1;
+                free(row.file);
+                struct seen_message nothing = { .generation = row.generation, .told = true,
+                                                .received = time(NULL), .size = seen->entries[i].size };
+                if (!row.known && seen_record(db, &key, &nothing, cause) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        write_it(seen_new(account, "", entries, count), skip_work, done, ctx);
+}
+
+static int told_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(write, struct seen, write);
+
+        for (size_t i = 0; i < seen->count; i++) {
+                struct seen_key key =
+                        seen_key_of(seen->account, seen->folder, seen->uidvalidity, &seen->entries[i]);
+                if (db_run(db, cause, "UPDATE received SET told = 1 WHERE " KEY_IS " AND told = 0",
+                           VALUES(KEY_VALUES(&key))) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+void seen_told(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+               size_t count, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct seen *seen = seen_new(account, folder, entries, count);
+
+        seen->uidvalidity = uidvalidity;
+        write_it(seen, told_work, done, ctx);
+}
+
+/* ---- pruning: looked for by the reader, written only when there is something ---- */
+
+static int by_uidl(const void *a, const void *b)
+{
+        return strcmp(((const struct mailbox_entry *)a)->uidl, ((const struct mailbox_entry *)b)->uidl);
+}
+
+static int prune_look(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+        struct mailbox_entry *gone = NULL;
+        size_t count = 0;
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT uidl FROM received WHERE account = ? AND folder = '' AND uidvalidity = 0"
+                         " AND uid = 0 AND gone = 0",
+                         VALUES(v_text(seen->account)));
+
+        qsort(seen->entries, seen->count, sizeof *seen->entries, by_uidl);
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
+                struct mailbox_entry entry = { 0 };
+                (void)snprintf(entry.uidl, sizeof entry.uidl, "%s", (const char *)sqlite3_column_text(rows, 0));
+                if (bsearch(&entry, seen->entries, seen->count, sizeof entry, by_uidl))
+                        continue;
+                if ((count & (count - 1)) == 0)
+                        gone = new_resized(gone, 2 * count + 1, sizeof *gone);
+                gone[count++] = entry;
+        }
+        free(seen->entries);
+        seen->entries = gone;
+        seen->count = count;
+        return more;
+}
+
+/* A message's row stays, as no longer known: the inbox tells of it, and the same UIDL may come again
+ * for another message. */
+static int prune_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(write, struct seen, write);
+
+        for (size_t i = 0; i < seen->count; i++) {
+                struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[i]);
+                if (db_run(db, cause, "UPDATE received SET gone = 1, told = 1 WHERE " KEY_IS " AND gone = 0",
+                           VALUES(KEY_VALUES(&key))) < 0 ||
+                    db_run(db, cause, "DELETE FROM received WHERE " KEY_IS " AND file IS NULL",
+                           VALUES(KEY_VALUES(&key))) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static void prune_looked(struct store_read *read, const struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+
+        if (cause || seen->count == 0)
+                seen_free(seen);
+        else
+                write_it(seen, prune_work, NULL, NULL);
+}
+
+void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count)
+{
+        struct seen *seen = seen_new(account, "", entries, count);
+
+        seen->read = (struct store_read){ .read = prune_look, .done = prune_looked };
+        store_read(&seen->read);
+}
+
+/* ---- forgetting ---- */
+
+static int forget_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct value account = v_text(container_of(write, struct seen, write)->account);
+
+        if (db_run(db, cause, "DELETE FROM cursor WHERE account = ?", VALUES(account)) < 0)
+                return -1;
+        return db_run(db, cause, "DELETE FROM received WHERE account = ?", VALUES(account));
+}
+
+void seen_forget_account(const char *account)
+{
+        maildir_doubt(account, NULL);
+        write_it(seen_new(account, "", NULL, 0), forget_work, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was fetched, and how far: the cursor by (account, folder, UIDVALIDITY, UID) or UIDL, the
+ * received messages with digest and file, what still has to be told to the server; and the
+ * small durable facts of an account (counters, times, cursors) as named values.
+ */
+#pragma once
+
+#include "daemon/store/store.h"
+#include "daemon/wire/mailbox.h"
+
+#include <jansson.h>
+
+struct seen_cursor {
+        bool known;               /* false: the first look at this folder */
+        uint32_t uidvalidity;
+        uint32_t uid;             /* every UID up to this one was dealt with */
+};
+/* Where to go on, with what is safe here but was not yet told to the server (marked = 0). */
+void seen_cursor(const char *account, const char *folder,
+                 void (*done)(void *ctx, const struct seen_cursor *cursor,
+                              const struct mailbox_entry *untold, size_t untold_count,
+                              const struct cause *cause),
+                 void *ctx);
+/* Which of these UIDLs are known: a bool for each. Entries are copied. Known ones that were not yet
+ * told to the server (delete policy) have untold set. */
+void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+                void (*done)(void *ctx, const bool *known, const bool *untold, size_t count,
+                             const struct cause *cause),
+                void *ctx);
+/* Sets the cursor without a message (fetch=new at the first look; UIDs that were skipped). */
+void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx);
+/* Records UIDLs as dealt with, without a message. */
+void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx);
+/* The server was told (flagged, deleted). UID for IMAP, UIDL for POP3. */
+void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
+               const struct mailbox_entry *entries, size_t count,
+               void (*done)(void *ctx, const struct cause *cause), void *ctx);
+/* Forgets UIDLs that the server no longer has: `entries` is the complete present list. */
+void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count);
+/* Everything about a deleted account. Its mail files stay. */
+void seen_forget_account(const char *account);
+
+/* Named durable values: numberSent, lastPollSuccess, ... Kept in memory, written by group commit. */
+int64_t fact_number(const char *account, const char *name);          /* 0 when never set */
+void fact_set_number(const char *account, const char *name, int64_t value);
+void fact_add(const char *account, const char *name, int64_t delta);
+const char *fact_text(const char *account, const char *name);        /* NULL when never set */
+void fact_set_text(const char *account, const char *name, const char *value);
+void fact_forget_account(const char *account);
+

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* The state folder: lock, database, threads, beginning and end; see store.h. The writer is in writer.c. */
+#include "daemon/store/store.h"
+
+#include "daemon/store/disk.h"
+#include "daemon/store/facts.h"
+#include "daemon/store/maildir_folder.h"
+#include "daemon/store/queue_rows.h"
+#include "daemon/store/replace_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { FILE_THREADS = 2, INTAKE_THREADS = 2 };
+
+static struct {
+        char *directory;
+        int lock;
+        struct database *writing, *reading;
+        struct workers *reader, *files, *sync, *intake; /* NULL once closing: jobs run at once */
+        bool closing;
+} store = { .lock = -1 };
+
+const char *store_directory(void)
+{
+        return store.directory;
+}
+
+bool store_closing(void)
+{
+        return store.closing;
+}
+
+struct workers *store_file_workers(void)
+{
+        return store.files;
+}
+
+static void run(struct workers *workers, struct job *job)
+{
+        if (workers) {
+                workers_run(workers, job);
+                return;
+        }
+        job->work(job);
+        job->done(job);
+}
+
+void store_run_files(struct job *job)
+{
+        run(store.files, job);
+}
+
+void store_run_sync(struct job *job)
+{
+        run(store.sync, job);
+}
+
+void store_run_intake(struct job *job)
+{
+        run(store.intake, job);
+}
+
+/* Intake is left out: it reads what a client hands in, and a client must not be able to make the
+ * watchdog bark. */
+int64_t store_stuck_for(void)
+{
+        const struct workers *const pools[] = { store.reader, store.files, store.sync };
+        int64_t longest = writer_stuck_for();
+
+        for (size_t i = 0; i < count_of(pools); i++) {
+                int64_t stuck = pools[i] ? workers_stuck_for(pools[i]) : 0;
+                longest = stuck > longest ? stuck : longest;
+        }
+        return longest;
+}
+
+/* ---- reads ---- */
+
+static void read_work(struct job *job)
+{
+        struct store_read *read = container_of(job, struct store_read, job);
+        struct cause cause = { 0 };
+        int result = db_run(store.reading, &cause, "BEGIN", NULL, 0);
+
+        if (result == 0)
+                result = read->read(read, store.reading, &cause);
+        database_roll_back(store.reading); /* nothing was written */
+        if (result < 0) {
+                read->cause = new_object(struct cause);
+                *read->cause = cause;
+        }
+}
+
+static void read_done(struct job *job)
+{
+        struct store_read *read = container_of(job, struct store_read, job);
+        scoped(scoped_free) struct cause *cause = take(read->cause);
+
+        read->done(read, cause);
+}
+
+void store_read(struct store_read *read)
+{
+        struct cause closed;
+
+        read->job = (struct job){ .work = read_work, .done = read_done };
+        if (store.reading) {
+                run(store.reader, &read->job);
+                return;
+        }
+        (void)cause_set(&closed, CAUSE_STATE, "the state folder is closed");
+        read->done(read, &closed);
+}
+
+/* ---- beginning ---- */
+
+static int locked_by_other(int fd, const char *directory, struct cause *cause)
+{
+        char pid[24] = "";
+        ssize_t got = pread(fd, pid, sizeof pid - 1, 0);
+
+        pid[got > 0 ? strcspn(pid, "\n") : 0] = '\0';
+        (void)cause_set(cause, CAUSE_STATE, "another emailsecd (pid %s) uses this state folder: %s",
+                        *pid ? pid : "unknown", directory);
+        cause_remedy(cause, "end the other one, or give this one a state folder of its own (--state-directory)");
+        return -1;
+}
+
+/* An open-file-description lock: it ends with the process, however that ends. */
+static int take_lock(const char *directory, struct cause *cause)
+{
+        scoped(scoped_free) char *path = text_of("%s/lock", directory);
+        struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        char pid[24];
+
+        store.lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (store.lock < 0) {
+                int error = errno;
+                (void)cause_errno(cause, error, "the state folder %s cannot be written", directory);
+                cause_remedy(cause, "it must belong to the user that emailsecd runs as, and its disk be writable");
+                return -1;
+        }
+        if (fcntl(store.lock, F_OFD_SETLK, &whole) < 0) {
+                if (errno == EAGAIN || errno == EACCES)
+                        return locked_by_other(store.lock, directory, cause);
+                return cause_errno(cause, errno, "cannot lock %s", path);
+        }
+        int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+        if (ftruncate(store.lock, 0) < 0 || disk_write(store.lock, pid, (size_t)len) < 0)
+                return cause_errno(cause, errno, "cannot write %s", path);
+        return 0;
+}
+
+static int make_folders(const char *directory, struct cause *cause)
+{
+        static const char *const inside[] = { "spool", "mail" };
+
+        for (size_t i = 0; i < count_of(inside); i++) {
+                scoped(scoped_free) char *path = text_of("%s/%s", directory, inside[i]);
+                if (make_folder(path, cause) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* One transaction: what recovery changes is there whole or not at all. */
+static int load(struct database *db, struct cause *cause)
+{
+        if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0 || queue_ids_load(db, cause) < 0 ||
+            queue_counts_load(db, cause) < 0 || queue_recover(db, cause) < 0 ||
+            queue_counts_save(db, cause) < 0 || facts_load(db, cause) < 0 ||
+            db_run(db, cause, "COMMIT", NULL, 0) < 0)
+                return -1;
+        queue_counts_apply(queue_counts_take());
+        return 0;
+}
+
+static int open_all(const char *directory, struct cause *cause)
+{
+        if (make_folder(directory, cause) < 0 || take_lock(directory, cause) < 0 ||
+            make_folders(directory, cause) < 0)
+                return -1;
+        scoped(scoped_free) char *path = text_of("%s/station.db", directory);
+        store.writing = database_open(path, true, cause);
+        if (!store.writing || load(store.writing, cause) < 0)
+                return -1;
+        store.reading = database_open(path, false, cause);
+        return store.reading ? 0 : -1;
+}
+
+/* Whatever is open of it. */
+static void close_all(void)
+{
+        database_close(take(store.reading));
+        database_close(take(store.writing)); /* the last one: checkpoints */
+        queue_counts_free();
+        facts_free();
+        maildir_end();
+        close_fd(&store.lock);
+        free(take(store.directory));
+}
+
+int store_open(const char *state_directory, struct cause *cause)
+{
+        store.directory = copy_text(state_directory);
+        store.closing = false;
+        if (open_all(state_directory, cause) < 0) {
+                close_all();
+                return -1;
+        }
+        store.reader = workers_new("store-reader", 1);
+        store.files = workers_new("store-files", FILE_THREADS);
+        store.sync = workers_new("store-sync", STORE_SYNC_THREADS);
+        store.intake = workers_new("store-intake", INTAKE_THREADS);
+        writer_open(store.writing);
+        return 0;
+}
+
+/* Pools end from the first in the order of work to the last; what an answer asks for of a pool that
+ * has ended is done at once, so that every chain comes to its end. */
+void store_close(void)
+{
+        if (!store.writing)
+                return;
+        store.closing = true;
+        workers_free(take(store.intake));
+        workers_free(take(store.files));
+        workers_free(take(store.sync));
+        workers_free(take(store.reader));
+        writer_close();
+        close_all();
+}

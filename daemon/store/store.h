@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state folder: opened once, locked against a second daemon, with the threads that
+ * touch the disk. One writer thread owns the SQLite connection that writes: everything
+ * asked for since the last commit goes into one transaction (group commit) and is
+ * answered after it; a reader thread has its own connection; a small pool writes and
+ * syncs files.
+ *
+ * Every function below and in the tables' headers that takes a `done` returns at once and
+ * answers on the loop, exactly once.
+ */
+#pragma once
+
+#include "common/cause.h"
+#include "daemon/loop.h"
+
+/* Opens or makes station.db, spool and mail folders, takes the lock (a second daemon gets
+ * CAUSE_STATE naming the first's pid), brings the schema up to date, reads counters. Runs
+ * before the loop, may block. */
+int store_open(const char *state_directory, struct cause *cause) must_use;
+/* Commits and answers everything that was asked, syncs, closes. */
+void store_close(void);
+const char *store_directory(void);
+
+/* The pool for files (2 threads), for callers with jobs of their own. */
+struct workers *store_file_workers(void);
+/* For the watchdog: age in ms of the oldest unfinished job of any store thread. */
+int64_t store_stuck_for(void);
+
+/* What is wrong with the disk at present (last commit failed), or NULL. */
+const struct cause *store_fault(void);

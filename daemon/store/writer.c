@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Group commit. What one turn of the loop asks for is handed over together; the writer thread
+ * takes all that has gathered since its last commit, runs it in one transaction (a savepoint for
+ * each, so that one that fails spoils none), commits once, and the answers come back
+ * together. While a commit fails nothing is promised: everything in it is answered with the cause,
+ * but what cannot be had again (`stubborn`), which is kept and tried until the disk is well.
+ */
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/store/facts.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/queue_counts.h"
+#include "daemon/store/store.h"
+
+#include <pthread.h>
+
+enum {
+        BATCH_MAX = 1024,     /* jobs in one commit: answers keep flowing under load */
+        RETRY_AFTER = 1000    /* ms after a failed commit */
+};
+
+struct writes {
+        struct store_write *first, **end;
+};
+
+struct batch {
+        struct job job;
+        struct writes writes;
+        struct count_changes *counts; /* to be applied on the loop */
+        struct cause cause;           /* why the commit failed */
+};
+
+static struct {
+        struct workers *thread;  /* NULL once closed */
+        struct database *db;
+        struct writes asked;     /* this turn's; loop */
+        bool handing_over;       /* hand_over() will run at the end of the turn */
+        struct writes kept;      /* stubborn ones of failed commits; loop */
+        struct timer *retry;
+        struct cause fault;      /* of the last commit; loop */
+} writer;
+
+/* Between the loop and the writer thread. */
+static struct {
+        pthread_mutex_t lock;
+        struct writes writes;
+        bool scheduled;          /* a batch that has not taken its jobs is on its way */
+} waiting = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void list_init(struct writes *list)
+{
+        list->first = NULL;
+        list->end = &list->first;
+}
+
+static void list_add(struct writes *list, struct store_write *write)
+{
+        write->next = NULL;
+        *list->end = write;
+        list->end = &write->next;
+}
+
+static struct store_write *list_take(struct writes *list)
+{
+        struct store_write *write = list->first;
+
+        if (write) {
+                list->first = write->next;
+                if (!list->first)
+                        list_init(list);
+        }
+        return write;
+}
+
+static void list_move(struct writes *to, struct writes *from)
+{
+        if (!from->first)
+                return;
+        *to->end = from->first;
+        to->end = from->end;
+        list_init(from);
+}
+
+/* ---- the writer thread ---- */
+
+static void blame(struct store_write *write, const struct cause *cause)
+{
+        if (!write->cause)
+                write->cause = new_object(struct cause);
+        *write->cause = *cause;
+}
+
+/* One job in its savepoint. -1: the whole transaction is lost. */
+static int run_write(struct database *db, struct store_write *write, struct cause *cause)
+{
+        size_t mark = queue_counts_mark();
+
+        if (db_run(db, cause, "SAVEPOINT one", NULL, 0) < 0)
+                return -1;
+        if (write->write(write, db, cause) == 0)
+                return db_run(db, cause, "RELEASE one", NULL, 0);
+        queue_counts_undo(mark);
+        if (!database_in_transaction(db))
+                return -1;
+        blame(write, cause);
+        cause_clear(cause);
+        if (db_run(db, cause, "ROLLBACK TO one", NULL, 0) < 0)
+                return -1;
+        return db_run(db, cause, "RELEASE one", NULL, 0);
+}
+
+static int run_batch(struct database *db, struct batch *batch)
+{
+        struct cause *cause = &batch->cause;
+
+        if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0)
+                return -1;
+        for (struct store_write *write = batch->writes.first; write; write = write->next)
+                if (run_write(db, write, cause) < 0)
+                        return -1;
+        if (queue_counts_save(db, cause) < 0)
+                return -1;
+        return db_run(db, cause, "COMMIT", NULL, 0);
+}
+
+static void take_jobs(struct writes *jobs)
+{
+        list_init(jobs);
+        pthread_mutex_lock(&waiting.lock);
+        waiting.scheduled = false;
+        for (int i = 0; i < BATCH_MAX && waiting.writes.first; i++)
+                list_add(jobs, list_take(&waiting.writes));
+        pthread_mutex_unlock(&waiting.lock);
+}
+
+static void batch_work(struct job *job)
+{
+        struct batch *batch = container_of(job, struct batch, job);
+
+        take_jobs(&batch->writes);
+        if (!batch->writes.first)
+                return;
+        if (run_batch(writer.db, batch) == 0) {
+                batch->counts = queue_counts_take();
+                return;
+        }
+        if (batch->cause.code == CAUSE_NONE)
+                (void)cause_set(&batch->cause, CAUSE_STORAGE, "the transaction was lost");
+        queue_counts_undo(0);
+        database_roll_back(writer.db);
+        for (struct store_write *write = batch->writes.first; write; write = write->next)
+                blame(write, &batch->cause);
+}
+
+/* ---- the loop ---- */
+
+static void note_fault(const struct cause *cause)
+{
+        bool was = writer.fault.code != CAUSE_NONE;
+        struct subject subject = { .cause = cause };
+
+        if (cause->code != CAUSE_NONE && !was)
+                log_about(&subject, LOG_CRIT, MSG_DISK_FAULT, "cannot write to disk: %s", cause->text);
+        else if (cause->code == CAUSE_NONE && was)
+                log_about(NULL, LOG_NOTICE, MSG_DISK_WELL, "the disk takes writes again");
+        writer.fault = *cause;
+        if (cause->code != CAUSE_NONE && writer.thread)
+                timer_set(writer.retry, RETRY_AFTER);
+}
+
+static void answer(struct store_write *write)
+{
+        scoped(scoped_free) struct cause *cause = take(write->cause);
+
+        if (cause && cause->code == CAUSE_STORAGE && write->stubborn && writer.thread) {
+                list_add(&writer.kept, write);
+                return;
+        }
+        write->done(write, cause);
+}
+
+static void batch_done(struct job *job)
+{
+        struct batch *batch = container_of(job, struct batch, job);
+        struct store_write *write;
+
+        if (batch->writes.first)
+                note_fault(&batch->cause);
+        queue_counts_apply(batch->counts);
+        while ((write = list_take(&batch->writes)))
+                answer(write);
+        free(batch);
+        pthread_mutex_lock(&waiting.lock);
+        bool more = waiting.writes.first; /* what was over BATCH_MAX */
+        pthread_mutex_unlock(&waiting.lock);
+        if (more)
+                store_wake();
+}
+
+static void schedule(void)
+{
+        pthread_mutex_lock(&waiting.lock);
+        bool needed = waiting.writes.first && !waiting.scheduled;
+        waiting.scheduled = waiting.scheduled || needed;
+        pthread_mutex_unlock(&waiting.lock);
+        if (!needed)
+                return;
+        struct batch *batch = new_object(struct batch);
+        batch->job = (struct job){ .work = batch_work, .done = batch_done };
+        if (writer.thread) {
+                workers_run(writer.thread, &batch->job);
+        } else { /* closing */
+                batch_work(&batch->job);
+                batch_done(&batch->job);
+        }
+}
+
+static void hand_over(unused_arg void *ctx)
+{
+        writer.handing_over = false;
+        if (!writer.db)
+                return;
+        struct store_write *facts = facts_to_write();
+        if (facts)
+                list_add(&writer.asked, facts);
+        pthread_mutex_lock(&waiting.lock);
+        list_move(&waiting.writes, &writer.asked);
+        pthread_mutex_unlock(&waiting.lock);
+        schedule();
+}
+
+void store_wake(void)
+{
+        if (writer.handing_over || !writer.db)
+                return;
+        writer.handing_over = true;
+        loop_later(hand_over, NULL);
+}
+
+void store_write(struct store_write *write)
+{
+        if (!writer.db) {
+                struct cause closed;
+                (void)cause_set(&closed, CAUSE_STATE, "the state folder is closed");
+                write->done(write, &closed);
+                return;
+        }
+        list_add(&writer.asked, write);
+        store_wake();
+}
+
+/* While the disk is in trouble and nothing else is to be written, this finds out when it is well. */
+static int probe_write(unused_arg struct store_write *write, struct database *db, struct cause *cause)
+{
+        return db_run(db, cause, "INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)",
+                      VALUES(v_int(time(NULL))));
+}
+
+static void probe_done(struct store_write *write, unused_arg const struct cause *cause)
+{
+        free(write);
+}
+
+static void retry(unused_arg void *ctx)
+{
+        struct store_write *probe = new_object(struct store_write);
+
+        *probe = (struct store_write){ .write = probe_write, .done = probe_done };
+        list_move(&writer.asked, &writer.kept);
+        store_write(probe);
+}
+
+const struct cause *store_fault(void)
+{
+        return writer.fault.code == CAUSE_NONE ? NULL : &writer.fault;
+}
+
+/* ---- beginning and end ---- */
+
+void writer_open(struct database *db)
+{
+        memset(&writer, 0, sizeof writer);
+        writer.db = db;
+        writer.thread = workers_new("store-writer", 1);
+        writer.retry = timer_new(retry, NULL);
+        list_init(&writer.asked);
+        list_init(&writer.kept);
+        list_init(&waiting.writes);
+        waiting.scheduled = false;
+}
+
+void writer_close(void)
+{
+        if (!writer.db)
+                return;
+        list_move(&writer.asked, &writer.kept);
+        hand_over(NULL);
+        workers_free(take(writer.thread)); /* what its answers ask for is run below, by this thread */
+        do {
+                hand_over(NULL);
+        } while (writer.asked.first || waiting.writes.first);
+        timer_free(take(writer.retry));
+        writer.db = NULL;
+}
+
+int64_t writer_stuck_for(void)
+{
+        return writer.thread ? workers_stuck_for(writer.thread) : 0;
+}
