@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/* One control connection: frames in, calls handled in order, replies out; see client.h. */
+#include "daemon/control/client.h"
+
+#include "common/frame.h"
+#include "common/limits.h"
+#include "daemon/control/methods.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+#include "daemon/station/station.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct client {
+        int fd;
+        struct peer peer;
+        char who[80];
+        struct watch *watch;
+        struct frame_reader reader;
+        struct buf out;
+        int out_fds[LIMIT_FRAME_FDS];
+        size_t out_fd_count;
+        struct call *call;            /* the one that is not answered yet */
+        bool closing;                 /* what is in `out` still goes, then the end */
+        bool dead, handling, winding_down;
+        void (*gone)(void *ctx, const struct peer *peer);
+        void *ctx;
+        struct client *next;
+};
+
+struct call {
+        struct client *client;        /* NULL: gone */
+        const struct method *method;
+        json_t *parameters;
+        bool more, oneway;
+        void (*cancel)(void *work);
+        void *work;
+};
+
+static struct client *clients;
+static struct workers *namers; /* looks users' names up: the system's directory may be slow */
+
+/* ---- the end of a client ---- */
+
+static void free_client(void *ctx)
+{
+        struct client *client = ctx;
+
+        frame_reader_free(&client->reader);
+        buf_wipe(&client->out);
+        for (size_t i = 0; i < client->out_fd_count; i++)
+                (void)close(client->out_fds[i]);
+        watch_free(client->watch);
+        close_fd(&client->fd);
+        client->gone(client->ctx, &client->peer);
+        free(client);
+}
+
+static void call_free(struct call *call)
+{
+        json_decref(call->parameters);
+        free(call);
+}
+
+static void end_client(struct client *client)
+{
+        struct client **at = &clients;
+
+        if (client->dead)
+                return;
+        client->dead = true;
+        watch_for(client->watch, 0);
+        while (*at != client)
+                at = &(*at)->next;
+        *at = client->next;
+        if (client->call) {
+                struct call *call = take(client->call);
+                call->client = NULL;
+                if (call->cancel) { /* the work is stopped and will not answer */
+                        call->cancel(call->work);
+                        call_free(call);
+                }
+        }
+        loop_later(free_client, client);
+}
+
+/* ---- out ---- */
+
+static void watch_as_needed(struct client *client)
+{
+        int what = 0;
+
+        if (client->dead)
+                return;
+        if (!client->closing)
+                what |= WATCH_READ; /* also while a call waits: to see the client go */
+        if (client->out.len)
+                what |= WATCH_WRITE;
+        watch_for(client->watch, what);
+}
+
+static void flush(struct client *client)
+{
+        struct cause cause = { 0 };
+
+        if (client->dead)
+                return;
+        if (client->out.len) {
+                int sent = frame_send(client->fd, &client->out, client->out_fds, &client->out_fd_count, &cause);
+                if (sent < 0) {
+                        end_client(client);
+                        return;
+                }
+        }
+        if (!client->out.len && client->closing)
+                end_client(client);
+        else
+                watch_as_needed(client);
+}
+
+static void send_object(struct client *client, json_t *object, int fd)
+{
+        if (fd >= 0) {
+                if (client->out_fd_count == LIMIT_FRAME_FDS) {
+                        (void)close(fd);
+                } else {
+                        client->out_fds[client->out_fd_count++] = fd;
+                }
+        }
+        if (frame_append(&client->out, object) < 0) {
+                struct subject none = { 0 };
+                log_about(&none, LOG_NOTICE, NULL, "a control client (%s) does not read its replies and was dropped", client->who);
+                end_client(client);
+        }
+        json_decref(object);
+}
+
+static void handle_frames(struct client *client);
+
+static void go_on(void *ctx)
+{
+        struct client *client = ctx;
+
+        if (!client->dead)
+                handle_frames(client);
+}
+
+/* Ends the call: sends the object, unless oneway or gone, and lets the next call in. */
+static void end_call(struct call *call, json_t *object, int fd)
+{
+        struct client *client = call->client;
+
+        if (client) {
+                client->call = NULL;
+                frame_drop_fds(&client->reader);
+                if (call->oneway) {
+                        json_decref(object);
+                        if (fd >= 0)
+                                (void)close(fd);
+                } else {
+                        send_object(client, object, fd);
+                }
+                if (!client->dead && client->winding_down)
+                        client->closing = true;
+                if (!client->dead && !client->handling) {
+                        flush(client);
+                        if (!client->dead)
+                                loop_later(go_on, client);
+                }
+        } else {
+                json_decref(object);
+                if (fd >= 0)
+                        (void)close(fd);
+        }
+        call_free(call);
+}
+
+static json_t *reply_object(json_t *parameters)
+{
+        json_t *object = json_object();
+
+        json_put(object, "parameters", parameters ? parameters : json_object());
+        return object;
+}
+
+void call_reply_fd(struct call *call, json_t *parameters, int fd)
+{
+        end_call(call, reply_object(parameters), fd);
+}
+
+void call_reply(struct call *call, json_t *parameters)
+{
+        end_call(call, reply_object(parameters), -1);
+}
+
+void call_reply_part(struct call *call, json_t *parameters)
+{
+        json_t *object = reply_object(parameters);
+
+        json_put(object, "continues", json_true());
+        if (!call->client || call->oneway) {
+                json_decref(object);
+                return;
+        }
+        struct client *client = call->client;
+        if (client->out.len > LIMIT_MONITOR_BACKLOG) {
+                struct subject none = { 0 };
+                log_about(&none, LOG_NOTICE, NULL, "a control client (%s) does not read its stream and was dropped", client->who);
+                json_decref(object);
+                end_client(client); /* the call is cancelled by that, also from within its own callback */
+                return;
+        }
+        send_object(client, object, -1);
+        if (!client->dead && !client->handling)
+                flush(client);
+}
+
+static void fail_named(struct call *call, const char *interface, const char *error, json_t *parameters)
+{
+        json_t *object = json_object();
+        scoped(scoped_free) char *name = text_of("%.*s.%s", (int)(strrchr(interface, '.') - interface), interface, error);
+
+        json_put_text(object, "error", name);
+        json_put(object, "parameters", parameters);
+        end_call(call, object, -1);
+}
+
+/* Causes that have an error of their own in the interfaces; every other is `Failed`. */
+static const char *error_name(const struct call *call, enum cause_code code)
+{
+        static const enum cause_code own[] = {
+                CAUSE_INVALID, CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS, CAUSE_AMBIGUOUS, CAUSE_PERMISSION,
+                CAUSE_STATE, CAUSE_BUSY, CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL, CAUSE_FINGERPRINT, CAUSE_STORAGE,
+                CAUSE_INTERNAL, CAUSE_DISABLED,
+        };
+
+        for (size_t i = 0; i < count_of(own); i++)
+                if (own[i] == code)
+                        return cause_kind(code)->name;
+        return strstr(call->method->name, ".Trust.") ? "Internal" : "Failed";
+}
+
+void call_fail(struct call *call, const struct cause *cause)
+{
+        json_t *parameters = json_object();
+
+        json_put(parameters, "cause", cause_json(cause));
+        if (cause->code == CAUSE_INVALID || cause->code == CAUSE_PORT_REQUIRED) {
+                struct causes one = { .items = (struct cause *)cause, .count = 1 };
+                json_put(parameters, "problems", problems_json(&one));
+        }
+        fail_named(call, call->method->name, error_name(call, cause->code), parameters);
+}
+
+void call_fail_problems(struct call *call, const struct causes *problems)
+{
+        struct cause cause = problems->items[0];
+
+        if (problems->count == 1) {
+                call_fail(call, &cause);
+                return;
+        }
+        json_t *parameters = json_object();
+        cause_set(&cause, CAUSE_INVALID, "%zu values are not right; nothing was changed", problems->count);
+        json_put(parameters, "cause", cause_json(&cause));
+        json_put(parameters, "problems", problems_json(problems));
+        fail_named(call, call->method->name, "InvalidProperty", parameters);
+}
+
+void call_fail_varlink(struct call *call, const char *error, const char *field, const char *value)
+{
+        json_t *parameters = json_object();
+
+        json_put_text(parameters, field, value);
+        fail_named(call, "org.varlink.service.", error, parameters);
+}
+
+bool call_read(struct call *call, const struct json_field *fields, size_t count, void *out)
+{
+        struct causes problems = { 0 };
+        bool good = json_read_fields(call->parameters, fields, count, out, &problems) == 0;
+
+        if (!good && problems.count == 1)
+                call_fail_varlink(call, "InvalidParameter", "parameter", problems.items[0].property);
+        else if (!good)
+                call_fail_problems(call, &problems);
+        causes_free(&problems);
+        return good;
+}
+
+/* ---- in ---- */
+
+const struct peer *call_peer(const struct call *call)
+{
+        static const struct peer nobody = { .uid = (uid_t)-1 };
+
+        return call->client ? &call->client->peer : &nobody;
+}
+
+const char *call_who(const struct call *call)
+{
+        return call->client ? call->client->who : "";
+}
+
+const json_t *call_parameters(const struct call *call)
+{
+        return call->parameters;
+}
+
+bool call_wants_more(const struct call *call)
+{
+        return call->more;
+}
+
+int call_take_fd(struct call *call, size_t index)
+{
+        return call->client ? frame_take_fd(&call->client->reader, index) : -1;
+}
+
+void call_on_cancel(struct call *call, void (*cancel)(void *work), void *work)
+{
+        call->cancel = cancel;
+        call->work = work;
+}
+
+static void refuse_permission(struct call *call)
+{
+        struct cause cause;
+
+        cause_set(&cause, CAUSE_PERMISSION, "%s may not do this", call->client->who);
+        call_fail(call, &cause);
+}
+
+static void dispatch(struct call *call, const char *name)
+{
+        static const struct method unknown = { "org.varlink.service.Unknown", PERMIT_NONE, 0, NULL };
+        const struct method *method = method_named(name);
+        struct cause cause;
+
+        call->method = method ? method : &unknown;
+        if (!method) {
+                bool known = interface_known(name);
+                call_fail_varlink(call, known ? "MethodNotFound" : "InterfaceNotFound", known ? "method" : "interface", name);
+        } else if (!permit(&call->client->peer, method->permission)) {
+                refuse_permission(call);
+        } else if ((method->flags & METHOD_MORE) && !call->more) {
+                call_fail_varlink(call, "ExpectedMore", "method", name);
+        } else if (station_ending() && !(method->flags & METHOD_ENDING)) {
+                cause_set(&cause, CAUSE_BUSY, "the daemon is ending");
+                call_fail(call, &cause);
+        } else {
+                method->handle(call);
+        }
+}
+
+static void begin_call(struct client *client, json_t *object)
+{
+        struct call *call = new_object(struct call);
+        const char *name = json_string_value(json_object_get(object, "method"));
+        json_t *parameters = json_object_get(object, "parameters");
+
+        call->client = client;
+        call->parameters = json_is_object(parameters) ? json_incref(parameters) : NULL;
+        call->more = json_is_true(json_object_get(object, "more"));
+        call->oneway = json_is_true(json_object_get(object, "oneway"));
+        client->call = call;
+        if (!name || (parameters && !json_is_object(parameters) && !json_is_null(parameters))) {
+                /* not a call: there is no one to answer in order, so the connection ends */
+                client->call = NULL;
+                call_free(call);
+                client->closing = true;
+                return;
+        }
+        dispatch(call, name);
+}
+
+static void handle_frames(struct client *client)
+{
+        struct cause cause = { 0 };
+
+        client->handling = true;
+        while (!client->dead && !client->closing && !client->call) {
+                json_t *object = NULL;
+                int got = frame_next(&client->reader, &object, &cause);
+                if (got < 0) {
+                        struct subject none = { 0 };
+                        log_about(&none, LOG_NOTICE, NULL, "a control client (%s) sent what is no Varlink call: %s", client->who,
+                                  cause.text);
+                        client->closing = true;
+                } else if (got == 0) {
+                        break;
+                } else {
+                        begin_call(client, object);
+                        json_decref(object);
+                }
+        }
+        client->handling = false;
+        flush(client);
+}
+
+static void ready(void *ctx, int what)
+{
+        struct client *client = ctx;
+        struct cause cause = { 0 };
+
+        if (what & WATCH_WRITE)
+                flush(client);
+        if (client->dead || !(what & WATCH_READ))
+                return;
+        int got = frame_receive(&client->reader, client->fd, &cause);
+        if (got == 0) {
+                end_client(client);
+        } else if (got == -2) {
+                struct subject none = { 0 };
+                log_about(&none, LOG_NOTICE, NULL, "a control client (%s) was dropped: %s", client->who, cause.text);
+                end_client(client);
+        } else if (got > 0) {
+                handle_frames(client);
+        }
+}
+
+/* ---- who it is ---- */
+
+struct naming {
+        struct job job;
+        uid_t uid;
+        char name[40];
+        struct client *client;
+};
+
+static void name_user(struct job *job)
+{
+        struct naming *naming = container_of(job, struct naming, job);
+        struct passwd user, *found = NULL;
+        char memory[4096];
+
+        if (getpwuid_r(naming->uid, &user, memory, sizeof memory, &found) == 0 && found)
+                (void)snprintf(naming->name, sizeof naming->name, "%s", user.pw_name);
+}
+
+static void user_named(struct job *job)
+{
+        struct naming *naming = container_of(job, struct naming, job);
+
+        struct client *client = clients;
+        while (client && client != naming->client) /* it may have gone meanwhile */
+                client = client->next;
+        if (client && client->peer.uid == naming->uid) {
+                if (naming->name[0])
+                        (void)snprintf(client->who, sizeof client->who, "%s (uid %u)", naming->name, naming->uid);
+                watch_as_needed(client);
+        }
+        free(naming);
+}
+
+void client_new(int fd, const struct peer *peer, void (*gone)(void *ctx, const struct peer *peer), void *ctx)
+{
+        struct client *client = new_object(struct client);
+
+        client->fd = fd;
+        client->peer = *peer;
+        client->gone = gone;
+        client->ctx = ctx;
+        buf_init(&client->out, LIMIT_CLIENT_OUTPUT);
+        frame_reader_init(&client->reader, LIMIT_FRAME);
+        client->watch = watch_new(fd, ready, client);
+        client->next = clients;
+        clients = client;
+        (void)snprintf(client->who, sizeof client->who, "uid %u", peer->uid);
+        if (peer->uid == 0) {
+                (void)snprintf(client->who, sizeof client->who, "root (uid 0)");
+                watch_as_needed(client);
+                return;
+        }
+        struct naming *naming = new_object(struct naming);
+        *naming = (struct naming){ .job = { .work = name_user, .done = user_named }, .uid = peer->uid, .client = client };
+        if (!namers)
+                namers = workers_new("users", 1);
+        workers_run(namers, &naming->job);
+}
+
+void clients_wind_down(void)
+{
+        for (struct client *client = clients, *next; client; client = next) {
+                next = client->next;
+                client->winding_down = true;
+                if (!client->call || client->call->cancel)
+                        end_client(client);
+        }
+}
+
+void clients_close(void)
+{
+        while (clients)
+                end_client(clients);
+        if (namers)
+                workers_free(take(namers));
+}

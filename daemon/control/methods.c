@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of socket methods; a unit test holds it against the .varlink files. */
+#include "daemon/control/methods.h"
+
+#define SERVICE "io.emailsec.EmailService."
+#define TRUST   "io.emailsec.Trust."
+#define VARLINK "org.varlink.service."
+
+const struct method methods[] = {
+        { SERVICE "GetStatus", PERMIT_READ, METHOD_ENDING, on_get_status },
+        { SERVICE "ListAccounts", PERMIT_READ, 0, on_list_accounts },
+        { SERVICE "GetAccount", PERMIT_READ, 0, on_get_account },
+        { SERVICE "AddAccount", PERMIT_ADMIN, 0, on_add_account },
+        { SERVICE "SetAccount", PERMIT_ADMIN, 0, on_set_account },
+        { SERVICE "DeleteAccount", PERMIT_ADMIN, 0, on_delete_account },
+        { SERVICE "SetPassword", PERMIT_ADMIN, 0, on_set_password },
+        { SERVICE "Poll", PERMIT_ADMIN, 0, on_poll },
+        { SERVICE "TestAccount", PERMIT_ADMIN, METHOD_MORE, on_test_account },
+        { SERVICE "Probe", PERMIT_ADMIN, METHOD_MORE, on_probe },
+        { SERVICE "Apply", PERMIT_ADMIN, 0, on_apply },
+        { SERVICE "Audit", PERMIT_READ, 0, on_audit },
+        { SERVICE "Submit", PERMIT_SUBMIT, 0, on_submit },
+        { SERVICE "ListQueue", PERMIT_READ, METHOD_ENDING, on_list_queue },
+        { SERVICE "GetMessage", PERMIT_READ, METHOD_ENDING, on_get_message },
+        { SERVICE "WaitMessage", PERMIT_SUBMIT, 0, on_wait_message },
+        { SERVICE "RetryMessages", PERMIT_ADMIN, 0, on_retry_messages },
+        { SERVICE "HoldMessages", PERMIT_ADMIN, 0, on_hold_messages },
+        { SERVICE "ReleaseMessages", PERMIT_ADMIN, 0, on_release_messages },
+        { SERVICE "DeleteMessages", PERMIT_ADMIN, 0, on_delete_messages },
+        { SERVICE "FlushQueue", PERMIT_ADMIN, 0, on_flush_queue },
+        { SERVICE "ListInbox", PERMIT_READ, 0, on_list_inbox },
+        { SERVICE "OpenInboxMessage", PERMIT_READ, 0, on_open_inbox_message },
+        { SERVICE "Monitor", PERMIT_READ, METHOD_MORE, on_monitor },
+        { SERVICE "GetMetrics", PERMIT_READ, 0, on_get_metrics },
+        { SERVICE "Reload", PERMIT_ADMIN, 0, on_reload },
+        { TRUST "ListAllowedHosts", PERMIT_READ, 0, on_list_allowed_hosts },
+        { TRUST "GetAllowedHost", PERMIT_READ, 0, on_get_allowed_host },
+        { TRUST "Approve", PERMIT_ADMIN, 0, on_approve },
+        { TRUST "Reject", PERMIT_ADMIN, 0, on_reject },
+        { TRUST "Unapprove", PERMIT_ADMIN, 0, on_unapprove },
+        { TRUST "DeleteAllowedHost", PERMIT_ADMIN, 0, on_delete_allowed_host },
+        { TRUST "Prune", PERMIT_ADMIN, 0, on_prune },
+        { TRUST "ListAnchors", PERMIT_READ, 0, on_list_anchors },
+        { TRUST "GetAnchor", PERMIT_READ, 0, on_get_anchor },
+        { TRUST "ImportAnchors", PERMIT_ADMIN, 0, on_import_anchors },
+        { TRUST "DeleteAnchor", PERMIT_ADMIN, 0, on_delete_anchor },
+        { VARLINK "GetInfo", PERMIT_NONE, METHOD_ENDING, on_get_info },
+        { VARLINK "GetInterfaceDescription", PERMIT_NONE, METHOD_ENDING, on_get_interface_description },
+};
+const size_t method_count = count_of(methods);
+
+static int (*reload_settings)(json_t *warnings, struct cause *cause);
+
+const struct method *method_named(const char *name)
+{
+        for (size_t i = 0; i < method_count; i++)
+                if (strcmp(methods[i].name, name) == 0)
+                        return &methods[i];
+        return NULL;
+}
+
+bool interface_known(const char *method_name)
+{
+        static const char *const prefixes[] = { SERVICE, TRUST, VARLINK };
+
+        for (size_t i = 0; i < count_of(prefixes); i++)
+                if (strncmp(method_name, prefixes[i], strlen(prefixes[i])) == 0)
+                        return true;
+        return false;
+}
+
+void methods_on_reload(int (*reload)(json_t *warnings, struct cause *cause))
+{
+        reload_settings = reload;
+}
+
+int methods_reload(json_t *warnings, struct cause *cause)
+{
+        return reload_settings ? reload_settings(warnings, cause) : 0;
+}

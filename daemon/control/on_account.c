@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket methods about accounts. */
+#include "common/limits.h"
+#include "common/names.h"
+#include "daemon/control/methods.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/probe.h"
+#include "daemon/station/receiver.h"
+#include "daemon/station/secrets.h"
+#include "daemon/station/station.h"
+
+static json_t *entry_of(const struct account *account)
+{
+        json_t *entry = json_object();
+
+        json_put_text(entry, "name", account->name);
+        json_put_text(entry, "kind", prop_text(&account->values, PROP_KIND));
+        json_put(entry, "properties", account_json(account));
+        json_put(entry, "warnings", account_warnings(account));
+        return entry;
+}
+
+static json_t *reply_of(const struct account *account)
+{
+        json_t *reply = json_object();
+
+        json_put(reply, "account", entry_of(account));
+        return reply;
+}
+
+/* The account of the call's `name`; NULL after the call was failed. */
+static struct account *account_of(struct call *call, const char *name)
+{
+        struct account *account = account_named(name);
+        struct cause cause;
+
+        if (!account) {
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
+                cause_remedy(&cause, "emailsecctl account list");
+                call_fail(call, &cause);
+        }
+        return account;
+}
+
+struct named {
+        const char *name;
+        bool wait, force;
+};
+static const struct json_field name_field[] = {
+        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
+};
+
+void on_list_accounts(struct call *call)
+{
+        json_t *reply = json_object(), *list = json_array();
+
+        if (!call_read(call, NULL, 0, NULL)) {
+                json_decref(list);
+                json_decref(reply);
+                return;
+        }
+        for (struct account *account = accounts_first(); account; account = account->next)
+                (void)json_array_append_new(list, entry_of(account));
+        json_put(reply, "accounts", list);
+        call_reply(call, reply);
+}
+
+void on_get_account(struct call *call)
+{
+        struct named in = { 0 };
+
+        if (!call_read(call, name_field, 1, &in))
+                return;
+        struct account *account = account_of(call, in.name);
+        if (account)
+                call_reply(call, reply_of(account));
+}
+
+/* ---- changes ---- */
+
+static void changed(void *ctx, struct account *account, const struct causes *problems)
+{
+        struct call *call = ctx;
+
+        if (problems->count)
+                call_fail_problems(call, problems);
+        else
+                call_reply(call, reply_of(account));
+}
+
+static void deleted(void *ctx, struct account *account, const struct causes *problems)
+{
+        struct call *call = ctx;
+
+        (void)account;
+        if (problems->count)
+                call_fail_problems(call, problems);
+        else
+                call_reply(call, NULL);
+}
+
+struct given {
+        const char *name, *kind;
+        json_t *properties;
+};
+
+void on_add_account(struct call *call)
+{
+        struct given in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct given, name), .flags = FIELD_REQUIRED },
+                { .name = "kind", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct given, kind), .flags = FIELD_REQUIRED },
+                { .name = "properties", .kind = JSON_FIELD_OBJECT, .offset = offsetof(struct given, properties),
+                  .flags = FIELD_REQUIRED },
+        };
+
+        if (call_read(call, fields, count_of(fields), &in))
+                accounts_add(in.name, in.kind, in.properties, changed, call);
+}
+
+void on_set_account(struct call *call)
+{
+        struct given in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct given, name), .flags = FIELD_REQUIRED },
+                { .name = "properties", .kind = JSON_FIELD_OBJECT, .offset = offsetof(struct given, properties),
+                  .flags = FIELD_REQUIRED },
+        };
+
+        if (call_read(call, fields, count_of(fields), &in))
+                accounts_set(in.name, in.properties, changed, call);
+}
+
+void on_delete_account(struct call *call)
+{
+        struct named in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
+                { .name = "force", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct named, force) },
+        };
+
+        if (call_read(call, fields, count_of(fields), &in))
+                accounts_delete(in.name, in.force, deleted, call);
+}
+
+struct applied {
+        json_t *accounts;
+        bool dry_run;
+};
+
+static void applied(void *ctx, json_t *changes, const struct causes *problems)
+{
+        struct call *call = ctx;
+
+        if (problems->count) {
+                call_fail_problems(call, problems);
+                return;
+        }
+        json_t *reply = json_object();
+        json_put(reply, "changes", json_incref(changes));
+        call_reply(call, reply);
+}
+
+void on_apply(struct call *call)
+{
+        struct applied in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "accounts", .kind = JSON_FIELD_ARRAY, .offset = offsetof(struct applied, accounts),
+                  .flags = FIELD_REQUIRED },
+                { .name = "dryRun", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct applied, dry_run) },
+        };
+
+        if (call_read(call, fields, count_of(fields), &in))
+                accounts_apply(in.accounts, in.dry_run, applied, call);
+}
+
+/* ---- secrets ---- */
+
+struct password {
+        const char *name, *secret, *password, *credential;
+        bool clear;
+};
+
+struct setting {
+        struct call *call;
+        char *account;
+};
+
+static void password_set(void *ctx, const struct cause *cause)
+{
+        struct setting *setting = ctx;
+        struct account *account = account_named(setting->account);
+
+        if (cause_happened(cause)) {
+                call_fail(setting->call, cause);
+        } else {
+                if (account && !account->unreadable)
+                        station_account_changed(account);
+                call_reply(setting->call, NULL);
+        }
+        free(setting->account);
+        free(setting);
+}
+
+static int check_password(const struct password *in, struct cause *cause)
+{
+        if (!secret_kind_valid(in->secret))
+                return cause_about(cause, CAUSE_INVALID, "secret", "there is no secret of that kind");
+        if (!!in->password + !!in->credential + in->clear != 1)
+                return cause_about(cause, CAUSE_INVALID, "password", "give one of password, credential and clear");
+        if (in->password && (!in->password[0] || !text_is_clean(in->password)))
+                return cause_about(cause, CAUSE_INVALID, "password", "is empty or has control characters in it");
+        if (in->credential && !account_name_valid(in->credential))
+                return cause_about(cause, CAUSE_INVALID, "credential", "\"%s\" is no name of a credential", in->credential);
+        return 0;
+}
+
+void on_set_password(struct call *call)
+{
+        struct password in = { .secret = "password" };
+        struct cause cause;
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, name), .flags = FIELD_REQUIRED },
+                { .name = "secret", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, secret) },
+                { .name = "password", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, password),
+                  .flags = FIELD_SECRET, .max = LIMIT_SECRET },
+                { .name = "credential", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, credential) },
+                { .name = "clear", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct password, clear) },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        if (!account_of(call, in.name))
+                return;
+        if (check_password(&in, &cause) < 0) {
+                call_fail(call, &cause);
+                return;
+        }
+        struct setting *setting = new_object(struct setting);
+        *setting = (struct setting){ .call = call, .account = copy_text(in.name) };
+        secret_set(in.name, in.secret, in.password, in.credential, password_set, setting);
+}
+
+/* ---- poll ---- */
+
+static void polled(void *ctx, const struct poll_result *result)
+{
+        struct call *call = ctx;
+
+        if (result->cause.code != CAUSE_NONE) {
+                call_fail(call, &result->cause);
+                return;
+        }
+        json_t *reply = json_object();
+        unsigned long long sent = result->sent, failed = result->failed, received = result->received;
+        scoped(scoped_free) char *text =
+                received || !(sent || failed) ?
+                        (received ? text_of("received %llu message%s", received, received == 1 ? "" : "s") :
+                                    copy_text("nothing was waiting")) :
+                        text_of("sent %llu message%s%s", sent, sent == 1 ? "" : "s", failed ? ", some failed" : "");
+        json_put_text(reply, "text", text);
+        json_put(reply, "sent", json_integer((json_int_t)sent));
+        json_put(reply, "received", json_integer((json_int_t)received));
+        json_put(reply, "failed", json_integer((json_int_t)failed));
+        call_reply(call, reply);
+}
+
+static void polled_unwatched(void *ctx, const struct poll_result *result)
+{
+        (void)ctx;
+        (void)result; /* status, journal and events tell how it went */
+}
+
+void on_poll(struct call *call)
+{
+        struct named in = { .wait = true };
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
+                { .name = "wait", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct named, wait) },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        struct account *account = account_of(call, in.name);
+        if (!account)
+                return;
+        if (account->unreadable) {
+                call_fail(call, &account->cause);
+                return;
+        }
+        void (*done)(void *, const struct poll_result *) = in.wait ? polled : polled_unwatched;
+        if (account->sender)
+                sender_poll(account->sender, done, call);
+        else
+                receiver_poll(account->receiver, done, call);
+        if (!in.wait) {
+                json_t *reply = json_object();
+                json_put_text(reply, "text", "started");
+                json_put(reply, "sent", json_integer(0));
+                json_put(reply, "received", json_integer(0));
+                json_put(reply, "failed", json_integer(0));
+                call_reply(call, reply);
+        }
+}
+
+/* ---- test and probe ---- */
+
+struct testing {
+        struct call *call;
+        struct probe *probe;
+        json_t *last; /* held back: the last step is the final reply */
+};
+
+static void step_told(void *ctx, json_t *step)
+{
+        struct testing *testing = ctx;
+        json_t *reply = json_object(), *before = testing->last;
+
+        json_put(reply, "step", json_incref(step));
+        testing->last = reply;
+        if (before)
+                call_reply_part(testing->call, before);
+}
+
+static void test_done(void *ctx, bool good)
+{
+        struct testing *testing = ctx;
+
+        (void)good;
+        call_reply(testing->call, testing->last);
+        free(testing);
+}
+
+static void test_cancelled(void *work)
+{
+        struct testing *testing = work;
+
+        probe_cancel(testing->probe);
+        json_decref(testing->last);
+        free(testing);
+}
+
+static const struct probe_user testing_user = { .step = step_told, .done = test_done };
+
+static struct testing *testing_new(struct call *call)
+{
+        struct testing *testing = new_object(struct testing);
+
+        testing->call = call;
+        call_on_cancel(call, test_cancelled, testing);
+        return testing;
+}
+
+void on_test_account(struct call *call)
+{
+        struct named in = { 0 };
+
+        if (!call_read(call, name_field, 1, &in))
+                return;
+        struct account *account = account_of(call, in.name);
+        if (!account)
+                return;
+        if (account->unreadable) {
+                call_fail(call, &account->cause);
+                return;
+        }
+        struct testing *testing = testing_new(call);
+        testing->probe = probe_account(account, &testing_user, testing);
+}
+
+struct probed {
+        const char *host, *transport, *security;
+        int64_t port;
+};
+
+/* What the port alone says, where transport or security are not given. */
+static void guess_probe(struct probed *in)
+{
+        static const struct {
+                int64_t port;
+                const char *transport, *security;
+        } ports[] = {
+                { 25, "smtp", "starttls" }, { 587, "smtp", "starttls" }, { 465, "smtp", "ssl" }, { 143, "imap", "starttls" },
+                { 993, "imap", "ssl" },     { 110, "pop3", "starttls" }, { 995, "pop3", "ssl" },
+        };
+
+        for (size_t i = 0; i < count_of(ports); i++)
+                if (ports[i].port == in->port) {
+                        if (!in->transport)
+                                in->transport = ports[i].transport;
+                        if (!in->security && strcmp(in->transport, ports[i].transport) == 0)
+                                in->security = ports[i].security;
+                }
+        if (!in->transport)
+                in->transport = "smtp";
+        if (!in->security)
+                in->security = "ssl";
+}
+
+static bool is_word(const char *word, const char *const *words)
+{
+        for (; *words; words++)
+                if (strcmp(word, *words) == 0)
+                        return true;
+        return false;
+}
+
+void on_probe(struct call *call)
+{
+        static const char *const transports[] = { "smtp", "imap", "pop3", NULL };
+        static const char *const securities[] = { "ssl", "starttls", "none", NULL };
+        struct probed in = { 0 };
+        struct causes problems = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "host", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct probed, host), .flags = FIELD_REQUIRED },
+                { .name = "port", .kind = JSON_FIELD_INT, .offset = offsetof(struct probed, port), .min = 0, .max = 65535 },
+                { .name = "transport", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct probed, transport) },
+                { .name = "security", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct probed, security) },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        guess_probe(&in);
+        struct cause host_cause = { 0 };
+        scoped(scoped_free) char *host = host_normal(in.host, &host_cause);
+        if (!host)
+                cause_about(causes_add(&problems), CAUSE_INVALID, "host", "%s", host_cause.text);
+        if (!is_word(in.transport, transports))
+                cause_about(causes_add(&problems), CAUSE_INVALID, "transport", "\"%s\" is not smtp, imap or pop3", in.transport);
+        if (!is_word(in.security, securities))
+                cause_about(causes_add(&problems), CAUSE_INVALID, "security", "\"%s\" is not ssl, starttls or none", in.security);
+        if (problems.count) {
+                call_fail_problems(call, &problems);
+        } else {
+                struct testing *testing = testing_new(call);
+                testing->probe = probe_server(host, (uint16_t)in.port, in.transport, in.security, &testing_user, testing);
+        }
+        causes_free(&problems);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket methods about mail: submission, the inbox. */
+#include "common/limits.h"
+#include "common/names.h"
+#include "daemon/control/methods.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/events.h"
+#include "daemon/station/sender.h"
+#include "daemon/station/station.h"
+#include "daemon/store/maildir.h"
+#include "daemon/store/queue_table.h"
+
+struct submitted {
+        const char *account, *from, *message, *key, *priority;
+        json_t *recipients;
+        int64_t descriptor;
+        bool hold, has_from, has_descriptor;
+};
+
+struct submitting {
+        struct call *call;
+        char *account;
+        size_t recipients;
+};
+
+static void was_submitted(void *ctx, const char *id, bool duplicate, const struct cause *cause)
+{
+        struct submitting *submitting = ctx;
+        struct account *account = account_named(submitting->account);
+
+        if (cause_happened(cause)) {
+                call_fail(submitting->call, cause);
+        } else {
+                json_t *reply = json_object();
+                if (!duplicate) {
+                        struct subject subject = { .account = submitting->account, .direction = "outgoing", .queue_id = id };
+                        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: accepted from %s for %s, %zu recipient%s", id,
+                                  call_who(submitting->call), submitting->account, submitting->recipients,
+                                  submitting->recipients == 1 ? "" : "s");
+                        if (account && account->sender)
+                                sender_kick(account->sender);
+                        station_status_changed();
+                }
+                json_put_text(reply, "id", id);
+                json_put_text(reply, "account", submitting->account);
+                json_put(reply, "duplicate", json_boolean(duplicate));
+                call_reply(submitting->call, reply);
+        }
+        free(submitting->account);
+        free(submitting);
+}
+
+/* The account that the submission goes to, with the rules of who may use it. */
+static struct account *account_for(struct call *call, const struct submitted *in, struct cause *cause)
+{
+        struct account *standard = accounts_default(cause);
+        struct account *account = in->account ? account_named(in->account) : standard;
+
+        if (in->account && !account) {
+                cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in->account);
+                cause_remedy(cause, "emailsecctl account list");
+                return NULL;
+        }
+        if (!account)
+                return NULL;
+        if (account != standard && !permit(call_peer(call), PERMIT_ADMIN)) {
+                cause_set(cause, CAUSE_PERMISSION, "%s may submit mail to the default account only", call_who(call));
+                return NULL;
+        }
+        if (account->unreadable) {
+                *cause = account->cause;
+                return NULL;
+        }
+        if (!account_is_outgoing(account)) {
+                cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail", account->name);
+                return NULL;
+        }
+        if (!account_enabled(account) && !prop_bool(&account->values, PROP_ALLOW_DISABLED_QUEUING)) {
+                cause_set(cause, CAUSE_DISABLED, "account %s is disabled and takes no mail (allowDisabledQueuing)", account->name);
+                cause_remedy(cause, "emailsecctl account enable %s", account->name);
+                return NULL;
+        }
+        return account;
+}
+
+static void check_addresses(const struct submitted *in, const char *from, struct causes *problems)
+{
+        struct cause cause = { 0 };
+        size_t index, count = json_array_size(in->recipients);
+        json_t *recipient;
+
+        if (address_check(from, true, &cause) < 0) {
+                cause_about(causes_add(problems), CAUSE_INVALID, "from", "%s", cause.text);
+                cause_remedy(&problems->items[problems->count - 1], "give --from ADDRESS, or set the account's property from");
+        }
+        if (!count || count > LIMIT_RECIPIENTS)
+                cause_about(causes_add(problems), CAUSE_INVALID, "recipients", "%zu recipients: there must be 1 to %d", count,
+                            LIMIT_RECIPIENTS);
+        json_array_foreach(in->recipients, index, recipient)
+                if (address_check(json_string_value(recipient), false, &cause) < 0 && problems->count < 20)
+                        cause_about(causes_add(problems), CAUSE_INVALID, "recipients", "%s", cause.text);
+}
+
+static void check_words(const struct submitted *in, struct causes *problems)
+{
+        if (in->priority && strcmp(in->priority, "normal") != 0 && strcmp(in->priority, "urgent") != 0)
+                cause_about(causes_add(problems), CAUSE_INVALID, "priority", "\"%s\" is not normal or urgent", in->priority);
+        if (in->has_descriptor == (in->message != NULL))
+                cause_about(causes_add(problems), CAUSE_INVALID, "message", "give the message either as descriptor or as base64");
+}
+
+/* The sender's address: given, the account's, or the user name when that is an address. */
+static const char *from_of(const struct submitted *in, const struct account *account)
+{
+        if (in->has_from)
+                return in->from;
+        const char *from = prop_text(&account->values, PROP_FROM);
+        if (!from[0] && strchr(prop_text(&account->values, PROP_ACCOUNT), '@'))
+                return prop_text(&account->values, PROP_ACCOUNT);
+        return from;
+}
+
+static void check_from_known(const struct submitted *in, const char *from, const struct account *account,
+                             struct causes *problems)
+{
+        if (in->has_from || from[0])
+                return;
+        cause_about(causes_add(problems), CAUSE_INVALID, "from", "no sender: account %s has no from", account->name);
+        cause_remedy(&problems->items[problems->count - 1], "give --from ADDRESS, or: emailsecctl account set %s from=ADDRESS",
+                     account->name);
+}
+
+static void submit(struct call *call, const struct submitted *in, struct account *account, const char *from, int fd,
+                   const uint8_t *bytes, size_t len)
+{
+        const struct property_values *values = &account->values;
+        const char *reply_to = prop_text(values, PROP_REPLY_TO), *own_from = prop_text(values, PROP_FROM);
+        size_t count = json_array_size(in->recipients);
+        const char **recipients = new_zeroed(count, sizeof *recipients);
+        struct submitting *submitting = new_object(struct submitting);
+
+        for (size_t i = 0; i < count; i++)
+                recipients[i] = json_string_value(json_array_get(in->recipients, i));
+        *submitting = (struct submitting){ .call = call, .account = copy_text(account->name), .recipients = count };
+        struct submission submission = {
+                .account = account->name,
+                .from = from,
+                .recipients = recipients,
+                .recipient_count = count,
+                .priority = in->priority && strcmp(in->priority, "urgent") == 0,
+                .key = in->key,
+                .submitted_by = call_who(call),
+                .rules = {
+                        .hostname = station_settings()->hostname,
+                        .from = from[0] ? from : own_from,
+                        .reply_to = reply_to[0] ? reply_to : NULL,
+                        .now = loop_wall(),
+                        .max_size = (uint64_t)station_settings()->max_message_size,
+                },
+                .lifetime = prop_number(values, PROP_QUEUE_LIFETIME),
+                .account_clock = account_clock(account),
+                .max_queue = (size_t)prop_number(values, PROP_MAX_QUEUE_SIZE),
+                .max_disk = (uint64_t)station_settings()->queue_size_limit,
+                .held = in->hold,
+                .fd = fd,
+                .bytes = bytes,
+                .len = len,
+        };
+        queue_submit(&submission, was_submitted, submitting);
+        free(recipients);
+}
+
+static const struct json_field submit_fields[] = {
+        { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, account) },
+        { .name = "from", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, from),
+          .present = offsetof(struct submitted, has_from) },
+        { .name = "recipients", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct submitted, recipients),
+          .flags = FIELD_REQUIRED },
+        { .name = "message", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, message) },
+        { .name = "descriptor", .kind = JSON_FIELD_INT, .offset = offsetof(struct submitted, descriptor), .min = 0,
+          .max = LIMIT_FRAME_FDS - 1, .present = offsetof(struct submitted, has_descriptor) },
+        { .name = "key", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, key), .flags = FIELD_CLEAN,
+          .max = LIMIT_IDEMPOTENCY_KEY },
+        { .name = "priority", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, priority) },
+        { .name = "hold", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct submitted, hold) },
+};
+
+void on_submit(struct call *call)
+{
+        struct submitted in = { 0 };
+        struct causes problems = { 0 };
+        struct cause cause = { 0 };
+        scoped(scoped_free) uint8_t *bytes = NULL;
+        size_t len = 0;
+
+        if (!call_read(call, submit_fields, count_of(submit_fields), &in))
+                return;
+        struct account *account = account_for(call, &in, &cause);
+        if (!account) {
+                call_fail(call, &cause);
+                return;
+        }
+        const char *from = from_of(&in, account);
+        check_words(&in, &problems);
+        check_from_known(&in, from, account, &problems);
+        check_addresses(&in, from, &problems);
+        if (in.message && base64_decode(in.message, strlen(in.message), &bytes, &len) < 0)
+                cause_about(causes_add(&problems), CAUSE_INVALID, "message", "is not base64");
+        scoped(scoped_close) int fd = in.has_descriptor ? call_take_fd(call, (size_t)in.descriptor) : -1;
+        if (in.has_descriptor && fd < 0)
+                cause_about(causes_add(&problems), CAUSE_INVALID, "descriptor", "no descriptor of that number came along");
+        if (problems.count) {
+                call_fail_problems(call, &problems);
+        } else {
+                int given = fd;
+                fd = -1; /* the queue's from here on */
+                submit(call, &in, account, from, given, bytes, len);
+        }
+        causes_free(&problems);
+}
+
+/* ---- inbox ---- */
+
+struct boxed {
+        const char *name, *id;
+};
+static const struct json_field boxed_fields[] = {
+        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct boxed, name), .flags = FIELD_REQUIRED },
+        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct boxed, id), .flags = FIELD_REQUIRED },
+};
+
+static bool is_incoming(struct call *call, const char *name)
+{
+        struct account *account = account_named(name);
+        struct cause cause = { 0 };
+
+        if (!account)
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
+        else if (account_is_outgoing(account) && !account->unreadable)
+                cause_about(&cause, CAUSE_INVALID, "name", "account %s is outgoing: it has no inbox", name);
+        if (cause.code)
+                call_fail(call, &cause);
+        return !cause.code;
+}
+
+static void inbox_listed(void *ctx, json_t *messages, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        json_put(reply, "messages", json_incref(messages));
+        call_reply(call, reply);
+}
+
+void on_list_inbox(struct call *call)
+{
+        struct boxed in = { 0 };
+
+        if (call_read(call, boxed_fields, 1, &in) && is_incoming(call, in.name))
+                inbox_list(in.name, inbox_listed, call);
+}
+
+static void inbox_opened(void *ctx, int fd, json_t *message, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        json_put(reply, "message", json_incref(message));
+        json_put(reply, "descriptor", json_integer(0));
+        call_reply_fd(call, reply, fd);
+}
+
+void on_open_inbox_message(struct call *call)
+{
+        struct boxed in = { 0 };
+
+        if (call_read(call, boxed_fields, count_of(boxed_fields), &in) && is_incoming(call, in.name))
+                inbox_open(in.name, in.id, inbox_opened, call);
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket methods about the queue. */
+#include "common/limits.h"
+#include "daemon/control/methods.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/events.h"
+#include "daemon/station/sender.h"
+#include "daemon/station/station.h"
+#include "daemon/store/queue_table.h"
+
+#include <errno.h>
+
+enum { PAGE = 1000 };
+
+/* A message that waits while its account is stopped is `held` with the account's reason (mail.md): told when it is
+ * shown, so that a stop writes nothing. */
+static void show_as_held(json_t *message)
+{
+        const char *name = json_string_value(json_object_get(message, "account"));
+        const char *state = json_string_value(json_object_get(message, "state"));
+        struct account *account = account_named(name ? name : "");
+        size_t index;
+        json_t *recipient;
+
+        if (!account || !account_is_stopped(account) || !state ||
+            (strcmp(state, "queued") != 0 && strcmp(state, "deferred") != 0))
+                return;
+        bool trust = account->status == ACCOUNT_CHALLENGE || account->cause.code == CAUSE_REJECTED ||
+                     account->cause.code == CAUSE_CERTIFICATE || account->cause.code == CAUSE_TRUST_STORE;
+        json_put_text(message, "state", "held");
+        json_put_text(message, "heldBy", trust ? "trust" : "account");
+        json_put_text(message, "cause", account->cause.code ? account->cause.text : "the account is disabled");
+        json_put_time(message, "expires", 0); /* it does not age while it is held */
+        json_array_foreach(json_object_get(message, "recipients"), index, recipient) {
+                const char *own = json_string_value(json_object_get(recipient, "state"));
+                if (own && (strcmp(own, "queued") == 0 || strcmp(own, "deferred") == 0))
+                        json_put_text(recipient, "state", "held");
+        }
+}
+
+struct listed {
+        const char *account, *after;
+        json_t *states;
+        int64_t limit;
+};
+
+static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struct cause *cause)
+{
+        struct call *call = ctx;
+        size_t index;
+        json_t *message;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        json_array_foreach(messages, index, message)
+                show_as_held(message);
+        json_put(reply, "messages", json_incref(messages));
+        scoped(scoped_free) char *place = next ? text_of("%llu", (unsigned long long)next) : NULL;
+        json_put_text(reply, "next", place);
+        call_reply(call, reply);
+}
+
+static int state_bits(const json_t *names, unsigned *out, struct cause *cause)
+{
+        size_t index;
+        json_t *name;
+
+        json_array_foreach((json_t *)names, index, name) {
+                int state = 0;
+                while (state < QUEUE_STATES && strcmp(queue_state_name((enum queue_state)state), json_string_value(name)) != 0)
+                        state++;
+                if (state == QUEUE_STATES)
+                        return cause_about(cause, CAUSE_INVALID, "states", "\"%s\" is no state of a message",
+                                           json_string_value(name));
+                *out |= 1u << state;
+        }
+        return 0;
+}
+
+void on_list_queue(struct call *call)
+{
+        struct listed in = { .limit = PAGE };
+        unsigned states = 0;
+        struct cause cause = { 0 };
+        char *end = NULL;
+        static const struct json_field fields[] = {
+                { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct listed, account) },
+                { .name = "states", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct listed, states) },
+                { .name = "after", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct listed, after) },
+                { .name = "limit", .kind = JSON_FIELD_INT, .offset = offsetof(struct listed, limit), .min = 1, .max = PAGE },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        errno = 0;
+        unsigned long long after = in.after ? strtoull(in.after, &end, 10) : 0;
+        if (in.account && !account_named(in.account))
+                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in.account);
+        else if (in.after && (errno || !end || *end || end == in.after))
+                cause_about(&cause, CAUSE_INVALID, "after", "\"%s\" is no place in the list", in.after);
+        else
+                (void)state_bits(in.states, &states, &cause);
+        if (cause.code)
+                call_fail(call, &cause);
+        else
+                queue_list(in.account, states, after, (size_t)in.limit, queue_listed, call);
+}
+
+struct about {
+        const char *id;
+};
+static const struct json_field id_field[] = {
+        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct about, id), .flags = FIELD_REQUIRED },
+};
+
+static void message_shown(void *ctx, json_t *message, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        show_as_held(message);
+        json_put(reply, "message", json_incref(message));
+        call_reply(call, reply);
+}
+
+void on_get_message(struct call *call)
+{
+        struct about in = { 0 };
+
+        if (call_read(call, id_field, 1, &in))
+                queue_get(in.id, message_shown, call);
+}
+
+/* ---- waiting for a message ---- */
+
+struct waiting {
+        struct call *call;              /* NULL: the client has gone */
+        char *id;
+        struct subscription *subscription;
+        bool looking, look_again;
+};
+
+static void waiting_free(struct waiting *waiting)
+{
+        events_unsubscribe(waiting->subscription);
+        free(waiting->id);
+        free(waiting);
+}
+
+static void stop_waiting(void *work)
+{
+        struct waiting *waiting = work;
+
+        waiting->call = NULL;
+        if (!waiting->looking)
+                waiting_free(waiting);
+}
+
+static bool is_final(const char *state)
+{
+        return strcmp(state, "sent") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "held") == 0;
+}
+
+static void look(struct waiting *waiting);
+
+static void looked(void *ctx, json_t *message, const struct cause *cause)
+{
+        struct waiting *waiting = ctx;
+
+        waiting->looking = false;
+        if (!waiting->call) {
+                waiting_free(waiting);
+                return;
+        }
+        if (cause_happened(cause)) {
+                call_fail(waiting->call, cause);
+                waiting_free(waiting);
+                return;
+        }
+        const char *by = json_string_value(json_object_get(message, "submittedBy"));
+        if (!permit(call_peer(waiting->call), PERMIT_READ) && !same_text(by, call_who(waiting->call))) {
+                struct cause not_theirs;
+                cause_set(&not_theirs, CAUSE_PERMISSION, "%s did not submit this message", call_who(waiting->call));
+                call_fail(waiting->call, &not_theirs);
+                waiting_free(waiting);
+                return;
+        }
+        show_as_held(message);
+        const char *state = json_string_value(json_object_get(message, "state"));
+        if (state && is_final(state)) {
+                json_t *reply = json_object();
+                json_put(reply, "message", json_incref(message));
+                call_reply(waiting->call, reply);
+                waiting_free(waiting);
+        } else if (waiting->look_again) {
+                look(waiting);
+        }
+}
+
+static void look(struct waiting *waiting)
+{
+        waiting->looking = true;
+        waiting->look_again = false;
+        queue_get(waiting->id, looked, waiting);
+}
+
+/* Anything told of this message or of an account's status is a reason to look. */
+static void hear(void *ctx, json_t *event)
+{
+        struct waiting *waiting = ctx;
+        const char *name = json_string_value(json_object_get(event, "event"));
+        const char *id = json_string_value(json_object_get(json_object_get(event, "data"), "id"));
+
+        if (strcmp(name, "account.status") != 0 && strcmp(name, "queue.changed") != 0 && !same_text(id, waiting->id))
+                return;
+        if (waiting->looking)
+                waiting->look_again = true;
+        else
+                look(waiting);
+}
+
+void on_wait_message(struct call *call)
+{
+        struct about in = { 0 };
+
+        if (!call_read(call, id_field, 1, &in))
+                return;
+        struct waiting *waiting = new_object(struct waiting);
+        *waiting = (struct waiting){ .call = call, .id = copy_text(in.id) };
+        call_on_cancel(call, stop_waiting, waiting);
+        waiting->subscription = events_subscribe(NULL, hear, waiting);
+        look(waiting);
+}
+
+/* ---- changes ---- */
+
+struct changing {
+        struct call *call;
+        const char *words; /* for the journal */
+        char *who;
+};
+
+static void changing_free(struct changing *changing)
+{
+        free(changing->who);
+        free(changing);
+}
+
+static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
+{
+        struct changing *changing = ctx;
+        json_t *ids = json_array(), *one;
+        size_t index;
+
+        if (cause_happened(cause)) {
+                json_decref(ids);
+                call_fail(changing->call, cause);
+                changing_free(changing);
+                return;
+        }
+        json_array_foreach(changed, index, one) {
+                const char *id = json_string_value(json_object_get(one, "id"));
+                const char *name = json_string_value(json_object_get(one, "account"));
+                struct account *account = account_named(name);
+                struct subject subject = { .account = name, .queue_id = id };
+                log_about(&subject, LOG_INFO, NULL, "%s: %s by %s", id, changing->words, changing->who);
+                json_t *data = json_object();
+                json_put_text(data, "id", id);
+                event_emit("queue.changed", name, data, "%s: %s", id, changing->words);
+                if (account && account->sender)
+                        sender_kick(account->sender);
+                (void)json_array_append_new(ids, json_string(id));
+        }
+        json_t *reply = json_object();
+        json_put(reply, "ids", ids);
+        call_reply(changing->call, reply);
+        changing_free(changing);
+        station_status_changed();
+}
+
+struct many {
+        json_t *ids;
+};
+
+static void change(struct call *call, enum queue_change what, const char *words)
+{
+        struct many in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "ids", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct many, ids), .flags = FIELD_REQUIRED },
+        };
+
+        if (!call_read(call, fields, 1, &in))
+                return;
+        size_t count = json_array_size(in.ids);
+        const char **ids = new_zeroed(count, sizeof *ids);
+        for (size_t i = 0; i < count; i++)
+                ids[i] = json_string_value(json_array_get(in.ids, i));
+        struct changing *changing = new_object(struct changing);
+        *changing = (struct changing){ .call = call, .words = words, .who = copy_text(call_who(call)) };
+        queue_change(what, ids, count, NULL, queue_changed, changing);
+        free(ids);
+}
+
+void on_retry_messages(struct call *call)
+{
+        change(call, QUEUE_RETRY, "tried again");
+}
+
+void on_hold_messages(struct call *call)
+{
+        change(call, QUEUE_HOLD, "held");
+}
+
+void on_release_messages(struct call *call)
+{
+        change(call, QUEUE_RELEASE, "released");
+}
+
+void on_delete_messages(struct call *call)
+{
+        change(call, QUEUE_DELETE, "deleted");
+}
+
+/* ---- flush ---- */
+
+struct flushing {
+        struct call *call;
+        char *account;
+};
+
+static void flushed(void *ctx, size_t count, const struct cause *cause)
+{
+        struct flushing *flushing = ctx;
+        struct account *account = account_named(flushing->account);
+
+        if (cause_happened(cause)) {
+                call_fail(flushing->call, cause);
+        } else {
+                json_t *reply = json_object();
+                json_put(reply, "count", json_integer((json_int_t)count));
+                if (account && account->sender)
+                        sender_start_over(account->sender);
+                call_reply(flushing->call, reply);
+        }
+        free(flushing->account);
+        free(flushing);
+}
+
+struct named {
+        const char *name;
+};
+
+void on_flush_queue(struct call *call)
+{
+        struct named in = { 0 };
+        struct cause cause;
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
+        };
+
+        if (!call_read(call, fields, 1, &in))
+                return;
+        struct account *account = account_named(in.name);
+        if (!account || !account->sender) {
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no outgoing account \"%s\"", in.name);
+                call_fail(call, &cause);
+                return;
+        }
+        struct flushing *flushing = new_object(struct flushing);
+        *flushing = (struct flushing){ .call = call, .account = copy_text(in.name) };
+        queue_due_now(in.name, flushed, flushing);
+}

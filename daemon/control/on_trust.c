@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket methods about trust: the Allowed Hosts and the anchors of the trust stores. */
+#include "common/limits.h"
+#include "common/times.h"
+#include "daemon/control/methods.h"
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/station/events.h"
+#include "daemon/tls/allowed.h"
+#include "daemon/tls/trust.h"
+
+static json_t *wrapped(const char *name, json_t *value)
+{
+        json_t *reply = json_object();
+
+        json_put(reply, name, value);
+        return reply;
+}
+
+/* ---- Allowed Hosts ---- */
+
+struct filter {
+        const char *state;
+};
+
+void on_list_allowed_hosts(struct call *call)
+{
+        struct filter in = { 0 };
+        struct cause cause;
+        static const struct json_field fields[] = {
+                { .name = "state", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct filter, state) },
+        };
+
+        if (!call_read(call, fields, 1, &in))
+                return;
+        if (allowed_fault()) {
+                call_fail(call, allowed_fault());
+                return;
+        }
+        if (in.state && strcmp(in.state, "pending") != 0 && strcmp(in.state, "approved") != 0 && strcmp(in.state, "rejected") != 0) {
+                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected", in.state);
+                call_fail(call, &cause);
+                return;
+        }
+        call_reply(call, wrapped("entries", allowed_list(in.state)));
+}
+
+struct decided {
+        const char *id, *fingerprint, *pins, *until, *reason;
+};
+static const struct json_field decided_fields[] = {
+        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, id), .flags = FIELD_REQUIRED },
+        { .name = "reason", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, reason), .flags = FIELD_CLEAN, .max = 1000 },
+        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, fingerprint), .flags = FIELD_REQUIRED },
+        { .name = "pins", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, pins) },
+        { .name = "until", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, until) },
+};
+enum { ID_ONLY = 1, ID_AND_REASON = 2, ALL_OF_THEM = count_of(decided_fields) };
+
+void on_get_allowed_host(struct call *call)
+{
+        struct decided in = { 0 };
+        struct cause cause;
+
+        if (!call_read(call, decided_fields, ID_ONLY, &in))
+                return;
+        json_t *entry = allowed_get(in.id, &cause);
+        if (!entry) {
+                call_fail(call, &cause);
+                return;
+        }
+        const char *replaces = json_string_value(json_object_get(entry, "replaces"));
+        json_t *replaced = replaces ? allowed_get(replaces, NULL) : NULL;
+        json_t *reply = wrapped("entry", entry);
+        json_put(reply, "replaced", replaced ? replaced : json_null());
+        call_reply(call, reply);
+}
+
+static void decision_done(void *ctx, const struct cause *cause, json_t *entry)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause))
+                call_fail(call, cause);
+        else
+                call_reply(call, wrapped("entry", json_incref(entry)));
+}
+
+void on_approve(struct call *call)
+{
+        struct decided in = { .pins = "certificate" };
+        struct cause cause = { 0 };
+        time_t until = 0;
+
+        if (!call_read(call, decided_fields, ALL_OF_THEM, &in))
+                return;
+        bool key = strcmp(in.pins, "key") == 0;
+        if (!key && strcmp(in.pins, "certificate") != 0)
+                cause_about(&cause, CAUSE_INVALID, "pins", "\"%s\" is not certificate or key", in.pins);
+        else if (in.until && time_parse(in.until, &until, &cause) < 0)
+                (void)snprintf(cause.property, sizeof cause.property, "until");
+        if (cause.code) {
+                call_fail(call, &cause);
+                return;
+        }
+        struct allowed_decision decision = {
+                .id = in.id,
+                .what = DECIDE_APPROVE,
+                .fingerprint = in.fingerprint,
+                .pins = key ? PINS_KEY : PINS_CERTIFICATE,
+                .until = until,
+                .reason = in.reason,
+                .who = call_who(call),
+        };
+        allowed_decide(&decision, decision_done, call);
+}
+
+void on_reject(struct call *call)
+{
+        struct decided in = { 0 };
+
+        if (!call_read(call, decided_fields, ID_AND_REASON, &in))
+                return;
+        struct allowed_decision decision = { .id = in.id, .what = DECIDE_REJECT, .reason = in.reason, .who = call_who(call) };
+        allowed_decide(&decision, decision_done, call);
+}
+
+void on_unapprove(struct call *call)
+{
+        struct decided in = { 0 };
+
+        if (!call_read(call, decided_fields, ID_ONLY, &in))
+                return;
+        struct allowed_decision decision = { .id = in.id, .what = DECIDE_UNAPPROVE, .who = call_who(call) };
+        allowed_decide(&decision, decision_done, call);
+}
+
+void on_delete_allowed_host(struct call *call)
+{
+        struct decided in = { 0 };
+
+        if (!call_read(call, decided_fields, ID_ONLY, &in))
+                return;
+        struct allowed_decision decision = { .id = in.id, .what = DECIDE_DELETE, .who = call_who(call) };
+        allowed_decide(&decision, decision_done, call);
+}
+
+static void pruned(void *ctx, const struct cause *cause, json_t *ids)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause))
+                call_fail(call, cause);
+        else
+                call_reply(call, wrapped("ids", json_incref(ids)));
+}
+
+void on_prune(struct call *call)
+{
+        allowed_prune(call_who(call), pruned, call);
+}
+
+/* ---- anchors ---- */
+
+struct anchors {
+        const char *certificates, *fingerprint;
+        bool system;
+};
+
+void on_list_anchors(struct call *call)
+{
+        struct anchors in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "system", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct anchors, system) },
+        };
+
+        if (!call_read(call, fields, 1, &in))
+                return;
+        if (trust_fault())
+                call_fail(call, trust_fault());
+        else
+                call_reply(call, wrapped("anchors", trust_list(in.system)));
+}
+
+static const struct json_field fingerprint_field[] = {
+        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct anchors, fingerprint), .flags = FIELD_REQUIRED },
+};
+
+void on_get_anchor(struct call *call)
+{
+        struct anchors in = { 0 };
+        struct cause cause;
+
+        if (!call_read(call, fingerprint_field, 1, &in))
+                return;
+        json_t *anchor = trust_get(in.fingerprint, &cause);
+        if (anchor)
+                call_reply(call, wrapped("anchor", anchor));
+        else
+                call_fail(call, &cause);
+}
+
+struct importing {
+        struct call *call;
+        char *who;
+};
+
+static struct importing *importing_new(struct call *call)
+{
+        struct importing *importing = new_object(struct importing);
+
+        *importing = (struct importing){ .call = call, .who = copy_text(call_who(call)) };
+        return importing;
+}
+
+static void importing_free(struct importing *importing)
+{
+        free(importing->who);
+        free(importing);
+}
+
+static void tell_anchor(const json_t *anchor, const char *event, const char *words, const char *who)
+{
+        const char *fingerprint = json_string_value(json_object_get(anchor, "fingerprintSha256"));
+        const char *subject_name = json_string_value(json_object_get(anchor, "subject"));
+        struct subject subject = { .cert_sha256 = fingerprint };
+        json_t *data = json_object();
+
+        if (!subject_name)
+                subject_name = json_string_value(json_object_get(json_object_get(anchor, "certificate"), "subject"));
+        log_about(&subject, LOG_NOTICE, MSG_TRUST_CHANGED, "%s (SHA-256 %s) was %s the User Trust Store by %s",
+                  subject_name ? subject_name : "?", fingerprint ? fingerprint : "?", words, who);
+        json_put_text(data, "fingerprintSha256", fingerprint);
+        json_put_text(data, "subject", subject_name);
+        event_emit(event, NULL, data, "%s was %s the User Trust Store", subject_name ? subject_name : "?", words);
+}
+
+static void imported(void *ctx, const struct cause *cause, json_t *results)
+{
+        struct importing *importing = ctx;
+        size_t index;
+        json_t *result;
+
+        json_array_foreach(results, index, result)
+                if (same_text(json_string_value(json_object_get(result, "result")), "imported"))
+                        tell_anchor(result, "trust.imported", "imported into", importing->who);
+        if (cause_happened(cause))
+                call_fail(importing->call, cause);
+        else
+                call_reply(importing->call, wrapped("results", json_incref(results)));
+        importing_free(importing);
+}
+
+void on_import_anchors(struct call *call)
+{
+        struct anchors in = { 0 };
+        struct cause cause;
+        scoped(scoped_free) uint8_t *bytes = NULL;
+        size_t len = 0;
+        static const struct json_field fields[] = {
+                { .name = "certificates", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct anchors, certificates),
+                  .flags = FIELD_REQUIRED },
+        };
+
+        if (!call_read(call, fields, 1, &in))
+                return;
+        if (base64_decode(in.certificates, strlen(in.certificates), &bytes, &len) < 0) {
+                cause_about(&cause, CAUSE_INVALID, "certificates", "is not base64");
+                call_fail(call, &cause);
+        } else if (len > LIMIT_TRUST_IMPORT) {
+                cause_about(&cause, CAUSE_TOO_LARGE, "certificates", "%zu bytes: at most %d are taken at once", len, LIMIT_TRUST_IMPORT);
+                call_fail(call, &cause);
+        } else {
+                trust_import(bytes, len, call_who(call), imported, importing_new(call));
+        }
+        if (bytes)
+                explicit_bzero(bytes, len); /* someone may have given a private key */
+}
+
+static void anchor_deleted(void *ctx, const struct cause *cause, json_t *anchor)
+{
+        struct importing *importing = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(importing->call, cause);
+        } else {
+                tell_anchor(anchor, "trust.deleted", "deleted from", importing->who);
+                call_reply(importing->call, wrapped("anchor", json_incref(anchor)));
+        }
+        importing_free(importing);
+}
+
+void on_delete_anchor(struct call *call)
+{
+        struct anchors in = { 0 };
+
+        if (call_read(call, fingerprint_field, 1, &in))
+                trust_delete(in.fingerprint, call_who(call), anchor_deleted, importing_new(call));
+}

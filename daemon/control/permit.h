@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Who may what: the table of interface.md over SO_PEERCRED and the peer's groups. */
+#pragma once
+
+#include "daemon/settings.h"
+
+#include <sys/types.h>
+
+enum permission {
+        PERMIT_NONE,     /* introspection: everyone */
+        PERMIT_SUBMIT,   /* mail to the default account */
+        PERMIT_READ,
+        PERMIT_ADMIN,
+};
+
+enum { PEER_GROUPS = 128 };
+struct peer {
+        uid_t uid;
+        gid_t groups[PEER_GROUPS]; /* the primary one first */
+        size_t group_count;
+};
+
+/* Looks the names of the settings up (groups, users); may block: at start and on reload. A group that does not exist
+ * gives nobody anything. */
+void permit_open(const struct settings *settings);
+
+/* Fills in who is at the other end of a Unix socket. */
+int peer_of_socket(int fd, struct peer *out, struct cause *cause) must_use;
+
+/* True when the peer has at least this permission. */
+bool permit(const struct peer *peer, enum permission wanted);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* One account: status with its cause, the clock of its mail, and how it is shown; see account.h. */
+#include "daemon/station/account.h"
+
+#include "common/json_fields.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/station/events.h"
+#include "daemon/station/secrets.h"
+#include "daemon/station/station.h"
+#include "daemon/store/queue_table.h"
+#include "daemon/store/seen_table.h"
+
+#include <stdio.h>
+
+/* Durable names of the clock's two values (store/seen_table facts). */
+#define FACT_PAUSED        "pausedSeconds"
+#define FACT_STOPPED_SINCE "stoppedSince"
+
+struct account *account_new(struct property_values *values)
+{
+        struct account *account = new_object(struct account);
+
+        account->values = *values;
+        *values = (struct property_values){ .kind = account->values.kind };
+        account->name = copy_text(prop_text(&account->values, PROP_NAME));
+        account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
+        return account;
+}
+
+void account_free(struct account *account)
+{
+        if (!account)
+                return;
+        properties_done(&account->values);
+        free(account->name);
+        free(account);
+}
+
+struct account *account_hold(struct account *account)
+{
+        account->users++;
+        return account;
+}
+
+void account_release(struct account *account)
+{
+        if (--account->users == 0 && account->deleted)
+                account_free(account);
+}
+
+const char *account_status_name(enum account_status status)
+{
+        switch (status) {
+        case ACCOUNT_OK:
+                return "ok";
+        case ACCOUNT_DISABLED:
+                return "disabled";
+        case ACCOUNT_CONNECTING:
+                return "connecting";
+        case ACCOUNT_DOWN:
+                return "down";
+        case ACCOUNT_FAULT:
+                return "fault";
+        case ACCOUNT_CHALLENGE:
+                return "challenge";
+        }
+        return "fault";
+}
+
+struct subject account_subject(const struct account *account)
+{
+        return (struct subject){
+                .account = account->name,
+                .direction = account_is_outgoing(account) ? "outgoing" : "incoming",
+                .host = prop_text(&account->values, PROP_HOSTNAME),
+                .port = port_in_use(&account->values),
+        };
+}
+
+bool account_is_stopped(const struct account *account)
+{
+        switch (account->status) {
+        case ACCOUNT_DISABLED:
+        case ACCOUNT_FAULT:
+        case ACCOUNT_CHALLENGE:
+                return true;
+        case ACCOUNT_OK:
+        case ACCOUNT_CONNECTING:
+        case ACCOUNT_DOWN:
+                return false;
+        }
+        return false;
+}
+
+int64_t account_clock(const struct account *account)
+{
+        int64_t now = (int64_t)loop_wall();
+        int64_t since = fact_number(account->name, FACT_STOPPED_SINCE);
+        int64_t standing = since && now > since ? now - since : 0;
+
+        return now - fact_number(account->name, FACT_PAUSED) - standing;
+}
+
+/* Starts or ends the standing still of the clock; kept on disk so that a restart does not age mail. */
+static void set_clock_running(const struct account *account)
+{
+        int64_t now = (int64_t)loop_wall();
+        int64_t since = fact_number(account->name, FACT_STOPPED_SINCE);
+        bool stopped = account_is_stopped(account);
+
+        if (stopped && !since) {
+                fact_set_number(account->name, FACT_STOPPED_SINCE, now);
+        } else if (!stopped && since && account->status != ACCOUNT_CONNECTING) {
+                /* CONNECTING: not known yet whether it runs again; the clock stays as it is */
+                fact_add(account->name, FACT_PAUSED, now > since ? now - since : 0);
+                fact_set_number(account->name, FACT_STOPPED_SINCE, 0);
+        }
+}
+
+static void emit_status(const struct account *account)
+{
+        json_t *data = json_object();
+        bool ill = account->cause.code != CAUSE_NONE;
+
+        json_put_text(data, "status", account_status_name(account->status));
+        json_put(data, "cause", cause_json(ill ? &account->cause : NULL));
+        if (account->challenge_id[0])
+                json_put_text(data, "challenge", account->challenge_id);
+        event_emit("account.status", account->name, data, "%s: %s%s%s", account->name,
+                   account_status_name(account->status), ill ? ": " : "", ill ? account->cause.text : "");
+        station_status_changed();
+}
+
+void account_is_well(struct account *account)
+{
+        enum account_status before = account->status;
+
+        if (before == ACCOUNT_OK)
+                return;
+        account->status = ACCOUNT_OK;
+        cause_clear(&account->cause);
+        account->challenge_id[0] = '\0';
+        set_clock_running(account);
+        struct subject subject = account_subject(account);
+        log_about(&subject, before == ACCOUNT_CONNECTING ? LOG_INFO : LOG_NOTICE, MSG_ACCOUNT_UP,
+                  "account %s works%s", account->name, before == ACCOUNT_CONNECTING ? "" : " again");
+        emit_status(account);
+}
+
+static enum account_status status_of(const struct cause *cause)
+{
+        switch (cause_class(cause)) {
+        case CLASS_DOWN:
+                return ACCOUNT_DOWN;
+        case CLASS_CHALLENGE:
+                return ACCOUNT_CHALLENGE;
+        case CLASS_NONE:
+        case CLASS_FAULT:
+                return ACCOUNT_FAULT;
+        }
+        return ACCOUNT_FAULT;
+}
+
+void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id)
+{
+        enum account_status status = status_of(cause);
+        bool news = status != account->status || cause->code != account->cause.code ||
+                    (challenge_id && strcmp(challenge_id, account->challenge_id) != 0);
+
+        account->status = status;
+        account->cause = *cause;
+        if (!account->cause.remedy[0])
+                cause_remedy(&account->cause, "%s", cause_remedy_of(cause));
+        (void)snprintf(account->challenge_id, sizeof account->challenge_id, "%s",
+                       challenge_id ? challenge_id : "");
+        set_clock_running(account);
+        if (!news)
+                return;
+        struct subject subject = account_subject(account);
+        subject.cause = &account->cause;
+        subject.challenge_id = account->challenge_id[0] ? account->challenge_id : NULL;
+        if (status == ACCOUNT_DOWN)
+                log_about(&subject, LOG_WARNING, MSG_ACCOUNT_DOWN, "account %s is down: %s", account->name,
+                          cause->text);
+        else if (status == ACCOUNT_FAULT)
+                log_about(&subject, LOG_ERR, MSG_ACCOUNT_FAULT, "account %s needs a person: %s", account->name,
+                          cause->text);
+        emit_status(account); /* a challenge has its own journal message, by station.c */
+}
+
+void account_start_over(struct account *account)
+{
+        enum account_status before = account->status;
+
+        if (account->unreadable)
+                return;
+        account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
+        cause_clear(&account->cause);
+        account->challenge_id[0] = '\0';
+        set_clock_running(account);
+        if (before != account->status)
+                emit_status(account);
+}
+
+void account_set_tls(struct account *account, const struct channel_info *info)
+{
+        account->has_tls = info != NULL;
+        if (info)
+                account->tls = *info;
+}
+
+static json_t *tls_json(const struct account *account)
+{
+        if (!account->has_tls)
+                return json_null();
+        json_t *tls = json_object();
+        json_put_text(tls, "version", account->tls.version);
+        json_put_text(tls, "cipher", account->tls.cipher);
+        json_put_text(tls, "fingerprintSha256", account->tls.fingerprint);
+        json_put_text(tls, "verifiedBy", account->tls.verified_by);
+        json_put_time(tls, "notAfter", (int64_t)account->tls.not_after);
+        return tls;
+}
+
+static json_t *text_fact(const struct account *account, const char *name)
+{
+        const char *text = fact_text(account->name, name);
+
+        return text ? json_string(text) : json_null();
+}
+
+/* Read-only properties that are a number or a time under their own name in the facts. */
+static json_t *fact_json(const struct account *account, const struct property *property)
+{
+        if (property->type == TYPE_TIME) {
+                json_t *holder = json_object();
+                json_put_time(holder, "time", fact_number(account->name, property->name));
+                json_t *time = json_incref(json_object_get(holder, "time"));
+                json_decref(holder);
+                return time;
+        }
+        return json_integer(fact_number(account->name, property->name));
+}
+
+static json_t *password_source(const struct account *account)
+{
+        char *source = secret_source(account->name, "password");
+        json_t *text = json_string(source);
+
+        free(source);
+        return text;
+}
+
+static uint64_t queue_size(const char *account)
+{
+        struct queue_counts counts = queue_counts(account);
+        uint64_t size = 0;
+
+        for (int state = 0; state < QUEUE_STATES; state++)
+                if (state != QUEUE_SENT && state != QUEUE_FAILED)
+                        size += counts.messages[state];
+        return size;
+}
+
+static json_t *read_only_json(const struct account *account, enum property_id id)
+{
+        const struct property *property = &properties[id];
+
+        if (id == PROP_STATUS)
+                return json_string(account_status_name(account->status));
+        if (id == PROP_FAULT_CAUSE)
+                return account->cause.code ? json_string(account->cause.text) : json_null();
+        if (id == PROP_TLS)
+                return tls_json(account);
+        if (id == PROP_PASSWORD_SOURCE)
+                return password_source(account);
+        if (id == PROP_QUEUE_SIZE)
+                return json_integer((json_int_t)queue_size(account->name));
+        if (id == PROP_NUMBER_SENT_TODAY)
+                return json_integer(station_sent_today(account));
+        if (id == PROP_LAST_POLL_FAILURE_CAUSE || id == PROP_LAST_DISCARD_CAUSE)
+                return text_fact(account, property->name);
+        return fact_json(account, property);
+}
+
+json_t *account_json(const struct account *account)
+{
+        json_t *all = properties_json(&account->values, false);
+
+        for (int id = 0; id < PROPERTIES; id++) {
+                const struct property *property = &properties[id];
+                if (property->access == ACCESS_READ && (property->kinds & (unsigned)account->values.kind))
+                        json_put(all, property->name, read_only_json(account, (enum property_id)id));
+        }
+        json_put(all, "cause", cause_json(account->cause.code ? &account->cause : NULL));
+        if (account->challenge_id[0])
+                json_put_text(all, "challenge", account->challenge_id);
+        return all;
+}
+
+json_t *account_warnings(const struct account *account)
+{
+        json_t *warnings = account->unreadable ? json_array() : properties_warnings(&account->values);
+
+        if (account->has_tls && same_text(account->tls.verified_by, "allowedHost") &&
+            (prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS)))
+                (void)json_array_append_new(
+                        warnings, json_string("encrypted, identity by exemption: import the root certificate "
+                                              "(emailsecctl trust import FILE), then delete the exemption"));
+        return warnings;
+}

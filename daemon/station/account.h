@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One account: its properties, its status with the cause, and the clock that stands still while
+ * the account is stopped (so that mail held for a person's decision does not age).
+ */
+#pragma once
+
+#include "common/properties.h"
+#include "daemon/journal.h"
+#include "daemon/tls/channel.h"
+
+struct sender;
+struct receiver;
+
+enum account_status {
+        ACCOUNT_OK,
+        ACCOUNT_DISABLED,
+        ACCOUNT_CONNECTING, /* no session has come to an end yet, good or bad */
+        ACCOUNT_DOWN,
+        ACCOUNT_FAULT,
+        ACCOUNT_CHALLENGE,
+};
+
+struct account {
+        char *name;
+        struct property_values values;
+        enum account_status status;
+        struct cause cause;          /* of DOWN, FAULT, CHALLENGE */
+        char challenge_id[13];       /* of CHALLENGE */
+        bool unreadable;             /* its file could not be read: FAULT, nothing runs */
+        bool busy_writing;           /* its file is being replaced */
+        bool deleted;                /* taken out of the set; freed when the last user lets go */
+        unsigned users;              /* who holds it: runners and what they have under way */
+        unsigned generation;         /* counts changes: sessions of an older one end */
+        bool has_tls;
+        struct channel_info tls;     /* of the last judged session */
+        struct sender *sender;       /* KIND_OUTGOING */
+        struct receiver *receiver;   /* KIND_INCOMING */
+        struct change *changes;      /* requests that wait for busy_writing, in order */
+        struct account *next;        /* in order of name */
+};
+
+/* Takes the values over (they are empty afterwards). */
+struct account *account_new(struct property_values *values) must_use;
+void account_free(struct account *account);
+/* Holds it for an object that may outlive its place in the set; returns it. */
+struct account *account_hold(struct account *account);
+/* Lets go; the last one frees an account that was deleted. */
+void account_release(struct account *account);
+
+static inline bool account_is_outgoing(const struct account *account)
+{
+        return account->values.kind == KIND_OUTGOING;
+}
+static inline bool account_enabled(const struct account *account)
+{
+        return !account->unreadable && prop_bool(&account->values, PROP_ENABLED);
+}
+const char *account_status_name(enum account_status status);
+
+/* The account as the journal names it. */
+struct subject account_subject(const struct account *account);
+
+/*
+ * A session has told how the account is: OK (cause NULL) or the cause's class. Journal, event and the
+ * service's status line hear of it once, when it changes.
+ */
+void account_is_well(struct account *account);
+void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id);
+/* Puts the status in line with `enabled` and forgets the cause: after a change, a decision. */
+void account_start_over(struct account *account);
+/* What the last session's channel was. NULL: no TLS. */
+void account_set_tls(struct account *account, const struct channel_info *info);
+
+/* Seconds that stand still while the account is disabled, in fault or challenged. */
+int64_t account_clock(const struct account *account);
+/* True when mail waits for a person: disabled, fault, challenge. */
+bool account_is_stopped(const struct account *account);
+
+/* All properties, read-only ones too; warnings (json array, caller decrefs). */
+json_t *account_json(const struct account *account) must_use;
+json_t *account_warnings(const struct account *account) must_use;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One look at one folder: what is new there (by the cursor), fetched in batches to the Maildir, then told to the
+ * server. The session is the receiver's; this is the order of work within it, for IMAP and POP3 alike.
+ */
+#pragma once
+
+#include "daemon/station/account.h"
+#include "daemon/station/link.h"
+#include "daemon/wire/mailbox.h"
+
+struct fetching;
+
+struct fetching_result {
+        struct cause cause;        /* of this machine (disk); the session's failures end the link */
+        uint64_t received;
+};
+
+/* `tools`: the operations of the link's chat. `done` once, unless fetching_free comes first. */
+struct fetching *fetching_new(struct account *account, struct link *link, const struct mailbox_class *tools,
+                              const char *folder, void (*done)(void *ctx, const struct fetching_result *result),
+                              void *ctx) must_use;
+/* Opens the folder (or refreshes it when it is open already) and begins. */
+void fetching_begin(struct fetching *fetching, bool is_open);
+/* POP3: QUIT was answered (deleted = it was +OK): what was deleted is recorded as told. */
+void fetching_quit_answered(struct fetching *fetching, bool deleted);
+/* True while something is on its way to the disk. */
+bool fetching_committing(const struct fetching *fetching);
+bool fetching_can_idle(const struct fetching *fetching);
+/* True when deletions wait for QUIT. */
+bool fetching_needs_quit(const struct fetching *fetching);
+/* The session is gone or not wanted: drops what is not committed. Freed when its last answer has come. */
+void fetching_free(struct fetching *fetching);
+
+/* The engine's callbacks, to be handed to the session; `ctx` is a struct fetching ** that may hold NULL. */
+extern const struct mailbox_user fetching_mailbox_user;
+/* What the owner hears of idling. */
+void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx));

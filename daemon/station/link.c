@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One session: connection, TLS with verdict, chat; see link.h. The order for useSsl is connect, handshake, verdict,
+ * chat start; for useStartTls connect, chat start, go-ahead, handshake, verdict, chat secured. The verdict stands
+ * between in both.
+ */
+#include "daemon/station/link.h"
+
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/printable.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+#include "daemon/tls/allowed.h"
+#include "daemon/tls/trust.h"
+
+#include <stdio.h>
+
+enum {
+        CHUNK_OUT = 256 * 1024,
+        STREAMING = 512,                /* bytes at once that count as progress of a long answer */
+};
+
+struct link {
+        struct link_plan plan;          /* texts owned */
+        struct chat *chat;
+        struct connection *connection;  /* NULL while waiting for a place */
+        struct channel *channel;        /* NULL: no TLS (yet); belongs to the connection */
+        struct verdict verdict;
+        struct channel_info info;
+        uint64_t generation;            /* of trust, when it was judged */
+        const struct link_user *user;
+        void *ctx;
+        bool counted;                   /* holds a place */
+        bool over;                      /* `ended` was told */
+        bool closed;                    /* link_close was called */
+        bool was_ready, paused, pumping;
+        bool armed;                     /* a deadline is set, */
+        unsigned armed_waits;           /* for this wait of the chat */
+        struct link *next;              /* in the list of all */
+};
+
+static struct {
+        struct link *all;
+        unsigned open, most, most_per_host;
+        bool sweeping;
+} links = { .most = 2000, .most_per_host = 20 };
+
+void links_set_limits(unsigned all, unsigned per_host)
+{
+        links.most = all;
+        links.most_per_host = per_host;
+}
+
+unsigned links_open(void)
+{
+        return links.open;
+}
+
+void link_plan_of(const struct property_values *values, struct link_plan *plan)
+{
+        const char *transport = prop_text(values, PROP_TRANSPORT);
+        const char *client = prop_text(values, PROP_CLIENT_CERTIFICATE);
+
+        *plan = (struct link_plan){
+                .account = prop_text(values, PROP_NAME),
+                .direction = values->kind == KIND_OUTGOING ? "outgoing" : "incoming",
+                .host = prop_text(values, PROP_HOSTNAME),
+                .port = port_in_use(values),
+                .ssl = prop_bool(values, PROP_USE_SSL),
+                .starttls = prop_bool(values, PROP_USE_STARTTLS),
+                .min_tls = properties_min_tls(values),
+                .alpn = strcmp(transport, "imap") == 0 ? "imap" : strcmp(transport, "pop3") == 0 ? "pop3" : NULL,
+                .client_certificate = client[0] ? client : NULL,
+                .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),
+                .debug = prop_bool(values, PROP_DEBUG),
+                .record = true,
+        };
+}
+
+static struct subject subject_of(const struct link *link)
+{
+        return (struct subject){
+                .account = link->plan.account[0] ? link->plan.account : NULL,
+                .direction = link->plan.direction,
+                .host = link->plan.host,
+                .port = link->plan.port,
+        };
+}
+
+/* ---- places ---- */
+
+static unsigned open_at(const char *host)
+{
+        unsigned count = 0;
+
+        for (struct link *link = links.all; link; link = link->next)
+                if (link->counted && strcmp(link->plan.host, host) == 0)
+                        count++;
+        return count;
+}
+
+static bool waits(const struct link *link)
+{
+        return !link->counted && !link->over && !link->closed;
+}
+
+bool link_contended(const struct link *link)
+{
+        for (struct link *other = links.all; other; other = other->next)
+                if (waits(other) && (links.open >= links.most || strcmp(other->plan.host, link->plan.host) == 0))
+                        return true;
+        return false;
+}
+
+static void free_link(void *ctx)
+{
+        struct link *link = ctx;
+
+        free((char *)link->plan.account);
+        free((char *)link->plan.host);
+        free((char *)link->plan.client_certificate);
+        free(link);
+}
+
+static void start_waiting(void *unused);
+
+static void give_back_place(struct link *link)
+{
+        if (!link->counted)
+                return;
+        link->counted = false;
+        links.open--;
+        if (!links.sweeping) {
+                links.sweeping = true;
+                loop_later(start_waiting, NULL);
+        }
+}
+
+/* ---- the end ---- */
+
+static void end_with(struct link *link, const struct cause *why, const char *challenge_id)
+{
+        if (link->over || link->closed)
+                return;
+        link->over = true;
+        if (link->connection) {
+                if (why->code == CAUSE_NONE)
+                        connection_close(take(link->connection));
+                else
+                        connection_abort(take(link->connection));
+                link->channel = NULL;
+        }
+        give_back_place(link);
+        link->user->ended(link->ctx, why, challenge_id);
+}
+
+void link_close(struct link *link)
+{
+        if (!link || link->closed)
+                return;
+        link->closed = true;
+        if (link->connection)
+                connection_close(take(link->connection));
+        link->channel = NULL;
+        give_back_place(link);
+        struct link **at = &links.all;
+        while (*at != link)
+                at = &(*at)->next;
+        *at = link->next;
+        if (link->chat) {
+                struct chat *chat = take(link->chat);
+                loop_later((void (*)(void *))chat->class->free, chat);
+        }
+        loop_later(free_link, link);
+}
+
+/* ---- TLS ---- */
+
+static void begin_tls(struct link *link, bool implicit)
+{
+        struct cause cause = { 0 };
+        struct tls_policy policy = {
+                .account = link->plan.account,
+                .host = link->plan.host,
+                .port = link->plan.port,
+                .min_version = link->plan.min_tls,
+                .alpn = link->plan.alpn,
+                .client_certificate = link->plan.client_certificate,
+                .implicit = implicit,
+                .record = link->plan.record,
+        };
+
+        if (!implicit && connection_has_unread(link->connection)) {
+                cause_set(&cause, CAUSE_INJECTION,
+                          "%s sent more after its go-ahead for STARTTLS, before TLS began", link->plan.host);
+                end_with(link, &cause, "");
+                return;
+        }
+        link->channel = channel_new(&policy, connection_fd(link->connection), &cause);
+        if (!link->channel) {
+                end_with(link, &cause, "");
+                return;
+        }
+        connection_secure(link->connection, channel_transport(link->channel), link->plan.timeout_seconds);
+}
+
+/* ---- talking ---- */
+
+/* Moves what the chat wants to say to the connection, in bounded portions. */
+static void move_out(struct link *link)
+{
+        struct buf *out = &link->chat->out;
+
+        while (out->len && connection_unsent(link->connection) < CHUNK_OUT) {
+                size_t len = out->len < CHUNK_OUT ? out->len : CHUNK_OUT;
+                connection_write(link->connection, buf_bytes(out), len);
+                buf_consume(out, len);
+                if (link->closed || link->over)
+                        return;
+        }
+        if (!out->len && !link->was_ready)
+                buf_wipe(out); /* what signs in does not stay in memory */
+        else
+                buf_release(out);
+}
+
+/* The deadline of what is awaited. It begins anew with each thing awaited and while a message streams in, not with
+ * each byte: a server that dribbles gains no time. */
+static void arm(struct link *link, bool streams)
+{
+        const struct chat *chat = link->chat;
+        unsigned wait = chat->wait ? chat->wait : link->plan.timeout_seconds;
+
+        if (chat->idle || link->paused) {
+                connection_expect(link->connection, 0, NULL);
+                link->armed = false;
+        } else if (!link->armed || streams || link->armed_waits != chat->waits) {
+                connection_expect(link->connection, wait, chat->phrase);
+                link->armed = true;
+                link->armed_waits = chat->waits;
+        }
+}
+
+/* After the chat was called: send, react to its state. False when the link has gone meanwhile. */
+static bool settle(struct link *link, bool streams)
+{
+        struct chat *chat = link->chat;
+        struct cause none = { 0 };
+
+        if (link->closed || link->over)
+                return false;
+        if (chat->state == CHAT_FAILED) {
+                struct cause why = chat->cause;
+                end_with(link, &why, "");
+                return false;
+        }
+        move_out(link);
+        if (link->closed || link->over)
+                return false;
+        if (chat->state == CHAT_ENDED) {
+                end_with(link, &none, "");
+                return false;
+        }
+        if (chat->state == CHAT_WANTS_TLS) {
+                begin_tls(link, false);
+                return false;
+        }
+        if (chat->state == CHAT_READY && !link->was_ready) {
+                link->was_ready = true;
+                if (link->user->reached)
+                        link->user->reached(link->ctx, LINK_READY, &link->verdict);
+                if (!link->closed && !link->over)
+                        link->user->ready(link->ctx);
+                if (link->closed || link->over)
+                        return false;
+                if (chat->state == CHAT_FAILED)
+                        return settle(link, streams);
+                move_out(link);
+        }
+        if (link->closed || link->over)
+                return false;
+        arm(link, streams);
+        return true;
+}
+
+static void progress(struct link *link)
+{
+        if (link->was_ready && link->user->progress)
+                link->user->progress(link->ctx);
+        if (!link->closed && !link->over)
+                (void)settle(link, false);
+}
+
+void link_pump(struct link *link)
+{
+        if (link->pumping || !link->connection || link->closed || link->over)
+                return;
+        link->pumping = true;
+        (void)settle(link, false);
+        link->pumping = false;
+}
+
+static void on_connected(void *ctx)
+{
+        struct link *link = ctx;
+        struct chat_channel plain = { .tls = false };
+
+        if (link->user->reached)
+                link->user->reached(link->ctx, LINK_CONNECTED, NULL);
+        if (link->closed || link->over)
+                return;
+        if (link->plan.ssl) {
+                begin_tls(link, true);
+                return;
+        }
+        link->pumping = true;
+        link->chat->class->start(link->chat, &plain);
+        (void)settle(link, false);
+        link->pumping = false;
+}
+
+static void log_channel(const struct link *link)
+{
+        struct subject subject = subject_of(link);
+
+        subject.tls_version = link->info.version;
+        subject.tls_cipher = link->info.cipher;
+        subject.cert_sha256 = link->info.fingerprint;
+        subject.key_sha256 = link->info.key_fingerprint;
+        log_debug(&subject, "%s:%u: %s %s, %s%s", link->plan.host, link->plan.port, link->info.version,
+                  link->info.cipher,
+                  same_text(link->info.verified_by, "allowedHost") ? "encrypted, identity by exemption" : "verified by ",
+                  same_text(link->info.verified_by, "allowedHost") ? "" : link->info.verified_by);
+}
+
+static void on_secured(void *ctx)
+{
+        struct link *link = ctx;
+        struct chat_channel channel = { .tls = true };
+
+        channel_verdict(link->channel, &link->verdict);
+        channel_info(link->channel, &link->info);
+        link->generation = trust_generation();
+        if (link->user->reached)
+                link->user->reached(link->ctx, LINK_SECURED, &link->verdict);
+        if (link->closed || link->over)
+                return;
+        if (!verdict_is_good(&link->verdict)) {
+                struct cause why = link->verdict.cause;
+                end_with(link, &why, link->verdict.allowed_id);
+                return;
+        }
+        log_channel(link);
+        channel_binding(link->channel, &channel.binding);
+        link->pumping = true;
+        if (link->plan.ssl)
+                link->chat->class->start(link->chat, &channel);
+        else
+                link->chat->class->secured(link->chat, &channel);
+        explicit_bzero(&channel.binding, sizeof channel.binding);
+        (void)settle(link, false);
+        link->pumping = false;
+}
+
+static void on_received(void *ctx, const uint8_t *bytes, size_t len)
+{
+        struct link *link = ctx;
+
+        link->pumping = true;
+        link->chat->class->received(link->chat, bytes, len);
+        if (settle(link, len >= STREAMING))
+                progress(link);
+        link->pumping = false;
+}
+
+static void on_drained(void *ctx)
+{
+        struct link *link = ctx;
+
+        if (link->over || link->closed)
+                return;
+        link->pumping = true;
+        if (link->chat->class->drained && !link->chat->out.len)
+                link->chat->class->drained(link->chat);
+        if (settle(link, false))
+                progress(link);
+        chat_release(link->chat);
+        link->pumping = false;
+}
+
+static void on_ended(void *ctx, const struct cause *why)
+{
+        struct link *link = ctx;
+        struct cause cause = *why;
+        bool talking = !link->plan.ssl || link->info.version[0];
+
+        if (link->over || link->closed)
+                return;
+        if (cause.code == CAUSE_NONE && talking) {
+                link->chat->class->closed(link->chat);
+                cause = link->chat->state == CHAT_FAILED ? link->chat->cause : cause;
+        }
+        if (cause.code == CAUSE_NONE && link->chat->state != CHAT_ENDED)
+                cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", link->plan.host);
+        connection_close(take(link->connection));
+        link->channel = NULL;
+        end_with(link, &cause, "");
+}
+
+static const struct connection_user connection_user = {
+        .connected = on_connected,
+        .secured = on_secured,
+        .received = on_received,
+        .drained = on_drained,
+        .ended = on_ended,
+};
+
+/* ---- opening ---- */
+
+static void start(struct link *link)
+{
+        struct connection_request request = {
+                .host = link->plan.host,
+                .port = link->plan.port,
+                .timeout_seconds = link->plan.timeout_seconds,
+        };
+
+        link->counted = true;
+        links.open++;
+        link->connection = connection_open(&request, &connection_user, link);
+}
+
+static bool has_place(const struct link *link)
+{
+        return links.open < links.most && open_at(link->plan.host) < links.most_per_host;
+}
+
+static void start_waiting(void *unused)
+{
+        (void)unused;
+        links.sweeping = false;
+        for (struct link *link = links.all; link; link = link->next)
+                if (waits(link) && has_place(link))
+                        start(link);
+}
+
+static void trace_line(void *ctx, char direction, const char *line, size_t len)
+{
+        struct link *link = ctx;
+        struct subject subject = subject_of(link);
+        char text[1024];
+
+        (void)printable_copy(text, sizeof text, line, len);
+        log_about(&subject, LOG_INFO, NULL, "%s: %c %s", link->plan.account, direction, text);
+}
+
+static void trace_step(void *ctx, const char *from, const char *to)
+{
+        struct link *link = ctx;
+        struct subject subject = subject_of(link);
+
+        log_about(&subject, LOG_INFO, NULL, "%s: %s -> %s", link->plan.account, from, to);
+}
+
+struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user, void *ctx)
+{
+        struct link *link = new_object(struct link);
+
+        link->plan = *plan;
+        link->plan.account = copy_text(plan->account ? plan->account : "");
+        link->plan.host = copy_text(plan->host);
+        link->plan.client_certificate = copy_text(plan->client_certificate);
+        link->chat = chat;
+        link->user = user;
+        link->ctx = ctx;
+        if (plan->debug) {
+                chat->trace = trace_line;
+                chat->traced_step = trace_step;
+                chat->trace_ctx = link;
+        }
+        struct link **at = &links.all;
+        while (*at)
+                at = &(*at)->next;
+        *at = link;
+        if (has_place(link))
+                start(link);
+        return link;
+}
+
+struct chat *link_chat(struct link *link)
+{
+        return link->chat;
+}
+
+void link_pause(struct link *link, bool paused)
+{
+        if (link->paused == paused || !link->connection)
+                return;
+        link->paused = paused;
+        arm(link, false);
+        connection_pause(link->connection, paused);
+}
+
+void link_quit(struct link *link)
+{
+        if (!link->connection || link->over || link->closed)
+                return;
+        if (link->chat->state != CHAT_READY) {
+                struct cause none = { 0 };
+                end_with(link, &none, "");
+                return;
+        }
+        link->chat->class->quit(link->chat);
+        link_pump(link);
+}
+
+struct connection_times link_times(const struct link *link)
+{
+        return link->connection ? connection_times(link->connection) : (struct connection_times){ -1, -1, -1 };
+}
+
+const char *link_address(const struct link *link)
+{
+        return link->connection ? connection_address(link->connection) : "";
+}
+
+bool link_tls_info(const struct link *link, struct channel_info *out)
+{
+        if (link->info.version[0])
+                *out = link->info;
+        return link->info.version[0] != '\0';
+}
+
+const struct tls_facts *link_facts(const struct link *link)
+{
+        return link->channel ? channel_facts(link->channel) : NULL;
+}
+
+/* True when the approval that the session rests on is still there. */
+static bool exemption_stands(const struct link *link)
+{
+        json_t *entry = allowed_get(link->verdict.allowed_id, NULL);
+        bool stands = same_text(json_string_value(json_object_get(entry, "state")), "approved");
+
+        json_decref(entry);
+        return stands;
+}
+
+bool link_still_trusted(const struct link *link)
+{
+        if (!link->info.version[0] || link->generation == trust_generation())
+                return true;
+        switch (link->verdict.kind) {
+        case VERDICT_ALLOWED:
+                return exemption_stands(link);
+        case VERDICT_SYSTEM:
+        case VERDICT_USER:
+                return link_facts(link) && trust_anchor(link_facts(link)->anchor_sha256) != ANCHOR_NONE;
+        case VERDICT_CHALLENGE:
+        case VERDICT_REJECTED:
+        case VERDICT_FAULT:
+                return false;
+        }
+        return false;
+}

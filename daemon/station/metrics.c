@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters and states rendered as OpenMetrics (one family after the other, as the format wants). */
+#include "daemon/station/metrics.h"
+
+#include "common/buf.h"
+#include "common/limits.h"
+#include "daemon/loop.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/link.h"
+#include "daemon/store/queue_table.h"
+#include "daemon/store/seen_table.h"
+#include "daemon/tls/allowed.h"
+
+enum { LIMIT_METRICS = 64 * MIB };
+
+static void put(struct buf *out, const char *format, ...) printf_like(2, 3);
+static void put(struct buf *out, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        if (buf_vappendf(out, format, args) < 0)
+                buf_clear(out); /* beyond any station's size: an empty text is no wrong one */
+        va_end(args);
+}
+
+static void family(struct buf *out, const char *name, const char *type, const char *help)
+{
+        put(out, "# TYPE emailsec_%s %s\n# HELP emailsec_%s %s\n", name, type, name, help);
+}
+
+static const char *direction(const struct account *account)
+{
+        return account_is_outgoing(account) ? "outgoing" : "incoming";
+}
+
+static void put_fact(struct buf *out, const char *metric, const char *fact, unsigned kinds)
+{
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if (kinds & (unsigned)account->values.kind)
+                        put(out, "emailsec_%s{account=\"%s\"} %lld\n", metric, account->name,
+                            (long long)fact_number(account->name, fact));
+}
+
+static void put_accounts(struct buf *out)
+{
+        family(out, "account_up", "gauge", "1 when the account works.");
+        for (struct account *account = accounts_first(); account; account = account->next)
+                put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name, direction(account),
+                    account->status == ACCOUNT_OK);
+        family(out, "account_status", "stateset", "The account's status.");
+        for (struct account *account = accounts_first(); account; account = account->next)
+                for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
+                        put(out, "emailsec_account_status{account=\"%s\",emailsec_account_status=\"%s\"} %d\n", account->name,
+                            account_status_name((enum account_status)status), (int)account->status == status);
+        family(out, "last_success_timestamp_seconds", "gauge", "When the account last worked.");
+        put_fact(out, "last_success_timestamp_seconds", "lastPollSuccess", KIND_BOTH);
+        family(out, "certificate_not_after_timestamp_seconds", "gauge", "End of the server certificate last seen.");
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if (account->has_tls)
+                        put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n", account->name,
+                            (long long)account->tls.not_after);
+}
+
+static void put_mail(struct buf *out)
+{
+        family(out, "queue_messages", "gauge", "Messages by account and state.");
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (!account_is_outgoing(account))
+                        continue;
+                struct queue_counts counts = queue_counts(account->name);
+                for (int state = 0; state < QUEUE_STATES; state++)
+                        put(out, "emailsec_queue_messages{account=\"%s\",state=\"%s\"} %llu\n", account->name,
+                            queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
+        }
+        family(out, "sent_messages", "counter", "Messages sent.");
+        put_fact(out, "sent_messages_total", "numberSent", KIND_OUTGOING);
+        family(out, "failed_messages", "counter", "Messages that failed.");
+        put_fact(out, "failed_messages_total", "numberDiscarded", KIND_OUTGOING);
+        family(out, "received_messages", "counter", "Messages received.");
+        put_fact(out, "received_messages_total", "numberReceived", KIND_INCOMING);
+}
+
+char *metrics_text(void)
+{
+        struct buf out = BUF_WITH_MAX(LIMIT_METRICS);
+
+        put_accounts(&out);
+        put_mail(&out);
+        family(&out, "challenges", "gauge", "Certificates that wait for a decision.");
+        put(&out, "emailsec_challenges %zu\n", allowed_count("pending", false));
+        family(&out, "exemptions", "gauge", "Approved certificates.");
+        put(&out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
+        family(&out, "sessions", "gauge", "Sessions with mail servers.");
+        put(&out, "emailsec_sessions %u\n", links_open());
+        family(&out, "store_oldest_job_seconds", "gauge", "Age of the oldest unfinished job of the disk threads.");
+        put(&out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
+        put(&out, "# EOF\n");
+        return buf_take_text(&out);
+}

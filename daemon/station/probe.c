@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking at a server step by step without changing anything; see probe.h. */
+#include "daemon/station/probe.h"
+
+#include "common/json_fields.h"
+#include "common/names.h"
+#include "common/times.h"
+#include "daemon/imap/session.h"
+#include "daemon/loop.h"
+#include "daemon/pop3/session.h"
+#include "daemon/smtp/session.h"
+#include "daemon/station/link.h"
+#include "daemon/station/secrets.h"
+#include "daemon/station/station.h"
+
+#include <stdio.h>
+
+struct probe {
+        struct property_values values;  /* what is tried; a copy */
+        struct link *link;
+        struct signin signin;           /* texts owned */
+        const struct probe_user *user;
+        void *ctx;
+        int64_t secured_at;             /* loop_now() when signing in began */
+        bool tls_told, login_told, connected, over;
+        struct mailbox_user no_mailbox; /* engines want one; nothing is opened */
+};
+
+static void say(struct probe *probe, const char *name, const char *result, int64_t ms, const struct cause *cause,
+                json_t *details, const char *text)
+{
+        json_t *step = json_object();
+
+        json_put_text(step, "step", name);
+        json_put_text(step, "result", result);
+        json_put(step, "milliseconds", json_integer(ms < 0 ? 0 : ms));
+        json_put_text(step, "text", text);
+        json_put(step, "cause", cause_json(cause));
+        json_put(step, "details", details ? details : json_null());
+        if (probe->user)
+                probe->user->step(probe->ctx, step);
+        json_decref(step);
+}
+
+static void free_probe(void *ctx)
+{
+        struct probe *probe = ctx;
+
+        properties_done(&probe->values);
+        free((char *)probe->signin.user);
+        free_secret((char *)probe->signin.secret);
+        free(probe);
+}
+
+static void finish(struct probe *probe, bool good)
+{
+        if (probe->over)
+                return;
+        probe->over = true;
+        if (probe->link)
+                link_close(take(probe->link));
+        if (probe->user)
+                probe->user->done(probe->ctx, good);
+        loop_later(free_probe, probe);
+}
+
+void probe_cancel(struct probe *probe)
+{
+        probe->user = NULL;
+        finish(probe, false);
+}
+
+/* ---- certificate ---- */
+
+static json_t *certificate_details(const struct probe *probe, const struct verdict *verdict)
+{
+        const struct tls_facts *facts = link_facts(probe->link);
+        json_t *details = json_object(), *chain = json_array(), *errors = json_array();
+
+        for (size_t i = 0; facts && i < facts->chain_count; i++)
+                (void)json_array_append_new(chain, certificate_json(&facts->chain[i]));
+        for (size_t i = 0; facts && i < facts->error_count; i++) {
+                json_t *error = json_object();
+                json_put_text(error, "code", problem_name(facts->errors[i].problem));
+                json_put(error, "depth", json_integer(facts->errors[i].depth));
+                json_put_text(error, "text", facts->errors[i].text);
+                json_put_text(error, "remedy", problem_remedy(facts->errors[i].problem));
+                (void)json_array_append_new(errors, error);
+        }
+        json_put(details, "chain", chain);
+        json_put(details, "errors", errors);
+        json_put_text(details, "verifiedBy", verdict_verified_by(verdict->kind));
+        return details;
+}
+
+static char *certificate_words(const struct probe *probe, const struct verdict *verdict, const struct channel_info *info)
+{
+        char until[32];
+        const struct tls_facts *facts = link_facts(probe->link);
+        const char *subject = facts && facts->chain_count ? facts->chain[0].subject : "?";
+
+        time_rfc3339(info->not_after, until);
+        return text_of("%s, valid until %s, %s", subject, until,
+                       verdict->kind == VERDICT_ALLOWED ? "encrypted, identity by exemption" :
+                       verdict->kind == VERDICT_USER    ? "verified by the User Trust Store" :
+                                                          "verified by the System Trust Store");
+}
+
+static void tell_tls(struct probe *probe, const struct verdict *verdict)
+{
+        struct channel_info info = { 0 };
+        bool good = verdict_is_good(verdict);
+        json_t *details = json_object();
+
+        (void)link_tls_info(probe->link, &info);
+        probe->tls_told = true;
+        probe->secured_at = loop_now();
+        json_put_text(details, "version", info.version);
+        json_put_text(details, "cipher", info.cipher);
+        json_put_text(details, "group", info.group);
+        json_put_text(details, "staple", info.staple);
+        json_put(details, "resumed", json_boolean(info.resumed));
+        scoped(scoped_free) char *words = text_of("%s %s%s%s", info.version, info.cipher, info.group[0] ? ", " : "", info.group);
+        say(probe, "tls", "ok", link_times(probe->link).handshake, NULL, details, words);
+        scoped(scoped_free) char *named = good ? certificate_words(probe, verdict, &info) : copy_text(verdict->cause.text);
+        say(probe, "certificate", !good ? "failed" : verdict->kind == VERDICT_ALLOWED ? "warning" : "ok", 0,
+            good ? NULL : &verdict->cause, certificate_details(probe, verdict), named);
+}
+
+static void reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+{
+        struct probe *probe = ctx;
+        struct connection_times times = link_times(probe->link);
+
+        if (mark == LINK_CONNECTED) {
+                const char *address = link_address(probe->link);
+                probe->connected = true;
+                probe->secured_at = loop_now();
+                say(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
+                scoped(scoped_free) char *words = text_of("%s port %u", address, port_in_use(&probe->values));
+                say(probe, "connect", "ok", times.connect, NULL, NULL, words);
+        } else if (mark == LINK_SECURED) {
+                tell_tls(probe, verdict);
+        }
+}
+
+/* ---- signed in ---- */
+
+static const char *capabilities_of(const struct probe *probe, const struct chat *chat)
+{
+        if (prop_is(&probe->values, PROP_TRANSPORT, "imap"))
+                return imap_session_capabilities(chat);
+        if (prop_is(&probe->values, PROP_TRANSPORT, "pop3"))
+                return pop3_session_capabilities(chat);
+        return smtp_session_capabilities(chat)->text;
+}
+
+static void ready(void *ctx)
+{
+        struct probe *probe = ctx;
+        bool tls = prop_bool(&probe->values, PROP_USE_SSL) || prop_bool(&probe->values, PROP_USE_STARTTLS);
+
+        if (!tls) {
+                say(probe, "tls", "warning", 0, NULL, NULL, "none: everything goes in clear");
+                say(probe, "certificate", "skipped", 0, NULL, NULL, "no TLS");
+        }
+        if (signin_wanted(&probe->signin)) {
+                scoped(scoped_free) char *words = text_of("signed in as %s", probe->signin.user);
+                say(probe, "login", "ok", loop_now() - probe->secured_at, NULL, NULL, words);
+        } else {
+                say(probe, "login", "skipped", 0, NULL, NULL, "no user name is set");
+        }
+        say(probe, "capabilities", "ok", 0, NULL, NULL, capabilities_of(probe, link_chat(probe->link)));
+        finish(probe, true);
+}
+
+/* The step that a failure belongs to. */
+static const char *failed_step(const struct probe *probe, const struct cause *cause)
+{
+        if (cause->code == CAUSE_RESOLVE)
+                return "resolve";
+        if (!probe->connected)
+                return "connect";
+        bool tls = prop_bool(&probe->values, PROP_USE_SSL) || prop_bool(&probe->values, PROP_USE_STARTTLS);
+        return tls && !probe->tls_told ? "tls" : "login";
+}
+
+static void ended(void *ctx, const struct cause *why, const char *challenge_id)
+{
+        struct probe *probe = ctx;
+        struct cause cause = *why;
+        bool certificate = cause.code == CAUSE_CHALLENGE || cause.code == CAUSE_CERTIFICATE ||
+                           cause.code == CAUSE_REJECTED || cause.code == CAUSE_TRUST_STORE;
+
+        (void)challenge_id;
+        if (!(certificate && probe->tls_told)) { /* that step has been told already */
+                if (cause.code == CAUSE_NONE)
+                        cause_set(&cause, CAUSE_CLOSED, "the server closed the connection");
+                say(probe, failed_step(probe, &cause), "failed", 0, &cause, NULL, cause.text);
+        }
+        finish(probe, false);
+}
+
+static const struct link_user link_user = { .reached = reached, .ready = ready, .ended = ended };
+
+static struct chat *new_chat(struct probe *probe)
+{
+        bool starttls = prop_bool(&probe->values, PROP_USE_STARTTLS);
+
+        if (prop_is(&probe->values, PROP_TRANSPORT, "imap")) {
+                struct imap_config config = { probe->signin, starttls, &probe->no_mailbox, probe };
+                return imap_session_new(&config);
+        }
+        if (prop_is(&probe->values, PROP_TRANSPORT, "pop3")) {
+                struct pop3_config config = { probe->signin, starttls, &probe->no_mailbox, probe };
+                return pop3_session_new(&config);
+        }
+        struct smtp_config config = { probe->signin, starttls, station_settings()->hostname };
+        return smtp_session_new(&config);
+}
+
+static void start(void *ctx)
+{
+        struct probe *probe = ctx;
+        struct cause cause = { 0 };
+        struct link_plan plan;
+        const char *name = prop_text(&probe->values, PROP_NAME);
+
+        if (probe->over)
+                return;
+        if (prop_text(&probe->values, PROP_ACCOUNT)[0]) {
+                const char *secret = prop_is(&probe->values, PROP_AUTHENTICATION, "external") ?
+                                             NULL : secret_get(name, "password", &cause);
+                if (cause.code) {
+                        say(probe, "login", "failed", 0, &cause, NULL, cause.text);
+                        finish(probe, false);
+                        return;
+                }
+                probe->signin.user = copy_text(prop_text(&probe->values, PROP_ACCOUNT));
+                probe->signin.secret = copy_text(secret);
+        }
+        probe->signin.mechanism = prop_text(&probe->values, PROP_AUTHENTICATION);
+        probe->signin.allow_plaintext = prop_bool(&probe->values, PROP_ALLOW_PLAINTEXT);
+        probe->signin.service = prop_is(&probe->values, PROP_TRANSPORT, "pop3") ? "pop" : prop_text(&probe->values, PROP_TRANSPORT);
+        probe->signin.host = prop_text(&probe->values, PROP_HOSTNAME);
+        probe->signin.port = port_in_use(&probe->values);
+        link_plan_of(&probe->values, &plan);
+        plan.record = false;
+        probe->link = link_open(&plan, new_chat(probe), &link_user, probe);
+}
+
+static struct probe *probe_new(const struct probe_user *user, void *ctx)
+{
+        struct probe *probe = new_object(struct probe);
+
+        probe->user = user;
+        probe->ctx = ctx;
+        loop_later(start, probe); /* never calls back before it returns */
+        return probe;
+}
+
+struct probe *probe_account(struct account *account, const struct probe_user *user, void *ctx)
+{
+        struct probe *probe = probe_new(user, ctx);
+
+        properties_copy(&probe->values, &account->values);
+        return probe;
+}
+
+static void set_text(struct property_values *values, enum property_id id, const char *text)
+{
+        free(values->of[id].text);
+        values->of[id].text = copy_text(text);
+}
+
+struct probe *probe_server(const char *host, uint16_t port, const char *transport, const char *security,
+                           const struct probe_user *user, void *ctx)
+{
+        struct probe *probe = probe_new(user, ctx);
+        bool mail_in = strcmp(transport, "smtp") != 0;
+
+        properties_defaults(&probe->values, mail_in ? KIND_INCOMING : KIND_OUTGOING);
+        set_text(&probe->values, PROP_HOSTNAME, host);
+        set_text(&probe->values, PROP_TRANSPORT, transport);
+        probe->values.of[PROP_USE_SSL].number = strcmp(security, "ssl") == 0;
+        probe->values.of[PROP_USE_STARTTLS].number = strcmp(security, "starttls") == 0;
+        probe->values.of[PROP_PORT].number = port;
+        return probe;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fetches the mail of one incoming account: polls or waits in IDLE, brings new messages to the Maildir in the
+ * crash-safe order of mail.md, and tells the server afterwards what the delivery policy says.
+ */
+#pragma once
+
+#include "daemon/station/sender.h" /* struct poll_result */
+
+struct receiver *receiver_new(struct account *account) must_use;
+/* Properties, secret or trust changed: the session ends, the next begins at once. */
+void receiver_start_over(struct receiver *receiver);
+void receiver_check_trust(struct receiver *receiver);
+/* Looks now; `done` when that is over. */
+void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
+/* Ends after what is being committed; receiver_busy tells when that is over. */
+void receiver_wind_down(struct receiver *receiver);
+bool receiver_busy(const struct receiver *receiver);
+void receiver_free(struct receiver *receiver);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Stored passwords and credentials: read, given to a sign-in, set, wiped; see secrets.h. */
+#include "daemon/station/secrets.h"
+
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "common/names.h"
+#include "daemon/store/replace_file.h"
+#include "daemon/store/store.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *const kinds[] = { "password", "oauthClientSecret", "oauthRefreshToken" };
+enum { KINDS = count_of(kinds) };
+
+struct secret {
+        char *value;      /* stored, or read from the credential */
+        char *credential; /* its ID; NULL: stored */
+};
+
+struct keeper {           /* the secrets of one account */
+        char *account;
+        struct secret of[KINDS];
+        struct cause broken; /* the file is there and cannot be read */
+        struct keeper *next;
+};
+
+static struct keeper *keepers;
+
+static int kind_index(const char *kind)
+{
+        for (int i = 0; i < (int)KINDS; i++)
+                if (same_text(kinds[i], kind))
+                        return i;
+        return -1;
+}
+
+bool secret_kind_valid(const char *kind)
+{
+        return kind_index(kind) >= 0;
+}
+
+static struct keeper *keeper_of(const char *account)
+{
+        for (struct keeper *keeper = keepers; keeper; keeper = keeper->next)
+                if (strcmp(keeper->account, account) == 0)
+                        return keeper;
+        return NULL;
+}
+
+static struct keeper *keeper_made(const char *account)
+{
+        struct keeper *keeper = keeper_of(account);
+
+        if (!keeper) {
+                keeper = new_object(struct keeper);
+                keeper->account = copy_text(account);
+                keeper->next = keepers;
+                keepers = keeper;
+        }
+        return keeper;
+}
+
+static void secret_clear(struct secret *secret)
+{
+        free_secret(take(secret->value));
+        free(take(secret->credential));
+}
+
+static char *file_of(const char *account)
+{
+        return text_of("%s/secrets/%s", store_directory(), account);
+}
+
+/* One credential of $CREDENTIALS_DIRECTORY; a final line end is not part of it. */
+static char *read_credential(const char *id, struct cause *cause)
+{
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+        if (!folder) {
+                cause_set(cause, CAUSE_SECRET, "credential %s: the service was given no credentials", id);
+                cause_remedy(cause, "add LoadCredential=%s:FILE to the unit and restart it", id);
+                return NULL;
+        }
+        scoped(scoped_free) char *path = text_of("%s/%s", folder, id);
+        struct buf bytes;
+        struct cause why = { 0 };
+        int found = read_file(path, LIMIT_SECRET, &bytes, &why);
+        if (found <= 0) {
+                cause_set(cause, CAUSE_SECRET, "credential %s: %s", id, found ? why.text : "there is none");
+                cause_remedy(cause, "add LoadCredential=%s:FILE to the unit and restart it", id);
+                buf_wipe(&bytes);
+                return NULL;
+        }
+        size_t len = bytes.len;
+        while (len && (buf_bytes(&bytes)[len - 1] == '\n' || buf_bytes(&bytes)[len - 1] == '\r'))
+                len--;
+        char *value = copy_bytes((const char *)buf_bytes(&bytes), len);
+        buf_wipe(&bytes);
+        return value;
+}
+
+static void take_json(struct keeper *keeper, const json_t *object)
+{
+        for (size_t i = 0; i < KINDS; i++) {
+                const json_t *one = json_object_get(object, kinds[i]);
+                const char *value = json_string_value(json_object_get(one, "value"));
+                const char *credential = json_string_value(json_object_get(one, "credential"));
+                secret_clear(&keeper->of[i]);
+                keeper->of[i].credential = copy_text(credential);
+                keeper->of[i].value = credential ? read_credential(credential, NULL) : copy_text(value);
+        }
+}
+
+void secrets_load(const char *account)
+{
+        struct keeper *keeper = keeper_made(account);
+        scoped(scoped_free) char *path = file_of(account);
+        struct buf bytes;
+        struct cause why = { 0 };
+        int found = read_file(path, LIMIT_SECRET, &bytes, &why);
+
+        cause_clear(&keeper->broken);
+        if (found > 0) {
+                json_t *object = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
+                if (json_is_object(object))
+                        take_json(keeper, object);
+                else
+                        cause_set(&keeper->broken, CAUSE_SECRET, "%s is damaged", path);
+                json_decref(object);
+        } else if (found < 0) {
+                cause_set(&keeper->broken, CAUSE_SECRET, "%s", why.text);
+        }
+        buf_wipe(&bytes);
+}
+
+void secrets_reload(void)
+{
+        for (struct keeper *keeper = keepers; keeper; keeper = keeper->next) {
+                if (keeper->broken.code)
+                        secrets_load(keeper->account);
+                for (size_t i = 0; i < KINDS; i++)
+                        if (keeper->of[i].credential) {
+                                free_secret(take(keeper->of[i].value));
+                                keeper->of[i].value = read_credential(keeper->of[i].credential, NULL);
+                        }
+        }
+}
+
+static void keeper_free(struct keeper *keeper)
+{
+        for (size_t i = 0; i < KINDS; i++)
+                secret_clear(&keeper->of[i]);
+        free(keeper->account);
+        free(keeper);
+}
+
+void secrets_close(void)
+{
+        while (keepers) {
+                struct keeper *keeper = keepers;
+                keepers = keeper->next;
+                keeper_free(keeper);
+        }
+}
+
+const char *secret_get(const char *account, const char *kind, struct cause *cause)
+{
+        struct keeper *keeper = keeper_of(account);
+        int index = kind_index(kind);
+
+        if (keeper && keeper->broken.code) {
+                if (cause)
+                        *cause = keeper->broken;
+                return NULL;
+        }
+        if (!keeper || index < 0 || (!keeper->of[index].value && !keeper->of[index].credential)) {
+                cause_set(cause, CAUSE_SECRET, "no %s is stored for account %s", kind, account);
+                cause_remedy(cause, "emailsecctl account password %s", account);
+                return NULL;
+        }
+        if (!keeper->of[index].value)
+                keeper->of[index].value = read_credential(keeper->of[index].credential, cause);
+        return keeper->of[index].value;
+}
+
+char *secret_source(const char *account, const char *kind)
+{
+        struct keeper *keeper = keeper_of(account);
+        int index = kind_index(kind);
+
+        if (!keeper || index < 0)
+                return copy_text("none");
+        if (keeper->of[index].credential)
+                return text_of("credential:%s", keeper->of[index].credential);
+        return copy_text(keeper->of[index].value ? "stored" : "none");
+}
+
+/* The keeper's file content; NULL when it holds nothing. Wiped and freed by the caller. */
+static char *keeper_text(const struct keeper *keeper)
+{
+        json_t *object = json_object();
+
+        for (size_t i = 0; i < KINDS; i++) {
+                const struct secret *secret = &keeper->of[i];
+                json_t *one = json_object();
+                if (secret->credential)
+                        json_put_text(one, "credential", secret->credential);
+                else if (secret->value)
+                        json_put_text(one, "value", secret->value);
+                if (json_object_size(one))
+                        json_put(object, kinds[i], json_incref(one));
+                json_decref(one);
+        }
+        char *text = json_object_size(object) ? json_dumps(object, JSON_INDENT(1)) : NULL;
+        json_decref(object);
+        return text;
+}
+
+void secret_set(const char *account, const char *kind, const char *value, const char *credential,
+                void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct keeper *keeper = keeper_made(account);
+        struct secret *secret = &keeper->of[kind_index(kind) < 0 ? 0 : kind_index(kind)];
+
+        secret_clear(secret);
+        cause_clear(&keeper->broken);
+        secret->value = copy_text(value);
+        secret->credential = copy_text(credential);
+        scoped(scoped_free) char *path = file_of(account);
+        scoped(scoped_free_secret) char *text = keeper_text(keeper);
+        replace_file_later(path, text, text ? strlen(text) : 0, done, ctx);
+}
+
+static void forgotten(void *ctx, const struct cause *cause)
+{
+        (void)ctx;
+        (void)cause; /* the account has gone; a file left over names no one and is overwritten by a next one */
+}
+
+void secrets_forget(const char *account)
+{
+        struct keeper **at = &keepers;
+
+        while (*at && strcmp((*at)->account, account) != 0)
+                at = &(*at)->next;
+        if (*at) {
+                struct keeper *keeper = *at;
+                *at = keeper->next;
+                keeper_free(keeper);
+        }
+        scoped(scoped_free) char *path = file_of(account);
+        replace_file_later(path, NULL, 0, forgotten, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sends the queue of one outgoing account: claims due messages, runs up to maxConnections sessions, gives each
+ * message to one with room, and writes each recipient's result. When the account cannot go on (unreachable, fault,
+ * challenge) the mail stays, and it is tried again by time or the moment the cause is gone.
+ */
+#pragma once
+
+#include "daemon/station/account.h"
+
+struct sender *sender_new(struct account *account) must_use;
+/* There may be something to do: a submission, a release, a day that began. */
+void sender_kick(struct sender *sender);
+/* The account's properties, secret or trust changed: old sessions end after what is in flight; waiting is over. */
+void sender_start_over(struct sender *sender);
+/* Sessions that rest on trust that has gone end at once. */
+void sender_check_trust(struct sender *sender);
+
+struct poll_result {
+        struct cause cause;      /* CAUSE_NONE: it went well */
+        uint64_t sent, failed, received;
+};
+/* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */
+void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
+
+/* No new mail; sessions say good-bye after what is in flight. sender_busy tells when that is over. */
+void sender_wind_down(struct sender *sender);
+bool sender_busy(const struct sender *sender);
+/* Ends everything at once; mail in flight goes back to the queue (after its final dot: ambiguous). */
+void sender_free(struct sender *sender);

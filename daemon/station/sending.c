@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One message on its way; see sending.h. The body comes from the queue in chunks, the next one read while one is
+ * being sent, so that a message of any size needs two chunks of memory.
+ */
+#include "daemon/station/sending.h"
+
+#include "common/json_fields.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/station/events.h"
+#include "daemon/station/outbox.h"
+#include "daemon/station/station.h"
+#include "daemon/store/seen_table.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+struct body_read {
+        struct sending *sending; /* NULL: the message is through, the answer is not wanted */
+        uint8_t *bytes;
+        size_t len;
+        bool arrived, failed, given; /* given: the session has these bytes */
+};
+
+static uint32_t random_number(void)
+{
+        uint32_t number = 0;
+
+        (void)!getrandom(&number, sizeof number, 0);
+        return number;
+}
+
+static void read_free(struct body_read *read)
+{
+        if (!read)
+                return;
+        free(read->bytes);
+        free(read);
+}
+
+static void sending_free(struct sending *sending)
+{
+        if (sending->read) {
+                if (sending->read->arrived)
+                        read_free(sending->read);
+                else
+                        sending->read->sending = NULL;
+        }
+        free(sending->mail.recipients);
+        queued_message_free(sending->message);
+        free(sending);
+}
+
+/* ---- body ---- */
+
+static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
+{
+        struct body_read *read = ctx;
+
+        if (!read->sending) {
+                read_free(read);
+                return;
+        }
+        read->arrived = true;
+        read->failed = (cause_happened(cause)) || len == 0;
+        if (!read->failed) {
+                read->bytes = (uint8_t *)copy_bytes((const char *)bytes, len);
+                read->len = len;
+        }
+        struct sending *sending = read->sending;
+        smtp_mail_continue(link_chat(sending->link), &sending->mail);
+        link_pump(sending->link);
+}
+
+static void begin_read(struct sending *sending)
+{
+        struct body_read *read = new_object(struct body_read);
+
+        read->sending = sending;
+        sending->read = read;
+        queue_read_body(sending->message->seq, sending->handed, chunk_read, read);
+}
+
+static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+        const struct queued_message *message = sending->message;
+
+        if (sending->handed == 0 && message->first_len) {
+                *bytes = message->first;
+                *len = message->first_len;
+                sending->handed = message->first_len;
+                return BODY_BYTES;
+        }
+        if (sending->read && sending->read->given) {
+                read_free(sending->read);
+                sending->read = NULL;
+        }
+        if (sending->handed >= message->size)
+                return BODY_END;
+        if (!sending->read)
+                begin_read(sending);
+        if (!sending->read->arrived)
+                return BODY_LATER;
+        if (sending->read->failed)
+                return BODY_FAILED;
+        *bytes = sending->read->bytes;
+        *len = sending->read->len;
+        sending->handed += *len;
+        sending->read->given = true;
+        return BODY_BYTES;
+}
+
+/* ---- result ---- */
+
+static void tell(const struct sending *sending, enum queue_state state, const struct smtp_recipient *recipient,
+                 const struct settled_recipient *settled)
+{
+        static const struct {
+                const char *event, *message_id, *words;
+                int priority;
+        } forms[QUEUE_STATES] = {
+                [QUEUE_SENT] = { "mail.sent", MSG_SENT, "sent", LOG_INFO },
+                [QUEUE_DEFERRED] = { "mail.deferred", MSG_DEFERRED, "deferred", LOG_NOTICE },
+                [QUEUE_FAILED] = { "mail.failed", MSG_FAILED, "failed", LOG_WARNING },
+                [QUEUE_AMBIGUOUS] = { "mail.deferred", MSG_AMBIGUOUS, "may have been sent, will be sent again",
+                                      LOG_WARNING },
+        };
+        struct subject subject = account_subject(sending->account);
+        json_t *data = json_object();
+
+        if (!forms[state].event) {
+                json_decref(data);
+                return;
+        }
+        subject.queue_id = sending->message->id;
+        subject.reply_code = recipient->code;
+        subject.enhanced_code = recipient->enhanced[0] ? recipient->enhanced : NULL;
+        log_about(&subject, forms[state].priority, forms[state].message_id, "%s: %s to %s by %s: %s",
+                  sending->message->id, forms[state].words, recipient->address, sending->account->name,
+                  settled->reply ? settled->reply : "");
+        json_put_text(data, "id", sending->message->id);
+        json_put_text(data, "recipient", recipient->address);
+        json_put_text(data, "messageId", sending->message->message_id);
+        json_put_text(data, "reply", settled->reply);
+        json_put_text(data, "enhancedCode", recipient->enhanced[0] ? recipient->enhanced : NULL);
+        if (settled->cause)
+                json_put_text(data, "cause", cause_kind(settled->cause)->name);
+        json_put_time(data, "nextAttempt", (int64_t)settled->next_attempt);
+        event_emit(forms[state].event, sending->account->name, data, "%s: %s to %s", sending->message->id,
+                   forms[state].words, recipient->address);
+}
+
+static void count(struct sending *sending, const struct sending_result *result, const char *reply)
+{
+        const char *name = sending->account->name;
+
+        if (result->sent) {
+                station_count_sent(sending->account, 1);
+                fact_add(name, "numberSent", 1);
+        }
+        if (result->failed) {
+                fact_add(name, "numberDiscarded", 1);
+                fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
+                fact_set_text(name, "lastDiscardCause", reply);
+        }
+}
+
+static void channel_words(const struct sending *sending, char *to, size_t size)
+{
+        struct channel_info info;
+
+        to[0] = '\0';
+        if (sending->link && link_tls_info(sending->link, &info))
+                (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
+}
+
+static void settle(struct sending *sending, const struct settled_recipient *settled, const char *result)
+{
+        char host[300], tls[40];
+        struct settlement settlement = {
+                .seq = sending->message->seq,
+                .time = loop_wall(),
+                .host = host,
+                .tls = tls,
+                .result = result,
+                .recipients = settled,
+                .recipient_count = sending->message->recipient_count,
+        };
+
+        (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),
+                       port_in_use(&sending->account->values));
+        channel_words(sending, tls, sizeof tls);
+        queue_settle(&settlement, NULL, NULL);
+}
+
+static void finished(struct smtp_mail *mail, const struct cause *session_cause)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+        size_t recipients = mail->recipient_count;
+        struct settled_recipient *settled = new_zeroed(recipients, sizeof *settled);
+        struct sending_result result = { 0 };
+        const char *words = session_cause ? session_cause->text : "";
+        unsigned sent = 0;
+
+        for (size_t i = 0; i < recipients; i++) {
+                const struct queued_recipient *queued = &sending->message->recipients[i];
+                const struct smtp_recipient *recipient = &mail->recipients[i];
+                struct outbox_verdict verdict =
+                        outbox_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
+                settled[i] = (struct settled_recipient){
+                        .index = queued->index,
+                        .state = verdict.state,
+                        .next_attempt = verdict.next_attempt,
+                        .reply = verdict.reply,
+                        .enhanced = recipient->enhanced,
+                        .cause = verdict.cause,
+                };
+                sent += verdict.state == QUEUE_SENT;
+                result.failed |= verdict.state == QUEUE_FAILED;
+                result.slow_down |= recipient->outcome == OUTCOME_DEFERRED && outbox_slow_down(recipient);
+                if (verdict.reply && verdict.reply[0])
+                        words = verdict.reply;
+        }
+        result.sent = sent > 0;
+        settle(sending, settled, words);
+        count(sending, &result, words);
+        for (size_t i = 0; i < recipients; i++)
+                tell(sending, settled[i].state, &mail->recipients[i], &settled[i]);
+        free(settled);
+        sending->done(sending->ctx, sending, &result);
+        sending_free(sending);
+}
+
+/* ---- from outside ---- */
+
+static bool needs_utf8(const struct queued_message *message)
+{
+        bool needs = message->header_utf8;
+
+        for (const char *at = message->from; *at; at++)
+                needs |= (unsigned char)*at > 127;
+        for (size_t i = 0; i < message->recipient_count; i++)
+                for (const char *at = message->recipients[i].address; *at; at++)
+                        needs |= (unsigned char)*at > 127;
+        return needs;
+}
+
+struct sending *sending_new(struct account *account, struct queued_message *message)
+{
+        struct sending *sending = new_object(struct sending);
+
+        sending->account = account;
+        sending->message = message;
+        sending->mail = (struct smtp_mail){
+                .from = message->from,
+                .recipients = new_zeroed(message->recipient_count, sizeof(struct smtp_recipient)),
+                .recipient_count = message->recipient_count,
+                .size = message->size,
+                .eight_bit = message->eight_bit,
+                .utf8 = needs_utf8(message),
+                .body = next_piece,
+                .finished = finished,
+        };
+        for (size_t i = 0; i < message->recipient_count; i++)
+                sending->mail.recipients[i].address = message->recipients[i].address;
+        return sending;
+}
+
+void sending_start(struct sending *sending, struct link *link,
+                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx)
+{
+        sending->link = link;
+        sending->done = done;
+        sending->ctx = ctx;
+        smtp_mail_send(link_chat(link), &sending->mail);
+}
+
+void sending_give_back(struct sending *sending)
+{
+        queue_unclaim(sending->message->seq);
+        sending_free(sending);
+}
+
+void sending_defer(struct sending *sending, const struct cause *cause, time_t again)
+{
+        size_t recipients = sending->message->recipient_count;
+        struct settled_recipient *settled = new_zeroed(recipients, sizeof *settled);
+
+        for (size_t i = 0; i < recipients; i++)
+                settled[i] = (struct settled_recipient){
+                        .index = sending->message->recipients[i].index,
+                        .state = QUEUE_DEFERRED,
+                        .next_attempt = again,
+                        .reply = cause->text,
+                        .enhanced = "",
+                        .cause = cause->code,
+                };
+        settle(sending, settled, cause->text);
+        for (size_t i = 0; i < recipients; i++)
+                tell(sending, QUEUE_DEFERRED, &sending->mail.recipients[i], &settled[i]);
+        free(settled);
+        sending_free(sending);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* One claimed message on its way through a session: its body piece by piece, its results to the queue. */
+#pragma once
+
+#include "daemon/station/account.h"
+#include "daemon/station/link.h"
+#include "daemon/store/queue_table.h"
+
+#include "daemon/smtp/mail.h"
+
+struct sending_result {
+        unsigned sent, failed; /* 1 when the message went to all, or failed for one */
+        bool slow_down;
+};
+
+struct sending {
+        struct sending *next;          /* the sender's pool */
+        struct smtp_mail mail;
+        struct account *account;
+        struct queued_message *message;
+        struct link *link;             /* once started */
+        uint64_t handed;               /* bytes of the body given to the session */
+        struct body_read *read;        /* a chunk that is being read, or is at hand */
+        void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
+        void *ctx;
+};
+
+/* Takes the message over. */
+struct sending *sending_new(struct account *account, struct queued_message *message) must_use;
+/* Gives it to a session that has room. `done` when every recipient has its result; the object is freed after. */
+void sending_start(struct sending *sending, struct link *link,
+                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx);
+/* Not started: back to the queue as it was; or deferred until `again` with the cause's words. Freed. */
+void sending_give_back(struct sending *sending);
+void sending_defer(struct sending *sending, const struct cause *cause, time_t again);
