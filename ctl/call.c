@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* Varlink over one stream socket, waited for with poll. What an error says becomes causes, whatever its name. */
+#include "ctl/call.h"
+
+#include "common/frame.h"
+#include "common/json_fields.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_SOCKET "/run/emailsecd/io.emailsec"
+#define ANSWER_SECONDS 300 /* a commit on a very slow disk still fits in */
+
+struct call_state {
+        int fd;
+        struct frame_reader reader;
+};
+
+const char *call_socket_path(const struct tool *tool)
+{
+        if (tool->socket)
+                return tool->socket;
+        const char *path = getenv("EMAILSEC_SOCKET");
+        return path && path[0] ? path : DEFAULT_SOCKET;
+}
+
+static int unreachable(const char *path, int error, struct cause *cause)
+{
+        switch (error) {
+        case ENOENT:
+        case ENOTDIR:
+                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: there is no socket at %s", path);
+                cause_remedy(cause, "systemctl start emailsecd, or name its socket by --socket");
+                break;
+        case ECONNREFUSED:
+                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: nobody listens at %s any more", path);
+                cause_remedy(cause, "systemctl start emailsecd; why it ended: emailsecctl log");
+                break;
+        case EACCES:
+        case EPERM:
+                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon reached: you may not open %s", path);
+                cause_remedy(cause, "run it as root or as a member of the group of that socket");
+                break;
+        default:
+                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon reached at %s: %s", path,
+                                strerror(error));
+        }
+        return -1;
+}
+
+static int connect_to(const char *path, struct cause *cause)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        if (strlen(path) >= sizeof(address.sun_path))
+                return unreachable(path, ENAMETOOLONG, cause);
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return unreachable(path, errno, cause);
+        if (connect(fd, (const struct sockaddr *)&address, sizeof(address))) {
+                int error = errno;
+                close(fd);
+                return unreachable(path, error, cause);
+        }
+        return fd;
+}
+
+static int open_connection(struct tool *tool, struct cause *cause)
+{
+        if (tool->calls)
+                return 0;
+        int fd = connect_to(call_socket_path(tool), cause);
+        if (fd < 0)
+                return -1;
+        tool->calls = new_object(struct call_state);
+        tool->calls->fd = fd;
+        frame_reader_init(&tool->calls->reader, LIMIT_FRAME);
+        return 0;
+}
+
+void call_close(struct tool *tool)
+{
+        if (!tool->calls)
+                return;
+        close_fd(&tool->calls->fd);
+        frame_reader_free(&tool->calls->reader);
+        free(take(tool->calls));
+}
+
+/* Waits until the socket is ready; `deadline` 0 = for ever. */
+static int wait_ready(int fd, short events, time_t deadline, struct cause *cause)
+{
+        for (;;) {
+                struct timespec now = { 0 };
+                (void)clock_gettime(CLOCK_MONOTONIC, &now);
+                if (deadline && now.tv_sec >= deadline)
+                        return cause_set(cause, CAUSE_NO_DAEMON, "the daemon did not answer in %d seconds",
+                                         ANSWER_SECONDS);
+                int wait = deadline ? (int)(deadline - now.tv_sec) * 1000 : -1;
+                struct pollfd ready = { .fd = fd, .events = events };
+                int count = poll(&ready, 1, wait);
+                if (count > 0)
+                        return 0;
+                if (count < 0 && errno != EINTR)
+                        return cause_set(cause, CAUSE_NO_DAEMON, "waiting for the daemon: %s",
+                                         strerror(errno));
+        }
+}
+
+static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t deadline,
+                      struct cause *cause)
+{
+        size_t fd_count = fd >= 0;
+        for (;;) {
+                int sent = frame_send(calls->fd, out, &fd, &fd_count, cause);
+                if (sent)
+                        return sent < 0 ? -1 : 0;
+                if (wait_ready(calls->fd, POLLOUT, deadline, cause))
+                        return -1;
+        }
+}
+
+static int receive_frame(struct call_state *calls, time_t deadline, json_t **out, struct cause *cause)
+{
+        for (;;) {
+                int found = frame_next(&calls->reader, out, cause);
+                if (found)
+                        return found < 0 ? -1 : 0;
+                if (wait_ready(calls->fd, POLLIN, deadline, cause))
+                        return -1;
+                int got = frame_receive(&calls->reader, calls->fd, cause);
+                if (got == 0)
+                        return cause_set(cause, CAUSE_NO_DAEMON,
+                                         "the daemon closed the connection before it answered");
+                if (got == -2)
+                        return -1;
+        }
+}
+
+static void add_problem(struct causes *failures, const json_t *problem, const char *error)
+{
+        struct cause *cause = causes_add(failures);
+        cause_from_json(problem, cause);
+        if (cause->code == CAUSE_NONE) {
+                const char *dot = strrchr(error, '.');
+                cause->code = cause_named(dot ? dot + 1 : error);
+        }
+        if (cause->code == CAUSE_NONE)
+                cause->code = CAUSE_INTERNAL;
+        if (!cause->text[0])
+                (void)cause_set(cause, cause->code, "the daemon answered %s", error);
+}
+
+/* org.varlink.service errors name what they could not do: the daemon is of another version than the tool. */
+static void add_service_error(struct causes *failures, const char *error, const json_t *parameters)
+{
+        struct cause *cause = causes_add(failures);
+        const char *key = NULL;
+        json_t *value = NULL;
+        json_object_foreach((json_t *)parameters, key, value) break;
+        (void)cause_set(cause, CAUSE_STATE, "the daemon does not know this call: %s %s",
+                        error + strlen("org.varlink.service."), value ? json_string_value(value) : "");
+        cause_remedy(cause, "tool and daemon must be of the same version: emailsecctl status");
+}
+
+static int answer_error(const json_t *answer, const char *error, struct causes *failures)
+{
+        const json_t *parameters = json_object_get(answer, "parameters");
+        if (!strncmp(error, "org.varlink.service.", 20)) {
+                add_service_error(failures, error, parameters);
+                return -1;
+        }
+        const json_t *problems = json_object_get(parameters, "problems");
+        if (json_array_size(problems) == 0)
+                add_problem(failures, json_object_get(parameters, "cause"), error);
+        for (size_t i = 0; i < json_array_size(problems); i++)
+                add_problem(failures, json_array_get(problems, i), error);
+        return -1;
+}
+
+static void wipe_texts(json_t *parameters)
+{
+        const char *key = NULL;
+        json_t *value = NULL;
+        json_object_foreach(parameters, key, value)
+                if (json_is_string(value))
+                        explicit_bzero((char *)json_string_value(value), json_string_length(value));
+}
+
+static time_t deadline_of(const struct call *call)
+{
+        struct timespec now = { 0 };
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return call->waits ? 0 : now.tv_sec + ANSWER_SECONDS;
+}
+
+/* Sends the call; takes its parameters over. */
+static int begin_call(struct tool *tool, struct call *call, bool more, struct causes *failures)
+{
+        struct cause cause = { 0 };
+        json_t *frame = json_pack("{s:s, s:o}", "method", call->method, "parameters",
+                                  call->parameters ? call->parameters : json_object());
+        if (more)
+                json_put(frame, "more", json_true());
+        struct buf out = BUF_WITH_MAX(LIMIT_FRAME);
+        int failed = open_connection(tool, &cause);
+        if (!failed && frame_append(&out, frame))
+                failed = cause_set(&cause, CAUSE_TOO_LARGE, "the request is too large for one message");
+        if (call->secret)
+                wipe_texts(call->parameters);
+        json_decref(frame);
+        if (!failed) {
+                frame_drop_fds(&tool->calls->reader);
+                failed = send_frame(tool->calls, &out, call->fd, deadline_of(call), &cause);
+        }
+        buf_wipe(&out);
+        if (failed)
+                *causes_add(failures) = cause;
+        return failed;
+}
+
+static int next_answer(struct tool *tool, const struct call *call, json_t **answer, struct causes *failures)
+{
+        struct cause cause = { 0 };
+        if (receive_frame(tool->calls, deadline_of(call), answer, &cause)) {
+                *causes_add(failures) = cause;
+                return -1;
+        }
+        const char *error = json_string_value(json_object_get(*answer, "error"));
+        if (!error)
+                return 0;
+        (void)answer_error(*answer, error, failures);
+        json_decref(take(*answer));
+        return -1;
+}
+
+/* The parameters of an answer, as an object of the caller's own. */
+static json_t *parameters_in(const json_t *answer)
+{
+        json_t *parameters = json_object_get(answer, "parameters");
+        return json_is_object(parameters) ? json_incref(parameters) : json_object();
+}
+
+int call_once(struct tool *tool, struct call call, json_t **out, struct causes *failures)
+{
+        json_t *answer = NULL;
+        if (begin_call(tool, &call, false, failures) || next_answer(tool, &call, &answer, failures))
+                return -1;
+        if (out)
+                *out = parameters_in(answer);
+        json_decref(answer);
+        return 0;
+}
+
+static int call_told(struct tool *tool, struct call call, json_t **out)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        return call_once(tool, call, out, &failures) ? tell_causes(&failures) : EXIT_DONE;
+}
+
+int call_daemon(struct tool *tool, const char *method, json_t *parameters, json_t **out)
+{
+        return call_told(tool, (struct call){ .method = method, .parameters = parameters, .fd = -1 }, out);
+}
+
+int call_waiting(struct tool *tool, const char *method, json_t *parameters, json_t **out)
+{
+        struct call call = { .method = method, .parameters = parameters, .fd = -1, .waits = true };
+        return call_told(tool, call, out);
+}
+
+int call_stream(struct tool *tool, const char *method, json_t *parameters, call_heard *heard, void *arg)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        struct call call = { .method = method, .parameters = parameters, .fd = -1, .waits = true };
+        int status = begin_call(tool, &call, true, &failures) ? EXIT_FAILED : EXIT_DONE;
+        bool more = !status;
+        while (more) {
+                json_t *answer = NULL;
+                if (next_answer(tool, &call, &answer, &failures))
+                        break;
+                more = json_is_true(json_object_get(answer, "continues"));
+                json_t *content = parameters_in(answer);
+                status = heard(tool, content, arg);
+                json_decref(content);
+                json_decref(answer);
+                if (status)
+                        more = false;
+        }
+        return failures.count ? tell_causes(&failures) : status;
+}
+
+int call_take_fd(struct tool *tool, size_t index)
+{
+        return tool->calls ? frame_take_fd(&tool->calls->reader, index) : -1;
+}
+
+void scoped_json(json_t **value)
+{
+        json_decref(*value);
+}
+
+json_t *parameters_of(const char *key, const char *text)
+{
+        json_t *parameters = json_object();
+        parameter_text(parameters, key, text);
+        return parameters;
+}
+
+void parameter_text(json_t *parameters, const char *key, const char *text)
+{
+        if (text)
+                json_put_text(parameters, key, text);
+}
+
+void parameter_flag(json_t *parameters, const char *key, bool flag)
+{
+        if (flag)
+                json_put(parameters, key, json_true());
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* `account ...`: the property sheets. Values are typed by the common table and judged by the daemon alone. */
+#include "ctl/ask.h"
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+
+#include "common/json_fields.h"
+#include "common/printable.h"
+#include "common/properties.h"
+
+#include <errno.h>
+
+static void tell_warnings(const json_t *account)
+{
+        const json_t *warnings = json_at(account, "warnings");
+        for (size_t i = 0; i < json_array_size(warnings); i++) {
+                scoped(scoped_free) char *text = json_words(json_array_get(warnings, i));
+                fflush(stdout);
+                fprintf(stderr, "warning: %s\n", text);
+        }
+}
+
+/* ---- looking ---- */
+
+int run_account_list(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "NAME", "name", NULL, COLUMN_WHOLE },
+                { "KIND", "kind", NULL, 0 },
+                { "TRANSPORT", "properties.transport", NULL, 0 },
+                { "HOSTNAME", "properties.hostname", NULL, 0 },
+                { "PORT", "properties.port", NULL, COLUMN_RIGHT },
+                { "STATUS", "properties.status", NULL, COLUMN_STATE },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("ListAccounts"), NULL, &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "accounts"),
+                          "There are no accounts yet: emailsecctl account add --help");
+        return status;
+}
+
+static void show_property(const json_t *values, const struct property *property)
+{
+        const json_t *value = json_object_get(values, property->name);
+        if (!value || json_is_null(value) || same_text(property->name, "name"))
+                return;
+        scoped(scoped_free) char *words = property->type == TYPE_TIME ? date_words(value) : json_words(value);
+        sheet_text(property->name, words);
+}
+
+static void show_sheet(const json_t *account)
+{
+        const json_t *values = json_at(account, "properties");
+        scoped(scoped_free) char *name = json_words(json_at(account, "name"));
+        sheet_title(name);
+        for (size_t i = 0; i < PROPERTIES; i++)
+                if (properties[i].access != ACCESS_READ)
+                        show_property(values, &properties[i]);
+        puts("");
+        for (size_t i = 0; i < PROPERTIES; i++)
+                if (properties[i].access == ACCESS_READ)
+                        show_property(values, &properties[i]);
+        const json_t *warnings = json_at(account, "warnings");
+        for (size_t i = 0; i < json_array_size(warnings); i++) {
+                scoped(scoped_free) char *text = json_words(json_array_get(warnings, i));
+                show_advice(TINT_WAIT, text, NULL);
+        }
+}
+
+int run_account_show(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("GetAccount"), parameters_of("name", tool_word(tool, 0)), &answer);
+        if (status)
+                return status;
+        const json_t *account = json_at(answer, "account");
+        if (tool->json)
+                show_json(account);
+        else
+                show_sheet(account);
+        return status;
+}
+
+/* ---- changing ---- */
+
+static bool whole_number(const char *text, int64_t *out)
+{
+        char *end = NULL;
+        errno = 0;
+        long long number = strtoll(text, &end, 10);
+        if (errno || end == text || *end)
+                return false;
+        *out = number;
+        return true;
+}
+
+/* The value as its property wants it; what does not fit goes as text, for the daemon to take or refuse. */
+static json_t *typed_value(const char *name, const char *text)
+{
+        const struct property *property = property_named(name);
+        int64_t number = 0;
+        if (property && property->type == TYPE_BOOL && same_text(text, "true"))
+                return json_true();
+        if (property && property->type == TYPE_BOOL && same_text(text, "false"))
+                return json_false();
+        if (property && (property->type == TYPE_INT || property->type == TYPE_PORT) && whole_number(text, &number))
+                return json_integer(number);
+        scoped(scoped_free) char *safe = utf8_valid(text, strlen(text)) ? NULL : printable_text(text);
+        return json_string(safe ? safe : text);
+}
+
+/* PROP=VALUE words from number `first` on, as an object; NULL when one is not of that form (told). */
+static json_t *properties_given(const struct tool *tool, size_t first)
+{
+        json_t *given = json_object();
+        for (size_t i = first; i < tool->word_count; i++) {
+                const char *word = tool->words[i], *equals = strchr(word, '=');
+                scoped(scoped_free) char *name = equals ? copy_bytes(word, (size_t)(equals - word)) : NULL;
+                if (!name || !name[0]) {
+                        (void)tell_usage(tool, "'%s' is not PROPERTY=VALUE", word);
+                        json_decref(given);
+                        return NULL;
+                }
+                json_put(given, name, typed_value(name, equals + 1));
+        }
+        return given;
+}
+
+/* Sends a change, tells its warnings, and the account with --json. */
+static int change_account(struct tool *tool, const char *method, json_t *parameters, const char *done)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, method, parameters, &answer);
+        if (status)
+                return status;
+        const json_t *account = json_at(answer, "account");
+        if (tool->json)
+                show_json(account);
+        else if (!tool->quiet)
+                tell_warnings(account);
+        show_done(tool, "%s: %s", json_text(account, "name"), done);
+        return status;
+}
+
+int run_account_add(struct tool *tool)
+{
+        json_t *given = properties_given(tool, 2);
+        if (!given)
+                return EXIT_USAGE;
+        json_t *parameters = parameters_of("name", tool_word(tool, 1));
+        parameter_text(parameters, "kind", tool_word(tool, 0));
+        json_put(parameters, "properties", given);
+        return change_account(tool, EMAIL("AddAccount"), parameters, "added");
+}
+
+static int set_properties(struct tool *tool, json_t *given, const char *done)
+{
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        json_put(parameters, "properties", given);
+        return change_account(tool, EMAIL("SetAccount"), parameters, done);
+}
+
+int run_account_set(struct tool *tool)
+{
+        json_t *given = properties_given(tool, 1);
+        return given ? set_properties(tool, given, "changed") : EXIT_USAGE;
+}
+
+int run_account_delete(struct tool *tool)
+{
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        parameter_flag(parameters, "force", tool_has(tool, "force"));
+        int status = call_daemon(tool, EMAIL("DeleteAccount"), parameters, NULL);
+        if (!status)
+                show_done(tool, "%s: deleted", tool_word(tool, 0));
+        return status;
+}
+
+int run_account_secure(struct tool *tool)
+{
+        const char *how = tool_word(tool, 1), *port = tool_option(tool, "port");
+        json_t *given = json_object();
+        json_put(given, "useSsl", json_boolean(same_text(how, "ssl")));
+        json_put(given, "useStartTls", json_boolean(same_text(how, "starttls")));
+        json_put(given, "port", typed_value("port", port ? port : "auto"));
+        scoped(scoped_free) char *done = text_of("secured by %s", how);
+        return set_properties(tool, given, same_text(how, "none") ? "not secured: everything goes in clear" : done);
+}
+
+int run_account_enable(struct tool *tool)
+{
+        json_t *given = json_object();
+        json_put(given, "enabled", json_true());
+        return set_properties(tool, given, "enabled");
+}
+
+int run_account_disable(struct tool *tool)
+{
+        json_t *given = json_object();
+        json_put(given, "enabled", json_false());
+        return set_properties(tool, given, "disabled");
+}
+
+/* ---- secrets ---- */
+
+static char *secret_of_person(const struct tool *tool, struct cause *cause)
+{
+        if (!term_input())
+                return read_secret(cause);
+        if (tool->no_ask_password) {
+                (void)cause_set(cause, CAUSE_CANCELLED, "the password would have to be asked for");
+                cause_remedy(cause, "leave out --no-ask-password, or pipe the password in as one line");
+                return NULL;
+        }
+        scoped(scoped_free) char *prompt = text_of("Password of %s: ", tool_word(tool, 0));
+        return ask_secret(prompt, cause);
+}
+
+static int send_secret(struct tool *tool, json_t *parameters)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        struct call call = { .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true };
+        if (call_once(tool, call, NULL, &failures))
+                return tell_causes(&failures);
+        show_done(tool, "%s: %s", tool_word(tool, 0), tool_has(tool, "clear") ? "forgotten" : "stored");
+        return EXIT_DONE;
+}
+
+int run_account_password(struct tool *tool)
+{
+        const char *credential = tool_option(tool, "credential");
+        bool clear = tool_has(tool, "clear");
+        if (credential && clear)
+                return tell_usage(tool, "--credential and --clear exclude each other");
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        parameter_text(parameters, "secret", tool_option(tool, "secret"));
+        parameter_text(parameters, "credential", credential);
+        parameter_flag(parameters, "clear", clear);
+        if (credential || clear)
+                return send_secret(tool, parameters);
+        struct cause cause = { 0 };
+        char *secret = secret_of_person(tool, &cause);
+        if (secret && !utf8_valid(secret, strlen(secret))) {
+                (void)cause_set(&cause, CAUSE_INVALID, "the password is not UTF-8");
+                free_secret(take(secret));
+        }
+        if (!secret) {
+                json_decref(parameters);
+                return tell_cause(&cause);
+        }
+        json_put(parameters, "password", json_string(secret));
+        free_secret(secret);
+        return send_secret(tool, parameters);
+}
+
+int run_account_poll(struct tool *tool)
+{
+        bool wait = !tool_has(tool, "no-wait");
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        json_put(parameters, "wait", json_boolean(wait));
+        scoped(scoped_json) json_t *answer = NULL;
+        if (wait)
+                term_progress(tool, "polling %s ...", tool_word(tool, 0));
+        int status = call_waiting(tool, EMAIL("Poll"), parameters, &answer);
+        term_progress_end();
+        if (status)
+                return status;
+        if (tool->json)
+                show_json(answer);
+        else
+                show_done(tool, "%s", json_text(answer, "text"));
+        return status;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `challenge ...` and `allowed ...`: certificates that a person decides on. A decision names what it is about by
+ * fingerprint; on a terminal it is asked for after the certificate was shown, "yes" is no answer.
+ */
+#include "ctl/ask.h"
+#include "ctl/call.h"
+#include "ctl/certificate.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+
+#include "common/json_fields.h"
+#include "common/names.h"
+#include "common/times.h"
+
+#define LEAST_DIGITS 16
+#define MOST_TRIES 3
+
+static char *error_codes(const json_t *errors)
+{
+        scoped(scoped_json) json_t *codes = json_array();
+        for (size_t i = 0; i < json_array_size(errors); i++)
+                (void)json_array_append(codes, json_object_get(json_array_get(errors, i), "code"));
+        return json_words(codes);
+}
+
+static char *short_id(const json_t *id)
+{
+        char *out = json_words(id);
+        if (strlen(out) > 12)
+                out[12] = 0;
+        return out;
+}
+
+static int list_entries(struct tool *tool, const char *state, const struct column *columns, size_t count,
+                        const char *none)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("ListAllowedHosts"), parameters_of("state", state), &answer);
+        if (!status)
+                show_list(tool, columns, count, json_at(answer, "entries"), none);
+        return status;
+}
+
+int run_challenge_list(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "ID", "id", short_id, COLUMN_WHOLE },
+                { "HOST", "host", NULL, 0 },
+                { "PORT", "port", NULL, COLUMN_RIGHT },
+                { "CLASS", "class", NULL, COLUMN_STATE },
+                { "ACCOUNTS", "accounts", NULL, 0 },
+                { "SINCE", "created", date_words, 0 },
+                { "ERRORS", "errors", error_codes, 0 },
+        };
+        return list_entries(tool, "pending", columns, count_of(columns), "No certificate waits for a decision.");
+}
+
+int run_allowed_list(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "ID", "id", short_id, COLUMN_WHOLE },
+                { "HOST", "host", NULL, 0 },
+                { "PORT", "port", NULL, COLUMN_RIGHT },
+                { "STATE", "state", NULL, COLUMN_STATE },
+                { "PINS", "pins", NULL, 0 },
+                { "NEEDLESS", "needless", NULL, 0 },
+                { "EXPIRES", "expires", date_words, 0 },
+                { "DECIDED BY", "decidedBy", NULL, 0 },
+        };
+        return list_entries(tool, tool_option(tool, "state"), columns, count_of(columns),
+                            "There are no Allowed Hosts.");
+}
+
+static int show_one(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("GetAllowedHost"), parameters_of("id", tool_word(tool, 0)), &answer);
+        if (status)
+                return status;
+        if (tool->json) {
+                show_json(json_at(answer, "entry"));
+                return status;
+        }
+        term_pager_open(tool);
+        show_entry(json_at(answer, "entry"), json_at(answer, "replaced"));
+        return status;
+}
+
+int run_challenge_show(struct tool *tool)
+{
+        return show_one(tool);
+}
+
+int run_allowed_show(struct tool *tool)
+{
+        return show_one(tool);
+}
+
+/* ---- deciding ---- */
+
+static bool is_enough(const char *text)
+{
+        scoped(scoped_free) char *digits = fingerprint_normal(text);
+        return digits && strlen(digits) >= LEAST_DIGITS;
+}
+
+/* The end of an approval as RFC 3339, empty without one. */
+static int approval_end(const struct tool *tool, char out[32])
+{
+        const char *duration = tool_option(tool, "for"), *date = tool_option(tool, "until");
+        struct cause cause = { 0 };
+        int64_t seconds = 0;
+        time_t end = 0;
+        out[0] = 0;
+        if (duration && date)
+                return tell_usage(tool, "--for and --until exclude each other");
+        if (duration && duration_parse(duration, &seconds, &cause))
+                return tell_usage(tool, "--for: %s", cause.text);
+        if (duration)
+                end = time(NULL) + (time_t)seconds;
+        if (date && time_parse(date, &end, &cause))
+                return tell_usage(tool, "--until: %s", cause.text);
+        if (end)
+                time_rfc3339(end, out);
+        return EXIT_DONE;
+}
+
+static char *ask_fingerprint(bool key)
+{
+        for (int i = 0; i < MOST_TRIES; i++) {
+                char *answer = ask_line(key ? "\nTo approve, type the SHA-256 of the key (16 digits or more): " :
+                                              "\nTo approve, type the SHA-256 of the certificate (16 digits or more): ");
+                if (!answer || !answer[0] || is_enough(answer))
+                        return answer;
+                free(answer);
+                fputs("That is no fingerprint: 'yes' is not enough here.\n", stderr);
+        }
+        return NULL;
+}
+
+/* Shows the entry and asks; *id becomes its whole id, so that what was shown is what is approved. */
+static int show_and_ask(struct tool *tool, bool key, char **id, char **fingerprint)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("GetAllowedHost"), parameters_of("id", tool_word(tool, 0)), &answer);
+        if (status)
+                return status;
+        show_entry(json_at(answer, "entry"), json_at(answer, "replaced"));
+        fflush(stdout);
+        *fingerprint = ask_fingerprint(key);
+        if (!*fingerprint || !(*fingerprint)[0]) {
+                struct cause cause;
+                (void)cause_set(&cause, CAUSE_CANCELLED, "nothing was approved");
+                return tell_cause(&cause);
+        }
+        *id = copy_text(json_text(json_at(answer, "entry"), "id"));
+        return EXIT_DONE;
+}
+
+/* Fingerprint and id from the command line or the person. */
+static int what_is_meant(struct tool *tool, char **id, char **fingerprint)
+{
+        const char *given = tool_option(tool, "fingerprint");
+        if (given && !is_enough(given))
+                return tell_usage(tool, "--fingerprint needs %d or more hexadecimal digits", LEAST_DIGITS);
+        if (!given && (!term_input() || tool->no_ask_password))
+                return tell_usage(tool, "--fingerprint is required where nobody can be asked on a terminal");
+        if (!given)
+                return show_and_ask(tool, tool_has(tool, "key"), id, fingerprint);
+        *id = copy_text(tool_word(tool, 0));
+        *fingerprint = copy_text(given);
+        return EXIT_DONE;
+}
+
+static int tell_decision(struct tool *tool, const json_t *answer, const char *done)
+{
+        const json_t *entry = json_at(answer, "entry");
+        if (tool->json)
+                show_json(entry);
+        else
+                show_done(tool, "%s:%lld: %s", json_text(entry, "host"), (long long)json_number(entry, "port"),
+                          done);
+        return EXIT_DONE;
+}
+
+static int approve(struct tool *tool)
+{
+        char until[32];
+        scoped(scoped_free) char *id = NULL;
+        scoped(scoped_free) char *fingerprint = NULL;
+        int status = approval_end(tool, until);
+        if (!status)
+                status = what_is_meant(tool, &id, &fingerprint);
+        if (status)
+                return status;
+        json_t *parameters = parameters_of("id", id);
+        parameter_text(parameters, "fingerprint", fingerprint);
+        parameter_text(parameters, "pins", tool_has(tool, "key") ? "key" : NULL);
+        parameter_text(parameters, "until", until[0] ? until : NULL);
+        parameter_text(parameters, "reason", tool_option(tool, "reason"));
+        scoped(scoped_json) json_t *answer = NULL;
+        status = call_daemon(tool, TRUST("Approve"), parameters, &answer);
+        return status ? status : tell_decision(tool, answer, "approved");
+}
+
+int run_challenge_accept(struct tool *tool)
+{
+        return approve(tool);
+}
+
+int run_allowed_approve(struct tool *tool)
+{
+        return approve(tool);
+}
+
+static int decide(struct tool *tool, const char *method, const char *done)
+{
+        json_t *parameters = parameters_of("id", tool_word(tool, 0));
+        parameter_text(parameters, "reason", tool_option(tool, "reason"));
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, method, parameters, &answer);
+        return status ? status : tell_decision(tool, answer, done);
+}
+
+int run_challenge_reject(struct tool *tool)
+{
+        return decide(tool, TRUST("Reject"), "rejected");
+}
+
+int run_allowed_unapprove(struct tool *tool)
+{
+        return decide(tool, TRUST("Unapprove"), "no longer approved");
+}
+
+int run_allowed_delete(struct tool *tool)
+{
+        return decide(tool, TRUST("DeleteAllowedHost"), "deleted");
+}
+
+int run_allowed_prune(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("Prune"), NULL, &answer);
+        if (status)
+                return status;
+        const json_t *ids = json_at(answer, "ids");
+        if (tool->json) {
+                show_json(ids);
+                return status;
+        }
+        for (size_t i = 0; i < json_array_size(ids); i++) {
+                scoped(scoped_free) char *id = short_id(json_array_get(ids, i));
+                show_done(tool, "%s: deleted", id);
+        }
+        if (json_array_size(ids) == 0)
+                show_done(tool, "every exemption is still needed");
+        return status;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* `inbox ...`: received mail, decoded here by GMime and never in the daemon. */
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/mime_load.h"
+#include "ctl/show.h"
+
+#include "common/json_fields.h"
+#include "common/printable.h"
+#include "common/times.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static bool is_encoded_word(const char *text)
+{
+        return strstr(text, "=?") != NULL;
+}
+
+/* Fields come as they stand in the message; =?...?= is decoded where there is any. */
+static char *header_words(const json_t *value)
+{
+        const char *text = json_string_value(value);
+        const struct mime_functions *mime = text && is_encoded_word(text) ? mime_load(NULL) : NULL;
+        scoped(scoped_free) char *decoded = mime ? mime->decode(text) : NULL;
+        return decoded ? printable_text(decoded) : json_words(value);
+}
+
+int run_inbox_list(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "ID", "id", NULL, COLUMN_WHOLE },
+                { "RECEIVED", "received", date_words, 0 },
+                { "SIZE", "size", size_words, COLUMN_RIGHT },
+                { "FROM", "from", header_words, 0 },
+                { "SUBJECT", "subject", header_words, 0 },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("ListInbox"), parameters_of("name", tool_word(tool, 0)), &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "messages"), "Nothing was received yet.");
+        return status;
+}
+
+static int copy_raw(int fd)
+{
+        char piece[65536];
+        for (;;) {
+                ssize_t got = read(fd, piece, sizeof(piece));
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got <= 0)
+                        return got ? -1 : 0;
+                if (fwrite(piece, 1, (size_t)got, stdout) != (size_t)got)
+                        return -1;
+        }
+}
+
+static void show_field(const char *label, const char *value)
+{
+        if (!value)
+                return;
+        scoped(scoped_free) char *safe = printable_text(value);
+        printf("%s%s:%s %s\n", term_tint(TINT_STRONG), label, term_plain(), safe);
+}
+
+static void show_view(const struct mime_view *view)
+{
+        show_field("From", view->from);
+        show_field("To", view->to);
+        show_field("Cc", view->cc);
+        show_field("Date", view->date);
+        show_field("Subject", view->subject);
+        for (size_t i = 0; i < view->attachment_count; i++) {
+                char size[32];
+                size_text(view->attachments[i].size, size);
+                const char *name = view->attachments[i].name;
+                scoped(scoped_free) char *text =
+                        text_of("%s, %s, %s", name ? name : "without a name", view->attachments[i].type, size);
+                show_field("Attachment", text);
+        }
+        if (same_text(view->text_type, "text/html"))
+                show_field("Remark", "there is no plain text, this is the HTML");
+        puts("");
+        scoped(scoped_free) char *text = printable_lines(view->text ? view->text : "");
+        fputs(text, stdout);
+        if (text[0] && text[strlen(text) - 1] != '\n')
+                puts("");
+        if (view->text_cut)
+                puts("[there is more: --raw shows all of it]");
+}
+
+/* The fields of the socket, and what GMime found. */
+static json_t *view_json(const json_t *message, const struct mime_view *view)
+{
+        json_t *out = json_deep_copy(message), *attachments = json_array();
+        json_put_text(out, "from", view->from);
+        json_put_text(out, "to", view->to);
+        json_put_text(out, "cc", view->cc);
+        json_put_text(out, "subject", view->subject);
+        json_put_text(out, "text", view->text);
+        for (size_t i = 0; i < view->attachment_count; i++) {
+                json_t *one = json_object();
+                json_put_text(one, "name", view->attachments[i].name);
+                json_put_text(one, "type", view->attachments[i].type);
+                json_put(one, "size", json_integer((json_int_t)view->attachments[i].size));
+                (void)json_array_append_new(attachments, one);
+        }
+        json_put(out, "attachments", attachments);
+        return out;
+}
+
+static int show_decoded(struct tool *tool, const json_t *message, int fd)
+{
+        struct cause cause = { 0 };
+        struct mime_view view = { 0 };
+        char error[256] = "";
+        const struct mime_functions *mime = mime_load(&cause);
+        if (!mime)
+                return tell_cause(&cause);
+        if (mime->view(fd, &view, error)) {
+                (void)cause_set(&cause, CAUSE_PROTOCOL, "%s", error);
+                cause_remedy(&cause, "look at its bytes with --raw");
+                return tell_cause(&cause);
+        }
+        if (tool->json) {
+                scoped(scoped_json) json_t *out = view_json(message, &view);
+                show_json(out);
+        } else {
+                term_pager_open(tool);
+                show_view(&view);
+        }
+        mime->view_done(&view);
+        return EXIT_DONE;
+}
+
+int run_inbox_show(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        parameter_text(parameters, "id", tool_word(tool, 1));
+        int status = call_daemon(tool, EMAIL("OpenInboxMessage"), parameters, &answer);
+        if (status)
+                return status;
+        scoped(scoped_close) int fd = call_take_fd(tool, (size_t)json_number(answer, "descriptor"));
+        struct cause cause;
+        if (fd < 0) {
+                (void)cause_set(&cause, CAUSE_INTERNAL, "the daemon sent no file along");
+                return tell_cause(&cause);
+        }
+        if (!tool_has(tool, "raw"))
+                return show_decoded(tool, json_at(answer, "message"), fd);
+        if (!copy_raw(fd))
+                return EXIT_DONE;
+        (void)cause_errno(&cause, errno, "copying the message");
+        return tell_cause(&cause);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* `queue ...`: messages that wait, one message in full, and what a person does with them. */
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+
+#include "common/json_fields.h"
+
+#define PAGE 500
+
+static json_t *states_given(const struct tool *tool)
+{
+        json_t *states = json_array();
+        size_t at = 0;
+        for (const char *state; (state = tool_next_option(tool, "state", &at));)
+                (void)json_array_append_new(states, json_string(state));
+        return states;
+}
+
+static char *addresses_words(const json_t *recipients)
+{
+        const char *first = json_text(json_array_get(recipients, 0), "address");
+        size_t count = json_array_size(recipients);
+        scoped(scoped_free) char *text = count > 1 ? text_of("%s +%zu", first, count - 1) : copy_text(first);
+        scoped(scoped_json) json_t *value = json_string(text);
+        return json_words(value);
+}
+
+static const struct column queue_columns[] = {
+        { "ID", "id", NULL, COLUMN_WHOLE },      { "ACCOUNT", "account", NULL, 0 },
+        { "STATE", "state", NULL, COLUMN_STATE }, { "SIZE", "size", size_words, COLUMN_RIGHT },
+        { "SUBMITTED", "submitted", date_words, 0 }, { "NEXT TRY", "nextAttempt", date_words, 0 },
+        { "RECIPIENTS", "recipients", addresses_words, 0 }, { "CAUSE", "cause", NULL, 0 },
+};
+
+int run_queue_list(struct tool *tool)
+{
+        struct listing listing = { .tool = tool, .columns = queue_columns, .column_count = count_of(queue_columns) };
+        scoped(scoped_free) char *after = NULL;
+        do {
+                json_t *parameters = parameters_of("account", tool_option(tool, "account"));
+                if (tool_has(tool, "state"))
+                        json_put(parameters, "states", states_given(tool));
+                parameter_text(parameters, "after", after);
+                json_put(parameters, "limit", json_integer(PAGE));
+                scoped(scoped_json) json_t *answer = NULL;
+                int status = call_daemon(tool, EMAIL("ListQueue"), parameters, &answer);
+                if (status)
+                        return status;
+                listing_page(&listing, json_at(answer, "messages"));
+                free(after);
+                after = copy_text(json_string_value(json_at(answer, "next")));
+        } while (after && after[0]);
+        listing_end(&listing, "Nothing waits.");
+        return EXIT_DONE;
+}
+
+static void show_recipients(const struct tool *tool, const json_t *message)
+{
+        static const struct column columns[] = {
+                { "RECIPIENT", "address", NULL, COLUMN_WHOLE },
+                { "STATE", "state", NULL, COLUMN_STATE },
+                { "TIME", "time", date_words, 0 },
+                { "REPLY", "reply", NULL, 0 },
+                { "CAUSE", "cause", NULL, 0 },
+        };
+        puts("");
+        show_list(tool, columns, count_of(columns), json_at(message, "recipients"), "");
+}
+
+static void show_history(const struct tool *tool, const json_t *message)
+{
+        static const struct column columns[] = {
+                { "ATTEMPT", "time", date_words, 0 },
+                { "HOST", "host", NULL, 0 },
+                { "TLS", "tls", NULL, 0 },
+                { "RESULT", "result", NULL, 0 },
+        };
+        if (json_array_size(json_at(message, "history")) == 0)
+                return;
+        puts("");
+        show_list(tool, columns, count_of(columns), json_at(message, "history"), "");
+}
+
+static void show_message(const struct tool *tool, const json_t *message)
+{
+        static const char *const fields[][2] = {
+                { "account", "account" },       { "state", "state" },          { "cause", "cause" },
+                { "from", "from" },             { "size", "size" },            { "priority", "priority" },
+                { "Message-ID", "messageId" },  { "submitted", "submitted" },  { "submitted by", "submittedBy" },
+                { "attempts", "attempts" },     { "next attempt", "nextAttempt" }, { "expires", "expires" },
+        };
+        scoped(scoped_free) char *id = json_words(json_at(message, "id"));
+        sheet_title(id);
+        for (size_t i = 0; i < count_of(fields); i++)
+                sheet_value(fields[i][0], message, fields[i][1]);
+        show_recipients(tool, message);
+        show_history(tool, message);
+}
+
+int run_queue_show(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("GetMessage"), parameters_of("id", tool_word(tool, 0)), &answer);
+        if (status)
+                return status;
+        if (tool->json)
+                show_json(json_at(answer, "message"));
+        else
+                show_message(tool, json_at(answer, "message"));
+        return status;
+}
+
+static int do_with_ids(struct tool *tool, const char *method, const char *done)
+{
+        json_t *ids = json_array();
+        for (size_t i = 0; i < tool->word_count; i++)
+                (void)json_array_append_new(ids, json_string(tool->words[i]));
+        json_t *parameters = json_object();
+        json_put(parameters, "ids", ids);
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, method, parameters, &answer);
+        if (status)
+                return status;
+        const json_t *changed = json_at(answer, "ids");
+        if (tool->json)
+                show_json(changed);
+        for (size_t i = 0; i < json_array_size(changed); i++)
+                show_done(tool, "%s: %s", json_string_value(json_array_get(changed, i)), done);
+        return status;
+}
+
+int run_queue_retry(struct tool *tool)
+{
+        return do_with_ids(tool, EMAIL("RetryMessages"), "tried now");
+}
+
+int run_queue_hold(struct tool *tool)
+{
+        return do_with_ids(tool, EMAIL("HoldMessages"), "held");
+}
+
+int run_queue_release(struct tool *tool)
+{
+        return do_with_ids(tool, EMAIL("ReleaseMessages"), "released");
+}
+
+int run_queue_delete(struct tool *tool)
+{
+        return do_with_ids(tool, EMAIL("DeleteMessages"), "deleted");
+}
+
+int run_queue_flush(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("FlushQueue"), parameters_of("name", tool_word(tool, 0)), &answer);
+        if (status)
+                return status;
+        if (tool->json)
+                show_json(answer);
+        else
+                show_done(tool, "%s: %lld tried now", tool_word(tool, 0), (long long)json_number(answer, "count"));
+        return status;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* `send`: a whole message as it is, or a text made into one; handed over, and waited for when asked. */
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/letter.h"
+#include "ctl/mime_load.h"
+#include "ctl/show.h"
+#include "ctl/submit.h"
+
+#include "common/names.h"
+#include "common/printable.h"
+
+/* Values of a repeated option as a NULL-ended list; free it, not its texts. */
+static const char **values_of(const struct tool *tool, const char *name)
+{
+        const char **out = new_zeroed(tool->option_count + 1, sizeof(*out));
+        size_t at = 0, count = 0;
+        for (const char *value; (value = tool_next_option(tool, name, &at));)
+                out[count++] = value;
+        return out;
+}
+
+static int check_header_option(const struct tool *tool, const char *header)
+{
+        struct letter_field field;
+        size_t at = 0;
+        bool fine = letter_next(header, strlen(header), &at, &field) && text_is_clean(header);
+        return fine ? EXIT_DONE : tell_usage(tool, "--header '%s' is not NAME: TEXT", header);
+}
+
+/* Everything that goes into a header is one line of UTF-8. */
+static int check_options(const struct tool *tool)
+{
+        for (size_t i = 0; i < tool->option_count; i++) {
+                const struct given_option *given = &tool->options[i];
+                if (given->value && !text_is_clean(given->value))
+                        return tell_usage(tool, "--%s must be one line of UTF-8 text", given->rule->name);
+                if (same_text(given->rule->name, "header") && check_header_option(tool, given->value))
+                        return EXIT_USAGE;
+        }
+        return EXIT_DONE;
+}
+
+static int add_recipients(const struct tool *tool, json_t *into, struct cause *cause)
+{
+        static const char *const names[] = { "to", "cc", "bcc" };
+        scoped(scoped_free) char *domain = NULL;
+        for (size_t i = 0; i < tool->option_count; i++) {
+                const struct given_option *given = &tool->options[i];
+                for (size_t n = 0; n < count_of(names); n++) {
+                        if (!same_text(given->rule->name, names[n]))
+                                continue;
+                        if (!domain)
+                                domain = letter_domain();
+                        if (letter_addresses(given->value, domain, into, cause))
+                                return -1;
+                }
+        }
+        return 0;
+}
+
+static bool is_plain_ascii(const char *text)
+{
+        for (; *text; text++)
+                if (*text & 0x80)
+                        return false;
+        return true;
+}
+
+/* True when the message can be written without MIME: ASCII, short lines, nothing attached. */
+static bool is_simple(const struct tool *tool, const struct buf *text)
+{
+        struct letter_facts facts;
+        size_t header = 0;
+        for (size_t i = 0; i < tool->option_count; i++) {
+                const struct given_option *given = &tool->options[i];
+                if (same_text(given->rule->name, "attach") || (given->value && !is_plain_ascii(given->value)))
+                        return false;
+                header += given->value ? strlen(given->value) : 0;
+        }
+        scoped(buf_free) struct buf probe = BUF_WITH_MAX(LIMIT_LETTER + 1);
+        if (buf_append(&probe, "\n", 1) || (text->len && buf_append(&probe, buf_bytes(text), text->len)))
+                return false;
+        letter_look((const char *)buf_bytes(&probe), probe.len, &facts);
+        return header < 900 && !facts.long_line && !facts.nul_line && !facts.body_eight_bit;
+}
+
+static int append_fields(const struct tool *tool, const char *option, const char *field, struct buf *out)
+{
+        size_t at = 0;
+        const char *value = tool_next_option(tool, option, &at);
+        if (!value)
+                return 0;
+        if (buf_appendf(out, "%s: %s", field, value))
+                return -1;
+        while ((value = tool_next_option(tool, option, &at)))
+                if (buf_appendf(out, ",\n %s", value))
+                        return -1;
+        return buf_append_text(out, "\n");
+}
+
+static int write_simple(const struct tool *tool, const struct buf *text, struct buf *out)
+{
+        const char *from = tool_option(tool, "from"), *subject = tool_option(tool, "subject");
+        size_t at = 0;
+        int failed = from && from[0] && !same_text(from, "<>") ? buf_appendf(out, "From: %s\n", from) : 0;
+        failed = failed || append_fields(tool, "to", "To", out) || append_fields(tool, "cc", "Cc", out);
+        if (subject && !failed)
+                failed = buf_appendf(out, "Subject: %s\n", subject);
+        for (const char *header; !failed && (header = tool_next_option(tool, "header", &at));)
+                failed = buf_appendf(out, "%s\n", header);
+        failed = failed || buf_append_text(out, "\n");
+        return failed || (text->len && buf_append(out, buf_bytes(text), text->len)) ? -1 : 0;
+}
+
+static int compose_by_mime(const struct tool *tool, const struct buf *text, struct buf *out, struct cause *cause)
+{
+        const struct mime_functions *mime = mime_load(cause);
+        if (!mime)
+                return -1;
+        scoped(scoped_free) const char **to = values_of(tool, "to");
+        scoped(scoped_free) const char **cc = values_of(tool, "cc");
+        scoped(scoped_free) const char **headers = values_of(tool, "header");
+        scoped(scoped_free) const char **files = values_of(tool, "attach");
+        const char *from = tool_option(tool, "from");
+        struct mime_draft draft = {
+                .from = from && from[0] && !same_text(from, "<>") ? from : NULL,
+                .subject = tool_option(tool, "subject"),
+                .to = to, .cc = cc, .headers = headers, .files = files,
+                .text = text->len ? (const char *)buf_bytes(text) : "",
+                .text_len = text->len,
+        };
+        char error[256] = "";
+        size_t len = 0;
+        scoped(scoped_free) char *made = NULL;
+        if (mime->compose(&draft, &made, &len, error))
+                return cause_set(cause, CAUSE_INVALID, "%s", error);
+        return buf_append(out, made, len) ? cause_set(cause, CAUSE_TOO_LARGE, "the message is too large") : 0;
+}
+
+/* --header fields before those of a whole message. */
+static int prepend_headers(const struct tool *tool, const struct buf *text, struct buf *out)
+{
+        size_t at = 0;
+        for (const char *header; (header = tool_next_option(tool, "header", &at));)
+                if (buf_appendf(out, "%s\n", header))
+                        return -1;
+        return text->len ? buf_append(out, buf_bytes(text), text->len) : 0;
+}
+
+static int make_letter(const struct tool *tool, const struct buf *input, struct submission *submission,
+                       struct cause *cause)
+{
+        bool text_wanted = tool_has(tool, "subject") || tool_has(tool, "attach");
+        const char *bytes = input->len ? (const char *)buf_bytes(input) : "";
+        int failed;
+        if (!text_wanted && letter_has_header(bytes, input->len)) {
+                failed = prepend_headers(tool, input, &submission->letter);
+                if (!failed)
+                        return submission_complete(submission, cause) || submission_encode(submission, cause);
+        } else if (is_simple(tool, input)) {
+                failed = write_simple(tool, input, &submission->letter);
+        } else {
+                return compose_by_mime(tool, input, &submission->letter, cause);
+        }
+        return failed ? cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB") : 0;
+}
+
+static int prepare(const struct tool *tool, struct submission *submission, struct cause *cause)
+{
+        scoped(buf_free) struct buf input = BUF_WITH_MAX(LIMIT_LETTER);
+        if (add_recipients(tool, submission->recipients, cause) ||
+            submission_read(&input, tool_word(tool, 0), false, cause) ||
+            make_letter(tool, &input, submission, cause))
+                return -1;
+        if (json_array_size(submission->recipients) == 0 && !tool_has(tool, "subject") && input.len) {
+                scoped(scoped_free) char *domain = letter_domain();
+                if (letter_recipients((const char *)buf_bytes(&input), input.len, domain, submission->recipients,
+                                      cause))
+                        return -1;
+        }
+        if (json_array_size(submission->recipients) > 0)
+                return 0;
+        (void)cause_set(cause, CAUSE_INVALID, "the message has no recipient");
+        cause_remedy(cause, "say --to ADDRESS");
+        return -1;
+}
+
+/* The envelope sender of --from: an address, "" for the null sender, NULL for the account's own. */
+static char *sender_of(const struct tool *tool)
+{
+        const char *from = tool_option(tool, "from");
+        if (!from)
+                return NULL;
+        char *address = from[0] && !same_text(from, "<>") ? address_of_mailbox(from) : copy_text("");
+        return address ? address : copy_text(from);
+}
+
+static int wait_until_sent(struct tool *tool, const char *id)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        term_progress(tool, "waiting for %s to be sent ...", id);
+        int status = call_waiting(tool, EMAIL("WaitMessage"), parameters_of("id", id), &answer);
+        term_progress_end();
+        if (status)
+                return status;
+        const json_t *message = json_at(answer, "message");
+        const char *state = json_text(message, "state");
+        if (tool->json)
+                show_json(message);
+        if (same_text(state, "sent"))
+                return EXIT_DONE;
+        const char *why = json_text(message, "cause");
+        struct cause cause;
+        (void)cause_set(&cause, CAUSE_REFUSED, "%s is %s%s%s", id, state, why[0] ? ": " : "", why);
+        cause_remedy(&cause, "emailsecctl queue show %s", id);
+        return tell_cause(&cause);
+}
+
+static int hand_over(struct tool *tool, struct submission *submission)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        scoped(scoped_json) json_t *answer = NULL;
+        if (submission_send(tool, submission, &answer, &failures))
+                return tell_causes(&failures);
+        bool wait = tool_has(tool, "wait");
+        const char *id = json_text(answer, "id");
+        scoped(scoped_free) char *safe = printable_text(id);
+        if (tool->json && !wait)
+                show_json(answer);
+        else if (!tool->json)
+                printf("%s\n", safe);
+        fflush(stdout);
+        return wait ? wait_until_sent(tool, id) : EXIT_DONE;
+}
+
+int run_send(struct tool *tool)
+{
+        int status = check_options(tool);
+        if (status)
+                return status;
+        scoped(submission_done) struct submission submission;
+        submission_init(&submission);
+        scoped(scoped_free) char *from = sender_of(tool);
+        submission.account = tool_option(tool, "account");
+        submission.from = from;
+        submission.key = tool_option(tool, "key");
+        submission.priority = tool_option(tool, "priority");
+        submission.hold = tool_has(tool, "hold");
+        struct cause cause = { 0 };
+        if (prepare(tool, &submission, &cause))
+                return tell_cause(&cause);
+        return hand_over(tool, &submission);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* `account test`, `probe`: each step of a session as it happens. `audit`: a verdict on every account. */
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+
+#include "common/json_fields.h"
+#include "common/names.h"
+#include "common/printable.h"
+
+struct steps {
+        json_t *seen; /* for --json */
+        bool failed;
+};
+
+static const char *mark_of(const char *result)
+{
+        static const struct {
+                const char *result, *fine, *plain;
+        } marks[] = {
+                { "ok", "\xe2\x9c\x93", "ok" },
+                { "warning", "!", "!!" },
+                { "failed", "\xe2\x9c\x97", "XX" },
+                { "skipped", "-", "--" },
+        };
+        for (size_t i = 0; i < count_of(marks); i++)
+                if (same_text(result, marks[i].result))
+                        return term_utf8() ? marks[i].fine : marks[i].plain;
+        return "?";
+}
+
+static void show_step(const json_t *step)
+{
+        const char *result = json_text(step, "result");
+        scoped(scoped_free) char *name = json_words(json_at(step, "step"));
+        scoped(scoped_free) char *text = json_words(json_at(step, "text"));
+        bool skipped = same_text(result, "skipped");
+        char time[32] = "";
+        if (!skipped)
+                (void)snprintf(time, sizeof(time), "%lld ms", (long long)json_number(step, "milliseconds"));
+        printf("%s%s%s %-13s %9s  %s\n", term_tint(tint_of(result)), mark_of(result), term_plain(), name, time, text);
+        const json_t *cause = json_at(step, "cause");
+        if (json_is_object(cause) && !same_text(json_text(cause, "text"), json_text(step, "text")))
+                show_advice(tint_of(result), json_text(cause, "text"), json_text(cause, "remedy"));
+        else if (json_is_object(cause) && json_text(cause, "remedy")[0]) {
+                scoped(scoped_free) char *remedy = printable_text(json_text(cause, "remedy"));
+                printf("    what to do: %s\n", remedy);
+        }
+        fflush(stdout);
+}
+
+static int hear_step(struct tool *tool, const json_t *answer, void *arg)
+{
+        struct steps *steps = arg;
+        json_t *step = json_object_get(answer, "step");
+        if (!json_is_object(step))
+                return EXIT_DONE;
+        if (same_text(json_text(step, "result"), "failed"))
+                steps->failed = true;
+        term_progress_end();
+        if (tool->json)
+                (void)json_array_append(steps->seen, step);
+        else
+                show_step(step);
+        term_progress(tool, "...");
+        return EXIT_DONE;
+}
+
+static int watch_steps(struct tool *tool, const char *method, json_t *parameters)
+{
+        scoped(scoped_json) json_t *seen = json_array();
+        struct steps steps = { .seen = seen };
+        int status = call_stream(tool, method, parameters, hear_step, &steps);
+        term_progress_end();
+        if (tool->json)
+                show_json(seen);
+        return status ? status : steps.failed ? EXIT_FAILED : EXIT_DONE;
+}
+
+int run_account_test(struct tool *tool)
+{
+        return watch_steps(tool, EMAIL("TestAccount"), parameters_of("name", tool_word(tool, 0)));
+}
+
+int run_probe(struct tool *tool)
+{
+        struct cause cause = { 0 };
+        uint16_t port = 0;
+        scoped(scoped_free) char *host = host_port_parse(tool_word(tool, 0), &port, &cause);
+        if (!host)
+                return tell_usage(tool, "%s", cause.text);
+        json_t *parameters = parameters_of("host", host);
+        if (port)
+                json_put(parameters, "port", json_integer(port));
+        parameter_text(parameters, "transport", tool_option(tool, "transport"));
+        parameter_text(parameters, "security", tool_option(tool, "security"));
+        return watch_steps(tool, EMAIL("Probe"), parameters);
+}
+
+int run_audit(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "ACCOUNT", "account", NULL, COLUMN_WHOLE },
+                { "CHECK", "check", NULL, 0 },
+                { "VERDICT", "verdict", NULL, COLUMN_STATE },
+                { "FINDING", "text", NULL, 0 },
+                { "WHAT TO DO", "remedy", NULL, 0 },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("Audit"), NULL, &answer);
+        if (status)
+                return status;
+        const json_t *findings = json_at(answer, "findings");
+        show_list(tool, columns, count_of(columns), findings, "There is nothing to look at yet.");
+        for (size_t i = 0; i < json_array_size(findings); i++)
+                if (same_text(json_text(json_array_get(findings, i), "verdict"), "alert"))
+                        status = EXIT_FAILED;
+        return status;
+}

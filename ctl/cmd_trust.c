@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* `trust ...`: the anchors of the User Trust Store, and a look at those of the system. */
+#include "ctl/call.h"
+#include "ctl/certificate.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+#include "ctl/submit.h"
+
+#include "common/json_fields.h"
+#include "common/limits.h"
+
+int run_trust_list(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "FINGERPRINT", "fingerprintSha256", digest_words, COLUMN_WHOLE },
+                { "STORE", "store", NULL, 0 },
+                { "SUBJECT", "certificate.subject", NULL, 0 },
+                { "VALID UNTIL", "certificate.notAfter", date_words, 0 },
+        };
+        json_t *parameters = json_object();
+        parameter_flag(parameters, "system", tool_has(tool, "system"));
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("ListAnchors"), parameters, &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "anchors"),
+                          "Nothing has been imported: emailsecctl trust import FILE");
+        return status;
+}
+
+int run_trust_show(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        json_t *parameters = parameters_of("fingerprint", tool_word(tool, 0));
+        int status = call_daemon(tool, TRUST("GetAnchor"), parameters, &answer);
+        if (status)
+                return status;
+        const json_t *anchor = json_at(answer, "anchor");
+        if (tool->json) {
+                show_json(anchor);
+                return status;
+        }
+        sheet_title(json_text(anchor, "store")[0] == 's' ? "System Trust Store" : "User Trust Store");
+        show_certificate(json_at(anchor, "certificate"));
+        return status;
+}
+
+/* Sends one file; its results are appended to `results`. */
+static int import_file(struct tool *tool, const char *path, json_t *results)
+{
+        struct cause cause = { 0 };
+        scoped(buf_free) struct buf content = BUF_WITH_MAX(LIMIT_TRUST_IMPORT + 1);
+        if (submission_read(&content, path, false, &cause)) {
+                if (cause.code == CAUSE_TOO_LARGE)
+                        (void)cause_set(&cause, CAUSE_TOO_LARGE, "%s is larger than 4 MiB", path);
+                return tell_cause(&cause);
+        }
+        if (content.len == 0) {
+                (void)cause_set(&cause, CAUSE_INVALID, "%s is empty", path);
+                return tell_cause(&cause);
+        }
+        scoped(scoped_free) char *text = base64_encode(buf_bytes(&content), content.len);
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("ImportAnchors"), parameters_of("certificates", text), &answer);
+        if (!status)
+                (void)json_array_extend(results, json_object_get(answer, "results"));
+        return status;
+}
+
+int run_trust_import(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "FINGERPRINT", "fingerprintSha256", digest_words, COLUMN_WHOLE },
+                { "RESULT", "result", NULL, COLUMN_STATE },
+                { "SUBJECT", "subject", NULL, 0 },
+                { "REMARK", "text", NULL, 0 },
+        };
+        scoped(scoped_json) json_t *results = json_array();
+        int status = EXIT_DONE;
+        for (size_t i = 0; i < tool->word_count && !status; i++)
+                status = import_file(tool, tool->words[i], results);
+        if (!status || json_array_size(results))
+                show_list(tool, columns, count_of(columns), results, "There was no certificate in it.");
+        for (size_t i = 0; i < json_array_size(results) && !status; i++)
+                if (same_text(json_text(json_array_get(results, i), "result"), "refused"))
+                        status = EXIT_FAILED;
+        return status;
+}
+
+int run_trust_delete(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        json_t *parameters = parameters_of("fingerprint", tool_word(tool, 0));
+        int status = call_daemon(tool, TRUST("DeleteAnchor"), parameters, &answer);
+        if (status)
+                return status;
+        if (tool->json)
+                show_json(json_at(answer, "anchor"));
+        else
+                show_done(tool, "%s: no longer trusted", json_text(answer, "anchor.certificate.subject"));
+        return status;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* `monitor`: events as they happen. `log`: the journal, by journalctl. */
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+
+#include "common/json_fields.h"
+#include "common/names.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define UNIT "emailsecd"
+
+static void put_values(json_t *parameters, const char *key, const struct tool *tool, const char *option)
+{
+        if (!tool_has(tool, option))
+                return;
+        json_t *values = json_array();
+        size_t at = 0;
+        for (const char *value; (value = tool_next_option(tool, option, &at));)
+                (void)json_array_append_new(values, json_string(value));
+        json_put(parameters, key, values);
+}
+
+static void show_event(const json_t *event)
+{
+        const char *name = json_text(event, "event");
+        const char *last = strrchr(name, '.');
+        scoped(scoped_free) char *time = date_words(json_at(event, "time"));
+        scoped(scoped_free) char *what = json_words(json_at(event, "event"));
+        scoped(scoped_free) char *account = json_words(json_at(event, "account"));
+        scoped(scoped_free) char *text = json_words(json_at(event, "text"));
+        printf("%s  %s%-18s%s  %-12s  %s\n", time, term_tint(tint_of(last ? last + 1 : name)), what, term_plain(),
+               account, text);
+}
+
+/* One object a line, so that a program can read them as they come. */
+static int hear_event(struct tool *tool, const json_t *answer, void *arg)
+{
+        const json_t *event = json_at(answer, "event");
+        (void)arg;
+        if (!json_is_object(event))
+                return EXIT_DONE;
+        if (!tool->json)
+                show_event(event);
+        else if (json_dumpf(event, stdout, JSON_COMPACT) || putchar('\n') == EOF)
+                return EXIT_FAILED;
+        return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
+int run_monitor(struct tool *tool)
+{
+        json_t *parameters = parameters_of("since", tool_option(tool, "since"));
+        put_values(parameters, "events", tool, "event");
+        put_values(parameters, "accounts", tool, "account");
+        return call_stream(tool, EMAIL("Monitor"), parameters, hear_event, NULL);
+}
+
+int run_log(struct tool *tool)
+{
+        const char *name = tool_word(tool, 0), *words[10] = { "journalctl", "--unit", UNIT };
+        size_t count = 3;
+        if (name && !account_name_valid(name))
+                return tell_usage(tool, "'%s' is not the name of an account", name);
+        scoped(scoped_free) char *field = name ? text_of("ACCOUNT=%s", name) : NULL;
+        if (tool_has(tool, "follow"))
+                words[count++] = "--follow";
+        if (tool->no_pager)
+                words[count++] = "--no-pager";
+        if (tool->quiet)
+                words[count++] = "--quiet";
+        if (tool->json)
+                words[count++] = "--output=json";
+        if (field)
+                words[count++] = field;
+        fflush(stdout);
+        execvp("journalctl", (char *const *)(void *)words);
+        struct cause cause;
+        (void)cause_set(&cause, CAUSE_STATE, "journalctl cannot be started: %s", strerror(errno));
+        cause_remedy(&cause, "without systemd's journal the daemon logs to its standard error");
+        return tell_cause(&cause);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* Help, made from the tables of commands, options and properties; and the nearest word for a mistyped one. */
+#include "ctl/commands.h"
+#include "ctl/options.h"
+
+#include "common/properties.h"
+
+#include <stdio.h>
+
+#define LEFT_COLUMN 30 /* of options and properties */
+#define NEAR_ENOUGH 2  /* edits between what was typed and what is offered */
+#define LONGEST_WORD 32
+
+bool arg_pattern_next(const char **at, struct arg_pattern *out)
+{
+        const char *from = *at + strspn(*at, " ");
+        size_t len = strcspn(from, " ");
+        if (!len)
+                return false;
+        *out = (struct arg_pattern){ 0 };
+        *at = from + len;
+        if (from[0] == '[') {
+                out->optional = true;
+                from++;
+                len -= 2;
+        }
+        if (len > 3 && !strncmp(from + len - 3, "...", 3)) {
+                out->repeats = true;
+                len -= 3;
+        }
+        if (from[len - 1] == ']')
+                len--;
+        (void)snprintf(out->name, sizeof(out->name), "%.*s", (int)len, from);
+        return true;
+}
+
+static size_t least(size_t a, size_t b)
+{
+        return a < b ? a : b;
+}
+
+size_t word_distance(const char *a, const char *b)
+{
+        size_t rows[3][LONGEST_WORD + 1];
+        size_t la = strlen(a), lb = strlen(b);
+        if (la > LONGEST_WORD || lb > LONGEST_WORD)
+                return LONGEST_WORD;
+        for (size_t j = 0; j <= lb; j++)
+                rows[0][j] = j;
+        for (size_t i = 1; i <= la; i++) {
+                size_t *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
+                now[0] = i;
+                for (size_t j = 1; j <= lb; j++) {
+                        bool same = a[i - 1] == b[j - 1];
+                        now[j] = least(least(before[j] + 1, now[j - 1] + 1), before[j - 1] + !same);
+                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                                now[j] = least(now[j], earlier[j - 2] + 1);
+                }
+        }
+        return rows[la % 3][lb];
+}
+
+/* The word of a command that is asked for: the first, or the second within a group; NULL when it is not there. */
+static const char *word_within(const struct command *command, const char *group, size_t *len)
+{
+        const char *word = command->words;
+        if (group) {
+                size_t n = strlen(group);
+                if (strncmp(word, group, n) != 0 || word[n] != ' ')
+                        return NULL;
+                word += n + 1;
+        }
+        *len = strcspn(word, " ");
+        return word;
+}
+
+const char *command_near(const char *group, const char *word)
+{
+        static char best[LONGEST_WORD + 1];
+        size_t best_distance = NEAR_ENOUGH + 1;
+        for (size_t i = 0; i < command_count; i++) {
+                size_t len = 0;
+                const char *candidate = word_within(&commands[i], group, &len);
+                if (!candidate || commands[i].flags & COMMAND_HIDDEN)
+                        continue;
+                char one[LONGEST_WORD + 1];
+                (void)snprintf(one, sizeof(one), "%.*s", (int)len, candidate);
+                size_t distance = word_distance(word, one);
+                if (distance < best_distance && distance < strlen(word)) {
+                        best_distance = distance;
+                        memcpy(best, one, sizeof(best));
+                }
+        }
+        return best_distance <= NEAR_ENOUGH ? best : NULL;
+}
+
+static void print_row(const char *left, const char *help)
+{
+        if (strlen(left) > LEFT_COLUMN)
+                printf("  %s\n  %-*s %s\n", left, LEFT_COLUMN, "", help);
+        else
+                printf("  %-*s %s\n", LEFT_COLUMN, left, help);
+}
+
+static void print_options(const char *title, const struct option_rule *rules)
+{
+        if (!rules || !rules->name)
+                return;
+        printf("\n%s:\n", title);
+        for (; rules->name; rules++) {
+                char left[96], letter[8] = "";
+                if (rules->letter)
+                        (void)snprintf(letter, sizeof(letter), "-%c, ", rules->letter);
+                (void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, rules->name, rules->value ? " " : "",
+                               rules->value ? rules->value : "");
+                print_row(left, rules->help);
+        }
+}
+
+static void print_commands(const char *group)
+{
+        for (size_t i = 0; i < command_count; i++) {
+                const struct command *c = &commands[i];
+                size_t len = 0;
+                if (c->flags & COMMAND_HIDDEN || !word_within(c, group, &len))
+                        continue;
+                char left[160];
+                (void)snprintf(left, sizeof(left), "%s%s%s", c->words, c->args[0] ? " " : "", c->args);
+                print_row(left, c->help);
+        }
+}
+
+int help_all(void)
+{
+        puts("emailsecctl [OPTIONS] COMMAND ...\n\nLook after the mail station emailsecd.\n\nCommands:");
+        print_commands(NULL);
+        print_options("Options", general_options);
+        puts("\nExit status: 0 done; 1 refused or failed; 2 usage; 3 no daemon reached;\n"
+             "4 not permitted. 'emailsecctl COMMAND --help' says more; see emailsecctl(1).");
+        return EXIT_DONE;
+}
+
+int help_group(const char *group)
+{
+        printf("emailsecctl [OPTIONS] %s ...\n\nCommands:\n", group);
+        print_commands(group);
+        return EXIT_DONE;
+}
+
+/* The properties a person may set, where the command takes PROP=VALUE. */
+static void print_properties(void)
+{
+        puts("\nProperties:");
+        for (size_t i = 0; i < PROPERTIES; i++)
+                if (properties[i].access == ACCESS_WRITE)
+                        print_row(properties[i].name, properties[i].help ? properties[i].help : "");
+}
+
+int help_command(const struct command *command)
+{
+        printf("emailsecctl %s%s%s%s\n\n%s\n", command->words, command->options ? " [OPTIONS]" : "",
+               command->args[0] ? " " : "", command->args, command->help);
+        if (strstr(command->args, "PROP=VALUE"))
+                print_properties();
+        print_options("Options", command->options);
+        print_options("Options of every command", general_options);
+        return EXIT_DONE;
+}

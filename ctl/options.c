@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the command line. General options may stand anywhere, a command's own ones after its words, "--" ends
+ * options. A value follows as --name=value, --name value, -nvalue or -n value.
+ */
+#include "ctl/options.h"
+
+#include "ctl/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define AT(field) offsetof(struct tool, field)
+const struct option_rule general_options[] = {
+        { "socket", 0, "PATH", "the daemon's socket (else $EMAILSEC_SOCKET)", AT(socket) },
+        { "host", 'H', "[USER@]HOST", "run the command there, over ssh", AT(host) },
+        { "json", 0, NULL, "print JSON", AT(json) },
+        { "no-pager", 0, NULL, "do not pipe long output into a pager", AT(no_pager) },
+        { "no-legend", 0, NULL, "no headings and closing words", AT(no_legend) },
+        { "no-ask-password", 0, NULL, "never ask on the terminal", AT(no_ask_password) },
+        { "quiet", 'q', NULL, "print only what was asked for and errors", AT(quiet) },
+        { "help", 'h', NULL, "show help", AT(help) },
+        { "version", 0, NULL, "show the version", AT(version) },
+        { 0 },
+};
+
+/* Where the parser is. */
+struct reading {
+        struct tool *tool;
+        char **argv;
+        int argc, next;
+        bool words_only;     /* "--" was there */
+};
+
+static const struct option_rule *rule_named(const struct option_rule *rules, const char *name, size_t len)
+{
+        for (; rules && rules->name; rules++)
+                if (strlen(rules->name) == len && !strncmp(rules->name, name, len))
+                        return rules;
+        return NULL;
+}
+
+static const struct option_rule *rule_lettered(const struct option_rule *rules, char letter)
+{
+        for (; rules && rules->name; rules++)
+                if (rules->letter == letter)
+                        return rules;
+        return NULL;
+}
+
+static const struct option_rule *own_options(const struct tool *tool)
+{
+        return tool->command ? tool->command->options : NULL;
+}
+
+static bool is_general(const struct option_rule *rule)
+{
+        return rule >= general_options && rule < general_options + count_of(general_options);
+}
+
+static void keep_option(struct tool *tool, const struct option_rule *rule, const char *value)
+{
+        if (is_general(rule)) {
+                char *place = (char *)tool + rule->offset;
+                if (rule->value)
+                        *(const char **)(void *)place = value;
+                else
+                        *(bool *)(void *)place = true;
+                return;
+        }
+        tool->options = new_resized(tool->options, tool->option_count + 1, sizeof(*tool->options));
+        tool->options[tool->option_count++] = (struct given_option){ rule, value };
+}
+
+/* The words of --host are not for the other host: taken out of argv, so that what is left can be run there. */
+static void drop_host_words(struct reading *r, const struct option_rule *rule, int count)
+{
+        if (rule->value && rule->offset == offsetof(struct tool, host) && is_general(rule))
+                for (int i = 1; i <= count; i++)
+                        r->argv[r->next - i] = NULL;
+}
+
+static int read_long(struct reading *r, const char *arg)
+{
+        const char *equals = strchr(arg, '=');
+        size_t len = equals ? (size_t)(equals - arg) : strlen(arg);
+        const struct option_rule *rule = rule_named(own_options(r->tool), arg, len);
+        if (!rule)
+                rule = rule_named(general_options, arg, len);
+        if (!rule)
+                return tell_usage(r->tool, "there is no option --%.*s here", (int)len, arg);
+        if (!rule->value) {
+                if (equals)
+                        return tell_usage(r->tool, "--%s takes no value", rule->name);
+                keep_option(r->tool, rule, NULL);
+                return 0;
+        }
+        const char *value = equals ? equals + 1 : r->next < r->argc ? r->argv[r->next++] : NULL;
+        if (!value)
+                return tell_usage(r->tool, "--%s needs a value: %s", rule->name, rule->value);
+        keep_option(r->tool, rule, value);
+        drop_host_words(r, rule, equals ? 1 : 2);
+        return 0;
+}
+
+static int read_short(struct reading *r, const char *letters)
+{
+        for (; *letters; letters++) {
+                const struct option_rule *rule = rule_lettered(own_options(r->tool), *letters);
+                if (!rule)
+                        rule = rule_lettered(general_options, *letters);
+                if (!rule)
+                        return tell_usage(r->tool, "there is no option -%c here", *letters);
+                if (!rule->value) {
+                        keep_option(r->tool, rule, NULL);
+                        continue;
+                }
+                const char *value = letters[1] ? letters + 1 :
+                                    r->next < r->argc ? r->argv[r->next++] : NULL;
+                if (!value)
+                        return tell_usage(r->tool, "-%c needs a value: %s", *letters, rule->value);
+                keep_option(r->tool, rule, value);
+                drop_host_words(r, rule, letters[1] ? 1 : 2);
+                return 0;
+        }
+        return 0;
+}
+
+static int unknown_command(struct tool *tool, const char *word)
+{
+        const char *near = command_near(tool->group, word);
+        if (tool->group)
+                return near ? tell_usage(tool, "there is no command '%s %s'; did you mean '%s %s'?",
+                                         tool->group, word, tool->group, near) :
+                              tell_usage(tool, "there is no command '%s %s'", tool->group, word);
+        return near ? tell_usage(tool, "there is no command '%s'; did you mean '%s'?", word, near) :
+                      tell_usage(tool, "there is no command '%s'", word);
+}
+
+static int read_word(struct reading *r, const char *word)
+{
+        struct tool *tool = r->tool;
+        if (tool->command) {
+                tool->words[tool->word_count++] = word;
+                return 0;
+        }
+        scoped(scoped_free) char *words =
+                tool->group ? text_of("%s %s", tool->group, word) : copy_text(word);
+        tool->command = command_named(words);
+        if (tool->command) {
+                tool->group = NULL;
+                return 0;
+        }
+        if (tool->group || !command_is_group(word))
+                return unknown_command(tool, word);
+        tool->group = word;
+        return 0;
+}
+
+/* "ssl|starttls|none" takes one of these; "FILE|-" only describes. */
+static bool matches_choice(const char *choices, const char *word)
+{
+        size_t len = strlen(word);
+        if (!strchr(choices, '|') || choices[0] < 'a')
+                return true;
+        for (const char *at = choices; *at;) {
+                size_t choice = strcspn(at, "|");
+                if (choice == len && !strncmp(at, word, len))
+                        return true;
+                at += choice + (at[choice] == '|');
+        }
+        return false;
+}
+
+static int check_words(const struct tool *tool)
+{
+        const char *at = tool->command->args;
+        struct arg_pattern arg = { 0 };
+        size_t seen = 0;
+        while (arg_pattern_next(&at, &arg)) {
+                const char *word = tool_word(tool, seen);
+                if (!word && !arg.optional)
+                        return tell_usage(tool, "'%s' needs %s", tool->command->words, arg.name);
+                if (word && !matches_choice(arg.name, word))
+                        return tell_usage(tool, "'%s' is not one of %s", word, arg.name);
+                seen += word != NULL;
+        }
+        if (seen < tool->word_count && !arg.repeats)
+                return tell_usage(tool, "'%s' is one word too many", tool_word(tool, seen));
+        return 0;
+}
+
+static int read_next(struct reading *r)
+{
+        const char *arg = r->argv[r->next++];
+        bool raw = r->tool->command && (r->tool->command->flags & COMMAND_RAW);
+        if (raw || r->words_only || arg[0] != '-' || !arg[1])
+                return read_word(r, arg);
+        if (same_text(arg, "--")) {
+                r->words_only = true;
+                return 0;
+        }
+        return arg[1] == '-' ? read_long(r, arg + 2) : read_short(r, arg + 1);
+}
+
+int options_parse(struct tool *tool, int argc, char **argv)
+{
+        struct reading r = { .tool = tool, .argv = argv, .argc = argc, .next = 1 };
+        tool->words = new_zeroed((size_t)argc + 1, sizeof(*tool->words));
+        while (r.next < argc) {
+                int status = read_next(&r);
+                if (status)
+                        return status;
+        }
+        if (tool->help || tool->version)
+                return 0;
+        if (!tool->command)
+                return tool->group ? tell_usage(tool, "'%s' needs a second word", tool->group) :
+                                     tell_usage(tool, "a command is missing");
+        return tool->command->flags & COMMAND_RAW ? 0 : check_words(tool);
+}
+
+char *shell_quoted(const char *word)
+{
+        char *out = new_zeroed(1, 4 * strlen(word) + 3);
+        char *to = out;
+        *to++ = '\'';
+        for (; *word; word++) {
+                if (*word == '\'')
+                        to = stpcpy(to, "'\\''");
+                else
+                        *to++ = *word;
+        }
+        *to++ = '\'';
+        return out;
+}
+
+int options_run_remote(struct tool *tool, int argc, char **argv)
+{
+        if (tool->host[0] == '-' || !tool->host[0])
+                return tell_usage(tool, "'%s' is not a host", tool->host);
+        bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+        const char **out = new_zeroed((size_t)argc + 6, sizeof(*out));
+        size_t count = 0;
+        out[count++] = "ssh";
+        if (terminal)
+                out[count++] = "-t";
+        out[count++] = "--";
+        out[count++] = tool->host;
+        out[count++] = "emailsecctl";
+        for (int i = 1; i < argc; i++)
+                if (argv[i])
+                        out[count++] = shell_quoted(argv[i]);
+        fflush(stdout);
+        execvp("ssh", (char *const *)(void *)out);
+        struct cause cause;
+        (void)cause_set(&cause, CAUSE_NO_DAEMON, "ssh cannot be started: %s", strerror(errno));
+        cause_remedy(&cause, "apt install openssh-client");
+        return tell_cause(&cause);
+}

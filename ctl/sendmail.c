@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sendmail form: what cron, smartd, mdadm, mailx, git send-email and mutt call. Reads its own command line,
+ * answers in sysexits codes, and does no more than it must: one connection, one call.
+ */
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/letter.h"
+#include "ctl/submit.h"
+
+#include "common/names.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_REFUSED };
+
+struct form {
+        struct tool *tool;
+        size_t next;                /* word to look at */
+        enum sendmail_mode mode;
+        bool from_header;           /* -t */
+        bool dots_are_text;         /* -i, -oi */
+        const char *sender, *full_name;
+        const char *refused;        /* the word that cannot be served */
+};
+
+/* Options by their letter. A value follows in the same word or the next. */
+typedef void take_option(struct form *form, const char *value);
+
+static void take_sender(struct form *form, const char *value)
+{
+        form->sender = value;
+}
+static void take_full_name(struct form *form, const char *value)
+{
+        form->full_name = value;
+}
+static void take_header(struct form *form, const char *value)
+{
+        (void)value;
+        form->from_header = true;
+}
+static void take_dots(struct form *form, const char *value)
+{
+        (void)value;
+        form->dots_are_text = true;
+}
+static void take_flush(struct form *form, const char *value)
+{
+        (void)value;
+        form->mode = MODE_FLUSH;
+}
+static void take_mode(struct form *form, const char *value)
+{
+        switch (value[0]) {
+        case 'm':
+                form->mode = MODE_SEND;
+                break;
+        case 'p':
+                form->mode = MODE_LIST;
+                break;
+        case 'i': /* newaliases: there are none */
+                form->mode = MODE_NOTHING;
+                break;
+        default:
+                form->mode = MODE_REFUSED;
+                form->refused = value;
+        }
+}
+static void take_old_option(struct form *form, const char *value)
+{
+        if (value[0] == 'i')
+                form->dots_are_text = true;
+}
+
+enum option_shape { ALONE, ATTACHED, WITH_VALUE };
+
+static const struct {
+        char letter;
+        enum option_shape shape;
+        take_option *heard; /* NULL: understood, and of no consequence here */
+} form_options[] = {
+        { 't', ALONE, take_header },
+        { 'i', ALONE, take_dots },
+        { 'f', WITH_VALUE, take_sender },
+        { 'r', WITH_VALUE, take_sender },
+        { 'F', WITH_VALUE, take_full_name },
+        { 'b', ATTACHED, take_mode },
+        { 'q', ATTACHED, take_flush },
+        { 'o', ATTACHED, take_old_option },
+        { 'B', WITH_VALUE, NULL }, /* 8-bit text is seen, not believed */
+        { 'N', WITH_VALUE, NULL },
+        { 'R', WITH_VALUE, NULL },
+        { 'V', WITH_VALUE, NULL },
+        { 'O', WITH_VALUE, NULL },
+        { 'C', WITH_VALUE, NULL },
+        { 'X', WITH_VALUE, NULL },
+        { 'L', WITH_VALUE, NULL },
+        { 'p', WITH_VALUE, NULL },
+        { 'h', WITH_VALUE, NULL },
+        { 'd', ATTACHED, NULL },
+        { 'e', ATTACHED, NULL },
+        { 'A', ATTACHED, NULL },
+        { 'm', ALONE, NULL },
+        { 'n', ALONE, NULL },
+        { 'v', ALONE, NULL },
+        { 'U', ALONE, NULL },
+        { 'G', ALONE, NULL },
+        { 's', ALONE, NULL },
+};
+
+/* One word of options: switches may stand together ("-ti"). */
+static int read_option_word(struct form *form, const char *letters)
+{
+        while (*letters) {
+                size_t i = 0;
+                while (i < count_of(form_options) && form_options[i].letter != *letters)
+                        i++;
+                if (i == count_of(form_options)) {
+                        fprintf(stderr, "sendmail: there is no option -%c\n", *letters);
+                        return EX_USAGE;
+                }
+                letters++;
+                const char *value = "";
+                if (form_options[i].shape != ALONE) {
+                        value = letters;
+                        letters = "";
+                }
+                if (form_options[i].shape == WITH_VALUE && !value[0])
+                        value = tool_word(form->tool, form->next++);
+                if (!value) {
+                        fprintf(stderr, "sendmail: -%c needs a value\n", form_options[i].letter);
+                        return EX_USAGE;
+                }
+                if (form_options[i].heard)
+                        form_options[i].heard(form, value);
+        }
+        return EX_OK;
+}
+
+static int told(const struct cause *cause)
+{
+        static const struct {
+                enum cause_code code;
+                int status;
+        } statuses[] = {
+                { CAUSE_NO_DAEMON, EX_TEMPFAIL }, { CAUSE_BUSY, EX_TEMPFAIL },     { CAUSE_QUEUE_FULL, EX_TEMPFAIL },
+                { CAUSE_STORAGE, EX_TEMPFAIL },   { CAUSE_INTERNAL, EX_TEMPFAIL }, { CAUSE_PERMISSION, EX_NOPERM },
+                { CAUSE_NOT_FOUND, EX_CONFIG },   { CAUSE_TOO_LARGE, EX_DATAERR }, { CAUSE_UNSENDABLE, EX_DATAERR },
+                { CAUSE_INVALID, EX_DATAERR },
+        };
+        (void)tell_cause(cause);
+        if (same_text(cause->property, "account"))
+                return EX_CONFIG;
+        for (size_t i = 0; i < count_of(statuses); i++)
+                if (statuses[i].code == cause->code)
+                        return statuses[i].status;
+        return EX_UNAVAILABLE;
+}
+
+static int told_first(const struct causes *failures)
+{
+        return told(&failures->items[0]);
+}
+
+/* ---- sending ---- */
+
+static int read_input(struct form *form, struct submission *submission)
+{
+        struct cause cause = { 0 };
+        if (!submission_read(&submission->letter, NULL, !form->dots_are_text, &cause))
+                return EX_OK;
+        (void)tell_cause(&cause);
+        return cause.code == CAUSE_TOO_LARGE ? EX_DATAERR : EX_NOINPUT;
+}
+
+static int add_word_recipients(struct form *form, const char *domain, json_t *into, struct cause *cause)
+{
+        for (size_t i = form->next; i < form->tool->word_count; i++)
+                if (letter_addresses(form->tool->words[i], domain, into, cause))
+                        return -1;
+        return 0;
+}
+
+static int find_recipients(struct form *form, struct submission *submission)
+{
+        struct cause cause = { 0 };
+        const struct buf *letter = &submission->letter;
+        json_t *into = submission->recipients;
+        scoped(scoped_free) char *domain = letter_domain();
+        if (add_word_recipients(form, domain, into, &cause))
+                return told(&cause);
+        if (form->from_header && letter_recipients((const char *)buf_bytes(letter), letter->len, domain, into, &cause))
+                return told(&cause);
+        if (json_array_size(into) > 0)
+                return EX_OK;
+        fputs(form->from_header ? "sendmail: the message names no recipient in To, Cc or Bcc\n" :
+                                  "sendmail: no recipient was given\n", stderr);
+        return EX_USAGE;
+}
+
+/* "Full Name <address>" for a message that has no From; the name is quoted as RFC 5322 wants it. */
+static int add_from(struct form *form, struct submission *submission, const char *address)
+{
+        struct buf *letter = &submission->letter;
+        scoped(scoped_free) char *there = letter_find((const char *)buf_bytes(letter), letter->len, "From");
+        if (there || !form->full_name || !address || !address[0] || !text_is_clean(form->full_name))
+                return 0;
+        scoped(buf_free) struct buf with = BUF_WITH_MAX(LIMIT_LETTER);
+        int failed = buf_append_text(&with, "From: \"");
+        for (const char *c = form->full_name; *c && !failed; c++)
+                failed = buf_appendf(&with, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+        failed = failed || buf_appendf(&with, "\" <%s>\n", address) ||
+                 buf_append(&with, buf_bytes(letter), letter->len);
+        if (failed)
+                return -1;
+        buf_free(letter);
+        *letter = with;
+        with = (struct buf){ 0 };
+        return 0;
+}
+
+static int find_sender(struct form *form, struct submission *submission, char **out)
+{
+        struct cause cause = { 0 };
+        if (!form->sender)
+                return EX_OK;
+        if (!form->sender[0] || same_text(form->sender, "<>")) {
+                *out = copy_text("");
+        } else {
+                scoped(scoped_json) json_t *one = json_array();
+                scoped(scoped_free) char *domain = letter_domain();
+                if (letter_addresses(form->sender, domain, one, &cause))
+                        return told(&cause);
+                const char *address = json_string_value(json_array_get(one, 0));
+                *out = copy_text(address ? address : "");
+        }
+        submission->from = *out;
+        return EX_OK;
+}
+
+static int hand_over(struct form *form, struct submission *submission)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        return submission_send(form->tool, submission, NULL, &failures) ? told_first(&failures) : EX_OK;
+}
+
+static int send_input(struct form *form)
+{
+        struct cause cause = { 0 };
+        scoped(scoped_free) char *sender = NULL;
+        scoped(submission_done) struct submission submission;
+        submission_init(&submission);
+        int status = read_input(form, &submission);
+        if (!status && submission_complete(&submission, &cause))
+                status = told(&cause);
+        if (!status)
+                status = find_recipients(form, &submission);
+        if (!status)
+                status = find_sender(form, &submission, &sender);
+        if (!status && add_from(form, &submission, sender))
+                status = EX_DATAERR;
+        if (!status && submission_encode(&submission, &cause))
+                status = told(&cause);
+        return status ? status : hand_over(form, &submission);
+}
+
+/* ---- the queue ---- */
+
+static int exit_as_sendmail(int status)
+{
+        switch (status) {
+        case EXIT_DONE:
+                return EX_OK;
+        case EXIT_NO_DAEMON:
+                return EX_TEMPFAIL;
+        case EXIT_DENIED:
+                return EX_NOPERM;
+        default:
+                return EX_UNAVAILABLE;
+        }
+}
+
+/* -bp and -q are the tool's own commands. */
+static int run_command(struct form *form, const char *words)
+{
+        form->tool->command = command_named(words);
+        form->tool->word_count = 0;
+        return exit_as_sendmail(form->tool->command->run(form->tool));
+}
+
+/* -q: everything that waits, of every outgoing account. */
+static int flush_all(struct form *form)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        scoped(scoped_json) json_t *answer = NULL;
+        struct call list = { .method = EMAIL("ListAccounts"), .fd = -1 };
+        if (call_once(form->tool, list, &answer, &failures))
+                return told_first(&failures);
+        const json_t *accounts = json_object_get(answer, "accounts");
+        for (size_t i = 0; i < json_array_size(accounts); i++) {
+                const json_t *account = json_array_get(accounts, i);
+                if (!same_text(json_string_value(json_object_get(account, "kind")), "outgoing"))
+                        continue;
+                json_t *name = json_object_get(account, "name");
+                struct call flush = { .method = EMAIL("FlushQueue"), .fd = -1,
+                                      .parameters = parameters_of("name", json_string_value(name)) };
+                if (call_once(form->tool, flush, NULL, &failures))
+                        return told_first(&failures);
+        }
+        return EX_OK;
+}
+
+int run_sendmail(struct tool *tool)
+{
+        struct form form = { .tool = tool };
+        for (const char *word; (word = tool_word(tool, form.next)) && word[0] == '-' && word[1];) {
+                form.next++;
+                if (same_text(word, "--"))
+                        break;
+                int status = read_option_word(&form, word + 1);
+                if (status)
+                        return status;
+        }
+        switch (form.mode) {
+        case MODE_SEND:
+                return send_input(&form);
+        case MODE_LIST:
+                return run_command(&form, "queue list");
+        case MODE_FLUSH:
+                return flush_all(&form);
+        case MODE_NOTHING:
+                return EX_OK;
+        case MODE_REFUSED:
+                break;
+        }
+        fprintf(stderr, "sendmail: -b%s is not done here\n", form.refused);
+        return EX_USAGE;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* From standard input to the daemon, for `send` and the sendmail form alike. The copy that is handed over lives in a
+ * sealed memfd: nobody can change it while the daemon reads. */
+#include "ctl/submit.h"
+
+#include "ctl/call.h"
+#include "ctl/letter.h"
+#include "ctl/mime_load.h"
+
+#include "common/json_fields.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define READ_PIECE 65536
+
+void submission_init(struct submission *submission)
+{
+        *submission = (struct submission){ .recipients = json_array(), .letter = BUF_WITH_MAX(LIMIT_LETTER) };
+}
+
+void submission_done(struct submission *submission)
+{
+        json_decref(submission->recipients);
+        buf_free(&submission->letter);
+}
+
+/* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on. */
+static bool cut_at_dot(struct buf *text, size_t *looked)
+{
+        const char *bytes = (const char *)buf_bytes(text);
+        for (;;) {
+                const char *line = bytes + *looked;
+                const char *end = memchr(line, '\n', text->len - *looked);
+                if (!end)
+                        return false;
+                size_t len = (size_t)(end - line);
+                if (line[0] == '.' && (len == 1 || (len == 2 && line[1] == '\r'))) {
+                        text->len = *looked;
+                        return true;
+                }
+                *looked += len + 1;
+        }
+}
+
+static int read_all(int fd, struct buf *into, bool dot_ends, struct cause *cause)
+{
+        size_t looked = 0;
+        for (;;) {
+                uint8_t *room = buf_room(into, READ_PIECE);
+                if (!room)
+                        return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB");
+                ssize_t got = read(fd, room, READ_PIECE);
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return cause_errno(cause, errno, "reading the message");
+                if (got == 0)
+                        return 0;
+                buf_grown(into, (size_t)got);
+                if (dot_ends && cut_at_dot(into, &looked))
+                        return 0;
+        }
+}
+
+int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause)
+{
+        if (!path || same_text(path, "-"))
+                return read_all(STDIN_FILENO, into, dot_ends, cause);
+        scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return cause_errno(cause, errno, "%s", path);
+        return read_all(fd, into, false, cause);
+}
+
+/* Puts bytes in at a place. */
+static int insert_at(struct buf *text, size_t at, const char *bytes, struct cause *cause)
+{
+        size_t more = strlen(bytes);
+        if (!buf_room(text, more))
+                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB");
+        uint8_t *from = text->memory + text->start + at;
+        memmove(from + more, from, text->len - at);
+        memcpy(from, bytes, more);
+        buf_grown(text, more);
+        return 0;
+}
+
+int submission_complete(struct submission *submission, struct cause *cause)
+{
+        struct buf *text = &submission->letter;
+        struct letter_field field;
+        size_t at = 0;
+        const char *bytes = text->len ? (const char *)buf_bytes(text) : "";
+        if (text->len > 5 && !strncmp(bytes, "From ", 5)) {
+                const char *end = memchr(bytes, '\n', text->len);
+                buf_consume(text, end ? (size_t)(end - bytes) + 1 : text->len);
+                bytes = text->len ? (const char *)buf_bytes(text) : "";
+        }
+        while (letter_next(bytes, text->len, &at, &field))
+                ;
+        bool blank = at < text->len && (bytes[at] == '\n' || bytes[at] == '\r');
+        bool line_open = at && bytes[at - 1] != '\n';
+        return blank ? 0 : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
+}
+
+static int no_such_line(const struct letter_facts *facts, struct cause *cause)
+{
+        size_t line = facts->nul_line ? facts->nul_line : facts->long_line;
+        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %zu of the message's header %s", line,
+                        facts->nul_line ? "has a NUL byte" : "is longer than 998 bytes and cannot be folded");
+        cause_remedy(cause, "fold the field into lines of at most 998 bytes");
+        return -1;
+}
+
+int submission_encode(struct submission *submission, struct cause *cause)
+{
+        struct letter_facts facts;
+        struct buf *text = &submission->letter;
+        letter_look(text->len ? (const char *)buf_bytes(text) : "", text->len, &facts);
+        if (letter_check_sealed(&facts, cause))
+                return -1;
+        if (!letter_needs_encoding(&facts))
+                return 0;
+        if (facts.header_bad && facts.nul_line)
+                return no_such_line(&facts, cause);
+        const struct mime_functions *mime = mime_load(cause);
+        if (!mime)
+                return -1;
+        char error[256] = "";
+        scoped(scoped_free) char *encoded = NULL;
+        size_t len = 0;
+        if (mime->encode((const char *)buf_bytes(text), text->len, &encoded, &len, error))
+                return cause_set(cause, CAUSE_UNSENDABLE, "the message cannot be encoded: %s", error);
+        buf_clear(text);
+        if (buf_append(text, encoded, len))
+                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB once it is encoded");
+        letter_look(encoded, len, &facts);
+        return facts.long_line || facts.nul_line ? no_such_line(&facts, cause) : 0;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t len)
+{
+        while (len) {
+                ssize_t done = write(fd, bytes, len);
+                if (done < 0 && errno == EINTR)
+                        continue;
+                if (done < 0)
+                        return -1;
+                bytes += done;
+                len -= (size_t)done;
+        }
+        return 0;
+}
+
+static int letter_descriptor(const struct buf *letter, struct cause *cause)
+{
+        int fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return cause_errno(cause, errno, "memory for the message");
+        const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+        if (write_all(fd, buf_bytes(letter), letter->len) || fcntl(fd, F_ADD_SEALS, seals) ||
+            lseek(fd, 0, SEEK_SET)) {
+                int error = errno;
+                close(fd);
+                return cause_errno(cause, error, "memory for the message");
+        }
+        return fd;
+}
+
+int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
+{
+        struct cause cause = { 0 };
+        scoped(scoped_close) int fd = letter_descriptor(&submission->letter, &cause);
+        if (fd < 0) {
+                *causes_add(failures) = cause;
+                return -1;
+        }
+        json_t *parameters = parameters_of("account", submission->account);
+        parameter_text(parameters, "from", submission->from);
+        parameter_text(parameters, "key", submission->key);
+        parameter_text(parameters, "priority", submission->priority);
+        parameter_flag(parameters, "hold", submission->hold);
+        json_put(parameters, "recipients", take(submission->recipients));
+        json_put(parameters, "descriptor", json_integer(0));
+        struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = fd };
+        return call_once(tool, call, out, failures);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* What the terminal can do. Colours only on one that wants them (NO_COLOR, TERM=dumb). */
+#include "ctl/term.h"
+
+#include "common/printable.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct {
+        bool output, input, utf8, colour, progress;
+        size_t width;
+        pid_t pager;
+} term;
+
+static size_t columns_of(int fd)
+{
+        const char *given = getenv("COLUMNS");
+        unsigned long columns = given ? strtoul(given, NULL, 10) : 0;
+        struct winsize size = { 0 };
+        if (!columns && !ioctl(fd, TIOCGWINSZ, &size))
+                columns = size.ws_col;
+        return columns >= 20 ? columns : 80;
+}
+
+void term_init(void)
+{
+        const char *name = getenv("TERM");
+        const char *no_colour = getenv("NO_COLOR");
+        (void)setlocale(LC_CTYPE, "");
+        term.utf8 = same_text(nl_langinfo(CODESET), "UTF-8");
+        term.output = isatty(STDOUT_FILENO);
+        term.input = isatty(STDIN_FILENO);
+        term.colour = term.output && name && !same_text(name, "dumb") && !(no_colour && no_colour[0]);
+        term.width = term.output ? columns_of(STDOUT_FILENO) : SIZE_MAX;
+}
+
+bool term_output(void)
+{
+        return term.output;
+}
+
+bool term_input(void)
+{
+        return term.input;
+}
+
+bool term_utf8(void)
+{
+        return term.utf8;
+}
+
+size_t term_width(void)
+{
+        return term.width ? term.width : SIZE_MAX;
+}
+
+const char *term_tint(enum tint tint)
+{
+        static const char *const escapes[] = {
+                [TINT_NONE] = "",          [TINT_GOOD] = "\033[32m",  [TINT_WAIT] = "\033[33m",
+                [TINT_BAD] = "\033[1;31m", [TINT_FAINT] = "\033[90m", [TINT_STRONG] = "\033[1m",
+        };
+        return term.colour ? escapes[tint] : "";
+}
+
+const char *term_plain(void)
+{
+        return term.colour ? "\033[0m" : "";
+}
+
+static void be_the_pager(int from)
+{
+        const char *pager = getenv("PAGER");
+        if (dup2(from, STDIN_FILENO) < 0)
+                _exit(127);
+        (void)setenv("LESS", "FRSX", 0);
+        if (geteuid() == 0)
+                (void)setenv("LESSSECURE", "1", 1);
+        if (pager)
+                execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+        execlp("less", "less", "-FRSX", (char *)NULL);
+        execlp("more", "more", (char *)NULL);
+        execlp("cat", "cat", (char *)NULL);
+        _exit(127);
+}
+
+void term_pager_open(const struct tool *tool)
+{
+        const char *pager = getenv("PAGER");
+        int ends[2];
+        if (!term.output || tool->no_pager || term.pager || (pager && (!pager[0] || same_text(pager, "cat"))))
+                return;
+        fflush(stdout);
+        if (pipe(ends))
+                return;
+        pid_t child = fork();
+        if (child == 0) {
+                close(ends[1]);
+                be_the_pager(ends[0]);
+        }
+        close(ends[0]);
+        if (child > 0 && dup2(ends[1], STDOUT_FILENO) >= 0)
+                term.pager = child;
+        close(ends[1]);
+}
+
+void term_pager_close(void)
+{
+        if (!term.pager)
+                return;
+        fflush(stdout);
+        close(STDOUT_FILENO);
+        (void)waitpid(term.pager, NULL, 0);
+        term.pager = 0;
+}
+
+void term_progress(const struct tool *tool, const char *format, ...)
+{
+        if (tool->quiet || !isatty(STDERR_FILENO))
+                return;
+        char text[512];
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        scoped(scoped_free) char *safe = printable_text(text);
+        fprintf(stderr, "\r\033[K%s", safe);
+        fflush(stderr);
+        term.progress = true;
+}
+
+void term_progress_end(void)
+{
+        if (term.progress)
+                fputs("\r\033[K", stderr);
+        term.progress = false;
+}

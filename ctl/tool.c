@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Options of a run looked up, and failures told: a sentence, then what to do. */
+#include "ctl/tool.h"
+
+#include "ctl/call.h"
+#include "ctl/commands.h"
+
+#include "common/printable.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *tool_next_option(const struct tool *tool, const char *name, size_t *at)
+{
+        while (*at < tool->option_count) {
+                const struct given_option *given = &tool->options[(*at)++];
+                if (same_text(given->rule->name, name))
+                        return given->value ? given->value : "";
+        }
+        return NULL;
+}
+
+const char *tool_option(const struct tool *tool, const char *name)
+{
+        const char *last = NULL;
+        size_t at = 0;
+        for (const char *value; (value = tool_next_option(tool, name, &at));)
+                last = value;
+        return last;
+}
+
+bool tool_has(const struct tool *tool, const char *name)
+{
+        return tool_option(tool, name) != NULL;
+}
+
+void tool_done(struct tool *tool)
+{
+        call_close(tool);
+        free(tool->words);
+        free(tool->options);
+        *tool = (struct tool){ 0 };
+}
+
+int tell_cause(const struct cause *cause)
+{
+        fflush(stdout);
+        scoped(scoped_free) char *text = printable_text(cause->text);
+        scoped(scoped_free) char *remedy = printable_text(cause_remedy_of(cause));
+        if (cause->property[0])
+                fprintf(stderr, "emailsecctl: %s: %s\n", cause->property, text);
+        else
+                fprintf(stderr, "emailsecctl: %s\n", text);
+        if (remedy[0])
+                fprintf(stderr, "  what to do: %s\n", remedy);
+        return cause_kind(cause->code)->exit_status;
+}
+
+int tell_causes(const struct causes *causes)
+{
+        int status = EXIT_FAILED;
+        for (size_t i = causes->count; i-- > 0;)
+                status = cause_kind(causes->items[i].code)->exit_status;
+        for (size_t i = 0; i < causes->count; i++)
+                (void)tell_cause(&causes->items[i]);
+        return status;
+}
+
+int tell_usage(const struct tool *tool, const char *format, ...)
+{
+        char text[512];
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        scoped(scoped_free) char *safe = printable_text(text);
+        fprintf(stderr, "emailsecctl: %s\n", safe);
+        if (tool->command)
+                fprintf(stderr, "  what to do: emailsecctl %s --help\n", tool->command->words);
+        else if (tool->group)
+                fprintf(stderr, "  what to do: emailsecctl %s --help\n", tool->group);
+        else
+                fputs("  what to do: emailsecctl --help\n", stderr);
+        return EXIT_USAGE;
+}

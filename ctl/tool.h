@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One run of emailsecctl: what the command line said, and the connection to the daemon once a command needs it.
+ * Texts are borrowed from argv. Commands look at it through the functions below and return an exit status.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+#include <jansson.h>
+
+enum exit_status {
+        EXIT_DONE = 0,
+        EXIT_FAILED = 1,    /* the daemon refused, or the thing failed */
+        EXIT_USAGE = 2,
+        EXIT_NO_DAEMON = 3,
+        EXIT_DENIED = 4,
+};
+
+/* An option of a command, or one that every command has. */
+struct option_rule {
+        const char *name;    /* without the dashes */
+        char letter;         /* short form, or 0 */
+        const char *value;   /* what its value is, as in help: NAME, FILE, a|b; NULL: a switch */
+        const char *help;
+        size_t offset;       /* of general options only: the bool or text in struct tool */
+};
+struct given_option {
+        const struct option_rule *rule;
+        const char *value;   /* NULL of a switch */
+};
+
+struct command;
+struct call_state;
+
+struct tool {
+        const char *socket;
+        const char *host;
+        bool json, no_pager, no_legend, no_ask_password, quiet, help, version;
+
+        const struct command *command;
+        const char *group;          /* the first word when it is that of a group and no command came */
+        const char **words;         /* what follows the command's own words */
+        size_t word_count;
+        struct given_option *options;
+        size_t option_count;
+
+        struct call_state *calls;   /* the connection; NULL until the first call */
+};
+
+/* Word number `index` after the command; NULL when there are fewer. */
+static inline const char *tool_word(const struct tool *tool, size_t index)
+{
+        return index < tool->word_count ? tool->words[index] : NULL;
+}
+/* The last value given for an option of the command; NULL when it was not given. */
+const char *tool_option(const struct tool *tool, const char *name);
+bool tool_has(const struct tool *tool, const char *name);
+/* Values of an option that may be repeated, in order: start with *at = 0; NULL at the end. */
+const char *tool_next_option(const struct tool *tool, const char *name, size_t *at);
+void tool_done(struct tool *tool);
+
+/* "emailsecctl: SENTENCE" and "  what to do: REMEDY" to standard error; gives the exit status of the cause. */
+int tell_cause(const struct cause *cause);
+/* Each problem in turn; the status is that of the first. */
+int tell_causes(const struct causes *causes);
+/* A sentence of the tool's own about its command line; gives EXIT_USAGE. */
+int tell_usage(const struct tool *tool, const char *format, ...) printf_like(2, 3);
