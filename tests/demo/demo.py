@@ -1,0 +1,244 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""`make demo`: the procedure 'securing email' from the first command to the last, on a private Postfix and Dovecot
+with fresh certificates, once with useSsl and once with useStartTls. Each step is printed as the command a person
+types and what it answers. Everything lies in one temporary folder; at the end nothing runs and nothing is left."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+sys.dont_write_bytecode = True
+
+import letters                                      # noqa: E402  (the path comes first)
+import pki                                          # noqa: E402
+import users                                        # noqa: E402
+from dovecot import Dovecot                         # noqa: E402
+from postfix import Postfix                         # noqa: E402
+from sink import SinkPost                           # noqa: E402
+from station import BUILD, Station, clean_environment, program    # noqa: E402
+from waiting import until                           # noqa: E402
+
+COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+HOST = "localhost"
+WORDS = {"ssl": "useSsl: TLS from the first byte", "starttls": "useStartTls: TLS after STARTTLS"}
+
+
+def say(text, style=""):
+    print(f"\033[{style}m{text}\033[0m" if COLOUR and style else text, flush=True)
+
+
+class Numbers:
+    """The headings count on through the whole demo."""
+    step = 0
+
+
+def heading(text):
+    Numbers.step += 1
+    say(f"\n--- {Numbers.step}. {text}", "1")
+
+
+def remark(text):
+    say(f"# {text}", "2")
+
+
+class FreshCertificates:
+    """What the servers show: first a self-signed certificate, later one of the plant's own CA."""
+
+    def __init__(self):
+        self.root = pki.authority("Demo plant CA")
+        self.self_signed = pki.leaf(None, [HOST, "127.0.0.1"])
+        self.signed = pki.leaf(self.root, [HOST, "127.0.0.1"])
+
+    def leaf(self, kind):
+        return self.self_signed
+
+
+class Demo:
+    def __init__(self, folder):
+        self.folder = folder
+        self.open = []          # what must be ended, in order
+        self.programs = {}
+        bin_folder = os.path.join(folder, "bin")
+        os.mkdir(bin_folder, 0o755)
+        for name in ("emailsecd", "emailsecctl", "emailsec-mime.so"):
+            if not os.path.exists(program(name)):
+                sys.exit(f"{name} is not in {BUILD}: run `make` first")
+            self.programs[name] = program(name, bin_folder)
+        self.station = None
+
+    def close(self):
+        while self.open:
+            self.open.pop().stop()
+        users.remove(self.folder)
+
+    # ---- a command and its answer
+
+    def run(self, *words, stdin=None, shown=None, expect=0):
+        """Runs emailsecctl; prints the command as typed and what it says."""
+        typed = " ".join(word if re.fullmatch(r"[\w@%+=:,./-]+", word) else f"'{word}'" for word in words)
+        say(f"$ {shown or 'emailsecctl ' + typed}", "36")
+        done = subprocess.run([self.programs["emailsecctl"], *words], input=stdin or b"", capture_output=True,
+                              env=clean_environment(EMAILSEC_SOCKET=self.station.socket), timeout=30)
+        said = (done.stdout + done.stderr).decode("utf-8", "replace").rstrip()
+        if said:
+            say(said)
+        if done.returncode != expect:
+            say(self.station.log()[-3000:])
+            raise SystemExit(f"that should have ended with {expect}, not {done.returncode}")
+        return said
+
+    def send(self, subject):
+        text = f"A message from the demo: {subject}.\n"
+        self.run("send", "--account", "outgoing", "--to", letters.address(self.box), "-s", subject, "-",
+                 stdin=text.encode(), shown=f"echo '{text.strip()}' | emailsecctl send --account outgoing "
+                 f"--to {letters.address(self.box)} -s '{subject}' -")
+
+    def received(self, count):
+        """Polls until that many messages have come: Postfix and Dovecot need a moment of their own."""
+        until(lambda: len(letters.maildir(os.path.join(self.dovecot.folder, "mail", self.box))) >= count, 20,
+              "the message did not reach the mailbox")
+        self.run("account", "poll", "incoming")
+        until(lambda: len(self.station.inbox("incoming")) >= count, 10, "nothing was received")
+
+    # ---- the servers
+
+    def start_servers(self):
+        self.certificates = FreshCertificates()
+        self.dovecot = Dovecot(self.folder, self.certificates, kinds=["system"])
+        self.open.append(self.dovecot)
+        if users.IS_ROOT:
+            self.post = Postfix(self.folder, self.certificates, self.dovecot)
+        else:
+            remark("Postfix can only be started by root: an SMTP server of our own stands in for it")
+            self.post = SinkPost(self.folder, self.certificates, self.dovecot)
+        self.open.append(self.post)
+        name = "Postfix" if users.IS_ROOT else "SMTP"
+        for security in ("ssl", "starttls"):
+            remark(f"{name} at {HOST}:{self.post.port('smtp', security)}, Dovecot (IMAP) at "
+                   f"{HOST}:{self.dovecot.port('imap', security)} for {WORDS[security]}")
+        remark("both show a fresh self-signed certificate")
+
+    def serve(self, certificate):
+        for server in (self.post, self.dovecot):
+            server.use(certificate)
+
+    # ---- the story
+
+    def story(self, security):
+        say(f"\n{'=' * 80}\n{WORDS[security]}\n{'=' * 80}", "1")
+        self.box = f"operator-{security}"
+        heading("a station of its own")
+        self.station = Station(self.folder, self.programs, self.certificates_of_nobody(),
+                               {"Service.LogLevel": "info"}, name=security)
+        say("$ emailsecd --config emailsecd.conf --state-directory state --socket io.emailsec &", "36")
+        self.station.start()
+        self.open.append(self.station)
+        self.run("status")
+
+        heading("an outgoing and an incoming account")
+        switches = ["useSsl=true"] if security == "ssl" else ["useSsl=false", "useStartTls=true"]
+        for kind, transport, server in (("outgoing", [], self.post), ("incoming", ["transport=imap"], self.dovecot)):
+            port = server.port("smtp" if kind == "outgoing" else "imap", security)
+            more = [f"from={letters.address('plant')}"] if kind == "outgoing" else []
+            self.run("account", "add", kind, kind, *transport, f"hostname={HOST}", f"port={port}", *switches,
+                     f"account={self.box}", *more)
+            self.run("account", "password", kind, stdin=letters.PASSWORD.encode() + b"\n",
+                     shown=f"emailsecctl account password {kind} < password-file")
+
+        heading("a message: the certificate is unknown, so a person is asked before anything is said")
+        self.send("first")
+        for name in ("outgoing", "incoming"):
+            self.station.wait_status(name, "challenge")
+        self.run("queue", "list")
+        self.run("challenge", "list")
+
+        heading("what to compare, and the answer: the fingerprint")
+        challenges = self.station.json("challenge", "list")
+        self.run("challenge", "show", challenges[0]["id"])
+        remark("the fingerprint as the server's operator reads it to us from the file:")
+        say(f"# {self.certificates.self_signed.fingerprint}", "2")
+        for challenge in challenges:
+            self.run("challenge", "accept", challenge["id"], "--fingerprint",
+                     self.certificates.self_signed.fingerprint)
+
+        heading("the message goes by itself, and comes in")
+        self.station.wait_event("mail.sent", account="outgoing")
+        self.run("queue", "list")
+        self.received(1)
+        self.run("inbox", "list", "incoming")
+        newest = self.station.json("inbox", "list", "incoming")[-1]
+        say("$ ls state/mail/incoming/new", "36")
+        for path in self.station.inbox("incoming"):
+            say(os.path.basename(path))
+        self.run("inbox", "show", "incoming", newest["id"])
+
+        heading("the lasting cure: the plant's CA is imported, the servers get certificates of it")
+        root = os.path.join(self.station.folder, "plant-ca.pem")
+        with open(root, "wb") as out:
+            out.write(self.certificates.root.pem)
+        self.run("trust", "import", root, shown="emailsecctl trust import plant-ca.pem")
+        self.run("trust", "list")
+        self.serve(self.certificates.signed)
+        remark("the servers show the new certificate from now on")
+        self.send("second")
+        self.station.wait_event("mail.sent", account="outgoing")
+        self.received(2)
+
+        heading("the exemptions are no longer needed, and go")
+        until(lambda: self.station.json("status")["needless"] == 2, 10, "the exemptions are not marked needless")
+        self.run("allowed", "list")
+        self.run("allowed", "prune")
+        self.send("third")
+        self.station.wait_event("mail.sent", account="outgoing")
+        self.received(3)
+
+        heading("how it stands")
+        self.run("status")
+        self.run("account", "test", "outgoing")
+
+        heading("the journal tells the story")
+        self.open.pop().stop()
+        for line in self.station.log().splitlines():
+            say(re.sub(r"^<\d>", "", line).replace(self.folder + "/", ""), "2")
+        self.station.end()
+
+    @staticmethod
+    def certificates_of_nobody():
+        """A System Trust Store that knows neither: its one CA signs nothing here."""
+        return pki.authority("Some public CA").pem
+
+    def play(self):
+        say("Securing email: the whole procedure on real servers", "1")
+        heading("the servers")
+        self.start_servers()
+        for security in ("ssl", "starttls"):
+            self.story(security)
+            self.serve(self.certificates.self_signed)
+
+
+def main():
+    def ended(number, _frame):
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, ended)
+    started = time.monotonic()
+    folder = users.base_folder()
+    try:
+        demo = Demo(folder)
+        try:
+            demo.play()
+        finally:
+            demo.close()
+    finally:
+        users.remove(folder)
+    say(f"\nDone in {time.monotonic() - started:.0f} seconds. Nothing is running, nothing is left behind.", "1")
+
+
+if __name__ == "__main__":
+    main()

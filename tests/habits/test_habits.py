@@ -1,0 +1,187 @@
+"""Rules of the tree that a compiler does not see: layers, tables against contracts and documents, banned calls."""
+import glob
+import os
+import re
+import subprocess
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(TOP, "build", os.environ.get("FLAVOUR", "plain"))
+
+# Each folder may include headers of itself and of these.
+LAYERS = {
+    "common": set(),
+    "daemon": {"common"},
+    "daemon/store": {"common", "daemon", "daemon/wire"},  # wire/mailbox.h: the entry of a message
+    "daemon/wire": {"common", "daemon"},
+    "daemon/tls": {"common", "daemon", "daemon/wire", "daemon/store"},
+    "daemon/sasl": {"common", "daemon", "daemon/wire"},
+    "daemon/smtp": {"common", "daemon", "daemon/wire", "daemon/sasl"},
+    "daemon/imap": {"common", "daemon", "daemon/wire", "daemon/sasl"},
+    "daemon/pop3": {"common", "daemon", "daemon/wire", "daemon/sasl"},
+    "daemon/station": {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls", "daemon/sasl", "daemon/smtp",
+                       "daemon/imap", "daemon/pop3"},
+    "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", "daemon/station"},
+    "ctl": {"common"},
+}
+
+
+def sources():
+    for folder in ("common", "daemon", "ctl"):
+        for path in sorted(glob.glob(os.path.join(TOP, folder, "**", "*.[ch]"), recursive=True)):
+            yield os.path.relpath(path, TOP)
+
+
+def read(path):
+    with open(os.path.join(TOP, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def code(path):
+    """The file without comments and texts."""
+    text = re.sub(r"/\*.*?\*/", "", read(path), flags=re.S)
+    return re.sub(r'"(\\.|[^"\\])*"', '""', text)
+
+
+def test_layers():
+    wrong = []
+    for path in sources():
+        if path == "daemon/main.c":
+            continue
+        folder = os.path.dirname(path)
+        for include in re.findall(r'#include "([^"]+)"', read(path)):
+            other = os.path.dirname(include)
+            if other and other != folder and other not in LAYERS[folder]:
+                wrong.append(f"{path} includes {include}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("pattern, allowed", [
+    (r"#include <event2?/", r"daemon/(loop|timers|calls|workers)[^/]*\.c$|daemon/wire/|daemon/control/|daemon/loop"),
+    (r"#include <openssl/ssl\.h>", r"daemon/tls/"),
+    (r"#include <sqlite3\.h>", r"daemon/store/"),
+    (r"#include <gsasl\.h>", r"daemon/sasl/"),
+    (r"#include <gmime/", r"ctl/"),
+])
+def test_library_has_its_place(pattern, allowed):
+    assert [p for p in sources() if re.search(pattern, read(p)) and not re.match(allowed, p)] == []
+
+
+@pytest.mark.parametrize("name", ["strcpy", "strcat", "sprintf", "vsprintf", "gets", "strtok", "atoi", "atol", "system",
+                                  "popen", "tmpnam", "mktemp", "alloca", "usleep", "sleep"])
+def test_banned_function(name):
+    assert [p for p in sources() if re.search(r"(?<![\w.>])%s\s*\(" % name, code(p))] == []
+
+
+def test_every_file_has_licence_and_charter():
+    wrong = []
+    for path in sources():
+        lines = read(path).splitlines()
+        if lines[0] != "/* SPDX-License-Identifier: MIT */" or not lines[1].startswith("/*"):
+            wrong.append(path)
+    assert not wrong
+
+
+def test_headers_compile_alone():
+    flags = subprocess.run(["pkg-config", "--cflags", "jansson", "gmime-3.0", "libevent_core", "openssl", "sqlite3", "libgsasl"],
+                           capture_output=True, text=True, check=True).stdout.split()
+    wrong = []
+    for path in sources():
+        if path.endswith(".h"):
+            run = subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", "-I" + TOP, "-I" + BUILD, *flags, "-xc", "-"],
+                                 input=f'#include "{path}"\n', capture_output=True, text=True)
+            if run.returncode:
+                wrong.append((path, run.stderr.splitlines()[:2]))
+    assert not wrong
+
+
+def test_no_default_over_our_enums():
+    """-Wswitch-enum finds a forgotten word only where no default hides it."""
+    assert [p for p in sources() if re.search(r"^\s*default:", code(p), flags=re.M)] == []
+
+
+def varlink_methods():
+    names = set()
+    for path in glob.glob(os.path.join(TOP, "common", "*.varlink")):
+        text = open(path, encoding="utf-8").read()
+        interface = re.search(r"^interface (\S+)", text, flags=re.M).group(1)
+        names |= {f"{interface}.{m}" for m in re.findall(r"^method (\w+)", text, flags=re.M)}
+    return names
+
+
+def test_methods_are_the_contract():
+    text = read("daemon/control/methods.c")
+    prefix = dict(re.findall(r'#define (\w+)\s+"([\w.]+)"', text))
+    table = {prefix[p] + m for p, m in re.findall(r'\{ (\w+) "(\w+)",', text)}
+    table = {name for name in table if not name.startswith("org.varlink.")}
+    assert table == varlink_methods()
+
+
+def test_errors_are_in_the_contract():
+    own = re.search(r"static const enum cause_code own\[\] = \{(.*?)\};", read("daemon/control/client.c"), flags=re.S).group(1)
+    names = dict(re.findall(r'\[(CAUSE_\w+)\] = \{ "(\w+)"', read("common/cause.c")))
+    text = read("common/io.emailsec.EmailService.varlink")
+    assert [names[c] for c in re.findall(r"CAUSE_\w+", own) if f"error {names[c]} " not in text] == []
+
+
+def test_catalog_is_complete():
+    ids = dict(re.findall(r'#define (MSG_\w+)\s+"([0-9a-f]{32})"', read("daemon/messages.h")))
+    assert len(set(ids.values())) == len(ids)
+    entries = re.findall(r"^-- ([0-9a-f]{32})$", read("systemd/emailsecd.catalog"), flags=re.M)
+    assert sorted(entries) == sorted(ids.values())
+    used = "".join(read(p) for p in sources() if p != "daemon/messages.h")
+    assert [name for name in ids if not re.search(r"\b%s\b" % name, used)] == []
+
+
+def test_every_property_is_in_the_man_page():
+    names = re.findall(r'^\s*\[PROP_\w+\] = \{\s*(?:\.name = )?"(\w+)"', read("common/properties.c"), flags=re.M)
+    assert len(names) > 40
+    page = read("man/emailsec-accounts.5")
+    assert [n for n in names if not re.search(r"^\.It (?:Ic|Va|Cm) %s\b" % n, page, flags=re.M)] == []
+
+
+def test_every_setting_is_in_the_man_page_and_the_sample():
+    help_text = read("daemon/settings.c")
+    keys = set(re.findall(r'"(\w+)",\s*"([A-Z]\w+)"', help_text))
+    keys = {key for section, key in keys if section in ("Service", "Trust", "Control", "Limits")}
+    assert len(keys) > 12
+    page, sample = read("man/emailsecd.conf.5"), read("conf/emailsecd.conf")
+    assert [k for k in keys if k not in page or not re.search(r"^#?%s=" % k, sample, flags=re.M)] == []
+
+
+def ctl(*args):
+    return subprocess.run([os.path.join(BUILD, "emailsecctl"), *args], capture_output=True, text=True)
+
+
+def test_help_is_in_the_man_page():
+    page = read("man/emailsecctl.1").replace("\\-", "-")
+    words = set()
+    for line in ctl("--help").stdout.splitlines():
+        found = re.match(r"  ([a-z]+(?: [a-z]+)?)\b", line)
+        if found:
+            words.add(found.group(1))
+    missing = [w for w in words if not re.search(r"\b%s\b" % re.sub(" ", r"[\\s\"]+(?:Cm )?", w), page)]
+    assert words and not missing
+
+
+@pytest.mark.parametrize("program, options", [("emailsecctl", ["--help"]), ("emailsecd", ["--help"])])
+def test_help_fits(program, options):
+    run = subprocess.run([os.path.join(BUILD, program), *options], capture_output=True, text=True)
+    assert run.returncode == 0 and run.stderr == ""
+    assert [line for line in run.stdout.splitlines() if len(line) > 100] == []
+
+
+def test_man_pages_are_clean():
+    pages = sorted(glob.glob(os.path.join(TOP, "man", "*.[1-9]")))
+    assert len(pages) >= 3
+    run = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True)
+    assert run.stdout == ""
+
+
+def test_units_are_accepted(tmp_path):
+    for unit in ("emailsecd.service", "emailsecd.socket"):
+        text = read("systemd/" + unit).replace("@sbindir@/emailsecd", "/bin/true").replace("@bindir@", "/bin")
+        (tmp_path / unit).write_text(text)
+    run = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())], capture_output=True, text=True)
+    assert "emailsecd" not in run.stderr, run.stderr

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: one Postfix and one Dovecot a worker, a station of its own for each test."""
+
+import itertools
+import os
+import signal
+
+import pytest
+
+import dovecot as dovecot_module
+import fake as fake_module
+import pki as pki_module
+import postfix as postfix_module
+import sink as sink_module
+import station as station_module
+import users
+
+PROGRAMS = ("emailsecd", "emailsecctl", "emailsec-mime.so")
+TEST_SECONDS = 60 * station_module.PATIENCE     # no test may hang
+
+
+@pytest.fixture(autouse=True)
+def _limit():
+    def late(*_):
+        raise TimeoutError(f"the test took more than {TEST_SECONDS} s")
+
+    old = signal.signal(signal.SIGALRM, late)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, old)
+
+
+@pytest.fixture(scope="session")
+def base():
+    """The worker's folder."""
+    path = users.base_folder()
+    yield path
+    users.remove(path)
+
+
+@pytest.fixture(scope="session")
+def programs(base):
+    """Copies of the programs where every user can reach them."""
+    missing = [name for name in PROGRAMS if not os.path.exists(station_module.program(name))]
+    if missing:
+        pytest.fail(f"not built: {', '.join(missing)} in {station_module.BUILD} (run make)", pytrace=False)
+    folder = os.path.join(base, "bin")
+    os.mkdir(folder, 0o755)
+    return {name: station_module.program(name, folder) for name in PROGRAMS}
+
+
+@pytest.fixture(scope="session")
+def certificates():
+    return pki_module.Pki()
+
+
+@pytest.fixture(scope="session")
+def dovecot(base, certificates):
+    server = dovecot_module.Dovecot(base, certificates)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def post(base, certificates, dovecot):
+    """The outgoing server: Postfix as root, else our own in its place; both deliver into Dovecot."""
+    if users.IS_ROOT:
+        server = postfix_module.Postfix(base, certificates, dovecot)
+    else:
+        server = sink_module.SinkPost(base, certificates, dovecot)
+    yield server
+    server.stop()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def folder(base):
+    """A folder of this test, passable for every user."""
+    path = os.path.join(base, f"t{next(_numbers)}")
+    os.mkdir(path, 0o755)
+    yield path
+    users.remove(path)
+
+
+@pytest.fixture
+def box():
+    """A mailbox name that no other test of the worker uses."""
+    return f"box-{next(_numbers)}"
+
+
+@pytest.fixture
+def new_station(folder, programs, certificates):
+    """Makes stations, not yet started; they trust the system's root."""
+    made = []
+
+    def make(settings=None, system_trust=None, name=None):
+        trust = certificates.system.pem if system_trust is None else system_trust
+        made.append(station_module.Station(folder, programs, trust, settings, name or f"s{len(made)}"))
+        return made[-1]
+
+    yield make
+    problems = []
+    for one in made:
+        try:
+            one.end()
+        except AssertionError as error:
+            problems.append(str(error))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def station(new_station):
+    return new_station().start()
+
+
+@pytest.fixture
+def new_sink(folder):
+    """Makes strict SMTP servers; a violation of the protocol fails the test."""
+    made = []
+
+    def make(*args, **options):
+        made.append(sink_module.Sink(folder, *args, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+    violations = [violation for one in made for violation in one.violations]
+    assert not violations, "\n".join(violations)
+
+
+@pytest.fixture
+def sink(new_sink):
+    """One in clear text, without login."""
+    return new_sink()
+
+
+@pytest.fixture
+def new_fake(folder):
+    """Makes hostile servers."""
+    made = []
+
+    def make(transport, mode, *args, **options):
+        made.append(fake_module.Fake(transport, mode, folder, *args, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()

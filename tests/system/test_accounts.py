@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: MIT
+"""Accounts: added, changed, secured, deleted, listed, exported, applied; kept over a restart; never half changed."""
+
+import json
+import os
+import stat
+
+import pytest
+
+import channels
+import letters
+import varlink
+
+OUTGOING_DEFAULTS = {
+    "enabled": True, "transport": "smtp", "useSsl": True, "useStartTls": False, "minTlsVersion": "1.2",
+    "account": "", "passwordSource": "none", "authentication": "auto", "allowPlaintextAuthentication": False,
+    "connectionTimeout": 30, "debug": False, "pollRate": 0, "maxConnections": 4, "maxQueueSize": 100000,
+    "maxSendablePerDay": 0, "allowDisabledQueuing": True, "queueLifetime": 5 * 86400,
+    "queueSize": 0, "numberSent": 0, "numberSentToday": 0, "numberDiscarded": 0}
+INCOMING_DEFAULTS = {
+    "enabled": True, "useSsl": True, "useStartTls": False, "minTlsVersion": "1.2", "authentication": "auto",
+    "pollRate": 60, "push": True, "folder": "INBOX", "deliveryPolicy": "markAsRead", "fetch": "all",
+    "maxMessageSize": 50 * 1024 * 1024, "numberReceived": 0}
+
+
+def names(station):
+    return [account["name"] for account in station.json("account", "list")]
+
+
+def refused(station, method, **parameters):
+    with pytest.raises(varlink.VarlinkError) as caught:
+        station.call(method, **parameters)
+    return caught.value
+
+
+def bad_properties(error):
+    return sorted(problem["property"] for problem in error.parameters["problems"])
+
+
+def test_add_and_show(station):
+    station.ctl("account", "add", "outgoing", "plant", "hostname=mail.example.test", "enabled=false")
+    shown = station.json("account", "show", "plant")
+    assert (shown["name"], shown["kind"]) == ("plant", "outgoing")
+    sheet = shown["properties"]
+    assert {key: sheet[key] for key in OUTGOING_DEFAULTS} == {**OUTGOING_DEFAULTS, "enabled": False}
+    assert sheet["hostname"] == "mail.example.test"
+    assert sheet["port"] == "auto"
+    assert sheet["status"] == "disabled"
+    assert shown["warnings"] == []
+    text = station.ctl("account", "show", "plant").out
+    assert "mail.example.test" in text and "useStartTls" in text
+
+
+@pytest.mark.parametrize("transport", ("imap", "pop3"))
+def test_add_incoming(station, transport):
+    station.ctl("account", "add", "incoming", "box", "hostname=mail.example.test", f"transport={transport}",
+                "enabled=no")
+    sheet = station.account("box")
+    expected = {key: value for key, value in INCOMING_DEFAULTS.items() if key in sheet or key != "folder"}
+    assert {key: sheet[key] for key in expected} == {**expected, "enabled": False}
+    assert sheet["transport"] == transport
+    assert "maxQueueSize" not in sheet
+
+
+def test_list_is_in_order(station):
+    for name in ("b2", "a1", "c.3"):
+        station.ctl("account", "add", "outgoing", name, "hostname=localhost", "enabled=false")
+    assert names(station) == ["a1", "b2", "c.3"]
+    text = station.ctl("account", "list").out
+    assert [line.split()[0] for line in text.splitlines() if line.split()[0] in ("a1", "b2", "c.3")] == \
+        ["a1", "b2", "c.3"]
+
+
+def test_every_bad_property_is_named_at_once(station):
+    bad = {"hostname": "two words", "port": 70000, "useSsl": "maybe", "colour": "red", "minTlsVersion": "3",
+           "maxConnections": 65, "folder": "INBOX", "status": "ok"}
+    error = refused(station, "AddAccount", name="bad", kind="outgoing", properties=bad)
+    assert error.short == "InvalidProperty"
+    assert bad_properties(error) == sorted(bad)
+    for problem in error.parameters["problems"]:
+        assert problem["text"]
+    assert names(station) == []
+    said = station.ctl("account", "add", "outgoing", "bad", *(f"{k}={v}" for k, v in bad.items()), code=1).err
+    assert all(name in said for name in bad), said
+    assert names(station) == []
+
+
+def test_a_misspelt_property_is_recognised(station):
+    error = refused(station, "AddAccount", name="a", kind="outgoing",
+                    properties={"hostname": "localhost", "useSSL": True})
+    problem, = error.parameters["problems"]
+    assert "useSsl" in problem["text"] + problem["remedy"]
+
+
+def test_set_changes_all_or_nothing(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    before = station.account("a")
+    error = refused(station, "SetAccount", name="a",
+                    properties={"hostname": "other.example", "maxConnections": 0, "pollRate": -1})
+    assert bad_properties(error) == ["maxConnections", "pollRate"]
+    assert station.account("a") == before
+    station.ctl("account", "set", "a", "hostname=other.example", "maxConnections=2")
+    after = station.account("a")
+    assert (after["hostname"], after["maxConnections"]) == ("other.example", 2)
+
+
+@pytest.mark.parametrize("name", ("", ".hidden", "-dash", "a/b", "..", "a b", "ä", "x" * 65, "a\n", "a\0b"), ids=range(10))
+def test_bad_names(station, name):
+    error = refused(station, "AddAccount", name=name, kind="outgoing", properties={"hostname": "localhost"})
+    assert error.short == "InvalidProperty"
+    assert os.listdir(os.path.join(station.state, "accounts")) == []
+
+
+def test_a_name_is_taken_once(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    assert refused(station, "AddAccount", name="a", kind="outgoing",
+                   properties={"hostname": "localhost"}).short == "Exists"
+
+
+def test_name_and_kind_never_change(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    for properties in ({"name": "b"}, {"kind": "incoming"}):
+        assert refused(station, "SetAccount", name="a", properties=properties).short == "InvalidProperty"
+
+
+def test_hostname_and_transport_are_required(station):
+    error = refused(station, "AddAccount", name="a", kind="incoming", properties={})
+    assert bad_properties(error) == ["hostname", "transport"]
+
+
+def test_both_switches_are_refused(station):
+    error = refused(station, "AddAccount", name="a", kind="outgoing",
+                    properties={"hostname": "localhost", "useSsl": True, "useStartTls": True})
+    assert error.short == "InvalidProperty"
+    assert "useStartTls" in str(error.parameters) and "useSsl" in str(error.parameters)
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    assert refused(station, "SetAccount", name="a", properties={"useStartTls": True}).short == "InvalidProperty"
+    assert station.account("a")["useStartTls"] is False
+
+
+@pytest.mark.parametrize("transport, security", channels.NINE)
+def test_port_required(station, transport, security):
+    """A change of the switches while the port is a number must say the port; the refusal names the table's."""
+    start = "plain" if security != "plain" else "ssl"
+    kind = channels.kind_of(transport)
+    properties = {"hostname": "localhost", "enabled": False, "port": 2525, **channels.SWITCHES[start]}
+    if kind == "incoming":
+        properties["transport"] = transport
+    station.call("AddAccount", name="a", kind=kind, properties=properties)
+    error = refused(station, "SetAccount", name="a", properties=channels.SWITCHES[security])
+    assert error.short == "PortRequired"
+    assert str(channels.PORT_TABLE[transport, security]) in str(error.parameters)
+    assert station.account("a")["useSsl"] is channels.SWITCHES[start]["useSsl"]
+    station.call("SetAccount", name="a", properties={**channels.SWITCHES[security], "port": "auto"})
+    assert station.account("a")["port"] == "auto"
+    # with auto the switches move freely
+    station.call("SetAccount", name="a", properties=channels.SWITCHES[start])
+
+
+def test_port_required_exit_and_words(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "port=2525", "enabled=false")
+    result = station.ctl("account", "set", "a", "useSsl=false", "useStartTls=true", code=1)
+    assert "587" in result.err
+
+
+@pytest.mark.parametrize("word, security", (("ssl", "ssl"), ("starttls", "starttls"), ("none", "plain")))
+def test_secure(station, word, security):
+    station.ctl("account", "add", "incoming", "a", "hostname=localhost", "transport=imap", "port=1143",
+                "useSsl=false", "enabled=false")
+    station.ctl("account", "secure", "a", word)
+    sheet = station.account("a")
+    assert {key: sheet[key] for key in channels.SWITCHES[security]} == channels.SWITCHES[security]
+    assert sheet["port"] == "auto"
+    station.ctl("account", "secure", "a", word, "--port", "2143")
+    assert station.account("a")["port"] == 2143
+
+
+def test_unusual_port_is_accepted_with_a_warning(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "port=2465", "enabled=false")
+    warning, = station.json("account", "show", "a")["warnings"]
+    assert "2465" in warning and "465" in warning
+    station.ctl("account", "set", "a", "port=465")
+    assert station.json("account", "show", "a")["warnings"] == []
+
+
+def test_no_tls_is_a_warning(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "useSsl=false", "enabled=false",
+                "allowPlaintextAuthentication=true")
+    assert len(station.json("account", "show", "a")["warnings"]) >= 2
+
+
+def test_ssl_3_is_refused(station):
+    error = refused(station, "AddAccount", name="a", kind="outgoing",
+                    properties={"hostname": "localhost", "minTlsVersion": "ssl3"})
+    assert bad_properties(error) == ["minTlsVersion"]
+
+
+def test_delete(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    station.ctl("account", "password", "a", stdin="secret\n")
+    station.ctl("account", "delete", "a")
+    assert names(station) == []
+    assert os.listdir(os.path.join(station.state, "accounts")) == []
+    assert os.listdir(os.path.join(station.state, "secrets")) == []
+    assert "a" in station.ctl("account", "show", "a", code=1).err
+    station.wait_event("account.deleted", account="a")
+
+
+def test_unsent_mail_is_not_deleted_by_the_way(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false",
+                "from=sender@example.test")
+    station.send("a", "someone@example.test")
+    assert refused(station, "DeleteAccount", name="a").short == "WrongState"
+    assert names(station) == ["a"]
+    station.call("DeleteAccount", name="a", force=True)
+    assert names(station) == []
+
+
+def test_enable_and_disable(station, sink):
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "from=sender@example.test")
+    station.ctl("account", "disable", "a")
+    assert station.account("a")["status"] == "disabled"
+    queued = station.send("a", "someone@example.test")
+    station.ctl("account", "enable", "a")
+    assert station.wait_message(queued)["state"] == "sent"
+    assert station.account("a")["status"] == "ok"
+
+
+def test_restart_keeps_everything(station):
+    station.ctl("account", "add", "outgoing", "out", "hostname=mail.example.test", "enabled=false",
+                "maxConnections=2", "account=user", "from=plant@example.test")
+    station.ctl("account", "add", "incoming", "in", "hostname=mail.example.test", "transport=pop3",
+                "enabled=false", "deliveryPolicy=delete", "port=auto")
+    station.ctl("account", "password", "out", stdin="secret\n")
+    before = station.json("account", "list")
+    sheets = [station.account(name) for name in ("out", "in")]
+    assert sheets[0]["passwordSource"] == "stored"
+    station.restart()
+    assert station.json("account", "list") == before
+    assert [station.account(name) for name in ("out", "in")] == sheets
+
+
+def test_files_are_private_and_readable_json(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    station.ctl("account", "password", "a", stdin=letters.PASSWORD + "\n")
+    for part in ("accounts/a.json", "secrets/a"):
+        assert stat.S_IMODE(os.stat(os.path.join(station.state, part)).st_mode) == 0o600, part
+    with open(os.path.join(station.state, "accounts/a.json")) as source:
+        text = source.read()
+    assert json.loads(text)["hostname"] == "localhost"
+    assert letters.PASSWORD not in text
+
+
+def test_the_password_never_comes_back(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    station.ctl("account", "password", "a", stdin=letters.PASSWORD + "\n")
+    for result in (station.ctl("--json", "account", "show", "a"), station.ctl("account", "export"),
+                   station.ctl("--json", "status")):
+        assert letters.PASSWORD not in result.said
+    station.ctl("account", "password", "a", "--clear")
+    assert station.account("a")["passwordSource"] == "none"
+
+
+def test_password_by_credential(station, folder):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    station.ctl("account", "password", "a", "--credential", "plant-mail")
+    assert station.account("a")["passwordSource"] == "credential:plant-mail"
+    station.restart()
+    assert station.account("a")["passwordSource"] == "credential:plant-mail"
+
+
+def test_export_and_apply(station, folder):
+    station.ctl("account", "add", "outgoing", "out", "hostname=mail.example.test", "enabled=false")
+    station.ctl("account", "add", "incoming", "in", "hostname=mail.example.test", "transport=imap", "enabled=false")
+    exported = json.loads(station.ctl("account", "export").out)
+    assert sorted(account["name"] for account in exported) == ["in", "out"]
+
+    # the same again changes nothing
+    path = os.path.join(folder, "accounts.json")
+    with open(path, "w") as out:
+        json.dump(exported, out)
+    station.ctl("account", "apply", path)
+    assert json.loads(station.ctl("account", "export").out) == exported
+
+    # on a station without accounts it makes them
+    for name in ("in", "out"):
+        station.ctl("account", "delete", name)
+    station.ctl("account", "apply", "--dry-run", path)
+    assert names(station) == []
+    said = station.ctl("account", "apply", "-", stdin=json.dumps(exported)).out
+    assert "out" in said and "in" in said
+    assert json.loads(station.ctl("account", "export").out) == exported
+
+
+def test_apply_is_all_or_nothing(station):
+    station.ctl("account", "add", "outgoing", "out", "hostname=mail.example.test", "enabled=false")
+    exported = json.loads(station.ctl("account", "export").out)
+    bad = [{"name": "new", "kind": "outgoing", "properties": {"hostname": "localhost"}},
+           {"name": "worse", "kind": "outgoing", "properties": {"hostname": "localhost", "port": 0.5}}]
+    station.ctl("account", "apply", "-", stdin=json.dumps(bad), code=1)
+    station.ctl("account", "apply", "-", stdin="{ not json", code=None)
+    assert json.loads(station.ctl("account", "export").out) == exported
+
+
+def test_changes_are_events(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+    station.wait_event("account.added", account="a")
+    station.ctl("account", "set", "a", "maxConnections=3")
+    station.wait_event("account.changed", account="a")

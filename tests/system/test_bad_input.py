@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""What people, programs and disks get wrong: a clear sentence, a non-zero exit, nothing lost, never silently empty."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+import channels
+import letters
+import station as station_module
+import users
+import varlink
+
+
+def still_well(station):
+    assert station.call("GetStatus")["status"]["version"]
+
+
+def run(program, *args, **more):
+    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL,
+                          env=station_module.clean_environment(), **more)
+    assert not station_module.SANITIZER.search(done.stderr), done.stderr
+    return done
+
+
+# ---- the command line
+
+def test_usage_is_exit_2(station):
+    for args in (("nonsense",), ("account",), ("account", "frobnicate"), ("account", "show"), ("--nonsense",),
+                 ("account", "add", "sideways", "a"), ("account", "add", "outgoing", "a", "no-equals-sign"),
+                 ("queue", "retry"), ("account", "secure", "a", "tls")):
+        result = station.ctl(*args, code=2)
+        assert result.err and not result.out, result
+
+
+def test_no_daemon_is_exit_3(programs, folder):
+    done = run(programs["emailsecctl"], "--socket", os.path.join(folder, "nothing"), "status")
+    assert done.returncode == 3
+    assert "nothing" in done.stderr
+
+
+@pytest.mark.parametrize("name", ("emailsecd", "emailsecctl"))
+def test_help_and_version(programs, name):
+    for option in ("--help", "--version"):
+        done = run(programs[name], option)
+        assert done.returncode == 0 and done.stdout and not done.stderr
+    assert run(programs[name], "-h").stdout == run(programs[name], "--help").stdout
+    done = run(programs[name], "--no-such-option")
+    assert done.returncode not in (0, 3, 4) and done.stderr and not done.stdout
+
+
+# ---- settings
+
+@pytest.mark.parametrize("text, word", (("[Service]\nColour=red\n", "Colour"), ("[Nonsense]\nA=b\n", "Nonsense"),
+                                        ("[Service]\nMaxMessageSize=large\n", "MaxMessageSize"),
+                                        ("LogLevel=info\n", "LogLevel"), ("[Service\n", "1")))
+def test_bad_settings_refuse_the_start(new_station, text, word):
+    station = new_station()
+    with open(station.config, "w") as out:
+        out.write(text)
+    code, said = station.start_refused()
+    assert code not in (0, None) and code > 0
+    assert station.config in said and word in said
+    done = run(station.programs["emailsecd"], "--config", station.config, "--check-config")
+    assert done.returncode > 0 and station.config in done.stderr + done.stdout
+
+
+def test_a_reload_with_bad_settings_keeps_the_old(station):
+    with open(station.config, "a") as out:
+        out.write("[Service]\nColour=red\n")
+    result = station.ctl("reload", code=1)
+    assert "Colour" in result.err
+    still_well(station)
+
+
+def test_a_missing_settings_file_is_told(new_station):
+    station = new_station()
+    os.unlink(station.config)
+    code, said = station.start_refused()
+    assert code > 0 and station.config in said
+
+
+# ---- the state folder
+
+def test_a_state_folder_that_is_not_writable(new_station):
+    station = new_station()
+    os.chmod(station.state, 0o500)
+    if users.IS_ROOT:
+        os.chown(station.state, 0, 0)
+        os.chmod(station.state, 0o755)
+    code, said = station.start_refused()
+    assert code > 0 and station.state in said
+
+
+def test_a_state_folder_that_is_a_file(new_station):
+    station = new_station()
+    os.rmdir(station.state)
+    with open(station.state, "w"):
+        pass
+    code, said = station.start_refused()
+    assert code > 0 and station.state in said
+    os.unlink(station.state)
+
+
+def test_a_second_daemon_on_the_same_folder(new_station):
+    first = new_station().start()
+    second = new_station()
+    os.rmdir(second.state)
+    second.state = first.state
+    code, said = second.start_refused()
+    assert code > 0 and first.state in said
+    still_well(first)
+    first.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
+
+
+def test_a_second_daemon_on_the_same_socket(new_station):
+    first = new_station().start()
+    second = new_station()
+    second.socket = first.socket
+    code, said = second.start_refused()
+    assert code > 0 and first.socket in said
+    still_well(first)
+
+
+def test_a_socket_left_by_a_killed_daemon_is_taken_over(station):
+    station.kill()
+    assert os.path.exists(station.socket)
+    station.start()
+    still_well(station)
+
+
+# ---- files in it that cannot be read: a fault, never silently empty
+
+DAMAGES = {"truncated": lambda path: os.truncate(path, max(1, os.path.getsize(path) // 2)),
+           "garbage": lambda path: open(path, "wb").write(os.urandom(300)),
+           "empty": lambda path: os.truncate(path, 0),
+           "unreadable": lambda path: os.chmod(path, 0)}
+
+
+def damage(path, how):
+    DAMAGES[how](path)
+    return open(path, "rb").read() if how != "unreadable" or users.IS_ROOT else None
+
+
+@pytest.mark.parametrize("how", sorted(DAMAGES))
+def test_an_unreadable_account(station, how, sink):
+    for name in ("bad", "good"):
+        station.ctl("account", "add", "outgoing", name, f"hostname={sink.host}", f"port={sink.port}",
+                    "useSsl=false", "from=a@example.test")
+    station.stop()
+    path = os.path.join(station.state, "accounts", "bad.json")
+    before = damage(path, how)
+    station.start()
+    sheet = station.account("bad")
+    assert sheet["status"] == "fault"
+    assert sheet["cause"]["text"] and "bad" in sheet["cause"]["text"]
+    assert sorted(one["name"] for one in station.json("account", "list")) == ["bad", "good"]
+    assert station.wait_message(station.send("good", "box@example.test"))["state"] == "sent"
+    station.stop()
+    if before is not None:
+        assert open(path, "rb").read() == before     # kept as it is, for a person
+
+
+@pytest.mark.parametrize("how", ("truncated", "garbage", "unreadable"))
+def test_unreadable_allowed_hosts_fail_closed(station, new_sink, certificates, how):
+    sink = new_sink(certificates.leaf("self-signed", "127.0.0.1"), True, True)
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"))
+    station.send("a", "box@example.test")
+    station.wait_status("a", "challenge")
+    challenge, = station.json("challenge", "list")
+    station.ctl("challenge", "accept", challenge["id"], "--fingerprint",
+                challenge["certificate"]["fingerprintSha256"])
+    sink.wait_for(1)
+    station.stop()
+    path = os.path.join(station.state, "allowed-hosts.json")
+    before = damage(path, how)
+    station.start()
+    queued = station.send("a", "box@example.test")
+    sheet = station.wait_status("a", "fault")
+    assert sheet["cause"]["code"] == "TrustStore" and "allowed-hosts.json" in sheet["cause"]["text"]
+    assert station.message(queued)["state"] != "sent"
+    assert station.call("GetStatus")["status"]["faults"]
+    station.stop()
+    if before is not None:
+        assert open(path, "rb").read() == before
+    assert len(sink.accepted) == 1
+
+
+@pytest.mark.parametrize("where", ("user", "system"))
+@pytest.mark.parametrize("how", ("truncated", "garbage", "unreadable"))
+def test_an_unreadable_trust_store_fails_closed(new_station, new_sink, certificates, how, where):
+    """Even a server that the rest of the stores would verify: what is missing might matter."""
+    station = new_station().start()
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), True, True)
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"))
+    station.stop()
+    path = station.trust
+    if where == "user":
+        path = os.path.join(station.state, "trust", certificates.user.fingerprint + ".pem")
+    damage(path, how)
+    if how == "unreadable" and where == "system" and users.IS_ROOT:
+        os.chown(path, 0, 0)
+    station.start()
+    station.send("a", "box@example.test")
+    sheet = station.wait_status("a", "fault")
+    assert sheet["cause"]["code"] == "TrustStore", sheet["cause"]
+    assert os.path.basename(path) in sheet["cause"]["text"]
+    assert sink.accepted == []
+
+
+def test_a_missing_secret_is_a_fault(station, sink, new_sink, certificates):
+    sink = new_sink(certificates.leaf("system"), True, True)
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"))
+    station.stop()
+    os.unlink(os.path.join(station.state, "secrets", "a"))
+    station.start()
+    station.send("a", "box@example.test")
+    assert station.wait_status("a", "fault")["cause"]["code"] == "Secret"
+
+
+def test_a_damaged_database_is_never_thrown_away(station, sink):
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "enabled=false", "from=a@example.test")
+    station.send("a", "box@example.test")
+    station.stop()
+    path = os.path.join(station.state, "station.db")
+    shutil.copy(path, path + ".kept")
+    with open(path, "r+b") as file:
+        file.write(os.urandom(4096))
+    damaged = open(path, "rb").read()
+    code, said = station.start_refused()
+    assert code > 0 and "station.db" in said
+    assert open(path, "rb").read() == damaged
+    shutil.copy(path + ".kept", path)
+    users.give(path)
+    station.start()
+    assert len(station.json("queue", "list")) == 1
+
+
+# ---- the socket
+
+def test_garbage_on_the_socket(station):
+    """1 MiB without an end of a frame, and as frames of their own."""
+    for content in (os.urandom(1 << 20).replace(b"\0", b"x"), os.urandom(1 << 20), b"{" * (1 << 20) + b"\0",
+                    b"[" * 100000 + b"\0", b"\0" * 65536, b"{}\0", b"null\0", b'{"method":1}\0', b'{"method":""}\0',
+                    b'{"method":"io.emailsec.EmailService.GetStatus","parameters":[]}\0',
+                    b'{"method":"a","method":"b"}\0', b'{"method":"\xff\xfe"}\0'):
+        with station.client() as client:
+            try:
+                client.send_raw(content)
+                client.socket.shutdown(socket.SHUT_WR)
+                while client.socket.recv(65536):
+                    pass
+            except OSError:
+                pass
+        still_well(station)
+
+
+def test_half_a_request(station):
+    request = json.dumps({"method": varlink.SERVICE + "GetStatus", "parameters": {}}).encode() + b"\0"
+    for cut in range(1, len(request)):
+        with station.client() as client:
+            client.send_raw(request[:cut])
+    still_well(station)
+
+
+def test_a_request_byte_by_byte(station):
+    request = json.dumps({"method": varlink.SERVICE + "GetStatus", "parameters": {}}).encode() + b"\0"
+    with station.client() as client:
+        for byte in request * 2:
+            client.send_raw(bytes([byte]))
+        for _ in range(2):
+            assert client.answer()["status"]["version"]
+
+
+def test_unknown_methods_and_parameters(station):
+    with station.client() as client:
+        for method, name in (("io.emailsec.EmailService.Nothing", "MethodNotFound"),
+                             ("io.example.Other.Method", "InterfaceNotFound")):
+            with pytest.raises(varlink.VarlinkError) as caught:
+                client.call(method)
+            assert caught.value.name == "org.varlink.service." + name
+        for parameters in ({"name": 5}, {}, {"nam": "a"}):
+            client.send(varlink.SERVICE + "GetAccount", parameters)
+            answer = client.receive()
+            assert "error" in answer, parameters
+        assert client.call("GetStatus")["status"]
+
+
+def test_bad_submissions(station, sink):
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "from=a@example.test")
+    good = {"account": "a", "recipients": ["b@example.test"], "message": "U3ViamVjdDogeAoKeAo="}
+    for change in ({"recipients": []}, {"message": "!!!"}, {"message": None}, {"descriptor": 0},
+                   {"account": "none"}, {"recipients": ["b@example.test"] * 1001}, {"key": "x" * 129},
+                   {"from": "a@b\r\nRCPT TO:<c@d>"}, {"priority": "soon"}):
+        with pytest.raises(varlink.VarlinkError) as caught:
+            station.call("Submit", **{**good, **change})
+        assert caught.value.name, change
+    assert station.json("queue", "list") == []
+
+
+def test_a_message_over_the_limit(new_station, sink):
+    station = new_station({"Service.MaxMessageSize": "100K"}).start()
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "from=a@example.test")
+    result = station.ctl("send", "--account", "a", "--to", "b@example.test", "-", code=1,
+                         stdin=letters.letter("b", body="line\n" * 50000))
+    assert result.err
+    assert station.json("queue", "list") == []

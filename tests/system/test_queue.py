@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: MIT
+"""Outgoing mail: accepted means safe; deferred, rejected, held, retried; kill -9; one hung server stops nobody."""
+
+import base64
+import concurrent.futures
+import email
+import os
+import subprocess
+import threading
+
+import pytest
+
+import letters
+import ports
+import station as station_module
+import varlink
+
+
+def outgoing(station, sink, name="a", **more):
+    """An account in clear text at a sink."""
+    station.ctl("account", "add", "outgoing", name, f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "from=sender@example.test", *(f"{key}={str(value).lower()}" for key, value in more.items()))
+
+
+def submit(client, account, message, recipients=("box@example.test",), **more):
+    return client.call("Submit", account=account, recipients=list(recipients), message=base64
+                       .b64encode(message).decode(), **more)["id"]
+
+
+def submit_many(station, account, count):
+    """Message-IDs of that many accepted submissions."""
+    ids = []
+    with station.client() as client:
+        for _ in range(count):
+            message_id = letters.new_message_id()
+            submit(client, account, letters.letter("box", message_id=message_id))
+            ids.append(message_id)
+    return ids
+
+
+def test_send(station, sink):
+    outgoing(station, sink)
+    message_id = letters.new_message_id()
+    content = letters.letter("box", body=".leading dot\n..two\nend", message_id=message_id)
+    queued = station.send("a", "box@example.test", content)
+    message = station.wait_message(queued)
+    assert message["state"] == "sent"
+    assert [r["address"] for r in message["recipients"]] == ["box@example.test"]
+    got, = sink.accepted
+    assert (got.message_id, got.sender, got.recipients) == (message_id, "sender@example.test", ["box@example.test"])
+    assert got.content.endswith(b"\r\n\r\n.leading dot\r\n..two\r\nend\r\n")
+    assert station.account("a")["numberSent"] == 1
+    station.wait_event("mail.sent", account="a")
+    assert station.json("queue", "list") == []
+    assert station.json("queue", "show", queued)["state"] == "sent"
+
+
+def test_send_makes_a_message_of_a_text(station, sink):
+    outgoing(station, sink)
+    result = station.ctl("send", "--account", "a", "--to", "box@example.test", "-s", "Grüße", "-",
+                         stdin="Just a text with ümlauts.\n")
+    assert result.out.strip()
+    sink.wait_for(1)
+    message = email.message_from_bytes(sink.accepted[0].content)
+    assert message["To"] and message["Date"] and message["Message-ID"] and message["From"]
+    assert email.header.decode_header(message["Subject"])[0][0].decode() == "Grüße"
+    assert "ümlauts" in message.get_payload(decode=True).decode("utf-8")
+
+
+def test_send_waits_when_asked(station, sink):
+    outgoing(station, sink)
+    station.ctl("send", "--account", "a", "--to", "box@example.test", "--wait", "-", stdin=letters.letter("box"))
+    assert len(sink.accepted) == 1
+    sink.rule("rcpt", "550 5.1.1 nobody here")
+    result = station.ctl("send", "--account", "a", "--to", "box@example.test", "--wait", "-",
+                         stdin=letters.letter("box"), code=1)
+    assert "nobody here" in result.said
+
+
+def test_what_is_missing_is_put_in_once(station, sink):
+    outgoing(station, sink, replyTo="answers@example.test")
+    station.send("a", "box@example.test", b"Subject: bare\nBcc: secret@example.test\n\ntext\n")
+    sink.wait_for(1)
+    message = email.message_from_bytes(sink.accepted[0].content)
+    for name in ("Date", "Message-ID", "From"):
+        assert len(message.get_all(name)) == 1
+    assert message["Reply-To"] == "answers@example.test"
+    assert message["Bcc"] is None
+
+
+def test_sendmail_form(station, sink):
+    outgoing(station, sink)
+    text = b"To: one@example.test, Two <two@example.test>\nBcc: three@example.test\nSubject: s\n\nbody\n.\nnot the end\n"
+    station.ctl("sendmail", "-t", "-i", "-f", "cron@example.test", stdin=text)
+    sink.wait_for(1)
+    got = sink.accepted[0]
+    assert got.sender == "cron@example.test"
+    assert sorted(got.recipients) == ["one@example.test", "three@example.test", "two@example.test"]
+    assert b"three" not in got.content and got.content.endswith(b"\r\n.\r\nnot the end\r\n")
+
+
+def test_sendmail_by_its_name(station, sink, folder):
+    outgoing(station, sink)
+    link = os.path.join(folder, "sendmail")
+    os.symlink(station.programs["emailsecctl"], link)
+    environment = station_module.clean_environment(EMAILSEC_SOCKET=station.socket)
+    done = subprocess.run([link, "-oi", "box@example.test"], input=letters.letter("box"), env=environment,
+                          capture_output=True, timeout=30)
+    assert done.returncode == 0, done
+    sink.wait_for(1)
+    # no daemon: EX_TEMPFAIL, so that the caller tries again
+    environment["EMAILSEC_SOCKET"] = os.path.join(folder, "nothing")
+    done = subprocess.run([link, "box@example.test"], input=letters.letter("box"), env=environment,
+                          capture_output=True, timeout=30)
+    assert done.returncode == 75, done
+
+
+@pytest.mark.parametrize("step", ("mail", "rcpt", "data", "dot"))
+def test_deferred_then_sent(station, sink, step):
+    outgoing(station, sink)
+    sink.rule(step, "451 4.3.0 come back later", times=1)
+    queued = station.send("a", "box@example.test")
+    station.wait_event("mail.deferred", account="a")
+    message = station.message(queued)
+    recipient, = message["recipients"]
+    assert message["state"] == "deferred" and message["nextAttempt"]
+    assert "451" in recipient["reply"] and recipient["enhancedCode"] == "4.3.0"
+    assert [one["id"] for one in station.json("queue", "list", "--account", "a")] == [queued]
+    station.ctl("queue", "retry", queued)
+    assert station.wait_message(queued)["state"] == "sent"
+    assert len(sink.accepted) == 1
+    assert station.message(queued)["attempts"] == 2
+
+
+@pytest.mark.parametrize("step", ("mail", "rcpt", "data", "dot"))
+def test_rejected_is_kept_as_failed(station, sink, step):
+    outgoing(station, sink)
+    sink.rule(step, "550 5.7.1 not wanted", times=1)
+    queued = station.send("a", "box@example.test")
+    assert station.wait_message(queued)["state"] == "failed"
+    station.restart()
+    message, = station.json("queue", "list")
+    assert message["id"] == queued and message["state"] == "failed"
+    shown = station.json("queue", "show", queued)
+    assert "not wanted" in shown["recipients"][0]["reply"] and shown["recipients"][0]["enhancedCode"] == "5.7.1"
+    assert shown["history"]
+    station.ctl("queue", "retry", queued)
+    assert station.wait_message(queued)["state"] == "sent"
+
+
+def test_recipients_are_separate(station, sink):
+    outgoing(station, sink)
+    sink.rule("rcpt", "550 5.1.1 unknown", match=b"bad@")
+    sink.rule("rcpt", "452 4.2.2 full", times=1, match=b"late@")
+    with station.client() as client:
+        queued = submit(client, "a", letters.letter("box"),
+                        ("good@example.test", "bad@example.test", "late@example.test"))
+    station.wait_event("mail.sent", account="a")
+    station.wait_event("mail.failed", account="a")
+    station.wait_event("mail.deferred", account="a")
+    states = {r["address"].split("@")[0]: r["state"] for r in station.message(queued)["recipients"]}
+    assert states == {"good": "sent", "bad": "failed", "late": "deferred"}
+    station.ctl("queue", "retry", queued)
+    sink.wait_for(2)
+    assert [one.recipients for one in sink.accepted] == [["good@example.test"], ["late@example.test"]]
+
+
+def test_a_lost_reply_is_ambiguous_and_told(station, sink):
+    outgoing(station, sink)
+    sink.rule("dot", "cut-after", times=1)
+    message_id = letters.new_message_id()
+    queued = station.send("a", "box@example.test", letters.letter("box", message_id=message_id))
+    sink.wait_for(1)
+    station.wait_event("mail.deferred", account="a")
+    message = station.message(queued)
+    assert message["recipients"][0]["state"] == "ambiguous"
+    station.ctl("queue", "retry", queued)
+    assert station.wait_message(queued)["state"] == "sent"
+    assert sink.counts() == {message_id: 2}
+
+
+@pytest.mark.parametrize("step, action", (("greeting", "421 4.3.2 busy"), ("ehlo", "cut"), ("mail", "close"),
+                                          ("rcpt", "421 4.3.2 shutting down"), ("data", "cut"), ("dot", "cut")))
+def test_disconnected_at_each_step(station, sink, step, action):
+    outgoing(station, sink)
+    sink.rule(step, action, times=1)
+    queued = station.send("a", "box@example.test")
+    sink.wait(lambda s: s.connections >= 1)
+    station.wait_status("a", "down", "connecting", "ok")
+    station.ctl("queue", "flush", "a", code=None)
+    station.ctl("account", "poll", "a", code=None)
+    assert station.wait_message(queued)["state"] == "sent"
+    assert len(sink.accepted) == 1
+
+
+def test_the_same_key_is_the_same_message(station, sink):
+    outgoing(station, sink)
+    with station.client() as client:
+        first = client.call("Submit", account="a", recipients=["box@example.test"], key="order-4711",
+                            message="U3ViamVjdDogeAoKeAo=")
+        again = client.call("Submit", account="a", recipients=["box@example.test"], key="order-4711",
+                            message="U3ViamVjdDogeAoKeAo=")
+    assert (first["duplicate"], again["duplicate"]) == (False, True)
+    assert first["id"] == again["id"]
+    assert station.wait_message(first["id"])["state"] == "sent"
+    station.restart()
+    assert station.call("Submit", account="a", recipients=["box@example.test"], key="order-4711",
+                        message="U3ViamVjdDogeAoKeAo=") == {**again, "duplicate": True}
+    assert len(sink.accepted) == 1
+
+
+def test_a_message_by_descriptor(station, sink, folder):
+    outgoing(station, sink)
+    content = letters.letter("box", body="line of a larger message\n" * 100000)
+    with open(os.path.join(folder, "message"), "w+b") as file, station.client() as client:
+        file.write(content)
+        file.flush()
+        file.seek(0)
+        client.send(varlink.SERVICE + "Submit", {"account": "a", "recipients": ["box@example.test"],
+                                                 "descriptor": 0}, fds=[file.fileno()])
+        queued = client.answer()["id"]
+    assert station.wait_message(queued)["state"] == "sent"
+    assert sink.accepted[0].content == letters.crlf(content)
+
+
+def test_hold_and_release(station, sink):
+    outgoing(station, sink)
+    with station.client() as client:
+        queued = submit(client, "a", letters.letter("box"), hold=True)
+    assert station.message(queued)["state"] == "held"
+    other = station.send("a", "box@example.test")
+    assert station.wait_message(other)["state"] == "sent"
+    assert len(sink.accepted) == 1
+    station.ctl("queue", "release", queued)
+    assert station.wait_message(queued)["state"] == "sent"
+    sink.rule("rcpt", "451 4.3.0 later", times=1)
+    queued = station.send("a", "box@example.test")
+    station.wait_event("mail.deferred")
+    station.ctl("queue", "hold", queued[:8])
+    assert station.message(queued)["state"] == "held"
+    station.ctl("queue", "delete", queued)
+    station.ctl("queue", "show", queued, code=None)
+    assert station.json("queue", "list") == []
+    assert len(sink.accepted) == 2
+
+
+def test_kill_with_queued_mail(station, sink):
+    outgoing(station, sink, enabled=False)
+    expected = submit_many(station, "a", 20)
+    station.kill()
+    station.start()
+    assert station.account("a")["queueSize"] == 20
+    station.ctl("account", "enable", "a")
+    sink.wait_for(20)
+    assert sink.counts() == {one: 1 for one in expected}
+
+
+@pytest.mark.parametrize("after", (1, 17, 60))
+def test_kill_in_the_middle(station, sink, after):
+    """Nothing accepted is lost; doubles only where a final reply was on its way."""
+    outgoing(station, sink)
+    accepted, stop = [], threading.Event()
+
+    def pour():
+        try:
+            with station.client() as client:
+                while not stop.is_set() and len(accepted) < 150:
+                    message_id = letters.new_message_id()
+                    submit(client, "a", letters.letter("box", message_id=message_id))
+                    accepted.append(message_id)
+        except (OSError, varlink.Closed):
+            pass
+
+    workers = [threading.Thread(target=pour) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    sink.wait_for(after)
+    station.kill()
+    stop.set()
+    for worker in workers:
+        worker.join()
+    station.start()
+    sink.wait(lambda s: set(accepted) <= set(s.counts()), 30)
+    doubles = [one for one, count in sink.counts().items() if count > 1]
+    assert len(doubles) <= 4
+    assert max(sink.counts().values()) <= 2
+
+
+def test_many_messages(station, new_sink):
+    sink = new_sink()
+    outgoing(station, sink)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda _: submit_many(station, "a", 150), range(4)))
+    expected = sorted(sum(parts, []))
+    sink.wait_for(600, 40)
+    assert sorted(one.message_id for one in sink.accepted) == expected
+    assert sink.connections < 60, "connections are not used again"
+    assert station.account("a")["numberSent"] == 600
+
+
+def test_a_hung_server_stops_nobody_else(station, new_sink):
+    hung, well = new_sink(), new_sink()
+    hung.rule("greeting", "hang")
+    outgoing(station, hung, "hung", connectionTimeout=30)
+    outgoing(station, well, "well")
+    waiting = [station.send("hung", "box@example.test") for _ in range(3)]
+    hung.wait(lambda s: s.connections >= 1)
+    for _ in range(5):
+        assert station.wait_message(station.send("well", "box@example.test"))["state"] == "sent"
+    assert all(station.message(one)["state"] != "sent" for one in waiting)
+    assert station.account("hung")["status"] in ("connecting", "down")
+
+
+def test_a_server_that_was_away(station, folder, new_sink):
+    class Away:
+        host, port = "127.0.0.1", ports.take()
+
+    outgoing(station, Away)
+    queued = station.send("a", "box@example.test")
+    sheet = station.wait_status("a", "down")
+    assert sheet["cause"]["code"] == "Connect" and sheet["cause"]["retries"]
+    sink = new_sink(port=Away.port)
+    station.ctl("account", "poll", "a")
+    assert station.wait_message(queued)["state"] == "sent"
+    assert len(sink.accepted) == 1
+
+
+@pytest.mark.parametrize("mechanism", ("PLAIN", "LOGIN", "CRAM-MD5"))
+def test_a_refused_login_holds_the_mail(station, new_sink, certificates, mechanism):
+    sink = new_sink(certificates.leaf("system"), True, True, mechanism)
+    station.add("outgoing", "a", "wrong password", **{"hostname": sink.host, "port": sink.port,
+                                                     "account": "user", "from": "sender@example.test"})
+    queued = station.send("a", "box@example.test")
+    sheet = station.wait_status("a", "fault")
+    assert sheet["cause"]["code"] == "AuthenticationRefused"
+    message = station.message(queued)
+    assert message["state"] in ("held", "queued", "deferred")
+    station.ctl("account", "password", "a", stdin=letters.PASSWORD + "\n")
+    assert station.wait_message(queued)["state"] == "sent"
+    station.wait_status("a", "ok")
+
+
+def test_a_full_queue_refuses(station, sink):
+    outgoing(station, sink, enabled=False, maxQueueSize=2)
+    for _ in range(2):
+        station.send("a", "box@example.test")
+    with pytest.raises(varlink.VarlinkError) as caught, station.client() as client:
+        submit(client, "a", letters.letter("box"))
+    assert caught.value.short == "QueueFull"
+    station.ctl("send", "--account", "a", "--to", "box@example.test", "-", stdin=letters.letter("box"), code=1)
+    assert len(station.json("queue", "list")) == 2
+
+
+def test_a_disabled_account_may_refuse(station, sink):
+    outgoing(station, sink, enabled=False, allowDisabledQueuing=False)
+    with pytest.raises(varlink.VarlinkError) as caught, station.client() as client:
+        submit(client, "a", letters.letter("box"))
+    assert caught.value.short == "Disabled"
+
+
+@pytest.mark.parametrize("bad", ("", "no-at", "a b@example.test", "a@example.test\r\nDATA", "<a@b>", "a@" + "x" * 400),
+                         ids=range(6))
+def test_bad_addresses(station, sink, bad):
+    outgoing(station, sink)
+    with pytest.raises(varlink.VarlinkError) as caught, station.client() as client:
+        submit(client, "a", letters.letter("box"), (bad,))
+    assert caught.value.short == "InvalidProperty"
+    assert station.json("queue", "list") == []
+
+
+def test_what_smtp_cannot_carry_is_never_broken(station, sink):
+    """Handed over raw: refused, or failed with a sentence; never sent as it is."""
+    outgoing(station, sink)
+    for body in (b"x" * 1200 + b"\n", b"a\0b\n"):
+        try:
+            with station.client() as client:
+                queued = submit(client, "a", letters.letter("box") + body)
+            assert station.wait_message(queued)["state"] == "failed"
+        except varlink.VarlinkError as error:
+            assert error.cause["text"]
+    # by the tool: made fit to be carried
+    station.ctl("sendmail", "box@example.test", stdin=b"Subject: long\n\n" + b"x" * 5000 + b"\n")
+    sink.wait_for(1)
+    message = email.message_from_bytes(sink.accepted[0].content)
+    assert message.get_payload(decode=True).replace(b"\r\n", b"\n").rstrip() == b"x" * 5000
+
+
+def test_bare_line_ends_are_made_whole(station, sink):
+    """No SMTP smuggling: a dot between bare line ends never ends a message."""
+    outgoing(station, sink)
+    with station.client() as client:
+        submit(client, "a", b"Subject: x\r\n\r\none\n.\ntwo\r.\rthree\r\n.\r\nfour")
+    sink.wait_for(1)
+    assert sink.accepted[0].content.split(b"\r\n\r\n", 1)[1] == b"one\r\n.\r\ntwo\r\n.\r\nthree\r\n.\r\nfour\r\n"
+
+
+def test_the_default_account(new_station, sink):
+    station = new_station({"Service.DefaultAccount": "b"}).start()
+    for name in ("a", "b"):
+        outgoing(station, sink, name, enabled=False)
+    with station.client() as client:
+        queued = submit(client, None, letters.letter("box"))
+    assert station.message(queued)["account"] == "b"

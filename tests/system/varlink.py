@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""A Varlink client as small as can be: JSON objects, each ended by a NUL byte, descriptors beside them."""
+
+import array
+import json
+import socket
+
+SERVICE = "io.emailsec.EmailService."
+TRUST = "io.emailsec.Trust."
+
+
+class VarlinkError(Exception):
+    def __init__(self, name, parameters):
+        self.name, self.parameters = name, parameters or {}
+        self.short = name.rsplit(".", 1)[-1]
+        self.cause = self.parameters.get("cause", {})
+        super().__init__(f"{name}: {self.parameters}")
+
+
+class Closed(Exception):
+    """The daemon ended the connection."""
+
+
+class Client:
+    def __init__(self, path, timeout=20):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout)
+        self.socket.connect(path)
+        self.pending = b""
+        self.fds = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, method, parameters=None, fds=(), **flags):
+        call = {"method": method, "parameters": parameters or {}, **flags}
+        self.send_raw(json.dumps(call).encode() + b"\0", fds)
+
+    def send_raw(self, data, fds=()):
+        if fds:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+            sent = self.socket.sendmsg([data], rights)
+            data = data[sent:]
+        self.socket.sendall(data)
+
+    def receive(self):
+        """The next object, errors not raised."""
+        while b"\0" not in self.pending:
+            try:
+                data, ancillary, _, _ = self.socket.recvmsg(65536, socket.CMSG_SPACE(4 * 16))
+            except ConnectionError as error:
+                raise Closed(str(error)) from error
+            for level, kind, content in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    self.fds += array.array("i", content[:len(content) // 4 * 4])
+            if not data:
+                raise Closed("end of the stream")
+            self.pending += data
+        frame, self.pending = self.pending.split(b"\0", 1)
+        return json.loads(frame)
+
+    def answer(self):
+        got = self.receive()
+        if "error" in got:
+            raise VarlinkError(got["error"], got.get("parameters"))
+        return got.get("parameters", {})
+
+    def call(self, method, **parameters):
+        """One call, its parameters back; VarlinkError when refused. A short name is of the EmailService."""
+        self.send(method if "." in method else SERVICE + method, parameters)
+        return self.answer()
+
+    def stream(self, method, **parameters):
+        """Yields what a call with `more` answers."""
+        self.send(method if "." in method else SERVICE + method, parameters, more=True)
+        while True:
+            got = self.receive()
+            if "error" in got:
+                raise VarlinkError(got["error"], got.get("parameters"))
+            yield got.get("parameters", {})
+            if not got.get("continues"):
+                return
