@@ -94,10 +94,11 @@ COMMON_SRC  := common/addresses.c common/base64.c common/buf.c common/cause.c co
 BASE_SRC    := daemon/calls.c daemon/journal.c daemon/loop.c daemon/settings.c daemon/timers.c daemon/workers.c daemon/settings_file.c
 STORE_SRC   := daemon/store/database.c daemon/store/delivery.c daemon/store/delivery_commit.c \
 	daemon/store/delivery_write.c daemon/store/disk.c daemon/store/facts.c daemon/store/header_facts.c \
-	daemon/store/inbox.c daemon/store/intake.c daemon/store/maildir.c daemon/store/queue_change.c \
-	daemon/store/queue_claim.c daemon/store/queue_counts.c daemon/store/queue_ids.c daemon/store/queue_look.c \
-	daemon/store/queue_pass.c daemon/store/queue_settle.c daemon/store/queue_submit.c \
-	daemon/store/queue_table.c daemon/store/replace_file.c daemon/store/schema.c daemon/store/seen_table.c \
+	daemon/store/inbox.c daemon/store/intake.c daemon/store/maildir.c daemon/store/queue_body.c \
+	daemon/store/queue_change.c daemon/store/queue_claim.c daemon/store/queue_counts.c \
+	daemon/store/queue_ids.c daemon/store/queue_look.c daemon/store/queue_pass.c \
+	daemon/store/queue_settle.c daemon/store/queue_submit.c daemon/store/queue_table.c \
+	daemon/store/replace_file.c daemon/store/schema.c daemon/store/seen_rows.c daemon/store/seen_table.c \
 	daemon/store/store.c daemon/store/writer.c
 WIRE_SRC    := daemon/wire/chat.c daemon/wire/connection.c daemon/wire/dial.c daemon/wire/plain.c daemon/wire/pump.c \
 	daemon/wire/resolve.c
@@ -205,7 +206,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause frame json_fields names printable properties times
 UNIT_base    := loop journal settings
-UNIT_store   := intake replace_file queue_table seen_table maildir
+UNIT_store   := intake replace_file database queue_table seen_table maildir
 UNIT_wire    := chat connection resolve
 UNIT_tls     := judge certificate allowed trust channel
 UNIT_sasl    := sasl
@@ -231,12 +232,38 @@ unit-tests: $(UNIT_TESTS)
 check-unit: $(UNIT_TESTS)
 	@sh tests/unit/run.sh $(UNIT_TESTS)
 
+# ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
+FUZZ_TARGETS := line reply imap pop3 frame json certificate settings intake
+FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c tests/fuzz/fuzz.h tests/fuzz/fuzz_mailbox.h $(call libs_of,station) Makefile
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) -Itests/fuzz $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< \
+		$(if $(filter fuzz,$(FLAVOUR)),,tests/fuzz/replay.c) $(call libs_of,station) $(daemon_libs)
+
+.PHONY: check-fuzz fuzz
+check-fuzz: $(FUZZ_PROGRAMS)
+	@for t in $(FUZZ_TARGETS); do $(BUILD)/fuzz/fuzz_$$t tests/fuzz/corpus/$$t || exit 1; done
+# T seconds for each target; what is new goes to build/fuzz/found, what crashes stands beside it.
+T ?= 60
+ifeq ($(FLAVOUR),fuzz)
+fuzz: $(FUZZ_PROGRAMS)
+	@for t in $(FUZZ_TARGETS); do \
+		mkdir -p $(BUILD)/found/$$t; dict=tests/fuzz/$$t.dict; test -e $$dict || dict=; \
+		echo "fuzz $$t: $(T) seconds"; \
+		$(BUILD)/fuzz/fuzz_$$t -max_total_time=$(T) -timeout=10 -max_len=8192 -verbosity=0 $${dict:+-dict=$$dict} \
+			-artifact_prefix=$(BUILD)/found/$$t- $(BUILD)/found/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+else
+fuzz:
+	@$(MAKE) FLAVOUR=fuzz T=$(T) fuzz
+endif
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # ---- checks ----------------------------------------------------------------------------------
 PYTEST ?= /usr/bin/python3 -m pytest
 .PHONY: check check-system habits demo
-check: all check-unit habits check-system
+check: all check-unit check-fuzz habits check-system
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
 check-system: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
@@ -270,9 +297,10 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf.d \
 		$(DESTDIR)$(systemdsystemunitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) \
 		$(DESTDIR)$(catalogdir) $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) \
-		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir)
+		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir) $(DESTDIR)$(pkglibdir)
 	$(INSTALL) -m 755 $(BUILD)/emailsecd $(DESTDIR)$(sbindir)/emailsecd
 	$(INSTALL) -m 755 $(BUILD)/emailsecctl $(DESTDIR)$(bindir)/emailsecctl
+	$(INSTALL) -m 644 $(BUILD)/emailsec-mime.so $(DESTDIR)$(pkglibdir)/emailsec-mime.so
 	test -e $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf || \
 		$(INSTALL) -m 644 conf/emailsecd.conf $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf
 	for u in $(UNITS); do $(subst_dirs) $$u > $(DESTDIR)$(systemdsystemunitdir)/$${u##*/} || exit 1; done
@@ -280,10 +308,10 @@ install: all
 	$(INSTALL) -m 644 systemd/emailsecd.tmpfiles $(DESTDIR)$(tmpfilesdir)/emailsecd.conf
 	$(INSTALL) -m 644 systemd/emailsecd.catalog $(DESTDIR)$(catalogdir)/emailsecd.catalog
 	for m in $(MAN_PAGES); do $(INSTALL) -D -m 644 $$m $(DESTDIR)$(mandir)/man$${m##*.}/$${m##*/} || exit 1; done
-	$(INSTALL) -m 644 conf/completion.bash $(DESTDIR)$(bashcompletiondir)/emailsecctl
-	$(INSTALL) -m 644 conf/completion.zsh $(DESTDIR)$(zshcompletiondir)/_emailsecctl
-	$(INSTALL) -m 644 conf/completion.fish $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish
-	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(docdir)
+	$(INSTALL) -m 644 conf/emailsecctl.bash $(DESTDIR)$(bashcompletiondir)/emailsecctl
+	$(INSTALL) -m 644 conf/emailsecctl.zsh $(DESTDIR)$(zshcompletiondir)/_emailsecctl
+	$(INSTALL) -m 644 conf/emailsecctl.fish $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish
+	$(INSTALL) -m 644 README.md LICENSE NEWS SECURITY.md $(DESTDIR)$(docdir)
 # State, mail and changed settings stay.
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/emailsecd $(DESTDIR)$(bindir)/emailsecctl \
@@ -292,7 +320,7 @@ uninstall:
 		$(DESTDIR)$(catalogdir)/emailsecd.catalog $(DESTDIR)$(bashcompletiondir)/emailsecctl \
 		$(DESTDIR)$(zshcompletiondir)/_emailsecctl $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish \
 		$(foreach m,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
-	rm -rf $(DESTDIR)$(docdir)
+	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(pkglibdir)
 installcheck:
 	$(DESTDIR)$(sbindir)/emailsecd --version
 	$(DESTDIR)$(sbindir)/emailsecd --config $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf --check-config

@@ -12,16 +12,27 @@ void frame_reader_init(struct frame_reader *reader, size_t max)
         *reader = (struct frame_reader){ .in = BUF_WITH_MAX(max) };
 }
 
+/* Closes the first `count` and moves the others to the front. */
+static void close_first(struct frame_reader *reader, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                close_fd(&reader->fds[i]);
+        reader->fd_count -= count;
+        memmove(reader->fds, reader->fds + count, reader->fd_count * sizeof reader->fds[0]);
+        memmove(reader->fd_ends, reader->fd_ends + count, reader->fd_count * sizeof reader->fd_ends[0]);
+        reader->fd_own = 0;
+}
+
 void frame_reader_free(struct frame_reader *reader)
 {
-        frame_drop_fds(reader);
+        close_first(reader, reader->fd_count);
         buf_wipe(&reader->in);
         reader->searched = 0;
 }
 
 int frame_take_fd(struct frame_reader *reader, size_t index)
 {
-        if (index >= reader->fd_count)
+        if (index >= reader->fd_own)
                 return -1;
         int fd = reader->fds[index];
         reader->fds[index] = -1;
@@ -30,9 +41,17 @@ int frame_take_fd(struct frame_reader *reader, size_t index)
 
 void frame_drop_fds(struct frame_reader *reader)
 {
-        for (size_t i = 0; i < reader->fd_count; i++)
-                close_fd(&reader->fds[i]);
-        reader->fd_count = 0;
+        close_first(reader, reader->fd_own);
+}
+
+/* A frame of that many bytes is taken: what came with it is its own. The kernel ends a read behind bytes that have
+ * descriptors, so the last byte read beside them is of their frame. */
+static void own_fds(struct frame_reader *reader, size_t len)
+{
+        while (reader->fd_own < reader->fd_count && reader->fd_ends[reader->fd_own] <= len)
+                reader->fd_ends[reader->fd_own++] = 0;
+        for (size_t i = reader->fd_own; i < reader->fd_count; i++)
+                reader->fd_ends[i] -= len;
 }
 
 static int too_large(const struct frame_reader *reader, struct cause *cause)
@@ -51,6 +70,7 @@ static int keep_fds(struct frame_reader *reader, const struct cmsghdr *header)
                 int fd;
                 memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
                 if (reader->fd_count < LIMIT_FRAME_FDS) {
+                        reader->fd_ends[reader->fd_count] = reader->in.len;
                         reader->fds[reader->fd_count++] = fd;
                 } else {
                         close_fd(&fd);
@@ -186,6 +206,7 @@ int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause)
         size_t frame = (size_t)(end - bytes);
         int result = parse((const char *)bytes, frame, out, cause);
         buf_forget(&reader->in, frame + 1);
+        own_fds(reader, frame + 1);
         reader->searched = 0;
         return result;
 }

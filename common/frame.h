@@ -16,7 +16,8 @@ struct frame_reader {
         struct buf in;
         size_t searched;             /* bytes of `in` known to hold no NUL */
         int fds[LIMIT_FRAME_FDS];    /* received, not taken yet; closed by frame_reader_free */
-        size_t fd_count;
+        size_t fd_ends[LIMIT_FRAME_FDS]; /* how much of `in` had come with it: it is of the frame with the last byte */
+        size_t fd_count, fd_own;     /* the first fd_own are of the frame taken last */
 };
 void frame_reader_init(struct frame_reader *reader, size_t max);
 void frame_reader_free(struct frame_reader *reader); /* wipes: a frame may have held a password */
@@ -29,9 +30,10 @@ int frame_feed(struct frame_reader *reader, const void *bytes, size_t len, struc
 /* The next whole object: 1 with *out (caller decrefs), 0 none yet, -1 not a JSON object (cause). Bytes of a taken
  * frame are wiped. Depth is bounded (LIMIT_NESTING), duplicate keys refused. */
 int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause) must_use;
-/* Takes descriptor number `index` of those that arrived; -1 when there is none. The caller closes. */
+/* Takes descriptor number `index` of those that came with the frame taken last; -1 when there is none. The caller
+ * closes. */
 int frame_take_fd(struct frame_reader *reader, size_t index);
-/* Closes those that no one took: after each call was handled. */
+/* Closes those of it that no one took: after each call was handled. */
 void frame_drop_fds(struct frame_reader *reader);
 
 /* Appends the object and its NUL to `out`; -1 when the bound would be passed. */

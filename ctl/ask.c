@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading what a person types. A secret is read byte by byte, so that no buffer of stdio keeps a copy; echo is off
- * meanwhile, and a signal that ends us is raised again after the terminal has been put right.
+ * Reading what a person types. A secret is read byte by byte, so that no buffer of stdio keeps a copy; echo
+ * is off meanwhile, and a signal that ends us is raised again after the terminal has been put right.
  */
 #include "ctl/ask.h"
 

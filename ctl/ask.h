@@ -9,5 +9,6 @@ char *ask_line(const char *prompt) must_use;
 /* The same without echo; the terminal is put right again also when a signal ends us. free_secret. NULL with a
  * cause. */
 char *ask_secret(const char *prompt, struct cause *cause) must_use;
-/* One line of standard input that is no terminal; free_secret. NULL with a cause when it is empty or too long. */
+/* One line of standard input that is no terminal; free_secret. NULL with a cause when it is empty or too
+ * long. */
 char *read_secret(struct cause *cause) must_use;

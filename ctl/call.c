@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Varlink over one stream socket, waited for with poll. What an error says becomes causes, whatever its name. */
+/* Varlink over one stream socket, waited for with poll. What an error says becomes causes, whatever its name.
+ */
 #include "ctl/call.h"
 
 #include "common/frame.h"
@@ -47,8 +48,7 @@ static int unreachable(const char *path, int error, struct cause *cause)
                 cause_remedy(cause, "run it as root or as a member of the group of that socket");
                 break;
         default:
-                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon reached at %s: %s", path,
-                                strerror(error));
+                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon reached at %s: %s", path, strerror(error));
         }
         return -1;
 }
@@ -112,8 +112,7 @@ static int wait_ready(int fd, short events, time_t deadline, struct cause *cause
         }
 }
 
-static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t deadline,
-                      struct cause *cause)
+static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t deadline, struct cause *cause)
 {
         size_t fd_count = fd >= 0;
         for (;;) {
@@ -187,9 +186,8 @@ static void wipe_texts(json_t *parameters)
 {
         const char *key = NULL;
         json_t *value = NULL;
-        json_object_foreach(parameters, key, value)
-                if (json_is_string(value))
-                        explicit_bzero((char *)json_string_value(value), json_string_length(value));
+        json_object_foreach(parameters, key, value) if (json_is_string(value))
+                explicit_bzero((char *)json_string_value(value), json_string_length(value));
 }
 
 static time_t deadline_of(const struct call *call)

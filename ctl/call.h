@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tool's side of the socket: Varlink calls over one connection, opened by the first call. Parameters are always
- * taken over. Failures come back as causes (the daemon's own, or CAUSE_NO_DAEMON with words that say why).
+ * The tool's side of the socket: Varlink calls over one connection, opened by the first call. Parameters are
+ * always taken over. Failures come back as causes (the daemon's own, or CAUSE_NO_DAEMON with words that say
+ * why).
  */
 #pragma once
 
@@ -14,10 +15,10 @@
 const char *call_socket_path(const struct tool *tool);
 
 struct call {
-        const char *method;    /* full name */
-        json_t *parameters;    /* taken over, its texts wiped when `secret`; NULL = {} */
-        int fd;                /* goes along as descriptor 0; -1 = none; stays the caller's */
-        bool waits;            /* no limit on how long the daemon may take */
+        const char *method; /* full name */
+        json_t *parameters; /* taken over, its texts wiped when `secret`; NULL = {} */
+        int fd;             /* goes along as descriptor 0; -1 = none; stays the caller's */
+        bool waits;         /* no limit on how long the daemon may take */
         bool secret;
 };
 

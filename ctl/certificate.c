@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Sheets of certificates and of entries of the Allowed Hosts; `changed` ones are compared with the one before. */
+/* Sheets of certificates and of entries of the Allowed Hosts; `changed` ones are compared with the one
+ * before. */
 #include "ctl/certificate.h"
-
-#include "ctl/show.h"
 
 #include "common/names.h"
 #include "common/printable.h"
+#include "ctl/show.h"
 
 /* Rows of a certificate's sheet, in order of how telling they are. */
 static const struct {
@@ -112,7 +112,8 @@ static void show_better_way(const json_t *entry)
                 return;
         scoped(scoped_free) char *name = json_words(json_at(certificate, "issuer"));
         if (own)
-                puts("Better than approving it: a certificate from an issuer of yours on that server, and here");
+                puts("Better than approving it: a certificate from an issuer of yours on that server, and "
+                     "here");
         else
                 printf("Better than approving it: get the certificate of its issuer (%s), and\n", name);
         puts("  emailsecctl trust import FILE\n");
@@ -136,7 +137,8 @@ static void show_chain(const json_t *entry)
         for (size_t i = 0; i < json_array_size(chain); i++) {
                 const json_t *link = json_array_get(chain, i);
                 scoped(scoped_free) char *label = text_of("chain %zu", i);
-                sheet_format(label, "%s\nissued by %s", json_text(link, "subject"), json_text(link, "issuer"));
+                sheet_format(label, "%s\nissued by %s", json_text(link, "subject"),
+                             json_text(link, "issuer"));
         }
 }
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* `account ...`: the property sheets. Values are typed by the common table and judged by the daemon alone. */
+#include "common/json_fields.h"
+#include "common/printable.h"
+#include "common/properties.h"
 #include "ctl/ask.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
-
-#include "common/json_fields.h"
-#include "common/printable.h"
-#include "common/properties.h"
 
 #include <errno.h>
 
@@ -72,7 +71,8 @@ static void show_sheet(const json_t *account)
 int run_account_show(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("GetAccount"), parameters_of("name", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, EMAIL("GetAccount"), parameters_of("name", tool_word(tool, 0)), &answer);
         if (status)
                 return status;
         const json_t *account = json_at(answer, "account");
@@ -105,7 +105,8 @@ static json_t *typed_value(const char *name, const char *text)
                 return json_true();
         if (property && property->type == TYPE_BOOL && same_text(text, "false"))
                 return json_false();
-        if (property && (property->type == TYPE_INT || property->type == TYPE_PORT) && whole_number(text, &number))
+        if (property && (property->type == TYPE_INT || property->type == TYPE_PORT) &&
+            whole_number(text, &number))
                 return json_integer(number);
         scoped(scoped_free) char *safe = utf8_valid(text, strlen(text)) ? NULL : printable_text(text);
         return json_string(safe ? safe : text);
@@ -186,7 +187,8 @@ int run_account_secure(struct tool *tool)
         json_put(given, "useStartTls", json_boolean(same_text(how, "starttls")));
         json_put(given, "port", typed_value("port", port ? port : "auto"));
         scoped(scoped_free) char *done = text_of("secured by %s", how);
-        return set_properties(tool, given, same_text(how, "none") ? "not secured: everything goes in clear" : done);
+        return set_properties(tool, given,
+                              same_text(how, "none") ? "not secured: everything goes in clear" : done);
 }
 
 int run_account_enable(struct tool *tool)
@@ -221,7 +223,9 @@ static char *secret_of_person(const struct tool *tool, struct cause *cause)
 static int send_secret(struct tool *tool, json_t *parameters)
 {
         scoped(causes_free) struct causes failures = { 0 };
-        struct call call = { .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true };
+        struct call call = {
+                .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true
+        };
         if (call_once(tool, call, NULL, &failures))
                 return tell_causes(&failures);
         show_done(tool, "%s: %s", tool_word(tool, 0), tool_has(tool, "clear") ? "forgotten" : "stored");

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `challenge ...` and `allowed ...`: certificates that a person decides on. A decision names what it is about by
- * fingerprint; on a terminal it is asked for after the certificate was shown, "yes" is no answer.
+ * `challenge ...` and `allowed ...`: certificates that a person decides on. A decision names what it is about
+ * by fingerprint; on a terminal it is asked for after the certificate was shown, "yes" is no answer.
  */
+#include "common/json_fields.h"
+#include "common/names.h"
+#include "common/times.h"
 #include "ctl/ask.h"
 #include "ctl/call.h"
 #include "ctl/certificate.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
 
-#include "common/json_fields.h"
-#include "common/names.h"
-#include "common/times.h"
-
 #define LEAST_DIGITS 16
-#define MOST_TRIES 3
+#define MOST_TRIES   3
 
 static char *error_codes(const json_t *errors)
 {
@@ -45,15 +44,13 @@ static int list_entries(struct tool *tool, const char *state, const struct colum
 int run_challenge_list(struct tool *tool)
 {
         static const struct column columns[] = {
-                { "ID", "id", short_id, COLUMN_WHOLE },
-                { "HOST", "host", NULL, 0 },
-                { "PORT", "port", NULL, COLUMN_RIGHT },
-                { "CLASS", "class", NULL, COLUMN_STATE },
-                { "ACCOUNTS", "accounts", NULL, 0 },
-                { "SINCE", "created", date_words, 0 },
+                { "ID", "id", short_id, COLUMN_WHOLE }, { "HOST", "host", NULL, 0 },
+                { "PORT", "port", NULL, COLUMN_RIGHT }, { "CLASS", "class", NULL, COLUMN_STATE },
+                { "ACCOUNTS", "accounts", NULL, 0 },    { "SINCE", "created", date_words, 0 },
                 { "ERRORS", "errors", error_codes, 0 },
         };
-        return list_entries(tool, "pending", columns, count_of(columns), "No certificate waits for a decision.");
+        return list_entries(tool, "pending", columns, count_of(columns),
+                            "No certificate waits for a decision.");
 }
 
 int run_allowed_list(struct tool *tool)
@@ -75,7 +72,8 @@ int run_allowed_list(struct tool *tool)
 static int show_one(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("GetAllowedHost"), parameters_of("id", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, TRUST("GetAllowedHost"), parameters_of("id", tool_word(tool, 0)), &answer);
         if (status)
                 return status;
         if (tool->json) {
@@ -129,8 +127,9 @@ static int approval_end(const struct tool *tool, char out[32])
 static char *ask_fingerprint(bool key)
 {
         for (int i = 0; i < MOST_TRIES; i++) {
-                char *answer = ask_line(key ? "\nTo approve, type the SHA-256 of the key (16 digits or more): " :
-                                              "\nTo approve, type the SHA-256 of the certificate (16 digits or more): ");
+                char *answer = ask_line(
+                        key ? "\nTo approve, type the SHA-256 of the key (16 digits or more): "
+                            : "\nTo approve, type the SHA-256 of the certificate (16 digits or more): ");
                 if (!answer || !answer[0] || is_enough(answer))
                         return answer;
                 free(answer);
@@ -143,7 +142,8 @@ static char *ask_fingerprint(bool key)
 static int show_and_ask(struct tool *tool, bool key, char **id, char **fingerprint)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("GetAllowedHost"), parameters_of("id", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, TRUST("GetAllowedHost"), parameters_of("id", tool_word(tool, 0)), &answer);
         if (status)
                 return status;
         show_entry(json_at(answer, "entry"), json_at(answer, "replaced"));
@@ -179,8 +179,8 @@ static int tell_decision(struct tool *tool, const json_t *answer, const char *do
         if (tool->json)
                 show_json(entry);
         else
-                show_done(tool, "%s:%lld: %s", json_text(entry, "host"), (long long)json_number(entry, "port"),
-                          done);
+                show_done(tool, "%s:%lld: %s", json_text(entry, "host"),
+                          (long long)json_number(entry, "port"), done);
         return EXIT_DONE;
 }
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* `inbox ...`: received mail, decoded here by GMime and never in the daemon. */
+#include "common/json_fields.h"
+#include "common/printable.h"
+#include "common/times.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/mime_load.h"
 #include "ctl/show.h"
-
-#include "common/json_fields.h"
-#include "common/printable.h"
-#include "common/times.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -29,16 +28,16 @@ static char *header_words(const json_t *value)
 int run_inbox_list(struct tool *tool)
 {
         static const struct column columns[] = {
-                { "ID", "id", NULL, COLUMN_WHOLE },
-                { "RECEIVED", "received", date_words, 0 },
-                { "SIZE", "size", size_words, COLUMN_RIGHT },
-                { "FROM", "from", header_words, 0 },
+                { "ID", "id", NULL, COLUMN_WHOLE },           { "RECEIVED", "received", date_words, 0 },
+                { "SIZE", "size", size_words, COLUMN_RIGHT }, { "FROM", "from", header_words, 0 },
                 { "SUBJECT", "subject", header_words, 0 },
         };
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("ListInbox"), parameters_of("name", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, EMAIL("ListInbox"), parameters_of("name", tool_word(tool, 0)), &answer);
         if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "messages"), "Nothing was received yet.");
+                show_list(tool, columns, count_of(columns), json_at(answer, "messages"),
+                          "Nothing was received yet.");
         return status;
 }
 
@@ -75,8 +74,8 @@ static void show_view(const struct mime_view *view)
                 char size[32];
                 size_text(view->attachments[i].size, size);
                 const char *name = view->attachments[i].name;
-                scoped(scoped_free) char *text =
-                        text_of("%s, %s, %s", name ? name : "without a name", view->attachments[i].type, size);
+                scoped(scoped_free) char *text = text_of("%s, %s, %s", name ? name : "without a name",
+                                                         view->attachments[i].type, size);
                 show_field("Attachment", text);
         }
         if (same_text(view->text_type, "text/html"))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* `account export` and `account apply`: the accounts of a station as a file, and a station made like the file. */
+/* `account export` and `account apply`: the accounts of a station as a file, and a station made like the
+ * file. */
+#include "common/json_fields.h"
+#include "common/properties.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
-
-#include "common/json_fields.h"
-#include "common/properties.h"
 
 static bool is_wanted(const struct tool *tool, const char *name)
 {
@@ -35,7 +35,8 @@ static const char *missing_name(const struct tool *tool, const json_t *exports)
         for (size_t i = 0; i < tool->word_count; i++) {
                 bool found = false;
                 for (size_t e = 0; e < json_array_size(exports); e++)
-                        found = found || same_text(json_text(json_array_get(exports, e), "name"), tool->words[i]);
+                        found = found ||
+                                same_text(json_text(json_array_get(exports, e), "name"), tool->words[i]);
                 if (!found)
                         return tool->words[i];
         }
@@ -90,8 +91,8 @@ static json_t *read_accounts(const char *path, struct cause *cause)
 {
         json_error_t error;
         bool input = same_text(path, "-");
-        scoped(scoped_json) json_t *document = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error) :
-                                                       json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+        scoped(scoped_json) json_t *document = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
+                                                     : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
         if (!document) {
                 (void)cause_set(cause, CAUSE_INVALID, "%s, line %d: %s", input ? "standard input" : path,
                                 error.line, error.text);

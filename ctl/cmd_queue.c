@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* `queue ...`: messages that wait, one message in full, and what a person does with them. */
+#include "common/json_fields.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
-
-#include "common/json_fields.h"
 
 #define PAGE 500
 
@@ -27,15 +26,21 @@ static char *addresses_words(const json_t *recipients)
 }
 
 static const struct column queue_columns[] = {
-        { "ID", "id", NULL, COLUMN_WHOLE },      { "ACCOUNT", "account", NULL, 0 },
-        { "STATE", "state", NULL, COLUMN_STATE }, { "SIZE", "size", size_words, COLUMN_RIGHT },
-        { "SUBMITTED", "submitted", date_words, 0 }, { "NEXT TRY", "nextAttempt", date_words, 0 },
-        { "RECIPIENTS", "recipients", addresses_words, 0 }, { "CAUSE", "cause", NULL, 0 },
+        { "ID", "id", NULL, COLUMN_WHOLE },
+        { "ACCOUNT", "account", NULL, 0 },
+        { "STATE", "state", NULL, COLUMN_STATE },
+        { "SIZE", "size", size_words, COLUMN_RIGHT },
+        { "SUBMITTED", "submitted", date_words, 0 },
+        { "NEXT TRY", "nextAttempt", date_words, 0 },
+        { "RECIPIENTS", "recipients", addresses_words, 0 },
+        { "CAUSE", "cause", NULL, 0 },
 };
 
 int run_queue_list(struct tool *tool)
 {
-        struct listing listing = { .tool = tool, .columns = queue_columns, .column_count = count_of(queue_columns) };
+        struct listing listing = { .tool = tool,
+                                   .columns = queue_columns,
+                                   .column_count = count_of(queue_columns) };
         scoped(scoped_free) char *after = NULL;
         do {
                 json_t *parameters = parameters_of("account", tool_option(tool, "account"));
@@ -85,10 +90,18 @@ static void show_history(const struct tool *tool, const json_t *message)
 static void show_message(const struct tool *tool, const json_t *message)
 {
         static const char *const fields[][2] = {
-                { "account", "account" },       { "state", "state" },          { "cause", "cause" },
-                { "from", "from" },             { "size", "size" },            { "priority", "priority" },
-                { "Message-ID", "messageId" },  { "submitted", "submitted" },  { "submitted by", "submittedBy" },
-                { "attempts", "attempts" },     { "next attempt", "nextAttempt" }, { "expires", "expires" },
+                { "account", "account" },
+                { "state", "state" },
+                { "cause", "cause" },
+                { "from", "from" },
+                { "size", "size" },
+                { "priority", "priority" },
+                { "Message-ID", "messageId" },
+                { "submitted", "submitted" },
+                { "submitted by", "submittedBy" },
+                { "attempts", "attempts" },
+                { "next attempt", "nextAttempt" },
+                { "expires", "expires" },
         };
         scoped(scoped_free) char *id = json_words(json_at(message, "id"));
         sheet_title(id);
@@ -153,12 +166,14 @@ int run_queue_delete(struct tool *tool)
 int run_queue_flush(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("FlushQueue"), parameters_of("name", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, EMAIL("FlushQueue"), parameters_of("name", tool_word(tool, 0)), &answer);
         if (status)
                 return status;
         if (tool->json)
                 show_json(answer);
         else
-                show_done(tool, "%s: %lld tried now", tool_word(tool, 0), (long long)json_number(answer, "count"));
+                show_done(tool, "%s: %lld tried now", tool_word(tool, 0),
+                          (long long)json_number(answer, "count"));
         return status;
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* `send`: a whole message as it is, or a text made into one; handed over, and waited for when asked. */
+#include "common/names.h"
+#include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
 #include "ctl/mime_load.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
-
-#include "common/names.h"
-#include "common/printable.h"
 
 /* Values of a repeated option as a NULL-ended list; free it, not its texts. */
 static const char **values_of(const struct tool *tool, const char *name)
@@ -113,7 +112,8 @@ static int write_simple(const struct tool *tool, const struct buf *text, struct 
         return failed || (text->len && buf_append(out, buf_bytes(text), text->len)) ? -1 : 0;
 }
 
-static int compose_by_mime(const struct tool *tool, const struct buf *text, struct buf *out, struct cause *cause)
+static int compose_by_mime(const struct tool *tool, const struct buf *text, struct buf *out,
+                           struct cause *cause)
 {
         const struct mime_functions *mime = mime_load(cause);
         if (!mime)
@@ -126,7 +126,10 @@ static int compose_by_mime(const struct tool *tool, const struct buf *text, stru
         struct mime_draft draft = {
                 .from = from && from[0] && !same_text(from, "<>") ? from : NULL,
                 .subject = tool_option(tool, "subject"),
-                .to = to, .cc = cc, .headers = headers, .files = files,
+                .to = to,
+                .cc = cc,
+                .headers = headers,
+                .files = files,
                 .text = text->len ? (const char *)buf_bytes(text) : "",
                 .text_len = text->len,
         };
@@ -175,8 +178,8 @@ static int prepare(const struct tool *tool, struct submission *submission, struc
                 return -1;
         if (json_array_size(submission->recipients) == 0 && !tool_has(tool, "subject") && input.len) {
                 scoped(scoped_free) char *domain = letter_domain();
-                if (letter_recipients((const char *)buf_bytes(&input), input.len, domain, submission->recipients,
-                                      cause))
+                if (letter_recipients((const char *)buf_bytes(&input), input.len, domain,
+                                      submission->recipients, cause))
                         return -1;
         }
         if (json_array_size(submission->recipients) > 0)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* `status`: the station at a glance, worst first in words and what to do next. `metrics`, `reload`. */
+#include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
-
-#include "common/printable.h"
 
 static const char *status_words(const char *status)
 {
@@ -51,8 +50,8 @@ static void show_account_line(const json_t *account, size_t width)
         scoped(scoped_free) char *host = json_words(json_at(account, "hostname"));
         const char *status = json_text(account, "status");
         scoped(scoped_free) char *words = printable_text(status_words(status));
-        printf("%s%-10s%s %-*s %s %s: %s\n", term_tint(tint_of(status)), status, term_plain(), (int)width, name,
-               transport, host, words);
+        printf("%s%-10s%s %-*s %s %s: %s\n", term_tint(tint_of(status)), status, term_plain(), (int)width,
+               name, transport, host, words);
         show_trouble(account);
 }
 
@@ -72,10 +71,11 @@ static void show_counts(const json_t *status)
         const json_t *queue = json_at(status, "queue");
         long long failed = json_number(queue, "failed"), held = json_number(queue, "held");
         long long challenges = json_number(status, "challenges"), needless = json_number(status, "needless");
-        printf("\nqueue: %lld waiting, %lld of them held; %lld failed\n", (long long)waiting_in(queue), held, failed);
+        printf("\nqueue: %lld waiting, %lld of them held; %lld failed\n", (long long)waiting_in(queue), held,
+               failed);
         printf("challenges: %lld waiting%s\n", challenges, challenges ? ": emailsecctl challenge list" : "");
-        printf("exemptions: %lld, %lld no longer needed%s\n", (long long)json_number(status, "exemptions"), needless,
-               needless ? ": emailsecctl allowed prune" : "");
+        printf("exemptions: %lld, %lld no longer needed%s\n", (long long)json_number(status, "exemptions"),
+               needless, needless ? ": emailsecctl allowed prune" : "");
 }
 
 static void show_faults(const json_t *status)
@@ -87,13 +87,31 @@ static void show_faults(const json_t *status)
         }
 }
 
+/* True for what an account's own line has said already: its cause, its challenge. */
+static bool is_said(const json_t *status, const char *advice)
+{
+        const json_t *accounts = json_at(status, "accounts");
+        for (size_t i = 0; i < json_array_size(accounts); i++) {
+                const json_t *account = json_array_get(accounts, i);
+                const char *cause = json_text(account, "cause.text"),
+                           *challenge = json_text(account, "challenge");
+                if ((cause[0] && strstr(advice, cause)) || (challenge[0] && strstr(advice, challenge)))
+                        return true;
+        }
+        return false;
+}
+
 static void show_all_advice(const json_t *status)
 {
         const json_t *advice = json_at(status, "advice");
-        if (json_array_size(advice))
-                puts("\nTo do:");
+        bool titled = false;
         for (size_t i = 0; i < json_array_size(advice); i++) {
-                scoped(scoped_free) char *text = json_words(json_array_get(advice, i));
+                const char *text = json_string_value(json_array_get(advice, i));
+                if (!text || is_said(status, text))
+                        continue;
+                if (!titled)
+                        puts("\nTo do:");
+                titled = true;
                 show_advice(TINT_NONE, text, NULL);
         }
 }
@@ -103,7 +121,8 @@ static void show_station(const json_t *status)
         scoped(scoped_free) char *version = json_words(json_at(status, "version"));
         scoped(scoped_free) char *host = json_words(json_at(status, "hostname"));
         scoped(scoped_free) char *since = date_words(json_at(status, "started"));
-        printf("%semailsecd%s %s on %s since %s\n\n", term_tint(TINT_STRONG), term_plain(), version, host, since);
+        printf("%semailsecd%s %s on %s since %s\n\n", term_tint(TINT_STRONG), term_plain(), version, host,
+               since);
         show_faults(status);
         show_accounts(json_at(status, "accounts"));
         show_counts(status);
@@ -116,18 +135,20 @@ static void show_tls(const json_t *account)
         if (!json_is_object(tls))
                 return;
         const char *by = json_text(tls, "verifiedBy");
-        const char *identity = same_text(by, "allowedHost") ? "encrypted, identity by exemption" :
-                               same_text(by, "user") ? "verified by the User Trust Store" :
-                               same_text(by, "system") ? "verified by the System Trust Store" : by;
+        const char *identity = same_text(by, "allowedHost") ? "encrypted, identity by exemption"
+                               : same_text(by, "user")      ? "verified by the User Trust Store"
+                               : same_text(by, "system")    ? "verified by the System Trust Store"
+                                                            : by;
         sheet_format("tls", "%s, %s\n%s", json_text(tls, "version"), json_text(tls, "cipher"), identity);
 }
 
 /* The sheet of one account: how it is, not how it is set (that is `account show`). */
 static void show_one(const json_t *account)
 {
-        static const char *const fields[] = { "lastPollSuccess", "lastPollFailure", "lastPollFailureCause",
-                                              "numberSent", "numberSentToday", "numberDiscarded", "lastDiscard",
-                                              "lastDiscardCause", "numberReceived", "lastReceived" };
+        static const char *const fields[] = { "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
+                                              "numberSent",      "numberSentToday",  "numberDiscarded",
+                                              "lastDiscard",     "lastDiscardCause", "numberReceived",
+                                              "lastReceived" };
         scoped(scoped_free) char *name = json_words(json_at(account, "name"));
         const char *status = json_text(account, "status");
         sheet_title(name);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* `account test`, `probe`: each step of a session as it happens. `audit`: a verdict on every account. */
-#include "ctl/call.h"
-#include "ctl/cmds.h"
-#include "ctl/show.h"
-
 #include "common/json_fields.h"
 #include "common/names.h"
 #include "common/printable.h"
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
 
 struct steps {
         json_t *seen; /* for --json */
@@ -38,7 +37,8 @@ static void show_step(const json_t *step)
         char time[32] = "";
         if (!skipped)
                 (void)snprintf(time, sizeof(time), "%lld ms", (long long)json_number(step, "milliseconds"));
-        printf("%s%s%s %-13s %9s  %s\n", term_tint(tint_of(result)), mark_of(result), term_plain(), name, time, text);
+        printf("%s%s%s %-13s %9s  %s\n", term_tint(tint_of(result)), mark_of(result), term_plain(), name,
+               time, text);
         const json_t *cause = json_at(step, "cause");
         if (json_is_object(cause) && !same_text(json_text(cause, "text"), json_text(step, "text")))
                 show_advice(tint_of(result), json_text(cause, "text"), json_text(cause, "remedy"));
@@ -100,10 +100,8 @@ int run_probe(struct tool *tool)
 int run_audit(struct tool *tool)
 {
         static const struct column columns[] = {
-                { "ACCOUNT", "account", NULL, COLUMN_WHOLE },
-                { "CHECK", "check", NULL, 0 },
-                { "VERDICT", "verdict", NULL, COLUMN_STATE },
-                { "FINDING", "text", NULL, 0 },
+                { "ACCOUNT", "account", NULL, COLUMN_WHOLE }, { "CHECK", "check", NULL, 0 },
+                { "VERDICT", "verdict", NULL, COLUMN_STATE }, { "FINDING", "text", NULL, 0 },
                 { "WHAT TO DO", "remedy", NULL, 0 },
         };
         scoped(scoped_json) json_t *answer = NULL;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* `trust ...`: the anchors of the User Trust Store, and a look at those of the system. */
+#include "common/json_fields.h"
+#include "common/limits.h"
 #include "ctl/call.h"
 #include "ctl/certificate.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
-
-#include "common/json_fields.h"
-#include "common/limits.h"
 
 int run_trust_list(struct tool *tool)
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* `monitor`: events as they happen. `log`: the journal, by journalctl. */
+#include "common/json_fields.h"
+#include "common/names.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
-
-#include "common/json_fields.h"
-#include "common/names.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -31,8 +30,8 @@ static void show_event(const json_t *event)
         scoped(scoped_free) char *what = json_words(json_at(event, "event"));
         scoped(scoped_free) char *account = json_words(json_at(event, "account"));
         scoped(scoped_free) char *text = json_words(json_at(event, "text"));
-        printf("%s  %s%-18s%s  %-12s  %s\n", time, term_tint(tint_of(last ? last + 1 : name)), what, term_plain(),
-               account, text);
+        printf("%s  %s%-18s%s  %-12s  %s\n", time, term_tint(tint_of(last ? last + 1 : name)), what,
+               term_plain(), account, text);
 }
 
 /* One object a line, so that a program can read them as they come. */

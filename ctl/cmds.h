@@ -8,21 +8,24 @@
 command_run run_status, run_metrics, run_reload;
 /* cmd_account.c */
 command_run run_account_list, run_account_show, run_account_add, run_account_set, run_account_delete;
-command_run run_account_secure, run_account_password, run_account_enable, run_account_disable, run_account_poll;
+command_run run_account_secure, run_account_password, run_account_enable, run_account_disable,
+        run_account_poll;
 /* cmd_match.c */
 command_run run_account_export, run_account_apply;
 /* cmd_test.c */
 command_run run_account_test, run_probe, run_audit;
 /* cmd_challenge.c */
 command_run run_challenge_list, run_challenge_show, run_challenge_accept, run_challenge_reject;
-command_run run_allowed_list, run_allowed_show, run_allowed_approve, run_allowed_unapprove, run_allowed_delete;
+command_run run_allowed_list, run_allowed_show, run_allowed_approve, run_allowed_unapprove,
+        run_allowed_delete;
 command_run run_allowed_prune;
 /* cmd_trust.c */
 command_run run_trust_list, run_trust_show, run_trust_import, run_trust_delete;
 /* cmd_send.c, sendmail.c */
 command_run run_send, run_sendmail;
 /* cmd_queue.c */
-command_run run_queue_list, run_queue_show, run_queue_retry, run_queue_hold, run_queue_release, run_queue_delete;
+command_run run_queue_list, run_queue_show, run_queue_retry, run_queue_hold, run_queue_release,
+        run_queue_delete;
 command_run run_queue_flush;
 /* cmd_inbox.c */
 command_run run_inbox_list, run_inbox_show;

@@ -4,11 +4,16 @@
 
 #define OPTIONS(...) ((const struct option_rule[]){ __VA_ARGS__, { 0 } })
 
-#define OPTION_REASON { .name = "reason", .value = "TEXT", .help = "why; kept with the decision" }
+#define OPTION_REASON                                                                                        \
+        {                                                                                                    \
+                .name = "reason", .value = "TEXT", .help = "why; kept with the decision"                     \
+        }
 #define OPTIONS_APPROVAL                                                                                     \
-        OPTIONS({ .name = "fingerprint", .value = "SHA256", .help = "the certificate that is meant: 16 digits or more" }, \
-                { .name = "key", .help = "pin the public key: a renewal with the same key passes" },          \
-                { .name = "for", .value = "DURATION", .help = "only so long: 12h, 30d" },                     \
+        OPTIONS({ .name = "fingerprint",                                                                     \
+                  .value = "SHA256",                                                                         \
+                  .help = "the certificate that is meant: 16 digits or more" },                              \
+                { .name = "key", .help = "pin the public key: a renewal with the same key passes" },         \
+                { .name = "for", .value = "DURATION", .help = "only so long: 12h, 30d" },                    \
                 { .name = "until", .value = "DATE", .help = "only until then: 2027-01-31" }, OPTION_REASON)
 
 const struct command commands[] = {
@@ -16,7 +21,8 @@ const struct command commands[] = {
 
         { "account list", "", "one line each", NULL, run_account_list, 0 },
         { "account show", "NAME", "the property sheet, with warnings", NULL, run_account_show, 0 },
-        { "account add", "outgoing|incoming NAME PROP=VALUE...", "make an account", NULL, run_account_add, 0 },
+        { "account add", "outgoing|incoming NAME PROP=VALUE...", "make an account", NULL, run_account_add,
+          0 },
         { "account set", "NAME PROP=VALUE...", "change properties: all or none", NULL, run_account_set, 0 },
         { "account delete", "NAME", "delete an account",
           OPTIONS({ .name = "force", .help = "also with unsent mail, which is then failed and deleted" }),
@@ -24,10 +30,11 @@ const struct command commands[] = {
         { "account secure", "NAME ssl|starttls|none", "choose TLS and the port together",
           OPTIONS({ .name = "port", .value = "N|auto", .help = "another port than the usual one" }),
           run_account_secure, 0 },
-        { "account password", "NAME", "set the password: asked for, or one line of input",
+        { "account password", "NAME", "set the password: asked for, or one line",
           OPTIONS({ .name = "credential", .value = "ID", .help = "use this systemd credential" },
                   { .name = "clear", .help = "forget the password" },
-                  { .name = "secret", .value = "password|oauthClientSecret|oauthRefreshToken",
+                  { .name = "secret",
+                    .value = "password|oauthClientSecret|oauthRefreshToken",
                     .help = "which secret" }),
           run_account_password, 0 },
         { "account enable", "NAME", "start using it", NULL, run_account_enable, 0 },
@@ -43,14 +50,14 @@ const struct command commands[] = {
           OPTIONS({ .name = "transport", .value = "smtp|imap|pop3", .help = "what to speak" },
                   { .name = "security", .value = "ssl|starttls|none", .help = "how to secure it" }),
           run_probe, 0 },
-        { "audit", "", "a verdict on each account; status 1 on an alert", NULL, run_audit, 0 },
+        { "audit", "", "a verdict on each account", NULL, run_audit, 0 },
 
         { "challenge list", "", "certificates that wait for a decision", NULL, run_challenge_list, 0 },
         { "challenge show", "ID", "what to compare before deciding", NULL, run_challenge_show, 0 },
         { "challenge accept", "ID", "approve that certificate, by its fingerprint", OPTIONS_APPROVAL,
           run_challenge_accept, 0 },
-        { "challenge reject", "ID", "say no to that certificate", OPTIONS(OPTION_REASON), run_challenge_reject,
-          0 },
+        { "challenge reject", "ID", "say no to that certificate", OPTIONS(OPTION_REASON),
+          run_challenge_reject, 0 },
 
         { "allowed list", "", "the Allowed Hosts",
           OPTIONS({ .name = "state", .value = "pending|approved|rejected", .help = "only these" }),
@@ -60,7 +67,7 @@ const struct command commands[] = {
           run_allowed_approve, 0 },
         { "allowed unapprove", "ID", "take an approval back", NULL, run_allowed_unapprove, 0 },
         { "allowed delete", "ID", "forget an entry", NULL, run_allowed_delete, 0 },
-        { "allowed prune", "", "delete exemptions that are no longer needed", NULL, run_allowed_prune, 0 },
+        { "allowed prune", "", "delete exemptions that are needless", NULL, run_allowed_prune, 0 },
 
         { "trust list", "", "the User Trust Store",
           OPTIONS({ .name = "system", .help = "the System Trust Store instead" }), run_trust_list, 0 },
@@ -74,19 +81,25 @@ const struct command commands[] = {
                   { .name = "to", .value = "ADDRESS", .help = "recipient; may be repeated" },
                   { .name = "cc", .value = "ADDRESS", .help = "recipient of a copy" },
                   { .name = "bcc", .value = "ADDRESS", .help = "recipient that others do not see" },
-                  { .name = "subject", .letter = 's', .value = "TEXT", .help = "subject: the input is a text" },
+                  { .name = "subject",
+                    .letter = 's',
+                    .value = "TEXT",
+                    .help = "subject: the input is a text" },
                   { .name = "attach", .value = "FILE", .help = "attach a file; may be repeated" },
                   { .name = "header", .value = "'NAME: TEXT'", .help = "one more header field" },
-                  { .name = "priority", .value = "urgent|normal|bulk", .help = "urgent goes ahead of the rest" },
+                  { .name = "priority",
+                    .value = "urgent|normal",
+                    .help = "urgent goes ahead of the rest" },
                   { .name = "key", .value = "KEY", .help = "the same key again is the same message" },
                   { .name = "hold", .help = "queue it, send it when released" },
                   { .name = "wait", .help = "stay until it is sent or failed" }),
           run_send, 0 },
-        { "sendmail", "...", "as sendmail(8): -t -i -f -F -bp -q and recipients", NULL, run_sendmail, COMMAND_RAW },
+        { "sendmail", "...", "the form of sendmail(8), for other programs", NULL, run_sendmail, COMMAND_RAW },
 
         { "queue list", "", "messages that are not sent yet",
           OPTIONS({ .name = "account", .value = "NAME", .help = "only of this account" },
-                  { .name = "state", .value = "queued|sending|deferred|held|ambiguous|sent|failed",
+                  { .name = "state",
+                    .value = "queued|sending|deferred|held|ambiguous|sent|failed",
                     .help = "only these; may be repeated" }),
           run_queue_list, 0 },
         { "queue show", "ID", "a message, its recipients and attempts", NULL, run_queue_show, 0 },
@@ -101,14 +114,16 @@ const struct command commands[] = {
           OPTIONS({ .name = "raw", .help = "its bytes as they are" }), run_inbox_show, 0 },
 
         { "monitor", "", "events as they happen",
-          OPTIONS({ .name = "event", .value = "EVENT", .help = "only these, or beginnings: mail.; may be repeated" },
+          OPTIONS({ .name = "event",
+                    .value = "EVENT",
+                    .help = "only these, or beginnings: mail.; may be repeated" },
                   { .name = "account", .value = "NAME", .help = "only of this account; may be repeated" },
                   { .name = "since", .value = "CURSOR", .help = "begin after this event" }),
           run_monitor, 0 },
-        { "log", "[NAME]", "the journal of the service or of an account",
+        { "log", "[NAME]", "the journal, whole or of an account",
           OPTIONS({ .name = "follow", .letter = 'f', .help = "and what comes" }), run_log, 0 },
         { "metrics", "", "OpenMetrics text", NULL, run_metrics, 0 },
-        { "reload", "", "read settings, credentials and system trust again", NULL, run_reload, 0 },
+        { "reload", "", "read settings and system trust again", NULL, run_reload, 0 },
         { "complete", "...", "completions for a shell", NULL, run_complete, COMMAND_RAW | COMMAND_HIDDEN },
 };
 const size_t command_count = count_of(commands);

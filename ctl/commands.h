@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * THE table of commands: words, arguments, help, options, what to run. The parser, --help, "did you mean",
- * completion and the test of the man page are made from it. A new command is a row here, a function in cmd_*.c
- * and a paragraph in emailsecctl(1).
+ * completion and the test of the man page are made from it. A new command is a row here, a function in
+ * cmd_*.c and a paragraph in emailsecctl(1).
  */
 #pragma once
 
@@ -16,10 +16,11 @@ enum {
 };
 
 struct command {
-        const char *words;   /* "account add" */
-        /* Its words: NAME, [NAME], ID..., a|b, PROP=VALUE...; "" = none. Read by the parser and completion. */
+        const char *words; /* "account add" */
+        /* Its words: NAME, [NAME], ID..., a|b, PROP=VALUE...; "" = none. Read by the parser and completion.
+         */
         const char *args;
-        const char *help;    /* one line, for people */
+        const char *help;                  /* one line, for people */
         const struct option_rule *options; /* ended by one without name; NULL = none */
         command_run *run;
         unsigned flags;
@@ -38,7 +39,7 @@ size_t word_distance(const char *a, const char *b);
 
 /* One placeholder of `args`. */
 struct arg_pattern {
-        char name[64];       /* without brackets and dots */
+        char name[64]; /* without brackets and dots */
         bool optional, repeats;
 };
 /* The placeholder at *at of the pattern; false at its end, *out is then still the last one. */

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `complete -- WORDS...`: what could stand for the last word, one candidate a line, a tab and its meaning after it.
- * ":files" says that file names could. The shells' own files only call this. Never says a word on standard error,
- * never waits for a person, and gives nothing where the daemon cannot be asked.
+ * `complete -- WORDS...`: what could stand for the last word, one candidate a line, a tab and its meaning
+ * after it.
+ * ":files" says that file names could. The shells' own files only call this. Never says a word on standard
+ * error, never waits for a person, and gives nothing where the daemon cannot be asked.
  */
+#include "common/json_fields.h"
+#include "common/printable.h"
+#include "common/properties.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/options.h"
 #include "ctl/show.h"
 
-#include "common/json_fields.h"
-#include "common/printable.h"
-#include "common/properties.h"
-
 /* The command line so far. */
 struct typed {
-        struct tool tool;             /* general options that matter here: socket */
+        struct tool tool; /* general options that matter here: socket */
         const struct command *command;
         const char *group;
-        const char *words[64];        /* what follows the command's words */
+        const char *words[64]; /* what follows the command's words */
         size_t word_count;
         const struct option_rule *awaiting; /* the option whose value comes next */
         bool options_over;
@@ -53,7 +53,8 @@ static const struct source {
         { "ID", "challenge", TRUST("ListAllowedHosts"), "entries", "id", "host" },
         { "ID", "allowed", TRUST("ListAllowedHosts"), "entries", "id", "host" },
         { "ID", "inbox", EMAIL("ListInbox"), "messages", "id", "subject" },
-        { "FINGERPRINT", "trust", TRUST("ListAnchors"), "anchors", "fingerprintSha256", "certificate.subject" },
+        { "FINGERPRINT", "trust", TRUST("ListAnchors"), "anchors", "fingerprintSha256",
+          "certificate.subject" },
 };
 
 static const struct source *source_of(const char *placeholder, const char *words)
@@ -164,7 +165,8 @@ static void take_plain_word(struct typed *typed, const char *word)
                         typed->words[typed->word_count++] = word;
                 return;
         }
-        scoped(scoped_free) char *words = typed->group ? text_of("%s %s", typed->group, word) : copy_text(word);
+        scoped(scoped_free) char *words =
+                typed->group ? text_of("%s %s", typed->group, word) : copy_text(word);
         typed->command = command_named(words);
         if (!typed->command && command_is_group(word))
                 typed->group = word;
@@ -197,8 +199,9 @@ static void offer_commands(const char *group, const char *prefix)
         size_t skip = group ? strlen(group) + 1 : 0;
         for (size_t i = 0; i < command_count; i++) {
                 const struct command *command = &commands[i];
-                bool inside = !group || (command_is_group(group) && !strncmp(command->words, group, skip - 1) &&
-                                         command->words[skip - 1] == ' ');
+                bool inside =
+                        !group || (command_is_group(group) && !strncmp(command->words, group, skip - 1) &&
+                                   command->words[skip - 1] == ' ');
                 if (command->flags & COMMAND_HIDDEN || !inside)
                         continue;
                 const char *word = command->words + skip;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Help, made from the tables of commands, options and properties; and the nearest word for a mistyped one. */
+#include "common/properties.h"
 #include "ctl/commands.h"
 #include "ctl/options.h"
 
-#include "common/properties.h"
-
 #include <stdio.h>
 
-#define LEFT_COLUMN 30 /* of options and properties */
-#define NEAR_ENOUGH 2  /* edits between what was typed and what is offered */
+#define LEFT_COLUMN  30 /* of options and properties */
+#define NEAR_ENOUGH  2  /* edits between what was typed and what is offered */
 #define LONGEST_WORD 32
 
 bool arg_pattern_next(const char **at, struct arg_pattern *out)
@@ -60,7 +59,8 @@ size_t word_distance(const char *a, const char *b)
         return rows[la % 3][lb];
 }
 
-/* The word of a command that is asked for: the first, or the second within a group; NULL when it is not there. */
+/* The word of a command that is asked for: the first, or the second within a group; NULL when it is not
+ * there. */
 static const char *word_within(const struct command *command, const char *group, size_t *len)
 {
         const char *word = command->words;

@@ -82,8 +82,9 @@ char *letter_find(const char *bytes, size_t len, const char *name)
 
 static bool is_known_field(const struct letter_field *field)
 {
-        static const char *const known[] = { "From", "To", "Cc", "Bcc", "Subject", "Date", "Message-ID", "Sender",
-                                             "Reply-To", "MIME-Version", "Content-Type", "Received",
+        static const char *const known[] = { "From",       "To",           "Cc",           "Bcc",
+                                             "Subject",    "Date",         "Message-ID",   "Sender",
+                                             "Reply-To",   "MIME-Version", "Content-Type", "Received",
                                              "Return-Path" };
         for (size_t i = 0; i < count_of(known); i++)
                 if (letter_field_is(field, known[i]))
@@ -175,17 +176,18 @@ int letter_check_sealed(const struct letter_facts *facts, struct cause *cause)
         size_t line = facts->nul_line ? facts->nul_line : facts->long_line;
         if (!facts->sealed || !line)
                 return 0;
-        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %zu %s, and the message is signed or encrypted: it "
-                        "cannot be encoded anew without breaking that", line,
-                        facts->nul_line ? "has a NUL byte" : "is longer than 998 bytes");
+        (void)cause_set(cause, CAUSE_UNSENDABLE,
+                        "line %zu %s, and the message is signed or encrypted: it "
+                        "cannot be encoded anew without breaking that",
+                        line, facts->nul_line ? "has a NUL byte" : "is longer than 998 bytes");
         cause_remedy(cause, "sign a message whose parts are encoded as quoted-printable or base64");
         return -1;
 }
 
 /* ---- addresses ---- */
 
-/* Length of one item of an address list: up to a comma, semicolon or group colon outside quotes, comments and angle
- * brackets. */
+/* Length of one item of an address list: up to a comma, semicolon or group colon outside quotes, comments and
+ * angle brackets. */
 static size_t item_length(const char *list)
 {
         bool quoted = false, angle = false;
@@ -276,8 +278,8 @@ int letter_addresses(const char *list, const char *domain, json_t *into, struct 
         return 0;
 }
 
-static int add_fields(const char *bytes, size_t len, const char *const names[3], const char *domain, json_t *into,
-                      struct cause *cause)
+static int add_fields(const char *bytes, size_t len, const char *const names[3], const char *domain,
+                      json_t *into, struct cause *cause)
 {
         struct letter_field field;
         for (size_t at = 0; letter_next(bytes, len, &at, &field);) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* emailsecctl: reads the command line, runs the command, gives its exit status. By the name sendmail it is one. */
+/* emailsecctl: reads the command line, runs the command, gives its exit status. By the name sendmail it is
+ * one. */
 #include "ctl/cmds.h"
 #include "ctl/options.h"
 #include "ctl/term.h"
@@ -31,8 +32,9 @@ static int run(struct tool *tool, int argc, char **argv)
                 return EXIT_DONE;
         }
         if (tool->help)
-                return tool->command ? help_command(tool->command) :
-                       tool->group ? help_group(tool->group) : help_all();
+                return tool->command ? help_command(tool->command)
+                       : tool->group ? help_group(tool->group)
+                                     : help_all();
         if (tool->host)
                 return options_run_remote(tool, argc, argv);
         /* The sendmail form must be quick and shows nothing: it needs no terminal. */
@@ -44,8 +46,8 @@ static int run(struct tool *tool, int argc, char **argv)
 int main(int argc, char **argv)
 {
         struct tool tool = { 0 };
-        int status = argc > 0 && called_sendmail(argv[0]) ? as_sendmail(&tool, argc, argv) :
-                                                            run(&tool, argc, argv);
+        int status = argc > 0 && called_sendmail(argv[0]) ? as_sendmail(&tool, argc, argv)
+                                                          : run(&tool, argc, argv);
         /* What was printed to a full disk was not done. */
         if (fflush(stdout) && status == EXIT_DONE)
                 status = EXIT_FAILED;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emailsec-mime.so: messages made, encoded and read by GMime. Nothing here is used by the daemon, and a message's
- * bytes are only ever data. Depends on nothing of ours but mime.h, so that it can be loaded into any program.
+ * emailsec-mime.so: messages made, encoded and read by GMime. Nothing here is used by the daemon, and a
+ * message's bytes are only ever data. Depends on nothing of ours but mime.h, so that it can be loaded into
+ * any program.
  */
 #include "ctl/mime.h"
 
@@ -12,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LONGEST_LINE 998             /* RFC 5322 2.1.1 */
-#define MOST_SHOWN (4 * 1024 * 1024) /* bytes of a text part that are shown */
-#define MOST_NESTED 32               /* parts within parts; deeper ones are left as they are */
+#define LONGEST_LINE 998               /* RFC 5322 2.1.1 */
+#define MOST_SHOWN   (4 * 1024 * 1024) /* bytes of a text part that are shown */
+#define MOST_NESTED  32                /* parts within parts; deeper ones are left as they are */
 
 static void unref_object(void *place)
 {
@@ -64,8 +65,8 @@ static GByteArray *with_crlf(const char *text, size_t len)
         return out;
 }
 
-/* The encoding that makes these bytes short ASCII lines: as they are, quoted-printable when most is readable, else
- * base64. Quoted-printable cannot be used for text with stray CR or NUL without harm to readers. */
+/* The encoding that makes these bytes short ASCII lines: as they are, quoted-printable when most is readable,
+ * else base64. Quoted-printable cannot be used for text with stray CR or NUL without harm to readers. */
 static GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
 {
         size_t odd = 0, line = 0, longest = 0;
@@ -80,8 +81,8 @@ static GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
         }
         if (binary || odd > len / 3 * 2)
                 return GMIME_CONTENT_ENCODING_BASE64;
-        return odd || longest > LONGEST_LINE ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE :
-                                               GMIME_CONTENT_ENCODING_7BIT;
+        return odd || longest > LONGEST_LINE ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE
+                                             : GMIME_CONTENT_ENCODING_7BIT;
 }
 
 /* Gives a part this content (the array is taken over) in this encoding. */
@@ -98,7 +99,8 @@ static const char *charset_of(const guint8 *bytes, size_t len)
 {
         for (size_t i = 0; i < len; i++)
                 if (bytes[i] & 0x80)
-                        return g_utf8_validate((const char *)bytes, (gssize)len, NULL) ? "utf-8" : "iso-8859-1";
+                        return g_utf8_validate((const char *)bytes, (gssize)len, NULL) ? "utf-8"
+                                                                                       : "iso-8859-1";
         return "us-ascii";
 }
 
@@ -106,7 +108,8 @@ static void set_text(GMimePart *part, GByteArray *bytes)
 {
         GMimeObject *object = GMIME_OBJECT(part);
         if (!g_mime_object_get_content_type_parameter(object, "charset"))
-                g_mime_object_set_content_type_parameter(object, "charset", charset_of(bytes->data, bytes->len));
+                g_mime_object_set_content_type_parameter(object, "charset",
+                                                         charset_of(bytes->data, bytes->len));
         GMimeContentEncoding encoding = encoding_for(bytes->data, bytes->len);
         set_content(part, bytes, encoding);
 }
@@ -211,7 +214,8 @@ static int compose(const struct mime_draft *draft, char **out, size_t *out_len, 
 
 static bool is_encoded(GMimeContentEncoding encoding)
 {
-        return encoding == GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE || encoding == GMIME_CONTENT_ENCODING_BASE64;
+        return encoding == GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE ||
+               encoding == GMIME_CONTENT_ENCODING_BASE64;
 }
 
 static void encode_part(GMimePart *part)
@@ -341,7 +345,8 @@ static size_t decoded_size(GMimePart *part)
 
 static void add_attachment(struct mime_view *view, GMimePart *part)
 {
-        struct mime_attachment *more = realloc(view->attachments, (view->attachment_count + 1) * sizeof(*more));
+        struct mime_attachment *more =
+                realloc(view->attachments, (view->attachment_count + 1) * sizeof(*more));
         if (!more)
                 return;
         char *type = g_mime_content_type_get_mime_type(g_mime_object_get_content_type(GMIME_OBJECT(part)));
@@ -410,7 +415,8 @@ static int view_message(int fd, struct mime_view *out, char error[256])
 
 static void view_done(struct mime_view *view)
 {
-        char *texts[] = { view->from, view->to, view->cc, view->date, view->subject, view->text, view->text_type };
+        char *texts[] = { view->from,    view->to,   view->cc,       view->date,
+                          view->subject, view->text, view->text_type };
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 free(texts[i]);
         for (size_t i = 0; i < view->attachment_count; i++) {

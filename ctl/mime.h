@@ -1,44 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MIME made and read by GMime. GMime and what it loads cost a start of the program more than all the rest, so this
- * part is a shared object of its own (emailsec-mime.so) that is loaded when a message needs it: plain mail by the
- * sendmail form never does. Across this line go plain bytes; all of them are freed with free().
+ * MIME made and read by GMime. GMime and what it loads cost a start of the program more than all the rest, so
+ * this part is a shared object of its own (emailsec-mime.so) that is loaded when a message needs it: plain
+ * mail by the sendmail form never does. Across this line go plain bytes; all of them are freed with free().
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MIME_OBJECT "emailsec-mime.so"
-#define MIME_ENTRY "emailsec_mime"
+#define MIME_OBJECT  "emailsec-mime.so"
+#define MIME_ENTRY   "emailsec_mime"
 #define MIME_VERSION 1
 
 /* A message to make. Texts are UTF-8; lists end with NULL and may be NULL. */
 struct mime_draft {
-        const char *from, *subject;       /* NULL = no such field */
+        const char *from, *subject;        /* NULL = no such field */
         const char *const *to, *const *cc; /* mailboxes */
-        const char *const *headers;       /* "Name: value" */
-        const char *text;                 /* the body as it came, any bytes */
+        const char *const *headers;        /* "Name: value" */
+        const char *text;                  /* the body as it came, any bytes */
         size_t text_len;
-        const char *const *files;         /* to attach, by path */
+        const char *const *files; /* to attach, by path */
 };
 
 /* A message to show. */
 struct mime_attachment {
         char *name, *type;
-        size_t size;       /* decoded */
+        size_t size; /* decoded */
 };
 struct mime_view {
-        char *from, *to, *cc, *date, *subject;  /* decoded, UTF-8; NULL = no such field */
-        char *text;                             /* the first text part, UTF-8; NULL = there is none */
-        char *text_type;                        /* "text/plain", "text/html" */
-        bool text_cut;                          /* there is more than is shown */
+        char *from, *to, *cc, *date, *subject; /* decoded, UTF-8; NULL = no such field */
+        char *text;                            /* the first text part, UTF-8; NULL = there is none */
+        char *text_type;                       /* "text/plain", "text/html" */
+        bool text_cut;                         /* there is more than is shown */
         struct mime_attachment *attachments;
         size_t attachment_count;
 };
 
 struct mime_functions {
-        int version;                            /* MIME_VERSION of who made it */
+        int version; /* MIME_VERSION of who made it */
         /* 0 with *out, or -1 with a sentence in `error`. */
         int (*compose)(const struct mime_draft *draft, char **out, size_t *out_len, char error[256]);
         /* The message with every part and field encoded that SMTP could not carry. */

@@ -49,7 +49,8 @@ const struct mime_functions *mime_load(struct cause *cause)
         }
         loaded = functions_in(object);
         if (!loaded) {
-                (void)cause_set(cause, CAUSE_INTERNAL, "%s is of another version than this program", MIME_OBJECT);
+                (void)cause_set(cause, CAUSE_INTERNAL, "%s is of another version than this program",
+                                MIME_OBJECT);
                 cause_remedy(cause, "install emailsecctl again");
         }
         return loaded;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the command line. General options may stand anywhere, a command's own ones after its words, "--" ends
- * options. A value follows as --name=value, --name value, -nvalue or -n value.
+ * Reading the command line. General options may stand anywhere, a command's own ones after its words, "--"
+ * ends options. A value follows as --name=value, --name value, -nvalue or -n value.
  */
 #include "ctl/options.h"
 
@@ -30,7 +30,7 @@ struct reading {
         struct tool *tool;
         char **argv;
         int argc, next;
-        bool words_only;     /* "--" was there */
+        bool words_only; /* "--" was there */
 };
 
 static const struct option_rule *rule_named(const struct option_rule *rules, const char *name, size_t len)
@@ -73,7 +73,8 @@ static void keep_option(struct tool *tool, const struct option_rule *rule, const
         tool->options[tool->option_count++] = (struct given_option){ rule, value };
 }
 
-/* The words of --host are not for the other host: taken out of argv, so that what is left can be run there. */
+/* The words of --host are not for the other host: taken out of argv, so that what is left can be run there.
+ */
 static void drop_host_words(struct reading *r, const struct option_rule *rule, int count)
 {
         if (rule->value && rule->offset == offsetof(struct tool, host) && is_general(rule))
@@ -116,8 +117,7 @@ static int read_short(struct reading *r, const char *letters)
                         keep_option(r->tool, rule, NULL);
                         continue;
                 }
-                const char *value = letters[1] ? letters + 1 :
-                                    r->next < r->argc ? r->argv[r->next++] : NULL;
+                const char *value = letters[1] ? letters + 1 : r->next < r->argc ? r->argv[r->next++] : NULL;
                 if (!value)
                         return tell_usage(r->tool, "-%c needs a value: %s", *letters, rule->value);
                 keep_option(r->tool, rule, value);
@@ -132,10 +132,10 @@ static int unknown_command(struct tool *tool, const char *word)
         const char *near = command_near(tool->group, word);
         if (tool->group)
                 return near ? tell_usage(tool, "there is no command '%s %s'; did you mean '%s %s'?",
-                                         tool->group, word, tool->group, near) :
-                              tell_usage(tool, "there is no command '%s %s'", tool->group, word);
-        return near ? tell_usage(tool, "there is no command '%s'; did you mean '%s'?", word, near) :
-                      tell_usage(tool, "there is no command '%s'", word);
+                                         tool->group, word, tool->group, near)
+                            : tell_usage(tool, "there is no command '%s %s'", tool->group, word);
+        return near ? tell_usage(tool, "there is no command '%s'; did you mean '%s'?", word, near)
+                    : tell_usage(tool, "there is no command '%s'", word);
 }
 
 static int read_word(struct reading *r, const char *word)
@@ -145,8 +145,7 @@ static int read_word(struct reading *r, const char *word)
                 tool->words[tool->word_count++] = word;
                 return 0;
         }
-        scoped(scoped_free) char *words =
-                tool->group ? text_of("%s %s", tool->group, word) : copy_text(word);
+        scoped(scoped_free) char *words = tool->group ? text_of("%s %s", tool->group, word) : copy_text(word);
         tool->command = command_named(words);
         if (tool->command) {
                 tool->group = NULL;
@@ -216,8 +215,8 @@ int options_parse(struct tool *tool, int argc, char **argv)
         if (tool->help || tool->version)
                 return 0;
         if (!tool->command)
-                return tool->group ? tell_usage(tool, "'%s' needs a second word", tool->group) :
-                                     tell_usage(tool, "a command is missing");
+                return tool->group ? tell_usage(tool, "'%s' needs a second word", tool->group)
+                                   : tell_usage(tool, "a command is missing");
         return tool->command->flags & COMMAND_RAW ? 0 : check_words(tool);
 }
 

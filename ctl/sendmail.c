@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sendmail form: what cron, smartd, mdadm, mailx, git send-email and mutt call. Reads its own command line,
- * answers in sysexits codes, and does no more than it must: one connection, one call.
+ * The sendmail form: what cron, smartd, mdadm, mailx, git send-email and mutt call. Reads its own command
+ * line, answers in sysexits codes, and does no more than it must: one connection, one call.
  */
+#include "common/names.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
 #include "ctl/submit.h"
-
-#include "common/names.h"
 
 #include <stdio.h>
 #include <sysexits.h>
@@ -17,12 +16,12 @@ enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_REFUSE
 
 struct form {
         struct tool *tool;
-        size_t next;                /* word to look at */
+        size_t next; /* word to look at */
         enum sendmail_mode mode;
-        bool from_header;           /* -t */
-        bool dots_are_text;         /* -i, -oi */
+        bool from_header;   /* -t */
+        bool dots_are_text; /* -i, -oi */
         const char *sender, *full_name;
-        const char *refused;        /* the word that cannot be served */
+        const char *refused; /* the word that cannot be served */
 };
 
 /* Options by their letter. A value follows in the same word or the next. */
@@ -145,10 +144,11 @@ static int told(const struct cause *cause)
                 enum cause_code code;
                 int status;
         } statuses[] = {
-                { CAUSE_NO_DAEMON, EX_TEMPFAIL }, { CAUSE_BUSY, EX_TEMPFAIL },     { CAUSE_QUEUE_FULL, EX_TEMPFAIL },
-                { CAUSE_STORAGE, EX_TEMPFAIL },   { CAUSE_INTERNAL, EX_TEMPFAIL }, { CAUSE_PERMISSION, EX_NOPERM },
-                { CAUSE_NOT_FOUND, EX_CONFIG },   { CAUSE_TOO_LARGE, EX_DATAERR }, { CAUSE_UNSENDABLE, EX_DATAERR },
-                { CAUSE_INVALID, EX_DATAERR },
+                { CAUSE_NO_DAEMON, EX_TEMPFAIL },  { CAUSE_BUSY, EX_TEMPFAIL },
+                { CAUSE_QUEUE_FULL, EX_TEMPFAIL }, { CAUSE_STORAGE, EX_TEMPFAIL },
+                { CAUSE_INTERNAL, EX_TEMPFAIL },   { CAUSE_PERMISSION, EX_NOPERM },
+                { CAUSE_NOT_FOUND, EX_CONFIG },    { CAUSE_TOO_LARGE, EX_DATAERR },
+                { CAUSE_UNSENDABLE, EX_DATAERR },  { CAUSE_INVALID, EX_DATAERR },
         };
         (void)tell_cause(cause);
         if (same_text(cause->property, "account"))
@@ -191,12 +191,14 @@ static int find_recipients(struct form *form, struct submission *submission)
         scoped(scoped_free) char *domain = letter_domain();
         if (add_word_recipients(form, domain, into, &cause))
                 return told(&cause);
-        if (form->from_header && letter_recipients((const char *)buf_bytes(letter), letter->len, domain, into, &cause))
+        if (form->from_header &&
+            letter_recipients((const char *)buf_bytes(letter), letter->len, domain, into, &cause))
                 return told(&cause);
         if (json_array_size(into) > 0)
                 return EX_OK;
-        fputs(form->from_header ? "sendmail: the message names no recipient in To, Cc or Bcc\n" :
-                                  "sendmail: no recipient was given\n", stderr);
+        fputs(form->from_header ? "sendmail: the message names no recipient in To, Cc or Bcc\n"
+                                : "sendmail: no recipient was given\n",
+              stderr);
         return EX_USAGE;
 }
 
@@ -304,7 +306,8 @@ static int flush_all(struct form *form)
                 if (!same_text(json_string_value(json_object_get(account, "kind")), "outgoing"))
                         continue;
                 json_t *name = json_object_get(account, "name");
-                struct call flush = { .method = EMAIL("FlushQueue"), .fd = -1,
+                struct call flush = { .method = EMAIL("FlushQueue"),
+                                      .fd = -1,
                                       .parameters = parameters_of("name", json_string_value(name)) };
                 if (call_once(form->tool, flush, NULL, &failures))
                         return told_first(&failures);

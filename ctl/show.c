@@ -8,9 +8,9 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#define SHEET_LABEL 22  /* columns of a sheet's labels */
+#define SHEET_LABEL  28 /* columns of a sheet's labels */
 #define LEAST_COLUMN 8  /* a column is not cut below this */
-#define COLUMN_GAP 2
+#define COLUMN_GAP   2
 
 const json_t *json_at(const json_t *object, const char *path)
 {
@@ -93,12 +93,12 @@ enum tint tint_of(const char *word)
                 const char *word;
                 enum tint tint;
         } tints[] = {
-                { "ok", TINT_GOOD },       { "sent", TINT_GOOD },       { "approved", TINT_GOOD },
-                { "imported", TINT_GOOD }, { "down", TINT_WAIT },       { "connecting", TINT_WAIT },
+                { "ok", TINT_GOOD },        { "sent", TINT_GOOD },      { "approved", TINT_GOOD },
+                { "imported", TINT_GOOD },  { "down", TINT_WAIT },      { "connecting", TINT_WAIT },
                 { "challenge", TINT_WAIT }, { "pending", TINT_WAIT },   { "deferred", TINT_WAIT },
-                { "warning", TINT_WAIT },  { "changed", TINT_WAIT },    { "ambiguous", TINT_WAIT },
-                { "expired", TINT_WAIT },  { "fault", TINT_BAD },       { "failed", TINT_BAD },
-                { "alert", TINT_BAD },     { "rejected", TINT_BAD },    { "refused", TINT_BAD },
+                { "warning", TINT_WAIT },   { "changed", TINT_WAIT },   { "ambiguous", TINT_WAIT },
+                { "expired", TINT_WAIT },   { "fault", TINT_BAD },      { "failed", TINT_BAD },
+                { "alert", TINT_BAD },      { "rejected", TINT_BAD },   { "refused", TINT_BAD },
                 { "regression", TINT_BAD }, { "disabled", TINT_FAINT }, { "held", TINT_FAINT },
                 { "skipped", TINT_FAINT },
         };
@@ -296,7 +296,7 @@ void sheet_title(const char *title)
 
 void sheet_text(const char *label, const char *text)
 {
-        for (const char *line = text; line; ) {
+        for (const char *line = text; line;) {
                 size_t len = strcspn(line, "\n");
                 scoped(scoped_free) char *raw = copy_bytes(line, len);
                 scoped(scoped_free) char *safe = printable_text(raw);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One display for everything the tool prints: lists as tables, one thing as a sheet, both as JSON with --json.
- * What is shown came from outside and is made printable here; nothing else prints a daemon's text.
+ * One display for everything the tool prints: lists as tables, one thing as a sheet, both as JSON with
+ * --json. What is shown came from outside and is made printable here; nothing else prints a daemon's text.
  */
 #pragma once
 
@@ -16,22 +16,22 @@ const json_t *json_at(const json_t *object, const char *path);
 const char *json_text(const json_t *object, const char *path);
 int64_t json_number(const json_t *object, const char *path);
 bool json_flag(const json_t *object, const char *path);
-/* A value as a person reads it: text, number, yes or no, items joined by ", "; "-" for nothing. Printable; the
- * caller frees. */
+/* A value as a person reads it: text, number, yes or no, items joined by ", "; "-" for nothing. Printable;
+ * the caller frees. */
 char *json_words(const json_t *value) must_use;
 
 /* JSON: short when piped, pretty on a terminal. */
 void show_json(const json_t *value);
 
 enum {
-        COLUMN_WHOLE = 1,  /* never cut: ids and names that are typed again */
+        COLUMN_WHOLE = 1, /* never cut: ids and names that are typed again */
         COLUMN_RIGHT = 2,
-        COLUMN_STATE = 4,  /* coloured by its word */
+        COLUMN_STATE = 4, /* coloured by its word */
 };
 struct column {
         const char *title;
-        const char *path;                     /* into the row */
-        char *(*text)(const json_t *value);   /* NULL = json_words */
+        const char *path;                   /* into the row */
+        char *(*text)(const json_t *value); /* NULL = json_words */
         unsigned flags;
 };
 #define MOST_COLUMNS 10

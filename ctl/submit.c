@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* From standard input to the daemon, for `send` and the sendmail form alike. The copy that is handed over lives in a
- * sealed memfd: nobody can change it while the daemon reads. */
+/* From standard input to the daemon, for `send` and the sendmail form alike. The copy that is handed over
+ * lives in a sealed memfd: nobody can change it while the daemon reads. */
 #include "ctl/submit.h"
 
+#include "common/json_fields.h"
 #include "ctl/call.h"
 #include "ctl/letter.h"
 #include "ctl/mime_load.h"
-
-#include "common/json_fields.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +26,8 @@ void submission_done(struct submission *submission)
         buf_free(&submission->letter);
 }
 
-/* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on. */
+/* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on.
+ */
 static bool cut_at_dot(struct buf *text, size_t *looked)
 {
         const char *bytes = (const char *)buf_bytes(text);
@@ -136,7 +136,8 @@ int submission_encode(struct submission *submission, struct cause *cause)
                 return cause_set(cause, CAUSE_UNSENDABLE, "the message cannot be encoded: %s", error);
         buf_clear(text);
         if (buf_append(text, encoded, len))
-                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB once it is encoded");
+                return cause_set(cause, CAUSE_TOO_LARGE,
+                                 "the message is larger than 1 GiB once it is encoded");
         letter_look(encoded, len, &facts);
         return facts.long_line || facts.nul_line ? no_such_line(&facts, cause) : 0;
 }

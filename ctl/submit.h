@@ -1,30 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* A message handed to the daemon: read whole, encoded where SMTP could not carry it, passed as a descriptor. */
+/* A message handed to the daemon: read whole, encoded where SMTP could not carry it, passed as a descriptor.
+ */
 #pragma once
 
 #include "common/buf.h"
 #include "ctl/tool.h"
 
-/* Most bytes read from a file or pipe; the daemon's own limit is asked of it, this one is about our memory. */
+/* Most bytes read from a file or pipe; the daemon's own limit is asked of it, this one is about our memory.
+ */
 #define LIMIT_LETTER ((size_t)1 << 30)
 
 struct submission {
-        const char *account;     /* NULL = the default one */
-        const char *from;        /* envelope sender; NULL = the account's, "" = the null sender */
+        const char *account;        /* NULL = the default one */
+        const char *from;           /* envelope sender; NULL = the account's, "" = the null sender */
         const char *key, *priority; /* NULL = none */
         bool hold;
-        json_t *recipients;      /* texts; owned */
-        struct buf letter;       /* the message */
+        json_t *recipients; /* texts; owned */
+        struct buf letter;  /* the message */
 };
 void submission_init(struct submission *submission);
 void submission_done(struct submission *submission);
 
 /* Reads a file ("-" or NULL: standard input) to its end. `dot_ends`: a line with only a dot ends it. */
 int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause) must_use;
-/* Takes a leading "From " line away, and puts the blank line after the header where the text began without one. */
+/* Takes a leading "From " line away, and puts the blank line after the header where the text began without
+ * one. */
 int submission_complete(struct submission *submission, struct cause *cause) must_use;
 /* Encodes by GMime what needs it; refuses what cannot be helped. */
 int submission_encode(struct submission *submission, struct cause *cause) must_use;
 /* Hands it over. 0 with the daemon's answer, -1 with failures. Takes the recipients. */
-int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
-        must_use;
+int submission_send(struct tool *tool, struct submission *submission, json_t **out,
+                    struct causes *failures) must_use;

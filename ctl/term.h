@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The terminal, where there is one: width, colour, character set, pager, a line that shows what is waited for. */
+/* The terminal, where there is one: width, colour, character set, pager, a line that shows what is waited
+ * for. */
 #pragma once
 
 #include "ctl/tool.h"
@@ -8,10 +9,10 @@ enum tint { TINT_NONE, TINT_GOOD, TINT_WAIT, TINT_BAD, TINT_FAINT, TINT_STRONG }
 
 /* Looks at the environment once; call it before anything is shown. */
 void term_init(void);
-bool term_output(void);    /* standard output is a terminal (or a pager on one) */
-bool term_input(void);     /* a person is there to answer */
+bool term_output(void); /* standard output is a terminal (or a pager on one) */
+bool term_input(void);  /* a person is there to answer */
 bool term_utf8(void);
-size_t term_width(void);   /* columns; SIZE_MAX when output is no terminal */
+size_t term_width(void); /* columns; SIZE_MAX when output is no terminal */
 
 /* Escape sequences to put around a text; "" without colour. */
 const char *term_tint(enum tint tint);

@@ -2,10 +2,9 @@
 /* Options of a run looked up, and failures told: a sentence, then what to do. */
 #include "ctl/tool.h"
 
+#include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/commands.h"
-
-#include "common/printable.h"
 
 #include <stdarg.h>
 #include <stdio.h>

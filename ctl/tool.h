@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One run of emailsecctl: what the command line said, and the connection to the daemon once a command needs it.
- * Texts are borrowed from argv. Commands look at it through the functions below and return an exit status.
+ * One run of emailsecctl: what the command line said, and the connection to the daemon once a command needs
+ * it. Texts are borrowed from argv. Commands look at it through the functions below and return an exit
+ * status.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 
 enum exit_status {
         EXIT_DONE = 0,
-        EXIT_FAILED = 1,    /* the daemon refused, or the thing failed */
+        EXIT_FAILED = 1, /* the daemon refused, or the thing failed */
         EXIT_USAGE = 2,
         EXIT_NO_DAEMON = 3,
         EXIT_DENIED = 4,
@@ -19,15 +20,15 @@ enum exit_status {
 
 /* An option of a command, or one that every command has. */
 struct option_rule {
-        const char *name;    /* without the dashes */
-        char letter;         /* short form, or 0 */
-        const char *value;   /* what its value is, as in help: NAME, FILE, a|b; NULL: a switch */
+        const char *name;  /* without the dashes */
+        char letter;       /* short form, or 0 */
+        const char *value; /* what its value is, as in help: NAME, FILE, a|b; NULL: a switch */
         const char *help;
-        size_t offset;       /* of general options only: the bool or text in struct tool */
+        size_t offset; /* of general options only: the bool or text in struct tool */
 };
 struct given_option {
         const struct option_rule *rule;
-        const char *value;   /* NULL of a switch */
+        const char *value; /* NULL of a switch */
 };
 
 struct command;
@@ -39,13 +40,13 @@ struct tool {
         bool json, no_pager, no_legend, no_ask_password, quiet, help, version;
 
         const struct command *command;
-        const char *group;          /* the first word when it is that of a group and no command came */
-        const char **words;         /* what follows the command's own words */
+        const char *group;  /* the first word when it is that of a group and no command came */
+        const char **words; /* what follows the command's own words */
         size_t word_count;
         struct given_option *options;
         size_t option_count;
 
-        struct call_state *calls;   /* the connection; NULL until the first call */
+        struct call_state *calls; /* the connection; NULL until the first call */
 };
 
 /* Word number `index` after the command; NULL when there are fewer. */
@@ -60,7 +61,8 @@ bool tool_has(const struct tool *tool, const char *name);
 const char *tool_next_option(const struct tool *tool, const char *name, size_t *at);
 void tool_done(struct tool *tool);
 
-/* "emailsecctl: SENTENCE" and "  what to do: REMEDY" to standard error; gives the exit status of the cause. */
+/* "emailsecctl: SENTENCE" and "  what to do: REMEDY" to standard error; gives the exit status of the cause.
+ */
 int tell_cause(const struct cause *cause);
 /* Each problem in turn; the status is that of the first. */
 int tell_causes(const struct causes *causes);

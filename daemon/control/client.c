@@ -9,8 +9,10 @@
 #include "daemon/loop.h"
 #include "daemon/station/station.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct client {
@@ -24,6 +26,7 @@ struct client {
         size_t out_fd_count;
         struct call *call;            /* the one that is not answered yet */
         bool closing;                 /* what is in `out` still goes, then the end */
+        bool more_came;               /* while `call` waits: the next ones are in the socket */
         bool dead, handling, winding_down;
         void (*gone)(void *ctx, const struct peer *peer);
         void *ctx;
@@ -94,7 +97,7 @@ static void watch_as_needed(struct client *client)
 
         if (client->dead)
                 return;
-        if (!client->closing)
+        if (!client->closing && !(client->call && client->more_came))
                 what |= WATCH_READ; /* also while a call waits: to see the client go */
         if (client->out.len)
                 what |= WATCH_WRITE;
@@ -108,7 +111,10 @@ static void flush(struct client *client)
         if (client->dead)
                 return;
         if (client->out.len) {
+                size_t fds = client->out_fd_count;
                 int sent = frame_send(client->fd, &client->out, client->out_fds, &client->out_fd_count, &cause);
+                for (size_t i = client->out_fd_count; i < fds; i++) /* the peer has its own by now */
+                        close_fd(&client->out_fds[i]);
                 if (sent < 0) {
                         end_client(client);
                         return;
@@ -130,8 +136,7 @@ static void send_object(struct client *client, json_t *object, int fd)
                 }
         }
         if (frame_append(&client->out, object) < 0) {
-                struct subject none = { 0 };
-                log_about(&none, LOG_NOTICE, NULL, "a control client (%s) does not read its replies and was dropped", client->who);
+                log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) does not read its replies and was dropped", client->who);
                 end_client(client);
         }
         json_decref(object);
@@ -154,6 +159,7 @@ static void end_call(struct call *call, json_t *object, int fd)
 
         if (client) {
                 client->call = NULL;
+                client->more_came = false;
                 frame_drop_fds(&client->reader);
                 if (call->oneway) {
                         json_decref(object);
@@ -206,8 +212,7 @@ void call_reply_part(struct call *call, json_t *parameters)
         }
         struct client *client = call->client;
         if (client->out.len > LIMIT_MONITOR_BACKLOG) {
-                struct subject none = { 0 };
-                log_about(&none, LOG_NOTICE, NULL, "a control client (%s) does not read its stream and was dropped", client->who);
+                log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) does not read its stream and was dropped", client->who);
                 json_decref(object);
                 end_client(client); /* the call is cancelled by that, also from within its own callback */
                 return;
@@ -227,7 +232,15 @@ static void fail_named(struct call *call, const char *interface, const char *err
         end_call(call, object, -1);
 }
 
-/* Causes that have an error of their own in the interfaces; every other is `Failed`. */
+static bool is_among(enum cause_code code, const enum cause_code *codes, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (codes[i] == code)
+                        return true;
+        return false;
+}
+
+/* Causes that have an error of their own in the interfaces; every other is `Failed`, in Trust `Internal`. */
 static const char *error_name(const struct call *call, enum cause_code code)
 {
         static const enum cause_code own[] = {
@@ -235,11 +248,12 @@ static const char *error_name(const struct call *call, enum cause_code code)
                 CAUSE_STATE, CAUSE_BUSY, CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL, CAUSE_FINGERPRINT, CAUSE_STORAGE,
                 CAUSE_INTERNAL, CAUSE_DISABLED,
         };
+        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED };
+        bool trust = strstr(call->method->name, ".Trust.") != NULL;
 
-        for (size_t i = 0; i < count_of(own); i++)
-                if (own[i] == code)
-                        return cause_kind(code)->name;
-        return strstr(call->method->name, ".Trust.") ? "Internal" : "Failed";
+        if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))))
+                return trust ? "Internal" : "Failed";
+        return cause_kind(code)->name;
 }
 
 void call_fail(struct call *call, const struct cause *cause)
@@ -355,6 +369,22 @@ static void dispatch(struct call *call, const char *name)
         }
 }
 
+/* What came is no call: the client is told why before the connection ends, since nothing after it can be trusted to
+ * begin where a call begins. */
+static void refuse_frame(struct client *client, const struct cause *cause)
+{
+        json_t *object = json_object(), *parameters = json_object();
+
+        log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) sent what is no Varlink call: %s", client->who,
+                  cause->text);
+        json_put_text(object, "error", "io.emailsec.EmailService.InvalidProperty");
+        json_put(parameters, "cause", cause_json(cause));
+        json_put(parameters, "problems", json_array());
+        json_put(object, "parameters", parameters);
+        client->closing = true;
+        send_object(client, object, -1);
+}
+
 static void begin_call(struct client *client, json_t *object)
 {
         struct call *call = new_object(struct call);
@@ -367,10 +397,11 @@ static void begin_call(struct client *client, json_t *object)
         call->oneway = json_is_true(json_object_get(object, "oneway"));
         client->call = call;
         if (!name || (parameters && !json_is_object(parameters) && !json_is_null(parameters))) {
-                /* not a call: there is no one to answer in order, so the connection ends */
+                struct cause cause;
                 client->call = NULL;
                 call_free(call);
-                client->closing = true;
+                cause_set(&cause, CAUSE_INVALID, "a call has a method (text) and parameters (an object)");
+                refuse_frame(client, &cause);
                 return;
         }
         dispatch(call, name);
@@ -385,10 +416,7 @@ static void handle_frames(struct client *client)
                 json_t *object = NULL;
                 int got = frame_next(&client->reader, &object, &cause);
                 if (got < 0) {
-                        struct subject none = { 0 };
-                        log_about(&none, LOG_NOTICE, NULL, "a control client (%s) sent what is no Varlink call: %s", client->who,
-                                  cause.text);
-                        client->closing = true;
+                        refuse_frame(client, &cause);
                 } else if (got == 0) {
                         break;
                 } else {
@@ -400,6 +428,20 @@ static void handle_frames(struct client *client)
         flush(client);
 }
 
+/* While a call waits, what comes is left in the socket, where it is bounded; only the end is taken note of. */
+static void look_whether_gone(struct client *client)
+{
+        char byte;
+        ssize_t got = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+                end_client(client);
+        } else if (got > 0) {
+                client->more_came = true;
+                watch_as_needed(client);
+        }
+}
+
 static void ready(void *ctx, int what)
 {
         struct client *client = ctx;
@@ -409,13 +451,16 @@ static void ready(void *ctx, int what)
                 flush(client);
         if (client->dead || !(what & WATCH_READ))
                 return;
+        if (client->call) {
+                look_whether_gone(client);
+                return;
+        }
         int got = frame_receive(&client->reader, client->fd, &cause);
         if (got == 0) {
                 end_client(client);
         } else if (got == -2) {
-                struct subject none = { 0 };
-                log_about(&none, LOG_NOTICE, NULL, "a control client (%s) was dropped: %s", client->who, cause.text);
-                end_client(client);
+                refuse_frame(client, &cause);
+                flush(client);
         } else if (got > 0) {
                 handle_frames(client);
         }
@@ -486,8 +531,12 @@ void clients_wind_down(void)
         for (struct client *client = clients, *next; client; client = next) {
                 next = client->next;
                 client->winding_down = true;
-                if (!client->call || client->call->cancel)
+                if (client->call && client->call->cancel) {
                         end_client(client);
+                } else if (!client->call) {
+                        client->closing = true; /* once it has read its answers */
+                        flush(client);
+                }
         }
 }
 

@@ -65,8 +65,7 @@ static void take_in(int fd)
         /* the administrator always finds a place */
         bool full = listener.total >= LIMIT_CLIENTS || !count || *count >= LIMIT_CLIENTS_PER_UID;
         if (full && !(peer.uid == 0 && count && listener.total < LIMIT_CLIENTS + 16)) {
-                struct subject none = { 0 };
-                log_about(&none, LOG_NOTICE, NULL, "too many control connections (%u, of uid %u: %u): one was refused",
+                log_about(NULL, LOG_NOTICE, NULL, "too many control connections (%u, of uid %u: %u): one was refused",
                           listener.total, peer.uid, count ? *count : 0);
                 (void)close(fd);
                 return;
@@ -92,8 +91,7 @@ static void out_of_descriptors(void)
         listener.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         watch_for(listener.watch, 0);
         timer_set(listener.pause, PAUSE_MS);
-        struct subject none = { 0 };
-        log_about(&none, LOG_WARNING, NULL, "no file descriptor is left for control connections: pausing");
+        log_about(NULL, LOG_WARNING, NULL, "no file descriptor is left for control connections: pausing");
 }
 
 static void ready(void *ctx, int what)

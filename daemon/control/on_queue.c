@@ -14,6 +14,11 @@
 
 enum { PAGE = 1000 };
 
+static bool waits_to_go(const char *state)
+{
+        return state && (strcmp(state, "queued") == 0 || strcmp(state, "deferred") == 0 || strcmp(state, "sending") == 0);
+}
+
 /* A message that waits while its account is stopped is `held` with the account's reason (mail.md): told when it is
  * shown, so that a stop writes nothing. */
 static void show_as_held(json_t *message)
@@ -24,8 +29,7 @@ static void show_as_held(json_t *message)
         size_t index;
         json_t *recipient;
 
-        if (!account || !account_is_stopped(account) || !state ||
-            (strcmp(state, "queued") != 0 && strcmp(state, "deferred") != 0))
+        if (!account || !account_is_stopped(account) || !waits_to_go(state))
                 return;
         bool trust = account->status == ACCOUNT_CHALLENGE || account->cause.code == CAUSE_REJECTED ||
                      account->cause.code == CAUSE_CERTIFICATE || account->cause.code == CAUSE_TRUST_STORE;
@@ -35,7 +39,7 @@ static void show_as_held(json_t *message)
         json_put_time(message, "expires", 0); /* it does not age while it is held */
         json_array_foreach(json_object_get(message, "recipients"), index, recipient) {
                 const char *own = json_string_value(json_object_get(recipient, "state"));
-                if (own && (strcmp(own, "queued") == 0 || strcmp(own, "deferred") == 0))
+                if (waits_to_go(own))
                         json_put_text(recipient, "state", "held");
         }
 }

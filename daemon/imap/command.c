@@ -132,7 +132,8 @@ bool imap_command_answered(struct imap_session *session, const struct imap_text 
         while (ours && i < session->in_flight && session->flights[i].tag != number)
                 i++;
         if (!ours || i == session->in_flight) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server answered a command that was not given");
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                "the server answered a command that was not given");
                 return false;
         }
         if (!was_sent(session, &session->flights[i]))

@@ -51,7 +51,8 @@ static void message_begin(struct imap_session *session, uint64_t size)
 static void message_piece(struct imap_session *session, const char *bytes, size_t len)
 {
         if (len && session->chat.state != CHAT_FAILED)
-                stored(session, session->config.user->message_piece(session->config.ctx, (const uint8_t *)bytes, len));
+                stored(session,
+                       session->config.user->message_piece(session->config.ctx, (const uint8_t *)bytes, len));
 }
 
 static void message_end(struct imap_session *session)
@@ -93,8 +94,8 @@ void imap_body_begun(struct imap_session *session, const struct imap_item *item)
         }
         /* the parser has seen "* N FETCH" */
         if (!imap_take(&cursor, '*') || !imap_blanks(&cursor) || !imap_number(&cursor, UINT32_MAX, &number) ||
-            !imap_blanks(&cursor) || !imap_word(&cursor, &word) || !imap_blanks(&cursor) || !imap_take(&cursor, '(') ||
-            !imap_fetch_items(&cursor, true, &items)) {
+            !imap_blanks(&cursor) || !imap_word(&cursor, &word) || !imap_blanks(&cursor) ||
+            !imap_take(&cursor, '(') || !imap_fetch_items(&cursor, true, &items)) {
                 unreadable(session, "in a response that cannot be read");
                 return;
         }
@@ -164,7 +165,8 @@ static void quoted_body(struct imap_session *session, const struct imap_fetch_it
                         size -= *c == '\\';
         message_begin(session, size);
         while (at < end) {
-                const char *escape = items->body.form == IMAP_QUOTED ? memchr(at, '\\', (size_t)(end - at)) : NULL;
+                const char *escape =
+                        items->body.form == IMAP_QUOTED ? memchr(at, '\\', (size_t)(end - at)) : NULL;
                 const char *stop = escape ? escape : end;
                 message_piece(session, at, (size_t)(stop - at));
                 if (escape)
@@ -179,7 +181,8 @@ void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor)
         struct imap_fetch_items items = { 0 };
 
         if (!imap_take(cursor, '(') || !imap_fetch_items(cursor, false, &items)) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent a FETCH response that cannot be read");
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                "the server sent a FETCH response that cannot be read");
                 return;
         }
         if (session->chat.step == IMAP_LIST)

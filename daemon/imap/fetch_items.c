@@ -51,7 +51,8 @@ static const struct {
         { "BODY[]", read_body },
 };
 
-static bool read_item(struct imap_cursor *cursor, const struct imap_text *name, struct imap_fetch_items *items)
+static bool read_item(struct imap_cursor *cursor, const struct imap_text *name,
+                      struct imap_fetch_items *items)
 {
         for (size_t i = 0; i < count_of(known_items); i++)
                 if (imap_is(name, known_items[i].name))
@@ -79,5 +80,6 @@ bool imap_fetch_items(struct imap_cursor *cursor, bool open, struct imap_fetch_i
 
 bool imap_served(const struct imap_reply *reply)
 {
-        return reply->status == IMAP_OK || (reply->status == IMAP_NO && imap_is(&reply->code, "EXPUNGEISSUED"));
+        return reply->status == IMAP_OK ||
+               (reply->status == IMAP_NO && imap_is(&reply->code, "EXPUNGEISSUED"));
 }

@@ -71,8 +71,8 @@ void imap_found(struct imap_session *session, struct imap_cursor *cursor)
                 return;
         while (imap_blanks(cursor), imap_number(cursor, UINT32_MAX, &uid)) {
                 if (uid > session->listing.after && imap_work_add(session, (uint32_t)uid) != 0) {
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages",
-                                        LIMIT_LISTED);
+                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                        "the server lists more than %d messages", LIMIT_LISTED);
                         return;
                 }
         }
@@ -107,7 +107,8 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         if (!items->has_size || items->uid <= listing->after || (listing->filter_seen && items->seen))
                 return;
         if (++listing->total > LIMIT_LISTED) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages", LIMIT_LISTED);
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages",
+                                LIMIT_LISTED);
                 return;
         }
         session->untagged = 0;

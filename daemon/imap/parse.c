@@ -84,10 +84,12 @@ static size_t literal_at(const char *text, size_t from, size_t len, uint64_t *ou
 
 /* Brings one more line, or what there is of it, into view: its end as an offset into *out_text, which is either
  * `held` or the input itself; 0: not there yet and all input is held; -1: too long. */
-static ssize_t find_line(struct imap_parser *parser, struct imap_input *input, size_t from, const char **out_text)
+static ssize_t find_line(struct imap_parser *parser, struct imap_input *input, size_t from,
+                         const char **out_text)
 {
         if (!parser->held.len) {
-                const uint8_t *end = from < input->len ? memchr(input->bytes + from, '\n', input->len - from) : NULL;
+                const uint8_t *end =
+                        from < input->len ? memchr(input->bytes + from, '\n', input->len - from) : NULL;
                 *out_text = (const char *)input->bytes;
                 if (end)
                         return end + 1 - input->bytes <= LIMIT_REPLY ? end + 1 - input->bytes : -1;
@@ -108,8 +110,8 @@ static ssize_t find_line(struct imap_parser *parser, struct imap_input *input, s
 }
 
 /* Hands out the text up to `end`, of which `len` bytes are said. */
-static void hand_out(struct imap_parser *parser, struct imap_input *input, const char *text, size_t len, size_t end,
-                     struct imap_item *out)
+static void hand_out(struct imap_parser *parser, struct imap_input *input, const char *text, size_t len,
+                     size_t end, struct imap_item *out)
 {
         *out = (struct imap_item){ .text = text, .len = len, .tail = parser->tail };
         parser->line = 0;
@@ -221,8 +223,8 @@ static bool parse_body(struct imap_parser *parser, struct imap_input *input, str
         return true;
 }
 
-enum imap_event imap_parser_next(struct imap_parser *parser, struct imap_input *input, struct imap_item *out_item,
-                                 struct cause *cause)
+enum imap_event imap_parser_next(struct imap_parser *parser, struct imap_input *input,
+                                 struct imap_item *out_item, struct cause *cause)
 {
         if (parser->spent) {
                 parser->spent = false;

@@ -101,11 +101,14 @@ int imap_refused(struct imap_session *session, const struct imap_reply *reply, e
         int len = !shown ? 0 : reply->words.len < 300 ? (int)reply->words.len : 300;
 
         if (reply->status == IMAP_CONTINUE || reply->status == IMAP_OTHER)
-                return chat_fail(chat, CAUSE_PROTOCOL, "the server gave no proper answer when asked %s", what);
+                return chat_fail(chat, CAUSE_PROTOCOL, "the server gave an answer that IMAP does not know (%s)",
+                                 what);
         if (reply->status == IMAP_BYE)
-                return chat_fail(chat, CAUSE_SERVER_BUSY, "the server ended the session%s%.*s", before, len, words);
+                return chat_fail(chat, CAUSE_SERVER_BUSY, "the server ended the session%s%.*s", before, len,
+                                 words);
         if (code == CAUSE_NONE)
-                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL : otherwise;
+                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL
+                                                                                  : otherwise;
         return chat_fail(chat, code, "the server refused %s%s%.*s", what, before, len, words);
 }
 
@@ -121,8 +124,8 @@ static void take_capabilities(struct imap_session *session, struct imap_cursor *
                 if (++count > LIMIT_CAPABILITIES || buf_append(&words, word.bytes, word.len) != 0 ||
                     buf_append(&words, " ", 1) != 0) {
                         buf_free(&words);
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d capabilities",
-                                        LIMIT_CAPABILITIES);
+                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                        "the server lists more than %d capabilities", LIMIT_CAPABILITIES);
                         return;
                 }
         }
@@ -162,7 +165,8 @@ void imap_code_heard(struct imap_session *session, const struct imap_reply *repl
 
 /* ---- untagged responses ---- */
 
-static void on_capability(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+static void on_capability(struct imap_session *session, uint64_t number unused_arg,
+                          struct imap_cursor *cursor)
 {
         take_capabilities(session, cursor);
 }
@@ -180,7 +184,8 @@ static void on_exists(struct imap_session *session, uint64_t number, struct imap
                 session->config.user->changed(session->config.ctx);
 }
 
-static void on_expunge(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor unused_arg)
+static void on_expunge(struct imap_session *session, uint64_t number unused_arg,
+                       struct imap_cursor *cursor unused_arg)
 {
         if (session->facts.exists)
                 session->facts.exists--;
@@ -227,8 +232,8 @@ void imap_untagged_heard(struct imap_session *session, struct imap_cursor cursor
         uint64_t number = 0;
 
         if (++session->untagged > LIMIT_UNTAGGED_IDLE) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere",
-                                LIMIT_UNTAGGED_IDLE);
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                "the server sent %d responses that lead nowhere", LIMIT_UNTAGGED_IDLE);
                 return;
         }
         bool numbered = imap_number(&cursor, UINT32_MAX, &number) && imap_blanks(&cursor);

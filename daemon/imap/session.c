@@ -101,7 +101,8 @@ static int starttls_heard(struct chat *chat, const void *reply)
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
-                return chat_fail(chat, CAUSE_STARTTLS_REFUSED, "the server offers STARTTLS but refuses it: %.*s",
+                return chat_fail(chat, CAUSE_STARTTLS_REFUSED,
+                                 "the server offers STARTTLS but refuses it: %.*s",
                                  said->words.len < 300 ? (int)said->words.len : 300, said->words.bytes);
         return STEP_HANDSHAKE;
 }
@@ -123,23 +124,28 @@ static const struct chat_step steps[IMAP_STEPS] = {
         [IMAP_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, greeting_heard },
         [IMAP_CAPABILITY] = { "CAPABILITY", "waiting for the answer to CAPABILITY", 0, say_capability,
                               capability_heard },
-        [IMAP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls, starttls_heard },
-        [IMAP_AUTHENTICATE] = { "AUTHENTICATE", "waiting for the answer to AUTHENTICATE", 0, imap_say_authenticate,
-                                imap_authenticate_heard },
+        [IMAP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls,
+                            starttls_heard },
+        [IMAP_AUTHENTICATE] = { "AUTHENTICATE", "waiting for the answer to AUTHENTICATE", 0,
+                                imap_say_authenticate, imap_authenticate_heard },
         [IMAP_LOGIN] = { "LOGIN", "waiting for the answer to LOGIN", 0, imap_say_login, imap_login_heard },
         [IMAP_SELECT] = { "SELECT", "waiting for the folder to open", 0, imap_say_select, imap_select_heard },
         [IMAP_SEARCH] = { "UID SEARCH", "waiting for the list of unseen messages", 0, imap_say_search,
                           imap_search_heard },
-        [IMAP_LIST] = { "UID FETCH FLAGS", "waiting for the list of messages", 0, imap_say_list, imap_list_heard },
+        [IMAP_LIST] = { "UID FETCH FLAGS", "waiting for the list of messages", 0, imap_say_list,
+                        imap_list_heard },
         [IMAP_FETCH] = { "UID FETCH BODY", "waiting for messages", 0, imap_say_fetch, imap_bodies_heard },
-        [IMAP_STORE] = { "UID STORE", "waiting for the answer to STORE", 0, imap_say_store, imap_store_heard },
+        [IMAP_STORE] = { "UID STORE", "waiting for the answer to STORE", 0, imap_say_store,
+                         imap_store_heard },
         [IMAP_EXPUNGE] = { "UID EXPUNGE", "waiting for the answer to EXPUNGE", 0, imap_say_expunge,
                            imap_expunge_heard },
-        [IMAP_NOTHING] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_nothing, imap_nothing_heard },
+        [IMAP_NOTHING] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_nothing,
+                           imap_nothing_heard },
         [IMAP_IDLE] = { "IDLE", "waiting for the answer to IDLE", 0, imap_say_idle, imap_idle_heard },
         [IMAP_IDLING] = { "idling", "waiting for new mail", 0, imap_say_idling, imap_idling_heard },
         [IMAP_DONE] = { "DONE", "waiting for the answer to DONE", 0, imap_say_done, imap_done_heard },
-        [IMAP_REFRESH] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_refresh, imap_refresh_heard },
+        [IMAP_REFRESH] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_refresh,
+                           imap_refresh_heard },
         [IMAP_LOGOUT] = { "LOGOUT", "waiting for the answer to LOGOUT", 0, say_logout, logout_heard },
 };
 
@@ -180,13 +186,14 @@ static void foreign_greeting(struct imap_session *session, const struct imap_ite
         for (size_t i = 0; i < count_of(known); i++) {
                 size_t begin = strlen(known[i].begin);
                 if (item->len >= begin && memcmp(item->text, known[i].begin, begin) == 0) {
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "%s answers there, not an IMAP server: %.*s",
-                                        known[i].protocol, len, item->text);
+                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                        "%s answers there, not an IMAP server: %.*s", known[i].protocol, len,
+                                        item->text);
                         return;
                 }
         }
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the greeting is not that of an IMAP server: %.*s", len,
-                        item->text);
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the greeting is not that of an IMAP server: %.*s",
+                        len, item->text);
 }
 
 static void trace_heard(const struct imap_session *session, const struct imap_item *item)
@@ -272,15 +279,17 @@ static void imap_received(struct chat *chat, const uint8_t *bytes, size_t len)
         struct cause cause;
 
         if (is_tls_record(session, &input))
-                (void)chat_fail(chat, CAUSE_TLS_MISMATCH,
-                                "the server speaks TLS from the first byte: it wants useSsl here, or another port");
+                (void)chat_fail(
+                        chat, CAUSE_TLS_MISMATCH,
+                        "the server speaks TLS from the first byte: it wants useSsl here, or another port");
         while (event != IMAP_MORE && !chat_is_over(chat)) {
                 event = imap_parser_next(&session->parser, &input, &item, &cause);
                 item_heard(session, event, &item, &cause);
         }
         /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
         if (chat->state == CHAT_WANTS_TLS && input.len)
-                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS", input.len);
+                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",
+                                input.len);
         if (chat->idle && imap_parser_empty(&session->parser)) {
                 session->parser.spent = false;
                 buf_free(&session->parser.held);

@@ -5,8 +5,6 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/responses.h"
 
-#include <strings.h>
-
 static int fail_with(struct imap_session *session, const struct cause *cause)
 {
         (void)chat_fail(&session->chat, cause->code, "%s", cause->text);
@@ -89,7 +87,8 @@ void imap_say_authenticate(struct chat *chat)
                 (void)fail_with(session, &cause);
         } else if (first && (imap_offers(session, "SASL-IR") || imap_offers(session, "IMAP4REV2"))) {
                 scoped(scoped_free) char *traced = text_of("AUTHENTICATE %s ***", session->mechanism);
-                scoped(scoped_free_secret) char *line = text_of("AUTHENTICATE %s %s", session->mechanism, first);
+                scoped(scoped_free_secret) char *line =
+                        text_of("AUTHENTICATE %s %s", session->mechanism, first);
                 session->last_said = first;
                 imap_say_secret(session, traced, line);
         } else {

@@ -41,7 +41,8 @@ int imap_work_add(struct imap_session *session, uint32_t uid)
         if (work->count >= LIMIT_LISTED)
                 return -1;
         if ((work->count & (work->count - 1)) == 0) /* full at each power of two */
-                work->items = new_resized(work->items, work->count ? work->count * 2 : 1, sizeof *work->items);
+                work->items =
+                        new_resized(work->items, work->count ? work->count * 2 : 1, sizeof *work->items);
         work->items[work->count++] = (struct imap_wanted){ .uid = uid };
         return 0;
 }
@@ -103,7 +104,8 @@ static bool next_set(struct imap_work *work, char set[SET_SIZE])
                 next_range(work, &messages, &bytes, &first, &last);
                 int len = first == last
                                   ? snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "", first)
-                                  : snprintf(set + used, SET_SIZE - used, "%s%u:%u", used ? "," : "", first, last);
+                                  : snprintf(set + used, SET_SIZE - used, "%s%u:%u", used ? "," : "", first,
+                                             last);
                 used += (size_t)len;
         }
         return used > 0;

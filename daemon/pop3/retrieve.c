@@ -62,7 +62,8 @@ int pop3_stat_heard(struct chat *chat, const void *reply)
         if (said->status != POP3_OK)
                 return pop3_refused(session, said, CAUSE_SERVER_BUSY, "to look into the mailbox");
         if (!take_number(&at, LIMIT_LISTED, &count))
-                return chat_fail(chat, CAUSE_PROTOCOL, "the server's answer to STAT cannot be read: %.80s", said->words);
+                return chat_fail(chat, CAUSE_PROTOCOL, "the server's answer to STAT cannot be read: %.80s",
+                                 said->words);
         session->exists = (uint32_t)count;
         return pop3_operation_done(session, finished_open);
 }
@@ -94,7 +95,8 @@ void pop3_list(struct chat *chat, uint32_t after unused_arg, bool unseen_only un
 
 static void unreadable_line(struct pop3_session *session, const char *text)
 {
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "a line of the server's list cannot be read: %.100s", text);
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "a line of the server's list cannot be read: %.100s",
+                        text);
 }
 
 /* The message number at the front of a line of a list; 0 when the line is not as it must be. */
@@ -189,9 +191,10 @@ int pop3_uidl_heard(struct chat *chat, const void *reply)
         }
         if (said->status != POP3_OK) {
                 enum cause_code code = pop3_cause_of_code(session, said->words);
-                return chat_fail(chat, code != CAUSE_NONE ? code : CAUSE_PROTOCOL,
-                                 "the server refuses UIDL, without which messages cannot be told apart: %.200s",
-                                 said->words);
+                return chat_fail(
+                        chat, code != CAUSE_NONE ? code : CAUSE_PROTOCOL,
+                        "the server refuses UIDL, without which messages cannot be told apart: %.200s",
+                        said->words);
         }
         session->line = uidl_line;
         session->lines = 0;
@@ -216,7 +219,8 @@ static void take_entries(struct pop3_session *session, const struct mailbox_entr
 static int stored(struct pop3_session *session, int result)
 {
         return result == 0 ? (int)STEP_SAME
-                           : chat_fail(&session->chat, CAUSE_STORAGE, "a message that arrived could not be stored");
+                           : chat_fail(&session->chat, CAUSE_STORAGE,
+                                       "a message that arrived could not be stored");
 }
 
 void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count)
@@ -234,10 +238,12 @@ static void say_window(struct pop3_session *session, const char *verb, uint64_t 
 {
         unsigned window = session->capabilities.pipelining ? POP3_WINDOW : 1;
 
-        if (session->in_flight > 1 && (session->in_flight > window / 2 || session->bytes_ahead > most_bytes / 2))
+        if (session->in_flight > 1 &&
+            (session->in_flight > window / 2 || session->bytes_ahead > most_bytes / 2))
                 return;
         while (session->next < session->count && session->in_flight < window &&
-               (session->in_flight < 2 || session->bytes_ahead < most_bytes) && session->chat.state != CHAT_FAILED) {
+               (session->in_flight < 2 || session->bytes_ahead < most_bytes) &&
+               session->chat.state != CHAT_FAILED) {
                 session->bytes_ahead += session->entries[session->next].size;
                 pop3_say(session, "%s %u", verb, session->entries[session->next++].uid);
         }
@@ -253,7 +259,8 @@ static int next_message(struct pop3_session *session)
 {
         session->bytes_ahead -= session->entries[session->answered++].size;
         pop3_say_retr(&session->chat);
-        return session->answered < session->count ? (int)STEP_SAME : pop3_operation_done(session, finished_fetch);
+        return session->answered < session->count ? (int)STEP_SAME
+                                                  : pop3_operation_done(session, finished_fetch);
 }
 
 int pop3_retr_heard(struct chat *chat, const void *reply)
@@ -279,7 +286,8 @@ void pop3_body_heard(struct pop3_session *session, struct pop3_input *input)
         struct pop3_input piece;
 
         while (chat->state != CHAT_FAILED && pop3_unstuff_next(&session->unstuff, input, &piece))
-                (void)stored(session, session->config.user->message_piece(session->config.ctx, piece.bytes, piece.len));
+                (void)stored(session, session->config.user->message_piece(session->config.ctx, piece.bytes,
+                                                                          piece.len));
         if (chat->state == CHAT_FAILED || !session->unstuff.ended)
                 return;
         struct pop3_reply end = { .status = POP3_END, .words = "" };
@@ -319,7 +327,8 @@ int pop3_dele_heard(struct chat *chat, const void *reply unused_arg)
 
         session->answered++;
         pop3_say_dele(chat);
-        return session->answered < session->count ? (int)STEP_SAME : pop3_operation_done(session, finished_mark);
+        return session->answered < session->count ? (int)STEP_SAME
+                                                  : pop3_operation_done(session, finished_mark);
 }
 
 /* ---- NOOP ---- */

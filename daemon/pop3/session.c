@@ -116,9 +116,10 @@ int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, e
         bool shown = reply->words[0] && !echoes_secret(session, reply->words);
 
         if (reply->status != POP3_ERR)
-                return chat_fail(&session->chat, CAUSE_PROTOCOL, "the server gave no proper answer when asked %s", what);
-        return chat_fail(&session->chat, code != CAUSE_NONE ? code : otherwise, "the server refused %s%s%.300s", what,
-                         shown ? ": " : "", shown ? reply->words : "");
+                return chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                 "the server gave an answer that POP3 does not know (%s)", what);
+        return chat_fail(&session->chat, code != CAUSE_NONE ? code : otherwise,
+                         "the server refused %s%s%.300s", what, shown ? ": " : "", shown ? reply->words : "");
 }
 
 /* ---- the steps up to READY ---- */
@@ -216,8 +217,8 @@ static int stls_heard(struct chat *chat, const void *reply)
         const struct pop3_reply *said = reply;
 
         if (said->status != POP3_OK)
-                return chat_fail(chat, CAUSE_STARTTLS_REFUSED, "the server offers STLS but refuses it: %.300s",
-                                 said->words);
+                return chat_fail(chat, CAUSE_STARTTLS_REFUSED,
+                                 "the server offers STLS but refuses it: %.300s", said->words);
         return STEP_HANDSHAKE;
 }
 
@@ -253,7 +254,8 @@ static const struct chat_step steps[POP3_STEPS] = {
         [POP3_UIDL] = { "UIDL", "waiting for the list of unique ids", 0, pop3_say_uidl, pop3_uidl_heard },
         [POP3_RETR] = { "RETR", "waiting for a message", 0, pop3_say_retr, pop3_retr_heard },
         [POP3_DELE] = { "DELE", "waiting for the answer to DELE", 0, pop3_say_dele, pop3_dele_heard },
-        [POP3_NOTHING] = { "NOOP", "waiting for the answer to NOOP", 0, pop3_say_nothing, pop3_nothing_heard },
+        [POP3_NOTHING] = { "NOOP", "waiting for the answer to NOOP", 0, pop3_say_nothing,
+                           pop3_nothing_heard },
         [POP3_QUIT] = { "QUIT", "waiting for the answer to QUIT", WAIT_QUIT, say_quit, quit_heard },
 };
 
@@ -276,7 +278,8 @@ static bool answers_command(struct pop3_session *session, const struct pop3_repl
         }
         if (reply->status == POP3_CONTINUE) {
                 if (chat->step != POP3_AUTH)
-                        (void)chat_fail(chat, CAUSE_PROTOCOL, "the server asks for more where nothing was begun");
+                        (void)chat_fail(chat, CAUSE_PROTOCOL,
+                                        "the server asks for more where nothing was begun");
                 return chat->step == POP3_AUTH;
         }
         session->first_end = (session->first_end + 1) % POP3_WINDOW;
@@ -292,8 +295,9 @@ static void foreign_line(struct pop3_session *session, const char *text)
 
         for (size_t i = 0; i < count_of(known) && session->chat.step == POP3_GREETING; i++)
                 if (strncmp(text, known[i].begin, strlen(known[i].begin)) == 0) {
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "%s answers there, not a POP3 server: %.80s",
-                                        known[i].protocol, text);
+                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                        "%s answers there, not a POP3 server: %.80s", known[i].protocol,
+                                        text);
                         return;
                 }
         (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server's answer is not one of POP3: %.80s",
@@ -377,8 +381,9 @@ static void pop3_received(struct chat *chat, const uint8_t *bytes, size_t len)
         struct pop3_input input = { bytes, len };
 
         if (chat->step == POP3_GREETING && !chat->in.len && len && (bytes[0] == 0x15 || bytes[0] == 0x16))
-                (void)chat_fail(chat, CAUSE_TLS_MISMATCH,
-                                "the server speaks TLS from the first byte: it wants useSsl here, or another port");
+                (void)chat_fail(
+                        chat, CAUSE_TLS_MISMATCH,
+                        "the server speaks TLS from the first byte: it wants useSsl here, or another port");
         while (input.len && !chat_is_over(chat)) {
                 if (session->body)
                         pop3_body_heard(session, &input);
@@ -388,7 +393,8 @@ static void pop3_received(struct chat *chat, const uint8_t *bytes, size_t len)
         }
         /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
         if (chat->state == CHAT_WANTS_TLS && input.len)
-                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS", input.len);
+                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",
+                                input.len);
 }
 
 /* ---- the chat ---- */

@@ -23,7 +23,8 @@ void pop3_signin_clear(struct pop3_session *session)
 /* USER and PASS: offered, or the server is too old to say what it offers. */
 static bool has_user(const struct pop3_session *session)
 {
-        return session->capabilities.user || !session->capabilities.known || !session->capabilities.mechanisms;
+        return session->capabilities.user || !session->capabilities.known ||
+               !session->capabilities.mechanisms;
 }
 
 int pop3_sign_in(struct pop3_session *session)

@@ -62,7 +62,8 @@ struct pop3_session {
         uint64_t ends[POP3_WINDOW]; /* where in them the commands in flight end, a ring */
         unsigned first_end, in_flight;
 
-        void (*line)(struct pop3_session *, const char *text, size_t len); /* takes the lines after +OK; NULL: none */
+        void (*line)(struct pop3_session *, const char *text,
+                     size_t len); /* takes the lines after +OK; NULL: none */
         bool body;              /* a message passes */
         struct pop3_unstuff unstuff;
 

@@ -20,4 +20,5 @@ struct pop3_unstuff {
 
 /* Takes from the front of `input` up to the next piece of the message; false when all was taken or it has ended.
  * The piece points into the input. */
-bool pop3_unstuff_next(struct pop3_unstuff *unstuff, struct pop3_input *input, struct pop3_input *out_piece) must_use;
+bool pop3_unstuff_next(struct pop3_unstuff *unstuff, struct pop3_input *input,
+                       struct pop3_input *out_piece) must_use;

@@ -51,8 +51,9 @@ static int check_size(const struct smtp_mail *mail, const struct smtp_capabiliti
                 return 0;
         size_text(mail->size, has);
         size_text(can->max_size, takes);
-        cause_set(cause, CAUSE_UNSENDABLE, "the message has %s (%" PRIu64 " bytes), the server takes %s (%" PRIu64 ")",
-                  has, mail->size, takes, can->max_size);
+        cause_set(cause, CAUSE_UNSENDABLE,
+                  "the message has %s (%" PRIu64 " bytes), the server takes %s (%" PRIu64 ")", has,
+                  mail->size, takes, can->max_size);
         cause_remedy(cause, "make the message smaller, or send it by another account");
         return -1;
 }
@@ -75,7 +76,8 @@ int envelope_check(const struct smtp_mail *mail, const struct smtp_capabilities 
         return 0;
 }
 
-/* xtext (RFC 3461 section 4) after `front`; NULL when there is nothing or it is over `max`. The caller frees. */
+/* xtext (RFC 3461 section 4) after `front`; NULL when there is nothing or it is over `max`. The caller
+ * frees. */
 static char *xtext(const char *front, const char *text, size_t max)
 {
         struct buf to = BUF_WITH_MAX(strlen(front) + max + 1);

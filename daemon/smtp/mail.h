@@ -21,7 +21,7 @@ enum smtp_outcome {
 struct smtp_recipient {
         const char *address;
         const char *notify;          /* DSN NOTIFY= value, or NULL */
-        const char *orcpt;           /* DSN ORCPT= value, or NULL */
+        const char *orcpt;           /* DSN ORCPT= value as plain text ("rfc822;a@b" or "a@b"), or NULL */
         /* result */
         enum smtp_outcome outcome;
         unsigned code;               /* reply code, 0 when none */
@@ -40,12 +40,13 @@ struct smtp_mail {
         uint64_t size;               /* bytes of the body with CRLF line ends */
         bool eight_bit;              /* body has bytes over 127 */
         bool utf8;                   /* an address or header needs SMTPUTF8 */
-        const char *ret, *envid;     /* DSN, or NULL */
+        const char *ret, *envid;     /* DSN (envid as plain text), or NULL */
         /* The next piece of the body, CRLF line ends already; valid until the next call.
          * LATER: not at hand, smtp_mail_continue() will be called. */
         enum smtp_body (*body)(struct smtp_mail *mail, const uint8_t **bytes, size_t *len);
         /* The message is through: every recipient has its outcome (also when the
-         * session fails: then `session_cause` is set, else NULL). The mail may be freed. */
+         * session fails: then `session_cause` is set, else NULL; the session hands all of them
+         * back by itself then). The mail may be freed and others sent, but not the chat freed. */
         void (*finished)(struct smtp_mail *mail, const struct cause *session_cause);
         struct smtp_mail *next;      /* the session's own */
         void *own;                   /* the session's own, freed before `finished` */
@@ -59,7 +60,7 @@ void smtp_mail_send(struct chat *chat, struct smtp_mail *mail);
 /* A body that said LATER has bytes now. */
 void smtp_mail_continue(struct chat *chat, struct smtp_mail *mail);
 /* The owner lost the connection or gives up: finishes every mail in flight (those after their
- * final dot as AMBIGUOUS, the others NONE) with this cause. */
+ * final dot as AMBIGUOUS, the others NONE) with this cause; the chat has failed then. */
 void smtp_mail_lost(struct chat *chat, const struct cause *why);
 /* Messages in flight. */
 size_t smtp_mail_flying(const struct chat *chat);

@@ -226,7 +226,8 @@ static void heard_unasked(struct smtp_session *s, const struct reply *reply)
 
         reply_words(reply, words, sizeof words);
         if (reply->code != 421)
-                chat_fail(&s->chat, CAUSE_PROTOCOL, "the server said something nobody asked for: \"%s\"", words);
+                chat_fail(&s->chat, CAUSE_PROTOCOL, "the server said something nobody asked for: \"%s\"",
+                          words);
         else if (same_text(reply->enhanced, "4.4.2"))
                 chat_go(&s->chat, STEP_ENDED); /* it was kept for the next message, and waited too long */
         else
@@ -261,7 +262,8 @@ static void heard_wants_signin(struct smtp_session *s, const struct awaited *abo
                 cause_remedy(&s->chat.cause, "the server may want TLS first: emailsecctl account secure NAME "
                                              "ssl|starttls");
         else if (!signin_wanted(&s->config.signin))
-                cause_remedy(&s->chat.cause, "set the property account, then: emailsecctl account password NAME");
+                cause_remedy(&s->chat.cause,
+                             "set the property account, then: emailsecctl account password NAME");
 }
 
 void pipeline_heard(struct smtp_session *s, const struct reply *reply)

@@ -58,9 +58,10 @@ static int no_starttls(struct chat *chat)
         int step = chat_fail(chat, CAUSE_NO_STARTTLS,
                              "the server does not offer STARTTLS, and useStartTls is set");
 
-        cause_remedy(&chat->cause, "if the server has TLS from the first byte: emailsecctl account secure NAME "
-                                   "ssl (port 465); if it used to offer STARTTLS, someone on the way may be "
-                                   "taking it out");
+        cause_remedy(&chat->cause,
+                     "if the server has TLS from the first byte: emailsecctl account secure NAME "
+                     "ssl (port 465); if it used to offer STARTTLS, someone on the way may be "
+                     "taking it out");
         return step;
 }
 
@@ -76,8 +77,8 @@ static int without_ehlo(struct smtp_session *s, const struct reply *reply)
         if (chat->wants_starttls && !chat->channel.tls)
                 return no_starttls(chat);
         if (signin_wanted(&s->config.signin))
-                return fail_quoting(chat, CAUSE_NO_MECHANISM, "the server offers no way to sign in (it refuses EHLO)",
-                                    reply);
+                return fail_quoting(chat, CAUSE_NO_MECHANISM,
+                                    "the server offers no way to sign in (it refuses EHLO)", reply);
         return SMTP_HELO;
 }
 
@@ -145,10 +146,13 @@ static const struct chat_step steps[SMTP_STEPS] = {
         [SMTP_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, heard_greeting },
         [SMTP_EHLO] = { "EHLO", "waiting for the answer to EHLO", 0, say_ehlo, heard_ehlo },
         [SMTP_HELO] = { "HELO", "waiting for the answer to HELO", 0, say_helo, heard_helo },
-        [SMTP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls, heard_starttls },
+        [SMTP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls,
+                            heard_starttls },
         [SMTP_AUTH] = { "AUTH", "waiting for the answer to AUTH", 0, signin_say, signin_heard },
-        [SMTP_CHALLENGE] = { "AUTH answer", "waiting for the server to sign us in", 0, signin_say_answer, signin_heard },
-        [SMTP_CANCEL] = { "AUTH cancel", "waiting for the end of AUTH", 0, signin_say_cancel, signin_heard_cancel },
+        [SMTP_CHALLENGE] = { "AUTH answer", "waiting for the server to sign us in", 0, signin_say_answer,
+                             signin_heard },
+        [SMTP_CANCEL] = { "AUTH cancel", "waiting for the end of AUTH", 0, signin_say_cancel,
+                          signin_heard_cancel },
         [SMTP_QUIT] = { "QUIT", "waiting for the answer to QUIT", 10, say_quit, heard_quit },
 };
 
@@ -190,7 +194,8 @@ static void hear_in_turn(struct smtp_session *s)
                 chat_hear(chat, &s->reply);
         /* Whoever sent this could not know the command it answers (S5). */
         if (!chat_is_over(chat) && chat->in.len && !may_be_421(&chat->in))
-                chat_fail(chat, CAUSE_INJECTION, "%zu bytes of an answer came before the question", chat->in.len);
+                chat_fail(chat, CAUSE_INJECTION, "%zu bytes of an answer came before the question",
+                          chat->in.len);
 }
 
 static void hear_line(struct smtp_session *s, const char *line, size_t len)

@@ -98,13 +98,15 @@ static const struct {
 } refusals[] = {
         { 432, "the server wants the password changed, or one sign-in by authentication plain, first" },
         { 530, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls" },
-        { 534, "the server wants another mechanism or an app password: see its words, then set authentication "
-               "or: emailsecctl account password NAME" },
+        { 534,
+          "the server wants another mechanism or an app password: see its words, then set authentication "
+          "or: emailsecctl account password NAME" },
         { 538, "the server wants TLS for this: emailsecctl account secure NAME ssl|starttls" },
 };
 
 /* The server's words, unless they repeat what was sent (S38). */
-static void words_without_secret(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
+static void words_without_secret(const struct smtp_session *s, const struct reply *reply, char *to,
+                                 size_t size)
 {
         const char *secret = s->config.signin.secret;
 

@@ -107,7 +107,8 @@ static void break_off(struct smtp_session *s, struct smtp_mail *mail, enum smtp_
                       enum cause_code cause, const char *words)
 {
         outcome_for_rest(mail, outcome, cause, words);
-        chat_fail(&s->chat, CAUSE_INTERNAL, "the connection was dropped in the middle of a message: %s", words);
+        chat_fail(&s->chat, CAUSE_INTERNAL, "the connection was dropped in the middle of a message: %s",
+                  words);
 }
 
 static void break_off_wrong(struct smtp_session *s, struct smtp_mail *mail, const char *words)

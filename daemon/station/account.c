@@ -17,17 +17,6 @@
 #define FACT_PAUSED        "pausedSeconds"
 #define FACT_STOPPED_SINCE "stoppedSince"
 
-struct account *account_new(struct property_values *values)
-{
-        struct account *account = new_object(struct account);
-
-        account->values = *values;
-        *values = (struct property_values){ .kind = account->values.kind };
-        account->name = copy_text(prop_text(&account->values, PROP_NAME));
-        account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
-        return account;
-}
-
 void account_free(struct account *account)
 {
         if (!account)
@@ -116,6 +105,29 @@ static void set_clock_running(const struct account *account)
                 fact_add(account->name, FACT_PAUSED, now > since ? now - since : 0);
                 fact_set_number(account->name, FACT_STOPPED_SINCE, 0);
         }
+}
+
+struct account *account_new(struct property_values *values)
+{
+        struct account *account = new_object(struct account);
+
+        account->values = *values;
+        *values = (struct property_values){ .kind = account->values.kind };
+        account->name = copy_text(prop_text(&account->values, PROP_NAME));
+        account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
+        set_clock_running(account);
+        return account;
+}
+
+void account_cannot_be_read(struct account *account, const struct cause *cause)
+{
+        struct subject subject = { .account = account->name, .cause = cause };
+
+        account->unreadable = true;
+        account->status = ACCOUNT_FAULT;
+        account->cause = *cause;
+        set_clock_running(account);
+        log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", account->name, cause->text);
 }
 
 static void emit_status(const struct account *account)

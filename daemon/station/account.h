@@ -42,6 +42,8 @@ struct account {
 
 /* Takes the values over (they are empty afterwards). */
 struct account *account_new(struct property_values *values) must_use;
+/* Its file could not be read: FAULT, and nothing runs until it can be. */
+void account_cannot_be_read(struct account *account, const struct cause *cause);
 void account_free(struct account *account);
 /* Holds it for an object that may outlive its place in the set; returns it. */
 struct account *account_hold(struct account *account);

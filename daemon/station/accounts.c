@@ -215,11 +215,7 @@ static struct account *unreadable_account(const char *name, const struct cause *
         free(values.of[PROP_NAME].text);
         values.of[PROP_NAME].text = copy_text(name);
         struct account *account = account_new(&values);
-        account->unreadable = true;
-        account->status = ACCOUNT_FAULT;
-        account->cause = *cause;
-        struct subject subject = { .account = name, .cause = cause };
-        log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", name, cause->text);
+        account_cannot_be_read(account, cause);
         return account;
 }
 
@@ -340,16 +336,12 @@ static void written(void *ctx, const struct cause *cause)
 {
         struct change *change = ctx;
         struct account *account = change->account;
-        bool gone = change->kind == CHANGE_DELETE && !cause_happened(cause);
+        bool gone = change->kind == (cause_happened(cause) ? CHANGE_ADD : CHANGE_DELETE);
 
         account->busy_writing = false;
         if (cause_happened(cause)) {
-                if (change->kind == CHANGE_ADD) {
+                if (gone)
                         take_out(account);
-                        refuse_one(change, cause);
-                        account_free(account);
-                        return;
-                }
                 refuse_one(change, cause);
         } else if (change->kind == CHANGE_ADD) {
                 station_account_added(account);

@@ -58,6 +58,8 @@ static void check_one(struct applying *apply, const char *name, const char *kind
                 properties_copy(&values, &account->values);
         } else {
                 properties_defaults(&values, same_text(kind, "incoming") ? KIND_INCOMING : KIND_OUTGOING);
+                free(values.of[PROP_NAME].text);
+                values.of[PROP_NAME].text = copy_text(name);
                 if (!account_name_valid(name))
                         cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "\"%s\" is not a name", name);
                 if (!same_text(kind, "incoming") && !same_text(kind, "outgoing"))
@@ -71,6 +73,17 @@ static void check_one(struct applying *apply, const char *name, const char *kind
         properties_done(&values);
 }
 
+static bool is_planned(const struct applying *apply, const char *name)
+{
+        size_t index;
+        const json_t *request;
+
+        json_array_foreach(apply->requests, index, request)
+                if (same_text(json_string_value(json_object_get(request, "name")), name))
+                        return true;
+        return false;
+}
+
 static void plan_one(struct applying *apply, const json_t *object)
 {
         const char *name = json_string_value(json_object_get(object, "name"));
@@ -78,6 +91,10 @@ static void plan_one(struct applying *apply, const json_t *object)
 
         if (!name) {
                 cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "an account without a name");
+                return;
+        }
+        if (is_planned(apply, name)) {
+                cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "account %s stands there twice", name);
                 return;
         }
         struct account *account = account_named(name);

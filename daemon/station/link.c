@@ -197,6 +197,7 @@ static void begin_tls(struct link *link, bool implicit)
                 end_with(link, &cause, "");
                 return;
         }
+        link->generation = trust_generation();
         link->channel = channel_new(&policy, connection_fd(link->connection), &cause);
         if (!link->channel) {
                 end_with(link, &cause, "");
@@ -341,7 +342,8 @@ static void on_secured(void *ctx)
 
         channel_verdict(link->channel, &link->verdict);
         channel_info(link->channel, &link->info);
-        link->generation = trust_generation();
+        if (verdict_is_good(&link->verdict))
+                link->generation = trust_generation(); /* recording it may have made an entry needless */
         if (link->user->reached)
                 link->user->reached(link->ctx, LINK_SECURED, &link->verdict);
         if (link->closed || link->over)
@@ -547,6 +549,11 @@ static bool exemption_stands(const struct link *link)
         return stands;
 }
 
+bool link_trust_moved(const struct link *link)
+{
+        return link->generation != trust_generation();
+}
+
 bool link_still_trusted(const struct link *link)
 {
         if (!link->info.version[0] || link->generation == trust_generation())
@@ -556,7 +563,7 @@ bool link_still_trusted(const struct link *link)
                 return exemption_stands(link);
         case VERDICT_SYSTEM:
         case VERDICT_USER:
-                return link_facts(link) && trust_anchor(link_facts(link)->anchor_sha256) != ANCHOR_NONE;
+                return link->channel && trust_anchor(channel_anchor(link->channel)) != ANCHOR_NONE;
         case VERDICT_CHALLENGE:
         case VERDICT_REJECTED:
         case VERDICT_FAULT:

@@ -69,5 +69,8 @@ bool link_contended(const struct link *link);
 /* After trust changed: true when the session may go on; false when the exemption or anchor it rests on has gone. */
 bool link_still_trusted(const struct link *link);
 
+/* True when what is trusted changed while this session was being made: a failure then says nothing of the server. */
+bool link_trust_moved(const struct link *link);
+
 void links_set_limits(unsigned all, unsigned per_host);
 unsigned links_open(void);

@@ -278,6 +278,11 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                 wait_for(receiver, again ? 0 : prop_number(&receiver->account->values, PROP_POLL_RATE));
                 return;
         }
+        if (receiver->phase == CONNECTING && cause.code == CAUSE_CLOSED && link_trust_moved(receiver->link)) {
+                drop_session(receiver);
+                wait_for(receiver, 0);
+                return;
+        }
         if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
                           prop_text(&receiver->account->values, PROP_HOSTNAME));

@@ -189,6 +189,7 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         struct sender *sender = session->sender;
         struct cause cause = *why;
         bool was_ready = session->ready, retiring = session->retiring;
+        bool again = !was_ready && cause.code == CAUSE_CLOSED && link_trust_moved(session->link);
         char id[13] = "";
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
@@ -202,12 +203,12 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         if (cause.code == CAUSE_SERVER_BUSY)
                 slow_down(sender);
         /* a session that had worked and was closed by the server is no failure of the account */
-        bool harmless = cause.code == CAUSE_NONE || (retiring && cause_class(&cause) == CLASS_DOWN) ||
+        bool harmless = cause.code == CAUSE_NONE || again || (retiring && cause_class(&cause) == CLASS_DOWN) ||
                         (was_ready && (cause.code == CAUSE_CLOSED || cause.code == CAUSE_SERVER_BUSY) &&
                          sender->failures == 0);
-        if (!harmless || (cause.code && sender->in_flight == 0 && !was_ready))
+        if (!harmless)
                 account_failed(sender, &cause, id);
-        else if (cause.code)
+        else if (cause.code && !again)
                 sender->failures++;
         sender_kick(sender);
 }

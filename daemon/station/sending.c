@@ -48,6 +48,8 @@ static void sending_free(struct sending *sending)
                         sending->read->sending = NULL;
         }
         free(sending->mail.recipients);
+        free(sending->settled);
+        account_release(sending->account);
         queued_message_free(sending->message);
         free(sending);
 }
@@ -176,7 +178,18 @@ static void channel_words(const struct sending *sending, char *to, size_t size)
                 (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
 }
 
-static void settle(struct sending *sending, const struct settled_recipient *settled, const char *result)
+/* The result is on disk: now it is true, and told. A disk that failed keeps the message as it was before, and says so
+ * itself. */
+static void settled(void *ctx, const struct cause *cause)
+{
+        struct sending *sending = ctx;
+
+        for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++)
+                tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
+        sending_free(sending);
+}
+
+static void settle(struct sending *sending, const char *result)
 {
         char host[300], tls[40];
         struct settlement settlement = {
@@ -185,31 +198,33 @@ static void settle(struct sending *sending, const struct settled_recipient *sett
                 .host = host,
                 .tls = tls,
                 .result = result,
-                .recipients = settled,
+                .recipients = sending->settled,
                 .recipient_count = sending->message->recipient_count,
         };
 
         (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),
                        port_in_use(&sending->account->values));
         channel_words(sending, tls, sizeof tls);
-        queue_settle(&settlement, NULL, NULL);
+        sending->link = NULL; /* the session may go before the answer comes */
+        queue_settle(&settlement, settled, sending);
 }
 
 static void finished(struct smtp_mail *mail, const struct cause *session_cause)
 {
         struct sending *sending = container_of(mail, struct sending, mail);
         size_t recipients = mail->recipient_count;
-        struct settled_recipient *settled = new_zeroed(recipients, sizeof *settled);
         struct sending_result result = { 0 };
-        const char *words = session_cause ? session_cause->text : "";
-        unsigned sent = 0;
 
+        sending->settled = new_zeroed(recipients, sizeof *sending->settled);
+        if (session_cause)
+                sending->cause = *session_cause;
+        const char *words = sending->cause.text;
         for (size_t i = 0; i < recipients; i++) {
                 const struct queued_recipient *queued = &sending->message->recipients[i];
                 const struct smtp_recipient *recipient = &mail->recipients[i];
-                struct outbox_verdict verdict =
-                        outbox_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
-                settled[i] = (struct settled_recipient){
+                struct outbox_verdict verdict = outbox_judge(recipient, session_cause ? &sending->cause : NULL,
+                                                             queued->attempts, loop_wall(), random_number());
+                sending->settled[i] = (struct settled_recipient){
                         .index = queued->index,
                         .state = verdict.state,
                         .next_attempt = verdict.next_attempt,
@@ -217,20 +232,15 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
                         .enhanced = recipient->enhanced,
                         .cause = verdict.cause,
                 };
-                sent += verdict.state == QUEUE_SENT;
+                result.sent |= verdict.state == QUEUE_SENT;
                 result.failed |= verdict.state == QUEUE_FAILED;
                 result.slow_down |= recipient->outcome == OUTCOME_DEFERRED && outbox_slow_down(recipient);
                 if (verdict.reply && verdict.reply[0])
                         words = verdict.reply;
         }
-        result.sent = sent > 0;
-        settle(sending, settled, words);
         count(sending, &result, words);
-        for (size_t i = 0; i < recipients; i++)
-                tell(sending, settled[i].state, &mail->recipients[i], &settled[i]);
-        free(settled);
         sending->done(sending->ctx, sending, &result);
-        sending_free(sending);
+        settle(sending, words);
 }
 
 /* ---- from outside ---- */
@@ -251,7 +261,7 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
 {
         struct sending *sending = new_object(struct sending);
 
-        sending->account = account;
+        sending->account = account_hold(account);
         sending->message = message;
         sending->mail = (struct smtp_mail){
                 .from = message->from,
@@ -286,20 +296,17 @@ void sending_give_back(struct sending *sending)
 void sending_defer(struct sending *sending, const struct cause *cause, time_t again)
 {
         size_t recipients = sending->message->recipient_count;
-        struct settled_recipient *settled = new_zeroed(recipients, sizeof *settled);
 
+        sending->cause = *cause;
+        sending->settled = new_zeroed(recipients, sizeof *sending->settled);
         for (size_t i = 0; i < recipients; i++)
-                settled[i] = (struct settled_recipient){
+                sending->settled[i] = (struct settled_recipient){
                         .index = sending->message->recipients[i].index,
                         .state = QUEUE_DEFERRED,
                         .next_attempt = again,
-                        .reply = cause->text,
+                        .reply = sending->cause.text,
                         .enhanced = "",
                         .cause = cause->code,
                 };
-        settle(sending, settled, cause->text);
-        for (size_t i = 0; i < recipients; i++)
-                tell(sending, QUEUE_DEFERRED, &sending->mail.recipients[i], &settled[i]);
-        free(settled);
-        sending_free(sending);
+        settle(sending, sending->cause.text);
 }

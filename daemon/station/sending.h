@@ -23,11 +23,14 @@ struct sending {
         struct body_read *read;        /* a chunk that is being read, or is at hand */
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
+        struct settled_recipient *settled; /* what became of each; told when it is on disk */
+        struct cause cause;            /* what ended the session or the account, else CAUSE_NONE */
 };
 
 /* Takes the message over. */
 struct sending *sending_new(struct account *account, struct queued_message *message) must_use;
-/* Gives it to a session that has room. `done` when every recipient has its result; the object is freed after. */
+/* Gives it to a session that has room. `done` when every recipient has its result; the object frees itself when that
+ * is on disk and was told (journal, event). */
 void sending_start(struct sending *sending, struct link *link,
                    void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx);
 /* Not started: back to the queue as it was; or deferred until `again` with the cause's words. Freed. */

@@ -128,6 +128,7 @@ static void recheck_trust(void *ctx)
                               (account->cause.code == CAUSE_REJECTED || account->cause.code == CAUSE_CERTIFICATE ||
                                account->cause.code == CAUSE_TRUST_STORE));
                 if (waits) {
+                        account_start_over(account);
                         if (account->sender)
                                 sender_start_over(account->sender);
                         if (account->receiver)
@@ -376,6 +377,15 @@ void station_reload(const struct settings *settings, json_t *warnings)
                 tell_fault(&poisoned);
                 if (warnings)
                         (void)json_array_append_new(warnings, json_string(poisoned.text));
+        }
+        if (allowed_fault()) { /* someone may have repaired the file */
+                allowed_close();
+                if (allowed_open(settings->state_directory, &poisoned) < 0) {
+                        tell_fault(&poisoned);
+                        if (warnings)
+                                (void)json_array_append_new(warnings, json_string(poisoned.text));
+                }
+                allowed_on_change(on_allowed_changed, NULL);
         }
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         accounts_read_again();

@@ -31,11 +31,14 @@ static const struct {
         const char *words, *remedy;
 } troubles[] = {
         { SQLITE_FULL, "the disk is full", "make room on the disk of the state folder" },
-        { SQLITE_READONLY, "it cannot be written", "check the rights of the state folder and whether its disk is read-only" },
+        { SQLITE_READONLY, "it cannot be written",
+          "check the rights of the state folder and whether its disk is read-only" },
         { SQLITE_CANTOPEN, "it cannot be opened", "check the rights of the state folder" },
         { SQLITE_IOERR, "the disk reports an error", "check the disk and the kernel's messages" },
-        { SQLITE_CORRUPT, "it is damaged", "stop emailsecd, keep a copy, and restore it or repair it with sqlite3's .recover" },
-        { SQLITE_NOTADB, "it is damaged, or not a database", "stop emailsecd, keep a copy, and restore it from a backup" },
+        { SQLITE_CORRUPT, "it is damaged",
+          "stop emailsecd, keep a copy, and restore it or repair it with sqlite3's .recover" },
+        { SQLITE_NOTADB, "it is damaged, or not a database",
+          "stop emailsecd, keep a copy, and restore it from a backup" },
         { SQLITE_BUSY, "another program keeps it locked", "end the program that has station.db open" },
 };
 
@@ -76,7 +79,8 @@ static sqlite3_stmt *statement_for(struct database *db, const char *sql, struct 
         for (struct cached *cached = *bucket; cached; cached = cached->next)
                 if (cached->sql == sql)
                         return cached->statement;
-        if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
+        if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) !=
+            SQLITE_OK) {
                 (void)database_cause(db, cause);
                 return NULL;
         }
@@ -206,8 +210,8 @@ static int one_number(struct database *db, const char *sql, int64_t *out, struct
 /* Runs step `index` and records its version, together. */
 static int run_step(struct database *db, size_t index, struct cause *cause)
 {
-        scoped(scoped_free) char *version =
-                text_of("PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", APPLICATION, index + 1);
+        scoped(scoped_free) char *version = text_of(
+                "PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", APPLICATION, index + 1);
 
         if (execute(db, "BEGIN IMMEDIATE", cause) == 0 && execute(db, schema_steps[index], cause) == 0 &&
             execute(db, version, cause) == 0)

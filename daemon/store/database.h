@@ -49,8 +49,9 @@ static inline struct value v_null(void)
 {
         return (struct value){ .kind = VALUE_NULL };
 }
-#define VALUES(...) \
-        (const struct value[]){ __VA_ARGS__ }, sizeof((const struct value[]){ __VA_ARGS__ }) / sizeof(struct value)
+#define VALUES(...)                                                                                          \
+        (const struct value[]){ __VA_ARGS__ },                                                               \
+                sizeof((const struct value[]){ __VA_ARGS__ }) / sizeof(struct value)
 
 /* Runs a statement that gives no rows. `sql` is a literal: its address is the key of the cache. */
 int db_run(struct database *db, struct cause *cause, const char *sql, const struct value *values,

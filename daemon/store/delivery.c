@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop's side of a delivery: gathers messages into pieces and keeps the file pool busy with one of them at
- * a time, in order. Small messages share a piece; a large one goes through many.
+ * The loop's side of a delivery: gathers messages into pieces and keeps the file pool busy with one of them
+ * at a time, in order. Small messages share a piece; a large one goes through many.
  */
 #include "daemon/store/delivery.h"
 
@@ -17,7 +17,7 @@ static void work(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
 
-        arrival_work(&delivery->arrival, delivery->account, time(NULL), delivery->working);
+        arrival_work(&delivery->arrival, delivery->account, delivery->begun, delivery->working);
 }
 
 static bool is_ready(const struct delivery *delivery)
@@ -70,6 +70,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->folder = copy_text(target->folder);
         delivery->uidvalidity = target->uidvalidity;
         delivery->tell_server = target->tell_server;
+        delivery->begun = loop_wall();
         delivery->job = (struct job){ .work = work, .done = worked };
         arrival_init(&delivery->arrival);
         return delivery;

@@ -59,6 +59,7 @@ struct delivery {
         char *account, *folder;
         uint32_t uidvalidity;
         bool tell_server, reconcile;
+        time_t begun;
         /* gathering; loop */
         struct piece *first, *last;      /* not yet begun; the last one is being filled */
         struct piece *working;           /* on the pool */

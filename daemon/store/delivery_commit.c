@@ -170,7 +170,8 @@ static int place_all(struct delivery *delivery)
         scoped(maildir_listing_free) struct maildir_listing cur = { 0 };
 
         if (delivery->look_in_cur && maildir_list(arrival->maildir.cur, false, &cur) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s", delivery->account);
+                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s",
+                                   delivery->account);
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 if (item->known)
@@ -179,7 +180,8 @@ static int place_all(struct delivery *delivery)
                         return -1;
         }
         if (disk_sync(arrival->maildir.new) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s", delivery->account);
+                return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s",
+                                   delivery->account);
         return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Named durable values of an account: all in memory, by account and name. What changed in a turn of the loop is
- * written by the same commit as the rest of that turn, each value once.
+ * Named durable values of an account: all in memory, by account and name. What changed in a turn of the loop
+ * is written by the same commit as the rest of that turn, each value once.
  */
 #include "daemon/store/facts.h"
 
@@ -213,9 +213,9 @@ struct store_write *facts_to_write(void)
                         if ((write->count & (write->count - 1)) == 0)
                                 write->pairs = new_resized(write->pairs, 2 * write->count + 1,
                                                            sizeof *write->pairs);
-                        write->pairs[write->count++] = (struct pair){
-                                copy_text(facts->account), copy_text(fact->name), copy_text(fact->text), fact->number
-                        };
+                        write->pairs[write->count++] =
+                                (struct pair){ copy_text(facts->account), copy_text(fact->name),
+                                               copy_text(fact->text), fact->number };
                 }
         }
         return &write->write;
@@ -257,7 +257,8 @@ void fact_forget_account(const char *account)
 int facts_load(struct database *db, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT account, name, value FROM fact", NULL, 0);
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT account, name, value FROM fact", NULL, 0);
 
         if (!rows)
                 return -1;

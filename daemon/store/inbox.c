@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inbox: the files that are in the Maildir now, told with what the database knows of them. Reader thread. */
+/* The inbox: the files that are in the Maildir now, with what the database knows of them. Reader thread. */
 #include "common/json_fields.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
@@ -69,11 +69,11 @@ static int list_files(struct inbox *inbox, struct cause *cause)
 static int join_rows(struct inbox *inbox, struct database *db, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT file, received, uid, size, folder, sender, subject, date, message_id FROM received"
-                         " WHERE account = ? AND file IS NOT NULL",
-                         VALUES(v_text(inbox->account)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT file, received, uid, size, folder, sender, subject, date, message_id FROM received"
+                " WHERE account = ? AND file IS NOT NULL",
+                VALUES(v_text(inbox->account)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 const struct maildir_file *file =
@@ -171,8 +171,8 @@ static int find_by_id(const struct inbox *inbox, struct entry **found, struct ca
                 return 0;
         return hits ? cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s",
                                 inbox->account, inbox->id)
-                    : cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", inbox->id,
-                                inbox->account);
+                    : cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s",
+                                inbox->id, inbox->account);
 }
 
 static int open_work(struct store_read *read, struct database *db, struct cause *cause)
@@ -181,7 +181,8 @@ static int open_work(struct store_read *read, struct database *db, struct cause 
         struct entry *entry = NULL;
         struct stat facts;
 
-        if (list_files(inbox, cause) < 0 || find_by_id(inbox, &entry, cause) < 0 || join_rows(inbox, db, cause) < 0)
+        if (list_files(inbox, cause) < 0 || find_by_id(inbox, &entry, cause) < 0 ||
+            join_rows(inbox, db, cause) < 0)
                 return -1;
         if (!entry->folder)
                 ask_file(inbox, entry);
@@ -190,7 +191,8 @@ static int open_work(struct store_read *read, struct database *db, struct cause 
         if (inbox->fd < 0)
                 return cause_errno(cause, errno, "cannot open the message %s", inbox->id);
         if (fstat(inbox->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
-                return cause_set(cause, CAUSE_STORAGE, "cannot open the message %s: not a regular file", inbox->id);
+                return cause_set(cause, CAUSE_STORAGE, "cannot open the message %s: not a regular file",
+                                 inbox->id);
         inbox->result = entry_json(entry);
         return 0;
 }
@@ -219,8 +221,12 @@ void inbox_list(const char *account, void (*done)(void *ctx, json_t *messages, c
 {
         struct inbox *inbox = new_object(struct inbox);
 
-        *inbox = (struct inbox){ .account = copy_text(account), .maildir = MAILDIR_CLOSED, .fd = -1,
-                                 .listed = done, .ctx = ctx, .read = { .read = list_work, .done = inbox_done } };
+        *inbox = (struct inbox){ .account = copy_text(account),
+                                 .maildir = MAILDIR_CLOSED,
+                                 .fd = -1,
+                                 .listed = done,
+                                 .ctx = ctx,
+                                 .read = { .read = list_work, .done = inbox_done } };
         store_read(&inbox->read);
 }
 
@@ -229,8 +235,12 @@ void inbox_open(const char *account, const char *id,
 {
         struct inbox *inbox = new_object(struct inbox);
 
-        *inbox = (struct inbox){ .account = copy_text(account), .id = copy_text(id), .maildir = MAILDIR_CLOSED,
-                                 .fd = -1, .opened = done, .ctx = ctx,
+        *inbox = (struct inbox){ .account = copy_text(account),
+                                 .id = copy_text(id),
+                                 .maildir = MAILDIR_CLOSED,
+                                 .fd = -1,
+                                 .opened = done,
+                                 .ctx = ctx,
                                  .read = { .read = open_work, .done = inbox_done } };
         store_read(&inbox->read);
 }

@@ -203,7 +203,8 @@ static int field_line(struct intake *intake, const char *line, size_t len, size_
 }
 
 /* One line of the header, or the first that no longer belongs to it. */
-static int header_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+static int header_line(struct intake *intake, const char *line, size_t len, struct buf *out,
+                       struct cause *cause)
 {
         bool first = intake->place == AT_START;
         size_t name = field_name(line, len);
@@ -243,7 +244,8 @@ static int unsendable(const struct intake *intake, struct cause *cause)
         return -1;
 }
 
-static int whole_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+static int whole_line(struct intake *intake, const char *line, size_t len, struct buf *out,
+                      struct cause *cause)
 {
         if (len && memchr(line, '\0', len)) {
                 (void)cause_set(cause, CAUSE_UNSENDABLE, "line %llu holds a NUL byte",
@@ -292,8 +294,8 @@ static size_t good_run(struct intake *intake, const char *bytes, size_t len)
                 return 0;
         while (run < len) {
                 size_t line = line_length(bytes + run, len - run);
-                if (line > LIMIT_SMTP_LINE || run + line + 2 > len || memcmp(bytes + run + line, "\r\n", 2) != 0 ||
-                    memchr(bytes + run, '\0', line))
+                if (line > LIMIT_SMTP_LINE || run + line + 2 > len ||
+                    memcmp(bytes + run + line, "\r\n", 2) != 0 || memchr(bytes + run, '\0', line))
                         break;
                 run += line + 2;
                 intake->line++;

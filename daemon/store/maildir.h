@@ -51,11 +51,12 @@ void delivery_commit(struct delivery *delivery, uint32_t cursor_uid,
 void delivery_abandon(struct delivery *delivery);
 
 /* A UIDVALIDITY change: the digests of messages received under the old one. Asked for each message
- * that arrives while reconciling: true when this account and folder already has that digest. The delivery does
- * it by itself when this is set: such messages are recorded under the new UID and not delivered again. */
+ * that arrives while reconciling: true when this account and folder already has that digest. The delivery
+ * does it by itself when this is set: such messages are recorded under the new UID, not delivered again. */
 void delivery_reconcile(struct delivery *delivery, bool reconcile);
 
-/* Inbox: [{id, file, size, received, folder, uid, from, subject, date, messageId}], newest last. */
+/* Inbox: [{id, file, size, received, folder, uid, from, subject, date, messageId}], newest last; the newest
+ * 10,000. What is in new/ and cur/ now, also files that were not put there by us. */
 void inbox_list(const char *account,
                 void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx);
 /* Opens the file of a message (new/ or cur/, whatever its flags now) by a unique beginning of its id;

@@ -11,15 +11,15 @@ struct maildir {
 };
 #define MAILDIR_CLOSED ((struct maildir){ -1, -1, -1 })
 
-/* Opens the three folders of mail/ACCOUNT, `make`: making what is missing. Without it a missing Maildir gives 0, an
- * open one 1. */
+/* Opens the three folders of mail/ACCOUNT, `make`: making what is missing. Without it a missing Maildir gives
+ * 0, an open one 1. */
 int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause) must_use;
 void maildir_close(struct maildir *maildir);
 
 #define MAILDIR_NAME_SIZE 48
 /* The name in new/ that follows from where a message comes from and from nothing else. */
-void maildir_name(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid, const char *uidl,
-                  int64_t generation, char name[MAILDIR_NAME_SIZE]);
+void maildir_name(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
+                  const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE]);
 /* A fresh name in tmp/. */
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);
 
@@ -44,8 +44,8 @@ void maildir_listing_free(struct maildir_listing *listing);
 /* ---- loop ---- */
 /*
  * Whether files may be there of which the database does not know: after a crash, or a commit that failed,
- * between rename and commit. They are then the first ones that are fetched again, in the same order; so once a
- * batch ended with a message that was not there, all is certain, and cur/ need not be listed any more.
+ * between rename and commit. They are then the first ones that are fetched again, in the same order; so once
+ * a batch ended with a message that was not there, all is certain, and cur/ need not be listed any more.
  */
 bool maildir_is_certain(const char *account, const char *folder);
 void maildir_make_certain(const char *account, const char *folder);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a person does to queued messages: retry, hold, release, delete, reroute; all or nothing over the ids. */
+/* What a person does to queued messages: retry, hold, release, delete, reroute; all of the ids or none. */
 #include "common/json_fields.h"
 #include "daemon/store/queue_rows.h"
 
@@ -10,6 +10,7 @@ struct change {
         char **ids;
         size_t count;
         char *account;           /* REROUTE: the new one */
+        time_t now;
         json_t *changed;
         void (*done)(void *ctx, json_t *changed, const struct cause *cause);
         void *ctx;
@@ -30,12 +31,14 @@ static const struct {
         bool fresh;              /* a full lifetime from now on */
 } rules[] = {
         [QUEUE_RETRY] = { "retried", WAITING | BIT(QUEUE_SENDING) | BIT(QUEUE_FAILED), true,
-                          BIT(QUEUE_DEFERRED) | BIT(QUEUE_AMBIGUOUS) | BIT(QUEUE_FAILED), QUEUE_QUEUED, false },
+                          BIT(QUEUE_DEFERRED) | BIT(QUEUE_AMBIGUOUS) | BIT(QUEUE_FAILED), QUEUE_QUEUED,
+                          false },
         [QUEUE_HOLD] = { "held", WAITING | BIT(QUEUE_HELD), false, WAITING, QUEUE_HELD, false },
         [QUEUE_RELEASE] = { "released", BIT(QUEUE_HELD), false, BIT(QUEUE_HELD), QUEUE_QUEUED, true },
         [QUEUE_DELETE] = { "deleted", ~BIT(QUEUE_SENDING), false, 0, QUEUE_QUEUED, false },
         [QUEUE_REROUTE] = { "rerouted", WAITING | BIT(QUEUE_HELD) | BIT(QUEUE_FAILED), false,
-                            BIT(QUEUE_DEFERRED) | BIT(QUEUE_AMBIGUOUS) | BIT(QUEUE_FAILED), QUEUE_QUEUED, true },
+                            BIT(QUEUE_DEFERRED) | BIT(QUEUE_AMBIGUOUS) | BIT(QUEUE_FAILED), QUEUE_QUEUED,
+                            true },
 };
 
 static int check(enum queue_change what, const struct message_row *row, struct cause *cause)
@@ -53,7 +56,8 @@ static int check(enum queue_change what, const struct message_row *row, struct c
 }
 
 /* Moves the message's row and counts to another account. */
-static int move_account(struct database *db, struct message_row *row, const char *account, struct cause *cause)
+static int move_account(struct database *db, struct message_row *row, const char *account,
+                        struct cause *cause)
 {
         if (db_run(db, cause, "UPDATE message SET account = ? WHERE seq = ?",
                    VALUES(v_text(account), v_int((int64_t)row->seq))) < 0)
@@ -84,8 +88,8 @@ static int change_recipients(struct database *db, const struct change *change, s
                 return -1;
         if (!held && !rules[change->what].fresh && before != QUEUE_FAILED)
                 return 0;
-        return db_run(db, cause, "UPDATE message SET expires_clock = ?, expires = unixepoch() + lifetime WHERE seq = ?",
-                      VALUES(v_int(held ? CLOCK_NEVER : CLOCK_FRESH), seq));
+        return db_run(db, cause, "UPDATE message SET expires_clock = ?, expires = ? + lifetime WHERE seq = ?",
+                      VALUES(v_int(held ? CLOCK_NEVER : CLOCK_FRESH), v_int(change->now), seq));
 }
 
 static int change_one(struct change *change, struct database *db, const char *given, struct cause *cause)
@@ -145,8 +149,13 @@ void queue_change(enum queue_change what, const char *const *ids, size_t count, 
 {
         struct change *change = new_object(struct change);
 
-        *change = (struct change){ .what = what, .count = count, .account = copy_text(account), .done = done,
-                                   .ctx = ctx, .write = { .write = change_write, .done = change_done } };
+        *change = (struct change){ .what = what,
+                                   .count = count,
+                                   .account = copy_text(account),
+                                   .now = loop_wall(),
+                                   .done = done,
+                                   .ctx = ctx,
+                                   .write = { .write = change_write, .done = change_done } };
         change->changed = json_array();
         change->ids = new_zeroed(count + 1, sizeof *change->ids);
         for (size_t i = 0; i < count; i++)

@@ -53,7 +53,8 @@ static void free_message(struct queued_message **message)
 
 /* ---- which ones ---- */
 
-static int gather(struct claim *claim, struct database *db, sqlite3_stmt *given, int priority, struct cause *cause)
+static int gather(struct claim *claim, struct database *db, sqlite3_stmt *given, int priority,
+                  struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows = given;
         int more = rows ? 0 : -1;
@@ -134,7 +135,8 @@ static int load_row(struct queued_message *message, struct database *db, bool *a
         return 0;
 }
 
-static int load_recipients(struct queued_message *message, struct database *db, time_t until, struct cause *cause)
+static int load_recipients(struct queued_message *message, struct database *db, time_t until,
+                           struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows =
@@ -182,8 +184,8 @@ static int load_body(struct queued_message *message, struct database *db, struct
         if (db_number(db, cause, &there, 0,
                       "SELECT CASE max(place) WHEN ? THEN sum(length(data)) END FROM body"
                       " WHERE place >= ? AND place < ?",
-                      VALUES(v_int(body_place(message->seq) + (int64_t)((message->size - 1) / BODY_CHUNK)), from,
-                             to)) < 0)
+                      VALUES(v_int(body_place(message->seq) + (int64_t)((message->size - 1) / BODY_CHUNK)),
+                             from, to)) < 0)
                 return -1;
         if ((uint64_t)there != message->size)
                 return cause_set(cause, CAUSE_INVALID, "its body is not complete");
@@ -216,7 +218,8 @@ static int set_aside(struct claim *claim, uint64_t seq, struct database *db, con
         if (queue_row_read(db, seq, &row, cause) <= 0)
                 return -1;
         if (db_run(db, cause,
-                   "UPDATE recipient SET state = 5, reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, time = ?"
+                   "UPDATE recipient SET state = 5, reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, "
+                   "time = ?"
                    " WHERE seq = ? AND state <> 6",
                    VALUES(v_text(why->text), v_text(cause_kind(CAUSE_STORAGE)->name), v_int(claim->now),
                           v_int((int64_t)seq))) < 0 ||
@@ -304,94 +307,12 @@ void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
 {
         struct claim *claim = new_object(struct claim);
 
-        *claim = (struct claim){ .account = copy_text(account), .now = now, .max = max, .max_bytes = max_bytes,
-                                 .done = done, .ctx = ctx,
+        *claim = (struct claim){ .account = copy_text(account),
+                                 .now = now,
+                                 .max = max,
+                                 .max_bytes = max_bytes,
+                                 .done = done,
+                                 .ctx = ctx,
                                  .write = { .write = claim_write, .done = claim_done } };
         store_write(&claim->write);
-}
-
-/* ---- giving back ---- */
-
-struct unclaim {
-        uint64_t seq;
-        struct store_write write;
-};
-
-static int unclaim_write(struct store_write *write, struct database *db, struct cause *cause)
-{
-        struct unclaim *unclaim = container_of(write, struct unclaim, write);
-        struct message_row row;
-        int found = queue_row_read(db, unclaim->seq, &row, cause);
-
-        if (found <= 0)
-                return found;
-        row.claimed = false;
-        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
-                   VALUES(v_int((int64_t)unclaim->seq))) < 0)
-                return -1;
-        return queue_row_follow(db, &row, 0, cause);
-}
-
-static void unclaim_done(struct store_write *write, unused_arg const struct cause *cause)
-{
-        free(container_of(write, struct unclaim, write));
-}
-
-void queue_unclaim(uint64_t seq)
-{
-        struct unclaim *unclaim = new_object(struct unclaim);
-
-        *unclaim = (struct unclaim){ .seq = seq,
-                                     .write = { .write = unclaim_write, .done = unclaim_done, .stubborn = true } };
-        store_write(&unclaim->write);
-}
-
-/* ---- the rest of a body ---- */
-
-struct body_read {
-        uint64_t seq, offset;
-        uint8_t *bytes;
-        size_t len;
-        void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause);
-        void *ctx;
-        struct store_read read;
-};
-
-static int body_work(struct store_read *read, struct database *db, struct cause *cause)
-{
-        struct body_read *body = container_of(read, struct body_read, read);
-        size_t skip = (size_t)(body->offset % BODY_CHUNK);
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT data FROM body WHERE place = ?",
-                         VALUES(v_int(body_place(body->seq) + (int64_t)(body->offset / BODY_CHUNK))));
-        int more = rows ? db_next(db, rows, cause) : -1;
-
-        if (more < 0)
-                return -1;
-        size_t len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
-        if (len <= skip)
-                return cause_set(cause, CAUSE_STORAGE, "the message is damaged: its body is not complete");
-        body->len = len - skip;
-        body->bytes = (uint8_t *)copy_bytes((const char *)sqlite3_column_blob(rows, 0) + skip, body->len);
-        return 0;
-}
-
-static void body_done(struct store_read *read, const struct cause *cause)
-{
-        struct body_read *body = container_of(read, struct body_read, read);
-
-        body->done(body->ctx, body->bytes, body->len, cause);
-        free(body->bytes);
-        free(body);
-}
-
-void queue_read_body(uint64_t seq, uint64_t offset,
-                     void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause),
-                     void *ctx)
-{
-        struct body_read *body = new_object(struct body_read);
-
-        *body = (struct body_read){ .seq = seq, .offset = offset, .done = done, .ctx = ctx,
-                                    .read = { .read = body_work, .done = body_done } };
-        store_read(&body->read);
 }

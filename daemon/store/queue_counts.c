@@ -127,7 +127,8 @@ static int save_tally(struct database *db, struct tally *tally, struct cause *ca
                 if ((tally->changed & 1u << state) == 0)
                         continue;
                 if (db_run(db, cause,
-                           "INSERT OR REPLACE INTO counts (account, state, messages, bytes) VALUES (?, ?, ?, ?)",
+                           "INSERT OR REPLACE INTO counts (account, state, messages, bytes) VALUES (?, ?, ?, "
+                           "?)",
                            VALUES(v_text(tally->account), v_int(state), v_int(tally->messages[state]),
                                   v_int(tally->bytes[state]))) < 0)
                         return -1;

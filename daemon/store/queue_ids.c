@@ -91,7 +91,8 @@ static int find_by_probes(struct database *db, uint64_t low, uint64_t step, uint
         return count;
 }
 
-static int find_by_scan(struct database *db, uint64_t low, uint64_t step, uint64_t found[2], struct cause *cause)
+static int find_by_scan(struct database *db, uint64_t low, uint64_t step, uint64_t found[2],
+                        struct cause *cause)
 {
         int count = 0, more;
         scoped(db_end) sqlite3_stmt *rows =

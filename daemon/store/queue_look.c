@@ -52,9 +52,9 @@ static json_t *history_of(struct database *db, uint64_t seq, struct cause *cause
 {
         json_t *list = json_array();
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT time, host, tls, result FROM history WHERE seq = ? ORDER BY number",
-                         VALUES(v_int((int64_t)seq)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT time, host, tls, result FROM history WHERE seq = ? ORDER BY number",
+                VALUES(v_int((int64_t)seq)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 json_t *item = json_object();
@@ -123,10 +123,12 @@ static json_t *message_json(struct database *db, sqlite3_stmt *rows, bool with_h
 }
 
 /* With an account its index gives the order; without, the table itself. */
-static sqlite3_stmt *list_query(const struct look *look, struct database *db, unsigned states, struct cause *cause)
+static sqlite3_stmt *list_query(const struct look *look, struct database *db, unsigned states,
+                                struct cause *cause)
 {
         bool open = (states & 1u << QUEUE_SENT) == 0;
-        struct value after = v_int((int64_t)look->after), bits = v_int(states), max = v_int((int64_t)look->max + 1);
+        struct value after = v_int((int64_t)look->after), bits = v_int(states),
+                     max = v_int((int64_t)look->max + 1);
 
         if (look->account && open)
                 return db_query(db, cause,
@@ -168,8 +170,9 @@ static int get_work(struct store_read *read, struct database *db, struct cause *
 
         if (queue_id_find(db, look->id, &seq, cause) < 0)
                 return -1;
-        scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause, "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq = ?", VALUES(v_int((int64_t)seq)));
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT " MESSAGE_COLUMNS " FROM message WHERE seq = ?",
+                         VALUES(v_int((int64_t)seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
         if (more <= 0)
                 return more < 0 ? -1 : cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s", look->id);
@@ -192,7 +195,8 @@ static void look_done(struct store_read *read, const struct cause *cause)
 }
 
 void queue_list(const char *account, unsigned states, uint64_t after, size_t max,
-                void (*done)(void *ctx, json_t *messages, uint64_t next, const struct cause *cause), void *ctx)
+                void (*done)(void *ctx, json_t *messages, uint64_t next, const struct cause *cause),
+                void *ctx)
 {
         struct look *look = new_object(struct look);
 

@@ -14,6 +14,7 @@ enum { STEP = 500 };
 struct pass {
         char *account;
         int64_t clock;               /* expire: the account's; sweep: the wall time before which */
+        time_t now;
         bool more;                   /* the step found as many as it looked for */
         size_t count;                /* changed by steps that were committed */
         size_t step_count;           /* by the present one */
@@ -71,7 +72,7 @@ static struct pass *pass_new(const char *account, int64_t clock,
 {
         struct pass *pass = new_object(struct pass);
 
-        *pass = (struct pass){ .account = copy_text(account), .clock = clock,
+        *pass = (struct pass){ .account = copy_text(account), .clock = clock, .now = loop_wall(),
                                .write = { .write = step, .done = step_done } };
         return pass;
 }
@@ -86,8 +87,8 @@ static int due_now_step(struct store_write *write, struct database *db, struct c
         for (int priority = 1; priority >= 0; priority--) {
                 if (db_run(db, cause,
                            "UPDATE message SET due = -1 WHERE seq IN (SELECT seq FROM message"
-                           " WHERE account = ? AND priority = ? AND due > 0 LIMIT 500)",
-                           VALUES(v_text(pass->account), v_int(priority))) < 0)
+                           " WHERE account = ? AND priority = ? AND due > 0 LIMIT ?)",
+                           VALUES(v_text(pass->account), v_int(priority), v_int(STEP))) < 0)
                         return -1;
                 pass->step_count += (size_t)db_changes(db);
         }
@@ -95,7 +96,8 @@ static int due_now_step(struct store_write *write, struct database *db, struct c
         return 0;
 }
 
-void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
+void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, const struct cause *cause),
+                   void *ctx)
 {
         struct pass *pass = pass_new(account, 0, due_now_step);
 
@@ -109,7 +111,7 @@ void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, co
 static int expire_one(struct pass *pass, uint64_t seq, struct database *db, struct cause *cause)
 {
         struct message_row row;
-        int64_t lifetime, now = (int64_t)time(NULL);
+        int64_t lifetime, now = pass->now;
         char words[32], id[QUEUE_ID_SIZE];
         int found = queue_row_read(db, seq, &row, cause);
 
@@ -151,8 +153,8 @@ static int expire_step(struct store_write *write, struct database *db, struct ca
                 return -1;
         sqlite3_stmt *rows = db_query(db, cause,
                                       "SELECT seq FROM message WHERE account = ? AND expires_clock <= ?"
-                                      " AND finished IS NULL AND claimed = 0 LIMIT 500",
-                                      VALUES(v_text(pass->account), v_int(pass->clock)));
+                                      " AND finished IS NULL AND claimed = 0 LIMIT ?",
+                                      VALUES(v_text(pass->account), v_int(pass->clock), v_int(STEP)));
         if (gather(db, rows, seqs, pass, cause) < 0)
                 return -1;
         for (size_t i = 0; i < pass->step_count; i++)
@@ -182,10 +184,10 @@ static int sweep_step(struct store_write *write, struct database *db, struct cau
         uint64_t seqs[STEP];
         sqlite3_stmt *rows =
                 pass->account
-                        ? db_query(db, cause, "SELECT seq FROM message WHERE account = ? LIMIT 500",
-                                   VALUES(v_text(pass->account)))
-                        : db_query(db, cause, "SELECT seq FROM message WHERE finished < ? LIMIT 500",
-                                   VALUES(v_int(pass->clock)));
+                        ? db_query(db, cause, "SELECT seq FROM message WHERE account = ? LIMIT ?",
+                                   VALUES(v_text(pass->account), v_int(STEP)))
+                        : db_query(db, cause, "SELECT seq FROM message WHERE finished < ? LIMIT ?",
+                                   VALUES(v_int(pass->clock), v_int(STEP)));
 
         if (gather(db, rows, seqs, pass, cause) < 0)
                 return -1;

@@ -33,7 +33,8 @@ int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, s
 /* Makes state, due, claimed, finished and the counts what the recipients say. A message sent to all loses
  * its body. `row` is as it was before, but for `claimed`, which is taken as given; `finished` is the time
  * recorded should it be finished now. */
-int queue_row_follow(struct database *db, struct message_row *row, int64_t finished, struct cause *cause) must_use;
+int queue_row_follow(struct database *db, struct message_row *row, int64_t finished,
+                     struct cause *cause) must_use;
 /* Removes the message with all that belongs to it. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause) must_use;
 /* One line of history; the oldest go when there are very many. Texts may be NULL. */

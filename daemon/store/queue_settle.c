@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What came of an attempt: states, replies and history of the recipients that were being sent. */
+/* What came of an attempt: states, replies and history of the recipients that were being sent; or that there
+ * was none. */
 #include "daemon/store/queue_rows.h"
 
 struct settle {
@@ -13,8 +14,8 @@ struct settle {
         struct store_write write;
 };
 
-static int settle_one(const struct settle *settle, const struct settled_recipient *recipient, struct database *db,
-                      struct cause *cause)
+static int settle_one(const struct settle *settle, const struct settled_recipient *recipient,
+                      struct database *db, struct cause *cause)
 {
         bool waits = recipient->state == QUEUE_DEFERRED || recipient->state == QUEUE_AMBIGUOUS;
         const char *code = recipient->cause == CAUSE_NONE ? NULL : cause_kind(recipient->cause)->name;
@@ -84,14 +85,21 @@ static void settle_done(struct store_write *write, const struct cause *cause)
         free(settle);
 }
 
-void queue_settle(const struct settlement *given, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+void queue_settle(const struct settlement *given, void (*done)(void *ctx, const struct cause *cause),
+                  void *ctx)
 {
         struct settle *settle = new_object(struct settle);
 
-        *settle = (struct settle){ .seq = given->seq, .time = given->time, .host = copy_text(given->host),
-                                   .tls = copy_text(given->tls), .result = copy_text(given->result),
-                                   .recipient_count = given->recipient_count, .done = done, .ctx = ctx,
-                                   .write = { .write = settle_write, .done = settle_done, .stubborn = true } };
+        *settle =
+                (struct settle){ .seq = given->seq,
+                                 .time = given->time,
+                                 .host = copy_text(given->host),
+                                 .tls = copy_text(given->tls),
+                                 .result = copy_text(given->result),
+                                 .recipient_count = given->recipient_count,
+                                 .done = done,
+                                 .ctx = ctx,
+                                 .write = { .write = settle_write, .done = settle_done, .stubborn = true } };
         settle->recipients = new_zeroed(given->recipient_count + 1, sizeof *settle->recipients);
         for (size_t i = 0; i < given->recipient_count; i++) {
                 settle->recipients[i] = given->recipients[i];
@@ -99,4 +107,41 @@ void queue_settle(const struct settlement *given, void (*done)(void *ctx, const 
                 settle->recipients[i].enhanced = copy_text(given->recipients[i].enhanced);
         }
         store_write(&settle->write);
+}
+
+/* ---- giving back ---- */
+
+struct unclaim {
+        uint64_t seq;
+        struct store_write write;
+};
+
+static int unclaim_write(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct unclaim *unclaim = container_of(write, struct unclaim, write);
+        struct message_row row;
+        int found = queue_row_read(db, unclaim->seq, &row, cause);
+
+        if (found <= 0)
+                return found;
+        row.claimed = false;
+        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
+                   VALUES(v_int((int64_t)unclaim->seq))) < 0)
+                return -1;
+        return queue_row_follow(db, &row, 0, cause);
+}
+
+static void unclaim_done(struct store_write *write, unused_arg const struct cause *cause)
+{
+        free(container_of(write, struct unclaim, write));
+}
+
+void queue_unclaim(uint64_t seq)
+{
+        struct unclaim *unclaim = new_object(struct unclaim);
+
+        *unclaim = (struct unclaim){
+                .seq = seq, .write = { .write = unclaim_write, .done = unclaim_done, .stubborn = true }
+        };
+        store_write(&unclaim->write);
 }

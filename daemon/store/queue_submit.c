@@ -26,7 +26,8 @@ struct submit {
         struct intake *intake;
         struct buf out;          /* the message in order, when it is small */
         int spool;               /* or this file */
-        bool failed;             /* before the writer: by `cause` */
+        bool refused;            /* from the start, by `cause` */
+        bool failed;             /* before the writer, by `cause` */
         struct cause cause;
         char id[QUEUE_ID_SIZE];
         bool duplicate;
@@ -134,7 +135,7 @@ static void take_in(struct job *job)
         struct submit *submit = container_of(job, struct submit, job);
         char token[TOKEN + 1];
 
-        if (submit->failed)
+        if (submit->refused)
                 return;
         random_token(token, TOKEN);
         submit->s.rules.id = token;
@@ -172,8 +173,8 @@ static int check_room(const struct submission *s, uint64_t size, struct cause *c
                 waiting += own.messages[state];
         if (waiting >= s->max_queue)
                 return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize",
-                                   "the queue of %s is full: %llu messages wait, maxQueueSize is %zu", s->account,
-                                   (unsigned long long)waiting, s->max_queue);
+                                   "the queue of %s is full: %llu messages wait, maxQueueSize is %zu",
+                                   s->account, (unsigned long long)waiting, s->max_queue);
         if (s->max_disk && all.bytes + size > s->max_disk) {
                 (void)cause_set(cause, CAUSE_QUEUE_FULL,
                                 "the queue of the station is full: %llu bytes wait, QueueSizeLimit is %llu",
@@ -230,10 +231,12 @@ static int insert_body(struct submit *submit, struct database *db, uint64_t seq,
         return 0;
 }
 
-static int insert_recipients(const struct submission *s, struct database *db, uint64_t seq, struct cause *cause)
+static int insert_recipients(const struct submission *s, struct database *db, uint64_t seq,
+                             struct cause *cause)
 {
         for (size_t i = 0; i < s->recipient_count; i++)
-                if (db_run(db, cause, "INSERT INTO recipient (seq, number, address, state) VALUES (?, ?, ?, ?)",
+                if (db_run(db, cause,
+                           "INSERT INTO recipient (seq, number, address, state) VALUES (?, ?, ?, ?)",
                            VALUES(v_int((int64_t)seq), v_int((int64_t)i), v_text(s->recipients[i]),
                                   v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED))) < 0)
                         return -1;
@@ -246,11 +249,12 @@ static int insert_message(struct submit *submit, struct database *db, uint64_t *
         const struct intake_facts *facts = intake_facts(submit->intake);
 
         if (db_run(db, cause,
-                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, size,"
+                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
+                   "size,"
                    " eight_bit, header_utf8, submitted, sender, message_id, submitted_by, key)"
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   VALUES(v_text(s->account), v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED), v_int(s->priority > 0),
-                          s->held ? v_null() : v_int(0),
+                   VALUES(v_text(s->account), v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
+                          v_int(s->priority > 0), s->held ? v_null() : v_int(0),
                           v_int(s->held ? CLOCK_NEVER : s->account_clock + s->lifetime), v_int(s->lifetime),
                           v_int(s->rules.now + s->lifetime), v_int((int64_t)facts->size),
                           v_int(facts->eight_bit), v_int(facts->header_utf8), v_int(s->rules.now),
@@ -351,17 +355,21 @@ static struct submit *submit_copy(const struct submission *given)
 }
 
 void queue_submit(const struct submission *submission,
-                  void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause), void *ctx)
+                  void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause),
+                  void *ctx)
 {
         struct submit *submit = submit_copy(submission);
 
         submit->done = done;
         submit->ctx = ctx;
         submit->job = (struct job){ .work = take_in, .done = taken_in };
-        submit->failed = submission->recipient_count == 0 || submission->recipient_count > LIMIT_RECIPIENTS;
-        if (submit->failed)
-                (void)cause_about(&submit->cause, CAUSE_INVALID, "recipients", "a message has 1 to %d recipients",
-                                  LIMIT_RECIPIENTS);
+        /* Until it has been taken in: the store may close before. */
+        submit->failed = true;
+        (void)cause_set(&submit->cause, CAUSE_CANCELLED, "the daemon is ending");
+        submit->refused = submission->recipient_count == 0 || submission->recipient_count > LIMIT_RECIPIENTS;
+        if (submit->refused)
+                (void)cause_about(&submit->cause, CAUSE_INVALID, "recipients",
+                                  "a message has 1 to %d recipients", LIMIT_RECIPIENTS);
         *line_end = submit;
         line_end = &submit->next;
         start_waiting();

@@ -3,7 +3,6 @@
 #include "daemon/store/queue_rows.h"
 
 #include <stdio.h>
-#include <time.h>
 
 enum { HISTORY_KEPT = 200 };
 
@@ -20,16 +19,17 @@ const char *queue_state_name(enum queue_state state)
 
 int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT account, state, claimed, size, attempts FROM message WHERE seq = ?",
-                         VALUES(v_int((int64_t)seq)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT account, state, claimed, size, attempts FROM message WHERE seq = ?",
+                VALUES(v_int((int64_t)seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         if (more <= 0)
                 return more;
         int state = sqlite3_column_int(rows, 1);
         if (state < 0 || state >= QUEUE_STATES)
-                return cause_set(cause, CAUSE_STORAGE, "station.db: a message has the unknown state %d", state);
+                return cause_set(cause, CAUSE_STORAGE, "station.db: a message has the unknown state %d",
+                                 state);
         *row = (struct message_row){ .seq = seq,
                                      .state = (enum queue_state)state,
                                      .claimed = sqlite3_column_int(rows, 2) != 0,
@@ -74,7 +74,8 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
                 return -1;
         bool sent = state == QUEUE_SENT;
         if (db_run(db, cause,
-                   "UPDATE message SET state = ?, due = ?, claimed = ?, finished = ?, attempts = ? WHERE seq = ?",
+                   "UPDATE message SET state = ?, due = ?, claimed = ?, finished = ?, attempts = ? WHERE seq "
+                   "= ?",
                    VALUES(v_int(state), due, v_int(row->claimed), sent ? v_int(finished) : v_null(),
                           v_int(row->attempts), v_int((int64_t)row->seq))) < 0)
                 return -1;
@@ -121,17 +122,19 @@ static int recover_one(struct database *db, uint64_t seq, struct cause *cause)
 {
         struct message_row row;
         int found = queue_row_read(db, seq, &row, cause);
+        time_t now = loop_wall();
 
         if (found <= 0)
                 return found;
         row.claimed = false;
         if (db_run(db, cause, "UPDATE recipient SET state = 0, next_attempt = 0 WHERE seq = ? AND state = 1",
                    VALUES(v_int((int64_t)seq))) < 0 ||
-            db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?", VALUES(v_int((int64_t)seq))) < 0 ||
-            queue_history_add(db, seq, time(NULL), NULL, NULL,
+            db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
+                   VALUES(v_int((int64_t)seq))) < 0 ||
+            queue_history_add(db, seq, now, NULL, NULL,
                               "interrupted by a restart while being sent: it may arrive twice", cause) < 0)
                 return -1;
-        return queue_row_follow(db, &row, time(NULL), cause);
+        return queue_row_follow(db, &row, now, cause);
 }
 
 /* The numbers are gathered first: recovering one changes the index that is being read. */

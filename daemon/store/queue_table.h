@@ -34,7 +34,7 @@ struct submission {                  /* copied by queue_submit, except the descr
         struct intake_rules rules;   /* id is filled in by the queue */
         int64_t lifetime;            /* seconds of the account's clock */
         int64_t account_clock;       /* the account's clock now: seconds, stands still while it is stopped */
-        size_t max_queue;            /* refuse with QUEUE_FULL beyond (unfinished messages of the account) */
+        size_t max_queue; /* refuse with QUEUE_FULL beyond (messages of the account that wait: not failed) */
         uint64_t max_disk;           /* station's QueueSizeLimit, bytes of unfinished messages; 0 none */
         bool held;                   /* `held` by operator from the start */
         int fd;                      /* a regular file or memfd read from offset 0, or -1 */
@@ -63,7 +63,8 @@ struct queued_message {
         bool eight_bit, header_utf8;
         int priority;
         time_t submitted;
-        int64_t expires_clock;       /* account clock at which it expires */
+        int64_t expires_clock; /* account clock at which it expires; INT64_MAX: a fresh lifetime begins at
+                                * the next queue_expire */
         uint8_t *first;              /* the first chunk of the body (all of it when first_len == size) */
         size_t first_len;
         bool maybe_sent;             /* it was being sent when the daemon died, or is ambiguous */
@@ -102,7 +103,9 @@ struct settlement {                  /* copied */
         const struct settled_recipient *recipients;
         size_t recipient_count;
 };
-/* `done` may be NULL. A message that is sent to all loses its body and is kept for KeepSent. */
+/* `done` may be NULL. A message that is sent to all loses its body and is kept for KeepSent. While the disk
+ * takes no writes the settlement is kept and tried again; `done` comes when it is on disk (or the store
+ * closes). */
 void queue_settle(const struct settlement *settlement,
                   void (*done)(void *ctx, const struct cause *cause), void *ctx);
 
@@ -116,9 +119,9 @@ void queue_list(const char *account, unsigned states, uint64_t after, size_t max
 void queue_get(const char *id, void (*done)(void *ctx, json_t *message, const struct cause *cause),
                void *ctx);
 enum queue_change { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_REROUTE };
-/* All or nothing over the ids; a message being sent cannot be deleted or rerouted (CAUSE_STATE). RETRY also
- * revives failed ones, with a fresh lifetime. `done` gets the full ids and the accounts concerned
- * [{id, account}]. */
+/* All or nothing over the ids; a message being sent cannot be held, deleted or rerouted (CAUSE_STATE). RETRY
+ * also revives failed ones; these, released and rerouted ones get a fresh lifetime. `done` gets the full ids
+ * and the accounts concerned [{id, account}]; for REROUTE `account` is the new one, with previousAccount. */
 void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account,
                   void (*done)(void *ctx, json_t *changed, const struct cause *cause), void *ctx);
 /* Makes every deferred message of the account due now (flush, network back, cause gone). */

@@ -23,7 +23,8 @@ static int open_parent(const char *path, const char **name)
         *name = slash ? slash + 1 : path;
         if (!slash)
                 return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        scoped(scoped_free) char *folder = slash == path ? copy_text("/") : copy_bytes(path, (size_t)(slash - path));
+        scoped(scoped_free) char *folder =
+                slash == path ? copy_text("/") : copy_bytes(path, (size_t)(slash - path));
         return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 

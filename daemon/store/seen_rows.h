@@ -14,15 +14,22 @@ struct seen_key {
 struct seen_key seen_key_of(const char *account, const char *folder, uint32_t uidvalidity,
                             const struct mailbox_entry *entry);
 
+/* A key in SQL, and its values. */
+#define SEEN_KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
+#define SEEN_KEY_VALUES(key)                                                             \
+        v_text((key)->account), v_text((key)->folder), v_int((key)->uidvalidity),        \
+                v_int((key)->uid), v_text((key)->uidl)
+
 struct seen_row {
         bool known;              /* dealt with; `told`, `file` and `generation` are its row's */
         bool told;
         char *file;              /* or NULL; the caller frees */
         int64_t generation;      /* when not known: the one that a new row gets */
 };
-int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause) must_use;
-/* The file under which a message of this digest was received here as another one than `key`; NULL in *file when
- * there is none. The caller frees. */
+int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row,
+              struct cause *cause) must_use;
+/* The file under which a message of this digest was received here as another one than `key`; NULL in *file
+ * when there is none. The caller frees. */
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                      struct cause *cause) must_use;
 

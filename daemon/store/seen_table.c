@@ -8,85 +8,12 @@
 
 #include <stdio.h>
 
-/* ---- rows ---- */
-
-struct seen_key seen_key_of(const char *account, const char *folder, uint32_t uidvalidity,
-                            const struct mailbox_entry *entry)
-{
-        bool pop3 = entry->uidl[0] != '\0';
-
-        return (struct seen_key){ .account = account, .folder = folder, .uidvalidity = pop3 ? 0 : uidvalidity,
-                                  .uid = pop3 ? 0 : entry->uid, .uidl = entry->uidl };
-}
-
-#define KEY_VALUES(key)                                                                   \
-        v_text((key)->account), v_text((key)->folder), v_int((key)->uidvalidity), \
-                v_int((key)->uid), v_text((key)->uidl)
-#define KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
-
-int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause)
-{
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT generation, gone, told, file FROM received WHERE " KEY_IS
-                         " ORDER BY generation DESC LIMIT 1",
-                         VALUES(KEY_VALUES(key)));
-        int more = rows ? db_next(db, rows, cause) : -1;
-
-        *row = (struct seen_row){ 0 };
-        if (more <= 0)
-                return more;
-        row->known = sqlite3_column_int(rows, 1) == 0;
-        row->generation = sqlite3_column_int64(rows, 0) + !row->known;
-        row->told = sqlite3_column_int(rows, 2) != 0;
-        row->file = row->known ? db_text(rows, 3) : NULL;
-        return 0;
-}
-
-int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
-                     struct cause *cause)
-{
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT file FROM received WHERE digest = ? AND account = ? AND folder = ?"
-                         " AND (uidvalidity <> ? OR uidl <> ?) AND file IS NOT NULL LIMIT 1",
-                         VALUES(v_bytes(digest, 32), v_text(key->account), v_text(key->folder),
-                                v_int(key->uidvalidity), v_text(key->uidl)));
-        int more = rows ? db_next(db, rows, cause) : -1;
-
-        *file = more > 0 ? db_text(rows, 0) : NULL;
-        return more < 0 ? -1 : 0;
-}
-
-int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
-                struct cause *cause)
-{
-        return db_run(db, cause,
-                      "INSERT OR REPLACE INTO received (account, folder, uidvalidity, uid, uidl, generation, told,"
-                      " received, file, size, digest, sender, subject, date, message_id)"
-                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                      VALUES(KEY_VALUES(key), v_int(message->generation), v_int(message->told),
-                             v_int(message->received), v_text(message->file), v_int((int64_t)message->size),
-                             message->digest ? v_bytes(message->digest, 32) : v_null(), v_text(message->from),
-                             v_text(message->subject), v_text(message->date), v_text(message->message_id)));
-}
-
-int seen_move_cursor(struct database *db, const char *account, const char *folder, uint32_t uidvalidity,
-                     uint32_t uid, struct cause *cause)
-{
-        return db_run(db, cause,
-                      "INSERT INTO cursor (account, folder, uidvalidity, uid) VALUES (?, ?, ?, ?)"
-                      " ON CONFLICT (account, folder) DO UPDATE SET"
-                      " uid = CASE WHEN uidvalidity = excluded.uidvalidity THEN max(uid, excluded.uid)"
-                      " ELSE excluded.uid END, uidvalidity = excluded.uidvalidity",
-                      VALUES(v_text(account), v_text(folder), v_int(uidvalidity), v_int(uid)));
-}
-
 /* ---- one object for all that is asked here ---- */
 
 struct seen {
         char *account, *folder;
         uint32_t uidvalidity, uid;
+        time_t now;
         struct mailbox_entry *entries;   /* given, or found */
         size_t count;
         bool *known, *untold;            /* for each entry */
@@ -112,6 +39,7 @@ static struct seen *seen_new(const char *account, const char *folder, const stru
         if (count)
                 memcpy(seen->entries, entries, count * sizeof *entries);
         seen->count = count;
+        seen->now = loop_wall();
         return seen;
 }
 
@@ -149,11 +77,11 @@ static void write_it(struct seen *seen,
 static int read_untold(struct seen *seen, struct database *db, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
-                         " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
-                         VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
+                " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
+                VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 if ((seen->count & (seen->count - 1)) == 0)
@@ -272,7 +200,7 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                         return -1;
                 free(row.file);
                 struct seen_message nothing = { .generation = row.generation, .told = true,
-                                                .received = time(NULL), .size = seen->entries[i].size };
+                                                .received = seen->now, .size = seen->entries[i].size };
                 if (!row.known && seen_record(db, &key, &nothing, cause) < 0)
                         return -1;
         }
@@ -292,15 +220,16 @@ static int told_work(struct store_write *write, struct database *db, struct caus
         for (size_t i = 0; i < seen->count; i++) {
                 struct seen_key key =
                         seen_key_of(seen->account, seen->folder, seen->uidvalidity, &seen->entries[i]);
-                if (db_run(db, cause, "UPDATE received SET told = 1 WHERE " KEY_IS " AND told = 0",
-                           VALUES(KEY_VALUES(&key))) < 0)
+                if (db_run(db, cause, "UPDATE received SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0",
+                           VALUES(SEEN_KEY_VALUES(&key))) < 0)
                         return -1;
         }
         return 0;
 }
 
-void seen_told(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
-               size_t count, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
+               const struct mailbox_entry *entries, size_t count,
+               void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
         struct seen *seen = seen_new(account, folder, entries, count);
 
@@ -330,7 +259,8 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
         qsort(seen->entries, seen->count, sizeof *seen->entries, by_uidl);
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 struct mailbox_entry entry = { 0 };
-                (void)snprintf(entry.uidl, sizeof entry.uidl, "%s", (const char *)sqlite3_column_text(rows, 0));
+                (void)snprintf(entry.uidl, sizeof entry.uidl, "%s",
+                               (const char *)sqlite3_column_text(rows, 0));
                 if (bsearch(&entry, seen->entries, seen->count, sizeof entry, by_uidl))
                         continue;
                 if ((count & (count - 1)) == 0)
@@ -351,10 +281,11 @@ static int prune_work(struct store_write *write, struct database *db, struct cau
 
         for (size_t i = 0; i < seen->count; i++) {
                 struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[i]);
-                if (db_run(db, cause, "UPDATE received SET gone = 1, told = 1 WHERE " KEY_IS " AND gone = 0",
-                           VALUES(KEY_VALUES(&key))) < 0 ||
-                    db_run(db, cause, "DELETE FROM received WHERE " KEY_IS " AND file IS NULL",
-                           VALUES(KEY_VALUES(&key))) < 0)
+                if (db_run(db, cause,
+                           "UPDATE received SET gone = 1, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
+                           VALUES(SEEN_KEY_VALUES(&key))) < 0 ||
+                    db_run(db, cause, "DELETE FROM received WHERE " SEEN_KEY_IS " AND file IS NULL",
+                           VALUES(SEEN_KEY_VALUES(&key))) < 0)
                         return -1;
         }
         return 0;

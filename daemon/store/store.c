@@ -13,7 +13,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { FILE_THREADS = 2, INTAKE_THREADS = 2 };
+enum {
+        FILE_THREADS = 2,
+        INTAKE_THREADS = 2,
+        STUCK = 1000 /* ms */
+};
 
 static struct {
         char *directory;
@@ -125,7 +129,8 @@ static int locked_by_other(int fd, const char *directory, struct cause *cause)
         pid[got > 0 ? strcspn(pid, "\n") : 0] = '\0';
         (void)cause_set(cause, CAUSE_STATE, "another emailsecd (pid %s) uses this state folder: %s",
                         *pid ? pid : "unknown", directory);
-        cause_remedy(cause, "end the other one, or give this one a state folder of its own (--state-directory)");
+        cause_remedy(cause,
+                     "end the other one, or give this one a state folder of its own (--state-directory)");
         return -1;
 }
 
@@ -140,7 +145,8 @@ static int take_lock(const char *directory, struct cause *cause)
         if (store.lock < 0) {
                 int error = errno;
                 (void)cause_errno(cause, error, "the state folder %s cannot be written", directory);
-                cause_remedy(cause, "it must belong to the user that emailsecd runs as, and its disk be writable");
+                cause_remedy(cause,
+                             "it must belong to the user that emailsecd runs as, and its disk be writable");
                 return -1;
         }
         if (fcntl(store.lock, F_OFD_SETLK, &whole) < 0) {
@@ -226,7 +232,11 @@ void store_close(void)
         if (!store.writing)
                 return;
         store.closing = true;
-        workers_free(take(store.intake));
+        /* A client's file that never answers must not keep the daemon from ending. */
+        if (workers_stuck_for(store.intake) > STUCK)
+                workers_abandon(take(store.intake));
+        else
+                workers_free(take(store.intake));
         workers_free(take(store.files));
         workers_free(take(store.sync));
         workers_free(take(store.reader));

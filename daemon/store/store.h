@@ -3,8 +3,8 @@
  * The state folder: opened once, locked against a second daemon, with the threads that
  * touch the disk. One writer thread owns the SQLite connection that writes: everything
  * asked for since the last commit goes into one transaction (group commit) and is
- * answered after it; a reader thread has its own connection; a small pool writes and
- * syncs files.
+ * answered after it; a reader thread has its own connection; small pools write files, sync
+ * them, and take in submissions.
  *
  * Every function below and in the tables' headers that takes a `done` returns at once and
  * answers on the loop, exactly once.
@@ -24,7 +24,8 @@ const char *store_directory(void);
 
 /* The pool for files (2 threads), for callers with jobs of their own. */
 struct workers *store_file_workers(void);
-/* For the watchdog: age in ms of the oldest unfinished job of any store thread. */
+/* For the watchdog: age in ms of the oldest unfinished job of any store thread, but those that
+ * read what a client hands in: a client could make them wait. */
 int64_t store_stuck_for(void);
 
 /* What is wrong with the disk at present (last commit failed), or NULL. */

@@ -99,17 +99,15 @@ static bool make_room_at_host(const char *host, uint16_t port)
 
 static void add_error(struct entry *entry, const struct tls_error *error)
 {
-        struct seen_error *at = entry->errors, *end = entry->errors + entry->error_count;
+        size_t at = 0;
 
-        while (at < end && (at->problem != error->problem || at->depth != error->depth))
+        while (at < entry->error_count &&
+               (entry->errors[at].problem != error->problem || entry->errors[at].depth != error->depth))
                 at++;
-        if (at == end) {
-                size_t index = entry->error_count++;
-                entry->errors = new_resized(entry->errors, entry->error_count, sizeof *entry->errors);
-                at = &entry->errors[index];
-        }
-        *at = (struct seen_error){ .problem = error->problem, .depth = error->depth };
-        memcpy(at->text, error->text, sizeof at->text);
+        if (at == entry->error_count)
+                entry->errors = new_resized(entry->errors, ++entry->error_count, sizeof *entry->errors);
+        entry->errors[at] = (struct seen_error){ .problem = error->problem, .depth = error->depth };
+        memcpy(entry->errors[at].text, error->text, sizeof entry->errors[at].text);
 }
 
 /* What was never decided on shows the errors of now; what was approved once, those as well. */

@@ -38,11 +38,12 @@ struct allowed_decision {
         const char *reason;        /* or NULL */
         const char *who;           /* "root (uid 0)" */
 };
-/* `done` on the loop when it is on disk: cause->code CAUSE_NONE on success, with the entry (borrowed for the call;
- * as it was, when deleted). A decision that is refused is answered before the function returns. */
+/* `done` on the loop when it is on disk: cause->code CAUSE_NONE on success (never NULL), with the entry
+ * (borrowed for the call; as it was, when deleted). A decision that is refused is answered before the
+ * function returns. */
 void allowed_decide(const struct allowed_decision *decision,
                     void (*done)(void *ctx, const struct cause *cause, json_t *entry), void *ctx);
-/* Deletes approved entries that are needless; `ids` the deleted ones. */
+/* Deletes entries that are needless (approved and pending ones); `ids` the deleted ones. */
 void allowed_prune(const char *who,
                    void (*done)(void *ctx, const struct cause *cause, json_t *ids), void *ctx);
 
@@ -51,7 +52,8 @@ size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
 /* For channel.c: outcome of a judged session. CHALLENGE records or refreshes the pending entry
  * (its id goes to verdict->allowed_id); good without help marks entries needless; ALLOWED sets lastSeen. */
 void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict);
-/* Ends `approved` entries whose time is over; next such time or 0. The station calls it by timer. */
+/* Ends `approved` entries whose time is over, by their own date or with the certificate (they are `pending`
+ * again); next such time or 0. The station calls it by timer. */
 time_t allowed_expire(time_t now);
 /* The fault that poisons, or NULL. */
 const struct cause *allowed_fault(void);

@@ -62,7 +62,6 @@ static struct handshake_facts failure_facts(const struct channel *channel)
                                          .port = channel->port,
                                          .min_version = channel->min_version,
                                          .implicit = channel->implicit,
-                                         .alpn = channel->alpn,
                                          .first = channel->first,
                                          .first_len = channel->first_len };
 }

@@ -45,5 +45,8 @@ struct channel_info {
 void channel_info(const struct channel *channel, struct channel_info *out);
 /* Facts with the chain, for `account test`; valid while the channel lives. */
 const struct tls_facts *channel_facts(const struct channel *channel);
+/* SHA-256 of the anchor that the verdict rests on, zero when none: for trust_anchor(), after a store has
+ * changed. Costs nothing, unlike channel_facts(), which makes the facts again and keeps them. */
+const uint8_t *channel_anchor(const struct channel *channel);
 /* RFC 9266 tls-exporter, where the version has it. */
 void channel_binding(struct channel *channel, struct chat_binding *out);

@@ -12,7 +12,6 @@ struct handshake_facts {
         uint16_t port;
         int min_version;
         bool implicit;        /* TLS from the first byte */
-        const char *alpn;     /* offered, or NULL */
         const uint8_t *first; /* the first bytes from the peer, if any were seen */
         size_t first_len;
 };

@@ -84,14 +84,14 @@ static inline bool verdict_is_good(const struct verdict *verdict)
 void judge(const struct tls_facts *facts, const struct allowed_fact *allowed, size_t allowed_count,
            time_t now, struct verdict *out);
 
-/* Writes the remedy of a CHALLENGE: what mends each problem, then how to accept the entry `id` (NULL: none was
- * recorded). */
+/* Writes the remedy of a CHALLENGE: what mends it (the first two problems), then how to accept the entry `id`
+ * (NULL: none was recorded). */
 void verdict_remedy(struct verdict *verdict, const char *id);
 
 /* "system", "user", "allowedHost"; NULL for the others. */
 const char *verdict_verified_by(enum verdict_kind kind);
-/* The word of a problem in JSON ("unknownIssuer") and its reverse (TLS_PROBLEMS: none), what to do about it in words, and
- * whether an exemption may cover it. */
+/* The word of a problem in JSON ("unknownIssuer") and its reverse (TLS_PROBLEMS: none), what to do
+ * about it in words, and whether an exemption may cover it. */
 const char *problem_name(enum tls_problem problem);
 enum tls_problem problem_named(const char *name);
 const char *problem_remedy(enum tls_problem problem);

@@ -27,8 +27,8 @@ uint64_t trust_generation(void);
 void trust_changed(const char *why);
 void trust_on_change(void (*changed)(void *ctx, const char *why), void *ctx);
 
-/* Anchors of the Varlink interface: [{store: "user"|"system", fingerprintSha256, certificate: {subject, issuer,
- * notBefore, ... pem}}]; of the System Trust Store, or of the User Trust Store. */
+/* Anchors of the Varlink interface: [{store: "user"|"system", fingerprintSha256, certificate: {subject,
+ * issuer, notBefore, ... pem}}]; of the System Trust Store, or of the User Trust Store. */
 json_t *trust_list(bool system) must_use;
 /* The same for one anchor. `fingerprint`: unique beginning, colons allowed; both stores, user first. */
 json_t *trust_get(const char *fingerprint, struct cause *cause) must_use;
@@ -40,9 +40,9 @@ size_t trust_skipped(void);
 enum anchor_kind { ANCHOR_NONE, ANCHOR_SYSTEM, ANCHOR_USER };
 enum anchor_kind trust_anchor(const uint8_t sha256[32]);
 
-/* Imports PEM, DER or PKCS#7 (copied). done: [{fingerprintSha256, subject, result: "imported"|
- * "present"|"expired"|"refused", text}], cause set when nothing could be taken. JSON
- * given to a `done` is borrowed for the call, the cause is never NULL (CAUSE_NONE: all well); `done` may come before the function returns. */
+/* Imports PEM, DER or PKCS#7 (copied). done: [{fingerprintSha256, subject, result: "imported"|"present"|
+ * "expired"|"refused", text}], cause set when nothing could be taken. JSON given to a `done` is borrowed for
+ * the call, the cause is never NULL (CAUSE_NONE: all well); `done` may come before the function returns. */
 void trust_import(const uint8_t *bytes, size_t len, const char *who,
                   void (*done)(void *ctx, const struct cause *cause, json_t *results), void *ctx);
 void trust_delete(const char *fingerprint, const char *who,

@@ -32,9 +32,8 @@ static void add_anchor(const struct channel *channel, struct tls_facts *facts)
         enum anchor_kind kind = ANCHOR_NONE;
 
         if (count > 0) {
-                uint8_t sha256[32];
-                x509_digest(sk_X509_value(verified, count - 1), sha256);
-                kind = trust_anchor(sha256);
+                x509_digest(sk_X509_value(verified, count - 1), facts->anchor_sha256);
+                kind = trust_anchor(facts->anchor_sha256);
         }
         facts->anchor_is_user = kind == ANCHOR_USER;
         long result = SSL_get_verify_result(channel->ssl);
@@ -42,6 +41,8 @@ static void add_anchor(const struct channel *channel, struct tls_facts *facts)
                 facts_add(facts, PROBLEM_OTHER, 0, (int)result, "%s", X509_verify_cert_error_string(result));
         if (facts->error_count == 0 && kind == ANCHOR_NONE)
                 facts_add(facts, PROBLEM_UNKNOWN_ISSUER, count, 0, "the chain ends in no trust store");
+        if (kind == ANCHOR_NONE)
+                memset(facts->anchor_sha256, 0, sizeof facts->anchor_sha256);
 }
 
 static void add_poison(struct tls_facts *facts)
@@ -72,6 +73,7 @@ static struct channel_report *report_new(struct channel *channel)
                 add_anchor(channel, facts);
         } else {
                 facts->anchor_is_user = channel->verdict.kind == VERDICT_USER;
+                memcpy(facts->anchor_sha256, channel->verdict.anchor, sizeof facts->anchor_sha256);
         }
         add_poison(facts);
         return report;
@@ -126,6 +128,7 @@ static void decide_afresh(struct channel *channel, const struct tls_facts *facts
 
         judge(facts, allowed, count, loop_wall(), out);
         channel->verdict = (struct ticket_verdict){ .kind = out->kind, .errors = out->errors };
+        memcpy(channel->verdict.anchor, facts->anchor_sha256, sizeof facts->anchor_sha256);
         if (verdict_is_good(out)) {
                 memcpy(channel->verdict.allowed_id, out->allowed_id, sizeof out->allowed_id);
                 channel->verdict.until = holds_until(facts, out, allowed, count);
@@ -144,6 +147,11 @@ static void keep_ticket(struct channel *channel, SSL_SESSION *session)
         if (channel->account[0] && channel->generation == trust_generation() &&
             channel->verdict.kind <= VERDICT_ALLOWED)
                 tickets_put(channel->ticket_key, session, &channel->verdict);
+}
+
+const uint8_t *channel_anchor(const struct channel *channel)
+{
+        return channel->verdict.anchor;
 }
 
 void channel_verdict(struct channel *channel, struct verdict *out)

@@ -91,10 +91,19 @@ def box():
     return f"box-{next(_numbers)}"
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failed test shows the journal of its stations."""
+    report = (yield).get_result()
+    if report.failed:
+        for one in getattr(item, "stations", []):
+            report.sections.append((f"journal of {one.folder}", one.log()[-6000:]))
+
+
 @pytest.fixture
-def new_station(folder, programs, certificates):
+def new_station(request, folder, programs, certificates):
     """Makes stations, not yet started; they trust the system's root."""
-    made = []
+    made = request.node.stations = []
 
     def make(settings=None, system_trust=None, name=None):
         trust = certificates.system.pem if system_trust is None else system_trust

@@ -14,6 +14,7 @@ import letters
 import pki
 import ports
 import users
+from processes import end_children
 from waiting import accepts, answers, serves, until
 
 CONFIG = """
@@ -193,10 +194,11 @@ class Dovecot:
         return self.ports[transport, security]
 
     def use(self, certificate, kind=None):
-        """Serves another certificate from now on at the address of `kind`."""
+        """Serves another certificate from now on at the address of `kind`; who is connected is cut off."""
         kind = kind or self.kinds[0]
         self._write(kind, certificate)
         self.process.send_signal(signal.SIGHUP)
+        end_children(self.process.pid, "imap-login", "pop3-login", "imap", "pop3")
         for transport in ("imap", "pop3"):
             until(lambda: serves(self.host(kind), self.port(transport, "ssl"), certificate.der),
                   say="Dovecot does not serve the new certificate")

@@ -166,9 +166,10 @@ class Postfix:
         return self.ports[security]
 
     def use(self, certificate, kind=None):
-        """Serves another certificate from now on at the address of `kind`."""
+        """Serves another certificate from now on at the address of `kind`; who is connected is cut off."""
         kind = kind or self.kinds[0]
         certificate.write(self._certificate(kind))
-        self.process.send_signal(signal.SIGHUP)
+        self.stop()
+        self.start()
         until(lambda: serves(self.host(kind), self.port("smtp", "ssl"), certificate.der),
               say="Postfix does not serve the new certificate")

@@ -76,10 +76,10 @@ class Sink:
     def cut_all(self):
         """Ends every connection at once, as a crashed server does."""
         with self._changed:
-            peers = list(self._open)
-        for peer in peers:
+            sessions = list(self._open)
+        for session in sessions:
             try:
-                peer.shutdown(socket.SHUT_RDWR)
+                session.peer.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
 
@@ -115,15 +115,15 @@ class Sink:
             self.accepted.append(Accepted(message["Message-ID"], sender, recipients, content))
             self._changed.notify_all()
 
-    def connected(self, peer):
+    def connected(self, session):
         with self._changed:
             self.connections += 1
-            self._open.add(peer)
+            self._open.add(session)
             self._changed.notify_all()
 
-    def gone(self, peer):
+    def gone(self, session):
         with self._changed:
-            self._open.discard(peer)
+            self._open.discard(session)
 
     def wait(self, enough, timeout=15):
         """Waits until enough(self) is true."""
@@ -143,16 +143,15 @@ class Sink:
 class _Session:
     def __init__(self, sink, peer):
         self.sink, self.peer, self.encrypted = sink, peer, False
-        self.raw = peer
         self.user = self.sender = None
         self.recipients, self.eight_bit = [], False
         self.greeted = False
         self.reader = None
 
     def run(self):
-        self.sink.connected(self.raw)
+        self.sink.connected(self)
         try:
-            self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.sink.implicit_tls:
                 self._start_tls()
             self.reader = self.peer.makefile("rb")
@@ -163,7 +162,7 @@ class _Session:
         except (_Cut, OSError):
             pass
         finally:
-            self.sink.gone(self.raw)
+            self.sink.gone(self)
             try:
                 self.peer.close()
             except OSError:
@@ -189,7 +188,7 @@ class _Session:
         """Does what a rule says; True when that was the answer."""
         action = self.sink.action(step, line)
         if action == "cut":
-            self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise _Cut
         if action == "close":
             raise _Cut
@@ -367,5 +366,8 @@ class SinkPost:
         return self.sinks[kind or self.kinds[0], "ssl" if security == "ssl" else "plain"].port
 
     def use(self, certificate, kind=None):
+        """Serves another certificate from now on at the address of `kind`; who is connected is cut off."""
         for security in ("plain", "ssl"):
-            self.sinks[kind or self.kinds[0], security].tls = pki.server_context(certificate, self.folder)
+            one = self.sinks[kind or self.kinds[0], security]
+            one.tls = pki.server_context(certificate, self.folder)
+            one.cut_all()

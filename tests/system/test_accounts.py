@@ -248,7 +248,7 @@ def test_files_are_private_and_readable_json(station):
         assert stat.S_IMODE(os.stat(os.path.join(station.state, part)).st_mode) == 0o600, part
     with open(os.path.join(station.state, "accounts/a.json")) as source:
         text = source.read()
-    assert json.loads(text)["hostname"] == "localhost"
+    assert json.loads(text)["properties"]["hostname"] == "localhost"
     assert letters.PASSWORD not in text
 
 
@@ -274,7 +274,7 @@ def test_export_and_apply(station, folder):
     station.ctl("account", "add", "outgoing", "out", "hostname=mail.example.test", "enabled=false")
     station.ctl("account", "add", "incoming", "in", "hostname=mail.example.test", "transport=imap", "enabled=false")
     exported = json.loads(station.ctl("account", "export").out)
-    assert sorted(account["name"] for account in exported) == ["in", "out"]
+    assert sorted(account["name"] for account in exported["accounts"]) == ["in", "out"]
 
     # the same again changes nothing
     path = os.path.join(folder, "accounts.json")

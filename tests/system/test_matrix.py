@@ -129,16 +129,17 @@ def cause_code(sheet):
 
 # ---- servers that mean harm
 
-FAULTS = {"stripped": {"StartTlsMissing"}, "refused": {"StartTlsRefused"}, "injected": {"Injection"},
+FAULTS = {"stripped": {"StartTlsMissing"}, "refused": {"StartTlsRefused"}, "close-starttls": {"StartTlsRefused"},
+          "injected": {"Injection"},
           "premature": {"Injection", "ProtocolViolation"}, "go-ahead-garbage": {"TlsHandshake", "TlsMismatch"},
           "garbage": {"ProtocolViolation"}, "endless-line": {"ProtocolViolation"},
           "endless-lines": {"ProtocolViolation"}}
 # Either the bytes are there when the go-ahead is read, or they come where the handshake should.
 FAULTS["injected-later"] = {"Injection", "TlsHandshake", "TlsMismatch"}
-DOWNS = {"busy": {"ServerBusy"}, "hang": {"Timeout"}, "silent": {"Timeout"}, "close-greeting": {"ConnectionLost"},
+DOWNS = {"busy": {"ServerBusy", "AuthenticationUnavailable"}, "hang": {"Timeout"}, "silent": {"Timeout"}, "close-greeting": {"ConnectionLost"},
          "close-connect": {"ConnectionLost"}, "close-ask": {"ConnectionLost"},
-         "close-starttls": {"ConnectionLost"}, "close-go-ahead": {"ConnectionLost", "TlsHandshake"},
-         "reset-greeting": {"ConnectionLost"}, "reset-starttls": {"ConnectionLost"}, "truncated": {"ConnectionLost"}}
+         "close-go-ahead": {"ConnectionLost", "TlsHandshake"},
+         "reset-greeting": {"ConnectionLost", "Connect"}, "reset-starttls": {"ConnectionLost"}, "truncated": {"ConnectionLost"}}
 
 
 def harmed(station, server, transport, security, **more):

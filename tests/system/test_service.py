@@ -67,7 +67,7 @@ def test_reload_by_signal(station):
 def test_reload_takes_new_settings_and_ends_no_session(station, sink):
     outgoing(station, sink)
     assert station.wait_message(station.send("a", "box@example.test"))["state"] == "sent"
-    station.write_config({"Service.MaxMessageSize": "1000"})
+    station.write_config({"Service.MaxMessageSize": "2000"})
     station.ctl("reload")
     result = station.ctl("send", "--account", "a", "--to", "b@example.test", "-", code=1,
                          stdin=letters.letter("b", body="line\n" * 500))

@@ -150,7 +150,7 @@ def test_a_client_that_goes_away_cancels_its_call(station, sink):
 
 
 @needs_root
-def test_any_local_user_can_only_submit(station, sink):
+def test_any_local_user_can_only_submit(station, sink, certificates):
     station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
                 "from=a@example.test")
     stranger = users.as_stranger()
@@ -160,7 +160,7 @@ def test_any_local_user_can_only_submit(station, sink):
                  ("allowed", "list"), ("trust", "list"), ("inbox", "list", "a"), ("monitor",), ("reload",),
                  ("account", "set", "a", "port=26"), ("account", "delete", "a"), ("account", "poll", "a"),
                  ("trust", "import", "-")):
-        result = station.ctl(*args, code=4, user=stranger, stdin="")
+        result = station.ctl(*args, code=4, user=stranger, stdin=certificates.user.pem)
         assert result.err, args
     assert station.account("a")["port"] == sink.port
 

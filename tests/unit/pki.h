@@ -17,14 +17,14 @@ struct pki {
 
 struct pki_spec {
         const char *cn;
-        const char *san;           /* "DNS:mail.example,IP:127.0.0.1" or NULL */
-        const struct pki *issuer;  /* NULL: self-signed */
-        const EVP_PKEY *key;       /* NULL: a new EC key */
+        const char *san;          /* "DNS:mail.example,IP:127.0.0.1" or NULL */
+        const struct pki *issuer; /* NULL: self-signed */
+        const EVP_PKEY *key;      /* NULL: a new EC key */
         bool ca;
-        int rsa_bits;              /* 0: EC P-256 */
-        long from_days, to_days;   /* from now; both 0: -1 to 365 */
-        const EVP_MD *digest;      /* NULL: SHA-256 */
-        const char *purpose;       /* extendedKeyUsage, or NULL */
+        int rsa_bits;                         /* 0: EC P-256 */
+        long from_days, to_days;              /* from now; both 0: -1 to 365 */
+        const EVP_MD *digest;                 /* NULL: SHA-256 */
+        const char *purpose;                  /* extendedKeyUsage, or NULL */
         const char *extra_name, *extra_value; /* one more extension, in OpenSSL's configuration words */
 };
 
@@ -68,7 +68,9 @@ static inline struct pki pki_make(const struct pki_spec *spec)
         X509 *issuer = spec->issuer ? spec->issuer->x509 : made.x509;
         X509_set_issuer_name(made.x509, X509_get_subject_name(issuer));
         X509_set_pubkey(made.x509, made.key);
-        pki_extension(made.x509, issuer, NID_basic_constraints, spec->ca ? "critical,CA:TRUE" : "CA:FALSE");
+        if (!spec->extra_name || strcmp(spec->extra_name, "basicConstraints") != 0)
+                pki_extension(made.x509, issuer, NID_basic_constraints,
+                              spec->ca ? "critical,CA:TRUE" : "CA:FALSE");
         if (spec->ca)
                 pki_extension(made.x509, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
         if (spec->san)

@@ -174,14 +174,16 @@ static inline void receiver_take(struct receiver *r, const uint8_t *bytes, size_
                         bytes += count;
                         len -= count;
                 } else {
-                        r->mode == RECEIVER_DATA ? receiver_data_byte(r, *bytes) : receiver_line_byte(r, *bytes);
+                        r->mode == RECEIVER_DATA ? receiver_data_byte(r, *bytes)
+                                                 : receiver_line_byte(r, *bytes);
                         bytes++;
                         len--;
                 }
                 if (r->mode == RECEIVER_CHUNK && !r->chunk_left) {
                         r->mode = RECEIVER_COMMAND;
                         if (r->spoiled || !r->recipients)
-                                r->spoiled = !receiver_reply(r, "BDAT", "503 5.5.1 no recipients, or RSET first");
+                                r->spoiled =
+                                        !receiver_reply(r, "BDAT", "503 5.5.1 no recipients, or RSET first");
                         else if (r->chunk_last)
                                 receiver_end(r);
                         else

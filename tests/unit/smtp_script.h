@@ -58,7 +58,8 @@ static void script_say(struct script_run *run, const char *text, bool lines)
         struct buf bytes = BUF_WITH_MAX(1 << 20);
 
         for (; *text; text++)
-                ck_assert_int_eq(lines && *text == '\n' ? buf_append_text(&bytes, "\r\n") : buf_append(&bytes, text, 1),
+                ck_assert_int_eq(lines && *text == '\n' ? buf_append_text(&bytes, "\r\n")
+                                                        : buf_append(&bytes, text, 1),
                                  0);
         if (!lines)
                 ck_assert_int_eq(buf_append_text(&bytes, "\r\n"), 0);
@@ -70,7 +71,8 @@ static void script_expect(struct script_run *run, const char *line)
 {
         size_t len = strlen(line);
         const char *has = run->sent.len ? (const char *)buf_bytes(&run->sent) : "";
-        bool same = run->sent.len >= len + 2 && memcmp(has, line, len) == 0 && memcmp(has + len, "\r\n", 2) == 0;
+        bool same =
+                run->sent.len >= len + 2 && memcmp(has, line, len) == 0 && memcmp(has + len, "\r\n", 2) == 0;
 
         ck_assert_msg(same, "%s (cut %zu): expected \"%s\", has \"%.*s\" (%s)", run->name, run->cut, line,
                       (int)run->sent.len, has, run->chat->cause.text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A state folder with a running loop and store for the tests of tls/, and waiting for answers without sleeping. */
+/* A state folder with a running loop and store for the tests of tls/, and waiting for answers without
+ * sleeping. */
 #pragma once
 
 #include "daemon/loop.h"

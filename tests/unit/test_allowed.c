@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The Allowed Hosts: challenges, decisions on disk, exact scope, flood bound, regression, needless, expiry, poison. */
-#include "daemon/tls/allowed.c"
-
+/* The Allowed Hosts: challenges, decisions on disk, exact scope, flood bound, regression, needless, expiry,
+ * poison. */
+#include "common/names.h"
 #include "daemon/store/replace_file.h"
+#include "daemon/tls/allowed.c"
+#include "daemon/tls/x509.h"
 #include "pki.h"
 #include "station_folder.h"
-
-#include "common/names.h"
-#include "daemon/tls/x509.h"
 
 enum { WALL = 1790000000 };
 
 static struct pki own;
 static struct certificate leaf;
-static char told[1024];         /* "what:id " of every notice */
+static char told[1024]; /* "what:id " of every notice */
 static unsigned generations;
 
 static void on_change(void *ctx, const char *id, const char *what)
@@ -43,7 +42,8 @@ static void reopen_list(void)
 
 static struct pki new_leaf(const char *cn)
 {
-        return pki_make(&(struct pki_spec){ .cn = cn, .san = "DNS:mail.example", .from_days = -3650, .to_days = 36500 });
+        return pki_make(&(struct pki_spec){
+                .cn = cn, .san = "DNS:mail.example", .from_days = -3650, .to_days = 36500 });
 }
 
 static void setup(void)
@@ -61,16 +61,18 @@ static void setup(void)
         certificate_from_x509(own.x509, &leaf);
 }
 
+static json_t *answer_json;
+
 static void teardown(void)
 {
         allowed_close();
+        json_decref(take(answer_json));
         certificate_done(&leaf);
         pki_free(&own);
         folder_close();
 }
 
 static struct cause answer_cause;
-static json_t *answer_json;
 static bool answered, waiting;
 
 static void on_answer(void *ctx, const struct cause *cause, json_t *json)
@@ -131,8 +133,12 @@ static void approve(const char *id, const struct certificate *c, enum allowed_pi
         char digits[65];
 
         hex_print(c->sha256, 32, digits);
-        decide_as((struct allowed_decision){ .id = id, .what = DECIDE_APPROVE, .fingerprint = digits, .pins = pins,
-                                             .until = until, .reason = "seen on the panel" });
+        decide_as((struct allowed_decision){ .id = id,
+                                             .what = DECIDE_APPROVE,
+                                             .fingerprint = digits,
+                                             .pins = pins,
+                                             .until = until,
+                                             .reason = "seen on the panel" });
 }
 
 static const char *field(json_t *entry, const char *name)
@@ -185,8 +191,13 @@ END_TEST
 
 START_TEST(fingerprints)
 {
-        static const struct { const char *text; enum cause_code code; } cases[] = {
-                { NULL, CAUSE_FINGERPRINT }, { "", CAUSE_FINGERPRINT }, { "yes", CAUSE_FINGERPRINT },
+        static const struct {
+                const char *text;
+                enum cause_code code;
+        } cases[] = {
+                { NULL, CAUSE_FINGERPRINT },
+                { "", CAUSE_FINGERPRINT },
+                { "yes", CAUSE_FINGERPRINT },
                 { "0123456789abcdef", CAUSE_FINGERPRINT },
         };
         char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id), digits[65];
@@ -403,8 +414,13 @@ END_TEST
 
 /* Each way of damage: the file stays, every verdict is a fault, nothing is decided. */
 static const char *const damages[] = {
-        "", "{", "[]", "{\"version\":2,\"entries\":[],\"verified\":[]}", "{\"version\":1,\"entries\":[]}",
-        "{\"version\":1,\"entries\":[1],\"verified\":[]}", "{\"version\":1,\"entries\":[{}],\"verified\":[]}",
+        "",
+        "{",
+        "[]",
+        "{\"version\":2,\"entries\":[],\"verified\":[]}",
+        "{\"version\":1,\"entries\":[]}",
+        "{\"version\":1,\"entries\":[1],\"verified\":[]}",
+        "{\"version\":1,\"entries\":[{}],\"verified\":[]}",
         "{\"version\":1,\"entries\":[],\"verified\":[{\"host\":\"h\"}]}",
 };
 
@@ -472,8 +488,10 @@ START_TEST(decisions_together)
         answers = 0;
         hex_print(leaf.sha256, 32, digits);
         for (uintptr_t i = 0; i < 4; i++) {
-                struct allowed_decision decision = { .id = id, .what = i % 2 ? DECIDE_REJECT : DECIDE_APPROVE,
-                                                     .fingerprint = digits, .who = "root" };
+                struct allowed_decision decision = { .id = id,
+                                                     .what = i % 2 ? DECIDE_REJECT : DECIDE_APPROVE,
+                                                     .fingerprint = digits,
+                                                     .who = "root" };
                 allowed_decide(&decision, count_answer, (void *)i);
         }
         run_until_end();

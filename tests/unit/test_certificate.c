@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* X.509 to plain data: names, dates, digests, hostile text, PEM and DER both ways. */
 #include "daemon/tls/certificate.c"
-
 #include "pki.h"
 
 #include <check.h>
@@ -131,11 +130,21 @@ END_TEST
 
 START_TEST(json)
 {
-        struct pki made = pki_make(&(struct pki_spec){ .cn = "mail", .san = "DNS:mail.example", .rsa_bits = 2048 });
+        struct pki made =
+                pki_make(&(struct pki_spec){ .cn = "mail", .san = "DNS:mail.example", .rsa_bits = 2048 });
         struct certificate c;
-        static const char *const members[] = { "subject", "issuer", "serial", "subjectAltNames", "notBefore",
-                                               "notAfter", "fingerprintSha256", "publicKeySha256", "keyAlgorithm",
-                                               "keySize", "signatureAlgorithm", "pem" };
+        static const char *const members[] = { "subject",
+                                               "issuer",
+                                               "serial",
+                                               "subjectAltNames",
+                                               "notBefore",
+                                               "notAfter",
+                                               "fingerprintSha256",
+                                               "publicKeySha256",
+                                               "keyAlgorithm",
+                                               "keySize",
+                                               "signatureAlgorithm",
+                                               "pem" };
 
         certificate_from_x509(made.x509, &c);
         json_t *object = certificate_json(&c);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages on their way out: header fields, recipients, what needs encoding, and what GMime makes of it. */
-#include "ctl/submit.c"
-
 #include "ctl/mime.c"
+#include "ctl/submit.c"
 
 #include <check.h>
 
@@ -137,7 +136,8 @@ START_TEST(address_lists)
         ck_assert_msg((failed != 0) == (lists[_i].found == NULL), "%s: %s", lists[_i].list, cause.text);
         scoped(scoped_free) char *joined = copy_text("");
         for (size_t i = 0; i < json_array_size(found); i++) {
-                char *longer = text_of("%s%s%s", joined, i ? " " : "", json_string_value(json_array_get(found, i)));
+                char *longer =
+                        text_of("%s%s%s", joined, i ? " " : "", json_string_value(json_array_get(found, i)));
                 free(joined);
                 joined = longer;
         }
@@ -150,7 +150,8 @@ END_TEST
 START_TEST(resent_recipients_win)
 {
         static const char text[] = "To: a@b.example\nResent-To: r@s.example\nBcc: x@y.example\n\n";
-        static const char usual[] = "To: a@b.example\nCc: c@d.example\nBcc: x@y.example\n\nTo: no@no.example\n";
+        static const char usual[] =
+                "To: a@b.example\nCc: c@d.example\nBcc: x@y.example\n\nTo: no@no.example\n";
         json_t *found = json_array();
         ck_assert_int_eq(letter_recipients(text, sizeof(text) - 1, "h", found, NULL), 0);
         ck_assert_uint_eq(json_array_size(found), 1);
@@ -221,8 +222,13 @@ START_TEST(composed_text)
 {
         static const char *const to[] = { "J\xc3\xbcrgen <j@b.example>", NULL };
         static const char *const extra[] = { "X-Alarm: h\xc3\xb6her", NULL };
-        struct mime_draft draft = { .subject = "\xc3\x9c" "berlauf", .to = to, .headers = extra,
-                                    .text = "Gr\xc3\xbc\xc3\x9f" "e\n", .text_len = 8 };
+        struct mime_draft draft = { .subject = "\xc3\x9c"
+                                               "berlauf",
+                                    .to = to,
+                                    .headers = extra,
+                                    .text = "Gr\xc3\xbc\xc3\x9f"
+                                            "e\n",
+                                    .text_len = 8 };
         char error[256] = "", *out = NULL;
         size_t len = 0;
         int failed = compose(&draft, &out, &len, error);
@@ -268,13 +274,24 @@ static const struct {
         const char *wanted;
 } encodings[] = {
 #define TEXT(t) t, sizeof(t) - 1
-        { "undeclared 8-bit", TEXT("To: a@b\n\nGr\xc3\xbc\xc3\x9f" "e\n"), "Gr=C3=BC=C3=9Fe" },
-        { "latin-1", TEXT("To: a@b\n\nGr\xfc\xdf" "e\n"), "charset=iso-8859-1" },
+        { "undeclared 8-bit",
+          TEXT("To: a@b\n\nGr\xc3\xbc\xc3\x9f"
+               "e\n"),
+          "Gr=C3=BC=C3=9Fe" },
+        { "latin-1",
+          TEXT("To: a@b\n\nGr\xfc\xdf"
+               "e\n"),
+          "charset=iso-8859-1" },
         { "NUL", TEXT("To: a@b\n\na\0b\n"), "Content-Transfer-Encoding: base64" },
         { "raw subject", TEXT("Subject: \xc3\xa4\n\nx\n"), "Subject: =?" },
-        { "no header", TEXT("\nGr\xc3\xbc\xc3\x9f" "e\n"), "MIME-Version: 1.0" },
-        { "parts", TEXT("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
-                        "--b\nContent-Type: text/plain\n\n\xc3\xa4\n--b\nContent-Type: text/plain\n\nfine\n--b--\n"),
+        { "no header",
+          TEXT("\nGr\xc3\xbc\xc3\x9f"
+               "e\n"),
+          "MIME-Version: 1.0" },
+        { "parts",
+          TEXT("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+               "--b\nContent-Type: text/plain\n\nB\xc3\xa4r brummt\n--b\nContent-Type: "
+               "text/plain\n\nfine\n--b--\n"),
           "=C3=A4" },
 #undef TEXT
 };
@@ -314,7 +331,8 @@ END_TEST
 START_TEST(encoding_keeps_the_text)
 {
         /* What a reader decodes is what was sent. */
-        static const char before[] = "To: a@b\nSubject: h\xc3\xb6rt\n\n=20 Gr\xc3\xbc\xc3\x9f" "e \nFrom here\n.\n";
+        static const char before[] = "To: a@b\nSubject: h\xc3\xb6rt\n\n=20 Gr\xc3\xbc\xc3\x9f"
+                                     "e \nFrom here\n.\n";
         char error[256] = "", *out = NULL;
         size_t len = 0;
         ck_assert_int_eq(encode(before, sizeof(before) - 1, &out, &len, error), 0);
@@ -331,7 +349,8 @@ START_TEST(encoding_keeps_the_text)
                 if (*c != '\r')
                         *to++ = *c;
         *to = 0;
-        ck_assert_str_eq(text, "=20 Gr\xc3\xbc\xc3\x9f" "e \nFrom here\n.\n");
+        ck_assert_str_eq(text, "=20 Gr\xc3\xbc\xc3\x9f"
+                               "e \nFrom here\n.\n");
         view_done(&view);
         close(fd);
         free(out);
@@ -342,7 +361,8 @@ START_TEST(viewed_parts)
 {
         static const char message[] =
                 "From: =?utf-8?q?J=C3=BCrgen?= <j@b.example>\nMIME-Version: 1.0\n"
-                "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; boundary=c\n\n"
+                "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; "
+                "boundary=c\n\n"
                 "--c\nContent-Type: text/html\n\n<p>html</p>\n--c\nContent-Type: text/plain\n\nplain\n--c--\n"
                 "--b\nContent-Type: image/png\nContent-Disposition: attachment; filename=\"a b.png\"\n"
                 "Content-Transfer-Encoding: base64\n\nAAEC\n--b--\n";

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The tool's display and command line: words of JSON values, cutting, argument patterns, options, near words. */
-#include "ctl/show.c"
-
+/* The tool's display and command line: words of JSON values, cutting, argument patterns, options, near words.
+ */
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/options.h"
+#include "ctl/show.c"
 
 #include <check.h>
 #include <locale.h>
@@ -14,9 +14,15 @@ START_TEST(words_of_values)
         static const struct {
                 const char *json, *words;
         } cases[] = {
-                { "null", "-" },          { "\"\"", "-" },        { "\"text\"", "text" },
-                { "true", "yes" },        { "false", "no" },      { "12", "12" },
-                { "[]", "-" },            { "[\"a\",\"b\"]", "a, b" }, { "{\"a\":1}", "{\"a\":1}" },
+                { "null", "-" },
+                { "\"\"", "-" },
+                { "\"text\"", "text" },
+                { "true", "yes" },
+                { "false", "no" },
+                { "12", "12" },
+                { "[]", "-" },
+                { "[\"a\",\"b\"]", "a, b" },
+                { "{\"a\":1}", "{\"a\":1}" },
                 { "\"a\\u001bb\"", "a\\x1bb" },
         };
         json_t *value = json_loads(cases[_i % (int)count_of(cases)].json, JSON_DECODE_ANY, NULL);
@@ -68,7 +74,9 @@ END_TEST
 START_TEST(widest_column_gives_way)
 {
         static const struct column columns[] = {
-                { "ID", "id", NULL, COLUMN_WHOLE }, { "A", "a", NULL, 0 }, { "B", "b", NULL, 0 },
+                { "ID", "id", NULL, COLUMN_WHOLE },
+                { "A", "a", NULL, 0 },
+                { "B", "b", NULL, 0 },
         };
         struct tool tool = { 0 };
         struct listing l = { .tool = &tool, .columns = columns, .column_count = 3, .widths = { 40, 60, 20 } };
@@ -87,7 +95,9 @@ START_TEST(patterns_of_arguments)
                 const char *name;
                 bool optional, repeats;
         } expected[] = {
-                { "outgoing|incoming", false, false }, { "NAME", false, false }, { "ID", true, true },
+                { "outgoing|incoming", false, false },
+                { "NAME", false, false },
+                { "ID", true, true },
                 { "PROP=VALUE", false, true },
         };
         struct arg_pattern arg;
@@ -125,7 +135,10 @@ static const struct {
         { { "emailsecctl", "--json", "status", "alarms" }, 0, "status", "alarms" },
         { { "emailsecctl", "account", "show", "a", "--json" }, 0, "account show", "a" },
         { { "emailsecctl", "account", "--json", "show", "a" }, 0, "account show", "a" },
-        { { "emailsecctl", "account", "add", "outgoing", "a", "hostname=h" }, 0, "account add", "outgoing a hostname=h" },
+        { { "emailsecctl", "account", "add", "outgoing", "a", "hostname=h" },
+          0,
+          "account add",
+          "outgoing a hostname=h" },
         { { "emailsecctl", "account", "add", "sideways", "a", "hostname=h" }, EXIT_USAGE, NULL, NULL },
         { { "emailsecctl", "account", "add", "outgoing", "a" }, EXIT_USAGE, NULL, NULL },
         { { "emailsecctl", "account", "apply", "file.json" }, 0, "account apply", "file.json" },
@@ -174,7 +187,8 @@ END_TEST
 
 START_TEST(options_have_values)
 {
-        char words[][24] = { "emailsecctl", "send", "--to", "a@b.example", "--to=c@d.example", "-sHello", "--wait" };
+        char words[][24] = { "emailsecctl",      "send",    "--to",  "a@b.example",
+                             "--to=c@d.example", "-sHello", "--wait" };
         char *argv[count_of(words)];
         for (size_t i = 0; i < count_of(words); i++)
                 argv[i] = words[i];
@@ -211,7 +225,10 @@ END_TEST
 START_TEST(words_for_another_shell)
 {
         static const char *const cases[][2] = {
-                { "plain", "'plain'" }, { "", "''" }, { "it's", "'it'\\''s'" }, { "$(x) `y`", "'$(x) `y`'" },
+                { "plain", "'plain'" },
+                { "", "''" },
+                { "it's", "'it'\\''s'" },
+                { "$(x) `y`", "'$(x) `y`'" },
         };
         char *quoted = shell_quoted(cases[_i][0]);
         ck_assert_str_eq(quoted, cases[_i][1]);

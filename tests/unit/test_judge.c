@@ -18,13 +18,16 @@ static void setup(void)
 
 static struct tls_facts facts_with(const struct certificate *leaf, uint32_t problems_of)
 {
-        struct tls_facts facts = { .host = "mail.example", .port = 465, .chain = leaf, .chain_count = leaf ? 1 : 0 };
+        struct tls_facts facts = {
+                .host = "mail.example", .port = 465, .chain = leaf, .chain_count = leaf ? 1 : 0
+        };
 
         for (unsigned i = 0; i < TLS_PROBLEMS; i++)
                 if (problems_of & BIT(i)) {
                         struct tls_error *error = &facts.errors[facts.error_count++];
                         error->problem = (enum tls_problem)i;
-                        (void)snprintf(error->text, sizeof error->text, "reason %s", problem_name(error->problem));
+                        (void)snprintf(error->text, sizeof error->text, "reason %s",
+                                       problem_name(error->problem));
                 }
         return facts;
 }
@@ -121,24 +124,145 @@ static const struct exemption_case {
         enum verdict_kind kind;
         const char *id, *replaces;
 } exemption_cases[] = {
-        { "exactly covered", 'a', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_ALLOWED, "0", "" },
-        { "fewer errors than approved", 'a', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0) | BIT(2), 0 } }, 1, VERDICT_ALLOWED, "0", "" },
-        { "a new kind of error", 'a', BIT(0) | BIT(PROBLEM_EXPIRED), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "" },
-        { "pending is no approval", 'a', BIT(0), { { 'a', ALLOWED_PENDING, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "" },
-        { "another certificate", 'b', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "0" },
-        { "another certificate, same key, certificate pinned", 'c', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "0" },
-        { "another certificate, same key, key pinned", 'c', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 } }, 1, VERDICT_ALLOWED, "0", "" },
-        { "key pinned, another key", 'b', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "0" },
-        { "key pinned, new error", 'c', BIT(1), { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "0" },
-        { "not yet over", 'a', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), NOW + 1 } }, 1, VERDICT_ALLOWED, "0", "" },
-        { "over this second", 'a', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), NOW } }, 1, VERDICT_CHALLENGE, "", "" },
-        { "rejected", 'a', BIT(0), { { 'a', ALLOWED_REJECTED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_REJECTED, "0", "" },
-        { "rejected with a new error", 'a', BIT(0) | BIT(1), { { 'a', ALLOWED_REJECTED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_REJECTED, "0", "" },
-        { "another than the rejected", 'b', BIT(0), { { 'a', ALLOWED_REJECTED, PINS_CERTIFICATE, BIT(0), 0 } }, 1, VERDICT_CHALLENGE, "", "" },
-        { "rejection goes before a pinned key", 'c', BIT(0), { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 }, { 'c', ALLOWED_REJECTED, PINS_CERTIFICATE, 0, 0 } }, 2, VERDICT_REJECTED, "1", "" },
-        { "the second covers", 'b', BIT(1), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 }, { 'b', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(1), 0 } }, 2, VERDICT_ALLOWED, "1", "" },
+        { "exactly covered",
+          'a',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_ALLOWED,
+          "0",
+          "" },
+        { "fewer errors than approved",
+          'a',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0) | BIT(2), 0 } },
+          1,
+          VERDICT_ALLOWED,
+          "0",
+          "" },
+        { "a new kind of error",
+          'a',
+          BIT(0) | BIT(PROBLEM_EXPIRED),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "" },
+        { "pending is no approval",
+          'a',
+          BIT(0),
+          { { 'a', ALLOWED_PENDING, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "" },
+        { "another certificate",
+          'b',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "0" },
+        { "another certificate, same key, certificate pinned",
+          'c',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "0" },
+        { "another certificate, same key, key pinned",
+          'c',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 } },
+          1,
+          VERDICT_ALLOWED,
+          "0",
+          "" },
+        { "key pinned, another key",
+          'b',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "0" },
+        { "key pinned, new error",
+          'c',
+          BIT(1),
+          { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "0" },
+        { "not yet over",
+          'a',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), NOW + 1 } },
+          1,
+          VERDICT_ALLOWED,
+          "0",
+          "" },
+        { "over this second",
+          'a',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), NOW } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "" },
+        { "rejected",
+          'a',
+          BIT(0),
+          { { 'a', ALLOWED_REJECTED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_REJECTED,
+          "0",
+          "" },
+        { "rejected with a new error",
+          'a',
+          BIT(0) | BIT(1),
+          { { 'a', ALLOWED_REJECTED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_REJECTED,
+          "0",
+          "" },
+        { "another than the rejected",
+          'b',
+          BIT(0),
+          { { 'a', ALLOWED_REJECTED, PINS_CERTIFICATE, BIT(0), 0 } },
+          1,
+          VERDICT_CHALLENGE,
+          "",
+          "" },
+        { "rejection goes before a pinned key",
+          'c',
+          BIT(0),
+          { { 'a', ALLOWED_APPROVED, PINS_KEY, BIT(0), 0 },
+            { 'c', ALLOWED_REJECTED, PINS_CERTIFICATE, 0, 0 } },
+          2,
+          VERDICT_REJECTED,
+          "1",
+          "" },
+        { "the second covers",
+          'b',
+          BIT(1),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0), 0 },
+            { 'b', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(1), 0 } },
+          2,
+          VERDICT_ALLOWED,
+          "1",
+          "" },
         { "no entry", 'a', BIT(0), { { 0 } }, 0, VERDICT_CHALLENGE, "", "" },
-        { "approved, but revoked", 'a', BIT(0) | BIT(PROBLEM_REVOKED), { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0) | BIT(PROBLEM_REVOKED), 0 } }, 1, VERDICT_FAULT, "", "" },
+        { "approved, but revoked",
+          'a',
+          BIT(0) | BIT(PROBLEM_REVOKED),
+          { { 'a', ALLOWED_APPROVED, PINS_CERTIFICATE, BIT(0) | BIT(PROBLEM_REVOKED), 0 } },
+          1,
+          VERDICT_FAULT,
+          "",
+          "" },
 };
 
 static const struct certificate *leaf_named(char name)
@@ -159,7 +283,8 @@ START_TEST(exemptions)
         judge(&facts, allowed, c->count, NOW, &verdict);
         ck_assert_msg(verdict.kind == c->kind, "%s: %d", c->what, (int)verdict.kind);
         ck_assert_msg(strcmp(verdict.allowed_id, c->id) == 0, "%s: id %s", c->what, verdict.allowed_id);
-        ck_assert_msg(strcmp(verdict.replaces, c->replaces) == 0, "%s: replaces %s", c->what, verdict.replaces);
+        ck_assert_msg(strcmp(verdict.replaces, c->replaces) == 0, "%s: replaces %s", c->what,
+                      verdict.replaces);
         ck_assert(verdict_is_good(&verdict) == (verdict.cause.code == CAUSE_NONE));
 }
 END_TEST
@@ -170,8 +295,9 @@ START_TEST(words)
         struct verdict verdict;
 
         judge(&facts, NULL, 0, NOW, &verdict);
-        ck_assert_str_eq(verdict.cause.text, "a person must decide about the certificate of mail.example:465: "
-                                             "reason unknownIssuer; reason wrongName");
+        ck_assert_str_eq(verdict.cause.text,
+                         "a person must decide about the certificate of mail.example:465: "
+                         "reason unknownIssuer; reason wrongName");
         verdict_remedy(&verdict, "0123456789ab");
         ck_assert_ptr_eq(strstr(verdict.cause.remedy, "import the issuer"), verdict.cause.remedy);
         ck_assert_ptr_nonnull(strstr(verdict.cause.remedy, "emailsecctl challenge show 0123456789ab"));

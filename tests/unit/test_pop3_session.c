@@ -195,7 +195,7 @@ END_TEST
 START_TEST(long_initial_responses_wait)
 {
         char secret[400];
-        struct script script = { .tls = true, .user = "u", .secret = secret };
+        struct script script = { .name = "long", .tls = true, .user = "u", .secret = secret };
         struct play play = { .told = BUF_WITH_MAX(KIB), .sent = BUF_WITH_MAX(4 * KIB) };
 
         memset(secret, 's', sizeof secret - 1);

@@ -148,7 +148,7 @@ static void send_all(size_t count)
 
 static bool log_has(const char *words)
 {
-        return memmem(buf_bytes(&receiver.log), receiver.log.len, words, strlen(words)) != NULL;
+        return receiver.log.len && memmem(buf_bytes(&receiver.log), receiver.log.len, words, strlen(words)) != NULL;
 }
 
 /* ---- all goes well ---- */

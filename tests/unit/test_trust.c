@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The trust stores: reading, poison, import in every form, deletion, generation. */
 #include "daemon/tls/trust.c"
-
 #include "pki.h"
 #include "station_folder.h"
 
@@ -149,12 +148,14 @@ END_TEST
 START_TEST(import_bundle)
 {
         struct pki ca = pki_make(&(struct pki_spec){ .cn = "CA 1", .ca = true });
-        struct pki old = pki_make(&(struct pki_spec){ .cn = "Old", .ca = true, .from_days = -9, .to_days = -1 });
+        struct pki old =
+                pki_make(&(struct pki_spec){ .cn = "Old", .ca = true, .from_days = -9, .to_days = -1 });
         struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .issuer = &ca });
         struct pki own = pki_make(&(struct pki_spec){ .cn = "own", .san = "DNS:own" });
-        char *pems[] = { pki_pem(&ca), pki_pem(&old), pki_pem(&leaf), pki_pem(&own), pki_pem(&ca),
-                         pki_pem(&system_ca) };
-        static const char *const results[] = { "imported", "expired", "refused", "imported", "present", "present" };
+        char *pems[] = { pki_pem(&ca),  pki_pem(&old), pki_pem(&leaf),
+                         pki_pem(&own), pki_pem(&ca),  pki_pem(&system_ca) };
+        static const char *const results[] = { "imported", "expired", "refused",
+                                               "imported", "present", "present" };
         struct buf all = BUF_WITH_MAX(1 << 20);
 
         for (size_t i = 0; i < count_of(pems); i++) {
@@ -166,8 +167,8 @@ START_TEST(import_bundle)
         ck_assert_uint_eq(json_array_size(answer_json), count_of(results));
         for (size_t i = 0; i < count_of(results); i++)
                 ck_assert_str_eq(result_of(i), results[i]);
-        ck_assert_ptr_nonnull(
-                strstr(json_string_value(json_object_get(json_array_get(answer_json, 3), "text")), "warning"));
+        ck_assert_ptr_nonnull(strstr(
+                json_string_value(json_object_get(json_array_get(answer_json, 3), "text")), "warning"));
         ck_assert_int_eq(kind_of(&own), ANCHOR_USER);
         ck_assert_int_eq(kind_of(&leaf), ANCHOR_NONE);
         ck_assert_uint_eq(changes, 1);
@@ -261,7 +262,8 @@ START_TEST(poisoned_user_store)
 {
         struct pki ca = pki_make(&(struct pki_spec){ .cn = "CA", .ca = true });
         char *pem = pki_pem(&ca);
-        static const char zeros[] = "trust/0000000000000000000000000000000000000000000000000000000000000000.pem";
+        static const char zeros[] =
+                "trust/0000000000000000000000000000000000000000000000000000000000000000.pem";
         struct cause cause = { 0 };
 
         folder_write(zeros, "garbage", 7);
@@ -286,7 +288,8 @@ START_TEST(system_store_configured)
 {
         struct cause cause = { 0 };
         struct trust_settings other = settings;
-        char *missing = folder_path("nowhere"), *empty = folder_path("empty.pem"), *folder = folder_path("certs");
+        char *missing = folder_path("nowhere"), *empty = folder_path("empty.pem"),
+             *folder = folder_path("certs");
         struct pki second = pki_make(&(struct pki_spec){ .cn = "Second", .ca = true });
         char *pem = pki_pem(&second);
 
@@ -327,7 +330,8 @@ START_TEST(default_places)
 
         ck_assert_int_eq(mkdir(folder, 0700), 0);
         folder_write("certs/01234567.0", pem, strlen(pem));
-        folder_write("certs/89abcdef.0", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 60);
+        folder_write("certs/89abcdef.0", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                     60);
         folder_write("certs/loose.pem", loose_pem, strlen(loose_pem));
         setenv("SSL_CERT_FILE", missing, 1);
         setenv("SSL_CERT_DIR", folder, 1);

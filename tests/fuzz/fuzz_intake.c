@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Submitted messages: the same result whatever the portions; every line legal, every line end CRLF. */
+#include "daemon/store/intake.h"
+#include "fuzz.h"
+
+static int take_in(const uint8_t *data, size_t size, size_t portion, struct buf *out, struct intake_facts *facts)
+{
+        struct intake_rules rules = {
+                .hostname = "h.example", .from = "a@h.example", .reply_to = "r@h.example", .id = "id", .now = 1742727600, .max_size = MIB
+        };
+        struct intake *intake = intake_new(&rules);
+        struct cause cause = { 0 };
+        int result = 0;
+
+        for (size_t at = 0; at < size && result == 0; at += portion)
+                result = intake_feed(intake, data + at, size - at < portion ? size - at : portion, out, &cause);
+        if (result == 0)
+                result = intake_end(intake, out, &cause);
+        fuzz_must((result < 0) == (cause.code != CAUSE_NONE));
+        *facts = *intake_facts(intake);
+        fuzz_must(result < 0 || facts->size == out->len);
+        intake_free(intake);
+        return result;
+}
+
+static void look_at_lines(const struct buf *out)
+{
+        const char *at = (const char *)buf_bytes(out), *end = at + out->len;
+
+        for (const char *lf; at < end; at = lf + 1) {
+                lf = memchr(at, '\n', (size_t)(end - at));
+                fuzz_must(lf && lf > at && lf[-1] == '\r' && lf - at <= LIMIT_SMTP_LINE + 1);
+                fuzz_must(!memchr(at, '\r', (size_t)(lf - 1 - at)) && !memchr(at, '\0', (size_t)(lf - at)));
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        static const size_t portions[] = { SIZE_MAX / 2, 1, 7 };
+        struct buf first = BUF_WITH_MAX(2 * MIB);
+        struct intake_facts facts, other_facts;
+        int result = take_in(data, size, portions[0], &first, &facts);
+
+        if (result == 0)
+                look_at_lines(&first);
+        for (size_t i = 1; i < count_of(portions); i++) {
+                struct buf other = BUF_WITH_MAX(2 * MIB);
+                fuzz_must(take_in(data, size, portions[i], &other, &other_facts) == result);
+                fuzz_must(result < 0 || (fuzz_same(&first, &other) && facts.eight_bit == other_facts.eight_bit &&
+                                         facts.header_utf8 == other_facts.header_utf8));
+                buf_free(&other);
+        }
+        buf_free(&first);
+        return 0;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hostile server of an incoming account. The input's first byte says how the session is set up and the portions in
+ * which the rest arrives; whenever the session takes work, the next operation of a whole visit is begun.
+ */
+#pragma once
+
+#include "daemon/sasl/mechanism.h"
+#include "fuzz.h"
+
+struct visit {
+        struct chat *chat;
+        const struct mailbox_class *operations;
+        bool busy, idling, in_message;
+        unsigned next;
+        struct mailbox_entry entries[8];
+        size_t count;
+        uint64_t got;
+};
+
+static void visit_done(void *ctx)
+{
+        struct visit *visit = ctx;
+
+        fuzz_must(visit->busy && !visit->in_message);
+        visit->busy = false;
+}
+static void visit_opened(void *ctx, unused_arg const struct mailbox_facts *facts)
+{
+        visit_done(ctx);
+}
+static void visit_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct visit *visit = ctx;
+
+        for (size_t i = 0; i < count && visit->count < count_of(visit->entries); i++) {
+                fuzz_must(memchr(entries[i].uidl, '\0', sizeof entries[i].uidl));
+                fuzz_must(!visit->count || entries[i].uid > visit->entries[visit->count - 1].uid);
+                visit->entries[visit->count++] = entries[i];
+        }
+}
+static int visit_begin(void *ctx, const struct mailbox_entry *entry, unused_arg uint64_t size)
+{
+        struct visit *visit = ctx;
+        bool asked = false;
+
+        fuzz_must(!visit->in_message);
+        for (size_t i = 0; i < visit->count; i++)
+                asked |= visit->entries[i].uid == entry->uid;
+        fuzz_must(asked);
+        visit->in_message = true;
+        return 0;
+}
+static int visit_piece(void *ctx, const uint8_t *bytes, size_t len)
+{
+        struct visit *visit = ctx;
+
+        fuzz_must(visit->in_message);
+        for (size_t i = 0; i < len; i++)
+                visit->got += bytes[i]; /* reads them all */
+        return 0;
+}
+static int visit_end(void *ctx)
+{
+        struct visit *visit = ctx;
+
+        fuzz_must(visit->in_message);
+        visit->in_message = false;
+        return 0;
+}
+static void visit_changed(unused_arg void *ctx)
+{
+}
+
+static const struct mailbox_user visit_user = {
+        .opened = visit_opened,
+        .listed = visit_listed,
+        .listed_all = visit_done,
+        .message_begin = visit_begin,
+        .message_piece = visit_piece,
+        .message_end = visit_end,
+        .fetched = visit_done,
+        .marked = visit_done,
+        .changed = visit_changed,
+        .woken = visit_done,
+};
+
+static void visit_begin_next(struct visit *visit)
+{
+        const struct mailbox_class *operations = visit->operations;
+        struct chat *chat = visit->chat;
+
+        visit->busy = true;
+        switch (visit->next++ % 7) {
+        case 0:
+                operations->open(chat, "INBOX", false);
+                break;
+        case 1:
+                visit->count = 0;
+                operations->list(chat, 0, false);
+                break;
+        case 2:
+                operations->fetch(chat, visit->entries, visit->count);
+                break;
+        case 3:
+                operations->mark(chat, visit->entries, visit->count, MARK_DELETED);
+                break;
+        case 4:
+                visit->busy = operations->refresh != NULL;
+                if (operations->refresh)
+                        operations->refresh(chat);
+                break;
+        case 5:
+                visit->busy = visit->idling = operations->idle != NULL;
+                if (operations->idle)
+                        operations->idle(chat);
+                break;
+        case 6:
+                chat->class->quit(chat);
+                break;
+        }
+}
+
+/* What the owner of the connection does after each call. */
+static void visit_look(struct visit *visit)
+{
+        static const struct chat_channel secure = { .tls = true };
+        struct chat *chat = visit->chat;
+
+        for (int turns = 0; turns < 10; turns++) {
+                buf_clear(&chat->out);
+                if (chat->class->drained && !chat_is_over(chat))
+                        chat->class->drained(chat);
+                if (chat->state == CHAT_WANTS_TLS)
+                        chat->class->secured(chat, &secure);
+                else if (chat->state == CHAT_READY && !visit->busy)
+                        visit_begin_next(visit);
+                else if (visit->idling && chat->state == CHAT_TALKING && chat->idle)
+                        visit->idling = false, visit->operations->wake(chat);
+                else
+                        return;
+        }
+}
+
+static void visit_play(struct visit *visit, bool tls, size_t portion, const uint8_t *data, size_t size)
+{
+        struct chat_channel channel = { .tls = tls };
+        struct chat *chat = visit->chat;
+
+        chat->class->start(chat, &channel);
+        visit_look(visit);
+        for (size_t at = 0; at < size && chat->state != CHAT_FAILED && chat->state != CHAT_ENDED; at += portion) {
+                size_t len = size - at < portion ? size - at : portion;
+                uint8_t *bytes = new_zeroed(len, 1); /* of exactly this size: reading beyond it is seen */
+                memcpy(bytes, data + at, len);
+                chat->class->received(chat, bytes, len);
+                free(bytes);
+                visit_look(visit);
+        }
+        if (chat->state != CHAT_FAILED && chat->state != CHAT_ENDED)
+                chat->class->closed(chat);
+        fuzz_must((chat->state == CHAT_FAILED) == (chat->cause.code != CAUSE_NONE));
+        chat->class->free(chat);
+}
+
+/* Bits of the first byte: 0-1 security, 2-4 mechanism, 5-6 portion. */
+static struct signin visit_signin(uint8_t how)
+{
+        static const char *const mechanisms[] = { "", "auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "xoauth2" };
+        const char *mechanism = mechanisms[how >> 2 & 7];
+
+        return (struct signin){ .user = mechanism[0] ? "u" : "", .secret = "p", .mechanism = mechanism[0] ? mechanism : "auto",
+                                .allow_plaintext = true, .service = "imap", .host = "mail.example.net", .port = 993 };
+}
+static bool visit_starttls(uint8_t how)
+{
+        return (how & 3) == 1;
+}
+static bool visit_tls(uint8_t how)
+{
+        return (how & 3) == 2;
+}
+static size_t visit_portion(uint8_t how)
+{
+        static const size_t portions[] = { 16 * KIB, 1, 7, 100 };
+
+        return portions[how >> 5 & 3];
+}

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Processes below a server that a test started."""
+
+import os
+import signal
+
+
+def _parent_and_name(pid):
+    with open(f"/proc/{pid}/stat") as source:
+        text = source.read()
+    name, rest = text[text.index("(") + 1:].rsplit(")", 1)
+    return int(rest.split()[1]), name
+
+
+def end_children(parent, *names):
+    """Ends its direct children of those names: their clients are cut off, the parent makes new ones."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            its_parent, name = _parent_and_name(pid)
+            if its_parent == parent and name in names:
+                os.kill(int(pid), signal.SIGTERM)
+        except (OSError, ValueError):
+            pass    # it ended meanwhile

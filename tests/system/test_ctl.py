@@ -1,0 +1,740 @@
+# SPDX-License-Identifier: MIT
+"""emailsecctl against a scripted daemon: exit statuses, words, JSON, questions, what it sends.
+
+Runs by itself: /usr/bin/python3 -m pytest tests/system/test_ctl.py; $BUILD names the build folder.
+"""
+import email
+import email.policy
+import json
+import os
+import pty
+import re
+import select
+import socket
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fake_daemon import EMAIL, HANG_UP, TRUST, Error, FakeDaemon, WithFile  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TOOL = os.path.join(ROOT, os.environ.get("BUILD", "build/plain"), "emailsecctl")
+SHA = "ab" * 32
+COLONS = ":".join(["AB"] * 32)
+CERTIFICATE = {"subject": "CN=mail.example", "issuer": "CN=Some CA", "serial": "01",
+               "subjectAltNames": ["DNS:mail.example"], "notBefore": "2026-01-01T00:00:00Z",
+               "notAfter": "2027-01-01T00:00:00Z", "fingerprintSha256": SHA, "publicKeySha256": "cd" * 32,
+               "keyAlgorithm": "RSA", "keySize": 2048, "signatureAlgorithm": "sha256"}
+ENTRY = {"id": "12ab34cd56ef7890", "host": "mail.example", "port": 465, "state": "pending", "class": "changed",
+         "accounts": ["alarms"], "created": "2026-11-23T10:00:00Z", "decided": None, "decidedBy": None, "reason": None,
+         "expires": None, "lastSeen": None, "pins": "certificate", "replaces": "00ff",
+         "errors": [{"code": "unknownIssuer", "depth": 0, "text": "its issuer is not known here",
+                     "remedy": "import the issuer"}], "needless": False, "certificate": CERTIFICATE, "chain": []}
+OLD_ENTRY = dict(ENTRY, id="00ff00ff", state="approved",
+                 certificate=dict(CERTIFICATE, serial="00", fingerprintSha256="ee" * 32))
+ACCOUNT = {"name": "alarms", "kind": "outgoing", "warnings": ["port 25 is unusual"],
+           "properties": {"name": "alarms", "kind": "outgoing", "transport": "smtp", "hostname": "mail.example",
+                          "port": "auto", "useSsl": True, "useStartTls": False, "status": "ok", "queueSize": 3,
+                          "passwordSource": "stored"}}
+
+
+def environment(**more):
+    env = {k: v for k, v in os.environ.items() if k not in ("EMAILSEC_SOCKET", "COLUMNS", "PAGER", "NO_COLOR")}
+    env.update({"LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb"})
+    env.update(more)
+    return env
+
+
+def run(*args, data=b"", **more):
+    done = subprocess.run([TOOL, *args], input=data, capture_output=True, timeout=60, env=environment(**more),
+                          check=False)
+    done.out = done.stdout.decode()
+    done.err = done.stderr.decode()
+    return done
+
+
+@pytest.fixture
+def station(tmp_path):
+    """Starts a daemon with these answers; gives a function that runs the tool against it."""
+    daemons = []
+
+    def start(**answers):
+        table = {}
+        for method, answer in answers.items():
+            trust = method in ("ListAllowedHosts", "GetAllowedHost", "Approve", "Reject", "Unapprove", "Prune",
+                               "DeleteAllowedHost", "ListAnchors", "GetAnchor", "ImportAnchors", "DeleteAnchor")
+            table[(TRUST if trust else EMAIL) + method] = answer
+        daemon = FakeDaemon(tmp_path, table)
+        daemon.__enter__()
+        daemons.append(daemon)
+        daemon.run = lambda *args, **more: run("--socket", daemon.path, *args, **more)
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        daemon.__exit__()
+
+
+def on_terminal(args, answers=(), size=None, env=None):
+    """Runs the tool on a pty; answers: (what to wait for, what to type). Gives status and all output."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(TOOL, [TOOL, *args], env or environment())
+    output = b""
+    waiting = list(answers)
+    seen = 0
+    while True:
+        ready, _, _ = select.select([fd], [], [], 30)
+        assert ready, output
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        output += data
+        if waiting and waiting[0][0].encode() in output[seen:]:
+            seen = len(output)
+            os.write(fd, waiting.pop(0)[1].encode() + b"\n")
+    _, status = os.waitpid(pid, 0)
+    os.close(fd)
+    assert not waiting, output
+    return os.waitstatus_to_exitcode(status), output.decode()
+
+
+# ---- usage ----
+
+@pytest.mark.parametrize("args, words", [
+    (["acount", "list"], "did you mean 'account'"),
+    (["account", "lst"], "did you mean 'account list'"),
+    (["account"], "needs a second word"),
+    ([], "a command is missing"),
+    (["account", "show"], "needs NAME"),
+    (["account", "show", "a", "b"], "one word too many"),
+    (["account", "set", "a", "nonsense"], "is not PROPERTY=VALUE"),
+    (["account", "secure", "a", "tls"], "ssl|starttls|none"),
+    (["status", "--colour"], "no option --colour"),
+    (["queue", "list", "--account"], "needs a value"),
+    (["challenge", "accept", "x"], "--fingerprint is required"),
+    (["challenge", "accept", "x", "--fingerprint", "abcd"], "16 or more"),
+    (["challenge", "accept", "x", "--fingerprint", SHA, "--for", "1d", "--until", "2027-01-01"], "exclude each other"),
+    (["challenge", "accept", "x", "--fingerprint", SHA, "--for", "soon"], "--for"),
+    (["account", "password", "a", "--credential", "x", "--clear"], "exclude each other"),
+    (["probe", "host:99999"], ""),
+    (["log", "../etc"], "not the name of an account"),
+    (["send", "--to", "a@b.example", "-s", "two\nlines"], "one line"),
+    (["send", "--to", "a@b.example", "--header", "nothing"], "NAME: TEXT"),
+])
+def test_usage(args, words):
+    done = run(*args)
+    assert done.returncode == 2, done
+    assert words in done.err
+    assert "what to do:" in done.err
+    assert done.out == ""
+
+
+def test_help_goes_out_and_fits():
+    done = run("--help")
+    assert done.returncode == 0 and done.err == ""
+    assert run("-h").out == done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert "account add" in done.out and "complete" not in done.out
+    for args in (["account", "--help"], ["account", "add", "--help"], ["send", "-h"]):
+        assert run(*args).returncode == 0
+    assert run("--version").out.startswith("emailsecctl ")
+
+
+def commands_in_help():
+    return re.findall(r"^  ([a-z]+(?: [a-z]+)?)(?= |$)", run("--help").out.split("Options:")[0], re.M)
+
+
+def test_manual_names_every_command_and_option():
+    """The manual page and the table of commands say the same."""
+    with open(os.path.join(ROOT, "man", "emailsecctl.1"), encoding="utf-8") as file:
+        manual = file.read()
+    told = set(re.findall(r"^\.It Ic (.+?)(?: Oo| Ar| Op| Cm|$)", manual, re.M))
+    table = {c for c in commands_in_help()}
+    assert table == told
+    for command in table:
+        if command == "sendmail":
+            continue
+        for option in re.findall(r"--([a-z-]+)", run(*command.split(), "--help").out.split("COMMAND")[0]):
+            assert f"Fl -{option}" in manual.replace("\\-", "-"), (command, option)
+
+
+# ---- no daemon ----
+
+def test_no_socket(tmp_path):
+    done = run("--socket", str(tmp_path / "none"), "status")
+    assert done.returncode == 3
+    assert "there is no socket" in done.err and "what to do" in done.err
+
+
+def test_nobody_listens(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(path)
+    done = run("--socket", path, "status")
+    assert done.returncode == 3 and "nobody listens" in done.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
+def test_socket_not_permitted(station):
+    daemon = station()
+    os.chmod(daemon.path, 0)
+    done = daemon.run("status")
+    assert done.returncode == 3 and "you may not open" in done.err
+
+
+def test_daemon_hangs_up(station):
+    done = station(GetStatus=lambda *unused: HANG_UP).run("status")
+    assert done.returncode == 3 and "closed the connection" in done.err
+
+
+def test_socket_from_environment(station):
+    daemon = station(ListAccounts={"accounts": []})
+    assert run("--json", "account", "list", EMAILSEC_SOCKET=daemon.path).out == "[]\n"
+
+
+# ---- errors of the daemon ----
+
+@pytest.mark.parametrize("name, status", [("NotFound", 1), ("PermissionDenied", 4), ("Busy", 1), ("Failed", 1)])
+def test_refused(station, name, status):
+    code = "AuthenticationRefused" if name == "Failed" else None
+    done = station(GetAccount=Error(EMAIL + name, code=code)).run("account", "show", "x")
+    assert done.returncode == status
+    assert done.err == "emailsecctl: it went wrong\n  what to do: mend it\n"
+
+
+def test_every_problem_is_told(station):
+    problems = [{"property": "port", "code": "InvalidProperty", "text": "70000 is no port", "remedy": "1 to 65535"},
+                {"property": "hostname", "code": "InvalidProperty", "text": "bad name", "remedy": "a name"}]
+    daemon = station(AddAccount=Error(EMAIL + "InvalidProperty", problems=problems))
+    done = daemon.run("account", "add", "outgoing", "a", "port=70000", "hostname=!")
+    assert done.returncode == 1
+    assert done.err.splitlines() == ["emailsecctl: port: 70000 is no port", "  what to do: 1 to 65535",
+                                     "emailsecctl: hostname: bad name", "  what to do: a name"]
+
+
+def test_text_from_outside_is_harmless(station):
+    done = station(GetAccount=Error(EMAIL + "NotFound", text="\033[31mred\nline")).run("account", "show", "x")
+    assert "\033" not in done.err and len(done.err.splitlines()) == 2
+
+
+def test_unknown_method(station):
+    done = station().run("status")
+    assert done.returncode == 1 and "same version" in done.err
+
+
+# ---- accounts ----
+
+def test_account_values_are_typed(station):
+    daemon = station(SetAccount={"account": ACCOUNT})
+    done = daemon.run("account", "set", "alarms", "useSsl=true", "port=465", "account=007", "hostname=a=b",
+                      "pollRate=5m")
+    assert done.returncode == 0
+    assert done.err == "warning: port 25 is unusual\n"
+    assert daemon.calls[0]["parameters"] == {"name": "alarms", "properties": {
+        "useSsl": True, "port": 465, "account": "007", "hostname": "a=b", "pollRate": "5m"}}
+
+
+@pytest.mark.parametrize("how, ssl, starttls, options, port", [
+    ("ssl", True, False, [], "auto"), ("starttls", False, True, ["--port", "2525"], 2525),
+    ("none", False, False, ["--port=auto"], "auto")])
+def test_account_secure(station, how, ssl, starttls, options, port):
+    daemon = station(SetAccount={"account": ACCOUNT})
+    assert daemon.run("account", "secure", "alarms", how, *options).returncode == 0
+    assert daemon.calls[0]["parameters"]["properties"] == {"useSsl": ssl, "useStartTls": starttls, "port": port}
+
+
+def test_account_show(station):
+    daemon = station(GetAccount={"account": ACCOUNT})
+    done = daemon.run("account", "show", "alarms")
+    assert re.search(r"hostname +mail\.example", done.out) and "port 25 is unusual" in done.out
+    assert json.loads(daemon.run("--json", "account", "show", "alarms").out) == ACCOUNT
+
+
+def test_account_list_is_a_table(station):
+    daemon = station(ListAccounts={"accounts": [ACCOUNT]})
+    lines = daemon.run("account", "list").out.splitlines()
+    assert lines[0].split() == ["NAME", "KIND", "TRANSPORT", "HOSTNAME", "PORT", "STATUS"]
+    assert lines[1].split() == ["alarms", "outgoing", "smtp", "mail.example", "auto", "ok"]
+    assert len(daemon.run("account", "list", "--no-legend").out.splitlines()) == 1
+    assert json.loads(daemon.run("account", "list", "--json").out) == [ACCOUNT]
+
+
+def test_password_from_pipe(station):
+    daemon = station(SetPassword={})
+    assert daemon.run("account", "password", "alarms", data=b"s3cret word\r\nmore\n").returncode == 0
+    assert daemon.calls[0]["parameters"] == {"name": "alarms", "password": "s3cret word"}
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"x" * 70000, b"\xff\xfe\n"])
+def test_bad_password_from_pipe(station, data):
+    daemon = station(SetPassword={})
+    done = daemon.run("account", "password", "alarms", data=data)
+    assert done.returncode == 1 and daemon.calls == []
+
+
+def test_password_is_asked_without_echo(station):
+    daemon = station(SetPassword={})
+    status, output = on_terminal(["--socket", daemon.path, "account", "password", "alarms"],
+                                 [("Password of alarms: ", "s3cret")])
+    assert status == 0 and "s3cret" not in output
+    assert daemon.calls[0]["parameters"]["password"] == "s3cret"
+
+
+def test_password_is_not_asked(station):
+    daemon = station(SetPassword={})
+    status, output = on_terminal(["--socket", daemon.path, "--no-ask-password", "account", "password", "alarms"])
+    assert status == 1 and "--no-ask-password" in output and daemon.calls == []
+
+
+@pytest.mark.parametrize("args, sent", [(["--clear"], {"clear": True}), (["--credential", "c"], {"credential": "c"})])
+def test_password_otherwise(station, args, sent):
+    daemon = station(SetPassword={})
+    assert daemon.run("account", "password", "alarms", *args).returncode == 0
+    assert daemon.calls[0]["parameters"] == {"name": "alarms", **sent}
+
+
+def test_poll(station):
+    daemon = station(Poll={"text": "2 sent", "sent": 2, "received": 0, "failed": 0})
+    assert daemon.run("account", "poll", "alarms").out == "2 sent\n"
+    assert daemon.calls[0]["parameters"] == {"name": "alarms", "wait": True}
+    daemon.run("account", "poll", "alarms", "--no-wait")
+    assert daemon.calls[1]["parameters"]["wait"] is False
+
+
+STEPS = [{"step": {"step": "resolve", "result": "ok", "milliseconds": 12, "text": "192.0.2.7", "cause": None}},
+         {"step": {"step": "connect", "result": "failed", "milliseconds": 3, "text": "refused",
+                   "cause": {"code": "Connect", "text": "refused", "remedy": "start it", "retries": True,
+                             "property": None}}}]
+
+
+@pytest.mark.parametrize("locale, ok, failed", [("C.UTF-8", "\u2713", "\u2717"), ("C", "ok", "XX")])
+def test_steps(station, locale, ok, failed):
+    daemon = station(TestAccount=STEPS, Probe=STEPS[:1])
+    done = daemon.run("account", "test", "alarms", LC_ALL=locale)
+    assert done.returncode == 1
+    lines = done.out.splitlines()
+    assert re.match(ok + r" resolve +12 ms  192\.0\.2\.7$", lines[0])
+    assert lines[1].startswith(failed) and lines[2].strip() == "what to do: start it"
+    assert daemon.run("probe", "mail.example:465", "--security", "ssl").returncode == 0
+    assert daemon.calls[-1]["parameters"] == {"host": "mail.example", "port": 465, "security": "ssl"}
+    assert len(json.loads(daemon.run("account", "test", "alarms", "--json").out)) == 2
+
+
+def test_audit_alert(station):
+    finding = {"account": "a", "check": "tls", "verdict": "alert", "text": "no TLS", "remedy": "secure it"}
+    assert station(Audit={"findings": [finding]}).run("audit").returncode == 1
+
+
+def test_export_and_apply(station, tmp_path):
+    daemon = station(ListAccounts={"accounts": [ACCOUNT]},
+                     Apply={"changes": [{"account": "alarms", "change": "set", "text": "change alarms",
+                                         "properties": {"port": 465}}]})
+    exported = json.loads(daemon.run("account", "export").out)
+    assert exported == {"accounts": [{"name": "alarms", "kind": "outgoing", "transport": "smtp", "port": "auto",
+                                      "hostname": "mail.example", "useSsl": True, "useStartTls": False}]}
+    assert daemon.run("account", "export", "nobody").returncode == 1
+    for document in (exported, exported["accounts"], [ACCOUNT]):
+        done = daemon.run("account", "apply", "-", "--dry-run", data=json.dumps(document).encode())
+        assert done.returncode == 0 and "change alarms" in done.out and "465" in done.out
+        assert daemon.calls[-1]["parameters"] == {"accounts": exported["accounts"], "dryRun": True}
+    done = daemon.run("account", "apply", "-", data=b'{"accounts": [')
+    assert done.returncode == 1 and "line 1" in done.err
+    assert daemon.run("account", "apply", str(tmp_path / "none")).returncode == 1
+
+
+# ---- challenges ----
+
+def test_challenge_show(station):
+    daemon = station(GetAllowedHost={"entry": ENTRY, "replaced": OLD_ENTRY})
+    out = daemon.run("challenge", "show", "12ab").out
+    assert out.index("emailsecctl trust import FILE") < out.index("What failed")
+    assert COLONS[:47] in out and "its issuer is not known here" in out and "import the issuer" in out
+    assert re.search(r"- serial +00", out) and re.search(r"\+ serial +01", out)
+    assert "- issuer" not in out
+    assert json.loads(daemon.run("challenge", "show", "12ab", "--json").out) == ENTRY
+
+
+def test_regression_is_plain(station):
+    daemon = station(GetAllowedHost={"entry": dict(ENTRY, **{"class": "regression"}), "replaced": None})
+    assert "This is what an attack looks like" in daemon.run("challenge", "show", "12ab").out
+
+
+def test_challenge_list(station):
+    daemon = station(ListAllowedHosts={"entries": [ENTRY]})
+    out = daemon.run("challenge", "list").out
+    assert daemon.calls[0]["parameters"] == {"state": "pending"}
+    assert out.splitlines()[1].split()[:3] == ["12ab34cd56ef", "mail.example", "465"]
+
+
+def test_accept_by_option(station):
+    daemon = station(Approve={"entry": dict(ENTRY, state="approved")})
+    done = daemon.run("challenge", "accept", "mail.example:465", "--fingerprint", COLONS[:47], "--until", "2027-01-31",
+                      "--reason", "seen it", "--key")
+    assert done.returncode == 0 and done.out == "mail.example:465: approved\n"
+    assert daemon.calls[0]["parameters"] == {"id": "mail.example:465", "fingerprint": COLONS[:47], "pins": "key",
+                                             "until": "2027-01-31T00:00:00Z", "reason": "seen it"}
+
+
+def test_accept_on_a_terminal(station):
+    daemon = station(GetAllowedHost={"entry": ENTRY, "replaced": None}, Approve={"entry": ENTRY})
+    status, output = on_terminal(["--socket", daemon.path, "challenge", "accept", "12ab"],
+                                 [("or more): ", "yes"), ("or more): ", SHA[:16])])
+    assert status == 0 and "not enough" in output and "CN=Some CA" in output
+    assert daemon.calls[-1]["parameters"] == {"id": ENTRY["id"], "fingerprint": SHA[:16]}
+
+
+def test_accept_nothing(station):
+    daemon = station(GetAllowedHost={"entry": ENTRY, "replaced": None})
+    status, output = on_terminal(["--socket", daemon.path, "challenge", "accept", "12ab"], [("or more): ", "")])
+    assert status == 1 and "nothing was approved" in output
+
+
+@pytest.mark.parametrize("words, method", [(["challenge", "reject", "x"], "Reject"),
+                                           (["allowed", "unapprove", "x"], "Unapprove"),
+                                           (["allowed", "delete", "x"], "DeleteAllowedHost")])
+def test_other_decisions(station, words, method):
+    daemon = station(**{method: {"entry": ENTRY}})
+    assert daemon.run(*words).returncode == 0
+    assert daemon.calls[0] == {"method": TRUST + method, "parameters": {"id": "x"}}
+
+
+def test_prune(station):
+    assert station(Prune={"ids": ["12ab34cd56ef7890"]}).run("allowed", "prune").out == "12ab34cd56ef: deleted\n"
+
+
+# ---- trust ----
+
+def test_trust_import(station, tmp_path):
+    results = [{"fingerprintSha256": SHA, "subject": "CN=Root", "result": "imported", "text": "new"}]
+    daemon = station(ImportAnchors={"results": results})
+    file = tmp_path / "root.der"
+    file.write_bytes(b"\x30\x82\x00")
+    done = daemon.run("trust", "import", str(file), "-", data=b"pem")
+    assert done.returncode == 0 and "CN=Root" in done.out
+    assert [c["parameters"]["certificates"] for c in daemon.calls] == ["MIIA", "cGVt"]
+    results[0]["result"] = "refused"
+    assert daemon.run("trust", "import", str(file)).returncode == 1
+    assert daemon.run("trust", "import", str(tmp_path / "none")).returncode == 1
+    assert daemon.run("trust", "import", "-", data=b"").returncode == 1
+
+
+# ---- sending ----
+
+SUBMITTED = {"id": "Q1", "account": "alarms", "duplicate": False}
+
+
+def test_send_text(station):
+    daemon = station(Submit=SUBMITTED)
+    done = daemon.run("send", "--account", "alarms", "--to", "A <a@b.example>", "--cc", "c@d.example", "--bcc",
+                      "x@y.example", "-s", "Hello", "--header", "X-A: b", "--priority", "urgent", "--key", "k", "--hold",
+                      data=b"text\n")
+    assert (done.returncode, done.out) == (0, "Q1\n")
+    assert daemon.calls[0]["parameters"] == {
+        "account": "alarms", "key": "k", "priority": "urgent", "hold": True, "descriptor": 0,
+        "recipients": ["a@b.example", "c@d.example", "x@y.example"]}
+    assert daemon.files[0] == b"To: A <a@b.example>\nCc: c@d.example\nSubject: Hello\nX-A: b\n\ntext\n"
+
+
+def test_send_text_in_utf8_with_attachment(station, tmp_path):
+    daemon = station(Submit=SUBMITTED)
+    file = tmp_path / "r\u00e9port.bin"
+    file.write_bytes(bytes(range(256)))
+    done = daemon.run("send", "--to", "a@b.example", "--from", "J\u00fcrgen <j@k.example>", "-s", "\u00dcberlauf",
+                      "--attach", str(file), data="Gr\u00fc\u00dfe\n".encode())
+    assert done.returncode == 0, done.err
+    message = email.message_from_bytes(daemon.files[0], policy=email.policy.default)
+    assert daemon.files[0].isascii() and message["Subject"] == "\u00dcberlauf"
+    assert message["From"] == "J\u00fcrgen <j@k.example>"
+    assert message.get_body().get_content().replace("\r", "") == "Gr\u00fc\u00dfe\n"
+    attachment = next(message.iter_attachments())
+    assert attachment.get_filename() == "r\u00e9port.bin" and attachment.get_content() == bytes(range(256))
+    assert daemon.calls[0]["parameters"]["from"] == "j@k.example"
+
+
+def test_send_whole_message(station, tmp_path):
+    daemon = station(Submit=SUBMITTED)
+    message = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: s\r\n\r\nbody\r\n.\r\nend\r\n"
+    file = tmp_path / "message.eml"
+    file.write_bytes(message)
+    assert daemon.run("send", str(file)).returncode == 0
+    assert daemon.files[0] == message
+    assert daemon.calls[0]["parameters"]["recipients"] == ["c@d.example"]
+    assert daemon.run("send", "--to", "x@y.example", "--from", "", data=message).returncode == 0
+    assert daemon.calls[1]["parameters"]["recipients"] == ["x@y.example"]
+    assert daemon.calls[1]["parameters"]["from"] == ""
+
+
+def test_send_refuses(station, tmp_path):
+    daemon = station(Submit=SUBMITTED)
+    assert daemon.run("send", "-s", "x", data=b"text").returncode == 1
+    assert daemon.run("send", "--to", "a@b@c", "-s", "x", data=b"text").returncode == 1
+    assert daemon.run("send", "--to", "a@b.example", str(tmp_path / "none")).returncode == 1
+    assert daemon.run("send", "--to", "a@b.example", "--attach", str(tmp_path / "none")).returncode == 1
+    signed = b"Subject: s\nContent-Type: multipart/signed; boundary=b\n\n" + b"x" * 1000 + b"\n"
+    done = daemon.run("send", "--to", "a@b.example", data=signed)
+    assert done.returncode == 1 and "line 4" in done.err
+    assert daemon.calls == []
+
+
+@pytest.mark.parametrize("state, status", [("sent", 0), ("failed", 1), ("held", 1)])
+def test_send_waits(station, state, status):
+    message = {"id": "Q1", "state": state, "cause": "refused there"}
+    daemon = station(Submit=SUBMITTED, WaitMessage={"message": message})
+    done = daemon.run("send", "--to", "a@b.example", "-s", "x", "--wait", data=b"text")
+    assert done.returncode == status and done.out == "Q1\n"
+    assert ("refused there" in done.err) == bool(status)
+
+
+# ---- the sendmail form ----
+
+@pytest.fixture
+def sendmail(station, tmp_path):
+    link = tmp_path / "sendmail"
+    link.symlink_to(TOOL)
+
+    def call(*args, data=b"Subject: s\n\nbody\n", answer=None):
+        daemon = station(Submit=answer or SUBMITTED) if not call.daemon else call.daemon
+        call.daemon = daemon
+        return subprocess.run([str(link), *args], input=data, capture_output=True, timeout=60, check=False,
+                              env=environment(EMAILSEC_SOCKET=daemon.path))
+    call.daemon = None
+    return call
+
+
+@pytest.mark.parametrize("args, data, recipients, sender", [
+    (["-i", "-FCronDaemon", "-B8BITMIME", "-oem", "a@b.example"], b"Subject: cron\n\nout\n", ["a@b.example"], None),
+    (["-t"], b"To: a@b.example\nBcc: c@d.example\n\nx\n", ["a@b.example", "c@d.example"], None),
+    (["-oi", "-t", "-f", "root@h.example"], b"To: a@b.example\n\nx\n", ["a@b.example"], "root@h.example"),
+    (["-oem", "-oi", "-fme@h.example", "--", "a@b.example", "c@d.example"], b"Subject: mutt\n\nx\n",
+     ["a@b.example", "c@d.example"], "me@h.example"),
+    (["-i", "-f", "<>", "a@b.example"], b"Subject: null\n\nx\n", ["a@b.example"], ""),
+    (["-ti", "-N", "failure", "-R", "hdrs", "-V", "id", "-O", "X=y", "-v"], b"To: a@b.example\n\nx\n",
+     ["a@b.example"], None),
+])
+def test_sendmail_forms(sendmail, args, data, recipients, sender):
+    done = sendmail(*args, data=data)
+    assert done.returncode == 0, done.stderr
+    parameters = sendmail.daemon.calls[0]["parameters"]
+    assert parameters["recipients"] == recipients and parameters.get("from") == sender
+    assert sendmail.daemon.files[0] == data
+
+
+def test_sendmail_dots(sendmail):
+    assert sendmail("a@b.example", data=b"Subject: s\n\none\n.\ntwo\n").returncode == 0
+    assert sendmail("-i", "a@b.example", data=b"Subject: s\n\none\n.\ntwo\n").returncode == 0
+    assert sendmail.daemon.files == [b"Subject: s\n\none\n", b"Subject: s\n\none\n.\ntwo\n"]
+
+
+def test_sendmail_completes(sendmail):
+    sendmail("a@b.example", data=b"only text\n")
+    sendmail("-F", "The \"Box\"", "-f", "box@h.example", "a@b.example", data=b"Subject: s\n\nx\n")
+    sendmail("root", data=b"Subject: s\n\nx\n")
+    assert sendmail.daemon.files[0] == b"\nonly text\n"
+    assert sendmail.daemon.files[1].startswith(b'From: "The \\"Box\\"" <box@h.example>\nSubject: s\n')
+    assert re.fullmatch(r"root@.+", sendmail.daemon.calls[2]["parameters"]["recipients"][0])
+
+
+def test_sendmail_encodes(sendmail):
+    assert sendmail("a@b.example", data=b"Subject: s\n\n" + b"x" * 5000 + b"\n\0\n").returncode == 0
+    sent = sendmail.daemon.files[0]
+    assert max(map(len, sent.split(b"\n"))) <= 998 and b"\0" not in sent and b"base64" in sent
+
+
+@pytest.mark.parametrize("args, data, status", [
+    (["-t"], b"Subject: nobody\n\nx\n", 64), ([], b"x", 64), (["-Z", "a@b.example"], b"x", 64), (["-bs"], b"", 64),
+    (["-f"], b"", 64), (["a@b@c"], b"x", 65), (["-bi"], b"", 0)])
+def test_sendmail_statuses(sendmail, args, data, status):
+    assert sendmail(*args, data=data).returncode == status
+
+
+@pytest.mark.parametrize("error, status", [
+    ("PermissionDenied", 77), ("NotFound", 78), ("QueueFull", 75), ("Storage", 75), ("TooLarge", 65), ("Disabled", 69)])
+def test_sendmail_refused(sendmail, error, status):
+    assert sendmail("a@b.example", answer=Error(EMAIL + error)).returncode == status
+
+
+def test_sendmail_without_daemon(tmp_path):
+    assert run("sendmail", "a@b.example", data=b"x", EMAILSEC_SOCKET=str(tmp_path / "none")).returncode == 75
+
+
+def test_sendmail_queue(station):
+    daemon = station(ListQueue={"messages": [], "next": None}, ListAccounts={"accounts": [ACCOUNT]},
+                     FlushQueue={"count": 0})
+    assert run("sendmail", "-bp", EMAILSEC_SOCKET=daemon.path).returncode == 0
+    assert run("sendmail", "-q15m", EMAILSEC_SOCKET=daemon.path).returncode == 0
+    assert daemon.calls[-1]["parameters"] == {"name": "alarms"}
+
+
+# ---- queue, inbox, watching ----
+
+def message(number):
+    return {"id": f"Q{number}", "account": "alarms", "state": "deferred", "priority": "normal", "from": "a@b.example",
+            "size": 2048, "messageId": "<1@h>", "submitted": "2026-11-23T10:00:00Z", "submittedBy": "root",
+            "expires": None, "nextAttempt": None, "attempts": 1, "cause": "Deferred",
+            "recipients": [{"address": "x@y.example", "state": "deferred", "reply": "451 later", "enhancedCode": None,
+                            "cause": None, "time": None}], "history": []}
+
+
+def test_queue_pages(station):
+    pages = {None: ([message(1), message(2)], "Q2"), "Q2": ([message(3)], None)}
+
+    def page(parameters, _):
+        messages, after = pages[parameters.get("after")]
+        return {"messages": messages, "next": after}
+
+    daemon = station(ListQueue=page)
+    assert [m["id"] for m in json.loads(daemon.run("queue", "list", "--json").out)] == ["Q1", "Q2", "Q3"]
+    lines = daemon.run("queue", "list", "--account", "alarms", "--state", "deferred").out.splitlines()
+    assert len(lines) == 4 and "2.0 KiB" in lines[1]
+    assert daemon.calls[-1]["parameters"]["states"] == ["deferred"]
+
+
+def test_queue_show_and_change(station):
+    daemon = station(GetMessage={"message": message(1)}, RetryMessages={"ids": ["Q1"]}, FlushQueue={"count": 4})
+    assert "451 later" in daemon.run("queue", "show", "Q").out
+    assert daemon.run("queue", "retry", "Q1").out == "Q1: tried now\n"
+    assert daemon.run("queue", "flush", "alarms").out == "alarms: 4 tried now\n"
+
+
+MAIL = ("From: =?utf-8?q?J=C3=BCrgen?= <j@b.example>\nSubject: =?utf-8?b?w5w=?=\nMIME-Version: 1.0\n"
+        "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n"
+        "Gr=FC=DFe =1B[31m\n").encode()
+INBOX = {"id": "m1", "file": "m1", "folder": "INBOX", "uid": "7", "size": len(MAIL), "received": "2026-11-23T10:00:00Z",
+         "from": "=?utf-8?q?J=C3=BCrgen?= <j@b.example>", "subject": "=?utf-8?b?w5w=?=", "date": None,
+         "messageId": None}
+
+
+def test_inbox(station):
+    answer = WithFile({"message": INBOX, "descriptor": 0}, MAIL)
+    daemon = station(ListInbox={"messages": [INBOX]}, OpenInboxMessage=answer)
+    assert "J\u00fcrgen" in daemon.run("inbox", "list", "in").out
+    shown = daemon.run("inbox", "show", "in", "m1").out
+    assert "From: J\u00fcrgen <j@b.example>\n" in shown and "Subject: \u00dc\n" in shown
+    assert "Gr\u00fc\u00dfe \\x1b[31m\n" in shown
+    assert daemon.run("inbox", "show", "in", "m1", "--raw").stdout == MAIL
+    assert json.loads(daemon.run("inbox", "show", "in", "m1", "--json").out)["subject"] == "\u00dc"
+
+
+def test_monitor(station):
+    event = {"cursor": "1", "time": "2026-11-23T10:00:00Z", "event": "mail.sent", "account": "alarms", "text": "gone",
+             "data": {}}
+    daemon = station(Monitor=[{"event": None}, {"event": event}, {"event": event}])
+    out = daemon.run("monitor", "--json", "--event", "mail.", "--account", "alarms", "--since", "0").out
+    assert [json.loads(line) for line in out.splitlines()] == [event, event]
+    assert daemon.calls[0]["more"] is True
+    assert daemon.calls[0]["parameters"] == {"events": ["mail."], "accounts": ["alarms"], "since": "0"}
+    assert "mail.sent" in daemon.run("monitor").out
+
+
+STATUS = {"version": "0.1.0", "hostname": "box.example", "started": "2026-11-23T10:00:00Z", "challenges": 1,
+          "exemptions": 2, "needless": 1, "faults": [], "queue": {"queued": 2, "deferred": 1, "failed": 1},
+          "advice": ["look at it"],
+          "accounts": [{"name": "alarms", "kind": "outgoing", "transport": "smtp", "hostname": "mail.example",
+                        "status": "challenge", "challenge": "12ab", "queue": {"queued": 2},
+                        "cause": {"code": "Challenge", "text": "a certificate waits", "remedy": "see", "retries": False}}]}
+
+
+def test_status(station):
+    daemon = station(GetStatus={"status": STATUS})
+    out = daemon.run("status").out
+    assert "waits for a decision" in out and "what to do: emailsecctl challenge show 12ab" in out
+    assert "queue: 3 waiting" in out and "1 no longer needed: emailsecctl allowed prune" in out and "look at it" in out
+    assert json.loads(daemon.run("status", "--json").out) == STATUS
+    assert "alarms" in daemon.run("status", "alarms").out
+    assert daemon.calls[-1]["parameters"] == {"account": "alarms"}
+
+
+def test_metrics_and_reload(station):
+    daemon = station(GetMetrics={"text": "# EOF\n"}, Reload={"text": "read again", "warnings": ["a file is odd"]})
+    assert daemon.run("metrics").out == "# EOF\n"
+    done = daemon.run("reload")
+    assert done.out == "read again\n" and done.err == "warning: a file is odd\n"
+
+
+def test_log_calls_journalctl(tmp_path):
+    journalctl = tmp_path / "journalctl"
+    journalctl.write_text('#!/bin/sh\necho "$@"\n')
+    journalctl.chmod(0o755)
+    assert run("log", "-f", "alarms", PATH=str(tmp_path)).out == "--unit emailsecd --follow ACCOUNT=alarms\n"
+    done = run("log", PATH=str(tmp_path / "none"))
+    assert done.returncode == 1 and "journalctl" in done.err
+
+
+def test_other_host_by_ssh(tmp_path):
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nfor a in "$@"; do echo "$a"; done\n')
+    ssh.chmod(0o755)
+    out = run("-H", "me@box", "account", "set", "a", "from=it's; rm -rf /", PATH=str(tmp_path)).out
+    assert out.splitlines() == ["--", "me@box", "emailsecctl", "'account'", "'set'", "'a'",
+                                "'from=it'\\''s; rm -rf /'"]
+    assert run("--host=-oProxyCommand=x", "status", PATH=str(tmp_path)).returncode == 2
+
+
+# ---- on a terminal ----
+
+def test_table_is_cut_to_the_terminal(station):
+    long = dict(ACCOUNT, properties=dict(ACCOUNT["properties"], hostname="h" * 200 + ".example"))
+    daemon = station(ListAccounts={"accounts": [long]})
+    args = ["--socket", daemon.path, "--no-pager", "account", "list"]
+    status, output = on_terminal(args, env=environment(COLUMNS="80"))
+    assert status == 0 and max(len(line) for line in output.splitlines()) <= 80 and "\u2026" in output
+    status, output = on_terminal(args, env=environment(COLUMNS="80", TERM="xterm"))
+    assert "\033[" in output
+    status, output = on_terminal(args, env=environment(COLUMNS="80", TERM="xterm", NO_COLOR="1"))
+    assert "\033[" not in output
+    assert "h" * 200 in daemon.run("account", "list").out
+
+
+def test_json_is_pretty_on_a_terminal(station):
+    daemon = station(GetAccount={"account": ACCOUNT})
+    _, output = on_terminal(["--socket", daemon.path, "--json", "account", "show", "alarms"])
+    assert len(output.splitlines()) > 5
+    assert len(daemon.run("--json", "account", "show", "alarms").out.splitlines()) == 1
+
+
+def test_pager(station):
+    daemon = station(ListAccounts={"accounts": [ACCOUNT]})
+    args = ["--socket", daemon.path, "account", "list"]
+    _, output = on_terminal(args, env=environment(PAGER="sed s/alarms/paged/"))
+    assert "paged" in output
+
+
+# ---- completion ----
+
+def complete(*words, **more):
+    return [line.split("\t")[0] for line in run("complete", "--", *words, **more).out.splitlines()]
+
+
+def test_completion(station):
+    daemon = station(ListAccounts={"accounts": [ACCOUNT]}, ListAllowedHosts={"entries": [ENTRY]})
+    env = {"EMAILSEC_SOCKET": daemon.path}
+    assert complete("acc") == ["account"]
+    assert complete("account", "se") == ["set", "secure"]
+    assert complete("account", "show", "", **env) == ["alarms"]
+    assert complete("account", "set", "alarms", "useS") == ["useSsl=", "useStartTls="]
+    assert complete("account", "set", "alarms", "useSsl=") == ["useSsl=true", "useSsl=false"]
+    assert complete("account", "secure", "alarms", "s") == ["ssl", "starttls"]
+    assert complete("challenge", "accept", "", **env) == [ENTRY["id"]]
+    assert complete("challenge", "accept", "--f") == ["--fingerprint", "--for"]
+    assert complete("send", "--account", "", **env) == ["alarms"]
+    assert complete("account", "add", "in") == ["incoming"]
+    assert complete("trust", "import", "") == [":files"]
+    assert complete("send", "--attach", "") == [":files"]
+    assert complete("status", "", EMAILSEC_SOCKET="/nonexistent") == []
+    assert "complete" not in complete("")
+
+
+def test_bash_completion(station):
+    script = ("source " + os.path.join(ROOT, "conf", "emailsecctl.bash") + "; "
+              "COMP_WORDS=(emailsecctl account sec); COMP_CWORD=2; _emailsecctl; echo \"${COMPREPLY[@]}\"; "
+              "COMP_WORDS=(emailsecctl account set a useSsl = t); COMP_CWORD=6; _emailsecctl; echo \"${COMPREPLY[@]}\"")
+    path = os.path.dirname(TOOL) + ":" + os.environ["PATH"]
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=False,
+                          env=environment(PATH=path))
+    assert done.stdout == "secure\ntrue\n", done

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The set of accounts on a real state folder: what is on disk when an answer comes, changes in a row, files that
+ * cannot be read, making the station match a document. What the station does with them is counted, not done.
+ */
+#include "daemon/station/accounts.h"
+#include "daemon/station/station.h"
+
+static struct settings settings;
+static unsigned added, changed, removed;
+
+static const struct settings *seam_settings(void)
+{
+        return &settings;
+}
+static void seam_added(struct account *account)
+{
+        (void)account;
+        added++;
+}
+static void seam_changed(struct account *account)
+{
+        account_start_over(account);
+        changed++;
+}
+static void seam_removed(struct account *account)
+{
+        removed++;
+        account_hold(account);
+        account->deleted = true;
+        account_release(account);
+}
+#define station_settings()        seam_settings()
+#define station_account_added     seam_added
+#define station_account_changed   seam_changed
+#define station_account_removed   seam_removed
+#include "daemon/station/accounts.c"
+#include "daemon/station/apply.c"
+
+#include "station_folder.h"
+
+/* ---- asking and waiting ---- */
+
+struct answer {
+        bool come;
+        struct account *account;
+        struct causes problems;
+        json_t *changes;
+};
+
+static unsigned awaited;
+
+static void come(struct answer *answer, const struct causes *problems)
+{
+        ck_assert(!answer->come); /* exactly once */
+        answer->come = true;
+        for (size_t i = 0; i < problems->count; i++)
+                *causes_add(&answer->problems) = problems->items[i];
+        if (awaited && --awaited == 0)
+                loop_end();
+}
+
+static void account_came(void *ctx, struct account *account, const struct causes *problems)
+{
+        struct answer *answer = ctx;
+
+        ck_assert((account != NULL) == (problems->count == 0));
+        answer->account = account;
+        come(answer, problems);
+}
+
+static void changes_came(void *ctx, json_t *changes, const struct causes *problems)
+{
+        struct answer *answer = ctx;
+
+        answer->changes = json_incref(changes);
+        come(answer, problems);
+}
+
+static void await(struct answer *answers, size_t count)
+{
+        awaited = 0;
+        for (size_t i = 0; i < count; i++)
+                awaited += !answers[i].come;
+        if (awaited)
+                run_until_end();
+}
+
+static void forget(struct answer *answer)
+{
+        causes_free(&answer->problems);
+        json_decref(answer->changes);
+        *answer = (struct answer){ 0 };
+}
+
+static json_t *json(const char *text)
+{
+        json_error_t error;
+        json_t *value = json_loads(text, JSON_DECODE_ANY, &error);
+
+        ck_assert_msg(value != NULL, "%s: %s", text, error.text);
+        return value;
+}
+
+static struct answer add(const char *name, const char *kind, const char *properties_given)
+{
+        struct answer answer = { 0 };
+        json_t *given = json(properties_given);
+
+        accounts_add(name, kind, given, account_came, &answer);
+        json_decref(given);
+        await(&answer, 1);
+        return answer;
+}
+
+static void set(struct answer *answer, const char *name, const char *properties_given)
+{
+        json_t *given = json(properties_given);
+
+        accounts_set(name, given, account_came, answer);
+        json_decref(given);
+}
+
+/* Each problem's property, in a row. */
+static void expect_problems(struct answer *answer, const char *wanted)
+{
+        struct buf words = BUF_WITH_MAX(4096);
+
+        for (size_t i = 0; i < answer->problems.count; i++)
+                ck_assert_int_eq(buf_appendf(&words, "%s%s", i ? " " : "",
+                                             answer->problems.items[i].property[0]
+                                                     ? answer->problems.items[i].property
+                                                     : cause_kind(answer->problems.items[i].code)->name),
+                                 0);
+        scoped(scoped_free) char *text = buf_take_text(&words);
+        ck_assert_msg(strcmp(text, wanted) == 0, "problems: %s; wanted: %s (%s)", text, wanted,
+                      answer->problems.count ? answer->problems.items[0].text : "");
+        forget(answer);
+}
+
+static json_t *file_json(const char *name)
+{
+        scoped(scoped_free) char *path = text_of("%s/accounts/%s.json", state_folder, name);
+
+        return json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+}
+
+static void open_all(void)
+{
+        struct cause cause = { 0 };
+
+        added = changed = removed = 0;
+        settings = (struct settings){ 0 };
+        folder_open();
+        events_open();
+        ck_assert_msg(accounts_open(&cause) == 0, "%s", cause.text);
+}
+
+static void open_again(void)
+{
+        struct cause cause = { 0 };
+
+        accounts_close();
+        ck_assert_msg(accounts_open(&cause) == 0, "%s", cause.text);
+}
+
+static void close_all(void)
+{
+        store_close();
+        loop_turn();
+        accounts_close();
+        events_close();
+        folder_close();
+}
+
+/* ---- one change ---- */
+
+START_TEST(an_added_one_is_on_disk_and_comes_back)
+{
+        struct answer answer =
+                add("plant", "outgoing", "{\"hostname\": \"mail.example.net\", \"maxConnections\": 7, \"port\": \"auto\"}");
+
+        ck_assert_uint_eq(answer.problems.count, 0);
+        ck_assert_ptr_eq(answer.account, account_named("plant"));
+        ck_assert_uint_eq(added, 1);
+        json_t *file = file_json("plant");
+        ck_assert_str_eq(json_string_value(json_object_get(file, "kind")), "outgoing");
+        ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(file, "properties"), "maxConnections")), 7);
+        ck_assert_ptr_null(json_object_get(json_object_get(file, "properties"), "debug")); /* a default */
+        json_decref(file);
+        open_again();
+        ck_assert_uint_eq(accounts_count(), 1);
+        ck_assert_int_eq(prop_number(&account_named("plant")->values, PROP_MAX_CONNECTIONS), 7);
+        ck_assert_str_eq(prop_text(&account_named("plant")->values, PROP_HOSTNAME), "mail.example.net");
+        forget(&answer);
+}
+END_TEST
+
+static const struct {
+        const char *name, *kind, *given, *problems;
+} bad_adds[] = {
+        { "plant", "outgoing", "{}", "hostname" },
+        { "plant", "sideways", "{\"hostname\": \"h.example\"}", "kind" },
+        { "../plant", "outgoing", "{\"hostname\": \"h.example\"}", "name" },
+        { "", "outgoing", "{\"hostname\": \"h.example\"}", "name" },
+        { "plant", "incoming", "{\"hostname\": \"h.example\"}", "transport" },
+        { "plant", "outgoing", "{\"hostname\": \"h.example\", \"numberSent\": 1, \"maxConnections\": 65, \"colour\": 1}",
+          "numberSent maxConnections colour" },
+        { "plant", "outgoing", "{\"hostname\": \"h.example\", \"useSsl\": true, \"useStartTls\": true}", "useStartTls" },
+        { "taken", "incoming", "{\"hostname\": \"h.example\", \"transport\": \"pop3\"}", "name" },
+};
+
+START_TEST(a_bad_one_is_refused_whole)
+{
+        struct answer answer = add("taken", "outgoing", "{\"hostname\": \"h.example\"}");
+        forget(&answer);
+        answer = add(bad_adds[_i].name, bad_adds[_i].kind, bad_adds[_i].given);
+        expect_problems(&answer, bad_adds[_i].problems);
+        ck_assert_uint_eq(accounts_count(), 1);
+        ck_assert_uint_eq(added, 1);
+}
+END_TEST
+
+START_TEST(a_change_is_whole_or_not_at_all)
+{
+        struct answer answer = add("plant", "outgoing", "{\"hostname\": \"h.example\"}");
+        struct account *plant = answer.account;
+        unsigned generation = plant->generation;
+
+        forget(&answer);
+        set(&answer, "plant", "{\"maxConnections\": 9, \"pollRate\": \"never\", \"name\": \"other\"}");
+        await(&answer, 1);
+        expect_problems(&answer, "pollRate name");
+        ck_assert_int_eq(prop_number(&plant->values, PROP_MAX_CONNECTIONS), 4);
+        ck_assert_uint_eq(plant->generation, generation);
+        set(&answer, "plant", "{\"maxConnections\": 9, \"pollRate\": 30, \"name\": \"plant\"}");
+        await(&answer, 1);
+        expect_problems(&answer, "");
+        ck_assert_int_eq(prop_number(&plant->values, PROP_MAX_CONNECTIONS), 9);
+        ck_assert_int_eq(prop_number(&plant->values, PROP_POLL_RATE), 30);
+        ck_assert_uint_eq(plant->generation, generation + 1);
+        ck_assert_uint_eq(changed, 1);
+        set(&answer, "nobody", "{}");
+        await(&answer, 1);
+        expect_problems(&answer, "name");
+        set(&answer, "plant", "{\"port\": 2525}");
+        await(&answer, 1);
+        expect_problems(&answer, "");
+        set(&answer, "plant", "{\"useSsl\": false}");
+        await(&answer, 1);
+        ck_assert_int_eq(answer.problems.items[0].code, CAUSE_PORT_REQUIRED);
+        expect_problems(&answer, "port");
+        set(&answer, "plant", "{\"enabled\": false}");
+        await(&answer, 1);
+        expect_problems(&answer, "");
+        ck_assert_int_eq(plant->status, ACCOUNT_DISABLED);
+}
+END_TEST
+
+static void secret_kept(void *ctx, const struct cause *cause)
+{
+        (void)ctx;
+        ck_assert(!cause_happened(cause));
+}
+
+START_TEST(a_deleted_one_leaves_nothing)
+{
+        struct answer answer = add("plant", "outgoing", "{\"hostname\": \"h.example\"}");
+        forget(&answer);
+        secret_set("plant", "password", "geheim", NULL, secret_kept, NULL);
+        fact_set_number("plant", "numberSent", 5);
+        accounts_delete("plant", false, account_came, &answer);
+        await(&answer, 1);
+        expect_problems(&answer, "");
+        ck_assert_uint_eq(removed, 1);
+        ck_assert_ptr_null(account_named("plant"));
+        ck_assert_ptr_null(file_json("plant"));
+        ck_assert_int_eq(fact_number("plant", "numberSent"), 0);
+        scoped(scoped_free) char *source = secret_source("plant", "password");
+        ck_assert_str_eq(source, "none");
+        accounts_delete("plant", false, account_came, &answer);
+        await(&answer, 1);
+        expect_problems(&answer, "name");
+        open_again();
+        ck_assert_uint_eq(accounts_count(), 0);
+}
+END_TEST
+
+static void submitted(void *ctx, const char *id, bool duplicate, const struct cause *cause)
+{
+        (void)ctx;
+        (void)id;
+        (void)duplicate;
+        ck_assert(!cause_happened(cause));
+        loop_end();
+}
+
+START_TEST(unsent_mail_keeps_an_account)
+{
+        static const char message[] = "Subject: x\r\n\r\nx\r\n";
+        const char *recipients[] = { "a@example.net" };
+        struct submission submission = {
+                .account = "plant",
+                .from = "b@example.net",
+                .recipients = recipients,
+                .recipient_count = 1,
+                .submitted_by = "root (uid 0)",
+                .rules = { .hostname = "h.example", .now = loop_wall(), .max_size = 1000000 },
+                .lifetime = 1000,
+                .max_queue = 10,
+                .fd = -1,
+                .bytes = message,
+                .len = sizeof message - 1,
+        };
+        struct answer answer = add("plant", "outgoing", "{\"hostname\": \"h.example\"}");
+
+        forget(&answer);
+        queue_submit(&submission, submitted, NULL);
+        run_until_end();
+        accounts_delete("plant", false, account_came, &answer);
+        await(&answer, 1);
+        ck_assert_int_eq(answer.problems.items[0].code, CAUSE_STATE);
+        forget(&answer);
+        ck_assert_ptr_nonnull(account_named("plant"));
+        accounts_delete("plant", true, account_came, &answer);
+        await(&answer, 1);
+        expect_problems(&answer, "");
+        ck_assert_ptr_null(account_named("plant"));
+}
+END_TEST
+
+/* ---- several at once ---- */
+
+START_TEST(changes_take_effect_in_the_order_they_were_asked)
+{
+        struct answer answers[6] = { 0 };
+        json_t *given = json("{\"hostname\": \"h.example\"}");
+
+        accounts_add("plant", "outgoing", given, account_came, &answers[0]);
+        set(&answers[1], "plant", "{\"maxConnections\": 2}");
+        set(&answers[2], "plant", "{\"maxConnections\": 3}");
+        set(&answers[3], "plant", "{\"maxConnections\": 0}");
+        accounts_add("plant", "outgoing", given, account_came, &answers[4]); /* the name is being taken */
+        set(&answers[5], "plant", "{\"pollRate\": 12}");
+        json_decref(given);
+        await(answers, count_of(answers));
+        static const char *const problems[] = { "", "", "", "maxConnections", "name", "" };
+        for (size_t i = 0; i < count_of(answers); i++)
+                expect_problems(&answers[i], problems[i]);
+        json_t *file = file_json("plant"), *written_ones = json_object_get(file, "properties");
+        ck_assert_int_eq(json_integer_value(json_object_get(written_ones, "maxConnections")), 3);
+        ck_assert_int_eq(json_integer_value(json_object_get(written_ones, "pollRate")), 12);
+        json_decref(file);
+}
+END_TEST
+
+START_TEST(changes_behind_a_deletion_are_refused)
+{
+        struct answer answers[3] = { 0 }, answer = add("plant", "outgoing", "{\"hostname\": \"h.example\"}");
+
+        forget(&answer);
+        accounts_delete("plant", false, account_came, &answers[0]);
+        set(&answers[1], "plant", "{\"pollRate\": 12}");
+        accounts_delete("plant", false, account_came, &answers[2]);
+        await(answers, count_of(answers));
+        expect_problems(&answers[0], "");
+        expect_problems(&answers[1], "NotFound");
+        expect_problems(&answers[2], "NotFound");
+        answer = add("plant", "incoming", "{\"hostname\": \"h.example\", \"transport\": \"imap\"}");
+        expect_problems(&answer, "");
+}
+END_TEST
+
+/* The folder is lost: what cannot be written has not happened, and everyone who waits is answered. */
+START_TEST(a_disk_that_fails_changes_nothing)
+{
+        struct answer answers[3] = { 0 }, answer = add("plant", "outgoing", "{\"hostname\": \"h.example\"}");
+        scoped(scoped_free) char *folder = folder_path("accounts");
+        scoped(scoped_free) char *away = folder_path("away");
+        json_t *given = json("{\"hostname\": \"h.example\"}");
+
+        forget(&answer);
+        ck_assert_int_eq(rename(folder, away), 0);
+        set(&answer, "plant", "{\"maxConnections\": 2}");
+        await(&answer, 1);
+        ck_assert_int_eq(answer.problems.items[0].code, CAUSE_STORAGE);
+        forget(&answer);
+        ck_assert_int_eq(prop_number(&account_named("plant")->values, PROP_MAX_CONNECTIONS), 4);
+        accounts_add("other", "outgoing", given, account_came, &answers[0]);
+        set(&answers[1], "other", "{\"maxConnections\": 2}");
+        accounts_delete("other", false, account_came, &answers[2]);
+        json_decref(given);
+        await(answers, count_of(answers));
+        expect_problems(&answers[0], "Storage");
+        expect_problems(&answers[1], "NotFound");
+        expect_problems(&answers[2], "NotFound");
+        ck_assert_uint_eq(accounts_count(), 1);
+        ck_assert_int_eq(rename(away, folder), 0);
+        set(&answer, "plant", "{\"maxConnections\": 2}");
+        await(&answer, 1);
+        expect_problems(&answer, "");
+}
+END_TEST
+
+/* ---- files ---- */
+
+static const struct {
+        const char *text, *words;
+} bad_files[] = {
+        { "", "damaged" },
+        { "{\"version\": 1, \"name\": \"plant\"", "damaged" },
+        { "[]", "is not that of the file" },
+        { "{\"name\": \"other\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\"}}", "is not that of the file" },
+        { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {}}", "hostname is missing" },
+        { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\", \"colour\": \"red\"}}", "colour" },
+        { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"kind\": \"incoming\"}", "duplicate" },
+};
+
+START_TEST(a_bad_file_is_an_account_in_fault)
+{
+        struct answer answer = { 0 };
+
+        folder_write("accounts/plant.json", bad_files[_i].text, strlen(bad_files[_i].text));
+        folder_write("accounts/.plant.json.tmp", "x", 1);
+        folder_write("accounts/bad name.json", "x", 1);
+        open_again();
+        ck_assert_uint_eq(accounts_count(), 1);
+        struct account *plant = account_named("plant");
+        ck_assert(plant->unreadable);
+        ck_assert_int_eq(plant->status, ACCOUNT_FAULT);
+        ck_assert_msg(strstr(plant->cause.text, bad_files[_i].words) != NULL, "%s", plant->cause.text);
+        set(&answer, "plant", "{\"maxConnections\": 2}"); /* would overwrite what a person may still repair */
+        await(&answer, 1);
+        expect_problems(&answer, "Storage");
+        accounts_read_again();
+        ck_assert(account_named("plant")->unreadable);
+
+        static const char good[] = "{\"name\": \"plant\", \"kind\": \"incoming\", \"properties\": {\"hostname\": \"h.example\", "
+                                   "\"transport\": \"imap\"}}";
+        folder_write("accounts/plant.json", good, sizeof good - 1);
+        accounts_read_again();
+        plant = account_named("plant");
+        ck_assert(!plant->unreadable);
+        ck_assert_int_eq(plant->status, ACCOUNT_CONNECTING);
+        ck_assert(!account_is_outgoing(plant));
+        set(&answer, "plant", "{\"folder\": \"INBOX/x\"}");
+        await(&answer, 1);
+        expect_problems(&answer, "");
+}
+END_TEST
+
+START_TEST(an_unreadable_one_can_be_deleted)
+{
+        struct answer answer = { 0 };
+
+        folder_write("accounts/plant.json", "{", 1);
+        open_again();
+        accounts_delete("plant", false, account_came, &answer);
+        await(&answer, 1);
+        expect_problems(&answer, "");
+        open_again();
+        ck_assert_uint_eq(accounts_count(), 0);
+}
+END_TEST
+
+START_TEST(a_link_is_not_followed)
+{
+        scoped(scoped_free) char *path = folder_path("accounts/plant.json");
+
+        folder_write("elsewhere", "{}", 2);
+        ck_assert_int_eq(symlink("../elsewhere", path), 0);
+        open_again();
+        ck_assert(account_named("plant")->unreadable);
+}
+END_TEST
+
+/* ---- which one is meant ---- */
+
+START_TEST(in_order_of_name)
+{
+        static const char *const names[] = { "m", "b", "z", "a", "B" };
+        static const char *const order[] = { "B", "a", "b", "m", "z" };
+
+        for (size_t i = 0; i < count_of(names); i++) {
+                struct answer answer = add(names[i], "outgoing", "{\"hostname\": \"h.example\"}");
+                expect_problems(&answer, "");
+        }
+        const struct account *account = accounts_first();
+        for (size_t i = 0; i < count_of(order); i++, account = account->next)
+                ck_assert_str_eq(account->name, order[i]);
+        ck_assert_ptr_null(account);
+}
+END_TEST
+
+START_TEST(the_default_account)
+{
+        struct cause cause = { 0 };
+        struct answer answer = { 0 };
+
+        ck_assert_ptr_null(accounts_default(&cause));
+        ck_assert_int_eq(cause.code, CAUSE_NOT_FOUND);
+        answer = add("in", "incoming", "{\"hostname\": \"h.example\", \"transport\": \"imap\"}");
+        expect_problems(&answer, "");
+        answer = add("one", "outgoing", "{\"hostname\": \"h.example\"}");
+        expect_problems(&answer, "");
+        ck_assert_str_eq(accounts_default(&cause)->name, "one");
+        answer = add("two", "outgoing", "{\"hostname\": \"h.example\"}");
+        expect_problems(&answer, "");
+        ck_assert_ptr_null(accounts_default(&cause));
+        settings.default_account = (char[]){ "two" };
+        ck_assert_str_eq(accounts_default(&cause)->name, "two");
+        settings.default_account = (char[]){ "in" };
+        ck_assert_ptr_null(accounts_default(&cause));
+        settings.default_account = (char[]){ "gone" };
+        ck_assert_ptr_null(accounts_default(&cause));
+        ck_assert_ptr_nonnull(strstr(cause.text, "gone"));
+}
+END_TEST
+
+/* ---- apply ---- */
+
+static struct answer apply(const char *document, bool dry_run)
+{
+        struct answer answer = { 0 };
+        json_t *given = json(document);
+
+        accounts_apply(given, dry_run, changes_came, &answer);
+        json_decref(given);
+        await(&answer, 1);
+        return answer;
+}
+
+/* "plant:add other:none" */
+static void expect_changes(struct answer *answer, const char *wanted)
+{
+        struct buf words = BUF_WITH_MAX(4096);
+        size_t index;
+        json_t *one;
+
+        ck_assert_msg(answer->problems.count == 0, "%s", answer->problems.items[0].text);
+        json_array_foreach(answer->changes, index, one)
+                ck_assert_int_eq(buf_appendf(&words, "%s%s:%s", index ? " " : "",
+                                             json_string_value(json_object_get(one, "account")),
+                                             json_string_value(json_object_get(one, "change"))),
+                                 0);
+        scoped(scoped_free) char *text = buf_take_text(&words);
+        ck_assert_str_eq(text, wanted);
+        forget(answer);
+}
+
+static const char document[] =
+        "[{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\", \"maxConnections\": 9}},"
+        " {\"name\": \"in\", \"kind\": \"incoming\", \"transport\": \"pop3\", \"hostname\": \"h.example\"}]";
+
+START_TEST(a_document_is_made_true)
+{
+        struct answer answer = apply(document, true);
+
+        expect_changes(&answer, "plant:add in:add");
+        ck_assert_uint_eq(accounts_count(), 0);
+        answer = apply(document, false);
+        expect_changes(&answer, "plant:add in:add");
+        ck_assert_uint_eq(accounts_count(), 2);
+        ck_assert_int_eq(prop_number(&account_named("plant")->values, PROP_MAX_CONNECTIONS), 9);
+        answer = apply(document, false);
+        expect_changes(&answer, "plant:none in:none");
+        answer = add("more", "outgoing", "{\"hostname\": \"h.example\"}");
+        forget(&answer);
+        answer = apply("[{\"name\": \"plant\", \"hostname\": \"h.example\", \"maxConnections\": 8}]", false);
+        expect_changes(&answer, "plant:set");
+        ck_assert_int_eq(prop_number(&account_named("plant")->values, PROP_MAX_CONNECTIONS), 8);
+        ck_assert_uint_eq(accounts_count(), 3); /* others stay */
+        ck_assert_uint_eq(changed, 1);
+        answer = apply("[]", false);
+        expect_changes(&answer, "");
+}
+END_TEST
+
+START_TEST(what_is_shown_can_be_applied)
+{
+        struct answer answer = apply(document, false);
+
+        forget(&answer);
+        json_t *list = json_array();
+        for (const struct account *account = accounts_first(); account; account = account->next) {
+                json_t *all = account_json(account);
+                json_put(all, "warnings", account_warnings(account));
+                (void)json_array_append_new(list, all);
+        }
+        accounts_apply(list, false, changes_came, &answer);
+        await(&answer, 1);
+        expect_changes(&answer, "in:none plant:none");
+        json_decref(list);
+}
+END_TEST
+
+static const struct {
+        const char *document, *problems;
+} bad_documents[] = {
+        { "[{\"kind\": \"outgoing\", \"hostname\": \"h.example\"}]", "name" },
+        { "[7]", "name" },
+        { "[{\"name\": \"a b\", \"kind\": \"outgoing\", \"hostname\": \"h.example\"}]", "name" },
+        { "[{\"name\": \"new\", \"hostname\": \"h.example\"}]", "kind" },
+        { "[{\"name\": \"new\", \"kind\": \"outgoing\"}]", "hostname" },
+        { "[{\"name\": \"plant\", \"kind\": \"incoming\"}]", "kind" },
+        { "[{\"name\": \"plant\", \"maxConnections\": 8}, {\"name\": \"in\", \"colour\": 1, \"push\": \"maybe\"}]", "colour push" },
+        { "[{\"name\": \"plant\", \"maxConnections\": 8}, {\"name\": \"plant\", \"maxConnections\": 7}]", "name" },
+        { "[{\"name\": \"new\", \"kind\": \"outgoing\", \"hostname\": \"h.example\"},"
+          " {\"name\": \"new\", \"kind\": \"outgoing\", \"hostname\": \"h.example\"}]",
+          "name" },
+};
+
+START_TEST(a_bad_document_changes_nothing)
+{
+        struct answer answer = apply(document, false);
+
+        forget(&answer);
+        answer = apply(bad_documents[_i].document, false);
+        expect_problems(&answer, bad_documents[_i].problems);
+        ck_assert_uint_eq(accounts_count(), 2);
+        ck_assert_uint_eq(changed, 0);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("accounts");
+        TCase *tests = tcase_create("accounts");
+
+        tcase_add_checked_fixture(tests, open_all, close_all);
+        tcase_add_test(tests, an_added_one_is_on_disk_and_comes_back);
+        tcase_add_loop_test(tests, a_bad_one_is_refused_whole, 0, count_of(bad_adds));
+        tcase_add_test(tests, a_change_is_whole_or_not_at_all);
+        tcase_add_test(tests, a_deleted_one_leaves_nothing);
+        tcase_add_test(tests, unsent_mail_keeps_an_account);
+        tcase_add_test(tests, changes_take_effect_in_the_order_they_were_asked);
+        tcase_add_test(tests, changes_behind_a_deletion_are_refused);
+        tcase_add_test(tests, a_disk_that_fails_changes_nothing);
+        tcase_add_loop_test(tests, a_bad_file_is_an_account_in_fault, 0, count_of(bad_files));
+        tcase_add_test(tests, an_unreadable_one_can_be_deleted);
+        tcase_add_test(tests, a_link_is_not_followed);
+        tcase_add_test(tests, in_order_of_name);
+        tcase_add_test(tests, the_default_account);
+        tcase_add_test(tests, a_document_is_made_true);
+        tcase_add_test(tests, what_is_shown_can_be_applied);
+        tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
+        suite_add_tcase(suite, tests);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: MIT */
+/* Deliveries into a Maildir: content, names, twice fetched, crashes at each point, the inbox. */
+#include "daemon/store/maildir.c"
+
+#include "daemon/store/delivery.h"
+#include "store_folder.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+/* ---- helpers ---- */
+
+struct commit {
+        struct answer answer;
+        size_t count, again;
+        char file[8][64];
+        char sha256[65];
+        char subject[300];
+};
+
+static void on_committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
+{
+        struct commit *commit = ctx;
+
+        commit->count = count;
+        for (size_t i = 0; i < count; i++) {
+                commit->again += messages[i].again;
+                if (i < count_of(commit->file))
+                        (void)snprintf(commit->file[i], sizeof commit->file[i], "%s", messages[i].file);
+        }
+        if (count) {
+                memcpy(commit->sha256, messages[0].sha256, sizeof commit->sha256);
+                (void)snprintf(commit->subject, sizeof commit->subject, "%s",
+                               messages[0].subject ? messages[0].subject : "-");
+        }
+        answered(&commit->answer, cause);
+}
+
+static const struct delivery_target imap = {
+        .account = "in", .folder = "INBOX", .uidvalidity = 7, .tell_server = true
+};
+static const struct delivery_target pop3 = { .account = "in", .folder = "" };
+
+static void deliver(struct delivery *delivery, const struct mailbox_entry *entry, const char *text)
+{
+        ck_assert_int_eq(delivery_begin(delivery, entry, NULL), 0);
+        ck_assert_int_eq(delivery_piece(delivery, (const uint8_t *)text, strlen(text), NULL), 0);
+        ck_assert_int_eq(delivery_end(delivery, NULL), 0);
+}
+
+static struct mailbox_entry uid_entry(uint32_t uid)
+{
+        return (struct mailbox_entry){ .uid = uid };
+}
+
+static struct mailbox_entry uidl_entry(const char *uidl)
+{
+        struct mailbox_entry entry = { .uid = 1 };
+
+        (void)snprintf(entry.uidl, sizeof entry.uidl, "%s", uidl);
+        return entry;
+}
+
+static struct commit commit(struct delivery *delivery, uint32_t cursor_uid)
+{
+        struct commit committed = { 0 };
+
+        delivery_commit(delivery, cursor_uid, on_committed, &committed);
+        wait_for(&committed.answer);
+        return committed;
+}
+
+static struct commit commit_well(struct delivery *delivery, uint32_t cursor_uid)
+{
+        struct commit committed = commit(delivery, cursor_uid);
+
+        ck_assert_msg(!committed.answer.failed, "%s", committed.answer.cause.text);
+        return committed;
+}
+
+/* One message as a batch of its own. */
+static struct commit deliver_one(const struct delivery_target *target, struct mailbox_entry entry,
+                                 const char *text, bool reconcile)
+{
+        struct delivery *delivery = delivery_new(target);
+
+        delivery_reconcile(delivery, reconcile);
+        deliver(delivery, &entry, text);
+        return commit_well(delivery, target->uidvalidity ? entry.uid : 0);
+}
+
+static size_t files_in(const char *part)
+{
+        char *path = text_of("%s/mail/in/%s", folder, part);
+        int fd = open(path, O_RDONLY | O_DIRECTORY);
+        struct maildir_listing listing = { 0 };
+        size_t count = 0;
+
+        if (fd >= 0) {
+                ck_assert_int_eq(maildir_list(fd, false, &listing), 0);
+                count = listing.count;
+                close(fd);
+        }
+        maildir_listing_free(&listing);
+        free(path);
+        return count;
+}
+
+static void check_files(size_t in_new, size_t in_cur)
+{
+        ck_assert_uint_eq(files_in("new"), in_new);
+        ck_assert_uint_eq(files_in("cur"), in_cur);
+        ck_assert_uint_eq(files_in("tmp"), 0);
+}
+
+static void read_as_seen(const char *file)
+{
+        char *from = text_of("%s/mail/in/new/%s", folder, file),
+             *to = text_of("%s/mail/in/cur/%s:2,S", folder, file);
+
+        ck_assert_int_eq(rename(from, to), 0);
+        free(from);
+        free(to);
+}
+
+static void with_database(const char *sql)
+{
+        char *path = text_of("%s/station.db", folder);
+        sqlite3 *handle;
+
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        sqlite3_busy_timeout(handle, 5000);
+        ck_assert_int_eq(sqlite3_exec(handle, sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(handle);
+        free(path);
+}
+
+/* ---- names ---- */
+
+START_TEST(names)
+{
+        char a[MAILDIR_NAME_SIZE], b[MAILDIR_NAME_SIZE];
+        const struct {
+                const char *account, *box;
+                uint32_t validity, uid;
+                const char *uidl;
+                int64_t generation;
+        } sources[] = { { "in", "INBOX", 7, 1, "", 0 },    { "in", "INBOX", 7, 2, "", 0 },
+                        { "in", "INBOX", 8, 1, "", 0 },    { "in", "../../etc/passwd", 7, 1, "", 0 },
+                        { "other", "INBOX", 7, 1, "", 0 }, { "in", "", 0, 0, "/x:y", 0 },
+                        { "in", "", 0, 0, "/x:y", 1 } };
+
+        for (size_t i = 0; i < count_of(sources); i++) {
+                maildir_name(sources[i].account, sources[i].box, sources[i].validity, sources[i].uid,
+                             sources[i].uidl, sources[i].generation, a);
+                ck_assert_uint_eq(strspn(a, "Uabcdefilmst0123456789.c"), strlen(a));
+                ck_assert_int_eq(a[0], 'U');
+                for (size_t k = 0; k < i; k++) {
+                        maildir_name(sources[k].account, sources[k].box, sources[k].validity, sources[k].uid,
+                                     sources[k].uidl, sources[k].generation, b);
+                        ck_assert_str_ne(a, b);
+                }
+        }
+        maildir_id("U1.emailsecd", a);
+        maildir_id("U1.emailsecd:2,FS", b);
+        ck_assert_str_eq(a, b);
+        ck_assert_uint_eq(strlen(a), 12);
+}
+END_TEST
+
+START_TEST(header_of_a_message)
+{
+        static const char text[] =
+                "From: =?utf-8?q?x?= <a@b>\r\nSUBJECT: one\r\n\ttwo \r\nsubject: second\r\nDate:d\r\n"
+                "Message-Id: <\x1b[31m@x>\r\nX-Y: z\r\n\r\nFrom: body\r\n";
+        struct header_facts facts;
+
+        header_facts_read(text, sizeof text - 1, &facts);
+        ck_assert_str_eq(facts.from, "=?utf-8?q?x?= <a@b>");
+        ck_assert_str_eq(facts.subject, "one two");
+        ck_assert_str_eq(facts.date, "d");
+        ck_assert_str_eq(facts.message_id, "<\\x1b[31m@x>");
+        header_facts_free(&facts);
+        for (size_t len = 0; len < sizeof text; len++) { /* cut anywhere */
+                char *cut = copy_bytes(text, len);
+                header_facts_read(cut, len, &facts);
+                header_facts_free(&facts);
+                free(cut);
+        }
+        char *longer = text_of("Subject: %*s\r\n", 5000, "x");
+        memset(longer + 9, 'y', 5000);
+        header_facts_read(longer, strlen(longer), &facts);
+        ck_assert_uint_lt(strlen(facts.subject), HEADER_FACT_SIZE);
+        header_facts_free(&facts);
+        free(longer);
+}
+END_TEST
+
+/* ---- deliveries ---- */
+
+static void on_opened(void *ctx, int fd, json_t *message, const struct cause *cause)
+{
+        struct answer *answer = ctx;
+
+        (void)message;
+        answer->count = (size_t)(fd + 1);
+        answered(answer, cause);
+}
+
+static char *content_of(const char *file)
+{
+        char id[INBOX_ID_SIZE], *text = new_zeroed(1, 4 * 1024 * 1024);
+        struct answer answer = { 0 };
+        size_t len = 0;
+        ssize_t got;
+
+        maildir_id(file, id);
+        inbox_open("in", id, on_opened, &answer);
+        wait_well(&answer);
+        int fd = (int)answer.count - 1;
+        while ((got = read(fd, text + len, 65536)) > 0)
+                len += (size_t)got;
+        close(fd);
+        return text;
+}
+
+START_TEST(one_message)
+{
+        struct commit done = deliver_one(&imap, uid_entry(5), "Subject: hello\r\n\r\nbody\r\n", false);
+
+        ck_assert_uint_eq(done.count, 1);
+        ck_assert_uint_eq(done.again, 0);
+        ck_assert_str_eq(done.subject, "hello");
+        ck_assert_str_eq(done.sha256, "49ccf1cff08fab376ae95bd83f5314aca6c4aded01defd83e4d3424a4db50e25");
+        check_files(1, 0);
+        char *text = content_of(done.file[0]);
+        ck_assert_str_eq(text, "Subject: hello\r\n\r\nbody\r\n");
+        free(text);
+        /* Fetched again by mistake: the row says so, even when the file has gone. */
+        read_as_seen(done.file[0]);
+        struct commit twice = deliver_one(&imap, uid_entry(5), "Subject: hello\r\n\r\nbody\r\n", false);
+        ck_assert_uint_eq(twice.again, 1);
+        ck_assert_str_eq(twice.file[0], done.file[0]);
+        check_files(0, 1);
+}
+END_TEST
+
+START_TEST(large_and_small_in_one_batch)
+{
+        struct delivery *delivery = delivery_new(&imap);
+        struct mailbox_entry entry = uid_entry(1);
+        size_t size = 3 * 1024 * 1024 + 17;
+        char *large = new_zeroed(1, size + 1);
+
+        for (size_t i = 0; i < size; i++)
+                large[i] = (char)('a' + i % 23);
+        ck_assert_int_eq(delivery_begin(delivery, &entry, NULL), 0);
+        for (size_t at = 0; at < size; at += 10000)
+                ck_assert_int_eq(delivery_piece(delivery, (uint8_t *)large + at,
+                                                size - at < 10000 ? size - at : 10000, NULL),
+                                 0);
+        ck_assert_uint_gt(delivery_backlog(delivery), 0);
+        ck_assert_int_eq(delivery_end(delivery, NULL), 0);
+        for (uint32_t uid = 2; uid < 500; uid++) {
+                entry = uid_entry(uid);
+                deliver(delivery, &entry, "Subject: s\r\n\r\n");
+        }
+        entry = uid_entry(1000); /* cut off in the middle */
+        ck_assert_int_eq(delivery_begin(delivery, &entry, NULL), 0);
+        ck_assert_int_eq(delivery_piece(delivery, (const uint8_t *)"half", 4, NULL), 0);
+        delivery_cancel_message(delivery);
+        ck_assert_uint_eq(delivery_messages(delivery), 499);
+        struct commit done = commit_well(delivery, 499);
+        ck_assert_uint_eq(done.count, 499);
+        check_files(499, 0);
+        char *text = content_of(done.file[0]);
+        ck_assert_uint_eq(strlen(text), size);
+        ck_assert_mem_eq(text, large, size);
+        free(text);
+        free(large);
+}
+END_TEST
+
+START_TEST(empty_batch_moves_the_cursor)
+{
+        ck_assert_uint_eq(commit_well(delivery_new(&imap), 0).count, 0);
+        ck_assert_uint_eq(commit_well(delivery_new(&imap), 12).count, 0);
+        with_database("CREATE TEMP TABLE t (uid INTEGER NOT NULL);"
+                      "INSERT INTO t SELECT (SELECT uid FROM cursor WHERE uid = 12)");
+}
+END_TEST
+
+START_TEST(abandoned_without_trace)
+{
+        struct delivery *delivery = delivery_new(&imap);
+        struct mailbox_entry entry = uid_entry(1);
+        char *large = new_zeroed(1, 2 * 1024 * 1024);
+
+        ck_assert_int_eq(delivery_begin(delivery, &entry, NULL), 0);
+        ck_assert_int_eq(delivery_piece(delivery, (uint8_t *)large, 2 * 1024 * 1024, NULL), 0);
+        delivery_abandon(delivery);
+        delivery_abandon(NULL);
+        delivery_abandon(delivery_new(&imap));
+        reclose();
+        check_files(0, 0);
+        reopen();
+        free(large);
+}
+END_TEST
+
+/* ---- fetched again ---- */
+
+/* The database forgets the batch, as after a crash between rename and commit; files may have been moved. */
+START_TEST(again_after_a_crash_before_the_commit)
+{
+        struct delivery *delivery = delivery_new(&imap);
+        struct mailbox_entry entries[] = { uid_entry(1), uid_entry(2), uid_entry(3), uid_entry(4) };
+
+        for (int i = 0; i < 2; i++)
+                deliver(delivery, &entries[i], "Subject: s\r\n\r\n");
+        struct commit first = commit_well(delivery, 2);
+        reclose();
+        with_database("DELETE FROM received; DELETE FROM cursor");
+        read_as_seen(first.file[1]);
+        reopen();
+        delivery = delivery_new(&imap);
+        deliver(delivery, &entries[0], "Subject: s\r\n\r\n");
+        ck_assert_uint_eq(commit_well(delivery, 1).again, 1);
+        delivery = delivery_new(&imap);
+        for (int i = 1; i < 4; i++)
+                deliver(delivery, &entries[i], "Subject: s\r\n\r\n");
+        struct commit done = commit_well(delivery, 4);
+        ck_assert_uint_eq(done.again, 1);
+        check_files(3, 1);
+        ck_assert(maildir_is_certain("in", "INBOX"));
+        seen_forget_account("in");
+        ck_assert(!maildir_is_certain("in", "INBOX"));
+}
+END_TEST
+
+START_TEST(new_uidvalidity)
+{
+        struct delivery_target renewed = imap;
+        struct commit old = deliver_one(&imap, uid_entry(5), "Subject: same\r\n\r\n", false);
+
+        renewed.uidvalidity = 8;
+        struct commit same = deliver_one(&renewed, uid_entry(1), "Subject: same\r\n\r\n", true);
+        ck_assert_uint_eq(same.again, 1);
+        ck_assert_str_eq(same.file[0], old.file[0]);
+        struct commit fresh = deliver_one(&renewed, uid_entry(2), "Subject: other\r\n\r\n", true);
+        ck_assert_uint_eq(fresh.again, 0);
+        check_files(2, 0);
+        /* And it is known by its new UID from now on. */
+        ck_assert_uint_eq(deliver_one(&renewed, uid_entry(1), "Subject: same\r\n\r\n", false).again, 1);
+        check_files(2, 0);
+}
+END_TEST
+
+START_TEST(uidl_used_again)
+{
+        struct mailbox_entry entry = uidl_entry("x1");
+
+        ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
+        ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 1);
+        seen_prune_uidls("in", NULL, 0); /* it went from the server */
+        reclose();
+        reopen();
+        ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
+        check_files(2, 0);
+}
+END_TEST
+
+START_TEST(uidl_twice_in_one_batch)
+{
+        struct delivery *delivery = delivery_new(&pop3);
+        struct mailbox_entry entry = uidl_entry("twin");
+
+        deliver(delivery, &entry, "Subject: a\r\n\r\n");
+        deliver(delivery, &entry, "Subject: a\r\n\r\n");
+        deliver(delivery, &entry, "Subject: b\r\n\r\n");
+        struct commit done = commit_well(delivery, 0);
+        ck_assert_uint_eq(done.count, 3);
+        ck_assert_uint_eq(done.again, 1);
+        check_files(2, 0);
+}
+END_TEST
+
+/* ---- a disk that fails ---- */
+
+static atomic_int failing; /* 0 write, 1 sync of a file, 2 rename, 3 sync of the folder */
+
+static ssize_t bad_write(int fd, const void *bytes, size_t len)
+{
+        if (failing == 0) {
+                errno = ENOSPC;
+                return -1;
+        }
+        return disk_real_calls()->write(fd, bytes, len > 5 ? 5 : len);
+}
+
+static int bad_sync_data(int fd)
+{
+        errno = EIO;
+        return failing == 1 ? -1 : disk_real_calls()->sync_data(fd);
+}
+
+static int bad_rename(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+        errno = EROFS;
+        return failing == 2 ? -1 : disk_real_calls()->rename(from_folder, from, to_folder, to, flags);
+}
+
+static int bad_sync(int fd)
+{
+        errno = EIO;
+        return failing == 3 ? -1 : disk_real_calls()->sync(fd);
+}
+
+START_TEST(disk_fails)
+{
+        struct disk_calls calls = { bad_write, bad_sync, bad_sync_data, bad_rename,
+                                    disk_real_calls()->unlink };
+        struct delivery *delivery = delivery_new(&imap);
+        struct mailbox_entry entries[] = { uid_entry(1), uid_entry(2), uid_entry(3) };
+
+        deliver_one(&pop3, uidl_entry("makes the folders"), "x\r\n", false);
+        failing = _i;
+        disk_use(&calls);
+        for (int i = 0; i < 3; i++)
+                deliver(delivery, &entries[i], "Subject: s\r\n\r\n");
+        struct commit done = commit(delivery, 3);
+        disk_use(NULL);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_STORAGE);
+        check_files(failing == 3 ? 4 : 1, 0);
+        /* Fetched again: all there, once. */
+        delivery = delivery_new(&imap);
+        for (int i = 0; i < 3; i++)
+                deliver(delivery, &entries[i], "Subject: s\r\n\r\n");
+        commit_well(delivery, 3);
+        check_files(4, 0);
+}
+END_TEST
+
+/* ---- kill -9 ---- */
+
+/* Delivers uid after uid from the cursor on, three a batch, until it is killed. */
+struct endless {
+        uint32_t next;
+        int tell; /* a byte for each batch */
+};
+
+static void on_batch(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause);
+
+static void next_batch(struct endless *endless)
+{
+        struct delivery *delivery = delivery_new(&imap);
+
+        for (int i = 0; i < 3; i++) {
+                struct mailbox_entry entry = uid_entry(endless->next++);
+                char *text = text_of("Subject: %u\r\n\r\n", entry.uid);
+                deliver(delivery, &entry, text);
+                free(text);
+        }
+        delivery_commit(delivery, endless->next - 1, on_batch, endless);
+}
+
+static void on_batch(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
+{
+        struct endless *endless = ctx;
+
+        (void)messages, (void)count;
+        if (cause || write(endless->tell, "", 1) != 1)
+                _exit(2);
+        next_batch(endless);
+}
+
+static void on_cursor(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+                      size_t count, const struct cause *cause)
+{
+        struct answer *answer = ctx;
+
+        (void)untold, (void)count;
+        answer->count = cursor->known ? cursor->uid : 0;
+        answered(answer, cause);
+}
+
+static uint32_t present_cursor(void)
+{
+        struct answer answer = { 0 };
+
+        seen_cursor("in", "INBOX", on_cursor, &answer);
+        wait_well(&answer);
+        return (uint32_t)answer.count;
+}
+
+START_TEST(killed_at_any_moment)
+{
+        int status;
+
+        reclose();
+        srand(11);
+        for (int round = 0; round < 12; round++) {
+                int ends[2];
+                ck_assert_int_eq(pipe(ends), 0);
+                pid_t child = fork();
+                if (child == 0) {
+                        reopen();
+                        struct endless endless = { present_cursor() + 1, ends[1] };
+                        next_batch(&endless);
+                        loop_run();
+                        _exit(1);
+                }
+                char byte;
+                for (int batches = rand() % 20; batches >= 0; batches--)
+                        ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+                kill(child, SIGKILL); /* wherever it has got to meanwhile */
+                close(ends[0]);
+                close(ends[1]);
+                ck_assert_int_eq(waitpid(child, &status, 0), child);
+                ck_assert(WIFSIGNALED(status));
+                /* Every UID up to the cursor is there; beyond it at most one batch. */
+                reopen();
+                size_t cursor = present_cursor(), files = files_in("new");
+                ck_assert_uint_ge(files, cursor);
+                ck_assert_uint_le(files, cursor + 3);
+                reclose();
+        }
+        reopen();
+        size_t before = files_in("new"), cursor = present_cursor();
+        struct delivery *delivery = delivery_new(&imap);
+        for (uint32_t uid = (uint32_t)cursor + 1; uid <= cursor + 3; uid++) {
+                struct mailbox_entry entry = uid_entry(uid);
+                deliver(delivery, &entry, "Subject: s\r\n\r\n");
+        }
+        struct commit done = commit_well(delivery, (uint32_t)cursor + 3);
+        ck_assert_uint_eq(files_in("new"), cursor + 3);
+        ck_assert_uint_eq(done.again, before - cursor);
+}
+END_TEST
+
+/* ---- inbox ---- */
+
+struct list {
+        struct answer answer;
+        json_t *messages;
+};
+
+static void on_list(void *ctx, json_t *messages, const struct cause *cause)
+{
+        struct list *list = ctx;
+
+        list->messages = json_incref(messages);
+        answered(&list->answer, cause);
+}
+
+START_TEST(inbox)
+{
+        struct list list = { 0 };
+        struct answer answer = { 0 };
+
+        inbox_list("in", on_list, &list);
+        wait_well(&list.answer);
+        ck_assert_uint_eq(json_array_size(list.messages), 0); /* not even a folder */
+        json_decref(list.messages);
+        struct commit one = deliver_one(&imap, uid_entry(1), "Subject: first\r\n\r\n", false);
+        deliver_one(&imap, uid_entry(2), "Subject: second\r\n\r\n", false);
+        struct commit gone = deliver_one(&imap, uid_entry(3), "Subject: removed\r\n\r\n", false);
+        read_as_seen(one.file[0]);
+        char *path = text_of("%s/mail/in/new/%s", folder, gone.file[0]);
+        char *foreign = text_of("%s/mail/in/cur/123.foreign:2,", folder);
+        ck_assert_int_eq(unlink(path), 0);
+        struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+        ck_assert_int_eq(replace_file(foreign, "x", 1, NULL), 0);
+        ck_assert_int_eq(utimensat(AT_FDCWD, foreign, times, 0), 0);
+        list = (struct list){ 0 };
+        inbox_list("in", on_list, &list);
+        wait_well(&list.answer);
+        ck_assert_uint_eq(json_array_size(list.messages), 3);
+        const json_t *first = json_array_get(list.messages, 0);
+        ck_assert(json_is_null(json_object_get(first, "subject")));
+        first = json_array_get(list.messages, 1);
+        ck_assert_str_eq(json_string_value(json_object_get(first, "subject")), "first");
+        ck_assert_int_eq(json_integer_value(json_object_get(first, "uid")), 1);
+        ck_assert_str_eq(json_string_value(json_object_get(first, "folder")), "INBOX");
+        char *want = text_of("%s:2,S", one.file[0]);
+        ck_assert_str_eq(json_string_value(json_object_get(first, "file")), want);
+        json_decref(list.messages);
+        inbox_open("in", "ffffffffffff0", on_opened, &answer);
+        wait_for(&answer);
+        ck_assert_int_eq((int)answer.cause.code, CAUSE_NOT_FOUND);
+        answer = (struct answer){ 0 };
+        inbox_open("nobody", "ff", on_opened, &answer);
+        wait_for(&answer);
+        ck_assert_int_eq((int)answer.cause.code, CAUSE_NOT_FOUND);
+        free(path);
+        free(foreign);
+        free(want);
+}
+END_TEST
+
+START_TEST(sweeping)
+{
+        char *old = text_of("%s/mail/in/tmp/old", folder), *young = text_of("%s/mail/in/tmp/young", folder);
+        struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+
+        deliver_one(&imap, uid_entry(1), "x\r\n", false);
+        ck_assert_int_eq(replace_file(old, "x", 1, NULL), 0);
+        ck_assert_int_eq(replace_file(young, "x", 1, NULL), 0);
+        ck_assert_int_eq(utimensat(AT_FDCWD, old, times, 0), 0);
+        maildir_sweep("in");
+        maildir_sweep("nobody");
+        reclose();
+        ck_assert_int_eq(access(old, F_OK), -1);
+        ck_assert_int_eq(access(young, F_OK), 0);
+        reopen();
+        free(old);
+        free(young);
+}
+END_TEST
+
+int main(void)
+{
+        TCase *tests = tcase_create("maildir");
+        tcase_add_checked_fixture(tests, store_up, store_down);
+        tcase_add_test(tests, names);
+        tcase_add_test(tests, header_of_a_message);
+        tcase_add_test(tests, one_message);
+        tcase_add_test(tests, large_and_small_in_one_batch);
+        tcase_add_test(tests, empty_batch_moves_the_cursor);
+        tcase_add_test(tests, abandoned_without_trace);
+        tcase_add_test(tests, again_after_a_crash_before_the_commit);
+        tcase_add_test(tests, new_uidvalidity);
+        tcase_add_test(tests, uidl_used_again);
+        tcase_add_test(tests, uidl_twice_in_one_batch);
+        tcase_add_loop_test(tests, disk_fails, 0, 4);
+        tcase_add_test(tests, killed_at_any_moment);
+        tcase_add_test(tests, inbox);
+        tcase_add_test(tests, sweeping);
+        Suite *suite = suite_create("maildir");
+        suite_add_tcase(suite, tests);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed != 0;
+}

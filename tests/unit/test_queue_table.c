@@ -1,0 +1,1020 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue on a real database: submission, claims, outcomes, changes, crashes, a disk that fails. */
+#include "daemon/store/queue_ids.c"
+#include "daemon/store/queue_rows.h"
+#include "daemon/store/seen_table.h"
+
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "store_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define NOW 1795459860
+
+static const char *const one_recipient[] = { "to@example.com" };
+
+static struct submission plain(const char *account)
+{
+        return (struct submission){
+                .account = account,
+                .from = "from@example.com",
+                .recipients = (const char **)(uintptr_t)one_recipient,
+                .recipient_count = 1,
+                .submitted_by = "test (uid 0)",
+                .rules = { .hostname = "h", .from = "from@example.com", .now = NOW, .max_size = 64 * MIB },
+                .lifetime = 1000,
+                .account_clock = 50,
+                .max_queue = 100000,
+                .fd = -1,
+                .bytes = "Subject: x\n\nbody\n",
+                .len = 17
+        };
+}
+
+/* ---- answers ---- */
+
+struct submitted {
+        struct answer answer;
+        char id[QUEUE_ID_SIZE];
+        bool duplicate;
+};
+
+static void on_submitted(void *ctx, const char *id, bool duplicate, const struct cause *cause)
+{
+        struct submitted *submitted = ctx;
+
+        (void)snprintf(submitted->id, sizeof submitted->id, "%s", id ? id : "");
+        submitted->duplicate = duplicate;
+        answered(&submitted->answer, cause);
+}
+
+static struct submitted submit(const struct submission *submission)
+{
+        struct submitted submitted = { 0 };
+
+        queue_submit(submission, on_submitted, &submitted);
+        wait_for(&submitted.answer);
+        return submitted;
+}
+
+static struct submitted submit_well(const struct submission *submission)
+{
+        struct submitted submitted = submit(submission);
+
+        ck_assert_msg(!submitted.answer.failed, "%s", submitted.answer.cause.text);
+        return submitted;
+}
+
+struct claimed {
+        struct answer answer;
+        struct queued_message *messages[64];
+        size_t count;
+        time_t next_due;
+};
+
+static void on_claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                       const struct cause *cause)
+{
+        struct claimed *claimed = ctx;
+
+        ck_assert_uint_le(count, count_of(claimed->messages));
+        memcpy(claimed->messages, messages, count * sizeof *messages);
+        claimed->count = count;
+        claimed->next_due = next_due;
+        answered(&claimed->answer, cause);
+}
+
+static struct claimed claim(const char *account, time_t now, size_t max)
+{
+        struct claimed claimed = { 0 };
+
+        queue_claim(account, now, max, 16 * MIB, on_claimed, &claimed);
+        wait_well(&claimed.answer);
+        return claimed;
+}
+
+static void free_claimed(struct claimed *claimed)
+{
+        for (size_t i = 0; i < claimed->count; i++)
+                queued_message_free(claimed->messages[i]);
+        claimed->count = 0;
+}
+
+static void settle(uint64_t seq, enum queue_state state, time_t next)
+{
+        struct settled_recipient recipient = { .state = state, .next_attempt = next, .reply = "250 done",
+                                               .enhanced = "2.0.0",
+                                               .cause = state == QUEUE_SENT ? CAUSE_NONE : CAUSE_DEFERRED };
+        struct settlement settlement = { .seq = seq,
+                                         .time = NOW,
+                                         .host = "mail.example:465",
+                                         .tls = "TLSv1.3 system",
+                                         .result = "tried",
+                                         .recipients = &recipient,
+                                         .recipient_count = 1 };
+        struct answer answer = { 0 };
+
+        queue_settle(&settlement, answered, &answer);
+        wait_well(&answer);
+}
+
+struct json_answer {
+        struct answer answer;
+        json_t *json;
+        uint64_t next;
+};
+
+static void on_json(void *ctx, json_t *json, const struct cause *cause)
+{
+        struct json_answer *answer = ctx;
+
+        answer->json = json_incref(json);
+        answered(&answer->answer, cause);
+}
+
+static void on_listed(void *ctx, json_t *json, uint64_t next, const struct cause *cause)
+{
+        ((struct json_answer *)ctx)->next = next;
+        on_json(ctx, json, cause);
+}
+
+static json_t *get(const char *id)
+{
+        struct json_answer answer = { 0 };
+
+        queue_get(id, on_json, &answer);
+        wait_well(&answer.answer);
+        return answer.json;
+}
+
+static void check_text(const json_t *object, const char *name, const char *want)
+{
+        const char *text = json_string_value(json_object_get(object, name));
+
+        ck_assert_msg(same_text(text, want), "%s is %s, not %s", name, text ? text : "null",
+                      want ? want : "null");
+}
+
+static void check_state(const char *id, const char *state)
+{
+        json_t *message = get(id);
+
+        check_text(message, "state", state);
+        json_decref(message);
+}
+
+static struct json_answer change(enum queue_change what, const char *id, const char *account)
+{
+        struct json_answer answer = { 0 };
+
+        queue_change(what, &id, 1, account, on_json, &answer);
+        wait_for(&answer.answer);
+        return answer;
+}
+
+static void change_well(enum queue_change what, const char *id, const char *account)
+{
+        struct json_answer answer = change(what, id, account);
+
+        ck_assert_msg(!answer.answer.failed, "%s", answer.answer.cause.text);
+        check_text(json_array_get(answer.json, 0), "id", id);
+        json_decref(answer.json);
+}
+
+static void check_counts(const char *account, enum queue_state state, uint64_t want)
+{
+        ck_assert_uint_eq(queue_counts(account).messages[state], want);
+}
+
+static void with_database(const char *sql)
+{
+        char *path = text_of("%s/station.db", folder);
+        sqlite3 *handle;
+
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        sqlite3_busy_timeout(handle, 5000);
+        ck_assert_msg(sqlite3_exec(handle, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(handle));
+        sqlite3_close(handle);
+        free(path);
+}
+
+/* Everything asked of the writer so far is on disk. */
+static void written(void)
+{
+        struct answer answer = { 0 };
+
+        seen_told("x", "", 0, NULL, 0, answered, &answer);
+        wait_well(&answer);
+}
+
+/* ---- ids ---- */
+
+START_TEST(ids_there_and_back)
+{
+        const uint64_t numbers[] = { 1, 2, 3, 31, 32, 33, 1000, 1000000, UINT64_C(34359738367) };
+        uint64_t low;
+
+        for (size_t i = 0; i < count_of(numbers); i++) {
+                char id[QUEUE_ID_SIZE], next[QUEUE_ID_SIZE];
+                queue_id_of(numbers[i], id);
+                queue_id_of(numbers[i] + 1, next);
+                ck_assert_uint_eq(strlen(id), QUEUE_ID_DIGITS + QUEUE_ID_SUFFIX);
+                ck_assert_int_ne(id[0], next[0]);
+                ck_assert_int_eq(id_bits(id, &low), 5 * QUEUE_ID_DIGITS);
+                ck_assert_uint_eq(low, numbers[i] & ID_MASK);
+                for (int len = QUEUE_ID_DIGITS - 1; len > 0; len--) {
+                        id[len] = '\0';
+                        ck_assert_int_eq(id_bits(id, &low), 5 * len);
+                        ck_assert_uint_eq(low, numbers[i] & ((UINT64_C(1) << (5 * len)) - 1));
+                }
+        }
+        const char *const bad[] = { "", "u", "abcdefghijkl", "a b", "0000000???", "*" };
+        for (size_t i = 0; i < count_of(bad); i++)
+                ck_assert_int_eq(id_bits(bad[i], &low), -1);
+}
+END_TEST
+
+START_TEST(short_ids)
+{
+        struct submission s = plain("out");
+        struct submitted first = submit_well(&s), last = first;
+        struct json_answer answer = { 0 };
+
+        for (int i = 0; i < 40; i++)
+                last = submit_well(&s);
+        for (int len = 2; len < 11; len++) { /* 41 messages: two digits are always enough */
+                char *part = copy_bytes(last.id, (size_t)len);
+                json_t *message = get(part);
+                check_text(message, "id", last.id);
+                json_decref(message);
+                free(part);
+        }
+        first.id[1] = '\0';
+        queue_get(first.id, on_json, &answer);
+        wait_for(&answer.answer);
+        ck_assert_int_eq((int)answer.answer.cause.code, CAUSE_AMBIGUOUS);
+        answer = (struct json_answer){ 0 };
+        queue_get("0000000000", on_json, &answer);
+        wait_for(&answer.answer);
+        ck_assert_int_eq((int)answer.answer.cause.code, CAUSE_NOT_FOUND);
+}
+END_TEST
+
+/* ---- submission ---- */
+
+START_TEST(submitted_message)
+{
+        const char *two[] = { "a@example.com", "b@example.com" };
+        struct submission s = plain("out");
+
+        s.recipients = two;
+        s.recipient_count = 2;
+        s.priority = 1;
+        struct submitted done = submit_well(&s);
+        json_t *message = get(done.id);
+        check_text(message, "id", done.id);
+        check_text(message, "account", "out");
+        check_text(message, "state", "queued");
+        check_text(message, "priority", "urgent");
+        check_text(message, "from", "from@example.com");
+        check_text(message, "submitted", "2026-11-23T18:51:00Z");
+        check_text(message, "expires", "2026-11-23T19:07:40Z");
+        check_text(message, "submittedBy", "test (uid 0)");
+        ck_assert(json_is_null(json_object_get(message, "nextAttempt")));
+        ck_assert(json_is_null(json_object_get(message, "cause")));
+        ck_assert_uint_eq(json_array_size(json_object_get(message, "recipients")), 2);
+        ck_assert_uint_eq(json_array_size(json_object_get(message, "history")), 0);
+        check_text(json_array_get(json_object_get(message, "recipients"), 1), "address", "b@example.com");
+        json_decref(message);
+        check_counts("out", QUEUE_QUEUED, 1);
+        check_counts(NULL, QUEUE_QUEUED, 1);
+        check_counts("other", QUEUE_QUEUED, 0);
+        reclose();
+        reopen();
+        check_counts("out", QUEUE_QUEUED, 1);
+        check_state(done.id, "queued");
+}
+END_TEST
+
+START_TEST(same_key_same_id)
+{
+        struct submission s = plain("out");
+        struct submitted a = { 0 }, b = { 0 }, c = { 0 };
+
+        s.key = "key-1";
+        queue_submit(&s, on_submitted, &a); /* in one commit */
+        queue_submit(&s, on_submitted, &b);
+        s.submitted_by = "other (uid 1)";
+        queue_submit(&s, on_submitted, &c);
+        wait_well(&a.answer);
+        wait_well(&b.answer);
+        wait_well(&c.answer);
+        ck_assert_str_eq(a.id, b.id);
+        ck_assert_int_eq(a.duplicate + b.duplicate, 1); /* intake may end in either order */
+        ck_assert_str_ne(a.id, c.id);
+        ck_assert(!c.duplicate);
+        reclose();
+        reopen();
+        struct submitted d = submit_well(&s);
+        ck_assert_str_eq(c.id, d.id);
+        ck_assert(d.duplicate);
+        check_counts("out", QUEUE_QUEUED, 2);
+}
+END_TEST
+
+START_TEST(full_queue)
+{
+        struct submission s = plain("out");
+        struct submitted many[5] = { 0 };
+        int full = 0;
+
+        s.max_queue = 3;
+        for (int i = 0; i < 5; i++)
+                queue_submit(&s, on_submitted, &many[i]);
+        for (int i = 0; i < 5; i++) {
+                wait_for(&many[i].answer);
+                full += many[i].answer.failed && many[i].answer.cause.code == CAUSE_QUEUE_FULL;
+        }
+        ck_assert_int_eq(full, 2);
+        check_counts("out", QUEUE_QUEUED, 3);
+        s = plain("other");
+        s.max_disk = queue_counts(NULL).bytes + 10;
+        struct submitted done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_QUEUE_FULL);
+        check_counts("other", QUEUE_QUEUED, 0);
+}
+END_TEST
+
+START_TEST(bad_submissions)
+{
+        struct submission s = plain("out");
+        int ends[2];
+
+        ck_assert_int_eq(pipe(ends), 0);
+        s.fd = ends[0];
+        struct submitted done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_INVALID);
+        ck_assert_str_eq(done.answer.cause.property, "descriptor");
+        close(ends[1]);
+        s = plain("out");
+        s.rules.max_size = 20;
+        done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_TOO_LARGE);
+        s = plain("out");
+        s.bytes = "a\0b";
+        s.len = 3;
+        done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_UNSENDABLE);
+        s = plain("out");
+        s.recipient_count = 0;
+        done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_INVALID);
+        check_counts(NULL, QUEUE_QUEUED, 0);
+}
+END_TEST
+
+/* ---- bodies ---- */
+
+struct body {
+        struct answer answer;
+        struct buf bytes;
+};
+
+static void on_body(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
+{
+        struct body *body = ctx;
+
+        if (!cause)
+                ck_assert_int_eq(buf_append(&body->bytes, bytes, len), 0);
+        answered(&body->answer, cause);
+}
+
+/* Sizes around the chunks and the limit of memory. */
+static const size_t sizes[] = { 1000, BODY_CHUNK - 100, BODY_CHUNK, BODY_CHUNK + 1, 3 * BODY_CHUNK, 5 * MIB };
+
+START_TEST(bodies_come_back)
+{
+        size_t lines = sizes[_i] / 64;
+        struct buf text = BUF_WITH_MAX(16 * MIB);
+        struct body body = { .bytes = BUF_WITH_MAX(16 * MIB) };
+        struct submission s = plain("out");
+
+        ck_assert_int_eq(buf_append_text(&text, "Date: d\r\nMessage-ID: <m@x>\r\nFrom: f\r\n\r\n"), 0);
+        for (size_t i = 0; i < lines; i++)
+                ck_assert_int_eq(buf_appendf(&text, "%061zu\r\n", i), 0);
+        s.fd = memfd_create("message", MFD_CLOEXEC);
+        ck_assert_int_eq(write(s.fd, buf_bytes(&text), text.len), (ssize_t)text.len);
+        submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        const struct queued_message *message = claimed.messages[0];
+        ck_assert_uint_eq(message->size, text.len);
+        ck_assert_str_eq(message->message_id, "<m@x>");
+        ck_assert_int_eq(buf_append(&body.bytes, message->first, message->first_len), 0);
+        while (body.bytes.len < message->size) {
+                body.answer.came = false;
+                queue_read_body(message->seq, body.bytes.len, on_body, &body);
+                wait_well(&body.answer);
+        }
+        ck_assert_mem_eq(buf_bytes(&body.bytes), buf_bytes(&text), text.len);
+        body.answer.came = false;
+        queue_read_body(message->seq, message->size + BODY_CHUNK, on_body, &body);
+        wait_for(&body.answer);
+        ck_assert(body.answer.failed);
+        free_claimed(&claimed);
+        buf_free(&text);
+        buf_free(&body.bytes);
+}
+END_TEST
+
+/* ---- sending ---- */
+
+START_TEST(claims_urgent_first_then_oldest)
+{
+        struct submission s = plain("out"), urgent = plain("out");
+        char ids[5][QUEUE_ID_SIZE];
+
+        urgent.priority = 1;
+        const struct submission *const order[] = { &s, &s, &urgent, &s, &urgent };
+        for (size_t i = 0; i < count_of(order); i++)
+                memcpy(ids[i], submit_well(order[i]).id, QUEUE_ID_SIZE);
+        const int want[] = { 2, 4, 0, 1 };
+        struct claimed claimed = claim("out", NOW, 4);
+        ck_assert_uint_eq(claimed.count, 4);
+        for (size_t i = 0; i < 4; i++)
+                ck_assert_str_eq(claimed.messages[i]->id, ids[want[i]]);
+        ck_assert_int_eq(claimed.messages[0]->expires_clock, 1050);
+        check_counts("out", QUEUE_SENDING, 4);
+        check_counts("out", QUEUE_QUEUED, 1);
+        /* The oldest is deferred; when its time has come it is before what is younger. */
+        settle(claimed.messages[2]->seq, QUEUE_DEFERRED, NOW + 60);
+        struct claimed none = claim("other", NOW, 4);
+        ck_assert_uint_eq(none.count, 0);
+        ck_assert_int_eq(none.next_due, 0);
+        struct claimed later = claim("out", NOW + 59, 0);
+        ck_assert_int_eq(later.next_due, NOW + 60);
+        later = claim("out", NOW + 60, 4);
+        ck_assert_uint_eq(later.count, 2);
+        ck_assert_str_eq(later.messages[0]->id, ids[0]);
+        ck_assert_uint_eq(later.messages[0]->recipients[0].attempts, 1);
+        ck_assert_str_eq(later.messages[1]->id, ids[3]);
+        free_claimed(&claimed);
+        free_claimed(&later);
+}
+END_TEST
+
+START_TEST(outcomes_by_recipient)
+{
+        const char *four[] = { "a@x", "b@x", "c@x", "d@x" };
+        struct submission s = plain("out");
+
+        s.recipients = four;
+        s.recipient_count = 4;
+        struct submitted done = submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 1);
+        uint64_t seq = claimed.messages[0]->seq;
+        ck_assert_uint_eq(claimed.messages[0]->recipient_count, 4);
+        struct settled_recipient results[] = {
+                { .index = 0, .state = QUEUE_SENT, .reply = "250 ok" },
+                { .index = 1,
+                  .state = QUEUE_DEFERRED,
+                  .next_attempt = NOW + 100,
+                  .reply = "451 later",
+                  .enhanced = "4.2.0",
+                  .cause = CAUSE_DEFERRED },
+                { .index = 2,
+                  .state = QUEUE_FAILED,
+                  .reply = "550 no",
+                  .enhanced = "",
+                  .cause = CAUSE_REFUSED },
+                { .index = 3, .state = QUEUE_AMBIGUOUS, .next_attempt = NOW + 50, .cause = CAUSE_CLOSED },
+        };
+        struct settlement settlement = { .seq = seq,
+                                         .time = NOW,
+                                         .host = "h:465",
+                                         .tls = "",
+                                         .result = "mixed",
+                                         .recipients = results,
+                                         .recipient_count = 4 };
+        struct answer answer = { 0 };
+        queue_settle(&settlement, answered, &answer);
+        wait_well(&answer);
+        json_t *message = get(done.id);
+        check_text(message, "state", "deferred");
+        check_text(message, "cause", "Deferred");
+        check_text(message, "nextAttempt", "2026-11-23T18:51:50Z");
+        static const char *const states[] = { "sent", "deferred", "failed", "ambiguous" };
+        for (size_t i = 0; i < 4; i++)
+                check_text(json_array_get(json_object_get(message, "recipients"), i), "state", states[i]);
+        check_text(json_array_get(json_object_get(message, "recipients"), 1), "enhancedCode", "4.2.0");
+        check_text(json_array_get(json_object_get(message, "history"), 0), "result", "mixed");
+        ck_assert_int_eq(json_integer_value(json_object_get(message, "attempts")), 1);
+        json_decref(message);
+        check_counts("out", QUEUE_DEFERRED, 1);
+        free_claimed(&claimed);
+        /* The ambiguous one comes due first, alone, and is told as one that may have been sent. */
+        claimed = claim("out", NOW + 50, 1);
+        ck_assert_uint_eq(claimed.messages[0]->recipient_count, 1);
+        ck_assert_str_eq(claimed.messages[0]->recipients[0].address, "d@x");
+        ck_assert(claimed.messages[0]->maybe_sent);
+        queue_unclaim(seq);
+        written();
+        check_state(done.id, "deferred");
+        free_claimed(&claimed);
+}
+END_TEST
+
+START_TEST(sent_message_loses_its_body)
+{
+        struct submission s = plain("out");
+        struct submitted done = submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 1);
+        struct body body = { .bytes = BUF_WITH_MAX(1000) };
+
+        settle(claimed.messages[0]->seq, QUEUE_SENT, 0);
+        check_state(done.id, "sent");
+        check_counts("out", QUEUE_SENT, 1);
+        ck_assert_uint_eq(queue_counts("out").bytes, 0);
+        queue_read_body(claimed.messages[0]->seq, 0, on_body, &body);
+        wait_for(&body.answer);
+        ck_assert(body.answer.failed);
+        struct json_answer listed = { 0 };
+        queue_list(NULL, 0, 0, 10, on_listed, &listed);
+        wait_well(&listed.answer);
+        ck_assert_uint_eq(json_array_size(listed.json), 0);
+        json_decref(listed.json);
+        queue_sweep(NOW, NULL); /* finished at NOW: not before it */
+        check_state(done.id, "sent");
+        queue_sweep(NOW + 1, NULL);
+        written();
+        check_counts("out", QUEUE_SENT, 0);
+        free_claimed(&claimed);
+}
+END_TEST
+
+START_TEST(given_back_untouched)
+{
+        struct submission s = plain("out");
+        struct submitted done = submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 1);
+
+        check_state(done.id, "sending");
+        queue_unclaim(claimed.messages[0]->seq);
+        free_claimed(&claimed);
+        claimed = claim("out", NOW, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        ck_assert(!claimed.messages[0]->maybe_sent);
+        settle(claimed.messages[0]->seq, QUEUE_QUEUED, 0); /* untouched */
+        check_state(done.id, "queued");
+        json_t *message = get(done.id);
+        ck_assert_int_eq(json_integer_value(json_object_get(message, "attempts")), 0);
+        json_decref(message);
+        check_counts("out", QUEUE_QUEUED, 1);
+        free_claimed(&claimed);
+}
+END_TEST
+
+START_TEST(bytes_of_a_claim_are_bounded)
+{
+        struct submission s = plain("out");
+        struct claimed claimed = { 0 };
+
+        for (int i = 0; i < 5; i++)
+                submit_well(&s);
+        struct claimed one = claim("out", NOW, 1);
+        size_t each = one.messages[0]->first_len;
+        queue_unclaim(one.messages[0]->seq);
+        free_claimed(&one);
+        queue_claim("out", NOW, 10, 2 * each, on_claimed, &claimed);
+        wait_well(&claimed.answer);
+        ck_assert_uint_eq(claimed.count, 2);
+        free_claimed(&claimed);
+        claimed.answer.came = false;
+        queue_claim("out", NOW, 10, 1, on_claimed, &claimed); /* one always */
+        wait_well(&claimed.answer);
+        ck_assert_uint_eq(claimed.count, 1);
+        free_claimed(&claimed);
+}
+END_TEST
+
+/* ---- changes ---- */
+
+/* How to bring a message into a state, and what each change makes of it (-1: refused). */
+static const struct {
+        enum queue_state state;
+        int after[5]; /* RETRY HOLD RELEASE DELETE(-2: gone) REROUTE */
+} transitions[] = {
+        { QUEUE_QUEUED, { QUEUE_QUEUED, QUEUE_HELD, -1, -2, QUEUE_QUEUED } },
+        { QUEUE_SENDING, { QUEUE_SENDING, -1, -1, -1, -1 } },
+        { QUEUE_DEFERRED, { QUEUE_QUEUED, QUEUE_HELD, -1, -2, QUEUE_QUEUED } },
+        { QUEUE_HELD, { -1, QUEUE_HELD, QUEUE_QUEUED, -2, QUEUE_HELD } },
+        { QUEUE_AMBIGUOUS, { QUEUE_QUEUED, QUEUE_HELD, -1, -2, QUEUE_QUEUED } },
+        { QUEUE_FAILED, { QUEUE_QUEUED, -1, -1, -2, QUEUE_QUEUED } },
+        { QUEUE_SENT, { -1, -1, -1, -2, -1 } },
+};
+
+START_TEST(changes)
+{
+        for (int what = 0; what < 5; what++) {
+                enum queue_state state = transitions[_i].state;
+                struct submission s = plain("out");
+                s.held = state == QUEUE_HELD;
+                struct submitted done = submit_well(&s);
+                if (state != QUEUE_QUEUED && state != QUEUE_HELD) {
+                        struct claimed claimed = claim("out", NOW, 1);
+                        if (state != QUEUE_SENDING)
+                                settle(claimed.messages[0]->seq, state, NOW + 1000);
+                        free_claimed(&claimed);
+                }
+                check_state(done.id, queue_state_name(state));
+                struct json_answer answer =
+                        change((enum queue_change)what, done.id, what == QUEUE_REROUTE ? "second" : NULL);
+                int after = transitions[_i].after[what];
+                if (after == -1) {
+                        ck_assert_int_eq((int)answer.answer.cause.code, CAUSE_STATE);
+                        ck_assert_msg(strstr(answer.answer.cause.text, done.id) != NULL, "%s",
+                                      answer.answer.cause.text);
+                        check_state(done.id, queue_state_name(state));
+                } else {
+                        ck_assert_msg(!answer.answer.failed, "%s", answer.answer.cause.text);
+                        check_text(json_array_get(answer.json, 0), "account",
+                                   what == QUEUE_REROUTE ? "second" : "out");
+                }
+                if (after >= 0) {
+                        check_state(done.id, queue_state_name((enum queue_state)after));
+                        check_counts(what == QUEUE_REROUTE ? "second" : "out", (enum queue_state)after, 1);
+                }
+                json_decref(answer.json);
+                queue_sweep(0, "out");
+                queue_sweep(0, "second");
+                written();
+                for (int left = 0; left < QUEUE_STATES; left++)
+                        check_counts(NULL, (enum queue_state)left, 0);
+        }
+}
+END_TEST
+
+START_TEST(all_or_nothing)
+{
+        struct submission s = plain("out");
+        struct submitted a = submit_well(&s), b = submit_well(&s);
+        const char *ids[] = { a.id, b.id, "0000000000" };
+        struct json_answer answer = { 0 };
+
+        queue_change(QUEUE_HOLD, ids, 3, NULL, on_json, &answer);
+        wait_for(&answer.answer);
+        ck_assert_int_eq((int)answer.answer.cause.code, CAUSE_NOT_FOUND);
+        check_state(a.id, "queued");
+        check_counts("out", QUEUE_QUEUED, 2);
+        answer = (struct json_answer){ 0 };
+        queue_change(QUEUE_HOLD, ids, 2, NULL, on_json, &answer);
+        wait_well(&answer.answer);
+        ck_assert_uint_eq(json_array_size(answer.json), 2);
+        json_decref(answer.json);
+        check_counts("out", QUEUE_HELD, 2);
+}
+END_TEST
+
+static void on_counted(void *ctx, size_t count, const struct cause *cause)
+{
+        ((struct answer *)ctx)->count = count;
+        answered(ctx, cause);
+}
+
+START_TEST(flush)
+{
+        struct submission s = plain("out");
+        struct answer answer = { 0 };
+
+        for (int i = 0; i < 3; i++)
+                submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 3);
+        for (int i = 0; i < 3; i++)
+                settle(claimed.messages[i]->seq, i == 2 ? QUEUE_AMBIGUOUS : QUEUE_DEFERRED, NOW + 5000);
+        free_claimed(&claimed);
+        claimed = claim("out", NOW, 3);
+        ck_assert_uint_eq(claimed.count, 0);
+        queue_due_now("out", on_counted, &answer);
+        wait_well(&answer);
+        ck_assert_uint_eq(answer.count, 3);
+        claimed = claim("out", NOW, 3);
+        ck_assert_uint_eq(claimed.count, 3);
+        ck_assert_uint_eq(claimed.messages[0]->recipient_count, 1);
+        free_claimed(&claimed);
+}
+END_TEST
+
+static json_t *expire(int64_t clock)
+{
+        struct json_answer answer = { 0 };
+
+        queue_expire("out", clock, on_json, &answer);
+        wait_well(&answer.answer);
+        return answer.json;
+}
+
+START_TEST(expiry)
+{
+        struct submission s = plain("out");
+        struct submitted done = submit_well(&s), held;
+
+        s.held = true;
+        held = submit_well(&s);
+        json_t *expired = expire(1049);
+        ck_assert_uint_eq(json_array_size(expired), 0);
+        json_decref(expired);
+        expired = expire(1050);
+        ck_assert_uint_eq(json_array_size(expired), 1);
+        check_text(json_array_get(expired, 0), "id", done.id);
+        json_decref(expired);
+        json_t *message = get(done.id);
+        check_text(message, "state", "failed");
+        check_text(message, "cause", "Expired");
+        json_decref(message);
+        check_state(held.id, "held");
+        /* Revived with a full lifetime from the next look on; so is what is released. */
+        change_well(QUEUE_RETRY, done.id, NULL);
+        change_well(QUEUE_RELEASE, held.id, NULL);
+        expired = expire(5000);
+        ck_assert_uint_eq(json_array_size(expired), 0);
+        json_decref(expired);
+        expired = expire(5999);
+        ck_assert_uint_eq(json_array_size(expired), 0);
+        json_decref(expired);
+        expired = expire(6000);
+        ck_assert_uint_eq(json_array_size(expired), 2);
+        json_decref(expired);
+}
+END_TEST
+
+START_TEST(pages)
+{
+        struct submission s = plain("out"), other = plain("other");
+        size_t seen = 0;
+        uint64_t after = 0;
+
+        for (int i = 0; i < 7; i++) {
+                submit_well(&s);
+                submit_well(&other);
+        }
+        do {
+                struct json_answer page = { 0 };
+                queue_list(_i ? "out" : NULL, 0, after, 3, on_listed, &page);
+                wait_well(&page.answer);
+                seen += json_array_size(page.json);
+                ck_assert_uint_le(json_array_size(page.json), 3);
+                after = page.next;
+                json_decref(page.json);
+        } while (after);
+        ck_assert_uint_eq(seen, _i ? 7 : 14);
+        struct json_answer failed = { 0 };
+        queue_list("out", 1u << QUEUE_FAILED, 0, 10, on_listed, &failed);
+        wait_well(&failed.answer);
+        ck_assert_uint_eq(json_array_size(failed.json), 0);
+        json_decref(failed.json);
+}
+END_TEST
+
+/* ---- damage ---- */
+
+static char logged[256];
+
+static void on_logged(int priority, const char *message_id, const char *text)
+{
+        (void)priority;
+        if (same_text(message_id, MSG_QUEUE_DAMAGED))
+                (void)snprintf(logged, sizeof logged, "%s", text);
+}
+
+static const char *const damages[] = {
+        "DELETE FROM body WHERE place >> 20 = 2",
+        "UPDATE body SET data = x'00' WHERE place >> 20 = 2",
+        "DELETE FROM recipient WHERE seq = 2",
+        "DELETE FROM body WHERE place = (2 << 20) + 1",
+};
+
+START_TEST(damaged_one_is_set_aside)
+{
+        struct submission s = plain("out");
+        char *large = new_zeroed(1, 600000);
+
+        memset(large, '\n', 600000 - 1);
+        journal_capture(on_logged);
+        submit_well(&s);
+        s.bytes = large;
+        s.len = 600000 - 1;
+        struct submitted bad = submit_well(&s);
+        s = plain("out");
+        submit_well(&s);
+        with_database(damages[_i]);
+        struct claimed claimed = claim("out", NOW, 10);
+        ck_assert_uint_eq(claimed.count, 2);
+        check_state(bad.id, "failed");
+        check_counts("out", QUEUE_FAILED, 1);
+        ck_assert_msg(strstr(logged, bad.id) != NULL, "%s", logged);
+        journal_capture(NULL);
+        free_claimed(&claimed);
+        free(large);
+}
+END_TEST
+
+/* ---- crashes ---- */
+
+START_TEST(interrupted_while_sending)
+{
+        struct submission s = plain("out");
+        int pipe_ends[2], status;
+        char id[QUEUE_ID_SIZE];
+
+        reclose();
+        ck_assert_int_eq(pipe(pipe_ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+                reopen();
+                struct submitted done = submit_well(&s);
+                struct claimed claimed = claim("out", NOW, 1);
+                (void)!write(pipe_ends[1], done.id, QUEUE_ID_SIZE);
+                (void)claimed;
+                kill(getpid(), SIGKILL);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(read(pipe_ends[0], id, sizeof id), QUEUE_ID_SIZE);
+        reopen();
+        json_t *message = get(id);
+        check_text(message, "state", "queued");
+        check_text(json_array_get(json_object_get(message, "history"), 0), "result",
+                   "interrupted by a restart while being sent: it may arrive twice");
+        json_decref(message);
+        check_counts("out", QUEUE_QUEUED, 1);
+        check_counts("out", QUEUE_SENDING, 0);
+        struct claimed claimed = claim("out", NOW, 1);
+        ck_assert(claimed.messages[0]->maybe_sent);
+        free_claimed(&claimed);
+        close(pipe_ends[0]);
+        close(pipe_ends[1]);
+}
+END_TEST
+
+static int answers_to = -1;
+
+static void tell_parent(void *ctx, const char *id, bool duplicate, const struct cause *cause)
+{
+        (void)ctx, (void)duplicate;
+        if (!cause)
+                (void)!write(answers_to, id, QUEUE_ID_SIZE);
+        struct submission s = plain("out");
+        queue_submit(&s, tell_parent, NULL);
+}
+
+/* Submits as fast as it can until it is killed; each answer goes to the parent at once. */
+static void flood(int to)
+{
+        answers_to = to;
+        reopen();
+        for (int i = 0; i < 20; i++)
+                tell_parent(NULL, "", false, &(struct cause){ .code = CAUSE_INTERNAL });
+        loop_run();
+        _exit(1);
+}
+
+START_TEST(killed_at_any_moment)
+{
+        char id[QUEUE_ID_SIZE];
+        size_t total = 0;
+        int status;
+
+        reclose();
+        srand(7);
+        for (int round = 0; round < 15; round++) {
+                int ends[2];
+                size_t answers = 0, found = 0;
+                ck_assert_int_eq(pipe(ends), 0);
+                pid_t child = fork();
+                if (child == 0)
+                        flood(ends[1]);
+                close(ends[1]);
+                size_t stop = (size_t)(1 + rand() % 60);
+                char(*ids)[QUEUE_ID_SIZE] = new_zeroed(100000, QUEUE_ID_SIZE);
+                while (read(ends[0], id, sizeof id) == QUEUE_ID_SIZE && answers < 100000) {
+                        memcpy(ids[answers++], id, sizeof id);
+                        if (answers == stop)
+                                kill(child, SIGKILL); /* what was written before it still comes */
+                }
+                ck_assert_int_eq(waitpid(child, &status, 0), child);
+                close(ends[0]);
+                reopen();
+                for (size_t i = 0; i < answers; i++) {
+                        json_t *message = get(ids[i]);
+                        found += message != NULL;
+                        json_decref(message);
+                }
+                ck_assert_uint_eq(found, answers);
+                total += answers;
+                ck_assert_uint_ge(queue_counts("out").messages[QUEUE_QUEUED], total);
+                reclose();
+                free(ids);
+        }
+        reopen();
+}
+END_TEST
+
+/* ---- a disk that fails ---- */
+
+START_TEST(full_disk_promises_nothing_and_heals)
+{
+        struct submission s = plain("out");
+        struct rlimit before, small;
+        struct submitted first = submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 1);
+        struct answer settled = { 0 };
+
+        signal(SIGXFSZ, SIG_IGN);
+        ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+        small = before;
+        small.rlim_cur = 1;
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+        struct submitted refused = submit(&s);
+        ck_assert_int_eq((int)refused.answer.cause.code, CAUSE_STORAGE);
+        ck_assert_ptr_nonnull(store_fault());
+        /* That a message was sent is not forgotten: the settlement waits for the disk. */
+        struct settled_recipient recipient = { .state = QUEUE_SENT };
+        struct settlement settlement = {
+                .seq = claimed.messages[0]->seq, .time = NOW, .recipients = &recipient, .recipient_count = 1
+        };
+        queue_settle(&settlement, answered, &settled);
+        fact_add("out", "numberSent", 1);
+        refused = submit(&s);
+        ck_assert_int_eq((int)refused.answer.cause.code, CAUSE_STORAGE);
+        ck_assert(!settled.came);
+        check_counts("out", QUEUE_SENDING, 1);
+        check_counts("out", QUEUE_QUEUED, 0);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+        wait_well(&settled);
+        ck_assert_ptr_null(store_fault());
+        check_state(first.id, "sent");
+        submit_well(&s);
+        check_counts("out", QUEUE_QUEUED, 1);
+        free_claimed(&claimed);
+        reclose();
+        reopen();
+        ck_assert_int_eq(fact_number("out", "numberSent"), 1);
+        check_counts("out", QUEUE_SENT, 1);
+        check_counts("out", QUEUE_QUEUED, 1);
+}
+END_TEST
+
+START_TEST(closing_answers_everything)
+{
+        struct submission s = plain("out");
+        struct submitted many[20] = { 0 };
+
+        for (int i = 0; i < 20; i++)
+                queue_submit(&s, on_submitted, &many[i]);
+        reclose();
+        for (int i = 0; i < 20; i++)
+                ck_assert(many[i].answer.came && !many[i].answer.failed);
+        reopen();
+        check_counts("out", QUEUE_QUEUED, 20);
+}
+END_TEST
+
+int main(void)
+{
+        TCase *tests = tcase_create("queue");
+        tcase_add_checked_fixture(tests, store_up, store_down);
+        tcase_add_test(tests, ids_there_and_back);
+        tcase_add_test(tests, short_ids);
+        tcase_add_test(tests, submitted_message);
+        tcase_add_test(tests, same_key_same_id);
+        tcase_add_test(tests, full_queue);
+        tcase_add_test(tests, bad_submissions);
+        tcase_add_loop_test(tests, bodies_come_back, 0, (int)count_of(sizes));
+        tcase_add_test(tests, claims_urgent_first_then_oldest);
+        tcase_add_test(tests, outcomes_by_recipient);
+        tcase_add_test(tests, sent_message_loses_its_body);
+        tcase_add_test(tests, given_back_untouched);
+        tcase_add_test(tests, bytes_of_a_claim_are_bounded);
+        tcase_add_loop_test(tests, changes, 0, (int)count_of(transitions));
+        tcase_add_test(tests, all_or_nothing);
+        tcase_add_test(tests, flush);
+        tcase_add_test(tests, expiry);
+        tcase_add_loop_test(tests, pages, 0, 2);
+        tcase_add_loop_test(tests, damaged_one_is_set_aside, 0, (int)count_of(damages));
+        tcase_add_test(tests, interrupted_while_sending);
+        tcase_add_test(tests, killed_at_any_moment);
+        tcase_add_test(tests, full_disk_promises_nothing_and_heals);
+        tcase_add_test(tests, closing_answers_everything);
+        Suite *suite = suite_create("queue_table");
+        suite_add_tcase(suite, tests);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed != 0;
+}

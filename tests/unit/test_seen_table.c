@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* Cursors, UIDLs, what the server was told, and the named values. */
+#include "daemon/store/seen_table.c"
+
+#include "store_folder.h"
+
+struct cursor_answer {
+        struct answer answer;
+        struct seen_cursor cursor;
+        struct mailbox_entry untold[8];
+        size_t count;
+};
+
+static void on_cursor(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+                      size_t count, const struct cause *cause)
+{
+        struct cursor_answer *answer = ctx;
+
+        answer->cursor = *cursor;
+        ck_assert_uint_le(count, count_of(answer->untold));
+        if (count)
+                memcpy(answer->untold, untold, count * sizeof *untold);
+        answer->count = count;
+        answered(&answer->answer, cause);
+}
+
+static struct cursor_answer cursor_of(const char *account, const char *folder_name)
+{
+        struct cursor_answer answer = { 0 };
+
+        seen_cursor(account, folder_name, on_cursor, &answer);
+        wait_well(&answer.answer);
+        return answer;
+}
+
+static void set_cursor(const char *account, const char *folder_name, uint32_t uidvalidity, uint32_t uid)
+{
+        struct answer answer = { 0 };
+
+        seen_set_cursor(account, folder_name, uidvalidity, uid, answered, &answer);
+        wait_well(&answer);
+}
+
+START_TEST(cursors)
+{
+        ck_assert(!cursor_of("in", "INBOX").cursor.known);
+        set_cursor("in", "INBOX", 7, 100);
+        set_cursor("in", "Alarms", 9, 5);
+        ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uid, 100);
+        ck_assert_uint_eq(cursor_of("in", "Alarms").cursor.uidvalidity, 9);
+        set_cursor("in", "INBOX", 7, 50); /* not back */
+        ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uid, 100);
+        set_cursor("in", "INBOX", 8, 3);  /* another mailbox altogether */
+        ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uid, 3);
+        reclose();
+        reopen();
+        ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uidvalidity, 8);
+        seen_forget_account("in");
+        set_cursor("other", "INBOX", 1, 1); /* behind it in the line */
+        ck_assert(!cursor_of("in", "INBOX").cursor.known);
+}
+END_TEST
+
+/* ---- UIDLs ---- */
+
+struct uidl_answer {
+        struct answer answer;
+        bool known[4], untold[4];
+};
+
+static void on_uidls(void *ctx, const bool *known, const bool *untold, size_t count,
+                     const struct cause *cause)
+{
+        struct uidl_answer *answer = ctx;
+
+        ck_assert_uint_le(count, 4);
+        memcpy(answer->known, known, count * sizeof *known);
+        memcpy(answer->untold, untold, count * sizeof *untold);
+        answered(&answer->answer, cause);
+}
+
+static const struct mailbox_entry listed[] = {
+        { .uid = 1, .uidl = "one" }, { .uid = 2, .uidl = "two" }, { .uid = 3, .uidl = "three" }
+};
+
+static void check_known(const char *account, const char *want)
+{
+        struct uidl_answer answer = { 0 };
+
+        seen_uidls(account, listed, 3, on_uidls, &answer);
+        wait_well(&answer.answer);
+        for (size_t i = 0; i < 3; i++)
+                ck_assert_msg(answer.known[i] == (want[i] == 'k'), "%s: %zu", want, i);
+}
+
+START_TEST(uidls)
+{
+        struct answer answer = { 0 };
+
+        check_known("in", "...");
+        seen_skip_uidls("in", &listed[1], 1, answered, &answer);
+        wait_well(&answer);
+        check_known("in", ".k.");
+        check_known("other", "...");
+        answer.came = false;
+        seen_skip_uidls("in", listed, 3, answered, &answer);
+        wait_well(&answer);
+        check_known("in", "kkk");
+        /* The server no longer has "two"; later it gives that name to another message. */
+        const struct mailbox_entry left[] = { listed[2], listed[0] };
+        seen_prune_uidls("in", left, 2);
+        reclose();
+        reopen();
+        check_known("in", "k.k");
+}
+END_TEST
+
+static struct database *open_beside(void)
+{
+        char *path = text_of("%s/station.db", folder);
+        struct database *db = database_open(path, true, NULL);
+
+        ck_assert_ptr_nonnull(db);
+        free(path);
+        return db;
+}
+
+START_TEST(rows)
+{
+        const uint8_t digest[32] = { 1, 2, 3 }, other[32] = { 9 };
+        struct mailbox_entry imap = { .uid = 5 }, pop3 = { .uid = 1, .uidl = "abc" };
+        struct seen_key key = seen_key_of("in", "INBOX", 7, &imap);
+        struct seen_key moved = seen_key_of("in", "INBOX", 8, &imap);
+        struct seen_key letter = seen_key_of("in", "", 0, &pop3);
+        struct seen_message message = { .received = 1, .file = "U1", .digest = digest };
+        struct seen_row row;
+        char *file;
+
+        reclose();
+        struct database *db = open_beside();
+        ck_assert_int_eq(seen_find(db, &key, &row, NULL), 0);
+        ck_assert(!row.known);
+        ck_assert_int_eq(seen_record(db, &key, &message, NULL), 0);
+        ck_assert_int_eq(seen_find(db, &key, &row, NULL), 0);
+        ck_assert(row.known && !row.told);
+        ck_assert_str_eq(row.file, "U1");
+        free(row.file);
+        /* A digest counts for another UIDVALIDITY, not within the same one. */
+        ck_assert_int_eq(seen_find_digest(db, &key, digest, &file, NULL), 0);
+        ck_assert_ptr_null(file);
+        ck_assert_int_eq(seen_find_digest(db, &moved, other, &file, NULL), 0);
+        ck_assert_ptr_null(file);
+        ck_assert_int_eq(seen_find_digest(db, &moved, digest, &file, NULL), 0);
+        ck_assert_str_eq(file, "U1");
+        free(file);
+        /* A UIDL that went and comes again is another message: the next generation. */
+        ck_assert_uint_eq(letter.uid, 0);
+        ck_assert_int_eq(seen_record(db, &letter, &message, NULL), 0);
+        ck_assert_int_eq(
+                db_run(db, NULL, "UPDATE received SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))), 0);
+        ck_assert_int_eq(seen_find(db, &letter, &row, NULL), 0);
+        ck_assert(!row.known);
+        ck_assert_int_eq(row.generation, 1);
+        database_close(db);
+        reopen();
+        /* What was not told of the server's present mailbox is given with the cursor. */
+        set_cursor("in", "INBOX", 7, 5);
+        struct cursor_answer cursor = cursor_of("in", "INBOX");
+        ck_assert_uint_eq(cursor.count, 1);
+        ck_assert_uint_eq(cursor.untold[0].uid, 5);
+        struct answer answer = { 0 };
+        seen_told("in", "INBOX", 7, &imap, 1, answered, &answer);
+        wait_well(&answer);
+        ck_assert_uint_eq(cursor_of("in", "INBOX").count, 0);
+}
+END_TEST
+
+/* ---- facts ---- */
+
+START_TEST(facts_last)
+{
+        char name[32];
+
+        ck_assert_int_eq(fact_number("a", "sent"), 0);
+        ck_assert_ptr_null(fact_text("a", "last"));
+        fact_add("a", "sent", 2);
+        fact_add("a", "sent", 3);
+        fact_set_text("a", "last", "a text");
+        fact_set_number("b", "sent", -7);
+        ck_assert_int_eq(fact_number("a", "sent"), 5);
+        ck_assert_str_eq(fact_text("a", "last"), "a text");
+        fact_set_text("a", "last", fact_text("a", "last"));
+        for (int i = 0; i < 100; i++) {
+                (void)snprintf(name, sizeof name, "fact%d", i);
+                fact_set_number(name, name, i);
+                fact_set_number("a", name, i);
+        }
+        reclose();
+        reopen();
+        ck_assert_int_eq(fact_number("a", "sent"), 5);
+        ck_assert_int_eq(fact_number("b", "sent"), -7);
+        ck_assert_str_eq(fact_text("a", "last"), "a text");
+        ck_assert_int_eq(fact_number("fact99", "fact99"), 99);
+        fact_forget_account("a");
+        ck_assert_int_eq(fact_number("a", "sent"), 0);
+        fact_set_number("a", "new", 1);
+        reclose();
+        reopen();
+        ck_assert_int_eq(fact_number("a", "sent"), 0);
+        ck_assert_int_eq(fact_number("a", "new"), 1);
+        ck_assert_int_eq(fact_number("b", "sent"), -7);
+}
+END_TEST
+
+START_TEST(facts_go_with_the_commit_of_their_turn)
+{
+        struct answer answer = { 0 };
+        int64_t value = 0;
+
+        fact_set_number("in", "numberReceived", 41);
+        seen_set_cursor("in", "INBOX", 1, 1, answered, &answer);
+        fact_add("in", "numberReceived", 1); /* after it, in the same turn */
+        wait_well(&answer);
+        /* On disk now, by what another connection sees. */
+        char *path = text_of("%s/station.db", folder);
+        struct database *db = database_open(path, false, NULL);
+        ck_assert_int_eq(db_number(db, NULL, &value, 0,
+                                   "SELECT value FROM fact WHERE account = ? AND name = ?",
+                                   VALUES(v_text("in"), v_text("numberReceived"))),
+                         0);
+        ck_assert_int_eq(value, 42);
+        database_close(db);
+        free(path);
+}
+END_TEST
+
+int main(void)
+{
+        TCase *tests = tcase_create("seen");
+        tcase_add_checked_fixture(tests, store_up, store_down);
+        tcase_add_test(tests, cursors);
+        tcase_add_test(tests, uidls);
+        tcase_add_test(tests, rows);
+        tcase_add_test(tests, facts_last);
+        tcase_add_test(tests, facts_go_with_the_commit_of_their_turn);
+        Suite *suite = suite_create("seen_table");
+        suite_add_tcase(suite, tests);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed != 0;
+}
