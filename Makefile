@@ -42,8 +42,8 @@ AR     := ar
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 
-# `make deps` must work before the libraries are there.
-ifeq ($(filter deps clean,$(MAKECMDGOALS)),)
+# These must work before the libraries are there.
+ifeq ($(filter deps clean check demo,$(MAKECMDGOALS)),)
 need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is missing: run `make deps`))
 LIBS := libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
 $(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
@@ -269,8 +269,8 @@ check-system: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
 habits: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits
-demo: all
-	FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/demo/demo.py
+demo-built: all
+	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/demo/demo.py
 
 # ---- what a fresh Debian 12 needs ------------------------------------------------------------
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -333,9 +333,13 @@ dist:
 .PHONY: lint
 lint:
 	cppcheck --std=c11 --enable=warning,portability,performance --inline-suppr --quiet --error-exitcode=1 \
-		--suppress=missingIncludeSystem -D_GNU_SOURCE -DVERSION='"0"' -I. common daemon ctl
+		--suppress=missingIncludeSystem --suppress=unusedStructMember -D_GNU_SOURCE -DVERSION='"0"' -DPKGLIBDIR='"/"' \
+		'-Djson_array_foreach(a,i,v)=for(i=0;(v=json_array_get(a,i));i++)' \
+		'-Djson_object_foreach(o,k,v)=for(k="";(v=json_object_get(o,k));)' \
+		'-Djson_object_foreach_safe(o,n,k,v)=for(k="",n=0;(v=json_object_get(o,k));)' \
+		-I. common daemon ctl
 	mandoc -Tlint -Wwarning $(MAN_PAGES)
-	shellcheck tests/unit/run.sh
+	shellcheck tests/unit/run.sh .ci/run
 
 .PHONY: clean
 clean:

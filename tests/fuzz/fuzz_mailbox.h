@@ -142,15 +142,27 @@ static void visit_look(struct visit *visit)
         }
 }
 
-static void visit_play(struct visit *visit, bool tls, size_t portion, const uint8_t *data, size_t size)
+/* A line, which is what an honest server would say between two commands, or a number of bytes. */
+static size_t visit_portion(uint8_t how, const uint8_t *data, size_t size)
+{
+        static const size_t portions[] = { 0, 1, 7, 100 };
+        size_t portion = portions[how >> 5 & 3];
+        const uint8_t *lf = memchr(data, '\n', size);
+
+        if (!portion)
+                return lf ? (size_t)(lf - data) + 1 : size;
+        return portion < size ? portion : size;
+}
+
+static void visit_play(struct visit *visit, bool tls, uint8_t how, const uint8_t *data, size_t size)
 {
         struct chat_channel channel = { .tls = tls };
         struct chat *chat = visit->chat;
 
         chat->class->start(chat, &channel);
         visit_look(visit);
-        for (size_t at = 0; at < size && chat->state != CHAT_FAILED && chat->state != CHAT_ENDED; at += portion) {
-                size_t len = size - at < portion ? size - at : portion;
+        for (size_t at = 0, len; at < size && chat->state != CHAT_FAILED && chat->state != CHAT_ENDED; at += len) {
+                len = visit_portion(how, data + at, size - at);
                 uint8_t *bytes = new_zeroed(len, 1); /* of exactly this size: reading beyond it is seen */
                 memcpy(bytes, data + at, len);
                 chat->class->received(chat, bytes, len);
@@ -179,10 +191,4 @@ static bool visit_starttls(uint8_t how)
 static bool visit_tls(uint8_t how)
 {
         return (how & 3) == 2;
-}
-static size_t visit_portion(uint8_t how)
-{
-        static const size_t portions[] = { 16 * KIB, 1, 7, 100 };
-
-        return portions[how >> 5 & 3];
 }

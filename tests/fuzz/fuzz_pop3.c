@@ -13,6 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         };
 
         visit.chat = pop3_session_new(&config);
-        visit_play(&visit, visit_tls(data[0]), visit_portion(data[0]), data + 1, size - 1);
+        visit_play(&visit, visit_tls(data[0]), data[0], data + 1, size - 1);
         return 0;
 }
