@@ -65,7 +65,11 @@ endif
 EM_LDFLAGS := -pthread
 
 ifeq ($(FLAVOUR),plain)
-EM_CFLAGS  += -fPIE -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+EM_CFLAGS  += -fPIE -fstack-protector-strong -fstack-clash-protection
+# a packager's own level stands
+ifeq ($(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),)
+EM_CFLAGS  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
 ifneq ($(findstring clang,$(CC)),clang)
 EM_CFLAGS  += -fcf-protection
 endif
@@ -262,8 +266,13 @@ endif
 
 # ---- checks ----------------------------------------------------------------------------------
 PYTEST ?= /usr/bin/python3 -m pytest
-.PHONY: check check-system habits demo
-check: all check-unit check-fuzz habits check-system
+.PHONY: check checks check-system habits demo demo-built
+# Both install what is missing, then build, then run.
+check: deps
+	@$(MAKE) --no-print-directory checks
+demo: deps
+	@$(MAKE) --no-print-directory demo-built
+checks: all check-unit check-fuzz habits check-system
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
 check-system: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
@@ -289,7 +298,8 @@ deps:
 # ---- installing -------------------------------------------------------------------------------
 INSTALL ?= install
 MAN_PAGES := $(wildcard man/*.[1-9])
-UNITS := systemd/emailsecd.service systemd/emailsecd.socket
+UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer
+EXAMPLES := conf/emailsec-alerts.yml conf/emailsec-dashboard.json
 subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g'
 
 .PHONY: install uninstall installcheck dist
@@ -297,7 +307,7 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf.d \
 		$(DESTDIR)$(systemdsystemunitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) \
 		$(DESTDIR)$(catalogdir) $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) \
-		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir) $(DESTDIR)$(pkglibdir)
+		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir)/examples $(DESTDIR)$(pkglibdir)
 	$(INSTALL) -m 755 $(BUILD)/emailsecd $(DESTDIR)$(sbindir)/emailsecd
 	$(INSTALL) -m 755 $(BUILD)/emailsecctl $(DESTDIR)$(bindir)/emailsecctl
 	$(INSTALL) -m 644 $(BUILD)/emailsec-mime.so $(DESTDIR)$(pkglibdir)/emailsec-mime.so
@@ -312,6 +322,7 @@ install: all
 	$(INSTALL) -m 644 conf/emailsecctl.zsh $(DESTDIR)$(zshcompletiondir)/_emailsecctl
 	$(INSTALL) -m 644 conf/emailsecctl.fish $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish
 	$(INSTALL) -m 644 README.md LICENSE NEWS SECURITY.md $(DESTDIR)$(docdir)
+	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(docdir)/examples
 # State, mail and changed settings stay.
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/emailsecd $(DESTDIR)$(bindir)/emailsecctl \
@@ -327,7 +338,13 @@ installcheck:
 	$(DESTDIR)$(bindir)/emailsecctl --version
 	$(DESTDIR)$(bindir)/emailsecctl --help >/dev/null
 dist:
-	git archive --format=tar --prefix=emailsecd-$(VERSION)/ HEAD | gzip -n > emailsecd-$(VERSION).tar.gz
+	@mkdir -p build
+	git archive --format=tar --prefix=emailsecd-$(VERSION)/ HEAD | gzip -n > build/emailsecd-$(VERSION).tar.gz
+# emailsecd and emailsecctl as Debian packages in DEB; the same sources give the same bytes.
+DEB ?= build/deb
+.PHONY: deb
+deb:
+	conf/make-deb.sh $(VERSION) $(DEB)
 
 # ---- looking for trouble --------------------------------------------------------------------------
 .PHONY: lint

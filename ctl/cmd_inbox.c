@@ -63,6 +63,18 @@ static void show_field(const char *label, const char *value)
         printf("%s%s:%s %s\n", term_tint(TINT_STRONG), label, term_plain(), safe);
 }
 
+/* A mail's line ends are CRLF; on a terminal the CR would show as an escape. One in the middle of a line still does. */
+static char *without_cr(const char *text)
+{
+        char *lines = copy_text(text), *to = lines;
+
+        for (const char *from = text; *from; from++)
+                if (from[0] != '\r' || from[1] != '\n')
+                        *to++ = *from;
+        *to = '\0';
+        return lines;
+}
+
 static void show_view(const struct mime_view *view)
 {
         show_field("From", view->from);
@@ -81,7 +93,8 @@ static void show_view(const struct mime_view *view)
         if (same_text(view->text_type, "text/html"))
                 show_field("Remark", "there is no plain text, this is the HTML");
         puts("");
-        scoped(scoped_free) char *text = printable_lines(view->text ? view->text : "");
+        scoped(scoped_free) char *lines = without_cr(view->text ? view->text : "");
+        scoped(scoped_free) char *text = printable_lines(lines);
         fputs(text, stdout);
         if (text[0] && text[strlen(text) - 1] != '\n')
                 puts("");

@@ -21,8 +21,10 @@
 enum {
         FAULT_RETRY = 3600,
         KEEP_OPEN_BELOW = 600,       /* pollRate up to which an IMAP session is kept between looks */
-        IDLE_LEAST = 10 * 60,        /* IDLE is renewed after 10 to 25 minutes (RFC 2177 says 29 at most) */
-        IDLE_SPREAD = 15 * 60,
+        IDLE_MOST = 25 * 60,         /* IDLE is renewed within (RFC 2177 says 29 minutes at most), */
+        IDLE_PER_POLL = 10,          /* and within so many times the pollRate: the fall-back check */
+        RETRY_FIRST = 10,            /* a server that is down is tried again after 10 s, then less often, */
+        RETRY_MOST = 15 * 60,        /* up to this */
 };
 
 enum phase { WAITING, CONNECTING, LOOKING, RESTING, IDLING, WAKING, QUITTING };
@@ -41,7 +43,9 @@ struct receiver {
         struct fetching *fetching;
         char *folders, *folders_end; /* of this session: copy of the property, cut at commas */
         const char *folder;          /* the present one */
-        bool folder_open;
+        bool folder_open;            /* the first one is selected in this session */
+        bool whole;                  /* the look to come is at all folders, not just the one of IDLE */
+        int64_t whole_due;           /* when it must be, loop_now() */
         uint64_t received;           /* of the present look, all folders */
         unsigned failures;
         bool again;                  /* asked to look while looking */
@@ -103,9 +107,21 @@ static void wait_for(struct receiver *receiver, int64_t seconds)
                 timer_set(receiver->timer, seconds * 1000);
 }
 
+static int64_t poll_rate(const struct receiver *receiver)
+{
+        return prop_number(&receiver->account->values, PROP_POLL_RATE);
+}
+
+static int64_t retry_delay(const struct receiver *receiver)
+{
+        int64_t rate = poll_rate(receiver);
+        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, receiver->failures, random_number());
+
+        return delay < RETRY_MOST ? delay : RETRY_MOST;
+}
+
 static void failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id)
 {
-        int64_t rate = prop_number(&receiver->account->values, PROP_POLL_RATE);
         struct cause why = *cause;
         char id[13];
 
@@ -115,7 +131,7 @@ static void failed(struct receiver *receiver, const struct cause *cause, const c
         fact_set_text(receiver->account->name, "lastPollFailureCause", why.text);
         account_is_ill(receiver->account, &why, id);
         if (cause_class(&why) == CLASS_DOWN)
-                wait_for(receiver, outbox_account_delay(rate < 60 ? rate : 60, receiver->failures, random_number()));
+                wait_for(receiver, retry_delay(receiver));
         else
                 wait_for(receiver, outbox_account_delay(FAULT_RETRY, 0, random_number()));
         receiver->failures++;
@@ -127,23 +143,50 @@ static void failed(struct receiver *receiver, const struct cause *cause, const c
 
 static void begin_look(struct receiver *receiver);
 
+static bool several_folders(const struct receiver *receiver)
+{
+        return receiver->folders + strlen(receiver->folders) < receiver->folders_end;
+}
+
+/* IDLE tells of the first folder only: the others are looked at by pollRate. One folder alone is checked now and
+ * then, should a server say nothing; the random part spreads the accounts. */
+static int64_t check_delay_ms(const struct receiver *receiver)
+{
+        int64_t most = poll_rate(receiver);
+
+        if (!several_folders(receiver))
+                most *= IDLE_PER_POLL;
+        if (most > IDLE_MOST)
+                most = IDLE_MOST;
+        most *= 1000;
+        return most / 2 + (int64_t)(random_number() % (uint32_t)(most / 2 + 1));
+}
+
+static void idle(struct receiver *receiver)
+{
+        int64_t left = receiver->whole_due - loop_now();
+
+        receiver->phase = IDLING;
+        tools(receiver)->idle(link_chat(receiver->link));
+        timer_set(receiver->timer, left > 0 ? left : 0);
+        link_pump(receiver->link);
+}
+
 static void rest(struct receiver *receiver)
 {
-        int64_t rate = prop_number(&receiver->account->values, PROP_POLL_RATE);
-        bool idle = receiver->fetching && fetching_can_idle(receiver->fetching) &&
-                    prop_bool(&receiver->account->values, PROP_PUSH) && !strchr(prop_text(&receiver->account->values, PROP_FOLDER), ',');
+        int64_t rate = poll_rate(receiver);
+        bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
+                     prop_bool(&receiver->account->values, PROP_PUSH);
 
         if (receiver->again && !is_pop3(receiver)) {
+                receiver->whole = true;
                 begin_look(receiver);
         } else if (is_pop3(receiver) || receiver->winding_down || link_contended(receiver->link) ||
-                   (!idle && rate > KEEP_OPEN_BELOW)) {
+                   (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
                 link_quit(receiver->link);
-        } else if (idle) {
-                receiver->phase = IDLING;
-                tools(receiver)->idle(link_chat(receiver->link));
-                timer_set(receiver->timer, (IDLE_LEAST + (int64_t)(random_number() % IDLE_SPREAD)) * 1000);
-                link_pump(receiver->link);
+        } else if (idles) {
+                idle(receiver);
         } else {
                 receiver->phase = RESTING;
                 timer_set(receiver->timer, rate * 1000);
@@ -162,11 +205,14 @@ static void look_done(struct receiver *receiver)
         rest(receiver);
 }
 
-static const char *next_folder(struct receiver *receiver)
+/* The first folder comes last, so that it is the open one when IDLE begins. */
+static const char *next_folder(const struct receiver *receiver)
 {
         const char *end = receiver->folder + strlen(receiver->folder);
 
-        return end < receiver->folders_end ? end + 1 : NULL;
+        if (receiver->folder == receiver->folders)
+                return NULL;
+        return end < receiver->folders_end ? end + 1 : receiver->folders;
 }
 
 static void begin_folder(struct receiver *receiver);
@@ -184,7 +230,6 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
         const char *next = next_folder(receiver);
         if (next) {
                 receiver->folder = next;
-                receiver->folder_open = false;
                 begin_folder(receiver);
                 return;
         }
@@ -210,6 +255,7 @@ static void idle_woken(void *ctx)
 {
         struct receiver *receiver = ctx;
 
+        receiver->whole |= loop_now() >= receiver->whole_due;
         if (receiver->winding_down)
                 rest(receiver);
         else
@@ -227,14 +273,18 @@ static void begin_folder(struct receiver *receiver)
 
 static void begin_look(struct receiver *receiver)
 {
-        bool several = strchr(prop_text(&receiver->account->values, PROP_FOLDER), ',') != NULL;
+        bool others = receiver->whole && several_folders(receiver);
 
-        receiver->again = false;
+        if (receiver->whole)
+                receiver->whole_due = loop_now() + check_delay_ms(receiver);
+        receiver->again = receiver->whole = false;
         receiver->phase = LOOKING;
         timer_stop(receiver->timer);
-        if (several)
-                receiver->folder_open = false;
         receiver->folder = receiver->folders;
+        if (others) {
+                receiver->folder += strlen(receiver->folders) + 1;
+                receiver->folder_open = false;
+        }
         begin_folder(receiver);
 }
 
@@ -242,7 +292,10 @@ static void begin_look(struct receiver *receiver)
 
 static void session_ready(void *ctx)
 {
-        begin_look(ctx);
+        struct receiver *receiver = ctx;
+
+        receiver->whole = true;
+        begin_look(receiver);
 }
 
 static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
@@ -275,7 +328,7 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                         receiver->received = 0;
                 }
                 receiver->again = false;
-                wait_for(receiver, again ? 0 : prop_number(&receiver->account->values, PROP_POLL_RATE));
+                wait_for(receiver, again ? 0 : poll_rate(receiver));
                 return;
         }
         if (receiver->phase == CONNECTING && cause.code == CAUSE_CLOSED && link_trust_moved(receiver->link)) {
@@ -362,9 +415,11 @@ static void on_time(void *ctx)
                 connect_now(receiver);
                 break;
         case RESTING:
+                receiver->whole = true;
                 begin_look(receiver);
                 break;
         case IDLING:
+                receiver->whole = true;
                 wake(receiver);
                 break;
         case CONNECTING:
@@ -423,13 +478,16 @@ void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const stru
                 connect_now(receiver);
                 break;
         case RESTING:
+                receiver->whole = true;
                 begin_look(receiver);
                 break;
         case IDLING:
+                receiver->whole = true;
                 wake(receiver);
                 break;
         case CONNECTING:
         case WAKING:
+                receiver->whole = true;
                 break; /* the look to come answers */
         case LOOKING:
         case QUITTING:

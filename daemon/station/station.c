@@ -90,7 +90,7 @@ void station_count_sent(const struct account *account, int64_t messages)
 
 void station_account_added(struct account *account)
 {
-        if (account->unreadable)
+        if (account->unreadable || station.ending)
                 return;
         if (account_is_outgoing(account))
                 account->sender = sender_new(account);
@@ -204,14 +204,12 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
         event_emit(words->event, NULL, data, "certificate of %s:%lld %s", host, port, words->words);
 }
 
-static void on_allowed_changed(void *ctx, const char *id, const char *what)
+static void on_allowed_changed(void *ctx, const char *id, const char *what, json_t *entry)
 {
         (void)ctx;
-        json_t *entry = allowed_get(id, NULL);
         for (size_t i = 0; i < count_of(allowed_words); i++)
                 if (strcmp(allowed_words[i].what, what) == 0)
                         tell_allowed(&allowed_words[i], id, entry);
-        json_decref(entry);
         station_status_changed();
 }
 

@@ -15,11 +15,11 @@
 int allowed_open(const char *state_directory, struct cause *cause);
 void allowed_close(void);
 
-/* Called on the loop after any change of the list: `id` and what happened ("challenge",
+/* Called on the loop after any change of the list: `id`, the entry (borrowed) and what happened ("challenge",
  * "approved", "rejected", "unapproved", "deleted", "needless", "expired", "flood": older challenges of that
  * host and port were dropped to keep this one). Never from inside allowed_record(): the loop calls later. One
  * subscriber: the station, which marks accounts, writes the journal, emits the event. */
-void allowed_on_change(void (*changed)(void *ctx, const char *id, const char *what), void *ctx);
+void allowed_on_change(void (*changed)(void *ctx, const char *id, const char *what, json_t *entry), void *ctx);
 
 /* Entries as the JSON of interface.md; `state` NULL = all. */
 json_t *allowed_list(const char *state) must_use;

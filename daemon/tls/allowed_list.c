@@ -27,7 +27,7 @@ static struct {
         bool writing, again; /* a write is under way; the list has changed since it began */
         struct timer *lazy;
         struct decision *waiting, *flying; /* not yet, and already in the write under way; in order */
-        void (*changed)(void *ctx, const char *id, const char *what);
+        void (*changed)(void *ctx, const char *id, const char *what, json_t *entry);
         void *changed_ctx;
 } list;
 
@@ -115,6 +115,7 @@ struct entry *list_lookup(const char *text, struct cause *cause)
 struct notice {
         char id[13];
         const char *what;
+        json_t *entry; /* as it was then: a deleted one is gone when this is told */
         unsigned epoch;
 };
 
@@ -123,7 +124,8 @@ static void tell_now(void *ctx)
         struct notice *notice = ctx;
 
         if (notice->epoch == list.epoch && list.changed)
-                list.changed(list.changed_ctx, notice->id, notice->what);
+                list.changed(list.changed_ctx, notice->id, notice->what, notice->entry);
+        json_decref(notice->entry);
         free(notice);
 }
 
@@ -133,6 +135,7 @@ void list_tell(const char *id, const char *what)
 
         (void)snprintf(notice->id, sizeof notice->id, "%s", id);
         notice->what = what;
+        notice->entry = list_find(id) ? entry_json(list_find(id)) : NULL;
         notice->epoch = list.epoch;
         loop_later(tell_now, notice);
 }
@@ -148,7 +151,7 @@ void list_trust_changes(void)
         loop_later(trust_changes_now, NULL);
 }
 
-void allowed_on_change(void (*changed)(void *ctx, const char *id, const char *what), void *ctx)
+void allowed_on_change(void (*changed)(void *ctx, const char *id, const char *what, json_t *entry), void *ctx)
 {
         list.changed = changed;
         list.changed_ctx = ctx;

@@ -19,6 +19,18 @@ PROGRAMS = ("emailsecd", "emailsecctl", "emailsec-mime.so")
 TEST_SECONDS = 60 * station_module.PATIENCE     # no test may hang
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes long; only with EMAILSEC_SLOW=1 (make check-slow)")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("EMAILSEC_SLOW") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: make check-slow"))
+
+
 @pytest.fixture(autouse=True)
 def _limit():
     def late(*_):

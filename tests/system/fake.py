@@ -5,6 +5,7 @@ among them before TLS stood."""
 
 import base64
 import re
+import select
 import socket
 import socketserver
 import struct
@@ -54,10 +55,13 @@ class _End(Exception):
 
 
 class Fake:
-    def __init__(self, transport, mode, folder, certificate=None, implicit_tls=False, host="127.0.0.1"):
+    def __init__(self, transport, mode, folder, certificate=None, implicit_tls=False, host="127.0.0.1",
+                 behind=None):
+        """behind: gives the address of a TLS server that takes the connection over where TLS begins."""
         assert mode in MODES
         self.transport, self.mode, self.implicit_tls = transport, mode, implicit_tls
-        self.tls = pki.server_context(certificate, folder) if certificate else None
+        self.behind = behind
+        self.tls = pki.server_context(certificate, folder) if certificate else behind
         self.clear, self.encrypted = bytearray(), bytearray()   # what clients said, before and under TLS
         self.sessions = 0                                       # that have come to their end
         self._stop = threading.Event()
@@ -185,7 +189,21 @@ class _Talk:
         while not self.fake._stop.is_set():
             self._read()
 
+    def _hand_over(self):
+        """The TLS server behind talks from here on, until either end is through."""
+        with socket.create_connection(self.fake.behind()) as other:
+            sides = {self.raw: other, other: self.raw}
+            while not self.fake._stop.is_set():
+                for side in select.select(list(sides), [], [], 0.2)[0]:
+                    got = side.recv(65536)
+                    if not got:
+                        raise _End
+                    sides[side].sendall(got)
+        raise _End
+
     def _start_tls(self):
+        if self.fake.behind:
+            self._hand_over()
         self.peer = self.fake.tls.wrap_socket(self.raw, server_side=True)
         self.heard, self.pending = self.fake.encrypted, b""
 

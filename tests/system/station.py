@@ -127,6 +127,7 @@ class Station:
         self.extra_environment = {}
         self.extra_arguments = []
         self.pass_fds = ()
+        self.names = {}        # host names that only this station knows, as root: {name: address}
 
     # ---- running it
 
@@ -147,7 +148,22 @@ class Station:
                    "--socket", self.socket]
         if os.path.getsize(self.trust):
             command += ["--system-trust", self.trust]
-        return command + self.extra_arguments
+        return self._with_names(command + self.extra_arguments)
+
+    def _with_names(self, command):
+        """In a mount namespace with a hosts file of its own, then as the daemon's user."""
+        if not self.names:
+            return command
+        hosts = os.path.join(self.folder, "hosts")
+        with open(hosts, "w") as out:
+            out.write("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in self.names.items()))
+        os.chmod(hosts, 0o644)
+        return ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts,
+                "setpriv", f"--reuid={users.DAEMON_UID}", f"--regid={users.DAEMON_GID}", "--clear-groups", "--",
+                *command]
+
+    def _user(self):
+        return {} if self.names else users.as_daemon()
 
     def environment(self):
         return clean_environment(NOTIFY_SOCKET=self.notify.path, **self.extra_environment)
@@ -156,7 +172,7 @@ class Station:
         """Starts it and waits for READY=1."""
         self.process = subprocess.Popen(self.command(), env=self.environment(), cwd="/", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"),
-                                        pass_fds=self.pass_fds, **users.as_daemon())
+                                        pass_fds=self.pass_fds, **self._user())
         try:
             self.notify.wait("READY=1", self.process)
         except AssertionError as error:

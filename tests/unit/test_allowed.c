@@ -15,8 +15,9 @@ static struct certificate leaf;
 static char told[1024]; /* "what:id " of every notice */
 static unsigned generations;
 
-static void on_change(void *ctx, const char *id, const char *what)
+static void on_change(void *ctx, const char *id, const char *what, json_t *entry)
 {
+        ck_assert_ptr_nonnull(entry);
         size_t len = strlen(told);
 
         (void)ctx;

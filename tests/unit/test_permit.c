@@ -69,7 +69,9 @@ END_TEST
 
 START_TEST(a_group_that_does_not_exist_gives_nothing)
 {
-        struct settings settings = { .read_group = "no-such-group-here", .admin_group = "", .allow_submit = "no-such-user-here" };
+        struct settings settings = { .read_group = (char[]){ "no-such-group-here" },
+                                     .admin_group = (char[]){ "" },
+                                     .allow_submit = (char[]){ "no-such-user-here" } };
         permit_open(&settings);
         struct peer zero_group = someone(70005, 0, 0);
         ck_assert(!permit(&zero_group, PERMIT_READ));
