@@ -83,6 +83,15 @@ void scoped_close(int *fd)
         close_fd(fd);
 }
 
+uint32_t text_hash(const char *text)
+{
+        uint32_t hash = 2166136261u;
+
+        for (; *text; text++)
+                hash = (hash ^ (uint8_t)*text) * 16777619u;
+        return hash;
+}
+
 bool same_text(const char *a, const char *b)
 {
         return a == b || (a && b && strcmp(a, b) == 0);

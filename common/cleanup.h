@@ -59,5 +59,8 @@ void scoped_close(int *fd); /* closes when >= 0 */
 /* Closes *fd when it is open and sets it to -1. */
 void close_fd(int *fd);
 
+/* A number for a hash table over texts that people chose (FNV-1a: not against attackers). */
+uint32_t text_hash(const char *text);
+
 /* Equal texts; NULL equals only NULL. */
 bool same_text(const char *a, const char *b);

@@ -18,7 +18,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { SIGNALS = 65 };
+enum { SIGNALS = 65, MINUTE_MS = 60 * 1000 };
 
 struct watch {
         struct event read, write;
@@ -37,6 +37,8 @@ static struct {
         time_t frozen_wall;          /* 0: the wall clock is the real one */
         bool ending;
         int alarm_fd;
+        int64_t lag, lag_before;     /* longest turn of this minute and of the one before */
+        int64_t lag_since;           /* when this minute began */
         int64_t alarm_due;           /* what the timerfd is set to; INT64_MAX = nothing */
         struct event alarm, inbox;
         struct watch *watches;
@@ -127,9 +129,31 @@ static void on_inbox(unused_arg evutil_socket_t fd, unused_arg short what, unuse
         calls_run_posted();
 }
 
+/* The turn before ends here: what it did took from the first look at the clock after waiting until now. */
+static void end_turn(void)
+{
+        bool worked = loop.now_is_read;
+        int64_t began = loop.now;
+
+        loop.now_is_read = false;
+        int64_t now = loop_now();
+        if (now - loop.lag_since >= MINUTE_MS) {
+                loop.lag_before = now - loop.lag_since < 2 * MINUTE_MS ? loop.lag : 0;
+                loop.lag = 0;
+                loop.lag_since = now;
+        }
+        if (worked && now - began > loop.lag)
+                loop.lag = now - began;
+}
+
+int64_t loop_lag(void)
+{
+        return loop.lag > loop.lag_before ? loop.lag : loop.lag_before;
+}
+
 static void turn(bool may_wait)
 {
-        loop.now_is_read = false;
+        end_turn();
         calls_run_later();
         fire_timers();
         if (calls_put_off() || timers_next_due() <= loop_now() || loop.ending)

@@ -30,6 +30,8 @@ struct event_base *loop_base(void);
 
 /* Milliseconds on CLOCK_BOOTTIME, cached per loop turn; never goes back. */
 int64_t loop_now(void);
+/* The longest turn, in ms, of the last minute or two: how late the loop can be. */
+int64_t loop_lag(void);
 /* Seconds of the wall clock. */
 time_t loop_wall(void);
 /* Tests: stop the clocks at these values (wall may be 0 to keep the real one);

@@ -91,6 +91,15 @@ int64_t account_clock(const struct account *account)
         return now - fact_number(account->name, FACT_PAUSED) - standing;
 }
 
+void account_clock_was_set(const struct account *account, int64_t seconds)
+{
+        int64_t since = fact_number(account->name, FACT_STOPPED_SINCE);
+
+        fact_add(account->name, FACT_PAUSED, seconds);
+        if (since)
+                fact_set_number(account->name, FACT_STOPPED_SINCE, since + seconds);
+}
+
 /* Starts or ends the standing still of the clock; kept on disk so that a restart does not age mail. */
 static void set_clock_running(const struct account *account)
 {
@@ -213,6 +222,13 @@ void account_start_over(struct account *account)
         set_clock_running(account);
         if (before != account->status)
                 emit_status(account);
+}
+
+void account_count_handshake(struct account *account, const struct channel_info *info, int64_t ms)
+{
+        account->handshakes++;
+        account->handshakes_resumed += info->resumed;
+        account->handshake_ms += (uint64_t)(ms > 0 ? ms : 0);
 }
 
 void account_set_tls(struct account *account, const struct channel_info *info)

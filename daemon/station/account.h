@@ -34,10 +34,12 @@ struct account {
         unsigned generation;         /* counts changes: sessions of an older one end */
         bool has_tls;
         struct channel_info tls;     /* of the last judged session */
+        uint64_t handshakes, handshakes_resumed, handshake_ms; /* completed since the start; their time together */
         struct sender *sender;       /* KIND_OUTGOING */
         struct receiver *receiver;   /* KIND_INCOMING */
         struct change *changes;      /* requests that wait for busy_writing, in order */
         struct account *next;        /* in order of name */
+        struct account *same_bucket; /* accounts.c's own */
 };
 
 /* Takes the values over (they are empty afterwards). */
@@ -73,9 +75,13 @@ void account_is_ill(struct account *account, const struct cause *cause, const ch
 void account_start_over(struct account *account);
 /* What the last session's channel was. NULL: no TLS. */
 void account_set_tls(struct account *account, const struct channel_info *info);
+/* A handshake was completed in `ms`. */
+void account_count_handshake(struct account *account, const struct channel_info *info, int64_t ms);
 
 /* Seconds that stand still while the account is disabled, in fault or challenged. */
 int64_t account_clock(const struct account *account);
+/* The wall clock was set: what has waited gets no older and no younger by it. */
+void account_clock_was_set(const struct account *account, int64_t seconds);
 /* True when mail waits for a person: disabled, fault, challenge. */
 bool account_is_stopped(const struct account *account);
 

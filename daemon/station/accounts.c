@@ -32,28 +32,35 @@ struct change {
         struct change *next;
 };
 
-static struct account *accounts;
+enum { BUCKETS = 4096 };
+
+static struct account *accounts, *last;   /* in order of name; last: NULL when not known */
+static struct account *by_name[BUCKETS];  /* the same, to be found */
+static size_t how_many;
 
 struct account *accounts_first(void)
 {
         return accounts;
 }
 
+/* Where the account of that name hangs, or would. */
+static struct account **place_of(const char *name)
+{
+        struct account **place = &by_name[text_hash(name) % BUCKETS];
+
+        while (*place && strcmp((*place)->name, name) != 0)
+                place = &(*place)->same_bucket;
+        return place;
+}
+
 struct account *account_named(const char *name)
 {
-        for (struct account *account = accounts; account; account = account->next)
-                if (same_text(account->name, name))
-                        return account;
-        return NULL;
+        return name ? *place_of(name) : NULL;
 }
 
 size_t accounts_count(void)
 {
-        size_t count = 0;
-
-        for (struct account *account = accounts; account; account = account->next)
-                count++;
-        return count;
+        return how_many;
 }
 
 struct account *accounts_default(struct cause *cause)
@@ -89,12 +96,16 @@ struct account *accounts_default(struct cause *cause)
 
 static void insert_account(struct account *account)
 {
-        struct account **at = &accounts;
+        struct account **at = last && strcmp(last->name, account->name) < 0 ? &last->next : &accounts;
 
         while (*at && strcmp((*at)->name, account->name) < 0)
                 at = &(*at)->next;
         account->next = *at;
         *at = account;
+        if (!account->next)
+                last = account;
+        *place_of(account->name) = account;
+        how_many++;
 }
 
 static void take_out(struct account *account)
@@ -103,9 +114,14 @@ static void take_out(struct account *account)
 
         while (*at && *at != account)
                 at = &(*at)->next;
-        if (*at)
-                *at = account->next;
-        account->next = NULL;
+        if (!*at)
+                return;
+        *at = account->next;
+        if (last == account)
+                last = NULL;
+        *place_of(account->name) = account->same_bucket;
+        account->next = account->same_bucket = NULL;
+        how_many--;
 }
 
 /* ---- files ---- */
@@ -233,6 +249,22 @@ static void load_account(const char *folder, const char *name)
         secrets_load(name);
 }
 
+static int is_account_file(const struct dirent *entry)
+{
+        size_t len = strlen(entry->d_name);
+
+        if (len <= 5 || strcmp(entry->d_name + len - 5, ".json") != 0)
+                return 0;
+        scoped(scoped_free) char *name = copy_bytes(entry->d_name, len - 5);
+        return account_name_valid(name);
+}
+
+/* In the order of the list (bytes, not the locale's), so that each goes to its end. */
+static int by_file_name(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name);
+}
+
 int accounts_open(struct cause *cause)
 {
         scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
@@ -240,18 +272,17 @@ int accounts_open(struct cause *cause)
 
         if (make_folder(folder, cause) < 0 || make_folder(secrets, cause) < 0)
                 return -1;
-        DIR *listing = opendir(folder);
-        if (!listing)
+        struct dirent **files = NULL;
+        int count = scandir(folder, &files, is_account_file, by_file_name);
+        if (count < 0)
                 return cause_errno(cause, errno, "cannot read %s", folder);
-        for (struct dirent *entry; (entry = readdir(listing));) {
-                size_t len = strlen(entry->d_name);
-                if (len <= 5 || strcmp(entry->d_name + len - 5, ".json") != 0)
-                        continue;
-                scoped(scoped_free) char *name = copy_bytes(entry->d_name, len - 5);
-                if (account_name_valid(name) && accounts_count() < LIMIT_ACCOUNTS)
+        for (int i = 0; i < count; i++) {
+                scoped(scoped_free) char *name = copy_bytes(files[i]->d_name, strlen(files[i]->d_name) - 5);
+                if (accounts_count() < LIMIT_ACCOUNTS)
                         load_account(folder, name);
+                free(files[i]);
         }
-        (void)closedir(listing);
+        free(files);
         return 0;
 }
 
@@ -275,7 +306,7 @@ void accounts_close(void)
 {
         while (accounts) {
                 struct account *account = accounts;
-                accounts = account->next;
+                take_out(account);
                 account_free(account);
         }
         secrets_close();

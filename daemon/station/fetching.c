@@ -39,7 +39,7 @@ struct fetching {
         size_t listed_count, listed_size;
         struct mailbox_entry *wanted;        /* new ones, in order */
         size_t wanted_count, next;           /* next: first of the present round that is not asked for */
-        size_t round_end;
+        size_t expected;                     /* the one that should arrive next */
         struct mailbox_entry *tell;          /* stored here, to be told to the server */
         size_t tell_count, tell_size;
         struct mailbox_entry *quit_tell;     /* POP3: told when QUIT is answered */
@@ -50,7 +50,6 @@ struct fetching {
         struct delivery *full;               /* waits for its commit */
         bool committing, round_received, in_order;
         uint32_t filling_last, full_last;    /* highest UID within */
-        uint32_t last_uid;
         struct fetching_result result;
         unsigned answers;                    /* store answers under way */
         bool freed, finished;
@@ -270,13 +269,27 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         round_over(fetching);
 }
 
+/* The cursor may pass a batch only where everything below has arrived: not after a message that was left out (it may
+ * be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen ones only. */
+static void note_order(struct fetching *fetching, uint32_t uid)
+{
+        if (fetching->expected >= fetching->next || fetching->wanted[fetching->expected].uid != uid)
+                fetching->in_order = false;
+        fetching->expected++;
+}
+
+static bool cursor_moves_on(const struct fetching *fetching)
+{
+        return !fetching->pop3 && !fetching->reconcile && !fetching->unseen_only;
+}
+
 static void commit_full(struct fetching *fetching)
 {
         struct delivery *delivery = take(fetching->full);
 
         fetching->committing = true;
         fetching->answers++;
-        delivery_commit(delivery, fetching->pop3 || !fetching->in_order ? 0 : fetching->full_last, committed, fetching);
+        delivery_commit(delivery, fetching->in_order ? fetching->full_last : 0, committed, fetching);
         link_pause(fetching->link, false);
 }
 
@@ -335,9 +348,7 @@ static int on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64
                 delivery_reconcile(fetching->filling, fetching->reconcile);
                 delivery_on_progress(fetching->filling, on_disk_progress, fetching);
         }
-        if (entry->uid < fetching->last_uid)
-                fetching->in_order = false;
-        fetching->last_uid = entry->uid;
+        note_order(fetching, entry->uid);
         fetching->filling_last = entry->uid;
         return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
 }
@@ -393,7 +404,9 @@ static void begin_round(struct fetching *fetching)
         if (count > ROUND)
                 count = ROUND;
         const struct mailbox_entry *first = &fetching->wanted[fetching->next];
+        fetching->expected = fetching->next;
         fetching->next += count;
+        fetching->in_order = cursor_moves_on(fetching);
         fetching->round_received = false;
         fetching->tools->fetch(chat_of(fetching), first, count);
         link_pump(fetching->link);
@@ -607,7 +620,6 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
         fetching->folder = copy_text(fetching->pop3 ? "" : folder);
         fetching->done = done;
         fetching->ctx = ctx;
-        fetching->in_order = true;
         return fetching;
 }
 

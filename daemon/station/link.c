@@ -11,6 +11,7 @@
 #include "common/printable.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/station/certificates.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 
@@ -37,12 +38,22 @@ struct link {
         bool was_ready, paused, pumping;
         bool armed;                     /* a deadline is set, */
         unsigned armed_waits;           /* for this wait of the chat */
-        struct link *next;              /* in the list of all */
+        struct host *host;
+        struct link *previous, *next;   /* in the list of all */
 };
 
+/* The places at one server; kept while a link names it. */
+struct host {
+        char *name;
+        unsigned open, links;
+        struct host *next;              /* in its bucket */
+};
+enum { BUCKETS = 1024 };
+
 static struct {
-        struct link *all;
-        unsigned open, most, most_per_host;
+        struct link *all, *last;
+        struct host *hosts[BUCKETS];
+        unsigned open, waiting, most, most_per_host;
         bool sweeping;
 } links = { .most = 2000, .most_per_host = 20 };
 
@@ -90,14 +101,34 @@ static struct subject subject_of(const struct link *link)
 
 /* ---- places ---- */
 
-static unsigned open_at(const char *host)
+static struct host **host_place(const char *name)
 {
-        unsigned count = 0;
+        struct host **place = &links.hosts[text_hash(name) % BUCKETS];
 
-        for (struct link *link = links.all; link; link = link->next)
-                if (link->counted && strcmp(link->plan.host, host) == 0)
-                        count++;
-        return count;
+        while (*place && strcmp((*place)->name, name) != 0)
+                place = &(*place)->next;
+        return place;
+}
+
+static struct host *host_hold(const char *name)
+{
+        struct host **place = host_place(name);
+
+        if (!*place) {
+                *place = new_object(struct host);
+                (*place)->name = copy_text(name);
+        }
+        (*place)->links++;
+        return *place;
+}
+
+static void host_release(struct host *host)
+{
+        if (--host->links)
+                return;
+        *host_place(host->name) = host->next;
+        free(host->name);
+        free(host);
 }
 
 static bool waits(const struct link *link)
@@ -107,8 +138,10 @@ static bool waits(const struct link *link)
 
 bool link_contended(const struct link *link)
 {
+        if (!links.waiting)
+                return false;
         for (struct link *other = links.all; other; other = other->next)
-                if (waits(other) && (links.open >= links.most || strcmp(other->plan.host, link->plan.host) == 0))
+                if (waits(other) && (links.open >= links.most || other->host == link->host))
                         return true;
         return false;
 }
@@ -131,6 +164,7 @@ static void give_back_place(struct link *link)
                 return;
         link->counted = false;
         links.open--;
+        link->host->open--;
         if (!links.sweeping) {
                 links.sweeping = true;
                 loop_later(start_waiting, NULL);
@@ -159,15 +193,16 @@ void link_close(struct link *link)
 {
         if (!link || link->closed)
                 return;
+        if (waits(link))
+                links.waiting--;
         link->closed = true;
         if (link->connection)
                 connection_close(take(link->connection));
         link->channel = NULL;
         give_back_place(link);
-        struct link **at = &links.all;
-        while (*at != link)
-                at = &(*at)->next;
-        *at = link->next;
+        *(link->previous ? &link->previous->next : &links.all) = link->next;
+        *(link->next ? &link->next->previous : &links.last) = link->previous;
+        host_release(link->host);
         if (link->chat) {
                 struct chat *chat = take(link->chat);
                 loop_later((void (*)(void *))chat->class->free, chat);
@@ -342,6 +377,8 @@ static void on_secured(void *ctx)
 
         channel_verdict(link->channel, &link->verdict);
         channel_info(link->channel, &link->info);
+        if (link->plan.record && link->info.fingerprint[0])
+                certificates_note(link->plan.host, link->plan.port, link->info.fingerprint, link->info.not_after);
         if (verdict_is_good(&link->verdict))
                 link->generation = trust_generation(); /* recording it may have made an entry needless */
         if (link->user->reached)
@@ -430,21 +467,24 @@ static void start(struct link *link)
 
         link->counted = true;
         links.open++;
+        link->host->open++;
         link->connection = connection_open(&request, &connection_user, link);
 }
 
 static bool has_place(const struct link *link)
 {
-        return links.open < links.most && open_at(link->plan.host) < links.most_per_host;
+        return links.open < links.most && link->host->open < links.most_per_host;
 }
 
 static void start_waiting(void *unused)
 {
         (void)unused;
         links.sweeping = false;
-        for (struct link *link = links.all; link; link = link->next)
-                if (waits(link) && has_place(link))
+        for (struct link *link = links.all; link && links.waiting; link = link->next)
+                if (waits(link) && has_place(link)) {
+                        links.waiting--;
                         start(link);
+                }
 }
 
 static void trace_line(void *ctx, char direction, const char *line, size_t len)
@@ -481,12 +521,14 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
                 chat->traced_step = trace_step;
                 chat->trace_ctx = link;
         }
-        struct link **at = &links.all;
-        while (*at)
-                at = &(*at)->next;
-        *at = link;
+        link->host = host_hold(link->plan.host);
+        link->previous = links.last;
+        *(links.last ? &links.last->next : &links.all) = link;
+        links.last = link;
         if (has_place(link))
                 start(link);
+        else
+                links.waiting++;
         return link;
 }
 

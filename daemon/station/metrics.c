@@ -48,10 +48,11 @@ static void put_accounts(struct buf *out)
         for (struct account *account = accounts_first(); account; account = account->next)
                 put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name, direction(account),
                     account->status == ACCOUNT_OK);
-        family(out, "account_status", "stateset", "The account's status.");
+        /* no stateset: node_exporter reads the older text format, which has none */
+        family(out, "account_status", "gauge", "1 for the status that the account has.");
         for (struct account *account = accounts_first(); account; account = account->next)
                 for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
-                        put(out, "emailsec_account_status{account=\"%s\",emailsec_account_status=\"%s\"} %d\n", account->name,
+                        put(out, "emailsec_account_status{account=\"%s\",status=\"%s\"} %d\n", account->name,
                             account_status_name((enum account_status)status), (int)account->status == status);
         family(out, "last_success_timestamp_seconds", "gauge", "When the account last worked.");
         put_fact(out, "last_success_timestamp_seconds", "lastPollSuccess", KIND_BOTH);
@@ -60,6 +61,21 @@ static void put_accounts(struct buf *out)
                 if (account->has_tls)
                         put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n", account->name,
                             (long long)account->tls.not_after);
+}
+
+static void put_handshakes(struct buf *out)
+{
+        family(out, "tls_handshake_seconds", "summary", "TLS handshakes that were completed, and the time they took.");
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                put(out, "emailsec_tls_handshake_seconds_count{account=\"%s\"} %llu\n", account->name,
+                    (unsigned long long)account->handshakes);
+                put(out, "emailsec_tls_handshake_seconds_sum{account=\"%s\"} %.3f\n", account->name,
+                    (double)account->handshake_ms / 1000);
+        }
+        family(out, "tls_resumed_handshakes", "counter", "Handshakes among them that resumed an earlier session.");
+        for (struct account *account = accounts_first(); account; account = account->next)
+                put(out, "emailsec_tls_resumed_handshakes_total{account=\"%s\"} %llu\n", account->name,
+                    (unsigned long long)account->handshakes_resumed);
 }
 
 static void put_mail(struct buf *out)
@@ -75,6 +91,8 @@ static void put_mail(struct buf *out)
         }
         family(out, "sent_messages", "counter", "Messages sent.");
         put_fact(out, "sent_messages_total", "numberSent", KIND_OUTGOING);
+        family(out, "deferred_messages", "counter", "Times that a recipient was put off to a later attempt.");
+        put_fact(out, "deferred_messages_total", "numberDeferred", KIND_OUTGOING);
         family(out, "failed_messages", "counter", "Messages that failed.");
         put_fact(out, "failed_messages_total", "numberDiscarded", KIND_OUTGOING);
         family(out, "received_messages", "counter", "Messages received.");
@@ -86,6 +104,7 @@ char *metrics_text(void)
         struct buf out = BUF_WITH_MAX(LIMIT_METRICS);
 
         put_accounts(&out);
+        put_handshakes(&out);
         put_mail(&out);
         family(&out, "challenges", "gauge", "Certificates that wait for a decision.");
         put(&out, "emailsec_challenges %zu\n", allowed_count("pending", false));
@@ -93,8 +112,12 @@ char *metrics_text(void)
         put(&out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
         family(&out, "sessions", "gauge", "Sessions with mail servers.");
         put(&out, "emailsec_sessions %u\n", links_open());
+        family(&out, "loop_lag_seconds", "gauge", "Longest turn of the event loop in the last minute or two.");
+        put(&out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
         family(&out, "store_oldest_job_seconds", "gauge", "Age of the oldest unfinished job of the disk threads.");
         put(&out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
+        family(&out, "build_info", "gauge", "1; the version is a label.");
+        put(&out, "emailsec_build_info{version=\"%s\"} 1\n", VERSION);
         put(&out, "# EOF\n");
         return buf_take_text(&out);
 }

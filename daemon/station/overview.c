@@ -4,6 +4,7 @@
 #include "common/times.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
+#include "daemon/station/certificates.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
 #include "daemon/store/queue_table.h"
@@ -74,6 +75,13 @@ static void advise_station(json_t *advice)
         size_t needless = allowed_count("approved", true);
         uint64_t failed = queue_counts(NULL).messages[QUEUE_FAILED];
 
+        json_t *ending = certificates_ending(station_settings()->expiry_warnings);
+        size_t index;
+        json_t *words;
+
+        json_array_foreach(ending, index, words)
+                advise(advice, "%s: have the server's operator renew it", json_string_value(words));
+        json_decref(ending);
         if (accounts_count() == 0)
                 advise(advice, "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST");
         if (needless)

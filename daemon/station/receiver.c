@@ -304,9 +304,10 @@ static void session_reached(void *ctx, enum link_mark mark, const struct verdict
         struct channel_info info;
 
         (void)verdict;
-        if (mark == LINK_SECURED)
-                account_set_tls(receiver->account, link_tls_info(receiver->link, &info) ? &info : NULL);
-        else if (mark == LINK_CONNECTED && !prop_bool(&receiver->account->values, PROP_USE_SSL) &&
+        if (mark == LINK_SECURED && link_tls_info(receiver->link, &info)) {
+                account_set_tls(receiver->account, &info);
+                account_count_handshake(receiver->account, &info, link_times(receiver->link).handshake);
+        } else if (mark == LINK_CONNECTED && !prop_bool(&receiver->account->values, PROP_USE_SSL) &&
                  !prop_bool(&receiver->account->values, PROP_USE_STARTTLS))
                 account_set_tls(receiver->account, NULL);
 }

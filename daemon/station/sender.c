@@ -221,9 +221,10 @@ static void session_reached(void *ctx, enum link_mark mark, const struct verdict
         struct channel_info info;
 
         (void)verdict;
-        if (mark == LINK_SECURED)
-                account_set_tls(session->sender->account, link_tls_info(session->link, &info) ? &info : NULL);
-        else if (mark == LINK_CONNECTED && !prop_bool(&session->sender->account->values, PROP_USE_SSL) &&
+        if (mark == LINK_SECURED && link_tls_info(session->link, &info)) {
+                account_set_tls(session->sender->account, &info);
+                account_count_handshake(session->sender->account, &info, link_times(session->link).handshake);
+        } else if (mark == LINK_CONNECTED && !prop_bool(&session->sender->account->values, PROP_USE_SSL) &&
                  !prop_bool(&session->sender->account->values, PROP_USE_STARTTLS))
                 account_set_tls(session->sender->account, NULL);
 }
@@ -467,7 +468,7 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
                 return;
         }
         sender->empty = count == 0 && !sender->claim_again;
-        if (next_due && may_send(sender) && count == 0) {
+        if (next_due && may_send(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
                 int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
                 int64_t midnight = outbox_until_midnight(loop_wall()) * 1000;
                 arm_timer(sender, ms < 500 ? 500 : ms < midnight ? ms : midnight);

@@ -6,6 +6,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/accounts.h"
+#include "daemon/station/certificates.h"
 #include "daemon/station/events.h"
 #include "daemon/station/link.h"
 #include "daemon/station/outbox.h"
@@ -252,6 +253,7 @@ static void every_minute(void *ctx)
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account_is_outgoing(account) && queue_counts(account->name).bytes)
                         queue_expire(account->name, account_clock(account), tell_expired, NULL);
+        certificates_check(station.settings->expiry_warnings);
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;
         if ((int64_t)loop_wall() - station.swept >= SWEEP_EVERY)
@@ -291,6 +293,7 @@ int station_open(const struct settings *settings, struct cause *cause)
                 tell_fault(&poisoned);
         if (allowed_open(settings->state_directory, &poisoned) < 0)
                 tell_fault(&poisoned);
+        certificates_open(settings->state_directory);
         trust_on_change(on_trust_changed, NULL);
         allowed_on_change(on_allowed_changed, NULL);
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
@@ -354,6 +357,7 @@ void station_close(void)
         }
         store_close(); /* answers what is under way: the last uses of the accounts */
         loop_turn();
+        certificates_close();
         allowed_close();
         trust_close();
         accounts_close();

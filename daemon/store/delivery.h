@@ -39,7 +39,6 @@ struct item {
         int64_t generation;
         bool known;                      /* a row says so: no file is made */
         bool recorded;                   /* its own row is there: none is made */
-        bool again;                      /* its file is there */
 };
 
 struct arrival {

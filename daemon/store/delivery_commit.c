@@ -50,7 +50,7 @@ static void answer(struct delivery *delivery)
                                                   .subject = item->facts.subject,
                                                   .date = item->facts.date,
                                                   .message_id = item->facts.message_id,
-                                                  .again = item->known || item->again };
+                                                  .again = item->known };
                 hex_print(item->digest, sizeof item->digest, messages[i].sha256);
         }
         delivery->done(delivery->ctx, messages, arrival->count, NULL);
@@ -149,16 +149,16 @@ static int place_one(struct delivery *delivery, struct item *item, const struct 
 {
         struct arrival *arrival = &delivery->arrival;
 
-        item->again = maildir_find(cur, item->file) != NULL;
-        if (!item->again &&
+        bool there = maildir_find(cur, item->file) != NULL;
+
+        if (!there &&
             disk_rename_new(arrival->maildir.tmp, item->temporary, arrival->maildir.new, item->file) == 0) {
                 item->temporary[0] = '\0';
                 delivery->last_was_new = true;
                 return 0;
         }
-        if (!item->again && errno != EEXIST)
+        if (!there && errno != EEXIST)
                 return cause_errno(&delivery->failure, errno, "cannot put a received message into place");
-        item->again = true;
         delivery->last_was_new = false;
         drop_temporary(arrival, item);
         return 0;
@@ -272,8 +272,8 @@ static void sync_all(struct delivery *delivery)
 
 /* ---- look up ---- */
 
-/* Two messages of one batch under the same UIDL: the same one sent twice, or another one (a server at
- * fault), which gets a name of its own. */
+/* Two messages of one batch under the same UIDL: the same one sent twice, of which a row tells and no file, or
+ * another one (a server at fault), which gets a name of its own. */
 static bool is_twin(struct arrival *arrival, size_t index)
 {
         struct item *item = &arrival->items[index];
@@ -282,14 +282,29 @@ static bool is_twin(struct arrival *arrival, size_t index)
                 const struct item *other = &arrival->items[i];
                 if (strcmp(other->entry.uidl, item->entry.uidl) != 0)
                         continue;
-                if (memcmp(other->digest, item->digest, sizeof item->digest) == 0) {
-                        item->known_file = copy_text(file_of(other));
-                        return true;
-                }
                 if (!other->recorded && item->generation <= other->generation)
                         item->generation = other->generation + 1;
+                if (!item->known_file && memcmp(other->digest, item->digest, sizeof item->digest) == 0)
+                        item->known_file = copy_text(file_of(other));
         }
-        return false;
+        return item->known_file != NULL;
+}
+
+/* A UIDL that is known: of this very message, or of another one (a server at fault, in two batches). */
+static int look_up_copy(struct item *item, const struct seen_key *key, struct database *db, struct cause *cause)
+{
+        char *file = NULL;
+        int found = seen_find_copy(db, key, item->digest, &file, cause);
+
+        if (found < 0)
+                return -1;
+        free(item->known_file);
+        item->known_file = file;
+        if (!found) {
+                item->known = item->recorded = false;
+                item->generation++;
+        }
+        return 0;
 }
 
 static int look_up_one(struct delivery *delivery, size_t index, struct database *db, struct cause *cause)
@@ -303,9 +318,11 @@ static int look_up_one(struct delivery *delivery, size_t index, struct database 
         item->generation = row.generation;
         item->known_file = row.file;
         item->known = item->recorded = row.known;
+        if (item->known && item->entry.uidl[0] && look_up_copy(item, &key, db, cause) < 0)
+                return -1;
         if (item->known)
                 return 0;
-        item->known = item->recorded = is_twin(&delivery->arrival, index);
+        item->known = is_twin(&delivery->arrival, index);
         if (!item->known && delivery->reconcile) {
                 if (seen_find_digest(db, &key, item->digest, &item->known_file, cause) < 0)
                         return -1;

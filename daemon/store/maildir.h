@@ -39,7 +39,7 @@ struct delivered {                    /* what the event and the journal tell of 
         uint64_t size;
         char sha256[65];
         char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */
-        bool again;                   /* was here already (file or row): not counted twice */
+        bool again;                   /* a row was here already: it was counted and told of before */
 };
 /* Ends the batch. cursor_uid: IMAP, every UID up to it is dealt with by this batch (0: leave the cursor).
  * On a cause nothing of the batch counts, and fetching again is right. Frees the delivery after. */

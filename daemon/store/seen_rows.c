@@ -30,6 +30,35 @@ int seen_find(struct database *db, const struct seen_key *key, struct seen_row *
         return 0;
 }
 
+int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
+                   struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT file FROM received WHERE " SEEN_KEY_IS
+                         " AND gone = 0 AND (digest = ? OR digest IS NULL) LIMIT 1",
+                         VALUES(SEEN_KEY_VALUES(key), v_bytes(digest, 32)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        *file = more > 0 ? db_text(rows, 0) : NULL;
+        return more;
+}
+
+int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT count(*), count(digest) FROM received WHERE " SEEN_KEY_IS " AND gone = 0",
+                         VALUES(SEEN_KEY_VALUES(key)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more <= 0)
+                return -1;
+        bool skipped = sqlite3_column_int64(rows, 1) < sqlite3_column_int64(rows, 0);
+        *count = skipped ? SIZE_MAX : (size_t)sqlite3_column_int64(rows, 0);
+        return 0;
+}
+
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                      struct cause *cause)
 {

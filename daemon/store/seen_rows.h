@@ -28,6 +28,12 @@ struct seen_row {
 };
 int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row,
               struct cause *cause) must_use;
+/* 1 = a message of this digest is known under the key (or one of which nothing was taken), with its file or NULL in
+ * *file, which the caller frees; 0 = not. */
+int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
+                   struct cause *cause) must_use;
+/* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
+int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause) must_use;
 /* The file under which a message of this digest was received here as another one than `key`; NULL in *file
  * when there is none. The caller frees. */
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,

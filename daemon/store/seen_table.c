@@ -150,20 +150,57 @@ void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidi
 
 /* ---- UIDLs ---- */
 
+static int by_uidl(const void *a, const void *b)
+{
+        return strcmp(((const struct mailbox_entry *)a)->uidl, ((const struct mailbox_entry *)b)->uidl);
+}
+
+static int uidl_work(struct seen *seen, size_t index, struct database *db, struct cause *cause)
+{
+        struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[index]);
+        struct seen_row row;
+
+        if (seen_find(db, &key, &row, cause) < 0)
+                return -1;
+        seen->known[index] = row.known;
+        seen->untold[index] = row.known && !row.told;
+        free(row.file);
+        return 0;
+}
+
+/* A server at fault gives several messages one UIDL: they are known when as many are. Else all are fetched, and
+ * their content tells which is new. */
+static int doubles_work(struct seen *seen, struct database *db, struct cause *cause)
+{
+        scoped(scoped_free) struct mailbox_entry *sorted = new_zeroed(seen->count + 1, sizeof *sorted);
+        size_t same;
+
+        memcpy(sorted, seen->entries, seen->count * sizeof *sorted);
+        qsort(sorted, seen->count, sizeof *sorted, by_uidl);
+        for (size_t i = 0; i < seen->count; i += same) {
+                struct seen_key key = seen_key_of(seen->account, "", 0, &sorted[i]);
+                size_t known = 0;
+                for (same = 1; i + same < seen->count && by_uidl(&sorted[i], &sorted[i + same]) == 0; same++)
+                        continue;
+                if (same == 1)
+                        continue;
+                if (seen_count(db, &key, &known, cause) < 0)
+                        return -1;
+                for (size_t k = 0; k < seen->count && known < same; k++)
+                        if (by_uidl(&seen->entries[k], &sorted[i]) == 0)
+                                seen->known[k] = seen->untold[k] = false;
+        }
+        return 0;
+}
+
 static int uidls_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct seen *seen = container_of(read, struct seen, read);
 
-        for (size_t i = 0; i < seen->count; i++) {
-                struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[i]);
-                struct seen_row row;
-                if (seen_find(db, &key, &row, cause) < 0)
+        for (size_t i = 0; i < seen->count; i++)
+                if (uidl_work(seen, i, db, cause) < 0)
                         return -1;
-                seen->known[i] = row.known;
-                seen->untold[i] = row.known && !row.told;
-                free(row.file);
-        }
-        return 0;
+        return doubles_work(seen, db, cause);
 }
 
 static void uidls_done(struct store_read *read, const struct cause *cause)
@@ -238,11 +275,6 @@ void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
 }
 
 /* ---- pruning: looked for by the reader, written only when there is something ---- */
-
-static int by_uidl(const void *a, const void *b)
-{
-        return strcmp(((const struct mailbox_entry *)a)->uidl, ((const struct mailbox_entry *)b)->uidl);
-}
 
 static int prune_look(struct store_read *read, struct database *db, struct cause *cause)
 {

@@ -155,7 +155,7 @@ class Dovecot:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["/usr/sbin/dovecot", "-F", "-c", self.config], stdin=subprocess.DEVNULL,
+            users.MORTAL + ["/usr/sbin/dovecot", "-F", "-c", self.config], stdin=subprocess.DEVNULL,
             stdout=open(os.path.join(self.folder, "out"), "ab"), stderr=subprocess.STDOUT,
             cwd=self.folder, **users.as_daemon())
         until(lambda: self.process.poll() is not None or

@@ -12,6 +12,7 @@ import subprocess
 import letters
 import pki
 import ports
+import users
 from waiting import answers, serves, until
 
 MAIN = """
@@ -133,7 +134,7 @@ class Postfix:
                        "MAIL_CONFIG": self.folder}
         # -d: stays in the foreground and leaves the system's own Postfix alone
         self.process = subprocess.Popen(
-            [self.master, "-d", "-c", self.folder], stdin=subprocess.DEVNULL,
+            users.MORTAL + [self.master, "-d", "-c", self.folder], stdin=subprocess.DEVNULL,
             stdout=open(os.path.join(self.folder, "out"), "ab"), stderr=subprocess.STDOUT,
             env=environment, start_new_session=True)
         until(lambda: self.process.poll() is not None or answers(self.host(), self.ports["plain"]),

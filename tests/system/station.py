@@ -170,7 +170,7 @@ class Station:
 
     def start(self):
         """Starts it and waits for READY=1."""
-        self.process = subprocess.Popen(self.command(), env=self.environment(), cwd="/", stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(users.MORTAL + self.command(), env=self.environment(), cwd="/", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"),
                                         pass_fds=self.pass_fds, **self._user())
         try:

@@ -10,6 +10,8 @@ import tempfile
 IS_ROOT = os.geteuid() == 0
 DAEMON_UID = 65534 if IS_ROOT else os.geteuid()   # nobody
 DAEMON_GID = 65534 if IS_ROOT else os.getegid()
+# What is started ends with who started it, whatever happens to the tests.
+MORTAL = ["setpriv", "--pdeathsig", "TERM"]
 STRANGER_UID = 65533                              # a local user with no rights at the daemon
 
 

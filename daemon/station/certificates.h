@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The certificates of all servers that accounts have met: one a host and port, on disk in certificates.json, so that
+ * their end is announced in time. A memory, not a decision: nothing is trusted because of it.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+#include <jansson.h>
+#include <time.h>
+
+/* Reads the file; one that is missing or damaged is an empty memory (the damage is logged). */
+void certificates_open(const char *state_directory);
+void certificates_close(void);
+/* A server has shown this certificate, whatever was decided about it. */
+void certificates_note(const char *host, uint16_t port, const char *fingerprint, time_t not_after);
+/* Announces certificates that end within one of the days of `expiry_warnings` ("30, 7, 1"), once for each of them:
+ * journal and event. Forgets servers that no account names any more. */
+void certificates_check(const char *expiry_warnings);
+/* Each that ends within the largest of those days, as a sentence; the caller owns the array. */
+json_t *certificates_ending(const char *expiry_warnings) must_use;

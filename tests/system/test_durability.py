@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: MIT
+"""Accepted means safe: the daemon killed at random moments, the server killed, the disk full or read-only. What was
+accepted arrives; it arrives twice only where the server's last word was on its way, and then the queue says so."""
+
+import collections
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+
+import letters
+import users
+import varlink
+from test_queue import outgoing, submit
+from waiting import until
+
+
+class Flow:
+    """Clients that submit until `count` messages were accepted, whatever becomes of the daemon meanwhile."""
+
+    def __init__(self, station, account, box, count, clients=2):
+        self.station, self.account, self.box, self.count = station, account, box, count
+        self.accepted, self.lock = {}, threading.Lock()     # Message-ID: queue id
+        self.up = threading.Event()
+        self.up.set()
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._pour) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def _more(self):
+        return not self.over.is_set() and len(self.accepted) < self.count
+
+    def _pour(self):
+        message_id = None
+        while self._more():
+            self.up.wait(0.2)
+            try:
+                with self.station.client() as client:
+                    while self._more():
+                        # what was not answered is submitted again under the same key
+                        message_id = message_id or letters.new_message_id()
+                        queued = submit(client, self.account, letters.letter(self.box, message_id=message_id),
+                                        [letters.address(self.box)], key=message_id)
+                        with self.lock:
+                            self.accepted[message_id] = queued
+                        message_id = None
+            except (OSError, varlink.Closed):
+                continue
+
+    def kill_daemon(self, moment, seen):
+        """kill -9 once `seen()` has reached `moment`, and a new start."""
+        until(lambda: seen() >= moment or not self._more(), 30)
+        self.up.clear()
+        self.station.kill()
+        self.station.start()
+        self.up.set()
+
+    def end(self):
+        self.over.set()
+        self.up.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def doubles_are_told(station, flow, counts):
+    """Each that came twice is listed as one that may have; no message came more often than it was told."""
+    doubles = [one for one, times in counts.items() if times > 1]
+    for message_id in doubles:
+        message = station.message(flow.accepted[message_id])
+        told = [attempt["result"] for attempt in message["history"] if "may" in attempt["result"]]
+        assert counts[message_id] <= 1 + len(told), message
+    return doubles
+
+
+def pour_and_kill(station, account, box, count, kills, counted):
+    """`counted`: Counter of the Message-IDs that arrived."""
+    flow = Flow(station, account, box, count)
+    moments = sorted(random.Random(count).sample(range(1, count - count // 10), kills))
+    try:
+        for moment in moments:
+            flow.kill_daemon(moment, lambda: len(flow.accepted))
+        until(lambda: not flow._more(), 120)
+    finally:
+        flow.end()
+    until(lambda: set(flow.accepted) <= set(counted()), 60,
+          lambda: f"{len(set(flow.accepted) - set(counted()))} of {len(flow.accepted)} are missing")
+    until(lambda: station.account(account)["queueSize"] == 0, 20)
+    assert set(counted()) == set(flow.accepted), "something came that was never accepted"
+    return doubles_are_told(station, flow, counted())
+
+
+SIZES = [pytest.param(160, 5, id="short"), pytest.param(2000, 200, id="long", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("count,kills", SIZES)
+def test_killed_at_random_moments(station, sink, count, kills):
+    outgoing(station, sink)
+    pour_and_kill(station, "a", "box", count, kills, sink.counts)
+
+
+@pytest.mark.parametrize("count,kills", SIZES)
+def test_killed_while_a_real_server_takes_mail(station, post, dovecot, box, count, kills):
+    station.add("outgoing", "a", hostname=post.host(), port=post.port("smtp", "ssl"), account=box,
+                **{"from": "sender@example.test"})
+
+    def counted():
+        return collections.Counter(dovecot_ids(dovecot, box))
+
+    pour_and_kill(station, "a", box, count, kills, counted)
+
+
+@pytest.mark.parametrize("count,kills", [pytest.param(120, 4, id="short"),
+                                         pytest.param(1500, 60, id="long", marks=pytest.mark.slow)])
+def test_the_server_goes_away_in_the_middle(station, sink, count, kills):
+    """Every connection reset again and again, and the account goes on by itself."""
+    outgoing(station, sink)
+    flow = Flow(station, "a", "box", count)
+    try:
+        for kill in range(kills):
+            until(lambda: len(sink.accepted) >= (kill + 1) * count // (kills + 1) or not flow._more(), 30)
+            sink.cut_all()
+            station.ctl("queue", "flush", "a")
+        until(lambda: not flow._more(), 60)
+    finally:
+        flow.end()
+
+    def arrived():
+        if set(flow.accepted) <= set(sink.counts()):
+            return True
+        station.ctl("queue", "flush", "a")
+        return False
+
+    until(arrived, 60)
+    doubles_are_told(station, flow, sink.counts())
+
+
+@pytest.mark.parametrize("step", ("mail", "rcpt", "data", "dot"))
+@pytest.mark.parametrize("action", ("421 4.3.2 shutting down", "cut"))
+def test_cut_at_each_point_among_many(station, sink, step, action):
+    """Pipelined neighbours of the one that is cut off come once each."""
+    sink.rule(step, action, 3)
+    outgoing(station, sink)
+    flow = Flow(station, "a", "box", 40)
+    until(lambda: not flow._more(), 20)
+    flow.end()
+
+    def arrived():
+        station.ctl("queue", "flush", "a")
+        return set(flow.accepted) <= set(sink.counts())
+
+    until(arrived, 30)
+    if action != "cut":
+        assert max(sink.counts().values()) == 1, "a message that was refused counts once"
+    doubles_are_told(station, flow, sink.counts())
+
+
+def limit_files(station, size):
+    """No file of the daemon may grow beyond `size` bytes, as on a full disk."""
+    subprocess.run(["prlimit", "--pid", str(station.process.pid), f"--fsize={size}:unlimited"], check=True,
+                   **users.as_daemon())
+
+
+def test_a_full_disk_refuses_and_keeps(station, sink):
+    outgoing(station, sink, enabled=False)
+    message_id = letters.new_message_id()
+    station.send("a", "box@example.test", letters.letter("box", message_id=message_id))
+    limit_files(station, 64 * 1024)
+    accepted = [message_id]
+    with station.client() as client:
+        with pytest.raises(varlink.VarlinkError) as refused:
+            for _ in range(400):
+                one = letters.new_message_id()
+                submit(client, "a", letters.letter("box", body="x" * 60 + "\n" * 4000, message_id=one))
+                accepted.append(one)
+    assert refused.value.cause["code"] == "Storage", refused.value
+    assert station.running() and station.json("queue", "list")
+    station.kill()
+    station.start()
+    station.ctl("account", "enable", "a")
+    sink.wait(lambda s: set(accepted) <= set(s.counts()), 30)
+    assert set(sink.counts()) == set(accepted)
+
+
+def test_mail_is_sent_while_the_disk_is_full(station, sink):
+    """Results that cannot be written are kept in memory; once there is room they are, and nothing goes twice."""
+    outgoing(station, sink)
+    sink.rule("greeting", "hang", 1)
+    flow = Flow(station, "a", "box", 30)
+    until(lambda: not flow._more(), 20)
+    flow.end()
+    limit_files(station, 4096)
+    sink.release()
+    sink.cut_all()
+    with pytest.raises(varlink.VarlinkError):
+        with station.client() as client:
+            for _ in range(400):
+                submit(client, "a", letters.letter("box", body="x" * 60 + "\n" * 4000))
+    limit_files(station, "unlimited")
+
+    def arrived():
+        station.ctl("queue", "flush", "a", code=None)
+        return set(flow.accepted) <= set(sink.counts())
+
+    until(arrived, 40)
+    assert max(sink.counts().values()) == 1
+    until(lambda: station.account("a")["queueSize"] == 0, 20)
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="mounts a tmpfs: needs root")
+@pytest.mark.parametrize("read_only", (False, True))
+def test_a_file_system_that_is_full_or_read_only(new_station, sink, read_only):
+    station = new_station()
+    options = f"size=6m,mode=700,uid={users.DAEMON_UID}"
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", station.state], capture_output=True)
+    if made.returncode:
+        pytest.skip("may not mount: " + made.stderr.decode().strip())
+    try:
+        station.start()
+        outgoing(station, sink, enabled=False)
+        accepted = []
+        with station.client() as client:
+            for _ in range(5):
+                accepted.append(letters.new_message_id())
+                submit(client, "a", letters.letter("box", message_id=accepted[-1]))
+            if read_only:
+                # files that stand open keep a file system from becoming read-only: the daemon comes back to one
+                station.stop()
+                subprocess.run(["mount", "-o", "remount,ro", station.state], check=True)
+                code, said = station.start_refused()
+                assert code not in (0, -signal.SIGSEGV, -signal.SIGABRT) and "read-only" in said.lower(), said
+                subprocess.run(["mount", "-o", "remount,rw", station.state], check=True)
+                station.start()
+            else:
+                with pytest.raises(varlink.VarlinkError) as refused:
+                    for _ in range(400):
+                        one = letters.new_message_id()
+                        submit(client, "a", letters.letter("box", body="x" * 60 + "\n" * 40000, message_id=one))
+                        accepted.append(one)
+                assert refused.value.cause["code"] == "Storage", refused.value
+                subprocess.run(["mount", "-o", "remount,size=60m", station.state], check=True)
+        until(lambda: station.ctl("account", "enable", "a", code=None).code == 0, 10)
+        sink.wait(lambda s: set(accepted) <= set(s.counts()), 40)
+        assert sink.counts() == {one: 1 for one in accepted}
+    finally:
+        station.end()
+        subprocess.run(["umount", "-l", station.state], check=True)
+
+
+def test_a_database_that_another_locks(station, sink):
+    """Somebody who writes to the database by hand delays, and breaks nothing."""
+    outgoing(station, sink)
+    other = sqlite3.connect(os.path.join(station.state, "station.db"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    flow = Flow(station, "a", "box", 3, clients=1)
+    station.ctl("status")
+    other.execute("ROLLBACK")
+    other.close()
+    until(lambda: not flow._more(), 30)
+    flow.end()
+    sink.wait(lambda s: set(flow.accepted) <= set(s.counts()), 30)
