@@ -73,7 +73,7 @@ endif
 ifneq ($(findstring clang,$(CC)),clang)
 EM_CFLAGS  += -fcf-protection
 endif
-EM_LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+EM_LDFLAGS += -fPIE -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 else ifeq ($(FLAVOUR),asan)
 EM_CFLAGS  += -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 EM_LDFLAGS += -fsanitize=address,undefined
@@ -107,10 +107,10 @@ STORE_SRC   := daemon/store/database.c daemon/store/delivery.c daemon/store/deli
 WIRE_SRC    := daemon/wire/chat.c daemon/wire/connection.c daemon/wire/dial.c daemon/wire/plain.c daemon/wire/pump.c \
 	daemon/wire/resolve.c
 TLS_SRC     := daemon/tls/allowed.c daemon/tls/allowed_decide.c daemon/tls/allowed_entry.c \
-	daemon/tls/allowed_list.c daemon/tls/allowed_verified.c daemon/tls/certificate.c \
+	daemon/tls/allowed_history.c daemon/tls/allowed_list.c daemon/tls/allowed_verified.c daemon/tls/certificate.c \
 	daemon/tls/channel.c daemon/tls/collect.c daemon/tls/context.c daemon/tls/handshake.c \
 	daemon/tls/judge.c daemon/tls/keys.c daemon/tls/staple.c daemon/tls/tickets.c daemon/tls/trust.c \
-	daemon/tls/trust_import.c daemon/tls/trust_stores.c daemon/tls/verdict.c
+	daemon/tls/trust_import.c daemon/tls/trust_stores.c daemon/tls/trust_watch.c daemon/tls/verdict.c
 SASL_SRC    := daemon/sasl/gsasl.c daemon/sasl/mechanism.c daemon/sasl/oauth.c
 SMTP_SRC    := daemon/smtp/body.c daemon/smtp/capabilities.c daemon/smtp/envelope.c daemon/smtp/mail.c \
 	daemon/smtp/outcome.c daemon/smtp/reply.c daemon/smtp/session.c daemon/smtp/signin.c \
@@ -123,11 +123,11 @@ STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station
 	daemon/station/link.c daemon/station/metrics.c daemon/station/outbox.c daemon/station/overview.c daemon/station/probe.c daemon/station/receiver.c \
 	daemon/station/secrets.c daemon/station/sender.c daemon/station/sending.c daemon/station/station.c
 CONTROL_SRC := daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \
-	daemon/control/on_account.c daemon/control/on_mail.c daemon/control/on_queue.c \
+	daemon/control/on_account.c daemon/control/on_keys.c daemon/control/on_mail.c daemon/control/on_queue.c \
 	daemon/control/on_status.c daemon/control/on_trust.c daemon/control/permit.c \
 	daemon/control/service.c
 CTL_SRC     := ctl/ask.c ctl/call.c ctl/certificate.c ctl/cmd_account.c ctl/cmd_challenge.c ctl/cmd_inbox.c \
-	ctl/cmd_match.c ctl/cmd_queue.c ctl/cmd_send.c ctl/cmd_status.c ctl/cmd_test.c ctl/cmd_trust.c ctl/cmd_watch.c \
+	ctl/cmd_key.c ctl/cmd_match.c ctl/cmd_queue.c ctl/cmd_send.c ctl/cmd_status.c ctl/cmd_test.c ctl/cmd_trust.c ctl/cmd_trust_server.c ctl/cmd_watch.c \
 	ctl/commands.c ctl/complete.c ctl/help.c ctl/letter.c ctl/mime_load.c ctl/options.c ctl/sendmail.c ctl/show.c \
 	ctl/submit.c ctl/term.c ctl/tool.c
 
@@ -177,7 +177,7 @@ $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
 # GMime costs the tool's start more than all the rest: it is loaded when a message needs it.
 $(BUILD)/emailsec-mime.so: $(BUILD)/ctl/mime.o
-	$(CC) $(CFLAGS) $(filter-out -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $< $(gmime_libs)
+	$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $< $(gmime_libs)
 $(BUILD)/ctl/mime.o: EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
 $(BUILD)/ctl/mime_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
 
@@ -280,6 +280,15 @@ habits: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits
 demo-built: all
 	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/demo/demo.py
+
+# ---- benchmarks: ratios against others on the same sink; needs root for Postfix, COUNT messages -----------
+COUNT ?= 3000
+$(BUILD)/bench/fast_sink: tests/bench/fast_sink.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)
+.PHONY: bench-outgoing
+bench-outgoing: all $(BUILD)/bench/fast_sink
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/outgoing.py $(COUNT)
 
 # ---- what a fresh Debian 12 needs ------------------------------------------------------------
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)

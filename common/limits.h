@@ -29,6 +29,7 @@
 #define LIMIT_PENDING_PER_HOST 8         /* security rule 13: challenges for one host and port */
 #define LIMIT_PENDING       512          /* challenges in all */
 #define LIMIT_ALLOWED_FILE  (64 * MIB)
+#define LIMIT_HISTORY       16           /* decisions kept with an entry of the Allowed Hosts */
 #define LIMIT_TRUST_IMPORT  (4 * MIB)    /* one import: PEM, DER or PKCS#7 */
 #define LIMIT_TRUST_FILE    (16 * MIB)
 

@@ -145,7 +145,7 @@ const struct property properties[PROPERTIES] = {
         [PROP_NUMBER_SENT_TODAY] = { .name = "numberSentToday", .type = TYPE_INT, .kinds = KIND_OUTGOING,
                 .access = ACCESS_READ, .help = "messages sent since midnight" },
         [PROP_NUMBER_DISCARDED] = { .name = "numberDiscarded", .type = TYPE_INT, .kinds = KIND_OUTGOING,
-                .access = ACCESS_READ, .help = "messages that failed or were deleted unsent" },
+                .access = ACCESS_READ, .help = "messages that failed" },
         [PROP_LAST_DISCARD] = { .name = "lastDiscard", .type = TYPE_TIME, .kinds = KIND_OUTGOING,
                 .access = ACCESS_READ, .help = "when the last of those was" },
         [PROP_LAST_DISCARD_CAUSE] = { .name = "lastDiscardCause", .type = TYPE_OBJECT,

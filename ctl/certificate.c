@@ -142,6 +142,21 @@ static void show_chain(const json_t *entry)
         }
 }
 
+/* Who decided what, when there was more than the one decision that stands. */
+static void show_history(const json_t *entry)
+{
+        const json_t *history = json_at(entry, "history");
+
+        for (size_t i = 0; i < json_array_size(history) && json_array_size(history) > 1; i++) {
+                const json_t *step = json_array_get(history, i);
+                scoped(scoped_free) char *when = date_words(json_at(step, "time"));
+                scoped(scoped_free) char *by = json_words(json_at(step, "by"));
+                scoped(scoped_free) char *reason = json_words(json_at(step, "reason"));
+                sheet_format(i ? "" : "history", "%s %s by %s%s%s", when, json_text(step, "what"), by,
+                             json_text(step, "reason")[0] ? ": " : "", json_text(step, "reason")[0] ? reason : "");
+        }
+}
+
 static void show_decision(const json_t *entry)
 {
         sheet_value("decided", entry, "decided");
@@ -150,6 +165,7 @@ static void show_decision(const json_t *entry)
         sheet_value("expires", entry, "expires");
         sheet_value("pins", entry, "pins");
         sheet_value("last seen", entry, "lastSeen");
+        show_history(entry);
         if (json_flag(entry, "needless"))
                 sheet_text("needless", "yes: it verifies without help now; emailsecctl allowed prune");
 }

@@ -29,6 +29,7 @@ static const struct column queue_columns[] = {
         { "ID", "id", NULL, COLUMN_WHOLE },
         { "ACCOUNT", "account", NULL, 0 },
         { "STATE", "state", NULL, COLUMN_STATE },
+        { "PRIORITY", "priority", NULL, 0 },
         { "SIZE", "size", size_words, COLUMN_RIGHT },
         { "SUBMITTED", "submitted", date_words, 0 },
         { "NEXT TRY", "nextAttempt", date_words, 0 },
@@ -124,13 +125,15 @@ int run_queue_show(struct tool *tool)
         return status;
 }
 
-static int do_with_ids(struct tool *tool, const char *method, const char *done)
+static int do_with_ids(struct tool *tool, const char *method, const char *to, const char *done)
 {
         json_t *ids = json_array();
         for (size_t i = 0; i < tool->word_count; i++)
                 (void)json_array_append_new(ids, json_string(tool->words[i]));
         json_t *parameters = json_object();
         json_put(parameters, "ids", ids);
+        if (to)
+                json_put_text(parameters, "account", to);
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, method, parameters, &answer);
         if (status)
@@ -145,22 +148,30 @@ static int do_with_ids(struct tool *tool, const char *method, const char *done)
 
 int run_queue_retry(struct tool *tool)
 {
-        return do_with_ids(tool, EMAIL("RetryMessages"), "tried now");
+        return do_with_ids(tool, EMAIL("RetryMessages"), NULL, "tried now");
 }
 
 int run_queue_hold(struct tool *tool)
 {
-        return do_with_ids(tool, EMAIL("HoldMessages"), "held");
+        return do_with_ids(tool, EMAIL("HoldMessages"), NULL, "held");
 }
 
 int run_queue_release(struct tool *tool)
 {
-        return do_with_ids(tool, EMAIL("ReleaseMessages"), "released");
+        return do_with_ids(tool, EMAIL("ReleaseMessages"), NULL, "released");
 }
 
 int run_queue_delete(struct tool *tool)
 {
-        return do_with_ids(tool, EMAIL("DeleteMessages"), "deleted");
+        return do_with_ids(tool, EMAIL("DeleteMessages"), NULL, "deleted");
+}
+
+int run_queue_reroute(struct tool *tool)
+{
+        const char *to = tool_option(tool, "account");
+        if (!to)
+                return tell_usage(tool, "say to which account: --account NAME");
+        return do_with_ids(tool, EMAIL("RerouteMessages"), to, "moved");
 }
 
 int run_queue_flush(struct tool *tool)

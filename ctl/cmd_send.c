@@ -199,6 +199,19 @@ static char *sender_of(const struct tool *tool)
         return address ? address : copy_text(from);
 }
 
+/* Why it is not sent: the words of the server to the first recipient in that state, else the message's cause. */
+static const char *words_of(const json_t *message, const char *state)
+{
+        size_t index;
+        const json_t *recipient;
+        json_array_foreach(json_at(message, "recipients"), index, recipient) {
+                const char *reply = json_text(recipient, "reply");
+                if (same_text(json_text(recipient, "state"), state) && reply[0])
+                        return reply;
+        }
+        return json_text(message, "cause");
+}
+
 static int wait_until_sent(struct tool *tool, const char *id)
 {
         scoped(scoped_json) json_t *answer = NULL;
@@ -213,7 +226,7 @@ static int wait_until_sent(struct tool *tool, const char *id)
                 show_json(message);
         if (same_text(state, "sent"))
                 return EXIT_DONE;
-        const char *why = json_text(message, "cause");
+        const char *why = words_of(message, state);
         struct cause cause;
         (void)cause_set(&cause, CAUSE_REFUSED, "%s is %s%s%s", id, state, why[0] ? ": " : "", why);
         cause_remedy(&cause, "emailsecctl queue show %s", id);

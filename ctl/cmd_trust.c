@@ -43,6 +43,16 @@ int run_trust_show(struct tool *tool)
         return status;
 }
 
+static int import_bytes(struct tool *tool, const void *bytes, size_t len, json_t *results)
+{
+        scoped(scoped_free) char *text = base64_encode(bytes, len);
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("ImportAnchors"), parameters_of("certificates", text), &answer);
+        if (!status)
+                (void)json_array_extend(results, json_object_get(answer, "results"));
+        return status;
+}
+
 /* Sends one file; its results are appended to `results`. */
 static int import_file(struct tool *tool, const char *path, json_t *results)
 {
@@ -57,12 +67,14 @@ static int import_file(struct tool *tool, const char *path, json_t *results)
                 (void)cause_set(&cause, CAUSE_INVALID, "%s is empty", path);
                 return tell_cause(&cause);
         }
-        scoped(scoped_free) char *text = base64_encode(buf_bytes(&content), content.len);
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("ImportAnchors"), parameters_of("certificates", text), &answer);
-        if (!status)
-                (void)json_array_extend(results, json_object_get(answer, "results"));
-        return status;
+        return import_bytes(tool, buf_bytes(&content), content.len, results);
+}
+
+static int import_from_server(struct tool *tool, json_t *results)
+{
+        scoped(scoped_free) char *pem = NULL;
+        int status = trust_from_server(tool, &pem);
+        return status ? status : import_bytes(tool, pem, strlen(pem), results);
 }
 
 int run_trust_import(struct tool *tool)
@@ -75,6 +87,10 @@ int run_trust_import(struct tool *tool)
         };
         scoped(scoped_json) json_t *results = json_array();
         int status = EXIT_DONE;
+        if (tool_has(tool, "from-server") == (tool->word_count > 0))
+                return tell_usage(tool, "'trust import' needs FILE or --from-server HOST:PORT");
+        if (tool_has(tool, "from-server"))
+                status = import_from_server(tool, results);
         for (size_t i = 0; i < tool->word_count && !status; i++)
                 status = import_file(tool, tool->words[i], results);
         if (!status || json_array_size(results))

@@ -21,11 +21,15 @@ command_run run_allowed_list, run_allowed_show, run_allowed_approve, run_allowed
 command_run run_allowed_prune;
 /* cmd_trust.c */
 command_run run_trust_list, run_trust_show, run_trust_import, run_trust_delete;
+/* cmd_trust_server.c: the certificate that a server's chain ends in, as PEM, once a person has named it. Exit status. */
+int trust_from_server(struct tool *tool, char **pem) must_use;
+/* cmd_key.c */
+command_run run_trust_key;
 /* cmd_send.c, sendmail.c */
 command_run run_send, run_sendmail;
 /* cmd_queue.c */
 command_run run_queue_list, run_queue_show, run_queue_retry, run_queue_hold, run_queue_release,
-        run_queue_delete;
+        run_queue_delete, run_queue_reroute;
 command_run run_queue_flush;
 /* cmd_inbox.c */
 command_run run_inbox_list, run_inbox_show;

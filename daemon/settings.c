@@ -204,7 +204,7 @@ static const struct row rows[] = {
         { { "Control", "AdminGroup", "emailsec-admin", "group that may change anything" },
           place(admin_group), STORE_TEXT, EMPTY_REFUSED, 0, 100, read_text },
         { { "Control", "AllowSubmit", "all",
-            "users and groups that may send mail, or all; empty: admins only" },
+            "users and groups that may send mail, or all; empty: readers and admins only" },
           place(allow_submit), STORE_TEXT, EMPTY_IS_TEXT, 0, LIST_BYTES, read_text },
         { { "Limits", "MaxSessions", "2000", "sessions with mail servers at one time" },
           place(max_sessions), STORE_NUMBER, EMPTY_REFUSED, 1, 100000, read_count },

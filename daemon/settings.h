@@ -16,7 +16,7 @@ struct settings {
         char *system_trust_store, *revocation_lists;
         char *expiry_warnings;               /* "30, 7, 1" */
         char *read_group, *admin_group;
-        char *allow_submit;                  /* "all", or groups and users, comma separated; "" = nobody but admins */
+        char *allow_submit;                  /* "all", or groups and users, comma separated; "" = readers and admins */
         int64_t max_sessions, max_sessions_per_host, queue_size_limit;
 };
 

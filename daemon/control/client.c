@@ -287,7 +287,8 @@ void call_fail_varlink(struct call *call, const char *error, const char *field, 
 {
         json_t *parameters = json_object();
 
-        json_put_text(parameters, field, value);
+        if (field)
+                json_put_text(parameters, field, value);
         fail_named(call, "org.varlink.service.", error, parameters);
 }
 
@@ -360,7 +361,7 @@ static void dispatch(struct call *call, const char *name)
         } else if (!permit(&call->client->peer, method->permission)) {
                 refuse_permission(call);
         } else if ((method->flags & METHOD_MORE) && !call->more) {
-                call_fail_varlink(call, "ExpectedMore", "method", name);
+                call_fail_varlink(call, "ExpectedMore", NULL, NULL);
         } else if (station_ending() && !(method->flags & METHOD_ENDING)) {
                 cause_set(&cause, CAUSE_BUSY, "the daemon is ending");
                 call_fail(call, &cause);
@@ -457,6 +458,8 @@ static void ready(void *ctx, int what)
         }
         int got = frame_receive(&client->reader, client->fd, &cause);
         if (got == 0) {
+                end_client(client);
+        } else if (got == -2 && cause.code == CAUSE_CLOSED) {
                 end_client(client);
         } else if (got == -2) {
                 refuse_frame(client, &cause);

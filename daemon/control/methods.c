@@ -27,6 +27,7 @@ const struct method methods[] = {
         { SERVICE "HoldMessages", PERMIT_ADMIN, 0, on_hold_messages },
         { SERVICE "ReleaseMessages", PERMIT_ADMIN, 0, on_release_messages },
         { SERVICE "DeleteMessages", PERMIT_ADMIN, 0, on_delete_messages },
+        { SERVICE "RerouteMessages", PERMIT_ADMIN, 0, on_reroute_messages },
         { SERVICE "FlushQueue", PERMIT_ADMIN, 0, on_flush_queue },
         { SERVICE "ListInbox", PERMIT_READ, 0, on_list_inbox },
         { SERVICE "OpenInboxMessage", PERMIT_READ, 0, on_open_inbox_message },
@@ -44,6 +45,9 @@ const struct method methods[] = {
         { TRUST "GetAnchor", PERMIT_READ, 0, on_get_anchor },
         { TRUST "ImportAnchors", PERMIT_ADMIN, 0, on_import_anchors },
         { TRUST "DeleteAnchor", PERMIT_ADMIN, 0, on_delete_anchor },
+        { TRUST "ListKeys", PERMIT_READ, 0, on_list_keys },
+        { TRUST "ImportKey", PERMIT_ADMIN, 0, on_import_key },
+        { TRUST "DeleteKey", PERMIT_ADMIN, 0, on_delete_key },
         { VARLINK "GetInfo", PERMIT_NONE, METHOD_ENDING, on_get_info },
         { VARLINK "GetInterfaceDescription", PERMIT_NONE, METHOD_ENDING, on_get_interface_description },
 };

@@ -26,7 +26,7 @@ bool interface_known(const char *method_name);
 void methods_on_reload(int (*reload)(json_t *warnings, struct cause *cause));
 int methods_reload(json_t *warnings, struct cause *cause);
 
-/* Handlers, by noun: on_account.c, on_trust.c, on_queue.c, on_mail.c, on_status.c, service.c. */
+/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_mail.c, on_status.c, service.c. */
 void on_list_accounts(struct call *call);
 void on_get_account(struct call *call);
 void on_add_account(struct call *call);
@@ -55,6 +55,7 @@ void on_retry_messages(struct call *call);
 void on_hold_messages(struct call *call);
 void on_release_messages(struct call *call);
 void on_delete_messages(struct call *call);
+void on_reroute_messages(struct call *call);
 void on_flush_queue(struct call *call);
 
 void on_list_allowed_hosts(struct call *call);
@@ -68,6 +69,9 @@ void on_list_anchors(struct call *call);
 void on_get_anchor(struct call *call);
 void on_import_anchors(struct call *call);
 void on_delete_anchor(struct call *call);
+void on_list_keys(struct call *call);
+void on_import_key(struct call *call);
+void on_delete_key(struct call *call);
 
 void on_get_info(struct call *call);
 void on_get_interface_description(struct call *call);

@@ -293,7 +293,21 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
 
 struct many {
         json_t *ids;
+        const char *account; /* REROUTE's */
 };
+
+static void begin_change(struct call *call, enum queue_change what, const char *words, const struct many *in)
+{
+        size_t count = json_array_size(in->ids);
+        const char **ids = new_zeroed(count, sizeof *ids);
+        struct changing *changing = new_object(struct changing);
+
+        for (size_t i = 0; i < count; i++)
+                ids[i] = json_string_value(json_array_get(in->ids, i));
+        *changing = (struct changing){ .call = call, .words = words, .who = copy_text(call_who(call)) };
+        queue_change(what, ids, count, in->account, queue_changed, changing);
+        free(ids);
+}
 
 static void change(struct call *call, enum queue_change what, const char *words)
 {
@@ -302,16 +316,8 @@ static void change(struct call *call, enum queue_change what, const char *words)
                 { .name = "ids", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct many, ids), .flags = FIELD_REQUIRED },
         };
 
-        if (!call_read(call, fields, 1, &in))
-                return;
-        size_t count = json_array_size(in.ids);
-        const char **ids = new_zeroed(count, sizeof *ids);
-        for (size_t i = 0; i < count; i++)
-                ids[i] = json_string_value(json_array_get(in.ids, i));
-        struct changing *changing = new_object(struct changing);
-        *changing = (struct changing){ .call = call, .words = words, .who = copy_text(call_who(call)) };
-        queue_change(what, ids, count, NULL, queue_changed, changing);
-        free(ids);
+        if (call_read(call, fields, 1, &in))
+                begin_change(call, what, words, &in);
 }
 
 void on_retry_messages(struct call *call)
@@ -332,6 +338,31 @@ void on_release_messages(struct call *call)
 void on_delete_messages(struct call *call)
 {
         change(call, QUEUE_DELETE, "deleted");
+}
+
+void on_reroute_messages(struct call *call)
+{
+        struct many in = { 0 };
+        struct cause cause = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "ids", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct many, ids), .flags = FIELD_REQUIRED },
+                { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct many, account),
+                  .flags = FIELD_REQUIRED },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        const struct account *account = account_named(in.account);
+        if (!account)
+                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in.account);
+        else if (account->unreadable)
+                cause = account->cause;
+        else if (!account_is_outgoing(account))
+                cause_about(&cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail", in.account);
+        if (cause.code)
+                call_fail(call, &cause);
+        else
+                begin_change(call, QUEUE_REROUTE, "moved to another account", &in);
 }
 
 /* ---- flush ---- */

@@ -82,12 +82,10 @@ static enum cause_code cause_of_code(const struct imap_reply *reply, bool signin
 
 bool imap_echoes_secret(const struct imap_session *session, const char *words, size_t len)
 {
-        const char *secrets[] = { session->config.signin.secret, session->last_said };
+        const char *said = session->last_said;
 
-        for (size_t i = 0; i < count_of(secrets); i++)
-                if (secrets[i] && secrets[i][0] && memmem(words, len, secrets[i], strlen(secrets[i])))
-                        return true;
-        return false;
+        return signin_repeated(&session->config.signin, words, len) ||
+               (said && said[0] && memmem(words, len, said, strlen(said)));
 }
 
 int imap_refused(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,

@@ -101,12 +101,10 @@ enum cause_code pop3_cause_of_code(const struct pop3_session *session, const cha
 /* True when the server's words repeat what we signed in with (S38). */
 static bool echoes_secret(const struct pop3_session *session, const char *words)
 {
-        const char *secrets[] = { session->config.signin.secret, session->last_said };
+        const char *said = session->last_said;
 
-        for (size_t i = 0; i < count_of(secrets); i++)
-                if (secrets[i] && secrets[i][0] && strstr(words, secrets[i]))
-                        return true;
-        return false;
+        return signin_repeated(&session->config.signin, words, strlen(words)) ||
+               (said && said[0] && strstr(words, said));
 }
 
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,

@@ -50,6 +50,34 @@ static bool may_send_secret(const struct signin *signin, const struct chat_chann
         return channel->tls || signin->allow_plaintext;
 }
 
+static bool holds(const char *words, size_t len, const void *bytes, size_t count)
+{
+        char *text = base64_encode(bytes, count);
+        size_t digits = strcspn(text, "=");
+        bool found = memmem(words, len, text, digits > 4 ? digits - 1 : digits) != NULL;
+
+        free_secret(text);
+        return found;
+}
+
+bool signin_repeated(const struct signin *signin, const char *words, size_t len)
+{
+        const char *secret = signin->secret;
+
+        if (!secret || !secret[0])
+                return false;
+        if (memmem(words, len, secret, strlen(secret)) || holds(words, len, secret, strlen(secret)))
+                return true;
+        size_t user = signin->user ? strlen(signin->user) : 0, size = user + strlen(secret) + 2;
+        char *plain = new_zeroed(1, size + 1);
+        memcpy(plain + 1, signin->user ? signin->user : "", user);
+        memcpy(plain + user + 2, secret, strlen(secret));
+        bool found = holds(words, len, plain, size);
+        explicit_bzero(plain, size);
+        free(plain);
+        return found;
+}
+
 static int need_secret(const struct signin *signin, struct cause *cause)
 {
         if (signin->secret && signin->secret[0])

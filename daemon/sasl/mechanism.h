@@ -27,6 +27,10 @@ static inline bool signin_wanted(const struct signin *signin)
         return signin->user && signin->user[0];
 }
 
+/* True when a server's words repeat the secret: as it is, in base64, or in PLAIN's message (S38). Such words go into
+ * no trace, cause or journal. */
+bool signin_repeated(const struct signin *signin, const char *words, size_t len);
+
 /*
  * Chooses from what the server offers (upper-case words separated by blanks) the
  * strongest both sides have: SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS (with binding),

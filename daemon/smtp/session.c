@@ -294,12 +294,21 @@ static const struct chat_class class = {
         .free = session_free,
 };
 
+static bool repeats_secret(const struct chat *chat, const char *line, size_t len)
+{
+        const struct smtp_session *s = container_of(chat, struct smtp_session, chat);
+
+        return signin_repeated(&s->config.signin, line, len) ||
+               (s->answer && strlen(s->answer) > 3 && memmem(line, len, s->answer, strlen(s->answer)));
+}
+
 struct chat *smtp_session_new(const struct smtp_config *config)
 {
         struct smtp_session *s = new_object(struct smtp_session);
 
         chat_init(&s->chat, &class, steps, LIMIT_LINE);
         s->chat.wants_starttls = config->starttls;
+        s->chat.hides = repeats_secret;
         s->config = *config;
         reply_init(&s->reply);
         return &s->chat;

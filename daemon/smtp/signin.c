@@ -108,10 +108,8 @@ static const struct {
 static void words_without_secret(const struct smtp_session *s, const struct reply *reply, char *to,
                                  size_t size)
 {
-        const char *secret = s->config.signin.secret;
-
         reply_words(reply, to, size);
-        if ((secret && secret[0] && strstr(to, secret)) ||
+        if (signin_repeated(&s->config.signin, to, strlen(to)) ||
             (s->answer && strlen(s->answer) > 3 && strstr(to, s->answer)))
                 (void)snprintf(to, size, "%u (its words repeat the secret and are left out)", reply->code);
 }

@@ -7,6 +7,7 @@
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
 #include "daemon/station/secrets.h"
+#include "daemon/station/sender.h"
 #include "daemon/station/station.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
@@ -336,5 +337,8 @@ json_t *account_warnings(const struct account *account)
                 (void)json_array_append_new(
                         warnings, json_string("encrypted, identity by exemption: import the root certificate "
                                               "(emailsecctl trust import FILE), then delete the exemption"));
+        scoped(scoped_free) char *pace = account->sender ? sender_pace(account->sender) : NULL;
+        if (pace)
+                (void)json_array_append_new(warnings, json_string(pace));
         return warnings;
 }

@@ -32,7 +32,8 @@ static json_t *properties_of(const json_t *object)
         return all;
 }
 
-/* Leaves only what differs from the account's present values. */
+/* Leaves only what differs from the account's present values. A document that changes the security says the port with
+ * it, even where that stays the same number. */
 static json_t *differences(const struct account *account, const json_t *wanted)
 {
         json_t *now = properties_json(&account->values, false);
@@ -43,6 +44,9 @@ static json_t *differences(const struct account *account, const json_t *wanted)
         json_object_foreach((json_t *)wanted, key, value)
                 if (!json_equal(json_object_get(now, key), value))
                         json_put(different, key, json_incref(value));
+        json_t *port = json_object_get(wanted, "port");
+        if (port && (json_object_get(different, "useSsl") || json_object_get(different, "useStartTls")))
+                json_put(different, "port", json_incref(port));
         json_decref(now);
         return different;
 }

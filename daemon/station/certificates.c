@@ -10,23 +10,25 @@
 #include "daemon/messages.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/events.h"
+#include "daemon/station/station.h"
 #include "daemon/store/replace_file.h"
 
 #include <stdio.h>
 
-enum { A_DAY = 86400, FILE_MOST = 16 * MIB };
+enum { A_DAY = 86400, FILE_MOST = 16 * MIB, BUCKETS = 1024 };
 
 struct seen {
         char *host;
         uint16_t port;
         char fingerprint[65];
         time_t not_after, last_seen;
-        int warned; /* days of the last warning given; 0: none yet */
+        int warned;  /* days of the last warning given; 0: none yet */
+        bool in_use; /* an account names the server; see mark_in_use */
         struct seen *next;
 };
 
 static struct {
-        struct seen *all;
+        struct seen *buckets[BUCKETS];
         size_t count;
         char *path; /* NULL: closed */
         bool saving, changed;
@@ -66,9 +68,10 @@ static void save(void)
         if (memory.saving || !memory.path)
                 return;
         json_t *root = json_object(), *list = json_array();
-        for (const struct seen *seen = memory.all; seen; seen = seen->next)
-                if (json_array_append_new(list, seen_json(seen)) < 0)
-                        abort();
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (const struct seen *seen = memory.buckets[i]; seen; seen = seen->next)
+                        if (json_array_append_new(list, seen_json(seen)) < 0)
+                                abort();
         json_put(root, "certificates", list);
         char *text = json_dumps(root, JSON_INDENT(1));
         json_decref(root);
@@ -88,45 +91,31 @@ static void seen_free(struct seen *seen)
         free(seen);
 }
 
+/* Where the server is in its bucket, or the end of that. */
+static struct seen **place_of(const char *host, uint16_t port)
+{
+        uint32_t hash = 2166136261u ^ port; /* FNV-1a */
+
+        for (const char *c = host; *c; c++)
+                hash = (hash ^ (uint8_t)*c) * 16777619u;
+        struct seen **at = &memory.buckets[hash % BUCKETS];
+        while (*at && ((*at)->port != port || strcmp((*at)->host, host) != 0))
+                at = &(*at)->next;
+        return at;
+}
+
+/* The server's place, made when there is room. */
 static struct seen *find(const char *host, uint16_t port)
 {
-        struct seen *seen = memory.all;
+        struct seen **at = place_of(host, port);
 
-        while (seen && (seen->port != port || strcmp(seen->host, host) != 0))
-                seen = seen->next;
-        return seen;
-}
-
-static struct seen *add(const char *host, uint16_t port)
-{
-        if (memory.count >= LIMIT_ACCOUNTS)
-                return NULL;
-        struct seen *seen = new_object(struct seen);
-        seen->host = copy_text(host);
-        seen->port = port;
-        seen->next = memory.all;
-        memory.all = seen;
-        memory.count++;
-        return seen;
-}
-
-void certificates_note(const char *host, uint16_t port, const char *fingerprint, time_t not_after)
-{
-        struct seen *seen = find(host, port);
-        time_t now = loop_wall();
-
-        if (!seen)
-                seen = add(host, port);
-        if (!seen || !memory.path)
-                return;
-        if (strcmp(seen->fingerprint, fingerprint) == 0 && now - seen->last_seen < A_DAY)
-                return;
-        if (strcmp(seen->fingerprint, fingerprint) != 0)
-                seen->warned = 0;
-        (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fingerprint);
-        seen->not_after = not_after;
-        seen->last_seen = now;
-        save();
+        if (!*at && memory.count < LIMIT_ACCOUNTS) {
+                *at = new_object(struct seen);
+                (*at)->host = copy_text(host);
+                (*at)->port = port;
+                memory.count++;
+        }
+        return *at;
 }
 
 struct seen_fields {
@@ -157,7 +146,7 @@ static int take_row(const json_t *row, struct cause *cause)
         if (result < 0 || time_parse(fields.not_after, &not_after, cause) < 0 ||
             time_parse(fields.last_seen, &last_seen, cause) < 0)
                 return -1;
-        struct seen *seen = add(fields.host, (uint16_t)fields.port);
+        struct seen *seen = find(fields.host, (uint16_t)fields.port);
         if (!seen)
                 return 0;
         (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fields.fingerprint);
@@ -198,11 +187,12 @@ void certificates_open(const char *state_directory)
 
 void certificates_close(void)
 {
-        while (memory.all) {
-                struct seen *next = memory.all->next;
-                seen_free(memory.all);
-                memory.all = next;
-        }
+        for (size_t i = 0; i < BUCKETS; i++)
+                while (memory.buckets[i]) {
+                        struct seen *next = memory.buckets[i]->next;
+                        seen_free(memory.buckets[i]);
+                        memory.buckets[i] = next;
+                }
         memory.count = 0;
         memory.saving = memory.changed = false;
         free(take(memory.path));
@@ -210,12 +200,12 @@ void certificates_close(void)
 
 /* ---- warnings -------------------------------------------------------------------------------- */
 
-/* The smallest number of the list that is not below `days`; 0: none. */
-static int due_warning(const char *list, int64_t days)
+/* The smallest number of the setting that is not below `days`; 0: none. */
+static int due_warning(int64_t days)
 {
         int best = 0;
 
-        for (const char *at = list; *at;) {
+        for (const char *at = station_settings()->expiry_warnings; *at;) {
                 int number = (int)strtol(at, NULL, 10);
                 if (days <= number && (best == 0 || number < best))
                         best = number;
@@ -225,9 +215,15 @@ static int due_warning(const char *list, int64_t days)
         return best;
 }
 
+/* Whole days. */
+static int64_t days_left(const struct seen *seen, time_t now)
+{
+        return ((int64_t)seen->not_after - (int64_t)now) / A_DAY;
+}
+
 static char *words_of(const struct seen *seen, time_t now)
 {
-        long long days = ((long long)seen->not_after - (long long)now) / A_DAY;
+        long long days = (long long)days_left(seen, now);
         char when[32];
 
         time_rfc3339((int64_t)seen->not_after, when);
@@ -251,50 +247,92 @@ static void warn(const struct seen *seen, time_t now)
         event_emit("certificate.expires", NULL, data, "%s", words);
 }
 
-static bool in_use(const struct seen *seen)
+/* True when a warning was due and given. */
+static bool announce(struct seen *seen, time_t now)
 {
-        for (const struct account *account = accounts_first(); account; account = account->next)
-                if (!account->unreadable && port_in_use(&account->values) == seen->port &&
-                    strcmp(prop_text(&account->values, PROP_HOSTNAME), seen->host) == 0)
-                        return true;
-        return false;
+        int due = due_warning(days_left(seen, now));
+
+        if (due == 0 || (seen->warned && seen->warned <= due))
+                return false;
+        seen->warned = due;
+        warn(seen, now);
+        return true;
 }
 
-void certificates_check(const char *expiry_warnings)
+void certificates_note(const char *host, uint16_t port, const char *fingerprint, time_t not_after)
 {
+        struct seen *seen = memory.path ? find(host, port) : NULL;
         time_t now = loop_wall();
 
-        for (struct seen **at = &memory.all; *at;) {
+        if (!seen)
+                return;
+        if (strcmp(seen->fingerprint, fingerprint) == 0 && now - seen->last_seen < A_DAY)
+                return;
+        if (strcmp(seen->fingerprint, fingerprint) != 0)
+                seen->warned = 0;
+        (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fingerprint);
+        seen->not_after = not_after;
+        seen->last_seen = now;
+        (void)announce(seen, now);
+        save();
+}
+
+static void mark_in_use(void)
+{
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (struct seen *seen = memory.buckets[i]; seen; seen = seen->next)
+                        seen->in_use = false;
+        for (const struct account *account = accounts_first(); account; account = account->next) {
+                if (account->unreadable)
+                        continue;
+                struct seen *seen = *place_of(prop_text(&account->values, PROP_HOSTNAME), port_in_use(&account->values));
+                if (seen)
+                        seen->in_use = true;
+        }
+}
+
+static void forget_unused(struct seen **at)
+{
+        while (*at) {
                 struct seen *seen = *at;
-                if (!in_use(seen)) {
-                        *at = seen->next;
-                        memory.count--;
-                        seen_free(seen);
-                        save();
+                if (seen->in_use) {
+                        at = &seen->next;
                         continue;
                 }
-                at = &seen->next;
-                int due = due_warning(expiry_warnings, ((int64_t)seen->not_after - (int64_t)now) / A_DAY);
-                if (due == 0 || (seen->warned && seen->warned <= due))
-                        continue;
-                seen->warned = due;
-                warn(seen, now);
+                *at = seen->next;
+                memory.count--;
+                seen_free(seen);
                 save();
         }
 }
 
-json_t *certificates_ending(const char *expiry_warnings)
+void certificates_check(void)
+{
+        time_t now = loop_wall();
+
+        mark_in_use();
+        for (size_t i = 0; i < BUCKETS; i++) {
+                forget_unused(&memory.buckets[i]);
+                for (struct seen *seen = memory.buckets[i]; seen; seen = seen->next)
+                        if (announce(seen, now))
+                                save();
+        }
+}
+
+json_t *certificates_ending(void)
 {
         json_t *list = json_array();
         time_t now = loop_wall();
 
-        for (const struct seen *seen = memory.all; seen; seen = seen->next) {
-                if (!due_warning(expiry_warnings, ((int64_t)seen->not_after - (int64_t)now) / A_DAY) || !in_use(seen))
-                        continue;
-                scoped(scoped_free) char *words = words_of(seen, now);
-                json_t *text = json_string(words);
-                if (!text || json_array_append_new(list, text) < 0)
-                        abort();
-        }
+        mark_in_use();
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (const struct seen *seen = memory.buckets[i]; seen; seen = seen->next) {
+                        if (!seen->in_use || !due_warning(days_left(seen, now)))
+                                continue;
+                        scoped(scoped_free) char *words = words_of(seen, now);
+                        json_t *text = json_string(words);
+                        if (!text || json_array_append_new(list, text) < 0)
+                                abort();
+                }
         return list;
 }

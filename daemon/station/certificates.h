@@ -15,8 +15,8 @@ void certificates_open(const char *state_directory);
 void certificates_close(void);
 /* A server has shown this certificate, whatever was decided about it. */
 void certificates_note(const char *host, uint16_t port, const char *fingerprint, time_t not_after);
-/* Announces certificates that end within one of the days of `expiry_warnings` ("30, 7, 1"), once for each of them:
- * journal and event. Forgets servers that no account names any more. */
-void certificates_check(const char *expiry_warnings);
+/* Announces certificates that end within one of the days of the setting ExpiryWarnings, once for each of them:
+ * journal and event. A new certificate is looked at when it is noted. Forgets servers that no account names any more. */
+void certificates_check(void);
 /* Each that ends within the largest of those days, as a sentence; the caller owns the array. */
-json_t *certificates_ending(const char *expiry_warnings) must_use;
+json_t *certificates_ending(void) must_use;

@@ -49,6 +49,7 @@ struct fetching {
         struct delivery *filling;            /* takes pieces */
         struct delivery *full;               /* waits for its commit */
         bool committing, round_received, in_order;
+        bool in_message;                     /* one that has begun and not ended fills */
         uint32_t filling_last, full_last;    /* highest UID within */
         struct fetching_result result;
         unsigned answers;                    /* store answers under way */
@@ -297,7 +298,8 @@ static void commit_full(struct fetching *fetching)
  * is being committed, one waits filled, one fills. */
 static void hand_over(struct fetching *fetching)
 {
-        bool ripe = fetching->filling && (fetching->round_received ||
+        bool ripe = fetching->filling && !fetching->in_message &&
+                    (fetching->round_received ||
                                           delivery_messages(fetching->filling) >= BATCH_MESSAGES ||
                                           delivery_bytes(fetching->filling) >= BATCH_BYTES);
 
@@ -348,6 +350,7 @@ static int on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64
                 delivery_reconcile(fetching->filling, fetching->reconcile);
                 delivery_on_progress(fetching->filling, on_disk_progress, fetching);
         }
+        fetching->in_message = true;
         note_order(fetching, entry->uid);
         fetching->filling_last = entry->uid;
         return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
@@ -374,6 +377,7 @@ static int on_message_end(void *ctx)
 
         if (!fetching || !fetching->filling)
                 return -1;
+        fetching->in_message = false;
         if (delivery_end(fetching->filling, &cause) < 0)
                 return disk_failed(fetching, &cause);
         hand_over(fetching);

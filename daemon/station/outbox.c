@@ -11,13 +11,18 @@ static int64_t spread(int64_t delay, uint32_t random)
         return fifth ? delay - fifth + (int64_t)(random % (uint32_t)(2 * fifth + 1)) : delay;
 }
 
+int64_t outbox_pause(int64_t first, int64_t longest, unsigned steps, uint32_t random)
+{
+        int64_t pause = first;
+
+        while (steps-- && pause < longest)
+                pause *= 2;
+        return spread(pause < longest ? pause : longest, random);
+}
+
 int64_t outbox_account_delay(int64_t base, unsigned failures, uint32_t random)
 {
-        int64_t delay = base;
-
-        while (failures-- && delay < LONGEST_DELAY)
-                delay *= 2;
-        return spread(delay < LONGEST_DELAY ? delay : LONGEST_DELAY, random);
+        return outbox_pause(base, LONGEST_DELAY, failures, random);
 }
 
 int64_t outbox_delay(unsigned failures, uint32_t random)

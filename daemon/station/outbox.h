@@ -14,6 +14,9 @@ int64_t outbox_delay(unsigned failures, uint32_t random);
 /* The same for an account whose server cannot be reached or is in fault; `base` seconds first. */
 int64_t outbox_account_delay(int64_t base, unsigned failures, uint32_t random);
 
+/* Seconds of pause number `steps` + 1 after a server asked for less: `first` doubled up to `longest`, spread alike. */
+int64_t outbox_pause(int64_t first, int64_t longest, unsigned steps, uint32_t random);
+
 struct outbox_verdict {
         enum queue_state state;
         time_t next_attempt;      /* DEFERRED, AMBIGUOUS */

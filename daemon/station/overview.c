@@ -75,7 +75,7 @@ static void advise_station(json_t *advice)
         size_t needless = allowed_count("approved", true);
         uint64_t failed = queue_counts(NULL).messages[QUEUE_FAILED];
 
-        json_t *ending = certificates_ending(station_settings()->expiry_warnings);
+        json_t *ending = certificates_ending();
         size_t index;
         json_t *words;
 

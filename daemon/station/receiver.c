@@ -23,7 +23,7 @@ enum {
         KEEP_OPEN_BELOW = 600,       /* pollRate up to which an IMAP session is kept between looks */
         IDLE_MOST = 25 * 60,         /* IDLE is renewed within (RFC 2177 says 29 minutes at most), */
         IDLE_PER_POLL = 10,          /* and within so many times the pollRate: the fall-back check */
-        RETRY_FIRST = 10,            /* a server that is down is tried again after 10 s, then less often, */
+        RETRY_FIRST = 5,             /* a server that is down is tried again after 5 s, then less often, */
         RETRY_MOST = 15 * 60,        /* up to this */
 };
 
@@ -115,7 +115,8 @@ static int64_t poll_rate(const struct receiver *receiver)
 static int64_t retry_delay(const struct receiver *receiver)
 {
         int64_t rate = poll_rate(receiver);
-        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, receiver->failures, random_number());
+        unsigned before = receiver->failures ? receiver->failures - 1 : 0;
+        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, random_number());
 
         return delay < RETRY_MOST ? delay : RETRY_MOST;
 }

@@ -24,8 +24,11 @@ enum {
         POOL_LOW = 100,                   /* claim more below this */
         MESSAGES_FOR_ONE_MORE = 8,        /* waiting messages that are worth another session */
         KEEP_IDLE_MS = 10000,             /* a session is kept this long for the next message */
-        CALM_AFTER = 50,                  /* messages sent well after which one more session is allowed again */
+        CALM_AFTER = 50,                  /* messages sent well after which one step is taken back */
+        PACE_FIRST = 5, PACE_LONGEST = 600, /* seconds of a pause that the server asked for */
+        PACE_STEP_MS = 1000,              /* refusals that come together are one */
         FAULT_RETRY = 3600,
+        SESSIONS_MOST = 64,
 };
 
 struct session {
@@ -53,6 +56,8 @@ struct sender {
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
         unsigned allowed_sessions;        /* lowered when the server says it is too much */
+        unsigned pauses;                  /* steps beyond one session: each doubles the pause */
+        int64_t slowed_at;                /* loop_now() of the last step down */
         unsigned calm;                    /* messages since then */
         unsigned failures;                /* sessions that failed in a row */
         int64_t not_before;               /* loop_now() before which nothing is tried */
@@ -175,12 +180,58 @@ static void account_failed(struct sender *sender, const struct cause *cause, con
         finish_polls(sender, cause);
 }
 
-/* The server says we are too much: fewer sessions, and a pause that grows. */
+/* The server says we are too much: half the sessions each time; with one left a pause, each twice the one before. */
 static void slow_down(struct sender *sender)
 {
-        if (sender->allowed_sessions > 1)
-                sender->allowed_sessions /= 2;
+        unsigned running = session_count(sender);
+
         sender->calm = 0;
+        if (sender->slowed_at && loop_now() < sender->slowed_at + PACE_STEP_MS)
+                return;
+        sender->slowed_at = loop_now();
+        if (running && running < sender->allowed_sessions)
+                sender->allowed_sessions = running;
+        if (sender->allowed_sessions > 1) {
+                sender->allowed_sessions /= 2;
+                return;
+        }
+        int64_t pause = outbox_pause(PACE_FIRST, PACE_LONGEST, sender->pauses++, random_number());
+        sender->not_before = loop_now() + pause * 1000;
+        give_back_pool(sender, NULL, 0);
+        arm_timer(sender, pause * 1000);
+}
+
+/* Messages go again: the steps are taken back one by one, the pauses first. */
+static void speed_up(struct sender *sender)
+{
+        if (++sender->calm < CALM_AFTER)
+                return;
+        sender->calm = 0;
+        if (sender->pauses)
+                sender->pauses--;
+        else if (sender->allowed_sessions < SESSIONS_MOST)
+                sender->allowed_sessions++;
+}
+
+static void pace_reset(struct sender *sender)
+{
+        sender->allowed_sessions = SESSIONS_MOST;
+        sender->pauses = 0;
+        sender->slowed_at = 0;
+}
+
+char *sender_pace(const struct sender *sender)
+{
+        unsigned most = (unsigned)prop_number(&sender->account->values, PROP_MAX_CONNECTIONS);
+        int64_t left = sender->not_before - loop_now();
+
+        if (sender->pauses && left > 0)
+                return text_of("the server asked for less mail: one session, and a pause of %lld more seconds",
+                               (long long)((left + 999) / 1000));
+        if (sender->pauses || sender->allowed_sessions < most)
+                return text_of("the server asked for less mail: %u of %u sessions for now", sender->allowed_sessions,
+                               most);
+        return NULL;
 }
 
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
@@ -414,11 +465,7 @@ static void message_done(void *ctx, struct sending *sending, const struct sendin
         if (!result->sent)
                 return;
         sender->failures = 0;
-        if (++sender->calm >= CALM_AFTER) {
-                sender->calm = 0;
-                if (sender->allowed_sessions < 64)
-                        sender->allowed_sessions++;
-        }
+        speed_up(sender);
 }
 
 static void hand_out(struct sender *sender)
@@ -515,7 +562,7 @@ struct sender *sender_new(struct account *account)
 
         sender->account = account_hold(account);
         sender->pool_end = &sender->pool;
-        sender->allowed_sessions = 64;
+        pace_reset(sender);
         sender->timer = timer_new(on_time, sender);
         /* at a start thousands of accounts do not begin in one instant */
         arm_timer(sender, rate > 0 ? (int64_t)(random_number() % (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000)) : 0);
@@ -538,7 +585,7 @@ void sender_start_over(struct sender *sender)
 {
         sender->not_before = 0;
         sender->failures = 0;
-        sender->allowed_sessions = 64;
+        pace_reset(sender);
         retire_all(sender);
         if (!account_enabled(sender->account))
                 give_back_pool(sender, NULL, 0);

@@ -26,5 +26,7 @@ void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct pol
 /* No new mail; sessions say good-bye after what is in flight. sender_busy tells when that is over. */
 void sender_wind_down(struct sender *sender);
 bool sender_busy(const struct sender *sender);
+/* A sentence while the server's wish for less mail is being met, else NULL; freed by the caller. */
+char *sender_pace(const struct sender *sender) must_use;
 /* Ends everything at once; mail in flight goes back to the queue (after its final dot: ambiguous). */
 void sender_free(struct sender *sender);

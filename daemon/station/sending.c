@@ -139,6 +139,8 @@ static void tell(const struct sending *sending, enum queue_state state, const st
         subject.queue_id = sending->message->id;
         subject.reply_code = recipient->code;
         subject.enhanced_code = recipient->enhanced[0] ? recipient->enhanced : NULL;
+        if (state == QUEUE_DEFERRED || state == QUEUE_AMBIGUOUS)
+                fact_add(sending->account->name, "numberDeferred", 1);
         log_about(&subject, forms[state].priority, forms[state].message_id, "%s: %s to %s by %s: %s",
                   sending->message->id, forms[state].words, recipient->address, sending->account->name,
                   settled->reply ? settled->reply : "");
@@ -219,6 +221,7 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         if (session_cause)
                 sending->cause = *session_cause;
         const char *words = sending->cause.text;
+        bool twice = false;
         for (size_t i = 0; i < recipients; i++) {
                 const struct queued_recipient *queued = &sending->message->recipients[i];
                 const struct smtp_recipient *recipient = &mail->recipients[i];
@@ -232,6 +235,7 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
                         .enhanced = recipient->enhanced,
                         .cause = verdict.cause,
                 };
+                twice |= verdict.state == QUEUE_AMBIGUOUS;
                 result.sent |= verdict.state == QUEUE_SENT;
                 result.failed |= verdict.state == QUEUE_FAILED;
                 result.slow_down |= recipient->outcome == OUTCOME_DEFERRED && outbox_slow_down(recipient);
@@ -240,7 +244,8 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         }
         count(sending, &result, words);
         sending->done(sending->ctx, sending, &result);
-        settle(sending, words);
+        scoped(scoped_free) char *doubt = twice ? text_of("%s: it may arrive twice", words) : NULL;
+        settle(sending, doubt ? doubt : words);
 }
 
 /* ---- from outside ---- */

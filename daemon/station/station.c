@@ -18,6 +18,7 @@
 #include "daemon/store/seen_table.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
+#include "daemon/tls/trust_watch.h"
 
 enum {
         MINUTE_MS = 60 * 1000,
@@ -127,7 +128,7 @@ static void recheck_trust(void *ctx)
                 bool waits = account->status == ACCOUNT_CHALLENGE ||
                              (account->status == ACCOUNT_FAULT &&
                               (account->cause.code == CAUSE_REJECTED || account->cause.code == CAUSE_CERTIFICATE ||
-                               account->cause.code == CAUSE_TRUST_STORE));
+                               account->cause.code == CAUSE_TRUST_STORE || account->cause.code == CAUSE_SECRET));
                 if (waits) {
                         account_start_over(account);
                         if (account->sender)
@@ -253,7 +254,7 @@ static void every_minute(void *ctx)
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account_is_outgoing(account) && queue_counts(account->name).bytes)
                         queue_expire(account->name, account_clock(account), tell_expired, NULL);
-        certificates_check(station.settings->expiry_warnings);
+        certificates_check();
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;
         if ((int64_t)loop_wall() - station.swept >= SWEEP_EVERY)
@@ -277,6 +278,34 @@ static void trust_settings_of(const struct settings *settings, struct trust_sett
                 .system_store = settings->system_trust_store,
                 .revocation_lists = settings->revocation_lists,
         };
+}
+
+static void watch_trust(void);
+
+/* The System Trust Store was changed on disk. */
+static void on_trust_files(void *ctx)
+{
+        struct trust_settings trust;
+        struct cause poisoned = { 0 };
+
+        (void)ctx;
+        trust_settings_of(station.settings, &trust);
+        if (trust_reload(&trust, &poisoned) < 0)
+                tell_fault(&poisoned);
+        else
+                log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "the System Trust Store has changed and was read again");
+        event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
+        station_status_changed();
+        watch_trust(); /* a folder may have been replaced by another of its name */
+}
+
+/* Its callback watches again, so one of the two must be known before. */
+static void watch_trust(void)
+{
+        struct trust_settings trust;
+
+        trust_settings_of(station.settings, &trust);
+        trust_watch(&trust, on_trust_files, NULL);
 }
 
 int station_open(const struct settings *settings, struct cause *cause)
@@ -303,6 +332,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         }
         for (struct account *account = accounts_first(); account; account = account->next)
                 station_account_added(account);
+        watch_trust();
         station.started = true;
         station.minute = timer_new(every_minute, NULL);
         timer_set(station.minute, 1000);
@@ -349,6 +379,7 @@ void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
 
 void station_close(void)
 {
+        trust_watch_close();
         timer_free(take(station.minute));
         timer_free(take(station.ending_timer));
         for (struct account *account = accounts_first(); account; account = account->next) {
@@ -375,6 +406,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         station.settings = settings;
         secrets_reload();
         trust_settings_of(settings, &trust);
+        watch_trust();
         if (trust_reload(&trust, &poisoned) < 0) {
                 tell_fault(&poisoned);
                 if (warnings)

@@ -235,6 +235,17 @@ struct sweep {
         struct job job;
 };
 
+/* Left by a daemon before this one, which was killed: there is one at a time. */
+static bool is_orphan(const char *name)
+{
+        long long time;
+        unsigned number;
+        int pid, end = 0;
+
+        return sscanf(name, "%lld.P%dQ%u.emailsecd%n", &time, &pid, &number, &end) == 3 && end &&
+               name[end] == '\0' && pid != (int)getpid();
+}
+
 static void sweep_work(struct job *job)
 {
         struct sweep *sweep = container_of(job, struct sweep, job);
@@ -248,7 +259,8 @@ static void sweep_work(struct job *job)
                 for (size_t i = 0; i < listing.count; i++) {
                         const char *name = listing.files[i].name;
                         if (fstatat(maildir.tmp, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
-                            S_ISREG(facts.st_mode) && facts.st_mtime < sweep->now - TEMPORARY_LIFE)
+                            S_ISREG(facts.st_mode) &&
+                            (is_orphan(name) || facts.st_mtime < sweep->now - TEMPORARY_LIFE))
                                 (void)disk_unlink(maildir.tmp, name); /* the next sweep tries again */
                 }
         }

@@ -64,5 +64,5 @@ void inbox_list(const char *account,
 void inbox_open(const char *account, const char *id,
                 void (*done)(void *ctx, int fd, json_t *message, const struct cause *cause), void *ctx);
 
-/* At start and daily: removes files in tmp/ older than 36 hours. */
+/* At start and daily: removes files in tmp/ that a killed daemon left, and others older than 36 hours. */
 void maildir_sweep(const char *account);

@@ -312,6 +312,7 @@ time_t allowed_expire(time_t now)
                 }
                 entry->decided.state = ALLOWED_PENDING;
                 entry->decided.expires = 0;
+                history_add(&entry->decided, &(struct past){ .what = PAST_EXPIRED, .time = now });
                 list_tell(entry->id, "expired");
                 ended++;
         }

@@ -88,6 +88,9 @@ static struct decision *decision_for(const struct entry *entry, const struct all
                                              [DECIDE_REJECT] = "rejected",
                                              [DECIDE_UNAPPROVE] = "unapproved",
                                              [DECIDE_DELETE] = "deleted" };
+        static const enum past_what steps[] = { [DECIDE_APPROVE] = PAST_APPROVED,
+                                                [DECIDE_REJECT] = PAST_REJECTED,
+                                                [DECIDE_UNAPPROVE] = PAST_UNAPPROVED };
         struct decision *decision = new_decision(entry, words[asked->what]);
 
         decision->remove = asked->what == DECIDE_DELETE;
@@ -102,6 +105,14 @@ static struct decision *decision_for(const struct entry *entry, const struct all
                 decision->decided.pins = asked->pins;
                 decision->decided.errors = entry_problems(entry);
                 decision->decided.expires = asked->until;
+        }
+        if (asked->what != DECIDE_DELETE) {
+                history_copy(&decision->decided, &entry->decided);
+                history_add(&decision->decided, &(struct past){ .what = steps[asked->what],
+                                                                .time = loop_wall(),
+                                                                .expires = decision->decided.expires,
+                                                                .by = (char *)(uintptr_t)asked->who,
+                                                                .reason = (char *)(uintptr_t)asked->reason });
         }
         return decision;
 }

@@ -20,12 +20,14 @@ void decided_copy(struct decided *to, const struct decided *from)
         *to = *from;
         to->by = copy_text(from->by);
         to->reason = copy_text(from->reason);
+        history_copy(to, from);
 }
 
 void decided_done(struct decided *decided)
 {
         free(decided->by);
         free(decided->reason);
+        history_done(decided);
         *decided = (struct decided){ 0 };
 }
 
@@ -129,6 +131,7 @@ static json_t *common_json(const struct entry *entry, const struct decided *deci
         json_put_text(object, "decidedBy", decided->by);
         json_put_text(object, "reason", decided->reason);
         put_time(object, "expires", decided->expires);
+        json_put(object, "history", history_json(decided));
         put_time(object, "lastSeen", entry->last_seen);
         json_put_text(object, "pins", pin_names[decided->pins]);
         json_put(object, "errors", errors_json(entry, socket));
@@ -177,7 +180,7 @@ json_t *entry_file_json(const struct entry *entry, const struct decided *decided
 struct entry_fields {
         const char *id, *host, *state, *class, *created, *decided, *by, *reason, *expires, *last_seen, *pins,
                 *replaces, *certificate;
-        json_t *accounts, *errors, *approved, *chain;
+        json_t *accounts, *errors, *approved, *chain, *history;
         int64_t port;
         bool needless;
 };
@@ -195,6 +198,7 @@ static const struct json_field entry_table[] = {
         { "reason", JSON_FIELD_TEXT, AT(reason), 0, 0, 0, 0 },
         { "expires", JSON_FIELD_TEXT, AT(expires), 0, 0, 0, 0 },
         { "lastSeen", JSON_FIELD_TEXT, AT(last_seen), 0, 0, 0, 0 },
+        { "history", JSON_FIELD_ARRAY, AT(history), 0, 0, 0, 0 },
         { "pins", JSON_FIELD_TEXT, AT(pins), FIELD_REQUIRED, 0, 0, 0 },
         { "errors", JSON_FIELD_ARRAY, AT(errors), FIELD_REQUIRED, 0, 0, 0 },
         { "replaces", JSON_FIELD_TEXT, AT(replaces), 0, 0, 12, 0 },
@@ -339,7 +343,8 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
             read_time(fields->expires, &entry->decided.expires, cause) < 0 ||
             read_time(fields->last_seen, &entry->last_seen, cause) < 0 ||
             read_errors(entry, fields->errors, cause) < 0 ||
-            read_approved(entry, fields->approved, cause) < 0 || read_certificates(entry, fields, cause) < 0)
+            read_approved(entry, fields->approved, cause) < 0 ||
+            history_from_file(&entry->decided, fields->history, cause) < 0 || read_certificates(entry, fields, cause) < 0)
                 return -1;
         entry_id(entry->host, entry->port, entry->certificate.sha256, id);
         memcpy(entry->id, id, sizeof id);

@@ -6,6 +6,14 @@
 
 enum allowed_class { CLASS_OF_NEW, CLASS_OF_CHANGED, CLASS_OF_REGRESSION };
 
+enum past_what { PAST_APPROVED, PAST_REJECTED, PAST_UNAPPROVED, PAST_EXPIRED };
+
+struct past { /* one step of an entry's history */
+        enum past_what what;
+        time_t time, expires; /* expires 0: none */
+        char *by, *reason;    /* or NULL */
+};
+
 /* What a person decides about an entry; swapped as a whole once it is on disk. */
 struct decided {
         enum allowed_state state;
@@ -14,6 +22,8 @@ struct decided {
         time_t expires;  /* 0: none */
         time_t time;     /* of the decision; 0: never decided */
         char *by, *reason;
+        struct past *past; /* how it came to this, oldest first, at most LIMIT_HISTORY */
+        size_t past_count;
 };
 
 struct seen_error {
@@ -56,6 +66,15 @@ json_t *entry_json(const struct entry *entry) must_use;
 json_t *entry_file_json(const struct entry *entry, const struct decided *decided) must_use;
 /* Reads an object of the file strictly; NULL with a cause. */
 struct entry *entry_from_file(const json_t *object, struct cause *cause) must_use;
+
+/* ---- history ---- */
+
+void history_add(struct decided *decided, const struct past *step); /* texts are copied */
+void history_copy(struct decided *to, const struct decided *from);  /* what was in `to` is overwritten */
+void history_done(struct decided *decided);
+/* [{what: "approved"|"rejected"|"unapproved"|"expired", time, by, reason, expires}] and back. */
+json_t *history_json(const struct decided *decided) must_use;
+int history_from_file(struct decided *decided, const json_t *list, struct cause *cause) must_use;
 
 /* ---- hosts that verified without help: memory of rule 14a, in the same file ---- */
 

@@ -225,10 +225,25 @@ void handshake_failed(const struct handshake_facts *facts, const SSL *ssl, int e
         queue_to_cause(ssl, facts->min_version, cause);
 }
 
+/* After the handshake this alert is how a server takes it that we do not renegotiate. */
+static bool broke_off(void)
+{
+        unsigned long code = ERR_peek_error();
+
+        return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
+}
+
 void channel_failed(const SSL *ssl, int error, int number, struct cause *cause)
 {
-        if (!connection_broke(error, number, "the connection was cut off (no close_notify)", cause))
+        if (connection_broke(error, number, "the connection was cut off (no close_notify)", cause))
+                return;
+        if (!broke_off()) {
                 queue_to_cause(ssl, 12, cause);
+                return;
+        }
+        ERR_clear_error();
+        cause_set(cause, CAUSE_TLS, "the server broke TLS off in the middle of the session: it may want to renegotiate, "
+                                    "which is refused");
 }
 
 bool handshake_refused_alpn(void)

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Client certificates: parsed once, shared by reference with every session that uses them. */
+/*
+ * Client certificates: parsed once, shared by reference with every session that uses them. What is imported is checked
+ * before it is written, and counts once it is on disk. A private key never leaves this file but into OpenSSL.
+ */
 #include "daemon/tls/keys.h"
 
+#include "common/json_fields.h"
 #include "common/limits.h"
+#include "common/names.h"
 #include "daemon/store/replace_file.h"
+#include "daemon/tls/trust.h"
 #include "daemon/tls/x509.h"
 
 #include <dirent.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
@@ -19,9 +26,12 @@ struct client_key {
         struct client_key *next;
 };
 static struct client_key *keys;
+static char *folder; /* NULL: closed */
 
 static void key_free(struct client_key *key)
 {
+        if (!key)
+                return;
         free(key->name);
         X509_free(key->certificate);
         sk_X509_pop_free(key->issuers, X509_free);
@@ -36,6 +46,7 @@ void keys_close(void)
                 key_free(keys);
                 keys = next;
         }
+        free(take(folder));
 }
 
 /* One PEM block: the first certificate is the client's own, further ones its issuers. */
@@ -61,31 +72,44 @@ static int take_block(void *ctx, const char *name, const uint8_t *der, size_t de
         return 0;
 }
 
+static struct client_key *key_new(const char *name, size_t len)
+{
+        struct client_key *key = new_object(struct client_key);
+
+        key->name = copy_bytes(name, len);
+        key->issuers = sk_X509_new_null();
+        if (!key->issuers)
+                abort();
+        return key;
+}
+
+static int parse_key(const void *bytes, size_t len, struct client_key *key, struct cause *cause)
+{
+        int result = pem_each(bytes, len, take_block, key, cause);
+
+        if (result == 0 &&
+            (!key->certificate || !key->key || X509_check_private_key(key->certificate, key->key) != 1))
+                result = cause_set(cause, CAUSE_SECRET, "it does not hold a certificate with its private key");
+        ERR_clear_error();
+        return result;
+}
+
 static int read_key(const char *path, struct client_key *key)
 {
         struct buf bytes;
 
         if (read_file(path, LIMIT_SECRET, &bytes, &key->fault) <= 0)
                 return -1;
-        int result = pem_each(buf_bytes(&bytes), bytes.len, take_block, key, &key->fault);
+        int result = parse_key(buf_bytes(&bytes), bytes.len, key, &key->fault);
         buf_wipe(&bytes);
-        if (result < 0)
-                return -1;
-        if (!key->certificate || !key->key || X509_check_private_key(key->certificate, key->key) != 1)
-                return cause_set(&key->fault, CAUSE_SECRET,
-                                 "it does not hold a certificate with its private key");
-        return 0;
+        return result;
 }
 
-static void add_key(const char *folder, const char *file, size_t name_len)
+static void add_key(const char *file, size_t name_len)
 {
-        struct client_key *key = new_object(struct client_key);
+        struct client_key *key = key_new(file, name_len);
         char *path = text_of("%s/%s", folder, file);
 
-        key->name = copy_bytes(file, name_len);
-        key->issuers = sk_X509_new_null();
-        if (!key->issuers)
-                abort();
         if (read_key(path, key) < 0)
                 cause_prefix(&key->fault, "client certificate %s: ", key->name);
         free(path);
@@ -95,33 +119,37 @@ static void add_key(const char *folder, const char *file, size_t name_len)
 
 void keys_open(const char *state_directory)
 {
-        char *folder = text_of("%s/keys", state_directory);
-        DIR *list = opendir(folder);
         struct dirent *entry;
 
         keys_close();
+        folder = text_of("%s/keys", state_directory);
+        DIR *list = opendir(folder);
         while (list && (entry = readdir(list)) != NULL) {
                 size_t len = strlen(entry->d_name);
                 if (entry->d_name[0] != '.' && len > 4 && strcmp(entry->d_name + len - 4, ".pem") == 0)
-                        add_key(folder, entry->d_name, len - 4);
+                        add_key(entry->d_name, len - 4);
         }
         if (list)
                 (void)closedir(list);
-        free(folder);
+}
+
+static struct client_key *find_key(const char *name)
+{
+        struct client_key *key = keys;
+
+        while (key && strcmp(key->name, name) != 0)
+                key = key->next;
+        return key;
 }
 
 int keys_use(SSL *ssl, const char *name, struct cause *cause)
 {
-        const struct client_key *key = keys;
+        const struct client_key *key = find_key(name);
 
-        while (key && strcmp(key->name, name) != 0)
-                key = key->next;
         if (!key) {
                 cause_about(cause, CAUSE_SECRET, "clientCertificate", "there is no client certificate \"%s\"",
                             name);
-                cause_remedy(cause,
-                             "put certificate and key as PEM into keys/NAME.pem of the state folder, then: "
-                             "emailsecctl reload");
+                cause_remedy(cause, "emailsecctl trust key import %s FILE", name);
                 return -1;
         }
         if (key->fault.code != CAUSE_NONE) {
@@ -134,4 +162,126 @@ int keys_use(SSL *ssl, const char *name, struct cause *cause)
                                    "the client certificate \"%s\" is too weak for this account's TLS level",
                                    name);
         return 0;
+}
+
+/* ---- looking and changing ---------------------------------------------------------------------- */
+
+static json_t *key_json(const struct client_key *key)
+{
+        json_t *object = json_object();
+        bool good = key->fault.code == CAUSE_NONE;
+
+        json_put_text(object, "name", key->name);
+        json_put_text(object, "fault", good ? NULL : key->fault.text);
+        json_put(object, "issuers", json_integer(sk_X509_num(key->issuers)));
+        if (!good) {
+                json_put(object, "certificate", json_null());
+                return object;
+        }
+        struct certificate certificate;
+        certificate_from_x509(key->certificate, &certificate);
+        json_put(object, "certificate", certificate_json(&certificate));
+        certificate_done(&certificate);
+        return object;
+}
+
+json_t *keys_list(void)
+{
+        json_t *list = json_array();
+
+        for (const struct client_key *key = keys; key; key = key->next)
+                if (json_array_append_new(list, key_json(key)) < 0)
+                        abort();
+        return list;
+}
+
+struct key_change {
+        struct client_key *key; /* the new one, or the one as it was before its end */
+        bool remove;
+        void (*done)(void *ctx, const struct cause *cause, json_t *key);
+        void *ctx;
+};
+
+static struct client_key *unlink_key(const char *name)
+{
+        struct client_key **at = &keys;
+
+        while (*at && strcmp((*at)->name, name) != 0)
+                at = &(*at)->next;
+        struct client_key *found = *at;
+        if (found)
+                *at = found->next;
+        return found;
+}
+
+static void key_changed(void *ctx, const struct cause *cause)
+{
+        struct key_change *change = ctx;
+        const struct cause none = { 0 };
+        json_t *shown = key_json(change->key);
+
+        cause = cause ? cause : &none;
+        if (cause->code == CAUSE_NONE && folder) {
+                key_free(unlink_key(change->key->name));
+                if (!change->remove) {
+                        change->key->next = keys;
+                        keys = take(change->key);
+                }
+                trust_changed("a client certificate was changed");
+        }
+        change->done(change->ctx, cause, cause->code == CAUSE_NONE ? shown : NULL);
+        json_decref(shown);
+        key_free(change->key);
+        free(change);
+}
+
+static void change_later(struct client_key *key, const void *bytes, size_t len,
+                         void (*done)(void *ctx, const struct cause *cause, json_t *key), void *ctx)
+{
+        struct key_change *change = new_object(struct key_change);
+        scoped(scoped_free) char *path = text_of("%s/%s.pem", folder, key->name);
+
+        *change = (struct key_change){ .key = key, .remove = bytes == NULL, .done = done, .ctx = ctx };
+        replace_file_later(path, bytes, len, key_changed, change);
+}
+
+void keys_import(const char *name, const uint8_t *bytes, size_t len,
+                 void (*done)(void *ctx, const struct cause *cause, json_t *key), void *ctx)
+{
+        struct cause cause = { 0 };
+
+        if (!account_name_valid(name)) {
+                cause_about(&cause, CAUSE_INVALID, "name", "\"%.80s\" is no name for a client certificate", name);
+        } else if (len > LIMIT_SECRET) {
+                cause_set(&cause, CAUSE_TOO_LARGE, "a client certificate takes %d bytes at most", LIMIT_SECRET);
+        } else if (make_folder(folder, &cause) == 0) {
+                struct client_key *key = key_new(name, strlen(name));
+                if (parse_key(bytes, len, key, &cause) == 0) {
+                        change_later(key, bytes, len, done, ctx);
+                        return;
+                }
+                key_free(key);
+                cause.code = CAUSE_INVALID;
+                cause_remedy(&cause, "give one PEM file with the certificate, its issuers if there are any, and "
+                                     "the private key without a pass phrase");
+        }
+        done(ctx, &cause, NULL);
+}
+
+void keys_delete(const char *name, void (*done)(void *ctx, const struct cause *cause, json_t *key), void *ctx)
+{
+        const struct client_key *known = find_key(name);
+        struct cause cause = { 0 };
+
+        if (!known) {
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no client certificate \"%.80s\"", name);
+                cause_remedy(&cause, "emailsecctl trust key list");
+                done(ctx, &cause, NULL);
+                return;
+        }
+        struct client_key *copy = key_new(name, strlen(name));
+        copy->fault = known->fault;
+        if (known->certificate && X509_up_ref(known->certificate) == 1)
+                copy->certificate = known->certificate;
+        change_later(copy, NULL, 0, done, ctx);
 }

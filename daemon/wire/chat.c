@@ -296,7 +296,10 @@ ssize_t chat_next_line(struct chat *chat, const char **out_line)
         }
         chat_skip(chat, taken);
         line[len] = '\0';
-        trace_line(chat, '<', line, len);
+        if (chat->trace && chat->hides && chat->hides(chat, line, len))
+                trace_line(chat, '<', "***", 3);
+        else
+                trace_line(chat, '<', line, len);
         *out_line = line;
         return (ssize_t)len;
 }

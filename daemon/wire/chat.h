@@ -94,6 +94,8 @@ struct chat {
         /* Every line sent ('>') and heard ('<'), secrets replaced by "***", else as it is:
          * the owner escapes it. NULL = off. */
         void (*trace)(void *ctx, char direction, const char *line, size_t len);
+        /* True for a line heard that repeats a secret: traced as "***". NULL: none does. */
+        bool (*hides)(const struct chat *chat, const char *line, size_t len);
         /* Every step taken; NULL = off. */
         void (*traced_step)(void *ctx, const char *from, const char *to);
         void *trace_ctx;

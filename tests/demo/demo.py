@@ -25,6 +25,7 @@ from waiting import until                           # noqa: E402
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 HOST = "localhost"
+OUT, IN = "alarms", "operator"        # the accounts
 WORDS = {"ssl": "useSsl: TLS from the first byte", "starttls": "useStartTls: TLS after STARTTLS"}
 
 
@@ -94,16 +95,16 @@ class Demo:
 
     def send(self, subject):
         text = f"A message from the demo: {subject}.\n"
-        self.run("send", "--account", "outgoing", "--to", letters.address(self.box), "-s", subject, "-",
-                 stdin=text.encode(), shown=f"echo '{text.strip()}' | emailsecctl send --account outgoing "
+        return self.run("send", "--account", OUT, "--to", letters.address(self.box), "-s", subject, "-",
+                 stdin=text.encode(), shown=f"echo '{text.strip()}' | emailsecctl send --account {OUT} "
                  f"--to {letters.address(self.box)} -s '{subject}' -")
 
     def received(self, count):
         """Polls until that many messages have come: Postfix and Dovecot need a moment of their own."""
         until(lambda: len(letters.maildir(os.path.join(self.dovecot.folder, "mail", self.box))) >= count, 20,
               "the message did not reach the mailbox")
-        self.run("account", "poll", "incoming")
-        until(lambda: len(self.station.inbox("incoming")) >= count, 10, "nothing was received")
+        self.run("account", "poll", IN)
+        until(lambda: len(self.station.inbox(IN)) >= count, 10, "nothing was received")
 
     # ---- the servers
 
@@ -142,17 +143,17 @@ class Demo:
 
         heading("an outgoing and an incoming account")
         switches = ["useSsl=true"] if security == "ssl" else ["useSsl=false", "useStartTls=true"]
-        for kind, transport, server in (("outgoing", [], self.post), ("incoming", ["transport=imap"], self.dovecot)):
-            port = server.port("smtp" if kind == "outgoing" else "imap", security)
-            more = [f"from={letters.address('plant')}"] if kind == "outgoing" else []
-            self.run("account", "add", kind, kind, *transport, f"hostname={HOST}", f"port={port}", *switches,
-                     f"account={self.box}", *more)
-            self.run("account", "password", kind, stdin=letters.PASSWORD.encode() + b"\n",
-                     shown=f"emailsecctl account password {kind} < password-file")
+        for kind, name, server, transport, more in (
+                ("outgoing", OUT, self.post, "smtp", [f"from={letters.address('plant')}"]),
+                ("incoming", IN, self.dovecot, "imap", ["transport=imap"])):
+            self.run("account", "add", kind, name, *more, f"hostname={HOST}",
+                     f"port={server.port(transport, security)}", *switches, f"account={self.box}")
+            self.run("account", "password", name, stdin=letters.PASSWORD.encode() + b"\n",
+                     shown=f"emailsecctl account password {name} < password-file")
 
         heading("a message: the certificate is unknown, so a person is asked before anything is said")
-        self.send("first")
-        for name in ("outgoing", "incoming"):
+        queued = self.send("first")
+        for name in (OUT, IN):
             self.station.wait_status(name, "challenge")
         self.run("queue", "list")
         self.run("challenge", "list")
@@ -167,15 +168,15 @@ class Demo:
                      self.certificates.self_signed.fingerprint)
 
         heading("the message goes by itself, and comes in")
-        self.station.wait_event("mail.sent", account="outgoing")
-        self.run("queue", "list")
+        self.station.wait_event("mail.sent", account=OUT)
+        self.run("queue", "show", queued)
         self.received(1)
-        self.run("inbox", "list", "incoming")
-        newest = self.station.json("inbox", "list", "incoming")[-1]
-        say("$ ls state/mail/incoming/new", "36")
-        for path in self.station.inbox("incoming"):
+        self.run("inbox", "list", IN)
+        newest = self.station.json("inbox", "list", IN)[-1]
+        say(f"$ ls state/mail/{IN}/new", "36")
+        for path in self.station.inbox(IN):
             say(os.path.basename(path))
-        self.run("inbox", "show", "incoming", newest["id"])
+        self.run("inbox", "show", IN, newest["id"])
 
         heading("the lasting cure: the plant's CA is imported, the servers get certificates of it")
         root = os.path.join(self.station.folder, "plant-ca.pem")
@@ -186,7 +187,7 @@ class Demo:
         self.serve(self.certificates.signed)
         remark("the servers show the new certificate from now on")
         self.send("second")
-        self.station.wait_event("mail.sent", account="outgoing")
+        self.station.wait_event("mail.sent", account=OUT)
         self.received(2)
 
         heading("the exemptions are no longer needed, and go")
@@ -194,12 +195,12 @@ class Demo:
         self.run("allowed", "list")
         self.run("allowed", "prune")
         self.send("third")
-        self.station.wait_event("mail.sent", account="outgoing")
+        self.station.wait_event("mail.sent", account=OUT)
         self.received(3)
 
         heading("how it stands")
         self.run("status")
-        self.run("account", "test", "outgoing")
+        self.run("account", "test", OUT)
 
         heading("the journal tells the story")
         self.open.pop().stop()

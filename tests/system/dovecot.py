@@ -26,6 +26,7 @@ default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {user}
 protocols = imap pop3 lmtp
+verbose_proctitle = yes
 listen = {listen}
 mail_location = maildir:{folder}/mail/%n
 mail_fsync = never

@@ -12,6 +12,20 @@ def _parent_and_name(pid):
     return int(rest.split()[1]), name
 
 
+def children(parent, *names):
+    """Its direct children of those names: [(pid, what ps shows)]."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            its_parent, name = _parent_and_name(pid)
+            if its_parent == parent and name in names:
+                with open(f"/proc/{pid}/cmdline", errors="replace") as source:
+                    found.append((int(pid), source.read().replace("\0", " ")))
+        except (OSError, ValueError):
+            pass    # it ended meanwhile
+    return found
+
+
 def end_children(parent, *names):
     """Ends its direct children of those names: their clients are cut off, the parent makes new ones."""
     for pid in filter(str.isdigit, os.listdir("/proc")):

@@ -293,6 +293,16 @@ def test_export_and_apply(station, folder):
     assert json.loads(station.ctl("account", "export").out) == exported
 
 
+def test_apply_changes_the_security_at_the_same_port(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=mail.example", "port=2525", "useSsl=false", "enabled=false")
+    exported = json.loads(station.ctl("account", "export", "a").out)
+    accounts = exported["accounts"] if isinstance(exported, dict) else exported
+    accounts[0].get("properties", accounts[0])["useSsl"] = True
+    station.ctl("account", "apply", "-", stdin=json.dumps(exported))
+    sheet = station.account("a")
+    assert sheet["useSsl"] is True and sheet["port"] == 2525
+
+
 def test_apply_is_all_or_nothing(station):
     station.ctl("account", "add", "outgoing", "out", "hostname=mail.example.test", "enabled=false")
     exported = json.loads(station.ctl("account", "export").out)

@@ -3,6 +3,7 @@
 accepted arrives; it arrives twice only where the server's last word was on its way, and then the queue says so."""
 
 import collections
+import email
 import os
 import random
 import signal
@@ -109,7 +110,8 @@ def test_killed_while_a_real_server_takes_mail(station, post, dovecot, box, coun
                 **{"from": "sender@example.test"})
 
     def counted():
-        return collections.Counter(dovecot_ids(dovecot, box))
+        return collections.Counter(email.message_from_bytes(content)["Message-ID"]
+                                   for _, content in dovecot.messages(box))
 
     pour_and_kill(station, "a", box, count, kills, counted)
 

@@ -69,7 +69,7 @@ def test_latency_over_fifty_messages(station, dovecot, box):
 def test_poll_wakes(station, dovecot, box):
     incoming(station, dovecot, box, pollRate=3600)
     wait_idle(dovecot, box)
-    assert "0" in station.ctl("account", "poll", "a").out
+    station.ctl("account", "poll", "a")
     wait_idle(dovecot, box)
     dovecot.deliver(box, letters.letter(box))
     wait_received(station)
@@ -88,11 +88,14 @@ def test_the_session_is_cut_while_idling(station, dovecot, box):
 
 def test_the_server_is_restarted_while_idling(station, certificates, folder, box):
     import dovecot as dovecot_module
-    server = dovecot_module.Dovecot(folder, certificates, kinds=["good"])
+    server = dovecot_module.Dovecot(folder, certificates, kinds=["system"])
     try:
         incoming(station, server, box, pollRate=3600)
         wait_idle(server, box)
-        server.stop()
+        below = children(server.process.pid, "imap", "imap-login")
+        server.kill()
+        for pid, _ in below:
+            os.kill(pid, signal.SIGTERM)
         station.wait_status("a", "down", "connecting")
         server.start()
         server.deliver(box, letters.letter(box))

@@ -174,6 +174,7 @@ def test_a_lost_reply_is_ambiguous_and_told(station, sink):
     station.wait_event("mail.deferred", account="a")
     message = station.message(queued)
     assert message["recipients"][0]["state"] == "ambiguous"
+    assert message["history"][-1]["result"].endswith("it may arrive twice")
     station.ctl("queue", "retry", queued)
     assert station.wait_message(queued)["state"] == "sent"
     assert sink.counts() == {message_id: 2}
@@ -242,6 +243,42 @@ def test_hold_and_release(station, sink):
     station.ctl("queue", "show", queued, code=None)
     assert station.json("queue", "list") == []
     assert len(sink.accepted) == 2
+
+
+def test_reroute(station, new_sink):
+    """Failed and waiting mail goes out by another account; what is held stays held, what is sent stays sent."""
+    wrong, right = new_sink(), new_sink()
+    wrong.rule("mail", "550 5.7.1 not from you")
+    outgoing(station, wrong, "wrong")
+    outgoing(station, right, "right")
+    failed, held = station.send("wrong", "box@example.test"), station.send("wrong", "kept@example.test", None, "--hold")
+    assert station.wait_message(failed)["state"] == "failed"
+    station.ctl("queue", "reroute", failed, code=2)
+    station.ctl("queue", "reroute", failed, "--account", "nobody", code=1)
+    station.ctl("queue", "reroute", failed, held, "--account", "right")
+    assert station.wait_message(failed)["state"] == "sent"
+    assert station.message(failed)["account"] == "right" and station.message(held)["state"] == "held"
+    assert (station.account("wrong")["queueSize"], station.account("right")["queueSize"]) == (0, 1)
+    station.ctl("queue", "reroute", failed, "--account", "wrong", code=1)
+    station.ctl("queue", "release", held)
+    right.wait_for(2)
+    assert not wrong.accepted
+
+
+def test_a_server_that_asks_for_less(station, new_sink):
+    """One session, then a pause; status says so; a person's word or time ends it."""
+    sink = new_sink()
+    sink.rule("mail", "450 4.3.2 too much")
+    outgoing(station, sink, maxConnections=1)
+    queued = station.send("a", "box@example.test")
+    station.wait_event("mail.deferred", account="a")
+    warnings = station.call("GetAccount", name="a")["account"]["warnings"]
+    assert any("asked for less" in one and "pause" in one for one in warnings), warnings
+    assert "asked for less" in station.ctl("status", "a", code=None).said
+    sink.clear_rules()
+    station.ctl("queue", "flush", "a")
+    assert station.wait_message(queued)["state"] == "sent"
+    assert not any("asked" in one for one in station.call("GetAccount", name="a")["account"]["warnings"])
 
 
 def test_kill_with_queued_mail(station, sink):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The daemon as a service: readiness, status line, watchdog, reload, orderly end, socket activation, installation."""
 
+import fcntl
 import glob
 import os
 import shutil
@@ -206,8 +207,10 @@ def test_nothing_secret_on_the_command_line(station):
 @pytest.fixture(scope="session")
 def installed(base, programs):
     target = os.path.join(base, "installed")
-    done = subprocess.run(["make", "-s", "install", f"DESTDIR={target}", f"FLAVOUR={station_module.FLAVOUR}"],
-                          cwd=ROOT, capture_output=True, text=True, timeout=300)
+    with open(os.path.join(ROOT, "Makefile")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)    # one worker at a time, should there be something to build
+        done = subprocess.run(["make", "-s", "install", f"DESTDIR={target}", f"FLAVOUR={station_module.FLAVOUR}"],
+                              cwd=ROOT, capture_output=True, text=True, timeout=300)
     if "No rule to make target 'install'" in done.stderr:
         pytest.skip("make install is not there yet")
     assert done.returncode == 0, done.stderr

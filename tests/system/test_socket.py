@@ -178,6 +178,19 @@ def test_submission_can_be_narrowed(new_station, sink):
 
 
 @needs_root
+def test_nobody_else_may_submit(new_station, sink):
+    """AllowSubmit= leaves readers and admins."""
+    station = new_station({"Control.AllowSubmit": "", "Control.ReadGroup": "games"}).start()
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "from=a@example.test")
+    reader = {**users.as_stranger(), "extra_groups": [grp.getgrnam("games").gr_gid]}
+    assert station.ctl("sendmail", "box@example.test", stdin=letters.letter("box"), user=users.as_stranger(),
+                       code=None).code == 77
+    station.ctl("sendmail", "box@example.test", stdin=letters.letter("box"), user=reader)
+    sink.wait_for(1)
+
+
+@needs_root
 @pytest.mark.parametrize("role, may_change", (("ReadGroup", False), ("AdminGroup", True)))
 def test_groups(new_station, role, may_change):
     station = new_station({f"Control.{role}": "games"}).start()

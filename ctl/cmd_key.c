@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* `trust key ...`: client certificates with their private keys, for servers that ask for one. A key goes to the daemon
+ * and never comes back. */
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "ctl/call.h"
+#include "ctl/cmds.h"
+#include "ctl/show.h"
+#include "ctl/submit.h"
+
+static int list_keys(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "NAME", "name", NULL, COLUMN_WHOLE },
+                { "FINGERPRINT", "certificate.fingerprintSha256", digest_words, 0 },
+                { "SUBJECT", "certificate.subject", NULL, 0 },
+                { "VALID UNTIL", "certificate.notAfter", date_words, 0 },
+                { "FAULT", "fault", NULL, 0 },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("ListKeys"), NULL, &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "keys"),
+                          "There is no client certificate: emailsecctl trust key import NAME FILE");
+        return status;
+}
+
+static int tell_key(struct tool *tool, const json_t *answer, const char *done)
+{
+        if (tool->json)
+                show_json(json_at(answer, "key"));
+        else
+                show_done(tool, "%s: %s", json_text(answer, "key.name"), done);
+        return EXIT_DONE;
+}
+
+static int import_key(struct tool *tool)
+{
+        struct cause cause = { 0 };
+        struct buf content = BUF_WITH_MAX(4 * LIMIT_SECRET); /* the daemon says what is too large */
+        if (!tool_word(tool, 1) || !tool_word(tool, 2))
+                return tell_usage(tool, "'trust key import' needs NAME and FILE");
+        if (submission_read(&content, tool_word(tool, 2), false, &cause)) {
+                buf_wipe(&content);
+                if (cause.code == CAUSE_TOO_LARGE)
+                        (void)cause_set(&cause, CAUSE_TOO_LARGE, "%s is larger than any client certificate",
+                                        tool_word(tool, 2));
+                return tell_cause(&cause);
+        }
+        char *text = base64_encode(buf_bytes(&content), content.len);
+        buf_wipe(&content);
+        struct call call = { .method = TRUST("ImportKey"), .parameters = parameters_of("name", tool_word(tool, 1)),
+                             .fd = -1, .secret = true };
+        parameter_text(call.parameters, "key", text);
+        free_secret(text);
+        struct causes failures = { 0 };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_once(tool, call, &answer, &failures) ? tell_causes(&failures) : EXIT_DONE;
+        causes_free(&failures);
+        return status ? status : tell_key(tool, answer, "stored; an account uses it by clientCertificate");
+}
+
+static int delete_key(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        if (!tool_word(tool, 1))
+                return tell_usage(tool, "'trust key delete' needs NAME");
+        int status = call_daemon(tool, TRUST("DeleteKey"), parameters_of("name", tool_word(tool, 1)), &answer);
+        return status ? status : tell_key(tool, answer, "deleted");
+}
+
+int run_trust_key(struct tool *tool)
+{
+        static const struct {
+                const char *word;
+                command_run *run;
+                size_t words;
+        } rows[] = { { "list", list_keys, 1 }, { "import", import_key, 3 }, { "delete", delete_key, 2 } };
+        size_t i = 0;
+
+        while (i + 1 < count_of(rows) && !same_text(rows[i].word, tool_word(tool, 0)))
+                i++;
+        if (tool->word_count > rows[i].words)
+                return tell_usage(tool, "'%s' is one word too many", tool_word(tool, rows[i].words));
+        return rows[i].run(tool);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket methods about the user key store: client certificates go in with their keys, only certificates come out. */
+#include "common/limits.h"
+#include "daemon/control/methods.h"
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/events.h"
+#include "daemon/tls/keys.h"
+
+struct key_call {
+        struct call *call;
+        char *who;
+        const char *event, *words;
+};
+
+struct key_fields {
+        const char *name, *key;
+};
+static const struct json_field fields[] = {
+        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct key_fields, name), .flags = FIELD_REQUIRED },
+        { .name = "key", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct key_fields, key),
+          .flags = FIELD_REQUIRED | FIELD_SECRET },
+};
+enum { NAME_ONLY = 1, NAME_AND_KEY = count_of(fields) };
+
+void on_list_keys(struct call *call)
+{
+        json_t *reply = json_object();
+
+        json_put(reply, "keys", keys_list());
+        call_reply(call, reply);
+}
+
+static void key_done(void *ctx, const struct cause *cause, json_t *key)
+{
+        struct key_call *k = ctx;
+        struct subject subject = { 0 };
+
+        if (cause_happened(cause)) {
+                call_fail(k->call, cause);
+        } else {
+                const char *name = json_string_value(json_object_get(key, "name"));
+                json_t *data = json_object(), *reply = json_object();
+                subject.cert_sha256 = json_string_value(
+                        json_object_get(json_object_get(key, "certificate"), "fingerprintSha256"));
+                log_about(&subject, LOG_NOTICE, MSG_TRUST_CHANGED, "client certificate %s was %s by %s", name, k->words,
+                          k->who);
+                json_put_text(data, "name", name);
+                json_put_text(data, "fingerprintSha256", subject.cert_sha256);
+                event_emit(k->event, NULL, data, "client certificate %s was %s", name, k->words);
+                json_put(reply, "key", json_incref(key));
+                call_reply(k->call, reply);
+        }
+        free(k->who);
+        free(k);
+}
+
+static struct key_call *key_call_new(struct call *call, const char *event, const char *words)
+{
+        struct key_call *k = new_object(struct key_call);
+
+        *k = (struct key_call){ .call = call, .who = copy_text(call_who(call)), .event = event, .words = words };
+        return k;
+}
+
+void on_import_key(struct call *call)
+{
+        struct key_fields in = { 0 };
+        struct cause cause;
+        uint8_t *bytes = NULL;
+        size_t len = 0;
+
+        if (!call_read(call, fields, NAME_AND_KEY, &in))
+                return;
+        if (base64_decode(in.key, strlen(in.key), &bytes, &len) < 0) {
+                cause_about(&cause, CAUSE_INVALID, "key", "is not base64");
+                call_fail(call, &cause);
+        } else {
+                keys_import(in.name, bytes, len, key_done, key_call_new(call, "key.imported", "stored"));
+        }
+        if (bytes)
+                explicit_bzero(bytes, len);
+        free(bytes);
+}
+
+/* The first account that shows this certificate, or NULL. */
+static const struct account *user_of(const char *name)
+{
+        const struct account *account = accounts_first();
+
+        while (account && (account->unreadable || !prop_is(&account->values, PROP_CLIENT_CERTIFICATE, name)))
+                account = account->next;
+        return account;
+}
+
+void on_delete_key(struct call *call)
+{
+        struct key_fields in = { 0 };
+        struct cause cause;
+
+        if (!call_read(call, fields, NAME_ONLY, &in))
+                return;
+        const struct account *user = user_of(in.name);
+        if (user) {
+                cause_set(&cause, CAUSE_STATE, "account %s uses the client certificate %s", user->name, in.name);
+                cause_remedy(&cause, "emailsecctl account set %s clientCertificate=", user->name);
+                call_fail(call, &cause);
+                return;
+        }
+        keys_delete(in.name, key_done, key_call_new(call, "key.deleted", "deleted"));
+}

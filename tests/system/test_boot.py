@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""The packages on a booted machine: systemd, journald, name service, Postfix and Dovecot as they come with Debian."""
+
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+import letters
+import machine as machine_module
+from station import ROOT
+from waiting import until
+
+pytestmark = pytest.mark.slow
+HOST = "mail.localhost"     # by nss-resolve alone: it stands in no file, and there is no name server
+
+DOVECOT = """
+ssl = required
+ssl_cert = </etc/mail.pem
+ssl_key = </etc/mail.key
+mail_location = maildir:/srv/mail/%n
+first_valid_uid = 1
+auth_username_format = %n
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=mail gid=mail home=/srv/mail/%n
+}}
+service auth {{
+  unix_listener /var/spool/postfix/private/dovecot-auth {{
+    mode = 0666
+  }}
+}}
+service lmtp {{
+  unix_listener /var/spool/postfix/private/dovecot-lmtp {{
+    mode = 0666
+  }}
+}}
+"""
+POSTFIX = ("virtual_mailbox_domains=example.test", "virtual_transport=lmtp:unix:private/dovecot-lmtp", "mydestination=",
+           "smtpd_tls_cert_file=/etc/mail.pem", "smtpd_tls_key_file=/etc/mail.key", "smtpd_sasl_type=dovecot",
+           "smtpd_sasl_path=private/dovecot-auth", "smtpd_sasl_auth_enable=yes", "inet_interfaces=loopback-only")
+
+
+@pytest.fixture(scope="module")
+def packages():
+    why = machine_module.why_not()
+    if why:
+        pytest.skip(why)
+    built = os.environ.get("EMAILSEC_DEB")      # a folder of packages that are there already
+    folder = built or os.path.join(ROOT, "build", f"deb-{os.getpid()}")
+    signal.alarm(0)     # what is made once may take longer than a test
+    if not built:
+        done = subprocess.run(["make", "deb", f"DEB={folder}"], cwd=ROOT, capture_output=True, text=True, timeout=900,
+                              env={**os.environ, "DEB_BUILD_OPTIONS": "nocheck"})
+        assert done.returncode == 0, done.stderr[-3000:]
+    yield sorted(path for path in glob.glob(f"{folder}/*.deb") if "dbgsym" not in path)
+    if not built:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def machine(base, packages, certificates):
+    lower, why = machine_module.tree()
+    if not lower:
+        pytest.skip(why)
+    folder = os.path.join(base, "machine")
+    os.mkdir(folder)
+    signal.alarm(0)     # what is made once may take longer than a test
+    made = machine_module.Machine(folder, lower)
+    try:
+        certificate = certificates.leaf("system", HOST)
+        made.write("/etc/mail.pem", certificate.chain_pem.decode())
+        made.write("/etc/mail.key", certificate.key_pem.decode(), 0o600)
+        made.write("/usr/local/share/ca-certificates/test.crt", certificates.system.pem.decode())
+        made.run("update-ca-certificates")
+        made.run("install", "-d", "-o", "mail", "-g", "mail", "/srv/mail")
+        made.write("/etc/dovecot/local.conf", DOVECOT.format(password=letters.PASSWORD))
+        made.run("postconf", "-e", *POSTFIX)
+        made.run("postconf", "-M", "smtps/inet=smtps inet n - n - - smtpd -o smtpd_tls_wrappermode=yes")
+        made.run("systemctl", "restart", "dovecot", "postfix")
+        made.write("/etc/emailsecd/station.password", letters.PASSWORD + "\n", 0o600)
+        made.write("/etc/systemd/system/emailsecd.service.d/credentials.conf",
+                   "[Service]\nLoadCredential=station:/etc/emailsecd/station.password\n")
+        for path in packages:
+            made.copy(path, "/root/" + os.path.basename(path))
+        made.run("sh", "-c", "dpkg -i /root/*.deb")
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="module")
+def accounts(machine):
+    """One each way, signing in with the credential."""
+    machine.run("emailsecctl", "account", "add", "outgoing", "out", f"hostname={HOST}", "account=station",
+                "from=station@example.test")
+    machine.run("emailsecctl", "account", "add", "incoming", "in", "transport=imap", f"hostname={HOST}",
+                "account=box", "push=true")
+    for name in ("out", "in"):
+        machine.run("emailsecctl", "account", "password", name, "--credential", "station")
+
+
+def send(machine, *more):
+    out = machine.say("emailsecctl", "--json", "send", "--account", "out", "--to", "box@example.test", *more, "-",
+                      stdin=letters.letter("box").decode())
+    return re.search(r'"id": *"([^"]+)"', out).group(1)
+
+
+def state(machine, queue_id):
+    return re.search(r'"state": *"(\w+)"', machine.say("emailsecctl", "--json", "queue", "show", queue_id)).group(1)
+
+
+def main_pid(machine):
+    return int(machine.property("emailsecd", "MainPID"))
+
+
+def test_installed_and_running(machine):
+    assert machine.say("systemctl", "is-active", "emailsecd.service", "emailsecd.socket").split() == ["active"] * 2
+    assert machine.say("systemctl", "is-enabled", "emailsecd.service", "emailsecd.socket").split() == ["enabled"] * 2
+    assert "0 in the queue" in machine.property("emailsecd", "StatusText")
+    assert machine.say("stat", "-c", "%U %a", "/var/lib/emailsecd") == "emailsec 700"
+    assert machine.say("systemctl", "is-active", "emailsec-metrics.timer", check=False) == "inactive"
+
+
+def test_the_socket_starts_it(machine):
+    machine.run("systemctl", "stop", "emailsecd.service")
+    assert main_pid(machine) == 0
+    machine.run("emailsecctl", "status")
+    assert main_pid(machine) != 0
+
+
+def test_the_sandbox_is_on(machine):
+    pid = main_pid(machine)
+    status = machine.say("cat", f"/proc/{pid}/status")
+    assert re.search(r"^CapEff:\s+0+$", status, re.M) and re.search(r"^CapBnd:\s+0+$", status, re.M)
+    assert re.search(r"^NoNewPrivs:\s+1$", status, re.M) and re.search(r"^Seccomp:\s+2$", status, re.M)
+    uids = re.search(r"^Uid:(.*)$", status, re.M).group(1).split()
+    assert set(uids) == {machine.say("id", "-u", "emailsec")}
+
+
+def test_mail_goes_out_and_comes_in(machine, accounts):
+    """By the credential's password, the system's trust store and nss-resolve."""
+    queued = send(machine)
+    until(lambda: state(machine, queued) == "sent", 30, lambda: machine.say("emailsecctl", "status", check=False))
+    until(lambda: "a letter" in machine.say("emailsecctl", "inbox", "list", "in"), 30)
+    sheet = machine.say("emailsecctl", "account", "test", "out")
+    assert "TLSv1.3" in sheet
+    assert letters.PASSWORD not in machine.say("journalctl", "--no-pager", "-u", "emailsecd")
+
+
+def test_who_may_what(machine):
+    """The peer's user is seen through the sandbox."""
+    machine.run("useradd", "-m", "stranger")
+    machine.run("useradd", "-m", "-G", "emailsec", "reader")
+    assert machine.run("runuser", "-u", "stranger", "--", "emailsecctl", "status", check=False).returncode != 0
+    machine.run("runuser", "-u", "reader", "--", "emailsecctl", "status")
+    assert machine.run("runuser", "-u", "reader", "--", "emailsecctl", "reload", check=False).returncode != 0
+
+
+def imap_sessions(machine):
+    """The daemon's ends of its IMAP sessions."""
+    listed = machine.say("ss", "-Htn", "state", "established", "dport", "=", ":993")
+    return sorted(line.split()[2] for line in listed.splitlines())
+
+
+def test_reload_waits_and_drops_no_session(machine, accounts):
+    until(lambda: imap_sessions(machine), 20)
+    before, pid = imap_sessions(machine), main_pid(machine)
+    machine.write("/etc/emailsecd/emailsecd.conf.d/name.conf", "[Service]\nHostname=named.example\n")
+    machine.run("systemctl", "reload", "emailsecd")
+    assert '"hostname": "named.example"' in machine.say("emailsecctl", "--json", "status"), "reload did not wait"
+    assert (imap_sessions(machine), main_pid(machine)) == (before, pid)
+
+
+def test_a_wrong_setting_fails_the_reload(machine):
+    machine.write("/etc/emailsecd/emailsecd.conf.d/wrong.conf", "[Service]\nNoSuchKey=1\n")
+    assert machine.run("systemctl", "reload", "emailsecd", check=False).returncode != 0
+    assert machine.say("systemctl", "is-active", "emailsecd") == "active"
+    machine.run("rm", "/etc/emailsecd/emailsecd.conf.d/wrong.conf")
+    machine.run("systemctl", "reload", "emailsecd")
+
+
+def test_the_watchdog_ends_what_hangs(machine, accounts):
+    """Stopped, it is killed and started again; the queue is still there and goes."""
+    machine.write("/etc/systemd/system/emailsecd.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "emailsecd")
+    machine.run("systemctl", "stop", "postfix")
+    queued = send(machine)
+    pid = main_pid(machine)
+    machine.run("kill", "-STOP", str(pid))
+    until(lambda: main_pid(machine) not in (0, pid), 40, "it was not started again")
+    assert machine.journal("-u", "emailsecd", "--grep", "Watchdog timeout")
+    machine.run("systemctl", "start", "postfix")
+    machine.run("emailsecctl", "queue", "retry", queued)
+    until(lambda: state(machine, queued) == "sent", 30)
+
+
+def test_the_journal_has_fields_and_remedies(machine, accounts, certificates):
+    """What was written on the way, as JSON, against the catalog; a challenge among it."""
+    other = certificates.leaf("self-signed", HOST)
+    machine.write("/etc/other.pem", other.chain_pem.decode())
+    machine.write("/etc/other.key", other.key_pem.decode(), 0o600)
+    machine.run("postconf", "-M", "2465/inet=2465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes "
+                "-o smtpd_tls_cert_file=/etc/other.pem -o smtpd_tls_key_file=/etc/other.key")
+    machine.run("postfix", "reload")
+    machine.run("emailsecctl", "account", "add", "outgoing", "odd", f"hostname={HOST}", "port=2465",
+                "from=station@example.test")
+    machine.run("emailsecctl", "send", "--account", "odd", "--to", "box@example.test", "-",
+                stdin=letters.letter("box").decode())
+    until(lambda: "challenge" in machine.say("emailsecctl", "--json", "account", "show", "odd"), 20)
+    entries = until(lambda: machine.journal("-u", "emailsecd", "SYSLOG_IDENTIFIER=emailsecd"), 5)
+    known = dict(re.findall(r'#define (MSG_\w+)\s+"([0-9a-f]{32})"',
+                            open(os.path.join(ROOT, "daemon", "messages.h")).read()))
+    seen = {}
+    for entry in entries:
+        if entry.get("MESSAGE_ID") in known.values():
+            seen.setdefault(entry["MESSAGE_ID"], entry)
+    for name in ("MSG_STARTED", "MSG_RELOADED", "MSG_RELOAD_REFUSED", "MSG_ACCOUNT_UP", "MSG_SENT", "MSG_RECEIVED",
+                 "MSG_CHALLENGE"):
+        assert known[name] in seen, name
+    challenge = seen[known["MSG_CHALLENGE"]]
+    assert (challenge["HOST"], challenge["PORT"], challenge["PRIORITY"]) == (HOST, "2465", "4")
+    assert challenge["CERT_SHA256"].replace(":", "").lower() == other.fingerprint.replace(":", "").lower()
+    assert challenge["REMEDY"] == f"emailsecctl challenge show {challenge['CHALLENGE_ID']}"
+    sent = seen[known["MSG_SENT"]]
+    assert (sent["ACCOUNT"], sent["DIRECTION"], sent["REPLY_CODE"]) == ("out", "outgoing", "250") and sent["QUEUE_ID"]
+    listed = machine.say("journalctl", "--list-catalog", "--no-pager")
+    assert [name for name, value in known.items() if value not in listed] == []
+    told = machine.say("journalctl", "-x", "--no-pager", "-u", "emailsecd", f"MESSAGE_ID={known['MSG_CHALLENGE']}")
+    assert f"emailsecctl challenge accept {challenge['CHALLENGE_ID']}" in told
+
+
+def test_numbers_for_node_exporter(machine):
+    machine.run("install", "-d", "-o", "nobody", "/var/lib/prometheus/node-exporter")
+    machine.run("systemctl", "start", "emailsec-metrics.timer", "emailsec-metrics.service")
+    path = "/var/lib/prometheus/node-exporter/emailsec.prom"
+    assert machine.say("tail", "-n1", path) == "# EOF"
+    assert machine.say("stat", "-c", "%a", path) == "644"
+    machine.run("systemctl", "stop", "emailsec-metrics.timer", "emailsecd.service", "emailsecd.socket")
+    assert machine.run("systemctl", "start", "emailsec-metrics.service", check=False).returncode != 0
+    assert machine.run("test", "-e", path, check=False).returncode != 0, "old numbers stayed"
+    machine.run("systemctl", "reset-failed")
+    machine.run("systemctl", "start", "emailsecd.socket", "emailsecd.service")
+
+
+def test_upgrade_keeps_and_purge_removes(machine, accounts):
+    """Last: the machine has no station after it."""
+    machine.run("sh", "-c", "echo '# mine' >>/etc/emailsecd/emailsecd.conf")
+    machine.run("sh", "-c", "dpkg --force-confold -i /root/*.deb")
+    assert machine.say("systemctl", "is-active", "emailsecd.service", "emailsecd.socket").split() == ["active"] * 2
+    assert "# mine" in machine.say("cat", "/etc/emailsecd/emailsecd.conf")
+    assert "out" in machine.say("emailsecctl", "account", "list")
+    machine.run("dpkg", "-r", "emailsecd")
+    assert machine.run("test", "-e", "/var/lib/emailsecd/station.db", check=False).returncode == 0
+    machine.run("dpkg", "-P", "emailsecd", "emailsecctl")
+    for path in ("/var/lib/emailsecd", "/etc/emailsecd/emailsecd.conf", "/usr/sbin/emailsecd", "/run/emailsecd/io.emailsec"):
+        assert machine.run("test", "-e", path, check=False).returncode != 0, path
+
+
+def test_sendmail_is_offered_on_request_only(machine, packages):
+    machine.run("sh", "-c", "dpkg --purge postfix; dpkg -i /root/*.deb")
+    assert machine.run("test", "-e", "/usr/sbin/sendmail", check=False).returncode != 0
+    machine.run("update-alternatives", "--install", "/usr/sbin/sendmail", "sendmail", "/usr/bin/emailsecctl", "10")
+    machine.run("emailsecctl", "account", "add", "outgoing", "out", "hostname=127.0.0.1", "from=station@example.test")
+    machine.run("/usr/sbin/sendmail", "-t", stdin="To: box@example.test\nSubject: by sendmail\n\nhello\n")
+    assert "1 in the queue" in machine.say("emailsecctl", "queue", "list") + machine.property("emailsecd", "StatusText")
+    machine.run("dpkg", "-P", "emailsecd", "emailsecctl")
+    assert machine.run("test", "-e", "/usr/sbin/sendmail", check=False).returncode != 0, "the name outlived the tool"

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""Every message exactly once and byte for byte, whatever is killed and whatever the server does to its numbers."""
+
+import os
+import random
+import shutil
+import signal
+from collections import Counter
+
+import pytest
+
+import channels
+import letters
+from processes import children
+from waiting import until
+
+BOTH = ("imap", "pop3")
+LONG = pytest.param(10000, 20, id="long", marks=pytest.mark.slow)
+
+
+def incoming(station, dovecot, transport, box, **more):
+    station.add("incoming", "a", **channels.properties(
+        transport, "ssl", dovecot.host(), dovecot.port(transport, "ssl"), box, **more))
+
+
+def contents(station):
+    found = []
+    for path in station.inbox("a"):
+        with open(path, "rb") as source:
+            found.append(source.read())
+    return found
+
+
+def place(dovecot, box, messages):
+    """Puts messages into the mailbox's Maildir as they are."""
+    folder = os.path.join(dovecot.folder, "mail", box)
+    dovecot.imap(box).logout()      # it makes the folders
+    owner = os.stat(folder)
+    for number, message in enumerate(messages):
+        path = os.path.join(folder, "new", f"{1700000000 + number}.M{number}P1.test")
+        with open(path, "wb") as out:
+            out.write(message)
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def fill(dovecot, box, count):
+    """That many distinct messages of 1 to 8 KiB; what the server must give of them."""
+    messages = [letters.crlf(letters.letter(box, subject=f"number {number}", body=f"{number} text\n" * (100 + number % 500)))
+                for number in range(count)]
+    place(dovecot, box, messages)
+    return messages
+
+
+def check_once(station, messages):
+    found, wanted = Counter(contents(station)), Counter(messages)
+    assert found == wanted, f"{len(wanted - found)} missing, {len(found - wanted)} too many or altered"
+
+
+def kill_at(station, dovecot, transport, files, victim):
+    until(lambda: len(station.inbox("a")) >= files or not station.running(), 60)
+    if victim == "server":
+        for pid, _ in children(dovecot.process.pid, transport):
+            os.kill(pid, signal.SIGKILL)
+        station.ctl("account", "poll", "a", code=None, timeout=60)
+    else:
+        station.kill()
+        station.start()
+
+
+@pytest.mark.parametrize("count, kills", (pytest.param(600, 4, id="short"), LONG))
+@pytest.mark.parametrize("policy", ("markAsRead", "markAsUnread", "delete"))
+@pytest.mark.parametrize("transport", BOTH)
+def test_killed_on_either_side(station, dovecot, box, transport, policy, count, kills):
+    messages = fill(dovecot, box, count)
+    chance = random.Random(f"{transport} {policy}")
+    incoming(station, dovecot, transport, box, deliveryPolicy=policy)
+    for turn, files in enumerate(sorted(chance.sample(range(count), kills))):
+        kill_at(station, dovecot, transport, files, ("daemon", "server")[turn % 2])
+    until(lambda: station.ctl("account", "poll", "a", code=None, timeout=60).code == 0 and
+          len(station.inbox("a")) >= count, 60)
+    check_once(station, messages)
+    station.restart()
+    station.ctl("account", "poll", "a", timeout=60)
+    check_once(station, messages)
+    if policy == "delete":
+        until(lambda: not dovecot.messages(box), 30)
+    tmp = os.path.join(station.state, "mail", "a", "tmp")
+    until(lambda: not os.listdir(tmp), 10, lambda: f"left in tmp: {os.listdir(tmp)}")
+
+
+HEAD = b"From: a@example.test\r\nTo: b@example.test\r\nSubject: %d\r\n\r\n"
+ODD = (b"", b".\r\n", b"..\r\n.\r\n...\r\n", b"\r\n.\r\n\r\n.\r\n", b"no end of line", b"ends in a dot\r\n.",
+       bytes(range(0x80, 0x100)) + b"\r\n", b"\xff\xfe\xc0\x80\r\n", b"x" * 998 + b"\r\n", b"y" * 20000 + b"\r\n",
+       b"\r\n" * 5000, b"From here\r\n>From there\r\n", b"tab\tand \x1b[31m bell\x07\r\n", b"--\r\n--\r\n",
+       b"a)\r\n* 1 FETCH (UID 1 BODY[] {3}\r\nabc)\r\n", b"+OK\r\n-ERR\r\n", b"{5}\r\nabcde\r\n", b'"quoted \\ "\r\n',
+       b"a lone \r carriage\r\n", (b"z" * 76 + b"\r\n") * 67000)
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_odd_messages_byte_for_byte(station, dovecot, box, transport):
+    messages = [HEAD % number + body for number, body in enumerate(ODD)]
+    messages += [b"no header at all\r\n", b"\r\nan empty header\r\n", b"Subject: only a header\r\n", b"X" * 3000 + b"\r\n"]
+    place(dovecot, box, messages)
+    incoming(station, dovecot, transport, box)
+    station.ctl("account", "poll", "a")
+    there = Counter(content for _, content in dovecot.messages(box))
+    here = Counter(contents(station))
+    if transport == "pop3":     # its last line always has an end (RFC 1939 section 3)
+        there = Counter(content if content.endswith(b"\n") else content + b"\r\n" for content in there.elements())
+    assert sum(here.values()) == len(messages)
+    assert here == there
+
+
+def renumber(dovecot, box):
+    """The server forgets its numbers, as when a mailbox was rebuilt from a backup."""
+    end_sessions(dovecot, box)
+    folder = os.path.join(dovecot.folder, "mail", box)
+    for name in os.listdir(folder):
+        if name.startswith("dovecot"):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    # a Maildir's UIDVALIDITY comes from the clock, in seconds: this makes it another one
+    with open(os.path.join(folder, "dovecot-uidlist"), "w") as out:
+        out.write(f"3 V{random.randrange(10 ** 9)} N1\n")
+    os.chmod(out.name, 0o666)
+
+
+def end_sessions(dovecot, box):
+    for pid, title in children(dovecot.process.pid, "imap"):
+        if f"[{box} " in title:
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("killed", (False, True))
+def test_numbered_anew(station, dovecot, box, killed):
+    count = 700
+    messages = fill(dovecot, box, count)
+    incoming(station, dovecot, "imap", box, push=False)
+    station.ctl("account", "poll", "a", timeout=60)
+    station.stop()
+    renumber(dovecot, box)
+    dovecot.deliver(box, letters.letter(box, message_id="<fresh@example.test>"))
+    station.start()
+    if killed:      # after some batches of the comparison; the next start must go on comparing
+        until(lambda: station.log().count("numbered anew") == 1, 20)
+        station.kill()
+        station.start()
+    station.ctl("account", "poll", "a", timeout=60)
+    found = Counter(contents(station))
+    assert not Counter(messages) - found
+    fresh, = (found - Counter(messages)).elements()
+    assert b"<fresh@example.test>" in fresh
+    assert "numbered anew" in station.log()

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: MIT
+"""What follows from trust decisions in the course of time: exemptions that end, certificates that are about to, stores
+that change on disk, client certificates, and what becomes of sessions in progress and of session tickets."""
+
+import base64
+import json
+import os
+import ssl
+
+import pytest
+
+import channels
+import fake as fake_module
+import letters
+import pki
+import varlink
+from waiting import until
+
+
+@pytest.fixture
+def account(station, new_sink, certificates, folder):
+    """An outgoing account with a server of its own whose certificate can be changed."""
+    class One:
+        def __init__(self, certificate, name="a", sink=None, **more):
+            self.sink = sink or new_sink(certificate, True, True)
+            self.name = name
+            station.add("outgoing", name, **channels.properties("smtp", "ssl", "127.0.0.1", self.sink.port, "user", **more))
+
+        def send(self):
+            return station.send(self.name, letters.address("box"))
+
+        def send_through(self):
+            assert station.wait_message(self.send())["state"] == "sent"
+            return station.wait_status(self.name, "ok")
+
+        def challenged(self):
+            queued = self.send()
+            station.wait_status(self.name, "challenge")
+            return queued, station.json("challenge", "list")[0]
+
+        def serve(self, certificate):
+            self.sink.tls = pki.server_context(certificate, folder)
+            self.sink.cut_all()
+
+    return One
+
+
+def accept(station, challenge, *more):
+    station.ctl("challenge", "accept", challenge["id"], "--fingerprint", challenge["certificate"]["fingerprintSha256"],
+                *more)
+
+
+# ---- decisions
+
+def test_every_decision_is_kept(station, account):
+    one = account(pki.leaf(None, ["127.0.0.1"]))
+    _, challenge = one.challenged()
+    accept(station, challenge, "--reason", "compared by telephone")
+    station.ctl("allowed", "unapprove", challenge["id"])
+    station.ctl("challenge", "reject", challenge["id"], "--reason", "second thoughts")
+    accept(station, challenge, "--for", "1d")
+    station.restart()
+    entry = station.json("allowed", "show", challenge["id"])
+    assert [(step["what"], step["reason"]) for step in entry["history"]] == [
+        ("approved", "compared by telephone"), ("unapproved", None), ("rejected", "second thoughts"), ("approved", None)]
+    assert all(step["time"] and "uid" in step["by"] for step in entry["history"])
+    assert entry["history"][-1]["expires"] == entry["expires"]
+    shown = station.ctl("allowed", "show", challenge["id"]).out
+    assert "second thoughts" in shown and "compared by telephone" in shown
+
+
+def test_the_history_is_bounded(station, account):
+    one = account(pki.leaf(None, ["127.0.0.1"]))
+    _, challenge = one.challenged()
+    for number in range(20):
+        station.call(varlink.TRUST + "Reject", id=challenge["id"], reason=str(number))
+    reasons = [step["reason"] for step in station.json("allowed", "show", challenge["id"])["history"]]
+    assert len(reasons) == 16 and reasons[0] == "0" and reasons[-1] == "19"
+
+
+def test_changed_is_shown_line_by_line(station, account):
+    one = account(pki.leaf(None, ["127.0.0.1"], common_name="panel-1"))
+    _, challenge = one.challenged()
+    accept(station, challenge)
+    one.send_through()
+    one.serve(pki.leaf(None, ["127.0.0.1"], common_name="panel-2"))
+    _, changed = one.challenged()
+    shown = station.ctl("challenge", "show", changed["id"]).out
+    assert "Compared with the one before" in shown
+    for line in ("- subject", "+ subject", "- SHA-256", "+ SHA-256"):
+        assert line in shown, shown
+    assert "panel-1" in shown and "panel-2" in shown
+    assert "- names" not in shown       # what is equal is left out
+
+
+def test_two_accounts_share_the_entry(station, account):
+    one = account(pki.leaf(None, ["127.0.0.1"]))
+    other = account(None, "b", one.sink)
+    one.challenged()
+    other.send()
+    station.wait_status("b", "challenge")
+    challenge, = station.json("challenge", "list")
+    until(lambda: sorted(station.json("challenge", "list")[0]["accounts"]) == ["a", "b"])
+    accept(station, challenge)
+    one.send_through()
+    other.send_through()
+
+
+# ---- sessions in progress
+
+@pytest.fixture
+def idle(station, dovecot, box):
+    """An IMAP session that stays open (IDLE), resting on what the test says."""
+    def make(kind):
+        station.add("incoming", "in", **channels.properties(
+            "imap", "ssl", dovecot.host(kind), dovecot.port("imap", "ssl", kind), box))
+    return make
+
+
+def resumed(station):
+    text = station.ctl("metrics").out
+    return sum(float(line.split()[-1]) for line in text.splitlines()
+               if line.startswith("emailsec_tls_resumed_handshakes_total"))
+
+
+@pytest.mark.parametrize("how", ("time", "unapprove", "delete", "reject"))
+def test_the_end_of_an_exemption_ends_the_session(station, idle, how):
+    idle("self-signed")
+    station.wait_status("in", "challenge")
+    challenge, = station.json("challenge", "list")
+    accept(station, challenge, *(["--for", "2s"] if how == "time" else []))
+    assert station.wait_status("in", "ok")["tls"]["verifiedBy"] == "allowedHost"
+    before = resumed(station)
+    if how == "reject":
+        station.ctl("challenge", "reject", challenge["id"])
+    elif how != "time":
+        station.ctl("allowed", how, challenge["id"])
+    sheet = station.wait_status("in", "fault" if how == "reject" else "challenge", timeout=8)
+    assert sheet["cause"]["code"] == ("Rejected" if how == "reject" else "Challenge")
+    assert resumed(station) == before
+
+
+def test_a_root_that_is_deleted_ends_its_sessions(station, idle, certificates):
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    idle("user")
+    assert station.wait_status("in", "ok")["tls"]["verifiedBy"] == "user"
+    station.ctl("trust", "delete", certificates.user.fingerprint)
+    station.wait_status("in", "challenge", timeout=8)
+
+
+def test_resumption_never_revives_a_decision(station, account):
+    one = account(pki.leaf(None, ["127.0.0.1"]))
+    _, challenge = one.challenged()
+    accept(station, challenge)
+    one.send_through()
+    for word in ("disable", "enable"):      # ends the session in order
+        station.ctl("account", word, "a")
+    one.send_through()
+    assert resumed(station) >= 1, "a session ticket is used where the decision stands"
+    station.ctl("allowed", "unapprove", challenge["id"])
+    one.sink.cut_all()
+    before, accepted = resumed(station), len(one.sink.accepted)
+    queued = one.send()
+    station.wait_status("a", "challenge")
+    assert station.message(queued)["state"] != "sent" and len(one.sink.accepted) == accepted
+    assert resumed(station) == before
+
+
+# ---- stores that change on disk
+
+def rename_over(path, content):
+    with open(path + ".new", "wb") as out:
+        out.write(content)
+    os.chmod(path + ".new", 0o644)
+    os.replace(path + ".new", path)
+
+
+def test_a_system_store_file_is_read_again(station, account, certificates):
+    one = account(certificates.leaf("user", "127.0.0.1"))
+    queued, _ = one.challenged()
+    rename_over(station.trust, certificates.system.pem + certificates.user.pem)
+    station.wait_event("trust.reloaded")
+    assert station.wait_message(queued)["state"] == "sent"
+    assert station.wait_status("a", "ok")["tls"]["verifiedBy"] == "system"
+    rename_over(station.trust, certificates.system.pem)
+    station.wait_event("trust.reloaded")
+    one.send()
+    station.wait_status("a", "challenge")
+
+
+def test_a_system_store_folder_is_read_again(new_station, certificates, folder, new_sink):
+    store = os.path.join(folder, "store")
+    os.mkdir(store, 0o755)
+    rename_over(os.path.join(store, "system.pem"), certificates.system.pem)
+    station = new_station({"Trust.SystemTrustStore": store}, system_trust=b"").start()
+    assert len(station.json("trust", "list", "--system")) == 1
+    rename_over(os.path.join(store, "user.pem"), certificates.user.pem)
+    station.wait_event("trust.reloaded")
+    until(lambda: len(station.json("trust", "list", "--system")) == 2)
+
+
+def test_a_store_that_breaks_fails_closed_and_heals(station, account, certificates):
+    one = account(certificates.leaf("system", "127.0.0.1"))
+    one.send_through()
+    rename_over(station.trust, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    station.wait_event("trust.reloaded")
+    one.sink.cut_all()
+    queued = one.send()
+    assert station.wait_status("a", "fault")["cause"]["code"] == "TrustStore"
+    rename_over(station.trust, certificates.system.pem)
+    station.wait_status("a", "ok")
+    until(lambda: station.message(queued)["state"] == "sent")
+
+
+# ---- certificates about to end
+
+def test_warnings_before_a_certificate_ends(station, account, certificates):
+    one = account(pki.leaf(certificates.system, ["127.0.0.1"], last=5.5 * pki.DAY))
+    one.send_through()
+    event = station.wait_event("certificate.expires")
+    assert (event["data"]["host"], event["data"]["port"]) == ("127.0.0.1", one.sink.port)
+    assert "ends in 5 days" in event["text"]
+    assert any("ends in 5 days" in advice for advice in station.json("status")["advice"])
+    seen, = json.load(open(os.path.join(station.state, "certificates.json")))["certificates"]
+    assert seen["port"] == one.sink.port and seen["notAfter"] and seen["lastSeen"]
+    until(lambda: json.load(open(os.path.join(station.state, "certificates.json")))["certificates"][0]["warned"] == 7)
+    station.restart()
+    assert any("ends in 5 days" in advice for advice in station.json("status")["advice"])
+    assert station.log().count("ends in 5 days, at") == 1, "a warning is given once"
+    one.serve(pki.leaf(certificates.system, ["127.0.0.1"], last=300 * pki.DAY))
+    one.send_through()
+    assert not any("ends in" in advice for advice in station.json("status")["advice"])
+
+
+# ---- importing from a server
+
+def test_import_from_a_server(station, new_fake, certificates):
+    chain = [certificates.user]
+    leaf = pki.leaf(certificates.user, ["127.0.0.1"], chain=chain)
+    server = new_fake("imap", "good", leaf, implicit_tls=True)
+    place = f"127.0.0.1:{server.port}"
+    look = ("trust", "import", "--from-server", place, "--transport", "imap", "--security", "ssl")
+    assert "--fingerprint is required" in station.ctl(*look, code=2).err
+    refused = station.ctl(*look, "--fingerprint", leaf.fingerprint, code=None)
+    assert refused.code != 0 and station.json("trust", "list") == []
+    result = station.ctl("--json", *look, "--fingerprint", certificates.user.fingerprint[:16]).json
+    assert result[0]["result"] == "imported"
+    assert [one["certificate"]["subject"] for one in station.json("trust", "list")][0].startswith("CN=Plant root")
+    assert server.leaks() == []
+
+
+def test_a_server_that_keeps_its_issuer_back(station, new_fake, certificates):
+    server = new_fake("smtp", "good", pki.leaf(certificates.user, ["127.0.0.1"]))
+    said = station.ctl("trust", "import", "--from-server", f"127.0.0.1:{server.port}", "--transport", "smtp",
+                       "--security", "starttls", "--fingerprint", "ab" * 32, code=None)
+    assert said.code != 0 and "Plant root" in said.err and "trust import FILE" in said.err
+    assert station.json("trust", "list") == []
+
+
+# ---- client certificates
+
+def test_keys_are_stored_listed_and_deleted(station, certificates):
+    client = pki.leaf(certificates.system, ["client.example"])
+    station.ctl("trust", "key", "import", "plant", "-", stdin=client.pem + client.key_pem)
+    key, = station.json("trust", "key", "list")
+    assert key["name"] == "plant" and key["fault"] is None
+    assert key["certificate"]["fingerprintSha256"].replace(":", "").lower() == client.fingerprint
+    secret = client.key_pem.splitlines()[1].decode()
+    assert secret not in station.ctl("--json", "trust", "key", "list").said and secret not in station.log()
+    path = os.path.join(station.state, "keys", "plant.pem")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    station.restart()
+    assert [one["name"] for one in station.json("trust", "key", "list")] == ["plant"]
+    station.ctl("trust", "key", "delete", "plant")
+    assert station.json("trust", "key", "list") == [] and not os.path.exists(path)
+    station.ctl("trust", "key", "delete", "plant", code=None)
+
+
+def test_keys_that_are_none_are_refused(station, certificates):
+    client, other = pki.leaf(None, ["one.example"]), pki.leaf(None, ["other.example"])
+    for name, content in (("a", client.pem), ("a", client.key_pem), ("a", client.pem + other.key_pem), ("a", b"rubbish"),
+                          ("a", b""), ("../a", client.pem + client.key_pem), ("a", b"x" * 70000)):
+        result = station.ctl("trust", "key", "import", name, "-", stdin=content, code=None)
+        assert result.code != 0 and result.err
+    assert station.json("trust", "key", "list") == []
+
+
+def test_a_server_that_demands_a_certificate(station, account, certificates):
+    """The account waits for its certificate, and goes on once it is there."""
+    client = pki.leaf(certificates.system, ["client.example"], purpose=pki.ExtendedKeyUsageOID.CLIENT_AUTH)
+    one = account(certificates.leaf("system", "127.0.0.1"), clientCertificate="plant")
+    one.sink.tls.load_verify_locations(cadata=certificates.system.pem.decode())
+    one.sink.tls.verify_mode = ssl.CERT_REQUIRED
+    queued = one.send()
+    sheet = station.wait_status("a", "fault")
+    assert "trust key import plant" in sheet["cause"]["remedy"]
+    station.ctl("trust", "key", "import", "plant", "-", stdin=client.key_pem + client.pem)
+    station.wait_status("a", "ok")
+    until(lambda: station.message(queued)["state"] == "sent")
+    refused = station.ctl("trust", "key", "delete", "plant", code=None)
+    assert refused.code != 0 and "account a uses" in refused.err
+
+
+# ---- secrets
+
+@pytest.mark.parametrize("form", ("plain", "base64", "message"))
+@pytest.mark.parametrize("transport", channels.TRANSPORTS)
+def test_a_server_that_repeats_the_password(station, new_fake, certificates, monkeypatch, transport, form):
+    echo = {"plain": letters.PASSWORD, "base64": base64.b64encode(letters.PASSWORD.encode()).decode(),
+            "message": base64.b64encode(f"\0canary-user\0{letters.PASSWORD}".encode()).decode()}[form]
+    monkeypatch.setitem(fake_module.UNKNOWN, transport, {
+        "smtp": f"535-no\r\n535 {echo} is wrong\r\n", "imap": f"{{tag}} NO {echo} is wrong\r\n",
+        "pop3": f"-ERR {echo} is wrong\r\n"}[transport])
+    server = new_fake(transport, "good", certificates.leaf("system", "127.0.0.1"), implicit_tls=True)
+    station.add(channels.kind_of(transport), "a", **channels.properties(
+        transport, "ssl", "127.0.0.1", server.port, "canary-user", debug=True))
+    if transport == "smtp":
+        station.send("a", "canary-box@example.test")
+    sheet = station.wait_status("a", "fault", "down")
+    said = station.log() + json.dumps(sheet) + station.ctl("account", "test", "a", code=None).said
+    assert echo not in said and letters.PASSWORD not in said
+    assert "***" in station.log()
