@@ -95,7 +95,7 @@ endif
 COMMON_SRC  := common/addresses.c common/base64.c common/buf.c common/cause.c common/cleanup.c common/frame.c \
 	common/hosts.c common/json_fields.c common/names.c common/printable.c common/properties.c \
 	common/property_rules.c common/property_values.c common/times.c
-BASE_SRC    := daemon/calls.c daemon/journal.c daemon/loop.c daemon/settings.c daemon/timers.c daemon/workers.c daemon/settings_file.c
+BASE_SRC    := daemon/calls.c daemon/journal.c daemon/loop.c daemon/settings.c daemon/timers.c daemon/workers.c daemon/settings_file.c daemon/surroundings.c
 STORE_SRC   := daemon/store/database.c daemon/store/delivery.c daemon/store/delivery_commit.c \
 	daemon/store/delivery_write.c daemon/store/disk.c daemon/store/facts.c daemon/store/header_facts.c \
 	daemon/store/inbox.c daemon/store/intake.c daemon/store/maildir.c daemon/store/queue_body.c \
@@ -105,7 +105,7 @@ STORE_SRC   := daemon/store/database.c daemon/store/delivery.c daemon/store/deli
 	daemon/store/replace_file.c daemon/store/schema.c daemon/store/seen_rows.c daemon/store/seen_table.c \
 	daemon/store/store.c daemon/store/writer.c
 WIRE_SRC    := daemon/wire/chat.c daemon/wire/connection.c daemon/wire/dial.c daemon/wire/plain.c daemon/wire/pump.c \
-	daemon/wire/resolve.c
+	daemon/wire/resolve.c daemon/wire/route.c
 TLS_SRC     := daemon/tls/allowed.c daemon/tls/allowed_decide.c daemon/tls/allowed_entry.c \
 	daemon/tls/allowed_history.c daemon/tls/allowed_list.c daemon/tls/allowed_verified.c daemon/tls/certificate.c \
 	daemon/tls/channel.c daemon/tls/collect.c daemon/tls/context.c daemon/tls/handshake.c \
@@ -120,7 +120,7 @@ IMAP_SRC    := daemon/imap/command.c daemon/imap/cursor.c daemon/imap/fetch.c da
 	daemon/imap/session.c daemon/imap/signin.c daemon/imap/work.c
 POP3_SRC    := daemon/pop3/retrieve.c daemon/pop3/session.c daemon/pop3/signin.c daemon/pop3/unstuff.c
 STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station/apply.c daemon/station/certificates.c daemon/station/events.c daemon/station/fetching.c \
-	daemon/station/link.c daemon/station/metrics.c daemon/station/outbox.c daemon/station/overview.c daemon/station/probe.c daemon/station/receiver.c \
+	daemon/station/link.c daemon/station/outside.c daemon/station/metrics.c daemon/station/outbox.c daemon/station/overview.c daemon/station/probe.c daemon/station/receiver.c \
 	daemon/station/secrets.c daemon/station/sender.c daemon/station/sending.c daemon/station/station.c
 CONTROL_SRC := daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \
 	daemon/control/on_account.c daemon/control/on_keys.c daemon/control/on_mail.c daemon/control/on_queue.c \
@@ -209,7 +209,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 # ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause frame json_fields names printable properties times
-UNIT_base    := loop journal settings
+UNIT_base    := loop journal settings surroundings
 UNIT_store   := intake replace_file database queue_table seen_table maildir
 UNIT_wire    := chat connection resolve
 UNIT_tls     := judge certificate allowed trust channel
@@ -286,6 +286,10 @@ COUNT ?= 3000
 $(BUILD)/bench/fast_sink: tests/bench/fast_sink.c Makefile
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)
+# Beside mbsync, fetchmail, getmail6 and mpop, where they are installed; idle: ACCOUNTS of one daemon.
+.PHONY: bench-incoming bench-idle
+bench-incoming bench-idle: bench-%: all
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/$*.py
 .PHONY: bench-outgoing
 bench-outgoing: all $(BUILD)/bench/fast_sink
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/outgoing.py $(COUNT)

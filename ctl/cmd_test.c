@@ -28,6 +28,24 @@ static const char *mark_of(const char *result)
         return "?";
 }
 
+/* Under the step: what the server showed, from its own certificate up. */
+static void show_shown_chain(const json_t *chain)
+{
+        for (size_t i = 0; i < json_array_size(chain); i++) {
+                const json_t *one = json_array_get(chain, i);
+                scoped(scoped_free) char *names = json_words(json_at(one, "subjectAltNames"));
+                scoped(scoped_free) char *subject = json_words(json_at(one, "subject"));
+                scoped(scoped_free) char *issuer = json_words(json_at(one, "issuer"));
+                scoped(scoped_free) char *from = date_words(json_at(one, "notBefore"));
+                scoped(scoped_free) char *until = date_words(json_at(one, "notAfter"));
+                scoped(scoped_free) char *digest = json_words(json_at(one, "fingerprintSha256"));
+                printf("    %zu  %s, issued by %s\n", i, subject, issuer);
+                if (i == 0)
+                        printf("       names: %s\n", names);
+                printf("       valid: %s to %s\n       SHA-256: %s\n", from, until, digest);
+        }
+}
+
 static void show_step(const json_t *step)
 {
         const char *result = json_text(step, "result");
@@ -39,6 +57,7 @@ static void show_step(const json_t *step)
                 (void)snprintf(time, sizeof(time), "%lld ms", (long long)json_number(step, "milliseconds"));
         printf("%s%s%s %-13s %9s  %s\n", term_tint(tint_of(result)), mark_of(result), term_plain(), name,
                time, text);
+        show_shown_chain(json_at(step, "details.chain"));
         const json_t *cause = json_at(step, "cause");
         if (json_is_object(cause) && !same_text(json_text(cause, "text"), json_text(step, "text")))
                 show_advice(tint_of(result), json_text(cause, "text"), json_text(cause, "remedy"));

@@ -8,12 +8,14 @@
 #include "common/printable.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef void capture_fn(int priority, const char *message_id, const char *text);
@@ -22,7 +24,12 @@ static atomic_int max_priority = LOG_INFO;
 static atomic_bool to_journal;
 static _Atomic(capture_fn *) capture_message;
 
-enum { FIELDS_MAX = 32 };
+enum {
+        FIELDS_MAX = 32,
+        REPEATS = 64,           /* texts looked out for */
+        REPEATS_FREE = 5,       /* the same text this often */
+        REPEATS_SECONDS = 60,   /* within this time; then it is counted */
+};
 
 /* What is sent along, by the subject's texts. */
 static const struct {
@@ -169,6 +176,85 @@ static void write_to_stderr(const struct subject *subject, int priority, const c
         write_whole(line, strlen(line));
 }
 
+static void emit(const struct subject *subject, int priority, const char *message_id, const char *text)
+{
+        capture_fn *capture = atomic_load(&capture_message);
+
+        if (capture)
+                capture(priority, message_id, text);
+        if (!atomic_load(&to_journal) || send_to_journal(subject, priority, message_id, text) < 0)
+                write_to_stderr(subject, priority, text);
+}
+
+/* ---- repeats ---- */
+
+struct repeat {
+        char *text;             /* NULL: free */
+        const char *message_id;
+        int priority;
+        time_t since;           /* CLOCK_MONOTONIC */
+        unsigned times;
+};
+
+static struct {
+        pthread_mutex_t lock;
+        struct repeat of[REPEATS]; /* by the text's hash */
+} repeats = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static time_t running_seconds(void)
+{
+        struct timespec now = { 0 };
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec;
+}
+
+/* Takes the repeat over. */
+static void tell_count(struct repeat *repeat)
+{
+        if (repeat->times > REPEATS_FREE) {
+                char *scoped(scoped_free) text = text_of("%s (%u more times within %d s)", repeat->text,
+                                                         repeat->times - REPEATS_FREE, REPEATS_SECONDS);
+                emit(NULL, repeat->priority, repeat->message_id, text);
+        }
+        free(repeat->text);
+}
+
+/* True when the text was told often enough of late: it is counted instead. */
+static bool held_back(int priority, const char *message_id, const char *text)
+{
+        struct repeat before = { 0 };
+        uint32_t hash = 2166136261U;
+
+        for (const char *at = text; *at; at++)
+                hash = (hash ^ (uint8_t)*at) * 16777619U;
+        struct repeat *repeat = &repeats.of[hash % REPEATS];
+        pthread_mutex_lock(&repeats.lock);
+        time_t now = running_seconds();
+        if (!repeat->text || strcmp(repeat->text, text) != 0 || now - repeat->since >= REPEATS_SECONDS) {
+                before = *repeat;
+                *repeat = (struct repeat){ copy_text(text), message_id, priority, now, 0 };
+        }
+        bool held = ++repeat->times > REPEATS_FREE;
+        pthread_mutex_unlock(&repeats.lock);
+        tell_count(&before);
+        return held;
+}
+
+void journal_tell_repeats(bool all)
+{
+        for (size_t i = 0; i < REPEATS; i++) {
+                struct repeat over = { 0 };
+                pthread_mutex_lock(&repeats.lock);
+                if (repeats.of[i].text && (all || running_seconds() - repeats.of[i].since >= REPEATS_SECONDS)) {
+                        over = repeats.of[i];
+                        repeats.of[i] = (struct repeat){ 0 };
+                }
+                pthread_mutex_unlock(&repeats.lock);
+                tell_count(&over);
+        }
+}
+
 void log_about(const struct subject *subject, int priority, const char *message_id, const char *format, ...)
 {
         if (!journal_wants(priority))
@@ -182,9 +268,6 @@ void log_about(const struct subject *subject, int priority, const char *message_
         va_end(args);
         char *scoped(scoped_free) raw = buf_take_text(&words);
         char *scoped(scoped_free) text = printable_text(raw);
-        capture_fn *capture = atomic_load(&capture_message);
-        if (capture)
-                capture(priority, message_id, text);
-        if (!atomic_load(&to_journal) || send_to_journal(subject, priority, message_id, text) < 0)
-                write_to_stderr(subject, priority, text);
+        if (priority > LOG_NOTICE || !held_back(priority, message_id, text))
+                emit(subject, priority, message_id, text);
 }

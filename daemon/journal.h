@@ -30,7 +30,11 @@ struct subject {
         const char *file;         /* FILE= */
 };
 
-/* `message_id`: an ID of messages.h, or NULL. `subject` may be NULL. Control bytes are escaped. */
+/* A notice or worse that comes again and again, word for word, is told five times a minute and counted beyond that.
+ * This tells the counts of minutes that are over, or of all; called once a minute and at the end. */
+void journal_tell_repeats(bool all);
+
+/* `message_id`: an ID of messages.h (lasts), or NULL. `subject` may be NULL. Control bytes are escaped. */
 void log_about(const struct subject *subject, int priority, const char *message_id, const char *format, ...)
         printf_like(4, 5);
 #define log_debug(subject, ...)                                                    \

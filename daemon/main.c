@@ -11,6 +11,7 @@
 #include "daemon/settings.h"
 #include "daemon/station/station.h"
 #include "daemon/store/store.h"
+#include "daemon/surroundings.h"
 
 #include <getopt.h>
 #include <locale.h>
@@ -153,6 +154,20 @@ static void on_end(void *ctx, int number)
         station_end(END_MS, ended, NULL);
 }
 
+static void watch_surroundings(void)
+{
+        static const struct surroundings_user user = {
+                .network = station_network_changed,
+                .clock = station_clock_was_set,
+                .woke = station_woke,
+        };
+        struct cause cause = { 0 };
+        struct subject subject = { .cause = &cause };
+
+        if (surroundings_open(&user, &cause) < 0)
+                log_about(&subject, LOG_WARNING, NULL, "%s; accounts are tried again by time alone", cause.text);
+}
+
 /* ---- start ---- */
 
 static int refuse(const struct cause *cause, int status)
@@ -202,6 +217,7 @@ static int serve(void)
                 me.watchdog = timer_new(feed_watchdog, NULL);
                 timer_set(me.watchdog, 0);
         }
+        watch_surroundings();
         char *line = station_line();
         log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
         (void)sd_notifyf(0, "READY=1\nSTATUS=%s", line);
@@ -209,12 +225,14 @@ static int serve(void)
 
         loop_run();
 
+        surroundings_close();
         station_on_status(NULL);
         timer_free(take(me.status));
         timer_free(take(me.watchdog));
         listener_close();
         station_close();
         loop_close();
+        journal_tell_repeats(true);
         return EXIT_SUCCESS;
 }
 

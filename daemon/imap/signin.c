@@ -59,6 +59,7 @@ int imap_sign_in(struct imap_session *session)
 /* What the server offered before does not hold after (RFC 9051 section 6.2.2). */
 static int signed_in(struct imap_session *session)
 {
+        session->chat.signed_in_by = session->mechanism ? session->mechanism : "LOGIN";
         session->signed_in = true;
         imap_signin_clear(session);
         return session->capabilities_fresh ? (int)STEP_READY : (int)IMAP_CAPABILITY;

@@ -45,6 +45,7 @@ int pop3_sign_in(struct pop3_session *session)
 
 static int signed_in(struct pop3_session *session)
 {
+        session->chat.signed_in_by = session->mechanism ? session->mechanism : "LOGIN";
         session->signed_in = true;
         pop3_signin_clear(session);
         return STEP_READY;

@@ -243,6 +243,8 @@ static void closed(struct chat *chat)
                 return;
         if (chat->step == SMTP_QUIT || (chat->state == CHAT_READY && !s->mail.first))
                 chat_go(chat, STEP_ENDED); /* an idle one may be closed by the server at any time */
+        else if (chat->step == SMTP_STARTTLS) /* cut off is as good as refused (security rule 2) */
+                chat_fail(chat, CAUSE_STARTTLS_REFUSED, "the server closed the connection instead of answering STARTTLS");
         else
                 chat_fail(chat, CAUSE_CLOSED, "the server closed the connection while %s",
                           chat->phrase ? chat->phrase : "nothing was awaited");

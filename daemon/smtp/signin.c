@@ -87,6 +87,7 @@ static int signed_in(struct smtp_session *s)
 
         if (sasl_finish(s->sasl, NULL, &cause))
                 return smtp_fail_with(&s->chat, &cause);
+        s->chat.signed_in_by = s->mechanism;
         signin_forget(s);
         return STEP_READY;
 }

@@ -299,9 +299,8 @@ static void commit_full(struct fetching *fetching)
 static void hand_over(struct fetching *fetching)
 {
         bool ripe = fetching->filling && !fetching->in_message &&
-                    (fetching->round_received ||
-                                          delivery_messages(fetching->filling) >= BATCH_MESSAGES ||
-                                          delivery_bytes(fetching->filling) >= BATCH_BYTES);
+                    (fetching->round_received || delivery_messages(fetching->filling) >= BATCH_MESSAGES ||
+                     delivery_bytes(fetching->filling) >= BATCH_BYTES);
 
         if (fetching->full && !fetching->committing)
                 commit_full(fetching);

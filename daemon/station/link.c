@@ -11,9 +11,13 @@
 #include "common/printable.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/messages.h"
 #include "daemon/station/certificates.h"
+#include "daemon/station/events.h"
+#include "daemon/store/seen_table.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
+#include "daemon/wire/route.h"
 
 #include <stdio.h>
 
@@ -85,6 +89,7 @@ void link_plan_of(const struct property_values *values, struct link_plan *plan)
                 .client_certificate = client[0] ? client : NULL,
                 .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),
                 .debug = prop_bool(values, PROP_DEBUG),
+                .auto_signin = prop_is(values, PROP_AUTHENTICATION, "auto"),
                 .record = true,
         };
 }
@@ -278,6 +283,27 @@ static void arm(struct link *link, bool streams)
         }
 }
 
+/* S39: a server that proved itself by SCRAM once and now wants the password itself is told of, once. */
+static void note_signin(const struct link *link)
+{
+        const char *by = link->chat->signed_in_by, *account = link->plan.account;
+
+        if (!by || !link->plan.record || !account[0])
+                return;
+        const char *before = fact_text(account, "signedInBy");
+        if (same_text(before, by))
+                return;
+        if (link->plan.auto_signin && before && strncmp(before, "SCRAM-", 6) == 0 && strncmp(by, "SCRAM-", 6) != 0) {
+                struct subject subject = subject_of(link);
+                log_about(&subject, LOG_WARNING, MSG_SIGNIN_WEAKER,
+                          "%s signed in by %s before and by %s now: if the server's operator did not mean that, "
+                          "someone else may be answering there",
+                          account, before, by);
+                event_emit("account.signinWeaker", account, NULL, "signed in by %s before and by %s now", before, by);
+        }
+        fact_set_text(account, "signedInBy", by);
+}
+
 /* After the chat was called: send, react to its state. False when the link has gone meanwhile. */
 static bool settle(struct link *link, bool streams)
 {
@@ -304,6 +330,7 @@ static bool settle(struct link *link, bool streams)
         }
         if (chat->state == CHAT_READY && !link->was_ready) {
                 link->was_ready = true;
+                note_signin(link);
                 if (link->user->reached)
                         link->user->reached(link->ctx, LINK_READY, &link->verdict);
                 if (!link->closed && !link->over)
@@ -516,6 +543,7 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         link->chat = chat;
         link->user = user;
         link->ctx = ctx;
+        link->generation = trust_generation();
         if (plan->debug) {
                 chat->trace = trace_line;
                 chat->traced_step = trace_step;
@@ -594,6 +622,13 @@ static bool exemption_stands(const struct link *link)
 bool link_trust_moved(const struct link *link)
 {
         return link->generation != trust_generation();
+}
+
+bool link_still_routed(const struct link *link)
+{
+        int fd = link->connection ? connection_fd(link->connection) : -1;
+
+        return !link->counted || (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
 }
 
 bool link_still_trusted(const struct link *link)

@@ -25,6 +25,7 @@ struct link_plan {                  /* borrowed texts are copied */
         const char *client_certificate; /* or NULL */
         unsigned timeout_seconds;
         bool debug;                 /* trace to the journal */
+        bool auto_signin;           /* the mechanism is ours to choose */
         bool record;                /* a challenge is recorded */
 };
 
@@ -65,6 +66,9 @@ bool link_tls_info(const struct link *link, struct channel_info *out); /* false:
 const struct tls_facts *link_facts(const struct link *link);           /* NULL: no TLS */
 /* True when others wait for a place at this host: do not sit on it. */
 bool link_contended(const struct link *link);
+
+/* True when the session leaves by the address that the machine would use now. */
+bool link_still_routed(const struct link *link);
 
 /* After trust changed: true when the session may go on; false when the exemption or anchor it rests on has gone. */
 bool link_still_trusted(const struct link *link);

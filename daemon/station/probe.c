@@ -12,6 +12,7 @@
 #include "daemon/station/link.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
+#include "daemon/tls/allowed.h"
 
 #include <stdio.h>
 
@@ -106,6 +107,20 @@ static char *certificate_words(const struct probe *probe, const struct verdict *
                                                           "verified by the System Trust Store");
 }
 
+/* The cause of a bad verdict; a challenge that an account has raised there already is named. */
+static struct cause cause_of(const struct probe *probe, const struct verdict *verdict)
+{
+        struct verdict copy = *verdict;
+        scoped(scoped_free) char *place =
+                text_of("%s:%u", prop_text(&probe->values, PROP_HOSTNAME), port_in_use(&probe->values));
+        json_t *entry = verdict->kind == VERDICT_CHALLENGE ? allowed_get(place, NULL) : NULL;
+
+        if (entry && same_text(json_string_value(json_object_get(entry, "state")), "pending"))
+                verdict_remedy(&copy, json_string_value(json_object_get(entry, "id")));
+        json_decref(entry);
+        return copy.cause;
+}
+
 static void tell_tls(struct probe *probe, const struct verdict *verdict)
 {
         struct channel_info info = { 0 };
@@ -120,11 +135,13 @@ static void tell_tls(struct probe *probe, const struct verdict *verdict)
         json_put_text(details, "group", info.group);
         json_put_text(details, "staple", info.staple);
         json_put(details, "resumed", json_boolean(info.resumed));
-        scoped(scoped_free) char *words = text_of("%s %s%s%s", info.version, info.cipher, info.group[0] ? ", " : "", info.group);
+        scoped(scoped_free) char *words = text_of("%s %s%s%s, OCSP answer: %s", info.version, info.cipher,
+                                                    info.group[0] ? ", " : "", info.group, info.staple);
         say(probe, "tls", "ok", link_times(probe->link).handshake, NULL, details, words);
         scoped(scoped_free) char *named = good ? certificate_words(probe, verdict, &info) : copy_text(verdict->cause.text);
+        struct cause cause = cause_of(probe, verdict);
         say(probe, "certificate", !good ? "failed" : verdict->kind == VERDICT_ALLOWED ? "warning" : "ok", 0,
-            good ? NULL : &verdict->cause, certificate_details(probe, verdict), named);
+            good ? NULL : &cause, certificate_details(probe, verdict), named);
 }
 
 static void reached(void *ctx, enum link_mark mark, const struct verdict *verdict)

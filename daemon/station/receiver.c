@@ -462,6 +462,19 @@ void receiver_check_trust(struct receiver *receiver)
         }
 }
 
+void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay)
+{
+        bool resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == CONNECTING;
+        bool lost = resting && receiver->link && (stale || !link_still_routed(receiver->link));
+        bool down = receiver->phase == WAITING && receiver->account->status == ACCOUNT_DOWN;
+
+        if (receiver->winding_down || !account_enabled(receiver->account) || !(lost || down))
+                return;
+        drop_session(receiver);
+        receiver->failures = 0;
+        timer_set(receiver->timer, delay);
+}
+
 void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx)
 {
         struct poll_result result = { 0 };

@@ -11,6 +11,9 @@ struct receiver *receiver_new(struct account *account) must_use;
 /* Properties, secret or trust changed: the session ends, the next begins at once. */
 void receiver_start_over(struct receiver *receiver);
 void receiver_check_trust(struct receiver *receiver);
+/* Ways to servers may be others: what is down is tried, and a resting session whose way has gone (or any, when stale) is
+ * made anew, `delay` ms from now. */
+void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);
 /* Looks now; `done` when that is over. */
 void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
 /* Ends after what is being committed; receiver_busy tells when that is over. */

@@ -619,6 +619,13 @@ static void dued(void *ctx, size_t count, const struct cause *cause)
                 sender_kick(sender);
 }
 
+void sender_due_now(struct sender *sender)
+{
+        sender->empty = false;
+        sender->callbacks++;
+        queue_due_now(sender->account->name, dued, sender);
+}
+
 void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx)
 {
         struct poll_result result = { 0 };
@@ -633,9 +640,28 @@ void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct pol
         *poll = (struct poll){ .done = done, .ctx = ctx, .next = sender->polls };
         sender->polls = poll;
         sender->not_before = 0;
-        sender->empty = false;
-        sender->callbacks++;
-        queue_due_now(sender->account->name, dued, sender);
+        sender_due_now(sender);
+}
+
+void sender_network_changed(struct sender *sender, bool stale)
+{
+        for (struct session *session = sender->sessions, *next; session; session = next) {
+                next = session->next;
+                if (!stale && link_still_routed(session->link))
+                        continue;
+                session->retiring = true;
+                if (session->ready)
+                        tend(session);
+                else
+                        session_free(session);
+        }
+        if (sender->account->status != ACCOUNT_DOWN) {
+                sender_kick(sender);
+                return;
+        }
+        sender->not_before = 0;
+        sender->failures = 0;
+        sender_due_now(sender);
 }
 
 void sender_wind_down(struct sender *sender)

@@ -16,6 +16,12 @@ void sender_start_over(struct sender *sender);
 /* Sessions that rest on trust that has gone end at once. */
 void sender_check_trust(struct sender *sender);
 
+/* Ways to servers may be others: what is down is tried at once, sessions whose way has gone (or all, when stale) end after
+ * what is in flight. */
+void sender_network_changed(struct sender *sender, bool stale);
+/* Mail that waits for its time is due now. */
+void sender_due_now(struct sender *sender);
+
 struct poll_result {
         struct cause cause;      /* CAUSE_NONE: it went well */
         uint64_t sent, failed, received;

@@ -251,6 +251,7 @@ static void sweep(void)
 static void every_minute(void *ctx)
 {
         (void)ctx;
+        journal_tell_repeats(false);
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account_is_outgoing(account) && queue_counts(account->name).bytes)
                         queue_expire(account->name, account_clock(account), tell_expired, NULL);
@@ -260,6 +261,12 @@ static void every_minute(void *ctx)
         if ((int64_t)loop_wall() - station.swept >= SWEEP_EVERY)
                 sweep();
         timer_set(station.minute, ms < 1000 ? 1000 : ms < MINUTE_MS ? ms : MINUTE_MS);
+}
+
+void station_look_at_time(void)
+{
+        if (station.minute)
+                timer_set(station.minute, 0);
 }
 
 /* ---- start and end ---- */

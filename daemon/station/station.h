@@ -26,6 +26,14 @@ char *station_line(void) must_use;
 void station_on_status(void (*changed)(void));
 void station_status_changed(void);
 
+/* The machine's surroundings changed (daemon/surroundings): accounts that are down are tried at once, sessions over a way
+ * that has gone are made anew; mail gets no older by a clock that was set. */
+void station_network_changed(void);
+void station_woke(int64_t seconds);
+void station_clock_was_set(int64_t seconds);
+/* What time brings (ends of exemptions, of mail's lifetime) is looked at now. */
+void station_look_at_time(void);
+
 /* An account came, changed, or goes: makes its runner or ends it. */
 void station_account_added(struct account *account);
 void station_account_changed(struct account *account);

@@ -129,7 +129,9 @@ static void put_issuer(const struct collected *item, const struct code_row *row,
                 return;
         name_of(item, true, name);
         facts_add(facts, row->problem, item->depth, item->code,
-                  "issuer \"%s\" is in no trust store and was not sent by the server", name);
+                  "issuer \"%s\" is in no trust store and was not sent by the server (its operator may have "
+                  "forgotten to install it there)",
+                  name);
 }
 
 static void put_root(const struct collected *item, const struct code_row *row, struct tls_facts *facts)

@@ -137,8 +137,8 @@ class Demo:
         self.station = Station(self.folder, self.programs, self.certificates_of_nobody(),
                                {"Service.LogLevel": "info"}, name=security)
         say("$ emailsecd --config emailsecd.conf --state-directory state --socket io.emailsec &", "36")
-        self.station.start()
         self.open.append(self.station)
+        self.station.start()
         self.run("status")
 
         heading("an outgoing and an incoming account")
@@ -226,7 +226,8 @@ def main():
     def ended(number, _frame):
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    endings = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    for number in endings:
         signal.signal(number, ended)
     started = time.monotonic()
     folder = users.base_folder()
@@ -235,6 +236,8 @@ def main():
         try:
             demo.play()
         finally:
+            for number in endings:
+                signal.signal(number, signal.SIG_IGN)    # nothing interrupts the clean-up
             demo.close()
     finally:
         users.remove(folder)

@@ -175,8 +175,8 @@ def test_man_pages_are_clean():
 
 
 def test_units_are_accepted(tmp_path):
-    for unit in ("emailsecd.service", "emailsecd.socket"):
-        text = read("systemd/" + unit).replace("@sbindir@/emailsecd", "/bin/true").replace("@bindir@", "/bin")
+    for unit in ("emailsecd.service", "emailsecd.socket", "emailsec-metrics.service", "emailsec-metrics.timer"):
+        text = read("systemd/" + unit).replace("@sbindir@/emailsecd", "/bin/true").replace("@bindir@/emailsecctl", "/bin/true")
         (tmp_path / unit).write_text(text)
     run = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())], capture_output=True, text=True)
-    assert "emailsecd" not in run.stderr, run.stderr
+    assert "emailsec" not in run.stderr, run.stderr

@@ -159,11 +159,17 @@ class Dovecot:
             users.MORTAL + ["/usr/sbin/dovecot", "-F", "-c", self.config], stdin=subprocess.DEVNULL,
             stdout=open(os.path.join(self.folder, "out"), "ab"), stderr=subprocess.STDOUT,
             cwd=self.folder, **users.as_daemon())
-        until(lambda: self.process.poll() is not None or
-              (answers(self.host(), self.ports["imap", "plain"]) and
-               answers(self.host(), self.ports["pop3", "plain"]) and accepts("127.0.0.1", self.lmtp)),
-              20, lambda: "Dovecot does not start:\n" + self.log())
-        assert self.process.poll() is None, "Dovecot does not start:\n" + self.log()
+        try:
+            until(self._stands, 20)
+        except BaseException as error:
+            self.stop()
+            raise AssertionError("Dovecot does not start:\n" + self.log()) if isinstance(error, AssertionError) \
+                else error
+
+    def _stands(self):
+        assert self.process.poll() is None
+        return answers(self.host(), self.ports["imap", "plain"]) and \
+            answers(self.host(), self.ports["pop3", "plain"]) and accepts("127.0.0.1", self.lmtp)
 
     def stop(self):
         if self.process and self.process.poll() is None:

@@ -6,6 +6,7 @@ hand accepted mail on, and so stands in for Postfix where that cannot run."""
 import base64
 import collections
 import email
+import hashlib
 import hmac
 import re
 import secrets
@@ -275,6 +276,19 @@ class _Session:
         challenge = f"<{secrets.token_hex(8)}@sink.example>".encode()
         self.user, digest = self._ask(challenge).rsplit(b" ", 1)
         return hmac.new(letters.PASSWORD.encode(), challenge, "md5").hexdigest().encode() == digest
+
+    def _auth_scram_sha_256(self, first):
+        bare = first.split(b",", 2)[2]
+        fields = dict(part.split(b"=", 1) for part in bare.split(b","))
+        salt, self.user = secrets.token_bytes(16), fields[b"n"]
+        offer = b"r=" + fields[b"r"] + b"sink,s=" + base64.b64encode(salt) + b",i=4096"
+        without, proof = self._ask(offer).rsplit(b",p=", 1)
+        salted = hashlib.pbkdf2_hmac("sha256", letters.PASSWORD.encode(), salt, 4096)
+        said = b",".join((bare, offer, without))
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        signature = hmac.digest(hashlib.sha256(key).digest(), said, "sha256")
+        self._ask(b"v=" + base64.b64encode(hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")))
+        return base64.b64decode(proof) == bytes(a ^ b for a, b in zip(key, signature))
 
     def _on_mail(self, line):
         match = MAIL.fullmatch(line)

@@ -2,6 +2,7 @@
 """The packages on a booted machine: systemd, journald, name service, Postfix and Dovecot as they come with Debian."""
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -176,7 +177,7 @@ def test_reload_waits_and_drops_no_session(machine, accounts):
     before, pid = imap_sessions(machine), main_pid(machine)
     machine.write("/etc/emailsecd/emailsecd.conf.d/name.conf", "[Service]\nHostname=named.example\n")
     machine.run("systemctl", "reload", "emailsecd")
-    assert '"hostname": "named.example"' in machine.say("emailsecctl", "--json", "status"), "reload did not wait"
+    assert json.loads(machine.say("emailsecctl", "--json", "status"))["hostname"] == "named.example", "it did not wait"
     assert (imap_sessions(machine), main_pid(machine)) == (before, pid)
 
 
@@ -196,11 +197,11 @@ def test_the_watchdog_ends_what_hangs(machine, accounts):
     machine.run("systemctl", "stop", "postfix")
     queued = send(machine)
     pid = main_pid(machine)
-    machine.run("kill", "-STOP", str(pid))
+    machine.run("sh", "-c", f"kill -STOP {pid}")
     until(lambda: main_pid(machine) not in (0, pid), 40, "it was not started again")
     assert machine.journal("-u", "emailsecd", "--grep", "Watchdog timeout")
     machine.run("systemctl", "start", "postfix")
-    machine.run("emailsecctl", "queue", "retry", queued)
+    machine.run("emailsecctl", "account", "poll", "out", check=False)     # it had been down: not by time, but now
     until(lambda: state(machine, queued) == "sent", 30)
 
 
@@ -272,6 +273,6 @@ def test_sendmail_is_offered_on_request_only(machine, packages):
     machine.run("update-alternatives", "--install", "/usr/sbin/sendmail", "sendmail", "/usr/bin/emailsecctl", "10")
     machine.run("emailsecctl", "account", "add", "outgoing", "out", "hostname=127.0.0.1", "from=station@example.test")
     machine.run("/usr/sbin/sendmail", "-t", stdin="To: box@example.test\nSubject: by sendmail\n\nhello\n")
-    assert "1 in the queue" in machine.say("emailsecctl", "queue", "list") + machine.property("emailsecd", "StatusText")
+    assert "box@example.test" in machine.say("emailsecctl", "queue", "list")
     machine.run("dpkg", "-P", "emailsecd", "emailsecctl")
     assert machine.run("test", "-e", "/usr/sbin/sendmail", check=False).returncode != 0, "the name outlived the tool"

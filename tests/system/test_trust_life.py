@@ -320,3 +320,29 @@ def test_a_server_that_repeats_the_password(station, new_fake, certificates, mon
     said = station.log() + json.dumps(sheet) + station.ctl("account", "test", "a", code=None).said
     assert echo not in said and letters.PASSWORD not in said
     assert "***" in station.log()
+
+
+# ---- looking at a server
+
+def test_account_test_shows_everything(station, account, certificates):
+    one = account(certificates.leaf("self-signed", "127.0.0.1"))
+    _, challenge = one.challenged()
+    result = station.ctl("account", "test", "a", code=1)
+    for word in ("resolve", "connect", "tls", "certificate", " ms", "TLSv1.3", "X25519", "OCSP answer: none", "names: IP:127.0.0.1",
+                 "valid: ", certificates.leaf("self-signed", "127.0.0.1").fingerprint, "is self-signed",
+                 f"emailsecctl challenge show {challenge['id']}"):
+        assert word.lower() in result.out.lower(), (word, result)
+
+
+def test_a_weaker_way_to_sign_in_is_reported(station, account, certificates):
+    one = account(certificates.leaf("system", "127.0.0.1"))
+    one.sink.mechanisms = "PLAIN SCRAM-SHA-256"
+    one.send_through()
+    one.sink.mechanisms = "PLAIN"
+    one.sink.cut_all()
+    one.send_through()
+    event = station.wait_event("account.signinWeaker", account="a")
+    assert "by SCRAM-SHA-256 before and by PLAIN now" in event["text"]
+    station.restart()
+    one.send_through()
+    assert station.log().count("and by PLAIN now") == 1

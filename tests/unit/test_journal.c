@@ -75,6 +75,25 @@ START_TEST(lines_on_stderr)
 }
 END_TEST
 
+START_TEST(repeats_are_counted)
+{
+        take_stderr();
+        journal_open(LOG_INFO, JOURNAL_STDERR);
+        for (int i = 0; i < 8; i++)
+                log_about(NULL, LOG_WARNING, NULL, "again");
+        for (int i = 0; i < 7; i++)
+                log_about(NULL, LOG_INFO, NULL, "-");
+        journal_tell_repeats(false);
+        log_about(NULL, LOG_WARNING, NULL, "other");
+        journal_tell_repeats(true);
+        journal_tell_repeats(true);
+        ck_assert_str_eq(written(), "<4>again\n<4>again\n<4>again\n<4>again\n<4>again\n"
+                                    "<6>-\n<6>-\n<6>-\n<6>-\n<6>-\n<6>-\n<6>-\n"
+                                    "<4>other\n"
+                                    "<4>again (3 more times within 60 s)\n");
+}
+END_TEST
+
 START_TEST(fields_of_the_journal)
 {
         struct cause cause = { 0 };
@@ -221,6 +240,7 @@ int main(void)
         TCase *tc = tcase_create("journal");
 
         tcase_add_test(tc, lines_on_stderr);
+        tcase_add_test(tc, repeats_are_counted);
         tcase_add_test(tc, fields_of_the_journal);
         tcase_add_test(tc, falls_back_to_stderr);
         tcase_add_test(tc, auto_follows_stderr);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What the station does when network, clock or power of the machine changed; noticed by daemon/surroundings. */
+#include "daemon/loop.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/receiver.h"
+#include "daemon/station/sender.h"
+#include "daemon/station/station.h"
+
+#include <stdlib.h>
+
+enum { EACH_MS = 4, MOST_MS = 30 * 1000, LONG_SLEEP = 60 };
+
+/* Thousands of accounts do not connect in one instant: each a little after the one before. */
+static void look_again(bool sessions_are_stale)
+{
+        int64_t delay = 0;
+
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (account->sender)
+                        sender_network_changed(account->sender, sessions_are_stale);
+                if (account->receiver)
+                        receiver_network_changed(account->receiver, sessions_are_stale, delay);
+                delay = delay < MOST_MS ? delay + EACH_MS : MOST_MS;
+        }
+}
+
+void station_network_changed(void)
+{
+        log_about(NULL, LOG_INFO, NULL, "addresses or routes changed: accounts that were down are tried at once");
+        look_again(false);
+}
+
+void station_woke(int64_t seconds)
+{
+        log_about(NULL, LOG_INFO, NULL, "the machine slept for %lld s", (long long)seconds);
+        look_again(seconds >= LONG_SLEEP);
+}
+
+void station_clock_was_set(int64_t seconds)
+{
+        log_about(NULL, LOG_NOTICE, NULL, "the clock was set %lld s %s", (long long)llabs(seconds),
+                  seconds < 0 ? "back" : "forward");
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                account_clock_was_set(account, seconds);
+                if (account->sender && seconds < 0)
+                        sender_due_now(account->sender); /* times to try again would lie too far ahead */
+                else if (account->sender)
+                        sender_kick(account->sender);
+        }
+        station_look_at_time();
+}

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""make install, installcheck, uninstall, dist and deb, and what is put in place: units, alert rules, dashboard."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+import letters
+import station as station_module
+from station import BUILD, FLAVOUR, ROOT
+
+def make(*words, **environment):
+    done = subprocess.run(["make", "-s", f"FLAVOUR={FLAVOUR}", f"BUILD={BUILD}", *words], cwd=ROOT, capture_output=True,
+                          text=True, timeout=900, env={**os.environ, **environment})
+    assert done.returncode == 0, f"make {' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def files_under(folder):
+    return {os.path.relpath(os.path.join(place, name), folder) for place, _, names in os.walk(folder) for name in names}
+
+
+@pytest.fixture
+def stage(folder):
+    make("install", f"DESTDIR={folder}/stage")
+    return os.path.join(folder, "stage")
+
+
+def test_install_check_uninstall(stage):
+    make("installcheck", f"DESTDIR={stage}")
+    os.makedirs(os.path.join(stage, "var/lib/emailsecd"))
+    with open(os.path.join(stage, "var/lib/emailsecd/station.db"), "w") as out:
+        out.write("state")
+    config = os.path.join(stage, "etc/emailsecd/emailsecd.conf")
+    with open(config, "a") as out:
+        out.write("# mine\n")
+    make("install", f"DESTDIR={stage}")
+    assert "# mine" in open(config).read(), "installing again overwrote the settings"
+    make("uninstall", f"DESTDIR={stage}")
+    assert files_under(stage) == {"etc/emailsecd/emailsecd.conf", "var/lib/emailsecd/station.db"}
+
+
+@pytest.mark.skipif(FLAVOUR != "plain", reason="builds the tool with other directories")
+def test_other_directories_and_the_mime_part(folder):
+    """With a prefix of its own, the tool finds its part for MIME in pkglibdir, and the unit names its programs."""
+    prefix = os.path.join(folder, "opt")
+    build = os.path.join(folder, "build")
+    words = [f"BUILD={build}", f"prefix={prefix}", f"sysconfdir={prefix}/etc", f"systemdsystemunitdir={prefix}/units",
+             f"sysusersdir={prefix}/sysusers", f"tmpfilesdir={prefix}/tmpfiles", f"catalogdir={prefix}/catalog",
+             "CFLAGS=-O0"]
+    shutil.copytree(BUILD, build, ignore=shutil.ignore_patterns("tests", "fuzz", "found"))
+    for name in ("ctl/mime_load.o", "libctl.a", "emailsecctl"):
+        os.unlink(os.path.join(build, name))
+    make("install", *words)
+    letter = os.path.join(folder, "letter")
+    with open(letter, "wb") as out:
+        out.write(letters.letter("box"))
+    done = subprocess.run([f"{prefix}/bin/emailsecctl", "--socket", f"{folder}/none", "send", "--to", "b@example.test",
+                           "-s", "x", "--attach", letter, "-"], input=b"text", capture_output=True,
+                          env=station_module.clean_environment())
+    assert b"MIME part cannot be loaded" not in done.stderr, done.stderr
+    os.rename(f"{prefix}/lib/emailsecd/emailsec-mime.so", f"{folder}/away.so")
+    done = subprocess.run([f"{prefix}/bin/emailsecctl", "--socket", f"{folder}/none", "send", "--to", "b@example.test",
+                           "-s", "x", "--attach", letter, "-"], input=b"text", capture_output=True,
+                          env=station_module.clean_environment())
+    assert b"MIME part cannot be loaded" in done.stderr, done.stderr
+    assert f"ExecStart={prefix}/sbin/emailsecd" in open(f"{prefix}/units/emailsecd.service").read()
+
+
+@pytest.mark.skipif(not os.path.isdir(os.path.join(ROOT, ".git")) or not shutil.which("git"), reason="no git here")
+def test_dist_is_the_same_twice():
+    def once():
+        make("dist")
+        [name] = [name for name in os.listdir(f"{ROOT}/build") if name.endswith(".tar.gz")]
+        with open(f"{ROOT}/build/{name}", "rb") as source:
+            return hashlib.sha256(source.read()).hexdigest()
+
+    assert once() == once()
+
+
+def test_the_package_has_the_version_of_the_tree():
+    version = re.search(r"^VERSION := (\S+)", open(f"{ROOT}/Makefile").read(), re.M).group(1)
+    assert open(f"{ROOT}/conf/debian/changelog").readline().split()[:2] == ["emailsecd", f"({version})"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("dpkg-buildpackage") or not shutil.which("dh"), reason="debhelper is not installed")
+def test_packages_are_clean_and_the_same_twice(folder):
+    signal.alarm(0)     # two builds, one with the unit tests
+    seen = []
+    for name, options in (("one", "nocheck"), ("two", "")):
+        log = make("deb", f"DEB={folder}/{name}", DEB_BUILD_OPTIONS=options)
+        packages = sorted(one for one in os.listdir(f"{folder}/{name}") if one.endswith(".deb"))
+        assert [one.split("_")[0] for one in packages if "dbgsym" not in one] == ["emailsecctl", "emailsecd"]
+        seen.append({one: hashlib.sha256(open(f"{folder}/{name}/{one}", "rb").read()).hexdigest() for one in packages})
+    assert seen[0] == seen[1]
+    if shutil.which("blhc"):
+        with open(f"{folder}/log", "w") as out:
+            out.write(log)
+        done = subprocess.run(["blhc", "--all", f"{folder}/log"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+    if shutil.which("lintian"):
+        [changes] = [one for one in os.listdir(f"{folder}/two") if one.endswith(".changes")]
+        done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", changes], cwd=f"{folder}/two",
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+# ---- units
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_the_sandbox_is_as_tight_as_the_unit_says(stage):
+    unit = os.path.join(stage, "lib/systemd/system/emailsecd.service")
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=12", "--no-pager", "--json=short",
+                           unit], capture_output=True, text=True)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("systemd-analyze knows no --offline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = {row["name"].split("=")[0] for row in json.loads(done.stdout) if not row["set"] and row["exposure"]}
+    text = open(unit).read()
+    assert [name for name in counted if name.split("/")[0] not in text] == [], "not explained in the unit"
+
+
+# ---- numbers
+
+def metrics_of(text):
+    """A strict reader of OpenMetrics: {sample name: [(labels, value)]}, {family: type}."""
+    assert text.endswith("# EOF\n") and text.count("# EOF") == 1
+    families, samples, current, seen = {}, {}, None, set()
+    suffixes = {"counter": ("_total", "_created"), "summary": ("_count", "_sum", ""), "gauge": ("",)}
+    for line in text[:-len("# EOF\n")].splitlines():
+        meta = re.fullmatch(r"# (TYPE|HELP) ([a-z_:][a-z0-9_:]*) (.+)", line)
+        if meta:
+            kind, name, rest = meta.groups()
+            if kind == "TYPE":
+                assert name not in families, f"{name} is interleaved"
+                assert rest in suffixes, f"{name}: {rest} is not in both formats"
+                families[name], current = rest, name
+            assert name == current
+            continue
+        sample = re.fullmatch(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (-?[0-9]+(?:\.[0-9]+)?)', line)
+        assert sample, f"no sample: {line!r}"
+        name, labels, value = sample.groups()
+        assert current and name in [current + suffix for suffix in suffixes[families[current]]], f"{name} in {current}"
+        assert (name, labels) not in seen, f"twice: {line}"
+        seen.add((name, labels))
+        pairs = dict(re.findall(r'([a-z_]+)="([^"]*)"', labels or ""))
+        assert families[current] != "counter" or float(value) >= 0
+        samples.setdefault(name, []).append((pairs, float(value)))
+    return samples, families
+
+
+def test_numbers_are_openmetrics(station, new_sink, certificates):
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), True)
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "from=a@example.test")
+    station.ctl("account", "add", "incoming", "b", "transport=imap", "hostname=localhost", "enabled=false")
+    assert station.wait_message(station.send("a", "box@example.test"))["state"] == "sent"
+    samples, families = metrics_of(station.ctl("metrics").out)
+    about_a = {name: value for name, rows in samples.items() for labels, value in rows if labels.get("account") == "a"}
+    assert about_a["emailsec_account_up"] == 1 and about_a["emailsec_sent_messages_total"] == 1
+    assert about_a["emailsec_tls_handshake_seconds_count"] == 1 and about_a["emailsec_tls_handshake_seconds_sum"] >= 0
+    assert about_a["emailsec_deferred_messages_total"] == 0 and "emailsec_loop_lag_seconds" in samples
+    assert sum(value for labels, value in samples["emailsec_account_status"]) == 2   # each account has one
+    assert all(name.startswith("emailsec_") for name in families)
+    # what the examples ask for is there
+    for name in ("emailsec-alerts.yml", "emailsec-dashboard.json"):
+        text = open(os.path.join(ROOT, "conf", name)).read()
+        asked = set(re.findall(r"\bemailsec_[a-z_]+", text))
+        assert asked and asked <= set(samples), f"{name}: {asked - set(samples)}"
+
+
+def test_the_examples_are_well_formed():
+    dashboard = json.load(open(os.path.join(ROOT, "conf", "emailsec-dashboard.json")))
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) > 8
+    yaml = pytest.importorskip("yaml")
+    rules = yaml.safe_load(open(os.path.join(ROOT, "conf", "emailsec-alerts.yml")))["groups"][0]["rules"]
+    assert all({"alert", "expr", "for", "labels", "annotations"} <= set(rule) for rule in rules) and len(rules) > 5
