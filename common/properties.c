@@ -97,7 +97,7 @@ const struct property properties[PROPERTIES] = {
                 .number = true, .help = "let the server announce new mail (IMAP IDLE) where it can" },
         [PROP_FOLDER] = { .name = "folder", .type = TYPE_TEXT, .kinds = KIND_INCOMING,
                 .access = ACCESS_WRITE, .max = 1024, .text = "INBOX",
-                .help = "IMAP folder that is fetched from" },
+                .help = "IMAP folders that are fetched from, comma-separated; IDLE is on the first" },
         [PROP_DELIVERY_POLICY] = { .name = "deliveryPolicy", .type = TYPE_WORD, .kinds = KIND_INCOMING,
                 .access = ACCESS_WRITE, .words = delivery_words, .text = "markAsRead",
                 .help = "what happens to a message at the server once it is safe here" },

@@ -77,7 +77,7 @@ static const struct {
         { "refused for now", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:454 no key" }, CHAT_FAILED, CAUSE_STARTTLS_REFUSED, "no key" },
         { "refused for ever", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:502 no" }, CHAT_FAILED, CAUSE_STARTTLS_REFUSED, "502 no" },
         { "250 in place of 220", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:250 go" }, CHAT_FAILED, CAUSE_PROTOCOL, "250 go" },
-        { "cut off", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "CLOSE" }, CHAT_FAILED, CAUSE_CLOSED, "STARTTLS" },
+        { "cut off", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "CLOSE" }, CHAT_FAILED, CAUSE_STARTTLS_REFUSED, "STARTTLS" },
         { "cut off after go", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "CLOSE" }, CHAT_FAILED, CAUSE_CLOSED, "handshake" },
         { "injected line", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "s:220 go\n250 evil\n" }, CHAT_FAILED, CAUSE_INJECTION, "" },
         { "injected byte", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "s:220 go\nX" }, CHAT_FAILED, CAUSE_INJECTION, "1 byte" },
