@@ -276,6 +276,10 @@ checks: all check-unit check-fuzz habits check-system
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
 check-system: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
+# The long ones as well: crash series, packages, a booted machine.
+.PHONY: check-slow
+check-slow: all
+	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
 habits: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits
 demo-built: all

@@ -191,5 +191,11 @@ json_t *properties_warnings(const struct property_values *values)
                 warn(list,
                      copy_text(
                              "deliveryPolicy delete: messages are deleted at the server once they are here"));
+        for (int id = PROP_OAUTH_PROVIDER; id <= PROP_OAUTH_DEVICE_ENDPOINT; id++)
+                if (prop_text(values, (enum property_id)id)[0]) {
+                        warn(list, copy_text("OAuth tokens are not fetched by this version: the stored password is "
+                                             "taken as the access token"));
+                        break;
+                }
         return list;
 }

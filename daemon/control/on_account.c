@@ -254,10 +254,9 @@ static void polled(void *ctx, const struct poll_result *result)
         json_t *reply = json_object();
         unsigned long long sent = result->sent, failed = result->failed, received = result->received;
         scoped(scoped_free) char *text =
-                received || !(sent || failed) ?
-                        (received ? text_of("received %llu message%s", received, received == 1 ? "" : "s") :
-                                    copy_text("nothing was waiting")) :
-                        text_of("sent %llu message%s%s", sent, sent == 1 ? "" : "s", failed ? ", some failed" : "");
+                received       ? text_of("received %llu message%s", received, received == 1 ? "" : "s") :
+                sent || failed ? text_of("sent %llu message%s, %llu failed", sent, sent == 1 ? "" : "s", failed) :
+                                 copy_text("there was nothing new");
         json_put_text(reply, "text", text);
         json_put(reply, "sent", json_integer((json_int_t)sent));
         json_put(reply, "received", json_integer((json_int_t)received));

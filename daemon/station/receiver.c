@@ -515,11 +515,9 @@ void receiver_wind_down(struct receiver *receiver)
 {
         receiver->winding_down = true;
         timer_stop(receiver->timer);
-        if (receiver->phase == IDLING)
-                wake(receiver);
-        else if (receiver->phase == RESTING)
-                rest(receiver);
-        else if (receiver->phase == CONNECTING)
+        /* nothing is on its way: thousands of good-byes would only hold up the end */
+        if (receiver->phase == IDLING || receiver->phase == RESTING || receiver->phase == WAKING ||
+            receiver->phase == CONNECTING)
                 drop_session(receiver);
 }
 

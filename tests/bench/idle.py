@@ -6,6 +6,7 @@ server is a process of this bench that knows as much IMAP as that takes. SECONDS
 import multiprocessing
 import os
 import platform
+import resource
 import selectors
 import socket
 import ssl
@@ -132,12 +133,15 @@ def measure(count, folder, certificates, port, idling):
               f" all idle {up:.1f} s after the first was added", flush=True)
         return kib
     finally:
+        station.kill()
         station.end()
         with idling.get_lock():
             idling.value = 0
 
 
 def main():
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     base = tempfile.mkdtemp(prefix="es-idle-", dir="/dev/shm")     # the disk is not what is measured
     os.chmod(base, 0o755)
     certificates = pki.Pki()

@@ -105,7 +105,7 @@ class Relay(postfix.Postfix):
         self._write(daemons, True)
         with open(os.path.join(self.folder, "master.cf"), "w") as out:
             out.write(postfix.MASTER + f"127.0.0.1:{self.inlet} inet n - n - - smtpd\n"
-                      "pickup unix n - n 60 1 pickup\n")
+                      "pickup unix n - n 60 1 pickup\ntlsproxy unix - - n - 0 tlsproxy\n")
         self.daemons = daemons
         self.start()
 
@@ -124,13 +124,19 @@ class Relay(postfix.Postfix):
     def run(self, *command):
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "MAIL_CONFIG": self.folder})
 
-    def go(self, on):
-        """Lets the queue go, or keeps it."""
-        self._write(self.daemons, not on)
+    def _unsettled(self):
+        """Files that are not in the deferred queue yet."""
+        return any(os.listdir(os.path.join(self.folder, "queue", part)) for part in ("maildrop", "incoming", "active"))
+
+    def prepare(self):
+        """Everything lies in the deferred queue, and the next run takes it."""
+        until(lambda: not self._unsettled(), 120, "Postfix does not put its queue aside")
+        self._write(self.daemons, False)
         self.stop()
         self.start()
-        if on:
-            self.run("postqueue", "-c", self.folder, "-f")
+
+    def go(self):
+        self.run("postqueue", "-c", self.folder, "-f")
 
     def address(self):
         return socket.AF_INET, ("127.0.0.1", self.inlet)
@@ -166,8 +172,11 @@ class Ours:
 
     first_of_message = 0
 
-    def go(self, on):
-        self.station.ctl("account", "enable" if on else "disable", "a")
+    def prepare(self):
+        """It waits as it is."""
+
+    def go(self):
+        self.station.ctl("account", "enable", "a")
 
     def address(self):
         return socket.AF_UNIX, self.station.socket
@@ -259,8 +268,9 @@ def measure(server, sink, count):
                "process for each message, alone [1/s]": processes(server, few, 1),
                "process for each message, 8 at once [1/s]": processes(server, few * 2, 8)}
     waiting, before = count + few * 3, sink.look()[0]
+    server.prepare()
     busy, start = server.cpu(), time.monotonic()
-    server.go(True)
+    server.go()
     took = sink.wait(before + waiting) - start
     figures["drain over TLS [1/s]"] = waiting / took
     if busy is not None:
@@ -289,6 +299,7 @@ def main():
     machine()
     try:
         for make in (Ours, Relay):
+            print(f"measuring {make.name} ...", file=sys.stderr, flush=True)
             server = make(folder, certificates, sink)
             try:
                 figures[server.name] = measure(server, sink, count)
