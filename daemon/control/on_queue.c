@@ -250,6 +250,7 @@ void on_wait_message(struct call *call)
 struct changing {
         struct call *call;
         const char *words; /* for the journal */
+        bool now;          /* a person wants it tried: an account that is down does not wait its time out */
         char *who;
 };
 
@@ -280,7 +281,9 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
                 event_emit("queue.changed", name, data, "%s: %s", id, changing->words);
-                if (account && account->sender)
+                if (account && account->sender && changing->now)
+                        sender_try_now(account->sender);
+                else if (account && account->sender)
                         sender_kick(account->sender);
                 (void)json_array_append_new(ids, json_string(id));
         }
@@ -304,7 +307,12 @@ static void begin_change(struct call *call, enum queue_change what, const char *
 
         for (size_t i = 0; i < count; i++)
                 ids[i] = json_string_value(json_array_get(in->ids, i));
-        *changing = (struct changing){ .call = call, .words = words, .who = copy_text(call_who(call)) };
+        *changing = (struct changing){
+                .call = call,
+                .words = words,
+                .now = what == QUEUE_RETRY || what == QUEUE_RELEASE,
+                .who = copy_text(call_who(call)),
+        };
         queue_change(what, ids, count, in->account, queue_changed, changing);
         free(ids);
 }

@@ -542,6 +542,12 @@ void sender_kick(struct sender *sender)
                         link_pump(session->link);
 }
 
+void sender_try_now(struct sender *sender)
+{
+        sender->not_before = 0;
+        sender_kick(sender);
+}
+
 /* A pause is over, a period begins, a message comes due, a day begins. */
 static void on_time(void *ctx)
 {

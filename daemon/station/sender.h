@@ -11,6 +11,8 @@
 struct sender *sender_new(struct account *account) must_use;
 /* There may be something to do: a submission, a release, a day that began. */
 void sender_kick(struct sender *sender);
+/* As sender_kick for a person who wants it tried: a pause after a failure is over. */
+void sender_try_now(struct sender *sender);
 /* The account's properties, secret or trust changed: old sessions end after what is in flight; waiting is over. */
 void sender_start_over(struct sender *sender);
 /* Sessions that rest on trust that has gone end at once. */

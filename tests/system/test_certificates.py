@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import subprocess
+import tempfile
 
 import pytest
 from cryptography import x509
@@ -225,7 +226,9 @@ class StapleServer:
     """`openssl s_server`, the one TLS server at hand that staples a given answer; it serves one client at a time."""
 
     def __init__(self, folder, certificate, answer):
-        pem, der = os.path.join(folder, "stapled.pem"), os.path.join(folder, "staple.der")
+        # its own files: another one may be reading those of the last while this one starts
+        here = tempfile.mkdtemp(prefix="staple-", dir=folder)
+        pem, der = os.path.join(here, "stapled.pem"), os.path.join(here, "staple.der")
         certificate.write(pem)
         with open(der, "wb") as out:
             out.write(answer)

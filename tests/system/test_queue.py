@@ -348,7 +348,8 @@ def test_a_hung_server_stops_nobody_else(station, new_sink):
     assert station.account("hung")["status"] in ("connecting", "down")
 
 
-def test_a_server_that_was_away(station, folder, new_sink):
+@pytest.mark.parametrize("command", (("account", "poll", "a"), ("queue", "retry", None)), ids=("poll", "retry"))
+def test_a_server_that_was_away(station, folder, new_sink, command):
     class Away:
         host, port = "127.0.0.1", ports.take()
 
@@ -357,7 +358,7 @@ def test_a_server_that_was_away(station, folder, new_sink):
     sheet = station.wait_status("a", "down")
     assert sheet["cause"]["code"] == "Connect" and sheet["cause"]["retries"]
     sink = new_sink(port=Away.port)
-    station.ctl("account", "poll", "a")
+    station.ctl(*(word or queued for word in command))
     assert station.wait_message(queued)["state"] == "sent"
     assert len(sink.accepted) == 1
 
