@@ -14,6 +14,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
@@ -163,6 +164,7 @@ class Ours:
                                certificates.system.pem, {"Service.LogLevel": "info"})
         self.station.start()
         self.station.monitor.stop()
+        threading.Thread(target=self._hear_notices, daemon=True).start()
         self.station.ctl("account", "add", "outgoing", "a", "hostname=localhost", f"port={sink.port}",
                          "from=a@example.test", "enabled=false")
         call = {"method": varlink.SERVICE + "Submit",
@@ -171,6 +173,14 @@ class Ours:
         self.dialogue = ((json.dumps(call).encode() + b"\0", b"\0"),)
 
     first_of_message = 0
+
+    def _hear_notices(self):
+        """The service manager's part: who does not read makes the daemon wait."""
+        try:
+            while self.station.notify.socket.recv(65536):
+                pass
+        except OSError:
+            pass
 
     def prepare(self):
         """It waits as it is."""
