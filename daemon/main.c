@@ -28,6 +28,7 @@
 enum {
         END_MS = 3500,        /* sessions have this long to end in order; the whole end takes under 5 s */
         STATUS_MS = 200,      /* changes of the status line are gathered this long */
+        NOTIFY_STUCK_MS = 2000, /* a service manager that takes no word for so long is not waited for */
         STUCK_MS = 120 * 1000 /* a disk job older than this keeps the watchdog from being fed */
 };
 
@@ -38,6 +39,7 @@ static struct {
         size_t assignment_count;
         struct settings settings;
         struct timer *watchdog, *status;
+        struct workers *notifier;
         uint64_t watchdog_usec;
 } me;
 
@@ -72,11 +74,42 @@ static const char *default_config(void)
 
 /* ---- service manager ---- */
 
+/* A datagram to a service manager that does not read blocks: the loop hands each to a thread, in order. */
+struct notice {
+        struct job job;
+        char *text;
+};
+
+static void notice_send(struct job *job)
+{
+        (void)sd_notify(0, container_of(job, struct notice, job)->text);
+}
+
+static void notice_done(struct job *job)
+{
+        struct notice *notice = container_of(job, struct notice, job);
+
+        free(notice->text);
+        free(notice);
+}
+
+/* Takes the text over. */
+static void notify(char *text)
+{
+        struct notice *notice = new_object(struct notice);
+
+        *notice = (struct notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
+        if (getenv("NOTIFY_SOCKET") && workers_stuck_for(me.notifier) < NOTIFY_STUCK_MS)
+                workers_run(me.notifier, &notice->job);
+        else
+                notice_done(&notice->job); /* nobody to tell, or nobody who listens */
+}
+
 static void feed_watchdog(void *ctx)
 {
         (void)ctx;
         if (store_stuck_for() < STUCK_MS)
-                (void)sd_notify(0, "WATCHDOG=1");
+                notify(copy_text("WATCHDOG=1"));
         timer_set(me.watchdog, (int64_t)(me.watchdog_usec / 2000));
 }
 
@@ -85,7 +118,7 @@ static void tell_status(void *ctx)
         char *line = station_line();
 
         (void)ctx;
-        (void)sd_notifyf(0, "STATUS=%s", line);
+        notify(text_of("STATUS=%s", line));
         free(line);
 }
 
@@ -101,8 +134,8 @@ static int reload(json_t *warnings, struct cause *cause)
         struct timespec now;
 
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-                         (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+        notify(text_of("RELOADING=1\nMONOTONIC_USEC=%llu",
+                       (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000));
         int result = read_settings(&fresh, cause);
         if (result < 0) {
                 struct subject subject = { .cause = cause };
@@ -123,7 +156,7 @@ static int reload(json_t *warnings, struct cause *cause)
                 log_about(NULL, LOG_INFO, MSG_RELOADED, "settings, credentials and system trust were read again");
         }
         char *line = station_line();
-        (void)sd_notifyf(0, "READY=1\nSTATUS=%s", line);
+        notify(text_of("READY=1\nSTATUS=%s", line));
         free(line);
         return result;
 }
@@ -148,7 +181,7 @@ static void on_end(void *ctx, int number)
         (void)ctx;
         if (station_ending())
                 return;
-        (void)sd_notify(0, "STOPPING=1\nSTATUS=ending: sessions finish what is on its way");
+        notify(copy_text("STOPPING=1\nSTATUS=ending: sessions finish what is on its way"));
         log_about(NULL, LOG_INFO, MSG_ENDING, "ending (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
         listener_wind_down();
         station_end(END_MS, ended, NULL);
@@ -211,6 +244,7 @@ static int serve(void)
         loop_on_signal(SIGTERM, on_end, NULL);
         loop_on_signal(SIGINT, on_end, NULL);
         loop_on_signal(SIGHUP, on_hangup, NULL);
+        me.notifier = workers_new("notify", 1);
         me.status = timer_new(tell_status, NULL);
         station_on_status(status_changed);
         if (sd_watchdog_enabled(0, &me.watchdog_usec) > 0) {
@@ -220,7 +254,7 @@ static int serve(void)
         watch_surroundings();
         char *line = station_line();
         log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
-        (void)sd_notifyf(0, "READY=1\nSTATUS=%s", line);
+        notify(text_of("READY=1\nSTATUS=%s", line));
         free(line);
 
         loop_run();
@@ -231,6 +265,10 @@ static int serve(void)
         timer_free(take(me.watchdog));
         listener_close();
         station_close();
+        if (workers_stuck_for(me.notifier) > 0)
+                workers_abandon(take(me.notifier));
+        else
+                workers_free(take(me.notifier));
         loop_close();
         journal_tell_repeats(true);
         return EXIT_SUCCESS;

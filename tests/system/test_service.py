@@ -104,6 +104,21 @@ def drained(notify):
     return notify.seen
 
 
+def test_a_service_manager_that_does_not_read_holds_nothing_up(station, sink):
+    """The notify socket is full: the daemon answers, sends, and ends all the same."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+        filler.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                filler.sendto(b"STATUS=full", station.notify.path)
+        outgoing(station, sink)
+        for _ in range(3):
+            assert station.wait_message(station.send("a", "box@example.test"))["state"] == "sent"
+            assert station.json("status")["accounts"]
+        station.process.send_signal(signal.SIGTERM)
+        assert station.process.wait(5 * station_module.PATIENCE) == 0
+
+
 @pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
 def test_end_by_signal(station, number):
     station.process.send_signal(number)
