@@ -9,117 +9,13 @@
 #include "daemon/pop3/retrieve.h"
 #include "daemon/pop3/signin.h"
 
-#include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <strings.h>
-
-/* ---- saying ---- */
-
-/* The commands that may go out before TLS stands on a STARTTLS account; no other passes (rule S4). */
-static bool may_say(struct pop3_session *session)
-{
-        int step = session->chat.step;
-
-        return step == POP3_CAPA || step == POP3_STLS || step == POP3_QUIT || chat_may_speak(&session->chat);
-}
-
-static void command_said(struct pop3_session *session, size_t before)
-{
-        if (session->chat.state == CHAT_FAILED)
-                return;
-        session->said += session->chat.out.len - before;
-        session->ends[(session->first_end + session->in_flight++) % POP3_WINDOW] = session->said;
-}
-
-void pop3_say(struct pop3_session *session, const char *format, ...)
-{
-        size_t before = session->chat.out.len;
-        char *words = NULL;
-        va_list args;
-
-        if (!may_say(session))
-                return;
-        va_start(args, format);
-        int len = vasprintf(&words, format, args);
-        va_end(args);
-        if (len < 0)
-                abort();
-        chat_say(&session->chat, "%s", words);
-        free(words);
-        command_said(session, before);
-}
-
-void pop3_say_secret(struct pop3_session *session, const char *traced, const char *line)
-{
-        size_t before = session->chat.out.len;
-
-        chat_say_secret(&session->chat, traced, line);
-        command_said(session, before);
-}
-
-void pop3_say_more_secret(struct pop3_session *session, const char *line)
-{
-        size_t before = session->chat.out.len;
-
-        chat_say_secret(&session->chat, "***", line);
-        if (session->chat.state == CHAT_FAILED)
-                return;
-        session->said += session->chat.out.len - before;
-        session->ends[session->first_end] = session->said;
-}
-
+#include <string.h>
 int pop3_operation_done(struct pop3_session *session, void (*finished)(struct pop3_session *))
 {
         pop3_retrieve_clear(session);
         session->finished = finished;
         return STEP_READY;
 }
-
-/* ---- what a refusal means ---- */
-
-static const struct {
-        const char *code;
-        enum cause_code signing_in, later;
-} refusals[] = {
-        { "[AUTH]", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
-        { "[SYS/TEMP]", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
-        { "[SYS/PERM]", CAUSE_MAILBOX, CAUSE_MAILBOX },
-        { "[IN-USE]", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-        { "[LOGIN-DELAY]", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-};
-
-enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words)
-{
-        for (size_t i = 0; i < count_of(refusals); i++)
-                if (strncasecmp(words, refusals[i].code, strlen(refusals[i].code)) == 0)
-                        return session->signed_in ? refusals[i].later : refusals[i].signing_in;
-        /* servers older than these codes say so in words when another session holds the mailbox */
-        return !session->signed_in && strcasestr(words, "lock") ? CAUSE_SERVER_BUSY : CAUSE_NONE;
-}
-
-/* True when the server's words repeat what we signed in with (S38). */
-static bool echoes_secret(const struct pop3_session *session, const char *words)
-{
-        const char *said = session->last_said;
-
-        return signin_repeated(&session->config.signin, words, strlen(words)) ||
-               (said && said[0] && strstr(words, said));
-}
-
-int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
-                 const char *what)
-{
-        enum cause_code code = pop3_cause_of_code(session, reply->words);
-        bool shown = reply->words[0] && !echoes_secret(session, reply->words);
-
-        if (reply->status != POP3_ERR)
-                return chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                 "the server gave an answer that POP3 does not know (%s)", what);
-        return chat_fail(&session->chat, code != CAUSE_NONE ? code : otherwise,
-                         "the server refused %s%s%.300s", what, shown ? ": " : "", shown ? reply->words : "");
-}
-
 /* ---- the steps up to READY ---- */
 
 static int capabilities_known(struct pop3_session *session)
@@ -147,49 +43,12 @@ static int greeting_heard(struct chat *chat, const void *reply)
         return POP3_CAPA;
 }
 
-static void forget_capabilities(struct pop3_session *session)
-{
-        free(session->capabilities.mechanisms);
-        free(session->capabilities.words);
-        session->capabilities = (struct pop3_capabilities){ 0 };
-}
-
 static void say_capa(struct chat *chat)
 {
         struct pop3_session *session = pop3_session_of(chat);
 
-        forget_capabilities(session);
+        pop3_forget_capabilities(session);
         pop3_say(session, "CAPA");
-}
-
-static bool begins(const char *line, const char *word)
-{
-        size_t len = strlen(word);
-
-        return strncasecmp(line, word, len) == 0 && (line[len] == ' ' || line[len] == '\0');
-}
-
-static void capa_line(struct pop3_session *session, const char *text, size_t len unused_arg)
-{
-        struct pop3_capabilities *all = &session->capabilities;
-
-        if (++all->lines > LIMIT_CAPABILITIES ||
-            (all->words && strlen(all->words) + strlen(text) > LIMIT_LINE)) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d capabilities",
-                                LIMIT_CAPABILITIES);
-                return;
-        }
-        char *before = all->words;
-        all->words = before ? text_of("%s %s", before, text) : copy_text(text);
-        free(before);
-        all->stls |= begins(text, "STLS");
-        all->user |= begins(text, "USER");
-        all->pipelining |= begins(text, "PIPELINING");
-        if (begins(text, "SASL") && !all->mechanisms) {
-                all->mechanisms = copy_text(text[4] ? text + 5 : "");
-                for (char *at = all->mechanisms; *at; at++)
-                        *at = (char)toupper((unsigned char)*at);
-        }
 }
 
 /* A server without CAPA (RFC 1939 alone) is no fault: it has no STLS and no SASL then. */
@@ -201,7 +60,7 @@ static int capa_heard(struct chat *chat, const void *reply)
         if (said->status != POP3_OK)
                 return capabilities_known(session);
         session->capabilities.known = true;
-        session->line = capa_line;
+        session->line = pop3_capa_line;
         return STEP_SAME;
 }
 
@@ -259,32 +118,6 @@ static const struct chat_step steps[POP3_STEPS] = {
 
 /* ---- sorting what arrives ---- */
 
-/* The oldest command is answered, or goes on: it must be there and out of our hands (rule S5). */
-static bool answers_command(struct pop3_session *session, const struct pop3_reply *reply)
-{
-        struct chat *chat = &session->chat;
-
-        if (chat->step == POP3_GREETING)
-                return true;
-        if (!session->in_flight) {
-                (void)chat_fail(chat, CAUSE_PROTOCOL, "the server answered a command that was not given");
-                return false;
-        }
-        if (session->ends[session->first_end] > session->said - chat->out.len) {
-                (void)chat_fail(chat, CAUSE_INJECTION, "an answer came before its command was sent");
-                return false;
-        }
-        if (reply->status == POP3_CONTINUE) {
-                if (chat->step != POP3_AUTH)
-                        (void)chat_fail(chat, CAUSE_PROTOCOL,
-                                        "the server asks for more where nothing was begun");
-                return chat->step == POP3_AUTH;
-        }
-        session->first_end = (session->first_end + 1) % POP3_WINDOW;
-        session->in_flight--;
-        return true;
-}
-
 static void foreign_line(struct pop3_session *session, const char *text)
 {
         static const struct {
@@ -299,7 +132,7 @@ static void foreign_line(struct pop3_session *session, const char *text)
                         return;
                 }
         (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server's answer is not one of POP3: %.80s",
-                        echoes_secret(session, text) ? "***" : text);
+                        pop3_echoes_secret(session, text) ? "***" : text);
 }
 
 static void status_heard(struct pop3_session *session, const char *text)
@@ -311,10 +144,10 @@ static void status_heard(struct pop3_session *session, const char *text)
 
         for (size_t i = 0; i < count_of(words); i++) {
                 size_t len = strlen(words[i].word);
-                if (!begins(text, words[i].word))
+                if (!pop3_begins(text, words[i].word))
                         continue;
                 struct pop3_reply reply = { words[i].status, text + len + strspn(text + len, " ") };
-                if (answers_command(session, &reply))
+                if (pop3_command_answered(session, &reply))
                         chat_hear(&session->chat, &reply);
                 return;
         }
@@ -344,7 +177,7 @@ static ssize_t next_line(struct pop3_session *session, const char **out_text)
         chat->trace = NULL;
         ssize_t len = chat_next_line(chat, out_text);
         chat->trace = trace;
-        if (trace && len >= 0 && echoes_secret(session, *out_text))
+        if (trace && len >= 0 && pop3_echoes_secret(session, *out_text))
                 trace(chat->trace_ctx, '<', "***", 3);
         else if (trace && len >= 0)
                 trace(chat->trace_ctx, '<', *out_text, (size_t)len);
@@ -400,7 +233,7 @@ static void pop3_received(struct chat *chat, const uint8_t *bytes, size_t len)
 /* Nothing said or heard before counts any more (rule S2). */
 static void begin(struct pop3_session *session, const struct chat_channel *channel, int step)
 {
-        forget_capabilities(session);
+        pop3_forget_capabilities(session);
         pop3_signin_clear(session);
         session->first_end = session->in_flight = 0;
         session->line = NULL;
@@ -445,7 +278,7 @@ static void pop3_free(struct chat *chat)
         struct pop3_session *session = pop3_session_of(chat);
         pop3_retrieve_clear(session);
         pop3_signin_clear(session);
-        forget_capabilities(session);
+        pop3_forget_capabilities(session);
         chat_done(chat);
         free(session);
 }

@@ -86,18 +86,33 @@ static inline struct pop3_session *pop3_session_of(struct chat *chat)
         return container_of(chat, struct pop3_session, chat);
 }
 
-/* ---- session.c ---- */
+/* ---- command.c ---- */
 
 /* A command; remembers it as in flight. */
 void pop3_say(struct pop3_session *session, const char *format, ...) printf_like(2, 3);
 void pop3_say_secret(struct pop3_session *session, const char *traced, const char *line);
 /* A line that goes on with the last command. */
 void pop3_say_more_secret(struct pop3_session *session, const char *line);
+/* The oldest command is answered, or goes on; false when that has failed the chat. */
+bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply *reply) must_use;
 /* Fails the chat for an -ERR: its response code (RFC 2449, 3206) decides, else `otherwise`. `what` says what was
  * refused: "the sign-in". Returns STEP_FAILED. */
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
                  const char *what);
 /* The cause of its response code; CAUSE_NONE when it has none that says something. */
 enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words);
+/* True when the server's words repeat what we signed in with (S38). */
+bool pop3_echoes_secret(const struct pop3_session *session, const char *words);
+
+/* ---- capability.c ---- */
+
+void pop3_forget_capabilities(struct pop3_session *session);
+/* A line of CAPA's answer. */
+void pop3_capa_line(struct pop3_session *session, const char *text, size_t len);
+/* True when the line begins with the word. */
+bool pop3_begins(const char *line, const char *word);
+
+/* ---- session.c ---- */
+
 /* An operation is through. Returns STEP_READY. */
 int pop3_operation_done(struct pop3_session *session, void (*finished)(struct pop3_session *));

@@ -5,76 +5,35 @@
  *   open -> cursor from disk -> (tell what was left untold) -> list -> which are new -> fetch in rounds:
  *   message pieces into a delivery; full deliveries are committed one after the other (files, folder, cursor)
  *   while the next one fills; at the end of a round the server is told, then the next round.
+ *
+ * Here is what comes before the rounds; those are in fetching_rounds.c, the storing in fetching_store.c.
  */
-#include "daemon/station/fetching.h"
+#include "daemon/station/fetching_state.h"
 
 #include "common/json_fields.h"
-#include "common/limits.h"
-#include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
 #include "daemon/store/maildir.h"
 
-enum {
-        ROUND = 2000,                        /* messages between two tellings of the server */
-        BATCH_MESSAGES = 250,                /* of one commit */
-        BATCH_BYTES = 4 * 1024 * 1024,
-        BACKLOG_HIGH = 8 * 1024 * 1024,      /* not yet on disk: the server waits */
-        BACKLOG_LOW = 2 * 1024 * 1024,
-};
-
-struct fetching {
-        struct account *account;
-        struct link *link;
-        const struct mailbox_class *tools;
-        char *folder;
-        void (*done)(void *ctx, const struct fetching_result *result);
-        void *ctx;
-        void (*changed)(void *ctx), (*woken)(void *ctx);
-
-        struct mailbox_facts facts;
-        bool pop3, first_look, reconcile, unseen_only;
-        struct seen_cursor cursor;
-        struct mailbox_entry *listed;        /* as the server lists them */
-        size_t listed_count, listed_size;
-        struct mailbox_entry *wanted;        /* new ones, in order */
-        size_t wanted_count, next;           /* next: first of the present round that is not asked for */
-        size_t expected;                     /* the one that should arrive next */
-        struct mailbox_entry *tell;          /* stored here, to be told to the server */
-        size_t tell_count, tell_size;
-        struct mailbox_entry *quit_tell;     /* POP3: told when QUIT is answered */
-        size_t quit_tell_count;
-        uint32_t highest;                    /* UID up to which everything is dealt with at the end */
-
-        struct delivery *filling;            /* takes pieces */
-        struct delivery *full;               /* waits for its commit */
-        bool committing, round_received, in_order;
-        bool in_message;                     /* one that has begun and not ended fills */
-        uint32_t filling_last, full_last;    /* highest UID within */
-        struct fetching_result result;
-        unsigned answers;                    /* store answers under way */
-        bool freed, finished;
-};
-
 /* ---- helpers ---- */
 
-static struct subject subject_of(const struct fetching *fetching)
+struct subject fetching_subject(const struct fetching *fetching)
 {
         return account_subject(fetching->account);
 }
 
-static bool is_policy(const struct fetching *fetching, const char *word)
+bool fetching_policy_is(const struct fetching *fetching, const char *word)
 {
         return prop_is(&fetching->account->values, PROP_DELIVERY_POLICY, word);
 }
 
 /* What the server is to be told of a stored message: nothing, \Seen or deletion. */
-static bool tells_server(const struct fetching *fetching)
+bool fetching_tells_server(const struct fetching *fetching)
 {
-        return is_policy(fetching, "delete") || (is_policy(fetching, "markAsRead") && !fetching->pop3);
+        return fetching_policy_is(fetching, "delete") || (fetching_policy_is(fetching, "markAsRead") && !fetching->pop3);
 }
 
-static void push_entry(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry)
+void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry)
 {
         if (*count == *size) {
                 *size = *size ? *size * 2 : 64;
@@ -95,7 +54,7 @@ static void destroy(struct fetching *fetching)
 }
 
 /* At the head of each store answer: true when the object is still wanted. */
-static bool answered(struct fetching *fetching)
+bool fetching_answered(struct fetching *fetching)
 {
         fetching->answers--;
         if (!fetching->freed)
@@ -105,7 +64,7 @@ static bool answered(struct fetching *fetching)
         return false;
 }
 
-static void finish(struct fetching *fetching, const struct cause *cause)
+void fetching_finish(struct fetching *fetching, const struct cause *cause)
 {
         if (fetching->finished)
                 return;
@@ -115,311 +74,24 @@ static void finish(struct fetching *fetching, const struct cause *cause)
         fetching->done(fetching->ctx, &fetching->result);
 }
 
-static bool stopped_by(struct fetching *fetching, const struct cause *cause)
+bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause)
 {
         if (!cause_happened(cause))
                 return false;
-        finish(fetching, cause);
+        fetching_finish(fetching, cause);
         return true;
 }
 
-static struct chat *chat_of(struct fetching *fetching)
+struct chat *fetching_chat(struct fetching *fetching)
 {
         return link_chat(fetching->link);
-}
-
-/* ---- the end of a look ---- */
-
-static void cursor_set(void *ctx, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (answered(fetching) && !stopped_by(fetching, cause))
-                finish(fetching, NULL);
-}
-
-/* Everything new is here: the cursor goes past what was skipped as well. */
-static void conclude(struct fetching *fetching)
-{
-        fetching->answers++;
-        if (fetching->pop3)
-                seen_skip_uidls(fetching->account->name, NULL, 0, cursor_set, fetching);
-        else
-                seen_set_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
-                                fetching->highest, cursor_set, fetching);
-        if (fetching->pop3)
-                seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count);
-}
-
-static void begin_round(struct fetching *fetching);
-
-/* ---- telling the server ---- */
-
-static void told(void *ctx, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (answered(fetching) && !stopped_by(fetching, cause))
-                begin_round(fetching);
-}
-
-static void on_marked(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (!fetching)
-                return;
-        if (fetching->pop3) { /* counts only after QUIT (RFC 1939 section 6) */
-                size_t all = fetching->quit_tell_count + fetching->tell_count;
-                fetching->quit_tell = new_resized(fetching->quit_tell, all, sizeof *fetching->quit_tell);
-                memcpy(fetching->quit_tell + fetching->quit_tell_count, fetching->tell,
-                       fetching->tell_count * sizeof *fetching->tell);
-                fetching->quit_tell_count = all;
-                fetching->tell_count = 0;
-                begin_round(fetching);
-                return;
-        }
-        fetching->answers++;
-        seen_told(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->tell,
-                  fetching->tell_count, told, fetching);
-        fetching->tell_count = 0;
-}
-
-static void tell_server(struct fetching *fetching)
-{
-        bool deletes = is_policy(fetching, "delete");
-
-        if (!fetching->tell_count || !tells_server(fetching) || fetching->facts.read_only) {
-                fetching->tell_count = 0;
-                begin_round(fetching);
-                return;
-        }
-        fetching->tools->mark(chat_of(fetching), fetching->tell, fetching->tell_count,
-                              deletes ? MARK_DELETED : MARK_SEEN);
-        link_pump(fetching->link);
-}
-
-static void recorded_as_told(void *ctx, const struct cause *cause)
-{
-        (void)cause; /* not recorded: the server is told once more next time, which harms nothing */
-        (void)answered(ctx);
-}
-
-void fetching_quit_answered(struct fetching *fetching, bool deleted)
-{
-        if (!deleted || !fetching->quit_tell_count)
-                return;
-        fetching->answers++;
-        seen_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell, fetching->quit_tell_count,
-                  recorded_as_told, fetching);
-        fetching->quit_tell_count = 0;
-}
-
-bool fetching_needs_quit(const struct fetching *fetching)
-{
-        return fetching->quit_tell_count > 0;
-}
-
-/* ---- storing ---- */
-
-static void announce(struct fetching *fetching, const struct delivered *message)
-{
-        struct subject subject = subject_of(fetching);
-        json_t *data = json_object();
-
-        subject.file = message->file;
-        log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s", fetching->account->name,
-                  message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)");
-        json_put_text(data, "file", message->file);
-        json_put_text(data, "folder", fetching->folder);
-        json_put(data, "size", json_integer((json_int_t)message->size));
-        json_put_text(data, "from", message->from);
-        json_put_text(data, "subject", message->subject);
-        json_put_text(data, "date", message->date);
-        json_put_text(data, "messageId", message->message_id);
-        event_emit("mail.received", fetching->account->name, data, "%s received a message: %s",
-                   fetching->account->name, message->subject ? message->subject : "(no subject)");
-}
-
-static void hand_over(struct fetching *fetching);
-
-static void round_over(struct fetching *fetching)
-{
-        if (fetching->round_received && !fetching->committing && !fetching->full && !fetching->filling)
-                tell_server(fetching);
-}
-
-static void committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        fetching->committing = false;
-        for (size_t i = 0; i < count && !cause_happened(cause); i++) {
-                if (!fetching->freed)
-                        push_entry(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
-                if (messages[i].again)
-                        continue;
-                fetching->result.received++;
-                fact_add(fetching->account->name, "numberReceived", 1);
-                fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
-                announce(fetching, &messages[i]);
-        }
-        if (!answered(fetching) || stopped_by(fetching, cause))
-                return;
-        hand_over(fetching);
-        round_over(fetching);
-}
-
-/* The cursor may pass a batch only where everything below has arrived: not after a message that was left out (it may
- * be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen ones only. */
-static void note_order(struct fetching *fetching, uint32_t uid)
-{
-        if (fetching->expected >= fetching->next || fetching->wanted[fetching->expected].uid != uid)
-                fetching->in_order = false;
-        fetching->expected++;
-}
-
-static bool cursor_moves_on(const struct fetching *fetching)
-{
-        return !fetching->pop3 && !fetching->reconcile && !fetching->unseen_only;
-}
-
-static void commit_full(struct fetching *fetching)
-{
-        struct delivery *delivery = take(fetching->full);
-
-        fetching->committing = true;
-        fetching->answers++;
-        delivery_commit(delivery, fetching->in_order ? fetching->full_last : 0, committed, fetching);
-        link_pause(fetching->link, false);
-}
-
-/* Batches go to the disk one after the other: the cursor of one must not be there before the files of the last. One
- * is being committed, one waits filled, one fills. */
-static void hand_over(struct fetching *fetching)
-{
-        bool ripe = fetching->filling && !fetching->in_message &&
-                    (fetching->round_received || delivery_messages(fetching->filling) >= BATCH_MESSAGES ||
-                     delivery_bytes(fetching->filling) >= BATCH_BYTES);
-
-        if (fetching->full && !fetching->committing)
-                commit_full(fetching);
-        if (!ripe || fetching->full)
-                return;
-        if (delivery_messages(fetching->filling) == 0) {
-                delivery_abandon(take(fetching->filling));
-                return;
-        }
-        fetching->full = take(fetching->filling);
-        fetching->full_last = fetching->filling_last;
-        if (!fetching->committing)
-                commit_full(fetching);
-}
-
-static void on_disk_progress(void *ctx)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching->freed && fetching->filling && delivery_backlog(fetching->filling) < BACKLOG_LOW)
-                link_pause(fetching->link, false);
-}
-
-static int disk_failed(struct fetching *fetching, const struct cause *cause)
-{
-        finish(fetching, cause);
-        return -1;
-}
-
-static int on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-        struct cause cause = { 0 };
-
-        (void)size;
-        if (!fetching || fetching->finished)
-                return -1;
-        if (!fetching->filling) {
-                struct delivery_target target = {
-                        .account = fetching->account->name,
-                        .folder = fetching->folder,
-                        .uidvalidity = fetching->facts.uidvalidity,
-                        .tell_server = tells_server(fetching),
-                };
-                fetching->filling = delivery_new(&target);
-                delivery_reconcile(fetching->filling, fetching->reconcile);
-                delivery_on_progress(fetching->filling, on_disk_progress, fetching);
-        }
-        fetching->in_message = true;
-        note_order(fetching, entry->uid);
-        fetching->filling_last = entry->uid;
-        return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
-}
-
-static int on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-        struct cause cause = { 0 };
-
-        if (!fetching || !fetching->filling)
-                return -1;
-        if (delivery_piece(fetching->filling, bytes, len, &cause) < 0)
-                return disk_failed(fetching, &cause);
-        if (delivery_backlog(fetching->filling) > BACKLOG_HIGH)
-                link_pause(fetching->link, true);
-        return 0;
-}
-
-static int on_message_end(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-        struct cause cause = { 0 };
-
-        if (!fetching || !fetching->filling)
-                return -1;
-        fetching->in_message = false;
-        if (delivery_end(fetching->filling, &cause) < 0)
-                return disk_failed(fetching, &cause);
-        hand_over(fetching);
-        if (fetching->filling && delivery_bytes(fetching->filling) >= 2 * (uint64_t)BATCH_BYTES)
-                link_pause(fetching->link, true); /* the disk is behind by two batches */
-        return 0;
-}
-
-static void on_fetched(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (!fetching)
-                return;
-        fetching->round_received = true;
-        hand_over(fetching);
-        round_over(fetching);
-}
-
-static void begin_round(struct fetching *fetching)
-{
-        size_t count = fetching->wanted_count - fetching->next;
-
-        if (!count) {
-                conclude(fetching);
-                return;
-        }
-        if (count > ROUND)
-                count = ROUND;
-        const struct mailbox_entry *first = &fetching->wanted[fetching->next];
-        fetching->expected = fetching->next;
-        fetching->next += count;
-        fetching->in_order = cursor_moves_on(fetching);
-        fetching->round_received = false;
-        fetching->tools->fetch(chat_of(fetching), first, count);
-        link_pump(fetching->link);
 }
 
 /* ---- what is new ---- */
 
 static void left_at_server(struct fetching *fetching, const struct mailbox_entry *entry)
 {
-        struct subject subject = subject_of(fetching);
+        struct subject subject = fetching_subject(fetching);
         json_t *data = json_object();
         long long most = (long long)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
 
@@ -450,7 +122,7 @@ static void want(struct fetching *fetching, const struct mailbox_entry *entry, s
         if (too_large(fetching, entry))
                 left_at_server(fetching, entry);
         else
-                push_entry(&fetching->wanted, &fetching->wanted_count, size, entry);
+                fetching_push(&fetching->wanted, &fetching->wanted_count, size, entry);
 }
 
 static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count, const struct cause *cause)
@@ -458,25 +130,25 @@ static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t
         struct fetching *fetching = ctx;
         size_t size = 0;
 
-        if (!answered(fetching) || stopped_by(fetching, cause))
+        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         for (size_t i = 0; i < count; i++) {
                 if (!known[i])
                         want(fetching, &fetching->listed[i], &size);
-                else if (untold[i] && is_policy(fetching, "delete"))
-                        push_entry(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
+                else if (untold[i] && fetching_policy_is(fetching, "delete"))
+                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
         }
-        tell_server(fetching); /* those of an earlier session first; then the rounds */
+        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
 }
 
 static void pop3_skipped(void *ctx, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
 
-        if (!answered(fetching) || stopped_by(fetching, cause))
+        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         fact_set_number(fetching->account->name, "pop3Looked", 1);
-        conclude(fetching);
+        fetching_conclude(fetching);
 }
 
 static void listed_pop3(struct fetching *fetching)
@@ -497,7 +169,7 @@ static void on_listed(void *ctx, const struct mailbox_entry *entries, size_t cou
         struct fetching *fetching = *(struct fetching **)ctx;
 
         for (size_t i = 0; fetching && i < count; i++)
-                push_entry(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
+                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
 }
 
 static void on_listed_all(void *ctx)
@@ -521,7 +193,7 @@ static void on_listed_all(void *ctx)
                 if (!skip && !entry->deleted && !(fetching->unseen_only && entry->seen))
                         want(fetching, entry, &size);
         }
-        tell_server(fetching);
+        fetching_tell_server(fetching);
 }
 
 static void list(struct fetching *fetching)
@@ -533,13 +205,13 @@ static void list(struct fetching *fetching)
                                     fetching->facts.uidnext - 1 : after;
         fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
                                 prop_is(&fetching->account->values, PROP_FETCH, "unread");
-        fetching->tools->list(chat_of(fetching), after, fetching->unseen_only);
+        fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
         link_pump(fetching->link);
 }
 
 static void note_new_uidvalidity(struct fetching *fetching)
 {
-        struct subject subject = subject_of(fetching);
+        struct subject subject = fetching_subject(fetching);
 
         log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
                   "%s: folder %s was numbered anew by the server (UIDVALIDITY %u, was %u): comparing by content, "
@@ -552,7 +224,7 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
 {
         struct fetching *fetching = ctx;
 
-        if (!answered(fetching) || stopped_by(fetching, cause))
+        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         fetching->cursor = *cursor;
         fetching->first_look = !cursor->known;
@@ -560,7 +232,7 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
         if (fetching->reconcile)
                 note_new_uidvalidity(fetching);
         for (size_t i = 0; i < count && !fetching->reconcile; i++)
-                push_entry(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &untold[i]);
+                fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &untold[i]);
         list(fetching);
 }
 
@@ -599,11 +271,11 @@ const struct mailbox_user fetching_mailbox_user = {
         .opened = on_opened,
         .listed = on_listed,
         .listed_all = on_listed_all,
-        .message_begin = on_message_begin,
-        .message_piece = on_message_piece,
-        .message_end = on_message_end,
-        .fetched = on_fetched,
-        .marked = on_marked,
+        .message_begin = fetching_on_message_begin,
+        .message_piece = fetching_on_message_piece,
+        .message_end = fetching_on_message_end,
+        .fetched = fetching_on_fetched,
+        .marked = fetching_on_marked,
         .changed = on_changed,
         .woken = on_woken,
 };
@@ -629,9 +301,9 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
 void fetching_begin(struct fetching *fetching, bool is_open)
 {
         if (is_open && fetching->tools->refresh)
-                fetching->tools->refresh(chat_of(fetching));
+                fetching->tools->refresh(fetching_chat(fetching));
         else
-                fetching->tools->open(chat_of(fetching), fetching->folder, is_policy(fetching, "markAsUnread"));
+                fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, "markAsUnread"));
         link_pump(fetching->link);
 }
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands said and which of them are in flight; what a refusal means. The gate before TLS (rule S4) and the test that
+ * an answer follows its command (rule S5) have their one place here.
+ */
+#include "daemon/pop3/state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+
+/* ---- saying ---- */
+
+/* The commands that may go out before TLS stands on a STARTTLS account; no other passes (rule S4). */
+static bool may_say(struct pop3_session *session)
+{
+        int step = session->chat.step;
+
+        return step == POP3_CAPA || step == POP3_STLS || step == POP3_QUIT || chat_may_speak(&session->chat);
+}
+
+static void command_said(struct pop3_session *session, size_t before)
+{
+        if (session->chat.state == CHAT_FAILED)
+                return;
+        session->said += session->chat.out.len - before;
+        session->ends[(session->first_end + session->in_flight++) % POP3_WINDOW] = session->said;
+}
+
+void pop3_say(struct pop3_session *session, const char *format, ...)
+{
+        size_t before = session->chat.out.len;
+        char *words = NULL;
+        va_list args;
+
+        if (!may_say(session))
+                return;
+        va_start(args, format);
+        int len = vasprintf(&words, format, args);
+        va_end(args);
+        if (len < 0)
+                abort();
+        chat_say(&session->chat, "%s", words);
+        free(words);
+        command_said(session, before);
+}
+
+void pop3_say_secret(struct pop3_session *session, const char *traced, const char *line)
+{
+        size_t before = session->chat.out.len;
+
+        chat_say_secret(&session->chat, traced, line);
+        command_said(session, before);
+}
+
+void pop3_say_more_secret(struct pop3_session *session, const char *line)
+{
+        size_t before = session->chat.out.len;
+
+        chat_say_secret(&session->chat, "***", line);
+        if (session->chat.state == CHAT_FAILED)
+                return;
+        session->said += session->chat.out.len - before;
+        session->ends[session->first_end] = session->said;
+}
+/* The oldest command is answered, or goes on: it must be there and out of our hands (rule S5). */
+bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply *reply)
+{
+        struct chat *chat = &session->chat;
+
+        if (chat->step == POP3_GREETING)
+                return true;
+        if (!session->in_flight) {
+                (void)chat_fail(chat, CAUSE_PROTOCOL, "the server answered a command that was not given");
+                return false;
+        }
+        if (session->ends[session->first_end] > session->said - chat->out.len) {
+                (void)chat_fail(chat, CAUSE_INJECTION, "an answer came before its command was sent");
+                return false;
+        }
+        if (reply->status == POP3_CONTINUE) {
+                if (chat->step != POP3_AUTH)
+                        (void)chat_fail(chat, CAUSE_PROTOCOL,
+                                        "the server asks for more where nothing was begun");
+                return chat->step == POP3_AUTH;
+        }
+        session->first_end = (session->first_end + 1) % POP3_WINDOW;
+        session->in_flight--;
+        return true;
+}
+
+/* ---- what a refusal means ---- */
+
+static const struct {
+        const char *code;
+        enum cause_code signing_in, later;
+} refusals[] = {
+        { "[AUTH]", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
+        { "[SYS/TEMP]", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
+        { "[SYS/PERM]", CAUSE_MAILBOX, CAUSE_MAILBOX },
+        { "[IN-USE]", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+        { "[LOGIN-DELAY]", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+};
+
+enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words)
+{
+        for (size_t i = 0; i < count_of(refusals); i++)
+                if (strncasecmp(words, refusals[i].code, strlen(refusals[i].code)) == 0)
+                        return session->signed_in ? refusals[i].later : refusals[i].signing_in;
+        /* servers older than these codes say so in words when another session holds the mailbox */
+        return !session->signed_in && strcasestr(words, "lock") ? CAUSE_SERVER_BUSY : CAUSE_NONE;
+}
+
+/* True when the server's words repeat what we signed in with (S38). */
+bool pop3_echoes_secret(const struct pop3_session *session, const char *words)
+{
+        const char *said = session->last_said;
+
+        return signin_repeated(&session->config.signin, words, strlen(words)) ||
+               (said && said[0] && strstr(words, said));
+}
+
+int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
+                 const char *what)
+{
+        enum cause_code code = pop3_cause_of_code(session, reply->words);
+        bool shown = reply->words[0] && !pop3_echoes_secret(session, reply->words);
+
+        if (reply->status != POP3_ERR)
+                return chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                 "the server gave an answer that POP3 does not know (%s)", what);
+        return chat_fail(&session->chat, code != CAUSE_NONE ? code : otherwise,
+                         "the server refused %s%s%.300s", what, shown ? ": " : "", shown ? reply->words : "");
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* The rounds of a look: messages are asked for, stored (fetching_store.c), the server is told, then the next. */
+#include "daemon/station/fetching_state.h"
+
+#include "daemon/store/maildir.h"
+
+enum { ROUND = 2000 }; /* messages between two tellings of the server */
+
+/* ---- the end of a look ---- */
+
+static void cursor_set(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause))
+                fetching_finish(fetching, NULL);
+}
+
+/* Everything new is here: the cursor goes past what was skipped as well. */
+void fetching_conclude(struct fetching *fetching)
+{
+        fetching->answers++;
+        if (fetching->pop3)
+                seen_skip_uidls(fetching->account->name, NULL, 0, cursor_set, fetching);
+        else
+                seen_set_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
+                                fetching->highest, cursor_set, fetching);
+        if (fetching->pop3)
+                seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count);
+}
+
+static bool cursor_moves_on(const struct fetching *fetching)
+{
+        return !fetching->pop3 && !fetching->reconcile && !fetching->unseen_only;
+}
+
+static void begin_round(struct fetching *fetching)
+{
+        size_t count = fetching->wanted_count - fetching->next;
+
+        if (!count) {
+                fetching_conclude(fetching);
+                return;
+        }
+        if (count > ROUND)
+                count = ROUND;
+        const struct mailbox_entry *first = &fetching->wanted[fetching->next];
+        fetching->expected = fetching->next;
+        fetching->next += count;
+        fetching->in_order = cursor_moves_on(fetching);
+        fetching->round_received = false;
+        fetching->tools->fetch(fetching_chat(fetching), first, count);
+        link_pump(fetching->link);
+}
+
+/* ---- telling the server ---- */
+
+static void told(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause))
+                begin_round(fetching);
+}
+
+void fetching_on_marked(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        if (fetching->pop3) { /* counts only after QUIT (RFC 1939 section 6) */
+                size_t all = fetching->quit_tell_count + fetching->tell_count;
+                fetching->quit_tell = new_resized(fetching->quit_tell, all, sizeof *fetching->quit_tell);
+                memcpy(fetching->quit_tell + fetching->quit_tell_count, fetching->tell,
+                       fetching->tell_count * sizeof *fetching->tell);
+                fetching->quit_tell_count = all;
+                fetching->tell_count = 0;
+                begin_round(fetching);
+                return;
+        }
+        fetching->answers++;
+        seen_told(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->tell,
+                  fetching->tell_count, told, fetching);
+        fetching->tell_count = 0;
+}
+
+void fetching_tell_server(struct fetching *fetching)
+{
+        bool deletes = fetching_policy_is(fetching, "delete");
+
+        if (!fetching->tell_count || !fetching_tells_server(fetching) || fetching->facts.read_only) {
+                fetching->tell_count = 0;
+                begin_round(fetching);
+                return;
+        }
+        fetching->tools->mark(fetching_chat(fetching), fetching->tell, fetching->tell_count,
+                              deletes ? MARK_DELETED : MARK_SEEN);
+        link_pump(fetching->link);
+}
+
+static void recorded_as_told(void *ctx, const struct cause *cause)
+{
+        (void)cause; /* not recorded: the server is told once more next time, which harms nothing */
+        (void)fetching_answered(ctx);
+}
+
+void fetching_quit_answered(struct fetching *fetching, bool deleted)
+{
+        if (!deleted || !fetching->quit_tell_count)
+                return;
+        fetching->answers++;
+        seen_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell, fetching->quit_tell_count,
+                  recorded_as_told, fetching);
+        fetching->quit_tell_count = 0;
+}
+
+bool fetching_needs_quit(const struct fetching *fetching)
+{
+        return fetching->quit_tell_count > 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of a look (fetching*.c) share. Nobody else includes this. */
+#pragma once
+
+#include "daemon/station/fetching.h"
+#include "daemon/store/seen_table.h"
+
+struct fetching {
+        struct account *account;
+        struct link *link;
+        const struct mailbox_class *tools;
+        char *folder;
+        void (*done)(void *ctx, const struct fetching_result *result);
+        void *ctx;
+        void (*changed)(void *ctx), (*woken)(void *ctx);
+
+        struct mailbox_facts facts;
+        bool pop3, first_look, reconcile, unseen_only;
+        struct seen_cursor cursor;
+        struct mailbox_entry *listed;        /* as the server lists them */
+        size_t listed_count, listed_size;
+        struct mailbox_entry *wanted;        /* new ones, in order */
+        size_t wanted_count, next;           /* next: first of the present round that is not asked for */
+        size_t expected;                     /* the one that should arrive next */
+        struct mailbox_entry *tell;          /* stored here, to be told to the server */
+        size_t tell_count, tell_size;
+        struct mailbox_entry *quit_tell;     /* POP3: told when QUIT is answered */
+        size_t quit_tell_count;
+        uint32_t highest;                    /* UID up to which everything is dealt with at the end */
+
+        struct delivery *filling;            /* takes pieces */
+        struct delivery *full;               /* waits for its commit */
+        bool committing, round_received, in_order;
+        bool in_message;                     /* one that has begun and not ended fills */
+        uint32_t filling_last, full_last;    /* highest UID within */
+        struct fetching_result result;
+        unsigned answers;                    /* store answers under way */
+        bool freed, finished;
+};
+
+/* ---- fetching.c ---- */
+
+struct subject fetching_subject(const struct fetching *fetching);
+bool fetching_policy_is(const struct fetching *fetching, const char *word);
+/* True when the server is to be told of a stored message: \Seen or deletion. */
+bool fetching_tells_server(const struct fetching *fetching);
+void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry);
+/* At the head of each store answer: true when the object is still wanted. */
+bool fetching_answered(struct fetching *fetching);
+void fetching_finish(struct fetching *fetching, const struct cause *cause);
+/* True when there is a cause, by which the look has finished. */
+bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause);
+struct chat *fetching_chat(struct fetching *fetching);
+
+/* ---- fetching_rounds.c ---- */
+
+/* Everything new is here: the cursor goes past what was skipped as well. */
+void fetching_conclude(struct fetching *fetching);
+/* Tells the server of what is stored and not yet told, if the policy says so; then the next round. */
+void fetching_tell_server(struct fetching *fetching);
+void fetching_on_marked(void *ctx);
+
+/* ---- fetching_store.c ---- */
+
+int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size);
+int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);
+int fetching_on_message_end(void *ctx);
+void fetching_on_fetched(void *ctx);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A look at the folders of a session that stands, one after the other, and what comes after: IDLE, a rest, or the end
+ * of the session.
+ */
+#include "daemon/station/receiver_state.h"
+
+#include "daemon/station/station.h"
+
+enum {
+        KEEP_OPEN_BELOW = 600,       /* pollRate up to which an IMAP session is kept between looks */
+        IDLE_MOST = 25 * 60,         /* IDLE is renewed within (RFC 2177 says 29 minutes at most), */
+        IDLE_PER_POLL = 10,          /* and within so many times the pollRate: the fall-back check */
+};
+
+static bool several_folders(const struct receiver *receiver)
+{
+        return receiver->folders + strlen(receiver->folders) < receiver->folders_end;
+}
+
+/* IDLE tells of the first folder only: the others are looked at by pollRate. One folder alone is checked now and
+ * then, should a server say nothing; the random part spreads the accounts. */
+static int64_t check_delay_ms(const struct receiver *receiver)
+{
+        int64_t most = receiver_poll_rate(receiver);
+
+        if (!several_folders(receiver))
+                most *= IDLE_PER_POLL;
+        if (most > IDLE_MOST)
+                most = IDLE_MOST;
+        most *= 1000;
+        return most / 2 + (int64_t)(receiver_random() % (uint32_t)(most / 2 + 1));
+}
+
+static void idle(struct receiver *receiver)
+{
+        int64_t left = receiver->whole_due - loop_now();
+
+        receiver->phase = IDLING;
+        receiver_tools(receiver)->idle(link_chat(receiver->link));
+        timer_set(receiver->timer, left > 0 ? left : 0);
+        link_pump(receiver->link);
+}
+
+static void rest(struct receiver *receiver)
+{
+        int64_t rate = receiver_poll_rate(receiver);
+        bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
+                     prop_bool(&receiver->account->values, PROP_PUSH);
+
+        if (receiver->again && !receiver_is_pop3(receiver)) {
+                receiver->whole = true;
+                receiver_begin_look(receiver);
+        } else if (receiver_is_pop3(receiver) || receiver->winding_down || link_contended(receiver->link) ||
+                   (!idles && rate > KEEP_OPEN_BELOW)) {
+                receiver->phase = QUITTING;
+                link_quit(receiver->link);
+        } else if (idles) {
+                idle(receiver);
+        } else {
+                receiver->phase = RESTING;
+                timer_set(receiver->timer, rate * 1000);
+        }
+}
+
+static void look_done(struct receiver *receiver)
+{
+        receiver->failures = 0;
+        fact_set_number(receiver->account->name, "lastPollSuccess", (int64_t)loop_wall());
+        account_is_well(receiver->account);
+        if (!receiver_is_pop3(receiver) && !receiver->again) { /* POP3 is through when QUIT was answered */
+                receiver_finish_polls(receiver, NULL);
+                receiver->received = 0;
+        }
+        rest(receiver);
+}
+
+/* The first folder comes last, so that it is the open one when IDLE begins. */
+static const char *next_folder(const struct receiver *receiver)
+{
+        const char *end = receiver->folder + strlen(receiver->folder);
+
+        if (receiver->folder == receiver->folders)
+                return NULL;
+        return end < receiver->folders_end ? end + 1 : receiver->folders;
+}
+
+static void begin_folder(struct receiver *receiver);
+
+static void fetching_done(void *ctx, const struct fetching_result *result)
+{
+        struct receiver *receiver = ctx;
+
+        receiver->received += result->received;
+        if (result->cause.code != CAUSE_NONE) {
+                struct cause cause = result->cause;
+                receiver_failed(receiver, &cause, "");
+                return;
+        }
+        const char *next = next_folder(receiver);
+        if (next) {
+                receiver->folder = next;
+                begin_folder(receiver);
+                return;
+        }
+        receiver->folder_open = true;
+        look_done(receiver);
+}
+
+void receiver_wake(struct receiver *receiver)
+{
+        if (receiver->phase != IDLING)
+                return;
+        receiver->phase = WAKING;
+        receiver_tools(receiver)->wake(link_chat(receiver->link));
+        link_pump(receiver->link);
+}
+
+static void idle_changed(void *ctx)
+{
+        receiver_wake(ctx);
+}
+
+static void idle_woken(void *ctx)
+{
+        struct receiver *receiver = ctx;
+
+        receiver->whole |= loop_now() >= receiver->whole_due;
+        if (receiver->winding_down)
+                rest(receiver);
+        else
+                receiver_begin_look(receiver);
+}
+
+static void begin_folder(struct receiver *receiver)
+{
+        fetching_free(take(receiver->fetching));
+        receiver->fetching = fetching_new(receiver->account, receiver->link, receiver_tools(receiver), receiver->folder,
+                                          fetching_done, receiver);
+        fetching_on_idle(receiver->fetching, idle_changed, idle_woken);
+        fetching_begin(receiver->fetching, receiver->folder_open);
+}
+
+void receiver_begin_look(struct receiver *receiver)
+{
+        bool others = receiver->whole && several_folders(receiver);
+
+        if (receiver->whole)
+                receiver->whole_due = loop_now() + check_delay_ms(receiver);
+        receiver->again = receiver->whole = false;
+        receiver->phase = LOOKING;
+        timer_stop(receiver->timer);
+        receiver->folder = receiver->folders;
+        if (others) {
+                receiver->folder += strlen(receiver->folders) + 1;
+                receiver->folder_open = false;
+        }
+        begin_folder(receiver);
+}

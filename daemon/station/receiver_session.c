@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* The session of a receiver: begun, lost, given up, and when it is tried again. */
+#include "daemon/station/receiver_state.h"
+
+#include "daemon/imap/session.h"
+#include "daemon/pop3/session.h"
+#include "daemon/station/outbox.h"
+#include "daemon/station/secrets.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+enum {
+        FAULT_RETRY = 3600,
+        RETRY_FIRST = 5,             /* a server that is down is tried again after 5 s, then less often, */
+        RETRY_MOST = 15 * 60,        /* up to this */
+};
+
+uint32_t receiver_random(void)
+{
+        uint32_t number = 0;
+
+        (void)!getrandom(&number, sizeof number, 0);
+        return number;
+}
+
+bool receiver_is_pop3(const struct receiver *receiver)
+{
+        return prop_is(&receiver->account->values, PROP_TRANSPORT, "pop3");
+}
+
+const struct mailbox_class *receiver_tools(const struct receiver *receiver)
+{
+        return receiver_is_pop3(receiver) ? &pop3_mailbox : &imap_mailbox;
+}
+
+void receiver_finish_polls(struct receiver *receiver, const struct cause *cause)
+{
+        struct poll_result result = { .received = receiver->received };
+
+        if (cause)
+                result.cause = *cause;
+        while (receiver->polls) {
+                struct poll *poll = receiver->polls;
+                receiver->polls = poll->next;
+                poll->done(poll->ctx, &result);
+                free(poll);
+        }
+}
+
+void receiver_drop_session(struct receiver *receiver)
+{
+        fetching_free(take(receiver->fetching));
+        if (receiver->link)
+                link_close(take(receiver->link));
+        free((char *)receiver->signin.user);
+        free_secret((char *)receiver->signin.secret);
+        free((char *)receiver->signin.mechanism);
+        free((char *)receiver->signin.host);
+        receiver->signin = (struct signin){ 0 };
+        free(take(receiver->folders));
+        receiver->folder_open = false;
+        receiver->phase = WAITING;
+}
+
+void receiver_wait(struct receiver *receiver, int64_t seconds)
+{
+        if (!receiver->winding_down && account_enabled(receiver->account))
+                timer_set(receiver->timer, seconds * 1000);
+}
+
+int64_t receiver_poll_rate(const struct receiver *receiver)
+{
+        return prop_number(&receiver->account->values, PROP_POLL_RATE);
+}
+
+static int64_t retry_delay(const struct receiver *receiver)
+{
+        int64_t rate = receiver_poll_rate(receiver);
+        unsigned before = receiver->failures ? receiver->failures - 1 : 0;
+        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, receiver_random());
+
+        return delay < RETRY_MOST ? delay : RETRY_MOST;
+}
+
+void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id)
+{
+        struct cause why = *cause;
+        char id[13];
+
+        (void)snprintf(id, sizeof id, "%s", challenge_id);
+        receiver_drop_session(receiver);
+        fact_set_number(receiver->account->name, "lastPollFailure", (int64_t)loop_wall());
+        fact_set_text(receiver->account->name, "lastPollFailureCause", why.text);
+        account_is_ill(receiver->account, &why, id);
+        if (cause_class(&why) == CLASS_DOWN)
+                receiver_wait(receiver, retry_delay(receiver));
+        else
+                receiver_wait(receiver, outbox_account_delay(FAULT_RETRY, 0, receiver_random()));
+        receiver->failures++;
+        receiver_finish_polls(receiver, &why);
+        receiver->received = 0;
+}
+
+/* ---- session ---- */
+
+static void session_ready(void *ctx)
+{
+        struct receiver *receiver = ctx;
+
+        receiver->whole = true;
+        receiver_begin_look(receiver);
+}
+
+static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+{
+        struct receiver *receiver = ctx;
+        struct channel_info info;
+
+        (void)verdict;
+        if (mark == LINK_SECURED && link_tls_info(receiver->link, &info)) {
+                account_set_tls(receiver->account, &info);
+                account_count_handshake(receiver->account, &info, link_times(receiver->link).handshake);
+        } else if (mark == LINK_CONNECTED && !prop_bool(&receiver->account->values, PROP_USE_SSL) &&
+                 !prop_bool(&receiver->account->values, PROP_USE_STARTTLS))
+                account_set_tls(receiver->account, NULL);
+}
+
+static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
+{
+        struct receiver *receiver = ctx;
+        bool quitting = receiver->phase == QUITTING;
+        bool needs_answer = receiver->fetching && fetching_needs_quit(receiver->fetching);
+        struct cause cause = *why;
+
+        if (quitting && (cause.code == CAUSE_NONE || !needs_answer)) {
+                if (receiver->fetching)
+                        fetching_quit_answered(receiver->fetching, cause.code == CAUSE_NONE);
+                bool again = receiver->again;
+                receiver_drop_session(receiver);
+                if (!again) {
+                        receiver_finish_polls(receiver, NULL);
+                        receiver->received = 0;
+                }
+                receiver->again = false;
+                receiver_wait(receiver, again ? 0 : receiver_poll_rate(receiver));
+                return;
+        }
+        if (receiver->phase == CONNECTING && cause.code == CAUSE_CLOSED && link_trust_moved(receiver->link)) {
+                receiver_drop_session(receiver);
+                receiver_wait(receiver, 0);
+                return;
+        }
+        if (cause.code == CAUSE_NONE)
+                cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
+                          prop_text(&receiver->account->values, PROP_HOSTNAME));
+        /* a kept session may be closed by the server at any time: connect anew at once, once */
+        bool was_resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == WAKING;
+        if (was_resting && cause_class(&cause) == CLASS_DOWN && receiver->failures == 0) {
+                receiver->failures++;
+                receiver_drop_session(receiver);
+                receiver_wait(receiver, 1);
+                return;
+        }
+        receiver_failed(receiver, &cause, challenge_id);
+}
+
+static const struct link_user link_user = {
+        .reached = session_reached,
+        .ready = session_ready,
+        .ended = session_ended,
+};
+
+static struct chat *new_chat(struct receiver *receiver)
+{
+        const struct property_values *values = &receiver->account->values;
+        bool starttls = prop_bool(values, PROP_USE_STARTTLS);
+
+        if (receiver_is_pop3(receiver)) {
+                struct pop3_config config = { receiver->signin, starttls, &fetching_mailbox_user, &receiver->fetching };
+                return pop3_session_new(&config);
+        }
+        struct imap_config config = { receiver->signin, starttls, &fetching_mailbox_user, &receiver->fetching };
+        return imap_session_new(&config);
+}
+
+void receiver_connect(struct receiver *receiver)
+{
+        const struct property_values *values = &receiver->account->values;
+        struct cause cause = { 0 };
+        struct link_plan plan;
+        const char *secret = NULL;
+
+        timer_stop(receiver->timer);
+        if (receiver->winding_down || !account_enabled(receiver->account))
+                return;
+        if (prop_text(values, PROP_ACCOUNT)[0] && !prop_is(values, PROP_AUTHENTICATION, "external")) {
+                secret = secret_get(receiver->account->name, "password", &cause);
+                if (!secret) {
+                        receiver_failed(receiver, &cause, "");
+                        return;
+                }
+        }
+        receiver->phase = CONNECTING;
+        receiver->signin = (struct signin){
+                .user = copy_text(prop_text(values, PROP_ACCOUNT)),
+                .secret = copy_text(secret),
+                .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
+                .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
+                .service = receiver_is_pop3(receiver) ? "pop" : "imap",
+                .host = copy_text(prop_text(values, PROP_HOSTNAME)),
+                .port = port_in_use(values),
+        };
+        receiver->folders = copy_text(prop_text(values, PROP_FOLDER));
+        receiver->folders_end = receiver->folders + strlen(receiver->folders);
+        for (char *at = receiver->folders; at < receiver->folders_end; at++)
+                if (*at == ',')
+                        *at = '\0';
+        receiver->folder = receiver->folders;
+        link_plan_of(values, &plan);
+        receiver->link = link_open(&plan, new_chat(receiver), &link_user, receiver);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of a receiver (receiver*.c) share. Nobody else includes this. */
+#pragma once
+
+#include "daemon/loop.h"
+#include "daemon/sasl/mechanism.h"
+#include "daemon/station/fetching.h"
+#include "daemon/station/receiver.h"
+#include "daemon/store/seen_table.h"
+
+enum phase { WAITING, CONNECTING, LOOKING, RESTING, IDLING, WAKING, QUITTING };
+
+struct poll {
+        void (*done)(void *ctx, const struct poll_result *result);
+        void *ctx;
+        struct poll *next;
+};
+
+struct receiver {
+        struct account *account;
+        enum phase phase;
+        struct link *link;
+        struct signin signin;
+        struct fetching *fetching;
+        char *folders, *folders_end; /* of this session: copy of the property, cut at commas */
+        const char *folder;          /* the present one */
+        bool folder_open;            /* the first one is selected in this session */
+        bool whole;                  /* the look to come is at all folders, not just the one of IDLE */
+        int64_t whole_due;           /* when it must be, loop_now() */
+        uint64_t received;           /* of the present look, all folders */
+        unsigned failures;
+        bool again;                  /* asked to look while looking */
+        bool winding_down;
+        struct timer *timer;
+        struct poll *polls;
+};
+
+/* ---- receiver_session.c ---- */
+
+uint32_t receiver_random(void);
+bool receiver_is_pop3(const struct receiver *receiver);
+/* The operations of the account's protocol. */
+const struct mailbox_class *receiver_tools(const struct receiver *receiver);
+/* Seconds. */
+int64_t receiver_poll_rate(const struct receiver *receiver);
+/* Begins a session; `receiver_begin_look` follows when it stands. */
+void receiver_connect(struct receiver *receiver);
+void receiver_drop_session(struct receiver *receiver);
+/* Connects after so many seconds, unless the account or the daemon is at its end. */
+void receiver_wait(struct receiver *receiver, int64_t seconds);
+/* The session or the look failed: the account shows why, and is tried again when that makes sense. */
+void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id);
+/* Answers those who asked for a look; `cause` NULL: it went well. */
+void receiver_finish_polls(struct receiver *receiver, const struct cause *cause);
+
+/* ---- receiver_look.c ---- */
+
+/* Looks at the first folder, or at all of them when receiver->whole. */
+void receiver_begin_look(struct receiver *receiver);
+/* Ends IDLE; a look follows. */
+void receiver_wake(struct receiver *receiver);
