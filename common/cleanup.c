@@ -2,7 +2,6 @@
 /* Allocation that cannot fail, and the destructors behind `scoped`. */
 #include "common/cleanup.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -42,14 +41,21 @@ char *copy_text(const char *text)
         return text ? copy_bytes(text, strlen(text)) : NULL;
 }
 
-char *text_of(const char *format, ...)
+char *text_of_list(const char *format, va_list args)
 {
         char *text = NULL;
+
+        if (vasprintf(&text, format, args) < 0)
+                out_of_memory();
+        return text;
+}
+
+char *text_of(const char *format, ...)
+{
         va_list args;
 
         va_start(args, format);
-        if (vasprintf(&text, format, args) < 0)
-                out_of_memory();
+        char *text = text_of_list(format, args);
         va_end(args);
         return text;
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,7 @@ void *new_resized(void *old, size_t count, size_t size) must_use;
 char *copy_text(const char *text) must_use;
 char *copy_bytes(const char *bytes, size_t len) must_use; /* adds a final NUL */
 char *text_of(const char *format, ...) must_use printf_like(1, 2);
+char *text_of_list(const char *format, va_list args) must_use printf_like(1, 0);
 
 /* Frees a string after wiping it; NULL is fine. */
 void free_secret(char *secret);

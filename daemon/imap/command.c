@@ -5,7 +5,6 @@
  */
 #include "daemon/imap/command.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -44,18 +43,14 @@ static bool next_tag(struct imap_session *session)
 void imap_say(struct imap_session *session, const char *format, ...)
 {
         size_t before = session->chat.out.len;
-        char *words = NULL;
         va_list args;
 
         if (!next_tag(session))
                 return;
         va_start(args, format);
-        int len = vasprintf(&words, format, args);
+        scoped(scoped_free) char *words = text_of_list(format, args);
         va_end(args);
-        if (len < 0)
-                abort();
         chat_say(&session->chat, "%s%u %s", session->prefix, session->tag, words);
-        free(words);
         if (session->chat.state != CHAT_FAILED)
                 command_said(session, before);
 }

@@ -5,8 +5,6 @@
  */
 #include "daemon/pop3/state.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <strings.h>
 
 /* ---- saying ---- */
@@ -30,18 +28,14 @@ static void command_said(struct pop3_session *session, size_t before)
 void pop3_say(struct pop3_session *session, const char *format, ...)
 {
         size_t before = session->chat.out.len;
-        char *words = NULL;
         va_list args;
 
         if (!may_say(session))
                 return;
         va_start(args, format);
-        int len = vasprintf(&words, format, args);
+        scoped(scoped_free) char *words = text_of_list(format, args);
         va_end(args);
-        if (len < 0)
-                abort();
         chat_say(&session->chat, "%s", words);
-        free(words);
         command_said(session, before);
 }
 

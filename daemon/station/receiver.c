@@ -7,28 +7,33 @@
 
 #include "daemon/station/station.h"
 
-static void on_time(void *ctx)
+/* Goes on to a look at all folders where the receiver only waits. False: it is at work. */
+static bool look_now(struct receiver *receiver)
 {
-        struct receiver *receiver = ctx;
-
         switch (receiver->phase) {
         case WAITING:
                 receiver_connect(receiver);
-                break;
+                return true;
         case RESTING:
                 receiver->whole = true;
                 receiver_begin_look(receiver);
-                break;
+                return true;
         case IDLING:
                 receiver->whole = true;
                 receiver_wake(receiver);
-                break;
+                return true;
         case CONNECTING:
         case LOOKING:
         case WAKING:
         case QUITTING:
                 break;
         }
+        return false;
+}
+
+static void on_time(void *ctx)
+{
+        (void)look_now(ctx);
 }
 
 /* ---- from outside ---- */
@@ -87,27 +92,12 @@ void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const stru
         struct poll *poll = new_object(struct poll);
         *poll = (struct poll){ .done = done, .ctx = ctx, .next = receiver->polls };
         receiver->polls = poll;
-        switch (receiver->phase) {
-        case WAITING:
-                receiver_connect(receiver);
-                break;
-        case RESTING:
-                receiver->whole = true;
-                receiver_begin_look(receiver);
-                break;
-        case IDLING:
-                receiver->whole = true;
-                receiver_wake(receiver);
-                break;
-        case CONNECTING:
-        case WAKING:
-                receiver->whole = true;
-                break; /* the look to come answers */
-        case LOOKING:
-        case QUITTING:
+        if (look_now(receiver))
+                return;
+        if (receiver->phase == CONNECTING || receiver->phase == WAKING)
+                receiver->whole = true; /* the look to come answers */
+        else
                 receiver->again = true; /* what came after this look began counts too */
-                break;
-        }
 }
 
 void receiver_wind_down(struct receiver *receiver)
