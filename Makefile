@@ -124,7 +124,7 @@ STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station
 	daemon/station/link.c daemon/station/outside.c daemon/station/metrics.c daemon/station/outbox.c daemon/station/overview.c daemon/station/probe.c daemon/station/receiver.c \
 	daemon/station/receiver_look.c daemon/station/receiver_session.c \
 	daemon/station/secrets.c daemon/station/sender.c daemon/station/sending.c daemon/station/station.c
-CONTROL_SRC := daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \
+CONTROL_SRC := daemon/control/call.c daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \
 	daemon/control/on_account.c daemon/control/on_keys.c daemon/control/on_mail.c daemon/control/on_queue.c \
 	daemon/control/on_status.c daemon/control/on_trust.c daemon/control/permit.c \
 	daemon/control/service.c

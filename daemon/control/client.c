@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One control connection: frames in, calls handled in order, replies out; see client.h. */
-#include "daemon/control/client.h"
-
-#include "common/frame.h"
-#include "common/limits.h"
+#include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
-#include "daemon/loop.h"
 #include "daemon/station/station.h"
 
 #include <errno.h>
@@ -14,33 +10,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-struct client {
-        int fd;
-        struct peer peer;
-        char who[80];
-        struct watch *watch;
-        struct frame_reader reader;
-        struct buf out;
-        int out_fds[LIMIT_FRAME_FDS];
-        size_t out_fd_count;
-        struct call *call;            /* the one that is not answered yet */
-        bool closing;                 /* what is in `out` still goes, then the end */
-        bool more_came;               /* while `call` waits: the next ones are in the socket */
-        bool dead, handling, winding_down;
-        void (*gone)(void *ctx, const struct peer *peer);
-        void *ctx;
-        struct client *next;
-};
-
-struct call {
-        struct client *client;        /* NULL: gone */
-        const struct method *method;
-        json_t *parameters;
-        bool more, oneway;
-        void (*cancel)(void *work);
-        void *work;
-};
 
 static struct client *clients;
 static struct workers *namers; /* looks users' names up: the system's directory may be slow */
@@ -67,7 +36,7 @@ static void call_free(struct call *call)
         free(call);
 }
 
-static void end_client(struct client *client)
+void client_end(struct client *client)
 {
         struct client **at = &clients;
 
@@ -104,7 +73,7 @@ static void watch_as_needed(struct client *client)
         watch_for(client->watch, what);
 }
 
-static void flush(struct client *client)
+void client_flush(struct client *client)
 {
         struct cause cause = { 0 };
 
@@ -116,17 +85,17 @@ static void flush(struct client *client)
                 for (size_t i = client->out_fd_count; i < fds; i++) /* the peer has its own by now */
                         close_fd(&client->out_fds[i]);
                 if (sent < 0) {
-                        end_client(client);
+                        client_end(client);
                         return;
                 }
         }
         if (!client->out.len && client->closing)
-                end_client(client);
+                client_end(client);
         else
                 watch_as_needed(client);
 }
 
-static void send_object(struct client *client, json_t *object, int fd)
+void client_send(struct client *client, json_t *object, int fd)
 {
         if (fd >= 0) {
                 if (client->out_fd_count == LIMIT_FRAME_FDS) {
@@ -137,7 +106,7 @@ static void send_object(struct client *client, json_t *object, int fd)
         }
         if (frame_append(&client->out, object) < 0) {
                 log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) does not read its replies and was dropped", client->who);
-                end_client(client);
+                client_end(client);
         }
         json_decref(object);
 }
@@ -152,8 +121,7 @@ static void go_on(void *ctx)
                 handle_frames(client);
 }
 
-/* Ends the call: sends the object, unless oneway or gone, and lets the next call in. */
-static void end_call(struct call *call, json_t *object, int fd)
+void call_end(struct call *call, json_t *object, int fd)
 {
         struct client *client = call->client;
 
@@ -166,12 +134,12 @@ static void end_call(struct call *call, json_t *object, int fd)
                         if (fd >= 0)
                                 (void)close(fd);
                 } else {
-                        send_object(client, object, fd);
+                        client_send(client, object, fd);
                 }
                 if (!client->dead && client->winding_down)
                         client->closing = true;
                 if (!client->dead && !client->handling) {
-                        flush(client);
+                        client_flush(client);
                         if (!client->dead)
                                 loop_later(go_on, client);
                 }
@@ -183,162 +151,7 @@ static void end_call(struct call *call, json_t *object, int fd)
         call_free(call);
 }
 
-static json_t *reply_object(json_t *parameters)
-{
-        json_t *object = json_object();
-
-        json_put(object, "parameters", parameters ? parameters : json_object());
-        return object;
-}
-
-void call_reply_fd(struct call *call, json_t *parameters, int fd)
-{
-        end_call(call, reply_object(parameters), fd);
-}
-
-void call_reply(struct call *call, json_t *parameters)
-{
-        end_call(call, reply_object(parameters), -1);
-}
-
-void call_reply_part(struct call *call, json_t *parameters)
-{
-        json_t *object = reply_object(parameters);
-
-        json_put(object, "continues", json_true());
-        if (!call->client || call->oneway) {
-                json_decref(object);
-                return;
-        }
-        struct client *client = call->client;
-        if (client->out.len > LIMIT_MONITOR_BACKLOG) {
-                log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) does not read its stream and was dropped", client->who);
-                json_decref(object);
-                end_client(client); /* the call is cancelled by that, also from within its own callback */
-                return;
-        }
-        send_object(client, object, -1);
-        if (!client->dead && !client->handling)
-                flush(client);
-}
-
-static void fail_named(struct call *call, const char *interface, const char *error, json_t *parameters)
-{
-        json_t *object = json_object();
-        scoped(scoped_free) char *name = text_of("%.*s.%s", (int)(strrchr(interface, '.') - interface), interface, error);
-
-        json_put_text(object, "error", name);
-        json_put(object, "parameters", parameters);
-        end_call(call, object, -1);
-}
-
-static bool is_among(enum cause_code code, const enum cause_code *codes, size_t count)
-{
-        for (size_t i = 0; i < count; i++)
-                if (codes[i] == code)
-                        return true;
-        return false;
-}
-
-/* Causes that have an error of their own in the interfaces; every other is `Failed`, in Trust `Internal`. */
-static const char *error_name(const struct call *call, enum cause_code code)
-{
-        static const enum cause_code own[] = {
-                CAUSE_INVALID, CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS, CAUSE_AMBIGUOUS, CAUSE_PERMISSION,
-                CAUSE_STATE, CAUSE_BUSY, CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL, CAUSE_FINGERPRINT, CAUSE_STORAGE,
-                CAUSE_INTERNAL, CAUSE_DISABLED,
-        };
-        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED };
-        bool trust = strstr(call->method->name, ".Trust.") != NULL;
-
-        if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))))
-                return trust ? "Internal" : "Failed";
-        return cause_kind(code)->name;
-}
-
-void call_fail(struct call *call, const struct cause *cause)
-{
-        json_t *parameters = json_object();
-
-        json_put(parameters, "cause", cause_json(cause));
-        if (cause->code == CAUSE_INVALID || cause->code == CAUSE_PORT_REQUIRED) {
-                struct causes one = { .items = (struct cause *)cause, .count = 1 };
-                json_put(parameters, "problems", problems_json(&one));
-        }
-        fail_named(call, call->method->name, error_name(call, cause->code), parameters);
-}
-
-void call_fail_problems(struct call *call, const struct causes *problems)
-{
-        struct cause cause = problems->items[0];
-
-        if (problems->count == 1) {
-                call_fail(call, &cause);
-                return;
-        }
-        json_t *parameters = json_object();
-        cause_set(&cause, CAUSE_INVALID, "%zu values are not right; nothing was changed", problems->count);
-        json_put(parameters, "cause", cause_json(&cause));
-        json_put(parameters, "problems", problems_json(problems));
-        fail_named(call, call->method->name, "InvalidProperty", parameters);
-}
-
-void call_fail_varlink(struct call *call, const char *error, const char *field, const char *value)
-{
-        json_t *parameters = json_object();
-
-        if (field)
-                json_put_text(parameters, field, value);
-        fail_named(call, "org.varlink.service.", error, parameters);
-}
-
-bool call_read(struct call *call, const struct json_field *fields, size_t count, void *out)
-{
-        struct causes problems = { 0 };
-        bool good = json_read_fields(call->parameters, fields, count, out, &problems) == 0;
-
-        if (!good && problems.count == 1)
-                call_fail_varlink(call, "InvalidParameter", "parameter", problems.items[0].property);
-        else if (!good)
-                call_fail_problems(call, &problems);
-        causes_free(&problems);
-        return good;
-}
-
 /* ---- in ---- */
-
-const struct peer *call_peer(const struct call *call)
-{
-        static const struct peer nobody = { .uid = (uid_t)-1 };
-
-        return call->client ? &call->client->peer : &nobody;
-}
-
-const char *call_who(const struct call *call)
-{
-        return call->client ? call->client->who : "";
-}
-
-const json_t *call_parameters(const struct call *call)
-{
-        return call->parameters;
-}
-
-bool call_wants_more(const struct call *call)
-{
-        return call->more;
-}
-
-int call_take_fd(struct call *call, size_t index)
-{
-        return call->client ? frame_take_fd(&call->client->reader, index) : -1;
-}
-
-void call_on_cancel(struct call *call, void (*cancel)(void *work), void *work)
-{
-        call->cancel = cancel;
-        call->work = work;
-}
 
 static void refuse_permission(struct call *call)
 {
@@ -383,7 +196,7 @@ static void refuse_frame(struct client *client, const struct cause *cause)
         json_put(parameters, "problems", json_array());
         json_put(object, "parameters", parameters);
         client->closing = true;
-        send_object(client, object, -1);
+        client_send(client, object, -1);
 }
 
 static void begin_call(struct client *client, json_t *object)
@@ -426,7 +239,7 @@ static void handle_frames(struct client *client)
                 }
         }
         client->handling = false;
-        flush(client);
+        client_flush(client);
 }
 
 /* While a call waits, what comes is left in the socket, where it is bounded; only the end is taken note of. */
@@ -436,7 +249,7 @@ static void look_whether_gone(struct client *client)
         ssize_t got = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-                end_client(client);
+                client_end(client);
         } else if (got > 0) {
                 client->more_came = true;
                 watch_as_needed(client);
@@ -449,7 +262,7 @@ static void ready(void *ctx, int what)
         struct cause cause = { 0 };
 
         if (what & WATCH_WRITE)
-                flush(client);
+                client_flush(client);
         if (client->dead || !(what & WATCH_READ))
                 return;
         if (client->call) {
@@ -458,12 +271,12 @@ static void ready(void *ctx, int what)
         }
         int got = frame_receive(&client->reader, client->fd, &cause);
         if (got == 0) {
-                end_client(client);
+                client_end(client);
         } else if (got == -2 && cause.code == CAUSE_CLOSED) {
-                end_client(client);
+                client_end(client);
         } else if (got == -2) {
                 refuse_frame(client, &cause);
-                flush(client);
+                client_flush(client);
         } else if (got > 0) {
                 handle_frames(client);
         }
@@ -535,10 +348,10 @@ void clients_wind_down(void)
                 next = client->next;
                 client->winding_down = true;
                 if (client->call && client->call->cancel) {
-                        end_client(client);
+                        client_end(client);
                 } else if (!client->call) {
                         client->closing = true; /* once it has read its answers */
-                        flush(client);
+                        client_flush(client);
                 }
         }
 }
@@ -546,7 +359,7 @@ void clients_wind_down(void)
 void clients_close(void)
 {
         while (clients)
-                end_client(clients);
+                client_end(clients);
         if (namers)
                 workers_free(take(namers));
 }

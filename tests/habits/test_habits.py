@@ -114,7 +114,7 @@ def test_methods_are_the_contract():
 
 
 def test_errors_are_in_the_contract():
-    own = re.search(r"static const enum cause_code own\[\] = \{(.*?)\};", read("daemon/control/client.c"), flags=re.S).group(1)
+    own = re.search(r"static const enum cause_code own\[\] = \{(.*?)\};", read("daemon/control/call.c"), flags=re.S).group(1)
     names = dict(re.findall(r'\[(CAUSE_\w+)\] = \{ "(\w+)"', read("common/cause.c")))
     text = read("common/io.emailsec.EmailService.varlink")
     assert [names[c] for c in re.findall(r"CAUSE_\w+", own) if f"error {names[c]} " not in text] == []

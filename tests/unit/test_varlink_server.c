@@ -12,6 +12,7 @@ static bool ending;
 #define method_named     seam_method
 #define station_ending() ending
 #include "daemon/control/client.c"
+#include "daemon/control/call.c"
 #undef method_named
 #define ready listener_ready
 #include "daemon/control/listener.c"

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* One call: what it asks, and its answers; see client.h. */
+#include "daemon/control/client_parts.h"
+#include "daemon/control/methods.h"
+#include "daemon/journal.h"
+
+/* ---- what it asks ---- */
+
+const struct peer *call_peer(const struct call *call)
+{
+        static const struct peer nobody = { .uid = (uid_t)-1 };
+
+        return call->client ? &call->client->peer : &nobody;
+}
+
+const char *call_who(const struct call *call)
+{
+        return call->client ? call->client->who : "";
+}
+
+const json_t *call_parameters(const struct call *call)
+{
+        return call->parameters;
+}
+
+bool call_wants_more(const struct call *call)
+{
+        return call->more;
+}
+
+int call_take_fd(struct call *call, size_t index)
+{
+        return call->client ? frame_take_fd(&call->client->reader, index) : -1;
+}
+
+void call_on_cancel(struct call *call, void (*cancel)(void *work), void *work)
+{
+        call->cancel = cancel;
+        call->work = work;
+}
+
+/* ---- answers ---- */
+
+static json_t *reply_object(json_t *parameters)
+{
+        json_t *object = json_object();
+
+        json_put(object, "parameters", parameters ? parameters : json_object());
+        return object;
+}
+
+void call_reply_fd(struct call *call, json_t *parameters, int fd)
+{
+        call_end(call, reply_object(parameters), fd);
+}
+
+void call_reply(struct call *call, json_t *parameters)
+{
+        call_end(call, reply_object(parameters), -1);
+}
+
+void call_reply_part(struct call *call, json_t *parameters)
+{
+        json_t *object = reply_object(parameters);
+
+        json_put(object, "continues", json_true());
+        if (!call->client || call->oneway) {
+                json_decref(object);
+                return;
+        }
+        struct client *client = call->client;
+        if (client->out.len > LIMIT_MONITOR_BACKLOG) {
+                log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) does not read its stream and was dropped", client->who);
+                json_decref(object);
+                client_end(client); /* the call is cancelled by that, also from within its own callback */
+                return;
+        }
+        client_send(client, object, -1);
+        if (!client->dead && !client->handling)
+                client_flush(client);
+}
+
+static void fail_named(struct call *call, const char *interface, const char *error, json_t *parameters)
+{
+        json_t *object = json_object();
+        scoped(scoped_free) char *name = text_of("%.*s.%s", (int)(strrchr(interface, '.') - interface), interface, error);
+
+        json_put_text(object, "error", name);
+        json_put(object, "parameters", parameters);
+        call_end(call, object, -1);
+}
+
+static bool is_among(enum cause_code code, const enum cause_code *codes, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (codes[i] == code)
+                        return true;
+        return false;
+}
+
+/* Causes that have an error of their own in the interfaces; every other is `Failed`, in Trust `Internal`. */
+static const char *error_name(const struct call *call, enum cause_code code)
+{
+        static const enum cause_code own[] = {
+                CAUSE_INVALID, CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS, CAUSE_AMBIGUOUS, CAUSE_PERMISSION,
+                CAUSE_STATE, CAUSE_BUSY, CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL, CAUSE_FINGERPRINT, CAUSE_STORAGE,
+                CAUSE_INTERNAL, CAUSE_DISABLED,
+        };
+        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED };
+        bool trust = strstr(call->method->name, ".Trust.") != NULL;
+
+        if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))))
+                return trust ? "Internal" : "Failed";
+        return cause_kind(code)->name;
+}
+
+void call_fail(struct call *call, const struct cause *cause)
+{
+        json_t *parameters = json_object();
+
+        json_put(parameters, "cause", cause_json(cause));
+        if (cause->code == CAUSE_INVALID || cause->code == CAUSE_PORT_REQUIRED) {
+                struct causes one = { .items = (struct cause *)cause, .count = 1 };
+                json_put(parameters, "problems", problems_json(&one));
+        }
+        fail_named(call, call->method->name, error_name(call, cause->code), parameters);
+}
+
+void call_fail_problems(struct call *call, const struct causes *problems)
+{
+        struct cause cause = problems->items[0];
+
+        if (problems->count == 1) {
+                call_fail(call, &cause);
+                return;
+        }
+        json_t *parameters = json_object();
+        cause_set(&cause, CAUSE_INVALID, "%zu values are not right; nothing was changed", problems->count);
+        json_put(parameters, "cause", cause_json(&cause));
+        json_put(parameters, "problems", problems_json(problems));
+        fail_named(call, call->method->name, "InvalidProperty", parameters);
+}
+
+void call_fail_varlink(struct call *call, const char *error, const char *field, const char *value)
+{
+        json_t *parameters = json_object();
+
+        if (field)
+                json_put_text(parameters, field, value);
+        fail_named(call, "org.varlink.service.", error, parameters);
+}
+
+bool call_read(struct call *call, const struct json_field *fields, size_t count, void *out)
+{
+        struct causes problems = { 0 };
+        bool good = json_read_fields(call->parameters, fields, count, out, &problems) == 0;
+
+        if (!good && problems.count == 1)
+                call_fail_varlink(call, "InvalidParameter", "parameter", problems.items[0].property);
+        else if (!good)
+                call_fail_problems(call, &problems);
+        causes_free(&problems);
+        return good;
+}
