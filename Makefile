@@ -120,8 +120,9 @@ IMAP_SRC    := daemon/imap/command.c daemon/imap/cursor.c daemon/imap/fetch.c da
 	daemon/imap/session.c daemon/imap/signin.c daemon/imap/work.c
 POP3_SRC    := daemon/pop3/capability.c daemon/pop3/command.c daemon/pop3/retrieve.c daemon/pop3/session.c daemon/pop3/signin.c daemon/pop3/unstuff.c
 STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station/apply.c daemon/station/certificates.c daemon/station/events.c daemon/station/fetching.c \
-	daemon/station/fetching_rounds.c daemon/station/fetching_store.c \
-	daemon/station/link.c daemon/station/outside.c daemon/station/metrics.c daemon/station/outbox.c daemon/station/overview.c daemon/station/probe.c daemon/station/receiver.c \
+	daemon/station/fetching_rounds.c daemon/station/fetching_store.c daemon/station/link.c \
+	daemon/station/link_facts.c daemon/station/outside.c daemon/station/metrics.c daemon/station/outbox.c \
+	daemon/station/overview.c daemon/station/places.c daemon/station/probe.c daemon/station/receiver.c \
 	daemon/station/receiver_look.c daemon/station/receiver_session.c \
 	daemon/station/secrets.c daemon/station/sender.c daemon/station/sending.c daemon/station/station.c
 CONTROL_SRC := daemon/control/call.c daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \

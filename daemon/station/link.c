@@ -4,20 +4,15 @@
  * chat start; for useStartTls connect, chat start, go-ahead, handshake, verdict, chat secured. The verdict stands
  * between in both.
  */
-#include "daemon/station/link.h"
-
-#include "common/limits.h"
-#include "common/names.h"
 #include "common/printable.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/certificates.h"
 #include "daemon/station/events.h"
+#include "daemon/station/link_parts.h"
 #include "daemon/store/seen_table.h"
-#include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
-#include "daemon/wire/route.h"
 
 #include <stdio.h>
 
@@ -26,73 +21,11 @@ enum {
         STREAMING = 512,                /* bytes at once that count as progress of a long answer */
 };
 
-struct link {
-        struct link_plan plan;          /* texts owned */
-        struct chat *chat;
-        struct connection *connection;  /* NULL while waiting for a place */
-        struct channel *channel;        /* NULL: no TLS (yet); belongs to the connection */
-        struct verdict verdict;
-        struct channel_info info;
-        uint64_t generation;            /* of trust, when it was judged */
-        const struct link_user *user;
-        void *ctx;
-        bool counted;                   /* holds a place */
-        bool over;                      /* `ended` was told */
-        bool closed;                    /* link_close was called */
-        bool was_ready, paused, pumping;
-        bool armed;                     /* a deadline is set, */
-        unsigned armed_waits;           /* for this wait of the chat */
-        struct host *host;
-        struct link *previous, *next;   /* in the list of all */
-};
-
-/* The places at one server; kept while a link names it. */
-struct host {
-        char *name;
-        unsigned open, links;
-        struct host *next;              /* in its bucket */
-};
-enum { BUCKETS = 1024 };
-
 static struct {
         struct link *all, *last;
-        struct host *hosts[BUCKETS];
-        unsigned open, waiting, most, most_per_host;
+        unsigned waiting;
         bool sweeping;
-} links = { .most = 2000, .most_per_host = 20 };
-
-void links_set_limits(unsigned all, unsigned per_host)
-{
-        links.most = all;
-        links.most_per_host = per_host;
-}
-
-unsigned links_open(void)
-{
-        return links.open;
-}
-
-void link_plan_of(const struct property_values *values, struct link_plan *plan)
-{
-        const char *transport = prop_text(values, PROP_TRANSPORT);
-        const char *client = prop_text(values, PROP_CLIENT_CERTIFICATE);
-
-        *plan = (struct link_plan){
-                .account = prop_text(values, PROP_NAME),
-                .direction = values->kind == KIND_OUTGOING ? "outgoing" : "incoming",
-                .host = prop_text(values, PROP_HOSTNAME),
-                .port = port_in_use(values),
-                .ssl = prop_bool(values, PROP_USE_SSL),
-                .starttls = prop_bool(values, PROP_USE_STARTTLS),
-                .min_tls = properties_min_tls(values),
-                .alpn = strcmp(transport, "imap") == 0 ? "imap" : strcmp(transport, "pop3") == 0 ? "pop3" : NULL,
-                .client_certificate = client[0] ? client : NULL,
-                .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),
-                .debug = prop_bool(values, PROP_DEBUG),
-                .auto_signin = prop_is(values, PROP_AUTHENTICATION, "auto"),
-                .record = true,
-        };
-}
+} links;
 
 static struct subject subject_of(const struct link *link)
 {
@@ -106,36 +39,6 @@ static struct subject subject_of(const struct link *link)
 
 /* ---- places ---- */
 
-static struct host **host_place(const char *name)
-{
-        struct host **place = &links.hosts[text_hash(name) % BUCKETS];
-
-        while (*place && strcmp((*place)->name, name) != 0)
-                place = &(*place)->next;
-        return place;
-}
-
-static struct host *host_hold(const char *name)
-{
-        struct host **place = host_place(name);
-
-        if (!*place) {
-                *place = new_object(struct host);
-                (*place)->name = copy_text(name);
-        }
-        (*place)->links++;
-        return *place;
-}
-
-static void host_release(struct host *host)
-{
-        if (--host->links)
-                return;
-        *host_place(host->name) = host->next;
-        free(host->name);
-        free(host);
-}
-
 static bool waits(const struct link *link)
 {
         return !link->counted && !link->over && !link->closed;
@@ -146,7 +49,7 @@ bool link_contended(const struct link *link)
         if (!links.waiting)
                 return false;
         for (struct link *other = links.all; other; other = other->next)
-                if (waits(other) && (links.open >= links.most || other->host == link->host))
+                if (waits(other) && (places_all_taken() || other->host == link->host))
                         return true;
         return false;
 }
@@ -168,8 +71,7 @@ static void give_back_place(struct link *link)
         if (!link->counted)
                 return;
         link->counted = false;
-        links.open--;
-        link->host->open--;
+        place_give_back(link->host);
         if (!links.sweeping) {
                 links.sweeping = true;
                 loop_later(start_waiting, NULL);
@@ -493,14 +395,8 @@ static void start(struct link *link)
         };
 
         link->counted = true;
-        links.open++;
-        link->host->open++;
+        place_take(link->host);
         link->connection = connection_open(&request, &connection_user, link);
-}
-
-static bool has_place(const struct link *link)
-{
-        return links.open < links.most && link->host->open < links.most_per_host;
 }
 
 static void start_waiting(void *unused)
@@ -508,7 +404,7 @@ static void start_waiting(void *unused)
         (void)unused;
         links.sweeping = false;
         for (struct link *link = links.all; link && links.waiting; link = link->next)
-                if (waits(link) && has_place(link)) {
+                if (waits(link) && place_is_free(link->host)) {
                         links.waiting--;
                         start(link);
                 }
@@ -553,7 +449,7 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         link->previous = links.last;
         *(links.last ? &links.last->next : &links.all) = link;
         links.last = link;
-        if (has_place(link))
+        if (place_is_free(link->host))
                 start(link);
         else
                 links.waiting++;
@@ -585,66 +481,4 @@ void link_quit(struct link *link)
         }
         link->chat->class->quit(link->chat);
         link_pump(link);
-}
-
-struct connection_times link_times(const struct link *link)
-{
-        return link->connection ? connection_times(link->connection) : (struct connection_times){ -1, -1, -1 };
-}
-
-const char *link_address(const struct link *link)
-{
-        return link->connection ? connection_address(link->connection) : "";
-}
-
-bool link_tls_info(const struct link *link, struct channel_info *out)
-{
-        if (link->info.version[0])
-                *out = link->info;
-        return link->info.version[0] != '\0';
-}
-
-const struct tls_facts *link_facts(const struct link *link)
-{
-        return link->channel ? channel_facts(link->channel) : NULL;
-}
-
-/* True when the approval that the session rests on is still there. */
-static bool exemption_stands(const struct link *link)
-{
-        json_t *entry = allowed_get(link->verdict.allowed_id, NULL);
-        bool stands = same_text(json_string_value(json_object_get(entry, "state")), "approved");
-
-        json_decref(entry);
-        return stands;
-}
-
-bool link_trust_moved(const struct link *link)
-{
-        return link->generation != trust_generation();
-}
-
-bool link_still_routed(const struct link *link)
-{
-        int fd = link->connection ? connection_fd(link->connection) : -1;
-
-        return !link->counted || (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
-}
-
-bool link_still_trusted(const struct link *link)
-{
-        if (!link->info.version[0] || link->generation == trust_generation())
-                return true;
-        switch (link->verdict.kind) {
-        case VERDICT_ALLOWED:
-                return exemption_stands(link);
-        case VERDICT_SYSTEM:
-        case VERDICT_USER:
-                return link->channel && trust_anchor(channel_anchor(link->channel)) != ANCHOR_NONE;
-        case VERDICT_CHALLENGE:
-        case VERDICT_REJECTED:
-        case VERDICT_FAULT:
-                return false;
-        }
-        return false;
 }

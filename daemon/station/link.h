@@ -75,6 +75,3 @@ bool link_still_trusted(const struct link *link);
 
 /* True when what is trusted changed while this session was being made: a failure then says nothing of the server. */
 bool link_trust_moved(const struct link *link);
-
-void links_set_limits(unsigned all, unsigned per_host);
-unsigned links_open(void);

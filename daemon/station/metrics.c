@@ -6,7 +6,7 @@
 #include "common/limits.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
-#include "daemon/station/link.h"
+#include "daemon/station/places.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
 #include "daemon/tls/allowed.h"

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What link.c (the session's life) and link_facts.c (looking at one) share. */
+#pragma once
+
+#include "daemon/station/link.h"
+#include "daemon/station/places.h"
+
+struct link {
+        struct link_plan plan;          /* texts owned */
+        struct chat *chat;
+        struct connection *connection;  /* NULL while waiting for a place */
+        struct channel *channel;        /* NULL: no TLS (yet); belongs to the connection */
+        struct verdict verdict;
+        struct channel_info info;
+        uint64_t generation;            /* of trust, when it was judged */
+        const struct link_user *user;
+        void *ctx;
+        bool counted;                   /* holds a place */
+        bool over;                      /* `ended` was told */
+        bool closed;                    /* link_close was called */
+        bool was_ready, paused, pumping;
+        bool armed;                     /* a deadline is set, */
+        unsigned armed_waits;           /* for this wait of the chat */
+        struct host *host;
+        struct link *previous, *next;   /* in the list of all */
+};
