@@ -26,21 +26,30 @@ int run_trust_list(struct tool *tool)
         return status;
 }
 
-int run_trust_show(struct tool *tool)
+/* Names an anchor by its fingerprint to a method; as JSON, or as `show` puts it. */
+static int call_about_anchor(struct tool *tool, const char *method, void (*show)(struct tool *tool, const json_t *anchor))
 {
         scoped(scoped_json) json_t *answer = NULL;
-        json_t *parameters = parameters_of("fingerprint", tool_word(tool, 0));
-        int status = call_daemon(tool, TRUST("GetAnchor"), parameters, &answer);
+        int status = call_daemon(tool, method, parameters_of("fingerprint", tool_word(tool, 0)), &answer);
         if (status)
                 return status;
-        const json_t *anchor = json_at(answer, "anchor");
-        if (tool->json) {
-                show_json(anchor);
-                return status;
-        }
+        if (tool->json)
+                show_json(json_at(answer, "anchor"));
+        else
+                show(tool, json_at(answer, "anchor"));
+        return status;
+}
+
+static void show_anchor(struct tool *tool, const json_t *anchor)
+{
+        (void)tool;
         sheet_title(json_text(anchor, "store")[0] == 's' ? "System Trust Store" : "User Trust Store");
         show_certificate(json_at(anchor, "certificate"));
-        return status;
+}
+
+int run_trust_show(struct tool *tool)
+{
+        return call_about_anchor(tool, TRUST("GetAnchor"), show_anchor);
 }
 
 static int import_bytes(struct tool *tool, const void *bytes, size_t len, json_t *results)
@@ -101,16 +110,12 @@ int run_trust_import(struct tool *tool)
         return status;
 }
 
+static void show_deleted(struct tool *tool, const json_t *anchor)
+{
+        show_done(tool, "%s: no longer trusted", json_text(anchor, "certificate.subject"));
+}
+
 int run_trust_delete(struct tool *tool)
 {
-        scoped(scoped_json) json_t *answer = NULL;
-        json_t *parameters = parameters_of("fingerprint", tool_word(tool, 0));
-        int status = call_daemon(tool, TRUST("DeleteAnchor"), parameters, &answer);
-        if (status)
-                return status;
-        if (tool->json)
-                show_json(json_at(answer, "anchor"));
-        else
-                show_done(tool, "%s: no longer trusted", json_text(answer, "anchor.certificate.subject"));
-        return status;
+        return call_about_anchor(tool, TRUST("DeleteAnchor"), show_deleted);
 }
