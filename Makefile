@@ -119,7 +119,7 @@ IMAP_SRC    := daemon/imap/command.c daemon/imap/cursor.c daemon/imap/fetch.c da
 	daemon/imap/folder.c daemon/imap/idle.c daemon/imap/list.c daemon/imap/parse.c daemon/imap/responses.c \
 	daemon/imap/session.c daemon/imap/signin.c daemon/imap/work.c
 POP3_SRC    := daemon/pop3/capability.c daemon/pop3/command.c daemon/pop3/retrieve.c daemon/pop3/session.c daemon/pop3/signin.c daemon/pop3/unstuff.c
-STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station/apply.c daemon/station/certificates.c daemon/station/events.c daemon/station/fetching.c \
+STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station/apply.c daemon/station/certificates.c daemon/station/certificates_file.c daemon/station/events.c daemon/station/fetching.c \
 	daemon/station/fetching_rounds.c daemon/station/fetching_store.c daemon/station/link.c \
 	daemon/station/link_facts.c daemon/station/outside.c daemon/station/metrics.c daemon/station/outbox.c \
 	daemon/station/overview.c daemon/station/places.c daemon/station/probe.c daemon/station/receiver.c \
