@@ -92,62 +92,15 @@ $(error FLAVOUR is plain, asan, tsan, cov or fuzz)
 endif
 
 # ---- sources: one archive a subsystem, each may use those before it -----------------------------
-COMMON_SRC  := common/addresses.c common/base64.c common/buf.c common/cause.c common/cleanup.c common/frame.c \
-	common/hosts.c common/json_fields.c common/names.c common/printable.c common/properties.c \
-	common/property_rules.c common/property_values.c common/times.c
-BASE_SRC    := daemon/calls.c daemon/journal.c daemon/loop.c daemon/settings.c daemon/timers.c daemon/workers.c daemon/settings_file.c daemon/surroundings.c
-STORE_SRC   := daemon/store/database.c daemon/store/delivery.c daemon/store/delivery_commit.c \
-	daemon/store/delivery_write.c daemon/store/disk.c daemon/store/facts.c daemon/store/header_facts.c \
-	daemon/store/inbox.c daemon/store/intake.c daemon/store/maildir.c daemon/store/queue_body.c \
-	daemon/store/queue_change.c daemon/store/queue_claim.c daemon/store/queue_counts.c \
-	daemon/store/queue_ids.c daemon/store/queue_look.c daemon/store/queue_pass.c \
-	daemon/store/queue_settle.c daemon/store/queue_submit.c daemon/store/queue_table.c \
-	daemon/store/replace_file.c daemon/store/schema.c daemon/store/seen_rows.c daemon/store/seen_table.c \
-	daemon/store/store.c daemon/store/writer.c
-WIRE_SRC    := daemon/wire/chat.c daemon/wire/connection.c daemon/wire/dial.c daemon/wire/plain.c daemon/wire/pump.c \
-	daemon/wire/resolve.c daemon/wire/route.c
-TLS_SRC     := daemon/tls/allowed.c daemon/tls/allowed_decide.c daemon/tls/allowed_entry.c \
-	daemon/tls/allowed_history.c daemon/tls/allowed_list.c daemon/tls/allowed_verified.c daemon/tls/certificate.c \
-	daemon/tls/channel.c daemon/tls/collect.c daemon/tls/context.c daemon/tls/handshake.c \
-	daemon/tls/judge.c daemon/tls/keys.c daemon/tls/staple.c daemon/tls/tickets.c daemon/tls/trust.c \
-	daemon/tls/trust_import.c daemon/tls/trust_stores.c daemon/tls/trust_watch.c daemon/tls/verdict.c
-SASL_SRC    := daemon/sasl/gsasl.c daemon/sasl/mechanism.c daemon/sasl/oauth.c
-SMTP_SRC    := daemon/smtp/body.c daemon/smtp/capabilities.c daemon/smtp/envelope.c daemon/smtp/mail.c \
-	daemon/smtp/outcome.c daemon/smtp/reply.c daemon/smtp/session.c daemon/smtp/signin.c \
-	daemon/smtp/upload.c
-IMAP_SRC    := daemon/imap/command.c daemon/imap/cursor.c daemon/imap/fetch.c daemon/imap/fetch_items.c \
-	daemon/imap/folder.c daemon/imap/idle.c daemon/imap/list.c daemon/imap/parse.c daemon/imap/responses.c \
-	daemon/imap/session.c daemon/imap/signin.c daemon/imap/work.c
-POP3_SRC    := daemon/pop3/capability.c daemon/pop3/command.c daemon/pop3/retrieve.c daemon/pop3/session.c daemon/pop3/signin.c daemon/pop3/unstuff.c
-STATION_SRC := daemon/station/account.c daemon/station/accounts.c daemon/station/apply.c daemon/station/certificates.c daemon/station/certificates_file.c daemon/station/events.c daemon/station/fetching.c \
-	daemon/station/fetching_rounds.c daemon/station/fetching_store.c daemon/station/link.c \
-	daemon/station/link_facts.c daemon/station/outside.c daemon/station/metrics.c daemon/station/outbox.c \
-	daemon/station/overview.c daemon/station/places.c daemon/station/probe.c daemon/station/receiver.c \
-	daemon/station/receiver_look.c daemon/station/receiver_session.c \
-	daemon/station/secrets.c daemon/station/sender.c daemon/station/sending.c daemon/station/station.c
-CONTROL_SRC := daemon/control/call.c daemon/control/client.c daemon/control/listener.c daemon/control/methods.c \
-	daemon/control/on_account.c daemon/control/on_keys.c daemon/control/on_mail.c daemon/control/on_queue.c \
-	daemon/control/on_status.c daemon/control/on_trust.c daemon/control/permit.c \
-	daemon/control/service.c
-CTL_SRC     := ctl/ask.c ctl/call.c ctl/certificate.c ctl/cmd_account.c ctl/cmd_challenge.c ctl/cmd_inbox.c \
-	ctl/cmd_key.c ctl/cmd_match.c ctl/cmd_queue.c ctl/cmd_send.c ctl/cmd_status.c ctl/cmd_test.c ctl/cmd_trust.c ctl/cmd_trust_server.c ctl/cmd_watch.c \
-	ctl/commands.c ctl/complete.c ctl/help.c ctl/letter.c ctl/mime_load.c ctl/options.c ctl/sendmail.c ctl/show.c \
-	ctl/submit.c ctl/term.c ctl/tool.c
+# A subsystem's sources are all there are in its folder. MIME_SRC is what uses GMime: a library apart.
+MIME_SRC    := ctl/mime.c
+SRC_common  := $(sort $(wildcard common/*.c))
+SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
+SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC),$(sort $(wildcard ctl/*.c)))
+LAYERS := common base store wire tls sasl smtp imap pop3 station control
+$(foreach l,$(filter-out common base,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
-LAYERS := common base store wire tls sasl smtp imap pop3 station control
-SRC_common := $(COMMON_SRC)
-SRC_base := $(BASE_SRC)
-SRC_store := $(STORE_SRC)
-SRC_wire := $(WIRE_SRC)
-SRC_tls := $(TLS_SRC)
-SRC_sasl := $(SASL_SRC)
-SRC_smtp := $(SMTP_SRC)
-SRC_imap := $(IMAP_SRC)
-SRC_pop3 := $(POP3_SRC)
-SRC_station := $(STATION_SRC)
-SRC_control := $(CONTROL_SRC)
-SRC_ctl := $(CTL_SRC)
 lib = $(BUILD)/lib$(1).a
 # What a layer links with: itself and everything below (the linker wants users first).
 DEPS_common  := common
@@ -171,23 +124,28 @@ endif
 
 PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so
 
-.PHONY: all
+.PHONY: all FORCE
 all: $(PROGRAMS)
+FORCE:
 
 $(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,control)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
 # GMime costs the tool's start more than all the rest: it is loaded when a message needs it.
-$(BUILD)/emailsec-mime.so: $(BUILD)/ctl/mime.o
-	$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $< $(gmime_libs)
-$(BUILD)/ctl/mime.o: EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
+$(BUILD)/emailsec-mime.so: $(call obj,$(MIME_SRC))
+	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $^ $(gmime_libs)
+$(call obj,$(MIME_SRC)): EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
 $(BUILD)/ctl/mime_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
 
+# The list is written when it changes, so that an archive forgets a source that has gone.
 define layer_rule
-$(call lib,$(1)): $(call obj,$(SRC_$(1)))
+$(BUILD)/lib$(1).list: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(SRC_$(1))' | cmp -s - $$@ || echo '$(SRC_$(1))' > $$@
+$(call lib,$(1)): $(call obj,$(SRC_$(1))) $(BUILD)/lib$(1).list
 	@rm -f $$@
-	$$(call say,AR)$(AR) rcs $$@ $$^
+	$$(call say,AR)$(AR) rcs $$@ $$(filter %.o,$$^)
 endef
 $(foreach l,$(LAYERS) ctl,$(eval $(call layer_rule,$(l))))
 
