@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files behind sender.h share: the runner of one outgoing account and its sessions. */
+#pragma once
+
+#include "daemon/smtp/session.h"
+#include "daemon/station/link.h"
+#include "daemon/station/sender.h"
+#include "daemon/station/sending.h"
+
+struct session {
+        struct sender *sender;
+        struct link *link;
+        struct signin signin;
+        char *hello;
+        unsigned generation;              /* of the account's properties */
+        bool ready, retiring;
+        struct timer *idle;
+        struct session *next;
+};
+
+struct poll {
+        void (*done)(void *ctx, const struct poll_result *result);
+        void *ctx;
+        struct poll_result result;
+        struct poll *next;
+};
+
+struct sender {
+        struct account *account;
+        struct session *sessions;
+        struct sending *pool, **pool_end; /* claimed, not given to a session */
+        size_t pool_count, in_flight;
+        bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
+        unsigned allowed_sessions;        /* lowered when the server says it is too much */
+        unsigned pauses;                  /* steps beyond one session: each doubles the pause */
+        int64_t slowed_at;                /* loop_now() of the last step down */
+        unsigned calm;                    /* messages since then */
+        unsigned failures;                /* sessions that failed in a row */
+        int64_t not_before;               /* loop_now() before which nothing is tried */
+        bool period_open;                 /* pollRate > 0: the queue is being emptied */
+        bool winding_down;
+        struct timer *timer;
+        struct poll *polls;
+        unsigned callbacks;               /* store answers under way: it cannot be freed before */
+        bool freed;
+};
+
+
+/* ---- sender.c ---- */
+/* It went as `cause` says (NULL: well): whoever waits for a poll hears of it. */
+void sender_finish_polls(struct sender *sender, const struct cause *cause);
+/* Something is to be done in `ms`. */
+void sender_arm(struct sender *sender, int64_t ms);
+/* The account cannot send: how long to leave it alone, and what becomes of the claimed mail. */
+void sender_failed(struct sender *sender, const struct cause *cause, const char *challenge_id);
+/* The server says we are too much: half the sessions each time; with one left a pause, each twice the one before. */
+void sender_slow_down(struct sender *sender);
+/* Messages go again: the steps are taken back one by one, the pauses first. */
+void sender_speed_up(struct sender *sender);
+
+/* ---- sender_work.c ---- */
+/* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched. */
+void sender_give_back(struct sender *sender, const struct cause *cause, time_t again);
+/* Gives what is claimed to sessions with room, opens more of them, claims more. */
+void sender_hand_out(struct sender *sender);
+
+/* ---- sender_session.c ---- */
+unsigned sender_session_count(const struct sender *sender);
+void sender_open_session(struct sender *sender);
+/* After work was done: what is idle and not wanted says good-bye, the rest is kept a moment. */
+void sender_session_tend(struct session *session);
+void sender_session_free(struct session *session);
+/* Every session ends after what is in flight. */
+void sender_retire_all(struct sender *sender);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* The sessions of one outgoing account: opened, kept a moment, ended; see sender.h. */
+#include "daemon/loop.h"
+#include "daemon/station/secrets.h"
+#include "daemon/station/sender_parts.h"
+#include "daemon/station/station.h"
+#include "daemon/store/seen_table.h"
+
+#include <stdio.h>
+
+enum { KEEP_IDLE_MS = 10000 }; /* a session is kept this long for the next message */
+
+unsigned sender_session_count(const struct sender *sender)
+{
+        unsigned count = 0;
+
+        for (struct session *session = sender->sessions; session; session = session->next)
+                count++;
+        return count;
+}
+
+void sender_session_free(struct session *session)
+{
+        struct session **at = &session->sender->sessions;
+
+        while (*at != session)
+                at = &(*at)->next;
+        *at = session->next;
+        if (session->link)
+                link_close(session->link);
+        timer_free(session->idle);
+        free((char *)session->signin.user);
+        free_secret((char *)session->signin.secret);
+        free((char *)session->signin.mechanism);
+        free((char *)session->signin.host);
+        free(session->hello);
+        free(session);
+}
+
+static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
+{
+        struct session *session = ctx;
+        struct sender *sender = session->sender;
+        struct cause cause = *why;
+        bool was_ready = session->ready, retiring = session->retiring;
+        bool again = !was_ready && cause.code == CAUSE_CLOSED && link_trust_moved(session->link);
+        char id[13] = "";
+
+        (void)snprintf(id, sizeof id, "%s", challenge_id);
+        if (was_ready) {
+                struct cause lost = cause;
+                if (!lost.code)
+                        cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
+                smtp_mail_lost(link_chat(session->link), &lost);
+        }
+        sender_session_free(session);
+        if (cause.code == CAUSE_SERVER_BUSY)
+                sender_slow_down(sender);
+        /* a session that had worked and was closed by the server is no failure of the account */
+        bool harmless = cause.code == CAUSE_NONE || again || (retiring && cause_class(&cause) == CLASS_DOWN) ||
+                        (was_ready && (cause.code == CAUSE_CLOSED || cause.code == CAUSE_SERVER_BUSY) &&
+                         sender->failures == 0);
+        if (!harmless)
+                sender_failed(sender, &cause, id);
+        else if (cause.code && !again)
+                sender->failures++;
+        sender_kick(sender);
+}
+
+static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+{
+        struct session *session = ctx;
+        struct channel_info info;
+
+        (void)verdict;
+        if (mark == LINK_SECURED && link_tls_info(session->link, &info)) {
+                account_set_tls(session->sender->account, &info);
+                account_count_handshake(session->sender->account, &info, link_times(session->link).handshake);
+        } else if (mark == LINK_CONNECTED && !prop_bool(&session->sender->account->values, PROP_USE_SSL) &&
+                 !prop_bool(&session->sender->account->values, PROP_USE_STARTTLS))
+                account_set_tls(session->sender->account, NULL);
+}
+
+static void session_ready(void *ctx)
+{
+        struct session *session = ctx;
+        struct sender *sender = session->sender;
+
+        session->ready = true;
+        fact_set_number(sender->account->name, "lastPollSuccess", (int64_t)loop_wall());
+        account_is_well(sender->account);
+        sender_hand_out(sender);
+}
+
+static bool session_is_idle(const struct session *session)
+{
+        return session->ready && smtp_mail_flying(link_chat(session->link)) == 0;
+}
+
+static void retire_idle(void *ctx)
+{
+        struct session *session = ctx;
+
+        session->retiring = true;
+        link_quit(session->link);
+}
+
+void sender_session_tend(struct session *session)
+{
+        if (!session_is_idle(session)) {
+                timer_stop(session->idle);
+                return;
+        }
+        if (session->retiring || session->sender->winding_down || link_contended(session->link)) {
+                session->retiring = true;
+                timer_set(session->idle, 0);
+        } else if (!timer_is_set(session->idle)) {
+                timer_set(session->idle, KEEP_IDLE_MS);
+        }
+}
+
+static void session_progress(void *ctx)
+{
+        struct session *session = ctx;
+
+        sender_hand_out(session->sender);
+        sender_session_tend(session);
+}
+
+static const struct link_user link_user = {
+        .reached = session_reached,
+        .ready = session_ready,
+        .progress = session_progress,
+        .ended = session_ended,
+};
+
+void sender_open_session(struct sender *sender)
+{
+        const struct property_values *values = &sender->account->values;
+        struct cause cause = { 0 };
+        const char *secret = NULL;
+
+        if (prop_text(values, PROP_ACCOUNT)[0] && !prop_is(values, PROP_AUTHENTICATION, "external")) {
+                secret = secret_get(sender->account->name, "password", &cause);
+                if (!secret) {
+                        sender_failed(sender, &cause, "");
+                        return;
+                }
+        }
+        struct session *session = new_object(struct session);
+        struct link_plan plan;
+        *session = (struct session){ .sender = sender, .generation = sender->account->generation };
+        session->signin = (struct signin){
+                .user = copy_text(prop_text(values, PROP_ACCOUNT)),
+                .secret = copy_text(secret),
+                .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
+                .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
+                .service = "smtp",
+                .host = copy_text(prop_text(values, PROP_HOSTNAME)),
+                .port = port_in_use(values),
+        };
+        session->hello = copy_text(station_settings()->hostname);
+        session->idle = timer_new(retire_idle, session);
+        session->next = sender->sessions;
+        sender->sessions = session;
+        struct smtp_config config = {
+                .signin = session->signin,
+                .starttls = prop_bool(values, PROP_USE_STARTTLS),
+                .hello = session->hello,
+        };
+        link_plan_of(values, &plan);
+        session->link = link_open(&plan, smtp_session_new(&config), &link_user, session);
+}
+
+void sender_retire_all(struct sender *sender)
+{
+        for (struct session *session = sender->sessions, *next; session; session = next) {
+                next = session->next;
+                session->retiring = true;
+                if (!session->ready)
+                        sender_session_free(session); /* nothing in flight: an old way of connecting */
+                else
+                        sender_session_tend(session);
+        }
+}
+
+void sender_check_trust(struct sender *sender)
+{
+        struct cause cause;
+
+        cause_set(&cause, CAUSE_CLOSED, "ended: what this session's trust rested on has gone");
+        for (struct session *session = sender->sessions, *next; session; session = next) {
+                next = session->next;
+                if (link_still_trusted(session->link))
+                        continue;
+                if (session->ready)
+                        smtp_mail_lost(link_chat(session->link), &cause);
+                sender_session_free(session);
+        }
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* What one outgoing account does with its mail: claims it, hands it to sessions with room; see sender.h. */
+#include "daemon/loop.h"
+#include "daemon/station/outbox.h"
+#include "daemon/station/sender_parts.h"
+#include "daemon/station/station.h"
+
+enum {
+        CLAIM_MESSAGES = 200,             /* at once */
+        CLAIM_BYTES = 8 * 1024 * 1024,
+        POOL_LOW = 100,                   /* claim more below this */
+        MESSAGES_FOR_ONE_MORE = 8,        /* waiting messages that are worth another session */
+};
+
+/* ---- pool ---- */
+
+static void pool_push(struct sender *sender, struct sending *sending)
+{
+        sending->next = NULL;
+        *sender->pool_end = sending;
+        sender->pool_end = &sending->next;
+        sender->pool_count++;
+}
+
+static struct sending *pool_pop(struct sender *sender)
+{
+        struct sending *sending = sender->pool;
+
+        sender->pool = sending->next;
+        if (!sender->pool)
+                sender->pool_end = &sender->pool;
+        sender->pool_count--;
+        return sending;
+}
+
+void sender_give_back(struct sender *sender, const struct cause *cause, time_t again)
+{
+        while (sender->pool_count) {
+                struct sending *sending = pool_pop(sender);
+                if (cause && cause_class(cause) == CLASS_DOWN)
+                        sending_defer(sending, cause, again);
+                else
+                        sending_give_back(sending);
+        }
+}
+
+/* ---- the work ---- */
+
+static bool may_send(const struct sender *sender)
+{
+        return !sender->winding_down && !sender->freed && account_enabled(sender->account) &&
+               loop_now() >= sender->not_before;
+}
+
+/* The session that takes the next message: the one with the least in flight. */
+static struct session *session_with_room(struct sender *sender)
+{
+        struct session *best = NULL;
+        size_t least = SIZE_MAX;
+
+        for (struct session *session = sender->sessions; session; session = session->next) {
+                if (!session->ready || session->retiring || session->generation != sender->account->generation)
+                        continue;
+                struct chat *chat = link_chat(session->link);
+                if (chat->state != CHAT_READY || smtp_mail_room(chat) == 0)
+                        continue;
+                size_t flying = smtp_mail_flying(chat);
+                if (flying < least) {
+                        least = flying;
+                        best = session;
+                }
+        }
+        return best;
+}
+
+static unsigned sessions_wanted(const struct sender *sender)
+{
+        unsigned most = (unsigned)prop_number(&sender->account->values, PROP_MAX_CONNECTIONS);
+        size_t wanted = (sender->pool_count + MESSAGES_FOR_ONE_MORE - 1) / MESSAGES_FOR_ONE_MORE;
+
+        if (most > sender->allowed_sessions)
+                most = sender->allowed_sessions;
+        return wanted < most ? (unsigned)wanted : most;
+}
+
+/* One session at first; more once it has shown that the server can be reached. */
+static void open_what_is_wanted(struct sender *sender)
+{
+        unsigned have = sender_session_count(sender), wanted = sessions_wanted(sender);
+
+        if (!have && wanted) {
+                sender_open_session(sender);
+                return;
+        }
+        for (struct session *session = sender->sessions; session; session = session->next)
+                if (!session->ready)
+                        return;
+        if (have < wanted)
+                sender_open_session(sender);
+}
+
+static bool nothing_left(const struct sender *sender)
+{
+        return sender->empty && !sender->claiming && !sender->pool_count && !sender->in_flight;
+}
+
+static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                    const struct cause *cause);
+
+static void claim(struct sender *sender)
+{
+        uint64_t left = outbox_left_today(prop_number(&sender->account->values, PROP_MAX_SENDABLE_PER_DAY),
+                                          station_sent_today(sender->account));
+        uint64_t taken = sender->pool_count + sender->in_flight;
+
+        if (sender->claiming || sender->pool_count >= POOL_LOW)
+                return;
+        if (left <= taken) {
+                sender->empty = true;
+                sender_arm(sender, outbox_until_midnight(loop_wall()) * 1000);
+                return;
+        }
+        sender->claiming = true;
+        sender->claim_again = false;
+        sender->callbacks++;
+        size_t max = left - taken < CLAIM_MESSAGES ? (size_t)(left - taken) : CLAIM_MESSAGES;
+        queue_claim(sender->account->name, loop_wall(), max, CLAIM_BYTES, claimed, sender);
+}
+
+static void message_done(void *ctx, struct sending *sending, const struct sending_result *result)
+{
+        struct sender *sender = ctx;
+
+        (void)sending;
+        sender->in_flight--;
+        for (struct poll *poll = sender->polls; poll; poll = poll->next) {
+                poll->result.sent += result->sent;
+                poll->result.failed += result->failed;
+        }
+        if (result->slow_down)
+                sender_slow_down(sender);
+        if (!result->sent)
+                return;
+        sender->failures = 0;
+        sender_speed_up(sender);
+}
+
+void sender_hand_out(struct sender *sender)
+{
+        while (sender->pool_count && may_send(sender)) {
+                struct session *session = session_with_room(sender);
+                if (!session)
+                        break;
+                struct sending *sending = pool_pop(sender);
+                sender->in_flight++;
+                timer_stop(session->idle);
+                sending_start(sending, session->link, message_done, sender);
+        }
+        if (may_send(sender)) {
+                if (sender->pool_count)
+                        open_what_is_wanted(sender);
+                if (sender->pool_count < POOL_LOW && (!sender->empty || sender->claim_again))
+                        claim(sender);
+        }
+        if (nothing_left(sender)) {
+                sender->period_open = false;
+                sender_finish_polls(sender, NULL);
+        }
+}
+
+static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                    const struct cause *cause)
+{
+        struct sender *sender = ctx;
+
+        sender->callbacks--;
+        sender->claiming = false;
+        if (cause_happened(cause)) {
+                if (!sender->freed)
+                        sender_failed(sender, cause, "");
+                return;
+        }
+        for (size_t i = 0; i < count; i++) {
+                struct sending *sending = sending_new(sender->account, messages[i]);
+                if (sender->freed || sender->winding_down)
+                        sending_give_back(sending);
+                else
+                        pool_push(sender, sending);
+        }
+        if (sender->freed) {
+                sender_free(sender);
+                return;
+        }
+        sender->empty = count == 0 && !sender->claim_again;
+        if (next_due && may_send(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
+                int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
+                int64_t midnight = outbox_until_midnight(loop_wall()) * 1000;
+                sender_arm(sender, ms < 500 ? 500 : ms < midnight ? ms : midnight);
+        }
+        if (!may_send(sender) && sender->pool_count)
+                sender_give_back(sender, NULL, 0);
+        sender_hand_out(sender);
+        for (struct session *session = sender->sessions; session; session = session->next)
+                if (session->ready)
+                        link_pump(session->link);
+}
+
+void sender_kick(struct sender *sender)
+{
+        int64_t rate = prop_number(&sender->account->values, PROP_POLL_RATE);
+
+        sender->claim_again = true;
+        sender->empty = false;
+        if (!may_send(sender) || (rate > 0 && !sender->period_open && !sender->polls))
+                return;
+        sender_hand_out(sender);
+        for (struct session *session = sender->sessions; session; session = session->next)
+                if (session->ready)
+                        link_pump(session->link);
+}
