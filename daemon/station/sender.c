@@ -4,12 +4,12 @@
  * station/sender_session's, the mail they are given station/sender_work's, one message on its way station/sending's.
  */
 #include "daemon/loop.h"
+#include "daemon/random.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_parts.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
 enum {
         CALM_AFTER = 50,                  /* messages sent well after which one step is taken back */
@@ -18,14 +18,6 @@ enum {
         FAULT_RETRY = 3600,
         SESSIONS_MOST = 64,
 };
-
-static uint32_t random_number(void)
-{
-        uint32_t number = 0;
-
-        (void)!getrandom(&number, sizeof number, 0);
-        return number;
-}
 
 void sender_finish_polls(struct sender *sender, const struct cause *cause)
 {

@@ -8,13 +8,13 @@
 #include "common/json_fields.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
+#include "daemon/random.h"
 #include "daemon/station/events.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/station.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
 struct body_read {
         struct sending *sending; /* NULL: the message is through, the answer is not wanted */
@@ -22,14 +22,6 @@ struct body_read {
         size_t len;
         bool arrived, failed, given; /* given: the session has these bytes */
 };
-
-static uint32_t random_number(void)
-{
-        uint32_t number = 0;
-
-        (void)!getrandom(&number, sizeof number, 0);
-        return number;
-}
 
 static void read_free(struct body_read *read)
 {

@@ -2,11 +2,10 @@
 /* Sequence numbers to ids and back; see queue_ids.h. */
 #include "daemon/store/queue_ids.h"
 
+#include "daemon/random.h"
+
 #include <ctype.h>
 #include <stdio.h>
-#include <sys/random.h>
-
-static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* Crockford's */
 
 #define ID_MASK    ((UINT64_C(1) << (5 * QUEUE_ID_DIGITS)) - 1)
 #define SCATTER    UINT64_C(0x5bd1e9955) /* odd, so that it has an inverse */
@@ -14,22 +13,11 @@ static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* Crockford's 
 
 static char suffix[QUEUE_ID_SUFFIX + 1];
 
-void random_token(char *out, size_t count)
-{
-        uint8_t random[64];
-
-        if (count > sizeof random || getrandom(random, count, 0) != (ssize_t)count)
-                abort(); /* never for so few bytes once the system has booted */
-        for (size_t i = 0; i < count; i++)
-                out[i] = digits[random[i] % 32];
-        out[count] = '\0';
-}
-
 static int digit_value(char c)
 {
-        const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+        const char *at = c ? strchr(token_digits, tolower((unsigned char)c)) : NULL;
 
-        return at ? (int)(at - digits) : -1;
+        return at ? (int)(at - token_digits) : -1;
 }
 
 /* The inverse of SCATTER modulo 2^64 (Newton: each round doubles the bits that are right). */
@@ -47,7 +35,7 @@ void queue_id_of(uint64_t seq, char id[QUEUE_ID_SIZE])
         uint64_t number = seq * SCATTER & ID_MASK;
 
         for (int i = 0; i < QUEUE_ID_DIGITS; i++, number >>= 5)
-                id[i] = digits[number & 31];
+                id[i] = token_digits[number & 31];
         (void)snprintf(id + QUEUE_ID_DIGITS, QUEUE_ID_SIZE - QUEUE_ID_DIGITS, "%s", suffix);
 }
 

@@ -17,5 +17,3 @@ int queue_ids_load(struct database *db, struct cause *cause) must_use;
 void queue_id_of(uint64_t seq, char id[QUEUE_ID_SIZE]);
 /* The message whose id begins with `id`. -1 with CAUSE_NOT_FOUND or CAUSE_AMBIGUOUS. */
 int queue_id_find(struct database *db, const char *id, uint64_t *out_seq, struct cause *cause) must_use;
-/* `count` random characters of the same alphabet and a NUL. */
-void random_token(char *out, size_t count);

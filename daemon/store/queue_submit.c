@@ -5,6 +5,7 @@
  * larger ones go through an unnamed file in spool/. Memory of all submissions under way is
  * bounded: the others wait in line.
  */
+#include "daemon/random.h"
 #include "daemon/store/queue_rows.h"
 
 #include <errno.h>
