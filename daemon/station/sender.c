@@ -6,7 +6,7 @@
 #include "daemon/loop.h"
 #include "daemon/random.h"
 #include "daemon/station/outbox.h"
-#include "daemon/station/sender_parts.h"
+#include "daemon/station/sender_state.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>

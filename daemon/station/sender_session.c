@@ -2,7 +2,7 @@
 /* The sessions of one outgoing account: opened, kept a moment, ended; see sender.h. */
 #include "daemon/loop.h"
 #include "daemon/station/secrets.h"
-#include "daemon/station/sender_parts.h"
+#include "daemon/station/sender_state.h"
 #include "daemon/station/station.h"
 #include "daemon/store/seen_table.h"
 

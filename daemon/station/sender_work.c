@@ -2,7 +2,7 @@
 /* What one outgoing account does with its mail: claims it, hands it to sessions with room; see sender.h. */
 #include "daemon/loop.h"
 #include "daemon/station/outbox.h"
-#include "daemon/station/sender_parts.h"
+#include "daemon/station/sender_state.h"
 #include "daemon/station/station.h"
 
 enum {
