@@ -225,18 +225,21 @@ void account_start_over(struct account *account)
                 emit_status(account);
 }
 
-void account_count_handshake(struct account *account, const struct channel_info *info, int64_t ms)
+void account_link_reached(struct account *account, const struct link *link, enum link_mark mark)
 {
-        account->handshakes++;
-        account->handshakes_resumed += info->resumed;
-        account->handshake_ms += (uint64_t)(ms > 0 ? ms : 0);
-}
+        bool plain = !prop_bool(&account->values, PROP_USE_SSL) && !prop_bool(&account->values, PROP_USE_STARTTLS);
+        struct channel_info info;
+        int64_t ms = link_times(link).handshake;
 
-void account_set_tls(struct account *account, const struct channel_info *info)
-{
-        account->has_tls = info != NULL;
-        if (info)
-                account->tls = *info;
+        if (mark == LINK_CONNECTED && plain)
+                account->has_tls = false;
+        if (mark != LINK_SECURED || !link_tls_info(link, &info))
+                return;
+        account->has_tls = true;
+        account->tls = info;
+        account->handshakes++;
+        account->handshakes_resumed += info.resumed;
+        account->handshake_ms += (uint64_t)(ms > 0 ? ms : 0);
 }
 
 static json_t *tls_json(const struct account *account)

@@ -7,7 +7,7 @@
 
 #include "common/properties.h"
 #include "daemon/journal.h"
-#include "daemon/tls/channel.h"
+#include "daemon/station/link.h"
 
 struct sender;
 struct receiver;
@@ -73,10 +73,8 @@ void account_is_well(struct account *account);
 void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id);
 /* Puts the status in line with `enabled` and forgets the cause: after a change, a decision. */
 void account_start_over(struct account *account);
-/* What the last session's channel was. NULL: no TLS. */
-void account_set_tls(struct account *account, const struct channel_info *info);
-/* A handshake was completed in `ms`. */
-void account_count_handshake(struct account *account, const struct channel_info *info, int64_t ms);
+/* A session of the account came this far: what its channel is, and what the handshake cost. */
+void account_link_reached(struct account *account, const struct link *link, enum link_mark mark);
 
 /* Seconds that stand still while the account is disabled, in fault or challenged. */
 int64_t account_clock(const struct account *account);

@@ -48,8 +48,7 @@ static void free_probe(void *ctx)
         struct probe *probe = ctx;
 
         properties_done(&probe->values);
-        free((char *)probe->signin.user);
-        free_secret((char *)probe->signin.secret);
+        secret_signin_done(&probe->signin);
         free(probe);
 }
 
@@ -241,26 +240,14 @@ static void start(void *ctx)
         struct probe *probe = ctx;
         struct cause cause = { 0 };
         struct link_plan plan;
-        const char *name = prop_text(&probe->values, PROP_NAME);
 
         if (probe->over)
                 return;
-        if (prop_text(&probe->values, PROP_ACCOUNT)[0]) {
-                const char *secret = prop_is(&probe->values, PROP_AUTHENTICATION, "external") ?
-                                             NULL : secret_get(name, "password", &cause);
-                if (cause.code) {
-                        say(probe, "login", "failed", 0, &cause, NULL, cause.text);
-                        finish(probe, false);
-                        return;
-                }
-                probe->signin.user = copy_text(prop_text(&probe->values, PROP_ACCOUNT));
-                probe->signin.secret = copy_text(secret);
+        if (secret_signin(&probe->values, &probe->signin, &cause) < 0) {
+                say(probe, "login", "failed", 0, &cause, NULL, cause.text);
+                finish(probe, false);
+                return;
         }
-        probe->signin.mechanism = prop_text(&probe->values, PROP_AUTHENTICATION);
-        probe->signin.allow_plaintext = prop_bool(&probe->values, PROP_ALLOW_PLAINTEXT);
-        probe->signin.service = prop_is(&probe->values, PROP_TRANSPORT, "pop3") ? "pop" : prop_text(&probe->values, PROP_TRANSPORT);
-        probe->signin.host = prop_text(&probe->values, PROP_HOSTNAME);
-        probe->signin.port = port_in_use(&probe->values);
         link_plan_of(&probe->values, &plan);
         plan.record = false;
         probe->link = link_open(&plan, new_chat(probe), &link_user, probe);

@@ -5,6 +5,7 @@
  */
 #include "daemon/station/receiver_state.h"
 
+#include "daemon/random.h"
 #include "daemon/station/station.h"
 
 /* Goes on to a look at all folders where the receiver only waits. False: it is at work. */
@@ -46,7 +47,7 @@ struct receiver *receiver_new(struct account *account)
         receiver->account = account_hold(account);
         receiver->timer = timer_new(on_time, receiver);
         if (account_enabled(account))
-                timer_set(receiver->timer, spread ? (int64_t)(receiver_random() % spread) : 0);
+                timer_set(receiver->timer, spread ? (int64_t)(random_number() % spread) : 0);
         return receiver;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "daemon/station/receiver_state.h"
 
+#include "daemon/random.h"
 #include "daemon/station/station.h"
 
 enum {
@@ -29,7 +30,7 @@ static int64_t check_delay_ms(const struct receiver *receiver)
         if (most > IDLE_MOST)
                 most = IDLE_MOST;
         most *= 1000;
-        return most / 2 + (int64_t)(receiver_random() % (uint32_t)(most / 2 + 1));
+        return most / 2 + (int64_t)(random_number() % (uint32_t)(most / 2 + 1));
 }
 
 static void idle(struct receiver *receiver)

@@ -4,25 +4,17 @@
 
 #include "daemon/imap/session.h"
 #include "daemon/pop3/session.h"
+#include "daemon/random.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/secrets.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
 enum {
         FAULT_RETRY = 3600,
         RETRY_FIRST = 5,             /* a server that is down is tried again after 5 s, then less often, */
         RETRY_MOST = 15 * 60,        /* up to this */
 };
-
-uint32_t receiver_random(void)
-{
-        uint32_t number = 0;
-
-        (void)!getrandom(&number, sizeof number, 0);
-        return number;
-}
 
 bool receiver_is_pop3(const struct receiver *receiver)
 {
@@ -53,11 +45,7 @@ void receiver_drop_session(struct receiver *receiver)
         fetching_free(take(receiver->fetching));
         if (receiver->link)
                 link_close(take(receiver->link));
-        free((char *)receiver->signin.user);
-        free_secret((char *)receiver->signin.secret);
-        free((char *)receiver->signin.mechanism);
-        free((char *)receiver->signin.host);
-        receiver->signin = (struct signin){ 0 };
+        secret_signin_done(&receiver->signin);
         free(take(receiver->folders));
         receiver->folder_open = false;
         receiver->phase = WAITING;
@@ -78,7 +66,7 @@ static int64_t retry_delay(const struct receiver *receiver)
 {
         int64_t rate = receiver_poll_rate(receiver);
         unsigned before = receiver->failures ? receiver->failures - 1 : 0;
-        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, receiver_random());
+        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, random_number());
 
         return delay < RETRY_MOST ? delay : RETRY_MOST;
 }
@@ -96,7 +84,7 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
         if (cause_class(&why) == CLASS_DOWN)
                 receiver_wait(receiver, retry_delay(receiver));
         else
-                receiver_wait(receiver, outbox_account_delay(FAULT_RETRY, 0, receiver_random()));
+                receiver_wait(receiver, outbox_account_delay(FAULT_RETRY, 0, random_number()));
         receiver->failures++;
         receiver_finish_polls(receiver, &why);
         receiver->received = 0;
@@ -115,15 +103,9 @@ static void session_ready(void *ctx)
 static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
 {
         struct receiver *receiver = ctx;
-        struct channel_info info;
 
         (void)verdict;
-        if (mark == LINK_SECURED && link_tls_info(receiver->link, &info)) {
-                account_set_tls(receiver->account, &info);
-                account_count_handshake(receiver->account, &info, link_times(receiver->link).handshake);
-        } else if (mark == LINK_CONNECTED && !prop_bool(&receiver->account->values, PROP_USE_SSL) &&
-                 !prop_bool(&receiver->account->values, PROP_USE_STARTTLS))
-                account_set_tls(receiver->account, NULL);
+        account_link_reached(receiver->account, receiver->link, mark);
 }
 
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
@@ -189,28 +171,15 @@ void receiver_connect(struct receiver *receiver)
         const struct property_values *values = &receiver->account->values;
         struct cause cause = { 0 };
         struct link_plan plan;
-        const char *secret = NULL;
 
         timer_stop(receiver->timer);
         if (receiver->winding_down || !account_enabled(receiver->account))
                 return;
-        if (prop_text(values, PROP_ACCOUNT)[0] && !prop_is(values, PROP_AUTHENTICATION, "external")) {
-                secret = secret_get(receiver->account->name, "password", &cause);
-                if (!secret) {
-                        receiver_failed(receiver, &cause, "");
-                        return;
-                }
+        if (secret_signin(values, &receiver->signin, &cause) < 0) {
+                receiver_failed(receiver, &cause, "");
+                return;
         }
         receiver->phase = CONNECTING;
-        receiver->signin = (struct signin){
-                .user = copy_text(prop_text(values, PROP_ACCOUNT)),
-                .secret = copy_text(secret),
-                .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
-                .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
-                .service = receiver_is_pop3(receiver) ? "pop" : "imap",
-                .host = copy_text(prop_text(values, PROP_HOSTNAME)),
-                .port = port_in_use(values),
-        };
         receiver->folders = copy_text(prop_text(values, PROP_FOLDER));
         receiver->folders_end = receiver->folders + strlen(receiver->folders);
         for (char *at = receiver->folders; at < receiver->folders_end; at++)

@@ -37,7 +37,6 @@ struct receiver {
 
 /* ---- receiver_session.c ---- */
 
-uint32_t receiver_random(void);
 bool receiver_is_pop3(const struct receiver *receiver);
 /* The operations of the account's protocol. */
 const struct mailbox_class *receiver_tools(const struct receiver *receiver);

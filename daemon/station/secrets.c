@@ -185,6 +185,38 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
         return keeper->of[index].value;
 }
 
+int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause)
+{
+        const char *secret = NULL, *transport = prop_text(values, PROP_TRANSPORT);
+        bool wanted = prop_text(values, PROP_ACCOUNT)[0] != '\0';
+
+        *out = (struct signin){ 0 };
+        if (wanted && !prop_is(values, PROP_AUTHENTICATION, "external")) {
+                secret = secret_get(prop_text(values, PROP_NAME), "password", cause);
+                if (!secret)
+                        return -1;
+        }
+        *out = (struct signin){
+                .user = copy_text(prop_text(values, PROP_ACCOUNT)),
+                .secret = copy_text(secret),
+                .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
+                .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
+                .service = strcmp(transport, "pop3") == 0 ? "pop" : strcmp(transport, "imap") == 0 ? "imap" : "smtp",
+                .host = copy_text(prop_text(values, PROP_HOSTNAME)),
+                .port = port_in_use(values),
+        };
+        return 0;
+}
+
+void secret_signin_done(struct signin *signin)
+{
+        free((char *)(uintptr_t)signin->user);
+        free_secret((char *)(uintptr_t)signin->secret);
+        free((char *)(uintptr_t)signin->mechanism);
+        free((char *)(uintptr_t)signin->host);
+        *signin = (struct signin){ 0 };
+}
+
 char *secret_source(const char *account, const char *kind)
 {
         struct keeper *keeper = keeper_of(account);

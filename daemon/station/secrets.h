@@ -5,7 +5,8 @@
  */
 #pragma once
 
-#include "common/cause.h"
+#include "common/properties.h"
+#include "daemon/sasl/mechanism.h"
 
 /* The secret kinds: "password", "oauthClientSecret", "oauthRefreshToken". */
 bool secret_kind_valid(const char *kind);
@@ -20,6 +21,11 @@ void secrets_close(void);
 /* The secret's text, for a sign-in; valid until the next change. NULL with a cause: none stored, or a file or
  * credential that cannot be read. */
 const char *secret_get(const char *account, const char *kind, struct cause *cause);
+/* What a session of an account signs in with, texts copied. -1 with secret_get's cause when it needs a password and
+ * there is none to be had; nothing is to be freed then. */
+int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause) must_use;
+/* Wipes and frees; a second time does no harm. */
+void secret_signin_done(struct signin *signin);
 /* "none", "stored" or "credential:ID"; the caller frees. */
 char *secret_source(const char *account, const char *kind) must_use;
 

@@ -29,10 +29,7 @@ void sender_session_free(struct session *session)
         if (session->link)
                 link_close(session->link);
         timer_free(session->idle);
-        free((char *)session->signin.user);
-        free_secret((char *)session->signin.secret);
-        free((char *)session->signin.mechanism);
-        free((char *)session->signin.host);
+        secret_signin_done(&session->signin);
         free(session->hello);
         free(session);
 }
@@ -70,15 +67,9 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
 static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
 {
         struct session *session = ctx;
-        struct channel_info info;
 
         (void)verdict;
-        if (mark == LINK_SECURED && link_tls_info(session->link, &info)) {
-                account_set_tls(session->sender->account, &info);
-                account_count_handshake(session->sender->account, &info, link_times(session->link).handshake);
-        } else if (mark == LINK_CONNECTED && !prop_bool(&session->sender->account->values, PROP_USE_SSL) &&
-                 !prop_bool(&session->sender->account->values, PROP_USE_STARTTLS))
-                account_set_tls(session->sender->account, NULL);
+        account_link_reached(session->sender->account, session->link, mark);
 }
 
 static void session_ready(void *ctx)
@@ -138,26 +129,16 @@ void sender_open_session(struct sender *sender)
 {
         const struct property_values *values = &sender->account->values;
         struct cause cause = { 0 };
-        const char *secret = NULL;
+        struct signin signin;
 
-        if (prop_text(values, PROP_ACCOUNT)[0] && !prop_is(values, PROP_AUTHENTICATION, "external")) {
-                secret = secret_get(sender->account->name, "password", &cause);
-                if (!secret) {
-                        sender_failed(sender, &cause, "");
-                        return;
-                }
+        if (secret_signin(values, &signin, &cause) < 0) {
+                sender_failed(sender, &cause, "");
+                return;
         }
         struct session *session = new_object(struct session);
         struct link_plan plan;
-        *session = (struct session){ .sender = sender, .generation = sender->account->generation };
-        session->signin = (struct signin){
-                .user = copy_text(prop_text(values, PROP_ACCOUNT)),
-                .secret = copy_text(secret),
-                .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
-                .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
-                .service = "smtp",
-                .host = copy_text(prop_text(values, PROP_HOSTNAME)),
-                .port = port_in_use(values),
+        *session = (struct session){
+                .sender = sender, .signin = signin, .generation = sender->account->generation
         };
         session->hello = copy_text(station_settings()->hostname);
         session->idle = timer_new(retire_idle, session);
