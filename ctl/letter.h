@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A message looked at as text, before it is handed over: where its header ends, what SMTP could not carry as
- * it is, whom it names. No MIME here (that is mime.c); fields of a header only, by RFC 5322 section 2.2.
+ * it is, whom it names. No MIME here (that is mime.h); fields of a header only, by RFC 5322 section 2.2.
  */
 #pragma once
 

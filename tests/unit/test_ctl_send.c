@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages on their way out: header fields, recipients, what needs encoding, and what GMime makes of it. */
 #include "ctl/mime.c"
+#include "ctl/mime_compose.c"
+#include "ctl/mime_encode.c"
+#include "ctl/mime_part.c"
+#include "ctl/mime_view.c"
 #include "ctl/submit.c"
 
 #include <check.h>
@@ -231,7 +235,7 @@ START_TEST(composed_text)
                                     .text_len = 8 };
         char error[256] = "", *out = NULL;
         size_t len = 0;
-        int failed = compose(&draft, &out, &len, error);
+        int failed = mime_compose(&draft, &out, &len, error);
         char *text = made(failed, out, error);
         ck_assert_ptr_nonnull(strstr(text, "Subject: =?"));
         ck_assert_ptr_nonnull(strstr(text, "X-Alarm: =?"));
@@ -256,14 +260,14 @@ START_TEST(attached_file)
         const char *files[] = { name, NULL };
         struct mime_draft draft = { .subject = "s", .text = "see\n", .text_len = 4, .files = files };
         size_t len = 0;
-        int failed = compose(&draft, &out, &len, error);
+        int failed = mime_compose(&draft, &out, &len, error);
         char *text = made(failed, out, error);
         ck_assert_ptr_nonnull(strstr(text, "multipart/mixed"));
         ck_assert_ptr_nonnull(strstr(text, "AAEC"));
         ck_assert_ptr_nonnull(strstr(text, "Content-Disposition: attachment; filename="));
         free(text);
         ck_assert_int_eq(unlink(name), 0);
-        ck_assert_int_eq(compose(&draft, &out, &len, error), -1);
+        ck_assert_int_eq(mime_compose(&draft, &out, &len, error), -1);
         ck_assert_ptr_nonnull(strstr(error, "No such file"));
 }
 END_TEST
@@ -300,7 +304,7 @@ START_TEST(encoded_anew)
 {
         char error[256] = "", *out = NULL;
         size_t len = 0;
-        int failed = encode(encodings[_i].before, encodings[_i].len, &out, &len, error);
+        int failed = mime_encode(encodings[_i].before, encodings[_i].len, &out, &len, error);
         char *text = made(failed, out, error);
         ck_assert_msg(strstr(text, encodings[_i].wanted), "%s:\n%s", encodings[_i].name, text);
         ck_assert_uint_eq(strlen(text), len);
@@ -313,7 +317,7 @@ START_TEST(long_lines_are_encoded)
         char error[256] = "", *out = NULL;
         size_t len = 0;
         scoped(scoped_free) char *body = text_of("To: a@b\nSubject: s\n\n%s\n", LONG_A(1500));
-        int failed = encode(body, strlen(body), &out, &len, error);
+        int failed = mime_encode(body, strlen(body), &out, &len, error);
         char *text = made(failed, out, error);
         ck_assert_ptr_nonnull(strstr(text, "quoted-printable"));
         free(text);
@@ -322,7 +326,7 @@ START_TEST(long_lines_are_encoded)
                 long_line[i] = ' ';
         long_line[1500] = 0;
         scoped(scoped_free) char *header = text_of("To: a@b\nSubject: %s\n\nx\n", long_line);
-        failed = encode(header, strlen(header), &out, &len, error);
+        failed = mime_encode(header, strlen(header), &out, &len, error);
         text = made(failed, out, error);
         free(text);
 }
@@ -335,12 +339,12 @@ START_TEST(encoding_keeps_the_text)
                                      "e \nFrom here\n.\n";
         char error[256] = "", *out = NULL;
         size_t len = 0;
-        ck_assert_int_eq(encode(before, sizeof(before) - 1, &out, &len, error), 0);
+        ck_assert_int_eq(mime_encode(before, sizeof(before) - 1, &out, &len, error), 0);
         int fd = memfd_create("letter", MFD_CLOEXEC);
         ck_assert_int_eq(write_all(fd, (const uint8_t *)out, len), 0);
         ck_assert_int_eq((int)lseek(fd, 0, SEEK_SET), 0);
         struct mime_view view;
-        ck_assert_int_eq(view_message(fd, &view, error), 0);
+        ck_assert_int_eq(mime_view(fd, &view, error), 0);
         ck_assert_str_eq(view.subject, "h\xc3\xb6rt");
         ck_assert_str_eq(view.to, "a@b");
         char *text = view.text;
@@ -351,7 +355,7 @@ START_TEST(encoding_keeps_the_text)
         *to = 0;
         ck_assert_str_eq(text, "=20 Gr\xc3\xbc\xc3\x9f"
                                "e \nFrom here\n.\n");
-        view_done(&view);
+        mime_view_done(&view);
         close(fd);
         free(out);
 }
@@ -371,7 +375,7 @@ START_TEST(viewed_parts)
         ck_assert_int_eq(write_all(fd, (const uint8_t *)message, sizeof(message) - 1), 0);
         ck_assert_int_eq((int)lseek(fd, 0, SEEK_SET), 0);
         struct mime_view view;
-        ck_assert_int_eq(view_message(fd, &view, error), 0);
+        ck_assert_int_eq(mime_view(fd, &view, error), 0);
         ck_assert_str_eq(view.from, "J\xc3\xbcrgen <j@b.example>");
         ck_assert_str_eq(view.text_type, "text/plain");
         ck_assert_ptr_nonnull(strstr(view.text, "plain"));
@@ -379,7 +383,7 @@ START_TEST(viewed_parts)
         ck_assert_str_eq(view.attachments[0].name, "a b.png");
         ck_assert_str_eq(view.attachments[0].type, "image/png");
         ck_assert_uint_eq(view.attachments[0].size, 3);
-        view_done(&view);
+        mime_view_done(&view);
         close(fd);
 }
 END_TEST

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes into parts and messages into bytes, for making, encoding and reading messages; see mime_part.h. */
+#include "ctl/mime_part.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void unref_object(void *place)
+{
+        gpointer *object = place;
+        if (*object)
+                g_object_unref(*object);
+}
+
+char *own_copy(const char *text)
+{
+        return text ? strdup(text) : NULL;
+}
+
+static GByteArray *stream_bytes(GMimeStream *stream)
+{
+        return g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
+}
+
+int take_message(GMimeMessage *message, char **out, size_t *out_len, char error[256])
+{
+        owned GMimeStream *stream = g_mime_stream_mem_new();
+        if (g_mime_object_write_to_stream(GMIME_OBJECT(message), NULL, stream) < 0) {
+                snprintf(error, 256, "the message cannot be written");
+                return -1;
+        }
+        GByteArray *bytes = stream_bytes(stream);
+        *out = malloc(bytes->len + 1U);
+        if (!*out)
+                return -1;
+        memcpy(*out, bytes->data, bytes->len);
+        (*out)[bytes->len] = 0;
+        *out_len = bytes->len;
+        return 0;
+}
+
+GByteArray *with_crlf(const char *text, size_t len)
+{
+        GByteArray *out = g_byte_array_sized_new((guint)len);
+        for (size_t i = 0; i < len; i++) {
+                bool bare = text[i] == '\n' && (i == 0 || text[i - 1] != '\r');
+                g_byte_array_append(out, (const guint8 *)(bare ? "\r\n" : text + i), bare ? 2 : 1);
+        }
+        return out;
+}
+
+GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
+{
+        size_t odd = 0, line = 0, longest = 0;
+        bool binary = false;
+        for (size_t i = 0; i < len; i++) {
+                bool end = bytes[i] == '\n';
+                bool cr = bytes[i] == '\r';
+                binary = binary || bytes[i] == 0 || (cr && (i + 1 == len || bytes[i + 1] != '\n'));
+                odd += bytes[i] > 126 || (bytes[i] < 32 && !end && !cr && bytes[i] != '\t');
+                line = end ? 0 : line + !cr;
+                longest = MAX(longest, line);
+        }
+        if (binary || odd > len / 3 * 2)
+                return GMIME_CONTENT_ENCODING_BASE64;
+        return odd || longest > LONGEST_LINE ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE
+                                             : GMIME_CONTENT_ENCODING_7BIT;
+}
+
+void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding)
+{
+        owned GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
+        owned GMimeDataWrapper *content =
+                g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
+        g_mime_part_set_content(part, content);
+        g_mime_part_set_content_encoding(part, encoding);
+}
+
+static const char *charset_of(const guint8 *bytes, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                if (bytes[i] & 0x80)
+                        return g_utf8_validate((const char *)bytes, (gssize)len, NULL) ? "utf-8"
+                                                                                       : "iso-8859-1";
+        return "us-ascii";
+}
+
+void set_text(GMimePart *part, GByteArray *bytes)
+{
+        GMimeObject *object = GMIME_OBJECT(part);
+        if (!g_mime_object_get_content_type_parameter(object, "charset"))
+                g_mime_object_set_content_type_parameter(object, "charset",
+                                                         charset_of(bytes->data, bytes->len));
+        GMimeContentEncoding encoding = encoding_for(bytes->data, bytes->len);
+        set_content(part, bytes, encoding);
+}
+
+GMimeMessage *parse_message(GMimeStream *stream, bool persist, char error[256])
+{
+        owned GMimeParser *parser = g_mime_parser_new_with_stream(stream);
+        g_mime_parser_set_persist_stream(parser, persist);
+        GMimeMessage *message = g_mime_parser_construct_message(parser, NULL);
+        if (!message)
+                snprintf(error, 256, "the message cannot be read as one");
+        return message;
+}

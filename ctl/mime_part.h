@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of emailsec-mime.so have in common: texts and parts in the encodings that mail wants. Inside
+ * that object only; the rest of the tool sees mime.h.
+ */
+#pragma once
+
+#include "ctl/mime.h"
+
+#include <gmime/gmime.h>
+
+#define LONGEST_LINE 998 /* RFC 5322 2.1.1 */
+
+/* A GObject pointer that is let go at the end of its scope. */
+void unref_object(void *place);
+#define owned __attribute__((cleanup(unref_object)))
+
+/* For free(), as all that leaves this object. NULL stays NULL. */
+char *own_copy(const char *text);
+
+/* The message's bytes, with a NUL after them. -1 with a sentence. */
+int take_message(GMimeMessage *message, char **out, size_t *out_len, char error[256]);
+/* A stream read as a message; NULL with a sentence. `persist`: parts stay in the stream, which must live on. */
+GMimeMessage *parse_message(GMimeStream *stream, bool persist, char error[256]);
+
+/* Text with CR LF line ends: what an encoded text part holds (RFC 2045, 6.7 and 6.8). */
+GByteArray *with_crlf(const char *text, size_t len);
+/* The encoding that makes these bytes short ASCII lines: as they are, quoted-printable when most is readable,
+ * else base64. Quoted-printable cannot be used for text with stray CR or NUL without harm to readers. */
+GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len);
+/* Gives a part this content (the array is taken over) in this encoding. */
+void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding);
+/* The same for text: in the encoding that fits it, with a charset where the part names none. */
+void set_text(GMimePart *part, GByteArray *bytes);
+
+/* The functions of struct mime_functions, each in a file of its name. */
+int mime_compose(const struct mime_draft *draft, char **out, size_t *out_len, char error[256]);
+int mime_encode(const char *bytes, size_t len, char **out, size_t *out_len, char error[256]);
+int mime_view(int fd, struct mime_view *out, char error[256]);
+void mime_view_done(struct mime_view *view);
+char *mime_decode(const char *value);
