@@ -20,7 +20,7 @@ char *own_copy(const char *text);
 
 /* The message's bytes, with a NUL after them. -1 with a sentence. */
 int take_message(GMimeMessage *message, char **out, size_t *out_len, char error[256]);
-/* A stream read as a message; NULL with a sentence. `persist`: parts stay in the stream, which must live on. */
+/* A stream read as a message; NULL with a sentence. `persist`: parts stay in the stream; it must live on. */
 GMimeMessage *parse_message(GMimeStream *stream, bool persist, char error[256]);
 
 /* Text with CR LF line ends: what an encoded text part holds (RFC 2045, 6.7 and 6.8). */
