@@ -92,8 +92,8 @@ $(error FLAVOUR is plain, asan, tsan, cov or fuzz)
 endif
 
 # ---- sources: one archive a subsystem, each may use those before it -----------------------------
-# A subsystem's sources are all there are in its folder. MIME_SRC is what uses GMime: a library apart.
-MIME_SRC    := ctl/mime.c
+# A subsystem's sources are all there are in its folder. MIME_SRC uses GMime: a library apart.
+MIME_SRC    := $(filter-out ctl/mime_load.c,$(sort $(wildcard ctl/mime*.c)))
 SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
 SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC),$(sort $(wildcard ctl/*.c)))
