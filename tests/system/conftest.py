@@ -17,6 +17,7 @@ import users
 
 PROGRAMS = ("emailsecd", "emailsecctl", "emailsec-mime.so")
 TEST_SECONDS = 60 * station_module.PATIENCE     # no test may hang
+SLOW_SECONDS = 900 * station_module.PATIENCE    # nor one of the slow ones
 
 
 def pytest_configure(config):
@@ -32,12 +33,14 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def _limit():
+def _limit(request):
+    seconds = SLOW_SECONDS if request.node.get_closest_marker("slow") else TEST_SECONDS
+
     def late(*_):
-        raise TimeoutError(f"the test took more than {TEST_SECONDS} s")
+        raise TimeoutError(f"the test took more than {seconds} s")
 
     old = signal.signal(signal.SIGALRM, late)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, old)
