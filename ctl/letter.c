@@ -12,10 +12,21 @@
 
 /* ---- fields ---- */
 
-static size_t line_length(const char *bytes, size_t len)
+/* Looks near first: a legal line is short, and a text that has but one kind of line end must not be read all each
+ * time for the other. */
+size_t letter_line(const char *bytes, size_t len)
 {
-        const char *end = memchr(bytes, '\n', len);
-        return end ? (size_t)(end - bytes) + 1 : len;
+        for (size_t at = 0; at < len;) {
+                size_t window = len - at < LIMIT_SMTP_LINE + 2 ? len - at : LIMIT_SMTP_LINE + 2;
+                const char *lf = memchr(bytes + at, '\n', window);
+                const char *cr = memchr(bytes + at, '\r', lf ? (size_t)(lf - bytes) - at : window);
+                if (cr || lf) {
+                        size_t end = (size_t)((cr ? cr : lf) - bytes) + 1;
+                        return end + (cr && end < len && bytes[end] == '\n');
+                }
+                at += window;
+        }
+        return len;
 }
 
 /* Length of the field name at the front (RFC 5322 3.6.8: printable without colon); 0 when there is none. */
@@ -36,9 +47,9 @@ bool letter_next(const char *bytes, size_t len, size_t *at, struct letter_field 
         size_t name = from < len ? name_length(bytes + from, len - from) : 0;
         if (!name)
                 return false;
-        size_t to = from + line_length(bytes + from, len - from);
+        size_t to = from + letter_line(bytes + from, len - from);
         while (to < len && (bytes[to] == ' ' || bytes[to] == '\t'))
-                to += line_length(bytes + to, len - to);
+                to += letter_line(bytes + to, len - to);
         const char *colon = memchr(bytes + from + name, ':', to - from - name);
         size_t end = to;
         while (end > from && (bytes[end - 1] == '\n' || bytes[end - 1] == '\r'))
@@ -94,7 +105,7 @@ static bool is_known_field(const struct letter_field *field)
 
 static bool is_blank_line(const char *bytes, size_t len)
 {
-        return len && (bytes[0] == '\n' || (bytes[0] == '\r' && len > 1 && bytes[1] == '\n'));
+        return len && (bytes[0] == '\n' || bytes[0] == '\r');
 }
 
 bool letter_has_header(const char *bytes, size_t len)
@@ -121,7 +132,7 @@ static void look_at_lines(const char *bytes, size_t len, struct letter_facts *ou
 {
         size_t number = 0;
         for (size_t at = 0; at < len;) {
-                size_t line = line_length(bytes + at, len - at), bare = line;
+                size_t line = letter_line(bytes + at, len - at), bare = line;
                 bool header = at < out->body;
                 number++;
                 while (bare && (bytes[at + bare - 1] == '\n' || bytes[at + bare - 1] == '\r'))
@@ -160,7 +171,7 @@ void letter_look(const char *bytes, size_t len, struct letter_facts *out)
         out->header_eight_bit = has_eight_bit(bytes, out->body);
         out->blank_line = is_blank_line(bytes + out->body, len - out->body);
         if (out->blank_line)
-                out->body += line_length(bytes + out->body, len - out->body);
+                out->body += letter_line(bytes + out->body, len - out->body);
         out->body_eight_bit = has_eight_bit(bytes + out->body, len - out->body);
         look_at_lines(bytes, len, out);
 }

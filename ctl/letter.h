@@ -14,6 +14,8 @@ struct letter_field {
         const char *name, *value; /* value: after the colon, with its folds and without the last line end */
         size_t name_len, value_len;
 };
+/* Length of the first line with its end, which is CRLF, LF or a bare CR, as the station has it. */
+size_t letter_line(const char *bytes, size_t len);
 /* The field at *at (start with 0) and on to the next; false at the end of the header: *at is then where the
  * blank line, or the first line that is no field, begins. */
 bool letter_next(const char *bytes, size_t len, size_t *at, struct letter_field *out);

@@ -95,14 +95,13 @@ int submission_complete(struct submission *submission, struct cause *cause)
         size_t at = 0;
         const char *bytes = text->len ? (const char *)buf_bytes(text) : "";
         if (text->len > 5 && !strncmp(bytes, "From ", 5)) {
-                const char *end = memchr(bytes, '\n', text->len);
-                buf_consume(text, end ? (size_t)(end - bytes) + 1 : text->len);
+                buf_consume(text, letter_line(bytes, text->len));
                 bytes = text->len ? (const char *)buf_bytes(text) : "";
         }
         while (letter_next(bytes, text->len, &at, &field))
                 ;
         bool blank = at < text->len && (bytes[at] == '\n' || bytes[at] == '\r');
-        bool line_open = at && bytes[at - 1] != '\n';
+        bool line_open = at && bytes[at - 1] != '\n' && bytes[at - 1] != '\r';
         return blank ? 0 : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
 }
 
