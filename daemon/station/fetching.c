@@ -147,20 +147,16 @@ static void pop3_skipped(void *ctx, const struct cause *cause)
 
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
-        fact_set_number(fetching->account->name, "pop3Looked", 1);
         fetching_conclude(fetching);
 }
 
 static void listed_pop3(struct fetching *fetching)
 {
-        bool first = !fact_number(fetching->account->name, "pop3Looked");
-
         fetching->answers++;
-        if (first && prop_is(&fetching->account->values, PROP_FETCH, "new")) {
+        if (fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new")) {
                 seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count, pop3_skipped, fetching);
                 return;
         }
-        fact_set_number(fetching->account->name, "pop3Looked", 1);
         seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_known, fetching);
 }
 
@@ -243,10 +239,6 @@ static void on_opened(void *ctx, const struct mailbox_facts *facts)
         if (!fetching)
                 return;
         fetching->facts = *facts;
-        if (fetching->pop3) {
-                list(fetching);
-                return;
-        }
         fetching->answers++;
         seen_cursor(fetching->account->name, fetching->folder, cursor_known, fetching);
 }

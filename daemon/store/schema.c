@@ -11,6 +11,7 @@
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
  * recipient.was    the state that `sending` replaced
  * received.file    NULL for a UIDL that is known and of which nothing was taken
+ * cursor           of a POP3 account (folder ''): only that it was looked at once
  * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
  */
 #include "daemon/store/database.h"
@@ -68,5 +69,10 @@ const char *const schema_steps[] = {
         "CREATE TABLE fact ("
         " account TEXT NOT NULL, name TEXT NOT NULL, value ANY NOT NULL,"
         " PRIMARY KEY (account, name)) STRICT, WITHOUT ROWID;",
+
+        /* The first look at a POP3 account is over in the transaction that notes what it found: it was a fact by
+         * itself, written some time after. */
+        "INSERT OR IGNORE INTO cursor SELECT account, '', 0, 0 FROM fact WHERE name = 'pop3Looked';"
+        "DELETE FROM fact WHERE name = 'pop3Looked';",
 };
 const size_t schema_step_count = count_of(schema_steps);

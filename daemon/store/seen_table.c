@@ -241,7 +241,7 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                 if (!row.known && seen_record(db, &key, &nothing, cause) < 0)
                         return -1;
         }
-        return 0;
+        return seen_move_cursor(db, seen->account, "", 0, 0, cause);
 }
 
 void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,

@@ -31,7 +31,8 @@ void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t
 /* Sets the cursor without a message (fetch=new at the first look; UIDs that were skipped). */
 void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
-/* Records UIDLs as dealt with, without a message. */
+/* Records UIDLs as dealt with, without a message; and, at once with them, that the account was looked at: its
+ * cursor of the folder "" is known from then on. */
 void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* The server was told (flagged, deleted). UID for IMAP, UIDL for POP3. */

@@ -98,8 +98,10 @@ START_TEST(uidls)
         struct answer answer = { 0 };
 
         check_known("in", "...");
+        ck_assert(!cursor_of("in", "").cursor.known);
         seen_skip_uidls("in", &listed[1], 1, answered, &answer);
         wait_well(&answer);
+        ck_assert(cursor_of("in", "").cursor.known); /* looked at, as soon as what was skipped is noted */
         check_known("in", ".k.");
         check_known("other", "...");
         answer.came = false;
