@@ -24,7 +24,7 @@ static bool may_say(struct imap_session *session)
 static void command_said(struct imap_session *session, size_t before)
 {
         session->said += session->chat.out.len - before;
-        session->flights[session->in_flight++] = (struct imap_flight){ session->tag, session->said };
+        session->flights[session->in_flight++] = (struct imap_flight){ .tag = session->tag, .end = session->said };
 }
 
 /* Room for one more command; there always is unless the table of steps is wrong. */

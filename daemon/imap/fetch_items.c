@@ -2,6 +2,8 @@
 /* Reading FETCH responses: a table of the items that we ask for; all others are read over. */
 #include "daemon/imap/fetch_items.h"
 
+#include <strings.h>
+
 static bool read_uid(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
         uint64_t uid;
@@ -51,9 +53,26 @@ static const struct {
         { "BODY[]", read_body },
 };
 
+/* "BODY[]<17>" names a part of a message. */
+static bool names_part(const struct imap_text *name, struct imap_fetch_items *items)
+{
+        static const char begin[] = "BODY[]<";
+        const size_t len = sizeof begin - 1;
+        struct imap_cursor cursor = imap_cursor(name->bytes, name->len);
+
+        if (name->len < len + 2 || strncasecmp(name->bytes, begin, len) != 0 || name->bytes[name->len - 1] != '>')
+                return false;
+        cursor.at += len;
+        cursor.end--;
+        items->is_part = imap_number(&cursor, UINT64_MAX, &items->origin) && cursor.at == cursor.end;
+        return items->is_part;
+}
+
 static bool read_item(struct imap_cursor *cursor, const struct imap_text *name,
                       struct imap_fetch_items *items)
 {
+        if (names_part(name, items))
+                return read_body(cursor, items);
         for (size_t i = 0; i < count_of(known_items); i++)
                 if (imap_is(name, known_items[i].name))
                         return known_items[i].read(cursor, items);
@@ -71,8 +90,10 @@ bool imap_fetch_items(struct imap_cursor *cursor, bool open, struct imap_fetch_i
                 if (!imap_word(cursor, &name))
                         return false;
                 (void)imap_blanks(cursor);
-                if (open && cursor->at == cursor->end)
+                if (open && cursor->at == cursor->end) {
+                        (void)names_part(&name, items);
                         return true;
+                }
                 if (!read_item(cursor, &name, items))
                         return false;
         }

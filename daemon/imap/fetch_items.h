@@ -9,6 +9,8 @@ struct imap_fetch_items {
         bool has_size, seen, deleted;
         uint64_t size;
         bool has_body;
+        bool is_part;           /* BODY[]<origin> */
+        uint64_t origin;
         struct imap_text body;  /* a body that was no streamed literal: quoted, or NIL */
 };
 

@@ -45,15 +45,33 @@ static bool has_values(const char *text, size_t len)
         return true;
 }
 
+/* Length of the text before "BODY[] " or "BODY[]<17> " at its end; -1 when it ends in neither. */
+static ssize_t before_body_name(const char *text, size_t len)
+{
+        static const char name[] = "BODY[]";
+        size_t at = len - (len && text[len - 1] == ' ');
+
+        if (at == len)
+                return -1;
+        if (at && text[at - 1] == '>') {
+                for (at--; at && text[at - 1] >= '0' && text[at - 1] <= '9'; at--)
+                        continue;
+                if (!at || text[--at] != '<')
+                        return -1;
+        }
+        if (at < strlen(name) || strncasecmp(text + at - strlen(name), name, strlen(name)) != 0)
+                return -1;
+        return (ssize_t)(at - strlen(name));
+}
+
 /* True when the text up to a literal says that it is a message's body: "* 12 FETCH (UID 7 BODY[] ". */
 static bool begins_body(const char *text, size_t len, bool tail)
 {
-        static const char name[] = "BODY[] ";
         struct imap_cursor cursor = imap_cursor(text, len);
         struct imap_text word;
         uint64_t number;
 
-        if (len < sizeof name || strncasecmp(text + len - (sizeof name - 1), name, sizeof name - 1) != 0)
+        if (before_body_name(text, len) <= 0)
                 return false;
         if (tail)
                 return true;

@@ -2,8 +2,8 @@
 /*
  * IMAP responses out of a stream of bytes (RFC 9051 section 9). The parser is pushed
  * bytes in any portions and cuts them into responses. One that lies whole in the bytes
- * given is handed out in place, without a copy. The literal of BODY[] in a FETCH
- * response is never held: it comes out piece by piece. All other literals stay in the
+ * given is handed out in place, without a copy. The literal of BODY[] or BODY[]<n> in a
+ * FETCH response is never held: it comes out piece by piece. All other literals stay in the
  * text of their response, which LIMIT_REPLY bounds. Every byte is looked at once,
  * however small the portions are. imap/cursor.h then reads a response.
  */

@@ -43,10 +43,17 @@ struct imap_reply {
         { .status = (said), .code = { "", 0, IMAP_ATOM }, .words = { "", 0, IMAP_ATOM } }
 
 /* Commands in flight at once while messages are fetched, and what one of them asks for. */
-enum { IMAP_WINDOW = 8, IMAP_PER_COMMAND = 256, IMAP_BYTES_PER_COMMAND = 1 * MIB, IMAP_BATCH = 64 };
+enum {
+        IMAP_WINDOW = 8,
+        IMAP_PER_COMMAND = 256,
+        IMAP_BYTES_PER_COMMAND = 1 * MIB,
+        IMAP_PART = 1 * MIB,    /* of a message over MAILBOX_WHOLE */
+        IMAP_BATCH = 64
+};
 
 struct imap_flight {
         uint32_t tag;
+        uint32_t part_of;       /* the UID of which it asks for a part; 0: it does not */
         uint64_t end;   /* of the command, in bytes ever said */
 };
 
@@ -56,7 +63,17 @@ struct imap_wanted {
         uint32_t uid;
         uint8_t state;          /* enum imap_wanted_state */
         bool seen, deleted;
-        uint64_t size;
+        uint64_t size, from;
+};
+
+/* A message that is asked for and arrives in parts, one after the other (parts.c). */
+struct imap_parts {
+        bool asking;               /* items[next] is; its next part begins at `at` */
+        uint64_t at;
+        bool open;                 /* items[item] has begun to arrive: all up to `got` is the user's */
+        size_t item;
+        uint64_t got;
+        bool moved;                /* something came since the last time it was asked for */
 };
 
 /* One operation over many messages, cut into commands. */
@@ -66,6 +83,7 @@ struct imap_work {
         bool singly;               /* one message a command, those marked WANTED_AGAIN only */
         size_t again;              /* how many are */
         size_t asked;              /* singly: the one in flight */
+        struct imap_parts parts;
 };
 
 /* The message that arrives. */
@@ -74,6 +92,8 @@ struct imap_arrival {
         bool wanted;               /* it goes to the user; else it is read over */
         size_t item;               /* of the work, when wanted */
         uint32_t uid;              /* 0: not yet said */
+        bool part;                 /* it is one of a message */
+        uint64_t size;             /* what arrives now */
 };
 
 struct imap_listing {

@@ -3,6 +3,7 @@
 #include "daemon/imap/work.h"
 
 #include "daemon/imap/command.h"
+#include "daemon/imap/parts.h"
 
 #include <stdio.h>
 
@@ -60,6 +61,7 @@ void imap_work_take(struct imap_session *session, const struct mailbox_entry *en
                         .seen = entries[i].seen,
                         .deleted = entries[i].deleted,
                         .size = entries[i].size,
+                        .from = entries[i].from,
                 };
         imap_work_sort(session);
 }
@@ -90,7 +92,7 @@ static void next_range(struct imap_work *work, size_t *messages, uint64_t *bytes
                 ++*messages;
                 work->next++;
         } while (work->next < work->count && work->items[work->next].uid == *out_last + 1 &&
-                 *messages < IMAP_PER_COMMAND && *bytes < IMAP_BYTES_PER_COMMAND);
+                 !imap_in_parts(&work->items[work->next]) && *messages < IMAP_PER_COMMAND && *bytes < IMAP_BYTES_PER_COMMAND);
 }
 
 static bool next_set(struct imap_work *work, char set[SET_SIZE])
@@ -98,8 +100,8 @@ static bool next_set(struct imap_work *work, char set[SET_SIZE])
         size_t used = 0, messages = 0;
         uint64_t bytes = 0;
 
-        while (work->next < work->count && used < SET_SIZE - RANGE_SIZE && messages < IMAP_PER_COMMAND &&
-               bytes < IMAP_BYTES_PER_COMMAND) {
+        while (work->next < work->count && !imap_in_parts(&work->items[work->next]) &&
+               used < SET_SIZE - RANGE_SIZE && messages < IMAP_PER_COMMAND && bytes < IMAP_BYTES_PER_COMMAND) {
                 uint32_t first, last;
                 next_range(work, &messages, &bytes, &first, &last);
                 int len = first == last
@@ -130,7 +132,11 @@ void imap_work_say(struct imap_session *session, const char *verb, const char *r
         size_t window = work->singly ? 1 : IMAP_WINDOW;
         char set[SET_SIZE];
 
-        while (session->in_flight < window && session->chat.state != CHAT_FAILED &&
-               (work->singly ? next_single(work, set) : next_set(work, set)))
+        while (session->in_flight < window && session->chat.state != CHAT_FAILED) {
+                if (!work->singly && imap_say_next_part(session))
+                        continue;
+                if (!(work->singly ? next_single(work, set) : next_set(work, set)))
+                        return;
                 imap_say(session, "UID %s %s%s", verb, set, rest);
+        }
 }

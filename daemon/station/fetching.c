@@ -13,6 +13,7 @@
 #include "common/json_fields.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
+#include "daemon/store/half.h"
 #include "daemon/store/maildir.h"
 
 /* ---- helpers ---- */
@@ -160,6 +161,33 @@ static void listed_pop3(struct fetching *fetching)
         seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_known, fetching);
 }
 
+static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct fetching *fetching = ctx;
+
+        if (!fetching_answered(fetching))
+                return;
+        for (size_t i = 0; i < count; i++)
+                fetching->wanted[i].from = entries[i].from;
+        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
+}
+
+/* What is wanted is known: where a large message was cut before, it is gone on with. */
+static void begin_rounds(struct fetching *fetching)
+{
+        bool any = false;
+
+        for (size_t i = 0; i < fetching->wanted_count && !any; i++)
+                any = half_is_kept(&fetching->wanted[i]);
+        if (!any) {
+                fetching_tell_server(fetching);
+                return;
+        }
+        fetching->answers++;
+        halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
+                    fetching->wanted_count, halves_found, fetching);
+}
+
 static void on_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -189,7 +217,7 @@ static void on_listed_all(void *ctx)
                 if (!skip && !entry->deleted && !(fetching->unseen_only && entry->seen))
                         want(fetching, entry, &size);
         }
-        fetching_tell_server(fetching);
+        begin_rounds(fetching);
 }
 
 static void list(struct fetching *fetching)

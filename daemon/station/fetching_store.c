@@ -184,6 +184,10 @@ void fetching_on_fetched(void *ctx)
 
         if (!fetching)
                 return;
+        if (fetching->in_message) { /* it has gone from the server amidst */
+                delivery_cancel_message(fetching->filling);
+                fetching->in_message = fetching->in_order = false;
+        }
         fetching->round_received = true;
         hand_over(fetching);
         round_over(fetching);

@@ -17,7 +17,7 @@ static void work(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
 
-        arrival_work(&delivery->arrival, delivery->account, delivery->begun, delivery->working);
+        arrival_work(delivery, delivery->working);
 }
 
 static bool is_ready(const struct delivery *delivery)
@@ -117,6 +117,8 @@ int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
                 return -1;
         delivery_cancel_message(delivery);
         delivery->in_message = true;
+        delivery->half_kept |= half_is_kept(entry);
+        delivery->bytes += entry->from;
         add_step(delivery, (struct step){ .kind = STEP_BEGIN, .entry = *entry });
         return 0;
 }
@@ -206,12 +208,13 @@ void delivery_abandon(struct delivery *delivery)
 {
         if (!delivery)
                 return;
-        while (delivery->first) {
+        while (delivery->first && !delivery->half_kept) {
                 struct piece *piece = delivery->first;
                 delivery->first = piece->next;
                 piece_free(piece);
         }
-        delivery->last = NULL;
+        if (!delivery->first)
+                delivery->last = NULL;
         delivery->ending = delivery->abandoned = true;
         work_on(delivery);
 }

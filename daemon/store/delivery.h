@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "daemon/store/half.h"
 #include "daemon/store/header_facts.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
@@ -46,6 +47,8 @@ struct arrival {
         bool opened;
         int fd;                          /* of the message in progress, or -1 */
         struct item now;                 /* it */
+        char half[HALF_SIZE];            /* its file is kept when it is cut; "": it is not */
+        uint64_t kept;                   /* bytes of it that are safe */
         EVP_MD_CTX *hash;
         struct buf head;                 /* its first bytes */
         struct item *items;
@@ -64,6 +67,7 @@ struct delivery {
         struct piece *working;           /* on the pool */
         struct job job;
         bool in_message;
+        bool half_kept;                  /* one was begun whose file is kept when it is cut */
         bool ending;                     /* commit or abandon was called */
         bool abandoned;
         size_t backlog, messages;
@@ -88,8 +92,8 @@ struct delivery {
 
 /* delivery_write.c: works one piece into files. File pool. */
 void arrival_init(struct arrival *arrival);
-void arrival_work(struct arrival *arrival, const char *account, time_t now, struct piece *piece);
-/* Removes what is still in tmp/ and frees everything. */
+void arrival_work(struct delivery *delivery, struct piece *piece);
+/* Removes what is still in tmp/, but for the beginning of a large message, and frees everything. */
 void arrival_end(struct arrival *arrival);
 void piece_free(struct piece *piece);
 

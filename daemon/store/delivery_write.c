@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+enum { HALF_STEP = 2 * MIB }; /* of a large message: then it is made safe as far as it has come */
+
 void arrival_init(struct arrival *arrival)
 {
         *arrival = (struct arrival){ .maildir = MAILDIR_CLOSED, .fd = -1 };
@@ -29,21 +31,62 @@ static void fail_errno(struct arrival *arrival, const char *what)
         fail(arrival, &cause);
 }
 
-static void begin(struct arrival *arrival, const char *account, time_t now, const struct mailbox_entry *entry)
+static int open_file(struct delivery *delivery, const struct mailbox_entry *entry)
 {
+        struct arrival *arrival = &delivery->arrival;
+
+        arrival->half[0] = '\0';
+        if (half_is_kept(entry)) {
+                half_of(delivery->account, delivery->folder, delivery->uidvalidity, entry, arrival->half);
+                return half_open(arrival->maildir.tmp, arrival->half, entry->from, arrival->now.temporary);
+        }
+        maildir_temporary_name(delivery->begun, arrival->now.temporary);
+        return openat(arrival->maildir.tmp, arrival->now.temporary,
+                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* Takes bytes of the message into account that are in the file. */
+static void count_bytes(struct arrival *arrival, const uint8_t *given, size_t len)
+{
+        size_t room = arrival->head.max - arrival->head.len;
+
+        if (EVP_DigestUpdate(arrival->hash, given, len) != 1)
+                abort();
+        if (buf_append(&arrival->head, given, len < room ? len : room) < 0)
+                abort(); /* within its bound: as new_object */
+        arrival->now.size += len;
+}
+
+/* What came of the message in an earlier session. */
+static void read_again(struct arrival *arrival, uint64_t size)
+{
+        uint8_t memory[64 * KIB];
+
+        while (arrival->now.size < size) {
+                ssize_t len = read(arrival->fd, memory, sizeof memory);
+                if (len <= 0) {
+                        fail_errno(arrival, "cannot read what came of a message before");
+                        return;
+                }
+                count_bytes(arrival, memory, (size_t)len);
+        }
+        arrival->kept = size;
+}
+
+static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
+{
+        struct arrival *arrival = &delivery->arrival;
         struct cause cause = { 0 };
 
         if (!arrival->opened) {
-                if (maildir_open(account, true, &arrival->maildir, &cause) < 0) {
+                if (maildir_open(delivery->account, true, &arrival->maildir, &cause) < 0) {
                         fail(arrival, &cause);
                         return;
                 }
                 arrival->opened = true;
         }
         arrival->now = (struct item){ .entry = *entry };
-        maildir_temporary_name(now, arrival->now.temporary);
-        arrival->fd = openat(arrival->maildir.tmp, arrival->now.temporary,
-                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        arrival->fd = open_file(delivery, entry);
         if (arrival->fd < 0) {
                 fail_errno(arrival, "cannot make a file for a received message");
                 return;
@@ -53,34 +96,58 @@ static void begin(struct arrival *arrival, const char *account, time_t now, cons
         if (!arrival->hash || EVP_DigestInit_ex(arrival->hash, EVP_sha256(), NULL) != 1)
                 abort(); /* as new_object */
         buf_clear(&arrival->head);
+        read_again(arrival, entry->from);
 }
 
 static void bytes(struct arrival *arrival, const uint8_t *given, size_t len)
 {
-        size_t room = arrival->head.max - arrival->head.len;
-
         if (disk_write(arrival->fd, given, len) < 0) {
                 fail_errno(arrival, "cannot write a received message");
                 return;
         }
-        if (EVP_DigestUpdate(arrival->hash, given, len) != 1)
-                abort();
-        if (buf_append(&arrival->head, given, len < room ? len : room) < 0)
-                abort(); /* within its bound: as new_object */
-        arrival->now.size += len;
+        count_bytes(arrival, given, len);
+        if (!arrival->half[0] || arrival->now.size - arrival->kept < HALF_STEP)
+                return;
+        if (half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size, arrival->now.temporary) < 0)
+                fail_errno(arrival, "cannot sync a received message");
+        arrival->kept = arrival->now.size;
 }
 
+/* The message is cut or not wanted: what is left behind is the beginning of a large one. */
 static void drop(struct arrival *arrival)
 {
         if (arrival->fd < 0)
                 return;
+        bool kept = arrival->half[0] && !arrival->failed &&
+                    half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size, arrival->now.temporary) == 0;
         close_fd(&arrival->fd);
+        if (kept)
+                return;
         (void)disk_unlink(arrival->maildir.tmp, arrival->now.temporary); /* maildir_sweep finds it later */
 }
 
-static void end(struct arrival *arrival)
+/* A large message that is whole is a file like others: nobody goes on with it. */
+static void no_longer_half(struct arrival *arrival, time_t now)
 {
+        char name[MAILDIR_NAME_SIZE];
+
+        maildir_temporary_name(now, name);
+        if (disk_rename(arrival->maildir.tmp, arrival->now.temporary, arrival->maildir.tmp, name) < 0)
+                fail_errno(arrival, "cannot rename a received message");
+        else
+                memcpy(arrival->now.temporary, name, sizeof name);
+        arrival->half[0] = '\0';
+}
+
+static void end(struct delivery *delivery)
+{
+        struct arrival *arrival = &delivery->arrival;
         struct item *item = &arrival->now;
+
+        if (arrival->half[0])
+                no_longer_half(arrival, delivery->begun);
+        if (arrival->failed)
+                return;
 
         if (EVP_DigestFinal_ex(arrival->hash, item->digest, NULL) != 1)
                 abort();
@@ -96,22 +163,23 @@ static void end(struct arrival *arrival)
         arrival->items[arrival->count++] = *item;
 }
 
-void arrival_work(struct arrival *arrival, const char *account, time_t now, struct piece *piece)
+void arrival_work(struct delivery *delivery, struct piece *piece)
 {
+        struct arrival *arrival = &delivery->arrival;
         const uint8_t *at = buf_bytes(&piece->bytes);
 
         for (size_t i = 0; i < piece->step_count && !arrival->failed; i++) {
                 const struct step *step = &piece->steps[i];
                 switch (step->kind) {
                 case STEP_BEGIN:
-                        begin(arrival, account, now, &step->entry);
+                        begin(delivery, &step->entry);
                         break;
                 case STEP_BYTES:
                         bytes(arrival, at, step->len);
                         at += step->len;
                         break;
                 case STEP_END:
-                        end(arrival);
+                        end(delivery);
                         break;
                 case STEP_CANCEL:
                         drop(arrival);

@@ -16,7 +16,7 @@ struct maildir {
 int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause) must_use;
 void maildir_close(struct maildir *maildir);
 
-#define MAILDIR_NAME_SIZE 48
+#define MAILDIR_NAME_SIZE 72
 /* The name in new/ that follows from where a message comes from and from nothing else. */
 void maildir_name(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
                   const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE]);

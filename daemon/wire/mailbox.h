@@ -17,12 +17,16 @@ struct mailbox_facts {
         bool read_only;
 };
 
+/* A larger message is fetched in parts where the protocol has them (IMAP), and gone on with after a cut. */
+enum { MAILBOX_WHOLE = 1024 * 1024 };
+
 struct mailbox_entry {
         uint32_t uid;                   /* IMAP UID; POP3: message number in this session */
         char uidl[72];                  /* POP3 unique id, NUL-ended; "" for IMAP */
         uint64_t size;                  /* as the server says (RFC822.SIZE, LIST) */
         bool seen;                      /* IMAP \Seen */
         bool deleted;                   /* IMAP \Deleted */
+        uint64_t from;                  /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
 
 enum mailbox_mark { MARK_SEEN, MARK_DELETED };
@@ -33,12 +37,13 @@ struct mailbox_user {
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
         void (*listed_all)(void *ctx);
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only
-         * the end tells (POP3). Line ends as the server sends them (CRLF). -1 from begin or
-         * piece fails the chat with CAUSE_STORAGE. */
+         * the end tells (POP3). Line ends as the server sends them (CRLF). The bytes that come begin at
+         * entry->from. A begin without an end before it: that message begins anew, or has gone. -1 from
+         * begin or piece fails the chat with CAUSE_STORAGE. */
         int (*message_begin)(void *ctx, const struct mailbox_entry *entry, uint64_t size);
         int (*message_piece)(void *ctx, const uint8_t *bytes, size_t len);
         int (*message_end)(void *ctx);
-        /* Every entry asked for was delivered, or has gone from the server meanwhile. */
+        /* Every entry asked for was delivered, or has gone from the server meanwhile (also one that was begun). */
         void (*fetched)(void *ctx);
         void (*marked)(void *ctx);
         /* While idling: there may be new mail. `idle` goes on until wake(). */

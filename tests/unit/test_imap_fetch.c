@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* IMAP operations: opening, listing, fetching in windows, marking, IDLE; odd and hostile servers. */
+#include "daemon/imap/body.c"
 #include "daemon/imap/fetch.c"
+#include "daemon/imap/parts.c"
 #include "daemon/imap/work.c"
 
 #include "imap_script.h"
@@ -11,6 +13,9 @@
 #define OPENED                                                                                              \
         { DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },                                   \
         { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\n* OK [UIDNEXT 20] x\r\nt1 OK [READ-WRITE]\r\n", NULL },
+#define PARTS_ASKED                                                                                         \
+        { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<0.1048576>)\r\nt3 UID FETCH 7 (UID BODY.PEEK[]<1048576.1048576>)\r\n" \
+             "t4 UID FETCH 7 (UID BODY.PEEK[]<2097152.1048576>)\r\nt5 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
 #define TOLD "opened(9 20 3 idle expunge) "
 
 static void open_inbox(struct chat *chat)
@@ -42,6 +47,16 @@ static void fetch_two(struct chat *chat)
 {
         static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
         imap_mailbox.fetch(chat, two, 2);
+}
+static void fetch_large(struct chat *chat)
+{
+        static const struct mailbox_entry two[] = { { .uid = 7, .size = 2 * MIB }, { .uid = 9, .size = 4 } };
+        imap_mailbox.fetch(chat, two, 2);
+}
+static void fetch_rest(struct chat *chat)
+{
+        static const struct mailbox_entry one[] = { { .uid = 7, .size = 2 * MIB, .from = 2 * MIB - 3 } };
+        imap_mailbox.fetch(chat, one, 1);
 }
 static void fetch_none(struct chat *chat)
 {
@@ -156,6 +171,36 @@ static const struct script scripts[] = {
         { "more than 4 GiB", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "7,4294967297<x",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {4294967297}\r\nx", NULL }, { CLOSE, NULL, NULL },) },
+        { "a large message in parts, of a server that gives less than asked for", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,5<helloworld> 9,4<tiny> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_large }, PARTS_ASKED
+                { S, "* 1 FETCH (UID 7 BODY[]<0> {5}\r\nhello)\r\nt2 OK\r\n"
+                     "* 1 FETCH (UID 7 BODY[]<1048576> \"\")\r\nt3 OK\r\n* 1 FETCH (UID 7 BODY[]<2097152> NIL)\r\n", NULL },
+                { S, "t4 OK\r\n", NULL }, { C, "t6 UID FETCH 7 (UID BODY.PEEK[]<5.1048576>)\r\n", NULL },
+                { S, "* 2 FETCH (UID 9 BODY[] {4}\r\ntiny)\r\nt5 OK\r\n", NULL },
+                { S, "* 1 FETCH (BODY[]<5> \"world\" UID 7)\r\nt6 OK\r\n", NULL },
+                { C, "t7 UID FETCH 7 (UID BODY.PEEK[]<10.1048576>)\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[]<10> {0}\r\n)\r\nt7 OK\r\n", NULL },
+                { C, "t8 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 2 FETCH (UID 9 BODY[] {4}\r\ntiny)\r\nt8 OK\r\n", NULL },) },
+        { "a large message, the server sends it whole", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,5<hello> 9,4<tiny> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_large }, PARTS_ASKED
+                { S, "* 1 FETCH (UID 7 BODY[] {5}\r\nhello)\r\nt2 OK\r\n* 1 FETCH (UID 7 BODY[] {5}\r\nhello)\r\nt3 OK\r\n"
+                     "t4 OK\r\n* 2 FETCH (UID 9 BODY[] {4}\r\ntiny)\r\nt5 OK\r\n", NULL },) },
+        { "the rest of a large message", .tls = true, .state = CHAT_READY, .told = TOLD "7,3<end> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
+                { S, "* 1 FETCH (BODY[]<2097149> {3}\r\nend UID 7)\r\nt2 OK\r\n", NULL },) },
+        { "a large message that goes while it comes", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,1<e7,4<tiny> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[]<2097149> {1}\r\ne)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[]<2097150.1048576>)\r\n", NULL }, { S, "t3 OK\r\n", NULL },
+                { C, "t4 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {4}\r\ntiny)\r\nt4 OK\r\n", NULL },) },
+        { "a part of another message than its command says", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
+                { S, "* 1 FETCH (BODY[]<2097149> {3}\r\nend UID 8)\r\nt2 OK\r\n", NULL },) },
         { "fetch refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "t2 NO oops\r\n", NULL },) },

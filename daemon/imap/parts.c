@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Asking for a large message part by part, and putting the parts in order; see parts.h. */
+#include "daemon/imap/parts.h"
+
+#include "daemon/imap/command.h"
+#include "daemon/wire/mailbox.h"
+
+bool imap_in_parts(const struct imap_wanted *item)
+{
+        return item->size > MAILBOX_WHOLE;
+}
+
+static void say_part(struct imap_session *session, uint32_t uid, uint64_t from)
+{
+        imap_say(session, "UID FETCH %u (UID BODY.PEEK[]<%llu.%d>)", uid, (unsigned long long)from, IMAP_PART);
+        if (session->chat.state != CHAT_FAILED)
+                session->flights[session->in_flight - 1].part_of = uid;
+}
+
+static void asked_for_all(struct imap_work *work)
+{
+        work->parts.asking = false;
+        work->next++;
+}
+
+bool imap_say_next_part(struct imap_session *session)
+{
+        struct imap_work *work = &session->work;
+        struct imap_parts *parts = &work->parts;
+        const struct imap_wanted *item = &work->items[work->next];
+
+        if (work->next == work->count || !imap_in_parts(item))
+                return false;
+        if (!parts->asking) {
+                parts->asking = true;
+                parts->at = item->from;
+        }
+        say_part(session, item->uid, parts->at);
+        parts->at += IMAP_PART;
+        if (parts->at > item->size) /* the last one is not full: it tells the end */
+                asked_for_all(work);
+        return true;
+}
+
+uint32_t imap_part_awaited(const struct imap_session *session)
+{
+        return session->in_flight ? session->flights[0].part_of : 0;
+}
+
+bool imap_part_fits(struct imap_session *session, size_t item, uint64_t origin, bool *begins)
+{
+        struct imap_parts *parts = &session->work.parts;
+
+        *begins = !parts->open && origin == session->work.items[item].from;
+        if (*begins) {
+                parts->open = true;
+                parts->item = item;
+                parts->got = origin;
+        }
+        return parts->open && parts->item == item && parts->got == origin;
+}
+
+void imap_parts_end(struct imap_session *session, size_t item)
+{
+        struct imap_work *work = &session->work;
+
+        if (work->parts.asking && work->next == item)
+                asked_for_all(work);
+        if (work->parts.item == item)
+                work->parts.open = false;
+}
+
+bool imap_part_ends(struct imap_session *session, uint64_t size)
+{
+        struct imap_parts *parts = &session->work.parts;
+
+        parts->got += size;
+        parts->moved = true;
+        return !size || (size < IMAP_PART && parts->got >= session->work.items[parts->item].size);
+}
+
+static bool in_flight(const struct imap_session *session, uint32_t uid)
+{
+        for (size_t i = 0; i < session->in_flight; i++)
+                if (session->flights[i].part_of == uid)
+                        return true;
+        return false;
+}
+
+void imap_parts_settle(struct imap_session *session)
+{
+        struct imap_work *work = &session->work;
+        struct imap_parts *parts = &work->parts;
+
+        if (!parts->open || (parts->asking && work->next == parts->item) ||
+            in_flight(session, work->items[parts->item].uid))
+                return;
+        if (!parts->moved) { /* it has gone, or the server cannot do parts: once more, whole */
+                imap_parts_end(session, parts->item);
+                work->items[parts->item].state = WANTED_AGAIN;
+                work->again++;
+                return;
+        }
+        parts->moved = false;
+        say_part(session, work->items[parts->item].uid, parts->got);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Large messages of which only the beginning has come: files in tmp/ that outlive the session and the daemon, so that
+ * a later one goes on where this one was cut. All there is to know of one stands in its name, HALF.LENGTH.emailsecd:
+ * which message (account, folder, UIDVALIDITY, UID and the size the server gave), and how many bytes were safe when
+ * it was named so; what lies behind them counts for nothing. What nobody goes on with within the life of a temporary
+ * file is swept away; never are there more than LIMIT_HALVES in a Maildir.
+ */
+#pragma once
+
+#include "daemon/store/maildir_folder.h"
+#include "daemon/wire/mailbox.h"
+
+#define HALF_SIZE 34
+/* True for a message whose file is kept when it is cut. */
+bool half_is_kept(const struct mailbox_entry *entry);
+
+/* ---- file pool ---- */
+
+/* The first part of the name. */
+void half_of(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entry,
+             char half[HALF_SIZE]);
+/* Opens the file for writing behind its first `from` bytes, which must be there; 0: a new one. The descriptor, also
+ * good for reading, or -1 with errno (EWOULDBLOCK: a delivery that was given up has not let go of it yet). `name`
+ * becomes that of the file. Others of the same message are removed. */
+int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_SIZE]);
+/* Makes the first `length` bytes safe, and the name say so; or removes the file when that is none. -1 with errno. */
+int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE]) must_use;
+/* ---- loop ---- */
+
+/* How much of each message is here already: sets `from` in the entries of the answer, a copy. */
+void halves_find(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+                 size_t count, void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count), void *ctx);
