@@ -76,6 +76,8 @@ bool imap_part_ends(struct imap_session *session, uint64_t size)
 
         parts->got += size;
         parts->moved = true;
+        if (size < IMAP_PART && parts->asking && session->work.next == parts->item)
+                asked_for_all(&session->work); /* what else is asked for would not begin where this ended */
         return !size || (size < IMAP_PART && parts->got >= session->work.items[parts->item].size);
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/loop.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/jobs.h"
 
@@ -138,8 +139,12 @@ struct find {
         size_t count;
         void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count);
         void *ctx;
+        bool busy;               /* a delivery that was given up still writes what it has */
+        unsigned waits;
+        struct timer *timer;
         struct job job;
 };
+enum { LET_GO_WAIT = 20, LET_GO_WAITS = 250 }; /* milliseconds; then it is begun anew */
 
 static bool is_free(int tmp, const char *name)
 {
@@ -150,13 +155,17 @@ static bool is_free(int tmp, const char *name)
 
 /* The last byte is asked for again even where all are here: an answer to a part beyond the end is not the same with
  * all servers. */
-static uint64_t from_of(int tmp, const struct maildir_listing *listing, const char *half, uint64_t size)
+static uint64_t from_of(int tmp, const struct maildir_listing *listing, const char *half, uint64_t size, bool *busy)
 {
         uint64_t from = 0;
 
         for (size_t i = 0; i < listing->count; i++) {
                 const char *name = listing->files[i].name;
-                if (is_of(name, half) && (uint64_t)length_of(name) > from && is_free(tmp, name))
+                if (!is_of(name, half))
+                        continue;
+                if (!is_free(tmp, name))
+                        *busy = true;
+                else if ((uint64_t)length_of(name) > from)
                         from = (uint64_t)length_of(name);
         }
         return from < size ? from : size - 1;
@@ -169,6 +178,7 @@ static void find_work(struct job *job)
         struct maildir maildir;
         char half[HALF_SIZE];
 
+        find->busy = false;
         if (maildir_open(find->account, false, &maildir, NULL) <= 0)
                 return;
         bool listed = maildir_list(maildir.tmp, false, &listing) == 0;
@@ -177,7 +187,7 @@ static void find_work(struct job *job)
                 if (!half_is_kept(entry))
                         continue;
                 half_of(find->account, find->folder, find->uidvalidity, entry, half);
-                entry->from = from_of(maildir.tmp, &listing, half, entry->size);
+                entry->from = from_of(maildir.tmp, &listing, half, entry->size, &find->busy);
         }
         maildir_close(&maildir);
 }
@@ -186,11 +196,23 @@ static void find_done(struct job *job)
 {
         struct find *find = container_of(job, struct find, job);
 
+        if (find->busy && find->waits++ < LET_GO_WAITS && !store_closing()) {
+                timer_set(find->timer, LET_GO_WAIT);
+                return;
+        }
+        timer_free(find->timer);
         find->done(find->ctx, find->entries, find->count);
         free(find->account);
         free(find->folder);
         free(find->entries);
         free(find);
+}
+
+static void find_again(void *ctx)
+{
+        struct find *find = ctx;
+
+        store_run_files(&find->job);
 }
 
 void halves_find(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
@@ -203,5 +225,6 @@ void halves_find(const char *account, const char *folder, uint32_t uidvalidity, 
                                .job = { .work = find_work, .done = find_done } };
         if (count)
                 memcpy(find->entries, entries, count * sizeof *entries);
+        find->timer = timer_new(find_again, find);
         store_run_files(&find->job);
 }

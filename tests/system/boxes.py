@@ -7,7 +7,6 @@ import collections
 import re
 import socket
 import socketserver
-import struct
 import threading
 import time
 
@@ -79,11 +78,20 @@ class _Talk:
             self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.talk()
         except _Cut:
-            self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+            self.hang_up()
         except OSError:
             pass
         finally:
             self.peer.close()
+
+    def hang_up(self):
+        """What was said arrives: with unread commands a close would reset the connection, and throw it away."""
+        try:
+            self.peer.shutdown(socket.SHUT_WR)
+            while self.peer.recv(65536):
+                pass
+        except OSError:
+            pass
 
     def line(self):
         while b"\n" not in self.pending:

@@ -141,7 +141,7 @@ def test_dovecot_cut_and_killed(station, dovecot, box, new_relay):
     content = dovecot.messages(box)[0][1]
     relay = new_relay(dovecot.host(), dovecot.port("imap", "plain"), cuts=[100_000, 1_900_000, MIB, 1_000_000])
     incoming(station, relay, box)
-    until(lambda: len(relay.cuts) == 1, 20)
+    until(lambda: station.ctl("account", "poll", "a", code=None) and len(relay.cuts) == 1, 20)
     station.kill()
     station.start()
     poll_until_well(station)

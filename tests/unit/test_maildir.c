@@ -599,6 +599,77 @@ START_TEST(inbox)
 }
 END_TEST
 
+/* ---- large messages that are cut ---- */
+
+static void found(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct commit *commit = ctx;
+
+        ck_assert_uint_eq(count, 1);
+        commit->count = entries[0].from;
+        answered(&commit->answer, NULL);
+}
+
+static size_t bytes_here(const struct mailbox_entry *entry)
+{
+        struct commit commit = { 0 };
+
+        halves_find("in", "INBOX", 7, entry, 1, found, &commit);
+        wait_well(&commit.answer);
+        return commit.count;
+}
+
+static void begin_and_cut(const struct mailbox_entry *entry, const char *text)
+{
+        struct delivery *delivery = delivery_new(&imap);
+
+        ck_assert_int_eq(delivery_begin(delivery, entry, NULL), 0);
+        ck_assert_int_eq(delivery_piece(delivery, (const uint8_t *)text, strlen(text), NULL), 0);
+        delivery_abandon(delivery);
+        reclose(); /* waits for it */
+        reopen();
+}
+
+START_TEST(cut_and_gone_on_with)
+{
+        static const char whole[] = "Subject: large\r\n\r\nin two sessions";
+        struct mailbox_entry entry = { .uid = 1, .size = 2 * MIB }, other = { .uid = 1, .size = 3 * MIB };
+        struct commit once = { 0 }, rest = { 0 };
+
+        struct delivery *delivery = delivery_new(&imap);
+        struct mailbox_entry first = { .uid = 9 };
+        deliver(delivery, &first, whole);
+        delivery_commit(delivery, 0, on_committed, &once);
+        wait_well(&once.answer);
+        begin_and_cut(&entry, "Subject: large\r\n\r\nin two");
+        ck_assert_uint_eq(files_in("tmp"), 1);
+        ck_assert_uint_eq(bytes_here(&other), 0); /* another size: another message */
+        entry.from = bytes_here(&entry);
+        ck_assert_uint_eq(entry.from, strlen("Subject: large\r\n\r\nin two"));
+        delivery = delivery_new(&imap);
+        deliver(delivery, &entry, " sessions");
+        delivery_commit(delivery, 0, on_committed, &rest);
+        wait_well(&rest.answer);
+        ck_assert_str_eq(rest.sha256, once.sha256);
+        ck_assert_str_eq(rest.subject, "large");
+        ck_assert_uint_eq(files_in("tmp"), 0);
+}
+END_TEST
+
+START_TEST(halves_are_bounded)
+{
+        for (uint32_t uid = 1; uid <= LIMIT_HALVES + 3; uid++) {
+                struct mailbox_entry entry = { .uid = uid, .size = 2 * MIB };
+                begin_and_cut(&entry, "From: x");
+        }
+        ck_assert_uint_eq(files_in("tmp"), LIMIT_HALVES);
+        struct mailbox_entry again = { .uid = LIMIT_HALVES + 3, .size = 2 * MIB };
+        begin_and_cut(&again, "From"); /* from the beginning: takes the place of the one before */
+        ck_assert_uint_le(files_in("tmp"), LIMIT_HALVES);
+        ck_assert_uint_eq(bytes_here(&again), 4);
+}
+END_TEST
+
 START_TEST(sweeping)
 {
         char *old = text_of("%s/mail/in/tmp/old", folder), *young = text_of("%s/mail/in/tmp/young", folder);
@@ -636,6 +707,8 @@ int main(void)
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_test(tests, killed_at_any_moment);
         tcase_add_test(tests, inbox);
+        tcase_add_test(tests, cut_and_gone_on_with);
+        tcase_add_test(tests, halves_are_bounded);
         tcase_add_test(tests, sweeping);
         Suite *suite = suite_create("maildir");
         suite_add_tcase(suite, tests);
