@@ -216,5 +216,7 @@ void delivery_abandon(struct delivery *delivery)
         if (!delivery->first)
                 delivery->last = NULL;
         delivery->ending = delivery->abandoned = true;
+        if (delivery->half_kept)
+                half_keeping(true);
         work_on(delivery);
 }

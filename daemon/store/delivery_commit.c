@@ -68,6 +68,8 @@ static void clean_done(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
 
+        if (delivery->abandoned && delivery->half_kept)
+                half_keeping(false);
         if (!delivery->abandoned)
                 delivery->done(delivery->ctx, NULL, 0, &delivery->failure);
         free_delivery(delivery);

@@ -4,14 +4,12 @@
 
 #include "common/limits.h"
 #include "common/names.h"
-#include "daemon/loop.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/jobs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,7 +106,7 @@ int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_S
         else
                 name_of(half, 0, name);
         fd = openat(tmp, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | (found ? 0 : O_CREAT | O_EXCL), 0600);
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(fd, (off_t)from) < 0)
+        if (fd < 0 || ftruncate(fd, (off_t)from) < 0)
                 return -1;
         int opened = fd;
         fd = -1;
@@ -139,33 +137,21 @@ struct find {
         size_t count;
         void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count);
         void *ctx;
-        bool busy;               /* a delivery that was given up still writes what it has */
-        unsigned waits;
-        struct timer *timer;
+        struct find *next;       /* that waits, too */
         struct job job;
 };
-enum { LET_GO_WAIT = 20, LET_GO_WAITS = 250 }; /* milliseconds; then it is begun anew */
-
-static bool is_free(int tmp, const char *name)
-{
-        scoped(scoped_close) int fd = openat(tmp, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-
-        return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0;
-}
+static unsigned keeping;         /* deliveries given up that still write what they have */
+static struct find *waiting;     /* for them */
 
 /* The last byte is asked for again even where all are here: an answer to a part beyond the end is not the same with
  * all servers. */
-static uint64_t from_of(int tmp, const struct maildir_listing *listing, const char *half, uint64_t size, bool *busy)
+static uint64_t from_of(const struct maildir_listing *listing, const char *half, uint64_t size)
 {
         uint64_t from = 0;
 
         for (size_t i = 0; i < listing->count; i++) {
                 const char *name = listing->files[i].name;
-                if (!is_of(name, half))
-                        continue;
-                if (!is_free(tmp, name))
-                        *busy = true;
-                else if ((uint64_t)length_of(name) > from)
+                if (is_of(name, half) && (uint64_t)length_of(name) > from)
                         from = (uint64_t)length_of(name);
         }
         return from < size ? from : size - 1;
@@ -178,7 +164,6 @@ static void find_work(struct job *job)
         struct maildir maildir;
         char half[HALF_SIZE];
 
-        find->busy = false;
         if (maildir_open(find->account, false, &maildir, NULL) <= 0)
                 return;
         bool listed = maildir_list(maildir.tmp, false, &listing) == 0;
@@ -187,7 +172,7 @@ static void find_work(struct job *job)
                 if (!half_is_kept(entry))
                         continue;
                 half_of(find->account, find->folder, find->uidvalidity, entry, half);
-                entry->from = from_of(maildir.tmp, &listing, half, entry->size, &find->busy);
+                entry->from = from_of(&listing, half, entry->size);
         }
         maildir_close(&maildir);
 }
@@ -196,11 +181,6 @@ static void find_done(struct job *job)
 {
         struct find *find = container_of(job, struct find, job);
 
-        if (find->busy && find->waits++ < LET_GO_WAITS && !store_closing()) {
-                timer_set(find->timer, LET_GO_WAIT);
-                return;
-        }
-        timer_free(find->timer);
         find->done(find->ctx, find->entries, find->count);
         free(find->account);
         free(find->folder);
@@ -208,11 +188,14 @@ static void find_done(struct job *job)
         free(find);
 }
 
-static void find_again(void *ctx)
+void half_keeping(bool begins)
 {
-        struct find *find = ctx;
-
-        store_run_files(&find->job);
+        keeping += begins ? 1 : -1u;
+        while (!keeping && waiting) {
+                struct find *find = waiting;
+                waiting = find->next;
+                store_run_files(&find->job);
+        }
 }
 
 void halves_find(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
@@ -225,6 +208,10 @@ void halves_find(const char *account, const char *folder, uint32_t uidvalidity, 
                                .job = { .work = find_work, .done = find_done } };
         if (count)
                 memcpy(find->entries, entries, count * sizeof *entries);
-        find->timer = timer_new(find_again, find);
-        store_run_files(&find->job);
+        if (keeping) {
+                find->next = waiting;
+                waiting = find;
+        } else {
+                store_run_files(&find->job);
+        }
 }
