@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `trust ...`: the anchors of the User Trust Store, and a look at those of the system. */
+/* `trust ...`: the anchors of the User Trust Store, a look at those of the system and at what servers showed. */
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "ctl/call.h"
@@ -118,4 +118,38 @@ static void show_deleted(struct tool *tool, const json_t *anchor)
 int run_trust_delete(struct tool *tool)
 {
         return call_about_anchor(tool, TRUST("DeleteAnchor"), show_deleted);
+}
+
+static char *days_words(const json_t *value)
+{
+        long long days = (long long)json_integer_value(value);
+
+        return days < 0 ? copy_text("ended") : text_of("%lld", days);
+}
+
+static char *verified_words(const json_t *value)
+{
+        return json_is_string(value) ? json_words(value) : copy_text("not accepted");
+}
+
+int run_trust_servers(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "HOST", "host", NULL, COLUMN_WHOLE },
+                { "PORT", "port", NULL, COLUMN_RIGHT },
+                { "VALID UNTIL", "notAfter", date_words, 0 },
+                { "DAYS", "daysLeft", days_words, COLUMN_RIGHT | COLUMN_STATE },
+                { "VERIFIED BY", "verifiedBy", verified_words, COLUMN_STATE },
+                { "LAST SEEN", "lastSeen", date_words, 0 },
+                { "ACCOUNTS", "accounts", NULL, 0 },
+                { "SUBJECT", "subject", NULL, 0 },
+                { "ISSUER", "issuer", NULL, 0 },
+                { "FINGERPRINT", "fingerprintSha256", digest_words, 0 },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, TRUST("ListServerCertificates"), NULL, &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "certificates"),
+                          "No server has shown a certificate yet.");
+        return status;
 }

@@ -100,7 +100,8 @@ enum tint tint_of(const char *word)
                 { "expired", TINT_WAIT },   { "fault", TINT_BAD },      { "failed", TINT_BAD },
                 { "alert", TINT_BAD },      { "rejected", TINT_BAD },   { "refused", TINT_BAD },
                 { "regression", TINT_BAD }, { "disabled", TINT_FAINT }, { "held", TINT_FAINT },
-                { "skipped", TINT_FAINT },
+                { "skipped", TINT_FAINT },  { "ended", TINT_BAD },      { "not accepted", TINT_BAD },
+                { "allowedHost", TINT_WAIT },
         };
         for (size_t i = 0; i < count_of(tints); i++)
                 if (same_text(word, tints[i].word))

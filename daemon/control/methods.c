@@ -45,6 +45,7 @@ const struct method methods[] = {
         { TRUST "GetAnchor", PERMIT_READ, 0, on_get_anchor },
         { TRUST "ImportAnchors", PERMIT_ADMIN, 0, on_import_anchors },
         { TRUST "DeleteAnchor", PERMIT_ADMIN, 0, on_delete_anchor },
+        { TRUST "ListServerCertificates", PERMIT_READ, 0, on_list_server_certificates },
         { TRUST "ListKeys", PERMIT_READ, 0, on_list_keys },
         { TRUST "ImportKey", PERMIT_ADMIN, 0, on_import_key },
         { TRUST "DeleteKey", PERMIT_ADMIN, 0, on_delete_key },

@@ -69,6 +69,7 @@ void on_list_anchors(struct call *call);
 void on_get_anchor(struct call *call);
 void on_import_anchors(struct call *call);
 void on_delete_anchor(struct call *call);
+void on_list_server_certificates(struct call *call);
 void on_list_keys(struct call *call);
 void on_import_key(struct call *call);
 void on_delete_key(struct call *call);

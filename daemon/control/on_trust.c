@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket methods about trust: the Allowed Hosts and the anchors of the trust stores. */
+/* Socket methods about trust: the Allowed Hosts, the anchors of the trust stores, what servers showed. */
 #include "common/limits.h"
 #include "common/times.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/station/certificates.h"
 #include "daemon/station/events.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
@@ -296,4 +297,11 @@ void on_delete_anchor(struct call *call)
 
         if (call_read(call, fingerprint_field, 1, &in))
                 trust_delete(in.fingerprint, call_who(call), anchor_deleted, importing_new(call));
+}
+
+/* ---- what servers showed ---- */
+
+void on_list_server_certificates(struct call *call)
+{
+        call_reply(call, wrapped("certificates", certificates_list()));
 }

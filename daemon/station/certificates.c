@@ -2,6 +2,7 @@
 /* The memory of servers' certificates and the warnings before one ends; see certificates.h. */
 #include "common/json_fields.h"
 #include "common/limits.h"
+#include "common/names.h"
 #include "common/times.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
@@ -22,6 +23,8 @@ struct certificate_memory certificate_memory;
 static void seen_free(struct seen *seen)
 {
         free(seen->host);
+        free(seen->subject);
+        free(seen->issuer);
         free(seen);
 }
 
@@ -49,6 +52,26 @@ struct seen *certificates_find(const char *host, uint16_t port)
                 certificate_memory.count++;
         }
         return *at;
+}
+
+/* The word as one of ours, which lives on; "" for any other. */
+static const char *verifier(const char *word)
+{
+        static const char *const words[] = { "system", "user", "allowedHost" };
+
+        for (size_t i = 0; i < count_of(words); i++)
+                if (same_text(words[i], word))
+                        return words[i];
+        return "";
+}
+
+void certificates_describe(struct seen *seen, const char *subject, const char *issuer, const char *verified_by)
+{
+        free(seen->subject);
+        free(seen->issuer);
+        seen->subject = copy_text(subject ? subject : "");
+        seen->issuer = copy_text(issuer ? issuer : "");
+        seen->verified_by = verifier(verified_by);
 }
 
 void certificates_close(void)
@@ -81,10 +104,12 @@ static int due_warning(int64_t days)
         return best;
 }
 
-/* Whole days. */
+/* Whole days; below 0 when it has ended. */
 static int64_t days_left(const struct seen *seen, time_t now)
 {
-        return ((int64_t)seen->not_after - (int64_t)now) / A_DAY;
+        int64_t seconds = (int64_t)seen->not_after - (int64_t)now;
+
+        return (seconds < 0 ? seconds - (A_DAY - 1) : seconds) / A_DAY;
 }
 
 static char *words_of(const struct seen *seen, time_t now)
@@ -95,6 +120,8 @@ static char *words_of(const struct seen *seen, time_t now)
         time_rfc3339((int64_t)seen->not_after, when);
         if (seen->not_after <= now)
                 return text_of("the certificate of %s:%u ended at %s", seen->host, seen->port, when);
+        if (days == 0)
+                return text_of("the certificate of %s:%u ends within a day, at %s", seen->host, seen->port, when);
         return text_of("the certificate of %s:%u ends in %lld day%s, at %s", seen->host, seen->port, days,
                        days == 1 ? "" : "s", when);
 }
@@ -125,22 +152,43 @@ static bool announce(struct seen *seen, time_t now)
         return true;
 }
 
-void certificates_note(const char *host, uint16_t port, const char *fingerprint, time_t not_after)
+bool certificates_known(const char *host, uint16_t port, const char *fingerprint, const char *verified_by)
+{
+        struct seen *seen = certificate_memory.path ? *place_of(host, port) : NULL;
+        time_t now = loop_wall();
+
+        if (!seen || strcmp(seen->fingerprint, fingerprint) != 0 || strcmp(seen->verified_by, verified_by) != 0 ||
+            now - seen->kept >= A_DAY)
+                return false;
+        seen->last_seen = now;
+        return true;
+}
+
+void certificates_note(const char *host, uint16_t port, const struct certificate *leaf, const char *verified_by)
 {
         struct seen *seen = certificate_memory.path ? certificates_find(host, port) : NULL;
         time_t now = loop_wall();
+        char fingerprint[65];
 
         if (!seen)
                 return;
-        if (strcmp(seen->fingerprint, fingerprint) == 0 && now - seen->last_seen < A_DAY)
-                return;
+        hex_print(leaf->sha256, sizeof leaf->sha256, fingerprint);
         if (strcmp(seen->fingerprint, fingerprint) != 0)
                 seen->warned = 0;
-        (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fingerprint);
-        seen->not_after = not_after;
-        seen->last_seen = now;
+        memcpy(seen->fingerprint, fingerprint, sizeof fingerprint);
+        certificates_describe(seen, leaf->subject, leaf->issuer, verified_by);
+        seen->not_after = leaf->not_after;
+        seen->last_seen = seen->kept = now;
         (void)announce(seen, now);
         certificates_save();
+}
+
+/* The server of an account, or NULL when it was not seen yet. */
+static struct seen *seen_of(const struct account *account)
+{
+        if (account->unreadable)
+                return NULL;
+        return *place_of(prop_text(&account->values, PROP_HOSTNAME), port_in_use(&account->values));
 }
 
 static void mark_in_use(void)
@@ -149,9 +197,7 @@ static void mark_in_use(void)
                 for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         seen->in_use = false;
         for (const struct account *account = accounts_first(); account; account = account->next) {
-                if (account->unreadable)
-                        continue;
-                struct seen *seen = *place_of(prop_text(&account->values, PROP_HOSTNAME), port_in_use(&account->values));
+                struct seen *seen = seen_of(account);
                 if (seen)
                         seen->in_use = true;
         }
@@ -200,5 +246,59 @@ json_t *certificates_ending(void)
                         if (!text || json_array_append_new(list, text) < 0)
                                 abort();
                 }
+        return list;
+}
+
+/* ---- looking ---------------------------------------------------------------------------------- */
+
+static json_t *row_of(struct seen *seen, time_t now)
+{
+        json_t *row = json_object();
+
+        json_put_text(row, "host", seen->host);
+        json_put(row, "port", json_integer(seen->port));
+        json_put(row, "accounts", json_array());
+        json_put_text(row, "subject", seen->subject);
+        json_put_text(row, "issuer", seen->issuer);
+        json_put_text(row, "fingerprintSha256", seen->fingerprint);
+        json_put_time(row, "notAfter", (int64_t)seen->not_after);
+        json_put(row, "daysLeft", json_integer((json_int_t)days_left(seen, now)));
+        json_put_text(row, "verifiedBy", seen->verified_by[0] ? seen->verified_by : NULL);
+        json_put_time(row, "lastSeen", (int64_t)seen->last_seen);
+        return row;
+}
+
+static int ends_first(const void *a, const void *b)
+{
+        const struct seen *one = *(struct seen *const *)a, *other = *(struct seen *const *)b;
+
+        if (one->not_after != other->not_after)
+                return one->not_after < other->not_after ? -1 : 1;
+        int order = strcmp(one->host, other->host);
+        return order ? order : (int)one->port - (int)other->port;
+}
+
+json_t *certificates_list(void)
+{
+        struct seen **all = new_zeroed(certificate_memory.count + 1, sizeof(struct seen *));
+        json_t *list = json_array();
+        size_t count = 0;
+
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                        all[count++] = seen;
+        qsort(all, count, sizeof(struct seen *), ends_first);
+        for (size_t i = 0; i < count; i++) {
+                all[i]->row = row_of(all[i], loop_wall());
+                if (json_array_append_new(list, all[i]->row) < 0)
+                        abort();
+        }
+        free(all);
+        for (const struct account *account = accounts_first(); account; account = account->next) {
+                struct seen *seen = seen_of(account);
+                json_t *name = seen ? json_string(account->name) : NULL;
+                if (name && json_array_append_new(json_object_get(seen->row, "accounts"), name) < 0)
+                        abort();
+        }
         return list;
 }

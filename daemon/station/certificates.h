@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "common/cause.h"
+#include "daemon/tls/certificate.h"
 
 #include <jansson.h>
 #include <time.h>
@@ -13,10 +13,15 @@
 /* Reads the file; one that is missing or damaged is an empty memory (the damage is logged). */
 void certificates_open(const char *state_directory);
 void certificates_close(void);
-/* A server has shown this certificate, whatever was decided about it. */
-void certificates_note(const char *host, uint16_t port, const char *fingerprint, time_t not_after);
+/* True when that is what the server showed last, and it need not be told again today: it is seen now. */
+bool certificates_known(const char *host, uint16_t port, const char *fingerprint, const char *verified_by);
+/* A server has shown this certificate, whatever was decided about it: verified_by as in struct channel_info. */
+void certificates_note(const char *host, uint16_t port, const struct certificate *leaf, const char *verified_by);
 /* Announces certificates that end within one of the days of the setting ExpiryWarnings, once for each of them:
  * journal and event. A new certificate is looked at when it is noted. Forgets servers that no account names any more. */
 void certificates_check(void);
+/* All of them, the first to end first: [{host, port, accounts, subject, issuer, fingerprintSha256, notAfter, daysLeft,
+ * verifiedBy (null: it was not accepted), lastSeen}]; the caller owns the array. */
+json_t *certificates_list(void) must_use;
 /* Each that ends within the largest of those days, as a sentence; the caller owns the array. */
 json_t *certificates_ending(void) must_use;

@@ -19,6 +19,9 @@ static json_t *seen_json(const struct seen *seen)
         json_put_text(object, "host", seen->host);
         json_put(object, "port", json_integer(seen->port));
         json_put_text(object, "fingerprintSha256", seen->fingerprint);
+        json_put_text(object, "subject", seen->subject);
+        json_put_text(object, "issuer", seen->issuer);
+        json_put_text(object, "verifiedBy", seen->verified_by);
         json_put_time(object, "notAfter", (int64_t)seen->not_after);
         json_put_time(object, "lastSeen", (int64_t)seen->last_seen);
         json_put(object, "warned", json_integer(seen->warned));
@@ -57,7 +60,7 @@ void certificates_save(void)
 }
 
 struct seen_fields {
-        const char *host, *fingerprint, *not_after, *last_seen;
+        const char *host, *fingerprint, *subject, *issuer, *verified_by, *not_after, *last_seen;
         int64_t port, warned;
 };
 #define AT(member) offsetof(struct seen_fields, member)
@@ -65,6 +68,9 @@ static const struct json_field table[] = {
         { "host", JSON_FIELD_TEXT, AT(host), FIELD_REQUIRED | FIELD_CLEAN, 0, 256, 0 },
         { "port", JSON_FIELD_INT, AT(port), FIELD_REQUIRED, 1, 65535, 0 },
         { "fingerprintSha256", JSON_FIELD_TEXT, AT(fingerprint), FIELD_REQUIRED | FIELD_CLEAN, 0, 64, 0 },
+        { "subject", JSON_FIELD_TEXT, AT(subject), FIELD_CLEAN, 0, 0, 0 },
+        { "issuer", JSON_FIELD_TEXT, AT(issuer), FIELD_CLEAN, 0, 0, 0 },
+        { "verifiedBy", JSON_FIELD_TEXT, AT(verified_by), 0, 0, 0, 0 },
         { "notAfter", JSON_FIELD_TEXT, AT(not_after), FIELD_REQUIRED, 0, 0, 0 },
         { "lastSeen", JSON_FIELD_TEXT, AT(last_seen), FIELD_REQUIRED, 0, 0, 0 },
         { "warned", JSON_FIELD_INT, AT(warned), FIELD_REQUIRED, 0, 3650, 0 },
@@ -88,8 +94,9 @@ static int take_row(const json_t *row, struct cause *cause)
         if (!seen)
                 return 0;
         (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fields.fingerprint);
+        certificates_describe(seen, fields.subject, fields.issuer, fields.verified_by);
         seen->not_after = not_after;
-        seen->last_seen = last_seen;
+        seen->last_seen = seen->kept = last_seen;
         seen->warned = (int)fields.warned;
         return 0;
 }

@@ -299,6 +299,17 @@ static void log_channel(const struct link *link)
                   same_text(link->info.verified_by, "allowedHost") ? "" : link->info.verified_by);
 }
 
+static void remember_certificate(const struct link *link)
+{
+        struct certificate leaf;
+
+        if (certificates_known(link->plan.host, link->plan.port, link->info.fingerprint, link->info.verified_by) ||
+            !channel_leaf(link->channel, &leaf))
+                return;
+        certificates_note(link->plan.host, link->plan.port, &leaf, link->info.verified_by);
+        certificate_done(&leaf);
+}
+
 static void on_secured(void *ctx)
 {
         struct link *link = ctx;
@@ -306,8 +317,8 @@ static void on_secured(void *ctx)
 
         channel_verdict(link->channel, &link->verdict);
         channel_info(link->channel, &link->info);
-        if (link->plan.record && link->info.fingerprint[0])
-                certificates_note(link->plan.host, link->plan.port, link->info.fingerprint, link->info.not_after);
+        if (link->plan.record)
+                remember_certificate(link);
         if (verdict_is_good(&link->verdict))
                 link->generation = trust_generation(); /* recording it may have made an entry needless */
         if (link->user->reached)

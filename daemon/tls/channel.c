@@ -281,10 +281,19 @@ struct channel *channel_new(const struct tls_policy *policy, int fd, struct caus
 
 /* ---- telling --------------------------------------------------------------------------------------- */
 
+bool channel_leaf(const struct channel *channel, struct certificate *out)
+{
+        X509 *leaf = SSL_get0_peer_certificate(channel->ssl);
+
+        if (leaf)
+                certificate_from_x509(leaf, out);
+        return leaf != NULL;
+}
+
 void channel_info(const struct channel *channel, struct channel_info *out)
 {
         SSL *ssl = channel->ssl;
-        X509 *leaf = SSL_get0_peer_certificate(ssl);
+        struct certificate leaf;
         int group = (int)SSL_get_negotiated_group(ssl);
         const char *group_name = group ? SSL_group_to_name(ssl, group) : NULL;
         const char *by = channel->judged ? verdict_verified_by(channel->verdict.kind) : NULL;
@@ -294,14 +303,12 @@ void channel_info(const struct channel *channel, struct channel_info *out)
         (void)snprintf(out->cipher, sizeof out->cipher, "%s", SSL_get_cipher_name(ssl));
         (void)snprintf(out->group, sizeof out->group, "%s", group_name ? group_name : "");
         (void)snprintf(out->staple, sizeof out->staple, "%s", channel->staple);
-        if (!leaf)
+        if (!channel_leaf(channel, &leaf))
                 return;
-        struct certificate certificate;
-        certificate_from_x509(leaf, &certificate);
-        hex_print(certificate.sha256, 32, out->fingerprint);
-        hex_print(certificate.key_sha256, 32, out->key_fingerprint);
-        out->not_after = certificate.not_after;
-        certificate_done(&certificate);
+        hex_print(leaf.sha256, 32, out->fingerprint);
+        hex_print(leaf.key_sha256, 32, out->key_fingerprint);
+        out->not_after = leaf.not_after;
+        certificate_done(&leaf);
 }
 
 void channel_binding(struct channel *channel, struct chat_binding *out)

@@ -43,6 +43,8 @@ struct channel_info {
         char staple[24];               /* "good", "none", "revoked", ... */
 };
 void channel_info(const struct channel *channel, struct channel_info *out);
+/* The server's own certificate as plain data; false when it showed none. certificate_done() is the caller's. */
+bool channel_leaf(const struct channel *channel, struct certificate *out) must_use;
 /* Facts with the chain, for `account test`; valid while the channel lives. */
 const struct tls_facts *channel_facts(const struct channel *channel);
 /* SHA-256 of the anchor that the verdict rests on, zero when none: for trust_anchor(), after a store has

@@ -45,6 +45,10 @@ def account(station, new_sink, certificates, folder):
     return One
 
 
+def plain(fingerprint):
+    return fingerprint.replace(":", "").lower()
+
+
 def accept(station, challenge, *more):
     station.ctl("challenge", "accept", challenge["id"], "--fingerprint", challenge["certificate"]["fingerprintSha256"],
                 *more)
@@ -230,6 +234,31 @@ def test_warnings_before_a_certificate_ends(station, account, certificates):
     one.serve(pki.leaf(certificates.system, ["127.0.0.1"], last=300 * pki.DAY))
     one.send_through()
     assert not any("ends in" in advice for advice in station.json("status")["advice"])
+
+
+def test_the_certificates_of_all_servers_are_listed(station, account, certificates, folder):
+    """What each server showed, the first to end first, whether it was accepted or not."""
+    assert station.json("trust", "servers") == []
+    ending = pki.leaf(certificates.system, ["127.0.0.1"], last=5.5 * pki.DAY, common_name="panel-1")
+    one, other = account(ending), account(pki.leaf(None, ["127.0.0.1"], common_name="panel-2"), "b")
+    account(None, "c", one.sink)
+    one.send_through()
+    other.challenged()
+    first, second = station.json("trust", "servers")
+    assert (first["host"], first["port"], first["accounts"]) == ("127.0.0.1", one.sink.port, ["a", "c"])
+    assert first["subject"].startswith("CN=panel-1") and first["issuer"].startswith("CN=System root")
+    assert plain(first["fingerprintSha256"]) == ending.fingerprint
+    assert (first["daysLeft"], first["verifiedBy"]) == (5, "system")
+    assert (second["port"], second["accounts"], second["verifiedBy"]) == (other.sink.port, ["b"], None)
+    shown = station.ctl("trust", "servers", env={"COLUMNS": "200"}).out.splitlines()
+    assert "VALID UNTIL" in shown[0] and "not accepted" in shown[2]
+    until(lambda: len(json.load(open(os.path.join(station.state, "certificates.json")))["certificates"]) == 2)
+    station.restart()
+    again = station.json("trust", "servers")
+    assert [{**row, "lastSeen": 0} for row in again] == [{**row, "lastSeen": 0} for row in (first, second)]
+    accept(station, station.json("challenge", "list")[0])
+    station.wait_status("b", "ok")
+    until(lambda: station.json("trust", "servers")[1]["verifiedBy"] == "allowedHost")
 
 
 # ---- importing from a server
