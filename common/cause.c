@@ -188,6 +188,19 @@ const char *cause_remedy_of(const struct cause *cause)
         return cause->remedy[0] ? cause->remedy : cause_kind(cause->code)->remedy;
 }
 
+void cause_for_account(struct cause *cause, const char *name)
+{
+        static const char word[] = " NAME";
+        scoped(scoped_free) char *general = copy_text(cause_remedy_of(cause));
+        const char *at = strstr(general, word);
+        const char *rest = at ? at + strlen(word) : "";
+
+        if (!name[0] || !at || (*rest && *rest != ' ' && *rest != ';'))
+                cause_remedy(cause, "%s", general);
+        else
+                cause_remedy(cause, "%.*s %s%s", (int)(at - general), general, name, rest);
+}
+
 void causes_free(struct causes *causes)
 {
         free(causes->items);

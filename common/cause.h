@@ -129,6 +129,9 @@ static inline bool cause_retries(const struct cause *cause)
 /* The place's own remedy, else that of the kind; never NULL. */
 const char *cause_remedy_of(const struct cause *cause);
 
+/* Makes the remedy one for this account: its kind's own where it has none, and the name where that says NAME. */
+void cause_for_account(struct cause *cause, const char *name);
+
 /* Several problems of one request: "every bad property named at once". */
 struct causes {
         struct cause *items;

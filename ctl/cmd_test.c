@@ -28,6 +28,11 @@ static const char *mark_of(const char *result)
         return "?";
 }
 
+static char *time_words(int64_t milliseconds)
+{
+        return milliseconds ? text_of("%lld ms", (long long)milliseconds) : copy_text("< 1 ms");
+}
+
 /* Under the step: what the server showed, from its own certificate up. */
 static void show_shown_chain(const json_t *chain)
 {
@@ -52,9 +57,7 @@ static void show_step(const json_t *step)
         scoped(scoped_free) char *name = json_words(json_at(step, "step"));
         scoped(scoped_free) char *text = json_words(json_at(step, "text"));
         bool skipped = same_text(result, "skipped");
-        char time[32] = "";
-        if (!skipped)
-                (void)snprintf(time, sizeof(time), "%lld ms", (long long)json_number(step, "milliseconds"));
+        scoped(scoped_free) char *time = skipped ? copy_text("") : time_words(json_number(step, "milliseconds"));
         printf("%s%s%s %-13s %9s  %s\n", term_tint(tint_of(result)), mark_of(result), term_plain(), name,
                time, text);
         show_shown_chain(json_at(step, "details.chain"));

@@ -137,14 +137,12 @@ int run_trust_servers(struct tool *tool)
         static const struct column columns[] = {
                 { "HOST", "host", NULL, COLUMN_WHOLE },
                 { "PORT", "port", NULL, COLUMN_RIGHT },
-                { "VALID UNTIL", "notAfter", date_words, 0 },
+                { "VALID UNTIL", "notAfter", date_words, COLUMN_WHOLE },
                 { "DAYS", "daysLeft", days_words, COLUMN_RIGHT | COLUMN_STATE },
-                { "VERIFIED BY", "verifiedBy", verified_words, COLUMN_STATE },
-                { "LAST SEEN", "lastSeen", date_words, 0 },
+                { "VERIFIED BY", "verifiedBy", verified_words, COLUMN_WHOLE | COLUMN_STATE },
                 { "ACCOUNTS", "accounts", NULL, 0 },
                 { "SUBJECT", "subject", NULL, 0 },
                 { "ISSUER", "issuer", NULL, 0 },
-                { "FINGERPRINT", "fingerprintSha256", digest_words, 0 },
         };
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, TRUST("ListServerCertificates"), NULL, &answer);

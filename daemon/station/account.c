@@ -192,8 +192,7 @@ void account_is_ill(struct account *account, const struct cause *cause, const ch
 
         account->status = status;
         account->cause = *cause;
-        if (!account->cause.remedy[0])
-                cause_remedy(&account->cause, "%s", cause_remedy_of(cause));
+        cause_for_account(&account->cause, account->name);
         (void)snprintf(account->challenge_id, sizeof account->challenge_id, "%s",
                        challenge_id ? challenge_id : "");
         set_clock_running(account);

@@ -86,6 +86,7 @@ static void end_with(struct link *link, const struct cause *why, const char *cha
                 return;
         link->over = true;
         if (link->connection) {
+                link->times = connection_times(link->connection);
                 if (why->code == CAUSE_NONE)
                         connection_close(take(link->connection));
                 else
@@ -342,10 +343,20 @@ static void on_secured(void *ctx)
         link->pumping = false;
 }
 
+/* A server that waits for TLS from the first byte is as silent as one that hangs. */
+static void explain_silence(const struct link *link, struct cause *cause)
+{
+        if (cause->code != CAUSE_TIMEOUT || link->plan.ssl || link->heard || link_times(link).connect < 0)
+                return;
+        cause_remedy(cause, "if port %u there has TLS from the first byte: emailsecctl account secure NAME ssl --port %u; "
+                            "else see whether the server answers", link->plan.port, link->plan.port);
+}
+
 static void on_received(void *ctx, const uint8_t *bytes, size_t len)
 {
         struct link *link = ctx;
 
+        link->heard = true;
         link->pumping = true;
         link->chat->class->received(link->chat, bytes, len);
         if (settle(link, len >= STREAMING))
@@ -382,8 +393,7 @@ static void on_ended(void *ctx, const struct cause *why)
         }
         if (cause.code == CAUSE_NONE && link->chat->state != CHAT_ENDED)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", link->plan.host);
-        connection_close(take(link->connection));
-        link->channel = NULL;
+        explain_silence(link, &cause);
         end_with(link, &cause, "");
 }
 
@@ -451,6 +461,7 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         link->user = user;
         link->ctx = ctx;
         link->generation = trust_generation();
+        link->times = (struct connection_times){ -1, -1, -1 };
         if (plan->debug) {
                 chat->trace = trace_line;
                 chat->traced_step = trace_step;

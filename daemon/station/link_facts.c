@@ -31,7 +31,7 @@ void link_plan_of(const struct property_values *values, struct link_plan *plan)
 
 struct connection_times link_times(const struct link *link)
 {
-        return link->connection ? connection_times(link->connection) : (struct connection_times){ -1, -1, -1 };
+        return link->connection ? connection_times(link->connection) : link->times;
 }
 
 const char *link_address(const struct link *link)

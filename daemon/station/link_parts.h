@@ -13,11 +13,13 @@ struct link {
         struct verdict verdict;
         struct channel_info info;
         uint64_t generation;            /* of trust, when it was judged */
+        struct connection_times times;  /* once it is over */
         const struct link_user *user;
         void *ctx;
         bool counted;                   /* holds a place */
         bool over;                      /* `ended` was told */
         bool closed;                    /* link_close was called */
+        bool heard;                     /* the server has said something */
         bool was_ready, paused, pumping;
         bool armed;                     /* a deadline is set, */
         unsigned armed_waits;           /* for this wait of the chat */

@@ -22,13 +22,14 @@ struct probe {
         struct signin signin;           /* texts owned */
         const struct probe_user *user;
         void *ctx;
-        int64_t secured_at;             /* loop_now() when signing in began */
+        int64_t since;                  /* loop_now() when the last step that was told had ended */
         bool tls_told, login_told, connected, over;
         struct mailbox_user no_mailbox; /* engines want one; nothing is opened */
 };
 
-static void say(struct probe *probe, const char *name, const char *result, int64_t ms, const struct cause *cause,
-                json_t *details, const char *text)
+/* Tells a step that took `ms`. */
+static void say_timed(struct probe *probe, const char *name, const char *result, int64_t ms, const struct cause *cause,
+                      json_t *details, const char *text)
 {
         json_t *step = json_object();
 
@@ -41,6 +42,16 @@ static void say(struct probe *probe, const char *name, const char *result, int64
         if (probe->user)
                 probe->user->step(probe->ctx, step);
         json_decref(step);
+}
+
+/* Tells a step that has lasted since the one before it. */
+static void say(struct probe *probe, const char *name, const char *result, const struct cause *cause, json_t *details,
+                const char *text)
+{
+        int64_t ms = loop_now() - probe->since;
+
+        probe->since += ms;
+        say_timed(probe, name, result, ms, cause, details, text);
 }
 
 static void free_probe(void *ctx)
@@ -128,7 +139,6 @@ static void tell_tls(struct probe *probe, const struct verdict *verdict)
 
         (void)link_tls_info(probe->link, &info);
         probe->tls_told = true;
-        probe->secured_at = loop_now();
         json_put_text(details, "version", info.version);
         json_put_text(details, "cipher", info.cipher);
         json_put_text(details, "group", info.group);
@@ -136,10 +146,10 @@ static void tell_tls(struct probe *probe, const struct verdict *verdict)
         json_put(details, "resumed", json_boolean(info.resumed));
         scoped(scoped_free) char *words = text_of("%s %s%s%s, OCSP answer: %s", info.version, info.cipher,
                                                     info.group[0] ? ", " : "", info.group, info.staple);
-        say(probe, "tls", "ok", link_times(probe->link).handshake, NULL, details, words);
+        say(probe, "tls", "ok", NULL, details, words);
         scoped(scoped_free) char *named = good ? certificate_words(probe, verdict, &info) : copy_text(verdict->cause.text);
         struct cause cause = cause_of(probe, verdict);
-        say(probe, "certificate", !good ? "failed" : verdict->kind == VERDICT_ALLOWED ? "warning" : "ok", 0,
+        say(probe, "certificate", !good ? "failed" : verdict->kind == VERDICT_ALLOWED ? "warning" : "ok",
             good ? NULL : &cause, certificate_details(probe, verdict), named);
 }
 
@@ -151,10 +161,10 @@ static void reached(void *ctx, enum link_mark mark, const struct verdict *verdic
         if (mark == LINK_CONNECTED) {
                 const char *address = link_address(probe->link);
                 probe->connected = true;
-                probe->secured_at = loop_now();
-                say(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
+                say_timed(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
                 scoped(scoped_free) char *words = text_of("%s port %u", address, port_in_use(&probe->values));
-                say(probe, "connect", "ok", times.connect, NULL, NULL, words);
+                say_timed(probe, "connect", "ok", times.connect, NULL, NULL, words);
+                probe->since = loop_now();
         } else if (mark == LINK_SECURED) {
                 tell_tls(probe, verdict);
         }
@@ -177,26 +187,31 @@ static void ready(void *ctx)
         bool tls = prop_bool(&probe->values, PROP_USE_SSL) || prop_bool(&probe->values, PROP_USE_STARTTLS);
 
         if (!tls) {
-                say(probe, "tls", "warning", 0, NULL, NULL, "none: everything goes in clear");
-                say(probe, "certificate", "skipped", 0, NULL, NULL, "no TLS");
+                say(probe, "tls", "warning", NULL, NULL, "none: everything goes in clear");
+                say(probe, "certificate", "skipped", NULL, NULL, "no TLS");
         }
         if (signin_wanted(&probe->signin)) {
                 scoped(scoped_free) char *words = text_of("signed in as %s", probe->signin.user);
-                say(probe, "login", "ok", loop_now() - probe->secured_at, NULL, NULL, words);
+                say(probe, "login", "ok", NULL, NULL, words);
         } else {
-                say(probe, "login", "skipped", 0, NULL, NULL, "no user name is set");
+                say(probe, "login", "skipped", NULL, NULL, "no user name is set");
         }
-        say(probe, "capabilities", "ok", 0, NULL, NULL, capabilities_of(probe, link_chat(probe->link)));
+        say(probe, "capabilities", "ok", NULL, NULL, capabilities_of(probe, link_chat(probe->link)));
         finish(probe, true);
 }
 
-/* The step that a failure belongs to. */
-static const char *failed_step(const struct probe *probe, const struct cause *cause)
+/* The step that a failure belongs to; where that is connecting, the name had been found. */
+static const char *failed_step(struct probe *probe, const struct cause *cause)
 {
-        if (cause->code == CAUSE_RESOLVE)
+        int64_t lookup = link_times(probe->link).lookup;
+
+        if (cause->code == CAUSE_RESOLVE || (!probe->connected && lookup < 0))
                 return "resolve";
-        if (!probe->connected)
+        if (!probe->connected) {
+                say_timed(probe, "resolve", "ok", lookup, NULL, NULL, "an address is known");
+                probe->since += lookup;
                 return "connect";
+        }
         bool tls = prop_bool(&probe->values, PROP_USE_SSL) || prop_bool(&probe->values, PROP_USE_STARTTLS);
         return tls && !probe->tls_told ? "tls" : "login";
 }
@@ -212,7 +227,8 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         if (!(certificate && probe->tls_told)) { /* that step has been told already */
                 if (cause.code == CAUSE_NONE)
                         cause_set(&cause, CAUSE_CLOSED, "the server closed the connection");
-                say(probe, failed_step(probe, &cause), "failed", 0, &cause, NULL, cause.text);
+                cause_for_account(&cause, prop_text(&probe->values, PROP_NAME));
+                say(probe, failed_step(probe, &cause), "failed", &cause, NULL, cause.text);
         }
         finish(probe, false);
 }
@@ -244,12 +260,14 @@ static void start(void *ctx)
         if (probe->over)
                 return;
         if (secret_signin(&probe->values, &probe->signin, &cause) < 0) {
-                say(probe, "login", "failed", 0, &cause, NULL, cause.text);
+                cause_for_account(&cause, prop_text(&probe->values, PROP_NAME));
+                say(probe, "login", "failed", &cause, NULL, cause.text);
                 finish(probe, false);
                 return;
         }
         link_plan_of(&probe->values, &plan);
         plan.record = false;
+        probe->since = loop_now();
         probe->link = link_open(&plan, new_chat(probe), &link_user, probe);
 }
 

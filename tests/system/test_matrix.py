@@ -198,6 +198,7 @@ def test_tls_on_a_plain_port(station, new_fake, certificates, transport, securit
     server = new_fake(transport, "good", certificates.leaf("system"), implicit_tls=True)
     sheet = harmed(station, server, transport, security)
     assert cause_code(sheet) in ("TlsMismatch", "Timeout")
+    assert f"emailsecctl account secure {sheet['name']} ssl" in sheet["cause"]["remedy"]
     assert server.leaks() == []
 
 

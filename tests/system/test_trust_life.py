@@ -363,6 +363,34 @@ def test_account_test_shows_everything(station, account, certificates):
         assert word.lower() in result.out.lower(), (word, result)
 
 
+def steps_of(station, name):
+    return {step["step"]: step for step in station.ctl("--json", "account", "test", name, code=1).json}
+
+
+def test_a_step_that_failed_has_its_time_and_its_command(station, new_fake, certificates):
+    """Each failure stands at the step it belongs to, with how long that took and the command that mends it."""
+    leaf = certificates.leaf("system", "127.0.0.1")
+
+    def add(name, transport, security, host, port, **more):
+        station.add(channels.kind_of(transport), name, **channels.properties(
+            transport, security, host, port, "user", enabled=False, connectionTimeout=1, **more))
+
+    add("silent", "imap", "starttls", "127.0.0.1", new_fake("imap", "silent", leaf).port)
+    add("refuses", "pop3", "ssl", "127.0.0.1", new_fake("pop3", "good", leaf, implicit_tls=True).port)
+    add("closed", "smtp", "ssl", "127.0.0.1", 1)
+    add("nameless", "smtp", "ssl", "no.such.name.invalid", 465)
+    silent = steps_of(station, "silent")["tls"]
+    assert silent["result"] == "failed" and silent["milliseconds"] >= 900
+    assert "emailsecctl account secure silent ssl" in silent["cause"]["remedy"]
+    refused = steps_of(station, "refuses")
+    assert [refused[name]["result"] for name in ("resolve", "connect", "tls", "certificate", "login")] == ["ok"] * 4 + ["failed"]
+    assert "emailsecctl account password refuses" in refused["login"]["cause"]["remedy"]
+    closed = steps_of(station, "closed")
+    assert (closed["resolve"]["result"], closed["connect"]["result"]) == ("ok", "failed")
+    nameless = steps_of(station, "nameless")
+    assert nameless["resolve"]["result"] == "failed" and "connect" not in nameless
+
+
 def test_a_weaker_way_to_sign_in_is_reported(station, account, certificates):
     one = account(certificates.leaf("system", "127.0.0.1"))
     one.sink.mechanisms = "PLAIN SCRAM-SHA-256"

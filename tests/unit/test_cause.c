@@ -114,6 +114,34 @@ START_TEST(problems_are_bounded)
 }
 END_TEST
 
+START_TEST(the_remedy_of_an_account_names_it)
+{
+        static const struct {
+                const char *remedy, *told;
+        } cases[] = {
+                { "first this: emailsecctl account secure NAME ssl|starttls", "first this: emailsecctl account secure plant ssl|starttls" },
+                { "emailsecctl account password NAME", "emailsecctl account password plant" },
+                { "run x NAME; then look", "run x plant; then look" },
+                { "set NAMES right", "set NAMES right" },
+                { "nothing to name", "nothing to name" },
+        };
+        struct cause cause;
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                cause_set(&cause, CAUSE_SECRET, "words");
+                cause_remedy(&cause, "%s", cases[i].remedy);
+                cause_for_account(&cause, "plant");
+                ck_assert_str_eq(cause.remedy, cases[i].told);
+        }
+        cause_set(&cause, CAUSE_SECRET, "words");
+        cause_for_account(&cause, "plant"); /* the kind's own */
+        ck_assert_str_eq(cause.remedy, "emailsecctl account password plant");
+        cause_set(&cause, CAUSE_SECRET, "words");
+        cause_for_account(&cause, "");
+        ck_assert_str_eq(cause.remedy, "emailsecctl account password NAME");
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("cause");
@@ -121,6 +149,7 @@ int main(void)
 
         tcase_add_loop_test(tc, every_code_has_a_row, 0, CAUSE_CODES);
         tcase_add_test(tc, unknown_codes_and_names);
+        tcase_add_test(tc, the_remedy_of_an_account_names_it);
         tcase_add_test(tc, words_are_set_and_escaped);
         tcase_add_test(tc, may_quote_itself);
         tcase_add_test(tc, long_words_are_cut_at_a_character);
