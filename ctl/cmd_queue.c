@@ -103,6 +103,8 @@ static void show_message(const struct tool *tool, const json_t *message)
                 { "attempts", "attempts" },
                 { "next attempt", "nextAttempt" },
                 { "expires", "expires" },
+                { "reports bring", "ret" },
+                { "envelope id", "envelopeId" },
         };
         scoped(scoped_free) char *id = json_words(json_at(message, "id"));
         sheet_title(id);

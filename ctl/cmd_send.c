@@ -263,7 +263,13 @@ int run_send(struct tool *tool)
         submission.key = tool_option(tool, "key");
         submission.priority = tool_option(tool, "priority");
         submission.hold = tool_has(tool, "hold");
+        submission.notify = tool_option(tool, "notify");
+        submission.ret = tool_option(tool, "return");
+        submission.envelope_id = tool_option(tool, "envelope-id");
         struct cause cause = { 0 };
+        static const char *const names[] = { "--notify", "--return", "--envelope-id" };
+        if (submission_check_reports(&submission, names, &cause))
+                return tell_usage(tool, "%s", cause.text);
         if (prepare(tool, &submission, &cause))
                 return tell_cause(&cause);
         return hand_over(tool, &submission);

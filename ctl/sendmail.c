@@ -10,6 +10,7 @@
 #include "ctl/submit.h"
 
 #include <stdio.h>
+#include <strings.h>
 #include <sysexits.h>
 
 enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_REFUSED };
@@ -21,6 +22,8 @@ struct form {
         bool from_header;   /* -t */
         bool dots_are_text; /* -i, -oi */
         const char *sender, *full_name;
+        const char *notify, *ret, *envelope_id; /* -N, -R, -V */
+        const char *body;                       /* -B */
         const char *refused; /* the word that cannot be served */
 };
 
@@ -34,6 +37,22 @@ static void take_sender(struct form *form, const char *value)
 static void take_full_name(struct form *form, const char *value)
 {
         form->full_name = value;
+}
+static void take_notify(struct form *form, const char *value)
+{
+        form->notify = value;
+}
+static void take_return(struct form *form, const char *value)
+{
+        form->ret = value;
+}
+static void take_envelope_id(struct form *form, const char *value)
+{
+        form->envelope_id = value;
+}
+static void take_body(struct form *form, const char *value)
+{
+        form->body = value;
 }
 static void take_header(struct form *form, const char *value)
 {
@@ -88,10 +107,10 @@ static const struct {
         { 'b', ATTACHED, take_mode },
         { 'q', ATTACHED, take_flush },
         { 'o', ATTACHED, take_old_option },
-        { 'B', WITH_VALUE, NULL }, /* 8-bit text is seen, not believed */
-        { 'N', WITH_VALUE, NULL },
-        { 'R', WITH_VALUE, NULL },
-        { 'V', WITH_VALUE, NULL },
+        { 'B', WITH_VALUE, take_body },
+        { 'N', WITH_VALUE, take_notify },
+        { 'R', WITH_VALUE, take_return },
+        { 'V', WITH_VALUE, take_envelope_id },
         { 'O', WITH_VALUE, NULL },
         { 'C', WITH_VALUE, NULL },
         { 'X', WITH_VALUE, NULL },
@@ -183,6 +202,31 @@ static int add_word_recipients(struct form *form, const char *domain, json_t *in
         return 0;
 }
 
+/* -N, -R, -V and -B: wrong words are told before a message is read. */
+static int take_wishes(const struct form *form, struct submission *submission)
+{
+        static const char *const names[] = { "-N", "-R", "-V" };
+        struct cause cause = { 0 };
+
+        submission->notify = form->notify;
+        submission->ret = form->ret;
+        submission->envelope_id = form->envelope_id;
+        if (submission_check_reports(submission, names, &cause)) {
+                fprintf(stderr, "sendmail: %s\n", cause.text);
+                return EX_USAGE;
+        }
+        if (!form->body)
+                return EX_OK;
+        bool seven = strcasecmp(form->body, "7BIT") == 0;
+        if (!seven && strcasecmp(form->body, "8BITMIME") != 0) {
+                (void)cause_set(&cause, CAUSE_INVALID, "-B: \"%s\" is neither 7BIT nor 8BITMIME", form->body);
+                fprintf(stderr, "sendmail: %s\n", cause.text);
+                return EX_USAGE;
+        }
+        submission->body = seven ? BODY_7BIT : BODY_8BITMIME;
+        return EX_OK;
+}
+
 static int find_recipients(struct form *form, struct submission *submission)
 {
         struct cause cause = { 0 };
@@ -254,7 +298,9 @@ static int send_input(struct form *form)
         scoped(scoped_free) char *sender = NULL;
         scoped(submission_done) struct submission submission;
         submission_init(&submission);
-        int status = read_input(form, &submission);
+        int status = take_wishes(form, &submission);
+        if (!status)
+                status = read_input(form, &submission);
         if (!status && submission_complete(&submission, &cause))
                 status = told(&cause);
         if (!status)

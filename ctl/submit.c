@@ -3,6 +3,7 @@
  * lives in a sealed memfd: nobody can change it while the daemon reads. */
 #include "ctl/submit.h"
 
+#include "common/dsn.h"
 #include "common/json_fields.h"
 #include "ctl/call.h"
 #include "ctl/letter.h"
@@ -121,6 +122,12 @@ int submission_encode(struct submission *submission, struct cause *cause)
         letter_look(text->len ? (const char *)buf_bytes(text) : "", text->len, &facts);
         if (letter_check_sealed(&facts, cause))
                 return -1;
+        if (submission->body == BODY_7BIT && facts.sealed && facts.body_eight_bit)
+                return cause_set(cause, CAUSE_UNSENDABLE,
+                                 "the message has 8-bit characters and is signed or encrypted: it cannot be made "
+                                 "7-bit without breaking that");
+        if (submission->body != BODY_DECLARED)
+                facts.declared = submission->body == BODY_8BITMIME;
         if (!letter_needs_encoding(&facts))
                 return 0;
         if (facts.header_bad && facts.nul_line)
@@ -170,6 +177,23 @@ static int letter_descriptor(const struct buf *letter, struct cause *cause)
         return fd;
 }
 
+int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause)
+{
+        char notify[DSN_NOTIFY_SIZE], ret[DSN_RETURN_SIZE];
+        const char *name = NULL;
+
+        if (submission->notify && dsn_notify(submission->notify, notify, cause))
+                name = names[0];
+        else if (submission->ret && dsn_return(submission->ret, ret, cause))
+                name = names[1];
+        else if (submission->envelope_id && dsn_envelope_id(submission->envelope_id, cause))
+                name = names[2];
+        if (!name)
+                return 0;
+        cause_prefix(cause, "%s: ", name);
+        return -1;
+}
+
 int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
 {
         struct cause cause = { 0 };
@@ -183,6 +207,10 @@ int submission_send(struct tool *tool, struct submission *submission, json_t **o
         parameter_text(parameters, "key", submission->key);
         parameter_text(parameters, "priority", submission->priority);
         parameter_flag(parameters, "hold", submission->hold);
+        if (submission->notify)
+                json_put(parameters, "notify", json_pack("[s]", submission->notify));
+        parameter_text(parameters, "ret", submission->ret);
+        parameter_text(parameters, "envelopeId", submission->envelope_id);
         json_put(parameters, "recipients", take(submission->recipients));
         json_put(parameters, "descriptor", json_integer(0));
         struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = fd };

@@ -10,10 +10,15 @@
  */
 #define LIMIT_LETTER ((size_t)1 << 30)
 
+/* What becomes of 8-bit characters in the body: those that the message does not declare are encoded; all of them; none. */
+enum submission_body { BODY_DECLARED, BODY_7BIT, BODY_8BITMIME };
+
 struct submission {
         const char *account;        /* NULL = the default one */
         const char *from;           /* envelope sender; NULL = the account's, "" = the null sender */
         const char *key, *priority; /* NULL = none */
+        const char *notify, *ret, *envelope_id; /* about delivery reports (common/dsn.h); NULL = nothing asked */
+        enum submission_body body;
         bool hold;
         json_t *recipients; /* texts; owned */
         struct buf letter;  /* the message */
@@ -28,6 +33,8 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
 int submission_complete(struct submission *submission, struct cause *cause) must_use;
 /* Encodes by GMime what needs it; refuses what cannot be helped. */
 int submission_encode(struct submission *submission, struct cause *cause) must_use;
+/* Whether notify, ret and envelope_id are in order; `names` are what the caller calls these three. */
+int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause) must_use;
 /* Hands it over. 0 with the daemon's answer, -1 with failures. Takes the recipients. */
 int submission_send(struct tool *tool, struct submission *submission, json_t **out,
                     struct causes *failures) must_use;

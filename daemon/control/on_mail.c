@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about mail: submission, the inbox. */
+#include "common/dsn.h"
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/control/methods.h"
@@ -13,10 +14,12 @@
 #include "daemon/store/queue_table.h"
 
 struct submitted {
-        const char *account, *from, *message, *key, *priority;
-        json_t *recipients;
+        const char *account, *from, *message, *key, *priority, *ret, *envelope_id;
+        json_t *recipients, *notify;
         int64_t descriptor;
         bool hold, has_from, has_descriptor;
+        char returns[DSN_RETURN_SIZE];               /* `ret` as it is kept */
+        char (*notifies)[DSN_NOTIFY_SIZE];           /* `notify` as it is kept; "" where an item is empty */
 };
 
 struct submitting {
@@ -111,6 +114,39 @@ static void check_words(const struct submitted *in, struct causes *problems)
                 cause_about(causes_add(problems), CAUSE_INVALID, "message", "give the message either as descriptor or as base64");
 }
 
+/* What is asked about delivery reports, into its kept form. */
+static void check_reports(struct submitted *in, struct causes *problems)
+{
+        struct cause cause = { 0 };
+        size_t index, count = json_array_size(in->notify);
+        json_t *words;
+
+        if (in->ret && dsn_return(in->ret, in->returns, &cause) < 0)
+                cause_about(causes_add(problems), CAUSE_INVALID, "ret", "%s", cause.text);
+        if (in->envelope_id && dsn_envelope_id(in->envelope_id, &cause) < 0)
+                cause_about(causes_add(problems), CAUSE_INVALID, "envelopeId", "%s", cause.text);
+        if (!in->notify)
+                return;
+        if (count != 1 && count != json_array_size(in->recipients)) {
+                cause_about(causes_add(problems), CAUSE_INVALID, "notify",
+                            "%zu items: there must be one for all recipients, or one for each", count);
+                return;
+        }
+        in->notifies = new_zeroed(count, sizeof *in->notifies);
+        json_array_foreach(in->notify, index, words) {
+                const char *text = json_string_value(words);
+                if (text[0] && dsn_notify(text, in->notifies[index], &cause) < 0 && problems->count < 20)
+                        cause_about(causes_add(problems), CAUSE_INVALID, "notify", "%s", cause.text);
+        }
+}
+
+static const char *notify_of(const struct submitted *in, size_t recipient)
+{
+        const char *words = !in->notifies ? "" : in->notifies[json_array_size(in->notify) == 1 ? 0 : recipient];
+
+        return words[0] ? words : NULL;
+}
+
 /* The sender's address: given, the account's, or the user name when that is an address. */
 static const char *from_of(const struct submitted *in, const struct account *account)
 {
@@ -138,17 +174,23 @@ static void submit(struct call *call, const struct submitted *in, struct account
         const struct property_values *values = &account->values;
         const char *reply_to = prop_text(values, PROP_REPLY_TO), *own_from = prop_text(values, PROP_FROM);
         size_t count = json_array_size(in->recipients);
-        const char **recipients = new_zeroed(count, sizeof *recipients);
+        scoped(scoped_free) const char **recipients = new_zeroed(count, sizeof *recipients);
+        scoped(scoped_free) const char **notify = new_zeroed(count, sizeof *notify);
         struct submitting *submitting = new_object(struct submitting);
 
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
                 recipients[i] = json_string_value(json_array_get(in->recipients, i));
+                notify[i] = notify_of(in, i);
+        }
         *submitting = (struct submitting){ .call = call, .account = copy_text(account->name), .recipients = count };
         struct submission submission = {
                 .account = account->name,
                 .from = from,
                 .recipients = recipients,
                 .recipient_count = count,
+                .notify = notify,
+                .ret = in->returns[0] ? in->returns : NULL,
+                .envelope_id = in->envelope_id,
                 .priority = in->priority && strcmp(in->priority, "urgent") == 0,
                 .key = in->key,
                 .submitted_by = call_who(call),
@@ -169,7 +211,6 @@ static void submit(struct call *call, const struct submitted *in, struct account
                 .len = len,
         };
         queue_submit(&submission, was_submitted, submitting);
-        free(recipients);
 }
 
 static const struct json_field submit_fields[] = {
@@ -184,6 +225,9 @@ static const struct json_field submit_fields[] = {
         { .name = "key", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, key), .flags = FIELD_CLEAN,
           .max = LIMIT_IDEMPOTENCY_KEY },
         { .name = "priority", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, priority) },
+        { .name = "notify", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct submitted, notify) },
+        { .name = "ret", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, ret) },
+        { .name = "envelopeId", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, envelope_id) },
         { .name = "hold", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct submitted, hold) },
 };
 
@@ -206,6 +250,7 @@ void on_submit(struct call *call)
         check_words(&in, &problems);
         check_from_known(&in, from, account, &problems);
         check_addresses(&in, from, &problems);
+        check_reports(&in, &problems);
         if (in.message && base64_decode(in.message, strlen(in.message), &bytes, &len) < 0)
                 cause_about(causes_add(&problems), CAUSE_INVALID, "message", "is not base64");
         scoped(scoped_close) int fd = in.has_descriptor ? call_take_fd(call, (size_t)in.descriptor) : -1;
@@ -219,6 +264,7 @@ void on_submit(struct call *call)
                 submit(call, &in, account, from, given, bytes, len);
         }
         causes_free(&problems);
+        free(in.notifies);
 }
 
 /* ---- inbox ---- */

@@ -6,6 +6,7 @@
 #include "daemon/station/sending.h"
 
 #include "common/json_fields.h"
+#include "common/names.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/random.h"
@@ -267,11 +268,19 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
                 .size = message->size,
                 .eight_bit = message->eight_bit,
                 .utf8 = needs_utf8(message),
+                .ret = message->ret,
+                .envid = message->envelope_id,
                 .body = next_piece,
                 .finished = finished,
         };
-        for (size_t i = 0; i < message->recipient_count; i++)
-                sending->mail.recipients[i].address = message->recipients[i].address;
+        for (size_t i = 0; i < message->recipient_count; i++) {
+                const struct queued_recipient *queued = &message->recipients[i];
+                struct smtp_recipient *recipient = &sending->mail.recipients[i];
+                recipient->address = queued->address;
+                recipient->notify = queued->notify;
+                /* a report names the address it was asked for; RFC 3461's own type has no form for one that is not ASCII */
+                recipient->orcpt = queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
+        }
         return sending;
 }
 

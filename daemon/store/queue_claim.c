@@ -37,11 +37,15 @@ void queued_message_free(struct queued_message *message)
 {
         if (!message)
                 return;
-        for (size_t i = 0; i < message->recipient_count; i++)
+        for (size_t i = 0; i < message->recipient_count; i++) {
                 free(message->recipients[i].address);
+                free(message->recipients[i].notify);
+        }
         free(message->recipients);
         free(message->from);
         free(message->message_id);
+        free(message->ret);
+        free(message->envelope_id);
         free(message->first);
         free(message);
 }
@@ -113,7 +117,7 @@ static int load_row(struct queued_message *message, struct database *db, bool *a
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT sender, message_id, size, eight_bit, header_utf8, priority, submitted,"
-                         " expires_clock, maybe_sent, due, state FROM message WHERE seq = ?",
+                         " expires_clock, maybe_sent, due, state, ret, envelope_id FROM message WHERE seq = ?",
                          VALUES(v_int((int64_t)message->seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
@@ -131,6 +135,8 @@ static int load_row(struct queued_message *message, struct database *db, bool *a
         message->maybe_sent = sqlite3_column_int(rows, 8) != 0;
         *all_recipients = sqlite3_column_int64(rows, 9) < 0;
         *state = (enum queue_state)sqlite3_column_int(rows, 10);
+        message->ret = db_text(rows, 11);
+        message->envelope_id = db_text(rows, 12);
         queue_id_of(message->seq, message->id);
         return 0;
 }
@@ -141,7 +147,7 @@ static int load_recipients(struct queued_message *message, struct database *db, 
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT number, address, attempts, state FROM recipient WHERE seq = ?"
+                         "SELECT number, address, attempts, state, notify FROM recipient WHERE seq = ?"
                          " AND (state = 0 OR (state IN (2, 4) AND next_attempt <= ?)) ORDER BY number",
                          VALUES(v_int((int64_t)message->seq), v_int(until)));
 
@@ -155,6 +161,7 @@ static int load_recipients(struct queued_message *message, struct database *db, 
                         .index = (uint32_t)sqlite3_column_int64(rows, 0),
                         .address = db_text(rows, 1),
                         .attempts = (unsigned)sqlite3_column_int(rows, 2),
+                        .notify = db_text(rows, 4),
                 };
                 message->maybe_sent = message->maybe_sent || sqlite3_column_int(rows, 3) == QUEUE_AMBIGUOUS;
         }

@@ -28,7 +28,7 @@ static json_t *recipients_of(struct database *db, uint64_t seq, struct cause *ca
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT address, state, reply, enhanced, cause, time FROM recipient"
+                         "SELECT address, state, reply, enhanced, cause, time, notify FROM recipient"
                          " WHERE seq = ? ORDER BY number",
                          VALUES(v_int((int64_t)seq)));
 
@@ -40,6 +40,7 @@ static json_t *recipients_of(struct database *db, uint64_t seq, struct cause *ca
                 json_put_text(item, "enhancedCode", column(rows, 3));
                 json_put_text(item, "cause", column(rows, 4));
                 json_put_time(item, "time", sqlite3_column_int64(rows, 5));
+                json_put_text(item, "notify", column(rows, 6));
                 (void)json_array_append_new(list, item);
         }
         if (more == 0)
@@ -84,7 +85,7 @@ static const char *cause_of(const json_t *recipients, const char *state)
 
 #define MESSAGE_COLUMNS                                                                      \
         "seq, account, state, priority, sender, size, message_id, submitted, submitted_by, " \
-        "expires, due, attempts, finished"
+        "expires, due, attempts, finished, ret, envelope_id"
 
 /* `rows` stands on MESSAGE_COLUMNS; taken into the object before anything else is asked. */
 static json_t *message_json(struct database *db, sqlite3_stmt *rows, bool with_history, struct cause *cause)
@@ -115,6 +116,8 @@ static json_t *message_json(struct database *db, sqlite3_stmt *rows, bool with_h
         json_put_time(message, "expires", finished ? 0 : sqlite3_column_int64(rows, 9));
         json_put_time(message, "nextAttempt", due > 0 ? due : 0);
         json_put(message, "attempts", json_integer(sqlite3_column_int64(rows, 11)));
+        json_put_text(message, "ret", column(rows, 13));
+        json_put_text(message, "envelopeId", column(rows, 14));
         json_put_text(message, "cause", cause_of(recipients, state));
         json_put(message, "recipients", recipients);
         if (history)

@@ -49,11 +49,15 @@ static void submit_free(struct submit *submit)
 
         for (size_t i = 0; i < s->recipient_count; i++)
                 free((char *)(uintptr_t)s->recipients[i]);
-        const char *texts[] = { s->account,        s->from,           s->key, s->submitted_by,
-                                s->rules.hostname, s->rules.from, s->rules.reply_to };
+        for (size_t i = 0; s->notify && i < s->recipient_count; i++)
+                free((char *)(uintptr_t)s->notify[i]);
+        const char *texts[] = { s->account,        s->from,       s->key,            s->submitted_by,
+                                s->rules.hostname, s->rules.from, s->rules.reply_to, s->ret,
+                                s->envelope_id };
         for (size_t i = 0; i < count_of(texts); i++)
                 free((char *)(uintptr_t)texts[i]);
         free(s->recipients);
+        free(s->notify);
         close_fd(&s->fd);
         close_fd(&submit->spool);
         intake_free(submit->intake);
@@ -237,9 +241,10 @@ static int insert_recipients(const struct submission *s, struct database *db, ui
 {
         for (size_t i = 0; i < s->recipient_count; i++)
                 if (db_run(db, cause,
-                           "INSERT INTO recipient (seq, number, address, state) VALUES (?, ?, ?, ?)",
+                           "INSERT INTO recipient (seq, number, address, state, notify) VALUES (?, ?, ?, ?, ?)",
                            VALUES(v_int((int64_t)seq), v_int((int64_t)i), v_text(s->recipients[i]),
-                                  v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED))) < 0)
+                                  v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
+                                  v_text(s->notify ? s->notify[i] : NULL))) < 0)
                         return -1;
         return 0;
 }
@@ -252,15 +257,16 @@ static int insert_message(struct submit *submit, struct database *db, uint64_t *
         if (db_run(db, cause,
                    "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
                    "size,"
-                   " eight_bit, header_utf8, submitted, sender, message_id, submitted_by, key)"
-                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   " eight_bit, header_utf8, submitted, sender, message_id, submitted_by, key,"
+                   " ret, envelope_id)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                    VALUES(v_text(s->account), v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
                           v_int(s->priority > 0), s->held ? v_null() : v_int(0),
                           v_int(s->held ? CLOCK_NEVER : s->account_clock + s->lifetime), v_int(s->lifetime),
                           v_int(s->rules.now + s->lifetime), v_int((int64_t)facts->size),
                           v_int(facts->eight_bit), v_int(facts->header_utf8), v_int(s->rules.now),
                           v_text(s->from), v_text(facts->message_id), v_text(s->submitted_by),
-                          v_text(s->key))) < 0)
+                          v_text(s->key), v_text(s->ret), v_text(s->envelope_id))) < 0)
                 return -1;
         *seq = (uint64_t)db_last_id(db);
         queue_counts_add(s->account, s->held ? QUEUE_HELD : QUEUE_QUEUED, 1, (int64_t)facts->size);
@@ -338,6 +344,11 @@ static struct submit *submit_copy(const struct submission *given)
         s->account = copy_text(given->account);
         s->from = copy_text(given->from ? given->from : "");
         s->key = copy_text(given->key);
+        s->ret = copy_text(given->ret);
+        s->envelope_id = copy_text(given->envelope_id);
+        s->notify = given->notify ? new_zeroed(given->recipient_count + 1, sizeof *s->notify) : NULL;
+        for (size_t i = 0; given->notify && i < given->recipient_count; i++)
+                s->notify[i] = copy_text(given->notify[i]);
         s->submitted_by = copy_text(given->submitted_by ? given->submitted_by : "");
         s->rules.hostname = copy_text(given->rules.hostname);
         s->rules.from = copy_text(given->rules.from);

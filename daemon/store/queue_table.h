@@ -28,6 +28,8 @@ struct submission {                  /* copied by queue_submit, except the descr
         const char *from;            /* envelope sender, "" = null */
         const char **recipients;
         size_t recipient_count;
+        const char **notify;         /* one for each recipient as common/dsn.h gives it, or NULL; NULL: none at all */
+        const char *ret, *envelope_id; /* likewise */
         int priority;                /* 0 normal, 1 urgent */
         const char *key;             /* idempotency key or NULL */
         const char *submitted_by;    /* "alice (uid 1000)" */
@@ -50,6 +52,7 @@ void queue_submit(const struct submission *submission,
 struct queued_recipient {
         uint32_t index;              /* within the message */
         char *address;
+        char *notify;                /* or NULL */
         unsigned attempts;
 };
 struct queued_message {
@@ -57,6 +60,7 @@ struct queued_message {
         char id[QUEUE_ID_SIZE];
         char *from;
         char *message_id;
+        char *ret, *envelope_id;     /* or NULL */
         struct queued_recipient *recipients; /* those due now */
         size_t recipient_count;
         uint64_t size;

@@ -9,6 +9,7 @@
  *                  -1: a fresh lifetime, begun at the next look; the largest integer: never
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
+ * message.ret, envelope_id, recipient.notify  what was asked about delivery reports (RFC 3461); NULL: nothing
  * recipient.was    the state that `sending` replaced
  * received.file    NULL for a UIDL that is known and of which nothing was taken
  * cursor           of a POP3 account (folder ''): only that it was looked at once
@@ -74,5 +75,9 @@ const char *const schema_steps[] = {
          * itself, written some time after. */
         "INSERT OR IGNORE INTO cursor SELECT account, '', 0, 0 FROM fact WHERE name = 'pop3Looked';"
         "DELETE FROM fact WHERE name = 'pop3Looked';",
+
+        "ALTER TABLE message ADD COLUMN ret TEXT;"
+        "ALTER TABLE message ADD COLUMN envelope_id TEXT;"
+        "ALTER TABLE recipient ADD COLUMN notify TEXT;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -46,6 +46,7 @@ class Sink:
         self.implicit_tls, self.login, self.mechanisms = implicit_tls, login, mechanisms
         self.deliver, self.extensions = deliver, extensions
         self.accepted, self.violations, self.connections = [], [], 0
+        self.envelopes = []     # MAIL and RCPT lines as they came
         self._rules = []
         self._changed = threading.Condition()
         self._released = threading.Event()
@@ -120,6 +121,11 @@ class Sink:
         with self._changed:
             self.connections += 1
             self._open.add(session)
+            self._changed.notify_all()
+
+    def envelope(self, line):
+        with self._changed:
+            self.envelopes.append(line.decode())
             self._changed.notify_all()
 
     def gone(self, session):
@@ -291,6 +297,7 @@ class _Session:
         return base64.b64decode(proof) == bytes(a ^ b for a, b in zip(key, signature))
 
     def _on_mail(self, line):
+        self.sink.envelope(line)
         match = MAIL.fullmatch(line)
         if not match or not self.greeted or self.sender is not None:
             self.sink.violate("MAIL out of order or ill-formed", line)
@@ -302,6 +309,7 @@ class _Session:
             self._say("250 2.1.0 ok")
 
     def _on_rcpt(self, line):
+        self.sink.envelope(line)
         match = RCPT.fullmatch(line)
         if not match:
             self.sink.violate("RCPT ill-formed", line)

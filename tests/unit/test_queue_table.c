@@ -984,6 +984,58 @@ START_TEST(closing_answers_everything)
 }
 END_TEST
 
+/* ---- older versions of the schema ---- */
+
+/* A database as version 1 left it: a message with two recipients, one of which has failed. */
+static void make_version_1(void)
+{
+        static const char rows[] =
+                "INSERT INTO message (seq, account, state, priority, due, expires_clock, lifetime, expires, size, eight_bit,"
+                " header_utf8, submitted, sender, message_id, submitted_by)"
+                " VALUES (7, 'out', 0, 0, 0, 5000, 1000, 0, 4, 0, 0, 1, 'a@x', '<m@x>', 'old');"
+                "INSERT INTO recipient (seq, number, address, state) VALUES (7, 0, 'b@x', 0), (7, 1, 'c@x', 5);"
+                "INSERT INTO body (place, data) VALUES (7 << 20, x'0d0a0d0a');"
+                "PRAGMA application_id = 0x454d5344; PRAGMA user_version = 1;";
+        char path[300];
+        sqlite3 *db;
+
+        (void)snprintf(path, sizeof path, "%s/station.db", folder);
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, schema_steps[0], NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+START_TEST(mail_of_version_1_goes_on)
+{
+        reclose();
+        make_version_1();
+        reopen();
+        struct claimed claimed = claim("out", NOW, 10);
+
+        ck_assert_uint_eq(claimed.count, 1);
+        ck_assert_uint_eq(claimed.messages[0]->seq, 7);
+        ck_assert_uint_eq(claimed.messages[0]->recipient_count, 1);
+        ck_assert_ptr_null(claimed.messages[0]->ret);
+        ck_assert_ptr_null(claimed.messages[0]->envelope_id);
+        ck_assert_ptr_null(claimed.messages[0]->recipients[0].notify);
+        free_claimed(&claimed);
+        settle(7, QUEUE_SENT, 0);
+        struct submission s = plain("out");
+        static const char *notify[] = { "NEVER" };
+        s.notify = notify;
+        s.ret = "FULL";
+        s.envelope_id = "e";
+        json_t *message = get(submit_well(&s).id);
+        ck_assert_str_eq(json_string_value(json_object_get(message, "ret")), "FULL");
+        ck_assert_str_eq(json_string_value(json_object_get(message, "envelopeId")), "e");
+        json_t *recipient = json_array_get(json_object_get(message, "recipients"), 0);
+        ck_assert_str_eq(json_string_value(json_object_get(recipient, "notify")), "NEVER");
+        json_decref(message);
+}
+END_TEST
+
 int main(void)
 {
         TCase *tests = tcase_create("queue");
@@ -1010,6 +1062,7 @@ int main(void)
         tcase_add_test(tests, killed_at_any_moment);
         tcase_add_test(tests, full_disk_promises_nothing_and_heals);
         tcase_add_test(tests, closing_answers_everything);
+        tcase_add_test(tests, mail_of_version_1_goes_on);
         Suite *suite = suite_create("queue_table");
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
