@@ -234,12 +234,16 @@ check: deps
 demo: deps
 	@$(MAKE) --no-print-directory demo-built
 checks: all check-unit check-fuzz habits check-system
+# Preloaded into daemons under test: disks that fail, clocks that are set.
+$(BUILD)/tests/interpose.so: tests/system/interpose.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -Wmissing-prototypes -Wpedantic -fsanitize%,$(EM_CFLAGS)) -fPIC $(CPPFLAGS) -shared -o $@ $<
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
-check-system: all
+check-system: all $(BUILD)/tests/interpose.so
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
 # The long ones as well: crash series, packages, a booted machine.
 .PHONY: check-slow
-check-slow: all
+check-slow: all $(BUILD)/tests/interpose.so
 	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
 habits: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits

@@ -9,6 +9,7 @@ import pytest
 
 import dovecot as dovecot_module
 import fake as fake_module
+import interpose as interpose_module
 import pki as pki_module
 import postfix as postfix_module
 import sink as sink_module
@@ -138,6 +139,12 @@ def new_station(request, folder, programs, certificates):
 @pytest.fixture
 def station(new_station):
     return new_station().start()
+
+
+@pytest.fixture
+def interposed(new_station):
+    """A station, not yet started, whose system calls can be made to fail."""
+    return interpose_module.Interposed(new_station())
 
 
 @pytest.fixture

@@ -185,8 +185,8 @@ class _Session:
 
     def _line(self, limit=2048):
         line = self.reader.readline(limit + 1)
-        if not line:
-            raise _Cut
+        if not line.endswith(b"\n") and len(line) <= limit:
+            raise _Cut      # the client has gone, perhaps in the middle of a line
         if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
             self.sink.violate("a line that does not end in CRLF, or is too long", line)
         return line[:-2]
@@ -345,7 +345,7 @@ class _Session:
         content = bytearray()
         while True:
             line = self.reader.readline(1002)
-            if not line:
+            if not line.endswith(b"\n") and len(line) < 1002:
                 raise _Cut
             if line == b".\r\n":
                 break

@@ -24,9 +24,10 @@ from waiting import until
 class Flow:
     """Clients that submit until `count` messages were accepted, whatever becomes of the daemon meanwhile."""
 
-    def __init__(self, station, account, box, count, clients=2):
-        self.station, self.account, self.box, self.count = station, account, box, count
+    def __init__(self, station, account, box, count, clients=2, body="Line one.\n"):
+        self.station, self.account, self.box, self.count, self.body = station, account, box, count, body
         self.accepted, self.lock = {}, threading.Lock()     # Message-ID: queue id
+        self.refused, self.errors = 0, []                   # by a disk in trouble; in another way
         self.up = threading.Event()
         self.up.set()
         self.over = threading.Event()
@@ -46,11 +47,17 @@ class Flow:
                     while self._more():
                         # what was not answered is submitted again under the same key
                         message_id = message_id or letters.new_message_id()
-                        queued = submit(client, self.account, letters.letter(self.box, message_id=message_id),
-                                        [letters.address(self.box)], key=message_id)
+                        letter = letters.letter(self.box, body=self.body, message_id=message_id)
+                        queued = submit(client, self.account, letter, [letters.address(self.box)], key=message_id)
                         with self.lock:
                             self.accepted[message_id] = queued
                         message_id = None
+            except varlink.VarlinkError as error:
+                if error.cause.get("code") != "Storage":
+                    self.errors.append(error)
+                    return
+                self.refused += 1       # and submitted again, under the same key
+                self.over.wait(0.02)
             except (OSError, varlink.Closed):
                 continue
 
@@ -67,6 +74,7 @@ class Flow:
         self.up.set()
         for thread in self.threads:
             thread.join()
+        assert not self.errors, self.errors
 
 
 def doubles_are_told(station, flow, counts):
