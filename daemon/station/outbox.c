@@ -30,6 +30,11 @@ int64_t outbox_delay(unsigned failures, uint32_t random)
         return outbox_account_delay(FIRST_DELAY, failures, random);
 }
 
+bool outbox_too_far(time_t due, time_t now)
+{
+        return due > now && due - now > LONGEST_DELAY + LONGEST_DELAY / 5;
+}
+
 struct outbox_verdict outbox_judge(const struct smtp_recipient *recipient, const struct cause *session_cause,
                                    unsigned attempts, time_t now, uint32_t random)
 {

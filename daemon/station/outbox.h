@@ -17,6 +17,9 @@ int64_t outbox_account_delay(int64_t base, unsigned failures, uint32_t random);
 /* Seconds of pause number `steps` + 1 after a server asked for less: `first` doubled up to `longest`, spread alike. */
 int64_t outbox_pause(int64_t first, int64_t longest, unsigned steps, uint32_t random);
 
+/* True when a message is due later than any wait is long: the clock was set back while nobody watched. */
+bool outbox_too_far(time_t due, time_t now);
+
 struct outbox_verdict {
         enum queue_state state;
         time_t next_attempt;      /* DEFERRED, AMBIGUOUS */

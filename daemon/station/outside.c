@@ -42,6 +42,7 @@ void station_clock_was_set(int64_t seconds)
                   seconds < 0 ? "back" : "forward");
         for (struct account *account = accounts_first(); account; account = account->next) {
                 account_clock_was_set(account, seconds);
+                station_day_was_set(account, seconds);
                 if (account->sender && seconds < 0)
                         sender_due_now(account->sender); /* times to try again would lie too far ahead */
                 else if (account->sender)

@@ -192,6 +192,10 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
                 return;
         }
         sender->empty = count == 0 && !sender->claim_again;
+        if (count == 0 && next_due && outbox_too_far(next_due, loop_wall())) {
+                sender_due_now(sender);
+                return;
+        }
         if (next_due && may_send(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
                 int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
                 int64_t midnight = outbox_until_midnight(loop_wall()) * 1000;

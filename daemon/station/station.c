@@ -88,16 +88,26 @@ void station_count_sent(const struct account *account, int64_t messages)
         fact_add(account->name, "sentOnDay", messages);
 }
 
+void station_day_was_set(const struct account *account, int64_t seconds)
+{
+        int64_t today = outbox_day(loop_wall()), counted = fact_number(account->name, "sentDay");
+
+        if (counted > today || (counted && counted == outbox_day(loop_wall() - (time_t)seconds)))
+                fact_set_number(account->name, "sentDay", today);
+}
+
 /* ---- accounts come and go ---- */
 
 void station_account_added(struct account *account)
 {
         if (account->unreadable || station.ending)
                 return;
-        if (account_is_outgoing(account))
+        if (account_is_outgoing(account)) {
+                station_day_was_set(account, 0);
                 account->sender = sender_new(account);
-        else
+        } else {
                 account->receiver = receiver_new(account);
+        }
 }
 
 void station_account_changed(struct account *account)

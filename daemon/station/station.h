@@ -48,3 +48,6 @@ json_t *station_audit(void) must_use;
 /* Messages sent since local midnight. */
 int64_t station_sent_today(const struct account *account);
 void station_count_sent(const struct account *account, int64_t messages);
+/* The clock was set by so many seconds (0: perhaps back, while nobody watched). That begins no new day: what was sent
+ * stays counted until the next midnight. */
+void station_day_was_set(const struct account *account, int64_t seconds);

@@ -19,6 +19,8 @@ START_TEST(delays_grow_to_an_hour_and_are_spread)
         }
         ck_assert_int_le(outbox_delay(4000000000u, 0), 3600);
         ck_assert_int_eq(outbox_account_delay(1, 0, 9), 1);
+        ck_assert(!outbox_too_far(1000, 2000) && !outbox_too_far(2000 + 3600 + 720, 2000));
+        ck_assert(outbox_too_far(2000 + 3600 + 721, 2000));
 }
 END_TEST
 
