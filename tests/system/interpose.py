@@ -11,6 +11,7 @@ import subprocess
 
 import station as station_module
 import users
+from waiting import until
 
 CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate")
 HEAD, FAULT = struct.Struct("=qii"), struct.Struct("=iiii32s")
@@ -92,8 +93,12 @@ class Interposed:
         self.station.extra_environment["INTERPOSE_CLOCK"] = self.fifo
 
     def set_clock(self, seconds):
-        """The daemon's wall clock is that far from the right time; a running one is told, as by the kernel."""
+        """The daemon's wall clock is that far from the right time. A running one is told, as by the kernel, and has
+        heard it when this returns."""
+        told = self.station.log().count("the clock was set")
+        before, = struct.unpack_from("=q", self.memory, 0)
         struct.pack_into("=q", self.memory, 0, seconds)
-        if self.station.running():
+        if self.station.running() and before != seconds:
             with open(self.fifo, "wb", buffering=0) as out:
                 out.write(struct.pack("=Q", 1))
+            until(lambda: self.station.log().count("the clock was set") > told)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The clock is set a day forward or back while mail waits, with the daemon running or not; the daemon is stopped for a
+while as by a debugger. Mail gets no older by it, is not put off by it, and counts of the day are those of the day."""
+
+import datetime
+import signal
+import time
+
+import pytest
+
+from test_durability import Flow, doubles_are_told
+from test_queue import outgoing
+from waiting import until
+
+DAY = 86400
+
+
+def when(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+@pytest.fixture
+def clock(interposed):
+    interposed.watch_clock()
+    return interposed
+
+
+def one_deferred(station, sink, **more):
+    outgoing(station, sink, **more)
+    sink.rule("rcpt", "451 4.2.0 later", times=1)
+    queued = station.send("a", "box@example.test")
+    station.wait_event("mail.deferred", account="a")
+    return queued
+
+
+@pytest.mark.parametrize("running", (True, False), ids=("running", "not running"))
+@pytest.mark.parametrize("days", (1, -1, -400))
+def test_a_deferred_message(clock, sink, days, running):
+    """It goes at once, where its time has come or would be far away, and neither expires nor fails."""
+    station = clock.station.start()
+    queued = one_deferred(station, sink, queueLifetime=12 * 3600 if running else 5 * DAY)
+    if not running:
+        station.stop()
+    clock.set_clock(days * DAY)
+    if not running:
+        station.start()
+    assert station.wait_message(queued)["state"] == "sent"
+    assert sink.counts()[sink.accepted[0].message_id] == 1
+    if running:
+        assert "the clock was set 86400 s" in station.log() or abs(days) != 1
+
+
+def test_a_clock_that_goes_and_comes_back(clock, sink):
+    """As by a bad time server: a day forward and back, and the other way. Lifetimes and times to try again stand."""
+    station = clock.station.start()
+    sink.rule("rcpt", "451 4.2.0 later")
+    queued = one_deferred(station, sink, queueLifetime=3600)
+    for _ in range(2):
+        for seconds in (DAY, 0, -DAY, 0):
+            clock.set_clock(seconds)
+    until(lambda: station.message(queued)["nextAttempt"])
+    message = station.message(queued)
+    assert message["state"] == "deferred", message
+    assert when(message["nextAttempt"]) - when(message["submitted"]) < 2 * 3600, message
+    sink.clear_rules()
+    station.ctl("queue", "flush", "a")
+    assert station.wait_message(queued)["state"] == "sent"
+
+
+def before_midnight(seconds):
+    """How far the clock must be set for it to be that long before midnight (UTC, as the daemon has it here)."""
+    return DAY - seconds - int(time.time()) % DAY
+
+
+@pytest.mark.parametrize("running", (True, False), ids=("running", "not running"))
+def test_the_limit_of_a_day(clock, sink, running):
+    """A clock that is set begins no new day; midnight does."""
+    station = clock.station.start()
+
+    def set_clock(seconds):
+        if not running:
+            station.stop()
+        clock.set_clock(seconds)
+        if not running:
+            station.start()
+
+    outgoing(station, sink, maxSendablePerDay=2)
+    waiting = [station.send("a", "box@example.test") for _ in range(3)]
+    sink.wait_for(2)
+    until(lambda: station.account("a")["numberSentToday"] == 2)
+    # forward while nobody watched may be a day that has passed
+    for seconds in (-DAY, 0, DAY, -400 * DAY) if running else (-DAY, -400 * DAY):
+        set_clock(seconds)
+        assert station.account("a")["numberSentToday"] == 2
+        station.ctl("queue", "flush", "a")
+    assert sorted(station.message(one)["state"] for one in waiting) == ["queued", "sent", "sent"]
+    assert len(sink.accepted) == 2
+    clock.set_clock(before_midnight(2))
+    sink.wait_for(3)
+    until(lambda: (station.account("a")["numberSentToday"], station.account("a")["numberSent"]) == (1, 3))
+    station.restart()
+    assert station.account("a")["numberSentToday"] == 1
+
+
+def test_an_exemption_ends_with_the_clock(clock, new_sink, certificates):
+    """--for counts by the wall clock: past it the account stops and its mail waits; nothing goes on trust of yesterday."""
+    sink = new_sink(certificates.leaf("self-signed"), True)
+    station = clock.station.start()
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}",
+                "from=sender@example.test")
+    first = station.send("a", "box@example.test")
+    station.wait_status("a", "challenge")
+    challenge, = station.json("challenge", "list")
+    station.ctl("challenge", "accept", challenge["id"], "--fingerprint", challenge["certificate"]["fingerprintSha256"],
+                "--for", "12h")
+    assert station.wait_message(first)["state"] == "sent"
+    clock.set_clock(DAY)
+    second = station.send("a", "box@example.test")
+    station.wait_status("a", "challenge")
+    assert station.message(second)["state"] in ("held", "queued")
+    assert len(sink.accepted) == 1
+
+
+def test_the_daemon_stands_still_for_a_while(station, sink):
+    """Stopped as by a debugger or a full machine, longer than its time limits: nothing is lost, nothing comes twice."""
+    outgoing(station, sink, connectionTimeout=1)
+    flow = Flow(station, "a", "box", 120)
+    try:
+        for accepted in (20, 60):
+            until(lambda: len(flow.accepted) >= accepted, 30)
+            station.process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            until(lambda: time.monotonic() > began + 1.5)       # its limits count by the time, not by an event
+            station.process.send_signal(signal.SIGCONT)
+        until(lambda: not flow._more(), 30)
+    finally:
+        station.process.send_signal(signal.SIGCONT)
+        flow.end()
+    sink.wait(lambda s: set(flow.accepted) <= set(s.counts()), 30)
+    assert not doubles_are_told(station, flow, sink.counts())
