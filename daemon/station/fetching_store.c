@@ -5,7 +5,6 @@
  */
 #include "daemon/station/fetching_state.h"
 
-#include "common/json_fields.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
@@ -23,19 +22,16 @@ enum {
 static void announce(struct fetching *fetching, const struct delivered *message)
 {
         struct subject subject = fetching_subject(fetching);
-        json_t *data = json_object();
+        struct inbox_message told = { .account = fetching->account->name, .file = message->file,
+                                      .folder = fetching->folder, .uid = fetching->pop3 ? 0 : message->entry.uid,
+                                      .size = (int64_t)message->size, .received = message->received,
+                                      .from = message->from, .subject = message->subject, .date = message->date,
+                                      .message_id = message->message_id };
 
         subject.file = message->file;
         log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s", fetching->account->name,
                   message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)");
-        json_put_text(data, "file", message->file);
-        json_put_text(data, "folder", fetching->folder);
-        json_put(data, "size", json_integer((json_int_t)message->size));
-        json_put_text(data, "from", message->from);
-        json_put_text(data, "subject", message->subject);
-        json_put_text(data, "date", message->date);
-        json_put_text(data, "messageId", message->message_id);
-        event_emit("mail.received", fetching->account->name, data, "%s received a message: %s",
+        event_emit("mail.received", fetching->account->name, inbox_message_json(&told), "%s received a message: %s",
                    fetching->account->name, message->subject ? message->subject : "(no subject)");
 }
 

@@ -46,6 +46,7 @@ static void answer(struct delivery *delivery)
                 messages[i] = (struct delivered){ .entry = item->entry,
                                                   .file = (char *)(uintptr_t)(file ? file : ""),
                                                   .size = item->size,
+                                                  .received = delivery->received,
                                                   .from = item->facts.from,
                                                   .subject = item->facts.subject,
                                                   .date = item->facts.date,

@@ -105,23 +105,38 @@ static void ask_file(const struct inbox *inbox, struct entry *entry)
         entry->size = facts.st_size;
 }
 
-static json_t *entry_json(const struct entry *entry)
+json_t *inbox_message_json(const struct inbox_message *message)
 {
         json_t *object = json_object();
         char id[INBOX_ID_SIZE];
+        scoped(scoped_free) char *path = text_of("%s/mail/%s/%s/%s", store_directory(), message->account,
+                                                 message->in_cur ? "cur" : "new", message->file);
 
-        maildir_id(entry->file->name, id);
+        maildir_id(message->file, id);
         json_put_text(object, "id", id);
-        json_put_text(object, "file", entry->file->name);
-        json_put_text(object, "folder", entry->folder ? entry->folder : "");
-        json_put(object, "uid", entry->uid ? json_integer(entry->uid) : json_null());
-        json_put(object, "size", json_integer(entry->size));
-        json_put_time(object, "received", entry->received);
-        json_put_text(object, "from", entry->from);
-        json_put_text(object, "subject", entry->subject);
-        json_put_text(object, "date", entry->date);
-        json_put_text(object, "messageId", entry->message_id);
+        json_put_text(object, "file", message->file);
+        json_put_text(object, "path", path);
+        json_put_text(object, "folder", message->folder ? message->folder : "");
+        json_put(object, "uid", message->uid ? json_integer(message->uid) : json_null());
+        json_put(object, "size", json_integer(message->size));
+        json_put_time(object, "received", message->received);
+        json_put_text(object, "from", message->from);
+        json_put_text(object, "subject", message->subject);
+        json_put_text(object, "date", message->date);
+        json_put_text(object, "messageId", message->message_id);
         return object;
+}
+
+static json_t *entry_json(const struct inbox *inbox, const struct entry *entry)
+{
+        struct inbox_message message = { .account = inbox->account, .file = entry->file->name,
+                                         .folder = entry->folder, .in_cur = !entry->file->in_new,
+                                         .uid = entry->uid, .size = entry->size,
+                                         .received = entry->received, .from = entry->from,
+                                         .subject = entry->subject, .date = entry->date,
+                                         .message_id = entry->message_id };
+
+        return inbox_message_json(&message);
 }
 
 static int by_time(const void *a, const void *b)
@@ -151,7 +166,7 @@ static int list_work(struct store_read *read, struct database *db, struct cause 
         qsort(inbox->entries, inbox->count, sizeof *inbox->entries, by_time);
         size_t first = inbox->count > INBOX_MOST ? inbox->count - INBOX_MOST : 0;
         for (size_t i = first; i < inbox->count; i++)
-                (void)json_array_append_new(inbox->result, entry_json(&inbox->entries[i]));
+                (void)json_array_append_new(inbox->result, entry_json(inbox, &inbox->entries[i]));
         return 0;
 }
 
@@ -193,7 +208,7 @@ static int open_work(struct store_read *read, struct database *db, struct cause 
         if (fstat(inbox->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
                 return cause_set(cause, CAUSE_STORAGE, "cannot open the message %s: not a regular file",
                                  inbox->id);
-        inbox->result = entry_json(entry);
+        inbox->result = entry_json(inbox, entry);
         return 0;
 }
 

@@ -38,6 +38,7 @@ struct delivered {                    /* what the event and the journal tell of 
         char *file;                   /* name in new/ */
         uint64_t size;
         char sha256[65];
+        time_t received;
         char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */
         bool again;                   /* a row was here already: it was counted and told of before */
 };
@@ -55,8 +56,17 @@ void delivery_abandon(struct delivery *delivery);
  * does it by itself when this is set: such messages are recorded under the new UID, not delivered again. */
 void delivery_reconcile(struct delivery *delivery, bool reconcile);
 
-/* Inbox: [{id, file, size, received, folder, uid, from, subject, date, messageId}], newest last; the newest
- * 10,000. What is in new/ and cur/ now, also files that were not put there by us. */
+/* A received message as programs see it, in the inbox and in mail.received alike. Texts are borrowed. */
+struct inbox_message {
+        const char *account, *file, *folder;
+        bool in_cur;                  /* else in new/ */
+        int64_t uid, size, received;  /* uid 0: none (POP3) */
+        const char *from, *subject, *date, *message_id;
+};
+/* {id, file, path, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. Any thread. */
+json_t *inbox_message_json(const struct inbox_message *message) must_use;
+
+/* Inbox: [inbox_message_json()], newest last; the newest 10,000. What is in new/ and cur/ now, also files that were not put there by us. */
 void inbox_list(const char *account,
                 void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx);
 /* Opens the file of a message (new/ or cur/, whatever its flags now) by a unique beginning of its id;

@@ -266,3 +266,19 @@ def test_two_accounts_at_one_mailbox_both_have_all(station, dovecot, box):
     for one in polls:
         one.join()
     assert have(station, "a") == expected and have(station, "b") == expected
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_programs_are_told_where_a_message_lies(station, dovecot, box, transport):
+    """The event and the inbox name the same message by id and absolute path; the path follows a mail reader."""
+    expected = fill(dovecot, box, 1, subject="Pump 7")
+    incoming(station, dovecot, transport, box)
+    data = station.wait_event("mail.received", account="a")["data"]
+    assert data["subject"] == "Pump 7" and data["path"] == os.path.join(station.state, "mail", "a", "new", data["file"])
+    assert letters.message_ids([data["path"]]) == expected
+    listed, = station.call("ListInbox", name="a")["messages"]
+    assert listed == data
+    seen = os.path.join(station.state, "mail", "a", "cur", data["file"] + ":2,S")
+    os.rename(data["path"], seen)
+    listed, = station.call("ListInbox", name="a")["messages"]
+    assert (listed["id"], listed["path"]) == (data["id"], seen)
