@@ -151,3 +151,21 @@ def test_numbered_anew(station, dovecot, box, killed):
     fresh, = (found - Counter(messages)).elements()
     assert b"<fresh@example.test>" in fresh
     assert "numbered anew" in station.log()
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_large_message_behind_a_full_batch(station, dovecot, box, transport):
+    """The commit of a batch ends while the next message is still coming in: it is not torn out of its batch."""
+    messages = fill(dovecot, box, 250)
+    large = [letters.crlf(letters.letter(box, subject=f"large {number}", body="0123456789 abcdef\n" * 1500000))
+             for number in range(2)]
+    folder = os.path.join(dovecot.folder, "mail", box)
+    owner = os.stat(folder)
+    for number, message in enumerate(large):
+        path = os.path.join(folder, "new", f"{1800000000 + number}.M{number}P1.test")
+        with open(path, "wb") as out:
+            out.write(message)
+        os.chown(path, owner.st_uid, owner.st_gid)
+    incoming(station, dovecot, transport, box)
+    station.ctl("account", "poll", "a")
+    check_once(station, messages + large)

@@ -290,6 +290,36 @@ START_TEST(empty_batch_moves_the_cursor)
 }
 END_TEST
 
+/* The connection is cut in the middle of a message: the batch commits what is whole, the rest leaves no trace, and is
+ * fetched again as if it had never begun. */
+START_TEST(committed_in_the_middle_of_a_message)
+{
+        struct mailbox_entry entries[] = { uid_entry(1), uid_entry(2), uid_entry(3) };
+        struct delivery *delivery = delivery_new(&imap);
+        char *large = new_zeroed(1, 600000);
+
+        memset(large, 'x', 600000);
+        deliver(delivery, &entries[0], "Subject: whole\r\n\r\n");
+        ck_assert_int_eq(delivery_begin(delivery, &entries[1], NULL), 0);
+        ck_assert_int_eq(delivery_piece(delivery, (uint8_t *)large, 600000, NULL), 0);
+        struct commit cut = commit_well(delivery, 1);
+        ck_assert_uint_eq(cut.count, 1);
+        check_files(1, 0);
+        /* Cut before its first byte, and given up for another one. */
+        delivery = delivery_new(&imap);
+        ck_assert_int_eq(delivery_begin(delivery, &entries[1], NULL), 0);
+        ck_assert_int_eq(delivery_begin(delivery, &entries[1], NULL), 0);
+        ck_assert_int_eq(delivery_piece(delivery, (const uint8_t *)"Subject: again\r\n\r\n", 18, NULL), 0);
+        ck_assert_int_eq(delivery_end(delivery, NULL), 0);
+        ck_assert_int_eq(delivery_begin(delivery, &entries[2], NULL), 0);
+        struct commit again = commit_well(delivery, 2);
+        ck_assert_uint_eq(again.count, 1);
+        ck_assert_str_eq(again.subject, "again");
+        check_files(2, 0);
+        free(large);
+}
+END_TEST
+
 START_TEST(abandoned_without_trace)
 {
         struct delivery *delivery = delivery_new(&imap);
@@ -699,6 +729,7 @@ int main(void)
         tcase_add_test(tests, one_message);
         tcase_add_test(tests, large_and_small_in_one_batch);
         tcase_add_test(tests, empty_batch_moves_the_cursor);
+        tcase_add_test(tests, committed_in_the_middle_of_a_message);
         tcase_add_test(tests, abandoned_without_trace);
         tcase_add_test(tests, again_after_a_crash_before_the_commit);
         tcase_add_test(tests, new_uidvalidity);
