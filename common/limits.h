@@ -43,6 +43,11 @@
 #define LIMIT_CLIENT_OUTPUT (32 * MIB)   /* replies a client has not read; then it is dropped */
 #define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* the same for a `more` stream */
 
+#define LIMIT_SUBSCRIBERS   32           /* named subscribers of received mail */
+#define LIMIT_OFFERED       10000        /* events kept for one of them that does not come */
+#define LIMIT_OFFERED_DAYS  30           /* and for how long */
+#define LIMIT_UNACKNOWLEDGED 100         /* events told to one that it has not acknowledged; then it must */
+
 /* mail */
 #define LIMIT_RECIPIENTS    1000         /* of one submission */
 #define LIMIT_ADDRESS       320          /* RFC 5321 4.5.3.1: 64 + 1 + 255 */

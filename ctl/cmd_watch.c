@@ -5,6 +5,7 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
+#include "ctl/subscriber.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -38,22 +39,34 @@ static void show_event(const json_t *event)
 static int hear_event(struct tool *tool, const json_t *answer, void *arg)
 {
         const json_t *event = json_at(answer, "event");
-        (void)arg;
+        struct subscriber *subscriber = arg;
         if (!json_is_object(event))
                 return EXIT_DONE;
         if (!tool->json)
                 show_event(event);
         else if (json_dumpf(event, stdout, JSON_COMPACT) || putchar('\n') == EOF)
                 return EXIT_FAILED;
-        return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+        if (fflush(stdout))
+                return EXIT_FAILED;
+        return subscriber ? subscriber_hear(subscriber, event) : EXIT_DONE;
 }
 
 int run_monitor(struct tool *tool)
 {
+        const char *name = tool_option(tool, "name"), *command = tool_option(tool, "exec");
+        struct subscriber subscriber;
+        if (command && !name)
+                return tell_usage(tool, "--exec needs --name: what was not done is told again under that name");
         json_t *parameters = parameters_of("since", tool_option(tool, "since"));
+        parameter_text(parameters, "subscriber", name);
         put_values(parameters, "events", tool, "event");
         put_values(parameters, "accounts", tool, "account");
-        return call_stream(tool, EMAIL("Monitor"), parameters, hear_event, NULL);
+        if (!name)
+                return call_stream(tool, EMAIL("Monitor"), parameters, hear_event, NULL);
+        subscriber_begin(&subscriber, tool, name, command);
+        int status = call_stream(tool, EMAIL("Monitor"), parameters, hear_event, &subscriber);
+        subscriber_end(&subscriber);
+        return status;
 }
 
 int run_log(struct tool *tool)

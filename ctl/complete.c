@@ -49,6 +49,7 @@ static const struct source {
         const char *method, *list, *key, *meaning;
 } sources[] = {
         { "NAME", NULL, EMAIL("ListAccounts"), "accounts", "name", "kind" },
+        { "SUBSCRIBER", NULL, EMAIL("ListSubscribers"), "subscribers", "name", "seen" },
         { "ID", "queue", EMAIL("ListQueue"), "messages", "id", "state" },
         { "ID", "challenge", TRUST("ListAllowedHosts"), "entries", "id", "host" },
         { "ID", "allowed", TRUST("ListAllowedHosts"), "entries", "id", "host" },

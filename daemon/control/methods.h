@@ -26,7 +26,8 @@ bool interface_known(const char *method_name);
 void methods_on_reload(int (*reload)(json_t *warnings, struct cause *cause));
 int methods_reload(json_t *warnings, struct cause *cause);
 
-/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_mail.c, on_status.c, service.c. */
+/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_mail.c, on_events.c,
+ * on_status.c, service.c. */
 void on_list_accounts(struct call *call);
 void on_get_account(struct call *call);
 void on_add_account(struct call *call);
@@ -40,9 +41,13 @@ void on_apply(struct call *call);
 
 void on_get_status(struct call *call);
 void on_audit(struct call *call);
-void on_monitor(struct call *call);
 void on_get_metrics(struct call *call);
 void on_reload(struct call *call);
+
+void on_monitor(struct call *call);
+void on_acknowledge(struct call *call);
+void on_list_subscribers(struct call *call);
+void on_forget_subscriber(struct call *call);
 
 void on_submit(struct call *call);
 void on_list_inbox(struct call *call);

@@ -69,10 +69,30 @@ static void keep(json_t *event)
         events.next++;
 }
 
+json_t *event_new(const char *name, const char *cursor, time_t time, const char *account, json_t *data,
+                  const char *text)
+{
+        json_t *event = json_object();
+        char when[32];
+
+        time_rfc3339(time, when);
+        json_put_text(event, "cursor", cursor);
+        json_put_text(event, "time", when);
+        json_put_text(event, "event", name);
+        json_put_text(event, "account", account);
+        json_put_text(event, "text", text);
+        json_put(event, "data", data ? data : json_object());
+        return event;
+}
+
+char *event_received_text(const char *account, const char *subject)
+{
+        return text_of("%s received a message: %s", account, subject ? subject : "(no subject)");
+}
+
 void event_emit(const char *name, const char *account, json_t *data, const char *format, ...)
 {
-        char *text = NULL, cursor[48], now[32];
-        json_t *event = json_object();
+        char *text = NULL, cursor[48];
 
         va_list args;
         va_start(args, format);
@@ -80,13 +100,7 @@ void event_emit(const char *name, const char *account, json_t *data, const char 
                 abort();
         va_end(args);
         (void)snprintf(cursor, sizeof cursor, "%" PRIx64 ".%" PRIu64, events.epoch, events.next);
-        time_rfc3339(loop_wall(), now);
-        json_put_text(event, "cursor", cursor);
-        json_put_text(event, "time", now);
-        json_put_text(event, "event", name);
-        json_put_text(event, "account", account);
-        json_put_text(event, "text", text);
-        json_put(event, "data", data ? data : json_object());
+        json_t *event = event_new(name, cursor, loop_wall(), account, data, text);
         free(text);
         keep(event);
 

@@ -8,11 +8,18 @@
 #include "common/cause.h"
 
 #include <jansson.h>
+#include <time.h>
 
 struct subscription;
 
 void events_open(void);
 void events_close(void);
+
+/* An event as programs see it. `data` is taken over (NULL = {}); `account` may be NULL. */
+json_t *event_new(const char *name, const char *cursor, time_t time, const char *account, json_t *data,
+                  const char *text) must_use;
+/* The text of mail.received; the caller frees. */
+char *event_received_text(const char *account, const char *subject) must_use;
 
 /* `data` is taken over (NULL = {}); `account` may be NULL. */
 void event_emit(const char *name, const char *account, json_t *data, const char *format, ...)

@@ -22,17 +22,13 @@ enum {
 static void announce(struct fetching *fetching, const struct delivered *message)
 {
         struct subject subject = fetching_subject(fetching);
-        struct inbox_message told = { .account = fetching->account->name, .file = message->file,
-                                      .folder = fetching->folder, .uid = fetching->pop3 ? 0 : message->entry.uid,
-                                      .size = (int64_t)message->size, .received = message->received,
-                                      .from = message->from, .subject = message->subject, .date = message->date,
-                                      .message_id = message->message_id };
 
         subject.file = message->file;
         log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s", fetching->account->name,
                   message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)");
-        event_emit("mail.received", fetching->account->name, inbox_message_json(&told), "%s received a message: %s",
-                   fetching->account->name, message->subject ? message->subject : "(no subject)");
+        scoped(scoped_free) char *text = event_received_text(fetching->account->name, message->subject);
+        event_emit("mail.received", fetching->account->name,
+                   delivered_json(fetching->account->name, fetching->folder, message), "%s", text);
 }
 
 static void hand_over(struct fetching *fetching);

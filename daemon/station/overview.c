@@ -7,6 +7,7 @@
 #include "daemon/station/certificates.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
+#include "daemon/station/subscribers.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
@@ -70,6 +71,11 @@ static void push_cause(json_t *list, const struct cause *cause)
                 (void)json_array_append_new(list, cause_json(cause));
 }
 
+static void advise_sentence(void *advice, const char *sentence)
+{
+        advise(advice, "%s", sentence);
+}
+
 static void advise_station(json_t *advice)
 {
         size_t needless = allowed_count("approved", true);
@@ -90,6 +96,7 @@ static void advise_station(json_t *advice)
         if (failed)
                 advise(advice, "%llu message%s failed: emailsecctl queue list", (unsigned long long)failed,
                        failed == 1 ? " has" : "s have");
+        subscribers_advise(advise_sentence, advice);
 }
 
 static json_t *account_entry(const struct account *account)

@@ -13,6 +13,7 @@
 #include "daemon/station/receiver.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender.h"
+#include "daemon/station/subscribers.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
@@ -253,6 +254,7 @@ static void sweep(void)
 {
         station.swept = (int64_t)loop_wall();
         queue_sweep((time_t)(loop_wall() - station.settings->keep_sent), NULL);
+        subscribers_look_at_time();
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account_is_outgoing(account))
                         maildir_sweep(account->name);
@@ -334,6 +336,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         if (store_open(settings->state_directory, cause) < 0)
                 return -1;
         events_open();
+        subscribers_open();
         trust_settings_of(settings, &trust);
         if (trust_open(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
@@ -409,6 +412,7 @@ void station_close(void)
         allowed_close();
         trust_close();
         accounts_close();
+        subscribers_close();
         events_close();
         station.started = station.ending = false;
 }

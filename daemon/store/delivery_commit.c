@@ -10,6 +10,7 @@
 #include "common/names.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/seen_rows.h"
+#include "daemon/store/subscriber_rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,24 +36,29 @@ static void free_delivery(struct delivery *delivery)
         free(delivery);
 }
 
+static struct delivered delivered_of(const struct delivery *delivery, const struct item *item)
+{
+        const char *file = file_of(item);
+
+        return (struct delivered){ .entry = item->entry,
+                                   .file = (char *)(uintptr_t)(file ? file : ""),
+                                   .size = item->size,
+                                   .received = delivery->received,
+                                   .from = item->facts.from,
+                                   .subject = item->facts.subject,
+                                   .date = item->facts.date,
+                                   .message_id = item->facts.message_id,
+                                   .again = item->known };
+}
+
 static void answer(struct delivery *delivery)
 {
         const struct arrival *arrival = &delivery->arrival;
         struct delivered *messages = new_zeroed(arrival->count + 1, sizeof *messages);
 
         for (size_t i = 0; i < arrival->count; i++) {
-                const struct item *item = &arrival->items[i];
-                const char *file = file_of(item);
-                messages[i] = (struct delivered){ .entry = item->entry,
-                                                  .file = (char *)(uintptr_t)(file ? file : ""),
-                                                  .size = item->size,
-                                                  .received = delivery->received,
-                                                  .from = item->facts.from,
-                                                  .subject = item->facts.subject,
-                                                  .date = item->facts.date,
-                                                  .message_id = item->facts.message_id,
-                                                  .again = item->known };
-                hex_print(item->digest, sizeof item->digest, messages[i].sha256);
+                messages[i] = delivered_of(delivery, &arrival->items[i]);
+                hex_print(arrival->items[i].digest, sizeof arrival->items[i].digest, messages[i].sha256);
         }
         delivery->done(delivery->ctx, messages, arrival->count, NULL);
         free(messages);
@@ -92,27 +98,57 @@ static void give_up(struct delivery *delivery, const struct cause *cause)
 
 /* ---- record ---- */
 
+static int record_item(const struct delivery *delivery, const struct item *item, struct database *db,
+                       struct cause *cause)
+{
+        struct seen_key key = key_of(delivery, item);
+        struct seen_message message = { .generation = item->generation,
+                                        .told = !delivery->tell_server,
+                                        .received = delivery->received,
+                                        .file = file_of(item),
+                                        .size = item->size,
+                                        .digest = item->digest,
+                                        .from = item->facts.from,
+                                        .subject = item->facts.subject,
+                                        .date = item->facts.date,
+                                        .message_id = item->facts.message_id };
+
+        return item->recorded ? 0 : seen_record(db, &key, &message, cause);
+}
+
+/* What named subscribers are told, in the same commit: no message without its event, no event without its message. */
+static int offer_all(const struct delivery *delivery, struct database *db, struct wanting *wanting, struct cause *cause)
+{
+        const struct arrival *arrival = &delivery->arrival;
+
+        for (size_t i = 0; i < arrival->count && wanting->count; i++) {
+                const struct item *item = &arrival->items[i];
+                struct delivered delivered = delivered_of(delivery, item);
+                if (delivered.again)
+                        continue;
+                json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
+                scoped(scoped_free) char *text = json_dumps(data, JSON_COMPACT);
+                json_decref(data);
+                if (!text)
+                        abort(); /* as new_object */
+                if (wanting_offer(db, wanting, delivery->received, delivery->account, text, cause) < 0)
+                        return -1;
+        }
+        return wanting_end(db, wanting, delivery->received, cause);
+}
+
 static int record_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct delivery *delivery = container_of(write, struct delivery, write);
         const struct arrival *arrival = &delivery->arrival;
+        scoped(wanting_free) struct wanting wanting = { 0 };
 
-        for (size_t i = 0; i < arrival->count; i++) {
-                const struct item *item = &arrival->items[i];
-                struct seen_key key = key_of(delivery, item);
-                struct seen_message message = { .generation = item->generation,
-                                                .told = !delivery->tell_server,
-                                                .received = delivery->received,
-                                                .file = file_of(item),
-                                                .size = item->size,
-                                                .digest = item->digest,
-                                                .from = item->facts.from,
-                                                .subject = item->facts.subject,
-                                                .date = item->facts.date,
-                                                .message_id = item->facts.message_id };
-                if (!item->recorded && seen_record(db, &key, &message, cause) < 0)
+        for (size_t i = 0; i < arrival->count; i++)
+                if (record_item(delivery, &arrival->items[i], db, cause) < 0)
                         return -1;
-        }
+        if (arrival->count && (wanting_find(db, delivery->account, &wanting, cause) < 0 ||
+                               offer_all(delivery, db, &wanting, cause) < 0))
+                return -1;
         if (delivery->cursor_uid == 0)
                 return 0;
         return seen_move_cursor(db, delivery->account, delivery->folder, delivery->uidvalidity,

@@ -127,6 +127,17 @@ json_t *inbox_message_json(const struct inbox_message *message)
         return object;
 }
 
+json_t *delivered_json(const char *account, const char *folder, const struct delivered *message)
+{
+        struct inbox_message known = { .account = account, .file = message->file, .folder = folder,
+                                       .uid = message->entry.uidl[0] ? 0 : message->entry.uid,
+                                       .size = (int64_t)message->size, .received = message->received,
+                                       .from = message->from, .subject = message->subject,
+                                       .date = message->date, .message_id = message->message_id };
+
+        return inbox_message_json(&known);
+}
+
 static json_t *entry_json(const struct inbox *inbox, const struct entry *entry)
 {
         struct inbox_message message = { .account = inbox->account, .file = entry->file->name,

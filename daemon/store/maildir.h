@@ -66,6 +66,9 @@ struct inbox_message {
 /* {id, file, path, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. Any thread. */
 json_t *inbox_message_json(const struct inbox_message *message) must_use;
 
+/* inbox_message_json of a message that was just delivered. */
+json_t *delivered_json(const char *account, const char *folder, const struct delivered *message) must_use;
+
 /* Inbox: [inbox_message_json()], newest last; the newest 10,000. What is in new/ and cur/ now, also files that were not put there by us. */
 void inbox_list(const char *account,
                 void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx);

@@ -14,6 +14,10 @@
  * received.file    NULL for a UIDL that is known and of which nothing was taken
  * cursor           of a POP3 account (folder ''): only that it was looked at once
  * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
+ *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each
+ * subscriber.accounts  JSON array of names; NULL: every account
+ * subscriber.missed    offers that were dropped unacknowledged, since missed_since, up to missed_to
  */
 #include "daemon/store/database.h"
 
@@ -79,5 +83,15 @@ const char *const schema_steps[] = {
         "ALTER TABLE message ADD COLUMN ret TEXT;"
         "ALTER TABLE message ADD COLUMN envelope_id TEXT;"
         "ALTER TABLE recipient ADD COLUMN notify TEXT;",
+
+        "CREATE TABLE subscriber ("
+        " name TEXT PRIMARY KEY, uid INTEGER NOT NULL, accounts TEXT, made INTEGER NOT NULL,"
+        " seen INTEGER NOT NULL, pending INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0,"
+        " missed_since INTEGER NOT NULL DEFAULT 0, missed_to INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE offer ("
+        " subscriber TEXT NOT NULL REFERENCES subscriber ON DELETE CASCADE, seq INTEGER NOT NULL,"
+        " time INTEGER NOT NULL, account TEXT NOT NULL, data TEXT NOT NULL,"
+        " PRIMARY KEY (subscriber, seq)) STRICT, WITHOUT ROWID;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket methods about events: Monitor, and the named subscribers of received mail. */
+#include "common/names.h"
+#include "daemon/control/methods.h"
+#include "daemon/station/events.h"
+#include "daemon/station/subscribers.h"
+
+#include <errno.h>
+
+/* ---- events as they happen ---- */
+
+struct monitor {
+        struct call *call;
+        struct subscription *subscription;
+        json_t *events, *accounts; /* borrowed from the call's parameters; NULL: all */
+};
+
+static bool wanted(const json_t *list, const char *name, bool beginning)
+{
+        size_t index;
+        json_t *item;
+
+        if (!list)
+                return true;
+        json_array_foreach((json_t *)list, index, item)
+        {
+                const char *word = json_string_value(item);
+                if (name &&
+                    (strcmp(word, name) == 0 || (beginning && strncmp(name, word, strlen(word)) == 0)))
+                        return true;
+        }
+        return false;
+}
+
+static void hear(void *ctx, json_t *event)
+{
+        struct monitor *monitor = ctx;
+
+        if (!wanted(monitor->events, json_string_value(json_object_get(event, "event")), true) ||
+            !wanted(monitor->accounts, json_string_value(json_object_get(event, "account")), false))
+                return;
+        json_t *reply = json_object();
+        json_put(reply, "event", json_incref(event));
+        call_reply_part(monitor->call,
+                        reply); /* may end the client and with it the monitor: nothing after this */
+}
+
+static void stop_monitor(void *work)
+{
+        struct monitor *monitor = work;
+
+        events_unsubscribe(monitor->subscription);
+        free(monitor);
+}
+
+/* The first reply of a stream has no event. */
+static void tell_standing(struct call *call)
+{
+        json_t *first = json_object();
+
+        json_put(first, "event", json_null());
+        call_reply_part(call, first);
+}
+
+/* ---- a named subscriber ---- */
+
+struct subscribed {
+        struct call *call;
+        struct stream *stream;
+};
+
+static void stream_began(void *ctx)
+{
+        const struct subscribed *subscribed = ctx;
+
+        tell_standing(subscribed->call);
+}
+
+static void stream_heard(void *ctx, json_t *event)
+{
+        const struct subscribed *subscribed = ctx;
+        json_t *reply = json_object();
+
+        json_put(reply, "event", json_incref(event));
+        call_reply_part(subscribed->call, reply); /* as in hear() */
+}
+
+static void stream_ended(void *ctx, const struct cause *why)
+{
+        struct subscribed *subscribed = ctx;
+
+        call_fail(subscribed->call, why);
+        free(subscribed);
+}
+
+static const struct stream_user stream_user = { stream_began, stream_heard, stream_ended };
+
+static void stop_stream(void *work)
+{
+        struct subscribed *subscribed = work;
+
+        stream_close(subscribed->stream);
+        free(subscribed);
+}
+
+static struct subscriber_asker asker_of(const struct call *call)
+{
+        const struct peer *peer = call_peer(call);
+
+        return (struct subscriber_asker){ .uid = peer->uid, .admin = permit(peer, PERMIT_ADMIN) };
+}
+
+/* ---- the methods ---- */
+
+struct watched {
+        json_t *events, *accounts;
+        const char *since, *subscriber;
+};
+
+static bool refused(struct call *call, const struct watched *in)
+{
+        struct causes problems = { 0 };
+
+        if (in->subscriber && !account_name_valid(in->subscriber))
+                cause_about(causes_add(&problems), CAUSE_INVALID, "subscriber",
+                            "\"%s\" is no name: letters, digits, . _ - and at most 64 of them",
+                            in->subscriber);
+        if (in->subscriber && in->events)
+                cause_about(causes_add(&problems), CAUSE_INVALID, "events",
+                            "a named subscriber hears of received mail only");
+        if (in->subscriber && in->since)
+                cause_about(causes_add(&problems), CAUSE_INVALID, "since",
+                            "a named subscriber goes on after what it has acknowledged");
+        if (problems.count)
+                call_fail_problems(call, &problems);
+        bool bad = problems.count > 0;
+        causes_free(&problems);
+        return bad;
+}
+
+static void monitor_named(struct call *call, const struct watched *in)
+{
+        struct subscribed *subscribed = new_object(struct subscribed);
+        struct subscriber_asker asker = asker_of(call);
+
+        subscribed->call = call;
+        call_on_cancel(call, stop_stream, subscribed);
+        subscribed->stream = stream_open(in->subscriber, &asker, in->accounts, &stream_user, subscribed);
+}
+
+void on_monitor(struct call *call)
+{
+        struct watched in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "events", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct watched, events) },
+                { .name = "accounts",
+                  .kind = JSON_FIELD_TEXTS,
+                  .offset = offsetof(struct watched, accounts) },
+                { .name = "since", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct watched, since) },
+                { .name = "subscriber",
+                  .kind = JSON_FIELD_TEXT,
+                  .offset = offsetof(struct watched, subscriber) },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in) || refused(call, &in))
+                return;
+        if (in.subscriber) {
+                monitor_named(call, &in);
+                return;
+        }
+        struct monitor *monitor = new_object(struct monitor);
+        *monitor = (struct monitor){ .call = call, .events = in.events, .accounts = in.accounts };
+        tell_standing(call);
+        call_on_cancel(call, stop_monitor, monitor);
+        monitor->subscription = events_subscribe(in.since, hear, monitor);
+}
+
+/* A call about one subscriber that is answered when it is on disk. */
+struct settling {
+        struct call *call;
+        char *name;
+        int64_t seq;
+        void (*settled)(const struct settling *settling);
+};
+
+static void settled(void *ctx, const struct cause *cause)
+{
+        struct settling *settling = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(settling->call, cause);
+        } else {
+                settling->settled(settling);
+                call_reply(settling->call, NULL);
+        }
+        free(settling->name);
+        free(settling);
+}
+
+static struct settling *settling_new(struct call *call, const char *name,
+                                     void (*when_settled)(const struct settling *settling))
+{
+        struct settling *settling = new_object(struct settling);
+
+        *settling = (struct settling){ .call = call, .name = copy_text(name), .settled = when_settled };
+        return settling;
+}
+
+struct acknowledged {
+        const char *subscriber, *cursor;
+};
+
+static void tell_acknowledged(const struct settling *settling)
+{
+        streams_acknowledged(settling->name, settling->seq);
+}
+
+void on_acknowledge(struct call *call)
+{
+        struct acknowledged in = { 0 };
+        struct subscriber_asker asker = asker_of(call);
+        struct cause cause;
+        char *end;
+        static const struct json_field fields[] = {
+                { .name = "subscriber",
+                  .kind = JSON_FIELD_TEXT,
+                  .offset = offsetof(struct acknowledged, subscriber),
+                  .flags = FIELD_REQUIRED },
+                { .name = "cursor",
+                  .kind = JSON_FIELD_TEXT,
+                  .offset = offsetof(struct acknowledged, cursor),
+                  .flags = FIELD_REQUIRED },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        errno = 0;
+        long long seq = strtoll(in.cursor, &end, 10);
+        if (in.cursor[0] < '1' || in.cursor[0] > '9' || *end || errno) {
+                cause_about(&cause, CAUSE_INVALID, "cursor",
+                            "\"%s\" is no cursor of a named subscriber's event", in.cursor);
+                call_fail(call, &cause);
+                return;
+        }
+        struct settling *settling = settling_new(call, in.subscriber, tell_acknowledged);
+        settling->seq = seq;
+        subscriber_acknowledge(in.subscriber, &asker, seq, settled, settling);
+}
+
+static void listed(void *ctx, json_t *subscribers, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        size_t index;
+        json_t *one;
+        json_array_foreach(subscribers, index, one)
+                json_put(one, "connected",
+                         json_boolean(stream_is_open(json_string_value(json_object_get(one, "name")))));
+        json_put(reply, "subscribers", json_incref(subscribers));
+        call_reply(call, reply);
+}
+
+void on_list_subscribers(struct call *call)
+{
+        struct watched none;
+
+        if (call_read(call, NULL, 0, &none))
+                subscribers_list(listed, call);
+}
+
+static void tell_forgotten(const struct settling *settling)
+{
+        streams_forgotten(settling->name);
+}
+
+void on_forget_subscriber(struct call *call)
+{
+        struct acknowledged in = { 0 };
+        struct subscriber_asker asker = asker_of(call);
+        static const struct json_field fields[] = {
+                { .name = "name",
+                  .kind = JSON_FIELD_TEXT,
+                  .offset = offsetof(struct acknowledged, subscriber),
+                  .flags = FIELD_REQUIRED },
+        };
+
+        if (call_read(call, fields, count_of(fields), &in))
+                subscriber_forget(in.subscriber, &asker, settled,
+                                  settling_new(call, in.subscriber, tell_forgotten));
+}
