@@ -12,6 +12,7 @@
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/maildir_folder.h"
+#include "daemon/store/seen_rows.h"
 
 #include <openssl/evp.h>
 
@@ -96,6 +97,17 @@ void arrival_work(struct delivery *delivery, struct piece *piece);
 /* Removes what is still in tmp/, but for the beginning of a large message, and frees everything. */
 void arrival_end(struct arrival *arrival);
 void piece_free(struct piece *piece);
+
+/* delivery_record.c: the last phase. */
+struct seen_key delivery_key(const struct delivery *delivery, const struct item *item);
+/* Where it is: its own file, or that of the message it repeats. */
+const char *item_file(const struct item *item);
+/* Rows and cursor; then the answer. */
+void delivery_record(struct delivery *delivery);
+/* Answers and frees a struct delivery. */
+void delivery_answer(void *delivery);
+/* Ends without counting anything; answers with the cause. */
+void delivery_give_up(struct delivery *delivery, const struct cause *cause);
 
 /* delivery_commit.c: begins when no piece is left. Frees the delivery in the end. */
 void delivery_finish(struct delivery *delivery);

@@ -7,174 +7,13 @@
  */
 #include "daemon/store/delivery.h"
 
-#include "common/names.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/seen_rows.h"
-#include "daemon/store/subscriber_rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static struct seen_key key_of(const struct delivery *delivery, const struct item *item)
-{
-        return seen_key_of(delivery->account, delivery->folder, delivery->uidvalidity, &item->entry);
-}
-
-static const char *file_of(const struct item *item)
-{
-        return item->known ? item->known_file : item->file;
-}
-
-/* ---- answer ---- */
-
-static void free_delivery(struct delivery *delivery)
-{
-        free(delivery->account);
-        free(delivery->folder);
-        free(delivery);
-}
-
-static struct delivered delivered_of(const struct delivery *delivery, const struct item *item)
-{
-        const char *file = file_of(item);
-
-        return (struct delivered){ .entry = item->entry,
-                                   .file = (char *)(uintptr_t)(file ? file : ""),
-                                   .size = item->size,
-                                   .received = delivery->received,
-                                   .from = item->facts.from,
-                                   .subject = item->facts.subject,
-                                   .date = item->facts.date,
-                                   .message_id = item->facts.message_id,
-                                   .again = item->known };
-}
-
-static void answer(struct delivery *delivery)
-{
-        const struct arrival *arrival = &delivery->arrival;
-        struct delivered *messages = new_zeroed(arrival->count + 1, sizeof *messages);
-
-        for (size_t i = 0; i < arrival->count; i++) {
-                messages[i] = delivered_of(delivery, &arrival->items[i]);
-                hex_print(arrival->items[i].digest, sizeof arrival->items[i].digest, messages[i].sha256);
-        }
-        delivery->done(delivery->ctx, messages, arrival->count, NULL);
-        free(messages);
-        arrival_end(&delivery->arrival); /* tmp/ is empty by now: this only closes and frees */
-        free_delivery(delivery);
-}
-
-static void clean_work(struct job *job)
-{
-        arrival_end(&container_of(job, struct delivery, job)->arrival);
-}
-
-static void clean_done(struct job *job)
-{
-        struct delivery *delivery = container_of(job, struct delivery, job);
-
-        if (delivery->abandoned && delivery->half_kept)
-                half_keeping(false);
-        if (!delivery->abandoned)
-                delivery->done(delivery->ctx, NULL, 0, &delivery->failure);
-        free_delivery(delivery);
-}
-
-/* Ends without counting anything; by the pool, since there may be files to remove. */
-static void clean(struct delivery *delivery)
-{
-        delivery->job = (struct job){ .work = clean_work, .done = clean_done };
-        store_run_files(&delivery->job);
-}
-
-static void give_up(struct delivery *delivery, const struct cause *cause)
-{
-        if (cause != &delivery->failure)
-                delivery->failure = *cause;
-        clean(delivery);
-}
-
-/* ---- record ---- */
-
-static int record_item(const struct delivery *delivery, const struct item *item, struct database *db,
-                       struct cause *cause)
-{
-        struct seen_key key = key_of(delivery, item);
-        struct seen_message message = { .generation = item->generation,
-                                        .told = !delivery->tell_server,
-                                        .received = delivery->received,
-                                        .file = file_of(item),
-                                        .size = item->size,
-                                        .digest = item->digest,
-                                        .from = item->facts.from,
-                                        .subject = item->facts.subject,
-                                        .date = item->facts.date,
-                                        .message_id = item->facts.message_id };
-
-        return item->recorded ? 0 : seen_record(db, &key, &message, cause);
-}
-
-/* What named subscribers are told, in the same commit: no message without its event, no event without its message. */
-static int offer_all(const struct delivery *delivery, struct database *db, struct wanting *wanting, struct cause *cause)
-{
-        const struct arrival *arrival = &delivery->arrival;
-
-        for (size_t i = 0; i < arrival->count && wanting->count; i++) {
-                const struct item *item = &arrival->items[i];
-                struct delivered delivered = delivered_of(delivery, item);
-                if (delivered.again)
-                        continue;
-                json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
-                scoped(scoped_free) char *text = json_dumps(data, JSON_COMPACT);
-                json_decref(data);
-                if (!text)
-                        abort(); /* as new_object */
-                if (wanting_offer(db, wanting, delivery->received, delivery->account, text, cause) < 0)
-                        return -1;
-        }
-        return wanting_end(db, wanting, delivery->received, cause);
-}
-
-static int record_work(struct store_write *write, struct database *db, struct cause *cause)
-{
-        struct delivery *delivery = container_of(write, struct delivery, write);
-        const struct arrival *arrival = &delivery->arrival;
-        scoped(wanting_free) struct wanting wanting = { 0 };
-
-        for (size_t i = 0; i < arrival->count; i++)
-                if (record_item(delivery, &arrival->items[i], db, cause) < 0)
-                        return -1;
-        if (arrival->count && (wanting_find(db, delivery->account, &wanting, cause) < 0 ||
-                               offer_all(delivery, db, &wanting, cause) < 0))
-                return -1;
-        if (delivery->cursor_uid == 0)
-                return 0;
-        return seen_move_cursor(db, delivery->account, delivery->folder, delivery->uidvalidity,
-                                delivery->cursor_uid, cause);
-}
-
-static void recorded(struct store_write *write, const struct cause *cause)
-{
-        struct delivery *delivery = container_of(write, struct delivery, write);
-
-        if (cause) {
-                maildir_doubt(delivery->account, delivery->folder);
-                give_up(delivery, cause);
-                return;
-        }
-        if (delivery->last_was_new)
-                maildir_make_certain(delivery->account, delivery->folder);
-        answer(delivery);
-}
-
-static void record(struct delivery *delivery)
-{
-        delivery->received = loop_wall();
-        delivery->write = (struct store_write){ .write = record_work, .done = recorded };
-        store_write(&delivery->write);
-}
 
 /* ---- place ---- */
 
@@ -236,11 +75,11 @@ static void placed(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
 
         if (!delivery->failed) {
-                record(delivery);
+                delivery_record(delivery);
                 return;
         }
         maildir_doubt(delivery->account, delivery->folder);
-        give_up(delivery, &delivery->failure);
+        delivery_give_up(delivery, &delivery->failure);
 }
 
 static void place(struct delivery *delivery)
@@ -290,7 +129,7 @@ static void synced(struct job *job)
         if (--delivery->syncing)
                 return;
         if (delivery->failed)
-                give_up(delivery, &delivery->failure);
+                delivery_give_up(delivery, &delivery->failure);
         else
                 place(delivery);
 }
@@ -324,7 +163,7 @@ static bool is_twin(struct arrival *arrival, size_t index)
                 if (!other->recorded && item->generation <= other->generation)
                         item->generation = other->generation + 1;
                 if (!item->known_file && memcmp(other->digest, item->digest, sizeof item->digest) == 0)
-                        item->known_file = copy_text(file_of(other));
+                        item->known_file = copy_text(item_file(other));
         }
         return item->known_file != NULL;
 }
@@ -349,7 +188,7 @@ static int look_up_copy(struct item *item, const struct seen_key *key, struct da
 static int look_up_one(struct delivery *delivery, size_t index, struct database *db, struct cause *cause)
 {
         struct item *item = &delivery->arrival.items[index];
-        struct seen_key key = key_of(delivery, item);
+        struct seen_key key = delivery_key(delivery, item);
         struct seen_row row;
 
         if (seen_find(db, &key, &row, cause) < 0)
@@ -387,26 +226,21 @@ static void looked_up(struct store_read *read, const struct cause *cause)
         struct delivery *delivery = container_of(read, struct delivery, read);
 
         if (cause)
-                give_up(delivery, cause);
+                delivery_give_up(delivery, cause);
         else
                 sync_all(delivery);
-}
-
-static void answer_later(void *ctx)
-{
-        answer(ctx);
 }
 
 void delivery_finish(struct delivery *delivery)
 {
         if (delivery->abandoned || delivery->failed) {
-                clean(delivery);
+                delivery_give_up(delivery, &delivery->failure);
         } else if (delivery->arrival.count) {
                 delivery->read = (struct store_read){ .read = look_up_work, .done = looked_up };
                 store_read(&delivery->read);
         } else if (delivery->cursor_uid) {
-                record(delivery);
+                delivery_record(delivery);
         } else {
-                loop_later(answer_later, delivery);
+                loop_later(delivery_answer, delivery);
         }
 }

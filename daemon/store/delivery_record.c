@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* The last phase of a batch: rows, offers and cursor in one commit, then the answer; or the end without any. */
+#include "common/names.h"
+#include "daemon/store/delivery.h"
+#include "daemon/store/disk.h"
+#include "daemon/store/half.h"
+#include "daemon/store/seen_rows.h"
+#include "daemon/store/subscriber_rows.h"
+
+struct seen_key delivery_key(const struct delivery *delivery, const struct item *item)
+{
+        return seen_key_of(delivery->account, delivery->folder, delivery->uidvalidity, &item->entry);
+}
+
+const char *item_file(const struct item *item)
+{
+        return item->known ? item->known_file : item->file;
+}
+
+/* ---- answer ---- */
+
+static void free_delivery(struct delivery *delivery)
+{
+        free(delivery->account);
+        free(delivery->folder);
+        free(delivery);
+}
+
+static struct delivered delivered_of(const struct delivery *delivery, const struct item *item)
+{
+        const char *file = item_file(item);
+
+        return (struct delivered){ .entry = item->entry,
+                                   .file = (char *)(uintptr_t)(file ? file : ""),
+                                   .size = item->size,
+                                   .received = delivery->received,
+                                   .from = item->facts.from,
+                                   .subject = item->facts.subject,
+                                   .date = item->facts.date,
+                                   .message_id = item->facts.message_id,
+                                   .again = item->known };
+}
+
+void delivery_answer(void *ctx)
+{
+        struct delivery *delivery = ctx;
+        const struct arrival *arrival = &delivery->arrival;
+        struct delivered *messages = new_zeroed(arrival->count + 1, sizeof *messages);
+
+        for (size_t i = 0; i < arrival->count; i++) {
+                messages[i] = delivered_of(delivery, &arrival->items[i]);
+                hex_print(arrival->items[i].digest, sizeof arrival->items[i].digest, messages[i].sha256);
+        }
+        delivery->done(delivery->ctx, messages, arrival->count, NULL);
+        free(messages);
+        arrival_end(&delivery->arrival); /* tmp/ is empty by now: this only closes and frees */
+        free_delivery(delivery);
+}
+
+static void clean_work(struct job *job)
+{
+        arrival_end(&container_of(job, struct delivery, job)->arrival);
+}
+
+static void clean_done(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+
+        if (delivery->abandoned && delivery->half_kept)
+                half_keeping(false);
+        if (!delivery->abandoned)
+                delivery->done(delivery->ctx, NULL, 0, &delivery->failure);
+        free_delivery(delivery);
+}
+
+/* Ends without counting anything; by the pool, since there may be files to remove. */
+static void clean(struct delivery *delivery)
+{
+        delivery->job = (struct job){ .work = clean_work, .done = clean_done };
+        store_run_files(&delivery->job);
+}
+
+void delivery_give_up(struct delivery *delivery, const struct cause *cause)
+{
+        if (cause != &delivery->failure)
+                delivery->failure = *cause;
+        clean(delivery);
+}
+
+/* ---- record ---- */
+
+static int record_item(const struct delivery *delivery, const struct item *item, struct database *db,
+                       struct cause *cause)
+{
+        struct seen_key key = delivery_key(delivery, item);
+        struct seen_message message = { .generation = item->generation,
+                                        .told = !delivery->tell_server,
+                                        .received = delivery->received,
+                                        .file = item_file(item),
+                                        .size = item->size,
+                                        .digest = item->digest,
+                                        .from = item->facts.from,
+                                        .subject = item->facts.subject,
+                                        .date = item->facts.date,
+                                        .message_id = item->facts.message_id };
+
+        return item->recorded ? 0 : seen_record(db, &key, &message, cause);
+}
+
+/* What named subscribers are told, in the same commit: no message without its event, no event without its message. */
+static int offer_all(const struct delivery *delivery, struct database *db, struct wanting *wanting, struct cause *cause)
+{
+        const struct arrival *arrival = &delivery->arrival;
+
+        for (size_t i = 0; i < arrival->count && wanting->count; i++) {
+                const struct item *item = &arrival->items[i];
+                struct delivered delivered = delivered_of(delivery, item);
+                if (delivered.again)
+                        continue;
+                json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
+                scoped(scoped_free) char *text = json_dumps(data, JSON_COMPACT);
+                json_decref(data);
+                if (!text)
+                        abort(); /* as new_object */
+                if (wanting_offer(db, wanting, delivery->received, delivery->account, text, cause) < 0)
+                        return -1;
+        }
+        return wanting_end(db, wanting, delivery->received, cause);
+}
+
+static int record_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct delivery *delivery = container_of(write, struct delivery, write);
+        const struct arrival *arrival = &delivery->arrival;
+        scoped(wanting_free) struct wanting wanting = { 0 };
+
+        for (size_t i = 0; i < arrival->count; i++)
+                if (record_item(delivery, &arrival->items[i], db, cause) < 0)
+                        return -1;
+        if (arrival->count && (wanting_find(db, delivery->account, &wanting, cause) < 0 ||
+                               offer_all(delivery, db, &wanting, cause) < 0))
+                return -1;
+        if (delivery->cursor_uid == 0)
+                return 0;
+        return seen_move_cursor(db, delivery->account, delivery->folder, delivery->uidvalidity,
+                                delivery->cursor_uid, cause);
+}
+
+static void recorded(struct store_write *write, const struct cause *cause)
+{
+        struct delivery *delivery = container_of(write, struct delivery, write);
+
+        if (cause) {
+                maildir_doubt(delivery->account, delivery->folder);
+                delivery_give_up(delivery, cause);
+                return;
+        }
+        if (delivery->last_was_new)
+                maildir_make_certain(delivery->account, delivery->folder);
+        delivery_answer(delivery);
+}
+
+void delivery_record(struct delivery *delivery)
+{
+        delivery->received = loop_wall();
+        delivery->write = (struct store_write){ .write = record_work, .done = recorded };
+        store_write(&delivery->write);
+}
