@@ -40,6 +40,7 @@ enum property_id {
         PROP_POLL_RATE, PROP_FROM, PROP_REPLY_TO, PROP_MAX_CONNECTIONS, PROP_MAX_QUEUE_SIZE,
         PROP_MAX_SENDABLE_PER_DAY, PROP_ALLOW_DISABLED_QUEUING, PROP_QUEUE_LIFETIME,
         PROP_PUSH, PROP_FOLDER, PROP_DELIVERY_POLICY, PROP_FETCH, PROP_MAX_MESSAGE_SIZE,
+        PROP_DELIVER_TO, PROP_DELIVER_TO_ADDRESS,
         PROP_OAUTH_PROVIDER, PROP_OAUTH_GRANT, PROP_OAUTH_CLIENT_ID, PROP_OAUTH_TENANT, PROP_OAUTH_SCOPE,
         PROP_OAUTH_TOKEN_ENDPOINT, PROP_OAUTH_DEVICE_ENDPOINT, PROP_CLIENT_CERTIFICATE,
         /* read-only */
@@ -129,5 +130,7 @@ uint16_t port_in_use(const struct property_values *values);
 /* Writable and fixed values as a JSON object in table order; `changed_only`: without those at their default (for
  * files and export). */
 json_t *properties_json(const struct property_values *values, bool changed_only) must_use;
+/* The socket of deliverTo=lmtp:PATH; NULL: mail goes to the Maildir. */
+const char *properties_lmtp_socket(const struct property_values *values);
 /* {version..} of minTlsVersion as 10, 11, 12, 13. */
 int properties_min_tls(const struct property_values *values);

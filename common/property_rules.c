@@ -4,6 +4,7 @@
 #include "common/properties.h"
 
 #include <inttypes.h>
+#include <sys/un.h>
 
 static const char *const switch_names[] = { "useSsl", "useStartTls" };
 static const enum property_id switches[] = { PROP_USE_SSL, PROP_USE_STARTTLS };
@@ -136,6 +137,33 @@ static int check_authentication(const struct property_values *values, struct cau
         return bad;
 }
 
+const char *properties_lmtp_socket(const struct property_values *values)
+{
+        const char *where = prop_text(values, PROP_DELIVER_TO);
+
+        return strncmp(where, "lmtp:", 5) == 0 ? where + 5 : NULL;
+}
+
+static int check_delivery(const struct property_values *values, struct causes *problems)
+{
+        const char *socket = properties_lmtp_socket(values);
+        const size_t most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+
+        if (values->kind != KIND_INCOMING || prop_is(values, PROP_DELIVER_TO, "maildir"))
+                return 0;
+        if (!socket || socket[0] != '/' || strlen(socket) > most) {
+                struct cause *problem = causes_add(problems);
+                cause_about(problem, CAUSE_INVALID, "deliverTo",
+                            "deliverTo is maildir, or lmtp: and the absolute path of a socket (at most %zu "
+                            "bytes)",
+                            most);
+                cause_remedy(problem, "say deliverTo=maildir or deliverTo=lmtp:/PATH");
+                return -1;
+        }
+        return need(values, PROP_DELIVER_TO_ADDRESS,
+                    "with deliverTo=lmtp: the mailbox that the socket delivers to", problems);
+}
+
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems)
 {
@@ -145,6 +173,7 @@ int properties_check(const struct property_values *values, const struct property
         bad |= check_switches(values, old, request, problems);
         bad |= check_port(values, old, request, problems);
         bad |= check_authentication(values, problems);
+        bad |= check_delivery(values, problems);
         return bad ? -1 : 0;
 }
 
@@ -193,8 +222,9 @@ json_t *properties_warnings(const struct property_values *values)
                              "deliveryPolicy delete: messages are deleted at the server once they are here"));
         for (int id = PROP_OAUTH_PROVIDER; id <= PROP_OAUTH_DEVICE_ENDPOINT; id++)
                 if (prop_text(values, (enum property_id)id)[0]) {
-                        warn(list, copy_text("OAuth tokens are not fetched by this version: the stored password is "
-                                             "taken as the access token"));
+                        warn(list,
+                             copy_text("OAuth tokens are not fetched by this version: the stored password is "
+                                       "taken as the access token"));
                         break;
                 }
         return list;

@@ -72,6 +72,7 @@ enum smtp_step {
         SMTP_GREETING = CHAT_FIRST_STEP,
         SMTP_EHLO,
         SMTP_HELO,
+        SMTP_LHLO,
         SMTP_STARTTLS,
         SMTP_AUTH,
         SMTP_CHALLENGE,

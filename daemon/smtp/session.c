@@ -38,7 +38,7 @@ static int heard_greeting(struct chat *chat, const void *heard)
         const struct reply *reply = heard;
 
         if (reply->code == 220)
-                return SMTP_EHLO;
+                return session_of(chat)->config.lmtp ? SMTP_LHLO : SMTP_EHLO;
         if (reply_class(reply) == 4)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server takes no connection now", reply);
         if (reply_class(reply) == 5)
@@ -111,6 +111,28 @@ static int heard_helo(struct chat *chat, const void *heard)
         return STEP_READY;
 }
 
+/* ---- LHLO ---- */
+
+static void say_lhlo(struct chat *chat)
+{
+        chat_say(chat, "LHLO %s", session_of(chat)->config.hello);
+}
+
+/* A received message goes as it is, and BDAT takes none whose line ends are odd: DATA only. */
+static int heard_lhlo(struct chat *chat, const void *heard)
+{
+        struct smtp_session *s = session_of(chat);
+        const struct reply *reply = heard;
+
+        if (reply_class(reply) == 4)
+                return fail_quoting(chat, CAUSE_SERVER_BUSY, "the socket takes no mail now", reply);
+        if (reply->code != 250)
+                return fail_quoting(chat, CAUSE_PROTOCOL, "the socket does not speak LMTP: it answered LHLO with", reply);
+        smtp_capabilities_read(&s->can, reply);
+        s->can.chunking = false;
+        return STEP_READY;
+}
+
 /* ---- STARTTLS ---- */
 
 static void say_starttls(struct chat *chat)
@@ -146,6 +168,7 @@ static const struct chat_step steps[SMTP_STEPS] = {
         [SMTP_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, heard_greeting },
         [SMTP_EHLO] = { "EHLO", "waiting for the answer to EHLO", 0, say_ehlo, heard_ehlo },
         [SMTP_HELO] = { "HELO", "waiting for the answer to HELO", 0, say_helo, heard_helo },
+        [SMTP_LHLO] = { "LHLO", "waiting for the answer to LHLO", 0, say_lhlo, heard_lhlo },
         [SMTP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls,
                             heard_starttls },
         [SMTP_AUTH] = { "AUTH", "waiting for the answer to AUTH", 0, signin_say, signin_heard },

@@ -13,6 +13,7 @@ struct smtp_config {
         struct signin signin;   /* borrowed texts must outlive the session */
         bool starttls;
         const char *hello;      /* EHLO name */
+        bool lmtp;              /* LHLO (RFC 2033); mail then has one recipient, so each has its one reply */
 };
 
 /* The session's chat; free through chat->class->free. */

@@ -18,6 +18,8 @@
 #define FACT_PAUSED        "pausedSeconds"
 #define FACT_STOPPED_SINCE "stoppedSince"
 
+enum { HANDED_BACK_SHOWN = 7 * 24 * 60 * 60 }; /* seconds that a message refused by deliverTo is warned of */
+
 void account_free(struct account *account)
 {
         if (!account)
@@ -339,6 +341,15 @@ json_t *account_warnings(const struct account *account)
                 (void)json_array_append_new(
                         warnings, json_string("encrypted, identity by exemption: import the root certificate "
                                               "(emailsecctl trust import FILE), then delete the exemption"));
+        int64_t back = fact_number(account->name, "lastHandedBack");
+        scoped(scoped_free) char *refused =
+                back && loop_wall() - back < HANDED_BACK_SHOWN
+                        ? text_of("%lld received messages were refused by the socket of deliverTo so far and are in the "
+                                  "inbox here: emailsecctl inbox list %s",
+                                  (long long)fact_number(account->name, "handedBack"), account->name)
+                        : NULL;
+        if (refused)
+                (void)json_array_append_new(warnings, json_string(refused));
         scoped(scoped_free) char *pace = account->sender ? sender_pace(account->sender) : NULL;
         if (pace)
                 (void)json_array_append_new(warnings, json_string(pace));

@@ -13,6 +13,7 @@
 #include "common/json_fields.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
+#include "daemon/station/handing.h"
 #include "daemon/store/half.h"
 #include "daemon/store/maildir.h"
 
@@ -50,6 +51,7 @@ static void destroy(struct fetching *fetching)
         free(fetching->wanted);
         free(fetching->tell);
         free(fetching->quit_tell);
+        handing_free(fetching->handing);
         account_release(fetching->account);
         free(fetching);
 }
@@ -70,6 +72,7 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
         if (fetching->finished)
                 return;
         fetching->finished = true;
+        handing_rest(fetching->handing);
         if (cause)
                 fetching->result.cause = *cause;
         fetching->done(fetching->ctx, &fetching->result);
@@ -309,6 +312,7 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
         struct fetching *fetching = new_object(struct fetching);
 
         fetching->account = account_hold(account);
+        fetching->handing = handing_new(account);
         fetching->link = link;
         fetching->tools = tools;
         fetching->pop3 = prop_is(&account->values, PROP_TRANSPORT, "pop3");
@@ -348,6 +352,7 @@ void fetching_free(struct fetching *fetching)
         if (!fetching || fetching->freed)
                 return;
         fetching->freed = true;
+        handing_stop(fetching->handing);
         if (fetching->filling)
                 delivery_abandon(take(fetching->filling));
         if (fetching->full)

@@ -28,6 +28,7 @@ struct fetching {
         size_t quit_tell_count;
         uint32_t highest;                    /* UID up to which everything is dealt with at the end */
 
+        struct handing *handing;             /* NULL: to the Maildir */
         struct delivery *filling;            /* takes pieces */
         struct delivery *full;               /* waits for its commit */
         bool committing, round_received, in_order;

@@ -8,6 +8,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
+#include "daemon/station/handing.h"
 #include "daemon/store/maildir.h"
 
 enum {
@@ -24,8 +25,10 @@ static void announce(struct fetching *fetching, const struct delivered *message)
         struct subject subject = fetching_subject(fetching);
 
         subject.file = message->file;
-        log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s", fetching->account->name,
-                  message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)");
+        log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s%s%s", fetching->account->name,
+                  message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)",
+                  message->handed_on ? ", handed on to " : "",
+                  message->handed_on ? prop_text(&fetching->account->values, PROP_DELIVER_TO) : "");
         scoped(scoped_free) char *text = event_received_text(fetching->account->name, message->subject);
         event_emit("mail.received", fetching->account->name,
                    delivered_json(fetching->account->name, fetching->folder, message), "%s", text);
@@ -44,7 +47,7 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         struct fetching *fetching = ctx;
 
         fetching->committing = false;
-        for (size_t i = 0; i < count && !cause_happened(cause); i++) {
+        for (size_t i = 0; i < count; i++) {
                 if (!fetching->freed)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
                 if (messages[i].again)
@@ -129,6 +132,8 @@ int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint
                         .folder = fetching->folder,
                         .uidvalidity = fetching->facts.uidvalidity,
                         .tell_server = fetching_tells_server(fetching),
+                        .give = fetching->handing ? handing_give : NULL,
+                        .give_ctx = fetching->handing,
                 };
                 fetching->filling = delivery_new(&target);
                 delivery_reconcile(fetching->filling, fetching->reconcile);

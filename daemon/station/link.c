@@ -471,7 +471,7 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         link->previous = links.last;
         *(links.last ? &links.last->next : &links.all) = link;
         links.last = link;
-        if (place_is_free(link->host))
+        if (place_is_free(link->host) || link->plan.host[0] == '/')
                 start(link);
         else
                 links.waiting++;

@@ -17,7 +17,7 @@ struct link;
 struct link_plan {                  /* borrowed texts are copied */
         const char *account;        /* name, for the journal and session tickets; "" for probes */
         const char *direction;      /* "outgoing", "incoming" */
-        const char *host;
+        const char *host;           /* or the absolute path of a local socket, which needs no place */
         uint16_t port;
         bool ssl, starttls;
         int min_tls;                /* 10, 11, 12, 13 */

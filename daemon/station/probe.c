@@ -247,7 +247,8 @@ static struct chat *new_chat(struct probe *probe)
                 struct pop3_config config = { probe->signin, starttls, &probe->no_mailbox, probe };
                 return pop3_session_new(&config);
         }
-        struct smtp_config config = { probe->signin, starttls, station_settings()->hostname };
+        struct smtp_config config = { .signin = probe->signin, .starttls = starttls,
+                                      .hello = station_settings()->hostname };
         return smtp_session_new(&config);
 }
 

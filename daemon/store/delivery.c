@@ -70,6 +70,8 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->folder = copy_text(target->folder);
         delivery->uidvalidity = target->uidvalidity;
         delivery->tell_server = target->tell_server;
+        delivery->give = target->give;
+        delivery->give_ctx = target->give_ctx;
         delivery->begun = loop_wall();
         delivery->job = (struct job){ .work = work, .done = worked };
         arrival_init(&delivery->arrival);

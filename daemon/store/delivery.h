@@ -39,7 +39,9 @@ struct item {
         uint8_t digest[32];
         struct header_facts facts;
         int64_t generation;
+        time_t received;                 /* when its row was made */
         bool known;                      /* a row says so: no file is made */
+        bool handed_on, handed_back;     /* of the two only one, where the target has `give` */
         bool recorded;                   /* its own row is there: none is made */
 };
 
@@ -63,6 +65,8 @@ struct delivery {
         uint32_t uidvalidity;
         bool tell_server, reconcile;
         time_t begun;
+        void (*give)(void *ctx, struct delivery *delivery, int fd, uint64_t size);
+        void *give_ctx;
         /* gathering; loop */
         struct piece *first, *last;      /* not yet begun; the last one is being filled */
         struct piece *working;           /* on the pool */
@@ -85,6 +89,8 @@ struct delivery {
         bool look_in_cur;
         bool last_was_new;
         unsigned syncing;                /* jobs not done */
+        size_t recorded, recording;      /* items that are on disk; that will be with the present write */
+        int given;                       /* descriptor that is about to be given */
         struct store_read read;
         struct store_write write;
         void (*done)(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause);
@@ -94,7 +100,9 @@ struct delivery {
 /* delivery_write.c: works one piece into files. File pool. */
 void arrival_init(struct arrival *arrival);
 void arrival_work(struct delivery *delivery, struct piece *piece);
-/* Removes what is still in tmp/, but for the beginning of a large message, and frees everything. */
+/* Removes what is still in tmp/, but for the beginning of a large message. */
+void arrival_clean(struct arrival *arrival);
+/* The same, and frees everything. */
 void arrival_end(struct arrival *arrival);
 void piece_free(struct piece *piece);
 
@@ -102,12 +110,19 @@ void piece_free(struct piece *piece);
 struct seen_key delivery_key(const struct delivery *delivery, const struct item *item);
 /* Where it is: its own file, or that of the message it repeats. */
 const char *item_file(const struct item *item);
-/* Rows and cursor; then the answer. */
-void delivery_record(struct delivery *delivery);
+/* The rows up to item number `until`, with the last one the cursor and then the answer; else delivery_hand_on. */
+void delivery_record(struct delivery *delivery, size_t until);
 /* Answers and frees a struct delivery. */
 void delivery_answer(void *delivery);
 /* Ends without counting anything; answers with the cause. */
 void delivery_give_up(struct delivery *delivery, const struct cause *cause);
+
+/* delivery_hand_on.c: gives the next item that is not known and records it; after the last one the cursor. */
+void delivery_hand_on(struct delivery *delivery);
+/* delivery_commit.c; file pool: makes one message durable in new/. */
+int delivery_place_one(struct delivery *delivery, struct item *item);
+/* Removes its file in tmp/. */
+void item_drop(struct arrival *arrival, struct item *item);
 
 /* delivery_commit.c: begins when no piece is left. Frees the delivery in the end. */
 void delivery_finish(struct delivery *delivery);

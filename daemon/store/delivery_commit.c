@@ -3,10 +3,10 @@
  * The end of a batch, in the crash-safe order of mail.md:
  * look up (reader: which are here already, which names) -> sync the files (all at once on the sync pool) ->
  * place (rename to new/, one sync of the folder) -> record (writer: rows and cursor, one commit) -> answer.
- * Each phase begins the next on the loop; a failure in any ends with nothing counted and tmp/ clean.
+ * Each phase begins the next on the loop; a failure in any ends with nothing counted and tmp/ clean. Messages
+ * that are handed on take another way after the look up: delivery_hand_on.c.
  */
 #include "daemon/store/delivery.h"
-
 #include "daemon/store/disk.h"
 #include "daemon/store/seen_rows.h"
 
@@ -17,9 +17,9 @@
 
 /* ---- place ---- */
 
-static void drop_temporary(struct arrival *arrival, struct item *item)
+void item_drop(struct arrival *arrival, struct item *item)
 {
-        if (disk_unlink(arrival->maildir.tmp, item->temporary) == 0)
+        if (item->temporary[0] && disk_unlink(arrival->maildir.tmp, item->temporary) == 0)
                 item->temporary[0] = '\0'; /* else maildir_sweep finds it */
 }
 
@@ -38,7 +38,7 @@ static int place_one(struct delivery *delivery, struct item *item, const struct 
         if (!there && errno != EEXIST)
                 return cause_errno(&delivery->failure, errno, "cannot put a received message into place");
         delivery->last_was_new = false;
-        drop_temporary(arrival, item);
+        item_drop(arrival, item);
         return 0;
 }
 
@@ -53,7 +53,7 @@ static int place_all(struct delivery *delivery)
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 if (item->known)
-                        drop_temporary(arrival, item);
+                        item_drop(arrival, item);
                 else if (place_one(delivery, item, &cur) < 0)
                         return -1;
         }
@@ -75,7 +75,7 @@ static void placed(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
 
         if (!delivery->failed) {
-                delivery_record(delivery);
+                delivery_record(delivery, delivery->arrival.count);
                 return;
         }
         maildir_doubt(delivery->account, delivery->folder);
@@ -93,7 +93,7 @@ static void place(struct delivery *delivery)
 
 struct sync {
         struct delivery *delivery;
-        size_t first, step;      /* which items */
+        size_t first, step; /* which items */
         int error;
         struct job job;
 };
@@ -104,6 +104,25 @@ static int sync_item(const struct arrival *arrival, const struct item *item)
                 openat(arrival->maildir.tmp, item->temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
         return fd >= 0 && disk_sync_data(fd) == 0 ? 0 : errno;
+}
+
+int delivery_place_one(struct delivery *delivery, struct item *item)
+{
+        const struct arrival *arrival = &delivery->arrival;
+        scoped(maildir_listing_free) struct maildir_listing cur = { 0 };
+        int error = sync_item(arrival, item);
+
+        if (error)
+                return cause_errno(&delivery->failure, error, "cannot sync a received message");
+        if (maildir_list(arrival->maildir.cur, false, &cur) < 0)
+                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s",
+                                   delivery->account);
+        if (place_one(delivery, item, &cur) < 0)
+                return -1;
+        if (disk_sync(arrival->maildir.new) < 0)
+                return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s",
+                                   delivery->account);
+        return 0;
 }
 
 static void sync_work(struct job *job)
@@ -142,7 +161,9 @@ static void sync_all(struct delivery *delivery)
         delivery->syncing = (unsigned)jobs;
         for (size_t i = 0; i < jobs; i++) {
                 struct sync *sync = new_object(struct sync);
-                *sync = (struct sync){ .delivery = delivery, .first = i, .step = jobs,
+                *sync = (struct sync){ .delivery = delivery,
+                                       .first = i,
+                                       .step = jobs,
                                        .job = { .work = sync_work, .done = synced } };
                 store_run_sync(&sync->job);
         }
@@ -150,8 +171,8 @@ static void sync_all(struct delivery *delivery)
 
 /* ---- look up ---- */
 
-/* Two messages of one batch under the same UIDL: the same one sent twice, of which a row tells and no file, or
- * another one (a server at fault), which gets a name of its own. */
+/* Two messages of one batch under the same UIDL: the same one sent twice, of which a row tells and no file,
+ * or another one (a server at fault), which gets a name of its own. */
 static bool is_twin(struct arrival *arrival, size_t index)
 {
         struct item *item = &arrival->items[index];
@@ -169,7 +190,8 @@ static bool is_twin(struct arrival *arrival, size_t index)
 }
 
 /* A UIDL that is known: of this very message, or of another one (a server at fault, in two batches). */
-static int look_up_copy(struct item *item, const struct seen_key *key, struct database *db, struct cause *cause)
+static int look_up_copy(struct item *item, const struct seen_key *key, struct database *db,
+                        struct cause *cause)
 {
         char *file = NULL;
         int found = seen_find_copy(db, key, item->digest, &file, cause);
@@ -227,6 +249,8 @@ static void looked_up(struct store_read *read, const struct cause *cause)
 
         if (cause)
                 delivery_give_up(delivery, cause);
+        else if (delivery->give)
+                delivery_hand_on(delivery);
         else
                 sync_all(delivery);
 }
@@ -239,7 +263,7 @@ void delivery_finish(struct delivery *delivery)
                 delivery->read = (struct store_read){ .read = look_up_work, .done = looked_up };
                 store_read(&delivery->read);
         } else if (delivery->cursor_uid) {
-                delivery_record(delivery);
+                delivery_record(delivery, 0);
         } else {
                 loop_later(delivery_answer, delivery);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The last phase of a batch: rows, offers and cursor in one commit, then the answer; or the end without any. */
+/* The last phase of a batch: rows, offers and cursor in one commit, then the answer; or the end without any.
+ */
 #include "common/names.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
@@ -26,40 +27,55 @@ static void free_delivery(struct delivery *delivery)
         free(delivery);
 }
 
-static struct delivered delivered_of(const struct delivery *delivery, const struct item *item)
+static struct delivered delivered_of(const struct item *item)
 {
         const char *file = item_file(item);
 
         return (struct delivered){ .entry = item->entry,
                                    .file = (char *)(uintptr_t)(file ? file : ""),
                                    .size = item->size,
-                                   .received = delivery->received,
+                                   .received = item->received,
                                    .from = item->facts.from,
                                    .subject = item->facts.subject,
                                    .date = item->facts.date,
                                    .message_id = item->facts.message_id,
-                                   .again = item->known };
+                                   .again = item->known,
+                                   .handed_on = item->handed_on,
+                                   .handed_back = item->handed_back };
 }
 
-void delivery_answer(void *ctx)
+/* Tells of the first `count` messages, and frees. */
+static void tell(struct delivery *delivery, size_t count, const struct cause *cause)
 {
-        struct delivery *delivery = ctx;
         const struct arrival *arrival = &delivery->arrival;
-        struct delivered *messages = new_zeroed(arrival->count + 1, sizeof *messages);
+        struct delivered *messages = new_zeroed(count + 1, sizeof *messages);
 
-        for (size_t i = 0; i < arrival->count; i++) {
-                messages[i] = delivered_of(delivery, &arrival->items[i]);
+        for (size_t i = 0; i < count; i++) {
+                messages[i] = delivered_of(&arrival->items[i]);
                 hex_print(arrival->items[i].digest, sizeof arrival->items[i].digest, messages[i].sha256);
         }
-        delivery->done(delivery->ctx, messages, arrival->count, NULL);
+        if (!delivery->abandoned)
+                delivery->done(delivery->ctx, messages, count, cause);
         free(messages);
         arrival_end(&delivery->arrival); /* tmp/ is empty by now: this only closes and frees */
         free_delivery(delivery);
 }
 
+void delivery_answer(void *ctx)
+{
+        struct delivery *delivery = ctx;
+
+        tell(delivery, delivery->arrival.count, NULL);
+}
+
+static void answer_cleaned(struct job *job)
+{
+        delivery_answer(container_of(job, struct delivery, job));
+}
+
 static void clean_work(struct job *job)
 {
-        arrival_end(&container_of(job, struct delivery, job)->arrival);
+        arrival_clean(&container_of(job, struct delivery, job)->arrival);
 }
 
 static void clean_done(struct job *job)
@@ -68,15 +84,13 @@ static void clean_done(struct job *job)
 
         if (delivery->abandoned && delivery->half_kept)
                 half_keeping(false);
-        if (!delivery->abandoned)
-                delivery->done(delivery->ctx, NULL, 0, &delivery->failure);
-        free_delivery(delivery);
+        tell(delivery, delivery->recorded, &delivery->failure);
 }
 
-/* Ends without counting anything; by the pool, since there may be files to remove. */
-static void clean(struct delivery *delivery)
+/* By the pool, since there may be files to remove. */
+static void clean(struct delivery *delivery, void (*done)(struct job *job))
 {
-        delivery->job = (struct job){ .work = clean_work, .done = clean_done };
+        delivery->job = (struct job){ .work = clean_work, .done = done };
         store_run_files(&delivery->job);
 }
 
@@ -84,7 +98,7 @@ void delivery_give_up(struct delivery *delivery, const struct cause *cause)
 {
         if (cause != &delivery->failure)
                 delivery->failure = *cause;
-        clean(delivery);
+        clean(delivery, clean_done);
 }
 
 /* ---- record ---- */
@@ -95,7 +109,7 @@ static int record_item(const struct delivery *delivery, const struct item *item,
         struct seen_key key = delivery_key(delivery, item);
         struct seen_message message = { .generation = item->generation,
                                         .told = !delivery->tell_server,
-                                        .received = delivery->received,
+                                        .received = item->received,
                                         .file = item_file(item),
                                         .size = item->size,
                                         .digest = item->digest,
@@ -107,14 +121,16 @@ static int record_item(const struct delivery *delivery, const struct item *item,
         return item->recorded ? 0 : seen_record(db, &key, &message, cause);
 }
 
-/* What named subscribers are told, in the same commit: no message without its event, no event without its message. */
-static int offer_all(const struct delivery *delivery, struct database *db, struct wanting *wanting, struct cause *cause)
+/* What named subscribers are told, in the same commit: no message without its event, no event without its
+ * message. */
+static int offer_all(const struct delivery *delivery, struct database *db, struct wanting *wanting,
+                     struct cause *cause)
 {
         const struct arrival *arrival = &delivery->arrival;
 
-        for (size_t i = 0; i < arrival->count && wanting->count; i++) {
+        for (size_t i = delivery->recorded; i < delivery->recording && wanting->count; i++) {
                 const struct item *item = &arrival->items[i];
-                struct delivered delivered = delivered_of(delivery, item);
+                struct delivered delivered = delivered_of(item);
                 if (delivered.again)
                         continue;
                 json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
@@ -134,13 +150,14 @@ static int record_work(struct store_write *write, struct database *db, struct ca
         const struct arrival *arrival = &delivery->arrival;
         scoped(wanting_free) struct wanting wanting = { 0 };
 
-        for (size_t i = 0; i < arrival->count; i++)
+        for (size_t i = delivery->recorded; i < delivery->recording; i++)
                 if (record_item(delivery, &arrival->items[i], db, cause) < 0)
                         return -1;
-        if (arrival->count && (wanting_find(db, delivery->account, &wanting, cause) < 0 ||
-                               offer_all(delivery, db, &wanting, cause) < 0))
+        if (delivery->recording > delivery->recorded &&
+            (wanting_find(db, delivery->account, &wanting, cause) < 0 ||
+             offer_all(delivery, db, &wanting, cause) < 0))
                 return -1;
-        if (delivery->cursor_uid == 0)
+        if (delivery->cursor_uid == 0 || delivery->recording < arrival->count)
                 return 0;
         return seen_move_cursor(db, delivery->account, delivery->folder, delivery->uidvalidity,
                                 delivery->cursor_uid, cause);
@@ -155,14 +172,25 @@ static void recorded(struct store_write *write, const struct cause *cause)
                 delivery_give_up(delivery, cause);
                 return;
         }
-        if (delivery->last_was_new)
+        delivery->recorded = delivery->recording;
+        if (delivery->recorded < delivery->arrival.count) {
+                delivery_hand_on(delivery);
+                return;
+        }
+        if (delivery->last_was_new && !delivery->give)
                 maildir_make_certain(delivery->account, delivery->folder);
-        delivery_answer(delivery);
+        if (delivery->give)
+                clean(delivery, answer_cleaned);
+        else
+                delivery_answer(delivery);
 }
 
-void delivery_record(struct delivery *delivery)
+void delivery_record(struct delivery *delivery, size_t until)
 {
         delivery->received = loop_wall();
+        for (size_t i = delivery->recorded; i < until; i++)
+                delivery->arrival.items[i].received = delivery->received;
+        delivery->recording = until;
         delivery->write = (struct store_write){ .write = record_work, .done = recorded };
         store_write(&delivery->write);
 }

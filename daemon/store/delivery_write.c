@@ -188,13 +188,22 @@ void arrival_work(struct delivery *delivery, struct piece *piece)
         }
 }
 
-void arrival_end(struct arrival *arrival)
+void arrival_clean(struct arrival *arrival)
 {
         drop(arrival);
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 if (item->temporary[0])
-                        (void)disk_unlink(arrival->maildir.tmp, item->temporary);
+                        (void)disk_unlink(arrival->maildir.tmp, item->temporary); /* maildir_sweep finds it later */
+                item->temporary[0] = '\0';
+        }
+}
+
+void arrival_end(struct arrival *arrival)
+{
+        arrival_clean(arrival);
+        for (size_t i = 0; i < arrival->count; i++) {
+                struct item *item = &arrival->items[i];
                 header_facts_free(&item->facts);
                 free(item->known_file);
         }

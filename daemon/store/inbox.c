@@ -114,8 +114,8 @@ json_t *inbox_message_json(const struct inbox_message *message)
 
         maildir_id(message->file, id);
         json_put_text(object, "id", id);
-        json_put_text(object, "file", message->file);
-        json_put_text(object, "path", path);
+        json_put_text(object, "file", message->handed_on ? NULL : message->file);
+        json_put_text(object, "path", message->handed_on ? NULL : path);
         json_put_text(object, "folder", message->folder ? message->folder : "");
         json_put(object, "uid", message->uid ? json_integer(message->uid) : json_null());
         json_put(object, "size", json_integer(message->size));
@@ -130,6 +130,7 @@ json_t *inbox_message_json(const struct inbox_message *message)
 json_t *delivered_json(const char *account, const char *folder, const struct delivered *message)
 {
         struct inbox_message known = { .account = account, .file = message->file, .folder = folder,
+                                       .handed_on = message->handed_on,
                                        .uid = message->entry.uidl[0] ? 0 : message->entry.uid,
                                        .size = (int64_t)message->size, .received = message->received,
                                        .from = message->from, .subject = message->subject,

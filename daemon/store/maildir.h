@@ -11,13 +11,24 @@
 
 #include "daemon/store/seen_table.h"
 
+struct delivery;
 struct delivery_target {              /* copied */
         const char *account;
         const char *folder;           /* "INBOX"; POP3: "" */
         uint32_t uidvalidity;         /* POP3: 0 */
         bool tell_server;             /* the policy flags or deletes: rows start as not told */
+        /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each one's row
+         * committed before the next is given. `fd` (the callee's) reads a whole message from its beginning;
+         * delivery_handed() is the answer, later. */
+        void (*give)(void *ctx, struct delivery *delivery, int fd, uint64_t size);
+        void *give_ctx;
 };
-struct delivery;
+enum handed {
+        HANDED_ON,                    /* someone else has it now */
+        HANDED_BACK,                  /* refused for good: placed in the Maildir, so that it is not lost */
+        HANDED_LATER,                 /* not now: the batch ends with the cause; what was handed on before counts */
+};
+void delivery_handed(struct delivery *delivery, enum handed what, const struct cause *why);
 struct delivery *delivery_new(const struct delivery_target *target) must_use;
 int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
                    struct cause *cause) must_use;
@@ -41,9 +52,10 @@ struct delivered {                    /* what the event and the journal tell of 
         time_t received;
         char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */
         bool again;                   /* a row was here already: it was counted and told of before */
+        bool handed_on, handed_back;
 };
 /* Ends the batch. cursor_uid: IMAP, every UID up to it is dealt with by this batch (0: leave the cursor).
- * On a cause nothing of the batch counts, and fetching again is right. Frees the delivery after. */
+ * On a cause only what is told with it counts (nothing, but for messages handed on), and fetching again is right. Frees the delivery after. */
 void delivery_commit(struct delivery *delivery, uint32_t cursor_uid,
                      void (*done)(void *ctx, const struct delivered *messages, size_t count,
                                   const struct cause *cause),
@@ -59,11 +71,13 @@ void delivery_reconcile(struct delivery *delivery, bool reconcile);
 /* A received message as programs see it, in the inbox and in mail.received alike. Texts are borrowed. */
 struct inbox_message {
         const char *account, *file, *folder;
+        bool handed_on;               /* it is in no file here */
         bool in_cur;                  /* else in new/ */
         int64_t uid, size, received;  /* uid 0: none (POP3) */
         const char *from, *subject, *date, *message_id;
 };
-/* {id, file, path, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. Any thread. */
+/* {id, file, path, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. What was handed
+ * on has null for file and path. Any thread. */
 json_t *inbox_message_json(const struct inbox_message *message) must_use;
 
 /* inbox_message_json of a message that was just delivered. */

@@ -10,6 +10,11 @@
 
 #include "daemon/wire/connection_parts.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 enum {
         UNSENT_MAX = 64 * MIB,    /* users look at connection_unsent() long before */
         LINGER_MS = 2000,
@@ -61,6 +66,39 @@ static bool linger(struct connection *c)
         return c->phase == PHASE_CLOSED;
 }
 
+static void begin_talking(struct connection *c, int fd)
+{
+        c->fd = fd;
+        c->watch = watch_new(fd, pump_ready, c);
+        plain_init(&c->plain, fd);
+        c->transport = &c->plain.transport;
+        c->times.connect = loop_now() - c->since;
+        c->phase = PHASE_OPEN;
+        timer_stop(c->deadline);
+        c->user->connected(c->ctx);
+        pump_watch(c);
+}
+
+/* A connection to a Unix socket stands at once or not at all. */
+static void connect_local(struct connection *c)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct cause why;
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", c->host);
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) {
+                c->address = copy_text(c->host);
+                begin_talking(c, fd);
+                return;
+        }
+        cause_set(&why, CAUSE_CONNECT, "could not connect to the socket %s: %s", c->host, strerror(errno));
+        cause_remedy(&why, "its program must run, and the user of this daemon have the right to write to the socket and "
+                           "to search the folders above it");
+        close_fd(&fd);
+        connection_fail(c, &why);
+}
+
 static void run(void *ctx)
 {
         struct connection *c = ctx;
@@ -68,7 +106,10 @@ static void run(void *ctx)
         c->scheduled = false;
         switch (c->phase) {
         case PHASE_LOOKUP:
+                break;
         case PHASE_CONNECT:
+                if (!c->dial)
+                        connect_local(c);
                 break;
         case PHASE_HANDSHAKE:
                 pump_handshake(c);
@@ -214,15 +255,7 @@ static void on_dialled(void *ctx, int fd, const struct sockaddr_storage *peer)
         address_text(peer, address, sizeof address);
         dial_free(take(c->dial)); /* and `peer` with it */
         c->address = copy_text(address);
-        c->fd = fd;
-        c->watch = watch_new(fd, pump_ready, c);
-        plain_init(&c->plain, fd);
-        c->transport = &c->plain.transport;
-        c->times.connect = loop_now() - c->since;
-        c->phase = PHASE_OPEN;
-        timer_stop(c->deadline);
-        c->user->connected(c->ctx);
-        pump_watch(c);
+        begin_talking(c, fd);
 }
 
 static void on_resolved(void *ctx, const struct addresses *found, const struct cause *why)
@@ -257,7 +290,12 @@ struct connection *connection_open(const struct connection_request *request,
         buf_init(&c->out, UNSENT_MAX);
         c->deadline = timer_new(on_deadline, c);
         set_deadline(c, request->timeout_seconds, NULL);
-        c->question = resolve(c->host, c->port, on_resolved, c);
+        if (c->host[0] == '/') {
+                c->phase = PHASE_CONNECT;
+                connection_schedule(c);
+        } else {
+                c->question = resolve(c->host, c->port, on_resolved, c);
+        }
         return c;
 }
 

@@ -52,7 +52,7 @@ struct connection_user {
 };
 
 struct connection_request {
-        const char *host;        /* name (A-label) or IP literal */
+        const char *host;        /* name (A-label), IP literal, or the absolute path of a Unix socket */
         uint16_t port;
         unsigned timeout_seconds; /* lookup + connect together */
 };

@@ -8,7 +8,7 @@
 
 enum phase {
         PHASE_LOOKUP,
-        PHASE_CONNECT,
+        PHASE_CONNECT, /* also of a Unix socket, at the next run */
         PHASE_HANDSHAKE,
         PHASE_OPEN,
         PHASE_LINGER,  /* closed by the owner; what is queued still goes out */

@@ -75,6 +75,9 @@ service pop3-login {{
   }}
 }}
 service lmtp {{
+  unix_listener lmtp-socket {{
+    mode = 0666
+  }}
   inet_listener lmtp {{
     address = 127.0.0.1
     port = {lmtp}
@@ -124,6 +127,7 @@ class Dovecot:
                       for transport in ("imap", "pop3") for security in ("plain", "ssl")}
         self.ports.update({(t, "starttls"): self.ports[t, "plain"] for t in ("imap", "pop3")})
         self.lmtp = ports.take()
+        self.lmtp_socket = os.path.join(self.folder, "run", "lmtp-socket")
         self.auth_socket = os.path.join(self.folder, "run", "postfix")
         self.process = None
         for kind in self.kinds:

@@ -74,7 +74,8 @@ START_TEST(defaults_of_both_kinds)
                 "\"minTlsVersion\":\"1.2\",\"account\":\"\",\"authentication\":\"auto\","
                 "\"allowPlaintextAuthentication\":false,\"connectionTimeout\":30,\"debug\":false,"
                 "\"pollRate\":60,\"push\":true,\"folder\":\"INBOX\",\"deliveryPolicy\":\"markAsRead\","
-                "\"fetch\":\"all\",\"maxMessageSize\":52428800,\"oauthProvider\":\"\",\"oauthGrant\":\"\","
+                "\"fetch\":\"all\",\"maxMessageSize\":52428800,\"deliverTo\":\"maildir\","
+                "\"deliverToAddress\":\"\",\"oauthProvider\":\"\",\"oauthGrant\":\"\","
                 "\"oauthClientId\":\"\",\"oauthTenant\":\"\",\"oauthScope\":\"\",\"oauthTokenEndpoint\":\"\","
                 "\"oauthDeviceEndpoint\":\"\",\"clientCertificate\":\"\"}");
         free(text);

@@ -3,9 +3,10 @@
 #include "daemon/smtp/session.c"
 #include "smtp_script.h"
 
-enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8 };
+enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8, LMTP = 16 };
 
 #define EHLO "S:220 mail.example ESMTP", "C:EHLO me.example"
+#define LHLO "S:220 here LMTP", "C:LHLO me.example"
 #define PLAIN_LINE "C:AUTH PLAIN AGFubgBwZW5jaWw="
 
 static const struct {
@@ -65,6 +66,12 @@ static const struct {
         { "421 when idle", TLS, "auto", { EHLO, "S:250 x", "S:421 4.3.2 going down" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "going down" },
         { "idle too long", TLS, "auto", { EHLO, "S:250 x", "S:421 4.4.2 timeout" }, CHAT_ENDED, 0, "" },
         { "out of turn", TLS, "auto", { EHLO, "S:250 x", "S:250 and more" }, CHAT_FAILED, CAUSE_PROTOCOL, "nobody asked" },
+        /* LMTP */
+        { "LMTP", LMTP, "auto", { LHLO, "s:250-here\n250-PIPELINING\n250 CHUNKING\n" }, CHAT_READY, 0, "" },
+        { "LMTP, no HELO", LMTP, "auto", { LHLO, "S:500 what" }, CHAT_FAILED, CAUSE_PROTOCOL, "LMTP" },
+        { "LMTP, 502", LMTP, "auto", { LHLO, "S:502 5.5.1 EHLO only" }, CHAT_FAILED, CAUSE_PROTOCOL, "502" },
+        { "LMTP for now", LMTP, "auto", { LHLO, "S:451 x" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "451 x" },
+        { "LMTP quit", LMTP, "auto", { LHLO, "S:250 x", "QUIT", "C:QUIT", "S:221 bye" }, CHAT_ENDED, 0, "" },
         /* STARTTLS */
         { "STARTTLS", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "TLS", "C:EHLO me.example", "S:250 x" }, CHAT_READY, 0, "" },
         { "STARTTLS and sign-in", STARTTLS | USER, "auto", { EHLO, "s:250-x\n250-AUTH LOGIN\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "TLS",
@@ -105,6 +112,7 @@ static struct smtp_config config_of(unsigned how, const char *mechanism)
                             .allow_plaintext = how & IN_CLEAR, .service = "smtp", .host = "mail.example", .port = 587 },
                 .starttls = how & STARTTLS,
                 .hello = "me.example",
+                .lmtp = how & LMTP,
         };
 }
 
