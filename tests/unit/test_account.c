@@ -254,6 +254,14 @@ START_TEST(every_property_is_shown)
 }
 END_TEST
 
+/* What a session's link tells: account_link_reached() needs a real one. */
+static void learn_tls(struct account *account, const struct channel_info *info)
+{
+        account->has_tls = info != NULL;
+        if (info)
+                account->tls = *info;
+}
+
 START_TEST(what_was_learnt_is_shown)
 {
         struct account *account = make("plant", KIND_OUTGOING, true);
@@ -261,7 +269,7 @@ START_TEST(what_was_learnt_is_shown)
 
         (void)snprintf(info.cipher, sizeof info.cipher, "TLS_AES_256_GCM_SHA384");
         (void)snprintf(info.fingerprint, sizeof info.fingerprint, "abcd");
-        account_set_tls(account, &info);
+        learn_tls(account, &info);
         fact_set_number("plant", "numberSent", 42);
         fact_set_number("plant", "lastPollSuccess", NOON);
         fact_set_text("plant", "lastPollFailureCause", "the server is away");
@@ -280,7 +288,7 @@ START_TEST(what_was_learnt_is_shown)
         ck_assert_str_eq(json_string_value(json_object_get(all, "challenge")), "0123456789ab");
         ck_assert_str_eq(json_string_value(json_object_get(json_object_get(all, "cause"), "code")), "Challenge");
         json_decref(all);
-        account_set_tls(account, NULL);
+        learn_tls(account, NULL);
         all = account_json(account);
         ck_assert(json_is_null(json_object_get(all, "tls")));
         json_decref(all);
@@ -306,10 +314,10 @@ START_TEST(an_exemption_is_a_warning)
         struct channel_info info = { .verified_by = "allowedHost" };
 
         ck_assert(!warned(account, "by exemption"));
-        account_set_tls(account, &info);
+        learn_tls(account, &info);
         ck_assert(warned(account, "by exemption"));
         info.verified_by = "user";
-        account_set_tls(account, &info);
+        learn_tls(account, &info);
         ck_assert(!warned(account, "by exemption"));
         account->values.of[PROP_USE_SSL].number = false;
         ck_assert(warned(account, "no TLS"));
