@@ -5,6 +5,8 @@
 #include "daemon/station/station.h"
 #include "daemon/store/replace_file.h"
 
+#include <check.h>
+
 static struct account *users;
 static struct settings settings;
 
