@@ -6,6 +6,7 @@
 #   make FLAVOUR=asan check     the same under AddressSanitizer and UBSan
 
 MAKEFLAGS += -r
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -117,10 +118,33 @@ DEPS_control := control $(DEPS_station)
 DEPS_ctl     := ctl common
 libs_of = $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
 
+# Flags are a prerequisite like any other: objects of other flags than these are built again. WERROR=1 says that everything
+# here passes, so it compiles again what was compiled without it; the other way round there is nothing to do.
+flags := $(subst $(BUILD),BUILD,$(strip $(CC) $(AR) $(CFLAGS) $(filter-out -Werror,$(EM_CFLAGS)) $(CPPFLAGS) $(pkg_cflags) \
+	$(ctl_cflags) $(EM_LDFLAGS) $(LDFLAGS) $(daemon_libs) $(ctl_libs)))
+ifneq ($(flags),$(file <$(BUILD)/flags))
+.PHONY: $(BUILD)/flags
+endif
+ifneq ($(pkglibdir),$(file <$(BUILD)/pkglibdir))
+.PHONY: $(BUILD)/pkglibdir
+endif
+quoted = '$(subst ','\'',$(1))'
+$(BUILD)/flags $(BUILD)/pkglibdir:
+	@mkdir -p $(@D)
+	@printf '%s\n' $(call quoted,$($(@F))) >$@
+$(BUILD)/werror:
+	@mkdir -p $(@D) && touch $@
+built_with := Makefile $(BUILD)/flags $(if $(filter 1,$(WERROR)),$(BUILD)/werror)
+unchecked = $(if $(filter 1,$(WERROR)),,rm -f $(BUILD)/werror;)
+# What a file depends on, for the folder that make is told of and not the one it was then: a build folder may be named
+# with and without its path, or copied.
+depends = -MMD -MP -MT '$$(BUILD)$(@:$(BUILD)%=%)'
+
 # V=1 shows the commands.
 ifneq ($(V),1)
 say = @echo "  $(1) $(patsubst $(BUILD)/%,%,$@)";
 endif
+compile = $(call say,CC)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(1) $(CPPFLAGS) $(depends) -c -o $@ $<
 
 PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so
 
@@ -137,6 +161,7 @@ $(BUILD)/emailsec-mime.so: $(call obj,$(MIME_SRC))
 	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $^ $(gmime_libs)
 $(call obj,$(MIME_SRC)): EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
 $(BUILD)/ctl/mime_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
+$(BUILD)/ctl/mime_load.o: $(BUILD)/pkglibdir
 
 # The list is written when it changes, so that an archive forgets a source that has gone.
 define layer_rule
@@ -149,12 +174,12 @@ $(call lib,$(1)): $(call obj,$(SRC_$(1))) $(BUILD)/lib$(1).list
 endef
 $(foreach l,$(LAYERS) ctl,$(eval $(call layer_rule,$(l))))
 
-$(BUILD)/ctl/%.o: ctl/%.c Makefile
+$(BUILD)/ctl/%.o: ctl/%.c $(built_with)
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CFLAGS) $(EM_CFLAGS) $(ctl_cflags) $(CPPFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/%.o: %.c Makefile
+	$(call compile,$(ctl_cflags))
+$(BUILD)/%.o: %.c $(built_with)
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call compile,$(pkg_cflags))
 
 # The interface descriptions, embedded for introspection.
 VARLINK := common/io.emailsec.EmailService.varlink common/io.emailsec.Trust.varlink
@@ -183,10 +208,10 @@ UNIT_control := permit varlink_server
 UNIT_ctl     := ctl_show ctl_send
 UNIT_TESTS :=
 define unit_rule
-$(BUILD)/tests/test_$(2): tests/unit/test_$(2).c $(call libs_of,$(1)) Makefile
+$(BUILD)/tests/test_$(2): tests/unit/test_$(2).c $(call libs_of,$(1)) $(built_with)
 	@mkdir -p $$(@D)
-	$$(call say,LD)$$(CC) $$(CFLAGS) $$(filter-out -Wmissing-prototypes,$$(EM_CFLAGS)) $$(pkg_cflags) $$(if $$(filter ctl,$(1)),$$(ctl_cflags)) $$(CPPFLAGS) -Itests/unit \
-		-MMD -MP -MF $$@.d $$(EM_LDFLAGS) $$(LDFLAGS) -o $$@ $$< $(call libs_of,$(1)) $$(check_libs) \
+	$$(call say,LD)$$(unchecked) $$(CC) $$(CFLAGS) $$(filter-out -Wmissing-prototypes,$$(EM_CFLAGS)) $$(pkg_cflags) $$(if $$(filter ctl,$(1)),$$(ctl_cflags)) $$(CPPFLAGS) -Itests/unit \
+		$$(depends) -MF $$@.d $$(EM_LDFLAGS) $$(LDFLAGS) -o $$@ $$< $(call libs_of,$(1)) $$(check_libs) \
 		$$(if $$(filter ctl,$(1)),$$(gmime_libs)) $$(daemon_libs)
 UNIT_TESTS += $(BUILD)/tests/test_$(2)
 endef
@@ -200,10 +225,11 @@ check-unit: $(UNIT_TESTS)
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply imap pop3 frame json certificate settings intake
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
-$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c tests/fuzz/fuzz.h tests/fuzz/fuzz_mailbox.h $(call libs_of,station) Makefile
+FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(call libs_of,station) $(built_with)
 	@mkdir -p $(@D)
-	$(call say,LD)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) -Itests/fuzz $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< \
-		$(if $(filter fuzz,$(FLAVOUR)),,tests/fuzz/replay.c) $(call libs_of,station) $(daemon_libs)
+	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) \
+		-o $@ $< $(FUZZ_MAIN) $(call libs_of,station) $(daemon_libs)
 
 .PHONY: check-fuzz fuzz
 check-fuzz: $(FUZZ_PROGRAMS)
@@ -252,9 +278,9 @@ demo-built: all
 
 # ---- benchmarks: ratios against others on the same sink; needs root for Postfix, COUNT messages -----------
 COUNT ?= 3000
-$(BUILD)/bench/fast_sink: tests/bench/fast_sink.c Makefile
+$(BUILD)/bench/fast_sink: tests/bench/fast_sink.c $(built_with)
 	@mkdir -p $(@D)
-	$(call say,LD)$(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)
+	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)
 # Beside mbsync, fetchmail, getmail6 and mpop, where they are installed; idle: ACCOUNTS of one daemon.
 .PHONY: bench-incoming bench-idle
 bench-incoming bench-idle: bench-%: all
