@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emailsecd: options, settings, the order of start and end, the service manager (ready, reload, watchdog, status). What
- * the daemon does is in station/ and control/.
+ * emailsecd: options, settings, reload, the order of start and end. What the daemon does is in station/ and control/.
  */
 #include "common/json_fields.h"
 #include "daemon/control/listener.h"
 #include "daemon/control/methods.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/station/station.h"
@@ -22,14 +22,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum {
-        END_MS = 3500,        /* sessions have this long to end in order; the whole end takes under 5 s */
-        STATUS_MS = 200,      /* changes of the status line are gathered this long */
-        NOTIFY_STUCK_MS = 2000, /* a service manager that takes no word for so long is not waited for */
-        STUCK_MS = 120 * 1000 /* a disk job older than this keeps the watchdog from being fed */
+        END_MS = 3500 /* sessions have this long to end in order; the whole end takes under 5 s */
 };
 
 static struct {
@@ -38,9 +34,6 @@ static struct {
         const char *assignments[64]; /* --set and the options that stand for one */
         size_t assignment_count;
         struct settings settings;
-        struct timer *watchdog, *status;
-        struct workers *notifier;
-        uint64_t watchdog_usec;
 } me;
 
 /* JSON holds passwords on their way in: every freed piece of it is overwritten. */
@@ -72,70 +65,13 @@ static const char *default_config(void)
                         "/etc/emailsecd/emailsecd.conf";
 }
 
-/* ---- service manager ---- */
-
-/* A datagram to a service manager that does not read blocks: the loop hands each to a thread, in order. */
-struct notice {
-        struct job job;
-        char *text;
-};
-
-static void notice_send(struct job *job)
-{
-        (void)sd_notify(0, container_of(job, struct notice, job)->text);
-}
-
-static void notice_done(struct job *job)
-{
-        struct notice *notice = container_of(job, struct notice, job);
-
-        free(notice->text);
-        free(notice);
-}
-
-/* Takes the text over. */
-static void notify(char *text)
-{
-        struct notice *notice = new_object(struct notice);
-
-        *notice = (struct notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
-        if (getenv("NOTIFY_SOCKET") && workers_stuck_for(me.notifier) < NOTIFY_STUCK_MS)
-                workers_run(me.notifier, &notice->job);
-        else
-                notice_done(&notice->job); /* nobody to tell, or nobody who listens */
-}
-
-static void feed_watchdog(void *ctx)
-{
-        (void)ctx;
-        if (store_stuck_for() < STUCK_MS)
-                notify(copy_text("WATCHDOG=1"));
-        timer_set(me.watchdog, (int64_t)(me.watchdog_usec / 2000));
-}
-
-static void tell_status(void *ctx)
-{
-        char *line = station_line();
-
-        (void)ctx;
-        notify(text_of("STATUS=%s", line));
-        free(line);
-}
-
-static void status_changed(void)
-{
-        if (me.status && !timer_is_set(me.status))
-                timer_set(me.status, STATUS_MS);
-}
+/* ---- reload and end ---- */
 
 static int reload(json_t *warnings, struct cause *cause)
 {
         struct settings fresh;
-        struct timespec now;
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        notify(text_of("RELOADING=1\nMONOTONIC_USEC=%llu",
-                       (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000));
+        manager_tell_reloading();
         int result = read_settings(&fresh, cause);
         if (result < 0) {
                 struct subject subject = { .cause = cause };
@@ -155,9 +91,7 @@ static int reload(json_t *warnings, struct cause *cause)
                 settings_done(&old);
                 log_about(NULL, LOG_INFO, MSG_RELOADED, "settings, credentials and system trust were read again");
         }
-        char *line = station_line();
-        notify(text_of("READY=1\nSTATUS=%s", line));
-        free(line);
+        manager_tell_ready();
         return result;
 }
 
@@ -181,7 +115,7 @@ static void on_end(void *ctx, int number)
         (void)ctx;
         if (station_ending())
                 return;
-        notify(copy_text("STOPPING=1\nSTATUS=ending: sessions finish what is on its way"));
+        manager_tell_ending();
         log_about(NULL, LOG_INFO, MSG_ENDING, "ending (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
         listener_wind_down();
         station_end(END_MS, ended, NULL);
@@ -244,31 +178,20 @@ static int serve(void)
         loop_on_signal(SIGTERM, on_end, NULL);
         loop_on_signal(SIGINT, on_end, NULL);
         loop_on_signal(SIGHUP, on_hangup, NULL);
-        me.notifier = workers_new("notify", 1);
-        me.status = timer_new(tell_status, NULL);
-        station_on_status(status_changed);
-        if (sd_watchdog_enabled(0, &me.watchdog_usec) > 0) {
-                me.watchdog = timer_new(feed_watchdog, NULL);
-                timer_set(me.watchdog, 0);
-        }
+        manager_open(&(struct manager_user){ .line = station_line, .stuck_for = store_stuck_for });
+        station_on_status(manager_status_changed);
         watch_surroundings();
-        char *line = station_line();
+        scoped(scoped_free) char *line = station_line();
         log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
-        notify(text_of("READY=1\nSTATUS=%s", line));
-        free(line);
+        manager_tell_ready();
 
         loop_run();
 
         surroundings_close();
         station_on_status(NULL);
-        timer_free(take(me.status));
-        timer_free(take(me.watchdog));
         listener_close();
         station_close();
-        if (workers_stuck_for(me.notifier) > 0)
-                workers_abandon(take(me.notifier));
-        else
-                workers_free(take(me.notifier));
+        manager_close();
         loop_close();
         journal_tell_repeats(true);
         return EXIT_SUCCESS;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Words to the service manager. A datagram to one that does not read blocks: the loop hands each to a thread, in order.
+ * The watchdog is fed from a timer of the loop, by that thread: a loop that hangs does not feed it.
+ */
+#include "daemon/manager.h"
+
+#include "common/cleanup.h"
+#include "daemon/loop.h"
+
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+enum {
+        STATUS_MS = 200,        /* changes of the status line are gathered this long */
+        NOTIFY_STUCK_MS = 2000, /* a service manager that takes no word for so long is not waited for */
+        STUCK_MS = 120 * 1000   /* a disk job older than this keeps the watchdog from being fed */
+};
+
+static struct {
+        struct manager_user user;
+        struct timer *watchdog, *status;
+        struct workers *notifier;
+        uint64_t watchdog_usec;
+} me;
+
+struct notice {
+        struct job job;
+        char *text;
+};
+
+static void notice_send(struct job *job)
+{
+        (void)sd_notify(0, container_of(job, struct notice, job)->text);
+}
+
+static void notice_done(struct job *job)
+{
+        struct notice *notice = container_of(job, struct notice, job);
+
+        free(notice->text);
+        free(notice);
+}
+
+/* Takes the text over. */
+static void notify(char *text)
+{
+        struct notice *notice = new_object(struct notice);
+
+        *notice = (struct notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
+        if (getenv("NOTIFY_SOCKET") && workers_stuck_for(me.notifier) < NOTIFY_STUCK_MS)
+                workers_run(me.notifier, &notice->job);
+        else
+                notice_done(&notice->job); /* nobody to tell, or nobody who listens */
+}
+
+static void feed_watchdog(unused_arg void *ctx)
+{
+        if (me.user.stuck_for() < STUCK_MS)
+                notify(copy_text("WATCHDOG=1"));
+        timer_set(me.watchdog, (int64_t)(me.watchdog_usec / 2000));
+}
+
+static void tell_status(unused_arg void *ctx)
+{
+        scoped(scoped_free) char *line = me.user.line();
+
+        notify(text_of("STATUS=%s", line));
+}
+
+void manager_status_changed(void)
+{
+        if (!timer_is_set(me.status))
+                timer_set(me.status, STATUS_MS);
+}
+
+void manager_tell_ready(void)
+{
+        scoped(scoped_free) char *line = me.user.line();
+
+        notify(text_of("READY=1\nSTATUS=%s", line));
+}
+
+void manager_tell_reloading(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        notify(text_of("RELOADING=1\nMONOTONIC_USEC=%llu",
+                       (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000));
+}
+
+void manager_tell_ending(void)
+{
+        notify(copy_text("STOPPING=1\nSTATUS=ending: sessions finish what is on its way"));
+}
+
+void manager_open(const struct manager_user *user)
+{
+        me.user = *user;
+        me.notifier = workers_new("notify", 1);
+        me.status = timer_new(tell_status, NULL);
+        if (sd_watchdog_enabled(0, &me.watchdog_usec) > 0) {
+                me.watchdog = timer_new(feed_watchdog, NULL);
+                timer_set(me.watchdog, 0);
+        }
+}
+
+void manager_close(void)
+{
+        timer_free(take(me.status));
+        timer_free(take(me.watchdog));
+        if (workers_stuck_for(me.notifier) > 0)
+                workers_abandon(take(me.notifier));
+        else
+                workers_free(take(me.notifier));
+}
