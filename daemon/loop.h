@@ -80,6 +80,10 @@ void workers_free(struct workers *workers);
 /* As workers_free for jobs that may hang (name lookups): those not begun are done()
  * without having worked, those in progress are neither waited for nor told of. */
 void workers_abandon(struct workers *workers);
-/* How long, in ms, the oldest job has been worked on that has not finished; 0 when
- * idle. For the watchdog. */
+/* From `work` of a job: what follows waits for somebody else (a client's file), or no longer does. */
+void workers_outside(bool outside);
+/* How long, in ms, the oldest job has been worked on that has not finished; 0 when idle. */
+int64_t workers_busy_for(const struct workers *workers);
+/* How long, in ms, the pool has made no progress by its own fault: the oldest job in progress that does not wait for
+ * somebody else, or jobs waiting while no thread begins one. 0 when all is well. For the watchdog. */
 int64_t workers_stuck_for(const struct workers *workers);

@@ -6,7 +6,9 @@
 #include "daemon/manager.h"
 
 #include "common/cleanup.h"
+#include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/messages.h"
 
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
@@ -15,7 +17,7 @@
 enum {
         STATUS_MS = 200,        /* changes of the status line are gathered this long */
         NOTIFY_STUCK_MS = 2000, /* a service manager that takes no word for so long is not waited for */
-        STUCK_MS = 120 * 1000   /* a disk job older than this keeps the watchdog from being fed */
+        STUCK_PERIODS = 2       /* watchdog times without progress of the disk after which it is not fed */
 };
 
 static struct {
@@ -23,6 +25,7 @@ static struct {
         struct timer *watchdog, *status;
         struct workers *notifier;
         uint64_t watchdog_usec;
+        bool told;              /* that the watchdog is not fed any more */
 } me;
 
 struct notice {
@@ -49,16 +52,34 @@ static void notify(char *text)
         struct notice *notice = new_object(struct notice);
 
         *notice = (struct notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
-        if (getenv("NOTIFY_SOCKET") && workers_stuck_for(me.notifier) < NOTIFY_STUCK_MS)
+        if (getenv("NOTIFY_SOCKET") && workers_busy_for(me.notifier) < NOTIFY_STUCK_MS)
                 workers_run(me.notifier, &notice->job);
         else
                 notice_done(&notice->job); /* nobody to tell, or nobody who listens */
 }
 
+static void tell_stuck(int64_t ms)
+{
+        struct cause cause = { 0 };
+        struct subject subject = { .cause = &cause };
+
+        (void)cause_set(&cause, CAUSE_STORAGE, "the disk of the state folder has not answered for %lld s",
+                        (long long)((ms + 999) / 1000));
+        cause_remedy(&cause, "look for a disk or network file system that hangs: dmesg, and findmnt -T of the state folder");
+        log_about(&subject, LOG_CRIT, MSG_DISK_STUCK, "%s; the watchdog is not fed any more, so that the service manager "
+                  "starts this anew", cause.text);
+}
+
 static void feed_watchdog(unused_arg void *ctx)
 {
-        if (me.user.stuck_for() < STUCK_MS)
+        int64_t stuck = me.user.stuck_for();
+        bool well = stuck < (int64_t)(STUCK_PERIODS * me.watchdog_usec / 1000);
+
+        if (well)
                 notify(copy_text("WATCHDOG=1"));
+        else if (!me.told)
+                tell_stuck(stuck);
+        me.told = !well;
         timer_set(me.watchdog, (int64_t)(me.watchdog_usec / 2000));
 }
 
@@ -111,7 +132,7 @@ void manager_close(void)
 {
         timer_free(take(me.status));
         timer_free(take(me.watchdog));
-        if (workers_stuck_for(me.notifier) > 0)
+        if (workers_busy_for(me.notifier) > 0)
                 workers_abandon(take(me.notifier));
         else
                 workers_free(take(me.notifier));

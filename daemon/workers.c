@@ -17,6 +17,7 @@ struct worker {
         struct workers *pool;
         pthread_t thread;
         int64_t busy_since;       /* CLOCK_MONOTONIC in ms; 0 = waits for a job */
+        bool outside;             /* the job waits for somebody else: workers_outside() */
 };
 
 struct workers {
@@ -24,6 +25,7 @@ struct workers {
         pthread_mutex_t lock;     /* guards everything below but `threads` and `next_pool` */
         pthread_cond_t given;
         struct job_list waiting, finished;
+        int64_t moved;            /* when a job was last begun, or came to an empty line */
         bool posted;              /* deliver() is on its way to the loop */
         bool ending;              /* no more jobs come: threads end when none is left */
         bool abandoned;           /* the loop has turned its back: the last one out frees */
@@ -34,6 +36,9 @@ struct workers {
 
 /* All pools, for loop_close(); loop thread only. */
 static struct workers *pools;
+
+/* On a worker's thread: itself. */
+static _Thread_local struct worker *own;
 
 static void list_init(struct job_list *list)
 {
@@ -124,11 +129,12 @@ static void *work(void *ctx)
         struct worker *self = ctx;
         struct workers *pool = self->pool;
 
+        own = self;
         pthread_mutex_lock(&pool->lock);
         for (;;) {
                 struct job *job = list_take(&pool->waiting);
                 if (job) {
-                        self->busy_since = monotonic_ms();
+                        self->busy_since = pool->moved = monotonic_ms();
                         pthread_mutex_unlock(&pool->lock);
                         job->work(job);
                         pthread_mutex_lock(&pool->lock);
@@ -189,6 +195,8 @@ void workers_run(struct workers *pool, struct job *job)
 {
         pthread_mutex_lock(&pool->lock);
         bool had = pool->waiting.first != NULL;
+        if (!had)
+                pool->moved = monotonic_ms();
         list_add(&pool->waiting, job);
         if ((pool->idle == 0 || had) && pool->started < pool->threads)
                 start_thread(pool);
@@ -251,19 +259,58 @@ void workers_free_all(void)
                 workers_free(pools);
 }
 
-int64_t workers_stuck_for(const struct workers *workers)
+void workers_outside(bool outside)
 {
-        /* Taking the lock does not change the pool for anybody. */
-        struct workers *pool = (struct workers *)(uintptr_t)workers;
+        if (!own)
+                return;
+        pthread_mutex_lock(&own->pool->lock);
+        own->outside = outside;
+        own->busy_since = own->pool->moved = monotonic_ms();
+        pthread_mutex_unlock(&own->pool->lock);
+}
+
+/* Taking the lock does not change the pool for anybody. */
+static struct workers *writable(const struct workers *workers)
+{
+        return (struct workers *)(uintptr_t)workers;
+}
+
+static int64_t since(int64_t oldest)
+{
+        return oldest ? monotonic_ms() - oldest + 1 : 0;
+}
+
+int64_t workers_busy_for(const struct workers *workers)
+{
+        struct workers *pool = writable(workers);
         int64_t oldest = 0;
-        int64_t now = monotonic_ms();
 
         pthread_mutex_lock(&pool->lock);
         for (unsigned i = 0; i < pool->started; i++) {
-                int64_t since = pool->worker[i].busy_since;
-                if (since && (oldest == 0 || since < oldest))
-                        oldest = since;
+                int64_t began = pool->worker[i].busy_since;
+                if (began && (oldest == 0 || began < oldest))
+                        oldest = began;
         }
         pthread_mutex_unlock(&pool->lock);
-        return oldest ? now - oldest + 1 : 0;
+        return since(oldest);
+}
+
+int64_t workers_stuck_for(const struct workers *workers)
+{
+        struct workers *pool = writable(workers);
+        int64_t oldest = 0;
+        unsigned outside = 0;
+
+        pthread_mutex_lock(&pool->lock);
+        for (unsigned i = 0; i < pool->started; i++) {
+                int64_t began = pool->worker[i].busy_since;
+                outside += pool->worker[i].outside;
+                if (began && !pool->worker[i].outside && (oldest == 0 || began < oldest))
+                        oldest = began;
+        }
+        /* A line that does not move, with a thread there that could take its first. */
+        if (pool->waiting.first && outside < pool->started && (oldest == 0 || pool->moved < oldest))
+                oldest = pool->moved;
+        pthread_mutex_unlock(&pool->lock);
+        return since(oldest);
 }

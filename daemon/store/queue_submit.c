@@ -108,6 +108,25 @@ static int feed(struct submit *submit, const uint8_t *bytes, size_t len)
         return 0;
 }
 
+/* A client's file may lie on a file system that never answers: that must not make the watchdog bark. */
+static int fstat_client(int fd, struct stat *facts)
+{
+        workers_outside(true);
+        int result = fstat(fd, facts);
+        workers_outside(false);
+        return result;
+}
+
+static ssize_t read_client(int fd, uint8_t *to, size_t size, off_t at)
+{
+        workers_outside(true);
+        ssize_t got = pread(fd, to, size, at);
+        int error = errno;
+        workers_outside(false);
+        errno = error;
+        return got;
+}
+
 /* Reads from offset 0, each byte once: what the peer does to the file meanwhile cannot get between
  * the check and the use. */
 static int feed_file(struct submit *submit)
@@ -116,12 +135,12 @@ static int feed_file(struct submit *submit)
         struct stat facts;
         off_t at = 0;
 
-        if (fstat(submit->s.fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+        if (fstat_client(submit->s.fd, &facts) < 0 || !S_ISREG(facts.st_mode))
                 return cause_about(cause, CAUSE_INVALID, "descriptor",
                                    "the descriptor is not a regular file or memfd");
         scoped(scoped_free) uint8_t *piece = new_zeroed(1, READ_PIECE);
         for (;;) {
-                ssize_t got = pread(submit->s.fd, piece, READ_PIECE, at);
+                ssize_t got = read_client(submit->s.fd, piece, READ_PIECE, at);
                 if (got < 0 && errno == EINTR)
                         continue;
                 if (got < 0)

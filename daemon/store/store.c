@@ -67,11 +67,9 @@ void store_run_intake(struct job *job)
         run(store.intake, job);
 }
 
-/* Intake is left out: it reads what a client hands in, and a client must not be able to make the
- * watchdog bark. */
 int64_t store_stuck_for(void)
 {
-        const struct workers *const pools[] = { store.reader, store.files, store.sync };
+        const struct workers *const pools[] = { store.reader, store.files, store.sync, store.intake };
         int64_t longest = writer_stuck_for();
 
         for (size_t i = 0; i < count_of(pools); i++) {
@@ -233,7 +231,7 @@ void store_close(void)
                 return;
         store.closing = true;
         /* A client's file that never answers must not keep the daemon from ending. */
-        if (workers_stuck_for(store.intake) > STUCK)
+        if (workers_busy_for(store.intake) > STUCK)
                 workers_abandon(take(store.intake));
         else
                 workers_free(take(store.intake));

@@ -479,6 +479,41 @@ START_TEST(jobs_of_a_pool_run_side_by_side)
 }
 END_TEST
 
+static void work_outside(struct job *job)
+{
+        workers_outside(true);
+        work_and_wait(job);
+        workers_outside(false);
+        work_and_wait(job);
+}
+
+START_TEST(who_waits_for_somebody_else_is_busy_and_not_stuck)
+{
+        struct workers *workers = workers_new("outside", 1);
+        struct job jobs[2] = { { .work = work_outside, .done = count_done }, { .work = work_and_wait, .done = count_done } };
+
+        sem_init(&arrived, 0, 0);
+        sem_init(&go_on, 0, 0);
+        workers_run(workers, &jobs[0]);
+        sem_wait(&arrived);
+        workers_run(workers, &jobs[1]); /* in line behind it */
+        ck_assert_int_gt(workers_busy_for(workers), 0);
+        ck_assert_int_eq(workers_stuck_for(workers), 0);
+        sem_post(&go_on);
+        sem_wait(&arrived); /* back inside */
+        ck_assert_int_gt(workers_stuck_for(workers), 0);
+        sem_post(&go_on);
+        sem_wait(&arrived);
+        sem_post(&go_on);
+        while (waits_done < count_of(jobs))
+                loop_run();
+        workers_outside(true); /* on the loop's own thread: nothing */
+        ck_assert_int_eq(workers_stuck_for(workers), 0);
+        ck_assert_int_eq(workers_busy_for(workers), 0);
+        workers_free(workers);
+}
+END_TEST
+
 START_TEST(an_abandoned_pool_waits_for_nobody)
 {
         struct workers *workers = workers_new("hang", 1);
@@ -522,6 +557,7 @@ int main(void)
         tcase_add_test(tests, freeing_a_pool_finishes_its_jobs);
         tcase_add_test(tests, closing_the_loop_frees_pools_that_were_left);
         tcase_add_test(tests, jobs_of_a_pool_run_side_by_side);
+        tcase_add_test(tests, who_waits_for_somebody_else_is_busy_and_not_stuck);
         tcase_add_test(tests, an_abandoned_pool_waits_for_nobody);
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
