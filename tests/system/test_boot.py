@@ -166,6 +166,58 @@ def test_who_may_what(machine):
     assert machine.run("runuser", "-u", "reader", "--", "emailsecctl", "reload", check=False).returncode != 0
 
 
+@pytest.fixture
+def drop_in(machine):
+    """Runs the service with more lines in its unit; without them afterwards."""
+    path = "/etc/systemd/system/emailsecd.service.d/test.conf"
+
+    def put(*lines):
+        machine.write(path, "\n".join(("[Service]", *lines, "")))
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "emailsecd")
+
+    yield put
+    machine.run("rm", "-f", path)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "emailsecd")
+
+
+def test_why_not_private_users(machine, drop_in):
+    """What the unit says of PrivateUsers=: in a user namespace of its own the daemon takes an administrator for nobody."""
+    machine.run("groupadd", "-f", "--system", "emailsec-admin")
+    machine.run("useradd", "-m", "-G", "emailsec-admin", "keeper")
+    keeper = ("runuser", "-u", "keeper", "--", "emailsecctl", "reload")
+    drop_in()
+    machine.run(*keeper)
+    drop_in("PrivateUsers=yes")
+    machine.run("emailsecctl", "status")
+    refused = machine.run(*keeper, check=False)
+    assert refused.returncode != 0
+
+
+def test_credentials_of_every_kind(machine, accounts, drop_in):
+    """A file, a folder (each file of it as NAME_FILE), one encrypted for this machine: the right password signs in, and
+    one that is not there is named."""
+    machine.write("/etc/emailsecd/several/box", letters.PASSWORD + "\n", 0o600)
+    machine.run("sh", "-c", "systemd-creds --with-key=host encrypt --name=sealed /etc/emailsecd/station.password /etc/sealed")
+    assert letters.PASSWORD not in machine.say("cat", "/etc/sealed")
+    drop_in("LoadCredential=several:/etc/emailsecd/several", "LoadCredentialEncrypted=sealed:/etc/sealed",
+            f"SetCredential=emailsecd.text:{letters.PASSWORD}")
+    for name in ("several_box", "sealed", "emailsecd.text", "station"):
+        machine.run("emailsecctl", "account", "password", "out", "--credential", name)
+        assert "TLSv1.3" in machine.say("emailsecctl", "account", "test", "out"), name
+        queued = send(machine)
+        until(lambda: state(machine, queued) == "sent", 30, lambda: machine.say("emailsecctl", "status", check=False))
+    machine.run("emailsecctl", "account", "password", "out", "--credential", "none", check=False)
+    told = machine.run("emailsecctl", "account", "test", "out", check=False)
+    machine.run("emailsecctl", "account", "password", "out", "--credential", "station")
+    assert "none" in told.stdout + told.stderr and told.returncode != 0
+    # each lies where the daemon alone reads, and on no disk
+    folder = "/run/credentials/emailsecd.service"
+    assert machine.run("runuser", "-u", "mail", "--", "ls", folder, check=False).returncode != 0
+    assert machine.say("stat", "-f", "-c", "%T", folder) in ("ramfs", "tmpfs")
+
+
 def imap_sessions(machine):
     """The daemon's ends of its IMAP sessions."""
     listed = machine.say("ss", "-Htn", "state", "established", "dport", "=", ":993")
