@@ -172,6 +172,18 @@ def test_numbers_are_openmetrics(station, new_sink, certificates):
         assert asked and asked <= set(samples), f"{name}: {asked - set(samples)}"
 
 
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian: prometheus) is not installed")
+def test_prometheus_takes_numbers_and_rules(station):
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false", "from=a@example.test")
+    numbers = station.ctl("metrics").out
+    done = subprocess.run(["promtool", "check", "metrics"], input=numbers, capture_output=True, text=True)
+    # it reads the older format, where the help of a counter stands under the sample's name
+    others = [line for line in done.stderr.splitlines() if not line.endswith("_total no help text")]
+    assert (others, done.returncode in (0, 3)) == ([], True), done.stdout + done.stderr
+    done = subprocess.run(["promtool", "check", "rules", f"{ROOT}/conf/emailsec-alerts.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_examples_are_well_formed():
     dashboard = json.load(open(os.path.join(ROOT, "conf", "emailsec-dashboard.json")))
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) > 8
