@@ -378,12 +378,18 @@ const struct mailbox_class imap_mailbox = {
         .refresh = imap_refresh,
 };
 
+static bool hides(const struct chat *chat, const char *words, size_t len)
+{
+        return imap_echoes_secret(container_of(chat, struct imap_session, chat), words, len);
+}
+
 struct chat *imap_session_new(const struct imap_config *config)
 {
         struct imap_session *session = new_object(struct imap_session);
 
         chat_init(&session->chat, &imap_class, steps, LIMIT_LINE);
         session->chat.wants_starttls = config->starttls;
+        session->chat.hides = hides;
         session->config = *config;
         imap_parser_init(&session->parser);
         return &session->chat;

@@ -106,19 +106,20 @@ enum cause_code pop3_cause_of_code(const struct pop3_session *session, const cha
 }
 
 /* True when the server's words repeat what we signed in with (S38). */
-bool pop3_echoes_secret(const struct pop3_session *session, const char *words)
+bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len)
 {
+        const struct pop3_session *session = container_of(chat, struct pop3_session, chat);
         const char *said = session->last_said;
 
-        return signin_repeated(&session->config.signin, words, strlen(words)) ||
-               (said && said[0] && strstr(words, said));
+        return signin_repeated(&session->config.signin, words, len) ||
+               (said && said[0] && memmem(words, len, said, strlen(said)));
 }
 
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
                  const char *what)
 {
         enum cause_code code = pop3_cause_of_code(session, reply->words);
-        bool shown = reply->words[0] && !pop3_echoes_secret(session, reply->words);
+        bool shown = reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
 
         if (reply->status != POP3_ERR)
                 return chat_fail(&session->chat, CAUSE_PROTOCOL,

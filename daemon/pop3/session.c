@@ -132,7 +132,7 @@ static void foreign_line(struct pop3_session *session, const char *text)
                         return;
                 }
         (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server's answer is not one of POP3: %.80s",
-                        pop3_echoes_secret(session, text) ? "***" : text);
+                        text);
 }
 
 static void status_heard(struct pop3_session *session, const char *text)
@@ -168,22 +168,6 @@ static void line_heard(struct pop3_session *session, const char *text, size_t le
         }
 }
 
-/* chat_next_line, whose trace does not repeat a secret that the server repeats. */
-static ssize_t next_line(struct pop3_session *session, const char **out_text)
-{
-        struct chat *chat = &session->chat;
-        void (*trace)(void *, char, const char *, size_t) = chat->trace;
-
-        chat->trace = NULL;
-        ssize_t len = chat_next_line(chat, out_text);
-        chat->trace = trace;
-        if (trace && len >= 0 && pop3_echoes_secret(session, *out_text))
-                trace(chat->trace_ctx, '<', "***", 3);
-        else if (trace && len >= 0)
-                trace(chat->trace_ctx, '<', *out_text, (size_t)len);
-        return len;
-}
-
 /* Feeds the chat one line of the input, or what there is of it. */
 static void take_line(struct pop3_session *session, struct pop3_input *input)
 {
@@ -195,7 +179,7 @@ static void take_line(struct pop3_session *session, struct pop3_input *input)
                 return;
         input->bytes += taken;
         input->len -= taken;
-        ssize_t len = next_line(session, &text);
+        ssize_t len = chat_next_line(&session->chat, &text);
         if (len >= 0)
                 line_heard(session, text, (size_t)len);
 }
@@ -305,6 +289,7 @@ struct chat *pop3_session_new(const struct pop3_config *config)
 
         chat_init(&session->chat, &pop3_class, steps, LIMIT_LINE);
         session->chat.wants_starttls = config->starttls;
+        session->chat.hides = pop3_echoes_secret;
         session->config = *config;
         return &session->chat;
 }

@@ -102,7 +102,7 @@ int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, e
 /* The cause of its response code; CAUSE_NONE when it has none that says something. */
 enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words);
 /* True when the server's words repeat what we signed in with (S38). */
-bool pop3_echoes_secret(const struct pop3_session *session, const char *words);
+bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len);
 
 /* ---- capability.c ---- */
 

@@ -91,11 +91,11 @@ static void decide(struct smtp_recipient *r, const struct reply *reply, bool tem
         put_text(r->reply, sizeof r->reply, words);
 }
 
-static void decide_rest(struct smtp_mail *mail, const struct reply *reply)
+static void decide_rest(const struct smtp_session *s, struct smtp_mail *mail, const struct reply *reply)
 {
         char words[sizeof mail->recipients[0].reply];
 
-        reply_words(reply, words, sizeof words);
+        signin_words(s, reply, words, sizeof words);
         for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
                 decide(&mail->recipients[i], reply, reply_class(reply) == 4, words);
         if (!is_positive(reply))
@@ -106,7 +106,7 @@ static void out_of_protocol(struct smtp_session *s, const char *command, const s
 {
         char words[160];
 
-        reply_words(reply, words, sizeof words);
+        signin_words(s, reply, words, sizeof words);
         chat_fail(&s->chat, CAUSE_PROTOCOL, "the server answered %s with \"%s\"", command, words);
 }
 
@@ -139,7 +139,7 @@ static void heard_mail(struct smtp_session *s, const struct awaited *about, cons
         } else if (is_positive(reply)) {
                 s->mail.proven = true;
         } else {
-                decide_rest(about->mail, reply);
+                decide_rest(s, about->mail, reply);
                 if (s->mail.open == f && !f->next_recipient)
                         s->mail.open = NULL; /* nothing followed: there is no transaction */
         }
@@ -166,7 +166,7 @@ static void heard_rcpt(struct smtp_session *s, const struct awaited *about, cons
                 f->accepted++;
         } else if (r->outcome == OUTCOME_NONE) {
                 char words[sizeof r->reply];
-                reply_words(reply, words, sizeof words);
+                signin_words(s, reply, words, sizeof words);
                 decide(r, reply, reply_class(reply) == 4 || is_too_many(reply), words);
         }
         if (!f->accepted && !f->recipients_due &&
@@ -184,7 +184,7 @@ static void heard_data(struct smtp_session *s, const struct awaited *about, cons
         } else if (reply_class(reply) < 4) {
                 out_of_protocol(s, "DATA", reply);
         } else {
-                decide_rest(about->mail, reply);
+                decide_rest(s, about->mail, reply);
                 f->stage = STAGE_WRITTEN;
         }
 }
@@ -194,7 +194,7 @@ static void heard_chunk(struct smtp_session *s, const struct awaited *about, con
         if (reply_class(reply) == 3)
                 out_of_protocol(s, "BDAT", reply);
         else if (!is_positive(reply))
-                decide_rest(about->mail, reply);
+                decide_rest(s, about->mail, reply);
 }
 
 static void heard_end(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
@@ -210,7 +210,7 @@ static void heard_end(struct smtp_session *s, const struct awaited *about, const
                 return;
         if (is_positive(reply) && s->mail.open == f)
                 s->mail.open = NULL;
-        decide_rest(about->mail, reply);
+        decide_rest(s, about->mail, reply);
 }
 
 static void (*const hear[])(struct smtp_session *, const struct awaited *, const struct reply *) = {
@@ -224,7 +224,7 @@ static void heard_unasked(struct smtp_session *s, const struct reply *reply)
 {
         char words[160];
 
-        reply_words(reply, words, sizeof words);
+        signin_words(s, reply, words, sizeof words);
         if (reply->code != 421)
                 chat_fail(&s->chat, CAUSE_PROTOCOL, "the server said something nobody asked for: \"%s\"",
                           words);
@@ -238,9 +238,9 @@ static void heard_ending(struct smtp_session *s, const struct awaited *about, co
 {
         char words[sizeof about->mail->recipients[0].reply];
 
-        reply_words(reply, words, sizeof words);
+        signin_words(s, reply, words, sizeof words);
         if (about->what == AWAIT_END)
-                decide_rest(about->mail, reply); /* a 4yz for this message, whatever else it is */
+                decide_rest(s, about->mail, reply); /* a 4yz for this message, whatever else it is */
         chat_fail(&s->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", words);
 }
 
@@ -254,7 +254,7 @@ static void heard_wants_signin(struct smtp_session *s, const struct awaited *abo
 {
         char words[160];
 
-        reply_words(reply, words, sizeof words);
+        signin_words(s, reply, words, sizeof words);
         if (about->what == AWAIT_END)
                 flight_of(about->mail)->end_written = false;
         chat_fail(&s->chat, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %s", words);

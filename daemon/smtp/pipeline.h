@@ -114,6 +114,8 @@ int signin_heard(struct chat *chat, const void *reply); /* of AUTH and of every 
 void signin_say_answer(struct chat *chat);
 void signin_say_cancel(struct chat *chat);
 int signin_heard_cancel(struct chat *chat, const void *reply);
+/* reply_words, unless they repeat what was signed in with (S38): a server may do that at any time. */
+void signin_words(const struct smtp_session *session, const struct reply *reply, char *to, size_t size);
 void signin_forget(struct smtp_session *session); /* the exchange and its secrets */
 
 /* ---- envelope.c ---- */

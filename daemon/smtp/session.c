@@ -27,7 +27,7 @@ static int fail_quoting(struct chat *chat, enum cause_code code, const char *sen
 {
         char words[300];
 
-        reply_words(reply, words, sizeof words);
+        signin_words(session_of(chat), reply, words, sizeof words);
         return chat_fail(chat, code, "%s: %s", sentence, words);
 }
 

@@ -105,13 +105,12 @@ static const struct {
         { 538, "the server wants TLS for this: emailsecctl account secure NAME ssl|starttls" },
 };
 
-/* The server's words, unless they repeat what was sent (S38). */
-static void words_without_secret(const struct smtp_session *s, const struct reply *reply, char *to,
-                                 size_t size)
+void signin_words(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
 {
+        const struct chat *chat = &s->chat;
+
         reply_words(reply, to, size);
-        if (signin_repeated(&s->config.signin, to, strlen(to)) ||
-            (s->answer && strlen(s->answer) > 3 && strstr(to, s->answer)))
+        if (chat->hides(chat, (const char *)buf_bytes(&reply->text), reply->text.len))
                 (void)snprintf(to, size, "%u (its words repeat the secret and are left out)", reply->code);
 }
 
@@ -120,7 +119,7 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         struct cause cause = { 0 };
         char words[300];
 
-        words_without_secret(s, reply, words, sizeof words);
+        signin_words(s, reply, words, sizeof words);
         if (reply_class(reply) == 4 && reply->code != 432)
                 cause_set(&cause, CAUSE_AUTH_TEMPORARY, "the server cannot sign %s in just now: %s",
                           s->config.signin.user, words);

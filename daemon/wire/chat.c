@@ -81,7 +81,9 @@ int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)
         va_start(args, format);
         int len = vasprintf(&words, format, args);
         va_end(args);
-        cause_set(&chat->cause, code, "%s", len < 0 ? "out of memory" : words);
+        bool hidden = len > 0 && chat->hides && chat->hides(chat, words, (size_t)len);
+        cause_set(&chat->cause, code, "%s", len < 0 ? "out of memory" :
+                                            hidden ? "the server's words repeat the secret and are left out" : words);
         if (len >= 0)
                 free(words);
         enter(chat, STEP_FAILED, CHAT_FAILED, 0, NULL);

@@ -95,7 +95,7 @@ struct chat {
          * the owner escapes it. NULL = off. */
         void (*trace)(void *ctx, char direction, const char *line, size_t len);
         const char *signed_in_by;        /* mechanism that signed in, static; NULL: none did */
-        /* True for a line heard that repeats a secret: traced as "***". NULL: none does. */
+        /* True for a line heard that repeats a secret: traced as "***", and in no cause. NULL: none does. */
         bool (*hides)(const struct chat *chat, const char *line, size_t len);
         /* Every step taken; NULL = off. */
         void (*traced_step)(void *ctx, const char *from, const char *to);

@@ -351,6 +351,27 @@ def test_a_server_that_repeats_the_password(station, new_fake, certificates, mon
     assert "***" in station.log()
 
 
+@pytest.mark.parametrize("code", ("451 4.3.0", "550 5.1.1", "421 4.3.2", "530 5.7.0", "220"))
+@pytest.mark.parametrize("step", ("ehlo", "mail", "rcpt", "data", "dot"))
+def test_a_server_that_repeats_the_password_later(station, account, certificates, step, code):
+    """S38: whatever reply repeats it, no journal, history, event, status or file of ours does."""
+    one = account(certificates.leaf("system", "127.0.0.1"))
+    texts = (letters.PASSWORD, base64.b64encode(letters.PASSWORD.encode()).decode(),
+             base64.b64encode(f"\0user\0{letters.PASSWORD}".encode()).decode())
+    station.ctl("account", "set", "a", "debug=true")
+    one.sink.rule(step, f"{code} {' '.join(texts)}")
+    queued = one.send()
+    until(lambda: station.message(queued)["attempts"] or station.account("a")["status"] in ("down", "fault"))
+    said = station.log() + json.dumps(station.message(queued)) + json.dumps(station.account("a")) + \
+        json.dumps(station.monitor.events) + station.ctl("account", "test", "a", code=None).said + \
+        station.ctl("queue", "show", queued).said + station.ctl("status", code=None).said
+    assert not [text for text in texts if text in said], said
+    assert "***" in station.log()
+    database = b"".join(open(os.path.join(station.state, name), "rb").read() for name in os.listdir(station.state)
+                        if name.startswith("station.db"))
+    assert not [text for text in texts if text.encode() in database]
+
+
 # ---- looking at a server
 
 def test_account_test_shows_everything(station, account, certificates):
