@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
 struct client_key {
@@ -65,9 +66,14 @@ static int take_block(void *ctx, const char *name, const uint8_t *der, size_t de
                         abort();
         } else if (!key->key && strstr(name, "PRIVATE KEY")) {
                 key->key = d2i_AutoPrivateKey(NULL, &at, (long)der_len);
+                if (!key->key && strncmp(name, "ENCRYPTED", strlen("ENCRYPTED")) == 0) {
+                        cause_set(cause, CAUSE_SECRET, "the private key in it has a pass phrase");
+                        cause_remedy(cause, "(openssl x509 -in FILE; openssl pkey -in FILE) | "
+                                            "emailsecctl trust key import %s -", key->name);
+                        return -1;
+                }
                 if (!key->key)
-                        return cause_set(cause, CAUSE_SECRET,
-                                         "the private key in it is encrypted or malformed");
+                        return cause_set(cause, CAUSE_SECRET, "the private key in it is malformed, or has a pass phrase");
         }
         return 0;
 }
@@ -83,13 +89,42 @@ static struct client_key *key_new(const char *name, size_t len)
         return key;
 }
 
+/* Says so of a PKCS#12 file, which holds the right things in another form. */
+static int refuse_pkcs12(const void *bytes, size_t len, const struct client_key *key, struct cause *cause)
+{
+        const uint8_t *at = bytes;
+        PKCS12 *file = d2i_PKCS12(NULL, &at, (long)len);
+
+        PKCS12_free(file);
+        ERR_clear_error();
+        if (!file)
+                return 0;
+        cause_set(cause, CAUSE_SECRET, "it is PKCS#12, not PEM");
+        cause_remedy(cause, "openssl pkcs12 -in FILE -nodes | emailsecctl trust key import %s -", key->name);
+        return -1;
+}
+
+static int check_key(const struct client_key *key, struct cause *cause)
+{
+        if (!key->certificate && !key->key)
+                return cause_set(cause, CAUSE_SECRET, "there is neither a certificate nor a private key in it");
+        if (!key->certificate)
+                return cause_set(cause, CAUSE_SECRET, "there is a private key in it and no certificate");
+        if (!key->key)
+                return cause_set(cause, CAUSE_SECRET, "there is a certificate in it and no private key");
+        if (X509_check_private_key(key->certificate, key->key) != 1)
+                return cause_set(cause, CAUSE_SECRET, "the private key in it is not that of its first certificate");
+        return 0;
+}
+
 static int parse_key(const void *bytes, size_t len, struct client_key *key, struct cause *cause)
 {
-        int result = pem_each(bytes, len, take_block, key, cause);
+        int result = refuse_pkcs12(bytes, len, key, cause);
 
-        if (result == 0 &&
-            (!key->certificate || !key->key || X509_check_private_key(key->certificate, key->key) != 1))
-                result = cause_set(cause, CAUSE_SECRET, "it does not hold a certificate with its private key");
+        if (result == 0)
+                result = pem_each(bytes, len, take_block, key, cause);
+        if (result == 0)
+                result = check_key(key, cause);
         ERR_clear_error();
         return result;
 }
@@ -262,8 +297,9 @@ void keys_import(const char *name, const uint8_t *bytes, size_t len,
                 }
                 key_free(key);
                 cause.code = CAUSE_INVALID;
-                cause_remedy(&cause, "give one PEM file with the certificate, its issuers if there are any, and "
-                                     "the private key without a pass phrase");
+                if (!cause.remedy[0])
+                        cause_remedy(&cause, "give one PEM file with the certificate, its issuers if there are any, "
+                                             "and the private key without a pass phrase");
         }
         done(ctx, &cause, NULL);
 }

@@ -5,9 +5,13 @@ that change on disk, client certificates, and what becomes of sessions in progre
 import base64
 import json
 import os
+import re
 import ssl
+import subprocess
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 import channels
 import fake as fake_module
@@ -312,6 +316,42 @@ def test_keys_that_are_none_are_refused(station, certificates):
         result = station.ctl("trust", "key", "import", name, "-", stdin=content, code=None)
         assert result.code != 0 and result.err
     assert station.json("trust", "key", "list") == []
+
+
+def test_keys_in_another_form_are_told_apart(station, folder):
+    """Each refusal says what is wrong; the command it names for the form of the file works."""
+    client, other = pki.leaf(None, ["one.example"]), pki.leaf(None, ["other.example"])
+
+    def refused(content):
+        result = station.ctl("trust", "key", "import", "plant", "-", stdin=content, code=None)
+        assert result.code != 0 and station.json("trust", "key", "list") == []
+        return result.err
+
+    def follow(said, content):
+        path = os.path.join(folder, "given")
+        with open(path, "wb") as out:
+            out.write(content)
+        command = re.search(r"what to do: (.*) \| emailsecctl trust key import plant -", said)[1]
+        command = command.replace("FILE", path + " -passin pass:word", 9).replace("x509 -in " + path + " -passin pass:word", "x509 -in " + path)
+        made = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20).stdout
+        station.ctl("trust", "key", "import", "plant", "-", stdin=made)
+        key, = station.json("trust", "key", "list")
+        assert plain(key["certificate"]["fingerprintSha256"]) == client.fingerprint and key["fault"] is None
+        station.ctl("trust", "key", "delete", "plant")
+
+    assert "no private key" in refused(client.pem)
+    assert "no certificate" in refused(client.key_pem)
+    assert "neither" in refused(b"words")
+    assert "not that of its first certificate" in refused(client.pem + other.key_pem)
+    phrase = serialization.BestAvailableEncryption(b"word")
+    encrypted = client.pem + client.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, phrase)
+    said = refused(encrypted)
+    assert "has a pass phrase" in said
+    follow(said, encrypted)
+    bundle = pkcs12.serialize_key_and_certificates(b"plant", client.key, client.x509, None, phrase)
+    said = refused(bundle)
+    assert "PKCS#12" in said
+    follow(said, bundle)
 
 
 def test_a_server_that_demands_a_certificate(station, account, certificates):
