@@ -35,6 +35,7 @@ void pop3_capa_line(struct pop3_session *session, const char *text, size_t len u
         all->stls |= pop3_begins(text, "STLS");
         all->user |= pop3_begins(text, "USER");
         all->pipelining |= pop3_begins(text, "PIPELINING");
+        all->utf8 |= pop3_begins(text, "UTF8");
         if (pop3_begins(text, "SASL") && !all->mechanisms) {
                 all->mechanisms = copy_text(text[4] ? text + 5 : "");
                 for (char *at = all->mechanisms; *at; at++)

@@ -18,16 +18,20 @@ int pop3_operation_done(struct pop3_session *session, void (*finished)(struct po
 }
 /* ---- the steps up to READY ---- */
 
+static int go_in(struct pop3_session *session)
+{
+        if (signin_wanted(&session->config.signin))
+                return pop3_sign_in(session);
+        session->signed_in = true;
+        return STEP_READY;
+}
+
 static int capabilities_known(struct pop3_session *session)
 {
         struct chat *chat = &session->chat;
 
-        if (!chat->wants_starttls || chat->channel.tls) {
-                if (signin_wanted(&session->config.signin))
-                        return pop3_sign_in(session);
-                session->signed_in = true;
-                return STEP_READY;
-        }
+        if (!chat->wants_starttls || chat->channel.tls)
+                return session->capabilities.utf8 ? POP3_UTF8 : go_in(session);
         if (!session->capabilities.stls)
                 return chat_fail(chat, CAUSE_NO_STARTTLS, "the server does not offer STLS");
         return POP3_STLS;
@@ -79,6 +83,19 @@ static int stls_heard(struct chat *chat, const void *reply)
         return STEP_HANDSHAKE;
 }
 
+/* Without it a server may give a substitute for a message with UTF-8 in its header (RFC 6856 section 2). */
+static void say_utf8(struct chat *chat)
+{
+        pop3_say(pop3_session_of(chat), "UTF8");
+}
+
+/* Refused: what can be had without is better than nothing. */
+static int utf8_heard(struct chat *chat, const void *reply)
+{
+        (void)reply;
+        return go_in(pop3_session_of(chat));
+}
+
 static void say_quit(struct chat *chat)
 {
         pop3_say(pop3_session_of(chat), "QUIT");
@@ -103,6 +120,7 @@ static const struct chat_step steps[POP3_STEPS] = {
         [POP3_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, greeting_heard },
         [POP3_CAPA] = { "CAPA", "waiting for the answer to CAPA", 0, say_capa, capa_heard },
         [POP3_STLS] = { "STLS", "waiting for the answer to STLS", 0, say_stls, stls_heard },
+        [POP3_UTF8] = { "UTF8", "waiting for the answer to UTF8", 0, say_utf8, utf8_heard },
         [POP3_AUTH] = { "AUTH", "waiting for the answer to AUTH", 0, pop3_say_auth, pop3_auth_heard },
         [POP3_USER] = { "USER", "waiting for the answer to USER", 0, pop3_say_user, pop3_user_heard },
         [POP3_PASS] = { "PASS", "waiting for the answer to PASS", 0, pop3_say_pass, pop3_pass_heard },

@@ -10,6 +10,7 @@ enum pop3_step {
         POP3_GREETING = CHAT_FIRST_STEP,
         POP3_CAPA,
         POP3_STLS,
+        POP3_UTF8,
         POP3_AUTH,
         POP3_USER,
         POP3_PASS,
@@ -41,7 +42,7 @@ enum { POP3_WINDOW = 256, POP3_BYTES_AHEAD = 4 * MIB, POP3_BATCH = 64 };
 
 struct pop3_capabilities {
         bool known;             /* CAPA was answered */
-        bool stls, user, pipelining;
+        bool stls, user, pipelining, utf8;
         char *mechanisms;       /* of SASL, parted by blanks; NULL: none */
         char *words;            /* all, as one line */
         unsigned lines;

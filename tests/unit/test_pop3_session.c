@@ -44,6 +44,16 @@ static const struct script scripts[] = {
                 { S, "-ERR [SYS/TEMP] not now\r\n", NULL },) },
         { "cut off", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
           LINES(GREETING{ S, "+OK\r\nSTLS\r\n.\r\n", NULL }, { C, "STLS\r\n", NULL }, { CLOSE, NULL, NULL },) },
+        /* ---- UTF8 ---- */
+        { "UTF8 before the sign-in", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(GREETING{ S, "+OK\r\nUTF8 USER\r\nSASL PLAIN\r\n.\r\n", NULL }, { C, "UTF8\r\n", NULL },
+                { S, "+OK\r\n", NULL }, { C, "AUTH PLAIN AHUAcA==\r\n", NULL }, { S, "+OK in\r\n", NULL },) },
+        { "UTF8 refused", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(GREETING{ S, "+OK\r\nUTF8\r\nSASL PLAIN\r\n.\r\n", NULL }, { C, "UTF8\r\n", NULL },
+                { S, "-ERR [UTF8] no\r\n", NULL }, { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
+                { S, "+OK in\r\n", NULL },) },
+        { "no UTF8 outside TLS", .starttls = true, .state = CHAT_TALKING,
+          LINES(GREETING{ S, "+OK\r\nUTF8\r\nSTLS\r\n.\r\n", NULL }, { C, "STLS\r\n", NULL },) },
         /* ---- signing in ---- */
         { "PLAIN at once", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
           LINES(GREETING{ S, "+OK\r\nsasl plain\r\n.\r\n", NULL }, { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
