@@ -271,6 +271,10 @@ check-system: all $(BUILD)/tests/interpose.so
 .PHONY: check-slow
 check-slow: all $(BUILD)/tests/interpose.so
 	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
+# Courier and Cyrus for the tests, unpacked beside Dovecot; without them those tests are skipped.
+.PHONY: servers
+servers:
+	tests/system/unpack-servers.sh $(CURDIR)/build/servers
 habits: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits
 demo-built: all
@@ -364,7 +368,7 @@ lint:
 		'-Djson_object_foreach_safe(o,n,k,v)=for(k="",n=0;(v=json_object_get(o,k));)' \
 		-I. common daemon ctl
 	mandoc -Tlint -Wwarning $(MAN_PAGES)
-	shellcheck tests/unit/run.sh .ci/run
+	shellcheck tests/unit/run.sh tests/system/unpack-servers.sh .ci/run
 
 .PHONY: clean
 clean:

@@ -4,16 +4,15 @@ authentication service for Postfix. Each kind of certificate is served on an add
 that one instance serves every case. Any user name exists; there is one password."""
 
 import grp
-import imaplib
 import os
 import signal
-import ssl
 import subprocess
 
 import letters
 import pki
 import ports
 import users
+from plain_client import Mailboxes
 from processes import end_children
 from waiting import accepts, answers, serves, until
 
@@ -28,7 +27,7 @@ default_login_user = {user}
 protocols = imap pop3 lmtp
 verbose_proctitle = yes
 listen = {listen}
-mail_location = maildir:{folder}/mail/%n
+mail_location = {layout}:{folder}/mail/%n
 mail_fsync = never
 first_valid_uid = 1
 mail_max_userip_connections = 0
@@ -115,11 +114,12 @@ service auth {{
 """
 
 
-class Dovecot:
+class Dovecot(Mailboxes):
     def __init__(self, parent, certificates, mechanisms="plain login cram-md5 scram-sha-1 scram-sha-256",
-                 kinds=None):
-        """`certificates`: a pki.Pki; `kinds`: those to serve."""
-        self.folder = os.path.join(parent, "dovecot")
+                 kinds=None, layout="maildir"):
+        """`certificates`: a pki.Pki; `kinds`: those to serve; `layout`: of the mailboxes, or mdbox."""
+        self.layout = layout
+        self.folder = os.path.join(parent, "dovecot" if layout == "maildir" else layout)
         os.mkdir(self.folder, 0o755)
         users.give(self.folder)
         self.kinds = kinds or [kind for kind in pki.KINDS if kind not in pki.UNSERVABLE]
@@ -140,7 +140,7 @@ class Dovecot:
 
     def _configure(self, mechanisms):
         text = CONFIG.format(
-            folder=self.folder, user=users.name_of(users.DAEMON_UID), group=self._group(),
+            folder=self.folder, layout=self.layout, user=users.name_of(users.DAEMON_UID), group=self._group(),
             uid=users.DAEMON_UID, gid=users.DAEMON_GID, domain=letters.DOMAIN, password=letters.PASSWORD,
             mechanisms=mechanisms, listen=", ".join(pki.ADDRESSES[kind] for kind in self.kinds),
             imap=self.ports["imap", "plain"], imaps=self.ports["imap", "ssl"],
@@ -217,24 +217,20 @@ class Dovecot:
     def deliver(self, box, *messages):
         letters.deliver(self.lmtp, box, *messages)
 
-    def imap(self, box):
-        """A signed-in IMAP client, for looking from outside."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        client = imaplib.IMAP4_SSL(self.host(), self.port("imap", "ssl"), ssl_context=context, timeout=10)
-        client.login(box, letters.PASSWORD)
-        client.select("INBOX")
-        return client
+    def make(self, box):
+        """It comes to be when someone signs in."""
+        self.imap(box).logout()
 
-    def messages(self, box):
-        """The messages of a mailbox as the server holds them: [(flags, bytes)]."""
-        client = self.imap(box)
-        found = []
-        numbers = client.search(None, "ALL")[1][0].split()
-        if numbers:
-            client.select("INBOX", readonly=True)
-            for part in client.fetch(b",".join(numbers), "(FLAGS BODY.PEEK[])")[1]:
-                if isinstance(part, tuple):
-                    found.append((imaplib.ParseFlags(part[0]), part[1]))
-        client.logout()
-        return found
+    def place(self, box, messages):
+        """Puts messages into the mailbox, into a Maildir as they are; how many were taken."""
+        if self.layout != "maildir":
+            return self.append(box, messages)
+        self.make(box)
+        folder = os.path.join(self.folder, "mail", box)
+        owner = os.stat(folder)
+        for number, message in enumerate(messages):
+            path = os.path.join(folder, "new", f"{1700000000 + number}.M{number}P1.test")
+            with open(path, "wb") as out:
+                out.write(message)
+            os.chown(path, owner.st_uid, owner.st_gid)
+        return len(messages)

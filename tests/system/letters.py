@@ -56,3 +56,24 @@ def message_ids(files):
         except FileNotFoundError:
             pass    # moved from new to cur meanwhile
     return sorted(ids)
+
+
+_HEAD = b"From: a@example.test\r\nTo: b@example.test\r\nSubject: %d\r\n\r\n"
+_BODIES = (
+    b"", b".\r\n", b"..\r\n.\r\n...\r\n", b"\r\n.\r\n\r\n.\r\n", b"no end of line", b"ends in a dot\r\n.",
+    bytes(range(0x80, 0x100)) + b"\r\n", b"\xff\xfe\xc0\x80\r\n", b"x" * 998 + b"\r\n", b"y" * 20000 + b"\r\n",
+    b"\r\n" * 5000, b"From here\r\n>From there\r\n", b"tab\tand \x1b[31m bell\x07\r\n", b"--\r\n--\r\n",
+    b"a)\r\n* 1 FETCH (UID 1 BODY[] {3}\r\nabc)\r\n", b"+OK\r\n-ERR\r\n", b"{5}\r\nabcde\r\n", b'"quoted \\ "\r\n',
+    b"a lone \r carriage\r\n", b"a lone \n line feed\r\n", b"a NUL \0 in it\r\n",
+    (b"z" * 76 + b"\r\n") * 67000)      # 5 MiB
+_WHOLE = (
+    b"no header at all\r\n", b"\r\nan empty header\r\n", b"Subject: only a header\r\n", b"X" * 3000 + b"\r\n",
+    "Subject: Wärme ✓\r\nFrom: Jörg <jörg@münchen.example>\r\n\r\nGrüße\r\n".encode(),
+    b"Subject: \xfcnencoded latin\r\n\r\n\xfc\r\n",
+    b"Received: from there\r\n" * 3000 + b"X-Long: " + b"w" * 30000 + b"\r\n\r\na huge header\r\n",
+    b"Subject: folded\r\n\tand\r\n again\r\n\r\n \r\n\t\r\n")
+
+
+def odd():
+    """Messages in which something goes wrong with readers that do not count bytes."""
+    return [_HEAD % number + body for number, body in enumerate(_BODIES)] + list(_WHOLE)

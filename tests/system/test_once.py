@@ -31,23 +31,11 @@ def contents(station):
     return found
 
 
-def place(dovecot, box, messages):
-    """Puts messages into the mailbox's Maildir as they are."""
-    folder = os.path.join(dovecot.folder, "mail", box)
-    dovecot.imap(box).logout()      # it makes the folders
-    owner = os.stat(folder)
-    for number, message in enumerate(messages):
-        path = os.path.join(folder, "new", f"{1700000000 + number}.M{number}P1.test")
-        with open(path, "wb") as out:
-            out.write(message)
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
 def fill(dovecot, box, count):
     """That many distinct messages of 1 to 8 KiB; what the server must give of them."""
     messages = [letters.crlf(letters.letter(box, subject=f"number {number}", body=f"{number} text\n" * (100 + number % 500)))
                 for number in range(count)]
-    place(dovecot, box, messages)
+    dovecot.place(box, messages)
     return messages
 
 
@@ -86,29 +74,6 @@ def test_killed_on_either_side(station, dovecot, box, transport, policy, count, 
         until(lambda: not dovecot.messages(box), 30)
     tmp = os.path.join(station.state, "mail", "a", "tmp")
     until(lambda: not os.listdir(tmp), 10, lambda: f"left in tmp: {os.listdir(tmp)}")
-
-
-HEAD = b"From: a@example.test\r\nTo: b@example.test\r\nSubject: %d\r\n\r\n"
-ODD = (b"", b".\r\n", b"..\r\n.\r\n...\r\n", b"\r\n.\r\n\r\n.\r\n", b"no end of line", b"ends in a dot\r\n.",
-       bytes(range(0x80, 0x100)) + b"\r\n", b"\xff\xfe\xc0\x80\r\n", b"x" * 998 + b"\r\n", b"y" * 20000 + b"\r\n",
-       b"\r\n" * 5000, b"From here\r\n>From there\r\n", b"tab\tand \x1b[31m bell\x07\r\n", b"--\r\n--\r\n",
-       b"a)\r\n* 1 FETCH (UID 1 BODY[] {3}\r\nabc)\r\n", b"+OK\r\n-ERR\r\n", b"{5}\r\nabcde\r\n", b'"quoted \\ "\r\n',
-       b"a lone \r carriage\r\n", (b"z" * 76 + b"\r\n") * 67000)
-
-
-@pytest.mark.parametrize("transport", BOTH)
-def test_odd_messages_byte_for_byte(station, dovecot, box, transport):
-    messages = [HEAD % number + body for number, body in enumerate(ODD)]
-    messages += [b"no header at all\r\n", b"\r\nan empty header\r\n", b"Subject: only a header\r\n", b"X" * 3000 + b"\r\n"]
-    place(dovecot, box, messages)
-    incoming(station, dovecot, transport, box)
-    station.ctl("account", "poll", "a")
-    there = Counter(content for _, content in dovecot.messages(box))
-    here = Counter(contents(station))
-    if transport == "pop3":     # its last line always has an end (RFC 1939 section 3)
-        there = Counter(content if content.endswith(b"\n") else content + b"\r\n" for content in there.elements())
-    assert sum(here.values()) == len(messages)
-    assert here == there
 
 
 def renumber(dovecot, box):
