@@ -51,7 +51,7 @@ def latencies(station, dovecot, box, count):
         found.append(time.monotonic() - since)
         wait_idle(dovecot, box)
     print(f"\nnew mail to file, IDLE, {count} messages: p50 {statistics.median(found) * 1000:.0f} ms,"
-          f" most {max(found) * 1000:.0f} ms")
+          f" p99 {sorted(found)[min(count - 1, count * 99 // 100)] * 1000:.0f} ms")
     assert max(found) < 1.0 * (1 if count < 50 else 1.5) + 0.5
     assert statistics.median(found) < 1.0
     return found
