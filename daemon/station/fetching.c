@@ -67,15 +67,26 @@ bool fetching_answered(struct fetching *fetching)
         return false;
 }
 
+static void forget_list(struct fetching *fetching)
+{
+        free(take(fetching->listed));
+        free(take(fetching->wanted));
+        fetching->listed_count = fetching->listed_size = 0;
+        fetching->wanted_count = fetching->next = fetching->expected = 0;
+}
+
 void fetching_finish(struct fetching *fetching, const struct cause *cause)
 {
         if (fetching->finished)
                 return;
         fetching->finished = true;
         handing_rest(fetching->handing);
+        struct fetching_result result = { .received = fetching->received };
         if (cause)
-                fetching->result.cause = *cause;
-        fetching->done(fetching->ctx, &fetching->result);
+                result.cause = *cause;
+        else    /* what was listed is dealt with: a session may idle for days */
+                forget_list(fetching);
+        fetching->done(fetching->ctx, &result);
 }
 
 bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause)

@@ -34,7 +34,7 @@ struct fetching {
         bool committing, round_received, in_order;
         bool in_message;                     /* one that has begun and not ended fills */
         uint32_t filling_last, full_last;    /* highest UID within */
-        struct fetching_result result;
+        uint64_t received;
         unsigned answers;                    /* store answers under way */
         bool freed, finished;
 };

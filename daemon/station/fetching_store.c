@@ -52,7 +52,7 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
                 if (messages[i].again)
                         continue;
-                fetching->result.received++;
+                fetching->received++;
                 fact_add(fetching->account->name, "numberReceived", 1);
                 fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
                 announce(fetching, &messages[i]);

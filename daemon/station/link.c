@@ -235,7 +235,7 @@ static bool settle(struct link *link, bool streams)
                 link->was_ready = true;
                 note_signin(link);
                 if (link->user->reached)
-                        link->user->reached(link->ctx, LINK_READY, &link->verdict);
+                        link->user->reached(link->ctx, LINK_READY, NULL);
                 if (!link->closed && !link->over)
                         link->user->ready(link->ctx);
                 if (link->closed || link->over)
@@ -315,20 +315,22 @@ static void on_secured(void *ctx)
 {
         struct link *link = ctx;
         struct chat_channel channel = { .tls = true };
+        struct verdict verdict;
 
-        channel_verdict(link->channel, &link->verdict);
+        channel_verdict(link->channel, &verdict);
+        link->verdict = verdict.kind;
+        memcpy(link->allowed_id, verdict.allowed_id, sizeof link->allowed_id);
         channel_info(link->channel, &link->info);
         if (link->plan.record)
                 remember_certificate(link);
-        if (verdict_is_good(&link->verdict))
+        if (verdict_is_good(&verdict))
                 link->generation = trust_generation(); /* recording it may have made an entry needless */
         if (link->user->reached)
-                link->user->reached(link->ctx, LINK_SECURED, &link->verdict);
+                link->user->reached(link->ctx, LINK_SECURED, &verdict);
         if (link->closed || link->over)
                 return;
-        if (!verdict_is_good(&link->verdict)) {
-                struct cause why = link->verdict.cause;
-                end_with(link, &why, link->verdict.allowed_id);
+        if (!verdict_is_good(&verdict)) {
+                end_with(link, &verdict.cause, verdict.allowed_id);
                 return;
         }
         log_channel(link);

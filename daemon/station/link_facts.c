@@ -54,7 +54,7 @@ const struct tls_facts *link_facts(const struct link *link)
 /* True when the approval that the session rests on is still there. */
 static bool exemption_stands(const struct link *link)
 {
-        json_t *entry = allowed_get(link->verdict.allowed_id, NULL);
+        json_t *entry = allowed_get(link->allowed_id, NULL);
         bool stands = same_text(json_string_value(json_object_get(entry, "state")), "approved");
 
         json_decref(entry);
@@ -77,7 +77,7 @@ bool link_still_trusted(const struct link *link)
 {
         if (!link->info.version[0] || link->generation == trust_generation())
                 return true;
-        switch (link->verdict.kind) {
+        switch (link->verdict) {
         case VERDICT_ALLOWED:
                 return exemption_stands(link);
         case VERDICT_SYSTEM:

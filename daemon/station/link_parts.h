@@ -10,7 +10,8 @@ struct link {
         struct chat *chat;
         struct connection *connection;  /* NULL while waiting for a place */
         struct channel *channel;        /* NULL: no TLS (yet); belongs to the connection */
-        struct verdict verdict;
+        enum verdict_kind verdict;      /* of the channel, once info is there */
+        char allowed_id[13];            /* the entry that it rests on, else "" */
         struct channel_info info;
         uint64_t generation;            /* of trust, when it was judged */
         struct connection_times times;  /* once it is over */

@@ -22,7 +22,7 @@ struct secret {
 struct keeper {           /* the secrets of one account */
         char *account;
         struct secret of[KINDS];
-        struct cause broken; /* the file is there and cannot be read */
+        char *broken; /* why the file that is there cannot be used; NULL: it can */
         struct keeper *next;
 };
 
@@ -121,16 +121,16 @@ void secrets_load(const char *account)
         struct cause why = { 0 };
         int found = read_file(path, LIMIT_SECRET, &bytes, &why);
 
-        cause_clear(&keeper->broken);
+        free(take(keeper->broken));
         if (found > 0) {
                 json_t *object = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
                 if (json_is_object(object))
                         take_json(keeper, object);
                 else
-                        cause_set(&keeper->broken, CAUSE_SECRET, "%s is damaged", path);
+                        keeper->broken = text_of("%s is damaged", path);
                 json_decref(object);
         } else if (found < 0) {
-                cause_set(&keeper->broken, CAUSE_SECRET, "%s", why.text);
+                keeper->broken = copy_text(why.text);
         }
         buf_wipe(&bytes);
 }
@@ -138,7 +138,7 @@ void secrets_load(const char *account)
 void secrets_reload(void)
 {
         for (struct keeper *keeper = keepers; keeper; keeper = keeper->next) {
-                if (keeper->broken.code)
+                if (keeper->broken)
                         secrets_load(keeper->account);
                 for (size_t i = 0; i < KINDS; i++)
                         if (keeper->of[i].credential) {
@@ -153,6 +153,7 @@ static void keeper_free(struct keeper *keeper)
         for (size_t i = 0; i < KINDS; i++)
                 secret_clear(&keeper->of[i]);
         free(keeper->account);
+        free(keeper->broken);
         free(keeper);
 }
 
@@ -170,9 +171,8 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
         struct keeper *keeper = keeper_of(account);
         int index = kind_index(kind);
 
-        if (keeper && keeper->broken.code) {
-                if (cause)
-                        *cause = keeper->broken;
+        if (keeper && keeper->broken) {
+                cause_set(cause, CAUSE_SECRET, "%s", keeper->broken);
                 return NULL;
         }
         if (!keeper || index < 0 || (!keeper->of[index].value && !keeper->of[index].credential)) {
@@ -257,7 +257,7 @@ void secret_set(const char *account, const char *kind, const char *value, const 
         struct secret *secret = &keeper->of[kind_index(kind) < 0 ? 0 : kind_index(kind)];
 
         secret_clear(secret);
-        cause_clear(&keeper->broken);
+        free(take(keeper->broken));
         secret->value = copy_text(value);
         secret->credential = copy_text(credential);
         scoped(scoped_free) char *path = file_of(account);
