@@ -280,18 +280,26 @@ habits: all
 demo-built: all
 	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/demo/demo.py
 
-# ---- benchmarks: ratios against others on the same sink; needs root for Postfix, COUNT messages -----------
-COUNT ?= 3000
-$(BUILD)/bench/fast_sink: tests/bench/fast_sink.c $(built_with)
+# ---- benchmarks: ratios against others on the same sink; needs root, COUNT messages, median of ROUNDS ------
+COUNT ?= 2000
+ROUNDS ?= 3
+BENCH_HELPERS := fast_sink slow_wire spawn_each
+$(BENCH_HELPERS:%=$(BUILD)/bench/%): $(BUILD)/bench/%: tests/bench/%.c $(built_with)
 	@mkdir -p $(@D)
 	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)
+# Programs that cannot be installed beside Postfix, unpacked into a folder of their own.
+PEERS := build/peers
+.PHONY: bench-peers
+bench-peers:
+	@rm -rf $(PEERS); mkdir -p $(PEERS)
+	cd $(PEERS) && apt-get download nullmailer dma && for p in *.deb; do dpkg -x $$p $${p%%_*}; done
 # Beside mbsync, fetchmail, getmail6 and mpop, where they are installed; idle: ACCOUNTS of one daemon.
 .PHONY: bench-incoming bench-idle
 bench-incoming bench-idle: bench-%: all
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/$*.py
 .PHONY: bench-outgoing
-bench-outgoing: all $(BUILD)/bench/fast_sink
-	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/outgoing.py $(COUNT)
+bench-outgoing: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) PEERS=$(abspath $(PEERS)) /usr/bin/python3 tests/bench/outgoing.py $(COUNT) $(ROUNDS)
 
 # ---- what a fresh Debian 12 needs ------------------------------------------------------------
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)

@@ -1,327 +1,200 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`make bench-outgoing`: durable submission, draining a full queue over TLS, a process for each message, and the time
-from submission to delivery, each for emailsecd and a tuned Postfix in one run on one machine and one sink. Prints
-figures and ratios; fails nothing. Arguments: how many messages (default 3000)."""
+"""`make bench-outgoing`: durable submission, a process for each message, draining a full queue over TLS (small, large,
+to a server 20 ms away), the time from submission to delivery, CPU and memory, each for emailsecd and for those it is
+compared with, in one run on one machine and one sink. Prints medians of some rounds and ratios; fails nothing.
+Arguments: how many messages (default 2000), how many rounds (3), names of peers (all)."""
 
-import base64
 import json
 import os
 import platform
 import resource
-import selectors
-import socket
 import statistics
-import subprocess
 import sys
-import threading
 import time
+import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.dont_write_bytecode = True
 
-import letters                                      # noqa: E402  (the path comes first)
+import load                                         # noqa: E402  (the path comes first)
+import outgoing_peers as peers                      # noqa: E402
 import pki                                          # noqa: E402
-import ports                                        # noqa: E402
-import postfix                                      # noqa: E402
 import users                                        # noqa: E402
-import varlink                                      # noqa: E402
-from station import BUILD, Station, clean_environment, program    # noqa: E402
-from waiting import until                           # noqa: E402
 
 CLIENTS = 32
-LETTER = letters.letter("box", body=("x" * 70 + "\n") * 54)     # 4 KiB with its header
-
-RELAY = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-daemon_directory = {daemons}
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-myhostname = postfix.example
-mydestination =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-alias_maps =
-alias_database =
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-in_flow_delay = 0
-relayhost = [127.0.0.1]:{sink}
-smtp_tls_wrappermode = yes
-smtp_tls_security_level = secure
-smtp_tls_secure_cert_match = localhost
-smtp_tls_CAfile = {folder}/root.pem
-smtp_tls_session_cache_database = btree:{folder}/data/smtp_scache
-smtp_tls_connection_reuse = yes
-smtp_connection_cache_on_demand = yes
-default_destination_concurrency_limit = 20
-initial_destination_concurrency = 20
-default_destination_recipient_limit = 50
-"""
+BULK = f"bulk submission, 4 KiB, {CLIENTS} clients [1/s]"
+ALONE = "process for each message, alone [1/s]"
+AT_ONCE = "process for each message, 8 at once [1/s]"
+DRAIN = "drain over TLS, 4 KiB [1/s]"
+CPU = "CPU of a drained message [ms]"
+DRAIN_BIG = "drain over TLS, 100 x 1 MiB [1/s]"
+DRAIN_FAR = "drain to a server 20 ms away [1/s]"
+DRAIN_FAR_PLAIN = "the same, server without CHUNKING [1/s]"
+P50 = "submission to delivery, p50 [ms]"
+P99 = "submission to delivery, p99 [ms]"
+MEMORY = "memory at rest, PSS [MiB]"
+LESS_IS_BETTER = (CPU, P50, P99, MEMORY)
 
 
-class Sink:
-    def __init__(self, folder, certificate):
-        chain = os.path.join(folder, "sink.pem")
-        certificate.write(chain)
-        self.process = subprocess.Popen([os.path.join(BUILD, "bench", "fast_sink"), chain], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline())
+class Round:
+    """One peer, measured once."""
 
-    def look(self):
-        """(messages, connections, seconds of the monotonic clock at the last message)"""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        messages, connections, last = map(int, self.process.stdout.readline().split())
-        return messages, connections, last / 1e9
+    def __init__(self, peer, sink, folder, count):
+        self.peer, self.sink, self.count, self.figures = peer, sink, count, {}
+        self.small, self.big = (self._file(folder, name, content) for name, content in
+                                (("small", peers.LETTER), ("big", peers.BIG)))
 
-    def wait(self, count):
-        until(lambda: self.look()[0] >= count, 180, lambda: f"the sink has {self.look()[0]} of {count}")
-        return self.look()[2]
+    @staticmethod
+    def _file(folder, name, content):
+        path = os.path.join(folder, name)
+        with open(path, "wb") as out:
+            out.write(content)
+        return path
 
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+    def fill(self, count):
+        if self.peer.dialogue:
+            load.submit(self.peer, count, CLIENTS)
+        else:
+            load.processes(self.peer, count, 8, self.small)
 
+    def drain(self, waiting, port):
+        """Messages a second, and the CPU of each in ms."""
+        before = self.sink.look()[0]
+        self.peer.prepare(port)
+        busy, start = load.cpu_seconds(), time.monotonic()
+        self.peer.go()
+        took = self.sink.wait(before + waiting) - start
+        return waiting / took, (load.cpu_seconds() - busy) / waiting * 1000
 
-class Relay(postfix.Postfix):
-    """A tuned Postfix that sends everything to the sink."""
-    name = "Postfix"
+    def latencies(self, count):
+        """Milliseconds from the start of a submission to the sink's answer, sorted."""
+        found = []
+        for _ in range(count):
+            before, start = self.sink.look()[0], time.monotonic()
+            if self.peer.dialogue:
+                load.submit(self.peer, 1, 1)
+            else:
+                load.processes(self.peer, 1, 1, self.small)
+            found.append((self.sink.wait(before + 1) - start) * 1000)
+        return sorted(found)
 
-    def __init__(self, folder, certificates, sink):
-        self.folder, self.process, self.sink = os.path.join(folder, "relay"), None, sink
-        self.inlet = ports.take()
-        self.ports = {"plain": self.inlet}
-        self._folders()
-        with open(os.path.join(self.folder, "root.pem"), "wb") as out:
-            out.write(certificates.system.pem)
-        daemons = subprocess.run(["postconf", "-d", "-h", "daemon_directory"], check=True, capture_output=True,
-                                 text=True).stdout.strip()
-        self.master = os.path.join(daemons, "master")
-        self._write(daemons, True)
-        with open(os.path.join(self.folder, "master.cf"), "w") as out:
-            out.write(postfix.MASTER + f"127.0.0.1:{self.inlet} inet n - n - - smtpd\n"
-                      "pickup unix n - n 60 1 pickup\ntlsproxy unix - - n - 0 tlsproxy\n")
-        self.daemons = daemons
-        self.start()
+    def handing_in(self):
+        few = max(self.count // 10, 40)
+        waiting = few * 3
+        if self.peer.dialogue:
+            self.figures[BULK] = load.submit(self.peer, self.count, CLIENTS)
+            waiting += self.count
+        self.figures[ALONE] = load.processes(self.peer, few, 1, self.small)
+        self.figures[AT_ONCE] = load.processes(self.peer, few * 2, 8, self.small)
+        return waiting
 
-    def host(self, kind=None):
-        return "127.0.0.1"
+    def draining(self, waiting):
+        self.figures[DRAIN], self.figures[CPU] = self.drain(waiting, self.sink.port)
+        self.peer.hold()
+        load.processes(self.peer, 100, 4, self.big)
+        self.figures[DRAIN_BIG], _ = self.drain(100, self.sink.port)
+        self.peer.hold()
+        far = self.count if self.peer.dialogue else max(self.count // 10, 40)
+        self.fill(far)
+        self.figures[DRAIN_FAR], _ = self.drain(far, self.sink.far)
 
-    def _write(self, daemons, stopped):
-        with open(os.path.join(self.folder, "main.cf"), "w") as out:
-            out.write(RELAY.format(folder=self.folder, daemons=daemons, sink=self.sink.port))
-            if stopped:
-                out.write("defer_transports = smtp\n")
+    def resting(self):
+        """A peer that has nothing to do, and then one message at a time."""
+        if self.peer.keeps:
+            self.peer.prepare(self.sink.port)
+            self.peer.go()
+        times = self.latencies(100)
+        self.figures[P50], self.figures[P99] = statistics.median(times), times[98]
+        if self.peer.keeps:
+            self.figures[MEMORY] = load.pss()
+            self.peer.hold()
 
-    def cpu(self):
-        """Not told: its processes come and go."""
-
-    def run(self, *command):
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "MAIL_CONFIG": self.folder})
-
-    def _unsettled(self):
-        """Files that are not in the deferred queue yet."""
-        return any(os.listdir(os.path.join(self.folder, "queue", part)) for part in ("maildrop", "incoming", "active"))
-
-    def prepare(self):
-        """Everything lies in the deferred queue, and the next run takes it."""
-        until(lambda: not self._unsettled(), 120, "Postfix does not put its queue aside")
-        self._write(self.daemons, False)
-        self.stop()
-        self.start()
-
-    def go(self):
-        self.run("postqueue", "-c", self.folder, "-f")
-
-    def address(self):
-        return socket.AF_INET, ("127.0.0.1", self.inlet)
-
-    dialogue = ((None, b"220 "), (b"EHLO bench\r\n", b"250 "),
-                (b"MAIL FROM:<a@example.test>\r\nRCPT TO:<box@example.test>\r\nDATA\r\n", b"354 "),
-                (letters.crlf(LETTER) + b".\r\n", b"250 "))
-    first_of_message = 2
-
-    def done(self, step, answer):
-        return answer.endswith(b"\n") and answer[:answer.rfind(b"\n")].split(b"\n")[-1].startswith(
-            self.dialogue[step][1])
-
-    def sendmail(self):
-        return ["/usr/sbin/sendmail", "-C", self.folder, "-f", "a@example.test", "box@example.test"], \
-            {**os.environ, "MAIL_CONFIG": self.folder}
+    def measure(self):
+        self.resting()
+        waiting = self.handing_in()
+        if self.peer.keeps:
+            self.draining(waiting)
+        return self.figures
 
 
-class Ours:
-    name = "emailsecd"
-
-    def __init__(self, folder, certificates, sink):
-        self.station = Station(folder, {name: program(name) for name in ("emailsecd", "emailsecctl")},
-                               certificates.system.pem, {"Service.LogLevel": "info"})
-        self.station.start()
-        self.station.monitor.stop()
-        threading.Thread(target=self._hear_notices, daemon=True).start()
-        self.station.ctl("account", "add", "outgoing", "a", "hostname=localhost", f"port={sink.port}",
-                         "from=a@example.test", "enabled=false")
-        call = {"method": varlink.SERVICE + "Submit",
-                "parameters": {"account": "a", "from": "a@example.test", "recipients": ["box@example.test"],
-                               "message": base64.b64encode(LETTER).decode()}}
-        self.dialogue = ((json.dumps(call).encode() + b"\0", b"\0"),)
-
-    first_of_message = 0
-
-    def _hear_notices(self):
-        """The service manager's part: who does not read makes the daemon wait."""
+def measure_apart(make, certificates, sink, count):
+    """One round in a process with mounts of its own: what belongs to the peer ends with it."""
+    inlet, outlet = os.pipe()
+    child = os.fork()
+    if not child:
+        status, folder = 1, users.base_folder()
         try:
-            while self.station.notify.socket.recv(65536):
-                pass
-        except OSError:
-            pass
-
-    def prepare(self):
-        """It waits as it is."""
-
-    def go(self):
-        self.station.ctl("account", "enable", "a")
-
-    def address(self):
-        return socket.AF_UNIX, self.station.socket
-
-    def done(self, step, answer):
-        assert b'"error"' not in answer, answer
-        return answer.endswith(b"\0")
-
-    def sendmail(self):
-        return [program("emailsecctl"), "sendmail", "-f", "a@example.test", "box@example.test"], \
-            clean_environment(EMAILSEC_SOCKET=self.station.socket)
-
-    def cpu(self):
-        with open(f"/proc/{self.station.process.pid}/stat") as source:
-            return sum(map(int, source.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self):
-        self.station.end()
+            load.settle_here()
+            peer = make(folder, certificates, sink)
+            try:
+                figures = Round(peer, sink, folder, count).measure()
+                os.write(outlet, json.dumps(figures).encode())
+                status = 0
+            finally:
+                peer.stop()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os.chdir("/")
+            users.remove(folder)
+            os._exit(status)
+    os.close(outlet)
+    with os.fdopen(inlet, "rb") as source:
+        text = source.read()
+    os.waitpid(child, 0)
+    return json.loads(text or "{}")
 
 
-def submit(server, count, clients=CLIENTS):
-    """Messages a second that `clients` connections hand in, each waiting for its answer."""
-    selector, begun, finished = selectors.DefaultSelector(), 0, 0
-    family, address = server.address()
-    start = time.monotonic()
-
-    def step(key, number):
-        nonlocal begun
-        if number == len(server.dialogue):
-            number = server.first_of_message
-        if number == server.first_of_message:
-            if begun == count:
-                selector.unregister(key["socket"])
-                key["socket"].close()
-                return
-            begun += 1
-        key["step"], key["answer"] = number, b""
-        words = server.dialogue[number][0]
-        if words:
-            key["socket"].sendall(words)
-
-    for _ in range(clients):
-        peer = socket.socket(family)
-        peer.connect(address)
-        key = {"socket": peer}
-        selector.register(peer, selectors.EVENT_READ, key)
-        step(key, 0)
-    while selector.get_map():
-        for ready, _ in selector.select(30):
-            key = ready.data
-            got = key["socket"].recv(65536)
-            assert got, "the server hung up"
-            key["answer"] += got
-            if server.done(key["step"], key["answer"]):
-                finished += key["step"] == len(server.dialogue) - 1
-                step(key, key["step"] + 1)
-    assert finished == count
-    return count / (time.monotonic() - start)
-
-
-def processes(server, count, at_once):
-    """Messages a second with a process for each."""
-    command, environment = server.sendmail()
-    start, running, left = time.monotonic(), [], count
-    while left or running:
-        while left and len(running) < at_once:
-            child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
-            child.stdin.write(LETTER)
-            child.stdin.close()
-            running.append(child)
-            left -= 1
-        assert running.pop(0).wait() == 0
-    return count / (time.monotonic() - start)
-
-
-def latencies(server, sink, count):
-    """Milliseconds from the start of a submission to the sink's answer, sorted."""
-    found = []
-    for _ in range(count):
-        before, start = sink.look()[0], time.monotonic()
-        submit(server, 1, 1)
-        found.append((sink.wait(before + 1) - start) * 1000)
-    return sorted(found)
-
-
-def measure(server, sink, count):
-    few = max(count // 10, 40)
-    figures = {"bulk submission, 4 KiB, 32 clients [1/s]": submit(server, count),
-               "process for each message, alone [1/s]": processes(server, few, 1),
-               "process for each message, 8 at once [1/s]": processes(server, few * 2, 8)}
-    waiting, before = count + few * 3, sink.look()[0]
-    server.prepare()
-    busy, start = server.cpu(), time.monotonic()
-    server.go()
-    took = sink.wait(before + waiting) - start
-    figures["drain over TLS [1/s]"] = waiting / took
-    if busy is not None:
-        figures["CPU of a drained message [ms]"] = (server.cpu() - busy) / waiting * 1000
-    times = latencies(server, sink, 100)
-    figures["submission to delivery, p50 [ms]"] = statistics.median(times)
-    figures["submission to delivery, p99 [ms]"] = times[98]
-    return figures
-
-
-def machine():
+def machine(found, missing):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    version = subprocess.run(["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True).stdout.strip()
-    ours = subprocess.run([program("emailsecd"), "--version"], capture_output=True, text=True).stdout.splitlines()[0]
-    print(f"{ours}; Postfix {version}; {platform.platform()}, {os.cpu_count()} CPUs, {memory} MiB, "
-          f"load {os.getloadavg()[0]:.1f}")
+    print(", ".join(found))
+    if missing:
+        print(f"not there: {', '.join(missing)} (make bench-peers, apt install)")
+    print(f"{platform.platform()}, {os.cpu_count()} CPUs, {memory} MiB, load {os.getloadavg()[0]:.1f}")
+
+
+def table(names, figures):
+    width = 10
+    print(f"\n{'':45}" + "".join(f"{name:>{width}}" for name in names))
+    for what in (BULK, ALONE, AT_ONCE, DRAIN, DRAIN_BIG, DRAIN_FAR, DRAIN_FAR_PLAIN, CPU, P50, P99, MEMORY):
+        rows = {name: figures[name].get(what) for name in names}
+        print(f"{what:45}" + "".join(f"{'-':>{width}}" if rows[name] is None else f"{rows[name]:{width}.2f}"
+                                     for name in names))
+        ours = rows["emailsecd"]
+        if ours:
+            ratios = {name: value / ours if what in LESS_IS_BETTER else ours / value
+                      for name, value in rows.items() if value}
+            print(f"{'  times as good as':45}" + "".join(f"{ratios[name]:{width}.1f}" if name in ratios
+                                                         else f"{'':{width}}" for name in names))
+
+
+def medians(rounds):
+    return {what: statistics.median(one[what] for one in rounds if what in one)
+            for what in {what for one in rounds for what in one}}
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    wanted = [make for make in peers.ALL if make.name in (sys.argv[3:] or [one.name for one in peers.ALL])]
     if not users.IS_ROOT:
-        sys.exit("bench-outgoing: Postfix can only be started by root")
+        sys.exit("bench-outgoing: Postfix and private mounts need root")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    folder, certificates, figures = users.base_folder(), pki.Pki(), {}
-    sink = Sink(folder, certificates.leaf("system"))
-    machine()
+    versions = {make: make.version() for make in wanted}
+    machine(dict.fromkeys(filter(None, versions.values())), [make.name for make in wanted if not versions[make]])
+    wanted = [make for make in wanted if versions[make]]
+    folder, certificates = users.base_folder(), pki.Pki()
+    sink, figures = load.Sink(folder, certificates.leaf("system")), {make.name: [] for make in wanted}
     try:
-        for make in (Ours, Relay):
-            print(f"measuring {make.name} ...", file=sys.stderr, flush=True)
-            server = make(folder, certificates, sink)
-            try:
-                figures[server.name] = measure(server, sink, count)
-            finally:
-                server.stop()
+        for number in range(rounds):
+            for make in wanted:
+                print(f"round {number + 1} of {rounds}: {make.name}", file=sys.stderr, flush=True)
+                figures[make.name].append(measure_apart(make, certificates, sink, count))
     finally:
         sink.stop()
         users.remove(folder)
-    print(f"{'':45}{'emailsecd':>10}{'Postfix':>10}{'ratio':>8}")
-    for what, ours in figures["emailsecd"].items():
-        theirs = figures["Postfix"].get(what)
-        print(f"{what:45}{ours:10.2f}" + (f"{theirs:10.2f}{ours / theirs:8.2f}" if theirs else ""))
+    table([make.name for make in wanted], {name: medians(found) for name, found in figures.items()})
 
 
 if __name__ == "__main__":
