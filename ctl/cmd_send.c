@@ -5,7 +5,6 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
-#include "ctl/mime_load.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 
@@ -112,12 +111,9 @@ static int write_simple(const struct tool *tool, const struct buf *text, struct 
         return failed || (text->len && buf_append(out, buf_bytes(text), text->len)) ? -1 : 0;
 }
 
-static int compose_by_mime(const struct tool *tool, const struct buf *text, struct buf *out,
+static int compose_by_mime(const struct tool *tool, const struct buf *text, struct submission *submission,
                            struct cause *cause)
 {
-        const struct mime_functions *mime = mime_load(cause);
-        if (!mime)
-                return -1;
         scoped(scoped_free) const char **to = values_of(tool, "to");
         scoped(scoped_free) const char **cc = values_of(tool, "cc");
         scoped(scoped_free) const char **headers = values_of(tool, "header");
@@ -133,12 +129,7 @@ static int compose_by_mime(const struct tool *tool, const struct buf *text, stru
                 .text = text->len ? (const char *)buf_bytes(text) : "",
                 .text_len = text->len,
         };
-        char error[256] = "";
-        size_t len = 0;
-        scoped(scoped_free) char *made = NULL;
-        if (mime->compose(&draft, &made, &len, error))
-                return cause_set(cause, CAUSE_INVALID, "%s", error);
-        return buf_append(out, made, len) ? cause_set(cause, CAUSE_TOO_LARGE, "the message is too large") : 0;
+        return submission_compose(submission, &draft, cause);
 }
 
 /* --header fields before those of a whole message. */
@@ -164,7 +155,7 @@ static int make_letter(const struct tool *tool, const struct buf *input, struct 
         } else if (is_simple(tool, input)) {
                 failed = write_simple(tool, input, &submission->letter);
         } else {
-                return compose_by_mime(tool, input, &submission->letter, cause);
+                return compose_by_mime(tool, input, submission, cause);
         }
         return failed ? cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB") : 0;
 }

@@ -8,10 +8,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define MIME_OBJECT  "emailsec-mime.so"
 #define MIME_ENTRY   "emailsec_mime"
-#define MIME_VERSION 1
+#define MIME_VERSION 2
 
 /* A message to make. Texts are UTF-8; lists end with NULL and may be NULL. */
 struct mime_draft {
@@ -21,6 +22,7 @@ struct mime_draft {
         const char *text;                  /* the body as it came, any bytes */
         size_t text_len;
         const char *const *files; /* to attach, by path */
+        uint64_t most;            /* bytes that all files may have together */
 };
 
 /* A message to show. */
@@ -39,9 +41,9 @@ struct mime_view {
 
 struct mime_functions {
         int version; /* MIME_VERSION of who made it */
-        /* 0 with *out, or -1 with a sentence in `error`. */
-        int (*compose)(const struct mime_draft *draft, char **out, size_t *out_len, char error[256]);
-        /* The message with every part and field encoded that SMTP could not carry. */
+        /* Writes the message to a descriptor. 0, or -1 with a sentence in `error`. */
+        int (*compose)(const struct mime_draft *draft, int fd, char error[256]);
+        /* 0 with *out: the message with every part and field encoded that SMTP could not carry. */
         int (*encode)(const char *bytes, size_t len, char **out, size_t *out_len, char error[256]);
         int (*view)(int fd, struct mime_view *out, char error[256]);
         void (*view_done)(struct mime_view *view);

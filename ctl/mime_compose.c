@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* A message made from a text, header fields and files. */
+/* A message made from a text, header fields and files, written as it is made. */
 #include "ctl/mime_part.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void add_mailboxes(InternetAddressList *to, const char *const *mailboxes)
 {
@@ -42,36 +46,73 @@ static char *type_of_file(const char *path, const char *bytes, size_t len)
         return type ? type : g_strdup("application/octet-stream");
 }
 
-static GMimePart *attachment_of(const char *path, char error[256])
+/* What cannot be read twice, a pipe say, is held in memory. */
+static GMimeStream *stream_of_other(int fd)
 {
-        char *bytes = NULL;
-        gsize len = 0;
-        GError *failure = NULL;
-        if (!g_file_get_contents(path, &bytes, &len, &failure)) {
-                snprintf(error, 256, "%s", failure->message);
-                g_error_free(failure);
+        owned GMimeStream *source = g_mime_stream_pipe_new(fd);
+        GMimeStream *held = g_mime_stream_mem_new();
+        if (g_mime_stream_write_to_stream(source, held) >= 0)
+                return held;
+        g_object_unref(held);
+        return NULL;
+}
+
+/* A file's bytes as a stream; a regular one's are read when the message is written. *left: what may still come.
+ */
+static GMimeStream *stream_of_file(const char *path, uint64_t *left, char error[256])
+{
+        struct stat facts;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &facts) || S_ISDIR(facts.st_mode)) {
+                int why = fd < 0 || !S_ISDIR(facts.st_mode) ? errno : EISDIR;
+                snprintf(error, 256, "%s: %s", path, strerror(why));
+                if (fd >= 0)
+                        close(fd);
                 return NULL;
         }
-        char *type = type_of_file(path, bytes, len);
+        GMimeStream *stream = S_ISREG(facts.st_mode) ? g_mime_stream_fs_new(fd) : stream_of_other(fd);
+        gint64 len = stream ? g_mime_stream_length(stream) : -1;
+        if (len >= 0 && (uint64_t)len <= *left) {
+                *left -= (uint64_t)len;
+                return stream;
+        }
+        snprintf(error, 256, "%s: %s", path, len < 0 ? "cannot be read" : "too large to be attached");
+        if (stream)
+                g_object_unref(stream);
+        return NULL;
+}
+
+static GMimePart *attachment_of(const char *path, uint64_t *left, char error[256])
+{
+        char start[4096];
+        owned GMimeStream *stream = stream_of_file(path, left, error);
+        ssize_t len = stream ? g_mime_stream_read(stream, start, sizeof(start)) : -1;
+        if (len < 0) {
+                if (stream)
+                        snprintf(error, 256, "%s: %s", path, strerror(errno));
+                return NULL;
+        }
+        char *type = type_of_file(path, start, (size_t)len);
         char **words = g_strsplit(type, "/", 2);
         GMimePart *part = g_mime_part_new_with_type(words[0], words[1] ? words[1] : "octet-stream");
         char *name = g_path_get_basename(path);
         g_mime_object_set_disposition(GMIME_OBJECT(part), GMIME_DISPOSITION_ATTACHMENT);
         g_mime_part_set_filename(part, name);
         /* Base64 always: an attachment arrives byte for byte as the file is, line ends too. */
-        set_content(part, g_byte_array_new_take((guint8 *)bytes, len), GMIME_CONTENT_ENCODING_BASE64);
+        set_stream(part, stream, GMIME_CONTENT_ENCODING_BASE64);
         g_free(name);
         g_strfreev(words);
         g_free(type);
         return part;
 }
 
-static int add_files(GMimeMessage *message, GMimeObject *text, const char *const *files, char error[256])
+static int add_files(GMimeMessage *message, GMimeObject *text, const char *const *files, uint64_t left,
+                     char error[256])
 {
         owned GMimeMultipart *mixed = g_mime_multipart_new_with_subtype("mixed");
         g_mime_multipart_add(mixed, text);
         for (; *files; files++) {
-                owned GMimePart *part = attachment_of(*files, error);
+                owned GMimePart *part = attachment_of(*files, &left, error);
                 if (!part)
                         return -1;
                 g_mime_multipart_add(mixed, GMIME_OBJECT(part));
@@ -80,7 +121,20 @@ static int add_files(GMimeMessage *message, GMimeObject *text, const char *const
         return 0;
 }
 
-int mime_compose(const struct mime_draft *draft, char **out, size_t *out_len, char error[256])
+/* Piece by piece, so that no attachment is ever whole in memory. */
+static int write_message(GMimeMessage *message, int fd, char error[256])
+{
+        owned GMimeStream *stream = g_mime_stream_fs_new(fd);
+        g_mime_stream_fs_set_owner(GMIME_STREAM_FS(stream), FALSE);
+        owned GMimeStream *pieces = g_mime_stream_buffer_new(stream, GMIME_STREAM_BUFFER_BLOCK_WRITE);
+        if (g_mime_object_write_to_stream(GMIME_OBJECT(message), NULL, pieces) >= 0 &&
+            !g_mime_stream_flush(pieces))
+                return 0;
+        snprintf(error, 256, "the message cannot be written: %s", strerror(errno));
+        return -1;
+}
+
+int mime_compose(const struct mime_draft *draft, int fd, char error[256])
 {
         owned GMimeMessage *message = g_mime_message_new(FALSE);
         owned GMimePart *text = g_mime_part_new_with_type("text", "plain");
@@ -95,7 +149,7 @@ int mime_compose(const struct mime_draft *draft, char **out, size_t *out_len, ch
         set_text(text, with_crlf(draft->text, draft->text_len));
         if (!draft->files || !draft->files[0])
                 g_mime_message_set_mime_part(message, GMIME_OBJECT(text));
-        else if (add_files(message, GMIME_OBJECT(text), draft->files, error))
+        else if (add_files(message, GMIME_OBJECT(text), draft->files, draft->most, error))
                 return -1;
-        return take_message(message, out, out_len, error);
+        return write_message(message, fd, error);
 }

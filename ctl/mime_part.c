@@ -68,13 +68,18 @@ GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
                                              : GMIME_CONTENT_ENCODING_7BIT;
 }
 
-void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding)
+void set_stream(GMimePart *part, GMimeStream *stream, GMimeContentEncoding encoding)
 {
-        owned GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
         owned GMimeDataWrapper *content =
                 g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
         g_mime_part_set_content(part, content);
         g_mime_part_set_content_encoding(part, encoding);
+}
+
+void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding)
+{
+        owned GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
+        set_stream(part, stream, encoding);
 }
 
 static const char *charset_of(const guint8 *bytes, size_t len)

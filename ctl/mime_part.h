@@ -28,13 +28,15 @@ GByteArray *with_crlf(const char *text, size_t len);
 /* The encoding that makes these bytes short ASCII lines: as they are, quoted-printable when most is readable,
  * else base64. Quoted-printable cannot be used for text with stray CR or NUL without harm to readers. */
 GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len);
-/* Gives a part this content (the array is taken over) in this encoding. */
+/* Gives a part the content of a stream, which is read when the part is written, in this encoding. */
+void set_stream(GMimePart *part, GMimeStream *stream, GMimeContentEncoding encoding);
+/* The same with bytes; the array is taken over. */
 void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding);
 /* The same for text: in the encoding that fits it, with a charset where the part names none. */
 void set_text(GMimePart *part, GByteArray *bytes);
 
 /* The functions of struct mime_functions, each in a file of its name. */
-int mime_compose(const struct mime_draft *draft, char **out, size_t *out_len, char error[256]);
+int mime_compose(const struct mime_draft *draft, int fd, char error[256]);
 int mime_encode(const char *bytes, size_t len, char **out, size_t *out_len, char error[256]);
 int mime_view(int fd, struct mime_view *out, char error[256]);
 void mime_view_done(struct mime_view *view);

@@ -18,13 +18,14 @@
 
 void submission_init(struct submission *submission)
 {
-        *submission = (struct submission){ .recipients = json_array(), .letter = BUF_WITH_MAX(LIMIT_LETTER) };
+        *submission = (struct submission){ .recipients = json_array(), .letter = BUF_WITH_MAX(LIMIT_LETTER), .made = -1 };
 }
 
 void submission_done(struct submission *submission)
 {
         json_decref(submission->recipients);
         buf_free(&submission->letter);
+        close_fd(&submission->made);
 }
 
 /* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on.
@@ -162,19 +163,34 @@ static int write_all(int fd, const uint8_t *bytes, size_t len)
         return 0;
 }
 
-static int letter_descriptor(const struct buf *letter, struct cause *cause)
+static int make_place(struct submission *submission, struct cause *cause)
 {
-        int fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0)
-                return cause_errno(cause, errno, "memory for the message");
+        submission->made = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        return submission->made < 0 ? cause_errno(cause, errno, "memory for the message") : 0;
+}
+
+int submission_compose(struct submission *submission, struct mime_draft *draft, struct cause *cause)
+{
+        char error[256] = "";
+        const struct mime_functions *mime = mime_load(cause);
+        if (!mime || make_place(submission, cause))
+                return -1;
+        draft->most = LIMIT_LETTER / 4 * 3; /* base64 makes four bytes of three */
+        return mime->compose(draft, submission->made, error) ? cause_set(cause, CAUSE_INVALID, "%s", error) : 0;
+}
+
+/* What is in `letter` goes to its place; from here on nobody can change it. */
+static int seal(struct submission *submission, struct cause *cause)
+{
         const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-        if (write_all(fd, buf_bytes(letter), letter->len) || fcntl(fd, F_ADD_SEALS, seals) ||
-            lseek(fd, 0, SEEK_SET)) {
-                int error = errno;
-                close(fd);
-                return cause_errno(cause, error, "memory for the message");
-        }
-        return fd;
+        const struct buf *letter = &submission->letter;
+        if (submission->made < 0 && make_place(submission, cause))
+                return -1;
+        if (write_all(submission->made, buf_bytes(letter), letter->len) ||
+            fcntl(submission->made, F_ADD_SEALS, seals) || lseek(submission->made, 0, SEEK_SET))
+                return cause_errno(cause, errno, "memory for the message");
+        buf_free(&submission->letter);
+        return 0;
 }
 
 int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause)
@@ -197,8 +213,7 @@ int submission_check_reports(const struct submission *submission, const char *co
 int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
 {
         struct cause cause = { 0 };
-        scoped(scoped_close) int fd = letter_descriptor(&submission->letter, &cause);
-        if (fd < 0) {
+        if (seal(submission, &cause)) {
                 *causes_add(failures) = cause;
                 return -1;
         }
@@ -213,6 +228,6 @@ int submission_send(struct tool *tool, struct submission *submission, json_t **o
         parameter_text(parameters, "envelopeId", submission->envelope_id);
         json_put(parameters, "recipients", take(submission->recipients));
         json_put(parameters, "descriptor", json_integer(0));
-        struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = fd };
+        struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = submission->made };
         return call_once(tool, call, out, failures);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "ctl/mime.h"
 #include "ctl/tool.h"
 
 /* Most bytes read from a file or pipe; the daemon's own limit is asked of it, this one is about our memory.
@@ -21,7 +22,8 @@ struct submission {
         enum submission_body body;
         bool hold;
         json_t *recipients; /* texts; owned */
-        struct buf letter;  /* the message */
+        struct buf letter;  /* the message, while it is worked on */
+        int made;           /* where it lies once it is ready; -1: not yet */
 };
 void submission_init(struct submission *submission);
 void submission_done(struct submission *submission);
@@ -31,6 +33,8 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
 /* Takes a leading "From " line away, and puts the blank line after the header where the text began without
  * one. */
 int submission_complete(struct submission *submission, struct cause *cause) must_use;
+/* Makes a message from a draft; it goes to `made` at once, never into memory as a whole. */
+int submission_compose(struct submission *submission, struct mime_draft *draft, struct cause *cause) must_use;
 /* Encodes by GMime what needs it; refuses what cannot be helped. */
 int submission_encode(struct submission *submission, struct cause *cause) must_use;
 /* Whether notify, ret and envelope_id are in order; `names` are what the caller calls these three. */

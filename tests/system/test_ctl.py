@@ -457,6 +457,25 @@ def test_send_text_in_utf8_with_attachment(station, tmp_path):
     assert daemon.calls[0]["parameters"]["from"] == "j@k.example"
 
 
+def test_send_large_attachments(station, tmp_path):
+    """Several, 34 MiB once encoded: they never lie in the tool's memory."""
+    daemon = station(Submit=SUBMITTED)
+    contents = [os.urandom(20 * 2**20), os.urandom(5 * 2**20), b"piped"]
+    files = [tmp_path / "one.bin", tmp_path / "two.bin"]
+    for file, content in zip(files, contents):
+        file.write_bytes(content)
+    script = ("import resource, subprocess, sys\nstatus = subprocess.run(sys.argv[1:]).returncode\n"
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\nsys.exit(status)\n")
+    done = subprocess.run([sys.executable, "-c", script, TOOL, "send", "--to", "a@b.example", "-s", "large", "--attach",
+                           files[0], "--attach", files[1], "--attach", "/dev/fd/0", "/dev/null"], input=contents[2],
+                          capture_output=True, env=environment(EMAILSEC_SOCKET=daemon.path), check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    message = email.message_from_bytes(daemon.files[0], policy=email.policy.default)
+    assert [part.get_content() for part in message.iter_attachments()] == contents
+    if "asan" not in TOOL:
+        assert int(done.stdout.split()[-1]) < 16 * 1024, "KiB of memory"
+
+
 def test_send_whole_message(station, tmp_path):
     daemon = station(Submit=SUBMITTED)
     message = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: s\r\n\r\nbody\r\n.\r\nend\r\n"

@@ -222,6 +222,18 @@ static char *made(int failed, char *out, const char *error)
         return out;
 }
 
+/* What compose writes; -1 and nothing when it fails. */
+static int composed(const struct mime_draft *draft, char **out, size_t *len, char error[256])
+{
+        scoped(scoped_close) int fd = memfd_create("composed", MFD_CLOEXEC);
+        if (mime_compose(draft, fd, error))
+                return -1;
+        *len = (size_t)lseek(fd, 0, SEEK_END);
+        *out = new_zeroed(1, *len + 1);
+        ck_assert_int_eq((int)pread(fd, *out, *len, 0), (int)*len);
+        return 0;
+}
+
 START_TEST(composed_text)
 {
         static const char *const to[] = { "J\xc3\xbcrgen <j@b.example>", NULL };
@@ -235,7 +247,7 @@ START_TEST(composed_text)
                                     .text_len = 8 };
         char error[256] = "", *out = NULL;
         size_t len = 0;
-        int failed = mime_compose(&draft, &out, &len, error);
+        int failed = composed(&draft, &out, &len, error);
         char *text = made(failed, out, error);
         ck_assert_ptr_nonnull(strstr(text, "Subject: =?"));
         ck_assert_ptr_nonnull(strstr(text, "X-Alarm: =?"));
@@ -258,16 +270,19 @@ START_TEST(attached_file)
         ck_assert_int_eq((int)write(fd, "\0\1\2", 3), 3);
         close(fd);
         const char *files[] = { name, NULL };
-        struct mime_draft draft = { .subject = "s", .text = "see\n", .text_len = 4, .files = files };
+        struct mime_draft draft = { .subject = "s", .text = "see\n", .text_len = 4, .files = files, .most = 3 };
         size_t len = 0;
-        int failed = mime_compose(&draft, &out, &len, error);
+        int failed = composed(&draft, &out, &len, error);
         char *text = made(failed, out, error);
         ck_assert_ptr_nonnull(strstr(text, "multipart/mixed"));
         ck_assert_ptr_nonnull(strstr(text, "AAEC"));
         ck_assert_ptr_nonnull(strstr(text, "Content-Disposition: attachment; filename="));
         free(text);
+        draft.most = 2;
+        ck_assert_int_eq(composed(&draft, &out, &len, error), -1);
+        ck_assert_ptr_nonnull(strstr(error, "too large"));
         ck_assert_int_eq(unlink(name), 0);
-        ck_assert_int_eq(mime_compose(&draft, &out, &len, error), -1);
+        ck_assert_int_eq(composed(&draft, &out, &len, error), -1);
         ck_assert_ptr_nonnull(strstr(error, "No such file"));
 }
 END_TEST
