@@ -90,7 +90,9 @@ class Round:
         return waiting
 
     def draining(self, waiting):
-        self.figures[DRAIN], self.figures[CPU] = self.drain(waiting, self.sink.port)
+        self.figures[DRAIN], cpu = self.drain(waiting, self.sink.port)
+        if self.peer.stays:
+            self.figures[CPU] = cpu
         self.peer.hold()
         load.processes(self.peer, 100, 4, self.big)
         self.figures[DRAIN_BIG], _ = self.drain(100, self.sink.port)
@@ -98,6 +100,9 @@ class Round:
         far = self.count if self.peer.dialogue else max(self.count // 10, 40)
         self.fill(far)
         self.figures[DRAIN_FAR], _ = self.drain(far, self.sink.far)
+        self.peer.hold()
+        self.fill(far)
+        self.figures[DRAIN_FAR_PLAIN], _ = self.drain(far, self.sink.far_plain)
 
     def resting(self):
         """A peer that has nothing to do, and then one message at a time."""
@@ -107,7 +112,8 @@ class Round:
         times = self.latencies(100)
         self.figures[P50], self.figures[P99] = statistics.median(times), times[98]
         if self.peer.keeps:
-            self.figures[MEMORY] = load.pss()
+            if self.peer.stays:
+                self.figures[MEMORY] = load.pss()
             self.peer.hold()
 
     def measure(self):
@@ -155,7 +161,7 @@ def machine(found, missing):
 
 
 def table(names, figures):
-    width = 10
+    width = 11
     print(f"\n{'':45}" + "".join(f"{name:>{width}}" for name in names))
     for what in (BULK, ALONE, AT_ONCE, DRAIN, DRAIN_BIG, DRAIN_FAR, DRAIN_FAR_PLAIN, CPU, P50, P99, MEMORY):
         rows = {name: figures[name].get(what) for name in names}

@@ -41,6 +41,7 @@ def package_version(name):
 class Ours:
     name = "emailsecd"
     keeps = True            # has a queue
+    stays = True            # a daemon: its processes can be looked at
     first_of_message = 0
 
     @staticmethod
@@ -127,7 +128,7 @@ default_destination_recipient_limit = 50
 
 class Relay(postfix.Postfix):
     """Postfix as shipped, told of its relay only."""
-    name, tuning, keeps, first_of_message = "Postfix", "", True, 2
+    name, tuning, keeps, stays, first_of_message = "Postfix", "", True, True, 2
 
     @staticmethod
     def version():
@@ -199,7 +200,7 @@ class TunedRelay(Relay):
 
 class Unpacked:
     """A package in a folder of its own, its files laid over ours."""
-    keeps, dialogue = True, None
+    keeps, stays, dialogue = True, True, None
 
     def __init__(self, folder, certificates, sink):
         self.folder, self.port = os.path.join(folder, self.package), sink.port
@@ -266,7 +267,9 @@ class Nullmailer(Unpacked):
 
 
 class Dma(Unpacked):
+    """A process for each message, gone without a trace of what it used."""
     name = package = "dma"
+    stays = False
     text = "SMARTHOST localhost\nPORT {port}\nSECURETRANSFER\nMAILNAME bench.example.test\n"
 
     def settle(self):
@@ -290,7 +293,7 @@ class Dma(Unpacked):
 
 
 class Msmtp:
-    name, keeps, dialogue = "msmtp", False, None
+    name, keeps, stays, dialogue = "msmtp", False, False, None
 
     @staticmethod
     def version():
