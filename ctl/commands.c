@@ -79,7 +79,7 @@ const struct command commands[] = {
                   { .name = "fingerprint", .value = "SHA256", .help = "the issuer that is meant: 16 digits or more" }),
           run_trust_import, 0 },
         { "trust delete", "FINGERPRINT", "trust an issuer no more", NULL, run_trust_delete, 0 },
-        { "trust servers", "", "certificates that servers showed, and when they end", NULL, run_trust_servers, 0 },
+        { "trust servers", "", "certificates that servers showed, and their end", NULL, run_trust_servers, 0 },
         { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates with their keys", NULL, run_trust_key,
           0 },
 
