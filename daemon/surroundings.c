@@ -186,6 +186,12 @@ static void look_at_clock(bool tell)
                 me.user.woke(slept / 1000);
 }
 
+void surroundings_look(void)
+{
+        if (me.clock)
+                look_at_clock(true);
+}
+
 static void on_clock(unused_arg void *ctx, unused_arg int what)
 {
         uint64_t count;

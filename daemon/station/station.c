@@ -17,6 +17,7 @@
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
+#include "daemon/surroundings.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 #include "daemon/tls/trust_watch.h"
@@ -264,6 +265,7 @@ static void every_minute(void *ctx)
 {
         (void)ctx;
         journal_tell_repeats(false);
+        surroundings_look(); /* else a clock that was just set would age mail */
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account_is_outgoing(account) && queue_counts(account->name).bytes)
                         queue_expire(account->name, account_clock(account), tell_expired, NULL);
