@@ -102,3 +102,4 @@ class Interposed:
             with open(self.fifo, "wb", buffering=0) as out:
                 out.write(struct.pack("=Q", 1))
             until(lambda: self.station.log().count("the clock was set") > told)
+            self.station.call("GetStatus")      # the turn in which it acts on that is over
