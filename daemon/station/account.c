@@ -226,6 +226,19 @@ void account_start_over(struct account *account)
                 emit_status(account);
 }
 
+struct notice_rules account_notice_rules(const struct account *account)
+{
+        const struct property_values *values = &account->values;
+
+        return (struct notice_rules){
+                .to = prop_text(values, PROP_NOTIFY_FAILED),
+                .from = prop_text(values, PROP_FROM),
+                .hostname = station_settings()->hostname,
+                .server = prop_text(values, PROP_HOSTNAME),
+                .lifetime = prop_number(values, PROP_QUEUE_LIFETIME),
+        };
+}
+
 void account_link_reached(struct account *account, const struct link *link, enum link_mark mark)
 {
         bool plain = !prop_bool(&account->values, PROP_USE_SSL) && !prop_bool(&account->values, PROP_USE_STARTTLS);

@@ -8,6 +8,7 @@
 #include "common/properties.h"
 #include "daemon/journal.h"
 #include "daemon/station/link.h"
+#include "daemon/store/queue_table.h"
 
 struct sender;
 struct receiver;
@@ -75,6 +76,9 @@ void account_is_ill(struct account *account, const struct cause *cause, const ch
 void account_start_over(struct account *account);
 /* A session of the account came this far: what its channel is, and what the handshake cost. */
 void account_link_reached(struct account *account, const struct link *link, enum link_mark mark);
+
+/* To whom and how it is told when its mail fails; texts are borrowed from the account and the settings. */
+struct notice_rules account_notice_rules(const struct account *account);
 
 /* Seconds that stand still while the account is disabled, in fault or challenged. */
 int64_t account_clock(const struct account *account);

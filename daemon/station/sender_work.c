@@ -124,7 +124,8 @@ static void claim(struct sender *sender)
         sender->claim_again = false;
         sender->callbacks++;
         size_t max = left - taken < CLAIM_MESSAGES ? (size_t)(left - taken) : CLAIM_MESSAGES;
-        queue_claim(sender->account->name, loop_wall(), max, CLAIM_BYTES, claimed, sender);
+        struct notice_rules notice = account_notice_rules(sender->account);
+        queue_claim(sender->account->name, loop_wall(), max, CLAIM_BYTES, &notice, claimed, sender);
 }
 
 static void message_done(void *ctx, struct sending *sending, const struct sending_result *result)

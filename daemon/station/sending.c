@@ -12,6 +12,7 @@
 #include "daemon/random.h"
 #include "daemon/station/events.h"
 #include "daemon/station/outbox.h"
+#include "daemon/station/sender.h"
 #include "daemon/station/station.h"
 #include "daemon/store/seen_table.h"
 
@@ -178,15 +179,21 @@ static void channel_words(const struct sending *sending, char *to, size_t size)
 static void settled(void *ctx, const struct cause *cause)
 {
         struct sending *sending = ctx;
+        bool failed = false;
 
-        for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++)
+        for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++) {
                 tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
+                failed |= sending->settled[i].state == QUEUE_FAILED;
+        }
+        if (failed && sending->account->sender)
+                sender_kick(sending->account->sender); /* there may be a notice of it to send */
         sending_free(sending);
 }
 
 static void settle(struct sending *sending, const char *result)
 {
         char host[300], tls[40];
+        struct notice_rules notice = account_notice_rules(sending->account);
         struct settlement settlement = {
                 .seq = sending->message->seq,
                 .time = loop_wall(),
@@ -195,6 +202,7 @@ static void settle(struct sending *sending, const char *result)
                 .result = result,
                 .recipients = sending->settled,
                 .recipient_count = sending->message->recipient_count,
+                .notice = &notice,
         };
 
         (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),

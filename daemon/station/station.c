@@ -229,6 +229,20 @@ static void on_allowed_changed(void *ctx, const char *id, const char *what, json
 
 /* ---- time ---- */
 
+/* A notice that an expired message left in the queue goes at once. */
+static void tell_notice(const json_t *expired, const char *id, const char *name)
+{
+        const char *notice = json_string_value(json_object_get(expired, "notice"));
+        struct account *account = account_named(name);
+        struct subject subject = { .account = name, .direction = "outgoing", .queue_id = notice };
+
+        if (!notice)
+                return;
+        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: notice that %s failed", notice, id);
+        if (account && account->sender)
+                sender_kick(account->sender);
+}
+
 static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
 {
         size_t index;
@@ -244,6 +258,7 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
                 fact_add(name, "numberDiscarded", 1);
                 fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
                 fact_set_text(name, "lastDiscardCause", "queueLifetime has passed");
+                tell_notice(one, id, name);
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
                 json_put_text(data, "cause", cause_kind(CAUSE_EXPIRED)->name);
@@ -266,9 +281,12 @@ static void every_minute(void *ctx)
         (void)ctx;
         journal_tell_repeats(false);
         surroundings_look(); /* else a clock that was just set would age mail */
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (account_is_outgoing(account) && queue_counts(account->name).bytes)
-                        queue_expire(account->name, account_clock(account), tell_expired, NULL);
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
+                        continue;
+                struct notice_rules notice = account_notice_rules(account);
+                queue_expire(account->name, account_clock(account), &notice, tell_expired, NULL);
+        }
         certificates_check();
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;

@@ -81,7 +81,7 @@ static int change_recipients(struct database *db, const struct change *change, s
                    " (SELECT 1 FROM recipient WHERE recipient.seq = message.seq AND state = 4)",
                    VALUES(seq)) < 0 ||
             db_run(db, cause,
-                   "UPDATE recipient SET state = ?, next_attempt = 0 WHERE seq = ? AND (1 << state) & ? <> 0",
+                   "UPDATE recipient SET state = ?, next_attempt = 0, told = 0 WHERE seq = ? AND (1 << state) & ? <> 0",
                    VALUES(v_int(rules[change->what].to), seq, v_int(rules[change->what].from))) < 0)
                 return -1;
         if (queue_row_follow(db, row, 0, cause) < 0)

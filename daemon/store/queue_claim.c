@@ -5,7 +5,7 @@
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
-#include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_notice.h"
 
 #include <stdio.h>
 
@@ -14,10 +14,12 @@ struct candidate {
         int priority;
 };
 struct damaged {
-        char id[QUEUE_ID_SIZE];
+        uint64_t seq;
+        char id[QUEUE_ID_SIZE], notice_id[QUEUE_ID_SIZE];
         char text[256];
 };
 struct claim {
+        struct notice_rules notice;
         char *account;
         time_t now, next_due;
         size_t max, max_bytes;
@@ -221,6 +223,7 @@ static int set_aside(struct claim *claim, uint64_t seq, struct database *db, con
                      struct cause *cause)
 {
         struct message_row row;
+        char notice_id[QUEUE_ID_SIZE];
 
         if (queue_row_read(db, seq, &row, cause) <= 0)
                 return -1;
@@ -233,11 +236,16 @@ static int set_aside(struct claim *claim, uint64_t seq, struct database *db, con
             db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",
                    VALUES(v_int(CLOCK_NEVER), v_int((int64_t)seq))) < 0 ||
             queue_history_add(db, seq, claim->now, NULL, NULL, "set aside as damaged", cause) < 0 ||
+            queue_notice_add(db, seq, &claim->notice, claim->now, notice_id, cause) < 0 ||
             queue_row_follow(db, &row, claim->now, cause) < 0)
                 return -1;
         claim->damaged = new_resized(claim->damaged, claim->damaged_count + 1, sizeof *claim->damaged);
         struct damaged *damaged = &claim->damaged[claim->damaged_count++];
+        damaged->seq = seq;
         queue_id_of(seq, damaged->id);
+        memcpy(damaged->notice_id, notice_id, sizeof notice_id);
+        if (notice_id[0])
+                claim->next_due = claim->now; /* it came too late for this claim */
         (void)snprintf(damaged->text, sizeof damaged->text, "%.*s", (int)sizeof damaged->text - 1, why->text);
         return 0;
 }
@@ -296,6 +304,7 @@ static void claim_done(struct store_write *write, const struct cause *cause)
                 struct subject subject = { .account = claim->account, .queue_id = claim->damaged[i].id };
                 log_about(&subject, LOG_ERR, MSG_QUEUE_DAMAGED, "message %s is damaged and was set aside: %s",
                           claim->damaged[i].id, claim->damaged[i].text);
+                queue_notice_tell(claim->account, claim->damaged[i].notice_id, &claim->notice, claim->damaged[i].seq);
         }
         for (size_t i = 0; i < claim->count && cause; i++)
                 queued_message_free(claim->messages[i]);
@@ -303,11 +312,12 @@ static void claim_done(struct store_write *write, const struct cause *cause)
         free(claim->messages);
         free(claim->candidates);
         free(claim->damaged);
+        notice_rules_done(&claim->notice);
         free(claim->account);
         free(claim);
 }
 
-void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
+void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, const struct notice_rules *notice,
                  void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                               const struct cause *cause),
                  void *ctx)
@@ -318,6 +328,7 @@ void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
                                  .now = now,
                                  .max = max,
                                  .max_bytes = max_bytes,
+                                 .notice = notice_rules_copy(notice),
                                  .done = done,
                                  .ctx = ctx,
                                  .write = { .write = claim_write, .done = claim_done } };

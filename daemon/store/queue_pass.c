@@ -5,7 +5,7 @@
  */
 #include "common/json_fields.h"
 #include "common/times.h"
-#include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_notice.h"
 
 #include <stdio.h>
 
@@ -19,6 +19,7 @@ struct pass {
         size_t count;                /* changed by steps that were committed */
         size_t step_count;           /* by the present one */
         json_t *items, *step_items;  /* expire: the same as [{id, account}] */
+        struct notice_rules notice;  /* expire */
         void (*counted)(void *ctx, size_t count, const struct cause *cause);
         void (*listed)(void *ctx, json_t *items, const struct cause *cause);
         void *ctx;
@@ -33,6 +34,7 @@ static void pass_end(struct pass *pass, const struct cause *cause)
                 pass->listed(pass->ctx, pass->items, cause);
         json_decref(pass->items);
         json_decref(pass->step_items);
+        notice_rules_done(&pass->notice);
         free(pass->account);
         free(pass);
 }
@@ -112,7 +114,7 @@ static int expire_one(struct pass *pass, uint64_t seq, struct database *db, stru
 {
         struct message_row row;
         int64_t lifetime, now = pass->now;
-        char words[32], id[QUEUE_ID_SIZE];
+        char words[32], id[QUEUE_ID_SIZE], notice[QUEUE_ID_SIZE];
         int found = queue_row_read(db, seq, &row, cause);
 
         if (found <= 0 || db_number(db, cause, &lifetime, 0, "SELECT lifetime FROM message WHERE seq = ?",
@@ -130,12 +132,13 @@ static int expire_one(struct pass *pass, uint64_t seq, struct database *db, stru
             db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",
                    VALUES(v_int(CLOCK_NEVER), v_int((int64_t)seq))) < 0 ||
             queue_history_add(db, seq, now, NULL, NULL, text, cause) < 0 ||
-            queue_row_follow(db, &row, now, cause) < 0)
+            queue_notice_add(db, seq, &pass->notice, now, notice, cause) < 0 || queue_row_follow(db, &row, now, cause) < 0)
                 return -1;
         json_t *item = json_object();
         queue_id_of(seq, id);
         json_put_text(item, "id", id);
         json_put_text(item, "account", row.account);
+        json_put_text(item, "notice", notice[0] ? notice : NULL);
         return json_array_append_new(pass->step_items, item);
 }
 
@@ -163,11 +166,12 @@ static int expire_step(struct store_write *write, struct database *db, struct ca
         return 0;
 }
 
-void queue_expire(const char *account, int64_t account_clock,
+void queue_expire(const char *account, int64_t account_clock, const struct notice_rules *notice,
                   void (*done)(void *ctx, json_t *expired, const struct cause *cause), void *ctx)
 {
         struct pass *pass = pass_new(account, account_clock, expire_step);
 
+        pass->notice = notice_rules_copy(notice);
         pass->items = json_array();
         pass->step_items = json_array();
         pass->listed = done;

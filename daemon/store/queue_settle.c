@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What came of an attempt: states, replies and history of the recipients that were being sent; or that there
  * was none. */
-#include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_notice.h"
 
 struct settle {
         uint64_t seq;
@@ -9,6 +9,8 @@ struct settle {
         char *host, *tls, *result;
         struct settled_recipient *recipients; /* with copies of the texts */
         size_t recipient_count;
+        struct notice_rules notice;
+        char account[LIMIT_ACCOUNT_NAME + 1], notice_id[QUEUE_ID_SIZE]; /* of the notice that was added, or "" */
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
         struct store_write write;
@@ -34,7 +36,7 @@ static int settle_write(struct store_write *write, struct database *db, struct c
         struct settle *settle = container_of(write, struct settle, write);
         struct message_row row;
         size_t settled = 0;
-        bool ambiguous = false;
+        bool ambiguous = false, failed = false;
         int found = queue_row_read(db, settle->seq, &row, cause);
 
         if (found <= 0)
@@ -46,6 +48,7 @@ static int settle_write(struct store_write *write, struct database *db, struct c
                 if (settle_one(settle, recipient, db, cause) < 0)
                         return -1;
                 ambiguous = ambiguous || recipient->state == QUEUE_AMBIGUOUS;
+                failed = failed || recipient->state == QUEUE_FAILED;
                 settled++;
         }
         /* Those not settled, or settled as untouched, go back to what they were. */
@@ -60,6 +63,9 @@ static int settle_write(struct store_write *write, struct database *db, struct c
         if (ambiguous && db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
                                 VALUES(v_int((int64_t)settle->seq))) < 0)
                 return -1;
+        (void)snprintf(settle->account, sizeof settle->account, "%s", row.account);
+        if (failed && queue_notice_add(db, settle->seq, &settle->notice, settle->time, settle->notice_id, cause) < 0)
+                return -1;
         if (queue_row_follow(db, &row, settle->time, cause) < 0)
                 return -1;
         if (row.state != QUEUE_FAILED)
@@ -72,6 +78,8 @@ static void settle_done(struct store_write *write, const struct cause *cause)
 {
         struct settle *settle = container_of(write, struct settle, write);
 
+        if (!cause)
+                queue_notice_tell(settle->account, settle->notice_id, &settle->notice, settle->seq);
         if (settle->done)
                 settle->done(settle->ctx, cause);
         for (size_t i = 0; i < settle->recipient_count; i++) {
@@ -82,6 +90,7 @@ static void settle_done(struct store_write *write, const struct cause *cause)
         free(settle->host);
         free(settle->tls);
         free(settle->result);
+        notice_rules_done(&settle->notice);
         free(settle);
 }
 
@@ -97,6 +106,7 @@ void queue_settle(const struct settlement *given, void (*done)(void *ctx, const 
                                  .tls = copy_text(given->tls),
                                  .result = copy_text(given->result),
                                  .recipient_count = given->recipient_count,
+                                 .notice = notice_rules_copy(given->notice),
                                  .done = done,
                                  .ctx = ctx,
                                  .write = { .write = settle_write, .done = settle_done, .stubborn = true } };

@@ -210,13 +210,6 @@ static int check_room(const struct submission *s, uint64_t size, struct cause *c
         return 0;
 }
 
-static int insert_chunk(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
-                        struct cause *cause)
-{
-        return db_run(db, cause, "INSERT INTO body (place, data) VALUES (?, ?)",
-                      VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len)));
-}
-
 static int insert_from_file(struct submit *submit, struct database *db, uint64_t seq, struct cause *cause)
 {
         uint64_t size = intake_facts(submit->intake)->size;
@@ -234,7 +227,7 @@ static int insert_from_file(struct submit *submit, struct database *db, uint64_t
                                 return cause_errno(cause, got ? errno : EIO, "cannot read the spool");
                         have += (size_t)got;
                 }
-                if (insert_chunk(db, seq, number++, chunk, want, cause) < 0)
+                if (queue_chunk_insert(db, seq, number++, chunk, want, cause) < 0)
                         return -1;
         }
         return 0;
@@ -249,7 +242,7 @@ static int insert_body(struct submit *submit, struct database *db, uint64_t seq,
                 return insert_from_file(submit, db, seq, cause);
         for (size_t at = 0; at < submit->out.len; at += BODY_CHUNK) {
                 size_t len = submit->out.len - at < BODY_CHUNK ? submit->out.len - at : BODY_CHUNK;
-                if (insert_chunk(db, seq, number++, bytes + at, len, cause) < 0)
+                if (queue_chunk_insert(db, seq, number++, bytes + at, len, cause) < 0)
                         return -1;
         }
         return 0;

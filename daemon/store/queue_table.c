@@ -98,6 +98,13 @@ int queue_row_delete(struct database *db, const struct message_row *row, struct 
         return 0;
 }
 
+int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
+                        struct cause *cause)
+{
+        return db_run(db, cause, "INSERT INTO body (place, data) VALUES (?, ?)",
+                      VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len)));
+}
+
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,
                       const char *result, struct cause *cause)
 {

@@ -48,6 +48,15 @@ void queue_submit(const struct submission *submission,
                   void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause),
                   void *ctx);
 
+/* ---- notices of failure ---- */
+struct notice_rules {                /* of an account; copied */
+        const char *to;              /* property notifyFailed; NULL or "": no notices */
+        const char *from;            /* the account's own address, or "" */
+        const char *hostname;        /* this station */
+        const char *server;          /* the account's */
+        int64_t lifetime;            /* of a notice in the queue, seconds */
+};
+
 /* ---- sending ---- */
 struct queued_recipient {
         uint32_t index;              /* within the message */
@@ -79,7 +88,7 @@ void queued_message_free(struct queued_message *message);
  * of first chunks, marks their due recipients `sending` on disk, answers with the array (the
  * callee owns the messages; the array itself is freed after the call). next_due: when the
  * next deferred one of the account comes due, 0 = none. */
-void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
+void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, const struct notice_rules *notice,
                  void (*done)(void *ctx, struct queued_message **messages, size_t count,
                               time_t next_due, const struct cause *cause),
                  void *ctx);
@@ -106,6 +115,7 @@ struct settlement {                  /* copied */
         const char *result;          /* one line for the history */
         const struct settled_recipient *recipients;
         size_t recipient_count;
+        const struct notice_rules *notice; /* for those that failed; NULL: no notice */
 };
 /* `done` may be NULL. A message that is sent to all loses its body and is kept for KeepSent. While the disk
  * takes no writes the settlement is kept and tried again; `done` comes when it is on disk (or the store
@@ -132,8 +142,8 @@ void queue_change(enum queue_change what, const char *const *ids, size_t count, 
 void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, const struct cause *cause),
                    void *ctx);
 /* Messages (not finished) whose expires_clock has passed become FAILED with CAUSE_EXPIRED; their
- * ids and accounts in the answer. */
-void queue_expire(const char *account, int64_t account_clock,
+ * ids and accounts in the answer. `notice` as in a settlement. */
+void queue_expire(const char *account, int64_t account_clock, const struct notice_rules *notice,
                   void (*done)(void *ctx, json_t *expired, const struct cause *cause), void *ctx);
 /* Removes sent messages older than `before`, and everything of a deleted account when it is named. */
 void queue_sweep(time_t before, const char *deleted_account);

@@ -10,6 +10,7 @@
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
  * message.ret, envelope_id, recipient.notify  what was asked about delivery reports (RFC 3461); NULL: nothing
+ * recipient.told   1 once its failure was told by a notice, or is to be told by none
  * recipient.was    the state that `sending` replaced
  * received.file    NULL for a UIDL that is known and of which nothing was taken
  * cursor           of a POP3 account (folder ''): only that it was looked at once
@@ -93,5 +94,9 @@ const char *const schema_steps[] = {
         " subscriber TEXT NOT NULL REFERENCES subscriber ON DELETE CASCADE, seq INTEGER NOT NULL,"
         " time INTEGER NOT NULL, account TEXT NOT NULL, data TEXT NOT NULL,"
         " PRIMARY KEY (subscriber, seq)) STRICT, WITHOUT ROWID;",
+
+        /* What failed before there were notices gets none. */
+        "ALTER TABLE recipient ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE recipient SET told = 1 WHERE state = 5;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -33,7 +33,7 @@ local_recipient_maps =
 virtual_mailbox_domains = {domain}
 virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
-smtpd_recipient_restrictions =
+smtpd_recipient_restrictions = check_recipient_access inline:{{ {{refused@{domain} = REJECT}} }}
 smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0

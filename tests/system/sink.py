@@ -375,6 +375,7 @@ class SinkPost:
             for security in ("plain", "ssl"):
                 self.sinks[kind, security] = Sink(folder, certificate, security == "ssl", True, deliver=deliver,
                                                   host=pki.ADDRESSES[kind])
+                self.sinks[kind, security].rule("rcpt", "554 5.7.1 Recipient address rejected", match=b"<refused@")
         self.folder = folder
 
     def stop(self):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Delivery reports: what a submitter asks of the servers (RFC 3461)."""
+"""Delivery reports: what a submitter asks of the servers (RFC 3461), notices of what failed (RFC 3464)."""
 
 import base64
+import email
 import os
 import subprocess
 
@@ -10,6 +11,7 @@ import pytest
 import letters
 import station as station_module
 import varlink
+import waiting
 
 DSN = ("PIPELINING", "8BITMIME", "SIZE 60000000", "ENHANCEDSTATUSCODES", "DSN")
 SENDER = "sender@example.test"
@@ -140,3 +142,126 @@ def test_sendmail_body_type(station, sendmail, new_sink):
     assert sendmail("-B", "7BIT", "a@x.example", data=declared).returncode == 0
     old.wait_for(1)
     assert old.accepted[0].content.isascii() and b"quoted-printable" in old.accepted[0].content
+
+
+# ---- notices ----
+
+POSTMASTER = "postmaster@example.test"
+
+
+def reports_of(content):
+    """The per-message fields and those of each recipient of a notice."""
+    message = email.message_from_bytes(content)
+    assert message.get_content_type() == "multipart/report" and not message.defects
+    assert message.get_param("report-type") == "delivery-status"
+    words, status, header = message.get_payload()
+    assert (words.get_content_type(), status.get_content_type(), header.get_content_type()) == (
+        "text/plain", "message/delivery-status", "text/rfc822-headers")
+    first, *recipients = status.get_payload()
+    return message, first, recipients, header.get_payload(decode=True)
+
+
+def test_notice_of_a_refused_recipient(station, sink):
+    """One of three is fine, two are refused: one notice, about those two."""
+    outgoing(station, sink, notifyFailed=POSTMASTER)
+    sink.rule("rcpt", "550 5.1.1 nobody here", match=b"bad")
+    message_id = letters.new_message_id()
+    queued = submit(station, ["bad@x.example", "good@x.example", "bad2@x.example"],
+                    letters.letter("box", message_id=message_id), envelopeId="day 7")
+    assert station.wait_message(queued)["state"] == "failed"
+    sink.wait_for(2)
+    notice = next(one for one in sink.accepted if one.sender == "")
+    assert notice.recipients == [POSTMASTER] and notice.content.isascii()
+    message, first, recipients, header = reports_of(notice.content)
+    assert message["Auto-Submitted"] == "auto-generated" and message["References"] == message_id
+    assert first["Original-Envelope-Id"] == "day 7" and first["Reporting-MTA"] == "dns; station.example"
+    assert [r["Final-Recipient"] for r in recipients] == ["rfc822;bad@x.example", "rfc822;bad2@x.example"]
+    for one in recipients:
+        assert (one["Action"], one["Status"]) == ("failed", "5.1.1")
+        assert one["Diagnostic-Code"] == "smtp; 550 5.1.1 nobody here" and one["Last-Attempt-Date"]
+        assert one["Remote-MTA"] == "dns; [127.0.0.1]"
+    assert message_id.encode() in header and b"Line one" not in header
+    station.wait_event("mail.sent", account="a", recipient=POSTMASTER)
+    assert [one["id"] for one in station.json("queue", "list")] == [queued]
+
+
+def test_real_server_refuses_one_of_two(station, post, dovecot, box):
+    """Postfix says no to one recipient at RCPT; the other has its mail, and the postmaster a notice, in Dovecot."""
+    postmaster, good = box, f"{box}-good"
+    station.add("outgoing", "a", hostname=post.host(), port=post.port("smtp", "ssl"),
+                account=letters.address(box), notifyFailed=letters.address(postmaster), **{"from": SENDER})
+    queued = submit(station, [letters.address("refused"), letters.address(good)])
+    message = station.wait_message(queued)
+    assert [one["state"] for one in message["recipients"]] == ["failed", "sent"]
+    waiting.until(lambda: dovecot.messages(good) and dovecot.messages(postmaster), 30)
+    (_, notice), = dovecot.messages(postmaster)
+    _, _, (one,), _ = reports_of(notice)
+    assert (one["Final-Recipient"], one["Status"]) == (f"rfc822;{letters.address('refused')}", "5.7.1")
+    assert one["Diagnostic-Code"].startswith("smtp; 554 5.7.1 ")
+
+
+def test_notice_when_the_lifetime_is_over(station, sink):
+    outgoing(station, sink, notifyFailed=POSTMASTER, queueLifetime=1)
+    sink.rule("rcpt", "450 4.2.2 mailbox full", match=b"full")
+    queued = submit(station, ["full@x.example"])
+    station.wait_event("mail.deferred", account="a")
+    station.call("SetAccount", name="a", properties={"queueLifetime": 3600})
+    station.wait_event("mail.failed", timeout=90, account="a")
+    sink.wait_for(1)
+    _, _, (one,), _ = reports_of(sink.accepted[0].content)
+    assert (one["Status"], one["Diagnostic-Code"]) == ("4.4.7", "smtp; 450 4.2.2 mailbox full")
+    assert station.message(queued)["recipients"][0]["cause"] == "Expired"
+
+
+def test_no_notice_without_an_address_or_a_sender(station, sink):
+    sink.rule("rcpt", "550 5.1.1 nobody", match=b"bad")
+    outgoing(station, sink)
+    station.wait_message(submit(station, ["bad@x.example"]))
+    station.ctl("account", "set", "a", f"notifyFailed={POSTMASTER}")
+    station.wait_message(submit(station, ["bad@x.example"], **{"from": ""}))
+    station.wait_message(submit(station, ["good@x.example"]))
+    assert [one.recipients for one in sink.accepted] == [["good@x.example"]]
+    assert len(station.json("queue", "list")) == 2
+
+
+def test_a_notice_that_fails_causes_none(station, sink):
+    sink.rule("rcpt", "550 5.1.1 nobody")
+    outgoing(station, sink, notifyFailed=POSTMASTER)
+    queued = submit(station, ["bad@x.example"])
+    station.wait_event("mail.failed", account="a", id=queued)
+    station.wait_event("mail.failed", account="a", recipient=POSTMASTER)
+    station.ctl("account", "poll", "a")
+    listed = station.json("queue", "list")
+    assert [(one["from"], one["state"]) for one in listed] == [(SENDER, "failed"), ("", "failed")]
+
+
+def test_a_second_failure_is_told_again(station, sink):
+    """A message that was retried and failed anew is a new failure; the others of it are not told twice."""
+    sink.rule("rcpt", "550 5.1.1 nobody", match=b"bad")
+    outgoing(station, sink, notifyFailed=POSTMASTER)
+    queued = submit(station, ["bad@x.example"])
+    sink.wait_for(1)
+    station.ctl("queue", "retry", queued)
+    sink.wait_for(2)
+    assert [one.recipients for one in sink.accepted] == [[POSTMASTER]] * 2
+
+
+def test_a_kill_neither_loses_nor_doubles_a_notice(station, sink):
+    """Killed at the refusal, again and again: at the end there is one notice for each message that failed."""
+    sink.rule("rcpt", "550 5.1.1 nobody", match=b"bad")
+    outgoing(station, sink, notifyFailed=POSTMASTER)
+    station.ctl("account", "disable", "a")
+    queued = [submit(station, [f"bad{number}@x.example"]) for number in range(20)]
+    station.ctl("account", "enable", "a")
+    for round_number in range(5):
+        seen = len(sink.envelopes)
+        sink.wait(lambda s, more=seen + round_number: len(s.envelopes) > more or len(s.envelopes) >= 40)
+        station.kill()
+        station.start()
+    for one in queued:
+        assert station.wait_message(one)["state"] == "failed"
+    station.ctl("account", "poll", "a")
+    with station.client() as client:
+        everything = client.call("ListQueue", states=["sent", "failed", "queued", "deferred"])["messages"]
+    assert len([one for one in everything if one["from"] == ""]) == 20
+    assert len([one for one in everything if one["from"]]) == 20

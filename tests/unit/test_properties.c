@@ -148,6 +148,7 @@ static const struct {
         { KIND_OUTGOING, PROP_FROM, "\"a@b.example\"", "\"a@b.example\"" },
         { KIND_OUTGOING, PROP_FROM, "\"\"", "\"\"" },
         { KIND_OUTGOING, PROP_FROM, "\"a\"", NULL },
+        { KIND_OUTGOING, PROP_NOTIFY_FAILED, "\"postmaster@b.example\"", "\"postmaster@b.example\"" },
         { KIND_OUTGOING, PROP_OAUTH_TOKEN_ENDPOINT, "\"https://b.example/token?x=1\"",
           "\"https://b.example/token?x=1\"" },
         { KIND_OUTGOING, PROP_OAUTH_TOKEN_ENDPOINT, "\"https://[::1]:8443\"", "\"https://[::1]:8443\"" },

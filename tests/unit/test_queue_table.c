@@ -94,7 +94,7 @@ static struct claimed claim(const char *account, time_t now, size_t max)
 {
         struct claimed claimed = { 0 };
 
-        queue_claim(account, now, max, 16 * MIB, on_claimed, &claimed);
+        queue_claim(account, now, max, 16 * MIB, NULL, on_claimed, &claimed);
         wait_well(&claimed.answer);
         return claimed;
 }
@@ -591,12 +591,12 @@ START_TEST(bytes_of_a_claim_are_bounded)
         size_t each = one.messages[0]->first_len;
         queue_unclaim(one.messages[0]->seq);
         free_claimed(&one);
-        queue_claim("out", NOW, 10, 2 * each, on_claimed, &claimed);
+        queue_claim("out", NOW, 10, 2 * each, NULL, on_claimed, &claimed);
         wait_well(&claimed.answer);
         ck_assert_uint_eq(claimed.count, 2);
         free_claimed(&claimed);
         claimed.answer.came = false;
-        queue_claim("out", NOW, 10, 1, on_claimed, &claimed); /* one always */
+        queue_claim("out", NOW, 10, 1, NULL, on_claimed, &claimed); /* one always */
         wait_well(&claimed.answer);
         ck_assert_uint_eq(claimed.count, 1);
         free_claimed(&claimed);
@@ -714,7 +714,7 @@ static json_t *expire(int64_t clock)
 {
         struct json_answer answer = { 0 };
 
-        queue_expire("out", clock, on_json, &answer);
+        queue_expire("out", clock, NULL, on_json, &answer);
         wait_well(&answer.answer);
         return answer.json;
 }

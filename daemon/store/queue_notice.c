@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Notices of failed recipients; see queue_notice.h. */
+#include "daemon/store/queue_notice.h"
+
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/random.h"
+#include "daemon/store/notice.h"
+
+#include <stdio.h>
+
+#define NOTICE_MOST (2 * MIB) /* a thousand recipients with long replies, and the header */
+enum { TOKEN = 16 };
+
+struct facts {
+        char account[LIMIT_ACCOUNT_NAME + 1], id[QUEUE_ID_SIZE];
+        char *sender, *message_id, *envelope_id;
+        struct notice_recipient *recipients;
+        size_t recipient_count;
+        uint8_t *first;
+        size_t first_len;
+        int64_t submitted, last_attempt;
+};
+
+static void facts_done(struct facts *facts)
+{
+        for (size_t i = 0; i < facts->recipient_count; i++) {
+                free((char *)(uintptr_t)facts->recipients[i].address);
+                free((char *)(uintptr_t)facts->recipients[i].reply);
+                free((char *)(uintptr_t)facts->recipients[i].enhanced);
+        }
+        free(facts->recipients);
+        free(facts->sender);
+        free(facts->message_id);
+        free(facts->envelope_id);
+        free(facts->first);
+}
+
+struct notice_rules notice_rules_copy(const struct notice_rules *rules)
+{
+        if (!rules || !rules->to || !rules->to[0])
+                return (struct notice_rules){ 0 };
+        return (struct notice_rules){ .to = copy_text(rules->to),
+                                      .from = copy_text(rules->from),
+                                      .hostname = copy_text(rules->hostname),
+                                      .server = copy_text(rules->server),
+                                      .lifetime = rules->lifetime };
+}
+
+void notice_rules_done(struct notice_rules *rules)
+{
+        free((char *)(uintptr_t)rules->to);
+        free((char *)(uintptr_t)rules->from);
+        free((char *)(uintptr_t)rules->hostname);
+        free((char *)(uintptr_t)rules->server);
+        *rules = (struct notice_rules){ 0 };
+}
+
+/* ---- what failed ---- */
+
+/* 1 = read, 0 = there is no such message, -1 cause. */
+static int read_message(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT account, sender, message_id, envelope_id, submitted,"
+                         " (SELECT max(time) FROM history WHERE history.seq = message.seq AND host IS NOT NULL)"
+                         " FROM message WHERE seq = ?",
+                         VALUES(v_int((int64_t)seq)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more <= 0)
+                return more;
+        (void)snprintf(facts->account, sizeof facts->account, "%s", (const char *)sqlite3_column_text(rows, 0));
+        facts->sender = db_text(rows, 1);
+        facts->message_id = db_text(rows, 2);
+        facts->envelope_id = db_text(rows, 3);
+        facts->submitted = sqlite3_column_int64(rows, 4);
+        facts->last_attempt = sqlite3_column_int64(rows, 5);
+        queue_id_of(seq, facts->id);
+        return 1;
+}
+
+static int read_recipients(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT address, reply, enhanced, cause FROM recipient"
+                         " WHERE seq = ? AND state = 5 AND told = 0 ORDER BY number",
+                         VALUES(v_int((int64_t)seq)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
+                const char *code = (const char *)sqlite3_column_text(rows, 3);
+                size_t count = facts->recipient_count++;
+                facts->recipients = new_resized(facts->recipients, count + 1, sizeof *facts->recipients);
+                facts->recipients[count] = (struct notice_recipient){
+                        .address = db_text(rows, 0),
+                        .reply = db_text(rows, 1),
+                        .enhanced = db_text(rows, 2),
+                        .cause = code ? cause_named(code) : CAUSE_NONE,
+                };
+        }
+        return more;
+}
+
+/* The chunk with the header. A body that cannot be read is no reason for silence: the notice goes without. */
+static int read_header(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT data FROM body WHERE place = ?",
+                                                     VALUES(v_int(body_place(seq))));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more < 0 && database_damaged(db)) {
+                cause_clear(cause);
+                return 0;
+        }
+        if (more <= 0)
+                return more;
+        facts->first_len = (size_t)sqlite3_column_bytes(rows, 0);
+        facts->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), facts->first_len);
+        return 0;
+}
+
+/* ---- the notice as a message ---- */
+
+static int insert_body(struct database *db, uint64_t seq, const struct buf *text, struct cause *cause)
+{
+        const uint8_t *bytes = buf_bytes(text);
+        unsigned number = 0;
+
+        for (size_t at = 0; at < text->len; at += BODY_CHUNK) {
+                size_t len = text->len - at < BODY_CHUNK ? text->len - at : BODY_CHUNK;
+                if (queue_chunk_insert(db, seq, number++, bytes + at, len, cause) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* maxQueueSize does not count here: a message that waited has just failed. */
+static int insert(struct database *db, const struct facts *facts, const struct notice_rules *rules, time_t now,
+                  const struct buf *text, const char *message_id, uint64_t *out, struct cause *cause)
+{
+        if (db_run(db, cause,
+                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, size,"
+                   " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
+                   " VALUES (?, 0, 0, 0, ?, ?, ?, ?, 0, 0, ?, '', ?, 'emailsecd')",
+                   VALUES(v_text(facts->account), v_int(CLOCK_FRESH), v_int(rules->lifetime),
+                          v_int(now + rules->lifetime), v_int((int64_t)text->len), v_int(now),
+                          v_text(message_id))) < 0)
+                return -1;
+        *out = (uint64_t)db_last_id(db);
+        if (db_run(db, cause, "INSERT INTO recipient (seq, number, address, state) VALUES (?, 0, ?, 0)",
+                   VALUES(v_int((int64_t)*out), v_text(rules->to))) < 0 ||
+            insert_body(db, *out, text, cause) < 0)
+                return -1;
+        queue_counts_add(facts->account, QUEUE_QUEUED, 1, (int64_t)text->len);
+        return 0;
+}
+
+static int write_notice(struct database *db, const struct facts *facts, const struct notice_rules *rules, time_t now,
+                        char id[QUEUE_ID_SIZE], struct cause *cause)
+{
+        scoped(buf_free) struct buf text = BUF_WITH_MAX(NOTICE_MOST);
+        scoped(scoped_free) char *message_id = NULL;
+        scoped(scoped_free) char *own = text_of("MAILER-DAEMON@%s", rules->hostname);
+        char token[TOKEN + 1];
+        uint64_t seq;
+
+        random_token(token, TOKEN);
+        struct notice notice = { .to = rules->to, .from = rules->from && rules->from[0] ? rules->from : own,
+                                 .hostname = rules->hostname, .server = rules->server, .account = facts->account,
+                                 .id = facts->id, .token = token, .sender = facts->sender,
+                                 .message_id = facts->message_id, .envelope_id = facts->envelope_id,
+                                 .submitted = facts->submitted, .last_attempt = facts->last_attempt, .now = now,
+                                 .recipients = facts->recipients, .recipient_count = facts->recipient_count,
+                                 .header = facts->first, .header_len = facts->first_len };
+        if (notice_write(&notice, &text, &message_id) < 0)
+                return cause_set(cause, CAUSE_INTERNAL, "the notice about message %s is too large", facts->id);
+        if (insert(db, facts, rules, now, &text, message_id, &seq, cause) < 0)
+                return -1;
+        queue_id_of(seq, id);
+        return 0;
+}
+
+int queue_notice_add(struct database *db, uint64_t seq, const struct notice_rules *rules, time_t now,
+                     char id[QUEUE_ID_SIZE], struct cause *cause)
+{
+        scoped(facts_done) struct facts facts = { 0 };
+        bool wanted = rules->to && rules->to[0];
+
+        id[0] = '\0';
+        int found = wanted ? read_message(db, seq, &facts, cause) : 0;
+        if (found > 0 && facts.sender[0] &&
+            (read_recipients(db, seq, &facts, cause) < 0 || read_header(db, seq, &facts, cause) < 0))
+                return -1;
+        if (found < 0 || (facts.recipient_count && write_notice(db, &facts, rules, now, id, cause) < 0))
+                return -1;
+        return db_run(db, cause, "UPDATE recipient SET told = 1 WHERE seq = ? AND state = 5 AND told = 0",
+                      VALUES(v_int((int64_t)seq)));
+}
+
+void queue_notice_tell(const char *account, const char *id, const struct notice_rules *rules, uint64_t seq)
+{
+        char about[QUEUE_ID_SIZE];
+        struct subject subject = { .account = account, .direction = "outgoing", .queue_id = id };
+
+        if (!id[0])
+                return;
+        queue_id_of(seq, about);
+        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: notice to %s that %s failed", id, rules->to, about);
+}
