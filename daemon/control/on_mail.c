@@ -72,20 +72,7 @@ static struct account *account_for(struct call *call, const struct submitted *in
                 cause_set(cause, CAUSE_PERMISSION, "%s may submit mail to the default account only", call_who(call));
                 return NULL;
         }
-        if (account->unreadable) {
-                *cause = account->cause;
-                return NULL;
-        }
-        if (!account_is_outgoing(account)) {
-                cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail", account->name);
-                return NULL;
-        }
-        if (!account_enabled(account) && !prop_bool(&account->values, PROP_ALLOW_DISABLED_QUEUING)) {
-                cause_set(cause, CAUSE_DISABLED, "account %s is disabled and takes no mail (allowDisabledQueuing)", account->name);
-                cause_remedy(cause, "emailsecctl account enable %s", account->name);
-                return NULL;
-        }
-        return account;
+        return account_takes_mail(account, cause) < 0 ? NULL : account;
 }
 
 static void check_addresses(const struct submitted *in, const char *from, struct causes *problems)

@@ -297,6 +297,7 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
 struct many {
         json_t *ids;
         const char *account; /* REROUTE's */
+        size_t max_queue;    /* and how many may wait there */
 };
 
 static void begin_change(struct call *call, enum queue_change what, const char *words, const struct many *in)
@@ -313,7 +314,7 @@ static void begin_change(struct call *call, enum queue_change what, const char *
                 .now = what == QUEUE_RETRY || what == QUEUE_RELEASE,
                 .who = copy_text(call_who(call)),
         };
-        queue_change(what, ids, count, in->account, queue_changed, changing);
+        queue_change(what, ids, count, in->account, in->max_queue, queue_changed, changing);
         free(ids);
 }
 
@@ -363,10 +364,8 @@ void on_reroute_messages(struct call *call)
         const struct account *account = account_named(in.account);
         if (!account)
                 cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in.account);
-        else if (account->unreadable)
-                cause = account->cause;
-        else if (!account_is_outgoing(account))
-                cause_about(&cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail", in.account);
+        else if (account_takes_mail(account, &cause) == 0)
+                in.max_queue = (size_t)prop_number(&account->values, PROP_MAX_QUEUE_SIZE);
         if (cause.code)
                 call_fail(call, &cause);
         else

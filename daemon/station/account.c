@@ -226,6 +226,23 @@ void account_start_over(struct account *account)
                 emit_status(account);
 }
 
+int account_takes_mail(const struct account *account, struct cause *cause)
+{
+        if (account->unreadable) {
+                *cause = account->cause;
+                return -1;
+        }
+        if (!account_is_outgoing(account))
+                return cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail",
+                                   account->name);
+        if (account_enabled(account) || prop_bool(&account->values, PROP_ALLOW_DISABLED_QUEUING))
+                return 0;
+        (void)cause_set(cause, CAUSE_DISABLED, "account %s is disabled and takes no mail (allowDisabledQueuing)",
+                        account->name);
+        cause_remedy(cause, "emailsecctl account enable %s", account->name);
+        return -1;
+}
+
 struct notice_rules account_notice_rules(const struct account *account)
 {
         const struct property_values *values = &account->values;

@@ -77,6 +77,10 @@ void account_start_over(struct account *account);
 /* A session of the account came this far: what its channel is, and what the handshake cost. */
 void account_link_reached(struct account *account, const struct link *link, enum link_mark mark);
 
+/* Whether mail may come into its queue: -1 where it is unreadable, incoming, or disabled without allowDisabledQueuing.
+ * maxQueueSize is the queue's to check. */
+int account_takes_mail(const struct account *account, struct cause *cause) must_use;
+
 /* To whom and how it is told when its mail fails; texts are borrowed from the account and the settings. */
 struct notice_rules account_notice_rules(const struct account *account);
 

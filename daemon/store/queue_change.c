@@ -10,6 +10,7 @@ struct change {
         char **ids;
         size_t count;
         char *account;           /* REROUTE: the new one */
+        size_t max_queue;        /* that may wait there */
         time_t now;
         json_t *changed;
         void (*done)(void *ctx, json_t *changed, const struct cause *cause);
@@ -124,11 +125,18 @@ static int change_write(struct store_write *write, struct database *db, struct c
 {
         struct change *change = container_of(write, struct change, write);
 
+        uint64_t before = change->account ? queue_waiting_inside(change->account) : 0;
+
         (void)json_array_clear(change->changed);
         for (size_t i = 0; i < change->count; i++)
                 if (change_one(change, db, change->ids[i], cause) < 0)
                         return -1;
-        return 0;
+        uint64_t after = change->account ? queue_waiting_inside(change->account) : 0;
+        if (after <= before || after <= change->max_queue)
+                return 0;
+        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize",
+                           "the queue of %s has no room for them: %llu messages would wait, maxQueueSize is %zu",
+                           change->account, (unsigned long long)after, change->max_queue);
 }
 
 static void change_done(struct store_write *write, const struct cause *cause)
@@ -144,7 +152,7 @@ static void change_done(struct store_write *write, const struct cause *cause)
         free(change);
 }
 
-void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account,
+void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account, size_t max_queue,
                   void (*done)(void *ctx, json_t *changed, const struct cause *cause), void *ctx)
 {
         struct change *change = new_object(struct change);
@@ -152,6 +160,7 @@ void queue_change(enum queue_change what, const char *const *ids, size_t count, 
         *change = (struct change){ .what = what,
                                    .count = count,
                                    .account = copy_text(account),
+                                   .max_queue = max_queue,
                                    .now = loop_wall(),
                                    .done = done,
                                    .ctx = ctx,

@@ -110,6 +110,16 @@ struct queue_counts queue_counts_inside(const char *account)
         return counts_in(&inside, account);
 }
 
+uint64_t queue_waiting_inside(const char *account)
+{
+        struct queue_counts own = queue_counts_inside(account);
+        uint64_t waiting = 0;
+
+        for (int state = QUEUE_QUEUED; state < QUEUE_FAILED; state++)
+                waiting += own.messages[state];
+        return waiting;
+}
+
 size_t queue_counts_mark(void)
 {
         return changes.count;

@@ -16,6 +16,8 @@ int queue_counts_load(struct database *db, struct cause *cause) must_use;
 void queue_counts_free(void);
 
 /* ---- writer thread, inside a transaction ---- */
+/* Messages of the account that wait: neither failed nor sent. */
+uint64_t queue_waiting_inside(const char *account);
 /* `messages` more (or fewer) of this account in this state, of `bytes` together. */
 void queue_counts_add(const char *account, enum queue_state state, int64_t messages, int64_t bytes);
 /* As the transaction stands; account NULL = the station. */

@@ -189,12 +189,9 @@ static int known_key(struct submit *submit, struct database *db, uint64_t *seq, 
 
 static int check_room(const struct submission *s, uint64_t size, struct cause *cause)
 {
-        struct queue_counts own = queue_counts_inside(s->account);
         struct queue_counts all = queue_counts_inside(NULL);
-        uint64_t waiting = 0;
+        uint64_t waiting = queue_waiting_inside(s->account);
 
-        for (int state = QUEUE_QUEUED; state < QUEUE_FAILED; state++)
-                waiting += own.messages[state];
         if (waiting >= s->max_queue)
                 return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize",
                                    "the queue of %s is full: %llu messages wait, maxQueueSize is %zu",

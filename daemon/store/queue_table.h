@@ -135,8 +135,9 @@ void queue_get(const char *id, void (*done)(void *ctx, json_t *message, const st
 enum queue_change { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_REROUTE };
 /* All or nothing over the ids; a message being sent cannot be held, deleted or rerouted (CAUSE_STATE). RETRY
  * also revives failed ones; these, released and rerouted ones get a fresh lifetime. `done` gets the full ids
- * and the accounts concerned [{id, account}]; for REROUTE `account` is the new one, with previousAccount. */
-void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account,
+ * and the accounts concerned [{id, account}]; for REROUTE `account` is the new one, with previousAccount,
+ * and no more than `max_queue` messages may then wait there (CAUSE_QUEUE_FULL). */
+void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account, size_t max_queue,
                   void (*done)(void *ctx, json_t *changed, const struct cause *cause), void *ctx);
 /* Makes every deferred message of the account due now (flush, network back, cause gone). */
 void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, const struct cause *cause),

@@ -266,6 +266,23 @@ def test_reroute(station, new_sink):
     assert not wrong.accepted
 
 
+def test_reroute_keeps_to_the_limits(station, new_sink):
+    """All of them or none: maxQueueSize, and what disabled accounts take, count as for a submission."""
+    sink = new_sink()
+    outgoing(station, sink, "full")
+    outgoing(station, sink, "small", maxQueueSize=2, enabled=False)
+    outgoing(station, sink, "closed", enabled=False, allowDisabledQueuing=False)
+    held = [station.send("full", "box@example.test", None, "--hold") for _ in range(3)]
+    refused = station.ctl("queue", "reroute", *held, "--account", "small", code=1)
+    assert "3 messages would wait, maxQueueSize is 2" in refused.said
+    assert "allowDisabledQueuing" in station.ctl("queue", "reroute", held[0], "--account", "closed", code=1).said
+    assert {station.message(one)["account"] for one in held} == {"full"}
+    station.ctl("queue", "reroute", *held[:2], "--account", "small")
+    station.ctl("queue", "reroute", held[0], "--account", "small")      # there already: nothing is added
+    station.ctl("queue", "reroute", held[2], "--account", "small", code=1)
+    assert [station.account(name)["queueSize"] for name in ("full", "small", "closed")] == [1, 2, 0]
+
+
 def test_a_server_that_asks_for_less(station, new_sink):
     """One session, then a pause; status says so; a person's word or time ends it."""
     sink = new_sink()

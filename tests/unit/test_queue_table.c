@@ -173,7 +173,7 @@ static struct json_answer change(enum queue_change what, const char *id, const c
 {
         struct json_answer answer = { 0 };
 
-        queue_change(what, &id, 1, account, on_json, &answer);
+        queue_change(what, &id, 1, account, 100, on_json, &answer);
         wait_for(&answer.answer);
         return answer;
 }
@@ -667,13 +667,13 @@ START_TEST(all_or_nothing)
         const char *ids[] = { a.id, b.id, "0000000000" };
         struct json_answer answer = { 0 };
 
-        queue_change(QUEUE_HOLD, ids, 3, NULL, on_json, &answer);
+        queue_change(QUEUE_HOLD, ids, 3, NULL, 0, on_json, &answer);
         wait_for(&answer.answer);
         ck_assert_int_eq((int)answer.answer.cause.code, CAUSE_NOT_FOUND);
         check_state(a.id, "queued");
         check_counts("out", QUEUE_QUEUED, 2);
         answer = (struct json_answer){ 0 };
-        queue_change(QUEUE_HOLD, ids, 2, NULL, on_json, &answer);
+        queue_change(QUEUE_HOLD, ids, 2, NULL, 0, on_json, &answer);
         wait_well(&answer.answer);
         ck_assert_uint_eq(json_array_size(answer.json), 2);
         json_decref(answer.json);
