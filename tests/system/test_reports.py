@@ -70,7 +70,7 @@ def test_wishes_survive_a_kill(station, new_sink):
     sink.rule("mail", "451 4.3.0 later")
     outgoing(station, sink)
     queued = submit(station, ["a@x.example"], notify=["success"], ret="full", envelopeId="e")
-    sink.wait(lambda s: s.envelopes)
+    station.wait_event("mail.deferred", account="a")
     station.kill()
     sink.clear_rules()
     sink.envelopes.clear()
