@@ -75,14 +75,8 @@ struct outbox_verdict outbox_judge(const struct smtp_recipient *recipient, const
 
 bool outbox_slow_down(const struct smtp_recipient *recipient)
 {
-        static const char *const words[] = { "4.3.2", "4.7.0", "4.7.1", "4.7.28" };
-
-        if (recipient->code == 421 || recipient->code == 432)
-                return true;
-        for (size_t i = 0; i < count_of(words); i++)
-                if (strcmp(recipient->enhanced, words[i]) == 0)
-                        return true;
-        return false;
+        return recipient->code == 421 || recipient->code == 432 || strcmp(recipient->enhanced, "4.3.2") == 0 ||
+               strncmp(recipient->enhanced, "4.7.", 4) == 0;
 }
 
 uint64_t outbox_left_today(int64_t max_per_day, int64_t sent_today)

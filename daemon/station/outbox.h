@@ -30,7 +30,7 @@ struct outbox_verdict {
 struct outbox_verdict outbox_judge(const struct smtp_recipient *recipient, const struct cause *session_cause,
                                    unsigned attempts, time_t now, uint32_t random);
 
-/* True when the reply asks us to slow down: 421, 432, 4.3.2, 4.7.0, 4.7.1 (mail.md). */
+/* True when the reply asks us to slow down: 421, 432, 4.3.2 and every 4.7.x. */
 bool outbox_slow_down(const struct smtp_recipient *recipient);
 
 /* How many messages may go until midnight: UINT64_MAX without a limit. */

@@ -11,13 +11,7 @@
 
 #include <stdio.h>
 
-enum {
-        CALM_AFTER = 50,                  /* messages sent well after which one step is taken back */
-        PACE_FIRST = 5, PACE_LONGEST = 600, /* seconds of a pause that the server asked for */
-        PACE_STEP_MS = 1000,              /* refusals that come together are one */
-        FAULT_RETRY = 3600,
-        SESSIONS_MOST = 64,
-};
+enum { FAULT_RETRY = 3600 };
 
 void sender_finish_polls(struct sender *sender, const struct cause *cause)
 {
@@ -54,40 +48,13 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
 
 void sender_slow_down(struct sender *sender)
 {
-        unsigned running = sender_session_count(sender);
+        int64_t pause = pace_down(&sender->pace, loop_now(), sender_session_count(sender), random_number());
 
-        sender->calm = 0;
-        if (sender->slowed_at && loop_now() < sender->slowed_at + PACE_STEP_MS)
+        if (!pause)
                 return;
-        sender->slowed_at = loop_now();
-        if (running && running < sender->allowed_sessions)
-                sender->allowed_sessions = running;
-        if (sender->allowed_sessions > 1) {
-                sender->allowed_sessions /= 2;
-                return;
-        }
-        int64_t pause = outbox_pause(PACE_FIRST, PACE_LONGEST, sender->pauses++, random_number());
         sender->not_before = loop_now() + pause * 1000;
         sender_give_back(sender, NULL, 0);
         sender_arm(sender, pause * 1000);
-}
-
-void sender_speed_up(struct sender *sender)
-{
-        if (++sender->calm < CALM_AFTER)
-                return;
-        sender->calm = 0;
-        if (sender->pauses)
-                sender->pauses--;
-        else if (sender->allowed_sessions < SESSIONS_MOST)
-                sender->allowed_sessions++;
-}
-
-static void pace_reset(struct sender *sender)
-{
-        sender->allowed_sessions = SESSIONS_MOST;
-        sender->pauses = 0;
-        sender->slowed_at = 0;
 }
 
 char *sender_pace(const struct sender *sender)
@@ -95,11 +62,11 @@ char *sender_pace(const struct sender *sender)
         unsigned most = (unsigned)prop_number(&sender->account->values, PROP_MAX_CONNECTIONS);
         int64_t left = sender->not_before - loop_now();
 
-        if (sender->pauses && left > 0)
+        if (sender->pace.pauses && left > 0)
                 return text_of("the server asked for less mail: one session, and a pause of %lld more seconds",
                                (long long)((left + 999) / 1000));
-        if (sender->pauses || sender->allowed_sessions < most)
-                return text_of("the server asked for less mail: %u of %u sessions for now", sender->allowed_sessions,
+        if (sender->pace.pauses || sender->pace.sessions < most)
+                return text_of("the server asked for less mail: %u of %u sessions for now", sender->pace.sessions,
                                most);
         return NULL;
 }
@@ -129,7 +96,7 @@ struct sender *sender_new(struct account *account)
 
         sender->account = account_hold(account);
         sender->pool_end = &sender->pool;
-        pace_reset(sender);
+        pace_reset(&sender->pace);
         sender->timer = timer_new(on_time, sender);
         /* at a start thousands of accounts do not begin in one instant */
         sender_arm(sender, rate > 0 ? (int64_t)(random_number() % (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000)) : 0);
@@ -140,7 +107,7 @@ void sender_start_over(struct sender *sender)
 {
         sender->not_before = 0;
         sender->failures = 0;
-        pace_reset(sender);
+        pace_reset(&sender->pace);
         sender_retire_all(sender);
         if (!account_enabled(sender->account))
                 sender_give_back(sender, NULL, 0);

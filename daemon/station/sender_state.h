@@ -4,6 +4,7 @@
 
 #include "daemon/smtp/session.h"
 #include "daemon/station/link.h"
+#include "daemon/station/pace.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/sending.h"
 
@@ -31,10 +32,7 @@ struct sender {
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
-        unsigned allowed_sessions;        /* lowered when the server says it is too much */
-        unsigned pauses;                  /* steps beyond one session: each doubles the pause */
-        int64_t slowed_at;                /* loop_now() of the last step down */
-        unsigned calm;                    /* messages since then */
+        struct pace pace;                 /* what the server lets us do */
         unsigned failures;                /* sessions that failed in a row */
         int64_t not_before;               /* loop_now() before which nothing is tried */
         bool period_open;                 /* pollRate > 0: the queue is being emptied */
@@ -53,10 +51,8 @@ void sender_finish_polls(struct sender *sender, const struct cause *cause);
 void sender_arm(struct sender *sender, int64_t ms);
 /* The account cannot send: how long to leave it alone, and what becomes of the claimed mail. */
 void sender_failed(struct sender *sender, const struct cause *cause, const char *challenge_id);
-/* The server says we are too much: half the sessions each time; with one left a pause, each twice the one before. */
+/* The server says we are too much: fewer sessions, or a pause. */
 void sender_slow_down(struct sender *sender);
-/* Messages go again: the steps are taken back one by one, the pauses first. */
-void sender_speed_up(struct sender *sender);
 
 /* ---- sender_work.c ---- */
 /* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched. */

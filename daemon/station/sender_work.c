@@ -78,8 +78,8 @@ static unsigned sessions_wanted(const struct sender *sender)
         unsigned most = (unsigned)prop_number(&sender->account->values, PROP_MAX_CONNECTIONS);
         size_t wanted = (sender->pool_count + MESSAGES_FOR_ONE_MORE - 1) / MESSAGES_FOR_ONE_MORE;
 
-        if (most > sender->allowed_sessions)
-                most = sender->allowed_sessions;
+        if (most > sender->pace.sessions)
+                most = sender->pace.sessions;
         return wanted < most ? (unsigned)wanted : most;
 }
 
@@ -143,7 +143,7 @@ static void message_done(void *ctx, struct sending *sending, const struct sendin
         if (!result->sent)
                 return;
         sender->failures = 0;
-        sender_speed_up(sender);
+        pace_well(&sender->pace);
 }
 
 void sender_hand_out(struct sender *sender)

@@ -299,6 +299,45 @@ def test_a_server_that_asks_for_less(station, new_sink):
     assert not any("asked" in one for one in station.call("GetAccount", name="a")["account"]["warnings"])
 
 
+def test_urgent_mail_goes_first_when_the_day_has_room(station, sink):
+    outgoing(station, sink, maxSendablePerDay=1)
+    station.wait_message(station.send("a", "first@example.test"))
+    normal = station.send("a", "normal@example.test")
+    urgent = station.send("a", "urgent@example.test", None, "--priority", "urgent")
+    assert [station.message(one)["state"] for one in (normal, urgent)] == ["queued", "queued"]
+    station.ctl("account", "set", "a", "maxSendablePerDay=2")
+    assert station.wait_message(urgent)["state"] == "sent"
+    assert station.message(normal)["state"] == "queued" and len(sink.accepted) == 2
+
+
+def test_mail_goes_once_a_period(station, sink):
+    """pollRate: what is submitted waits for the period, and then all of it goes; a person need not wait."""
+    outgoing(station, sink, pollRate=3600)
+    submit_many(station, "a", 3)
+    assert station.account("a")["queueSize"] == 3 and sink.connections == 0
+    station.ctl("account", "poll", "a")
+    assert len(sink.accepted) == 3
+    station.call("SetAccount", name="a", properties={"pollRate": 1})
+    submit_many(station, "a", 3)
+    sink.wait_for(6)
+    waits = station.send("a", "box@example.test")
+    assert station.wait_message(waits)["state"] == "sent"
+
+
+def test_a_dead_server_is_left_alone(station, sink):
+    """However much mail comes, what cannot be reached is tried once and then paused; a person's word ends the pause."""
+    sink.rule("greeting", "cut")
+    outgoing(station, sink)
+    first = submit_many(station, "a", 30)
+    station.wait_status("a", "down")
+    tried = sink.connections
+    second = submit_many(station, "a", 30)
+    assert sink.connections == tried <= 2 and station.account("a")["queueSize"] == 60
+    sink.clear_rules()
+    station.ctl("account", "poll", "a")
+    assert sink.counts() == {one: 1 for one in first + second}
+
+
 def test_kill_with_queued_mail(station, sink):
     outgoing(station, sink, enabled=False)
     expected = submit_many(station, "a", 20)

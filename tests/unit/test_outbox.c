@@ -67,6 +67,7 @@ START_TEST(words_that_ask_for_less)
         static const struct { unsigned code; const char *enhanced; bool slow; } cases[] = {
                 { 421, "", true },       { 432, "", true },        { 450, "4.3.2", true }, { 451, "4.7.0", true },
                 { 451, "4.7.1", true },  { 450, "4.2.1", false },  { 452, "", false },     { 451, "4.7.28", true },
+                { 450, "4.7.25", true }, { 450, "4.70.1", false }, { 450, "4.3.20", false },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
                 struct smtp_recipient recipient = { .code = cases[i].code };
