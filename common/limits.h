@@ -16,6 +16,7 @@
 #define LIMIT_SASL_MESSAGE  12288        /* RFC 4954 section 4: base64 characters in one challenge */
 #define LIMIT_SASL_ROUNDS   16           /* challenges in one exchange */
 #define LIMIT_SCRAM_ITERATIONS 1000000   /* a server must not choose how long we compute (S25) */
+#define LIMIT_HEAD          (16 * KIB)   /* of the header of a message that is too large to fetch */
 #define LIMIT_UNTAGGED_IDLE 100000       /* untagged responses without progress */
 #define LIMIT_UIDL          70           /* RFC 1939 section 7: characters */
 #define LIMIT_LISTED        4000000      /* messages in one mailbox listing */

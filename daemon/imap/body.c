@@ -195,6 +195,21 @@ static void quoted_body(struct imap_session *session, const struct imap_fetch_it
         body_end(session);
 }
 
+/* The header of a message that is too large to be fetched. */
+static void head_heard(struct imap_session *session, const struct imap_fetch_items *items)
+{
+        ssize_t found = items->has_head && items->uid ? imap_work_find(session, items->uid) : -1;
+        size_t len = items->head.form == IMAP_NIL ? 0 : items->head.len;
+
+        if (found < 0 || session->work.items[found].state != WANTED)
+                return;
+        struct mailbox_entry entry = { .uid = items->uid };
+        session->work.items[found].state = WANTED_DELIVERED;
+        session->untagged = 0;
+        stored(session, session->config.user->head(session->config.ctx, &entry, items->head.bytes,
+                                                   len < LIMIT_HEAD ? len : LIMIT_HEAD));
+}
+
 void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor)
 {
         struct imap_fetch_items items = { 0 };
@@ -204,7 +219,9 @@ void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor)
                                 "the server sent a FETCH response that cannot be read");
                 return;
         }
-        if (session->chat.step == IMAP_LIST)
+        if (session->chat.step == IMAP_HEADS)
+                head_heard(session, &items);
+        else if (session->chat.step == IMAP_LIST)
                 imap_list_entry(session, &items);
         else if (items.has_body)
                 quoted_body(session, &items);

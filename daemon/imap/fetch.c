@@ -61,13 +61,43 @@ int imap_bodies_heard(struct chat *chat, const void *reply)
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_fetch);
 }
 
+/* No bodies come: commands as long as they may be. */
+static void take_without_sizes(struct imap_session *session, const struct mailbox_entry *entries, size_t count)
+{
+        imap_work_take(session, entries, count);
+        for (size_t i = 0; i < session->work.count; i++)
+                session->work.items[i].size = 0;
+}
+
+void imap_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        take_without_sizes(session, entries, count);
+        session->finished = finished_fetch;
+        chat_go(chat, count ? IMAP_HEADS : IMAP_NOTHING);
+}
+
+void imap_say_heads(struct chat *chat)
+{
+        imap_work_say(imap_session_of(chat), "FETCH", " (UID BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT)])");
+}
+
+int imap_heads_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        if (!imap_served(reply))
+                return imap_refused(session, reply, CAUSE_SERVER_BUSY, "to show headers");
+        imap_say_heads(chat);
+        return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_fetch);
+}
+
 void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark)
 {
         struct imap_session *session = imap_session_of(chat);
 
-        imap_work_take(session, entries, count);
-        for (size_t i = 0; i < session->work.count; i++)
-                session->work.items[i].size = 0; /* no bodies come: commands as long as they may be */
+        take_without_sizes(session, entries, count);
         session->mark = mark;
         session->finished = finished_mark;
         chat_go(chat, count ? IMAP_STORE : IMAP_NOTHING);

@@ -11,6 +11,7 @@
 /* The operations; the chat is READY. */
 void imap_list(struct chat *chat, uint32_t after, bool unseen_only);
 void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+void imap_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);
 
 /* Untagged data: behind "SEARCH ", behind "12 FETCH ". */
@@ -27,12 +28,14 @@ void imap_fetch_clear(struct imap_session *session);
 void imap_say_search(struct chat *chat);
 void imap_say_list(struct chat *chat);
 void imap_say_fetch(struct chat *chat);
+void imap_say_heads(struct chat *chat);
 void imap_say_store(struct chat *chat);
 void imap_say_expunge(struct chat *chat);
 void imap_say_nothing(struct chat *chat);
 int imap_search_heard(struct chat *chat, const void *reply);
 int imap_list_heard(struct chat *chat, const void *reply);
 int imap_bodies_heard(struct chat *chat, const void *reply);
+int imap_heads_heard(struct chat *chat, const void *reply);
 int imap_store_heard(struct chat *chat, const void *reply);
 int imap_expunge_heard(struct chat *chat, const void *reply);
 int imap_nothing_heard(struct chat *chat, const void *reply);

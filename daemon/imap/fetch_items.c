@@ -68,11 +68,23 @@ static bool names_part(const struct imap_text *name, struct imap_fetch_items *it
         return items->is_part;
 }
 
+/* "BODY[HEADER.FIELDS (Date)]": servers write the fields in a way of their own. */
+static bool names_head(const struct imap_text *name)
+{
+        static const char begin[] = "BODY[HEADER.FIELDS";
+
+        return name->len >= sizeof begin && strncasecmp(name->bytes, begin, sizeof begin - 1) == 0;
+}
+
 static bool read_item(struct imap_cursor *cursor, const struct imap_text *name,
                       struct imap_fetch_items *items)
 {
         if (names_part(name, items))
                 return read_body(cursor, items);
+        if (names_head(name)) {
+                items->has_head = true;
+                return imap_string(cursor, &items->head);
+        }
         for (size_t i = 0; i < count_of(known_items); i++)
                 if (imap_is(name, known_items[i].name))
                         return known_items[i].read(cursor, items);

@@ -11,6 +11,8 @@ struct imap_fetch_items {
         bool has_body;
         bool is_part;           /* BODY[]<origin> */
         uint64_t origin;
+        bool has_head;
+        struct imap_text head;  /* BODY[HEADER.FIELDS ...] */
         struct imap_text body;  /* a body that was no streamed literal: quoted, or NIL */
 };
 

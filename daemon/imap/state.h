@@ -19,6 +19,7 @@ enum imap_step {
         IMAP_SEARCH,
         IMAP_LIST,
         IMAP_FETCH,
+        IMAP_HEADS,
         IMAP_STORE,
         IMAP_EXPUNGE,
         IMAP_NOTHING,   /* NOOP for an operation with nothing to do */

@@ -34,6 +34,7 @@ void pop3_capa_line(struct pop3_session *session, const char *text, size_t len u
         free(before);
         all->stls |= pop3_begins(text, "STLS");
         all->user |= pop3_begins(text, "USER");
+        all->top |= pop3_begins(text, "TOP");
         all->pipelining |= pop3_begins(text, "PIPELINING");
         all->utf8 |= pop3_begins(text, "UTF8");
         if (pop3_begins(text, "SASL") && !all->mechanisms) {

@@ -7,6 +7,7 @@ void pop3_retrieve_clear(struct pop3_session *session)
         free(take(session->sizes));
         free(take(session->batch));
         free(take(session->entries));
+        buf_free(&session->head);
         session->batch_count = 0;
         session->lines = 0;
         session->uidl_said = false;
@@ -234,7 +235,7 @@ void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t c
 
 /* Says commands until the window is full; waits until half of it is free, so that they leave together. Two are
  * always in flight, however large: the next message begins where this one ends. */
-static void say_window(struct pop3_session *session, const char *verb, uint64_t most_bytes)
+static void say_window(struct pop3_session *session, const char *verb, const char *rest, uint64_t most_bytes)
 {
         unsigned window = session->capabilities.pipelining ? POP3_WINDOW : 1;
 
@@ -245,13 +246,13 @@ static void say_window(struct pop3_session *session, const char *verb, uint64_t 
                (session->in_flight < 2 || session->bytes_ahead < most_bytes) &&
                session->chat.state != CHAT_FAILED) {
                 session->bytes_ahead += session->entries[session->next].size;
-                pop3_say(session, "%s %u", verb, session->entries[session->next++].uid);
+                pop3_say(session, "%s %u%s", verb, session->entries[session->next++].uid, rest);
         }
 }
 
 void pop3_say_retr(struct chat *chat)
 {
-        say_window(pop3_session_of(chat), "RETR", POP3_BYTES_AHEAD);
+        say_window(pop3_session_of(chat), "RETR", "", POP3_BYTES_AHEAD);
 }
 
 /* The present message is through, or has gone: the next. */
@@ -280,21 +281,73 @@ int pop3_retr_heard(struct chat *chat, const void *reply)
         return next_message(session);
 }
 
+static int piece_heard(struct pop3_session *session, const struct pop3_input *piece)
+{
+        size_t room = session->head.max - session->head.len;
+
+        if (session->chat.step == POP3_TOP)
+                return buf_append(&session->head, piece->bytes, piece->len < room ? piece->len : room);
+        return session->config.user->message_piece(session->config.ctx, piece->bytes, piece->len);
+}
+
+static int end_heard(struct pop3_session *session)
+{
+        const struct mailbox_user *user = session->config.user;
+
+        if (session->chat.step != POP3_TOP)
+                return user->message_end(session->config.ctx);
+        return user->head(session->config.ctx, &session->entries[session->answered],
+                          (const char *)buf_bytes(&session->head), session->head.len);
+}
+
 void pop3_body_heard(struct pop3_session *session, struct pop3_input *input)
 {
         struct chat *chat = &session->chat;
         struct pop3_input piece;
 
         while (chat->state != CHAT_FAILED && pop3_unstuff_next(&session->unstuff, input, &piece))
-                (void)stored(session, session->config.user->message_piece(session->config.ctx, piece.bytes,
-                                                                          piece.len));
+                (void)stored(session, piece_heard(session, &piece));
         if (chat->state == CHAT_FAILED || !session->unstuff.ended)
                 return;
         struct pop3_reply end = { .status = POP3_END, .words = "" };
         session->body = false;
         chat->phrase = chat->steps[chat->step].phrase;
-        if (stored(session, session->config.user->message_end(session->config.ctx)) != STEP_FAILED)
+        if (stored(session, end_heard(session)) != STEP_FAILED)
                 chat_hear(chat, &end);
+}
+
+/* ---- TOP ---- */
+
+void pop3_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+{
+        struct pop3_session *session = pop3_session_of(chat);
+
+        take_entries(session, entries, count);
+        for (size_t i = 0; i < count; i++)
+                session->entries[i].size = LIMIT_HEAD; /* that much is to come */
+        session->finished = finished_fetch;
+        chat_go(chat, count && session->capabilities.top ? POP3_TOP : POP3_NOTHING);
+}
+
+void pop3_say_top(struct chat *chat)
+{
+        say_window(pop3_session_of(chat), "TOP", " 0", POP3_BYTES_AHEAD);
+}
+
+int pop3_top_heard(struct chat *chat, const void *reply)
+{
+        struct pop3_session *session = pop3_session_of(chat);
+        const struct pop3_reply *said = reply;
+
+        if (said->status == POP3_OK) {
+                session->body = true;
+                session->unstuff = (struct pop3_unstuff){ .state = AT_START };
+                buf_clear(&session->head);
+                return STEP_SAME;
+        }
+        session->bytes_ahead -= session->entries[session->answered++].size; /* one that has none is no matter */
+        pop3_say_top(chat);
+        return session->answered < session->count ? (int)STEP_SAME : pop3_operation_done(session, finished_fetch);
 }
 
 /* ---- DELE ---- */
@@ -317,7 +370,7 @@ void pop3_mark(struct chat *chat, const struct mailbox_entry *entries, size_t co
 
 void pop3_say_dele(struct chat *chat)
 {
-        say_window(pop3_session_of(chat), "DELE", UINT64_MAX);
+        say_window(pop3_session_of(chat), "DELE", "", UINT64_MAX);
 }
 
 /* An -ERR says that it is deleted already; if not, it is listed again next time. */

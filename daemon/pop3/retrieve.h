@@ -12,6 +12,8 @@
 void pop3_open(struct chat *chat, const char *folder, bool read_only);
 void pop3_list(struct chat *chat, uint32_t after, bool unseen_only);
 void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+/* Without TOP no header is told. */
+void pop3_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 void pop3_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);
 
 /* Bytes while a message passes: takes what belongs to it from the front. */
@@ -24,11 +26,13 @@ void pop3_say_stat(struct chat *chat);
 void pop3_say_list(struct chat *chat);
 void pop3_say_uidl(struct chat *chat);
 void pop3_say_retr(struct chat *chat);
+void pop3_say_top(struct chat *chat);
 void pop3_say_dele(struct chat *chat);
 void pop3_say_nothing(struct chat *chat);
 int pop3_stat_heard(struct chat *chat, const void *reply);
 int pop3_list_heard(struct chat *chat, const void *reply);
 int pop3_uidl_heard(struct chat *chat, const void *reply);
 int pop3_retr_heard(struct chat *chat, const void *reply);
+int pop3_top_heard(struct chat *chat, const void *reply);
 int pop3_dele_heard(struct chat *chat, const void *reply);
 int pop3_nothing_heard(struct chat *chat, const void *reply);

@@ -128,6 +128,7 @@ static const struct chat_step steps[POP3_STEPS] = {
         [POP3_LIST] = { "LIST", "waiting for the list of messages", 0, pop3_say_list, pop3_list_heard },
         [POP3_UIDL] = { "UIDL", "waiting for the list of unique ids", 0, pop3_say_uidl, pop3_uidl_heard },
         [POP3_RETR] = { "RETR", "waiting for a message", 0, pop3_say_retr, pop3_retr_heard },
+        [POP3_TOP] = { "TOP", "waiting for a header", 0, pop3_say_top, pop3_top_heard },
         [POP3_DELE] = { "DELE", "waiting for the answer to DELE", 0, pop3_say_dele, pop3_dele_heard },
         [POP3_NOTHING] = { "NOOP", "waiting for the answer to NOOP", 0, pop3_say_nothing,
                            pop3_nothing_heard },
@@ -298,6 +299,7 @@ const struct mailbox_class pop3_mailbox = {
         .open = pop3_open,
         .list = pop3_list,
         .fetch = pop3_fetch,
+        .heads = pop3_heads,
         .mark = pop3_mark,
 };
 
@@ -309,6 +311,7 @@ struct chat *pop3_session_new(const struct pop3_config *config)
         session->chat.wants_starttls = config->starttls;
         session->chat.hides = pop3_echoes_secret;
         session->config = *config;
+        buf_init(&session->head, LIMIT_HEAD);
         return &session->chat;
 }
 

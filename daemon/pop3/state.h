@@ -18,6 +18,7 @@ enum pop3_step {
         POP3_LIST,
         POP3_UIDL,
         POP3_RETR,
+        POP3_TOP,
         POP3_DELE,
         POP3_NOTHING,   /* NOOP for an operation with nothing to do */
         POP3_QUIT,
@@ -42,7 +43,7 @@ enum { POP3_WINDOW = 256, POP3_BYTES_AHEAD = 4 * MIB, POP3_BATCH = 64 };
 
 struct pop3_capabilities {
         bool known;             /* CAPA was answered */
-        bool stls, user, pipelining, utf8;
+        bool stls, user, pipelining, top, utf8;
         char *mechanisms;       /* of SASL, parted by blanks; NULL: none */
         char *words;            /* all, as one line */
         unsigned lines;
@@ -67,6 +68,7 @@ struct pop3_session {
                      size_t len); /* takes the lines after +OK; NULL: none */
         bool body;              /* a message passes */
         struct pop3_unstuff unstuff;
+        struct buf head;        /* of TOP, as far as LIMIT_HEAD goes */
 
         uint32_t exists;        /* as STAT said */
         uint64_t *sizes;        /* of LIST, by message number; owned while listing */

@@ -10,9 +10,7 @@
  */
 #include "daemon/station/fetching_state.h"
 
-#include "common/json_fields.h"
 #include "daemon/messages.h"
-#include "daemon/station/events.h"
 #include "daemon/station/handing.h"
 #include "daemon/store/half.h"
 #include "daemon/store/maildir.h"
@@ -52,6 +50,8 @@ static void destroy(struct fetching *fetching)
         free(fetching->tell);
         free(fetching->quit_tell);
         handing_free(fetching->handing);
+        free(fetching->left);
+        free(fetching->back);
         account_release(fetching->account);
         free(fetching);
 }
@@ -102,28 +102,12 @@ struct chat *fetching_chat(struct fetching *fetching)
         return link_chat(fetching->link);
 }
 
+uint64_t fetching_most(const struct fetching *fetching)
+{
+        return (uint64_t)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
+}
+
 /* ---- what is new ---- */
-
-static void left_at_server(struct fetching *fetching, const struct mailbox_entry *entry)
-{
-        struct subject subject = fetching_subject(fetching);
-        json_t *data = json_object();
-        long long most = (long long)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
-
-        log_about(&subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
-                  "%s: a message of %llu bytes was left at the server (uid %u%s): maxMessageSize is %lld",
-                  fetching->account->name, (unsigned long long)entry->size, entry->uid, entry->uidl, most);
-        json_put(data, "size", json_integer((json_int_t)entry->size));
-        json_put(data, "uid", json_integer(entry->uid));
-        json_put_text(data, "folder", fetching->folder);
-        event_emit("mail.left", fetching->account->name, data, "%s: a message of %llu bytes was left at the server",
-                   fetching->account->name, (unsigned long long)entry->size);
-}
-
-static bool too_large(const struct fetching *fetching, const struct mailbox_entry *entry)
-{
-        return entry->size > (uint64_t)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
-}
 
 static int by_uid(const void *a, const void *b)
 {
@@ -134,8 +118,8 @@ static int by_uid(const void *a, const void *b)
 
 static void want(struct fetching *fetching, const struct mailbox_entry *entry, size_t *size)
 {
-        if (too_large(fetching, entry))
-                left_at_server(fetching, entry);
+        if (entry->size > fetching_most(fetching))
+                fetching_push(&fetching->left, &fetching->left_count, &fetching->left_size, entry);
         else
                 fetching_push(&fetching->wanted, &fetching->wanted_count, size, entry);
 }
@@ -172,7 +156,8 @@ static void listed_pop3(struct fetching *fetching)
                 seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count, pop3_skipped, fetching);
                 return;
         }
-        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_known, fetching);
+        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, fetching_most(fetching),
+                   uidls_known, fetching);
 }
 
 static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
@@ -224,6 +209,8 @@ static void on_listed_all(void *ctx)
         bool skip = fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
         if (fetching->listed_count)
                 qsort(fetching->listed, fetching->listed_count, sizeof *fetching->listed, by_uid);
+        for (size_t i = 0; i < fetching->back_count; i++)
+                want(fetching, &fetching->back[i], &size);
         for (size_t i = 0; i < fetching->listed_count; i++) {
                 const struct mailbox_entry *entry = &fetching->listed[i];
                 if (entry->uid > fetching->highest)
@@ -269,8 +256,14 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
         fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->facts.uidvalidity;
         if (fetching->reconcile)
                 note_new_uidvalidity(fetching);
-        for (size_t i = 0; i < count && !fetching->reconcile; i++)
-                fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &untold[i]);
+        for (size_t i = 0; i < count && !fetching->reconcile; i++) {
+                struct mailbox_entry entry = untold[i];
+                entry.left = false;
+                if (!untold[i].left)
+                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &entry);
+                else if (entry.size <= fetching_most(fetching) && entry.uid <= cursor->uid)
+                        fetching_push(&fetching->back, &fetching->back_count, &fetching->back_size, &entry);
+        }
         list(fetching);
 }
 
@@ -308,6 +301,7 @@ const struct mailbox_user fetching_mailbox_user = {
         .message_begin = fetching_on_message_begin,
         .message_piece = fetching_on_message_piece,
         .message_end = fetching_on_message_end,
+        .head = fetching_on_head,
         .fetched = fetching_on_fetched,
         .marked = fetching_on_marked,
         .changed = on_changed,

@@ -19,6 +19,9 @@ static void cursor_set(void *ctx, const struct cause *cause)
 /* Everything new is here: the cursor goes past what was skipped as well. */
 void fetching_conclude(struct fetching *fetching)
 {
+        if (fetching->back_count)
+                seen_not_left(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->back,
+                              fetching->back_count);
         fetching->answers++;
         if (fetching->pop3)
                 seen_skip_uidls(fetching->account->name, NULL, 0, cursor_set, fetching);
@@ -38,6 +41,15 @@ static void begin_round(struct fetching *fetching)
 {
         size_t count = fetching->wanted_count - fetching->next;
 
+        fetching->round_received = false;
+        fetching->heads = fetching->left_count && !fetching->heads_over;
+        fetching->heads_over = true;
+        if (fetching->heads) { /* first, while the cursor has not passed them */
+                fetching->in_order = false;
+                fetching->tools->heads(fetching_chat(fetching), fetching->left, fetching->left_count);
+                link_pump(fetching->link);
+                return;
+        }
         if (!count) {
                 fetching_conclude(fetching);
                 return;
@@ -48,7 +60,6 @@ static void begin_round(struct fetching *fetching)
         fetching->expected = fetching->next;
         fetching->next += count;
         fetching->in_order = cursor_moves_on(fetching);
-        fetching->round_received = false;
         fetching->tools->fetch(fetching_chat(fetching), first, count);
         link_pump(fetching->link);
 }

@@ -26,6 +26,11 @@ struct fetching {
         size_t tell_count, tell_size;
         struct mailbox_entry *quit_tell;     /* POP3: told when QUIT is answered */
         size_t quit_tell_count;
+        struct mailbox_entry *left;          /* too large: a note about each is stored */
+        size_t left_count, left_size;
+        bool heads, heads_over;              /* the present round is about those; it was */
+        struct mailbox_entry *back;          /* left at an earlier look, and no longer too large */
+        size_t back_count, back_size;
         uint32_t highest;                    /* UID up to which everything is dealt with at the end */
 
         struct handing *handing;             /* NULL: to the Maildir */
@@ -52,6 +57,8 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause);
 /* True when there is a cause, by which the look has finished. */
 bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause);
 struct chat *fetching_chat(struct fetching *fetching);
+/* The largest message that the account takes. */
+uint64_t fetching_most(const struct fetching *fetching);
 
 /* ---- fetching_rounds.c ---- */
 
@@ -66,4 +73,5 @@ void fetching_on_marked(void *ctx);
 int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size);
 int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);
 int fetching_on_message_end(void *ctx);
+int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
 void fetching_on_fetched(void *ctx);

@@ -5,10 +5,12 @@
  */
 #include "daemon/station/fetching_state.h"
 
+#include "common/json_fields.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
 #include "daemon/station/handing.h"
+#include "daemon/station/leftover.h"
 #include "daemon/store/maildir.h"
 
 enum {
@@ -34,6 +36,34 @@ static void announce(struct fetching *fetching, const struct delivered *message)
                    delivered_json(fetching->account->name, fetching->folder, message), "%s", text);
 }
 
+static void announce_left(struct fetching *fetching, const struct delivered *message)
+{
+        const struct mailbox_entry *entry = &message->entry;
+        struct subject subject = fetching_subject(fetching);
+        json_t *data = json_object();
+
+        subject.file = message->file;
+        log_about(&subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
+                  "%s: a message of %llu bytes was left at the server (uid %u%s): maxMessageSize is %llu%s%s",
+                  fetching->account->name, (unsigned long long)entry->size, entry->uid, entry->uidl,
+                  (unsigned long long)fetching_most(fetching), message->handed_on ? "" : "; of it tells ",
+                  message->handed_on ? "" : message->file);
+        json_put_text(data, "file", message->handed_on ? NULL : message->file);
+        json_put(data, "size", json_integer((json_int_t)entry->size));
+        json_put(data, "uid", json_integer(entry->uid));
+        json_put_text(data, "folder", fetching->folder);
+        event_emit("mail.left", fetching->account->name, data, "%s: a message of %llu bytes was left at the server",
+                   fetching->account->name, (unsigned long long)entry->size);
+}
+
+static void count_received(struct fetching *fetching, const struct delivered *message)
+{
+        fetching->received++;
+        fact_add(fetching->account->name, "numberReceived", 1);
+        fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
+        announce(fetching, message);
+}
+
 static void hand_over(struct fetching *fetching);
 
 static void round_over(struct fetching *fetching)
@@ -48,14 +78,10 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
 
         fetching->committing = false;
         for (size_t i = 0; i < count; i++) {
-                if (!fetching->freed)
+                if (!fetching->freed && !messages[i].entry.left)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
-                if (messages[i].again)
-                        continue;
-                fetching->received++;
-                fact_add(fetching->account->name, "numberReceived", 1);
-                fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
-                announce(fetching, &messages[i]);
+                if (!messages[i].again)
+                        (messages[i].entry.left ? announce_left : count_received)(fetching, &messages[i]);
         }
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
@@ -175,6 +201,39 @@ int fetching_on_message_end(void *ctx)
         return 0;
 }
 
+/* Stores the note about a message that is too large. */
+static int store_note(struct fetching *fetching, struct mailbox_entry *entry, const char *head, size_t len)
+{
+        struct leftover left = { .account = fetching->account->name, .folder = fetching->folder, .entry = entry,
+                                 .most = fetching_most(fetching), .head = head, .head_len = len,
+                                 .now = loop_wall() };
+        scoped(scoped_free) char *text = leftover_text(&left);
+
+        entry->left = true;
+        if (fetching_on_message_begin(&fetching, entry, 0) < 0 ||
+            fetching_on_message_piece(&fetching, (const uint8_t *)text, strlen(text)) < 0)
+                return -1;
+        return fetching_on_message_end(&fetching);
+}
+
+int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        for (size_t i = 0; fetching && i < fetching->left_count; i++)
+                if (fetching->left[i].uid == entry->uid)
+                        return fetching->left[i].left ? 0 : store_note(fetching, &fetching->left[i], bytes, len);
+        return fetching ? 0 : -1;
+}
+
+/* POP3 without TOP: those are still there of which no header came. With IMAP they have gone. */
+static void notes_without_head(struct fetching *fetching)
+{
+        for (size_t i = 0; i < fetching->left_count && fetching->pop3 && !fetching->finished; i++)
+                if (!fetching->left[i].left)
+                        (void)store_note(fetching, &fetching->left[i], "", 0);
+}
+
 void fetching_on_fetched(void *ctx)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -185,6 +244,8 @@ void fetching_on_fetched(void *ctx)
                 delivery_cancel_message(fetching->filling);
                 fetching->in_message = fetching->in_order = false;
         }
+        if (fetching->heads)
+                notes_without_head(fetching);
         fetching->round_received = true;
         hand_over(fetching);
         round_over(fetching);

@@ -218,6 +218,11 @@ static int look_up_one(struct delivery *delivery, size_t index, struct database 
         item->generation = row.generation;
         item->known_file = row.file;
         item->known = item->recorded = row.known;
+        if (row.known && row.left_size && !item->entry.left) { /* known was the note, here is the message */
+                item->known = item->recorded = false;
+                item->generation++;
+                free(take(item->known_file));
+        }
         if (item->known && item->entry.uidl[0] && look_up_copy(item, &key, db, cause) < 0)
                 return -1;
         if (item->known)

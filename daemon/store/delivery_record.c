@@ -108,10 +108,11 @@ static int record_item(const struct delivery *delivery, const struct item *item,
 {
         struct seen_key key = delivery_key(delivery, item);
         struct seen_message message = { .generation = item->generation,
-                                        .told = !delivery->tell_server,
+                                        .told = !delivery->tell_server || item->entry.left,
                                         .received = item->received,
                                         .file = item_file(item),
                                         .size = item->size,
+                                        .left_size = item->entry.left ? item->entry.size : 0,
                                         .digest = item->digest,
                                         .from = item->facts.from,
                                         .subject = item->facts.subject,
@@ -131,7 +132,7 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
         for (size_t i = delivery->recorded; i < delivery->recording && wanting->count; i++) {
                 const struct item *item = &arrival->items[i];
                 struct delivered delivered = delivered_of(item);
-                if (delivered.again)
+                if (delivered.again || item->entry.left) /* a note is no message: mail.left tells of it */
                         continue;
                 json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
                 scoped(scoped_free) char *text = json_dumps(data, JSON_COMPACT);

@@ -139,6 +139,16 @@ static void no_longer_half(struct arrival *arrival, time_t now)
         arrival->half[0] = '\0';
 }
 
+/* A note is known again by its header, which says nothing of UIDs: they are others when a folder is numbered anew. */
+static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
+{
+        const char *head = (const char *)buf_bytes(&arrival->head);
+        const char *end = memmem(head, arrival->head.len, "\r\n\r\n", 4);
+
+        if (EVP_Digest(head, end ? (size_t)(end - head) : arrival->head.len, digest, NULL, EVP_sha256(), NULL) != 1)
+                abort();
+}
+
 static void end(struct delivery *delivery)
 {
         struct arrival *arrival = &delivery->arrival;
@@ -151,6 +161,8 @@ static void end(struct delivery *delivery)
 
         if (EVP_DigestFinal_ex(arrival->hash, item->digest, NULL) != 1)
                 abort();
+        if (item->entry.left)
+                digest_of_head(arrival, item->digest);
         /* Begins the write-back of this file now, so that the sync of the batch finds little left to wait
          * for; only a hint, the sync itself decides. */
         (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);

@@ -14,6 +14,8 @@
  * recipient.was    the state that `sending` replaced
  * received.file    NULL for a UIDL that is known and of which nothing was taken
  * cursor           of a POP3 account (folder ''): only that it was looked at once
+ * received.left_size   of a message that was too large and left at the server: its size there; file is then the
+ *                  note about it. 0: the message itself is here
  * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
  * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
  *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each
@@ -98,5 +100,8 @@ const char *const schema_steps[] = {
         /* What failed before there were notices gets none. */
         "ALTER TABLE recipient ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
         "UPDATE recipient SET told = 1 WHERE state = 5;",
+
+        "ALTER TABLE received ADD COLUMN left_size INTEGER NOT NULL DEFAULT 0;"
+        "CREATE INDEX received_left ON received (account, folder) WHERE left_size > 0;",
 };
 const size_t schema_step_count = count_of(schema_steps);

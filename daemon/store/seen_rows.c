@@ -15,7 +15,7 @@ int seen_find(struct database *db, const struct seen_key *key, struct seen_row *
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT generation, gone, told, file FROM received WHERE " SEEN_KEY_IS
+                         "SELECT generation, gone, told, file, left_size FROM received WHERE " SEEN_KEY_IS
                          " ORDER BY generation DESC LIMIT 1",
                          VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
@@ -26,6 +26,7 @@ int seen_find(struct database *db, const struct seen_key *key, struct seen_row *
         row->known = sqlite3_column_int(rows, 1) == 0;
         row->generation = sqlite3_column_int64(rows, 0) + !row->known;
         row->told = sqlite3_column_int(rows, 2) != 0;
+        row->left_size = row->known ? (uint64_t)sqlite3_column_int64(rows, 4) : 0;
         row->file = row->known ? db_text(rows, 3) : NULL;
         return 0;
 }
@@ -80,12 +81,13 @@ int seen_record(struct database *db, const struct seen_key *key, const struct se
         return db_run(
                 db, cause,
                 "INSERT OR REPLACE INTO received (account, folder, uidvalidity, uid, uidl, generation, told,"
-                " received, file, size, digest, sender, subject, date, message_id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " received, file, size, digest, sender, subject, date, message_id, left_size)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 VALUES(SEEN_KEY_VALUES(key), v_int(message->generation), v_int(message->told),
                        v_int(message->received), v_text(message->file), v_int((int64_t)message->size),
                        message->digest ? v_bytes(message->digest, 32) : v_null(), v_text(message->from),
-                       v_text(message->subject), v_text(message->date), v_text(message->message_id)));
+                       v_text(message->subject), v_text(message->date), v_text(message->message_id),
+                       v_int((int64_t)message->left_size)));
 }
 
 int seen_move_cursor(struct database *db, const char *account, const char *folder, uint32_t uidvalidity,

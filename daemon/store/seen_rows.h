@@ -24,6 +24,7 @@ struct seen_row {
         bool known;              /* dealt with; `told`, `file` and `generation` are its row's */
         bool told;
         char *file;              /* or NULL; the caller frees */
+        uint64_t left_size;      /* over 0: left at the server for its size */
         int64_t generation;      /* when not known: the one that a new row gets */
 };
 int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row,
@@ -45,6 +46,7 @@ struct seen_message {
         time_t received;
         const char *file;        /* NULL: nothing was taken */
         uint64_t size;
+        uint64_t left_size;      /* `file` is a note about a message of this size */
         const uint8_t *digest;   /* 32 bytes or NULL */
         const char *from, *subject, *date, *message_id;
 };

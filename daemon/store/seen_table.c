@@ -13,6 +13,7 @@
 struct seen {
         char *account, *folder;
         uint32_t uidvalidity, uid;
+        uint64_t most;
         time_t now;
         struct mailbox_entry *entries;   /* given, or found */
         size_t count;
@@ -74,14 +75,12 @@ static void write_it(struct seen *seen,
 
 /* ---- the cursor ---- */
 
-static int read_untold(struct seen *seen, struct database *db, struct cause *cause)
+static int read_entries(struct seen *seen, struct database *db, const char *query, bool left, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause,
-                "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
-                " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
-                VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity)));
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, query,
+                         VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 if ((seen->count & (seen->count - 1)) == 0)
@@ -89,9 +88,23 @@ static int read_untold(struct seen *seen, struct database *db, struct cause *cau
                                 new_resized(seen->entries, 2 * seen->count + 1, sizeof *seen->entries);
                 seen->entries[seen->count++] =
                         (struct mailbox_entry){ .uid = (uint32_t)sqlite3_column_int64(rows, 0),
-                                                .size = (uint64_t)sqlite3_column_int64(rows, 1) };
+                                                .size = (uint64_t)sqlite3_column_int64(rows, 1),
+                                                .left = left };
         }
         return more;
+}
+
+static int read_untold(struct seen *seen, struct database *db, struct cause *cause)
+{
+        if (read_entries(seen, db,
+                         "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
+                         " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
+                         false, cause) < 0)
+                return -1;
+        return read_entries(seen, db,
+                            "SELECT uid, left_size FROM received WHERE account = ? AND folder = ? AND left_size > 0"
+                            " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
+                            true, cause);
 }
 
 static int cursor_work(struct store_read *read, struct database *db, struct cause *cause)
@@ -162,7 +175,7 @@ static int uidl_work(struct seen *seen, size_t index, struct database *db, struc
 
         if (seen_find(db, &key, &row, cause) < 0)
                 return -1;
-        seen->known[index] = row.known;
+        seen->known[index] = row.known && (!row.left_size || row.left_size > seen->most);
         seen->untold[index] = row.known && !row.told;
         free(row.file);
         return 0;
@@ -211,13 +224,14 @@ static void uidls_done(struct store_read *read, const struct cause *cause)
         seen_free(seen);
 }
 
-void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count, uint64_t most,
                 void (*done)(void *ctx, const bool *known, const bool *untold, size_t count,
                              const struct cause *cause),
                 void *ctx)
 {
         struct seen *seen = seen_new(account, "", entries, count);
 
+        seen->most = most;
         seen->known = new_zeroed(count + 1, sizeof *seen->known);
         seen->untold = new_zeroed(count + 1, sizeof *seen->untold);
         seen->on_uidls = done;
@@ -250,18 +264,22 @@ void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, s
         write_it(seen_new(account, "", entries, count), skip_work, done, ctx);
 }
 
-static int told_work(struct store_write *write, struct database *db, struct cause *cause)
+static int update_each(struct store_write *write, struct database *db, const char *query, struct cause *cause)
 {
         struct seen *seen = container_of(write, struct seen, write);
 
         for (size_t i = 0; i < seen->count; i++) {
                 struct seen_key key =
                         seen_key_of(seen->account, seen->folder, seen->uidvalidity, &seen->entries[i]);
-                if (db_run(db, cause, "UPDATE received SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0",
-                           VALUES(SEEN_KEY_VALUES(&key))) < 0)
+                if (db_run(db, cause, query, VALUES(SEEN_KEY_VALUES(&key))) < 0)
                         return -1;
         }
         return 0;
+}
+
+static int told_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        return update_each(write, db, "UPDATE received SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0", cause);
 }
 
 void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
@@ -272,6 +290,20 @@ void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
 
         seen->uidvalidity = uidvalidity;
         write_it(seen, told_work, done, ctx);
+}
+
+static int not_left_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        return update_each(write, db, "UPDATE received SET left_size = 0 WHERE " SEEN_KEY_IS, cause);
+}
+
+void seen_not_left(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+                   size_t count)
+{
+        struct seen *seen = seen_new(account, folder, entries, count);
+
+        seen->uidvalidity = uidvalidity;
+        write_it(seen, not_left_work, NULL, NULL);
 }
 
 /* ---- pruning: looked for by the reader, written only when there is something ---- */

@@ -16,15 +16,17 @@ struct seen_cursor {
         uint32_t uidvalidity;
         uint32_t uid;             /* every UID up to this one was dealt with */
 };
-/* Where to go on, with what is safe here but was not yet told to the server (marked = 0). */
+/* Where to go on, with what is safe here but was not yet told to the server (marked = 0), and with those that were
+ * left there as too large (`left` is set, `size` theirs). */
 void seen_cursor(const char *account, const char *folder,
                  void (*done)(void *ctx, const struct seen_cursor *cursor,
                               const struct mailbox_entry *untold, size_t untold_count,
                               const struct cause *cause),
                  void *ctx);
-/* Which of these UIDLs are known: a bool for each. Entries are copied. Known ones that were not yet
+/* Which of these UIDLs are known: a bool for each. One that was left as too large is not, when its size was at most
+ * `most`. Entries are copied. Known ones that were not yet
  * told to the server (delete policy) have untold set. */
-void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count, uint64_t most,
                 void (*done)(void *ctx, const bool *known, const bool *untold, size_t count,
                              const struct cause *cause),
                 void *ctx);
@@ -35,6 +37,9 @@ void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidi
  * cursor of the folder "" is known from then on. */
 void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
+/* These, which were left as too large, were asked for: they are here now, or have gone. */
+void seen_not_left(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+                   size_t count);
 /* The server was told (flagged, deleted). UID for IMAP, UIDL for POP3. */
 void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
                const struct mailbox_entry *entries, size_t count,

@@ -26,6 +26,7 @@ struct mailbox_entry {
         uint64_t size;                  /* as the server says (RFC822.SIZE, LIST) */
         bool seen;                      /* IMAP \Seen */
         bool deleted;                   /* IMAP \Deleted */
+        bool left;                      /* too large: only a note about it is stored */
         uint64_t from;                  /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
 
@@ -43,6 +44,9 @@ struct mailbox_user {
         int (*message_begin)(void *ctx, const struct mailbox_entry *entry, uint64_t size);
         int (*message_piece)(void *ctx, const uint8_t *bytes, size_t len);
         int (*message_end)(void *ctx);
+        /* The header fields of a message that heads() asked for, as they stand there, cut at LIMIT_HEAD. -1 fails the
+         * chat with CAUSE_STORAGE. */
+        int (*head)(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
         /* Every entry asked for was delivered, or has gone from the server meanwhile (also one that was begun). */
         void (*fetched)(void *ctx);
         void (*marked)(void *ctx);
@@ -59,6 +63,9 @@ struct mailbox_class {
         void (*list)(struct chat *chat, uint32_t after, bool unseen_only);
         /* Fetches whole messages (BODY.PEEK[]; RETR), pipelined, in the order given. */
         void (*fetch)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+        /* Tells the fields Date, From and Subject of these (`head` for each that the server lets know, then
+         * `fetched`). */
+        void (*heads)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
         /* Flags (IMAP) or deletes; for IMAP MARK_DELETED is followed by UID EXPUNGE of exactly
          * these where the server has UIDPLUS. POP3 knows MARK_DELETED only. */
         void (*mark)(struct chat *chat, const struct mailbox_entry *entries, size_t count,

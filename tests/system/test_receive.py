@@ -171,15 +171,44 @@ def test_kill_many_times(station, dovecot, box):
     assert have(station) == expected
 
 
+def notes(station):
+    found = []
+    for path in station.inbox("a"):
+        with open(path, "rb") as source:
+            text = source.read()
+        found += [text] if b"X-EmailSec-Left: " in text else []
+    return found
+
+
 @pytest.mark.parametrize("transport", BOTH)
-def test_too_large_is_left_and_told(station, dovecot, box, transport):
-    fill(dovecot, box, 1, body="0123456789\n" * 20000)
+@pytest.mark.parametrize("policy", ("delete", "markAsUnread"))
+def test_too_large_is_left_and_told_once(station, dovecot, box, transport, policy):
+    large = fill(dovecot, box, 1, body="0123456789\n" * 20000, subject="the large one")
     expected = fill(dovecot, box, 1)
-    incoming(station, dovecot, transport, box, maxMessageSize=100000, deliveryPolicy="delete")
+    incoming(station, dovecot, transport, box, maxMessageSize=100000, deliveryPolicy=policy)
     poll(station)
-    assert set(expected) <= set(have(station))
-    until(lambda: len(dovecot.messages(box)) == 1)
-    assert len(dovecot.messages(box)[0][1]) > 100000
+    event = station.wait_event("mail.left")
+    assert any(path.endswith(event["data"]["file"]) for path in station.inbox("a"))
+    if policy == "delete":
+        until(lambda: len(dovecot.messages(box)) == 1)
+        assert len(dovecot.messages(box)[0][1]) > 100000
+    poll(station)
+    station.kill()
+    station.start()
+    poll(station)
+    note, = notes(station)
+    assert b"the large one" in note.split(b"\r\n\r\n")[0] and b"From: " in note
+    assert len(station.inbox("a")) == 2 and station.account("a")["numberReceived"] == 1
+    # with the limit raised it comes, once
+    station.ctl("account", "set", "a", "maxMessageSize=1M")
+    poll(station)
+    poll(station)
+    assert len(station.inbox("a")) == 3
+    note, = notes(station)
+    assert letters.message_ids(path for path in station.inbox("a") if not path.endswith(event["data"]["file"])) \
+        == sorted(large + expected)
+    if policy == "delete":
+        until(lambda: dovecot.messages(box) == [])
 
 
 @pytest.mark.parametrize("transport", BOTH)

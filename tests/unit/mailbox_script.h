@@ -88,6 +88,17 @@ static inline int play_end(void *ctx)
         tell(ctx, "> ");
         return 0;
 }
+static inline int play_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len)
+{
+        struct play *play = ctx;
+        char text[32];
+
+        (void)snprintf(text, sizeof text, "%u:head<", entry->uid);
+        tell(play, text);
+        ck_assert_int_eq(buf_append(&play->told, bytes, len), 0);
+        tell(play, "> ");
+        return 0;
+}
 static inline void play_fetched(void *ctx)
 {
         tell(ctx, "fetched ");
@@ -116,6 +127,7 @@ static const struct mailbox_user play_user = {
         .message_begin = play_begin,
         .message_piece = play_piece,
         .message_end = play_end,
+        .head = play_head,
         .fetched = play_fetched,
         .marked = play_marked,
         .changed = play_changed,

@@ -87,7 +87,7 @@ static void check_known(const char *account, const char *want)
 {
         struct uidl_answer answer = { 0 };
 
-        seen_uidls(account, listed, 3, on_uidls, &answer);
+        seen_uidls(account, listed, 3, 0, on_uidls, &answer);
         wait_well(&answer.answer);
         for (size_t i = 0; i < 3; i++)
                 ck_assert_msg(answer.known[i] == (want[i] == 'k'), "%s: %zu", want, i);
