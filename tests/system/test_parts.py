@@ -49,7 +49,8 @@ def new_relay():
 
 
 def incoming(station, server, box="box", **more):
-    station.add("incoming", "a", **channels.properties("imap", "plain", server.host, server.port, box,
+    transport = getattr(server, "transport", "imap")
+    station.add("incoming", "a", **channels.properties(transport, "plain", server.host, server.port, box,
                                                        **{"push": False, **more}))
 
 
@@ -150,6 +151,20 @@ def test_dovecot_cut_and_killed(station, dovecot, box, new_relay):
     with open(files[0], "rb") as source:
         assert letters.crlf(source.read()) == content
     assert relay.received < len(content) + 4 * MIB
+
+
+@pytest.mark.parametrize("words", ("USER UIDL TOP", "USER PIPELINING UIDL"), ids=("top", "no-top"))
+def test_too_large_over_pop3(station, new_box, words):
+    """Without TOP the note has no Subject to tell; either way it comes once, and no RETR is said."""
+    box = new_box("pop3", words=words, contents=[large(MIB), b"Subject: small\r\n\r\nx\r\n"])
+    incoming(station, box, maxMessageSize="64K", deliveryPolicy="delete")
+    for _ in range(3):
+        poll_until_well(station)
+    assert len(station.inbox("a")) == 2 and len(box.messages) == 1
+    note, = [text for text in map(lambda path: open(path, "rb").read(), station.inbox("a")) if b"X-EmailSec-Left" in text]
+    assert (b"large\r\nDate" in note) == ("TOP" in words)
+    assert box.said("RETR") == ["RETR 2"]
+    assert len(box.said("TOP")) == ("TOP" in words)
 
 
 def resident(station):
