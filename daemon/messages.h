@@ -33,6 +33,7 @@
 #define MSG_RECEIVED         "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a40"
 #define MSG_LEFT_AT_SERVER   "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a41"
 #define MSG_UIDVALIDITY      "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a42"
+#define MSG_NOT_EXPUNGED     "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a43"
 #define MSG_HANDED_BACK      "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a45"
 #define MSG_SUBSCRIBER_MISSED "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a44"
 #define MSG_DISK_FAULT       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a50"

@@ -371,6 +371,10 @@ json_t *account_warnings(const struct account *account)
                 (void)json_array_append_new(
                         warnings, json_string("encrypted, identity by exemption: import the root certificate "
                                               "(emailsecctl trust import FILE), then delete the exemption"));
+        if (prop_is(&account->values, PROP_DELIVERY_POLICY, "delete") && fact_number(account->name, FACT_NO_EXPUNGE))
+                (void)json_array_append_new(
+                        warnings, json_string("the server has no UIDPLUS: what is deleted there is flagged as deleted and "
+                                              "left, for a mail program to expunge"));
         int64_t back = fact_number(account->name, "lastHandedBack");
         scoped(scoped_free) char *refused =
                 back && loop_wall() - back < HANDED_BACK_SHOWN

@@ -91,6 +91,8 @@ void account_clock_was_set(const struct account *account, int64_t seconds);
 /* True when mail waits for a person: disabled, fault, challenge. */
 bool account_is_stopped(const struct account *account);
 
+/* The fact that the server cannot delete single messages (IMAP without UIDPLUS). */
+#define FACT_NO_EXPUNGE "noUidExpunge"
 /* All properties, read-only ones too; warnings (json array, caller decrefs). */
 json_t *account_json(const struct account *account) must_use;
 json_t *account_warnings(const struct account *account) must_use;

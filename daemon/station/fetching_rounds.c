@@ -2,6 +2,7 @@
 /* The rounds of a look: messages are asked for, stored (fetching_store.c), the server is told, then the next. */
 #include "daemon/station/fetching_state.h"
 
+#include "daemon/messages.h"
 #include "daemon/store/maildir.h"
 
 enum { ROUND = 2000 }; /* messages between two tellings of the server */
@@ -66,6 +67,23 @@ static void begin_round(struct fetching *fetching)
 
 /* ---- telling the server ---- */
 
+/* Without UIDPLUS there is no deleting that would not take with it what others have flagged: told once, and shown as
+ * a warning of the account for as long as it is so. */
+static void note_expunge(struct fetching *fetching)
+{
+        struct subject subject = fetching_subject(fetching);
+        bool known = fact_number(fetching->account->name, FACT_NO_EXPUNGE);
+
+        if (known == !fetching->facts.can_expunge_uid)
+                return;
+        fact_set_number(fetching->account->name, FACT_NO_EXPUNGE, !known);
+        if (!known)
+                log_about(&subject, LOG_WARNING, MSG_NOT_EXPUNGED,
+                          "%s: the server has no UIDPLUS: what is deleted there is only flagged as deleted and left, since "
+                          "more would delete what others have flagged as well",
+                          fetching->account->name);
+}
+
 static void told(void *ctx, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
@@ -105,6 +123,8 @@ void fetching_tell_server(struct fetching *fetching)
                 begin_round(fetching);
                 return;
         }
+        if (deletes)
+                note_expunge(fetching);
         fetching->tools->mark(fetching_chat(fetching), fetching->tell, fetching->tell_count,
                               deletes ? MARK_DELETED : MARK_SEEN);
         link_pump(fetching->link);

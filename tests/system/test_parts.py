@@ -167,6 +167,20 @@ def test_too_large_over_pop3(station, new_box, words):
     assert len(box.said("TOP")) == ("TOP" in words)
 
 
+def test_no_expunge_without_uidplus(station, new_box):
+    """What others flagged as deleted stays, what is ours is flagged; it is said once."""
+    box = new_box(words="IMAP4rev1 AUTH=PLAIN SASL-IR", contents=[b"Subject: ours\r\n\r\nx\r\n"] * 2)
+    box.messages[1].flags.add("\\Deleted")
+    incoming(station, box, deliveryPolicy="delete")
+    poll_until_well(station)
+    box.add(b"Subject: more\r\n\r\ny\r\n")
+    poll_until_well(station)
+    until(lambda: all("\\Deleted" in message.flags for message in box.messages))
+    assert len(box.messages) == 3 and not [line for line in box.asked if "EXPUNGE" in line or "CLOSE" in line]
+    assert any("UIDPLUS" in text for text in station.call("GetAccount", name="a")["account"]["warnings"])
+    assert station.log().count("no UIDPLUS") == 1
+
+
 def resident(station):
     with open(f"/proc/{station.process.pid}/status") as source:
         rows = dict(line.split(":", 1) for line in source)
