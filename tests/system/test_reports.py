@@ -264,7 +264,8 @@ def test_a_kill_neither_loses_nor_doubles_a_notice(station, sink):
     for one in queued:
         assert station.wait_message(one)["state"] == "failed"
     station.ctl("account", "poll", "a")
-    with station.client() as client:
-        everything = client.call("ListQueue", states=["sent", "failed", "queued", "deferred"])["messages"]
-    assert len([one for one in everything if one["from"] == ""]) == 20
-    assert len([one for one in everything if one["from"]]) == 20
+    states = ["queued", "sending", "deferred", "held", "ambiguous", "failed", "sent"]
+    everything = station.call("ListQueue", states=states)["messages"]
+    assert sorted(one["from"] for one in everything) == [""] * 20 + [SENDER] * 20
+    about = [email.message_from_bytes(one.content)["References"] for one in sink.accepted]
+    assert set(about) == {one["messageId"] for one in everything if one["from"]}
