@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* emailsecctl: reads the command line, runs the command, gives its exit status. By the name sendmail it is
- * one. */
+/* emailsecctl: reads the command line, runs the command, gives its exit status. By the names sendmail,
+ * mailq and newaliases it is these. */
 #include "ctl/cmds.h"
 #include "ctl/options.h"
 #include "ctl/term.h"
 
 #include <stdio.h>
 
-static bool called_sendmail(const char *name)
+/* Its names as a mail program, and the option that each of them means; by no name at the end. */
+static const struct mail_name {
+        const char *name, *option;
+} mail_names[] = { { "sendmail", NULL }, { "mailq", "-bp" }, { "newaliases", "-bi" }, { NULL, NULL } };
+
+static const struct mail_name *mail_name(const char *called)
 {
-        const char *slash = name ? strrchr(name, '/') : NULL;
-        return same_text(slash ? slash + 1 : name, "sendmail");
+        const char *slash = called ? strrchr(called, '/') : NULL;
+        const char *name = slash ? slash + 1 : called;
+        for (const struct mail_name *one = mail_names; one->name; one++)
+                if (same_text(name, one->name))
+                        return one;
+        return NULL;
 }
 
-static int as_sendmail(struct tool *tool, int argc, char **argv)
+static int as_sendmail(struct tool *tool, const struct mail_name *name, int argc, char **argv)
 {
         tool->command = command_named("sendmail");
         tool->words = new_zeroed((size_t)argc + 1, sizeof(*tool->words));
+        if (name->option)
+                tool->words[tool->word_count++] = name->option;
         for (int i = 1; i < argc; i++)
                 tool->words[tool->word_count++] = argv[i];
         return run_sendmail(tool);
@@ -46,8 +57,8 @@ static int run(struct tool *tool, int argc, char **argv)
 int main(int argc, char **argv)
 {
         struct tool tool = { 0 };
-        int status = argc > 0 && called_sendmail(argv[0]) ? as_sendmail(&tool, argc, argv)
-                                                          : run(&tool, argc, argv);
+        const struct mail_name *name = argc > 0 ? mail_name(argv[0]) : NULL;
+        int status = name ? as_sendmail(&tool, name, argc, argv) : run(&tool, argc, argv);
         /* What was printed to a full disk was not done. */
         if (fflush(stdout) && status == EXIT_DONE)
                 status = EXIT_FAILED;

@@ -7,6 +7,7 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
+#include "ctl/sendmail.h"
 #include "ctl/submit.h"
 
 #include <stdio.h>
@@ -316,49 +317,11 @@ static int send_input(struct form *form)
 
 /* ---- the queue ---- */
 
-static int exit_as_sendmail(int status)
-{
-        switch (status) {
-        case EXIT_DONE:
-                return EX_OK;
-        case EXIT_NO_DAEMON:
-                return EX_TEMPFAIL;
-        case EXIT_DENIED:
-                return EX_NOPERM;
-        default:
-                return EX_UNAVAILABLE;
-        }
-}
-
-/* -bp and -q are the tool's own commands. */
-static int run_command(struct form *form, const char *words)
-{
-        form->tool->command = command_named(words);
-        form->tool->word_count = 0;
-        return exit_as_sendmail(form->tool->command->run(form->tool));
-}
-
-/* -q: everything that waits, of every outgoing account. */
-static int flush_all(struct form *form)
+/* -bp and -q. */
+static int ask_queue(struct tool *tool, int (*ask)(struct tool *tool, struct causes *failures))
 {
         scoped(causes_free) struct causes failures = { 0 };
-        scoped(scoped_json) json_t *answer = NULL;
-        struct call list = { .method = EMAIL("ListAccounts"), .fd = -1 };
-        if (call_once(form->tool, list, &answer, &failures))
-                return told_first(&failures);
-        const json_t *accounts = json_object_get(answer, "accounts");
-        for (size_t i = 0; i < json_array_size(accounts); i++) {
-                const json_t *account = json_array_get(accounts, i);
-                if (!same_text(json_string_value(json_object_get(account, "kind")), "outgoing"))
-                        continue;
-                json_t *name = json_object_get(account, "name");
-                struct call flush = { .method = EMAIL("FlushQueue"),
-                                      .fd = -1,
-                                      .parameters = parameters_of("name", json_string_value(name)) };
-                if (call_once(form->tool, flush, NULL, &failures))
-                        return told_first(&failures);
-        }
-        return EX_OK;
+        return ask(tool, &failures) ? told_first(&failures) : EX_OK;
 }
 
 int run_sendmail(struct tool *tool)
@@ -376,9 +339,9 @@ int run_sendmail(struct tool *tool)
         case MODE_SEND:
                 return send_input(&form);
         case MODE_LIST:
-                return run_command(&form, "queue list");
+                return ask_queue(tool, sendmail_list);
         case MODE_FLUSH:
-                return flush_all(&form);
+                return ask_queue(tool, sendmail_flush);
         case MODE_NOTHING:
                 return EX_OK;
         case MODE_REFUSED:

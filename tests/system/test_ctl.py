@@ -585,9 +585,43 @@ def test_sendmail_without_daemon(tmp_path):
 def test_sendmail_queue(station):
     daemon = station(ListQueue={"messages": [], "next": None}, ListAccounts={"accounts": [ACCOUNT]},
                      FlushQueue={"count": 0})
-    assert run("sendmail", "-bp", EMAILSEC_SOCKET=daemon.path).returncode == 0
+    assert run("sendmail", "-bp", EMAILSEC_SOCKET=daemon.path).out == "Mail queue is empty\n"
     assert run("sendmail", "-q15m", EMAILSEC_SOCKET=daemon.path).returncode == 0
     assert daemon.calls[-1]["parameters"] == {"name": "alarms"}
+
+
+def test_mailq(station, tmp_path):
+    """In the form of Postfix, which monitoring programs read; over several pages."""
+    bounce = dict(message(2), state="failed", **{"from": ""})
+    bounce["recipients"] = [dict(bounce["recipients"][0], reply="550 n\033o", state="failed"),
+                            dict(bounce["recipients"][0], address="gone@y.example", state="sent")]
+    pages = {None: ([message(1), bounce], "Q2"), "Q2": ([dict(message(3), state="held")], None)}
+
+    def page(parameters, _):
+        messages, after = pages[parameters.get("after")]
+        return {"messages": messages, "next": after}
+
+    daemon = station(ListQueue=page)
+    (tmp_path / "mailq").symlink_to(TOOL)
+    done = subprocess.run([tmp_path / "mailq"], capture_output=True, timeout=60, check=True, text=True,
+                          env=environment(EMAILSEC_SOCKET=daemon.path))
+    blocks = done.stdout.split("\n\n")
+    assert len(blocks) == 4 and blocks[3] == "-- 6 Kbytes in 3 Requests.\n"
+    head, first, reason, recipient = blocks[0].splitlines()
+    assert head.startswith("-") and "Queue ID" in head
+    assert first.split() == ["Q1", "2048", "Mon", "Nov", "23", "10:00:00", "a@b.example"]
+    assert reason.strip() == "(451 later)" and len(reason) == 78 and recipient.strip() == "x@y.example"
+    assert first.index("a@b") == recipient.index("x@y")
+    assert blocks[1].startswith("Q2               # ") and "MAILER-DAEMON" in blocks[1]
+    assert "(550 n\\x1bo)" in blocks[1] and "gone@" not in blocks[1]
+    assert blocks[2].startswith("Q3               ! ")
+    daemon.answers[EMAIL + "ListQueue"] = Error(EMAIL + "PermissionDenied")
+    assert run("sendmail", "-bp", EMAILSEC_SOCKET=daemon.path).returncode == 77
+
+
+def test_newaliases(tmp_path):
+    (tmp_path / "newaliases").symlink_to(TOOL)
+    subprocess.run([tmp_path / "newaliases"], timeout=60, check=True, env=environment(EMAILSEC_SOCKET="/nothing"))
 
 
 # ---- queue, inbox, watching ----

@@ -116,6 +116,25 @@ def test_sendmail_by_its_name(station, sink, folder):
     assert done.returncode == 75, done
 
 
+def test_mailq_tells_why(station, sink, folder):
+    outgoing(station, sink)
+    link = os.path.join(folder, "mailq")
+    os.symlink(station.programs["emailsecctl"], link)
+
+    def mailq():
+        environment = station_module.clean_environment(EMAILSEC_SOCKET=station.socket)
+        return subprocess.run([link], env=environment, capture_output=True, timeout=30, check=True, text=True).stdout
+
+    assert mailq() == "Mail queue is empty\n"
+    sink.rule("rcpt", "451 4.2.1 full")
+    queued = station.send("a", "box@example.test", letters.letter("box"))
+    station.wait_event("mail.deferred", account="a")
+    lines = mailq().splitlines()
+    assert lines[1].split()[0] == queued and lines[1].endswith("sender@example.test")
+    assert "4.2.1 full" in lines[2] and lines[3].split() == ["box@example.test"]
+    assert lines[-1] == "-- 1 Kbytes in 1 Request."
+
+
 @pytest.mark.parametrize("step", ("mail", "rcpt", "data", "dot"))
 def test_deferred_then_sent(station, sink, step):
     outgoing(station, sink)
