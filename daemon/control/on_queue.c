@@ -2,6 +2,7 @@
 /* Socket methods about the queue. */
 #include "common/limits.h"
 #include "daemon/control/methods.h"
+#include "daemon/control/on_queue.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
@@ -19,9 +20,7 @@ static bool waits_to_go(const char *state)
         return state && (strcmp(state, "queued") == 0 || strcmp(state, "deferred") == 0 || strcmp(state, "sending") == 0);
 }
 
-/* A message that waits while its account is stopped is `held` with the account's reason (mail.md): told when it is
- * shown, so that a stop writes nothing. */
-static void show_as_held(json_t *message)
+void message_show_as_held(json_t *message)
 {
         const char *name = json_string_value(json_object_get(message, "account"));
         const char *state = json_string_value(json_object_get(message, "state"));
@@ -62,7 +61,7 @@ static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struc
         }
         json_t *reply = json_object();
         json_array_foreach(messages, index, message)
-                show_as_held(message);
+                message_show_as_held(message);
         json_put(reply, "messages", json_incref(messages));
         scoped(scoped_free) char *place = next ? text_of("%llu", (unsigned long long)next) : NULL;
         json_put_text(reply, "next", place);
@@ -131,7 +130,7 @@ static void message_shown(void *ctx, json_t *message, const struct cause *cause)
                 return;
         }
         json_t *reply = json_object();
-        show_as_held(message);
+        message_show_as_held(message);
         json_put(reply, "message", json_incref(message));
         call_reply(call, reply);
 }
@@ -142,107 +141,6 @@ void on_get_message(struct call *call)
 
         if (call_read(call, id_field, 1, &in))
                 queue_get(in.id, message_shown, call);
-}
-
-/* ---- waiting for a message ---- */
-
-struct waiting {
-        struct call *call;              /* NULL: the client has gone */
-        char *id;
-        struct subscription *subscription;
-        bool looking, look_again;
-};
-
-static void waiting_free(struct waiting *waiting)
-{
-        events_unsubscribe(waiting->subscription);
-        free(waiting->id);
-        free(waiting);
-}
-
-static void stop_waiting(void *work)
-{
-        struct waiting *waiting = work;
-
-        waiting->call = NULL;
-        if (!waiting->looking)
-                waiting_free(waiting);
-}
-
-static bool is_final(const char *state)
-{
-        return strcmp(state, "sent") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "held") == 0;
-}
-
-static void look(struct waiting *waiting);
-
-static void looked(void *ctx, json_t *message, const struct cause *cause)
-{
-        struct waiting *waiting = ctx;
-
-        waiting->looking = false;
-        if (!waiting->call) {
-                waiting_free(waiting);
-                return;
-        }
-        if (cause_happened(cause)) {
-                call_fail(waiting->call, cause);
-                waiting_free(waiting);
-                return;
-        }
-        const char *by = json_string_value(json_object_get(message, "submittedBy"));
-        if (!permit(call_peer(waiting->call), PERMIT_READ) && !same_text(by, call_who(waiting->call))) {
-                struct cause not_theirs;
-                cause_set(&not_theirs, CAUSE_PERMISSION, "%s did not submit this message", call_who(waiting->call));
-                call_fail(waiting->call, &not_theirs);
-                waiting_free(waiting);
-                return;
-        }
-        show_as_held(message);
-        const char *state = json_string_value(json_object_get(message, "state"));
-        if (state && is_final(state)) {
-                json_t *reply = json_object();
-                json_put(reply, "message", json_incref(message));
-                call_reply(waiting->call, reply);
-                waiting_free(waiting);
-        } else if (waiting->look_again) {
-                look(waiting);
-        }
-}
-
-static void look(struct waiting *waiting)
-{
-        waiting->looking = true;
-        waiting->look_again = false;
-        queue_get(waiting->id, looked, waiting);
-}
-
-/* Anything told of this message or of an account's status is a reason to look. */
-static void hear(void *ctx, json_t *event)
-{
-        struct waiting *waiting = ctx;
-        const char *name = json_string_value(json_object_get(event, "event"));
-        const char *id = json_string_value(json_object_get(json_object_get(event, "data"), "id"));
-
-        if (strcmp(name, "account.status") != 0 && strcmp(name, "queue.changed") != 0 && !same_text(id, waiting->id))
-                return;
-        if (waiting->looking)
-                waiting->look_again = true;
-        else
-                look(waiting);
-}
-
-void on_wait_message(struct call *call)
-{
-        struct about in = { 0 };
-
-        if (!call_read(call, id_field, 1, &in))
-                return;
-        struct waiting *waiting = new_object(struct waiting);
-        *waiting = (struct waiting){ .call = call, .id = copy_text(in.id) };
-        call_on_cancel(call, stop_waiting, waiting);
-        waiting->subscription = events_subscribe(NULL, hear, waiting);
-        look(waiting);
 }
 
 /* ---- changes ---- */
