@@ -219,6 +219,89 @@ START_TEST(login_refusals_are_understood)
 }
 END_TEST
 
+#define ALWAYS(cause) cause, cause, cause, cause
+
+/* Every code of RFC 5530, and those of RFC 9051 that come with a refusal: what it means for the account where it
+ * signs in, opens a folder, fetches and flags. CAUSE_NONE: the command counts as served. */
+static const struct {
+        const char *code;
+        enum cause_code signing_in, opening, fetching, marking;
+} codes[] = {
+        { "UNAVAILABLE", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+        { "AUTHENTICATIONFAILED", ALWAYS(CAUSE_AUTHENTICATION) },
+        { "AUTHORIZATIONFAILED", ALWAYS(CAUSE_AUTHENTICATION) },
+        { "EXPIRED", ALWAYS(CAUSE_AUTHENTICATION) },
+        { "PRIVACYREQUIRED", ALWAYS(CAUSE_PLAINTEXT_LOGIN) },
+        { "CONTACTADMIN", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "NOPERM", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
+        { "INUSE", ALWAYS(CAUSE_SERVER_BUSY) },
+        { "EXPUNGEISSUED", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_NONE, CAUSE_NONE },
+        { "CORRUPTION", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
+        { "SERVERBUG", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
+        { "CLIENTBUG", ALWAYS(CAUSE_PROTOCOL) },
+        { "CANNOT", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
+        { "LIMIT", ALWAYS(CAUSE_SERVER_BUSY) },
+        { "OVERQUOTA", ALWAYS(CAUSE_SERVER_BUSY) },
+        { "ALREADYEXISTS", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "NONEXISTENT", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
+        { "TRYCREATE", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
+        { "ALERT", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "X-OF-ITS-OWN 5", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+};
+
+static void open_inbox(struct chat *chat)
+{
+        imap_mailbox.open(chat, "INBOX", false);
+}
+static const struct mailbox_entry seven = { .uid = 7 };
+static void fetch_one(struct chat *chat)
+{
+        imap_mailbox.fetch(chat, &seven, 1);
+}
+static void mark_one(struct chat *chat)
+{
+        imap_mailbox.mark(chat, &seven, 1, MARK_SEEN);
+}
+
+#define INBOX_OPEN                                                                              \
+        { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, open_inbox },            \
+        { C, "t1 SELECT \"INBOX\"\r\n", NULL },                                                 \
+        { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL },
+
+START_TEST(codes_are_understood_everywhere)
+{
+        char *first = text_of("t1 NO [%s] words\r\n", codes[_i].code);
+        char *second = text_of("t2 NO [%s] words\r\n", codes[_i].code);
+        const struct line signing_in[] = { { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },
+                                           { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL }, { S, first, NULL },
+                                           { .kind = END } };
+        const struct line opening[] = { { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, open_inbox },
+                                        { C, "t1 SELECT \"INBOX\"\r\n", NULL }, { S, first, NULL }, { .kind = END } };
+        const struct line fetching[] = { INBOX_OPEN{ DO, NULL, fetch_one },
+                                         { C, "t2 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                                         { S, second, NULL }, { .kind = END } };
+        const struct line marking[] = { INBOX_OPEN{ DO, NULL, mark_one },
+                                        { C, "t2 UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n", NULL },
+                                        { S, second, NULL }, { .kind = END } };
+        const struct {
+                const struct line *lines;
+                enum cause_code cause;
+                const char *user;
+        } cases[] = { { signing_in, codes[_i].signing_in, "u" }, { opening, codes[_i].opening, NULL },
+                      { fetching, codes[_i].fetching, NULL }, { marking, codes[_i].marking, NULL } };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                struct script script = { .name = codes[_i].code, .tls = true, .user = cases[i].user,
+                                         .secret = cases[i].user ? "p" : NULL, .lines = cases[i].lines,
+                                         .state = cases[i].cause == CAUSE_NONE ? CHAT_READY : CHAT_FAILED,
+                                         .cause = cases[i].cause };
+                play_every_way(&script);
+        }
+        free(first);
+        free(second);
+}
+END_TEST
+
 static void keep_trace(void *ctx, char direction, const char *line, size_t len)
 {
         ck_assert_int_eq(buf_appendf(ctx, "%c%.*s\n", direction, (int)len, line), 0);
@@ -332,6 +415,7 @@ int main(void)
         tcase_add_loop_test(all, injections_end_the_session, 0, (int)count_of(injections));
         tcase_add_test(all, tags_cannot_be_guessed);
         tcase_add_loop_test(all, login_refusals_are_understood, 0, (int)count_of(login_refusals));
+        tcase_add_loop_test(all, codes_are_understood_everywhere, 0, (int)count_of(codes));
         tcase_add_test(all, secrets_are_not_shown);
         tcase_add_test(all, capabilities_are_bounded);
         tcase_add_test(all, every_step_has_a_row);
