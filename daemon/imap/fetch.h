@@ -14,8 +14,9 @@ void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t c
 void imap_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);
 
-/* Untagged data: behind "SEARCH ", behind "12 FETCH ". */
+/* Untagged data: behind "SEARCH ", behind "ESEARCH " (RFC 9051 section 7.3.4), behind "12 FETCH ". */
 void imap_found(struct imap_session *session, struct imap_cursor *cursor);
+void imap_found_sets(struct imap_session *session, struct imap_cursor *cursor);
 void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor);
 /* A FETCH response whose body follows, its pieces, and what comes behind it. */
 void imap_body_begun(struct imap_session *session, const struct imap_item *item);

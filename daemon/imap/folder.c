@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Modified UTF-7: printable ASCII stands for itself, the rest is UTF-16 in a base64 of its own between & and -. */
+/*
+ * Folder names between quotes; see folder.h. Modified UTF-7: printable ASCII stands for itself, the rest is UTF-16 in
+ * a base64 of its own between & and -.
+ */
 #include "daemon/imap/folder.h"
 
 #include "common/buf.h"
@@ -58,36 +61,63 @@ static void put_plain(struct shift *shift, char c)
                 put(shift, '-');
 }
 
-char *imap_folder_quoted(const char *name)
+/* As it is, between the quotes. */
+static void put_utf8(struct shift *shift, const char *name)
 {
-        struct buf out = BUF_WITH_MAX(LIMIT_LINE);
-        struct shift shift = { .out = &out };
+        size_t left = strlen(name);
+
+        while (left && !shift->failed) {
+                uint32_t point;
+                size_t len = utf8_character(name, left, &point);
+                if (!len || point < 0x20 || point == 0x7f) {
+                        shift->failed = true;
+                        return;
+                }
+                if (*name == '"' || *name == '\\')
+                        put(shift, '\\');
+                for (size_t i = 0; i < len; i++)
+                        put(shift, name[i]);
+                name += len;
+                left -= len;
+        }
+}
+
+static void put_utf7(struct shift *shift, const char *name)
+{
         size_t left = strlen(name);
         bool shifted = false;
 
-        put(&shift, '"');
-        while (left && !shift.failed) {
+        while (left && !shift->failed) {
                 uint32_t point;
                 size_t len = utf8_character(name, left, &point);
                 bool plain = point >= 0x20 && point <= 0x7e;
                 if (!len) {
-                        shift.failed = true;
+                        shift->failed = true;
                         break;
                 }
                 if (plain && shifted)
-                        end_shift(&shift);
+                        end_shift(shift);
                 if (!plain && !shifted)
-                        put(&shift, '&');
+                        put(shift, '&');
                 shifted = !plain;
                 if (plain)
-                        put_plain(&shift, *name);
+                        put_plain(shift, *name);
                 else
-                        put_utf16(&shift, point);
+                        put_utf16(shift, point);
                 name += len;
                 left -= len;
         }
         if (shifted)
-                end_shift(&shift);
+                end_shift(shift);
+}
+
+char *imap_folder_quoted(const char *name, bool utf8)
+{
+        struct buf out = BUF_WITH_MAX(LIMIT_LINE);
+        struct shift shift = { .out = &out };
+
+        put(&shift, '"');
+        (utf8 ? put_utf8 : put_utf7)(&shift, name);
         put(&shift, '"');
         if (!shift.failed)
                 return buf_take_text(&out);

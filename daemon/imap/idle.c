@@ -3,6 +3,7 @@
 #include "daemon/imap/idle.h"
 
 #include "daemon/imap/command.h"
+#include "daemon/imap/enable.h"
 #include "daemon/imap/folder.h"
 #include "daemon/imap/responses.h"
 
@@ -18,11 +19,12 @@ void imap_open(struct chat *chat, const char *folder, bool read_only)
         struct imap_session *session = imap_session_of(chat);
 
         free(session->folder);
-        session->folder = imap_folder_quoted(folder);
+        session->folder = imap_folder_quoted(folder, imap_names_are_utf8(session));
         session->examine = read_only;
         session->facts = (struct mailbox_facts){ .read_only = read_only };
         if (!session->folder)
-                (void)chat_fail(chat, CAUSE_MAILBOX, "the folder name %s is not UTF-8", folder);
+                (void)chat_fail(chat, CAUSE_MAILBOX, "the folder name %s is not UTF-8, or has control characters",
+                                folder);
         else
                 chat_go(chat, IMAP_SELECT);
 }

@@ -11,7 +11,10 @@
 #include "daemon/imap/work.h"
 
 /* The answer to SEARCH is one response and has to fit LIMIT_REPLY; a larger mailbox is listed and sieved here. */
-enum { SEARCHABLE = 100000 };
+enum {
+        SEARCHABLE = 100000,
+        FOUND_MOST = 2 * SEARCHABLE, /* a set of a few bytes may stand for any number */
+};
 
 static const char list_what[] = " (UID FLAGS RFC822.SIZE)";
 
@@ -63,16 +66,80 @@ void imap_say_search(struct chat *chat)
         imap_say(session, "UID SEARCH UID %u:* UNSEEN", session->listing.after + 1);
 }
 
+/* One that the search has found; false fails the chat: too many. */
+static bool found(struct imap_session *session, uint64_t uid)
+{
+        if (uid <= session->listing.after ||
+            (session->work.count < FOUND_MOST && imap_work_add(session, (uint32_t)uid) == 0))
+                return true;
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server finds more than %d messages", FOUND_MOST);
+        return false;
+}
+
 void imap_found(struct imap_session *session, struct imap_cursor *cursor)
 {
         uint64_t uid;
 
         if (session->chat.step != IMAP_SEARCH)
                 return;
-        while (imap_blanks(cursor), imap_number(cursor, UINT32_MAX, &uid)) {
-                if (uid > session->listing.after && imap_work_add(session, (uint32_t)uid) != 0) {
+        while (imap_blanks(cursor), imap_number(cursor, UINT32_MAX, &uid))
+                if (!found(session, uid))
+                        return;
+}
+
+static bool set_number(const char **at, const char *end, uint32_t *out)
+{
+        const char *begin = *at;
+        uint64_t number = 0;
+
+        for (; *at < end && **at >= '0' && **at <= '9' && number <= UINT32_MAX; ++*at)
+                number = number * 10 + (uint64_t)(**at - '0');
+        *out = (uint32_t)number;
+        return *at > begin && number <= UINT32_MAX;
+}
+
+/* The numbers of "2,10:11". False: it is none, or too much. */
+static bool found_set(struct imap_session *session, const struct imap_text *set)
+{
+        const char *at = set->bytes, *end = at + set->len;
+
+        while (at < end) {
+                uint32_t first = 0, last = 0;
+                if (!set_number(&at, end, &first))
+                        return false;
+                last = first;
+                if (at < end && *at == ':' && (at++, !set_number(&at, end, &last)))
+                        return false;
+                uint64_t uid = first < last ? first : last, most = first < last ? last : first;
+                if (uid <= session->listing.after) /* not looked at one by one */
+                        uid = (uint64_t)session->listing.after + 1;
+                for (; uid <= most; uid++)
+                        if (!found(session, uid))
+                                return false;
+                if (at < end && *at++ != ',')
+                        return false;
+        }
+        return true;
+}
+
+void imap_found_sets(struct imap_session *session, struct imap_cursor *cursor)
+{
+        struct imap_text word;
+
+        if (session->chat.step != IMAP_SEARCH)
+                return;
+        if (cursor->at < cursor->end && *cursor->at == '(' && !imap_skip(cursor)) /* (TAG "a1") */
+                return;
+        while (imap_blanks(cursor), imap_word(cursor, &word)) {
+                if (imap_is(&word, "UID"))
+                        continue;
+                bool all = imap_is(&word, "ALL");
+                (void)imap_blanks(cursor);
+                if (!all && !imap_skip(cursor))
+                        return;
+                if (all && (!imap_word(cursor, &word) || !found_set(session, &word))) {
                         (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                        "the server lists more than %d messages", LIMIT_LISTED);
+                                        "the server's answer to SEARCH cannot be read");
                         return;
                 }
         }

@@ -5,6 +5,7 @@
  */
 #include "daemon/imap/responses.h"
 
+#include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
 
 #include <ctype.h>
@@ -194,6 +195,16 @@ static void on_search(struct imap_session *session, uint64_t number unused_arg, 
         imap_found(session, cursor);
 }
 
+static void on_esearch(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+{
+        imap_found_sets(session, cursor);
+}
+
+static void on_enabled(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+{
+        imap_enabled(session, cursor);
+}
+
 static void on_fetch(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
 {
         imap_fetch_heard(session, cursor);
@@ -209,6 +220,8 @@ static const struct {
         { "EXISTS", true, false, on_exists },
         { "EXPUNGE", true, false, on_expunge },
         { "SEARCH", false, false, on_search },
+        { "ESEARCH", false, false, on_esearch },
+        { "ENABLED", false, false, on_enabled },
         { "CAPABILITY", false, true, on_capability },
 };
 

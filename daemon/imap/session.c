@@ -7,6 +7,7 @@
 #include "daemon/imap/session.h"
 
 #include "daemon/imap/command.h"
+#include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
 #include "daemon/imap/idle.h"
 #include "daemon/imap/responses.h"
@@ -37,7 +38,9 @@ bool imap_offers(const struct imap_session *session, const char *word)
 
 static int ready_or_sign_in(struct imap_session *session)
 {
-        if (!session->signed_in && signin_wanted(&session->config.signin))
+        if (session->signed_in)
+                return imap_enable(session);
+        if (signin_wanted(&session->config.signin))
                 return imap_sign_in(session);
         session->signed_in = true;
         return STEP_READY;
@@ -129,6 +132,8 @@ static const struct chat_step steps[IMAP_STEPS] = {
         [IMAP_AUTHENTICATE] = { "AUTHENTICATE", "waiting for the answer to AUTHENTICATE", 0,
                                 imap_say_authenticate, imap_authenticate_heard },
         [IMAP_LOGIN] = { "LOGIN", "waiting for the answer to LOGIN", 0, imap_say_login, imap_login_heard },
+        [IMAP_ENABLE] = { "ENABLE", "waiting for the answer to ENABLE and ID", 0, imap_say_enable,
+                          imap_enable_heard },
         [IMAP_SELECT] = { "SELECT", "waiting for the folder to open", 0, imap_say_select, imap_select_heard },
         [IMAP_SEARCH] = { "UID SEARCH", "waiting for the list of unseen messages", 0, imap_say_search,
                           imap_search_heard },
@@ -306,7 +311,7 @@ static void forget(struct imap_session *session)
         imap_parser_init(&session->parser);
         imap_signin_clear(session);
         free(take(session->capabilities));
-        session->capabilities_fresh = false;
+        session->capabilities_fresh = session->utf8 = false;
         session->facts = (struct mailbox_facts){ 0 };
         session->untagged = 0;
         session->news = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The IMAP client (RFC 3501, 9051, 4959, 7888): greeting, capabilities, STARTTLS,
- * signing in; then the operations of wire/mailbox.h (imap/fetch, imap/idle). No I/O.
+ * signing in, ENABLE and ID; then the operations of wire/mailbox.h (imap/fetch, imap/idle). No I/O.
  */
 #pragma once
 

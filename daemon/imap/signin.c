@@ -3,6 +3,7 @@
 #include "daemon/imap/signin.h"
 
 #include "daemon/imap/command.h"
+#include "daemon/imap/enable.h"
 #include "daemon/imap/responses.h"
 
 static int fail_with(struct imap_session *session, const struct cause *cause)
@@ -62,7 +63,7 @@ static int signed_in(struct imap_session *session)
         session->chat.signed_in_by = session->mechanism ? session->mechanism : "LOGIN";
         session->signed_in = true;
         imap_signin_clear(session);
-        return session->capabilities_fresh ? (int)STEP_READY : (int)IMAP_CAPABILITY;
+        return session->capabilities_fresh ? imap_enable(session) : (int)IMAP_CAPABILITY;
 }
 
 /* Says an answer to a challenge and keeps it, to know it again in what the server says. */

@@ -15,6 +15,7 @@ enum imap_step {
         IMAP_STARTTLS,
         IMAP_AUTHENTICATE,
         IMAP_LOGIN,
+        IMAP_ENABLE,    /* and ID */
         IMAP_SELECT,
         IMAP_SEARCH,
         IMAP_LIST,
@@ -120,6 +121,7 @@ struct imap_session {
         char *capabilities;        /* "IMAP4REV1 IDLE", upper case; NULL: not known */
         bool capabilities_fresh;   /* came after the last change of what they depend on */
         bool signed_in;
+        bool utf8;                 /* UTF8=ACCEPT or IMAP4rev2 is enabled */
         struct sasl *sasl;
         const char *mechanism;
         char *first_response;      /* secret: waits for the server's go-ahead */

@@ -252,6 +252,29 @@ def test_another_folder(station, dovecot, box):
     assert have(station) == sorted(ids)
 
 
+def test_folders_with_any_name(station, dovecot, box):
+    """Over the wire they are in modified UTF-7; here everything shows them as they are."""
+    names = {"Entwürfe": "Entw&APw-rfe", "日本語/受信": "&ZeVnLIqe-/&U9dP4Q-", "A&B \"quoted\"": 'A&-B \\"quoted\\"'}
+    client = dovecot.imap(box)
+    expected = {}
+    for name, coded in names.items():
+        folder = coded.replace("/", client.list()[1][0].split(b'"')[1].decode())
+        assert client.create(f'"{folder}"')[0] == "OK"
+        expected[name] = letters.new_message_id()
+        client.append(f'"{folder}"', None, None, letters.crlf(letters.letter(box, message_id=expected[name])))
+    separator = client.list()[1][0].split(b'"')[1].decode()
+    client.logout()
+    incoming(station, dovecot, "imap", box, folder=",".join(names).replace("/", separator))
+    poll(station)
+    poll(station)
+    assert have(station) == sorted(expected.values())
+    found = {}
+    for _ in names:
+        data = station.wait_event("mail.received")["data"]
+        found[data["folder"].replace(separator, "/")] = data["messageId"]
+    assert found == expected
+
+
 @pytest.mark.parametrize("transport", BOTH)
 def test_inbox_list_and_show(station, dovecot, box, transport):
     dovecot.deliver(box, letters.letter(box, subject="=?utf-8?q?W=C3=A4rme?=", body="the text\n"))

@@ -125,6 +125,21 @@ static const struct script scripts[] = {
                 { S, "* SEARCH 9 3\r\n* SEARCH 7 9\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7,9 (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 2 FETCH (UID 7 RFC822.SIZE 3)\r\n* 3 FETCH (UID 9 RFC822.SIZE 4)\r\nt3 OK\r\n", NULL },) },
+        { "unseen, rev2", .tls = true, .state = CHAT_READY, .told = TOLD "7::3 9::4 10::5 listed ",
+          LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
+                { S, "* ESEARCH (TAG \"t2\") UID COUNT 4 ALL 3,10:9,7\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7,9:10 (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 2 FETCH (UID 7 RFC822.SIZE 3)\r\n* 3 FETCH (UID 9 RFC822.SIZE 4)\r\n"
+                     "* 4 FETCH (UID 10 RFC822.SIZE 5)\r\nt3 OK\r\n", NULL },) },
+        { "none unseen, rev2", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
+          LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
+                { S, "* ESEARCH (TAG \"t2\") UID\r\nt2 OK\r\n", NULL },) },
+        { "a set that cannot be read", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
+                { S, "* ESEARCH UID ALL 7:99999999999\r\n", NULL },) },
+        { "a set that stands for too many", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
+                { S, "* ESEARCH UID ALL 1:4294967295\r\n", NULL },) },
         { "none unseen", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* SEARCH\r\nt2 OK\r\n", NULL },) },
@@ -430,6 +445,7 @@ START_TEST(random_servers_do_no_harm)
         static const char *const bits[] = { "* 1 FETCH (UID 7 ", "BODY[] {3}\r\nabc", "BODY[] {1}\r\n", ")\r\n", "UID 9",
                                             "FLAGS (\\Seen) ", "t2 OK\r\n", "t3 OK\r\n", "* 5 EXISTS\r\n", "BODY[] \"a\\",
                                             "* 1 EXPUNGE\r\n", "* SEARCH 7 9\r\n", "RFC822.SIZE 5 ", "* ", "\r\n", "(",
+                                            "* ESEARCH UID ALL 7,9:",
                                             "+ x\r\n", "t2 NO [EXPUNGEISSUED]\r\n", "* 2 FETCH (", "BODY[] NIL ", "\"" };
         static void (*const acts[])(struct chat *) = { list_all, list_unseen, fetch_two, mark_deleted };
         uint64_t random = 0x452821e638d01377u;

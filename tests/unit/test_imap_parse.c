@@ -280,25 +280,32 @@ START_TEST(numbers_are_checked)
 }
 END_TEST
 
-START_TEST(folder_names_become_modified_utf7)
+START_TEST(folder_names_are_quoted)
 {
-        static const char *const cases[][2] = {
-                { "INBOX", "\"INBOX\"" },
-                { "a&b", "\"a&-b\"" },
-                { "Entw\303\274rfe", "\"Entw&APw-rfe\"" },
-                { "\303\274\303\274", "\"&APwA,A-\"" },
+        static const struct {
+                const char *name, *utf7, *utf8;
+        } cases[] = {
+                { "INBOX", "\"INBOX\"", "\"INBOX\"" },
+                { "a&b", "\"a&-b\"", "\"a&b\"" },
+                { "Entw\303\274rfe", "\"Entw&APw-rfe\"", "\"Entw\303\274rfe\"" },
+                { "\303\274\303\274", "\"&APwA,A-\"", "\"\303\274\303\274\"" },
                 { "~peter/mail/\345\217\260\345\214\227/\346\227\245\346\234\254\350\252\236",
-                  "\"~peter/mail/&U,BTFw-/&ZeVnLIqe-\"" },
-                { "\360\237\230\200", "\"&2D3eAA-\"" },
-                { "q\"\\", "\"q\\\"\\\\\"" },
-                { "", "\"\"" },
+                  "\"~peter/mail/&U,BTFw-/&ZeVnLIqe-\"",
+                  "\"~peter/mail/\345\217\260\345\214\227/\346\227\245\346\234\254\350\252\236\"" },
+                { "\360\237\230\200", "\"&2D3eAA-\"", "\"\360\237\230\200\"" },
+                { "q\"\\", "\"q\\\"\\\\\"", "\"q\\\"\\\\\"" },
+                { "", "\"\"", "\"\"" },
+                { "line\nend", "\"line&AAo-end\"", NULL },
+                { "bad\xff", NULL, NULL },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
-                char *quoted_name = imap_folder_quoted(cases[i][0]);
-                ck_assert_str_eq(quoted_name, cases[i][1]);
-                free(quoted_name);
+                char *utf7 = imap_folder_quoted(cases[i].name, false);
+                char *utf8 = imap_folder_quoted(cases[i].name, true);
+                ck_assert_pstr_eq(utf7, cases[i].utf7);
+                ck_assert_pstr_eq(utf8, cases[i].utf8);
+                free(utf7);
+                free(utf8);
         }
-        ck_assert_ptr_null(imap_folder_quoted("bad\xff"));
 }
 END_TEST
 
@@ -315,7 +322,7 @@ int main(void)
         tcase_add_test(all, values_are_skipped);
         tcase_add_test(all, nesting_is_bounded);
         tcase_add_test(all, numbers_are_checked);
-        tcase_add_test(all, folder_names_become_modified_utf7);
+        tcase_add_test(all, folder_names_are_quoted);
         suite_add_tcase(suite, all);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);

@@ -17,6 +17,16 @@ static void quit(struct chat *chat)
         { S, "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED AUTH=X\r\nt1 OK\r\n", NULL },
 #define STARTTLS_DONE CAPA_CLEAR { C, "t2 STARTTLS\r\n", NULL }, { S, "t2 OK go\r\n", NULL }, { TLS, NULL, NULL },
 
+#define PLAIN_IN(words)                                                                              \
+        { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL },  \
+        { S, "t1 OK [CAPABILITY " words "] in\r\n", NULL }
+#define ID_SAID "ID (\"name\" \"emailsecd\" \"version\" \"" VERSION "\")\r\n"
+
+static void open_drafts(struct chat *chat)
+{
+        imap_mailbox.open(chat, "Entw\303\274rfe", false);
+}
+
 static const struct script scripts[] = {
         /* ---- greeting ---- */
         { "no sign-in, no TLS", .state = CHAT_READY,
@@ -103,6 +113,32 @@ static const struct script scripts[] = {
           .cause = CAUSE_SERVER_SIGNATURE,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE SCRAM-SHA-256\r\n", NULL }, { S, "t1 OK you are in\r\n", NULL },) },
+        /* ---- after it ---- */
+        { "ENABLE and ID at once", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(PLAIN_IN("IMAP4rev1 IMAP4rev2 ENABLE ID UTF8=ACCEPT CONDSTORE MOVE"),
+                { C, "t2 ENABLE UTF8=ACCEPT IMAP4rev2\r\nt3 " ID_SAID, NULL },
+                { S, "* ENABLED UTF8=ACCEPT IMAP4rev2\r\nt2 OK\r\n* ID (\"name\" \"X\")\r\nt3 OK\r\n", NULL },
+                { DO, NULL, open_drafts }, { C, "t4 SELECT \"Entw\303\274rfe\"\r\n", NULL },
+                { S, "* OK [UIDVALIDITY 9]\r\nt4 OK\r\n", NULL },) },
+        { "ENABLE that enables nothing, ID refused", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(PLAIN_IN("IMAP4rev1 ENABLE ID UTF8=ACCEPT"), { C, "t2 ENABLE UTF8=ACCEPT\r\nt3 " ID_SAID, NULL },
+                { S, "* ENABLED\r\nt2 OK\r\nt3 BAD what\r\n", NULL },
+                { DO, NULL, open_drafts }, { C, "t4 SELECT \"Entw&APw-rfe\"\r\n", NULL },
+                { S, "* OK [UIDVALIDITY 9]\r\nt4 OK\r\n", NULL },) },
+        { "ENABLE only where it is offered", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(PLAIN_IN("IMAP4rev1 UTF8=ACCEPT"), { C, "", NULL },) },
+        { "nothing of a server that has only CONDSTORE", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(PLAIN_IN("IMAP4rev1 ENABLE CONDSTORE QRESYNC"), { C, "", NULL },) },
+        { "a server of rev2 alone", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES(PLAIN_IN("IMAP4rev2"), { DO, NULL, open_drafts }, { C, "t2 SELECT \"Entw\303\274rfe\"\r\n", NULL },
+                { S, "* OK [UIDVALIDITY 9]\r\nt2 OK\r\n", NULL },) },
+        { "capabilities asked for first", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+          LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL },
+                { S, "t1 OK\r\n", NULL }, { C, "t2 CAPABILITY\r\n", NULL },
+                { S, "* CAPABILITY IMAP4rev1 ID\r\nt2 OK\r\n", NULL }, { C, "t3 " ID_SAID, NULL },
+                { S, "* ID NIL\r\nt3 OK\r\n", NULL },) },
+        { "go on with ENABLE", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(PLAIN_IN("IMAP4rev1 ID"), { C, "t2 " ID_SAID, NULL }, { S, "+ more\r\n", NULL },) },
         /* ---- answers that are none ---- */
         { "a tag never given", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL }, { S, "t7 OK\r\n", NULL },) },
