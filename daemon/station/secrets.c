@@ -23,10 +23,11 @@ struct keeper {           /* the secrets of one account */
         char *account;
         struct secret of[KINDS];
         char *broken; /* why the file that is there cannot be used; NULL: it can */
-        struct keeper *next;
+        struct keeper *next; /* in its bucket */
 };
 
-static struct keeper *keepers;
+enum { BUCKETS = 4096 };
+static struct keeper *keepers[BUCKETS]; /* by the hash of the account's name */
 
 static int kind_index(const char *kind)
 {
@@ -41,25 +42,30 @@ bool secret_kind_valid(const char *kind)
         return kind_index(kind) >= 0;
 }
 
+/* Where the keeper of that account hangs, or would. */
+static struct keeper **place_of(const char *account)
+{
+        struct keeper **place = &keepers[text_hash(account) % BUCKETS];
+
+        while (*place && strcmp((*place)->account, account) != 0)
+                place = &(*place)->next;
+        return place;
+}
+
 static struct keeper *keeper_of(const char *account)
 {
-        for (struct keeper *keeper = keepers; keeper; keeper = keeper->next)
-                if (strcmp(keeper->account, account) == 0)
-                        return keeper;
-        return NULL;
+        return *place_of(account);
 }
 
 static struct keeper *keeper_made(const char *account)
 {
-        struct keeper *keeper = keeper_of(account);
+        struct keeper **place = place_of(account);
 
-        if (!keeper) {
-                keeper = new_object(struct keeper);
-                keeper->account = copy_text(account);
-                keeper->next = keepers;
-                keepers = keeper;
+        if (!*place) {
+                *place = new_object(struct keeper);
+                (*place)->account = copy_text(account);
         }
-        return keeper;
+        return *place;
 }
 
 static void secret_clear(struct secret *secret)
@@ -135,17 +141,22 @@ void secrets_load(const char *account)
         buf_wipe(&bytes);
 }
 
+static void keeper_reload(struct keeper *keeper)
+{
+        if (keeper->broken)
+                secrets_load(keeper->account);
+        for (size_t i = 0; i < KINDS; i++)
+                if (keeper->of[i].credential) {
+                        free_secret(take(keeper->of[i].value));
+                        keeper->of[i].value = read_credential(keeper->of[i].credential, NULL);
+                }
+}
+
 void secrets_reload(void)
 {
-        for (struct keeper *keeper = keepers; keeper; keeper = keeper->next) {
-                if (keeper->broken)
-                        secrets_load(keeper->account);
-                for (size_t i = 0; i < KINDS; i++)
-                        if (keeper->of[i].credential) {
-                                free_secret(take(keeper->of[i].value));
-                                keeper->of[i].value = read_credential(keeper->of[i].credential, NULL);
-                        }
-        }
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (struct keeper *keeper = keepers[i]; keeper; keeper = keeper->next)
+                        keeper_reload(keeper);
 }
 
 static void keeper_free(struct keeper *keeper)
@@ -157,13 +168,20 @@ static void keeper_free(struct keeper *keeper)
         free(keeper);
 }
 
+/* Takes it out of the table, wiped. */
+static void keeper_drop(struct keeper **place)
+{
+        struct keeper *keeper = *place;
+
+        *place = keeper->next;
+        keeper_free(keeper);
+}
+
 void secrets_close(void)
 {
-        while (keepers) {
-                struct keeper *keeper = keepers;
-                keepers = keeper->next;
-                keeper_free(keeper);
-        }
+        for (size_t i = 0; i < BUCKETS; i++)
+                while (keepers[i])
+                        keeper_drop(&keepers[i]);
 }
 
 const char *secret_get(const char *account, const char *kind, struct cause *cause)
@@ -273,15 +291,10 @@ static void forgotten(void *ctx, const struct cause *cause)
 
 void secrets_forget(const char *account)
 {
-        struct keeper **at = &keepers;
+        struct keeper **place = place_of(account);
 
-        while (*at && strcmp((*at)->account, account) != 0)
-                at = &(*at)->next;
-        if (*at) {
-                struct keeper *keeper = *at;
-                *at = keeper->next;
-                keeper_free(keeper);
-        }
+        if (*place)
+                keeper_drop(place);
         scoped(scoped_free) char *path = file_of(account);
         replace_file_later(path, NULL, 0, forgotten, NULL);
 }
