@@ -195,17 +195,9 @@ static void on_listed(void *ctx, const struct mailbox_entry *entries, size_t cou
                 fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
 }
 
-static void on_listed_all(void *ctx)
+static void listed_imap(struct fetching *fetching)
 {
-        struct fetching *fetching = *(struct fetching **)ctx;
         size_t size = 0;
-
-        if (!fetching)
-                return;
-        if (fetching->pop3) {
-                listed_pop3(fetching);
-                return;
-        }
         bool skip = fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
         if (fetching->listed_count)
                 qsort(fetching->listed, fetching->listed_count, sizeof *fetching->listed, by_uid);
@@ -221,6 +213,22 @@ static void on_listed_all(void *ctx)
         begin_rounds(fetching);
 }
 
+/* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is asked
+ * for all the same, should the server have been silent. */
+static bool nothing_new(const struct fetching *fetching, uint32_t after)
+{
+        return fetching->just_opened && fetching->facts.uidnext && fetching->facts.uidnext - 1 <= after &&
+               !fetching->first_look && !fetching->reconcile;
+}
+
+static void on_listed_all(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (fetching)
+                (fetching->pop3 ? listed_pop3 : listed_imap)(fetching);
+}
+
 static void list(struct fetching *fetching)
 {
         uint32_t after = fetching->pop3 || fetching->first_look || fetching->reconcile ? 0 : fetching->cursor.uid;
@@ -230,6 +238,10 @@ static void list(struct fetching *fetching)
                                     fetching->facts.uidnext - 1 : after;
         fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
                                 prop_is(&fetching->account->values, PROP_FETCH, "unread");
+        if (nothing_new(fetching, after)) {
+                listed_imap(fetching);
+                return;
+        }
         fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
         link_pump(fetching->link);
 }
@@ -329,7 +341,8 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
 
 void fetching_begin(struct fetching *fetching, bool is_open)
 {
-        if (is_open && fetching->tools->refresh)
+        fetching->just_opened = !is_open || !fetching->tools->refresh;
+        if (!fetching->just_opened)
                 fetching->tools->refresh(fetching_chat(fetching));
         else
                 fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, "markAsUnread"));

@@ -42,6 +42,7 @@ struct fetching {
         uint64_t received;
         unsigned answers;                    /* store answers under way */
         bool freed, finished;
+        bool just_opened;                    /* facts are of SELECT, not what was heard since */
 };
 
 /* ---- fetching.c ---- */

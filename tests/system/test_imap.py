@@ -7,6 +7,7 @@ import pytest
 
 import channels
 from boxes import IMAP_WORDS, Mailbox
+from waiting import until
 
 LETTER = b"From: a@example.org\r\nSubject: one\r\n\r\ntext\r\n"
 
@@ -50,3 +51,32 @@ def test_a_server_that_has_neither_hears_of_neither(station, new_box):
     assert len(station.inbox("a")) == 1
     assert not box.said("ENABLE") and not box.said("ID ")
     assert box.said("SELECT") == ['SELECT "&ZeVnLIqe-"']
+
+
+def test_uidnext_saves_the_listing(station, new_box):
+    """Nothing new: opening a folder says so. On a kept session it is asked for, as a server may say nothing."""
+    box = new_box(contents=[LETTER])
+    incoming(station, box, push=False)
+    station.wait_event("mail.received")
+    until(lambda: box.said("LOGOUT"))
+    assert len(box.said("UID FETCH 1:* (UID FLAGS")) == 1
+    poll(station)
+    assert len(box.said("SELECT")) == 2 and not box.said("UID FETCH 2:* (UID FLAGS")
+    box.add(LETTER)
+    poll(station)
+    assert len(box.said("UID FETCH 2:* (UID FLAGS")) == 1 and len(station.inbox("a")) == 2
+    station.ctl("account", "set", "a", "pollRate=600")
+    poll(station)
+    poll(station)
+    assert 1 <= len(box.said("NOOP")) == len(box.said("UID FETCH 3:* (UID FLAGS"))
+
+
+def test_uidnext_does_not_hide_what_was_too_large(station, new_box):
+    box = new_box(contents=[LETTER + b"x" * 5000])
+    incoming(station, box, push=False, maxMessageSize=4096)
+    poll(station)
+    station.wait_event("mail.left")
+    assert station.account("a")["numberReceived"] == 0
+    station.ctl("account", "set", "a", "maxMessageSize=1M")
+    poll(station)
+    assert station.account("a")["numberReceived"] == 1
