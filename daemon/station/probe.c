@@ -95,7 +95,7 @@ static json_t *certificate_details(const struct probe *probe, const struct verdi
                 json_put_text(error, "code", problem_name(facts->errors[i].problem));
                 json_put(error, "depth", json_integer(facts->errors[i].depth));
                 json_put_text(error, "text", facts->errors[i].text);
-                json_put_text(error, "remedy", problem_remedy(facts->errors[i].problem));
+                json_put_text(error, "remedy", facts->errors[i].remedy);
                 (void)json_array_append_new(errors, error);
         }
         json_put(details, "chain", chain);
@@ -123,10 +123,11 @@ static struct cause cause_of(const struct probe *probe, const struct verdict *ve
         struct verdict copy = *verdict;
         scoped(scoped_free) char *place =
                 text_of("%s:%u", prop_text(&probe->values, PROP_HOSTNAME), port_in_use(&probe->values));
-        json_t *entry = verdict->kind == VERDICT_CHALLENGE ? allowed_get(place, NULL) : NULL;
+        const struct tls_facts *facts = link_facts(probe->link);
+        json_t *entry = facts && verdict->kind == VERDICT_CHALLENGE ? allowed_get(place, NULL) : NULL;
 
         if (entry && same_text(json_string_value(json_object_get(entry, "state")), "pending"))
-                verdict_remedy(&copy, json_string_value(json_object_get(entry, "id")));
+                verdict_remedy(&copy, facts, json_string_value(json_object_get(entry, "id")));
         json_decref(entry);
         return copy.cause;
 }

@@ -108,6 +108,7 @@ static void add_error(struct entry *entry, const struct tls_error *error)
                 entry->errors = new_resized(entry->errors, ++entry->error_count, sizeof *entry->errors);
         entry->errors[at] = (struct seen_error){ .problem = error->problem, .depth = error->depth };
         memcpy(entry->errors[at].text, error->text, sizeof entry->errors[at].text);
+        memcpy(entry->errors[at].remedy, error->remedy, sizeof entry->errors[at].remedy);
 }
 
 /* What was never decided on shows the errors of now; what was approved once, those as well. */
@@ -164,12 +165,12 @@ static void reopen(struct entry *entry)
         list_trust_changes();
 }
 
-static void complete_words(struct verdict *verdict, const struct entry *entry)
+static void complete_words(struct verdict *verdict, const struct tls_facts *facts, const struct entry *entry)
 {
         char when[32];
         time_t verified = verified_when(entry->host, entry->port);
 
-        verdict_remedy(verdict, entry->id);
+        verdict_remedy(verdict, facts, entry->id);
         if (entry->class != CLASS_OF_REGRESSION)
                 return;
         time_rfc3339(verified, when);
@@ -207,7 +208,7 @@ static void record_challenge(const struct tls_facts *facts, const char *account,
         if (verified_when(entry->host, entry->port))
                 entry->class = CLASS_OF_REGRESSION;
         memcpy(verdict->allowed_id, id, sizeof id);
-        complete_words(verdict, entry);
+        complete_words(verdict, facts, entry);
         if (fresh || !was_pending || accounts != entry->account_count || problems != entry_problems(entry))
                 list_save();
         else

@@ -96,7 +96,7 @@ static void append(json_t *array, json_t *value)
                 abort();
 }
 
-static json_t *errors_json(const struct entry *entry, bool with_remedy)
+static json_t *errors_json(const struct entry *entry)
 {
         json_t *list = json_array();
 
@@ -106,15 +106,14 @@ static json_t *errors_json(const struct entry *entry, bool with_remedy)
                 json_put_text(object, "code", problem_name(error->problem));
                 json_put(object, "depth", json_integer(error->depth));
                 json_put_text(object, "text", error->text);
-                if (with_remedy)
-                        json_put_text(object, "remedy", problem_remedy(error->problem));
+                json_put_text(object, "remedy", error->remedy);
                 append(list, object);
         }
         return list;
 }
 
 /* What file and socket have in common. */
-static json_t *common_json(const struct entry *entry, const struct decided *decided, bool socket)
+static json_t *common_json(const struct entry *entry, const struct decided *decided)
 {
         json_t *object = json_object(), *accounts = json_array();
 
@@ -134,7 +133,7 @@ static json_t *common_json(const struct entry *entry, const struct decided *deci
         json_put(object, "history", history_json(decided));
         put_time(object, "lastSeen", entry->last_seen);
         json_put_text(object, "pins", pin_names[decided->pins]);
-        json_put(object, "errors", errors_json(entry, socket));
+        json_put(object, "errors", errors_json(entry));
         json_put_text(object, "replaces", entry->replaces[0] ? entry->replaces : NULL);
         json_put(object, "needless", json_boolean(entry->needless));
         return object;
@@ -142,7 +141,7 @@ static json_t *common_json(const struct entry *entry, const struct decided *deci
 
 json_t *entry_json(const struct entry *entry)
 {
-        json_t *object = common_json(entry, &entry->decided, true), *chain = json_array();
+        json_t *object = common_json(entry, &entry->decided), *chain = json_array();
 
         for (size_t i = 0; i < entry->chain_count; i++)
                 append(chain, certificate_json(&entry->chain[i]));
@@ -162,7 +161,7 @@ static json_t *pem_json(const struct certificate *certificate)
 
 json_t *entry_file_json(const struct entry *entry, const struct decided *decided)
 {
-        json_t *object = common_json(entry, decided, false), *chain = json_array(), *approved = json_array();
+        json_t *object = common_json(entry, decided), *chain = json_array(), *approved = json_array();
 
         for (unsigned i = 0; i < TLS_PROBLEMS; i++)
                 if (decided->errors & 1u << i)
@@ -210,12 +209,13 @@ static const struct json_field entry_table[] = {
 #undef AT
 
 struct error_fields {
-        const char *code, *text;
+        const char *code, *text, *remedy;
         int64_t depth;
 };
 static const struct json_field error_table[] = {
         { "code", JSON_FIELD_TEXT, offsetof(struct error_fields, code), FIELD_REQUIRED, 0, 0, 0 },
         { "text", JSON_FIELD_TEXT, offsetof(struct error_fields, text), FIELD_REQUIRED, 0, 0, 0 },
+        { "remedy", JSON_FIELD_TEXT, offsetof(struct error_fields, remedy), 0, 0, 0, 0 },
         { "depth", JSON_FIELD_INT, offsetof(struct error_fields, depth), FIELD_REQUIRED, -1, 100, 0 },
 };
 
@@ -270,6 +270,8 @@ static int read_errors(struct entry *entry, const json_t *list, struct cause *ca
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is an unknown error", fields.code);
                 }
                 printable_copy(error->text, sizeof error->text, fields.text, strlen(fields.text));
+                const char *remedy = fields.remedy ? fields.remedy : problem_remedy(error->problem);
+                printable_copy(error->remedy, sizeof error->remedy, remedy, strlen(remedy));
         }
         return 0;
 }

@@ -29,7 +29,7 @@ struct decided {
 struct seen_error {
         enum tls_problem problem;
         int depth;
-        char text[200];
+        char text[200], remedy[152]; /* as in struct tls_error */
 };
 
 struct entry {

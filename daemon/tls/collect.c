@@ -11,6 +11,7 @@
 #include "common/times.h"
 #include "daemon/tls/x509.h"
 
+#include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -89,6 +90,21 @@ void facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int
                 (struct tls_error){ .problem = full ? PROBLEM_OTHER : problem, .depth = depth, .code = code };
         printable_copy(error->text, sizeof error->text, words, strlen(words));
         free(words);
+        facts_remedy(facts, "%s", problem_remedy(error->problem));
+}
+
+void facts_remedy(struct tls_facts *facts, const char *format, ...)
+{
+        struct tls_error *error = &facts->errors[facts->error_count - 1];
+        char *words = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&words, format, args) < 0)
+                abort();
+        va_end(args);
+        printable_copy(error->remedy, sizeof error->remedy, words, strlen(words));
+        free(words);
 }
 
 /* ---- words ------------------------------------------------------------------------------- */
@@ -120,18 +136,36 @@ static void put_plain(const struct collected *item, const struct code_row *row, 
                   row->text ? row->text : X509_verify_cert_error_string(item->code));
 }
 
-/* The issuer is unknown: said once, however many codes OpenSSL has for it. */
+/* Whether the certificate says where its issuer's can be had, as those of public CAs do, whose roots sign no server. */
+static bool names_issuer_place(X509 *x509)
+{
+        AUTHORITY_INFO_ACCESS *places = x509 ? X509_get_ext_d2i(x509, NID_info_access, NULL, NULL) : NULL;
+        bool found = false;
+
+        for (int i = 0; places && i < sk_ACCESS_DESCRIPTION_num(places); i++)
+                found = found || OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(places, i)->method) == NID_ad_ca_issuers;
+        AUTHORITY_INFO_ACCESS_free(places);
+        return found;
+}
+
+/* The issuer is unknown: said once, however many codes OpenSSL has for it. Above an intermediate it is a root, which
+ * need not be sent; above the server's own certificate it may be an intermediate, which must be. */
 static void put_issuer(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
 {
         char name[80];
+        bool likely = names_issuer_place(item->x509);
 
         if (has_problem(facts, row->problem))
                 return;
         name_of(item, true, name);
-        facts_add(facts, row->problem, item->depth, item->code,
-                  "issuer \"%s\" is in no trust store and was not sent by the server (its operator may have "
-                  "forgotten to install it there)",
-                  name);
+        facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s", name,
+                  item->depth > 0 ? "was not sent by the server" :
+                  likely ? "was not sent by the server, which most likely forgot this intermediate" :
+                           "was not sent: either the server forgot this intermediate, or that is a root");
+        if (item->depth == 0)
+                facts_remedy(facts, "have the server send the intermediate \"%.36s\"%s; or "
+                                    "import the issuer: emailsecctl trust import FILE",
+                             name, likely ? "" : ", if it is one");
 }
 
 static void put_root(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
@@ -149,6 +183,21 @@ static void put_self_signed(const struct collected *item, const struct code_row 
         name_of(item, false, name);
         facts_add(facts, row->problem, item->depth, item->code,
                   "certificate \"%s\" is self-signed and in no trust store", name);
+}
+
+/* The first of its names that could be configured instead. */
+static void put_name_remedy(char *const *names, struct tls_facts *facts)
+{
+        for (; names && *names; names++) {
+                bool usable = strncmp(*names, "DNS:", 4) == 0 || strncmp(*names, "IP:", 3) == 0;
+                scoped(scoped_free) char *host = usable ? host_normal(strchr(*names, ':') + 1, NULL) : NULL;
+                if (!host || strlen(host) > 48 || strchr(host, '*') || same_text(host, facts->host))
+                        continue;
+                facts_remedy(facts, "the certificate says %s: set hostname to that if it is the server meant, or have "
+                                    "it issued anew",
+                             host);
+                return;
+        }
 }
 
 /* What the certificate says instead: up to three of its names. */
@@ -180,6 +229,7 @@ static void put_name(const struct collected *item, const struct code_row *row, s
         else
                 facts_add(facts, row->problem, item->depth, item->code,
                           "the certificate is for %s, not for \"%s\"", names, facts->host);
+        put_name_remedy(facts->chain_count ? facts->chain[0].alt_names : NULL, facts);
 }
 
 static void put_date(const struct collected *item, const struct code_row *row, struct tls_facts *facts)

@@ -20,8 +20,8 @@ static const struct {
                                   "give the server a certificate of your own CA and import that CA: "
                                   "emailsecctl trust import FILE" },
         [PROBLEM_WRONG_NAME] = { "wrongName", true,
-                                 "set hostname to a name that the certificate carries, or have it issued "
-                                 "anew" },
+                                 "have the certificate issued anew with this host name as subject "
+                                 "alternative name" },
         [PROBLEM_EXPIRED] = { "expired", true, "have the server's operator renew the certificate" },
         [PROBLEM_NOT_YET_VALID] = { "notYetValid", true,
                                     "check the clocks of this machine and of the server" },
@@ -133,7 +133,16 @@ static void judge_fatal(const struct tls_facts *facts, struct verdict *out)
         cause_remedy(&out->cause, "%s", problems[worst].remedy);
 }
 
-void verdict_remedy(struct verdict *verdict, const char *id)
+/* Of the error nearest to the server. */
+static const char *remedy_in(const struct tls_facts *facts, enum tls_problem problem)
+{
+        for (size_t i = 0; i < facts->error_count; i++)
+                if (facts->errors[i].problem == problem)
+                        return facts->errors[i].remedy;
+        return problem_remedy(problem);
+}
+
+void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, const char *id)
 {
         char words[sizeof verdict->cause.remedy] = "";
         unsigned told = 0;
@@ -142,7 +151,7 @@ void verdict_remedy(struct verdict *verdict, const char *id)
                 if (verdict->errors & 1u << i) {
                         size_t len = strlen(words);
                         (void)snprintf(words + len, sizeof words - len, "%s%s", told++ ? "; " : "",
-                                       problems[i].remedy);
+                                       remedy_in(facts, (enum tls_problem)i));
                 }
         if (id)
                 cause_remedy(&verdict->cause, "%s; or compare and accept: emailsecctl challenge show %s",
@@ -196,7 +205,7 @@ static void judge_exemption(const struct tls_facts *facts, const struct allowed_
                     !same_digest(allowed[i].certificate_sha256, leaf->sha256))
                         memcpy(out->replaces, allowed[i].id, sizeof out->replaces);
         tell(facts, CAUSE_CHALLENGE, "a person must decide about the certificate of", out);
-        verdict_remedy(out, NULL);
+        verdict_remedy(out, facts, NULL);
 }
 
 void judge(const struct tls_facts *facts, const struct allowed_fact *allowed, size_t allowed_count,

@@ -32,6 +32,7 @@ struct tls_error {            /* one failure at one certificate of the chain */
         int depth;            /* 0 = the server's own */
         int code;             /* OpenSSL's X509_V_ERR_*, or 0 */
         char text[200];       /* in words, with names: "issuer \"Plant CA\" is in no trust store" */
+        char remedy[152];     /* what mends this one; two of them and an id fit into a cause */
 };
 
 struct tls_facts {
@@ -86,12 +87,12 @@ void judge(const struct tls_facts *facts, const struct allowed_fact *allowed, si
 
 /* Writes the remedy of a CHALLENGE: what mends it (the first two problems), then how to accept the entry `id`
  * (NULL: none was recorded). */
-void verdict_remedy(struct verdict *verdict, const char *id);
+void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, const char *id);
 
 /* "system", "user", "allowedHost"; NULL for the others. */
 const char *verdict_verified_by(enum verdict_kind kind);
 /* The word of a problem in JSON ("unknownIssuer") and its reverse (TLS_PROBLEMS: none), what to do
- * about it in words, and whether an exemption may cover it. */
+ * about it in words where no more is known of the certificate, and whether an exemption may cover it. */
 const char *problem_name(enum tls_problem problem);
 enum tls_problem problem_named(const char *name);
 const char *problem_remedy(enum tls_problem problem);

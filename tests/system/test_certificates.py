@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 import channels
 import letters
@@ -93,6 +93,13 @@ def weak_rsa():
     return rsa.generate_private_key(65537, 1024)
 
 
+def unknown_root_not_sent(w):
+    ca = make("Stranger issuing", w.stranger, ca=True)
+    return make(HOST, ca, chain=[ca])
+
+
+ISSUER_PLACE = [(x509.AuthorityInformationAccess([x509.AccessDescription(
+    AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example/issuing.cer"))]), False)]
 MUST_STAPLE = [(x509.TLSFeature([x509.TLSFeatureType.status_request]), False)]
 
 
@@ -112,6 +119,7 @@ class Case:
 
 
 IMPORT = r"import the issuer: emailsecctl trust import FILE"
+ANEW = "have the certificate issued anew with this host name as subject alternative name"
 CASES = [
     Case("good", lambda w: make(HOST, w.system), "system"),
     Case("good-user", lambda w: make(HOST, w.user), "user"),
@@ -122,7 +130,16 @@ CASES = [
     Case("unknown-issuer", lambda w: make(HOST, w.stranger, chain=[w.stranger]), "challenge", {"unknownIssuer"},
          r'issuer "Stranger root" is in no trust store', IMPORT),
     Case("missing-intermediate", lambda w: make(HOST, w.issuing), "challenge", {"unknownIssuer"},
-         r'issuer "Issuing 1" is in no trust store and was not sent by the server', IMPORT),
+         r'issuer "Issuing 1" is in no trust store and was not sent: either the server forgot this intermediate, or that '
+         r'is a root', r'have the server send the intermediate "Issuing 1", if it is one; or ' + IMPORT),
+    Case("missing-intermediate-of-a-public-ca", lambda w: make(HOST, w.issuing, more=ISSUER_PLACE), "challenge",
+         {"unknownIssuer"}, r'issuer "Issuing 1" is in no trust store and was not sent by the server, which most likely '
+         r'forgot this intermediate', r'have the server send the intermediate "Issuing 1"; or ' + IMPORT),
+    Case("another-intermediate-sent", lambda w: make(HOST, w.issuing, chain=[make("Issuing 2", w.system, ca=True)]),
+         "challenge", {"unknownIssuer"}, r'issuer "Issuing 1" .* the server forgot this intermediate',
+         r'have the server send the intermediate "Issuing 1"'),
+    Case("unknown-root-not-sent", unknown_root_not_sent, "challenge", {"unknownIssuer"},
+         r'issuer "Stranger root" is in no trust store and was not sent by the server$', IMPORT),
     Case("expired", lambda w: make(HOST, w.system, last=-DAY), "challenge", {"expired"},
          r'certificate "mail.case.example" expired at \d{4}-', r"have the server's operator renew"),
     Case("expired-issuer", lambda w: (lambda ca: make(HOST, ca, chain=[ca]))(
@@ -132,29 +149,33 @@ CASES = [
          r'is not valid before \d{4}-', r"check the clocks"),
     Case("wrong-name", lambda w: make(HOST, w.system, names=["elsewhere.example"]), "challenge", {"wrongName"},
          r'the certificate is for elsewhere\.example, not for "mail\.case\.example"',
-         r"set hostname to a name that the certificate carries"),
+         r"the certificate says elsewhere\.example: set hostname to that if it is the server meant"),
+    Case("wrong-names", lambda w: make(HOST, w.system, names=["*.plant.example", *(f"{n}.example" for n in "abcd")]),
+         "challenge", {"wrongName"}, r"is for \*\.plant\.example, a\.example, b\.example and 2 more, not for",
+         r"the certificate says a\.example: "),
     Case("cn-only", lambda w: make(HOST, w.system, names=[]), "challenge", {"wrongName"},
-         r"names no host \(a common name alone does not count\)", r"set hostname", asked=False),
+         r"names no host \(a common name alone does not count\)", ANEW, asked=False),
     Case("wildcard", lambda w: make(HOST, w.system, names=["*.case.example"]), "system"),
     Case("wildcard-too-deep", lambda w: make(HOST, w.system, names=["*.example"]), "challenge", {"wrongName"},
-         r"is for \*\.example, not for", r"set hostname"),
+         r"is for \*\.example, not for", ANEW),
     Case("wildcard-partial", lambda w: make(HOST, w.system, names=["ma*.case.example"]), "challenge", {"wrongName"},
-         r"is for ma\*\.case\.example, not for", r"set hostname", asked=False),
+         r"is for ma\*\.case\.example, not for", ANEW, asked=False),
     Case("wildcard-not-left", lambda w: make(HOST, w.system, names=["mail.*.example"]), "challenge", {"wrongName"},
-         r"not for", r"set hostname"),
+         r"not for", ANEW),
     Case("address", lambda w: make("x", w.system, names=["127.0.0.1"]), "system", host="127.0.0.1"),
     Case("address-as-name", lambda w: make("x", w.system, names=[], more=[
         (x509.SubjectAlternativeName([x509.DNSName("127.0.0.1")]), False)]), "challenge", {"wrongName"},
-         r'not for "127\.0\.0\.1"', r"set hostname", host="127.0.0.1"),
+         r'not for "127\.0\.0\.1"', ANEW, host="127.0.0.1"),
     Case("address-in-cn", lambda w: make("127.0.0.1", w.system, names=[]), "challenge", {"wrongName"},
-         r"names no IP address", r"set hostname", host="127.0.0.1"),
+         r"names no IP address", ANEW, host="127.0.0.1"),
     Case("name-for-an-address", lambda w: make(HOST, w.system), "challenge", {"wrongName"},
-         r'is for mail\.case\.example, not for "127\.0\.0\.1"', r"set hostname", host="127.0.0.1"),
+         r'is for mail\.case\.example, not for "127\.0\.0\.1"', r"the certificate says mail\.case\.example",
+         host="127.0.0.1"),
     Case("idn", lambda w: make("x", w.system, names=["xn--bcher-kva.example"]), "system", host=IDN, asked=False),
     Case("idn-wrong", lambda w: make("x", w.system, names=["bucher.example"]), "challenge", {"wrongName"},
-         r"is for bucher\.example", r"set hostname", host=IDN, asked=False),
+         r"is for bucher\.example", r"the certificate says bucher\.example", host=IDN, asked=False),
     Case("nul-in-name", lambda w: make("x", w.system, names=[HOST + "\0.evil.example"]), "challenge", {"wrongName"},
-         r"not for", r"set hostname"),
+         r"not for", ANEW),
     Case("client-only", lambda w: make(HOST, w.system, purpose=ExtendedKeyUsageOID.CLIENT_AUTH), "fault", {"purpose"},
          r"is not made for a TLS server", r"the server's operator must install a certificate made for a TLS server"),
     Case("ca-as-leaf", lambda w: make(HOST, w.system, ca=True, more=[

@@ -357,7 +357,7 @@ static const struct certificate_case {
           .issuer = INTERMEDIATE,
           .kind = VERDICT_CHALLENGE,
           .problems = BIT(PROBLEM_UNKNOWN_ISSUER),
-          .words = "issuer \"System Intermediate\" is in no trust store and was not sent" },
+          .words = "issuer \"System Intermediate\" is in no trust store and was not sent: either the server forgot" },
         { .what = "expired",
           .host = "mail.example",
           .san = "DNS:mail.example",

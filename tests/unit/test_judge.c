@@ -28,6 +28,7 @@ static struct tls_facts facts_with(const struct certificate *leaf, uint32_t prob
                         error->problem = (enum tls_problem)i;
                         (void)snprintf(error->text, sizeof error->text, "reason %s",
                                        problem_name(error->problem));
+                        (void)snprintf(error->remedy, sizeof error->remedy, "%s", problem_remedy(error->problem));
                 }
         return facts;
 }
@@ -298,7 +299,7 @@ START_TEST(words)
         ck_assert_str_eq(verdict.cause.text,
                          "a person must decide about the certificate of mail.example:465: "
                          "reason unknownIssuer; reason wrongName");
-        verdict_remedy(&verdict, "0123456789ab");
+        verdict_remedy(&verdict, &facts, "0123456789ab");
         ck_assert_ptr_eq(strstr(verdict.cause.remedy, "import the issuer"), verdict.cause.remedy);
         ck_assert_ptr_nonnull(strstr(verdict.cause.remedy, "emailsecctl challenge show 0123456789ab"));
         /* What nothing heals is told first. */
@@ -314,8 +315,10 @@ START_TEST(every_remedy_has_room_for_the_id)
         for (uint32_t set = 1; set < BIT(PROBLEM_SIGNATURE); set++) {
                 struct tls_facts facts = facts_with(&leaf_a, set);
                 struct verdict verdict;
+                for (size_t i = 0; i < facts.error_count; i++)
+                        memset(facts.errors[i].remedy, 'x', sizeof facts.errors[i].remedy - 1);
                 judge(&facts, NULL, 0, NOW, &verdict);
-                verdict_remedy(&verdict, "0123456789ab");
+                verdict_remedy(&verdict, &facts, "0123456789ab");
                 ck_assert_ptr_nonnull(strstr(verdict.cause.remedy, "show 0123456789ab"));
         }
 }
