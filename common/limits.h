@@ -41,6 +41,7 @@
 #define LIMIT_PROBLEMS      64           /* bad properties told of one request */
 #define LIMIT_CLIENTS       512          /* connections in all */
 #define LIMIT_CLIENTS_PER_UID 256
+#define LIMIT_USERNAMES     512          /* names of local users being looked up; who comes after them goes without */
 #define LIMIT_CLIENT_OUTPUT (32 * MIB)   /* replies a client has not read; then it is dropped */
 #define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* the same for a `more` stream */
 

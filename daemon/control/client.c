@@ -6,13 +6,11 @@
 #include "daemon/station/station.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static struct client *clients;
-static struct workers *namers; /* looks users' names up: the system's directory may be slow */
 
 /* ---- the end of a client ---- */
 
@@ -44,6 +42,7 @@ void client_end(struct client *client)
                 return;
         client->dead = true;
         watch_for(client->watch, 0);
+        username_cancel(take(client->username));
         while (*at != client)
                 at = &(*at)->next;
         *at = client->next;
@@ -284,36 +283,14 @@ static void ready(void *ctx, int what)
 
 /* ---- who it is ---- */
 
-struct naming {
-        struct job job;
-        uid_t uid;
-        char name[40];
-        struct client *client;
-};
-
-static void name_user(struct job *job)
+static void user_named(void *ctx, const char *name)
 {
-        struct naming *naming = container_of(job, struct naming, job);
-        struct passwd user, *found = NULL;
-        char memory[4096];
+        struct client *client = ctx;
 
-        if (getpwuid_r(naming->uid, &user, memory, sizeof memory, &found) == 0 && found)
-                (void)snprintf(naming->name, sizeof naming->name, "%s", user.pw_name);
-}
-
-static void user_named(struct job *job)
-{
-        struct naming *naming = container_of(job, struct naming, job);
-
-        struct client *client = clients;
-        while (client && client != naming->client) /* it may have gone meanwhile */
-                client = client->next;
-        if (client && client->peer.uid == naming->uid) {
-                if (naming->name[0])
-                        (void)snprintf(client->who, sizeof client->who, "%s (uid %u)", naming->name, naming->uid);
-                watch_as_needed(client);
-        }
-        free(naming);
+        client->username = NULL;
+        if (name)
+                (void)snprintf(client->who, sizeof client->who, "%s (uid %u)", name, client->peer.uid);
+        watch_as_needed(client);
 }
 
 void client_new(int fd, const struct peer *peer, void (*gone)(void *ctx, const struct peer *peer), void *ctx)
@@ -330,16 +307,12 @@ void client_new(int fd, const struct peer *peer, void (*gone)(void *ctx, const s
         client->next = clients;
         clients = client;
         (void)snprintf(client->who, sizeof client->who, "uid %u", peer->uid);
-        if (peer->uid == 0) {
+        if (peer->uid == 0)
                 (void)snprintf(client->who, sizeof client->who, "root (uid 0)");
+        else
+                client->username = username_look_up(peer->uid, user_named, client);
+        if (!client->username)
                 watch_as_needed(client);
-                return;
-        }
-        struct naming *naming = new_object(struct naming);
-        *naming = (struct naming){ .job = { .work = name_user, .done = user_named }, .uid = peer->uid, .client = client };
-        if (!namers)
-                namers = workers_new("users", 1);
-        workers_run(namers, &naming->job);
 }
 
 void clients_wind_down(void)
@@ -360,6 +333,5 @@ void clients_close(void)
 {
         while (clients)
                 client_end(clients);
-        if (namers)
-                workers_free(take(namers));
+        usernames_close();
 }

@@ -5,12 +5,14 @@
 #include "common/frame.h"
 #include "common/limits.h"
 #include "daemon/control/client.h"
+#include "daemon/control/usernames.h"
 #include "daemon/loop.h"
 
 struct client {
         int fd;
         struct peer peer;
         char who[80];
+        struct username *username;    /* being looked up: nothing is read before */
         struct watch *watch;
         struct frame_reader reader;
         struct buf out;

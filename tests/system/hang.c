@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into the daemon: calls that hang while a file of their name is there, in the folder that HANG names.
- * "disk" is fsync and its like, "names" getaddrinfo of a name, "client" reading a file that a client handed in.
+ * "disk" is fsync and its like, "names" getaddrinfo of a name, "users" getpwuid, "client" reading a file that a client
+ * handed in.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,12 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
         if (!hints || !(hints->ai_flags & AI_NUMERICHOST))
                 hang("names");
         return REAL(getaddrinfo)(host, service, hints, out);
+}
+
+int getpwuid_r(uid_t uid, struct passwd *user, char *memory, size_t size, struct passwd **out)
+{
+        hang("users");
+        return REAL(getpwuid_r)(uid, user, memory, size, out);
 }
 
 static void hang_client(void)

@@ -119,6 +119,21 @@ def test_names_that_hang_do_not(station):
         assert is_fed(station, 5 * PERIOD)
 
 
+@pytest.mark.skipif(not users.IS_ROOT, reason="takes root to be another user")
+def test_users_whose_names_hang_are_served(station):
+    """More of them than there are threads to ask for names; what they may do is known without. The end waits for none."""
+    account(station, enabled="false")
+    stranger = users.as_stranger()
+    with station.hang("users") as reached:
+        for _ in range(8):
+            station.ctl("sendmail", "b@example.test", stdin=letters.letter("b"), user=stranger)
+        reached()
+        station.ctl("status", user=stranger, code=4)
+        assert is_fed(station, 3 * PERIOD)
+        station.stop()
+    assert "are recorded by their uid" in station.log()
+
+
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
 
 

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of local users by a few threads of their own, waited for with a limit; see usernames.h. */
+#include "daemon/control/usernames.h"
+
+#include "common/limits.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+
+#include <pwd.h>
+#include <stdio.h>
+
+enum {
+        THREADS = 4,
+        PATIENCE_MS = 1000,
+};
+
+struct username {
+        struct job job;
+        uid_t uid;
+        char name[40];             /* the thread's, until the job is done */
+        struct timer *patience;
+        void (*told)(void *ctx, const char *name); /* NULL: nobody waits */
+        void *ctx;
+};
+
+static struct workers *pool;
+static unsigned under_way;
+static bool slow;              /* none has been told since one was waited for in vain */
+
+static void tell(struct username *username, const char *name)
+{
+        void (*told)(void *ctx, const char *name) = take(username->told);
+
+        timer_stop(username->patience);
+        if (told)
+                told(username->ctx, name);
+}
+
+static void out_of_patience(void *ctx)
+{
+        struct username *username = ctx;
+
+        slow = true;
+        log_about(NULL, LOG_NOTICE, NULL, "the system does not tell the names of its users: they are recorded by their uid");
+        tell(username, NULL);
+}
+
+static void look_up(struct job *job)
+{
+        struct username *username = container_of(job, struct username, job);
+        struct passwd user, *found = NULL;
+        char memory[4096];
+
+        if (getpwuid_r(username->uid, &user, memory, sizeof memory, &found) == 0 && found)
+                (void)snprintf(username->name, sizeof username->name, "%s", user.pw_name);
+}
+
+static void looked_up(struct job *job)
+{
+        struct username *username = container_of(job, struct username, job);
+
+        under_way--;
+        slow = false;
+        tell(username, username->name[0] ? username->name : NULL);
+        timer_free(username->patience);
+        free(username);
+}
+
+struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx)
+{
+        if (under_way >= (slow ? THREADS : LIMIT_USERNAMES))
+                return NULL;
+        struct username *username = new_object(struct username);
+        *username = (struct username){ .job = { .work = look_up, .done = looked_up }, .uid = uid, .told = told, .ctx = ctx };
+        username->patience = timer_new(out_of_patience, username);
+        timer_set(username->patience, PATIENCE_MS);
+        if (!pool)
+                pool = workers_new("users", THREADS);
+        under_way++;
+        workers_run(pool, &username->job);
+        return username;
+}
+
+void username_cancel(struct username *username)
+{
+        if (!username)
+                return;
+        username->told = NULL;
+        timer_stop(username->patience);
+}
+
+void usernames_close(void)
+{
+        workers_abandon(take(pool));
+}

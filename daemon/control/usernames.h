@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The names of local users, for the record of who did something. The system's directory may be a server that does
+ * not answer: nobody is kept waiting for a name longer than a moment, and what a user may do never depends on it.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+struct username;
+
+/* Looks the user's name up. `told` is called once from the loop: with the name, or with NULL where there is none or
+ * the directory is slow; the lookup is over then. NULL: none is begun, since every thread hangs. */
+struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx);
+/* Nobody waits for it any more; not after `told`. NULL is fine. */
+void username_cancel(struct username *username);
+/* Lookups that hang are left behind (the daemon ends). */
+void usernames_close(void);
