@@ -85,6 +85,21 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_MAILBOX] = { "Mailbox", CLASS_FAULT, 1, "check the property folder" },
 };
 
+const struct cause cause_none = { 0 };
+
+void cause_keep(const struct cause **kept, const struct cause *cause)
+{
+        struct cause *fresh = NULL;
+
+        if (cause_happened(cause)) {
+                fresh = new_object(struct cause);
+                *fresh = *cause;
+        }
+        if (*kept != &cause_none)
+                free((struct cause *)(uintptr_t)*kept);
+        *kept = fresh ? fresh : &cause_none;
+}
+
 const struct cause_kind *cause_kind(enum cause_code code)
 {
         return &kinds[(unsigned)code < CAUSE_CODES ? code : CAUSE_INTERNAL];

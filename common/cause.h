@@ -87,6 +87,12 @@ struct cause {
         char remedy[384];          /* what to do about it; "" = the kind's own */
 };
 
+/* For objects that there are many of and that are mostly well: `*kept` points to a copy of what went wrong, and to
+ * cause_none when nothing did. It begins as &cause_none. */
+extern const struct cause cause_none;
+/* Keeps a copy in place of what was kept, which may be the same; NULL and CAUSE_NONE keep nothing. */
+void cause_keep(const struct cause **kept, const struct cause *cause);
+
 const struct cause_kind *cause_kind(enum cause_code code);
 /* The code with that name; CAUSE_NONE when there is none. */
 enum cause_code cause_named(const char *name);

@@ -284,7 +284,7 @@ void on_poll(struct call *call)
         if (!account)
                 return;
         if (account->unreadable) {
-                call_fail(call, &account->cause);
+                call_fail(call, account->cause);
                 return;
         }
         void (*done)(void *, const struct poll_result *) = in.wait ? polled : polled_unwatched;
@@ -360,7 +360,7 @@ void on_test_account(struct call *call)
         if (!account)
                 return;
         if (account->unreadable) {
-                call_fail(call, &account->cause);
+                call_fail(call, account->cause);
                 return;
         }
         struct testing *testing = testing_new(call);

@@ -30,11 +30,11 @@ void message_show_as_held(json_t *message)
 
         if (!account || !account_is_stopped(account) || !waits_to_go(state))
                 return;
-        bool trust = account->status == ACCOUNT_CHALLENGE || account->cause.code == CAUSE_REJECTED ||
-                     account->cause.code == CAUSE_CERTIFICATE || account->cause.code == CAUSE_TRUST_STORE;
+        bool trust = account->status == ACCOUNT_CHALLENGE || account->cause->code == CAUSE_REJECTED ||
+                     account->cause->code == CAUSE_CERTIFICATE || account->cause->code == CAUSE_TRUST_STORE;
         json_put_text(message, "state", "held");
         json_put_text(message, "heldBy", trust ? "trust" : "account");
-        json_put_text(message, "cause", account->cause.code ? account->cause.text : "the account is disabled");
+        json_put_text(message, "cause", account->cause->code ? account->cause->text : "the account is disabled");
         json_put_time(message, "expires", 0); /* it does not age while it is held */
         json_array_foreach(json_object_get(message, "recipients"), index, recipient) {
                 const char *own = json_string_value(json_object_get(recipient, "state"));

@@ -6,13 +6,6 @@
 #include "daemon/imap/enable.h"
 #include "daemon/imap/responses.h"
 
-static int fail_with(struct imap_session *session, const struct cause *cause)
-{
-        (void)chat_fail(&session->chat, cause->code, "%s", cause->text);
-        session->chat.cause = *cause;
-        return STEP_FAILED;
-}
-
 void imap_signin_clear(struct imap_session *session)
 {
         sasl_free(take(session->sasl));
@@ -51,10 +44,10 @@ int imap_sign_in(struct imap_session *session)
         if (session->mechanism)
                 return IMAP_AUTHENTICATE;
         if (cause.code != CAUSE_NO_MECHANISM || imap_offers(session, "LOGINDISABLED"))
-                return fail_with(session, &cause);
+                return chat_fail_with(&session->chat, &cause);
         if (sasl_may_login_plainly(signin, &session->chat.channel, &login_cause) == 0)
                 return IMAP_LOGIN;
-        return fail_with(session, login_cause.code == CAUSE_NO_MECHANISM ? &cause : &login_cause);
+        return chat_fail_with(&session->chat, login_cause.code == CAUSE_NO_MECHANISM ? &cause : &login_cause);
 }
 
 /* What the server offered before does not hold after (RFC 9051 section 6.2.2). */
@@ -86,7 +79,7 @@ void imap_say_authenticate(struct chat *chat)
         char *first = session->sasl ? sasl_first(session->sasl, &cause) : NULL;
         if (cause.code != CAUSE_NONE) {
                 free_secret(first);
-                (void)fail_with(session, &cause);
+                (void)chat_fail_with(&session->chat, &cause);
         } else if (first && (imap_offers(session, "SASL-IR") || imap_offers(session, "IMAP4REV2"))) {
                 scoped(scoped_free) char *traced = text_of("AUTHENTICATE %s ***", session->mechanism);
                 scoped(scoped_free_secret) char *line =
@@ -116,7 +109,7 @@ static int challenge_heard(struct imap_session *session, const struct imap_reply
         scoped(scoped_free) char *challenge = copy_bytes(said->words.bytes, said->words.len);
         char *response = sasl_feed(session->sasl, challenge, &cause);
         if (!response)
-                return fail_with(session, &cause);
+                return chat_fail_with(&session->chat, &cause);
         answer(session, response);
         return STEP_SAME;
 }
@@ -132,7 +125,7 @@ int imap_authenticate_heard(struct chat *chat, const void *reply)
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         if (sasl_finish(session->sasl, NULL, &cause) != 0)
-                return fail_with(session, &cause);
+                return chat_fail_with(&session->chat, &cause);
         return signed_in(session);
 }
 

@@ -4,13 +4,6 @@
 
 enum { AUTH_LINE = 255 }; /* RFC 5034 section 4: a longer command goes without its initial response */
 
-static int fail_with(struct pop3_session *session, const struct cause *cause)
-{
-        (void)chat_fail(&session->chat, cause->code, "%s", cause->text);
-        session->chat.cause = *cause;
-        return STEP_FAILED;
-}
-
 void pop3_signin_clear(struct pop3_session *session)
 {
         sasl_free(take(session->sasl));
@@ -37,10 +30,10 @@ int pop3_sign_in(struct pop3_session *session)
         if (session->mechanism)
                 return POP3_AUTH;
         if (cause.code != CAUSE_NO_MECHANISM || !has_user(session))
-                return fail_with(session, &cause);
+                return chat_fail_with(&session->chat, &cause);
         if (sasl_may_login_plainly(signin, &session->chat.channel, &login_cause) == 0)
                 return POP3_USER;
-        return fail_with(session, login_cause.code == CAUSE_NO_MECHANISM ? &cause : &login_cause);
+        return chat_fail_with(&session->chat, login_cause.code == CAUSE_NO_MECHANISM ? &cause : &login_cause);
 }
 
 static int signed_in(struct pop3_session *session)
@@ -62,7 +55,7 @@ void pop3_say_auth(struct chat *chat)
         char *first = session->sasl ? sasl_first(session->sasl, &cause) : NULL;
         if (cause.code != CAUSE_NONE) {
                 free_secret(first);
-                (void)fail_with(session, &cause);
+                (void)chat_fail_with(&session->chat, &cause);
         } else if (first && strlen("AUTH  \r\n") + strlen(session->mechanism) + strlen(first) <= AUTH_LINE) {
                 scoped(scoped_free) char *traced = text_of("AUTH %s ***", session->mechanism);
                 scoped(scoped_free_secret) char *line = text_of("AUTH %s %s", session->mechanism, first);
@@ -97,7 +90,7 @@ static int challenge_heard(struct pop3_session *session, const char *challenge)
                 return answer(session, first);
         }
         char *response = sasl_feed(session->sasl, challenge, &cause);
-        return response ? answer(session, response) : fail_with(session, &cause);
+        return response ? answer(session, response) : chat_fail_with(&session->chat, &cause);
 }
 
 int pop3_auth_heard(struct chat *chat, const void *reply)
@@ -111,7 +104,7 @@ int pop3_auth_heard(struct chat *chat, const void *reply)
         if (said->status != POP3_OK)
                 return pop3_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         if (sasl_finish(session->sasl, NULL, &cause) != 0)
-                return fail_with(session, &cause);
+                return chat_fail_with(&session->chat, &cause);
         return signed_in(session);
 }
 

@@ -150,7 +150,7 @@ void pipeline_run(struct smtp_session *s, bool progress)
                 pipeline_write(s);
         while (hand_back(p));
         if (s->chat.state == CHAT_FAILED) {
-                struct cause why = s->chat.cause;
+                struct cause why = *s->chat.cause;
                 lose_all(p, &why);
                 (void)hand_back(p);
         }
@@ -215,7 +215,7 @@ void smtp_mail_send(struct chat *chat, struct smtp_mail *mail)
 
         forget_results(mail);
         if (chat->state != CHAT_READY || s->mail.quitting) {
-                why = chat->cause;
+                why = *chat->cause;
                 if (chat->state != CHAT_FAILED)
                         cause_set(&why, CAUSE_CLOSED, "the session takes no more messages");
                 mail->finished(mail, &why);
@@ -240,7 +240,7 @@ void smtp_mail_lost(struct chat *chat, const struct cause *why)
         struct smtp_session *s = session_of(chat);
         struct cause because = *why; /* may be the chat's own */
 
-        (void)smtp_fail_with(chat, &because);
+        (void)chat_fail_with(chat, &because);
         if (s->mail.busy)
                 return; /* from inside a callback: pipeline_run goes on to lose_all */
         s->mail.busy = true;

@@ -253,17 +253,17 @@ static bool wants_signin(const struct reply *reply)
 static void heard_wants_signin(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
 {
         char words[160];
+        struct cause cause;
 
         signin_words(s, reply, words, sizeof words);
         if (about->what == AWAIT_END)
                 flight_of(about->mail)->end_written = false;
-        chat_fail(&s->chat, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %s", words);
+        cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %s", words);
         if (!s->chat.channel.tls)
-                cause_remedy(&s->chat.cause, "the server may want TLS first: emailsecctl account secure NAME "
-                                             "ssl|starttls");
+                cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls");
         else if (!signin_wanted(&s->config.signin))
-                cause_remedy(&s->chat.cause,
-                             "set the property account, then: emailsecctl account password NAME");
+                cause_remedy(&cause, "set the property account, then: emailsecctl account password NAME");
+        chat_fail_with(&s->chat, &cause);
 }
 
 void pipeline_heard(struct smtp_session *s, const struct reply *reply)

@@ -103,9 +103,6 @@ static inline struct flight *flight_of(const struct smtp_mail *mail)
         return mail->own;
 }
 
-/* Fails the chat with a cause made below. */
-int smtp_fail_with(struct chat *chat, const struct cause *cause);
-
 /* ---- signin.c ---- */
 /* The step after a good EHLO: READY where no sign-in is wanted, else AUTH. */
 int signin_begin(struct smtp_session *session);

@@ -11,16 +11,6 @@
 
 #include <stdio.h>
 
-int smtp_fail_with(struct chat *chat, const struct cause *cause)
-{
-        bool first = chat->state != CHAT_FAILED;
-        int step = chat_fail(chat, cause->code, "%s", cause->text);
-
-        if (first)
-                chat->cause = *cause;
-        return step;
-}
-
 /* "the server refuses the connection: 554 no service here" */
 static int fail_quoting(struct chat *chat, enum cause_code code, const char *sentence,
                         const struct reply *reply)
@@ -55,14 +45,13 @@ static void say_ehlo(struct chat *chat)
 
 static int no_starttls(struct chat *chat)
 {
-        int step = chat_fail(chat, CAUSE_NO_STARTTLS,
-                             "the server does not offer STARTTLS, and useStartTls is set");
+        struct cause cause;
 
-        cause_remedy(&chat->cause,
-                     "if the server has TLS from the first byte: emailsecctl account secure NAME "
-                     "ssl (port 465); if it used to offer STARTTLS, someone on the way may be "
-                     "taking it out");
-        return step;
+        cause_set(&cause, CAUSE_NO_STARTTLS, "the server does not offer STARTTLS, and useStartTls is set");
+        cause_remedy(&cause, "if the server has TLS from the first byte: emailsecctl account secure NAME "
+                             "ssl (port 465); if it used to offer STARTTLS, someone on the way may be "
+                             "taking it out");
+        return chat_fail_with(chat, &cause);
 }
 
 /* EHLO is not known there: HELO will do only for an account that needs neither TLS nor AUTH. */
@@ -229,7 +218,7 @@ static void hear_line(struct smtp_session *s, const char *line, size_t len)
         case REPLY_MORE:
                 break;
         case REPLY_BAD:
-                (void)smtp_fail_with(&s->chat, &cause);
+                (void)chat_fail_with(&s->chat, &cause);
                 break;
         case REPLY_DONE:
                 if (s->chat.state == CHAT_READY)
@@ -250,7 +239,7 @@ static void received(struct chat *chat, const uint8_t *bytes, size_t len)
 
         if (chat_feed(chat, bytes, len) == 0 && chat->step == SMTP_GREETING && !s->reply.lines &&
             reply_foreign(buf_bytes(&chat->in), chat->in.len, &cause))
-                (void)smtp_fail_with(chat, &cause);
+                (void)chat_fail_with(chat, &cause);
         while ((line_len = chat_next_line(chat, &line)) >= 0) {
                 hear_line(s, line, (size_t)line_len);
                 any = true;
@@ -300,7 +289,7 @@ static void session_free(struct chat *chat)
                 return;
         if (s->mail.first) {
                 cause_set(&why, CAUSE_CLOSED, "the session was ended");
-                smtp_mail_lost(chat, chat->state == CHAT_FAILED ? &chat->cause : &why);
+                smtp_mail_lost(chat, chat->state == CHAT_FAILED ? chat->cause : &why);
         }
         signin_forget(s);
         pipeline_done(&s->mail);

@@ -35,7 +35,7 @@ int signin_begin(struct smtp_session *s)
         s->mechanism = sasl_choose(signin, &s->chat.channel, s->can.auth, &cause);
         if (s->mechanism)
                 s->sasl = sasl_new(signin, &s->chat.channel, s->mechanism, &cause);
-        return s->sasl ? SMTP_AUTH : smtp_fail_with(&s->chat, &cause);
+        return s->sasl ? SMTP_AUTH : chat_fail_with(&s->chat, &cause);
 }
 
 void signin_say(struct chat *chat)
@@ -46,7 +46,7 @@ void signin_say(struct chat *chat)
         forget_answer(s);
         s->answer = sasl_first(s->sasl, &cause);
         if (cause.code) {
-                (void)smtp_fail_with(chat, &cause);
+                (void)chat_fail_with(chat, &cause);
                 return;
         }
         if (s->answer && strlen("AUTH  ") + strlen(s->mechanism) + strlen(s->answer) <= AUTH_LINE) {
@@ -86,7 +86,7 @@ static int signed_in(struct smtp_session *s)
         struct cause cause = { 0 };
 
         if (sasl_finish(s->sasl, NULL, &cause))
-                return smtp_fail_with(&s->chat, &cause);
+                return chat_fail_with(&s->chat, &cause);
         s->chat.signed_in_by = s->mechanism;
         signin_forget(s);
         return STEP_READY;
@@ -131,7 +131,7 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         for (size_t i = 0; i < count_of(refusals); i++)
                 if (refusals[i].code == reply->code)
                         cause_remedy(&cause, "%s", refusals[i].remedy);
-        return smtp_fail_with(&s->chat, &cause);
+        return chat_fail_with(&s->chat, &cause);
 }
 
 int signin_heard(struct chat *chat, const void *heard)
@@ -152,5 +152,5 @@ void signin_say_cancel(struct chat *chat)
 /* Whatever the server says to it: the exchange failed on our side. */
 int signin_heard_cancel(struct chat *chat, const void *heard unused_arg)
 {
-        return smtp_fail_with(chat, &session_of(chat)->why);
+        return chat_fail_with(chat, &session_of(chat)->why);
 }

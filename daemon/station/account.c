@@ -25,6 +25,7 @@ void account_free(struct account *account)
         if (!account)
                 return;
         properties_done(&account->values);
+        cause_keep(&account->cause, NULL);
         free(account->name);
         free(account);
 }
@@ -123,6 +124,7 @@ struct account *account_new(struct property_values *values)
 {
         struct account *account = new_object(struct account);
 
+        account->cause = &cause_none;
         account->values = *values;
         *values = (struct property_values){ .kind = account->values.kind };
         account->name = copy_text(prop_text(&account->values, PROP_NAME));
@@ -137,7 +139,7 @@ void account_cannot_be_read(struct account *account, const struct cause *cause)
 
         account->unreadable = true;
         account->status = ACCOUNT_FAULT;
-        account->cause = *cause;
+        cause_keep(&account->cause, cause);
         set_clock_running(account);
         log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", account->name, cause->text);
 }
@@ -145,14 +147,14 @@ void account_cannot_be_read(struct account *account, const struct cause *cause)
 static void emit_status(const struct account *account)
 {
         json_t *data = json_object();
-        bool ill = account->cause.code != CAUSE_NONE;
+        bool ill = account->cause->code != CAUSE_NONE;
 
         json_put_text(data, "status", account_status_name(account->status));
-        json_put(data, "cause", cause_json(ill ? &account->cause : NULL));
+        json_put(data, "cause", cause_json(ill ? account->cause : NULL));
         if (account->challenge_id[0])
                 json_put_text(data, "challenge", account->challenge_id);
         event_emit("account.status", account->name, data, "%s: %s%s%s", account->name,
-                   account_status_name(account->status), ill ? ": " : "", ill ? account->cause.text : "");
+                   account_status_name(account->status), ill ? ": " : "", ill ? account->cause->text : "");
         station_status_changed();
 }
 
@@ -163,7 +165,7 @@ void account_is_well(struct account *account)
         if (before == ACCOUNT_OK)
                 return;
         account->status = ACCOUNT_OK;
-        cause_clear(&account->cause);
+        cause_keep(&account->cause, NULL);
         account->challenge_id[0] = '\0';
         set_clock_running(account);
         struct subject subject = account_subject(account);
@@ -189,19 +191,20 @@ static enum account_status status_of(const struct cause *cause)
 void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id)
 {
         enum account_status status = status_of(cause);
-        bool news = status != account->status || cause->code != account->cause.code ||
+        bool news = status != account->status || cause->code != account->cause->code ||
                     (challenge_id && strcmp(challenge_id, account->challenge_id) != 0);
 
+        struct cause why = *cause;
+        cause_for_account(&why, account->name);
         account->status = status;
-        account->cause = *cause;
-        cause_for_account(&account->cause, account->name);
+        cause_keep(&account->cause, &why);
         (void)snprintf(account->challenge_id, sizeof account->challenge_id, "%s",
                        challenge_id ? challenge_id : "");
         set_clock_running(account);
         if (!news)
                 return;
         struct subject subject = account_subject(account);
-        subject.cause = &account->cause;
+        subject.cause = account->cause;
         subject.challenge_id = account->challenge_id[0] ? account->challenge_id : NULL;
         if (status == ACCOUNT_DOWN)
                 log_about(&subject, LOG_WARNING, MSG_ACCOUNT_DOWN, "account %s is down: %s", account->name,
@@ -219,7 +222,7 @@ void account_start_over(struct account *account)
         if (account->unreadable)
                 return;
         account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
-        cause_clear(&account->cause);
+        cause_keep(&account->cause, NULL);
         account->challenge_id[0] = '\0';
         set_clock_running(account);
         if (before != account->status)
@@ -229,7 +232,7 @@ void account_start_over(struct account *account)
 int account_takes_mail(const struct account *account, struct cause *cause)
 {
         if (account->unreadable) {
-                *cause = account->cause;
+                *cause = *account->cause;
                 return -1;
         }
         if (!account_is_outgoing(account))
@@ -333,7 +336,7 @@ static json_t *read_only_json(const struct account *account, enum property_id id
         if (id == PROP_STATUS)
                 return json_string(account_status_name(account->status));
         if (id == PROP_FAULT_CAUSE)
-                return account->cause.code ? json_string(account->cause.text) : json_null();
+                return account->cause->code ? json_string(account->cause->text) : json_null();
         if (id == PROP_TLS)
                 return tls_json(account);
         if (id == PROP_PASSWORD_SOURCE)
@@ -356,7 +359,7 @@ json_t *account_json(const struct account *account)
                 if (property->access == ACCESS_READ && (property->kinds & (unsigned)account->values.kind))
                         json_put(all, property->name, read_only_json(account, (enum property_id)id));
         }
-        json_put(all, "cause", cause_json(account->cause.code ? &account->cause : NULL));
+        json_put(all, "cause", cause_json(account->cause->code ? account->cause : NULL));
         if (account->challenge_id[0])
                 json_put_text(all, "challenge", account->challenge_id);
         return all;

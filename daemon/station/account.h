@@ -26,7 +26,7 @@ struct account {
         char *name;
         struct property_values values;
         enum account_status status;
-        struct cause cause;          /* of DOWN, FAULT, CHALLENGE */
+        const struct cause *cause;   /* of DOWN, FAULT, CHALLENGE; kept by cause_keep */
         char challenge_id[13];       /* of CHALLENGE */
         bool unreadable;             /* its file could not be read: FAULT, nothing runs */
         bool busy_writing;           /* its file is being replaced */

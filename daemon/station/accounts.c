@@ -457,7 +457,7 @@ static void begin(struct change *change)
         } else if (change->kind == CHANGE_DELETE) {
                 begin_delete(change);
         } else if (change->account->unreadable) {
-                cause = change->account->cause;
+                cause = *change->account->cause;
                 refuse_one(change, &cause);
         } else {
                 begin_set(change);

@@ -216,7 +216,7 @@ static bool settle(struct link *link, bool streams)
         if (link->closed || link->over)
                 return false;
         if (chat->state == CHAT_FAILED) {
-                struct cause why = chat->cause;
+                struct cause why = *chat->cause;
                 end_with(link, &why, "");
                 return false;
         }
@@ -391,7 +391,7 @@ static void on_ended(void *ctx, const struct cause *why)
                 return;
         if (cause.code == CAUSE_NONE && talking) {
                 link->chat->class->closed(link->chat);
-                cause = link->chat->state == CHAT_FAILED ? link->chat->cause : cause;
+                cause = link->chat->state == CHAT_FAILED ? *link->chat->cause : cause;
         }
         if (cause.code == CAUSE_NONE && link->chat->state != CHAT_ENDED)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", link->plan.host);

@@ -50,7 +50,7 @@ static void advise_account(json_t *advice, const struct account *account)
                 break;
         case ACCOUNT_FAULT:
         case ACCOUNT_DOWN:
-                advise(advice, "%s: %s: %s", account->name, account->cause.text, cause_remedy_of(&account->cause));
+                advise(advice, "%s: %s: %s", account->name, account->cause->text, cause_remedy_of(account->cause));
                 break;
         case ACCOUNT_OK:
         case ACCOUNT_DISABLED:
@@ -247,7 +247,7 @@ json_t *station_audit(void)
 
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (account->unreadable) {
-                        find(findings, account, "file", "alert", account->cause.text, cause_remedy_of(&account->cause));
+                        find(findings, account, "file", "alert", account->cause->text, cause_remedy_of(account->cause));
                         continue;
                 }
                 if (!account_enabled(account))

@@ -139,8 +139,8 @@ static void recheck_trust(void *ctx)
         for (struct account *account = accounts_first(); account; account = account->next) {
                 bool waits = account->status == ACCOUNT_CHALLENGE ||
                              (account->status == ACCOUNT_FAULT &&
-                              (account->cause.code == CAUSE_REJECTED || account->cause.code == CAUSE_CERTIFICATE ||
-                               account->cause.code == CAUSE_TRUST_STORE || account->cause.code == CAUSE_SECRET));
+                              (account->cause->code == CAUSE_REJECTED || account->cause->code == CAUSE_CERTIFICATE ||
+                               account->cause->code == CAUSE_TRUST_STORE || account->cause->code == CAUSE_SECRET));
                 if (waits) {
                         account_start_over(account);
                         if (account->sender)

@@ -32,6 +32,7 @@ void chat_init(struct chat *chat, const struct chat_class *class, const struct c
                 .steps = steps,
                 .step = STEP_SAME,
                 .state = CHAT_TALKING,
+                .cause = &cause_none,
                 .phrase = "waiting for the server",
                 .in = BUF_WITH_MAX(max_in + ONE_READ + 2),
                 .out = BUF_WITH_MAX(LIMIT_OUTPUT),
@@ -43,6 +44,7 @@ void chat_done(struct chat *chat)
 {
         buf_wipe(&chat->in);
         buf_wipe(&chat->out);
+        cause_keep(&chat->cause, NULL);
         chat->searched = 0;
 }
 
@@ -72,23 +74,42 @@ static void enter(struct chat *chat, int step, enum chat_state state, unsigned w
         chat->waits++;
 }
 
+static int fail(struct chat *chat, const struct cause *cause)
+{
+        cause_keep(&chat->cause, cause);
+        enter(chat, STEP_FAILED, CHAT_FAILED, 0, NULL);
+        buf_wipe(&chat->out);
+        return STEP_FAILED;
+}
+
+/* The sentence of a cause, unless it repeats a secret. */
+static const char *fit_to_tell(const struct chat *chat, const char *words)
+{
+        return chat->hides && chat->hides(chat, words, strlen(words))
+                       ? "the server's words repeat the secret and are left out"
+                       : words;
+}
+
 int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)
 {
         if (chat->state == CHAT_FAILED)
                 return STEP_FAILED; /* the first cause is the one that counts */
-        char *words = NULL;
+        struct cause cause;
         va_list args;
         va_start(args, format);
-        int len = vasprintf(&words, format, args);
+        scoped(scoped_free) char *words = text_of_list(format, args);
         va_end(args);
-        bool hidden = len > 0 && chat->hides && chat->hides(chat, words, (size_t)len);
-        cause_set(&chat->cause, code, "%s", len < 0 ? "out of memory" :
-                                            hidden ? "the server's words repeat the secret and are left out" : words);
-        if (len >= 0)
-                free(words);
-        enter(chat, STEP_FAILED, CHAT_FAILED, 0, NULL);
-        buf_wipe(&chat->out);
-        return STEP_FAILED;
+        cause_set(&cause, code, "%s", fit_to_tell(chat, words));
+        return fail(chat, &cause);
+}
+
+int chat_fail_with(struct chat *chat, const struct cause *cause)
+{
+        if (chat->state == CHAT_FAILED)
+                return STEP_FAILED;
+        struct cause told = *cause;
+        (void)snprintf(told.text, sizeof told.text, "%s", fit_to_tell(chat, cause->text));
+        return fail(chat, &told);
 }
 
 /* Security rule 3: bytes that came with the go-ahead were sent by someone who

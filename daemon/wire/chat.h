@@ -79,7 +79,7 @@ struct chat {
         const struct chat_step *steps;   /* indexed by step; set by the protocol */
         int step;
         enum chat_state state;
-        struct cause cause;              /* of CHAT_FAILED */
+        const struct cause *cause;       /* of CHAT_FAILED; kept by cause_keep */
         struct chat_channel channel;     /* as last told by start/secured */
         bool wants_starttls;             /* account property: TLS must come by STARTTLS/STLS */
         bool injection_checked;          /* nothing lay beyond the STARTTLS go-ahead (security rule 3) */
@@ -118,6 +118,9 @@ void chat_hear(struct chat *chat, const void *reply);
 /* Sets the cause and CHAT_FAILED; returns STEP_FAILED for `return chat_fail(...)`. */
 int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)
         printf_like(3, 4);
+
+/* The same with a cause that was made elsewhere. */
+int chat_fail_with(struct chat *chat, const struct cause *cause);
 
 /* True once the chat takes and says nothing more: failed, ended, or a handshake is due. */
 bool chat_is_over(const struct chat *chat);

@@ -170,7 +170,7 @@ static void visit_play(struct visit *visit, bool tls, uint8_t how, const uint8_t
         }
         if (chat->state != CHAT_FAILED && chat->state != CHAT_ENDED)
                 chat->class->closed(chat);
-        fuzz_must((chat->state == CHAT_FAILED) == (chat->cause.code != CAUSE_NONE));
+        fuzz_must((chat->state == CHAT_FAILED) == (chat->cause->code != CAUSE_NONE));
         chat->class->free(chat);
 }
 

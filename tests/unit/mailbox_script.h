@@ -181,7 +181,7 @@ static inline void play_client(struct play *play, const struct script *script, c
         char *sent = buf_take_text(&play->sent);
 
         ck_assert_msg(strcmp(sent, text) == 0, "%s: client said\n%s\ninstead of\n%s\n(%s)", script->name, sent, text,
-                      play->chat->cause.text);
+                      play->chat->cause->text);
         free(sent);
 }
 
@@ -198,14 +198,14 @@ static inline void play_line(struct play *play, const struct script *script, con
                 play_client(play, script, line->text ? line->text : "");
                 break;
         case TLS:
-                ck_assert_msg(chat->state == CHAT_WANTS_TLS, "%s: %s", script->name, chat->cause.text);
+                ck_assert_msg(chat->state == CHAT_WANTS_TLS, "%s: %s", script->name, chat->cause->text);
                 chat->class->secured(chat, &secure);
                 play_begun(chat);
                 play_send(play);
                 break;
         case DO:
                 ck_assert_msg(chat->state == CHAT_READY || chat->idle, "%s: not ready: %s", script->name,
-                              chat->cause.text);
+                              chat->cause->text);
                 line->act(chat);
                 play_send(play);
                 break;
@@ -229,9 +229,9 @@ static inline void play(const struct script *script, size_t cut)
         for (const struct line *line = script->lines; line->kind != END; line++)
                 play_line(&play, script, line, cut);
         ck_assert_msg(play.chat->state == script->state, "%s (cut %zu): state %d, %s", script->name, cut,
-                      (int)play.chat->state, play.chat->cause.text);
-        ck_assert_msg(play.chat->cause.code == script->cause, "%s (cut %zu): cause %s, %s", script->name, cut,
-                      cause_kind(play.chat->cause.code)->name, play.chat->cause.text);
+                      (int)play.chat->state, play.chat->cause->text);
+        ck_assert_msg(play.chat->cause->code == script->cause, "%s (cut %zu): cause %s, %s", script->name, cut,
+                      cause_kind(play.chat->cause->code)->name, play.chat->cause->text);
         char *rest = buf_take_text(&play.sent), *told = buf_take_text(&play.told);
         ck_assert_msg(rest[0] == '\0', "%s (cut %zu): client also said %s", script->name, cut, rest);
         ck_assert_msg(!script->told || strcmp(told, script->told) == 0, "%s (cut %zu): told\n%s\ninstead of\n%s",

@@ -75,7 +75,7 @@ static void script_expect(struct script_run *run, const char *line)
                 run->sent.len >= len + 2 && memcmp(has, line, len) == 0 && memcmp(has + len, "\r\n", 2) == 0;
 
         ck_assert_msg(same, "%s (cut %zu): expected \"%s\", has \"%.*s\" (%s)", run->name, run->cut, line,
-                      (int)run->sent.len, has, run->chat->cause.text);
+                      (int)run->sent.len, has, run->chat->cause->text);
         buf_consume(&run->sent, len + 2);
 }
 
@@ -89,7 +89,7 @@ static void script_line(struct script_run *run, const char *line)
                 script_expect(run, line + 2);
         } else if (strcmp(line, "TLS") == 0) {
                 struct chat_channel channel = { .tls = true };
-                ck_assert_msg(run->chat->state == CHAT_WANTS_TLS, "%s: %s", run->name, run->chat->cause.text);
+                ck_assert_msg(run->chat->state == CHAT_WANTS_TLS, "%s: %s", run->name, run->chat->cause->text);
                 run->chat->class->secured(run->chat, &channel);
                 script_take_out(run);
         } else if (strcmp(line, "CLOSE") == 0) {

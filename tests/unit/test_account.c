@@ -95,10 +95,10 @@ START_TEST(a_cause_makes_the_status)
         ck_assert_int_eq(account->status, statuses[_i].status);
         ck_assert_str_eq(account_status_name(account->status), statuses[_i].word);
         ck_assert_int_eq(account_is_stopped(account), statuses[_i].stopped);
-        ck_assert_int_eq(account->cause.code, statuses[_i].code);
-        ck_assert_str_ne(account->cause.remedy, "");
+        ck_assert_int_eq(account->cause->code, statuses[_i].code);
+        ck_assert_str_ne(account->cause->remedy, "");
         account_is_well(account);
-        ck_assert_int_eq(account->cause.code, CAUSE_NONE);
+        ck_assert_int_eq(account->cause->code, CAUSE_NONE);
         ck_assert_str_eq(account->challenge_id, "");
         ck_assert(!account_is_stopped(account));
         account_free(account);
@@ -145,7 +145,7 @@ START_TEST(starting_over)
         fall_ill(account, CAUSE_AUTHENTICATION, NULL);
         account_start_over(account);
         ck_assert_int_eq(account->status, ACCOUNT_CONNECTING);
-        ck_assert_int_eq(account->cause.code, CAUSE_NONE);
+        ck_assert_int_eq(account->cause->code, CAUSE_NONE);
         account->values.of[PROP_ENABLED].number = false;
         account_start_over(account);
         ck_assert_int_eq(account->status, ACCOUNT_DISABLED);

@@ -428,7 +428,7 @@ START_TEST(a_bad_file_is_an_account_in_fault)
         struct account *plant = account_named("plant");
         ck_assert(plant->unreadable);
         ck_assert_int_eq(plant->status, ACCOUNT_FAULT);
-        ck_assert_msg(strstr(plant->cause.text, bad_files[_i].words) != NULL, "%s", plant->cause.text);
+        ck_assert_msg(strstr(plant->cause->text, bad_files[_i].words) != NULL, "%s", plant->cause->text);
         set(&answer, "plant", "{\"maxConnections\": 2}"); /* would overwrite what a person may still repair */
         await(&answer, 1);
         expect_problems(&answer, "Storage");

@@ -100,6 +100,26 @@ START_TEST(no_cause_is_fine)
 }
 END_TEST
 
+START_TEST(kept_is_what_happened_and_else_nothing)
+{
+        const struct cause *kept = &cause_none;
+        struct cause why;
+
+        cause_set(&why, CAUSE_TLS, "no");
+        cause_keep(&kept, &why);
+        ck_assert_ptr_ne(kept, &why);
+        ck_assert_str_eq(kept->text, "no");
+        cause_keep(&kept, kept); /* itself */
+        ck_assert_int_eq(kept->code, CAUSE_TLS);
+        ck_assert_str_eq(kept->text, "no");
+        cause_clear(&why);
+        cause_keep(&kept, &why);
+        ck_assert_ptr_eq(kept, &cause_none);
+        cause_keep(&kept, NULL);
+        ck_assert_ptr_eq(kept, &cause_none);
+}
+END_TEST
+
 START_TEST(problems_are_bounded)
 {
         struct causes problems = { 0 };
@@ -155,6 +175,7 @@ int main(void)
         tcase_add_test(tc, long_words_are_cut_at_a_character);
         tcase_add_test(tc, errno_has_remedies);
         tcase_add_test(tc, no_cause_is_fine);
+        tcase_add_test(tc, kept_is_what_happened_and_else_nothing);
         tcase_add_test(tc, problems_are_bounded);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);

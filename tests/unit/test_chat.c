@@ -79,6 +79,11 @@ static void teardown(void)
         chat_done(&chat);
 }
 
+static bool hides_pencil(const struct chat *of unused_arg, const char *line, size_t len)
+{
+        return memmem(line, len, "pencil", 6) != NULL;
+}
+
 static void feed(const char *bytes, size_t len)
 {
         ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)bytes, len), 0);
@@ -139,16 +144,34 @@ START_TEST(steps_follow_what_heard_returns)
 }
 END_TEST
 
+START_TEST(a_cause_made_elsewhere_keeps_its_remedy_and_no_secret)
+{
+        struct cause why;
+
+        cause_set(&why, CAUSE_AUTHENTICATION, "refused: pencil");
+        cause_remedy(&why, "another one");
+        chat.hides = hides_pencil;
+        ck_assert_int_eq(chat_fail_with(&chat, &why), STEP_FAILED);
+        ck_assert_int_eq(chat.state, CHAT_FAILED);
+        ck_assert_int_eq(chat.cause->code, CAUSE_AUTHENTICATION);
+        ck_assert_ptr_null(strstr(chat.cause->text, "pencil"));
+        ck_assert_str_eq(chat.cause->remedy, "another one");
+        cause_set(&why, CAUSE_TLS, "again");
+        ck_assert_int_eq(chat_fail_with(&chat, &why), STEP_FAILED);
+        ck_assert_int_eq(chat.cause->code, CAUSE_AUTHENTICATION);
+}
+END_TEST
+
 START_TEST(the_first_failure_counts_and_empties_out)
 {
         chat_go(&chat, STEP_HELLO);
         feed("bad\r\nok\r\n", 9);
         hear_lines();
         ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause.code, CAUSE_PROTOCOL);
-        ck_assert_str_eq(chat.cause.text, "said bad");
+        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
+        ck_assert_str_eq(chat.cause->text, "said bad");
         ck_assert_int_eq(chat_fail(&chat, CAUSE_TLS, "again"), STEP_FAILED);
-        ck_assert_int_eq(chat.cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
         chat_go(&chat, STEP_LOGIN);
         chat_say(&chat, "more");
         expect_out("");
@@ -162,7 +185,7 @@ START_TEST(a_step_that_fails_without_a_cause_gets_one)
         chat_go(&chat, STEP_HELLO);
         feed("broken\n", 7);
         hear_lines();
-        ck_assert_int_eq(chat.cause.code, CAUSE_INTERNAL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
 }
 END_TEST
 
@@ -173,7 +196,7 @@ START_TEST(a_reply_that_nobody_awaits_is_a_violation)
         chat_go(&chat, steps_without_ears[_i]);
         feed("hm\n", 3);
         hear_lines();
-        ck_assert_int_eq(chat.cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
 }
 END_TEST
 
@@ -216,7 +239,7 @@ START_TEST(a_byte_beyond_the_go_ahead_is_an_attack)
         feed(injected[_i], strlen(injected[_i]));
         hear_lines();
         ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause.code, CAUSE_INJECTION);
+        ck_assert_int_eq(chat.cause->code, CAUSE_INJECTION);
         ck_assert(!chat.injection_checked);
         expect_out("");
 }
@@ -232,7 +255,7 @@ START_TEST(a_byte_before_the_handshake_is_an_attack)
         ck_assert_int_eq(chat_next_line(&chat, &line), -1);
         feed("250 ok\r\n", 8);
         ck_assert_int_eq(chat_next_line(&chat, &line), -2);
-        ck_assert_int_eq(chat.cause.code, CAUSE_INJECTION);
+        ck_assert_int_eq(chat.cause->code, CAUSE_INJECTION);
 }
 END_TEST
 
@@ -255,7 +278,7 @@ START_TEST(no_other_command_before_tls)
         else
                 chat_say_secret(&chat, "LOGIN ***", "LOGIN geheim");
         ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause.code, CAUSE_INTERNAL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
         ck_assert(!chat_may_speak(&chat));
         expect_out("");
         ck_assert_str_eq(traced, "");
@@ -285,7 +308,7 @@ START_TEST(line_breaks_and_nul_are_never_sent)
         else
                 chat_say(&chat, "a%cb", '\0');
         ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause.code, CAUSE_INTERNAL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
         expect_out("");
         ck_assert_str_eq(traced, ">good|");
 }
@@ -307,7 +330,7 @@ START_TEST(what_waits_to_be_sent_is_bounded)
                 chat_say(&chat, "%01000d", 0);
                 lines++;
         }
-        ck_assert_int_eq(chat.cause.code, CAUSE_INTERNAL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
         ck_assert_uint_le(lines, LIMIT_OUTPUT / 1000);
 }
 END_TEST
@@ -364,7 +387,7 @@ static void check_in_pieces(size_t i, size_t first, size_t step)
         }
         ck_assert_str_eq(told, line_cases[i].lines);
         if (chat.state == CHAT_FAILED)
-                ck_assert_int_eq(chat.cause.code, CAUSE_PROTOCOL);
+                ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
         else
                 ck_assert_uint_eq(chat.in.len, line_cases[i].rest);
         teardown();
@@ -411,8 +434,8 @@ static void check_length(size_t i, bool dribbled)
                 ck_assert_int_eq(result, (ssize_t)length_cases[i].len);
         } else {
                 ck_assert_int_eq(result, -2);
-                ck_assert_int_eq(chat.cause.code, CAUSE_PROTOCOL);
-                ck_assert_ptr_nonnull(strstr(chat.cause.text, "100 bytes"));
+                ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
+                ck_assert_ptr_nonnull(strstr(chat.cause->text, "100 bytes"));
         }
         teardown();
 }
@@ -460,7 +483,7 @@ START_TEST(one_read_fits_beside_an_incomplete_line)
         ck_assert_int_eq(chat.state, CHAT_TALKING);
         ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)bytes, sizeof bytes), 0);
         ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)bytes, sizeof bytes), -1);
-        ck_assert_int_eq(chat.cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
 }
 END_TEST
 
@@ -494,6 +517,7 @@ int main(void)
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_add_test(tests, steps_follow_what_heard_returns);
         tcase_add_test(tests, the_first_failure_counts_and_empties_out);
+        tcase_add_test(tests, a_cause_made_elsewhere_keeps_its_remedy_and_no_secret);
         tcase_add_test(tests, a_step_that_fails_without_a_cause_gets_one);
         tcase_add_loop_test(tests, a_reply_that_nobody_awaits_is_a_violation, 0, 2);
         tcase_add_loop_test(tests, the_go_ahead_alone_leads_to_the_handshake, 0, 2);

@@ -350,7 +350,7 @@ START_TEST(answers_before_their_command_has_left)
         begin(&play);
         fetch_two(play.chat); /* and nothing is sent */
         play.chat->class->received(play.chat, (const uint8_t *)text, sizeof text - 1);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_INJECTION);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_INJECTION);
         end(&play);
 }
 END_TEST
@@ -364,7 +364,7 @@ START_TEST(a_full_disk_ends_the_session)
         fetch_two(play.chat);
         play_send(&play);
         play_server(&play, "* 1 FETCH (UID 7 BODY[] {3}\r\nabc)\r\n", 0);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_STORAGE);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_STORAGE);
         end(&play);
 }
 END_TEST
@@ -405,7 +405,7 @@ START_TEST(chatter_without_end_is_bounded)
         play_send(&play);
         for (unsigned i = 0; i <= LIMIT_UNTAGGED_IDLE / 1000; i++)
                 play_server(&play, lines, 0);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
         free(lines);
         end(&play);
 }

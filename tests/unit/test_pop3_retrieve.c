@@ -277,7 +277,7 @@ START_TEST(answers_before_their_command_has_left)
         begin(&play, "+OK\r\nPIPELINING\r\n.\r\n");
         fetch_two(play.chat); /* and nothing is sent */
         play.chat->class->received(play.chat, (const uint8_t *)text, sizeof text - 1);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_INJECTION);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_INJECTION);
         end(&play);
 }
 END_TEST
@@ -291,7 +291,7 @@ START_TEST(a_full_disk_ends_the_session)
         fetch_two(play.chat);
         play_send(&play);
         play_server(&play, "+OK\r\nabc\r\n.\r\n", 0);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_STORAGE);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_STORAGE);
         end(&play);
 }
 END_TEST

@@ -119,7 +119,7 @@ START_TEST(injections_end_the_session)
         play_server(&play, text, 0);
         play_server(&play, injections[_i].second, 0);
         ck_assert_int_eq(play.chat->state, CHAT_FAILED);
-        ck_assert_msg(play.chat->cause.code == injections[_i].cause, "%s: %s", script.name, play.chat->cause.text);
+        ck_assert_msg(play.chat->cause->code == injections[_i].cause, "%s: %s", script.name, play.chat->cause->text);
         play.chat->class->free(play.chat);
         buf_free(&play.sent);
         free(text);
@@ -186,8 +186,8 @@ START_TEST(secrets_are_not_shown)
                 play_server(&play, offer, 0);
                 play_server(&play, cases[i].between, SIZE_MAX);
                 play_server(&play, refusal, 0);
-                ck_assert_msg(play.chat->cause.code == CAUSE_AUTHENTICATION, "%s", play.chat->cause.text);
-                ck_assert_ptr_null(strstr(play.chat->cause.text, cases[i].echo));
+                ck_assert_msg(play.chat->cause->code == CAUSE_AUTHENTICATION, "%s", play.chat->cause->text);
+                ck_assert_ptr_null(strstr(play.chat->cause->text, cases[i].echo));
                 char *sent = buf_take_text(&play.sent), *traced = buf_take_text(&trace);
                 ck_assert_ptr_nonnull(strstr(sent, cases[i].echo));
                 ck_assert_msg(!strstr(traced, cases[i].echo), "%s", traced);
@@ -234,7 +234,7 @@ START_TEST(input_is_bounded)
         play.chat = play_new(&script, &play);
         play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
         play_server(&play, line, 1000);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
         play.chat->class->free(play.chat);
         free(line);
         play.chat = play_new(&script, &play);
@@ -243,7 +243,7 @@ START_TEST(input_is_bounded)
         play_server(&play, "+OK\r\n", 0);
         for (unsigned i = 0; i <= LIMIT_CAPABILITIES; i++)
                 play_server(&play, "X\r\n", 0);
-        ck_assert_int_eq(play.chat->cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
         play.chat->class->free(play.chat);
         buf_free(&play.sent);
 }

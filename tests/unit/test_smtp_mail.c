@@ -407,7 +407,7 @@ static void run_refusal(int i, int server, size_t len)
         write_post(2, "cc\r\n", 4, 1);
         posts[1].mail.from = "second@x.example";
         send_all(3);
-        ck_assert_msg(chat->state == CHAT_READY, "%s, server %d: %s", refusals[i].name, server, chat->cause.text);
+        ck_assert_msg(chat->state == CHAT_READY, "%s, server %d: %s", refusals[i].name, server, chat->cause->text);
         for (size_t r = 0; r < 3; r++)
                 ck_assert_msg(posts[0].recipients[r].outcome == outcome_of(refusals[i].outcomes[r]),
                               "%s, server %d, recipient %zu: %d %s", refusals[i].name, server, r,
@@ -471,8 +471,8 @@ START_TEST(test_breaks)
                 write_post(0, "a\r\n", 3, 3);
                 write_post(1, "b\r\n", 3, 1);
                 send_all(2);
-                ck_assert_msg(chat->state == CHAT_FAILED && chat->cause.code == breaks[_i].code, "%s, server %d: %s",
-                              breaks[_i].name, server, chat->cause.text);
+                ck_assert_msg(chat->state == CHAT_FAILED && chat->cause->code == breaks[_i].code, "%s, server %d: %s",
+                              breaks[_i].name, server, chat->cause->text);
                 ck_assert_uint_eq(posts[0].finished, 1);
                 ck_assert_int_eq(posts[0].session_cause, breaks[_i].code);
                 for (size_t r = 0; breaks[_i].outcomes && r < 3; r++) {
@@ -572,7 +572,7 @@ START_TEST(test_wrong_bodies)
                 } else {
                         ck_assert_int_eq(post->recipients[0].outcome, wrong_bodies[_i].outcome);
                         ck_assert_int_eq(post->recipients[0].cause, wrong_bodies[_i].cause);
-                        ck_assert_int_eq(chat->cause.code, CAUSE_INTERNAL);
+                        ck_assert_int_eq(chat->cause->code, CAUSE_INTERNAL);
                         /* Never ended: no cut message was taken. */
                         ck_assert_uint_eq(receiver.messages, before);
                         ck_assert_uint_eq(chat->out.len, 0);
@@ -662,7 +662,7 @@ START_TEST(test_giving_up_from_finished)
         for (size_t i = 0; i < 4 && smtp_mail_room(chat); i++)
                 smtp_mail_send(chat, &posts[i].mail);
         exchange();
-        ck_assert_int_eq(chat->cause.code, CAUSE_CANCELLED);
+        ck_assert_int_eq(chat->cause->code, CAUSE_CANCELLED);
         ck_assert_int_eq(posts[0].recipients[0].outcome, OUTCOME_SENT);
         for (size_t i = 1; i < 4; i++)
                 ck_assert_uint_le(posts[i].finished, 1);

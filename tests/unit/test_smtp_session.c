@@ -124,18 +124,18 @@ static void run_talk(int i, size_t cut)
         script_start(&run, talks[i].name, &config, talks[i].how & TLS, cut);
         for (size_t line = 0; talks[i].lines[line]; line++)
                 script_line(&run, talks[i].lines[line]);
-        ck_assert_msg(run.chat->state == talks[i].end && run.chat->cause.code == talks[i].code,
+        ck_assert_msg(run.chat->state == talks[i].end && run.chat->cause->code == talks[i].code,
                       "%s (cut %zu): state %d, %s: %s", talks[i].name, cut, run.chat->state,
-                      cause_kind(run.chat->cause.code)->name, run.chat->cause.text);
-        ck_assert_msg(strstr(run.chat->cause.text, talks[i].word), "%s: %s", talks[i].name, run.chat->cause.text);
-        ck_assert_ptr_null(strstr(run.chat->cause.text, "pencil"));
+                      cause_kind(run.chat->cause->code)->name, run.chat->cause->text);
+        ck_assert_msg(strstr(run.chat->cause->text, talks[i].word), "%s: %s", talks[i].name, run.chat->cause->text);
+        ck_assert_ptr_null(strstr(run.chat->cause->text, "pencil"));
         if (run.chat->state == CHAT_FAILED) {
                 ck_assert_uint_eq(run.chat->out.len, 0);
                 /* Once failed, always failed; and nothing more is said. */
                 run.chat->class->received(run.chat, (const uint8_t *)"220 x\r\n", 7);
                 run.chat->class->quit(run.chat);
                 run.chat->class->closed(run.chat);
-                ck_assert_int_eq(run.chat->cause.code, talks[i].code);
+                ck_assert_int_eq(run.chat->cause->code, talks[i].code);
                 ck_assert_uint_eq(run.chat->out.len, 0);
         }
         if (strncmp(talks[i].name, "success without", 15) != 0)
@@ -189,7 +189,7 @@ START_TEST(test_early_answers)
         script_start(&run, early[_i].greeting, &config, false, 0);
         script_line(&run, early[_i].greeting);
         ck_assert_int_eq(run.chat->state, CHAT_FAILED);
-        ck_assert_msg(run.chat->cause.code == early[_i].code, "%s: %s", early[_i].greeting, run.chat->cause.text);
+        ck_assert_msg(run.chat->cause->code == early[_i].code, "%s: %s", early[_i].greeting, run.chat->cause->text);
         script_end(&run);
 }
 END_TEST
@@ -274,12 +274,12 @@ START_TEST(test_endless_line_and_reply)
         script_start(&run, "endless line", &config, true, 0);
         for (int i = 0; i < 10; i++)
                 script_feed(&run, many, sizeof many);
-        ck_assert_int_eq(run.chat->cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(run.chat->cause->code, CAUSE_PROTOCOL);
         script_end(&run);
         script_start(&run, "endless reply", &config, true, 0);
         for (int i = 0; i < 1000; i++)
                 script_line(&run, "S:220-more");
-        ck_assert_int_eq(run.chat->cause.code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(run.chat->cause->code, CAUSE_PROTOCOL);
         script_end(&run);
 }
 END_TEST
