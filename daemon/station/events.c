@@ -20,7 +20,8 @@ struct subscription {
 };
 
 static struct {
-        json_t *kept[EVENTS_KEPT]; /* ring: event with number n lies at n % EVENTS_KEPT */
+        char *kept[EVENTS_KEPT];   /* ring: the JSON text of event number n, a quarter of its object's size, lies at
+                                      n % EVENTS_KEPT */
         uint64_t next;             /* number of the next event */
         uint64_t epoch;            /* tells this run of the daemon from others in a cursor */
         struct subscription *subscriptions;
@@ -54,18 +55,19 @@ void events_close(void)
                 one->gone = true;
         sweep_gone();
         for (size_t i = 0; i < EVENTS_KEPT; i++) {
-                json_decref(events.kept[i]);
-                events.kept[i] = NULL;
+                free(take(events.kept[i]));
         }
         events.next = 0;
 }
 
-static void keep(json_t *event)
+static void keep(const json_t *event)
 {
-        json_t **slot = &events.kept[events.next % EVENTS_KEPT];
+        char **slot = &events.kept[events.next % EVENTS_KEPT];
 
-        json_decref(*slot);
-        *slot = event;
+        free(*slot);
+        *slot = json_dumps(event, JSON_COMPACT);
+        if (!*slot)
+                abort();
         events.next++;
 }
 
@@ -108,6 +110,7 @@ void event_emit(const char *name, const char *account, json_t *data, const char 
         for (struct subscription *one = events.subscriptions; one; one = one->next)
                 if (!one->gone)
                         one->hear(one->ctx, event);
+        json_decref(event);
         if (--events.telling == 0)
                 sweep_gone();
 }
@@ -124,6 +127,16 @@ static uint64_t number_after(const char *cursor)
         return number + 1;
 }
 
+static void tell_kept(const struct subscription *one, uint64_t number)
+{
+        json_t *event = json_loads(events.kept[number % EVENTS_KEPT], 0, NULL);
+
+        if (!event)
+                abort();
+        one->hear(one->ctx, event);
+        json_decref(event);
+}
+
 struct subscription *events_subscribe(const char *cursor, void (*hear)(void *ctx, json_t *event), void *ctx)
 {
         struct subscription *one = new_object(struct subscription);
@@ -132,7 +145,7 @@ struct subscription *events_subscribe(const char *cursor, void (*hear)(void *ctx
         events.subscriptions = one;
         if (cursor)
                 for (uint64_t n = number_after(cursor); n < events.next && !one->gone; n++)
-                        hear(ctx, events.kept[n % EVENTS_KEPT]);
+                        tell_kept(one, n);
         return one;
 }
 
