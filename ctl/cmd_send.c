@@ -203,15 +203,35 @@ static const char *words_of(const json_t *message, const char *state)
         return json_text(message, "cause");
 }
 
+/* What a message waits for; once it is final, that it is. */
+static void tell_state(const struct tool *tool, const json_t *message)
+{
+        const char *state = json_text(message, "state"), *why = words_of(message, state);
+        const json_t *next = json_at(message, "nextAttempt");
+        scoped(scoped_free) char *time = json_is_string(next) ? date_words(next) : NULL;
+        bool later = time && !same_text(state, "sending") && !same_text(state, "queued");
+
+        term_note(tool, "%s%s%s%s%s", state, later ? " until " : "", later ? time : "", why[0] ? ": " : "",
+                  why);
+}
+
+static int hear_state(struct tool *tool, const json_t *answer, void *arg)
+{
+        json_t **last = arg, *message = json_object_get(answer, "message");
+        const char *state = json_text(message, "state");
+        json_decref(*last);
+        *last = json_incref(message);
+        if (!same_text(state, "failed") && !same_text(state, "held")) /* these are told in full */
+                tell_state(tool, message);
+        return EXIT_DONE;
+}
+
 static int wait_until_sent(struct tool *tool, const char *id)
 {
-        scoped(scoped_json) json_t *answer = NULL;
-        term_progress(tool, "waiting for %s to be sent ...", id);
-        int status = call_waiting(tool, EMAIL("WaitMessage"), parameters_of("id", id), &answer);
-        term_progress_end();
+        scoped(scoped_json) json_t *message = NULL;
+        int status = call_stream(tool, EMAIL("WaitMessage"), parameters_of("id", id), hear_state, &message);
         if (status)
                 return status;
-        const json_t *message = json_at(answer, "message");
         const char *state = json_text(message, "state");
         if (tool->json)
                 show_json(message);

@@ -120,19 +120,43 @@ void term_pager_close(void)
         term.pager = 0;
 }
 
-void term_progress(const struct tool *tool, const char *format, ...)
+/* Somebody watches: a person at a terminal who wants words. */
+static bool is_watched(const struct tool *tool)
 {
-        if (tool->quiet || !isatty(STDERR_FILENO))
-                return;
+        return !tool->quiet && !tool->json && isatty(STDERR_FILENO);
+}
+
+/* The line that is shown becomes this one. */
+printf_like(1, 0) static void put_line(const char *format, va_list args)
+{
         char text[512];
-        va_list args;
-        va_start(args, format);
         (void)vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
         scoped(scoped_free) char *safe = printable_text(text);
         fprintf(stderr, "\r\033[K%s", safe);
+}
+
+void term_progress(const struct tool *tool, const char *format, ...)
+{
+        if (!is_watched(tool))
+                return;
+        va_list args;
+        va_start(args, format);
+        put_line(format, args);
+        va_end(args);
         fflush(stderr);
         term.progress = true;
+}
+
+void term_note(const struct tool *tool, const char *format, ...)
+{
+        if (!is_watched(tool))
+                return;
+        va_list args;
+        va_start(args, format);
+        put_line(format, args);
+        va_end(args);
+        fputc('\n', stderr);
+        term.progress = false;
 }
 
 void term_progress_end(void)

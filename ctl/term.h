@@ -23,6 +23,8 @@ void term_pager_open(const struct tool *tool);
 /* Waits for the person to leave the pager; for the end of main. */
 void term_pager_close(void);
 
-/* One line on standard error that the next one replaces; only on a terminal and without --quiet. */
+/* One line on standard error that the next one replaces; only on a terminal and without --quiet and --json. */
 void term_progress(const struct tool *tool, const char *format, ...) printf_like(2, 3);
+/* The same, and it stays. */
+void term_note(const struct tool *tool, const char *format, ...) printf_like(2, 3);
 void term_progress_end(void);

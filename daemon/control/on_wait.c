@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* WaitMessage: the answer comes when a message is sent, failed or held. */
+/* WaitMessage: the answer comes when a message is sent, failed or held; with `more` its states on the way come too. */
 #include "daemon/control/methods.h"
 #include "daemon/control/on_queue.h"
+#include "daemon/loop.h"
 #include "daemon/station/events.h"
 #include "daemon/store/queue_table.h"
+
+/* That a session has taken a message is not an event: who wants to see it looks now and then. */
+enum { LOOK_MS = 250 };
 
 struct waiting {
         struct call *call;              /* NULL: the client has gone */
         char *id;
         struct subscription *subscription;
+        struct timer *timer;            /* with `more` */
+        char *told;                     /* with `more`: what was told last, as words_of() has it */
         bool looking, look_again;
 };
 
 static void waiting_free(struct waiting *waiting)
 {
         events_unsubscribe(waiting->subscription);
+        timer_free(waiting->timer);
+        free(waiting->told);
         free(waiting->id);
         free(waiting);
 }
@@ -31,6 +39,32 @@ static void stop_waiting(void *work)
 static bool is_final(const char *state)
 {
         return strcmp(state, "sent") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "held") == 0;
+}
+
+/* What makes a message another one to who waits for it. */
+static char *words_of(const json_t *message)
+{
+        const char *state = json_string_value(json_object_get(message, "state"));
+        const char *next = json_string_value(json_object_get(message, "nextAttempt"));
+
+        return text_of("%s %s", state ? state : "", next ? next : "");
+}
+
+/* A part of the answer for a state that is not the last. False when the client went away at it. */
+static bool tell_state(struct waiting *waiting, json_t *message)
+{
+        scoped(scoped_free) char *words = words_of(message);
+
+        if (!call_wants_more(waiting->call) || same_text(words, waiting->told))
+                return true;
+        free(waiting->told);
+        waiting->told = take(words);
+        json_t *reply = json_object();
+        json_put(reply, "message", json_incref(message));
+        waiting->looking = true; /* stop_waiting() may be called from inside, and must leave us here */
+        call_reply_part(waiting->call, reply);
+        waiting->looking = false;
+        return waiting->call != NULL;
 }
 
 static void look(struct waiting *waiting);
@@ -64,8 +98,12 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
                 json_put(reply, "message", json_incref(message));
                 call_reply(waiting->call, reply);
                 waiting_free(waiting);
+        } else if (!tell_state(waiting, message)) {
+                waiting_free(waiting);
         } else if (waiting->look_again) {
                 look(waiting);
+        } else if (waiting->timer) {
+                timer_set(waiting->timer, LOOK_MS);
         }
 }
 
@@ -74,6 +112,16 @@ static void look(struct waiting *waiting)
         waiting->looking = true;
         waiting->look_again = false;
         queue_get(waiting->id, looked, waiting);
+}
+
+static void look_now(void *ctx)
+{
+        struct waiting *waiting = ctx;
+
+        if (waiting->looking)
+                waiting->look_again = true;
+        else
+                look(waiting);
 }
 
 /* Anything told of this message or of an account's status is a reason to look. */
@@ -85,10 +133,7 @@ static void hear(void *ctx, json_t *event)
 
         if (strcmp(name, "account.status") != 0 && strcmp(name, "queue.changed") != 0 && !same_text(id, waiting->id))
                 return;
-        if (waiting->looking)
-                waiting->look_again = true;
-        else
-                look(waiting);
+        look_now(waiting);
 }
 
 void on_wait_message(struct call *call)
@@ -106,5 +151,7 @@ void on_wait_message(struct call *call)
         *waiting = (struct waiting){ .call = call, .id = copy_text(in.id) };
         call_on_cancel(call, stop_waiting, waiting);
         waiting->subscription = events_subscribe(NULL, hear, waiting);
+        if (call_wants_more(call))
+                waiting->timer = timer_new(look_now, waiting);
         look(waiting);
 }

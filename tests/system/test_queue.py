@@ -5,6 +5,7 @@ import base64
 import concurrent.futures
 import email
 import os
+import pty
 import subprocess
 import threading
 
@@ -76,6 +77,62 @@ def test_send_waits_when_asked(station, sink):
     result = station.ctl("send", "--account", "a", "--to", "box@example.test", "--wait", "-",
                          stdin=letters.letter("box"), code=1)
     assert "nobody here" in result.said
+
+
+def on_terminal(*words, stdin=b""):
+    """Runs the tool with a terminal for its standard error. Two functions: what was told so far; (status, all of it)."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=slave,
+                               env=station_module.clean_environment(TERM="dumb", LC_ALL="C.UTF-8"))
+    os.close(slave)
+    told = bytearray()
+
+    def read():
+        try:
+            while piece := os.read(master, 4096):
+                told.extend(piece)
+        except OSError:     # the other end is closed
+            os.close(master)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    process.stdin.write(stdin)
+    process.stdin.close()
+
+    def end():
+        process.wait(30)
+        reader.join(30)
+        return process.returncode, told.decode()
+
+    return lambda: told.decode(), end
+
+
+@pytest.mark.parametrize("outcome, code", (("sent", 0), ("failed", 1)))
+def test_states_are_told_on_a_terminal(station, sink, outcome, code):
+    outgoing(station, sink)
+    sink.rule("rcpt", "451 4.2.1 the mailbox is full", times=1)
+    told, end = on_terminal(station.programs["emailsecctl"], "--socket", station.socket, "send", "--account", "a", "--to",
+                            "box@example.test", "--wait", stdin=letters.letter("box"))
+    until(lambda: "deferred until 20" in told() and "4.2.1 the mailbox is full" in told(), say=told)
+    if outcome == "failed":
+        sink.rule("rcpt", "550 5.1.1 nobody here")
+    station.ctl("queue", "flush", "a")
+    status, text = end()
+    assert status == code, text
+    states = [line.split()[0] for line in text.replace("\r\x1b[K", "").splitlines()]
+    assert states[0] in ("queued", "sending") and "deferred" in states, text
+    if code:
+        assert "is failed: 550 5.1.1 nobody here" in text
+    else:
+        assert states[-1] == "sent:", text
+
+
+@pytest.mark.parametrize("word", ("--json", "--quiet"))
+def test_states_are_told_to_people_only(station, sink, word):
+    outgoing(station, sink)
+    _, end = on_terminal(station.programs["emailsecctl"], "--socket", station.socket, "send", "--account", "a", "--to",
+                         "box@example.test", "--wait", word, stdin=letters.letter("box"))
+    assert end() == (0, "")
 
 
 def test_what_is_missing_is_put_in_once(station, sink):
