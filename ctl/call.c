@@ -16,6 +16,7 @@
 
 #define DEFAULT_SOCKET "/run/emailsecd/io.emailsec"
 #define ANSWER_SECONDS 300 /* a commit on a very slow disk still fits in */
+#define TICK_MS 200
 
 struct call_state {
         int fd;
@@ -92,8 +93,15 @@ void call_close(struct tool *tool)
         free(take(tool->calls));
 }
 
-/* Waits until the socket is ready; `deadline` 0 = for ever. */
-static int wait_ready(int fd, short events, time_t deadline, struct cause *cause)
+static time_t deadline_of(const struct call *call)
+{
+        struct timespec now = { 0 };
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return call->waits ? 0 : now.tv_sec + ANSWER_SECONDS;
+}
+
+/* Waits until the socket is ready; `deadline` 0 = for ever. `call`: whose tick is called meanwhile, or NULL. */
+static int wait_ready(int fd, short events, time_t deadline, const struct call *call, struct cause *cause)
 {
         for (;;) {
                 struct timespec now = { 0 };
@@ -102,6 +110,8 @@ static int wait_ready(int fd, short events, time_t deadline, struct cause *cause
                         return cause_set(cause, CAUSE_NO_DAEMON, "the daemon did not answer in %d seconds",
                                          ANSWER_SECONDS);
                 int wait = deadline ? (int)(deadline - now.tv_sec) * 1000 : -1;
+                if (call && call->tick)
+                        wait = TICK_MS;
                 struct pollfd ready = { .fd = fd, .events = events };
                 int count = poll(&ready, 1, wait);
                 if (count > 0)
@@ -109,6 +119,8 @@ static int wait_ready(int fd, short events, time_t deadline, struct cause *cause
                 if (count < 0 && errno != EINTR)
                         return cause_set(cause, CAUSE_NO_DAEMON, "waiting for the daemon: %s",
                                          strerror(errno));
+                if (count == 0 && call && call->tick)
+                        call->tick(call->tick_arg);
         }
 }
 
@@ -119,18 +131,19 @@ static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t 
                 int sent = frame_send(calls->fd, out, &fd, &fd_count, cause);
                 if (sent)
                         return sent < 0 ? -1 : 0;
-                if (wait_ready(calls->fd, POLLOUT, deadline, cause))
+                if (wait_ready(calls->fd, POLLOUT, deadline, NULL, cause))
                         return -1;
         }
 }
 
-static int receive_frame(struct call_state *calls, time_t deadline, json_t **out, struct cause *cause)
+static int receive_frame(struct call_state *calls, const struct call *call, json_t **out, struct cause *cause)
 {
+        time_t deadline = deadline_of(call);
         for (;;) {
                 int found = frame_next(&calls->reader, out, cause);
                 if (found)
                         return found < 0 ? -1 : 0;
-                if (wait_ready(calls->fd, POLLIN, deadline, cause))
+                if (wait_ready(calls->fd, POLLIN, deadline, call, cause))
                         return -1;
                 int got = frame_receive(&calls->reader, calls->fd, cause);
                 if (got == 0)
@@ -190,13 +203,6 @@ static void wipe_texts(json_t *parameters)
                 explicit_bzero((char *)json_string_value(value), json_string_length(value));
 }
 
-static time_t deadline_of(const struct call *call)
-{
-        struct timespec now = { 0 };
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return call->waits ? 0 : now.tv_sec + ANSWER_SECONDS;
-}
-
 /* Sends the call; takes its parameters over. */
 static int begin_call(struct tool *tool, struct call *call, bool more, struct causes *failures)
 {
@@ -225,7 +231,7 @@ static int begin_call(struct tool *tool, struct call *call, bool more, struct ca
 static int next_answer(struct tool *tool, const struct call *call, json_t **answer, struct causes *failures)
 {
         struct cause cause = { 0 };
-        if (receive_frame(tool->calls, deadline_of(call), answer, &cause)) {
+        if (receive_frame(tool->calls, call, answer, &cause)) {
                 *causes_add(failures) = cause;
                 return -1;
         }

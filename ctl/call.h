@@ -20,6 +20,8 @@ struct call {
         int fd;             /* goes along as descriptor 0; -1 = none; stays the caller's */
         bool waits;         /* no limit on how long the daemon may take */
         bool secret;
+        void (*tick)(void *arg); /* NULL, or called some times a second until the answer comes */
+        void *tick_arg;
 };
 
 /* One call and its answer. 0 with *out (caller decrefs; `out` NULL: not wanted), or -1 with failures. */

@@ -274,6 +274,7 @@ int run_send(struct tool *tool)
         submission.key = tool_option(tool, "key");
         submission.priority = tool_option(tool, "priority");
         submission.hold = tool_has(tool, "hold");
+        submission.watched = true;
         submission.notify = tool_option(tool, "notify");
         submission.ret = tool_option(tool, "return");
         submission.envelope_id = tool_option(tool, "envelope-id");

@@ -5,13 +5,16 @@
 
 #include "common/dsn.h"
 #include "common/json_fields.h"
+#include "common/times.h"
 #include "ctl/call.h"
 #include "ctl/letter.h"
 #include "ctl/mime_load.h"
+#include "ctl/term.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_PIECE 65536
@@ -210,6 +213,26 @@ int submission_check_reports(const struct submission *submission, const char *co
         return -1;
 }
 
+/* How far the daemon has read, by the offset that it shares with us. */
+struct handing {
+        const struct tool *tool;
+        int fd;
+        uint64_t size;
+};
+
+static void show_handing(void *arg)
+{
+        const struct handing *handing = arg;
+        off_t at = lseek(handing->fd, 0, SEEK_CUR);
+        char size[32];
+
+        size_text(handing->size, size);
+        if (at >= 0 && (uint64_t)at < handing->size)
+                term_progress(handing->tool, "handing over: %d%% of %s", (int)((uint64_t)at * 100 / handing->size), size);
+        else
+                term_progress(handing->tool, "%s handed over, being written to disk", size);
+}
+
 int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
 {
         struct cause cause = { 0 };
@@ -229,5 +252,13 @@ int submission_send(struct tool *tool, struct submission *submission, json_t **o
         json_put(parameters, "recipients", take(submission->recipients));
         json_put(parameters, "descriptor", json_integer(0));
         struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = submission->made };
-        return call_once(tool, call, out, failures);
+        struct stat facts = { 0 };
+        if (!submission->watched || fstat(submission->made, &facts))
+                return call_once(tool, call, out, failures);
+        struct handing handing = { .tool = tool, .fd = submission->made, .size = (uint64_t)facts.st_size };
+        call.tick = show_handing;
+        call.tick_arg = &handing;
+        int failed = call_once(tool, call, out, failures);
+        term_progress_end();
+        return failed;
 }

@@ -21,6 +21,7 @@ struct submission {
         const char *notify, *ret, *envelope_id; /* about delivery reports (common/dsn.h); NULL = nothing asked */
         enum submission_body body;
         bool hold;
+        bool watched;       /* show a person at the terminal how far a long handing over is */
         json_t *recipients; /* texts; owned */
         struct buf letter;  /* the message, while it is worked on */
         int made;           /* where it lies once it is ready; -1: not yet */

@@ -122,6 +122,8 @@ static ssize_t read_client(int fd, uint8_t *to, size_t size, off_t at)
         workers_outside(true);
         ssize_t got = pread(fd, to, size, at);
         int error = errno;
+        if (got > 0)
+                (void)lseek(fd, at + got, SEEK_SET); /* the client shares the offset, and sees how far we are */
         workers_outside(false);
         errno = error;
         return got;

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+import fake_daemon
 import letters
 import ports
 import station as station_module
@@ -125,6 +126,40 @@ def test_states_are_told_on_a_terminal(station, sink, outcome, code):
         assert "is failed: 550 5.1.1 nobody here" in text
     else:
         assert states[-1] == "sent:", text
+
+
+class SlowReader(fake_daemon.FakeDaemon):
+    """Reads half of a message, and the rest once that was seen."""
+
+    def read(self, fd):
+        with open(fd, "rb", buffering=0) as file:
+            half = file.read(os.fstat(fd).st_size // 2)
+            self.seen("handing over: 50% of 4.0 MiB")
+            return half + file.read()
+
+
+@pytest.mark.parametrize("words", ((), ("--quiet",)), ids=("told", "quiet"))
+def test_handing_over_a_large_message_is_shown(programs, folder, words):
+    watched = threading.Event()     # the tool's terminal is set up
+    letter = b"Subject: large\n\n".ljust(4 << 20, b"\n")
+
+    def seen(text):
+        watched.wait(30)
+        if not words:
+            until(lambda: text in told(), say=lambda: told())
+
+    def submitted(_, files):
+        seen("4.0 MiB handed over, being written to disk")
+        return {"id": "Q1", "account": "a", "duplicate": False}
+
+    with SlowReader(folder, {fake_daemon.EMAIL + "Submit": submitted}) as daemon:
+        daemon.seen = seen
+        told, end = on_terminal(programs["emailsecctl"], "--socket", daemon.path, "send",
+                                "--to", "box@example.test", *words, stdin=letter)
+        watched.set()
+        status, text = end()
+    assert status == 0 and len(daemon.files[0]) == len(letter)
+    assert text.endswith("\r\x1b[K") if not words else not text
 
 
 @pytest.mark.parametrize("word", ("--json", "--quiet"))
@@ -299,6 +334,7 @@ def test_a_message_by_descriptor(station, sink, folder):
         client.send(varlink.SERVICE + "Submit", {"account": "a", "recipients": ["box@example.test"],
                                                  "descriptor": 0}, fds=[file.fileno()])
         queued = client.answer()["id"]
+        assert file.tell() == len(content) == os.lseek(file.fileno(), 0, os.SEEK_CUR), "the offset tells how far it was read"
     assert station.wait_message(queued)["state"] == "sent"
     assert sink.accepted[0].content == letters.crlf(content)
 
