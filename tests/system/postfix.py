@@ -6,6 +6,7 @@ dovecot.py."""
 import grp
 import os
 import pwd
+import signal
 import subprocess
 
 import letters
@@ -153,6 +154,14 @@ class Postfix:
         if self.process and self.process.poll() is None:
             self.process.stdin.close()
             self.process.wait(10)
+
+    def kill(self):
+        """kill -9 of all its processes: they are a group, setsid() made it."""
+        with open(os.path.join(self.folder, "queue/pid/master.pid")) as source:
+            group = os.getpgid(int(source.read()))
+        assert group != os.getpgrp()
+        os.killpg(group, signal.SIGKILL)
+        self.stop()
 
     def log(self):
         text = ""

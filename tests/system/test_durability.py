@@ -7,6 +7,7 @@ import email
 import itertools
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import threading
 import pytest
 
 import letters
+import postfix
 import users
 import varlink
 from test_queue import outgoing, submit
@@ -127,6 +129,44 @@ def test_killed_while_a_real_server_takes_mail(station, post, dovecot, box, coun
                                    for _, content in dovecot.messages(box))
 
     pour_and_kill(station, "a", box, count, kills, counted)
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="Postfix can only be started by root")
+@pytest.mark.parametrize("count,kills", [pytest.param(200, 2, id="short"),
+                                         pytest.param(1000, 10, id="long", marks=pytest.mark.slow)])
+def test_a_real_server_is_killed_while_it_takes_mail(station, certificates, dovecot, folder, box, count, kills):
+    post = postfix.Postfix(folder, certificates, dovecot)
+    station.add("outgoing", "a", hostname=post.host(), port=post.port("smtp", "ssl"), account=box,
+                **{"from": "sender@example.test"})
+
+    def arrived():
+        """(Message-ID, Postfix's own id): what it delivers twice by itself after a kill counts once."""
+        mails = [email.message_from_bytes(content) for _, content in dovecot.messages(box)]
+        return {(mail["Message-ID"], re.search(r"\(Postfix\)\s+with\s+\S+\s+id\s+(\w+)", str(mail))[1]) for mail in mails}
+
+    def counts():
+        return collections.Counter(message_id for message_id, _ in arrived())
+
+    flow = Flow(station, "a", box, count)
+    try:
+        for kill in range(kills):
+            until(lambda: len(arrived()) >= (kill + 1) * count // (kills + 2), 60)
+            post.kill()
+            before = len(flow.accepted)
+            until(lambda: len(flow.accepted) > before or not flow._more())
+            post.start()
+            station.ctl("queue", "flush", "a")
+        until(lambda: not flow._more(), 60)
+        flow.end()
+        station.ctl("queue", "flush", "a")
+        until(lambda: station.account("a")["queueSize"] == 0, 30)
+        until(lambda: set(flow.accepted) <= set(counts()), 60, lambda: f"{len(set(flow.accepted) - set(counts()))} missing")
+    finally:
+        flow.end()
+        post.stop()
+    assert set(counts()) == set(flow.accepted), "something came that was never accepted"
+    doubles = doubles_are_told(station, flow, counts())
+    print(f"{kills} kills: {len(flow.accepted)} accepted, {len(arrived())} delivered, {len(doubles)} twice and told")
 
 
 @pytest.mark.parametrize("count,kills", [pytest.param(120, 4, id="short"),
