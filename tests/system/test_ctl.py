@@ -489,6 +489,21 @@ def test_send_whole_message(station, tmp_path):
     assert daemon.calls[1]["parameters"]["from"] == ""
 
 
+def test_send_header(station, tmp_path):
+    """In a whole message, in one that MIME makes; and nothing else comes in by it."""
+    daemon = station(Submit=SUBMITTED)
+    extra = ["--header", "X-A: b", "--header", "X-C: d"]
+    assert daemon.run("send", *extra, data=b"To: c@d.example\nSubject: s\n\nbody\n").returncode == 0
+    assert daemon.files[0] == b"X-A: b\nX-C: d\nTo: c@d.example\nSubject: s\n\nbody\n"
+    (tmp_path / "file").write_bytes(b"attached")
+    assert daemon.run("send", *extra, "--to", "c@d.example", "--attach", str(tmp_path / "file"), data=b"x").returncode == 0
+    made = email.message_from_bytes(daemon.files[1])
+    assert (made["X-A"], made["X-C"], made.is_multipart()) == ("b", "d", True)
+    for bad in ("X-A: b\nBcc: e@f.example", ": b", "X A: b", ""):
+        assert daemon.run("send", "--to", "c@d.example", "--header", bad, data=b"x").returncode == 2, bad
+    assert len(daemon.calls) == 2
+
+
 def test_send_refuses(station, tmp_path):
     daemon = station(Submit=SUBMITTED)
     assert daemon.run("send", "-s", "x", data=b"text").returncode == 1

@@ -81,7 +81,7 @@ def test_send_waits_when_asked(station, sink):
 
 
 def on_terminal(*words, stdin=b""):
-    """Runs the tool with a terminal for its standard error. Two functions: what was told so far; (status, all of it)."""
+    """Runs the tool, its standard error a terminal. Two functions: what was told so far; (status, all of it)."""
     master, slave = pty.openpty()
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=slave,
                                env=station_module.clean_environment(TERM="dumb", LC_ALL="C.UTF-8"))
@@ -334,7 +334,7 @@ def test_a_message_by_descriptor(station, sink, folder):
         client.send(varlink.SERVICE + "Submit", {"account": "a", "recipients": ["box@example.test"],
                                                  "descriptor": 0}, fds=[file.fileno()])
         queued = client.answer()["id"]
-        assert file.tell() == len(content) == os.lseek(file.fileno(), 0, os.SEEK_CUR), "the offset tells how far it was read"
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == len(content), "the offset tells how far it was read"
     assert station.wait_message(queued)["state"] == "sent"
     assert sink.accepted[0].content == letters.crlf(content)
 

@@ -145,6 +145,11 @@ def test_a_client_that_goes_away_cancels_its_call(station, sink):
     with station.client() as client:
         client.send(varlink.SERVICE + "WaitMessage", {"id": queued})
     with station.client() as client:
+        client.send(varlink.SERVICE + "WaitMessage", {"id": queued}, more=True)
+        assert client.answer()["message"]["state"] in ("queued", "sending")
+    with station.client() as client:
+        client.send(varlink.SERVICE + "WaitMessage", {"id": queued}, more=True)
+    with station.client() as client:
         client.send(varlink.SERVICE + "Poll", {"name": "a", "wait": True})
     assert station.call("GetStatus")["status"]
 
