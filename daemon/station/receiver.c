@@ -69,7 +69,8 @@ void receiver_check_trust(struct receiver *receiver)
 
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay)
 {
-        bool resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == CONNECTING;
+        bool resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == WAKING ||
+                       receiver->phase == CONNECTING;
         bool lost = resting && receiver->link && (stale || !link_still_routed(receiver->link));
         bool down = receiver->phase == WAITING && receiver->account->status == ACCOUNT_DOWN;
 

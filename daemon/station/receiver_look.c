@@ -6,31 +6,16 @@
 #include "daemon/station/receiver_state.h"
 
 #include "daemon/random.h"
+#include "daemon/station/rhythm.h"
 #include "daemon/station/station.h"
 
 enum {
         KEEP_OPEN_BELOW = 600,       /* pollRate up to which an IMAP session is kept between looks */
-        IDLE_MOST = 25 * 60,         /* IDLE is renewed within (RFC 2177 says 29 minutes at most), */
-        IDLE_PER_POLL = 10,          /* and within so many times the pollRate: the fall-back check */
 };
 
 static bool several_folders(const struct receiver *receiver)
 {
         return receiver->folders + strlen(receiver->folders) < receiver->folders_end;
-}
-
-/* IDLE tells of the first folder only: the others are looked at by pollRate. One folder alone is checked now and
- * then, should a server say nothing; the random part spreads the accounts. */
-static int64_t check_delay_ms(const struct receiver *receiver)
-{
-        int64_t most = receiver_poll_rate(receiver);
-
-        if (!several_folders(receiver))
-                most *= IDLE_PER_POLL;
-        if (most > IDLE_MOST)
-                most = IDLE_MOST;
-        most *= 1000;
-        return most / 2 + (int64_t)(random_number() % (uint32_t)(most / 2 + 1));
 }
 
 static void idle(struct receiver *receiver)
@@ -147,7 +132,8 @@ void receiver_begin_look(struct receiver *receiver)
         bool others = receiver->whole && several_folders(receiver);
 
         if (receiver->whole)
-                receiver->whole_due = loop_now() + check_delay_ms(receiver);
+                receiver->whole_due = loop_now() + rhythm_idle_ms(receiver_poll_rate(receiver),
+                                                                     several_folders(receiver), random_number());
         receiver->again = receiver->whole = false;
         receiver->phase = LOOKING;
         timer_stop(receiver->timer);

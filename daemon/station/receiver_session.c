@@ -5,7 +5,9 @@
 #include "daemon/imap/session.h"
 #include "daemon/pop3/session.h"
 #include "daemon/random.h"
+#include "daemon/station/accounts.h"
 #include "daemon/station/outbox.h"
+#include "daemon/station/rhythm.h"
 #include "daemon/station/secrets.h"
 
 #include <stdio.h>
@@ -141,7 +143,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         if (was_resting && cause_class(&cause) == CLASS_DOWN && receiver->failures == 0) {
                 receiver->failures++;
                 receiver_drop_session(receiver);
-                receiver_wait(receiver, 1);
+                if (!receiver->winding_down && account_enabled(receiver->account))
+                        timer_set(receiver->timer, rhythm_again_ms(accounts_count(), random_number()));
                 return;
         }
         receiver_failed(receiver, &cause, challenge_id);
