@@ -35,6 +35,8 @@ class Mailbox:
         self.body_bytes = 0            # of messages sent, all connections
         self.asked = []                # commands without tag and secrets
         self.failing = {}              # {beginning of a command: tagged answer without the tag}
+        self.mute = False              # says nothing of new mail while idling
+        self.dead = False              # hears nothing more while idling, and says nothing
         self.connections = 0
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -205,7 +207,10 @@ class _Imap(_Talk):
                     raise OSError
                 self.pending += got
             except TimeoutError:
-                self.update()
+                if not self.box.mute:
+                    self.update()
+            while self.box.dead:
+                time.sleep(0.05)
         self.peer.settimeout(None)
         assert self.line() == "DONE"
 

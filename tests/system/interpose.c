@@ -39,7 +39,7 @@ struct fault {
 struct wanted {
         _Atomic int64_t clock; /* seconds by which the wall clock is wrong */
         _Atomic int32_t disk;  /* 1: keep what a power cut would leave */
-        int32_t unused;
+        _Atomic int32_t asleep; /* seconds that the machine has slept */
         struct fault faults[CALLS];
 };
 
@@ -329,6 +329,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
         if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
                 now->tv_sec += atomic_load(&wanted->clock);
+        if (result == 0 && clock == CLOCK_BOOTTIME)
+                now->tv_sec += atomic_load(&wanted->asleep);
         return result;
 }
 

@@ -92,6 +92,16 @@ class Interposed:
         """Before the start: the daemon shall hear of set_clock()."""
         self.station.extra_environment["INTERPOSE_CLOCK"] = self.fifo
 
+    def sleep(self, seconds):
+        """The machine was suspended that long, and is awake again when this returns."""
+        told = self.station.log().count("the machine slept")
+        before, = struct.unpack_from("=q", self.memory, 0)
+        struct.pack_into("=i", self.memory, 12, struct.unpack_from("=i", self.memory, 12)[0] + seconds)
+        struct.pack_into("=q", self.memory, 0, before + seconds)
+        with open(self.fifo, "wb", buffering=0) as out:
+            out.write(struct.pack("=Q", 1))
+        until(lambda: self.station.log().count("the machine slept") > told)
+
     def set_clock(self, seconds):
         """The daemon's wall clock is that far from the right time. A running one is told, as by the kernel, and has
         heard it when this returns."""

@@ -80,3 +80,42 @@ def test_uidnext_does_not_hide_what_was_too_large(station, new_box):
     station.ctl("account", "set", "a", "maxMessageSize=1M")
     poll(station)
     assert station.account("a")["numberReceived"] == 1
+
+
+def wait_idle(box, times=1):
+    until(lambda: len(box.said("IDLE")) >= times, 15)
+
+
+@pytest.mark.slow
+def test_the_mailbox_is_looked_at_with_each_renewal(station, new_box):
+    """Of a server that never says that mail has come it is found by then."""
+    box = new_box()
+    box.mute = True
+    incoming(station, box, pollRate=1)
+    for times in (1, 2):
+        wait_idle(box, times)
+        box.add(LETTER)
+        station.wait_event("mail.received", 15)
+    assert box.connections == 1 and len(box.said("SELECT")) == 1
+
+
+def test_renewals_with_several_folders(station, new_box):
+    box = new_box()
+    incoming(station, box, pollRate=1, folder="INBOX,Other")
+    wait_idle(box, 3)
+    assert len(box.said('SELECT "Other"')) >= 3 and box.connections == 1
+
+
+def test_a_session_from_before_the_machine_slept_is_left(interposed, new_box):
+    """Its server is silent and would be for a minute: nobody waits for that."""
+    interposed.watch_clock()
+    station = interposed.station.start()
+    box = new_box()
+    incoming(station, box, connectionTimeout=60)
+    wait_idle(box)
+    box.dead = True
+    interposed.sleep(3600)
+    until(lambda: box.connections == 2, 15)
+    box.dead = False
+    box.add(LETTER)
+    station.wait_event("mail.received")
