@@ -308,6 +308,8 @@ class Relay:
         with self.lock:
             left = self.cuts.pop(0) if self.cuts else None
         with socket.create_connection(self.target) as server:
+            for side in (client, server):
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             up = threading.Thread(target=self.pass_on, args=(client, server, None, "sent"), daemon=True)
             up.start()
             self.pass_on(server, client, left, "received")

@@ -187,6 +187,26 @@ def test_a_named_subscriber_hears_of_it(station, dovecot, box, lmtp):
         assert sorted(next(stream)["event"]["data"]["messageId"] for _ in expected) == expected
 
 
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_note_of_what_was_too_large_is_handed_on(station, dovecot, box, lmtp, transport):
+    """It goes where the message would have gone, once; the event is mail.left, not mail.received."""
+    fill(dovecot, box, 1, body="0123456789\n" * 2000, subject="the large one")
+    incoming(station, dovecot, transport, box, lmtp.path, maxMessageSize=10000)
+    poll(station)
+    event = station.wait_event("mail.left")
+    assert "file" not in event["data"] or event["data"]["file"] is None
+    poll(station)
+    station.kill()
+    station.start()
+    poll(station)
+    note, = lmtp.taken
+    assert b"X-EmailSec-Left: " in note and b"the large one" in note and not station.inbox("a")
+    assert station.account("a")["numberReceived"] == 0 and len(dovecot.messages(box)) == 1
+    station.ctl("account", "set", "a", "maxMessageSize=1M")
+    poll(station)
+    assert len(lmtp.taken) == 2 and len(lmtp.taken[1]) > 20000
+
+
 @pytest.mark.parametrize("what", ("greeting", "LHLO", "MAIL", "RCPT", "DATA", "end"))
 def test_what_is_put_off_waits_at_the_server(station, dovecot, box, lmtp, what):
     """4yz at any place: the account is down, nothing is lost, and what was taken before is not given again."""

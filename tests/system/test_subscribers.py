@@ -27,9 +27,9 @@ def incoming(station, dovecot, box, name="a", **more):
                                                         **more))
 
 
-def fill(dovecot, box, count):
+def fill(dovecot, box, count, **more):
     ids = [letters.new_message_id() for _ in range(count)]
-    dovecot.deliver(box, *(letters.letter(box, message_id=one) for one in ids))
+    dovecot.deliver(box, *(letters.letter(box, message_id=one, **more) for one in ids))
     return sorted(ids)
 
 
@@ -104,6 +104,24 @@ def test_nothing_is_missed(station, dovecot, box):
         live = fill(dovecot, box, 1)
         poll(station)
         assert ids_of(panel.take()) == live
+
+
+def test_a_note_is_no_message(station, dovecot, box):
+    """Of a message that was too large a named subscriber hears when it comes, not when it is left at the server."""
+    large, = fill(dovecot, box, 1, body="0123456789\n" * 2000)
+    small, = fill(dovecot, box, 1)
+    with Subscriber(station, "panel") as panel:
+        incoming(station, dovecot, box, maxMessageSize=10000)
+        event, = panel.take()
+        assert event["data"]["messageId"] == small
+        panel.acknowledge(event)
+        station.wait_event("mail.left")
+        assert panel.is_quiet() and len(station.inbox("a")) == 2
+        station.ctl("account", "set", "a", "maxMessageSize=1M")
+        poll(station)
+        event, = panel.take()
+        assert event["data"]["messageId"] == large
+        panel.acknowledge(event)
 
 
 def test_subscribers_are_independent(station, dovecot, box):
