@@ -2,6 +2,7 @@
 """The mail servers that people run: what each protocol of each of them has is here byte for byte, once, and their copy
 is treated as the policy says."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -125,6 +126,23 @@ def test_only_what_is_new(station, server, box, transport):
     poll(station)
     poll(station)
     assert contents(station) == Counter(new)
+
+
+def test_folders_with_any_name(station, server, box):
+    """In modified UTF-7 by one client, as they are by the other: in UTF-8, where the server has that enabled."""
+    names = {"Entwürfe": "Entw&APw-rfe", "日本語": "&ZeVnLIqe-", "A&B": "A&-B"}
+    client = server.imap(box)
+    found = re.match(rb'\(\("([^"]*)"', client.namespace()[1][0])
+    prefix = found[1].decode() if found else ""
+    messages = dict(zip(names, some(box, len(names))))
+    for name, coded in names.items():
+        assert client.create(f'"{prefix}{coded}"')[0] == "OK"
+        assert client.append(f'"{prefix}{coded}"', None, None, messages[name])[0] == "OK"
+    client.logout()
+    incoming(station, server, "imap", box, folder=",".join(prefix + name for name in names))
+    poll(station)
+    assert contents(station) == Counter(messages.values())
+    assert {station.wait_event("mail.received")["data"]["folder"] for _ in names} == {prefix + name for name in names}
 
 
 def test_unread_only(station, server, box):
