@@ -207,6 +207,16 @@ static void note_signin(const struct link *link)
         fact_set_text(account, "signedInBy", by);
 }
 
+/* A server may let a handshake without client certificate pass, and refuse all else for want of it. */
+static void explain_refusal(const struct link *link, struct cause *cause)
+{
+        if (!link->info.asked_certificate || (cause->code != CAUSE_AUTHENTICATION && cause->code != CAUSE_SERVER_BUSY))
+                return;
+        scoped(scoped_free) char *remedy = copy_text(cause_remedy_of(cause));
+        cause_remedy(cause, "the server asks for a client certificate and this account has none: emailsecctl trust key "
+                            "import KEY FILE, then emailsecctl account set NAME clientCertificate=KEY; or: %s", remedy);
+}
+
 /* After the chat was called: send, react to its state. False when the link has gone meanwhile. */
 static bool settle(struct link *link, bool streams)
 {
@@ -217,6 +227,7 @@ static bool settle(struct link *link, bool streams)
                 return false;
         if (chat->state == CHAT_FAILED) {
                 struct cause why = *chat->cause;
+                explain_refusal(link, &why);
                 end_with(link, &why, "");
                 return false;
         }
@@ -396,6 +407,7 @@ static void on_ended(void *ctx, const struct cause *why)
         if (cause.code == CAUSE_NONE && link->chat->state != CHAT_ENDED)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", link->plan.host);
         explain_silence(link, &cause);
+        explain_refusal(link, &cause);
         end_with(link, &cause, "");
 }
 

@@ -241,6 +241,17 @@ static int set_up(struct channel *channel, const struct tls_policy *policy, stru
         return 0;
 }
 
+/* Called where a server asks for a client certificate and none is set: it gets none, and that is remembered. */
+static int on_certificate_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+        struct channel *channel = SSL_get_app_data(ssl);
+
+        (void)certificate;
+        (void)key;
+        channel->asked = true;
+        return 0;
+}
+
 struct channel *channel_new(const struct tls_policy *policy, int fd, struct cause *cause)
 {
         if (!policy->host[0] || policy->host[0] == '.') {
@@ -249,6 +260,8 @@ struct channel *channel_new(const struct tls_policy *policy, int fd, struct caus
                 return NULL;
         }
         SSL *ssl = context_ssl(policy->min_version, channel_on_new_session, cause);
+        if (ssl)
+                SSL_CTX_set_client_cert_cb(SSL_get_SSL_CTX(ssl), on_certificate_asked);
         if (!ssl)
                 return NULL;
         struct channel *channel = new_object(struct channel);
@@ -298,7 +311,8 @@ void channel_info(const struct channel *channel, struct channel_info *out)
         const char *group_name = group ? SSL_group_to_name(ssl, group) : NULL;
         const char *by = channel->judged ? verdict_verified_by(channel->verdict.kind) : NULL;
 
-        *out = (struct channel_info){ .verified_by = by ? by : "", .resumed = SSL_session_reused(ssl) == 1 };
+        *out = (struct channel_info){ .verified_by = by ? by : "", .resumed = SSL_session_reused(ssl) == 1,
+                                      .asked_certificate = channel->asked };
         (void)snprintf(out->version, sizeof out->version, "%s", SSL_get_version(ssl));
         (void)snprintf(out->cipher, sizeof out->cipher, "%s", SSL_get_cipher_name(ssl));
         (void)snprintf(out->group, sizeof out->group, "%s", group_name ? group_name : "");

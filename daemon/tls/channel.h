@@ -40,6 +40,7 @@ struct channel_info {
         time_t not_after;              /* of the leaf */
         const char *verified_by;       /* "system" | "user" | "allowedHost" | "" */
         bool resumed;
+        bool asked_certificate;        /* of us, and there was none to send */
         char staple[24];               /* "good", "none", "revoked", ... */
 };
 void channel_info(const struct channel *channel, struct channel_info *out);

@@ -20,6 +20,7 @@ struct channel {
         bool finished; /* the handshake is done */
         bool broken;   /* nothing may be sent any more, not even close_notify */
         bool judged;
+        bool asked;    /* the server asked for a client certificate, and there was none */
         uint8_t first[FIRST_BYTES]; /* what the peer said first, as far as it was looked at */
         uint8_t first_len;
         const char *staple;  /* a word of staple_check */

@@ -116,9 +116,10 @@ service auth {{
 
 class Dovecot(Mailboxes):
     def __init__(self, parent, certificates, mechanisms="plain login cram-md5 scram-sha-1 scram-sha-256",
-                 kinds=None, layout="maildir"):
-        """`certificates`: a pki.Pki; `kinds`: those to serve; `layout`: of the mailboxes, or mdbox."""
-        self.layout = layout
+                 kinds=None, layout="maildir", settings=""):
+        """`certificates`: a pki.Pki; `kinds`: those to serve; `layout`: of the mailboxes, or mdbox; `settings`: more
+        lines of its configuration."""
+        self.layout, self.settings = layout, settings
         self.folder = os.path.join(parent, "dovecot" if layout == "maildir" else layout)
         os.mkdir(self.folder, 0o755)
         users.give(self.folder)
@@ -146,7 +147,7 @@ class Dovecot(Mailboxes):
             imap=self.ports["imap", "plain"], imaps=self.ports["imap", "ssl"],
             pop3=self.ports["pop3", "plain"], pop3s=self.ports["pop3", "ssl"], lmtp=self.lmtp)
         first = os.path.join(self.folder, self.kinds[0] + ".pem")
-        text += f"ssl_cert = <{first}\nssl_key = <{first}\n"
+        text += f"ssl_cert = <{first}\nssl_key = <{first}\n{self.settings}\n"
         for kind in self.kinds[1:]:
             path = os.path.join(self.folder, kind + ".pem")
             text += f"local {pki.ADDRESSES[kind]} {{\n  ssl_cert = <{path}\n  ssl_key = <{path}\n}}\n"

@@ -83,7 +83,9 @@ QUEUE = ("active bounce corrupt defer deferred flush hold incoming private saved
 
 
 class Postfix:
-    def __init__(self, parent, certificates, dovecot, kinds=None):
+    def __init__(self, parent, certificates, dovecot, kinds=None, settings=""):
+        """`settings`: more lines of its main.cf."""
+        self.settings = settings
         self.folder = os.path.join(parent, "postfix")
         self.kinds = kinds or dovecot.kinds
         self.ports = {"plain": ports.take(), "ssl": ports.take()}
@@ -118,7 +120,7 @@ class Postfix:
         self.master = os.path.join(daemons, "master")
         with open(os.path.join(self.folder, "main.cf"), "w") as out:
             out.write(MAIN.format(folder=self.folder, daemons=daemons, domain=letters.DOMAIN,
-                                  lmtp=dovecot.lmtp, auth=dovecot.auth_socket))
+                                  lmtp=dovecot.lmtp, auth=dovecot.auth_socket) + self.settings)
         services = ""
         for kind in self.kinds:
             for security, wrapper in (("plain", "no"), ("ssl", "yes")):
