@@ -4,6 +4,7 @@ case that no credential, address or message was said to it."""
 
 import random
 import re
+import socket
 import ssl
 import subprocess
 import warnings
@@ -96,6 +97,27 @@ def test_renegotiation_is_refused(station, new_fake, certificates, folder):
         said += started.communicate()[0]
     assert fake_module.leaks(said) == [] and b"canary" not in said
     assert said.count(b"CIPHER is") == 1, "there was a second handshake"
+
+
+@pytest.mark.parametrize("key", (False, True), ids=("no-key", "key"))
+def test_authentication_after_the_handshake_is_not_offered(station, certificates, folder, key):
+    """S17: TLS 1.3 would let a server ask for a certificate in the middle of the session."""
+    made = context(certificates, folder, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
+    made.load_verify_locations(cadata=certificates.system.pem.decode())
+    made.verify_mode, made.post_handshake_auth = ssl.CERT_OPTIONAL, True
+    more = {}
+    if key:
+        client = pki.leaf(certificates.system, ["client.example"], purpose=pki.ExtendedKeyUsageOID.CLIENT_AUTH)
+        station.ctl("trust", "key", "import", "plant", "-", stdin=client.key_pem + client.pem)
+        more["clientCertificate"] = "plant"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        station.add("incoming", "a", **channels.properties("imap", "ssl", "127.0.0.1", listener.getsockname()[1],
+                                                           "canary-user", **more))
+        accepted, _ = listener.accept()
+        with made.wrap_socket(accepted, server_side=True) as server:
+            with pytest.raises(ssl.SSLError, match="extension not received"):
+                server.verify_client_post_handshake()
 
 
 # ---- bytes beyond the go-ahead, in one piece or many
