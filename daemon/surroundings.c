@@ -78,7 +78,9 @@ static uint64_t sum_of(const struct nlmsghdr *header)
                 const struct rtmsg *route = NLMSG_DATA(header);
                 if (route->rtm_table != RT_TABLE_MAIN || route->rtm_type != RTN_UNICAST || route->rtm_flags & RTM_F_CLONED)
                         return 0;
-                return mix_attributes(mix(start, &route->rtm_dst_len, 1), RTM_RTA(route), len - NLMSG_ALIGN(sizeof *route),
+                unsigned dead = route->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN);
+                uint64_t hash = mix(mix(start, &route->rtm_dst_len, 1), &dead, sizeof dead);
+                return mix_attributes(hash, RTM_RTA(route), len - NLMSG_ALIGN(sizeof *route),
                                       WANTED(RTA_DST) | WANTED(RTA_OIF) | WANTED(RTA_GATEWAY) | WANTED(RTA_PRIORITY) |
                                       WANTED(RTA_PREFSRC) | WANTED(RTA_MULTIPATH) | WANTED(RTA_VIA));
         }
@@ -208,7 +210,8 @@ static int open_netlink(void)
 {
         struct sockaddr_nl address = {
                 .nl_family = AF_NETLINK,
-                .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+                /* links too: a cable that is out changes no address and no route but in its flags */
+                .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
         };
 
         me.netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);

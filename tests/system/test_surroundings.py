@@ -32,14 +32,19 @@ def network():
     holder.wait()
 
 
-def test_what_was_down_is_tried_when_the_network_comes(new_station, network, monkeypatch):
-    """Unreachable at first; when an address appears, the next attempt comes at once and not after a minute."""
+@pytest.fixture
+def station(new_station, network, monkeypatch):
+    """In that namespace."""
     station = new_station()
     inner = station.command()
     monkeypatch.setattr(station_module.users, "as_daemon", lambda: {})
     station.command = lambda: ["nsenter", "-t", str(network.pid), "-n", "setpriv", f"--reuid={users.DAEMON_UID}",
                                f"--regid={users.DAEMON_GID}", "--clear-groups", *inner]
-    station.start()
+    return station.start()
+
+
+def test_what_was_down_is_tried_when_the_network_comes(station, network):
+    """Unreachable at first; when an address appears, the next attempt comes at once and not after a minute."""
     station.ctl("account", "add", "outgoing", "out", "hostname=10.77.0.1", "useSsl=false", "from=a@example.test")
     station.ctl("account", "add", "incoming", "in", "transport=imap", "hostname=10.77.0.1", "useSsl=false",
                 "account=u", "allowPlaintextAuthentication=true")
@@ -53,3 +58,28 @@ def test_what_was_down_is_tried_when_the_network_comes(new_station, network, mon
         until(lambda: "refused" in station.account(name)["faultCause"], 15, f"{name} was not tried")
     assert station.message(queued)["state"] != "failed"
     assert "addresses or routes changed" in station.log()
+
+
+def test_links_and_addresses_that_change(station, network):
+    """Each change is heard of once: a link set down and up, a cable pulled and put in, another address."""
+    def heard():
+        return station.log().count("addresses or routes changed")
+
+    def change(*words):
+        before = heard()
+        network(*words)
+        until(lambda: heard() > before, 15, f"ip {' '.join(words)} was not noticed")
+        assert heard() == before + 1
+
+    network("link", "add", "near", "type", "veth", "peer", "name", "far")
+    for name in ("near", "far"):    # IPv6 takes a while to be ready, each time
+        network("link", "set", name, "addrgenmode", "none")
+    network("link", "set", "far", "up")
+    change("addr", "add", "10.78.0.1/24", "dev", "near")
+    change("link", "set", "near", "up")
+    change("link", "set", "near", "down")
+    change("link", "set", "near", "up")
+    change("link", "set", "far", "down")
+    change("link", "set", "far", "up")
+    change("addr", "add", "10.78.0.2/24", "dev", "near")
+    change("addr", "del", "10.78.0.2/24", "dev", "near")
