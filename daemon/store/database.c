@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
         CACHE_BUCKETS = 128,
         BUSY_MS = 5000,
+        CHECKPOINT_FRAMES = 4000, /* pages in the log from which on they are brought into the database */
+        CHECKPOINT_AGAIN = 1,     /* s after one that failed */
         APPLICATION = 0x454d5344, /* "EMSD", in the file's header */
 };
 
@@ -21,7 +24,11 @@ struct cached {
 struct database {
         sqlite3 *handle;
         char *path;
+        bool writer;
         struct cached *cache[CACHE_BUCKETS];
+        struct cause checkpoint;  /* why the last one failed; CAUSE_NONE: it did not */
+        time_t failed;            /* when; monotonic */
+        bool doubtful;            /* the file was not opened anew since, and no checkpoint runs */
 };
 
 /* ---- causes ---- */
@@ -255,6 +262,33 @@ static int make_file(const char *path, struct cause *cause)
         return 0;
 }
 
+static time_t monotonic(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec;
+}
+
+/* In place of SQLite's own automatic checkpoint, which keeps a failure to itself. The commit stands either
+ * way. */
+static int after_commit(void *ctx, sqlite3 *handle, const char *schema, int frames)
+{
+        struct database *db = ctx;
+
+        if (frames < CHECKPOINT_FRAMES || db->doubtful)
+                return SQLITE_OK;
+        int code = sqlite3_wal_checkpoint_v2(handle, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        if (code == SQLITE_OK)
+                cause_clear(&db->checkpoint);
+        if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED)
+                return SQLITE_OK;
+        (void)database_cause(db, &db->checkpoint);
+        db->failed = monotonic();
+        db->doubtful = true;
+        return SQLITE_OK;
+}
+
 static int settle_in(struct database *db, bool writer, struct cause *cause)
 {
         /* What a hostile or damaged schema could do is switched off; a commit waits for the disk;
@@ -266,7 +300,6 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
         static const char writing[] = "PRAGMA journal_mode = WAL;"
                                       "PRAGMA synchronous = FULL;"
                                       "PRAGMA secure_delete = FAST;"
-                                      "PRAGMA wal_autocheckpoint = 4000;"
                                       "PRAGMA journal_size_limit = 67108864;"
                                       "PRAGMA cache_size = -16000;";
         static const char reading[] = "PRAGMA query_only = ON;"
@@ -279,33 +312,13 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
                 return database_cause(db, cause);
         if (execute(db, common, cause) < 0 || execute(db, writer ? writing : reading, cause) < 0)
                 return -1;
+        if (writer)
+                (void)sqlite3_wal_hook(db->handle, after_commit, db);
         return writer ? upgrade(db, cause) : 0;
 }
 
-struct database *database_open(const char *path, bool writer, struct cause *cause)
+static void close_handle(struct database *db)
 {
-        if (writer && make_file(path, cause) < 0)
-                return NULL;
-        struct database *db = new_object(struct database);
-        db->path = copy_text(path);
-        /* One thread at a time uses a connection, so SQLite's own mutexes are not needed. */
-        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-        if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
-                (void)database_cause(db, cause);
-                database_close(db);
-                return NULL;
-        }
-        if (settle_in(db, writer, cause) < 0) {
-                database_close(db);
-                return NULL;
-        }
-        return db;
-}
-
-void database_close(struct database *db)
-{
-        if (!db)
-                return;
         for (size_t i = 0; i < CACHE_BUCKETS; i++) {
                 while (db->cache[i]) {
                         struct cached *cached = db->cache[i];
@@ -314,7 +327,63 @@ void database_close(struct database *db)
                         free(cached);
                 }
         }
-        (void)sqlite3_close(db->handle); /* no statement is left, so it cannot refuse */
+        if (db->handle && db->doubtful)
+                (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_close(take(db->handle)); /* no statement is left, so it cannot refuse */
+}
+
+static int open_handle(struct database *db, struct cause *cause)
+{
+        /* One thread at a time uses a connection, so SQLite's own mutexes are not needed. */
+        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+
+        if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
+                return database_cause(db, cause);
+        return settle_in(db, db->writer, cause);
+}
+
+struct database *database_open(const char *path, bool writer, struct cause *cause)
+{
+        struct database *db = new_object(struct database);
+
+        db->path = copy_text(path);
+        db->writer = writer;
+        if ((writer && make_file(path, cause) < 0) || open_handle(db, cause) < 0) {
+                database_close(db);
+                return NULL;
+        }
+        return db;
+}
+
+const struct cause *database_behind(const struct database *db)
+{
+        return db->checkpoint.code == CAUSE_NONE ? NULL : &db->checkpoint;
+}
+
+bool database_doubtful(const struct database *db)
+{
+        return !db->handle || (db->doubtful && monotonic() - db->failed >= CHECKPOINT_AGAIN);
+}
+
+int database_reopen(struct database *writing, struct database *reading, struct cause *cause)
+{
+        reading->doubtful = writing->doubtful = true;
+        close_handle(reading);
+        close_handle(writing);
+        if (open_handle(writing, cause) < 0 || open_handle(reading, cause) < 0) {
+                close_handle(reading);
+                close_handle(writing);
+                return -1;
+        }
+        reading->doubtful = writing->doubtful = false;
+        return 0;
+}
+
+void database_close(struct database *db)
+{
+        if (!db)
+                return;
+        close_handle(db);
         free(db->path);
         free(db);
 }

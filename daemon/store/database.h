@@ -17,6 +17,18 @@ struct database;
 struct database *database_open(const char *path, bool writer, struct cause *cause) must_use;
 /* Closes; the last connection checkpoints. NULL is fine. */
 void database_close(struct database *db);
+/*
+ * A checkpoint that failed may have lost what it and those before it wrote: the kernel drops pages that it
+ * could not write, and SQLite does not write again what it holds for done (a checkpoint that a reader held
+ * back counts as done without a sync). The log still has all of it until a checkpoint succeeds; once every
+ * connection has been closed without one, it is brought into the database from its beginning.
+ */
+/* Why the log cannot be brought into the database at present, or NULL. Commits stand nevertheless. */
+const struct cause *database_behind(const struct database *db) must_use;
+/* Whether it is time to open the connections anew, or neither is open. */
+bool database_doubtful(const struct database *db) must_use;
+/* Closes both, without a checkpoint, and opens them. -1: neither is open, and this is to be tried again. */
+int database_reopen(struct database *writing, struct database *reading, struct cause *cause) must_use;
 /* Ends a transaction that failed, if there still is one. */
 void database_roll_back(struct database *db);
 /* Whether the last failed statement has ended the whole transaction. */

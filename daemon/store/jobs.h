@@ -53,3 +53,6 @@ void writer_open(struct database *db);
 /* Commits all that was asked, answers it. */
 void writer_close(void);
 int64_t writer_stuck_for(void);
+/* Writer thread, outside a transaction: opens the database anew where a checkpoint has failed. -1: it cannot
+ * be opened. */
+int store_make_sound(struct cause *cause) must_use;

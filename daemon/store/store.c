@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -23,9 +24,10 @@ static struct {
         char *directory;
         int lock;
         struct database *writing, *reading;
+        pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
         struct workers *reader, *files, *sync, *intake; /* NULL once closing: jobs run at once */
         bool closing;
-} store = { .lock = -1 };
+} store = { .lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER };
 
 const char *store_directory(void)
 {
@@ -81,15 +83,26 @@ int64_t store_stuck_for(void)
 
 /* ---- reads ---- */
 
+static int read_in_snapshot(struct store_read *read, struct cause *cause)
+{
+        if (database_doubtful(store.reading))
+                return cause_set(cause, CAUSE_STORAGE,
+                                 "the database could not be opened again after a fault");
+        int result = db_run(store.reading, cause, "BEGIN", NULL, 0);
+        if (result == 0)
+                result = read->read(read, store.reading, cause);
+        database_roll_back(store.reading); /* nothing was written */
+        return result;
+}
+
 static void read_work(struct job *job)
 {
         struct store_read *read = container_of(job, struct store_read, job);
         struct cause cause = { 0 };
-        int result = db_run(store.reading, &cause, "BEGIN", NULL, 0);
 
-        if (result == 0)
-                result = read->read(read, store.reading, &cause);
-        database_roll_back(store.reading); /* nothing was written */
+        pthread_mutex_lock(&store.connections);
+        int result = read_in_snapshot(read, &cause);
+        pthread_mutex_unlock(&store.connections);
         if (result < 0) {
                 read->cause = new_object(struct cause);
                 *read->cause = cause;
@@ -115,6 +128,16 @@ void store_read(struct store_read *read)
         }
         (void)cause_set(&closed, CAUSE_STATE, "the state folder is closed");
         read->done(read, &closed);
+}
+
+int store_make_sound(struct cause *cause)
+{
+        if (!database_doubtful(store.writing))
+                return 0;
+        pthread_mutex_lock(&store.connections);
+        int result = database_reopen(store.writing, store.reading, cause);
+        pthread_mutex_unlock(&store.connections);
+        return result;
 }
 
 /* ---- beginning ---- */

@@ -28,7 +28,7 @@ struct batch {
         struct job job;
         struct writes writes;
         struct count_changes *counts; /* to be applied on the loop */
-        struct cause cause;           /* why the commit failed */
+        struct cause cause;           /* why the commit failed, or the disk is in trouble nevertheless */
 };
 
 static struct {
@@ -141,14 +141,19 @@ static void batch_work(struct job *job)
         take_jobs(&batch->writes);
         if (!batch->writes.first)
                 return;
-        if (run_batch(writer.db, batch) == 0) {
+        bool sound = store_make_sound(&batch->cause) == 0;
+        if (sound && run_batch(writer.db, batch) == 0) {
                 batch->counts = queue_counts_take();
+                const struct cause *behind = database_behind(writer.db);
+                if (behind)
+                        batch->cause = *behind;
                 return;
         }
         if (batch->cause.code == CAUSE_NONE)
                 (void)cause_set(&batch->cause, CAUSE_STORAGE, "the transaction was lost");
         queue_counts_undo(0);
-        database_roll_back(writer.db);
+        if (sound)
+                database_roll_back(writer.db);
         for (struct store_write *write = batch->writes.first; write; write = write->next)
                 blame(write, &batch->cause);
 }

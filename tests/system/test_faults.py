@@ -2,13 +2,16 @@
 """The disk under a running daemon fails, fills up, loses what was not synced. A submission is answered with an error
 or its message is safe, never neither; nothing crashes; the station says what is wrong, and goes on when it is over."""
 
+import contextlib
 import errno
 import os
+import sqlite3
 
 import pytest
 
+import letters
 from test_durability import Flow, doubles_are_told, pour_and_kill
-from test_queue import outgoing
+from test_queue import outgoing, submit
 from waiting import until
 
 SLOW = pytest.mark.slow
@@ -116,3 +119,42 @@ def test_an_account_that_cannot_be_written(interposed, call):
     assert station.account("a")["hostname"] == "a.example"
     station.ctl("account", "set", "a", "hostname=c.example")
     assert station.account("a")["hostname"] == "c.example"
+
+
+def test_a_checkpoint_that_a_reader_held_back(interposed, sink):
+    """SQLite takes what it copied from the log into the database under a reader for done, without a sync. The sync
+    that fails later loses those pages; the next one succeeds, and the log is begun anew: only the log had them."""
+    station = interposed.station
+    interposed.follow_disk()
+    station.start()
+    outgoing(station, sink)
+    queued = {}
+    with station.client() as client:
+        def submit_large():
+            message_id = letters.new_message_id()
+            content = letters.letter("box", message_id=message_id, body=("x" * 70 + "\n") * 14000)
+            queued[message_id] = submit(client, "a", content, hold=True)
+
+        def grow():
+            path = os.path.join(station.state, "station.db-wal")
+            before = os.path.getsize(path)
+            submit_large()
+            return os.path.getsize(path) > before
+
+        for _ in range(6):
+            submit_large()
+        database = os.path.join(station.state, "station.db")
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as reader:
+            small = os.path.getsize(database)
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM message").fetchone()
+            until(lambda: submit_large() or os.path.getsize(database) > small, 30)
+        interposed.fail("fdatasync", match="station.db", times=1)
+        until(lambda: submit_large() or interposed.left("fdatasync") == 0, 30)
+        until(lambda: "cannot write to disk" in station.log())
+        until(lambda: "takes writes again" in station.log())
+        until(lambda: not grow(), 30)     # the log was begun anew
+    interposed.cut_power()
+    station.start()
+    station.ctl("queue", "release", *queued.values())
+    until(lambda: set(queued) <= set(sink.counts()), 30, lambda: station.json("queue", "list"))
