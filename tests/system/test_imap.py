@@ -36,7 +36,7 @@ def poll(station):
 def test_enable_and_id_where_they_are_offered(station, new_box):
     box = new_box(words=IMAP_WORDS + " ENABLE ID UTF8=ACCEPT CONDSTORE MOVE", contents=[LETTER])
     incoming(station, box, folder="日本語", push=False)
-    poll(station)
+    station.wait_event("mail.received")
     assert len(station.inbox("a")) == 1
     assert box.said("ENABLE") == ["ENABLE UTF8=ACCEPT"]
     named, = box.said("ID ")
@@ -47,7 +47,7 @@ def test_enable_and_id_where_they_are_offered(station, new_box):
 def test_a_server_that_has_neither_hears_of_neither(station, new_box):
     box = new_box(contents=[LETTER])
     incoming(station, box, folder="日本語", push=False)
-    poll(station)
+    station.wait_event("mail.received")
     assert len(station.inbox("a")) == 1
     assert not box.said("ENABLE") and not box.said("ID ")
     assert box.said("SELECT") == ['SELECT "&ZeVnLIqe-"']
