@@ -65,8 +65,9 @@ static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct
                 read->len = len;
         }
         struct sending *sending = read->sending;
-        smtp_mail_continue(link_chat(sending->link), &sending->mail);
-        link_pump(sending->link);
+        struct link *link = sending->link; /* finished() lets go of it when the read has failed */
+        smtp_mail_continue(link_chat(link), &sending->mail);
+        link_pump(link);
 }
 
 static void begin_read(struct sending *sending)
