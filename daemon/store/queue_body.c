@@ -16,7 +16,7 @@ static int body_work(struct store_read *read, struct database *db, struct cause 
         struct body_read *body = container_of(read, struct body_read, read);
         size_t skip = (size_t)(body->offset % BODY_CHUNK);
         scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT data FROM body WHERE place = ?",
+                db_query(db, cause, "SELECT data, digest FROM body WHERE place = ?",
                          VALUES(v_int(body_place(body->seq) + (int64_t)(body->offset / BODY_CHUNK))));
         int more = rows ? db_next(db, rows, cause) : -1;
 
@@ -25,6 +25,9 @@ static int body_work(struct store_read *read, struct database *db, struct cause 
         size_t len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
         if (len <= skip)
                 return cause_set(cause, CAUSE_STORAGE, "the message is damaged: its body is not complete");
+        if (!queue_chunk_sound(rows))
+                return cause_set(cause, CAUSE_STORAGE,
+                                 "the message is damaged: bytes of its body have changed");
         body->len = len - skip;
         body->bytes = (uint8_t *)copy_bytes((const char *)sqlite3_column_blob(rows, 0) + skip, body->len);
         return 0;

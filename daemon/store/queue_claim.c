@@ -172,20 +172,38 @@ static int load_recipients(struct queued_message *message, struct database *db, 
         return more;
 }
 
+static int check_chunks(const struct queued_message *message, struct database *db, struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT data, digest FROM body WHERE place > ? AND place < ?",
+                         VALUES(v_int(body_place(message->seq)), v_int(body_place(message->seq + 1))));
+        int more = rows ? 0 : -1;
+
+        while (rows && (more = db_next(db, rows, cause)) > 0)
+                if (!queue_chunk_sound(rows))
+                        return cause_set(cause, CAUSE_INVALID, "bytes of its body have changed");
+        return more;
+}
+
 /* The first chunk, and that all chunks are there in their right sizes. */
 static int load_body(struct queued_message *message, struct database *db, struct cause *cause)
 {
+        bool tried = message->maybe_sent;
         struct value from = v_int(body_place(message->seq)), to = v_int(body_place(message->seq + 1));
         scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause, "SELECT data FROM body WHERE place = ?", VALUES(from));
+                db, cause, "SELECT data, digest FROM body WHERE place = ?", VALUES(from));
         int more = rows ? db_next(db, rows, cause) : -1;
         int64_t there;
 
+        for (size_t i = 0; i < message->recipient_count; i++)
+                tried = tried || message->recipients[i].attempts;
         if (more < 0)
                 return -1;
         message->first_len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
         if (message->first_len != (message->size < BODY_CHUNK ? message->size : BODY_CHUNK))
                 return cause_set(cause, CAUSE_INVALID, "its body is not complete");
+        if (!queue_chunk_sound(rows))
+                return cause_set(cause, CAUSE_INVALID, "bytes of its body have changed");
         message->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), message->first_len);
         if (message->size <= BODY_CHUNK)
                 return 0;
@@ -198,7 +216,8 @@ static int load_body(struct queued_message *message, struct database *db, struct
                 return -1;
         if ((uint64_t)there != message->size)
                 return cause_set(cause, CAUSE_INVALID, "its body is not complete");
-        return 0;
+        /* The others are checked as they are sent, which ends the attempt; before the next, all of them. */
+        return tried ? check_chunks(message, db, cause) : 0;
 }
 
 static int mark_sending(const struct claim *claim, const struct queued_message *message, enum queue_state was,

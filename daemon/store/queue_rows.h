@@ -37,9 +37,11 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
                      struct cause *cause) must_use;
 /* Removes the message with all that belongs to it. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause) must_use;
-/* One piece of a body. */
+/* One piece of a body, with its digest. */
 int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
                        struct cause *cause) must_use;
+/* Whether columns 0 (data) and 1 (digest) of a row of `body` belong together. */
+bool queue_chunk_sound(sqlite3_stmt *rows) must_use;
 /* One line of history; the oldest go when there are very many. Texts may be NULL. */
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,
                       const char *result, struct cause *cause) must_use;

@@ -2,9 +2,10 @@
 /* Rows of queued messages: reading, following from recipients, history, recovery after a crash. */
 #include "daemon/store/queue_rows.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 
-enum { HISTORY_KEPT = 200 };
+enum { HISTORY_KEPT = 200, SHA256_SIZE = 32 };
 
 const char *queue_state_name(enum queue_state state)
 {
@@ -101,8 +102,26 @@ int queue_row_delete(struct database *db, const struct message_row *row, struct 
 int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
                         struct cause *cause)
 {
-        return db_run(db, cause, "INSERT INTO body (place, data) VALUES (?, ?)",
-                      VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len)));
+        uint8_t digest[SHA256_SIZE];
+
+        if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
+                return cause_set(cause, CAUSE_INTERNAL, "SHA-256 is not available");
+        return db_run(db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
+                      VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len),
+                             v_bytes(digest, sizeof digest)));
+}
+
+bool queue_chunk_sound(sqlite3_stmt *rows)
+{
+        uint8_t digest[SHA256_SIZE];
+        const void *data = sqlite3_column_blob(rows, 0), *told = sqlite3_column_blob(rows, 1);
+        size_t len = (size_t)sqlite3_column_bytes(rows, 0);
+
+        if (sqlite3_column_type(rows, 1) == SQLITE_NULL)
+                return true;
+        return sqlite3_column_bytes(rows, 1) == SHA256_SIZE &&
+               EVP_Digest(len ? data : "", len, digest, NULL, EVP_sha256(), NULL) == 1 &&
+               memcmp(digest, told, sizeof digest) == 0;
 }
 
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,

@@ -9,6 +9,7 @@
  *                  -1: a fresh lifetime, begun at the next look; the largest integer: never
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
+ * body.digest      SHA-256 of data; NULL: taken in before there were digests, unchecked
  * message.ret, envelope_id, recipient.notify  what was asked about delivery reports (RFC 3461); NULL: nothing
  * recipient.told   1 once its failure was told by a notice, or is to be told by none
  * recipient.was    the state that `sending` replaced
@@ -103,5 +104,7 @@ const char *const schema_steps[] = {
 
         "ALTER TABLE received ADD COLUMN left_size INTEGER NOT NULL DEFAULT 0;"
         "CREATE INDEX received_left ON received (account, folder) WHERE left_size > 0;",
+
+        "ALTER TABLE body ADD COLUMN digest BLOB;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -3,6 +3,7 @@
 accepted arrives; it arrives twice only where the server's last word was on its way, and then the queue says so."""
 
 import collections
+import contextlib
 import email
 import itertools
 import os
@@ -320,3 +321,34 @@ def test_a_database_that_another_locks(station, sink):
     until(lambda: not flow._more(), 30)
     flow.end()
     sink.wait(lambda s: set(flow.accepted) <= set(s.counts()), 30)
+
+
+DAMAGES = {
+    "body": "UPDATE body SET data = CAST(replace(data, 'Line one', 'Line two') AS BLOB) WHERE place >> 20 = ?",
+    "later piece of a body": "UPDATE body SET data = zeroblob(length(data)) WHERE place = (? << 20) + 1",
+    "recipients": "DELETE FROM recipient WHERE seq = ?",
+    "size": "UPDATE message SET size = -1 WHERE seq = ?",
+}
+
+
+@pytest.mark.parametrize("sql", DAMAGES.values(), ids=DAMAGES)
+def test_a_message_that_was_changed_on_disk(station, sink, sql):
+    """It is set aside and told; nothing of it is taken for a message, and the others are sent."""
+    outgoing(station, sink, enabled=False)
+    large = letters.letter("box", body="Line one.\n" * 60000)
+    with station.client() as client:
+        ids = [submit(client, "a", letter) for letter in (letters.letter("box"), large, letters.letter("box"))]
+    station.stop()
+    with contextlib.closing(sqlite3.connect(os.path.join(station.state, "station.db"))) as db, db:
+        assert db.execute(sql, (2,)).rowcount > 0
+    station.start()
+    station.ctl("account", "set", "a", "enabled=true")
+
+    def set_aside():
+        station.ctl("queue", "flush", "a", code=None)
+        return f"{ids[1]} is damaged and was set aside" in station.log()
+
+    until(set_aside, 20)
+    until(lambda: len(sink.accepted) == 2)
+    assert station.message(ids[1])["state"] == "failed"
+    until(lambda: all(station.message(ids[i])["state"] == "sent" for i in (0, 2)))

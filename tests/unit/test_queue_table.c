@@ -797,6 +797,10 @@ static const char *const damages[] = {
         "UPDATE body SET data = x'00' WHERE place >> 20 = 2",
         "DELETE FROM recipient WHERE seq = 2",
         "DELETE FROM body WHERE place = (2 << 20) + 1",
+        "UPDATE body SET data = zeroblob(length(data)) WHERE place = 2 << 20",
+        "UPDATE body SET digest = x'00' WHERE place = 2 << 20",
+        "UPDATE recipient SET attempts = 1 WHERE seq = 2;"
+        "UPDATE body SET data = zeroblob(length(data)) WHERE place = (2 << 20) + 1",
 };
 
 START_TEST(damaged_one_is_set_aside)
