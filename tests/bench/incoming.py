@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: MIT
 """First fetch of a mailbox over TLS, beside mbsync, fetchmail, getmail6 and mpop, from one private Dovecot in one run:
 messages a second, CPU a message and the ratio to ours, on a RAM disk and on a real one; then a look that finds nothing
-new. COUNT, SIZE and RUNS in the environment; peers that are not installed are left out (apt-get install isync
+new. Then large messages: 100 of 1 MiB, and one of HUGE MiB (1,024) with the daemon's peak of memory above that at
+rest; and what a look with nothing new costs on a connection that is kept. A reader that throws everything away is the
+limit. COUNT, SIZE and RUNS in the environment; peers that are not installed are left out (apt-get install isync
 fetchmail getmail6 mpop)."""
 
 import os
 import platform
+import re
 import resource
 import shutil
+import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -24,12 +29,18 @@ import pki          # noqa: E402
 import station as station_module     # noqa: E402
 import users        # noqa: E402
 
-COUNT = int(os.environ.get("COUNT", "10000"))
-SIZE = int(os.environ.get("SIZE", "4096"))
+HUGE = int(os.environ.get("HUGE", "1024"))
 RUNS = int(os.environ.get("RUNS", "1"))
 DISKS = {"RAM disk": "/dev/shm", "real disk": "/var/tmp"}
 TICK = os.sysconf("SC_CLK_TCK")
 BOX = "bench"
+MIB = 1024 * 1024
+
+
+class Load:
+    """What lies in the mailbox."""
+    count = int(os.environ.get("COUNT", "10000"))
+    size = int(os.environ.get("SIZE", "4096"))
 
 
 def folder_on(disk):
@@ -45,19 +56,19 @@ def version(*command):
 
 
 def fill(server):
-    """COUNT messages straight into the server's Maildir."""
+    """As many messages as wanted straight into the server's Maildir."""
     server.imap(BOX).logout()
     folder = os.path.join(server.folder, "mail", BOX)
     owner = os.stat(folder)
-    for number in range(COUNT):
+    for number in range(Load.count):
         message = letters.crlf(letters.letter(BOX, subject=f"number {number}", body="x" * 70 + "\n"))
-        message += (b"y" * 76 + b"\r\n") * ((SIZE - len(message)) // 78)
+        message += (b"y" * 76 + b"\r\n") * ((Load.size - len(message)) // 78)
         path = os.path.join(folder, "new", f"{1700000000 + number}.M{number}P1.bench")
         with open(path, "wb") as out:
             out.write(message)
         os.chown(path, owner.st_uid, owner.st_gid)
     client = server.imap(BOX)       # Dovecot has its index before anyone is measured
-    client.fetch(f"1:{COUNT}", "(UID FLAGS RFC822.SIZE)")
+    client.fetch(f"1:{Load.count}", "(UID FLAGS RFC822.SIZE)")
     client.logout()
 
 
@@ -156,6 +167,39 @@ PEERS = {
 }
 
 
+# ---- the limit: a reader that throws away what comes
+
+def signed_in(server, transport, *commands):
+    raw = socket.create_connection((server.host(), server.port(transport, "ssl")))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context.wrap_socket(raw)
+    tls.recv(4096)
+    for command in commands:
+        tls.sendall(command.encode() + b"\r\n")
+        tls.recv(4096)
+    return tls
+
+
+def throw_away(server, transport):
+    """(seconds, CPU seconds) of asking for everything in one go and reading until the server closes."""
+    before, since = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+    if transport == "imap":
+        tls = signed_in(server, transport, f"a LOGIN {BOX} {letters.PASSWORD}", "b EXAMINE INBOX")
+        tls.sendall(b"c FETCH 1:* BODY.PEEK[]\r\nd LOGOUT\r\n")
+    else:
+        tls = signed_in(server, transport, f"USER {BOX}", f"PASS {letters.PASSWORD}")
+        tls.sendall(b"".join(b"RETR %d\r\n" % (n + 1) for n in range(Load.count)) + b"QUIT\r\n")
+    room, got = bytearray(256 * 1024), 0
+    with tls:
+        while moved := tls.recv_into(room):
+            got += moved
+    if got < Load.count * (Load.size - 200):
+        raise RuntimeError(f"the reader got {got} bytes")
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return [(time.monotonic() - since, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)]
+
+
 def arrived(place):
     if os.path.isdir(place):
         return len(os.listdir(place))
@@ -181,7 +225,7 @@ def run_peer(make, disk, server, trust):
             seconds = time.monotonic() - since
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             found.append((seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-            if arrived(place) < COUNT:
+            if arrived(place) < Load.count:
                 raise RuntimeError(f"{command[0]}: {arrived(place)} messages: {done.stdout[-300:]}{done.stderr[-300:]}")
         return found
     finally:
@@ -194,17 +238,37 @@ def cpu_of(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def run_ours(transport, disk, server, certificates):
+def memory(pid, row):
+    with open(f"/proc/{pid}/status") as source:
+        return next(int(line.split()[1]) for line in source if line.startswith(row + ":")) / 1024
+
+
+def looks_kept(station, port):
+    """Milliseconds, CPU milliseconds and bytes both ways of a look on a connection that idles, of 20."""
+    def moved():
+        shown = subprocess.run(["ss", "-tiHn", f"dport = :{port}"], capture_output=True, text=True, check=True).stdout
+        return sum(int(number) for number in re.findall(r"bytes_(?:sent|received):(\d+)", shown))
+    station.ctl("account", "set", "a", "push=true")
+    station.ctl("account", "poll", "a", timeout=900)
+    bytes_before, before, since = moved(), cpu_of(station.process.pid), time.monotonic()
+    for _ in range(20):
+        station.ctl("account", "poll", "a")
+    seconds = time.monotonic() - since
+    return seconds * 50, (cpu_of(station.process.pid) - before) * 50, (moved() - bytes_before) / 20
+
+
+def run_ours(transport, disk, server, certificates, notes):
     folder = folder_on(disk)
     programs = {name: station_module.program(name, folder) for name in ("emailsecd", "emailsecctl")}
     station = station_module.Station(folder, programs, certificates.system.pem, {"Service.LogLevel": "notice"})
     try:
         station.start()
-        station.add("incoming", "a", enabled=False, deliveryPolicy="markAsUnread", push=False, **{
+        station.add("incoming", "a", enabled=False, deliveryPolicy="markAsUnread", push=False,
+                    maxMessageSize=2 * Load.count * Load.size, **{
             key: value for key, value in channels.properties(
                 transport, "ssl", server.host(), server.port(transport, "ssl"), BOX).items()})
         station.monitor.stop()
-        found = []
+        found, at_rest = [], memory(station.process.pid, "VmRSS")
         for words in (("enable", "a"), None):
             before, since = cpu_of(station.process.pid), time.monotonic()
             if words:
@@ -212,7 +276,11 @@ def run_ours(transport, disk, server, certificates):
             station.ctl("account", "poll", "a", timeout=900)
             found.append((time.monotonic() - since, cpu_of(station.process.pid) - before))
             count = len(station.inbox("a"))
-            assert count == COUNT, count
+            assert count == Load.count, count
+        notes["memory"] = f"peak of memory {memory(station.process.pid, 'VmHWM') - at_rest:.1f} MiB above that at rest"
+        if transport == "imap" and shutil.which("ss"):
+            notes["kept"] = "a look on a kept connection: {:.1f} ms, {:.2f} ms CPU, {:.0f} bytes".format(
+                *looks_kept(station, server.port(transport, "ssl")))
         return found
     finally:
         station.end()
@@ -222,7 +290,7 @@ def run_ours(transport, disk, server, certificates):
 def forget_flags(server):
     """Each finds the mailbox as it was at first: fetchmail takes nothing that another has marked as read."""
     client = server.imap(BOX)
-    client.store(f"1:{COUNT}", "FLAGS.SILENT", "()")
+    client.store(f"1:{Load.count}", "FLAGS.SILENT", "()")
     client.logout()
 
 
@@ -235,11 +303,13 @@ def middle(runs, index):
     return (statistics.median(run[index][0] for run in runs), statistics.median(run[index][1] for run in runs))
 
 
-def compare(transport, disk, server, certificates, trust):
-    print(f"\n{transport}s, {COUNT} messages of {SIZE} bytes, {disk}")
+def compare(transport, disk, server, certificates, trust, peers=True):
+    print(f"\n{transport}s, {Load.count} messages of {Load.size} bytes, {disk}")
     print(f"  {'':14} {'messages/s':>10} {'CPU ms each':>12} {'ours is':>9}   {'nothing new: ms':>15} {'CPU ms':>7}")
-    rows = {"emailsecd": lambda: run_ours(transport, disk, server, certificates)}
-    for name, make in PEERS[transport].items():
+    notes = {}
+    rows = {"emailsecd": lambda: run_ours(transport, disk, server, certificates, notes),
+            "thrown away": lambda: throw_away(server, transport)}
+    for name, make in PEERS[transport].items() if peers else ():
         if shutil.which(name.split()[0]):
             rows[name] = lambda make=make: run_peer(make, disk, server, trust)
     ours = None
@@ -249,10 +319,26 @@ def compare(transport, disk, server, certificates, trust):
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             print(f"  {name:14} failed: {error}")
             continue
-        (seconds, cpu), (again, again_cpu) = middle(runs, 0), middle(runs, 1)
+        seconds, cpu = middle(runs, 0)
+        again, again_cpu = middle(runs, 1) if len(runs[0]) > 1 else (float("nan"), float("nan"))
         ours = ours or seconds
-        print(f"  {name:14} {COUNT / seconds:10.0f} {cpu * 1000 / COUNT:12.3f} {seconds / ours:8.2f}x"
-              f"   {again * 1000:15.0f} {again_cpu * 1000:7.0f}", flush=True)
+        print(f"  {name:14} {Load.count / seconds:10.{0 if Load.count > 1 else 2}f} {cpu * 1000 / Load.count:12.3f} {seconds / ours:8.2f}x"
+              f"   {again * 1000:15.0f} {again_cpu * 1000:7.0f}".replace("nan", "  -"), flush=True)
+    for note in notes.values():
+        print(f"  {'':14} {note}", flush=True)
+
+
+def measure(folder, disks, certificates, trust, peers):
+    os.mkdir(folder, 0o755)
+    server = dovecot_module.Dovecot(folder, certificates, kinds=["system"])
+    try:
+        fill(server)
+        for transport in ("imap", "pop3"):
+            for disk in disks:
+                compare(transport, disk, server, certificates, trust, peers)
+    finally:
+        server.stop()
+        users.remove(folder)
 
 
 def main():
@@ -267,14 +353,12 @@ def main():
     with open(trust, "wb") as out:
         out.write(certificates.system.pem)
     os.chmod(trust, 0o644)
-    server = dovecot_module.Dovecot(base, certificates, kinds=["system"])
     try:
-        fill(server)
-        for transport in ("imap", "pop3"):
-            for disk in DISKS:
-                compare(transport, disk, server, certificates, trust)
+        for count, size, disks, peers in ((Load.count, Load.size, DISKS, True), (100, MIB, ["real disk"], True),
+                                          (1, HUGE * MIB, ["real disk"], False)):
+            Load.count, Load.size = count, size
+            measure(os.path.join(base, str(size)), disks, certificates, trust, peers)
     finally:
-        server.stop()
         users.remove(base)
 
 
