@@ -197,7 +197,10 @@ static void ready(void *ctx)
         } else {
                 say(probe, "login", "skipped", NULL, NULL, "no user name is set");
         }
-        say(probe, "capabilities", "ok", NULL, NULL, capabilities_of(probe, link_chat(probe->link)));
+        const struct chat *chat = link_chat(probe->link);
+        const char *offers = capabilities_of(probe, chat);
+        bool hidden = offers && chat->hides && chat->hides(chat, offers, strlen(offers));
+        say(probe, "capabilities", "ok", NULL, NULL, hidden ? "***" : offers);
         finish(probe, true);
 }
 

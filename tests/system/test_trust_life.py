@@ -412,6 +412,13 @@ def test_a_server_that_repeats_the_password_later(station, account, certificates
     assert not [text for text in texts if text.encode() in database]
 
 
+def test_a_server_that_offers_the_password(station, account, certificates):
+    one = account(certificates.leaf("system", "127.0.0.1"))
+    one.sink.extensions = [*one.sink.extensions, f"XECHO {letters.PASSWORD}"]
+    said = station.ctl("--json", "account", "test", "a").said
+    assert letters.PASSWORD not in said + station.log() and "***" in said
+
+
 # ---- looking at a server
 
 def test_account_test_shows_everything(station, account, certificates):
