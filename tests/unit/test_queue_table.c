@@ -799,8 +799,8 @@ static const char *const damages[] = {
         "DELETE FROM body WHERE place = (2 << 20) + 1",
         "UPDATE body SET data = zeroblob(length(data)) WHERE place = 2 << 20",
         "UPDATE body SET digest = x'00' WHERE place = 2 << 20",
-        "UPDATE recipient SET attempts = 1 WHERE seq = 2;"
-        "UPDATE body SET data = zeroblob(length(data)) WHERE place = (2 << 20) + 1",
+        ("UPDATE recipient SET attempts = 1 WHERE seq = 2;"
+         "UPDATE body SET data = zeroblob(length(data)) WHERE place = (2 << 20) + 1"),
 };
 
 START_TEST(damaged_one_is_set_aside)
