@@ -256,7 +256,8 @@ def test_the_certificates_of_all_servers_are_listed(station, account, certificat
     assert (second["port"], second["accounts"], second["verifiedBy"]) == (other.sink.port, ["b"], None)
     shown = station.ctl("trust", "servers", env={"COLUMNS": "200"}).out.splitlines()
     assert "VALID UNTIL" in shown[0] and "not accepted" in shown[2]
-    until(lambda: len(json.load(open(os.path.join(station.state, "certificates.json")))["certificates"]) == 2)
+    kept = os.path.join(station.state, "certificates.json")
+    until(lambda: os.path.exists(kept) and len(json.load(open(kept))["certificates"]) == 2)
     station.restart()
     again = station.json("trust", "servers")
     assert [{**row, "lastSeen": 0} for row in again] == [{**row, "lastSeen": 0} for row in (first, second)]
