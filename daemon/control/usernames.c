@@ -21,9 +21,11 @@ struct username {
         struct timer *patience;
         void (*told)(void *ctx, const char *name); /* NULL: nobody waits */
         void *ctx;
+        struct username *next;
 };
 
 static struct workers *pool;
+static struct username *all;   /* under way: one that hangs has no other owner on the loop */
 static unsigned under_way;
 static bool slow;              /* none has been told since one was waited for in vain */
 
@@ -59,6 +61,10 @@ static void looked_up(struct job *job)
 {
         struct username *username = container_of(job, struct username, job);
 
+        struct username **place = &all;
+        while (*place != username)
+                place = &(*place)->next;
+        *place = username->next;
         under_way--;
         slow = false;
         tell(username, username->name[0] ? username->name : NULL);
@@ -76,6 +82,8 @@ struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char 
         timer_set(username->patience, PATIENCE_MS);
         if (!pool)
                 pool = workers_new("users", THREADS);
+        username->next = all;
+        all = username;
         under_way++;
         workers_run(pool, &username->job);
         return username;

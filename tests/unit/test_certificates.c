@@ -73,7 +73,7 @@ static void unuse_all(void)
 {
         while (users) {
                 struct account *next = users->next;
-                account_release(users);
+                account_free(users);
                 users = next;
         }
 }

@@ -572,7 +572,7 @@ START_TEST(one_that_goes_before_its_name_is_known)
 
         open_user_as(&user, 70000);
         close_user(&user);
-        clients_close(); /* waits for the lookup */
+        clients_close(); /* leaves the lookup behind */
         settle();
         ck_assert_uint_eq(gone, 1);
 }
