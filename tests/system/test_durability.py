@@ -30,6 +30,7 @@ class Flow:
     def __init__(self, station, account, box, count, clients=2, body="Line one.\n"):
         self.station, self.account, self.box, self.count, self.body = station, account, box, count, body
         self.accepted, self.lock = {}, threading.Lock()     # Message-ID: queue id
+        self.unanswered = set()                             # given up at the end: may have been accepted
         self.refused, self.errors = 0, []                   # by a disk in trouble; in another way
         self.up = threading.Event()
         self.up.set()
@@ -42,6 +43,12 @@ class Flow:
         return not self.over.is_set() and len(self.accepted) < self.count
 
     def _pour(self):
+        left = self._submit_all()
+        if left:
+            self.unanswered.add(left)
+
+    def _submit_all(self):
+        """The Message-ID of what was submitted last and not answered, if any."""
         message_id = None
         while self._more():
             self.up.wait(0.2)
@@ -58,11 +65,16 @@ class Flow:
             except varlink.VarlinkError as error:
                 if error.cause.get("code") != "Storage":
                     self.errors.append(error)
-                    return
+                    return None
                 self.refused += 1       # and submitted again, under the same key
                 self.over.wait(0.02)
             except (OSError, varlink.Closed):
                 continue
+        return message_id
+
+    def strangers(self, counts):
+        """What came and was never submitted to the end."""
+        return set(counts) - set(self.accepted) - self.unanswered
 
     def kill_daemon(self, moment, seen):
         """kill -9 once `seen()` has reached `moment`, and a new start."""
@@ -82,7 +94,7 @@ class Flow:
 
 def doubles_are_told(station, flow, counts):
     """Each that came twice is listed as one that may have; no message came more often than it was told."""
-    doubles = [one for one, times in counts.items() if times > 1]
+    doubles = [one for one, times in counts.items() if times > 1 and one in flow.accepted]
     for message_id in doubles:
         message = station.message(flow.accepted[message_id])
         told = [attempt["result"] for attempt in message["history"] if "may" in attempt["result"]]
@@ -105,7 +117,7 @@ def pour_and_kill(station, account, box, count, kills, counted):
     until(lambda: set(flow.accepted) <= set(counted()), 60,
           lambda: f"{len(set(flow.accepted) - set(counted()))} of {len(flow.accepted)} are missing")
     until(lambda: station.account(account)["queueSize"] == 0, 20)
-    assert set(counted()) == set(flow.accepted), "something came that was never accepted"
+    assert not flow.strangers(counted()), "something came that was never accepted"
     doubles = doubles_are_told(station, flow, counted())
     print(f"{kills} kills: {len(flow.accepted)} accepted, {sum(counted().values())} delivered, "
           f"{len(doubles)} twice and told")
@@ -167,7 +179,7 @@ def test_a_real_server_is_killed_while_it_takes_mail(station, certificates, dove
     finally:
         flow.end()
         post.stop()
-    assert set(counts()) == set(flow.accepted), "something came that was never accepted"
+    assert not flow.strangers(counts()), "something came that was never accepted"
     doubles = doubles_are_told(station, flow, counts())
     print(f"{kills} kills: {len(flow.accepted)} accepted, {len(arrived())} delivered, {len(doubles)} twice and told")
 

@@ -118,7 +118,7 @@ def arrive(station, flow, sink, timeout=60):
 
     until(arrived, timeout, lambda: f"{len(set(flow.accepted) - set(sink.counts()))} missing")
     until(lambda: station.account("a")["queueSize"] == 0, 20)
-    assert set(sink.counts()) == set(flow.accepted)
+    assert not flow.strangers(sink.counts())
     doubles = doubles_are_told(station, flow, sink.counts())
     print(f"{len(flow.accepted)} accepted, {len(sink.accepted)} delivered, {len(doubles)} twice and told")
     return doubles
