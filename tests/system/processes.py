@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Processes below a server that a test started."""
 
+import contextlib
 import os
 import signal
 
@@ -26,12 +27,14 @@ def children(parent, *names):
     return found
 
 
-def end_children(parent, *names):
-    """Ends its direct children of those names: their clients are cut off, the parent makes new ones."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            its_parent, name = _parent_and_name(pid)
-            if its_parent == parent and name in names:
-                os.kill(int(pid), signal.SIGTERM)
-        except (OSError, ValueError):
-            pass    # it ended meanwhile
+def end(pids, how=signal.SIGTERM):
+    """Ends those of them that have not ended meanwhile."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
+
+
+def end_children(parent, *names, how=signal.SIGTERM, titled=""):
+    """Ends its direct children of those names, of them those whose title has that: their clients are cut off, the
+    parent makes new ones."""
+    end((pid for pid, title in children(parent, *names) if titled in title), how)

@@ -10,7 +10,7 @@ import pytest
 
 import channels
 import letters
-from processes import children
+from processes import children, end
 from waiting import until
 
 
@@ -94,8 +94,7 @@ def test_the_server_is_restarted_while_idling(station, certificates, folder, box
         wait_idle(server, box)
         below = children(server.process.pid, "imap", "imap-login")
         server.kill()
-        for pid, _ in below:
-            os.kill(pid, signal.SIGTERM)
+        end(pid for pid, _ in below)
         station.wait_status("a", "down", "connecting")
         server.start()
         server.deliver(box, letters.letter(box))

@@ -11,7 +11,7 @@ import pytest
 
 import channels
 import letters
-from processes import children
+from processes import end_children
 from waiting import until
 
 BOTH = ("imap", "pop3")
@@ -47,8 +47,7 @@ def check_once(station, messages):
 def kill_at(station, dovecot, transport, files, victim):
     until(lambda: len(station.inbox("a")) >= files or not station.running(), 60)
     if victim == "server":
-        for pid, _ in children(dovecot.process.pid, transport):
-            os.kill(pid, signal.SIGKILL)
+        end_children(dovecot.process.pid, transport, how=signal.SIGKILL)
         station.ctl("account", "poll", "a", code=None, timeout=60)
     else:
         station.kill()
@@ -91,9 +90,7 @@ def renumber(dovecot, box):
 
 
 def end_sessions(dovecot, box):
-    for pid, title in children(dovecot.process.pid, "imap"):
-        if f"[{box} " in title:
-            os.kill(pid, signal.SIGKILL)
+    end_children(dovecot.process.pid, "imap", how=signal.SIGKILL, titled=f"[{box} ")
 
 
 @pytest.mark.parametrize("killed", (False, True))
