@@ -92,6 +92,23 @@ void imap_say_authenticate(struct chat *chat)
         }
 }
 
+static int answer_or_fail(struct imap_session *session, char *response, const struct cause *cause)
+{
+        if (!response)
+                return chat_fail_with(&session->chat, cause);
+        answer(session, response);
+        return STEP_SAME;
+}
+
+static int calculated(struct chat *chat, const struct calculation *calculation)
+{
+        struct imap_session *session = imap_session_of(chat);
+        struct cause cause = { 0 };
+        char *response = sasl_calculated(session->sasl, calculation, &cause);
+
+        return answer_or_fail(session, response, &cause);
+}
+
 static int challenge_heard(struct imap_session *session, const struct imap_reply *said)
 {
         struct cause cause = { 0 };
@@ -107,11 +124,11 @@ static int challenge_heard(struct imap_session *session, const struct imap_reply
                 return STEP_SAME;
         }
         scoped(scoped_free) char *challenge = copy_bytes(said->words.bytes, said->words.len);
+        struct calculation *slow = sasl_calculation(session->sasl, challenge);
+        if (slow)
+                return chat_calculate(&session->chat, slow, calculated);
         char *response = sasl_feed(session->sasl, challenge, &cause);
-        if (!response)
-                return chat_fail_with(&session->chat, &cause);
-        answer(session, response);
-        return STEP_SAME;
+        return answer_or_fail(session, response, &cause);
 }
 
 int imap_authenticate_heard(struct chat *chat, const void *reply)

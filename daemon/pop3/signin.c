@@ -76,6 +76,15 @@ static int answer(struct pop3_session *session, char *secret)
         return STEP_SAME;
 }
 
+static int calculated(struct chat *chat, const struct calculation *calculation)
+{
+        struct pop3_session *session = pop3_session_of(chat);
+        struct cause cause = { 0 };
+        char *response = sasl_calculated(session->sasl, calculation, &cause);
+
+        return response ? answer(session, response) : chat_fail_with(chat, &cause);
+}
+
 static int challenge_heard(struct pop3_session *session, const char *challenge)
 {
         struct cause cause = { 0 };
@@ -89,6 +98,9 @@ static int challenge_heard(struct pop3_session *session, const char *challenge)
                         first[0] = '\0';
                 return answer(session, first);
         }
+        struct calculation *slow = sasl_calculation(session->sasl, challenge);
+        if (slow)
+                return chat_calculate(&session->chat, slow, calculated);
         char *response = sasl_feed(session->sasl, challenge, &cause);
         return response ? answer(session, response) : chat_fail_with(&session->chat, &cause);
 }

@@ -29,6 +29,9 @@ struct sasl_class {
         int (*step)(struct sasl *sasl, const uint8_t *challenge, size_t len, struct buf *out,
                     struct cause *cause);
         void (*end)(struct sasl *sasl); /* after a begin that failed, too */
+        /* See sasl_calculation() and sasl_calculated(); NULL: nothing takes long. `challenge` is NUL-ended. */
+        struct calculation *(*calculation)(const struct sasl *sasl, const char *challenge);
+        int (*calculated)(struct sasl *sasl, const struct calculation *calculation, struct cause *cause);
 };
 
 struct sasl_mechanism {
@@ -42,6 +45,7 @@ struct sasl {
         const struct sasl_mechanism *mechanism;
         void *session;     /* the class's own */
         unsigned rounds;   /* challenges heard */
+        char *awaiting;    /* the challenge, in base64, that a calculation is made for */
         bool through;      /* nothing more is expected from the server */
 };
 

@@ -161,4 +161,80 @@ static int library_step(struct sasl *sasl, const uint8_t *challenge, size_t len,
         return result ? cause_set(cause, CAUSE_SECRET, "the stored password is too long to send") : 0;
 }
 
-const struct sasl_class sasl_by_library = { library_begin, library_step, library_end };
+/* ---- the rounds of hashing of SCRAM (RFC 5802 section 3: Hi), off the loop ---- */
+
+struct salting {
+        struct calculation calculation;
+        Gsasl_hash hash;
+        unsigned iterations;
+        char *password;
+        char *salt;
+        size_t salt_len;
+        int code;                                /* of the library */
+        char salted[GSASL_HASH_MAX_SIZE];
+};
+
+static void salting_free(struct calculation *calculation)
+{
+        struct salting *salting = container_of(calculation, struct salting, calculation);
+
+        free_secret(salting->password);
+        free(salting->salt);
+        explicit_bzero(salting->salted, sizeof salting->salted);
+        free(salting);
+}
+
+static void salting_work(struct calculation *calculation)
+{
+        struct salting *salting = container_of(calculation, struct salting, calculation);
+        char client_key[GSASL_HASH_MAX_SIZE], server_key[GSASL_HASH_MAX_SIZE], stored_key[GSASL_HASH_MAX_SIZE];
+
+        salting->code = gsasl_scram_secrets_from_password(salting->hash, salting->password, salting->iterations,
+                                                          salting->salt, salting->salt_len, salting->salted,
+                                                          client_key, server_key, stored_key);
+        explicit_bzero(client_key, sizeof client_key);
+        explicit_bzero(server_key, sizeof server_key);
+        explicit_bzero(stored_key, sizeof stored_key);
+}
+
+/* NULL for a server-first message that is not right: library_step() says what is wrong with it. */
+static struct calculation *library_calculation(const struct sasl *sasl, const char *challenge)
+{
+        unsigned long iterations = scram_iterations(challenge);
+        const char *salt = strstr(challenge, ",s=");
+        uint8_t *bytes;
+        size_t len;
+
+        if (!(sasl->mechanism->flags & SASL_SCRAM) || sasl->rounds > 0 || !salt ||
+            iterations < SCRAM_ITERATIONS_LEAST || iterations > LIMIT_SCRAM_ITERATIONS)
+                return NULL;
+        salt += strlen(",s=");
+        if (base64_decode(salt, strcspn(salt, ","), &bytes, &len))
+                return NULL;
+        struct salting *salting = new_object(struct salting);
+        *salting = (struct salting){
+                .calculation = { .work = salting_work, .free = salting_free },
+                .hash = strstr(sasl->mechanism->name, "SHA-256") ? GSASL_HASH_SHA256 : GSASL_HASH_SHA1,
+                .iterations = (unsigned)iterations,
+                .password = copy_text(gsasl_property_fast(sasl->session, GSASL_PASSWORD)),
+                .salt = (char *)bytes,
+                .salt_len = len,
+        };
+        return &salting->calculation;
+}
+
+static int library_calculated(struct sasl *sasl, const struct calculation *calculation, struct cause *cause)
+{
+        const struct salting *salting = container_of(calculation, const struct salting, calculation);
+        char hex[2 * GSASL_HASH_MAX_SIZE + 1];
+
+        if (salting->code != GSASL_OK)
+                return explain(sasl, salting->code, cause);
+        for (size_t i = 0; i < gsasl_hash_length(salting->hash); i++)
+                (void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)salting->salted[i]);
+        int result = set_property(sasl->session, GSASL_SCRAM_SALTED_PASSWORD, hex, cause);
+        explicit_bzero(hex, sizeof hex);
+        return result;
+}
+
+const struct sasl_class sasl_by_library = { library_begin, library_step, library_end, library_calculation, library_calculated };

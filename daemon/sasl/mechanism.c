@@ -227,6 +227,34 @@ char *sasl_feed(struct sasl *sasl, const char *challenge, struct cause *cause)
         return text;
 }
 
+struct calculation *sasl_calculation(struct sasl *sasl, const char *challenge)
+{
+        const struct sasl_class *class = sasl->mechanism->class;
+        size_t len = strlen(challenge), count = 0;
+        uint8_t *bytes = NULL;
+
+        if (!class->calculation || len > LIMIT_SASL_MESSAGE || base64_decode(challenge, len, &bytes, &count))
+                return NULL;
+        char *text = copy_bytes((const char *)bytes, count);
+        struct calculation *calculation = class->calculation(sasl, text);
+        if (calculation) {
+                free(sasl->awaiting);
+                sasl->awaiting = copy_text(challenge);
+        }
+        free(text);
+        free(bytes);
+        return calculation;
+}
+
+char *sasl_calculated(struct sasl *sasl, const struct calculation *calculation, struct cause *cause)
+{
+        scoped(scoped_free) char *challenge = take(sasl->awaiting);
+
+        if (sasl->mechanism->class->calculated(sasl, calculation, cause))
+                return NULL;
+        return sasl_feed(sasl, challenge, cause);
+}
+
 int sasl_finish(struct sasl *sasl, const char *final, struct cause *cause)
 {
         if (final && final[0] && !sasl->through) {
@@ -248,5 +276,6 @@ void sasl_free(struct sasl *sasl)
                 return;
         if (sasl->mechanism)
                 sasl->mechanism->class->end(sasl);
+        free(sasl->awaiting);
         free(sasl);
 }

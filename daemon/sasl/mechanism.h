@@ -56,6 +56,10 @@ char *sasl_first(struct sasl *sasl, struct cause *cause);
 /* A challenge in base64 (may be ""): the answer in base64 (may be ""), for free_secret;
  * NULL with a cause: the exchange must be cancelled and the session ended. */
 char *sasl_feed(struct sasl *sasl, const char *challenge, struct cause *cause) must_use;
+/* What must be worked out off the loop before this challenge can be answered (SCRAM's rounds of hashing, as many as the
+ * server likes): for the caller to have done, then sasl_calculated() answers in place of sasl_feed(). NULL: nothing. */
+struct calculation *sasl_calculation(struct sasl *sasl, const char *challenge);
+char *sasl_calculated(struct sasl *sasl, const struct calculation *calculation, struct cause *cause) must_use;
 /* Asked when the server said success: 0, or -1 with CAUSE_SERVER_SIGNATURE when the
  * mechanism is not through (SCRAM: the server's signature was not seen or is wrong).
  * `final` is data that came with the success (IMAP never, SMTP may), base64 or NULL. */

@@ -97,5 +97,5 @@ static int oauth_step(struct sasl *sasl, const uint8_t *challenge unused_arg, si
         return 0;
 }
 
-const struct sasl_class sasl_oauthbearer = { bearer_begin, oauth_step, oauth_end };
-const struct sasl_class sasl_xoauth2 = { xoauth2_begin, oauth_step, oauth_end };
+const struct sasl_class sasl_oauthbearer = { bearer_begin, oauth_step, oauth_end, NULL, NULL };
+const struct sasl_class sasl_xoauth2 = { xoauth2_begin, oauth_step, oauth_end, NULL, NULL };

@@ -66,6 +66,14 @@ void signin_say_answer(struct chat *chat)
         chat_say_secret(chat, "***", session_of(chat)->answer);
 }
 
+static int calculated(struct chat *chat, const struct calculation *calculation)
+{
+        struct smtp_session *s = session_of(chat);
+
+        s->answer = sasl_calculated(s->sasl, calculation, &s->why);
+        return s->answer ? SMTP_CHALLENGE : SMTP_CANCEL;
+}
+
 static int heard_challenge(struct smtp_session *s, const struct reply *reply)
 {
         if (s->answer_waits) { /* the empty challenge before a long initial response */
@@ -76,8 +84,12 @@ static int heard_challenge(struct smtp_session *s, const struct reply *reply)
         }
         char *challenge = copy_bytes((const char *)buf_bytes(&reply->text), reply->text.len);
         forget_answer(s);
-        s->answer = sasl_feed(s->sasl, challenge, &s->why);
+        struct calculation *slow = sasl_calculation(s->sasl, challenge);
+        if (!slow)
+                s->answer = sasl_feed(s->sasl, challenge, &s->why);
         free_secret(challenge);
+        if (slow)
+                return chat_calculate(&s->chat, slow, calculated);
         return s->answer ? SMTP_CHALLENGE : SMTP_CANCEL;
 }
 

@@ -85,6 +85,7 @@ static void end_with(struct link *link, const struct cause *why, const char *cha
         if (link->over || link->closed)
                 return;
         link->over = true;
+        link_forget_calculation(link);
         if (link->connection) {
                 link->times = connection_times(link->connection);
                 if (why->code == CAUSE_NONE)
@@ -104,6 +105,7 @@ void link_close(struct link *link)
         if (waits(link))
                 links.waiting--;
         link->closed = true;
+        link_forget_calculation(link);
         if (link->connection)
                 connection_close(take(link->connection));
         link->channel = NULL;
@@ -176,7 +178,7 @@ static void arm(struct link *link, bool streams)
         const struct chat *chat = link->chat;
         unsigned wait = chat->wait ? chat->wait : link->plan.timeout_seconds;
 
-        if (chat->idle || link->paused) {
+        if (chat->idle || link->paused || link->calculating) {
                 connection_expect(link->connection, 0, NULL);
                 link->armed = false;
         } else if (!link->armed || streams || link->armed_waits != chat->waits) {
@@ -242,6 +244,10 @@ static bool settle(struct link *link, bool streams)
                 begin_tls(link, false);
                 return false;
         }
+        if (chat->calculation) {
+                link_calculate(link);
+                connection_pause(link->connection, true);
+        }
         if (chat->state == CHAT_READY && !link->was_ready) {
                 link->was_ready = true;
                 note_signin(link);
@@ -274,6 +280,15 @@ void link_pump(struct link *link)
         if (link->pumping || !link->connection || link->closed || link->over)
                 return;
         link->pumping = true;
+        (void)settle(link, false);
+        link->pumping = false;
+}
+
+void link_calculated(struct link *link, const struct calculation *calculation)
+{
+        connection_pause(link->connection, link->paused);
+        link->pumping = true;
+        chat_calculated(link->chat, calculation);
         (void)settle(link, false);
         link->pumping = false;
 }

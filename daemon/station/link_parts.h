@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What link.c (the session's life) and link_facts.c (looking at one) share. */
+/* What link.c (the session's life), link_calculating.c (what its chat must have worked out) and link_facts.c (looking at one)
+ * share. */
 #pragma once
 
 #include "daemon/station/link.h"
@@ -24,6 +25,13 @@ struct link {
         bool was_ready, paused, pumping;
         bool armed;                     /* a deadline is set, */
         unsigned armed_waits;           /* for this wait of the chat */
+        struct calculating *calculating; /* for the chat; NULL: nothing is */
         struct host *host;
         struct link *previous, *next;   /* in the list of all */
 };
+
+/* Begins what link->chat->calculation wants; link_calculated() is called from the loop when it is done. */
+void link_calculate(struct link *link);
+void link_calculated(struct link *link, const struct calculation *calculation);
+/* Nobody waits for it any more. */
+void link_forget_calculation(struct link *link);

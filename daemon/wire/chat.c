@@ -45,6 +45,8 @@ void chat_done(struct chat *chat)
         buf_wipe(&chat->in);
         buf_wipe(&chat->out);
         cause_keep(&chat->cause, NULL);
+        if (chat->calculation)
+                chat->calculation->free(take(chat->calculation));
         chat->searched = 0;
 }
 
@@ -164,11 +166,29 @@ void chat_hear(struct chat *chat, const void *reply)
 {
         if (chat_is_over(chat))
                 return;
-        if (chat->step < CHAT_FIRST_STEP || !chat->steps[chat->step].heard) {
+        if (chat->step < CHAT_FIRST_STEP || !chat->steps[chat->step].heard || chat->calculated) {
                 chat_fail(chat, CAUSE_PROTOCOL, "the server spoke out of turn");
                 return;
         }
         chat_go(chat, chat->steps[chat->step].heard(chat, reply));
+}
+
+/* ---- calculations ---- */
+
+int chat_calculate(struct chat *chat, struct calculation *calculation,
+                   int (*then)(struct chat *chat, const struct calculation *calculation))
+{
+        chat->calculation = calculation;
+        chat->calculated = then;
+        return STEP_SAME;
+}
+
+void chat_calculated(struct chat *chat, const struct calculation *calculation)
+{
+        int (*then)(struct chat *, const struct calculation *) = take(chat->calculated);
+
+        if (then && !chat_is_over(chat))
+                chat_go(chat, then(chat, calculation));
 }
 
 /* ---- saying ---- */

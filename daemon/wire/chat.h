@@ -56,6 +56,12 @@ struct chat_channel {
         struct chat_binding binding;
 };
 
+/* Work too long for the loop, which touches nothing but itself: the chat goes on with what came out. */
+struct calculation {
+        void (*work)(struct calculation *calculation); /* on any thread */
+        void (*free)(struct calculation *calculation);
+};
+
 struct chat_class {
         /* TCP stands (plain, or STARTTLS still to come), or with implicit TLS: the
          * channel is judged. Never called before a good verdict where TLS is from the
@@ -94,6 +100,8 @@ struct chat {
         /* Every line sent ('>') and heard ('<'), secrets replaced by "***", else as it is:
          * the owner escapes it. NULL = off. */
         void (*trace)(void *ctx, char direction, const char *line, size_t len);
+        struct calculation *calculation; /* due: the owner takes it; see chat_calculate */
+        int (*calculated)(struct chat *chat, const struct calculation *calculation); /* awaits its end; NULL: nothing does */
         const char *signed_in_by;        /* mechanism that signed in, static; NULL: none did */
         /* True for a line heard that repeats a secret: traced as "***", and in no cause. NULL: none does. */
         bool (*hides)(const struct chat *chat, const char *line, size_t len);
@@ -114,6 +122,14 @@ void chat_release(struct chat *chat);
 void chat_go(struct chat *chat, int step);
 /* Hands a complete reply to the present step and enters what it returns. */
 void chat_hear(struct chat *chat, const void *reply);
+
+/* Has something worked out off the loop, and waits: the owner takes chat->calculation, has a thread do its work, calls
+ * chat_calculated() and frees it; until then it hands over nothing that was received. `then` returns the next step.
+ * Takes the calculation over; returns STEP_SAME for `return chat_calculate(...)`. */
+int chat_calculate(struct chat *chat, struct calculation *calculation,
+                   int (*then)(struct chat *chat, const struct calculation *calculation));
+/* Its work is done. */
+void chat_calculated(struct chat *chat, const struct calculation *calculation);
 
 /* Sets the cause and CHAT_FAILED; returns STEP_FAILED for `return chat_fail(...)`. */
 int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)

@@ -47,6 +47,7 @@ class Sink:
         self.deliver, self.extensions = deliver, extensions
         self.accepted, self.violations, self.connections = [], [], 0
         self.envelopes = []     # MAIL and RCPT lines as they came
+        self.iterations, self.offered, self.proved = 4096, threading.Event(), threading.Event()     # of SCRAM
         self._rules = []
         self._changed = threading.Condition()
         self._released = threading.Event()
@@ -287,9 +288,11 @@ class _Session:
         bare = first.split(b",", 2)[2]
         fields = dict(part.split(b"=", 1) for part in bare.split(b","))
         salt, self.user = secrets.token_bytes(16), fields[b"n"]
-        offer = b"r=" + fields[b"r"] + b"sink,s=" + base64.b64encode(salt) + b",i=4096"
+        offer = b"r=" + fields[b"r"] + b"sink,s=" + base64.b64encode(salt) + b",i=%d" % self.sink.iterations
+        self.sink.offered.set()
         without, proof = self._ask(offer).rsplit(b",p=", 1)
-        salted = hashlib.pbkdf2_hmac("sha256", letters.PASSWORD.encode(), salt, 4096)
+        self.sink.proved.set()
+        salted = hashlib.pbkdf2_hmac("sha256", letters.PASSWORD.encode(), salt, self.sink.iterations)
         said = b",".join((bare, offer, without))
         key = hmac.digest(salted, b"Client Key", "sha256")
         signature = hmac.digest(hashlib.sha256(key).digest(), said, "sha256")

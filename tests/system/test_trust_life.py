@@ -460,6 +460,26 @@ def test_a_step_that_failed_has_its_time_and_its_command(station, new_fake, cert
     assert nameless["resolve"]["result"] == "failed" and "connect" not in nameless
 
 
+def test_a_million_rounds_of_hashing_hold_up_nobody(station, account, certificates):
+    """The server says how much is to be worked out for SCRAM; the control socket answers meanwhile."""
+    one = account(certificates.leaf("system", "127.0.0.1"))
+    one.sink.mechanisms, one.sink.iterations = "SCRAM-SHA-256", 1_000_000
+    answers = []
+    with station.client() as client:
+        while not answers or (max(answers) < 100 and len(answers) < 5):
+            one.sink.offered.clear()
+            one.sink.proved.clear()
+            one.sink.cut_all()
+            queued = one.send()
+            assert one.sink.offered.wait(30)
+            answers.append(0)
+            while not one.sink.proved.is_set():
+                client.call("GetStatus")
+                answers[-1] += 1
+            assert station.wait_message(queued)["state"] == "sent"
+    assert max(answers) >= 100, f"{answers} calls were answered while it was worked out"
+
+
 def test_a_weaker_way_to_sign_in_is_reported(station, account, certificates):
     one = account(certificates.leaf("system", "127.0.0.1"))
     one.sink.mechanisms = "PLAIN SCRAM-SHA-256"

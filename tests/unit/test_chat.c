@@ -38,8 +38,22 @@ static void say_login(struct chat *chat)
 {
         chat_say_secret(chat, "LOGIN ***", "LOGIN geheim");
 }
-static int login_heard(unused_arg struct chat *chat, const void *reply)
+static unsigned freed;
+static void calculation_free(unused_arg struct calculation *calculation)
 {
+        freed++;
+}
+static int worked_out(struct chat *chat, unused_arg const struct calculation *calculation)
+{
+        chat_say(chat, "RESULT");
+        return STEP_SAME;
+}
+static int login_heard(struct chat *chat, const void *reply)
+{
+        static struct calculation calculation = { .free = calculation_free };
+
+        if (same_text(reply, "work"))
+                return chat_calculate(chat, &calculation, worked_out);
         return same_text(reply, "bye") ? STEP_ENDED : STEP_READY;
 }
 
@@ -296,6 +310,27 @@ END_TEST
 
 /* ---- saying ---- */
 
+START_TEST(what_takes_long_is_awaited)
+{
+        freed = 0;
+        chat_go(&chat, STEP_LOGIN);
+        chat_hear(&chat, "work");
+        struct calculation *calculation = take(chat.calculation);
+        ck_assert_ptr_nonnull(calculation);
+        if (_i == 1) {
+                chat_hear(&chat, "impatient");
+                ck_assert_int_eq(chat.state, CHAT_FAILED);
+        }
+        size_t said = chat.out.len;
+        chat_calculated(&chat, calculation);
+        ck_assert_int_eq(chat.out.len > said, _i == 0);
+        if (_i == 0)
+                chat_hear(&chat, "work"); /* not taken by an owner: goes with the chat */
+        chat_done(&chat);
+        ck_assert_uint_eq(freed, _i == 0);
+}
+END_TEST
+
 START_TEST(line_breaks_and_nul_are_never_sent)
 {
         static const char *const bad[] = { "a\rb", "a\nRCPT", "\n", "x\r\n" };
@@ -526,6 +561,7 @@ int main(void)
         tcase_add_test(tests, nothing_is_said_between_go_ahead_and_handshake);
         tcase_add_loop_test(tests, no_other_command_before_tls, 0, 2);
         tcase_add_loop_test(tests, without_starttls_or_inside_tls_the_gate_is_open, 0, 3);
+        tcase_add_loop_test(tests, what_takes_long_is_awaited, 0, 2);
         tcase_add_loop_test(tests, line_breaks_and_nul_are_never_sent, 0, 9);
         tcase_add_test(tests, secrets_are_sent_but_not_traced);
         tcase_add_test(tests, what_waits_to_be_sent_is_bounded);

@@ -9,9 +9,12 @@
 static const struct chat_channel in_clear, in_tls = { .tls = true };
 static const struct chat_channel bound = { .tls = true, .binding = { .present = true, .exporter = { 1, 2, 3, 4 } } };
 
+static const char *our_password = "pencil";
+static unsigned calculations;
+
 static struct signin signin_by(const char *mechanism)
 {
-        return (struct signin){ .user = "ann", .secret = "pencil", .mechanism = mechanism, .service = "smtp",
+        return (struct signin){ .user = "ann", .secret = our_password, .mechanism = mechanism, .service = "smtp",
                                 .host = "mail.example", .port = 465 };
 }
 
@@ -122,8 +125,22 @@ static void spoil(char **challenge)
 }
 
 /* Talks to the end; true when the server is content. `spoil_final` alters the server's last message. */
-static bool talk(const char *mechanism, const struct chat_channel *ours, const struct chat_channel *theirs,
-                 bool spoil_final, struct cause *cause)
+static char *feed(struct sasl *sasl, const char *challenge, bool apart, struct cause *cause)
+{
+        struct calculation *calculation = apart ? sasl_calculation(sasl, challenge) : NULL;
+
+        if (!calculation)
+                return sasl_feed(sasl, challenge, cause);
+        calculations++;
+        calculation->work(calculation);
+        char *answer = sasl_calculated(sasl, calculation, cause);
+        calculation->free(calculation);
+        return answer;
+}
+
+/* `apart`: what takes long is worked out as the daemon has it done. */
+static bool talk_as(const char *mechanism, const struct chat_channel *ours, const struct chat_channel *theirs,
+                    bool spoil_final, bool apart, struct cause *cause)
 {
         struct signin signin = signin_by("auto");
         Gsasl *context;
@@ -143,7 +160,7 @@ static bool talk(const char *mechanism, const struct chat_channel *ours, const s
         if (!answer) {
                 code = gsasl_step64(server, "", &challenge);
                 ck_assert_int_eq(code, GSASL_NEEDS_MORE);
-                answer = sasl_feed(sasl, challenge, cause);
+                answer = feed(sasl, challenge, apart, cause);
                 gsasl_free(take(challenge));
         }
         while (answer && code == GSASL_NEEDS_MORE) {
@@ -153,7 +170,7 @@ static bool talk(const char *mechanism, const struct chat_channel *ours, const s
                         break;
                 if (spoil_final && strncmp(challenge, "dj", 2) == 0) /* "v=" */
                         spoil(&challenge);
-                answer = sasl_feed(sasl, challenge, cause);
+                answer = feed(sasl, challenge, apart, cause);
                 gsasl_free(take(challenge));
         }
         gsasl_free(challenge);
@@ -164,6 +181,12 @@ static bool talk(const char *mechanism, const struct chat_channel *ours, const s
         gsasl_finish(server);
         gsasl_done(context);
         return code == GSASL_OK && cause->code == CAUSE_NONE;
+}
+
+static bool talk(const char *mechanism, const struct chat_channel *ours, const struct chat_channel *theirs,
+                 bool spoil_final, struct cause *cause)
+{
+        return talk_as(mechanism, ours, theirs, spoil_final, true, cause);
 }
 
 static const char *const by_library[] = {
@@ -180,6 +203,25 @@ START_TEST(test_right_and_wrong_password)
         server_password = "pencils";
         bool secretless = same_text(by_library[_i], "EXTERNAL");
         ck_assert_int_eq(talk(by_library[_i], &bound, &bound, false, &cause), secretless);
+}
+END_TEST
+
+/* Worked out apart or by the library on the way: the same, also for a password that SASLprep changes. */
+START_TEST(test_scram_worked_out_apart)
+{
+        static const char *const passwords[] = { "pencil", "pen\xC2\xAD" "cil", "\xE2\x85\xA8", "p\xC3\xA4ss w\xC3\xB6rd" };
+        struct cause cause = { 0 };
+
+        for (size_t i = 0; i < count_of(passwords); i++) {
+                our_password = server_password = passwords[i];
+                calculations = 0;
+                ck_assert_msg(talk_as("SCRAM-SHA-256", &in_tls, &in_clear, false, true, &cause), "%s", cause.text);
+                ck_assert_uint_eq(calculations, 1);
+                ck_assert_msg(talk_as("SCRAM-SHA-1", &in_tls, &in_clear, false, true, &cause), "%s", cause.text);
+                ck_assert_uint_eq(calculations, 2);
+                ck_assert_msg(talk_as("SCRAM-SHA-256", &in_tls, &in_clear, false, false, &cause), "%s", cause.text);
+        }
+        our_password = "pencil";
 }
 END_TEST
 
@@ -253,7 +295,7 @@ START_TEST(test_scram_challenges)
         ck_assert_ptr_nonnull(sasl);
         char *first = sasl_first(sasl, &cause);
         char *challenge = server_first(first, firsts[_i].first);
-        char *answer = sasl_feed(sasl, challenge, &cause);
+        char *answer = feed(sasl, challenge, true, &cause);
 
         ck_assert_msg(cause.code == firsts[_i].code, "%s: %s", firsts[_i].first, cause.text);
         ck_assert_int_eq(answer != NULL, firsts[_i].code == CAUSE_NONE);
@@ -360,6 +402,7 @@ int main(void)
         tcase_add_loop_test(tc, test_choice, 0, (int)count_of(choices));
         tcase_add_test(tc, test_login_command);
         tcase_add_loop_test(tc, test_right_and_wrong_password, 0, (int)count_of(by_library));
+        tcase_add_test(tc, test_scram_worked_out_apart);
         tcase_add_test(tc, test_binding_of_another_channel);
         tcase_add_test(tc, test_wrong_server_signature);
         tcase_add_loop_test(tc, test_scram_challenges, 0, (int)count_of(firsts));
