@@ -199,7 +199,7 @@ UNIT_base    := loop journal settings surroundings
 UNIT_store   := notice intake replace_file database queue_table seen_table maildir subscriber_table
 UNIT_wire    := chat connection resolve
 UNIT_tls     := judge certificate allowed trust channel
-UNIT_sasl    := sasl
+UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
 UNIT_pop3    := pop3_session pop3_retrieve
@@ -223,7 +223,7 @@ check-unit: $(UNIT_TESTS)
 	@sh tests/unit/run.sh $(UNIT_TESTS)
 
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
-FUZZ_TARGETS := line reply imap pop3 frame json certificate settings intake
+FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(call libs_of,station) $(built_with)

@@ -109,6 +109,17 @@ static int need(const struct property_values *values, enum property_id id, const
         return -1;
 }
 
+/* It becomes a part of a URL. */
+static int check_tenant(const struct property_values *values, struct causes *problems)
+{
+        const char *tenant = prop_text(values, PROP_OAUTH_TENANT);
+
+        if (!tenant[strspn(tenant, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
+                return 0;
+        return cause_about(causes_add(problems), CAUSE_INVALID, "oauthTenant",
+                           "\"%s\" is no tenant: a domain name or an id, of letters, digits, dots and hyphens", tenant);
+}
+
 /* A mechanism that is chosen by name must find what it works with. A token may also be stored as the
  * password: then no provider is named. */
 static int check_authentication(const struct property_values *values, struct causes *problems)
@@ -128,6 +139,11 @@ static int check_authentication(const struct property_values *values, struct cau
                         bad |= need(values, PROP_OAUTH_TOKEN_ENDPOINT, "with oauthProvider custom", problems);
                 if (custom && prop_is(values, PROP_OAUTH_GRANT, "device"))
                         bad |= need(values, PROP_OAUTH_DEVICE_ENDPOINT, "with oauthGrant device", problems);
+                if (prop_is(values, PROP_OAUTH_GRANT, "jwtBearer"))
+                        bad |= need(values, PROP_CLIENT_CERTIFICATE, "with oauthGrant jwtBearer: its key signs", problems);
+                bad |= check_tenant(values, problems);
+                if (prop_is(values, PROP_OAUTH_PROVIDER, "microsoft") && prop_is(values, PROP_OAUTH_GRANT, "clientCredentials"))
+                        bad |= need(values, PROP_OAUTH_TENANT, "with oauthGrant clientCredentials", problems);
         }
         if (external)
                 bad |= need(values, PROP_CLIENT_CERTIFICATE, "with authentication external", problems);
@@ -220,12 +236,11 @@ json_t *properties_warnings(const struct property_values *values)
                 warn(list,
                      copy_text(
                              "deliveryPolicy delete: messages are deleted at the server once they are here"));
-        for (int id = PROP_OAUTH_PROVIDER; id <= PROP_OAUTH_DEVICE_ENDPOINT; id++)
-                if (prop_text(values, (enum property_id)id)[0]) {
-                        warn(list,
-                             copy_text("OAuth tokens are not fetched by this version: the stored password is "
-                                       "taken as the access token"));
-                        break;
-                }
+        bool oauth = prop_is(values, PROP_AUTHENTICATION, "oauthbearer") || prop_is(values, PROP_AUTHENTICATION, "xoauth2");
+        if (oauth && !prop_text(values, PROP_OAUTH_PROVIDER)[0])
+                warn(list, copy_text("no oauthProvider: the stored password is taken as the access token, and whoever gets "
+                                     "tokens must store each new one"));
+        else if (!oauth && prop_text(values, PROP_OAUTH_PROVIDER)[0])
+                warn(list, copy_text("oauthProvider has no effect without authentication oauthbearer or xoauth2"));
         return list;
 }

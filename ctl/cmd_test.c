@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `account test`, `probe`: each step of a session as it happens. `audit`: a verdict on every account. */
+/* `account test`, `probe`, `account authorize`: each step as it happens. `audit`: a verdict on every account. */
 #include "common/json_fields.h"
 #include "common/names.h"
 #include "common/printable.h"
@@ -102,6 +102,11 @@ static int watch_steps(struct tool *tool, const char *method, json_t *parameters
 int run_account_test(struct tool *tool)
 {
         return watch_steps(tool, EMAIL("TestAccount"), parameters_of("name", tool_word(tool, 0)));
+}
+
+int run_account_authorize(struct tool *tool)
+{
+        return watch_steps(tool, EMAIL("AuthorizeAccount"), parameters_of("name", tool_word(tool, 0)));
 }
 
 int run_probe(struct tool *tool)

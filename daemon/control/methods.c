@@ -16,6 +16,7 @@ const struct method methods[] = {
         { SERVICE "SetPassword", PERMIT_ADMIN, 0, on_set_password },
         { SERVICE "Poll", PERMIT_ADMIN, 0, on_poll },
         { SERVICE "TestAccount", PERMIT_ADMIN, METHOD_MORE, on_test_account },
+        { SERVICE "AuthorizeAccount", PERMIT_ADMIN, METHOD_MORE, on_authorize_account },
         { SERVICE "Probe", PERMIT_ADMIN, METHOD_MORE, on_probe },
         { SERVICE "Apply", PERMIT_ADMIN, 0, on_apply },
         { SERVICE "Audit", PERMIT_READ, 0, on_audit },

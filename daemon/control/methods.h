@@ -37,6 +37,9 @@ void on_set_password(struct call *call);
 void on_poll(struct call *call);
 void on_test_account(struct call *call);
 void on_probe(struct call *call);
+
+/* ---- on_authorize.c ---- */
+void on_authorize_account(struct call *call);
 void on_apply(struct call *call);
 
 void on_get_status(struct call *call);

@@ -12,6 +12,7 @@
 #include "daemon/station/link.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
+#include "daemon/station/token.h"
 #include "daemon/tls/allowed.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@
 struct probe {
         struct property_values values;  /* what is tried; a copy */
         struct link *link;
+        struct token_wait *token;
         struct signin signin;           /* texts owned */
         const struct probe_user *user;
         void *ctx;
@@ -68,6 +70,7 @@ static void finish(struct probe *probe, bool good)
         if (probe->over)
                 return;
         probe->over = true;
+        token_wait_cancel(take(probe->token));
         if (probe->link)
                 link_close(take(probe->link));
         if (probe->user)
@@ -256,6 +259,22 @@ static struct chat *new_chat(struct probe *probe)
         return smtp_session_new(&config);
 }
 
+static void start(void *ctx);
+
+static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
+{
+        struct probe *probe = ctx;
+
+        (void)challenge_id;
+        probe->token = NULL;
+        say(probe, "token", cause->code ? "failed" : "ok", cause->code ? cause : NULL, NULL,
+            cause->code ? cause->text : "an OAuth access token came");
+        if (cause->code)
+                finish(probe, false);
+        else
+                start(probe);
+}
+
 static void start(void *ctx)
 {
         struct probe *probe = ctx;
@@ -264,6 +283,11 @@ static void start(void *ctx)
 
         if (probe->over)
                 return;
+        probe->since = loop_now();
+        if (token_due(&probe->values)) {
+                probe->token = token_await(&probe->values, false, token_is_there, probe);
+                return;
+        }
         if (secret_signin(&probe->values, &probe->signin, &cause) < 0) {
                 cause_for_account(&cause, prop_text(&probe->values, PROP_NAME));
                 say(probe, "login", "failed", &cause, NULL, cause.text);
@@ -272,7 +296,6 @@ static void start(void *ctx)
         }
         link_plan_of(&probe->values, &plan);
         plan.record = false;
-        probe->since = loop_now();
         probe->link = link_open(&plan, new_chat(probe), &link_user, probe);
 }
 

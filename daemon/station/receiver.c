@@ -114,7 +114,7 @@ void receiver_wind_down(struct receiver *receiver)
 
 bool receiver_busy(const struct receiver *receiver)
 {
-        return receiver->link || (receiver->fetching && fetching_committing(receiver->fetching));
+        return receiver->link || receiver->token || (receiver->fetching && fetching_committing(receiver->fetching));
 }
 
 void receiver_free(struct receiver *receiver)

@@ -9,6 +9,7 @@
 #include "daemon/station/outbox.h"
 #include "daemon/station/rhythm.h"
 #include "daemon/station/secrets.h"
+#include "daemon/station/token.h"
 
 #include <stdio.h>
 
@@ -45,6 +46,7 @@ void receiver_finish_polls(struct receiver *receiver, const struct cause *cause)
 void receiver_drop_session(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
+        token_wait_cancel(take(receiver->token));
         if (receiver->link)
                 link_close(take(receiver->link));
         secret_signin_done(&receiver->signin);
@@ -99,6 +101,7 @@ static void session_ready(void *ctx)
         struct receiver *receiver = ctx;
 
         receiver->whole = true;
+        token_proved(receiver->account->name);
         receiver_begin_look(receiver);
 }
 
@@ -130,7 +133,10 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                 receiver_wait(receiver, again ? 0 : receiver_poll_rate(receiver));
                 return;
         }
-        if (receiver->phase == CONNECTING && cause.code == CAUSE_CLOSED && link_trust_moved(receiver->link)) {
+        bool again = receiver->phase == CONNECTING && cause.code == CAUSE_CLOSED && link_trust_moved(receiver->link);
+        if (cause.code == CAUSE_AUTHENTICATION && token_used(&receiver->account->values))
+                again = token_refused(receiver->account->name);
+        if (again) {
                 receiver_drop_session(receiver);
                 receiver_wait(receiver, 0);
                 return;
@@ -169,6 +175,17 @@ static struct chat *new_chat(struct receiver *receiver)
         return imap_session_new(&config);
 }
 
+static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
+{
+        struct receiver *receiver = ctx;
+
+        receiver->token = NULL;
+        if (cause->code)
+                receiver_failed(receiver, cause, challenge_id);
+        else
+                receiver_connect(receiver);
+}
+
 void receiver_connect(struct receiver *receiver)
 {
         const struct property_values *values = &receiver->account->values;
@@ -178,6 +195,11 @@ void receiver_connect(struct receiver *receiver)
         timer_stop(receiver->timer);
         if (receiver->winding_down || !account_enabled(receiver->account))
                 return;
+        if (token_due(values)) {
+                receiver->phase = CONNECTING;
+                receiver->token = token_await(values, true, token_is_there, receiver);
+                return;
+        }
         if (secret_signin(values, &receiver->signin, &cause) < 0) {
                 receiver_failed(receiver, &cause, "");
                 return;

@@ -19,6 +19,7 @@ struct poll {
 struct receiver {
         struct account *account;
         enum phase phase;
+        struct token_wait *token;    /* an OAuth token is being fetched, before the session */
         struct link *link;
         struct signin signin;
         struct fetching *fetching;

@@ -5,6 +5,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/station/token.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/store.h"
 
@@ -209,7 +210,11 @@ int secret_signin(const struct property_values *values, struct signin *out, stru
         bool wanted = prop_text(values, PROP_ACCOUNT)[0] != '\0';
 
         *out = (struct signin){ 0 };
-        if (wanted && !prop_is(values, PROP_AUTHENTICATION, "external")) {
+        if (wanted && token_used(values)) {
+                secret = token_access(prop_text(values, PROP_NAME));
+                if (!secret)
+                        return cause_set(cause, CAUSE_SECRET, "there is no OAuth access token yet");
+        } else if (wanted && !prop_is(values, PROP_AUTHENTICATION, "external")) {
                 secret = secret_get(prop_text(values, PROP_NAME), "password", cause);
                 if (!secret)
                         return -1;

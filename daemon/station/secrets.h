@@ -22,7 +22,7 @@ void secrets_close(void);
  * credential that cannot be read. */
 const char *secret_get(const char *account, const char *kind, struct cause *cause);
 /* What a session of an account signs in with, texts copied. -1 with secret_get's cause when it needs a password and
- * there is none to be had; nothing is to be freed then. */
+ * there is none to be had; nothing is to be freed then. An account that uses tokens has them fetched first: token_due(). */
 int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause) must_use;
 /* Wipes and frees; a second time does no harm. */
 void secret_signin_done(struct signin *signin);

@@ -7,6 +7,7 @@
 #include "daemon/random.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_state.h"
+#include "daemon/station/token.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
@@ -191,6 +192,7 @@ void sender_free(struct sender *sender)
         if (!sender)
                 return;
         sender->freed = true;
+        token_wait_cancel(take(sender->token));
         cause_set(&cause, CAUSE_CLOSED, "the account or the daemon was stopped");
         while (sender->sessions) {
                 if (sender->sessions->ready)

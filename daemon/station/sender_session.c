@@ -4,6 +4,7 @@
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender_state.h"
 #include "daemon/station/station.h"
+#include "daemon/station/token.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
@@ -41,6 +42,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         struct cause cause = *why;
         bool was_ready = session->ready, retiring = session->retiring;
         bool again = !was_ready && cause.code == CAUSE_CLOSED && link_trust_moved(session->link);
+        if (cause.code == CAUSE_AUTHENTICATION && token_used(&sender->account->values))
+                again = token_refused(sender->account->name);
         char id[13] = "";
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
@@ -78,6 +81,7 @@ static void session_ready(void *ctx)
         struct sender *sender = session->sender;
 
         session->ready = true;
+        token_proved(sender->account->name);
         fact_set_number(sender->account->name, "lastPollSuccess", (int64_t)loop_wall());
         account_is_well(sender->account);
         sender_hand_out(sender);
@@ -125,12 +129,27 @@ static const struct link_user link_user = {
         .ended = session_ended,
 };
 
+static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
+{
+        struct sender *sender = ctx;
+
+        sender->token = NULL;
+        if (cause->code)
+                sender_failed(sender, cause, challenge_id);
+        sender_kick(sender);
+}
+
 void sender_open_session(struct sender *sender)
 {
         const struct property_values *values = &sender->account->values;
         struct cause cause = { 0 };
         struct signin signin;
 
+        if (token_due(values)) {
+                if (!sender->token)
+                        sender->token = token_await(values, true, token_is_there, sender);
+                return;
+        }
         if (secret_signin(values, &signin, &cause) < 0) {
                 sender_failed(sender, &cause, "");
                 return;
@@ -155,6 +174,7 @@ void sender_open_session(struct sender *sender)
 
 void sender_retire_all(struct sender *sender)
 {
+        token_wait_cancel(take(sender->token));
         for (struct session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
                 session->retiring = true;

@@ -29,6 +29,7 @@ struct poll {
 struct sender {
         struct account *account;
         struct session *sessions;
+        struct token_wait *token;         /* an OAuth token is being fetched, before any session */
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */

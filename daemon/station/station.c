@@ -14,6 +14,7 @@
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/subscribers.h"
+#include "daemon/station/token.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
@@ -119,6 +120,7 @@ void station_account_changed(struct account *account)
                 sender_start_over(account->sender);
         if (account->receiver)
                 receiver_start_over(account->receiver);
+        token_forget(account->name);
 }
 
 void station_account_removed(struct account *account)
@@ -127,6 +129,7 @@ void station_account_removed(struct account *account)
         account->deleted = true;
         sender_free(take(account->sender));
         receiver_free(take(account->receiver));
+        token_forget(account->name);
         account_release(account);
 }
 
@@ -426,6 +429,7 @@ void station_close(void)
                 sender_free(take(account->sender));
                 receiver_free(take(account->receiver));
         }
+        tokens_close();
         store_close(); /* answers what is under way: the last uses of the accounts */
         loop_turn();
         certificates_close();

@@ -177,7 +177,8 @@ static struct client_key *find_key(const char *name)
         return key;
 }
 
-int keys_use(SSL *ssl, const char *name, struct cause *cause)
+/* NULL with a cause when there is none, or one that cannot be used. */
+static const struct client_key *usable_key(const char *name, struct cause *cause)
 {
         const struct client_key *key = find_key(name);
 
@@ -185,13 +186,29 @@ int keys_use(SSL *ssl, const char *name, struct cause *cause)
                 cause_about(cause, CAUSE_SECRET, "clientCertificate", "there is no client certificate \"%s\"",
                             name);
                 cause_remedy(cause, "emailsecctl trust key import %s FILE", name);
-                return -1;
+                return NULL;
         }
         if (key->fault.code != CAUSE_NONE) {
                 if (cause)
                         *cause = key->fault;
-                return -1;
+                return NULL;
         }
+        return key;
+}
+
+EVP_PKEY *keys_private(const char *name, struct cause *cause)
+{
+        const struct client_key *key = usable_key(name, cause);
+
+        return key ? key->key : NULL;
+}
+
+int keys_use(SSL *ssl, const char *name, struct cause *cause)
+{
+        const struct client_key *key = usable_key(name, cause);
+
+        if (!key)
+                return -1;
         if (SSL_use_cert_and_key(ssl, key->certificate, key->key, key->issuers, 1) != 1)
                 return cause_about(cause, CAUSE_SECRET, "clientCertificate",
                                    "the client certificate \"%s\" is too weak for this account's TLS level",

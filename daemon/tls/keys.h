@@ -17,6 +17,9 @@ void keys_close(void);
 /* Puts the certificate of that name into a session; -1 with CAUSE_SECRET. */
 int keys_use(SSL *ssl, const char *name, struct cause *cause) must_use;
 
+/* The private key of that name, borrowed until keys change; NULL with CAUSE_SECRET. */
+EVP_PKEY *keys_private(const char *name, struct cause *cause) must_use;
+
 /* [{name, certificate, issuers, fault}], without the keys; certificate null and fault a text where the file cannot be
  * used. */
 json_t *keys_list(void) must_use;

@@ -47,6 +47,7 @@ class Sink:
         self.deliver, self.extensions = deliver, extensions
         self.accepted, self.violations, self.connections = [], [], 0
         self.envelopes = []     # MAIL and RCPT lines as they came
+        self.tokens = None      # the TokenServer that says which are good
         self.iterations, self.offered, self.proved = 4096, threading.Event(), threading.Event()     # of SCRAM
         self._rules = []
         self._changed = threading.Condition()
@@ -274,6 +275,22 @@ class _Session:
             first = self._ask(b"")
         _, self.user, password = first.split(b"\0")
         return password.decode() == letters.PASSWORD
+
+    def _auth_xoauth2(self, first):
+        fields = first.split(b"\1")
+        self.user = fields[0].removeprefix(b"user=")
+        good = fields[1].removeprefix(b"auth=Bearer ").decode() in self.sink.tokens.good
+        if not good:
+            self._ask(b'{"status":"401"}')
+        return good
+
+    def _auth_oauthbearer(self, first):
+        fields = first.split(b"\1")
+        self.user = fields[0]
+        good = fields[3].removeprefix(b"auth=Bearer ").decode() in self.sink.tokens.good
+        if not good:
+            self._ask(b'{"status":"invalid_token"}')
+        return good
 
     def _auth_login(self, first):
         self.user = first or self._ask(b"Username:")

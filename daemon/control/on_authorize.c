@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket method by which a person lets an account sign in at its OAuth provider. */
+#include "daemon/control/methods.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/authorize.h"
+
+struct authorizing {
+        struct call *call;
+        struct authorize *authorize;
+};
+
+static json_t *reply_of(json_t *step)
+{
+        json_t *reply = json_object();
+
+        json_put(reply, "step", json_incref(step));
+        return reply;
+}
+
+static void step_told(void *ctx, json_t *step)
+{
+        struct authorizing *authorizing = ctx;
+
+        call_reply_part(authorizing->call, reply_of(step));
+}
+
+static void done(void *ctx, json_t *last)
+{
+        struct authorizing *authorizing = ctx;
+
+        call_reply(authorizing->call, reply_of(last));
+        free(authorizing);
+}
+
+static void cancelled(void *work)
+{
+        struct authorizing *authorizing = work;
+
+        authorize_cancel(authorizing->authorize);
+        free(authorizing);
+}
+
+void on_authorize_account(struct call *call)
+{
+        static const struct authorize_user user = { .step = step_told, .done = done };
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = 0, .flags = FIELD_REQUIRED },
+        };
+        const char *name = NULL;
+        struct cause cause = { 0 };
+
+        if (!call_read(call, fields, count_of(fields), &name))
+                return;
+        const struct account *account = account_named(name);
+        struct authorizing *authorizing = new_object(struct authorizing);
+        authorizing->call = call;
+        if (!account) {
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
+                cause_remedy(&cause, "emailsecctl account list");
+        } else if (account->unreadable) {
+                cause = *account->cause;
+        } else if (authorize_begin(account, &user, authorizing, &authorizing->authorize, &cause) == 0) {
+                call_on_cancel(call, cancelled, authorizing);
+                return;
+        }
+        free(authorizing);
+        call_fail(call, &cause);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/* A request and the parts of its answer, taken as they come; see http_post.h. */
+#include "daemon/sasl/http_post.h"
+
+#include "common/limits.h"
+#include "common/names.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+enum { STEP_POST = CHAT_FIRST_STEP, STEPS };
+
+enum {
+        LINE_MOST = 8 * KIB,
+        LINES_MOST = 200,       /* of header, interim answers and trailer together */
+        BODY_MOST = 64 * KIB,
+        STATUS_DIGITS = 3,
+        HTTPS_PORT = 443,
+};
+
+enum part { PART_STATUS, PART_HEADER, PART_SIZED, PART_CHUNK_SIZE, PART_CHUNK, PART_CHUNK_END, PART_TRAILER, PART_TO_END };
+
+struct http_post {
+        struct chat chat;
+        struct http_place place;
+        char *form;
+        enum part part;
+        unsigned lines;
+        unsigned status, retry_after;
+        bool has_length, chunked, other_coding;
+        size_t left;            /* of the body, or of the chunk */
+        char *location;         /* where a redirect points */
+        struct buf body;
+};
+
+static struct http_post *post_of(struct chat *chat)
+{
+        return container_of(chat, struct http_post, chat);
+}
+
+/* ---- places ---- */
+
+int http_place_of(const char *url, struct http_place *out, struct cause *cause)
+{
+        static const char scheme[] = "https://";
+        size_t len = sizeof scheme - 1;
+
+        if (strncasecmp(url, scheme, len) != 0)
+                return cause_set(cause, CAUSE_INVALID, "%s is no https URL", url);
+        const char *place = url + len, *path = place + strcspn(place, "/?");
+        char *authority = copy_bytes(place, (size_t)(path - place));
+        uint16_t port = 0;
+        char *host = host_port_parse(authority, &port, cause);
+        if (!host) {
+                free(authority);
+                return -1;
+        }
+        *out = (struct http_place){
+                .host = host,
+                .port = port ? port : HTTPS_PORT,
+                .authority = authority,
+                .path = text_of("%s%s", path[0] == '/' ? "" : "/", path),
+        };
+        return 0;
+}
+
+void http_place_done(struct http_place *place)
+{
+        free(take(place->host));
+        free(take(place->authority));
+        free(take(place->path));
+}
+
+/* ---- the request ---- */
+
+static void say_post(struct chat *chat)
+{
+        struct http_post *post = post_of(chat);
+
+        chat_say(chat, "POST %s HTTP/1.1", post->place.path);
+        chat_say(chat, "Host: %s", post->place.authority);
+        chat_say(chat, "User-Agent: emailsecd/" VERSION);
+        chat_say(chat, "Accept: application/json");
+        chat_say(chat, "Content-Type: application/x-www-form-urlencoded");
+        chat_say(chat, "Content-Length: %zu", strlen(post->form));
+        chat_say(chat, "Connection: close");
+        chat_say(chat, "%s", "");
+        if (chat->state == CHAT_FAILED)
+                return;
+        if (chat->trace)
+                chat->trace(chat->trace_ctx, '>', "***", 3);
+        if (buf_append_text(&chat->out, post->form))
+                (void)chat_fail(chat, CAUSE_INTERNAL, "the request for a token is too long");
+}
+
+static const struct chat_step steps[STEPS] = {
+        [STEP_POST] = { "POST", "waiting for the answer of the token endpoint", 0, say_post, NULL },
+};
+
+static void start(struct chat *chat, const struct chat_channel *channel)
+{
+        chat->channel = *channel;
+        if (!channel->tls)
+                (void)chat_fail(chat, CAUSE_INTERNAL, "a token is not asked for outside TLS");
+        else
+                chat_go(chat, STEP_POST);
+}
+
+/* ---- the answer ---- */
+
+static int not_http(struct http_post *post, const char *what)
+{
+        return chat_fail(&post->chat, CAUSE_PROTOCOL, "the token endpoint at %s does not speak HTTP: %s", post->place.host,
+                         what);
+}
+
+static void whole(struct http_post *post)
+{
+        chat_go(&post->chat, STEP_ENDED);
+}
+
+/* Decimal, or hexadecimal, up to what a body may have. -1: it is no number, or too large. */
+static int read_size(const char *text, int base, size_t *out)
+{
+        char *end;
+        unsigned long value;
+
+        if (!strchr("0123456789abcdefABCDEF", text[0]) || !text[0])
+                return -1;
+        value = strtoul(text, &end, base); /* ULONG_MAX when it does not fit */
+        end += strspn(end, " \t");
+        *out = value;
+        return (*end && !(base == 16 && *end == ';')) || value > BODY_MOST ? -1 : 0;
+}
+
+static void status_heard(struct http_post *post, const char *line)
+{
+        const char *digits = strchr(line, ' ');
+
+        if (strncmp(line, "HTTP/1.", 7) != 0 || !digits || strspn(digits + 1, "0123456789") != STATUS_DIGITS) {
+                (void)not_http(post, "its answer does not begin as one");
+                return;
+        }
+        post->status = (unsigned)strtoul(digits + 1, NULL, 10);
+        post->part = PART_HEADER;
+}
+
+static void header_heard(struct http_post *post, const char *line)
+{
+        size_t name = strcspn(line, ":");
+        const char *value = line + name + (line[name] == ':');
+        size_t number = 0;
+
+        value += strspn(value, " \t");
+        if (name == strlen("Content-Length") && strncasecmp(line, "Content-Length", name) == 0) {
+                if (read_size(value, 10, &post->left))
+                        (void)not_http(post, "the length it tells makes no sense");
+                post->has_length = true;
+        } else if (name == strlen("Transfer-Encoding") && strncasecmp(line, "Transfer-Encoding", name) == 0) {
+                post->chunked = strcasecmp(value, "chunked") == 0;
+                post->other_coding |= !post->chunked;
+        } else if (name == strlen("Content-Encoding") && strncasecmp(line, "Content-Encoding", name) == 0) {
+                post->other_coding |= strcasecmp(value, "identity") != 0;
+        } else if (name == strlen("Retry-After") && strncasecmp(line, "Retry-After", name) == 0) {
+                if (read_size(value, 10, &number) == 0)
+                        post->retry_after = (unsigned)number;
+        } else if (name == strlen("Location") && strncasecmp(line, "Location", name) == 0) {
+                free(post->location);
+                post->location = copy_text(value);
+        }
+}
+
+/* RFC 9112 section 6.3: how long the body is. */
+static void header_ended(struct http_post *post)
+{
+        if (post->status / 100 == 1) {
+                post->part = PART_STATUS;
+        } else if (post->status / 100 == 3) {
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the token endpoint at %s sends us on to %.200s; that is not done",
+                                post->place.host, post->location ? post->location : "another place");
+        } else if (post->other_coding) {
+                (void)not_http(post, "it codes its answer in a way that was not asked for");
+        } else if (post->chunked) {
+                post->part = PART_CHUNK_SIZE;
+        } else if (post->status == 204 || (post->has_length && !post->left)) {
+                whole(post);
+        } else {
+                post->part = post->has_length ? PART_SIZED : PART_TO_END;
+        }
+}
+
+static void line_heard(struct http_post *post, const char *line)
+{
+        if (++post->lines > LINES_MOST && post->part != PART_CHUNK_SIZE && post->part != PART_CHUNK_END) {
+                (void)not_http(post, "its header has no end");
+                return;
+        }
+        switch (post->part) {
+        case PART_STATUS:
+                status_heard(post, line);
+                break;
+        case PART_HEADER:
+                if (line[0])
+                        header_heard(post, line);
+                else
+                        header_ended(post);
+                break;
+        case PART_CHUNK_SIZE:
+                if (read_size(line, 16, &post->left))
+                        (void)not_http(post, "the size of a chunk makes no sense");
+                else
+                        post->part = post->left ? PART_CHUNK : PART_TRAILER;
+                break;
+        case PART_CHUNK_END:
+                post->part = PART_CHUNK_SIZE;
+                if (line[0])
+                        (void)not_http(post, "a chunk is longer than its size");
+                break;
+        case PART_TRAILER:
+                if (!line[0])
+                        whole(post);
+                break;
+        case PART_SIZED:
+        case PART_CHUNK:
+        case PART_TO_END:
+                break;
+        }
+}
+
+/* False: no more can be taken now. */
+static bool take_body(struct http_post *post)
+{
+        struct buf *in = &post->chat.in;
+        size_t len = post->part == PART_TO_END || in->len < post->left ? in->len : post->left;
+
+        if (!len)
+                return false;
+        if (buf_append(&post->body, buf_bytes(in), len)) {
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the answer of the token endpoint at %s is longer than %d bytes",
+                                post->place.host, BODY_MOST);
+                return false;
+        }
+        chat_skip(&post->chat, len);
+        if (post->part == PART_TO_END)
+                return true;
+        post->left -= len;
+        if (!post->left && post->part == PART_SIZED)
+                whole(post);
+        else if (!post->left)
+                post->part = PART_CHUNK_END;
+        return true;
+}
+
+static bool take_some(struct http_post *post)
+{
+        const char *line;
+
+        if (post->part == PART_SIZED || post->part == PART_CHUNK || post->part == PART_TO_END)
+                return take_body(post);
+        if (chat_next_line(&post->chat, &line) < 0)
+                return false;
+        line_heard(post, line);
+        return true;
+}
+
+static void received(struct chat *chat, const uint8_t *bytes, size_t len)
+{
+        struct http_post *post = post_of(chat);
+
+        if (chat_is_over(chat) || chat_feed(chat, bytes, len))
+                return;
+        while (!chat_is_over(chat) && take_some(post))
+                ;
+}
+
+static void closed(struct chat *chat)
+{
+        struct http_post *post = post_of(chat);
+
+        if (chat_is_over(chat))
+                return;
+        if (post->part == PART_TO_END)
+                whole(post);
+        else
+                (void)chat_fail(chat, CAUSE_CLOSED, "the token endpoint at %s closed the connection before its answer was whole",
+                                post->place.host);
+}
+
+static void quit(struct chat *chat)
+{
+        chat_go(chat, STEP_ENDED);
+}
+
+static void post_free(struct chat *chat)
+{
+        struct http_post *post = post_of(chat);
+
+        http_place_done(&post->place);
+        free_secret(post->form);
+        free(post->location);
+        buf_wipe(&post->body);
+        chat_done(chat);
+        free(post);
+}
+
+static const struct chat_class http_class = {
+        .start = start,
+        .received = received,
+        .secured = start,
+        .closed = closed,
+        .quit = quit,
+        .free = post_free,
+};
+
+struct chat *http_post_new(const struct http_place *place, const char *form)
+{
+        struct http_post *post = new_object(struct http_post);
+
+        chat_init(&post->chat, &http_class, steps, LINE_MOST);
+        post->place = (struct http_place){
+                .host = copy_text(place->host),
+                .port = place->port,
+                .authority = copy_text(place->authority),
+                .path = copy_text(place->path),
+        };
+        post->form = copy_text(form);
+        buf_init(&post->body, BODY_MOST);
+        return &post->chat;
+}
+
+struct http_answer http_post_answer(const struct chat *chat)
+{
+        const struct http_post *post = container_of(chat, const struct http_post, chat);
+
+        return (struct http_answer){
+                .status = post->status,
+                .retry_after = post->retry_after,
+                .body = buf_bytes(&post->body),
+                .len = post->body.len,
+        };
+}

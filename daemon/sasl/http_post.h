@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One POST of a form over HTTP/1.1 (RFC 9112) and its answer, as a chat: for OAuth token endpoints, and for nothing
+ * else. No redirect is followed, no connection kept, nothing sent but inside TLS. The chat has CHAT_ENDED when the whole
+ * answer is there.
+ */
+#pragma once
+
+#include "daemon/wire/chat.h"
+
+/* Where a token endpoint is: the parts of an https URL. */
+struct http_place {
+        char *host;             /* normal form, for the resolver and the certificate */
+        uint16_t port;
+        char *authority;        /* as it goes into the Host field */
+        char *path;             /* with its query */
+};
+
+/* -1 with CAUSE_INVALID for what is no https URL; nothing is to be freed then. */
+int http_place_of(const char *url, struct http_place *out, struct cause *cause) must_use;
+void http_place_done(struct http_place *place);
+
+/* `form` is application/x-www-form-urlencoded; both are copied, the copy of the form is wiped. */
+struct chat *http_post_new(const struct http_place *place, const char *form) must_use;
+
+struct http_answer {
+        unsigned status;
+        unsigned retry_after;   /* seconds; 0: not said */
+        const uint8_t *body;    /* belongs to the chat */
+        size_t len;
+};
+
+/* Of a chat that has ended in order. */
+struct http_answer http_post_answer(const struct chat *chat);
