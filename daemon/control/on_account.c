@@ -8,6 +8,7 @@
 #include "daemon/station/receiver.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
+#include "daemon/store/store.h"
 
 static json_t *entry_of(const struct account *account)
 {
@@ -243,25 +244,60 @@ void on_set_password(struct call *call)
 
 /* ---- poll ---- */
 
+struct polling {
+        struct call *call;
+        struct poll_result result;
+};
+
+static json_t *poll_reply(const char *text, const struct poll_result *result)
+{
+        json_t *reply = json_object();
+
+        json_put_text(reply, "text", text);
+        json_put(reply, "sent", json_integer((json_int_t)result->sent));
+        json_put(reply, "received", json_integer((json_int_t)result->received));
+        json_put(reply, "left", json_integer((json_int_t)result->left));
+        json_put(reply, "failed", json_integer((json_int_t)result->failed));
+        return reply;
+}
+
+static char *poll_text(const struct poll_result *result)
+{
+        unsigned long long sent = result->sent, failed = result->failed;
+        unsigned long long received = result->received, left = result->left;
+
+        if (left)
+                return text_of("received %llu message%s, %llu left at the server as too large", received,
+                               received == 1 ? "" : "s", left);
+        if (received)
+                return text_of("received %llu message%s", received, received == 1 ? "" : "s");
+        if (sent || failed)
+                return text_of("sent %llu message%s, %llu failed", sent, sent == 1 ? "" : "s", failed);
+        return copy_text("there was nothing new");
+}
+
+/* Counters and times are on disk as well now, or cannot get there. */
+static void poll_settled(void *ctx, const struct cause *cause)
+{
+        scoped(scoped_free) struct polling *polling = ctx;
+        const struct poll_result *result = &polling->result;
+
+        if (cause_happened(&result->cause))
+                call_fail(polling->call, &result->cause);
+        else if (cause)
+                call_fail(polling->call, cause);
+        else {
+                scoped(scoped_free) char *text = poll_text(result);
+                call_reply(polling->call, poll_reply(text, result));
+        }
+}
+
 static void polled(void *ctx, const struct poll_result *result)
 {
-        struct call *call = ctx;
+        struct polling *polling = new_object(struct polling);
 
-        if (result->cause.code != CAUSE_NONE) {
-                call_fail(call, &result->cause);
-                return;
-        }
-        json_t *reply = json_object();
-        unsigned long long sent = result->sent, failed = result->failed, received = result->received;
-        scoped(scoped_free) char *text =
-                received       ? text_of("received %llu message%s", received, received == 1 ? "" : "s") :
-                sent || failed ? text_of("sent %llu message%s, %llu failed", sent, sent == 1 ? "" : "s", failed) :
-                                 copy_text("there was nothing new");
-        json_put_text(reply, "text", text);
-        json_put(reply, "sent", json_integer((json_int_t)sent));
-        json_put(reply, "received", json_integer((json_int_t)received));
-        json_put(reply, "failed", json_integer((json_int_t)failed));
-        call_reply(call, reply);
+        *polling = (struct polling){ .call = ctx, .result = *result };
+        store_settle(poll_settled, polling);
 }
 
 static void polled_unwatched(void *ctx, const struct poll_result *result)
@@ -292,14 +328,8 @@ void on_poll(struct call *call)
                 sender_poll(account->sender, done, call);
         else
                 receiver_poll(account->receiver, done, call);
-        if (!in.wait) {
-                json_t *reply = json_object();
-                json_put_text(reply, "text", "started");
-                json_put(reply, "sent", json_integer(0));
-                json_put(reply, "received", json_integer(0));
-                json_put(reply, "failed", json_integer(0));
-                call_reply(call, reply);
-        }
+        if (!in.wait)
+                call_reply(call, poll_reply("started", &(struct poll_result){ 0 }));
 }
 
 /* ---- test and probe ---- */

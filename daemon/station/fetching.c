@@ -81,7 +81,7 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
                 return;
         fetching->finished = true;
         handing_rest(fetching->handing);
-        struct fetching_result result = { .received = fetching->received };
+        struct fetching_result result = { .received = fetching->received, .left = fetching->noted };
         if (cause)
                 result.cause = *cause;
         else    /* what was listed is dealt with: a session may idle for days */

@@ -13,7 +13,7 @@ struct fetching;
 
 struct fetching_result {
         struct cause cause;        /* of this machine (disk); the session's failures end the link */
-        uint64_t received;
+        uint64_t received, left;   /* here; at the server as too large, of which a note is here */
 };
 
 /* `tools`: the operations of the link's chat. `done` once, unless fetching_free comes first. */

@@ -39,7 +39,7 @@ struct fetching {
         bool committing, round_received, in_order;
         bool in_message;                     /* one that has begun and not ended fills */
         uint32_t filling_last, full_last;    /* highest UID within */
-        uint64_t received;
+        uint64_t received, noted;            /* messages; notes about those that are too large */
         unsigned answers;                    /* store answers under way */
         bool freed, finished;
         bool just_opened;                    /* facts are of SELECT, not what was heard since */

@@ -36,12 +36,13 @@ static void announce(struct fetching *fetching, const struct delivered *message)
                    delivered_json(fetching->account->name, fetching->folder, message), "%s", text);
 }
 
-static void announce_left(struct fetching *fetching, const struct delivered *message)
+static void count_left(struct fetching *fetching, const struct delivered *message)
 {
         const struct mailbox_entry *entry = &message->entry;
         struct subject subject = fetching_subject(fetching);
         json_t *data = json_object();
 
+        fetching->noted++;
         subject.file = message->file;
         log_about(&subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
                   "%s: a message of %llu bytes was left at the server (uid %u%s): maxMessageSize is %llu%s%s",
@@ -81,7 +82,7 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
                 if (!fetching->freed && !messages[i].entry.left)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
                 if (!messages[i].again)
-                        (messages[i].entry.left ? announce_left : count_received)(fetching, &messages[i]);
+                        (messages[i].entry.left ? count_left : count_received)(fetching, &messages[i]);
         }
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;

@@ -54,10 +54,8 @@ static void look_done(struct receiver *receiver)
         receiver->failures = 0;
         fact_set_number(receiver->account->name, "lastPollSuccess", (int64_t)loop_wall());
         account_is_well(receiver->account);
-        if (!receiver_is_pop3(receiver) && !receiver->again) { /* POP3 is through when QUIT was answered */
+        if (!receiver_is_pop3(receiver) && !receiver->again) /* POP3 is through when QUIT was answered */
                 receiver_finish_polls(receiver, NULL);
-                receiver->received = 0;
-        }
         rest(receiver);
 }
 
@@ -78,6 +76,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
         struct receiver *receiver = ctx;
 
         receiver->received += result->received;
+        receiver->left += result->left;
         if (result->cause.code != CAUSE_NONE) {
                 struct cause cause = result->cause;
                 receiver_failed(receiver, &cause, "");

@@ -31,8 +31,9 @@ const struct mailbox_class *receiver_tools(const struct receiver *receiver)
 
 void receiver_finish_polls(struct receiver *receiver, const struct cause *cause)
 {
-        struct poll_result result = { .received = receiver->received };
+        struct poll_result result = { .received = receiver->received, .left = receiver->left };
 
+        receiver->received = receiver->left = 0;
         if (cause)
                 result.cause = *cause;
         while (receiver->polls) {
@@ -91,7 +92,6 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
                 receiver_wait(receiver, outbox_account_delay(FAULT_RETRY, 0, random_number()));
         receiver->failures++;
         receiver_finish_polls(receiver, &why);
-        receiver->received = 0;
 }
 
 /* ---- session ---- */
@@ -125,10 +125,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                         fetching_quit_answered(receiver->fetching, cause.code == CAUSE_NONE);
                 bool again = receiver->again;
                 receiver_drop_session(receiver);
-                if (!again) {
+                if (!again)
                         receiver_finish_polls(receiver, NULL);
-                        receiver->received = 0;
-                }
                 receiver->again = false;
                 receiver_wait(receiver, again ? 0 : receiver_poll_rate(receiver));
                 return;

@@ -28,7 +28,7 @@ struct receiver {
         bool folder_open;            /* the first one is selected in this session */
         bool whole;                  /* the look to come is at all folders, not just the one of IDLE */
         int64_t whole_due;           /* when it must be, loop_now() */
-        uint64_t received;           /* of the present look, all folders */
+        uint64_t received, left;     /* of the present look, all folders */
         unsigned failures;
         bool again;                  /* asked to look while looking */
         bool winding_down;
@@ -50,7 +50,7 @@ void receiver_drop_session(struct receiver *receiver);
 void receiver_wait(struct receiver *receiver, int64_t seconds);
 /* The session or the look failed: the account shows why, and is tried again when that makes sense. */
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id);
-/* Answers those who asked for a look; `cause` NULL: it went well. */
+/* The look is over: answers those who asked for it; `cause` NULL: it went well. */
 void receiver_finish_polls(struct receiver *receiver, const struct cause *cause);
 
 /* ---- receiver_look.c ---- */

@@ -26,7 +26,8 @@ void sender_due_now(struct sender *sender);
 
 struct poll_result {
         struct cause cause;      /* CAUSE_NONE: it went well */
-        uint64_t sent, failed, received;
+        uint64_t sent, failed;   /* outgoing */
+        uint64_t received, left; /* incoming; left at the server as too large, of which this look told */
 };
 /* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */
 void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx);

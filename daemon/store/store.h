@@ -28,5 +28,9 @@ struct workers *store_file_workers(void);
  * read what a client hands in: a client could make them wait. */
 int64_t store_stuck_for(void);
 
+/* `done` once everything that was asked for before, changed facts included, is on disk; or with the cause why it
+ * could not be written. */
+void store_settle(void (*done)(void *ctx, const struct cause *cause), void *ctx);
+
 /* What is wrong with the disk at present (last commit failed), or NULL. */
 const struct cause *store_fault(void);

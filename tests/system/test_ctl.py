@@ -300,7 +300,7 @@ def test_password_otherwise(station, args, sent):
 
 
 def test_poll(station):
-    daemon = station(Poll={"text": "2 sent", "sent": 2, "received": 0, "failed": 0})
+    daemon = station(Poll={"text": "2 sent", "sent": 2, "received": 0, "left": 0, "failed": 0})
     assert daemon.run("account", "poll", "alarms").out == "2 sent\n"
     assert daemon.calls[0]["parameters"] == {"name": "alarms", "wait": True}
     daemon.run("account", "poll", "alarms", "--no-wait")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Incoming mail by IMAP and POP3 into a Maildir: each message once, the server's copy treated as the policy says."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import threading
 
 import pytest
@@ -68,6 +70,34 @@ def test_nothing_is_fetched_twice(station, dovecot, box, transport):
     more = fill(dovecot, box, 2)
     poll(station)
     assert have(station) == sorted(set(expected) - set(deleted) | set(more))
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_poll_is_answered_with_numbers(station, dovecot, box, transport):
+    incoming(station, dovecot, transport, box, maxMessageSize=100000, push=False, pollRate=3600)
+    poll(station)
+    assert station.ctl("account", "poll", "a").out == "there was nothing new\n"
+    fill(dovecot, box, 2)
+    fill(dovecot, box, 1, body="0123456789\n" * 20000)
+    answer = station.call("Poll", name="a")
+    assert (answer["received"], answer["left"], answer["sent"], answer["failed"]) == (2, 1, 0, 0)
+    assert answer["text"] == "received 2 messages, 1 left at the server as too large"
+    assert station.ctl("account", "poll", "a").out == "there was nothing new\n"
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_poll_is_answered_when_all_is_on_disk(station, dovecot, box, transport):
+    fill(dovecot, box, 1)
+    incoming(station, dovecot, transport, box, push=False, pollRate=3600)
+    for _ in range(5):
+        poll(station)
+        station.kill()
+        with contextlib.closing(sqlite3.connect(os.path.join(station.state, "station.db"))) as database:
+            facts = {name for name, in database.execute("SELECT name FROM fact WHERE account = 'a'")}
+            assert {"numberReceived", "lastPollSuccess"} <= facts
+            database.execute("DELETE FROM fact WHERE name = 'lastPollSuccess'")
+            database.commit()
+        station.start()
 
 
 @pytest.mark.parametrize("transport", BOTH)
