@@ -114,6 +114,13 @@ static void tell_refused(const struct handing *handing, const char *reply)
                    "%s: the socket refused a message, which is in the inbox here", name);
 }
 
+/* The sentence stands at an account, and "the server" in it would be the one that the mail comes from. */
+static void name_socket(const struct handing *handing, struct cause *why)
+{
+        if (!strstr(why->text, handing->socket))
+                cause_prefix(why, "handing mail to %s: ", handing->socket);
+}
+
 /* Ends it: the delivery goes on by itself, later. */
 static void end_letter(struct handing *handing, enum handed what, const struct cause *why)
 {
@@ -152,7 +159,7 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
                         why = *session_cause;
                 else
                         cause_set(&why, CAUSE_CLOSED, "the session was ended");
-                cause_prefix(&why, "handing mail to %s: ", handing->socket);
+                name_socket(handing, &why);
                 break;
         }
         end_letter(handing, HANDED_LATER, &why);
@@ -194,10 +201,12 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                 smtp_mail_lost(link_chat(handing->link), &cause);
         link_close(take(handing->link));
         handing->ready = handing->quitting = false;
-        if (handing->letter && expected)
+        if (handing->letter && expected) {
                 connect_now(handing); /* it came while the session was at its end */
-        else if (handing->letter)
+        } else if (handing->letter) {
+                name_socket(handing, &cause);
                 end_letter(handing, HANDED_LATER, &cause);
+        }
 }
 
 static const struct link_user link_user = { .ready = session_ready, .ended = session_ended };
