@@ -51,8 +51,13 @@ static void opened(struct job *job)
 
 void delivery_hand_on(struct delivery *delivery)
 {
+        const struct cause *fault = store_fault();
         if (next_item(delivery) == delivery->arrival.count) {
                 delivery_record(delivery, delivery->arrival.count);
+                return;
+        }
+        if (fault) { /* its row could not be written: it would be given again with every try */
+                delivery_give_up(delivery, fault);
                 return;
         }
         delivery->job = (struct job){ .work = open_work, .done = opened };
