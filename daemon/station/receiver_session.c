@@ -16,7 +16,8 @@
 enum {
         FAULT_RETRY = 3600,
         RETRY_FIRST = 5,             /* a server that is down is tried again after 5 s, then less often, */
-        RETRY_MOST = 15 * 60,        /* up to this */
+        RETRY_MOST = 15 * 60,        /* up to this; */
+        RETRY_MOST_DISK = 60,        /* a disk here that takes no mail up to this: it may have room again */
 };
 
 bool receiver_is_pop3(const struct receiver *receiver)
@@ -67,13 +68,16 @@ int64_t receiver_poll_rate(const struct receiver *receiver)
         return prop_number(&receiver->account->values, PROP_POLL_RATE);
 }
 
-static int64_t retry_delay(const struct receiver *receiver)
+static int64_t retry_delay(const struct receiver *receiver, const struct cause *why)
 {
-        int64_t rate = receiver_poll_rate(receiver);
+        bool disk = why->code == CAUSE_STORAGE;
+        int64_t rate = receiver_poll_rate(receiver), most = disk ? RETRY_MOST_DISK : RETRY_MOST;
         unsigned before = receiver->failures ? receiver->failures - 1 : 0;
-        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, random_number());
 
-        return delay < RETRY_MOST ? delay : RETRY_MOST;
+        if (cause_class(why) != CLASS_DOWN && !disk)
+                return outbox_account_delay(FAULT_RETRY, 0, random_number());
+        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, random_number());
+        return delay < most ? delay : most;
 }
 
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id)
@@ -86,10 +90,7 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
         fact_set_number(receiver->account->name, "lastPollFailure", (int64_t)loop_wall());
         fact_set_text(receiver->account->name, "lastPollFailureCause", why.text);
         account_is_ill(receiver->account, &why, id);
-        if (cause_class(&why) == CLASS_DOWN)
-                receiver_wait(receiver, retry_delay(receiver));
-        else
-                receiver_wait(receiver, outbox_account_delay(FAULT_RETRY, 0, random_number()));
+        receiver_wait(receiver, retry_delay(receiver, &why));
         receiver->failures++;
         receiver_finish_polls(receiver, &why);
 }
