@@ -32,10 +32,10 @@ class Mailboxes:
         """The messages of a mailbox as the server holds them: [(flags, bytes)]."""
         client = self.imap(box)
         found = []
-        numbers = client.search(None, "ALL")[1][0].split()
+        numbers = client.uid("search", "ALL")[1][0].split()     # by UID: others may delete meanwhile
         if numbers:
             client.select("INBOX", readonly=True)
-            for part in client.fetch(b",".join(numbers), "(FLAGS BODY.PEEK[])")[1]:
+            for part in client.uid("fetch", b",".join(numbers), "(FLAGS BODY.PEEK[])")[1]:
                 if isinstance(part, tuple):
                     found.append((imaplib.ParseFlags(part[0]), part[1]))
         client.logout()
