@@ -149,6 +149,20 @@ static void pop3_skipped(void *ctx, const struct cause *cause)
         fetching_conclude(fetching);
 }
 
+/* What this account itself has deleted does not come again: with that policy, what looks the same is another one. */
+static void uidls_pruned(void *ctx, bool some, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
+                return;
+        fetching->some_gone = some;
+        fetching->reconcile = some && !fetching_policy_is(fetching, "delete");
+        fetching->answers++;
+        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, fetching_most(fetching),
+                   uidls_known, fetching);
+}
+
 static void listed_pop3(struct fetching *fetching)
 {
         fetching->answers++;
@@ -156,8 +170,7 @@ static void listed_pop3(struct fetching *fetching)
                 seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count, pop3_skipped, fetching);
                 return;
         }
-        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, fetching_most(fetching),
-                   uidls_known, fetching);
+        seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_pruned, fetching);
 }
 
 static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)

@@ -17,6 +17,16 @@ static void cursor_set(void *ctx, const struct cause *cause)
                 fetching_finish(fetching, NULL);
 }
 
+static void note_moved(const struct fetching *fetching)
+{
+        struct subject subject = fetching_subject(fetching);
+
+        log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
+                  "%s: the server has other UIDLs than before for messages that are here (%zu): known by their content, "
+                  "they are not delivered again",
+                  fetching->account->name, fetching->moved);
+}
+
 /* Everything new is here: the cursor goes past what was skipped as well. */
 void fetching_conclude(struct fetching *fetching)
 {
@@ -29,8 +39,10 @@ void fetching_conclude(struct fetching *fetching)
         else
                 seen_set_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
                                 fetching->highest, cursor_set, fetching);
-        if (fetching->pop3)
-                seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count);
+        if (fetching->pop3 && fetching->some_gone)
+                seen_look_over(fetching->account->name);
+        if (fetching->pop3 && fetching->moved)
+                note_moved(fetching);
 }
 
 static bool cursor_moves_on(const struct fetching *fetching)

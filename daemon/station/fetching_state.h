@@ -16,6 +16,8 @@ struct fetching {
 
         struct mailbox_facts facts;
         bool pop3, first_look, reconcile, unseen_only;
+        bool some_gone;                      /* POP3: UIDLs that the server had at the last look */
+        size_t moved;                        /* POP3: messages that have come under another UIDL */
         struct seen_cursor cursor;
         struct mailbox_entry *listed;        /* as the server lists them */
         size_t listed_count, listed_size;

@@ -81,6 +81,7 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         for (size_t i = 0; i < count; i++) {
                 if (!fetching->freed && !messages[i].entry.left)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
+                fetching->moved += messages[i].again && fetching->reconcile;
                 if (!messages[i].again)
                         (messages[i].entry.left ? count_left : count_received)(fetching, &messages[i]);
         }

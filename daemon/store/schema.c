@@ -17,6 +17,8 @@
  * cursor           of a POP3 account (folder ''): only that it was looked at once
  * received.left_size   of a message that was too large and left at the server: its size there; file is then the
  *                  note about it. 0: the message itself is here
+ * received.gone     1: a UIDL that the server no longer has. 2: the same, found by a look that is not over: should its
+ *                  message come under another UIDL, it is known by its digest
  * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
  * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
  *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each

@@ -66,9 +66,9 @@ int seen_find_digest(struct database *db, const struct seen_key *key, const uint
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT file FROM received WHERE digest = ? AND account = ? AND folder = ?"
-                         " AND (uidvalidity <> ? OR uidl <> ?) AND file IS NOT NULL LIMIT 1",
+                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND file IS NOT NULL LIMIT 1",
                          VALUES(v_bytes(digest, 32), v_text(key->account), v_text(key->folder),
-                                v_int(key->uidvalidity), v_text(key->uidl)));
+                                v_int(key->uidvalidity)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         *file = more > 0 ? db_text(rows, 0) : NULL;

@@ -35,8 +35,8 @@ int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_
                    struct cause *cause) must_use;
 /* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
 int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause) must_use;
-/* The file under which a message of this digest was received here as another one than `key`; NULL in *file
- * when there is none. The caller frees. */
+/* The file under which a message of this digest was received under another UIDVALIDITY than that of `key`, or under a
+ * UIDL that has just gone; NULL in *file when there is none. The caller frees. */
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                      struct cause *cause) must_use;
 

@@ -18,11 +18,13 @@ struct seen {
         struct mailbox_entry *entries;   /* given, or found */
         size_t count;
         bool *known, *untold;            /* for each entry */
+        bool some;                       /* have gone */
         struct seen_cursor cursor;
         void (*on_cursor)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
                           size_t untold_count, const struct cause *cause);
         void (*on_uidls)(void *ctx, const bool *known, const bool *untold, size_t count,
                          const struct cause *cause);
+        void (*on_pruned)(void *ctx, bool some, const struct cause *cause);
         void (*on_done)(void *ctx, const struct cause *cause);
         void *ctx;
         struct store_read read;
@@ -316,8 +318,8 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT uidl FROM received WHERE account = ? AND folder = '' AND uidvalidity = 0"
-                         " AND uid = 0 AND gone = 0",
+                         "SELECT uidl, gone FROM received WHERE account = ? AND folder = '' AND uidvalidity = 0"
+                         " AND uid = 0 AND gone <> 1",
                          VALUES(v_text(seen->account)));
 
         qsort(seen->entries, seen->count, sizeof *seen->entries, by_uidl);
@@ -325,7 +327,9 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
                 struct mailbox_entry entry = { 0 };
                 (void)snprintf(entry.uidl, sizeof entry.uidl, "%s",
                                (const char *)sqlite3_column_text(rows, 0));
-                if (bsearch(&entry, seen->entries, seen->count, sizeof entry, by_uidl))
+                bool found_before = sqlite3_column_int(rows, 1) == 2; /* by a look that was cut off */
+                seen->some |= found_before;
+                if (found_before || bsearch(&entry, seen->entries, seen->count, sizeof entry, by_uidl))
                         continue;
                 if ((count & (count - 1)) == 0)
                         gone = new_resized(gone, 2 * count + 1, sizeof *gone);
@@ -334,6 +338,7 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
         free(seen->entries);
         seen->entries = gone;
         seen->count = count;
+        seen->some |= count > 0;
         return more;
 }
 
@@ -341,36 +346,56 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
  * for another message. */
 static int prune_work(struct store_write *write, struct database *db, struct cause *cause)
 {
-        struct seen *seen = container_of(write, struct seen, write);
+        if (update_each(write, db, "UPDATE received SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0", cause) < 0)
+                return -1;
+        return update_each(write, db, "DELETE FROM received WHERE " SEEN_KEY_IS " AND file IS NULL", cause);
+}
 
-        for (size_t i = 0; i < seen->count; i++) {
-                struct seen_key key = seen_key_of(seen->account, "", 0, &seen->entries[i]);
-                if (db_run(db, cause,
-                           "UPDATE received SET gone = 1, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
-                           VALUES(SEEN_KEY_VALUES(&key))) < 0 ||
-                    db_run(db, cause, "DELETE FROM received WHERE " SEEN_KEY_IS " AND file IS NULL",
-                           VALUES(SEEN_KEY_VALUES(&key))) < 0)
-                        return -1;
-        }
-        return 0;
+static void pruned(struct seen *seen, const struct cause *cause)
+{
+        seen->on_pruned(seen->ctx, seen->some, cause);
+        seen_free(seen);
+}
+
+static void prune_done(struct store_write *write, const struct cause *cause)
+{
+        pruned(container_of(write, struct seen, write), cause);
 }
 
 static void prune_looked(struct store_read *read, const struct cause *cause)
 {
         struct seen *seen = container_of(read, struct seen, read);
 
-        if (cause || seen->count == 0)
-                seen_free(seen);
-        else
-                write_it(seen, prune_work, NULL, NULL);
+        if (cause || seen->count == 0) {
+                pruned(seen, cause);
+                return;
+        }
+        seen->write = (struct store_write){ .write = prune_work, .done = prune_done };
+        store_write(&seen->write);
 }
 
-void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count)
+void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+                      void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx)
 {
         struct seen *seen = seen_new(account, "", entries, count);
 
+        seen->on_pruned = done;
+        seen->ctx = ctx;
         seen->read = (struct store_read){ .read = prune_look, .done = prune_looked };
         store_read(&seen->read);
+}
+
+static int look_over_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        return db_run(db, cause,
+                      "UPDATE received SET gone = 1 WHERE account = ? AND folder = '' AND uidvalidity = 0 AND uid = 0"
+                      " AND gone = 2",
+                      VALUES(v_text(container_of(write, struct seen, write)->account)));
+}
+
+void seen_look_over(const char *account)
+{
+        write_it(seen_new(account, "", NULL, 0), look_over_work, NULL, NULL);
 }
 
 /* ---- forgetting ---- */

@@ -44,8 +44,12 @@ void seen_not_left(const char *account, const char *folder, uint32_t uidvalidity
 void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
                const struct mailbox_entry *entries, size_t count,
                void (*done)(void *ctx, const struct cause *cause), void *ctx);
-/* Forgets UIDLs that the server no longer has: `entries` is the complete present list. */
-void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count);
+/* Forgets UIDLs that the server no longer has: `entries` is the complete present list. `some`: there are such, and
+ * until seen_look_over() their messages are known by digest, should they come again under other UIDLs, as those of a
+ * mailbox do that was numbered anew or moved to another server. */
+void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+                      void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx);
+void seen_look_over(const char *account);
 /* Everything about a deleted account. Its mail files stay. */
 void seen_forget_account(const char *account);
 

@@ -22,7 +22,7 @@ COUNT = 300         # more than a batch
 MAILFILE = ".emailsecd"
 
 FAULTS = {
-    "making files": (("open",), errno.EMFILE, "/tmp", "cannot make a file"),
+    "making files": (("open",), errno.EMFILE, "/tmp", "cannot "),
     "writing files": (("write",), errno.EIO, MAILFILE, "cannot write a received message"),
     "no room for files": (("write",), errno.ENOSPC, MAILFILE, "cannot write a received message"),
     "syncing files": (("fdatasync",), errno.EIO, MAILFILE, "cannot sync a received message"),

@@ -179,3 +179,26 @@ def test_pushed(station, server, box):
         server.append(box, [message])
         station.wait_event("mail.received", 30, account="a")
     assert contents(station) == Counter(server.copies("imap", box))
+
+
+@pytest.mark.parametrize("other", ("mdbox", "the_courier", "the_cyrus"))
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_mailbox_moves_to_another_server(station, dovecot, box, transport, other, request):
+    """With its mail, which gets other numbers there: nothing comes again, and what is new comes."""
+    server = request.getfixturevalue(other)
+    messages = some(box, 40)
+    dovecot.place(box, messages)
+    incoming(station, dovecot, transport, box, push=False, pollRate=3600)
+    poll(station)
+    assert contents(station) == Counter(messages)
+    server.make(box)
+    new = [letters.crlf(letters.letter(box, subject="new", body=f"{number}\n")) for number in range(2)]
+    server.append(box, messages[::-1] + new)
+    there = channels.properties(transport, "ssl", server.host(), server.port(transport, "ssl"), server.user(box))
+    station.ctl("account", "set", "a", *(f"{name}={there[name]}" for name in ("hostname", "port", "account", "useSsl")))
+    poll(station)
+    poll(station)
+    assert contents(station) == Counter(messages + new)
+    station.restart()
+    poll(station)
+    assert contents(station) == Counter(messages + new)

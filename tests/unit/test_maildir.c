@@ -387,13 +387,17 @@ START_TEST(new_uidvalidity)
 }
 END_TEST
 
+static void on_pruned(unused_arg void *ctx, unused_arg bool some, unused_arg const struct cause *cause)
+{
+}
+
 START_TEST(uidl_used_again)
 {
         struct mailbox_entry entry = uidl_entry("x1");
 
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 1);
-        seen_prune_uidls("in", NULL, 0); /* it went from the server */
+        seen_prune_uidls("in", NULL, 0, on_pruned, NULL); /* it went from the server */
         reclose();
         reopen();
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
