@@ -30,6 +30,7 @@ class Mailbox:
         self.messages = [Message(number + 1, content) for number, content in enumerate(contents)]
         self.uidvalidity = 7
         self.announce = {}             # {uid: size}: another size than the true one
+        self.uidls = {}                # {uid: UIDL}: another than the usual one
         self.cuts = []                 # one connection each: after so many bytes of messages
         self.hold_at = None            # falls silent after so many bytes of messages, while this is set
         self.body_bytes = 0            # of messages sent, all connections
@@ -260,8 +261,8 @@ class _Pop3(_Talk):
         if verb == "STAT":
             return f"+OK {len(self.view)} 0"
         if verb in ("LIST", "UIDL"):
-            rows = [self.box.announce.get(message.uid, len(message.content)) if verb == "LIST" else f"id-{message.uid}"
-                    for message in self.view]
+            rows = [self.box.announce.get(message.uid, len(message.content)) if verb == "LIST" else
+                    self.box.uidls.get(message.uid, f"id-{message.uid}") for message in self.view]
             return "+OK\r\n" + "".join(f"{row + 1} {what}\r\n" for row, what in enumerate(rows)) + "."
         if verb == "RETR":
             self.say("+OK\r\n")

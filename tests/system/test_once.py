@@ -13,6 +13,7 @@ import pytest
 
 import channels
 import letters
+from boxes import Mailbox
 from processes import end_children
 from waiting import until
 
@@ -143,3 +144,90 @@ def test_a_large_message_behind_a_full_batch(station, dovecot, box, transport):
     incoming(station, dovecot, transport, box)
     station.ctl("account", "poll", "a")
     check_once(station, messages + large)
+
+
+@pytest.fixture
+def new_box():
+    made = []
+
+    def make(*args, **options):
+        made.append(Mailbox(*args, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def numbered(*numbers):
+    return [f"Subject: number {number}\r\n\r\n{number}\r\n".encode() for number in numbers]
+
+
+@pytest.mark.parametrize("policy", ("markAsRead", "delete"))
+def test_a_server_that_gives_one_uidl_to_several(station, new_box, policy):
+    """To other messages, to the same one twice, to another one after some time: what differs is here, once."""
+    box = new_box("pop3", contents=numbered(1, 2, 3, 3, 4))
+    box.uidls = {1: "twin", 2: "twin", 3: "same", 4: "same"}
+    station.add("incoming", "a", **channels.properties("pop3", "plain", box.host, box.port, "user", deliveryPolicy=policy))
+
+    def looks(*expected):
+        for _ in range(2):
+            station.ctl("account", "poll", "a")
+            assert Counter(contents(station)) == Counter(numbered(*expected))
+        assert policy == "markAsRead" or not box.messages
+
+    looks(1, 2, 3, 4)
+    fetched = len([words for words in box.asked if words.startswith("RETR")])
+    station.kill()
+    station.start()
+    looks(1, 2, 3, 4)
+    assert len([words for words in box.asked if words.startswith("RETR")]) == fetched
+    box.uidls[6] = "twin"
+    with box.lock:
+        if policy == "delete":
+            box.messages = []
+    box.add(numbered(5)[0])
+    box.messages[-1].uid = 6
+    looks(1, 2, 3, 4, 5)
+    box.messages = [message for message in box.messages if box.uidls.get(message.uid) != "twin"]
+    looks(1, 2, 3, 4, 5)
+    box.add(numbered(6)[0])
+    box.messages[-1].uid = 6
+    looks(1, 2, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("policy", ("markAsRead", "delete"))
+@pytest.mark.parametrize("transport", BOTH)
+def test_two_daemons_at_one_mailbox(new_station, dovecot, box, transport, policy):
+    """None has anything twice. With the policy that deletes, what one has not the other has; else both have all."""
+    stations = [new_station().start(), new_station().start()]
+    for station in stations:
+        incoming(station, dovecot, transport, box, deliveryPolicy=policy, pollRate=1, push=transport == "imap")
+    messages = []
+    for _ in range(6):
+        new = [letters.new_message_id() for _ in range(30)]
+        dovecot.deliver(box, *(letters.letter(box, message_id=one, body="text\n" * 200) for one in new))
+        messages += new
+        for station in stations:
+            station.ctl("account", "poll", "a", code=None, timeout=60)      # a POP3 mailbox may be in use
+    wanted = Counter(messages)
+
+    def all_here():
+        found = [Counter(letters.message_ids(station.inbox("a"))) for station in stations]
+        assert not any(one - wanted for one in found)       # nothing twice
+        return not wanted - (found[0] | found[1]) if policy == "delete" else found == [wanted, wanted]
+
+    until(all_here, 30)
+    if policy == "delete":
+        until(lambda: not dovecot.messages(box), 30)
+    for station in stations:
+        station.wait_status("a", "ok")
+
+
+def test_a_second_daemon_on_one_state_folder(station):
+    """It refuses, names the first one and touches nothing; the first one works on."""
+    code, said = station.start_refused()
+    assert code not in (0, -signal.SIGSEGV, -signal.SIGABRT)
+    assert f"another emailsecd (pid {station.process.pid}) uses this state folder: {station.state}" in said
+    assert "--state-directory" in said
+    assert station.call("GetStatus") and station.running()
