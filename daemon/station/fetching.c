@@ -6,13 +6,12 @@
  *   message pieces into a delivery; full deliveries are committed one after the other (files, folder, cursor)
  *   while the next one fills; at the end of a round the server is told, then the next round.
  *
- * Here is what comes before the rounds; those are in fetching_rounds.c, the storing in fetching_store.c.
+ * What is new is found by fetching_new.c; the rounds are in fetching_rounds.c, the storing in fetching_store.c. Here
+ * are beginning and end, and what those files share.
  */
 #include "daemon/station/fetching_state.h"
 
-#include "daemon/messages.h"
 #include "daemon/station/handing.h"
-#include "daemon/store/half.h"
 #include "daemon/store/maildir.h"
 
 /* ---- helpers ---- */
@@ -107,201 +106,7 @@ uint64_t fetching_most(const struct fetching *fetching)
         return (uint64_t)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
 }
 
-/* ---- what is new ---- */
-
-static int by_uid(const void *a, const void *b)
-{
-        const struct mailbox_entry *one = a, *two = b;
-
-        return one->uid < two->uid ? -1 : one->uid > two->uid;
-}
-
-static void want(struct fetching *fetching, const struct mailbox_entry *entry, size_t *size)
-{
-        if (entry->size > fetching_most(fetching))
-                fetching_push(&fetching->left, &fetching->left_count, &fetching->left_size, entry);
-        else
-                fetching_push(&fetching->wanted, &fetching->wanted_count, size, entry);
-}
-
-static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-        size_t size = 0;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        for (size_t i = 0; i < count; i++) {
-                if (!known[i])
-                        want(fetching, &fetching->listed[i], &size);
-                else if (untold[i] && fetching_policy_is(fetching, "delete"))
-                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
-        }
-        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
-}
-
-static void pop3_skipped(void *ctx, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        fetching_conclude(fetching);
-}
-
-/* What this account itself has deleted does not come again: with that policy, what looks the same is another one. */
-static void uidls_pruned(void *ctx, bool some, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        fetching->some_gone = some;
-        fetching->reconcile = some && !fetching_policy_is(fetching, "delete");
-        fetching->answers++;
-        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, fetching_most(fetching),
-                   uidls_known, fetching);
-}
-
-static void listed_pop3(struct fetching *fetching)
-{
-        fetching->answers++;
-        if (fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new")) {
-                seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count, pop3_skipped, fetching);
-                return;
-        }
-        seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_pruned, fetching);
-}
-
-static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching))
-                return;
-        for (size_t i = 0; i < count; i++)
-                fetching->wanted[i].from = entries[i].from;
-        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
-}
-
-/* What is wanted is known: where a large message was cut before, it is gone on with. */
-static void begin_rounds(struct fetching *fetching)
-{
-        bool any = false;
-
-        for (size_t i = 0; i < fetching->wanted_count && !any; i++)
-                any = half_is_kept(&fetching->wanted[i]);
-        if (!any) {
-                fetching_tell_server(fetching);
-                return;
-        }
-        fetching->answers++;
-        halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
-                    fetching->wanted_count, halves_found, fetching);
-}
-
-static void on_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        for (size_t i = 0; fetching && i < count; i++)
-                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
-}
-
-static void listed_imap(struct fetching *fetching)
-{
-        size_t size = 0;
-        bool skip = fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
-        if (fetching->listed_count)
-                qsort(fetching->listed, fetching->listed_count, sizeof *fetching->listed, by_uid);
-        for (size_t i = 0; i < fetching->back_count; i++)
-                want(fetching, &fetching->back[i], &size);
-        for (size_t i = 0; i < fetching->listed_count; i++) {
-                const struct mailbox_entry *entry = &fetching->listed[i];
-                if (entry->uid > fetching->highest)
-                        fetching->highest = entry->uid;
-                if (!skip && !entry->deleted && !(fetching->unseen_only && entry->seen))
-                        want(fetching, entry, &size);
-        }
-        begin_rounds(fetching);
-}
-
-/* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is asked
- * for all the same, should the server have been silent. */
-static bool nothing_new(const struct fetching *fetching, uint32_t after)
-{
-        return fetching->just_opened && fetching->facts.uidnext && fetching->facts.uidnext - 1 <= after &&
-               !fetching->first_look && !fetching->reconcile;
-}
-
-static void on_listed_all(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (fetching)
-                (fetching->pop3 ? listed_pop3 : listed_imap)(fetching);
-}
-
-static void list(struct fetching *fetching)
-{
-        uint32_t after = fetching->pop3 || fetching->first_look || fetching->reconcile ? 0 : fetching->cursor.uid;
-
-        /* what the listing does not show (unseen only) is dealt with as well */
-        fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile) ?
-                                    fetching->facts.uidnext - 1 : after;
-        fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
-                                prop_is(&fetching->account->values, PROP_FETCH, "unread");
-        if (nothing_new(fetching, after)) {
-                listed_imap(fetching);
-                return;
-        }
-        fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
-        link_pump(fetching->link);
-}
-
-static void note_new_uidvalidity(struct fetching *fetching)
-{
-        struct subject subject = fetching_subject(fetching);
-
-        log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
-                  "%s: folder %s was numbered anew by the server (UIDVALIDITY %u, was %u): comparing by content, "
-                  "nothing is delivered again",
-                  fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->cursor.uidvalidity);
-}
-
-static void cursor_known(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
-                         size_t count, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        fetching->cursor = *cursor;
-        fetching->first_look = !cursor->known;
-        fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->facts.uidvalidity;
-        if (fetching->reconcile)
-                note_new_uidvalidity(fetching);
-        for (size_t i = 0; i < count && !fetching->reconcile; i++) {
-                struct mailbox_entry entry = untold[i];
-                entry.left = false;
-                if (!untold[i].left)
-                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &entry);
-                else if (entry.size <= fetching_most(fetching) && entry.uid <= cursor->uid)
-                        fetching_push(&fetching->back, &fetching->back_count, &fetching->back_size, &entry);
-        }
-        list(fetching);
-}
-
-static void on_opened(void *ctx, const struct mailbox_facts *facts)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (!fetching)
-                return;
-        fetching->facts = *facts;
-        fetching->answers++;
-        seen_cursor(fetching->account->name, fetching->folder, cursor_known, fetching);
-}
+/* ---- what the session tells ---- */
 
 static void on_changed(void *ctx)
 {
@@ -320,9 +125,9 @@ static void on_woken(void *ctx)
 }
 
 const struct mailbox_user fetching_mailbox_user = {
-        .opened = on_opened,
-        .listed = on_listed,
-        .listed_all = on_listed_all,
+        .opened = fetching_on_opened,
+        .listed = fetching_on_listed,
+        .listed_all = fetching_on_listed_all,
         .message_begin = fetching_on_message_begin,
         .message_piece = fetching_on_message_piece,
         .message_end = fetching_on_message_end,

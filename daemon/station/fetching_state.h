@@ -63,6 +63,12 @@ struct chat *fetching_chat(struct fetching *fetching);
 /* The largest message that the account takes. */
 uint64_t fetching_most(const struct fetching *fetching);
 
+/* ---- fetching_new.c ---- */
+
+void fetching_on_opened(void *ctx, const struct mailbox_facts *facts);
+void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count);
+void fetching_on_listed_all(void *ctx);
+
 /* ---- fetching_rounds.c ---- */
 
 /* Everything new is here: the cursor goes past what was skipped as well. */
