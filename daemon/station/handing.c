@@ -31,6 +31,8 @@ struct letter {
         int error;
         enum { PIECE_NONE, PIECE_READING, PIECE_READY } piece;
         bool over;
+        bool first;                     /* of its session */
+        bool again;                     /* the session was gone before it: it begins anew in another */
         struct job job;
 };
 
@@ -39,6 +41,7 @@ struct handing {
         char *socket, *address;
         struct link *link;
         bool ready, quitting, stopped;
+        bool used;             /* the session has carried a message */
         struct letter *letter; /* waits for the session, or is in it */
 };
 
@@ -133,6 +136,18 @@ static void end_letter(struct handing *handing, enum handed what, const struct c
         delivery_handed(delivery, what, why);
 }
 
+/* A session that was kept may be gone when the next message comes, which says nothing about the socket. */
+static bool begins_anew(struct letter *letter)
+{
+        if (letter->first || letter->handing->stopped || letter->piece == PIECE_READING ||
+            lseek(letter->fd, 0, SEEK_SET) < 0)
+                return false;
+        letter->again = true;
+        letter->piece = PIECE_NONE;
+        letter->recipient = (struct smtp_recipient){ .address = letter->handing->address };
+        return true;
+}
+
 static void finished(struct smtp_mail *mail, const struct cause *session_cause)
 {
         struct letter *letter = container_of(mail, struct letter, mail);
@@ -140,6 +155,8 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         const struct smtp_recipient *recipient = &letter->recipient;
         struct cause why = { 0 };
 
+        if (recipient->outcome == OUTCOME_NONE && cause_happened(session_cause) && begins_anew(letter))
+                return;
         switch (recipient->outcome) {
         case OUTCOME_SENT:
                 end_letter(handing, HANDED_ON, NULL);
@@ -170,6 +187,9 @@ static void send_letter(struct handing *handing)
         struct letter *letter = handing->letter;
         struct chat *chat = link_chat(handing->link);
 
+        letter->first = !handing->used;
+        letter->again = false;
+        handing->used = true;
         letter->mail.eight_bit =
                 smtp_session_capabilities(chat)->eight_bit; /* said where it can be; sent in any case */
         smtp_mail_send(chat, &letter->mail);
@@ -200,8 +220,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         if (handing->ready && smtp_mail_flying(link_chat(handing->link)))
                 smtp_mail_lost(link_chat(handing->link), &cause);
         link_close(take(handing->link));
-        handing->ready = handing->quitting = false;
-        if (handing->letter && expected) {
+        handing->ready = handing->quitting = handing->used = false;
+        if (handing->letter && (expected || handing->letter->again)) {
                 connect_now(handing); /* it came while the session was at its end */
         } else if (handing->letter) {
                 name_socket(handing, &cause);

@@ -18,6 +18,7 @@
 enum {
         UNSENT_MAX = 64 * MIB,    /* users look at connection_unsent() long before */
         LINGER_MS = 2000,
+        ROOM_MS = 20,             /* a Unix socket is asked again whether it has room */
         ADDRESS_TEXT = 80,
 };
 
@@ -27,6 +28,7 @@ static void stop_everything(struct connection *c)
 {
         resolve_cancel(take(c->question));
         dial_free(take(c->dial));
+        timer_free(take(c->again));
         timer_stop(c->deadline);
         pump_watch(c);
 }
@@ -75,11 +77,18 @@ static void begin_talking(struct connection *c, int fd)
         c->times.connect = loop_now() - c->since;
         c->phase = PHASE_OPEN;
         timer_stop(c->deadline);
+        timer_free(take(c->again));
         c->user->connected(c->ctx);
         pump_watch(c);
 }
 
-/* A connection to a Unix socket stands at once or not at all. */
+static void on_again(void *ctx)
+{
+        connection_schedule(ctx);
+}
+
+/* A connection to a Unix socket stands at once or not at all, or there is no room yet among those that its program has
+ * not taken: that tells nobody when there is. */
 static void connect_local(struct connection *c)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -90,6 +99,13 @@ static void connect_local(struct connection *c)
         if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) {
                 c->address = copy_text(c->host);
                 begin_talking(c, fd);
+                return;
+        }
+        if (fd >= 0 && errno == EAGAIN) {
+                close_fd(&fd);
+                if (!c->again)
+                        c->again = timer_new(on_again, c);
+                timer_set(c->again, ROOM_MS);
                 return;
         }
         cause_set(&why, CAUSE_CONNECT, "could not connect to the socket %s: %s", c->host, strerror(errno));
@@ -188,6 +204,10 @@ static void explain_time_out(struct connection *c, struct cause *why)
                 cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while looking up the name %s", c->seconds,
                           c->host);
                 cause_remedy(why, "check the network and the resolver: getent ahosts %s", c->host);
+        } else if (c->phase == PHASE_CONNECT && !c->dial) {
+                cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while connecting to the socket %s: its program takes no more "
+                          "connections", c->seconds, c->host);
+                cause_remedy(why, "see whether the program at the socket hangs, or is too slow for so many");
         } else if (c->phase == PHASE_CONNECT) {
                 char *reasons = dial_reasons(c->dial);
                 cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while connecting to %s port %u: %s",

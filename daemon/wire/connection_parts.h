@@ -42,6 +42,7 @@ struct connection {
         char *address;
         struct question *question;   /* PHASE_LOOKUP */
         struct dial *dial;           /* PHASE_CONNECT */
+        struct timer *again;         /* PHASE_CONNECT, for a Unix socket with no room; else NULL */
         struct cause *failure;       /* PHASE_DEAD, until it is told */
 };
 

@@ -287,6 +287,43 @@ def test_cut_before_the_answer_it_comes_twice(station, dovecot, box, lmtp):
     assert sorted(set(ids_of(lmtp.taken))) == expected and len(lmtp.taken) == 5
 
 
+@pytest.mark.parametrize("what", ("MAIL", "RCPT", "DATA"))
+def test_a_session_that_was_closed_between_messages(station, dovecot, box, lmtp, what):
+    """The next message goes by a new one, once; the account is never down."""
+    expected = fill(dovecot, box, 5)
+    lmtp.rule = lambda where, number: DROP if (where, number) == (what, 3) else None
+    incoming(station, dovecot, "imap", box, lmtp.path)
+    poll(station)
+    assert ids_of(lmtp.taken) == expected and lmtp.asked["greeting"] == 2
+    assert "is down" not in station.log()
+
+
+def test_a_socket_with_no_room(station, dovecot, box):
+    """So many connect at once that its program has not taken them all yet: that is waited for, up to a limit."""
+    expected = fill(dovecot, box, 2)
+    path = os.path.join(station.folder, "lmtp")
+    with contextlib.ExitStack() as stack:
+        server = Lmtp(path)
+        server.server = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        server.server.bind(path)
+        os.chmod(path, 0o666)
+        server.server.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                one = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                one.setblocking(False)
+                one.connect(path)
+        incoming(station, dovecot, "imap", box, path, connectionTimeout=1)
+        assert "takes no more connections" in poll(station, code=1).err
+        station.ctl("account", "set", "a", "connectionTimeout=30")
+        until(lambda: os.listdir(os.path.join(station.state, "mail", "a", "tmp")))
+        told = station.log().count("is down")
+        threading.Thread(target=server._accept, args=(server.server,), daemon=True).start()
+        poll(station)
+        assert ids_of(server.taken) == expected and station.log().count("is down") == told
+        server.close()
+
+
 def test_large_messages_in_little_memory(station, dovecot, box, lmtp):
     dovecot.deliver(box, *(letters.letter(box, body=f"{number} {'x' * 500}\n" * 80000) for number in range(2)))
     incoming(station, dovecot, "imap", box, lmtp.path)
