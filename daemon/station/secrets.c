@@ -231,13 +231,25 @@ int secret_signin(const struct property_values *values, struct signin *out, stru
         return 0;
 }
 
-void secret_signin_done(struct signin *signin)
+static void free_signin(void *ctx)
 {
+        struct signin *signin = ctx;
+
         free((char *)(uintptr_t)signin->user);
         free_secret((char *)(uintptr_t)signin->secret);
         free((char *)(uintptr_t)signin->mechanism);
         free((char *)(uintptr_t)signin->host);
+        free(signin);
+}
+
+void secret_signin_done(struct signin *signin)
+{
+        if (!signin->user && !signin->secret && !signin->mechanism && !signin->host)
+                return;
+        struct signin *spent = new_object(struct signin);
+        *spent = *signin;
         *signin = (struct signin){ 0 };
+        loop_later(free_signin, spent); /* the session may be in a callback yet, and looks for the secret in what it tells */
 }
 
 char *secret_source(const char *account, const char *kind)
