@@ -319,7 +319,7 @@ deps:
 INSTALL ?= install
 MAN_PAGES := $(wildcard man/*.[1-9])
 UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer
-EXAMPLES := conf/emailsec-alerts.yml conf/emailsec-dashboard.json
+EXAMPLES := conf/emailsec-alerts.yml conf/emailsec-dashboard.json conf/root-only.conf
 subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g'
 
 .PHONY: install uninstall installcheck dist

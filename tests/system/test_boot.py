@@ -161,6 +161,7 @@ def test_who_may_what(machine):
     """The peer's user is seen through the sandbox."""
     machine.run("useradd", "-m", "stranger")
     machine.run("useradd", "-m", "-G", "emailsec", "reader")
+    machine.run("useradd", "-m", "-G", "emailsec-admin", "keeper")
     assert machine.run("runuser", "-u", "stranger", "--", "emailsecctl", "status", check=False).returncode != 0
     machine.run("runuser", "-u", "reader", "--", "emailsecctl", "status")
     assert machine.run("runuser", "-u", "reader", "--", "emailsecctl", "reload", check=False).returncode != 0
@@ -184,8 +185,6 @@ def drop_in(machine):
 
 def test_why_not_private_users(machine, drop_in):
     """What the unit says of PrivateUsers=: in a user namespace of its own the daemon takes an administrator for nobody."""
-    machine.run("groupadd", "-f", "--system", "emailsec-admin")
-    machine.run("useradd", "-m", "-G", "emailsec-admin", "keeper")
     keeper = ("runuser", "-u", "keeper", "--", "emailsecctl", "reload")
     drop_in()
     machine.run(*keeper)
@@ -193,6 +192,40 @@ def test_why_not_private_users(machine, drop_in):
     machine.run("emailsecctl", "status")
     refused = machine.run(*keeper, check=False)
     assert refused.returncode != 0
+
+
+def test_root_alone(machine, accounts, drop_in):
+    """The example for stations that root alone manages, put in place by the commands in it: all works for root and the
+    daemon's own group may read, nobody else is anybody, and the exposure is 1.0."""
+    path = "/usr/share/doc/emailsecd/examples/root-only.conf"
+    commands = re.findall(r"^#    +(.+)$", machine.say("cat", path), re.M)
+    assert [line.split()[0] for line in commands if not line.startswith("/")] == ["install", "systemctl"]
+    inbox = ("emailsecctl", "inbox", "list", "in")
+    try:
+        machine.run("sh", "-ec", "\n".join(commands))
+        assert machine.property("emailsecd", "PrivateUsers") == "yes"
+        machine.run("systemd-analyze", "security", "--threshold=10", "emailsecd")
+        before, pid = len(machine.say(*inbox).splitlines()), main_pid(machine)
+        queued = send(machine)
+        until(lambda: state(machine, queued) == "sent", 30, lambda: machine.say("emailsecctl", "status", check=False))
+        until(lambda: len(machine.say(*inbox).splitlines()) > before, 30)
+        machine.run("systemctl", "reload", "emailsecd")
+        assert main_pid(machine) == pid
+
+        def may(user, *command):
+            return machine.run("runuser", "-u", user, "--", "emailsecctl", *command, check=False,
+                               stdin=letters.letter("box").decode()).returncode == 0
+
+        for user, reads in (("stranger", False), ("reader", True), ("keeper", False)):
+            assert (may(user, "status"), may(user, "reload")) == (reads, False), user
+        assert may("stranger", "send", "--to", "box@example.test", "-")
+        machine.write("/etc/emailsecd/emailsecd.conf.d/submit.conf", "[Control]\nAllowSubmit=\n")
+        machine.run("systemctl", "reload", "emailsecd")
+        assert not may("stranger", "send", "--to", "box@example.test", "-")
+        assert may("reader", "send", "--to", "box@example.test", "-")
+    finally:
+        machine.run("rm", "-f", "/etc/systemd/system/emailsecd.service.d/root-only.conf",
+                    "/etc/emailsecd/emailsecd.conf.d/submit.conf")
 
 
 def test_credentials_of_every_kind(machine, accounts, drop_in):
