@@ -180,3 +180,27 @@ def test_units_are_accepted(tmp_path):
         (tmp_path / unit).write_text(text)
     run = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())], capture_output=True, text=True)
     assert "emailsec" not in run.stderr, run.stderr
+
+
+def test_promises_name_tests_that_exist():
+    """SECURITY.md: files between backquotes with the tests in each of them after; every rule names one."""
+    text = read("SECURITY.md").split("## What is promised")[1].split("## What is not promised")[0]
+    folders = {"u": "tests/unit", "s": "tests/system"}
+    pattern = r"((?:`[us]/[\w.]+`,?\s+)*`[us]/[\w.]+`)(?: \([^)]*\))?(?:\s+(\w+(?:,\s+\w+)*))?"
+    missing, tests = [], 0
+    for files, names in re.findall(pattern, text):
+        for folder, name in re.findall(r"`([us])/([\w.]+)`", files):
+            path = f"{folders[folder]}/{name}"
+            if not os.path.exists(os.path.join(TOP, path)):
+                missing.append(path)
+                continue
+            for test in re.findall(r"\w+", names):
+                tests += 1
+                begin = r"START_TEST\(" if folder == "u" else "^def "
+                if not re.search(begin + re.escape(test) + r"\b", read(path), re.M):
+                    missing.append(f"{path}: {test}")
+                elif folder == "u" and not re.search(r"tcase_add_\w*test\([^;]*\b%s\b" % test, read(path)):
+                    missing.append(f"{path}: {test} is never run")
+    assert (missing, tests > 80) == ([], True)
+    rules = re.findall(r"^\| (\d+[ab]?) \|.*\|(.*)\|$", text, re.M)
+    assert [rule for rule, cell in rules if not re.search(r"`[us]/", cell)] == [] and len(rules) > 24
