@@ -44,7 +44,7 @@ CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 
 # These must work before the libraries are there.
-ifeq ($(filter deps clean check demo,$(MAKECMDGOALS)),)
+ifeq ($(filter deps deps-slow clean check demo,$(MAKECMDGOALS)),)
 need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is missing: run `make deps`))
 LIBS := libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
 $(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
@@ -267,7 +267,7 @@ $(BUILD)/tests/interpose.so: tests/system/interpose.c Makefile
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
 check-system: all $(BUILD)/tests/interpose.so
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
-# The long ones as well: crash series, packages, a booted machine.
+# The long ones as well: crash series, packages, a booted machine (make deps-slow installs what they need).
 .PHONY: check-slow
 check-slow: all $(BUILD)/tests/interpose.so
 	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
@@ -307,9 +307,11 @@ BUILD_PACKAGES := gcc make pkg-config libevent-dev libssl-dev libjansson-dev lib
 	libgsasl-dev libidn2-dev libinih-dev libgmime-3.0-dev
 TEST_PACKAGES  := check postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd python3-pytest \
 	python3-pytest-xdist python3-cryptography openssl systemd mandoc
-.PHONY: deps
-deps:
-	@missing=; for p in $(BUILD_PACKAGES) $(TEST_PACKAGES); do \
+# The slow tests' own: packages are built and checked, a machine is made and booted, namespaces are set up.
+SLOW_PACKAGES  := mmdebstrap systemd-container debhelper dpkg-dev lintian blhc devscripts iproute2 util-linux
+.PHONY: deps deps-slow
+deps deps-slow:
+	@missing=; for p in $(BUILD_PACKAGES) $(TEST_PACKAGES) $(if $(filter deps-slow,$@),$(SLOW_PACKAGES)); do \
 		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 	done; \
 	test -z "$$missing" || { $(SUDO) apt-get update -q && \
