@@ -1121,6 +1121,38 @@ START_TEST(trust_changes_meanwhile)
 }
 END_TEST
 
+/* What is offered at all, by accounts of every class: a suite that checks no server or hides nothing is in none. */
+START_TEST(suites_offered)
+{
+        static const int versions[][2] = {
+                { 10, TLS1_VERSION }, { 11, TLS1_1_VERSION }, { 12, TLS1_2_VERSION }, { 13, TLS1_3_VERSION } };
+        struct cause cause = { 0 };
+        SSL *ssl = context_ssl(versions[_i][0], channel_on_new_session, &cause);
+
+        ck_assert_ptr_nonnull(ssl);
+        ck_assert_int_eq(SSL_get_min_proto_version(ssl), versions[_i][1]);
+        const uint64_t demanded = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
+        const uint64_t refused = SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF;
+        ck_assert_uint_eq(SSL_get_options(ssl) & (demanded | refused), demanded);
+        STACK_OF(SSL_CIPHER) *suites = SSL_get1_supported_ciphers(ssl);
+        ck_assert_int_ge(sk_SSL_CIPHER_num(suites), 3);
+        for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+                const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
+                const char *name = SSL_CIPHER_get_name(suite);
+                int kx = SSL_CIPHER_get_kx_nid(suite);
+
+                ck_assert_msg(SSL_CIPHER_get_cipher_nid(suite) != NID_undef, "%s: NULL", name);
+                ck_assert_msg(SSL_CIPHER_get_auth_nid(suite) != NID_auth_null, "%s: anonymous", name);
+                ck_assert_msg(SSL_CIPHER_get_auth_nid(suite) != NID_auth_psk && kx != NID_kx_psk && kx != NID_kx_srp,
+                              "%s: by a shared secret", name);
+                ck_assert_msg(SSL_CIPHER_get_bits(suite, NULL) >= 112, "%s: short keys", name);
+        }
+        sk_SSL_CIPHER_free(suites);
+        SSL_free(ssl);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("channel");
@@ -1138,6 +1170,7 @@ int main(void)
         tcase_add_test(tests, plain_text_peer);
         tcase_add_test(tests, closed_in_handshake);
         tcase_add_test(tests, old_server);
+        tcase_add_loop_test(tests, suites_offered, 0, 4);
         tcase_add_test(tests, weak_key_with_lowered_floor);
         tcase_add_test(tests, alpn_refused_then_left_out);
         tcase_add_test(tests, client_certificate_demanded);
