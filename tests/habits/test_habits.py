@@ -129,6 +129,17 @@ def test_catalog_is_complete():
     assert [name for name in ids if not re.search(r"\b%s\b" % name, used)] == []
 
 
+def test_the_catalog_names_what_there_is():
+    """Commands of the tool as its help has them, and fields that the journal knows."""
+    text = read("systemd/emailsecd.catalog")
+    commands = re.findall(r"emailsecctl ((?:[a-z]+ ?)+)", text)
+    known = re.findall(r"^  ([a-z]+(?: [a-z]+)?)", ctl("--help").stdout, flags=re.M)
+    assert len(commands) > 30
+    assert [c for c in commands if c.strip() not in known] == []
+    fields = set(re.findall(r"@(\w+)@", text))
+    assert fields and [f for f in fields if f'"{f}"' not in read("daemon/journal.c")] == []
+
+
 def test_every_property_is_in_the_man_page():
     names = re.findall(r'^\s*\[PROP_\w+\] = \{\s*(?:\.name = )?"(\w+)"', read("common/properties.c"), flags=re.M)
     assert len(names) > 40
