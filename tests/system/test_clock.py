@@ -4,10 +4,13 @@ while as by a debugger. Mail gets no older by it, is not put off by it, and coun
 
 import datetime
 import signal
+import subprocess
 import time
 
 import pytest
 
+import station as station_module
+import users
 from test_durability import Flow, doubles_are_told
 from test_queue import outgoing
 from waiting import until
@@ -143,3 +146,46 @@ def test_the_daemon_stands_still_for_a_while(station, sink):
         flow.end()
     sink.wait(lambda s: set(flow.accepted) <= set(s.counts()), 30)
     assert not doubles_are_told(station, flow, sink.counts())
+
+
+@pytest.fixture
+def boot_clock():
+    """Puts a station on a machine that was started at another time: CLOCK_BOOTTIME in a time namespace."""
+    holders = []
+
+    def shift(station, seconds):
+        holder = subprocess.Popen(["unshare", "--time", "--boottime", str(seconds), "--fork", "--kill-child", "sh", "-c",
+                                   "echo $$; exec cat"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
+        holders.append(holder)
+        pid = holder.stdout.readline().strip()
+        if not pid:
+            pytest.skip("no time namespace can be made here")
+        inner = station.command()
+        station.command = lambda: ["nsenter", "-t", pid, "-T", *inner]
+
+    yield shift
+    for holder in holders:
+        holder.stdin.close()
+        holder.wait()
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="time namespaces need root")
+@pytest.mark.parametrize("started", ("just now", "long ago"))
+def test_another_boot(new_station, sink, boot_clock, monkeypatch, started):
+    """What is kept on disk counts by no clock that begins anew with each boot: after one, mail is neither late nor old."""
+    station = new_station()
+    as_user = ["setpriv", f"--reuid={users.DAEMON_UID}", f"--regid={users.DAEMON_GID}", "--clear-groups"]
+    inner = station.command()
+    monkeypatch.setattr(station_module.users, "as_daemon", lambda: {})
+    station.command = lambda: [*as_user, *inner]
+    queued = one_deferred(station.start(), sink, queueLifetime=3600)
+    before = station.message(queued)["nextAttempt"]
+    station.stop()
+    boot_clock(station, 400 * DAY if started == "long ago" else 60 - int(time.clock_gettime(time.CLOCK_BOOTTIME)))
+    station.start()
+    after = station.message(queued)["nextAttempt"]
+    assert station.message(queued)["state"] == "deferred" and abs(when(after) - when(before)) <= 2
+    station.ctl("queue", "flush", "a")
+    assert station.wait_message(queued)["state"] == "sent"
+    assert "the clock was set" not in station.log() and "the machine slept" not in station.log()
