@@ -209,7 +209,7 @@ END_TEST
 /* Worked out apart or by the library on the way: the same, also for a password that SASLprep changes. */
 START_TEST(test_scram_worked_out_apart)
 {
-        static const char *const passwords[] = { "pencil", "pen\xC2\xAD" "cil", "\xE2\x85\xA8", "p\xC3\xA4ss w\xC3\xB6rd" };
+        static const char *const passwords[] = { "pencil", ("pen\xC2\xAD" "cil"), "\xE2\x85\xA8", "p\xC3\xA4ss w\xC3\xB6rd" };
         struct cause cause = { 0 };
 
         for (size_t i = 0; i < count_of(passwords); i++) {
