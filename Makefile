@@ -49,9 +49,10 @@ need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is mis
 LIBS := libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
 $(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
-ctl_cflags := $(shell $(PKG_CONFIG) --cflags jansson gmime-3.0)
+ctl_cflags := $(shell $(PKG_CONFIG) --cflags jansson libcrypto gmime-3.0)
 daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
 ctl_libs    := $(shell $(PKG_CONFIG) --libs jansson libidn2)
+pem_libs    := $(shell $(PKG_CONFIG) --libs libcrypto)
 gmime_libs  := $(shell $(PKG_CONFIG) --libs gmime-3.0)
 check_libs  := $(shell $(PKG_CONFIG) --libs check 2>/dev/null)
 endif
@@ -93,11 +94,12 @@ $(error FLAVOUR is plain, asan, tsan, cov or fuzz)
 endif
 
 # ---- sources: one archive a subsystem, each may use those before it -----------------------------
-# A subsystem's sources are all there are in its folder. MIME_SRC uses GMime: a library apart.
+# A subsystem's sources are all there are in its folder. MIME_SRC uses GMime, PEM_SRC libcrypto: parts of the tool that are loaded.
 MIME_SRC    := $(filter-out ctl/mime_load.c,$(sort $(wildcard ctl/mime*.c)))
+PEM_SRC     := ctl/pem.c
 SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
-SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC),$(sort $(wildcard ctl/*.c)))
+SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC) $(PEM_SRC),$(sort $(wildcard ctl/*.c)))
 LAYERS := common base store wire tls sasl smtp imap pop3 station control
 $(foreach l,$(filter-out common base,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
 
@@ -146,7 +148,7 @@ say = @echo "  $(1) $(patsubst $(BUILD)/%,%,$@)";
 endif
 compile = $(call say,CC)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(1) $(CPPFLAGS) $(depends) -c -o $@ $<
 
-PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so
+PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so $(BUILD)/emailsec-pem.so
 
 .PHONY: all FORCE
 all: $(PROGRAMS)
@@ -156,12 +158,15 @@ $(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,control)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
-# GMime costs the tool's start more than all the rest: it is loaded when a message needs it.
+# These libraries cost the tool's start more than all the rest: GMime is loaded when a message needs it, libcrypto when a
+# client certificate is imported.
 $(BUILD)/emailsec-mime.so: $(call obj,$(MIME_SRC))
 	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $^ $(gmime_libs)
-$(call obj,$(MIME_SRC)): EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
-$(BUILD)/ctl/mime_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
-$(BUILD)/ctl/mime_load.o: $(BUILD)/pkglibdir
+$(BUILD)/emailsec-pem.so: $(call obj,$(PEM_SRC))
+	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $^ $(pem_libs)
+$(call obj,$(MIME_SRC) $(PEM_SRC)): EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
+$(BUILD)/ctl/part_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
+$(BUILD)/ctl/part_load.o: $(BUILD)/pkglibdir
 
 # The list is written when it changes, so that an archive forgets a source that has gone.
 define layer_rule
@@ -333,6 +338,7 @@ install: all
 	$(INSTALL) -m 755 $(BUILD)/emailsecd $(DESTDIR)$(sbindir)/emailsecd
 	$(INSTALL) -m 755 $(BUILD)/emailsecctl $(DESTDIR)$(bindir)/emailsecctl
 	$(INSTALL) -m 644 $(BUILD)/emailsec-mime.so $(DESTDIR)$(pkglibdir)/emailsec-mime.so
+	$(INSTALL) -m 644 $(BUILD)/emailsec-pem.so $(DESTDIR)$(pkglibdir)/emailsec-pem.so
 	test -e $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf || \
 		$(INSTALL) -m 644 conf/emailsecd.conf $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf
 	for u in $(UNITS); do $(subst_dirs) $$u > $(DESTDIR)$(systemdsystemunitdir)/$${u##*/} || exit 1; done

@@ -6,6 +6,7 @@
 #include "ctl/ask.h"
 
 #include "common/limits.h"
+#include "ctl/term.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -112,4 +113,17 @@ char *read_secret(struct cause *cause)
         (void)cause_set(cause, CAUSE_INVALID, "standard input has no line with the secret, or one too long");
         cause_remedy(cause, "pipe one line into the command, or run it on a terminal");
         return NULL;
+}
+
+char *secret_of_person(const struct tool *tool, const char *what, const char *whom, struct cause *cause)
+{
+        if (!term_input())
+                return read_secret(cause);
+        if (tool->no_ask_password) {
+                (void)cause_set(cause, CAUSE_CANCELLED, "the %s would have to be asked for", what);
+                cause_remedy(cause, "leave out --no-ask-password, or pipe the %s in as one line", what);
+                return NULL;
+        }
+        scoped(scoped_free) char *prompt = text_of("%c%s of %s: ", what[0] & ~0x20, what + 1, whom);
+        return ask_secret(prompt, cause);
 }

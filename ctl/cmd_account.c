@@ -207,19 +207,6 @@ int run_account_disable(struct tool *tool)
 
 /* ---- secrets ---- */
 
-static char *secret_of_person(const struct tool *tool, struct cause *cause)
-{
-        if (!term_input())
-                return read_secret(cause);
-        if (tool->no_ask_password) {
-                (void)cause_set(cause, CAUSE_CANCELLED, "the password would have to be asked for");
-                cause_remedy(cause, "leave out --no-ask-password, or pipe the password in as one line");
-                return NULL;
-        }
-        scoped(scoped_free) char *prompt = text_of("Password of %s: ", tool_word(tool, 0));
-        return ask_secret(prompt, cause);
-}
-
 static int send_secret(struct tool *tool, json_t *parameters)
 {
         scoped(causes_free) struct causes failures = { 0 };
@@ -245,7 +232,7 @@ int run_account_password(struct tool *tool)
         if (credential || clear)
                 return send_secret(tool, parameters);
         struct cause cause = { 0 };
-        char *secret = secret_of_person(tool, &cause);
+        char *secret = secret_of_person(tool, "password", tool_word(tool, 0), &cause);
         if (secret && !utf8_valid(secret, strlen(secret))) {
                 (void)cause_set(&cause, CAUSE_INVALID, "the password is not UTF-8");
                 free_secret(take(secret));

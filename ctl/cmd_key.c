@@ -4,6 +4,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "ctl/call.h"
+#include "ctl/client_key.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
@@ -38,13 +39,19 @@ static int import_key(struct tool *tool)
 {
         struct cause cause = { 0 };
         struct buf content = BUF_WITH_MAX(4 * LIMIT_SECRET); /* the daemon says what is too large */
-        if (!tool_word(tool, 1) || !tool_word(tool, 2))
+        const char *file = same_text(tool_word(tool, 2), "-") ? "standard input" : tool_word(tool, 2);
+        if (!tool_word(tool, 1) || !file)
                 return tell_usage(tool, "'trust key import' needs NAME and FILE");
         if (submission_read(&content, tool_word(tool, 2), false, &cause)) {
                 buf_wipe(&content);
                 if (cause.code == CAUSE_TOO_LARGE)
                         (void)cause_set(&cause, CAUSE_TOO_LARGE, "%s is larger than any client certificate",
-                                        tool_word(tool, 2));
+                                        file);
+                return tell_cause(&cause);
+        }
+        if (client_key_open(tool, tool_word(tool, 1), tool_word(tool, 2), &content, &cause)) {
+                buf_wipe(&content);
+                cause_prefix(&cause, "%s: ", file);
                 return tell_cause(&cause);
         }
         char *text = base64_encode(buf_bytes(&content), content.len);

@@ -82,7 +82,7 @@ const struct command commands[] = {
           run_trust_import, 0 },
         { "trust delete", "FINGERPRINT", "trust an issuer no more", NULL, run_trust_delete, 0 },
         { "trust servers", "", "certificates that servers showed, and their end", NULL, run_trust_servers, 0 },
-        { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates with their keys", NULL, run_trust_key,
+        { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates, PEM or PKCS#12", NULL, run_trust_key,
           0 },
 
         { "send", "[FILE|-]", "send a message, or a text made into one",

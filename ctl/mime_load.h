@@ -5,5 +5,5 @@
 #include "common/cause.h"
 #include "ctl/mime.h"
 
-/* Looks in the installed place and beside the program. NULL with a cause; loaded once, never unloaded. */
+/* NULL with a cause; loaded once, never unloaded. */
 const struct mime_functions *mime_load(struct cause *cause) must_use;

@@ -67,13 +67,12 @@ static int take_block(void *ctx, const char *name, const uint8_t *der, size_t de
         } else if (!key->key && strstr(name, "PRIVATE KEY")) {
                 key->key = d2i_AutoPrivateKey(NULL, &at, (long)der_len);
                 if (!key->key && strncmp(name, "ENCRYPTED", strlen("ENCRYPTED")) == 0) {
-                        cause_set(cause, CAUSE_SECRET, "the private key in it has a pass phrase");
-                        cause_remedy(cause, "(openssl x509 -in FILE; openssl pkey -in FILE) | "
-                                            "emailsecctl trust key import %s -", key->name);
+                        cause_set(cause, CAUSE_SECRET, "the private key in it has a passphrase");
+                        cause_remedy(cause, "emailsecctl trust key import %s FILE", key->name);
                         return -1;
                 }
                 if (!key->key)
-                        return cause_set(cause, CAUSE_SECRET, "the private key in it is malformed, or has a pass phrase");
+                        return cause_set(cause, CAUSE_SECRET, "the private key in it is malformed, or has a passphrase");
         }
         return 0;
 }
@@ -100,7 +99,7 @@ static int refuse_pkcs12(const void *bytes, size_t len, const struct client_key 
         if (!file)
                 return 0;
         cause_set(cause, CAUSE_SECRET, "it is PKCS#12, not PEM");
-        cause_remedy(cause, "openssl pkcs12 -in FILE -nodes | emailsecctl trust key import %s -", key->name);
+        cause_remedy(cause, "emailsecctl trust key import %s FILE", key->name);
         return -1;
 }
 
@@ -316,7 +315,7 @@ void keys_import(const char *name, const uint8_t *bytes, size_t len,
                 cause.code = CAUSE_INVALID;
                 if (!cause.remedy[0])
                         cause_remedy(&cause, "give one PEM file with the certificate, its issuers if there are any, "
-                                             "and the private key without a pass phrase");
+                                             "and the private key without a passphrase");
         }
         done(ctx, &cause, NULL);
 }

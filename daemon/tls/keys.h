@@ -23,7 +23,7 @@ EVP_PKEY *keys_private(const char *name, struct cause *cause) must_use;
 /* [{name, certificate, issuers, fault}], without the keys; certificate null and fault a text where the file cannot be
  * used. */
 json_t *keys_list(void) must_use;
-/* Stores PEM (certificate, its issuers if any, private key without a pass phrase) under that name, in place of one of
+/* Stores PEM (certificate, its issuers if any, private key without a passphrase) under that name, in place of one of
  * that name; it is used from the next session on. `bytes` are copied, the copies wiped. `done` on the loop, or before
  * the return when refused: the cause is never NULL, the object of keys_list borrowed for the call. */
 void keys_import(const char *name, const uint8_t *bytes, size_t len,

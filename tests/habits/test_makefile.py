@@ -61,5 +61,5 @@ def test_other_flags_build_all(change):
     assert len(everything) > 100 and would_build(change) == everything
 
 
-def test_another_place_for_the_mime_part():
-    assert would_build("pkglibdir=/elsewhere") == {"ctl/mime_load.o"}
+def test_another_place_for_the_parts():
+    assert would_build("pkglibdir=/elsewhere") == {"ctl/part_load.o"}

@@ -17,7 +17,9 @@ import channels
 import fake as fake_module
 import letters
 import pki
+import users
 import varlink
+from test_ctl import on_terminal
 from waiting import until
 
 
@@ -319,8 +321,8 @@ def test_keys_that_are_none_are_refused(station, certificates):
     assert station.json("trust", "key", "list") == []
 
 
-def test_keys_in_another_form_are_told_apart(station, folder):
-    """Each refusal says what is wrong; the command it names for the form of the file works."""
+def test_keys_that_do_not_fit_are_told_apart(station):
+    """Each refusal says what is wrong, also to a program that has no tool to open the file with."""
     client, other = pki.leaf(None, ["one.example"]), pki.leaf(None, ["other.example"])
 
     def refused(content):
@@ -328,31 +330,129 @@ def test_keys_in_another_form_are_told_apart(station, folder):
         assert result.code != 0 and station.json("trust", "key", "list") == []
         return result.err
 
-    def follow(said, content):
-        path = os.path.join(folder, "given")
-        with open(path, "wb") as out:
-            out.write(content)
-        command = re.search(r"what to do: (.*) \| emailsecctl trust key import plant -", said)[1]
-        command = command.replace("FILE", path + " -passin pass:word", 9).replace("x509 -in " + path + " -passin pass:word", "x509 -in " + path)
-        made = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20).stdout
-        station.ctl("trust", "key", "import", "plant", "-", stdin=made)
-        key, = station.json("trust", "key", "list")
-        assert plain(key["certificate"]["fingerprintSha256"]) == client.fingerprint and key["fault"] is None
-        station.ctl("trust", "key", "delete", "plant")
-
     assert "no private key" in refused(client.pem)
     assert "no certificate" in refused(client.key_pem)
     assert "neither" in refused(b"words")
     assert "not that of its first certificate" in refused(client.pem + other.key_pem)
     phrase = serialization.BestAvailableEncryption(b"word")
-    encrypted = client.pem + client.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, phrase)
-    said = refused(encrypted)
-    assert "has a pass phrase" in said
-    follow(said, encrypted)
-    bundle = pkcs12.serialize_key_and_certificates(b"plant", client.key, client.x509, None, phrase)
-    said = refused(bundle)
-    assert "PKCS#12" in said
-    follow(said, bundle)
+    for said, content in (
+            ("has a passphrase", client.pem + client.key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, phrase)),
+            ("is PKCS#12", pkcs12.serialize_key_and_certificates(b"plant", client.key, client.x509, None, phrase))):
+        with pytest.raises(varlink.VarlinkError) as refusal:
+            station.call(varlink.TRUST + "ImportKey", name="plant", key=base64.b64encode(content).decode())
+        assert said in str(refusal.value) and "emailsecctl trust key import plant FILE" in str(refusal.value)
+
+
+# What openssl makes of cert.pem, key.pem and root.pem, with the passphrase in use.
+FORMS = {
+    "p12": "openssl pkcs12 -export -in cert.pem -inkey key.pem -certfile root.pem -passout pass:{word}",
+    "p12 without a checksum": "openssl pkcs12 -export -nomac -in cert.pem -inkey key.pem -certfile root.pem "
+                              "-passout pass:{word}",
+    "pem": "cat cert.pem root.pem; openssl pkcs8 -topk8 -in key.pem -passout pass:{word}",
+    "pem, key first": "openssl pkcs8 -topk8 -in key.pem -passout pass:{word}; cat cert.pem root.pem",
+    "pem of old": "cat cert.pem root.pem; openssl pkey -traditional -aes128 -in key.pem -passout pass:{word}",
+}
+LEGACY = {
+    "p12": "openssl pkcs12 -export -legacy -in cert.pem -inkey key.pem -certfile root.pem -passout pass:{word}",
+    "pem": "cat cert.pem root.pem; openssl pkcs8 -topk8 -v1 PBE-SHA1-RC2-40 -provider legacy -provider default "
+           "-in key.pem -passout pass:{word}",
+}
+WORD = "canary wörd"
+
+
+@pytest.fixture
+def key_file(folder):
+    root = pki.authority("Client root")
+    client = pki.leaf(root, ["client.example"])
+    for name, content in (("cert.pem", client.pem), ("key.pem", client.key_pem), ("root.pem", root.pem)):
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(content)
+
+    def make(command, word=WORD):
+        made = subprocess.run(["sh", "-c", command.replace("{word}", f"'{word}'")], cwd=folder, capture_output=True,
+                              check=True, timeout=20).stdout
+        path = os.path.join(folder, "given.p12")
+        with open(path, "wb") as out:
+            out.write(made)
+        users.give(path)
+        return path
+    make.client = client
+    return make
+
+
+def is_stored(station, client):
+    key, = station.json("trust", "key", "list")
+    assert plain(key["certificate"]["fingerprintSha256"]) == client.fingerprint
+    assert key["fault"] is None and key["issuers"] == 1
+    with open(os.path.join(station.state, "keys", "plant.pem"), "rb") as stored:
+        assert b"ENCRYPTED" not in stored.read()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_with_a_passphrase(station, key_file, form):
+    path = key_file(FORMS[form])
+    for wrong in (b"", b"\n", b"wrong\n", b"x" * 2000 + b"\n"):
+        refused = station.ctl("trust", "key", "import", "plant", path, stdin=wrong, code=1)
+        assert path in refused.err and ("passphrase is wrong" in refused.err or "no line with the secret" in refused.err)
+        assert station.json("trust", "key", "list") == []
+    station.ctl("trust", "key", "import", "plant", path, stdin=WORD.encode() + b"\n")
+    is_stored(station, key_file.client)
+    assert "canary" not in station.log()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_key_of_standard_input_cannot_be_asked_about(station, key_file, form):
+    with open(key_file(FORMS[form]), "rb") as file:
+        refused = station.ctl("trust", "key", "import", "plant", "-", stdin=file.read(), code=1)
+    assert "standard input is the file itself" in refused.err
+    assert "emailsecctl trust key import plant FILE" in refused.err
+    assert station.json("trust", "key", "list") == []
+
+
+def test_pkcs12_without_a_passphrase_is_not_asked_about(station, key_file):
+    with open(key_file(FORMS["p12"], ""), "rb") as file:
+        station.ctl("trust", "key", "import", "plant", "-", stdin=file.read())
+    is_stored(station, key_file.client)
+
+
+@pytest.mark.parametrize("form", LEGACY)
+def test_a_key_in_legacy_encryption(station, key_file, form):
+    """It is told apart from a wrong passphrase, and the command that is named works."""
+    path = key_file(LEGACY[form])
+    said = station.ctl("trust", "key", "import", "plant", path, stdin=WORD.encode() + b"\n", code=1).err
+    assert "too old" in said and station.json("trust", "key", "list") == []
+    command = re.search(r"what to do: (.*) \| emailsecctl trust key import plant -", said)[1]
+    phrase = f"-passin 'pass:{WORD}'"
+    command = re.sub(r"(pkcs12|pkey)", rf"\1 {phrase}", command).replace("FILE", path)
+    made = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20).stdout
+    station.ctl("trust", "key", "import", "plant", "-", stdin=made)
+    is_stored(station, key_file.client)
+
+
+def test_a_passphrase_on_the_terminal(station, key_file):
+    path = key_file(FORMS["p12"])
+    words = ["--socket", station.socket, "trust", "key", "import", "plant", path]
+    status, said = on_terminal(words, [("Passphrase of " + path, WORD)])
+    assert status == 0 and "canary" not in said, said
+    is_stored(station, key_file.client)
+    status, said = on_terminal(words + ["--no-ask-password"])
+    assert status == 1 and "passphrase would have to be asked for" in said
+
+
+def test_a_damaged_key_file(station, key_file):
+    """Cut short or changed anywhere it is refused, or what is stored is whole."""
+    with open(key_file(FORMS["p12"]), "rb") as file:
+        whole = file.read()
+    path = key_file("true")
+    for at in range(1, len(whole), len(whole) // 40):
+        for content in (whole[:at], whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1:]):
+            with open(path, "wb") as out:
+                out.write(content)
+            done = station.ctl("trust", "key", "import", "plant", path, stdin=WORD.encode() + b"\n", code=None)
+            assert done.code in (0, 1) and (done.code == 0 or done.err), (at, done)
+    for key in station.json("trust", "key", "list"):
+        assert key["fault"] is None
 
 
 def test_a_server_that_demands_a_certificate(station, account, certificates):

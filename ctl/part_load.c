@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* dlopen of the tool's parts: beside the program in a build tree, in pkglibdir when installed. */
+#include "ctl/part_load.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#ifndef PKGLIBDIR
+#define PKGLIBDIR "/usr/lib/emailsecd"
+#endif
+
+static char *beside_program(const char *name)
+{
+        char path[4096];
+        ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+        if (len <= 0)
+                return NULL;
+        path[len] = 0;
+        char *slash = strrchr(path, '/');
+        return slash ? text_of("%.*s/%s", (int)(slash - path), path, name) : NULL;
+}
+
+static const void *table_in(void *object, const struct part *part)
+{
+        void *symbol = dlsym(object, part->entry);
+        const void *(*entry)(void) = NULL;
+        int version = 0;
+        if (!symbol)
+                return NULL;
+        memcpy(&entry, &symbol, sizeof(entry));
+        const void *table = entry();
+        memcpy(&version, table, sizeof(version));
+        return version == part->version ? table : NULL;
+}
+
+const void *part_load(const struct part *part, struct cause *cause)
+{
+        scoped(scoped_free) char *near = beside_program(part->object);
+        scoped(scoped_free) char *installed = text_of("%s/%s", PKGLIBDIR, part->object);
+        void *object = near && access(near, R_OK) == 0 ? dlopen(near, RTLD_NOW | RTLD_LOCAL) : NULL;
+        if (!object)
+                object = dlopen(installed, RTLD_NOW | RTLD_LOCAL);
+        if (!object) {
+                const char *why = dlerror();
+                (void)cause_set(cause, CAUSE_INTERNAL, "%s cannot be loaded: %s", part->what,
+                                why ? why : "?");
+                cause_remedy(cause, "install emailsecctl again; the library %s must be there", part->library);
+                return NULL;
+        }
+        const void *table = table_in(object, part);
+        if (!table) {
+                (void)cause_set(cause, CAUSE_INTERNAL, "%s is of another version than this program",
+                                part->object);
+                cause_remedy(cause, "install emailsecctl again");
+        }
+        return table;
+}
