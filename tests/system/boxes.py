@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A mailbox server in memory, IMAP or POP3 in clear text, that does what a test asks of it: offers these extensions,
-cuts the connection after so many bytes of messages; and writes down what it was asked and how much it sent. And a
-relay in front of a real server that delays or cuts."""
+"""A mailbox server in memory, IMAP or POP3, in clear text or by TLS at once, that does what a test asks of it: offers
+these extensions, cuts the connection after so many bytes of messages; and writes down what it was asked and how much
+it sent. And a relay in front of a real server that delays or cuts."""
 
 import collections
 import re
@@ -24,7 +24,7 @@ class Message:
 
 
 class Mailbox:
-    def __init__(self, transport="imap", words=None, contents=(), host="127.0.0.1"):
+    def __init__(self, transport="imap", words=None, contents=(), host="127.0.0.1", tls=None):
         self.transport = transport
         self.words = words if words is not None else {"imap": IMAP_WORDS, "pop3": POP3_WORDS}[transport]
         self.messages = [Message(number + 1, content) for number, content in enumerate(contents)]
@@ -45,7 +45,11 @@ class Mailbox:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self):
-                {"imap": _Imap, "pop3": _Pop3}[box.transport](box, self.request).run()
+                try:
+                    peer = tls.wrap_socket(self.request, server_side=True) if tls else self.request
+                except OSError:
+                    return
+                {"imap": _Imap, "pop3": _Pop3}[box.transport](box, peer).run()
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = daemon_threads = True
