@@ -153,15 +153,47 @@ static struct entry *raise_challenge(const struct tls_facts *facts, const struct
         return entry;
 }
 
-/* A known entry that no longer covers: it waits for a decision again. */
+/* When an approval ends: by its own date, or with the certificate unless expiry itself was accepted. With a
+ * pinned key the certificate may have been renewed since; judge() sees to that one. 0: never. */
+static time_t end_of(const struct entry *entry)
+{
+        time_t end = entry->decided.expires;
+
+        if (entry->decided.pins == PINS_CERTIFICATE && !(entry->decided.errors & 1u << PROBLEM_EXPIRED) &&
+            (end == 0 || entry->certificate.not_after < end))
+                end = entry->certificate.not_after;
+        return end;
+}
+
+static bool has_ended(const struct entry *entry, time_t now)
+{
+        time_t end = entry->decided.state == ALLOWED_APPROVED ? end_of(entry) : 0;
+
+        return end != 0 && end <= now;
+}
+
+static void end_approval(struct entry *entry, time_t now)
+{
+        entry->decided.state = ALLOWED_PENDING;
+        entry->decided.expires = 0;
+        history_add(&entry->decided, &(struct past){ .what = PAST_EXPIRED, .time = now });
+        list_tell(entry->id, "expired");
+}
+
+/* A known entry that no longer covers: it waits for a decision again. A session may see that an approval has ended
+ * before allowed_expire() does, as right after the start. */
 static void reopen(struct entry *entry)
 {
         if (entry->decided.state == ALLOWED_PENDING)
                 return;
-        entry->decided.state = ALLOWED_PENDING;
-        entry->decided.expires = 0;
-        entry->class = CLASS_OF_CHANGED;
-        list_tell(entry->id, "challenge");
+        if (has_ended(entry, loop_wall())) {
+                end_approval(entry, loop_wall());
+        } else {
+                entry->decided.state = ALLOWED_PENDING;
+                entry->decided.expires = 0;
+                entry->class = CLASS_OF_CHANGED;
+                list_tell(entry->id, "challenge");
+        }
         list_trust_changes();
 }
 
@@ -284,18 +316,6 @@ void allowed_record(const struct tls_facts *facts, const char *account, struct v
 
 /* ---- the end of an exemption ------------------------------------------------------------------------ */
 
-/* When an approval ends: by its own date, or with the certificate unless expiry itself was accepted. With a
- * pinned key the certificate may have been renewed since; judge() sees to that one. 0: never. */
-static time_t end_of(const struct entry *entry)
-{
-        time_t end = entry->decided.expires;
-
-        if (entry->decided.pins == PINS_CERTIFICATE && !(entry->decided.errors & 1u << PROBLEM_EXPIRED) &&
-            (end == 0 || entry->certificate.not_after < end))
-                end = entry->certificate.not_after;
-        return end;
-}
-
 time_t allowed_expire(time_t now)
 {
         size_t count, ended = 0;
@@ -305,16 +325,11 @@ time_t allowed_expire(time_t now)
         for (size_t i = 0; i < count; i++) {
                 struct entry *entry = entries[i];
                 time_t end = entry->decided.state == ALLOWED_APPROVED ? end_of(entry) : 0;
-                if (end == 0)
-                        continue;
-                if (end > now) {
-                        next = next == 0 || end < next ? end : next;
+                if (!has_ended(entry, now)) {
+                        next = end != 0 && (next == 0 || end < next) ? end : next;
                         continue;
                 }
-                entry->decided.state = ALLOWED_PENDING;
-                entry->decided.expires = 0;
-                history_add(&entry->decided, &(struct past){ .what = PAST_EXPIRED, .time = now });
-                list_tell(entry->id, "expired");
+                end_approval(entry, now);
                 ended++;
         }
         if (ended) {

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import channels
 import station as station_module
 import users
 from test_durability import Flow, doubles_are_told
@@ -127,6 +128,38 @@ def test_an_exemption_ends_with_the_clock(clock, new_sink, certificates):
     station.wait_status("a", "challenge")
     assert station.message(second)["state"] in ("held", "queued")
     assert len(sink.accepted) == 1
+
+
+@pytest.mark.parametrize("running", (True, False), ids=("running", "not running"))
+def test_an_exemption_ends_for_a_session_in_progress(clock, dovecot, certificates, box, running):
+    """Its time passes while a session idles on it, or while nobody is there; a clock that goes back revives nothing."""
+    station = clock.station.start()
+    station.add("incoming", "in", **channels.properties(
+        "imap", "ssl", dovecot.host("self-signed"), dovecot.port("imap", "ssl", "self-signed"), box))
+    station.wait_status("in", "challenge")
+    challenge, = station.json("challenge", "list")
+    end = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 2 * DAY))
+    station.ctl("challenge", "accept", challenge["id"], "--until", end, "--fingerprint",
+                challenge["certificate"]["fingerprintSha256"])
+    station.wait_status("in", "ok")
+
+    def set_clock(seconds):
+        if not running:
+            station.stop()
+        clock.set_clock(seconds)
+        if not running:
+            station.start()
+
+    set_clock(DAY)
+    station.ctl("account", "poll", "in")
+    assert station.wait_status("in", "ok")["tls"]["verifiedBy"] == "allowedHost"
+    set_clock(3 * DAY)
+    station.wait_status("in", "challenge")
+    set_clock(0)
+    station.ctl("account", "poll", "in", code=1)
+    assert station.account("in")["status"] == "challenge"
+    entry, = station.json("challenge", "list")
+    assert entry["id"] == challenge["id"] and [step["what"] for step in entry["history"]][-1] == "expired"
 
 
 def test_the_daemon_stands_still_for_a_while(station, sink):
