@@ -111,7 +111,10 @@ int time_parse(const char *text, time_t *out, struct cause *cause)
         if (!good)
                 return cause_set(cause, CAUSE_INVALID,
                                  "%.100s is not a date: 2026-11-23 or 2026-11-23T18:51:00Z", text);
-        *out = timegm(&tm) - offset;
+        time_t found = timegm(&tm) - offset;
+        if (found > TIME_LAST) /* by its offset */
+                return cause_set(cause, CAUSE_INVALID, "%.100s is after the year 9999", text);
+        *out = found;
         return 0;
 }
 

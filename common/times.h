@@ -6,7 +6,10 @@
 
 #include <time.h>
 
-/* "2026-11-23T18:51:00Z" (UTC), 21 bytes; time 0 gives "". */
+/* The last second that RFC 3339 has a form for: 9999-12-31T23:59:59Z. */
+#define TIME_LAST ((time_t)253402300799)
+
+/* "2026-11-23T18:51:00Z" (UTC), 21 bytes; time 0, and one that has no date, give "". */
 void time_rfc3339(time_t time, char out[32]);
 /* Reads RFC 3339 with Z or offset, or a bare date (its first second, UTC). */
 int time_parse(const char *text, time_t *out, struct cause *cause) must_use;

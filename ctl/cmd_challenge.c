@@ -115,12 +115,14 @@ static int approval_end(const struct tool *tool, char out[32])
                 return tell_usage(tool, "--for and --until exclude each other");
         if (duration && duration_parse(duration, &seconds, &cause))
                 return tell_usage(tool, "--for: %s", cause.text);
-        if (duration)
-                end = time(NULL) + (time_t)seconds;
+        if (duration && (__builtin_add_overflow(time(NULL), seconds, &end) || end > TIME_LAST))
+                return tell_usage(tool, "--for: %s is longer than dates go; without it there is no end", duration);
         if (date && time_parse(date, &end, &cause))
                 return tell_usage(tool, "--until: %s", cause.text);
-        if (end)
+        if (duration || date)
                 time_rfc3339(end, out);
+        if (date && !out[0]) /* the one second that has no text must not become an approval without end */
+                return tell_usage(tool, "--until: %s is in the past", date);
         return EXIT_DONE;
 }
 

@@ -100,6 +100,8 @@ void on_approve(struct call *call)
                 cause_about(&cause, CAUSE_INVALID, "pins", "\"%s\" is not certificate or key", in.pins);
         else if (in.until && time_parse(in.until, &until, &cause) < 0)
                 (void)snprintf(cause.property, sizeof cause.property, "until");
+        else if (in.until && until == 0) /* which is no end in a decision */
+                cause_about(&cause, CAUSE_INVALID, "until", "%s is in the past", in.until);
         if (cause.code) {
                 call_fail(call, &cause);
                 return;

@@ -150,6 +150,41 @@ def test_the_end_of_an_exemption_ends_the_session(station, idle, how):
     assert resumed(station) == before
 
 
+def test_an_end_that_cannot_be(station, account):
+    """No date that is past, or none at all, becomes an approval, least of all one without end."""
+    one = account(pki.leaf(None, ["127.0.0.1"]))
+    queued, challenge = one.challenged()
+    shown = challenge["certificate"]["fingerprintSha256"]
+    for words, code in ((("--until", "2020-01-01"), 1), (("--until", "1969-12-31T23:59:59Z"), 1),
+                        (("--until", "1970-01-01"), 2), (("--until", "1970-01-01T02:00:00+02:00"), 2),
+                        (("--until", "2027-13-01"), 2), (("--until", ""), 2), (("--for", "0"), 1), (("--for", ""), 2),
+                        (("--for", "-1d"), 2), (("--for", "99999999999999w"), 2)):
+        refused = station.ctl("challenge", "accept", challenge["id"], "--fingerprint", shown, *words, code=None)
+        assert refused.code == code and refused.err, (words, refused)
+    for until_text in ("", "never", "1970-01-01", "1970-01-01T00:00:00Z", "2020-01-01", "9999-12-31T23:59:59-23:59"):
+        with pytest.raises(varlink.VarlinkError):
+            station.call(varlink.TRUST + "Approve", id=challenge["id"], fingerprint=shown, until=until_text)
+    assert [entry["state"] for entry in station.json("challenge", "list")] == ["pending"]
+    assert station.message(queued)["state"] != "sent"
+
+
+@pytest.mark.parametrize("given, meant", (
+    ("2031-01-31", "2031-01-31T00:00:00Z"), ("2031-01-31T12:00:00+02:00", "2031-01-31T10:00:00Z"),
+    ("2031-01-31t23:30:00-01:00", "2031-02-01T00:30:00Z"), ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z")))
+def test_an_end_is_the_same_in_every_time_zone(station, account, given, meant):
+    """A date without a zone is UTC, wherever the person sits; and it is still that after a new start."""
+    one = account(pki.leaf(None, ["127.0.0.1"]))
+    queued, challenge = one.challenged()
+    station.ctl("challenge", "accept", challenge["id"], "--fingerprint", challenge["certificate"]["fingerprintSha256"],
+                "--until", given, env={"TZ": "Pacific/Auckland"})
+    assert station.wait_message(queued)["state"] == "sent"
+    for _ in range(2):
+        entry, = station.json("allowed", "list")
+        assert (entry["state"], entry["expires"]) == ("approved", meant)
+        station.restart()
+    one.send_through()
+
+
 def test_a_root_that_is_deleted_ends_its_sessions(station, idle, certificates):
     station.ctl("trust", "import", "-", stdin=certificates.user.pem)
     idle("user")
