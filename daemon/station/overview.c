@@ -218,10 +218,12 @@ static void audit_login(json_t *findings, const struct account *account)
              open || plain ? remedy : NULL);
         scoped(scoped_free) char *source = secret_source(account->name, "password");
         bool stored = strcmp(source, "stored") == 0;
+        scoped(scoped_free) char *credential =
+                text_of("use a systemd credential: emailsecctl account password %s --credential ID", account->name);
         find(findings, account, "secret", stored ? "warning" : "ok",
              stored ? "the password lies in a file of the state folder (readable by the daemon only)" :
                       "no secret lies in the state folder",
-             stored ? "use a systemd credential: emailsecctl account password NAME --credential ID" : NULL);
+             stored ? credential : NULL);
 }
 
 static void audit_certificate(json_t *findings, const struct account *account)
@@ -229,16 +231,18 @@ static void audit_certificate(json_t *findings, const struct account *account)
         if (!account->has_tls)
                 return;
         bool exempt = same_text(account->tls.verified_by, "allowedHost");
-        int64_t days = ((int64_t)account->tls.not_after - (int64_t)loop_wall()) / 86400;
+        int64_t left = (int64_t)account->tls.not_after - (int64_t)loop_wall();
+        int64_t days = (left < 0 ? -left : left) / 86400;
+        bool ended = left <= 0;
         char text[128];
 
         find(findings, account, "identity", exempt ? "warning" : "ok",
              exempt ? "encrypted, identity by exemption" : "verified by a trust store",
              exempt ? "emailsecctl trust import FILE, then emailsecctl allowed prune" : NULL);
-        (void)snprintf(text, sizeof text, "the server's certificate %s %lld day%s", days < 0 ? "ended" : "is valid for",
-                       (long long)(days < 0 ? -days : days), days == 1 || days == -1 ? "" : "s");
-        find(findings, account, "expiry", days < 0 ? "alert" : days < 30 ? "warning" : "ok", text,
-             days < 30 ? "the server's operator must renew it" : NULL);
+        (void)snprintf(text, sizeof text, "the server's certificate %s %lld day%s%s", ended ? "ended" : "is valid for",
+                       (long long)days, days == 1 ? "" : "s", ended ? " ago" : "");
+        find(findings, account, "expiry", ended ? "alert" : days < 30 ? "warning" : "ok", text,
+             ended || days < 30 ? "the server's operator must renew it" : NULL);
 }
 
 json_t *station_audit(void)

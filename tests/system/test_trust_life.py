@@ -567,6 +567,38 @@ def test_account_test_shows_everything(station, account, certificates):
         assert word.lower() in result.out.lower(), (word, result)
 
 
+def test_audit_has_a_verdict_on_each(station, account, new_sink, certificates):
+    """What is weak is told with the command that mends it; what has ended, be it by an hour, is an alert."""
+    def findings(name, code):
+        found = [one for one in station.ctl("--json", "audit", code=code).json if one["account"] == name]
+        assert all(bool(one["remedy"]) == (one["verdict"] != "ok") for one in found), found
+        return {one["check"]: (one["verdict"], one["remedy"]) for one in found}
+
+    good = account(certificates.leaf("system", "127.0.0.1"))
+    good.send_through()
+    found = findings("a", 0)
+    assert {check for check, (verdict, _) in found.items() if verdict != "ok"} == {"secret"}
+    assert "emailsecctl account password a --credential" in found["secret"][1]
+    one = account(pki.leaf(None, ["127.0.0.1"], last=-pki.DAY / 24), name="b", authentication="plain")
+    _, challenge = one.challenged()
+    accept(station, challenge)
+    one.send_through()
+    found = findings("b", 1)
+    assert (found["identity"][0], found["expiry"][0], found["login"][0]) == ("warning", "alert", "warning")
+    assert "trust import" in found["identity"][1] and "account set b authentication=auto" in found["login"][1]
+    station.ctl("account", "set", "b", "debug=true", "minTlsVersion=1.0", "authentication=auto")
+    found = findings("b", 1)
+    assert (found["debug"][0], found["tlsVersion"][0], found["login"][0]) == ("alert", "alert", "ok")
+    station.add("outgoing", "c", **channels.properties("smtp", "plain", "127.0.0.1", new_sink(login=True).port, "user"))
+    found = findings("c", 1)
+    assert (found["tls"][0], found["login"][0]) == ("alert", "alert") and "secure c ssl" in found["tls"][1]
+    for command in (found["tls"][1], found["login"][1], findings("b", 1)["debug"][1], findings("b", 1)["tlsVersion"][1]):
+        station.ctl(*command.split()[1:])       # each can be run as it stands
+    for name in ("b", "c"):
+        station.ctl("account", "disable", name)
+    assert findings("b", 0) == {} == findings("c", 0)
+
+
 def steps_of(station, name):
     return {step["step"]: step for step in station.ctl("--json", "account", "test", name, code=1).json}
 
