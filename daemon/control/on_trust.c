@@ -38,8 +38,10 @@ void on_list_allowed_hosts(struct call *call)
                 call_fail(call, allowed_fault());
                 return;
         }
-        if (in.state && strcmp(in.state, "pending") != 0 && strcmp(in.state, "approved") != 0 && strcmp(in.state, "rejected") != 0) {
-                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected", in.state);
+        if (in.state && strcmp(in.state, "pending") != 0 && strcmp(in.state, "approved") != 0 &&
+            strcmp(in.state, "rejected") != 0) {
+                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected",
+                            in.state);
                 call_fail(call, &cause);
                 return;
         }
@@ -50,9 +52,12 @@ struct decided {
         const char *id, *fingerprint, *pins, *until, *reason;
 };
 static const struct json_field decided_fields[] = {
-        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, id), .flags = FIELD_REQUIRED },
-        { .name = "reason", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, reason), .flags = FIELD_CLEAN, .max = 1000 },
-        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, fingerprint), .flags = FIELD_REQUIRED },
+        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, id),
+          .flags = FIELD_REQUIRED },
+        { .name = "reason", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, reason),
+          .flags = FIELD_CLEAN, .max = 1000 },
+        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, fingerprint),
+          .flags = FIELD_REQUIRED },
         { .name = "pins", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, pins) },
         { .name = "until", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, until) },
 };
@@ -124,7 +129,9 @@ void on_reject(struct call *call)
 
         if (!call_read(call, decided_fields, ID_AND_REASON, &in))
                 return;
-        struct allowed_decision decision = { .id = in.id, .what = DECIDE_REJECT, .reason = in.reason, .who = call_who(call) };
+        struct allowed_decision decision = {
+                .id = in.id, .what = DECIDE_REJECT, .reason = in.reason, .who = call_who(call)
+        };
         allowed_decide(&decision, decision_done, call);
 }
 
@@ -186,7 +193,8 @@ void on_list_anchors(struct call *call)
 }
 
 static const struct json_field fingerprint_field[] = {
-        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct anchors, fingerprint), .flags = FIELD_REQUIRED },
+        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct anchors, fingerprint),
+          .flags = FIELD_REQUIRED },
 };
 
 void on_get_anchor(struct call *call)
@@ -271,7 +279,8 @@ void on_import_anchors(struct call *call)
                 cause_about(&cause, CAUSE_INVALID, "certificates", "is not base64");
                 call_fail(call, &cause);
         } else if (len > LIMIT_TRUST_IMPORT) {
-                cause_about(&cause, CAUSE_TOO_LARGE, "certificates", "%zu bytes: at most %d are taken at once", len, LIMIT_TRUST_IMPORT);
+                cause_about(&cause, CAUSE_TOO_LARGE, "certificates", "%zu bytes: at most %d are taken at once", len,
+                            LIMIT_TRUST_IMPORT);
                 call_fail(call, &cause);
         } else {
                 trust_import(bytes, len, call_who(call), imported, importing_new(call));
