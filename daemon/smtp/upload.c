@@ -106,9 +106,16 @@ static bool write_nothing(struct smtp_session *s unused_arg, struct smtp_mail *m
 static void break_off(struct smtp_session *s, struct smtp_mail *mail, enum smtp_outcome outcome,
                       enum cause_code cause, const char *words)
 {
+        struct cause why = { 0 };
+        bool disk = cause == CAUSE_STORAGE; /* no fault of ours or the server's: the session is made anew */
+
         outcome_for_rest(mail, outcome, cause, words);
-        chat_fail(&s->chat, CAUSE_INTERNAL, "the connection was dropped in the middle of a message: %s",
-                  words);
+        cause_set(&why, disk ? CAUSE_CLOSED : CAUSE_INTERNAL,
+                  "the connection was dropped in the middle of a message: %s", words);
+        if (disk)
+                cause_remedy(&why, "look at the disk below the state folder (the kernel's log, smartctl); "
+                                   "which message it was: emailsecctl queue list");
+        (void)chat_fail_with(&s->chat, &why);
 }
 
 static void break_off_wrong(struct smtp_session *s, struct smtp_mail *mail, const char *words)

@@ -320,7 +320,13 @@ static void claim_done(struct store_write *write, const struct cause *cause)
         struct claim *claim = container_of(write, struct claim, write);
 
         for (size_t i = 0; i < claim->damaged_count && !cause; i++) {
-                struct subject subject = { .account = claim->account, .queue_id = claim->damaged[i].id };
+                struct cause why;
+                struct subject subject = { .account = claim->account, .direction = "outgoing",
+                                           .queue_id = claim->damaged[i].id, .cause = &why };
+                cause_set(&why, CAUSE_STORAGE, "%s", claim->damaged[i].text);
+                cause_remedy(&why, "look at the disk below the state folder (the kernel's log, smartctl, fsck); see who "
+                                   "sent it: emailsecctl queue show %s; have it sent anew, then: emailsecctl queue "
+                                   "delete %s", claim->damaged[i].id, claim->damaged[i].id);
                 log_about(&subject, LOG_ERR, MSG_QUEUE_DAMAGED, "message %s is damaged and was set aside: %s",
                           claim->damaged[i].id, claim->damaged[i].text);
                 queue_notice_tell(claim->account, claim->damaged[i].notice_id, &claim->notice, claim->damaged[i].seq);

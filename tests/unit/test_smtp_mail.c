@@ -572,7 +572,9 @@ START_TEST(test_wrong_bodies)
                 } else {
                         ck_assert_int_eq(post->recipients[0].outcome, wrong_bodies[_i].outcome);
                         ck_assert_int_eq(post->recipients[0].cause, wrong_bodies[_i].cause);
-                        ck_assert_int_eq(chat->cause->code, CAUSE_INTERNAL);
+                        bool disk = wrong_bodies[_i].cause == CAUSE_STORAGE;
+                        ck_assert_int_eq(chat->cause->code, disk ? CAUSE_CLOSED : CAUSE_INTERNAL);
+                        ck_assert(disk == !!strstr(cause_remedy_of(chat->cause), "disk"));
                         /* Never ended: no cut message was taken. */
                         ck_assert_uint_eq(receiver.messages, before);
                         ck_assert_uint_eq(chat->out.len, 0);
