@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into a daemon under test: durable system calls that fail when the test says so, a disk that can be cut
- * off, and a clock that can be set. What is wanted stands in a file that test and daemon share (struct wanted, by
- * $INTERPOSE_CONTROL); only files below $INTERPOSE_BELOW are touched.
+ * off, a clock that can be set, time that passes, names that are not found. What is wanted stands in a file that test
+ * and daemon share (struct wanted, by $INTERPOSE_CONTROL); only files below $INTERPOSE_BELOW are touched.
  *
  * The disk: station.db and its log have a copy beside them, NAME.disk, that holds what a power cut would leave: pages
  * get there when a sync succeeds. A sync that fails loses them, as Linux does: they are no longer dirty, so a later
@@ -17,6 +17,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +42,9 @@ struct wanted {
         _Atomic int64_t clock; /* seconds by which the wall clock is wrong */
         _Atomic int32_t disk;  /* 1: keep what a power cut would leave */
         _Atomic int32_t asleep; /* seconds that the machine has slept */
+        _Atomic int64_t passed; /* seconds that went by for the daemon alone, on every clock */
+        _Atomic int32_t port, connects;     /* TCP connections to this port are counted */
+        _Atomic int32_t nameless, nameless_lookups; /* 1: no host name is found, and such lookups are counted */
         struct fault faults[CALLS];
 };
 
@@ -322,6 +327,30 @@ int renameat2(int from_folder, const char *from, int to_folder, const char *to, 
 
 /* ---- the clock ---- */
 
+/* The loop's alarm, set by a clock that is ahead of the kernel's; it is set again when that changes. */
+static int alarm_fd = -1;
+static struct timespec alarm_due;
+static _Atomic int64_t alarm_ahead;
+
+static int64_t ahead(void)
+{
+        return wanted->asleep + wanted->passed;
+}
+
+static int set_alarm(void)
+{
+        int (*real_settime)(int, int, const struct itimerspec *, struct itimerspec *) = REAL(timerfd_settime);
+        struct itimerspec when = { .it_value = alarm_due };
+
+        atomic_store(&alarm_ahead, ahead());
+        if (alarm_due.tv_sec || alarm_due.tv_nsec) {
+                when.it_value.tv_sec -= (time_t)ahead();
+                if (when.it_value.tv_sec < 0)
+                        when.it_value = (struct timespec){ .tv_nsec = 1 };
+        }
+        return real_settime(alarm_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
         int (*real_gettime)(clockid_t, struct timespec *) = REAL(clock_gettime);
@@ -331,6 +360,11 @@ int clock_gettime(clockid_t clock, struct timespec *now)
                 now->tv_sec += atomic_load(&wanted->clock);
         if (result == 0 && clock == CLOCK_BOOTTIME)
                 now->tv_sec += atomic_load(&wanted->asleep);
+        if (clock == CLOCK_BOOTTIME && alarm_fd >= 0 && alarm_ahead != ahead())
+                (void)set_alarm();
+        if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_BOOTTIME ||
+                            clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE))
+                now->tv_sec += atomic_load(&wanted->passed);
         return result;
 }
 
@@ -363,5 +397,36 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *when, struct iti
 {
         int (*real_settime)(int, int, const struct itimerspec *, struct itimerspec *) = REAL(timerfd_settime);
 
-        return fd == set_notice ? 0 : real_settime(fd, flags, when, old);
+        if (fd == set_notice)
+                return 0;
+        if (flags != TFD_TIMER_ABSTIME)
+                return real_settime(fd, flags, when, old);
+        alarm_fd = fd;
+        alarm_due = when->it_value;
+        return set_alarm();
+}
+
+/* ---- the network ---- */
+
+int connect(int fd, const struct sockaddr *to, socklen_t len)
+{
+        int (*real_connect)(int, const struct sockaddr *, socklen_t) = REAL(connect);
+        struct sockaddr_in peer = { 0 };
+
+        memcpy(&peer, to, len < sizeof peer ? len : sizeof peer);
+        /* IPv6 has its port at the same place */
+        if ((peer.sin_family == AF_INET || peer.sin_family == AF_INET6) && ntohs(peer.sin_port) == wanted->port)
+                atomic_fetch_add(&wanted->connects, 1);
+        return real_connect(fd, to, len);
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+        int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
+                REAL(getaddrinfo);
+
+        if (!name || !wanted->nameless || (hints && (hints->ai_flags & AI_NUMERICHOST)))
+                return real_getaddrinfo(name, service, hints, out);
+        atomic_fetch_add(&wanted->nameless_lookups, 1);
+        return EAI_AGAIN;
 }

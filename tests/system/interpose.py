@@ -14,7 +14,7 @@ import users
 from waiting import until
 
 CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate")
-HEAD, FAULT = struct.Struct("=qii"), struct.Struct("=iiii32s")
+HEAD, FAULT = struct.Struct("=qiiqiiii"), struct.Struct("=iiii32s")
 LIBRARY = os.path.join(station_module.BUILD, "tests", "interpose.so")
 
 
@@ -102,6 +102,13 @@ class Interposed:
             out.write(struct.pack("=Q", 1))
         until(lambda: self.station.log().count("the machine slept") > told)
 
+    def pass_time(self, seconds):
+        """For the daemon that many seconds go by at once, on every clock; what has come due then is begun when this
+        returns."""
+        struct.pack_into("=q", self.memory, 16, struct.unpack_from("=q", self.memory, 16)[0] + seconds)
+        for _ in range(2):
+            self.station.call("GetStatus")
+
     def set_clock(self, seconds):
         """The daemon's wall clock is that far from the right time. A running one is told, as by the kernel, and has
         heard it when this returns."""
@@ -113,3 +120,16 @@ class Interposed:
                 out.write(struct.pack("=Q", 1))
             until(lambda: self.station.log().count("the clock was set") > told)
             self.station.call("GetStatus")      # the turn in which it acts on that is over
+
+    # ---- the network
+
+    def count_connects(self, port):
+        struct.pack_into("=i", self.memory, 24, port)
+
+    def hide_names(self, hidden):
+        """No host name is found; numbers are."""
+        struct.pack_into("=i", self.memory, 32, int(hidden))
+
+    def tries(self):
+        """Connections to the port of count_connects(), and lookups while names were hidden."""
+        return struct.unpack_from("=i", self.memory, 28)[0] + struct.unpack_from("=i", self.memory, 36)[0]

@@ -10,10 +10,11 @@ import time
 import pytest
 
 import channels
+import ports
 import station as station_module
 import users
 from test_durability import Flow, doubles_are_told
-from test_queue import outgoing
+from test_queue import outgoing, submit_many
 from waiting import until
 
 DAY = 86400
@@ -109,6 +110,63 @@ def test_the_limit_of_a_day(clock, sink, running):
     until(lambda: (station.account("a")["numberSentToday"], station.account("a")["numberSent"]) == (1, 3))
     station.restart()
     assert station.account("a")["numberSentToday"] == 1
+
+
+def test_urgent_mail_goes_first_at_midnight(clock, sink):
+    """What waits for the next day: alarms before reports, whatever came first."""
+    station = clock.station.start()
+    outgoing(station, sink, maxSendablePerDay=2)
+    for _ in range(2):
+        station.wait_message(station.send("a", "today@example.test"))
+    normal = [station.send("a", f"normal{i}@example.test") for i in range(3)]
+    urgent = [station.send("a", f"urgent{i}@example.test", None, "--priority", "urgent") for i in range(2)]
+    assert {station.message(one)["state"] for one in normal + urgent} == {"queued"}
+    clock.set_clock(before_midnight(2))
+    sink.wait_for(4)
+    assert sorted(one.recipients[0] for one in sink.accepted[2:]) == [f"urgent{i}@example.test" for i in range(2)]
+    until(lambda: {station.message(one)["state"] for one in urgent} == {"sent"})
+    assert station.account("a")["numberSentToday"] == 2
+    assert {station.message(one)["state"] for one in normal} == {"queued"} and len(sink.accepted) == 4
+
+
+@pytest.mark.parametrize("trouble", ("refuses", "has no address"))
+def test_a_dead_server_is_not_hammered(interposed, new_sink, trouble):
+    """Hours go by, with new mail all the while: it is tried ever more rarely, then hourly; the mail of others goes on;
+    once the server is there again the mail goes by itself."""
+    station, well, port = interposed.station, new_sink(), ports.take()
+    interposed.count_connects(port if trouble == "refuses" else -1)
+    interposed.hide_names(trouble == "has no address")
+    station.start()
+    before = interposed.tries()         # its own name
+    outgoing(station, well, "well")
+    station.ctl("account", "add", "outgoing", "dead", "hostname=localhost", f"port={port}", "useSsl=false",
+                "from=sender@example.test")
+
+    def failed():
+        return station.account("dead")["lastPollFailure"]
+
+    waiting = submit_many(station, "dead", 3)
+    assert station.wait_status("dead", "down")["cause"]["code"] == ("Connect" if trouble == "refuses" else "NameLookup")
+    tried = interposed.tries()
+    each = tried - before
+    assert 1 <= each <= 2               # addresses of localhost
+    for failures in range(9):
+        last, pause = failed(), min(60 * 2 ** failures, 3600)
+        interposed.pass_time(int(pause * 0.8) - 5)
+        waiting += submit_many(station, "dead", 3)
+        assert station.wait_message(station.send("well", "box@example.test"))["state"] == "sent"
+        assert interposed.tries() == tried, f"before {pause} s less a fifth had gone by"
+        interposed.pass_time(int(pause * 0.4) + 10)
+        until(lambda: failed() != last)
+        tried += each
+        assert interposed.tries() == tried
+    assert station.account("dead")["queueSize"] == len(waiting)
+    interposed.hide_names(False)
+    sink = new_sink(port=port)
+    interposed.pass_time(3600 * 6 // 5 + 5)
+    sink.wait_for(len(waiting))
+    assert sink.counts() == {one: 1 for one in waiting}
+    until(lambda: station.account("dead")["status"] not in ("down", "connecting"))
 
 
 def test_an_exemption_ends_with_the_clock(clock, new_sink, certificates):
