@@ -152,6 +152,13 @@ def measure_apart(make, certificates, sink, count):
     return json.loads(text or "{}")
 
 
+def told_of_sessions(wanted):
+    """Far away, what is sent in a second goes with how many sessions there are."""
+    counts = [f"{make.name} {make.sessions}" for make in wanted if hasattr(make, "sessions")]
+    if counts:
+        print(f"sessions with the server at once, at most: {', '.join(counts)}")
+
+
 def machine(found, missing):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     print(", ".join(found))
@@ -190,6 +197,7 @@ def main():
     versions = {make: make.version() for make in wanted}
     machine(dict.fromkeys(filter(None, versions.values())), [make.name for make in wanted if not versions[make]])
     wanted = [make for make in wanted if versions[make]]
+    told_of_sessions(wanted)
     folder, certificates = users.base_folder(), pki.Pki()
     sink, figures = load.Sink(folder, certificates.leaf("system")), {make.name: [] for make in wanted}
     try:

@@ -42,6 +42,7 @@ class Ours:
     name = "emailsecd"
     keeps = True            # has a queue
     stays = True            # a daemon: its processes can be looked at
+    sessions = 4            # with the server at once, at most: what maxConnections is as shipped
     first_of_message = 0
 
     @staticmethod
@@ -129,6 +130,7 @@ default_destination_recipient_limit = 50
 class Relay(postfix.Postfix):
     """Postfix as shipped, told of its relay only."""
     name, tuning, keeps, stays, first_of_message = "Postfix", "", True, True, 2
+    sessions = 20           # default_destination_concurrency_limit
 
     @staticmethod
     def version():
