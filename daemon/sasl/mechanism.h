@@ -27,8 +27,8 @@ static inline bool signin_wanted(const struct signin *signin)
         return signin->user && signin->user[0];
 }
 
-/* True when a server's words repeat the secret: as it is, in base64, or in PLAIN's message (S38). Such words go into
- * no trace, cause or journal. */
+/* True when a server's words repeat the secret: as it is, in base64, or inside a message of any mechanism that sends
+ * it in base64 (S38). Such words go into no trace, cause or journal. */
 bool signin_repeated(const struct signin *signin, const char *words, size_t len);
 
 /*

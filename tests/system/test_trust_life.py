@@ -509,11 +509,13 @@ def test_a_server_that_demands_a_certificate(station, account, certificates):
 
 # ---- secrets
 
-@pytest.mark.parametrize("form", ("plain", "base64", "message"))
+@pytest.mark.parametrize("form", ("plain", "base64", "message", "token"))
 @pytest.mark.parametrize("transport", channels.TRANSPORTS)
 def test_a_server_that_repeats_the_password(station, new_fake, certificates, monkeypatch, transport, form):
     echo = {"plain": letters.PASSWORD, "base64": base64.b64encode(letters.PASSWORD.encode()).decode(),
-            "message": base64.b64encode(f"\0canary-user\0{letters.PASSWORD}".encode()).decode()}[form]
+            "message": base64.b64encode(f"\0canary-user\0{letters.PASSWORD}".encode()).decode(),
+            "token": base64.b64encode(
+                f"user=canary-user\1auth=Bearer {letters.PASSWORD}\1\1".encode()).decode()}[form]
     monkeypatch.setitem(fake_module.UNKNOWN, transport, {
         "smtp": f"535-no\r\n535 {echo} is wrong\r\n", "imap": f"{{tag}} NO {echo} is wrong\r\n",
         "pop3": f"-ERR {echo} is wrong\r\n"}[transport])

@@ -382,6 +382,35 @@ START_TEST(test_oauth)
 }
 END_TEST
 
+/* A server may repeat what it was sent: whatever stands before the secret, its base64 is known again. */
+START_TEST(test_repeated_messages)
+{
+        static const char *const with[] = { "PLAIN", "OAUTHBEARER", "XOAUTH2" };
+        static const char *const users[] = { "a", "ab", "abc" };
+        struct signin signin = signin_by("auto");
+        struct cause cause = { 0 };
+
+        for (size_t i = 0; i < count_of(with); i++)
+                for (size_t user = 0; user < count_of(users); user++) {
+                        signin.user = users[user];
+                        signin.secret = "ya29.tok-en";
+                        struct sasl *sasl = sasl_new(&signin, &in_tls, with[i], &cause);
+                        char *first = sasl_first(sasl, &cause);
+                        char *words = text_of("535 5.7.8 %s refused", first);
+                        ck_assert_msg(signin_repeated(&signin, words, strlen(words)), "%s %s", with[i], words);
+                        signin.secret = "ya29.toK-en";
+                        ck_assert(!signin_repeated(&signin, words, strlen(words)));
+                        free(words);
+                        free_secret(first);
+                        sasl_free(sasl);
+                }
+        for (const char *secret = "abcdef"; *secret; secret++) { /* a short one is not found in any words */
+                signin.secret = secret;
+                ck_assert(!signin_repeated(&signin, "535 5.7.8 no", 12));
+        }
+}
+END_TEST
+
 START_TEST(test_secret_is_wiped)
 {
         struct signin signin = signin_by("plain");
@@ -408,6 +437,7 @@ int main(void)
         tcase_add_loop_test(tc, test_scram_challenges, 0, (int)count_of(firsts));
         tcase_add_test(tc, test_bad_base64_and_endless);
         tcase_add_test(tc, test_oauth);
+        tcase_add_test(tc, test_repeated_messages);
         tcase_add_test(tc, test_secret_is_wiped);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
