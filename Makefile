@@ -52,7 +52,7 @@ pkg_cflags := $(shell $(PKG_CONFIG) --cflags libevent_core openssl jansson libsy
 ctl_cflags := $(shell $(PKG_CONFIG) --cflags jansson libcrypto gmime-3.0)
 daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
 ctl_libs    := $(shell $(PKG_CONFIG) --libs jansson libidn2)
-pem_libs    := $(shell $(PKG_CONFIG) --libs libcrypto)
+pem_libs   := $(shell $(PKG_CONFIG) --libs libcrypto)
 gmime_libs  := $(shell $(PKG_CONFIG) --libs gmime-3.0)
 check_libs  := $(shell $(PKG_CONFIG) --libs check 2>/dev/null)
 endif
@@ -203,7 +203,7 @@ UNIT_common  := buf cause dsn frame json_fields names printable properties times
 UNIT_base    := loop journal settings surroundings
 UNIT_store   := notice intake replace_file database queue_table seen_table maildir subscriber_table
 UNIT_wire    := chat connection resolve
-UNIT_tls     := judge certificate allowed trust channel
+UNIT_tls     := judge certificate allowed allowed_history trust trust_watch keys channel
 UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
