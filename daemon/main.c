@@ -251,6 +251,7 @@ static int read_options(int argc, char **argv)
                 { OPT_TRUST, "Trust.SystemTrustStore" },
         };
 
+        opterr = 0; /* said once, and with what to do */
         for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
                 if (option == 'h') {
                         print_help();
@@ -260,8 +261,10 @@ static int read_options(int argc, char **argv)
                         printf("emailsecd %s\n", VERSION);
                         return EXIT_SUCCESS;
                 }
-                if (option == '?')
-                        return usage("unknown option");
+                if (option == '?') {
+                        scoped(scoped_free) char *words = text_of("%s is no option, or wants a value", argv[optind - 1]);
+                        return usage(words);
+                }
                 if (option == OPT_CONFIG) {
                         me.config = optarg;
                         me.config_named = true;

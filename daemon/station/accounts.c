@@ -283,6 +283,9 @@ int accounts_open(struct cause *cause)
                 free(files[i]);
         }
         free(files);
+        if (count > LIMIT_ACCOUNTS)
+                log_about(NULL, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "%s holds %d accounts: the last %d by name are left alone, "
+                          "%d are the most", folder, count, count - LIMIT_ACCOUNTS, LIMIT_ACCOUNTS);
         return 0;
 }
 
