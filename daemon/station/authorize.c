@@ -62,7 +62,7 @@ static void finish(struct authorize *authorize, const struct cause *cause)
 
         if (authorize->user) {
                 cause_for_account(&why, prop_text(&authorize->values, PROP_NAME));
-                json_t *step = step_of("agreed", why.code ? "failed" : "ok", why.code ? &why : NULL,
+                json_t *step = step_of(authorize->device_code ? "agreed" : "code", why.code ? "failed" : "ok", why.code ? &why : NULL,
                                        why.code ? why.text : "the account may sign in; its refresh token is stored");
                 authorize->user->done(authorize->ctx, step);
                 json_decref(step);

@@ -6,6 +6,7 @@
 #include "daemon/station/accounts.h"
 #include "daemon/station/certificates.h"
 #include "daemon/station/secrets.h"
+#include "daemon/station/token.h"
 #include "daemon/station/station.h"
 #include "daemon/station/subscribers.h"
 #include "daemon/store/queue_table.h"
@@ -214,16 +215,38 @@ static void audit_login(json_t *findings, const struct account *account)
         find(findings, account, "login", open ? "alert" : plain ? "warning" : "ok",
              open  ? "the password may go in clear" :
              plain ? "the server is told the password itself, inside TLS" :
+             token_used(values) ? "by OAuth tokens of its provider" :
                      "the strongest mechanism both sides have",
              open || plain ? remedy : NULL);
-        scoped(scoped_free) char *source = secret_source(account->name, "password");
-        bool stored = strcmp(source, "stored") == 0;
-        scoped(scoped_free) char *credential =
-                text_of("use a systemd credential: emailsecctl account password %s --credential ID", account->name);
-        find(findings, account, "secret", stored ? "warning" : "ok",
-             stored ? "the password lies in a file of the state folder (readable by the daemon only)" :
-                      "no secret lies in the state folder",
-             stored ? credential : NULL);
+}
+
+static void audit_secrets(json_t *findings, const struct account *account)
+{
+        static const struct {
+                const char *kind, *what, *option; /* option: of the command that names a credential; NULL: none helps */
+        } secrets[] = {
+                { "password", "the password", "" },
+                { "oauthClientSecret", "the client's secret", " --secret oauthClientSecret" },
+                { "oauthRefreshToken", "the OAuth refresh token", NULL }, /* its provider's next one is written there */
+        };
+        bool any = false;
+
+        if (!prop_text(&account->values, PROP_ACCOUNT)[0])
+                return;
+        for (size_t i = 0; i < count_of(secrets); i++) {
+                scoped(scoped_free) char *source = secret_source(account->name, secrets[i].kind);
+                if (strcmp(source, "stored") != 0)
+                        continue;
+                scoped(scoped_free) char *words =
+                        text_of("%s lies in a file of the state folder (readable by the daemon only)", secrets[i].what);
+                scoped(scoped_free) char *remedy =
+                        text_of("use a systemd credential: emailsecctl account password %s%s --credential ID", account->name,
+                                secrets[i].option ? secrets[i].option : "");
+                find(findings, account, "secret", "warning", words, secrets[i].option ? remedy : NULL);
+                any = true;
+        }
+        if (!any)
+                find(findings, account, "secret", "ok", "no secret lies in the state folder", NULL);
 }
 
 static void audit_certificate(json_t *findings, const struct account *account)
@@ -260,6 +283,7 @@ json_t *station_audit(void)
                 bool debug = prop_bool(&account->values, PROP_DEBUG);
                 audit_channel(findings, account);
                 audit_login(findings, account);
+                audit_secrets(findings, account);
                 audit_certificate(findings, account);
                 find(findings, account, "debug", debug ? "alert" : "ok",
                      debug ? "the protocol trace is on" : "no protocol trace", debug ? quiet : NULL);

@@ -196,7 +196,8 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
         }
         if (!keeper || index < 0 || (!keeper->of[index].value && !keeper->of[index].credential)) {
                 cause_set(cause, CAUSE_SECRET, "no %s is stored for account %s", kind, account);
-                cause_remedy(cause, "emailsecctl account password %s", account);
+                cause_remedy(cause, "emailsecctl account password %s%s%s", account, index > 0 ? " --secret " : "",
+                             index > 0 ? kind : "");
                 return NULL;
         }
         if (!keeper->of[index].value)

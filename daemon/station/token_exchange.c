@@ -59,6 +59,28 @@ static void finish(struct token_exchange *exchange, enum grant_result result, st
         exchange_free(exchange);
 }
 
+/* The session failed. Remedies that speak of the account's mail server do not fit. */
+static void explain(struct cause *cause)
+{
+        scoped(scoped_free) char *words = copy_text(cause->text);
+
+        (void)snprintf(cause->text, sizeof cause->text, "no OAuth token could be fetched: %.450s", words);
+        switch ((int)cause->code) {
+        case CAUSE_RESOLVE:
+        case CAUSE_CONNECT:
+        case CAUSE_TIMEOUT:
+        case CAUSE_TLS_MISMATCH:
+                cause_remedy(cause, "check the network and the resolver, and oauthTenant and the endpoints of the account");
+                break;
+        case CAUSE_TLS:
+        case CAUSE_TLS_VERSION:
+                cause_remedy(cause, "ask the provider: its endpoint must have TLS 1.2 or newer");
+                break;
+        default:
+                break;
+        }
+}
+
 static void ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct token_exchange *exchange = ctx;
@@ -70,7 +92,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
                 struct http_answer heard = http_post_answer(link_chat(exchange->link));
                 result = grant_read(&heard, &exchange->request, &answer, &cause);
         } else {
-                (void)snprintf(cause.text, sizeof cause.text, "no OAuth token could be fetched: %.450s", why->text);
+                explain(&cause);
         }
         finish(exchange, result, &answer, &cause, challenge_id);
 }

@@ -365,3 +365,14 @@ def test_no_token_is_told(station, tokens, sender, folder):
         coded = base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]
         assert secret not in told and coded not in told
     assert "POST /token HTTP/1.1" in told, "the trace was on"
+
+
+def test_audit(station, tokens, sender):
+    """What lies in the state folder is named, with what can be done where something can."""
+    sender(tokens(client_secret="hush"), "refreshToken")
+    store(station, "oauthClientSecret", "hush")
+    store(station, "oauthRefreshToken", "first-refresh-token")
+    findings = [one for one in station.json("audit", code=None) if one["check"] in ("login", "secret")]
+    assert [one["verdict"] for one in findings] == ["ok", "warning", "warning"]
+    assert "OAuth" in findings[0]["text"] and "--secret oauthClientSecret --credential" in findings[1]["remedy"]
+    assert "refresh token" in findings[2]["text"] and not findings[2]["remedy"]
