@@ -41,7 +41,7 @@ const struct command commands[] = {
         { "account disable", "NAME", "stop using it", NULL, run_account_disable, 0 },
         { "account poll", "NAME", "fetch, or send what waits, now",
           OPTIONS({ .name = "no-wait", .help = "do not stay until that is done" }), run_account_poll, 0 },
-        { "account authorize", "NAME", "let it sign in by OAuth: shows a code to type in, and waits", NULL,
+        { "account authorize", "NAME", "sign in by OAuth: a code to type in", NULL,
           run_account_authorize, 0 },
         { "account test", "NAME", "try each step of a session; changes nothing", NULL, run_account_test, 0 },
         { "account export", "[NAME...]", "accounts as JSON, without secrets", NULL, run_account_export, 0 },

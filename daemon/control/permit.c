@@ -2,22 +2,47 @@
 /* Who may what, by uid and groups; see permit.h. */
 #include "daemon/control/permit.h"
 
+#include "common/limits.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { MOST_SUBMITTERS = 64 };
+enum {
+        MOST_SUBMITTERS = 64,
+        PATIENCE_SECONDS = 2,   /* so long the names of the settings are waited for; the directory may be a server */
+};
 
-static struct {
+struct rules {
         gid_t read, admin;
         bool have_read, have_admin;
         bool all_submit;
         uid_t users[MOST_SUBMITTERS];
         gid_t groups[MOST_SUBMITTERS];
         size_t user_count, group_count;
-} rules;
+};
+static struct rules rules;
+
+/* The names of the settings being looked up by a thread. */
+struct naming {
+        struct job job;
+        char *read_group, *admin_group, *allow_submit;
+        struct rules found;
+        bool over;              /* under the lock */
+        struct naming *next;
+};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t told;
+static struct workers *pool;
+static struct naming *namings;  /* all there are, the newest first: one that hangs has no other owner on the loop */
+
+/* ---- names, on the thread ---- */
 
 static bool group_named(const char *name, gid_t *out)
 {
@@ -28,48 +53,144 @@ static bool group_named(const char *name, gid_t *out)
         return group != NULL;
 }
 
-static void add_submitter(const char *name)
+static void add_submitter(struct rules *found, const char *name)
 {
         gid_t gid;
         const struct passwd *user = getpwnam(name);
 
-        if (group_named(name, &gid) && rules.group_count < MOST_SUBMITTERS)
-                rules.groups[rules.group_count++] = gid;
-        if (user && rules.user_count < MOST_SUBMITTERS)
-                rules.users[rules.user_count++] = user->pw_uid;
+        if (group_named(name, &gid) && found->group_count < MOST_SUBMITTERS)
+                found->groups[found->group_count++] = gid;
+        if (user && found->user_count < MOST_SUBMITTERS)
+                found->users[found->user_count++] = user->pw_uid;
+}
+
+static void look_up(struct job *job)
+{
+        struct naming *naming = container_of(job, struct naming, job);
+        struct rules *found = &naming->found;
+
+        found->have_read = group_named(naming->read_group, &found->read);
+        found->have_admin = group_named(naming->admin_group, &found->admin);
+        char *rest = naming->allow_submit;
+        for (char *name; !found->all_submit && rest && (name = strsep(&rest, ", ")) != NULL;)
+                if (name[0])
+                        add_submitter(found, name);
+        pthread_mutex_lock(&lock);
+        naming->over = true;
+        pthread_cond_signal(&told);
+        pthread_mutex_unlock(&lock);
+}
+
+/* ---- on the loop ---- */
+
+static void looked_up(struct job *job)
+{
+        struct naming *naming = container_of(job, struct naming, job), **place = &namings;
+
+        if (naming == namings && naming->over) /* not one that was abandoned, and not of older settings */
+                rules = naming->found;
+        while (*place != naming)
+                place = &(*place)->next;
+        *place = naming->next;
+        free(naming->read_group);
+        free(naming->admin_group);
+        free(naming->allow_submit);
+        free(naming);
+}
+
+static void forget_pool(unused_arg void *ctx)
+{
+        workers_abandon(take(pool));
+}
+
+/* True when it was over in time. */
+static bool await_names(const struct naming *naming)
+{
+        struct timespec until;
+        int late = 0;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += PATIENCE_SECONDS;
+        pthread_mutex_lock(&lock);
+        while (!naming->over && late == 0)
+                late = pthread_cond_timedwait(&told, &lock, &until);
+        bool over = naming->over;
+        pthread_mutex_unlock(&lock);
+        return over;
+}
+
+static void make_pool(void)
+{
+        pthread_condattr_t by_clock;
+
+        pthread_condattr_init(&by_clock);
+        pthread_condattr_setclock(&by_clock, CLOCK_MONOTONIC);
+        pthread_cond_init(&told, &by_clock);
+        pthread_condattr_destroy(&by_clock);
+        pool = workers_new("permit", 1);
+        loop_on_close(forget_pool, NULL);
 }
 
 void permit_open(const struct settings *settings)
 {
-        memset(&rules, 0, sizeof rules);
-        rules.have_read = group_named(settings->read_group, &rules.read);
-        rules.have_admin = group_named(settings->admin_group, &rules.admin);
-        rules.all_submit = same_text(settings->allow_submit, "all");
-        if (rules.all_submit || !settings->allow_submit)
+        struct naming *naming = new_object(struct naming);
+
+        naming->job = (struct job){ .work = look_up, .done = looked_up };
+        naming->read_group = copy_text(settings->read_group);
+        naming->admin_group = copy_text(settings->admin_group);
+        naming->allow_submit = copy_text(settings->allow_submit);
+        naming->found.all_submit = same_text(settings->allow_submit, "all");
+        rules = (struct rules){ .all_submit = naming->found.all_submit };
+        if (!pool)
+                make_pool();
+        naming->next = namings;
+        namings = naming;
+        workers_run(pool, &naming->job);
+        if (await_names(naming))
+                rules = naming->found;
+        else
+                log_about(NULL, LOG_WARNING, NULL, "the system does not tell who is in the groups of the settings: until it does, "
+                          "only root and the daemon's own user may manage this station");
+}
+
+/* ---- peers ---- */
+
+static bool in_rules(gid_t gid)
+{
+        bool found = (rules.have_read && rules.read == gid) || (rules.have_admin && rules.admin == gid);
+
+        for (size_t i = 0; i < rules.group_count && !found; i++)
+                found = rules.groups[i] == gid;
+        return found;
+}
+
+/* Somebody in very many groups: those that give something come first. */
+static void add_groups(int fd, struct peer *out)
+{
+        socklen_t len = 0;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || errno != ERANGE)
+                return; /* none, or a kernel that does not tell */
+        size_t count = len / sizeof(gid_t);
+        scoped(scoped_free) gid_t *all = new_zeroed(count, sizeof *all);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, all, &len) < 0)
                 return;
-        char *names = copy_text(settings->allow_submit), *rest = names;
-        for (char *name; (name = strsep(&rest, ", ")) != NULL;)
-                if (name[0])
-                        add_submitter(name);
-        free(names);
+        for (int first = 1; first >= 0; first--)
+                for (size_t i = 0; i < count && out->group_count < PEER_GROUPS; i++)
+                        if (in_rules(all[i]) == (first == 1))
+                                out->groups[out->group_count++] = all[i];
 }
 
 int peer_of_socket(int fd, struct peer *out, struct cause *cause)
 {
         struct ucred credentials;
         socklen_t len = sizeof credentials;
-        gid_t more[PEER_GROUPS - 1];
-        socklen_t more_len = sizeof more;
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0)
                 return cause_errno(cause, errno, "cannot tell who is at the control socket");
         *out = (struct peer){ .uid = credentials.uid, .group_count = 1 };
         out->groups[0] = credentials.gid;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, more, &more_len) == 0) {
-                size_t count = more_len / sizeof more[0];
-                memcpy(out->groups + 1, more, count * sizeof more[0]);
-                out->group_count += count;
-        }
+        add_groups(fd, out);
         return 0;
 }
 

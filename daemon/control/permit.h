@@ -20,8 +20,8 @@ struct peer {
         size_t group_count;
 };
 
-/* Looks the names of the settings up (groups, users); may block: at start and on reload. A group that does not exist
- * gives nobody anything. */
+/* Looks the names of the settings up (groups, users), at start and on reload. A group that does not exist gives nobody
+ * anything. A directory that hangs is waited for a moment; then the names give nobody anything until it answers. */
 void permit_open(const struct settings *settings);
 
 /* Fills in who is at the other end of a Unix socket. */

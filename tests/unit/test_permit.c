@@ -72,11 +72,14 @@ START_TEST(a_group_that_does_not_exist_gives_nothing)
         struct settings settings = { .read_group = (char[]){ "no-such-group-here" },
                                      .admin_group = (char[]){ "" },
                                      .allow_submit = (char[]){ "no-such-user-here" } };
+        struct cause cause;
+        ck_assert_int_eq(loop_open(&cause), 0);
         permit_open(&settings);
         struct peer zero_group = someone(70005, 0, 0);
         ck_assert(!permit(&zero_group, PERMIT_READ));
         ck_assert(!permit(&zero_group, PERMIT_ADMIN));
         ck_assert(!permit(&zero_group, PERMIT_SUBMIT));
+        loop_close();
 }
 END_TEST
 
