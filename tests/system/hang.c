@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into the daemon: calls that hang while a file of their name is there, in the folder that HANG names.
- * "disk" is fsync and its like, "names" getaddrinfo of a name, "users" getpwuid, "client" reading a file that a client
- * handed in.
+ * "disk" is fsync and its like, "names" getaddrinfo of a name, "users" getpwuid, "groups" getgrnam, "client" reading a
+ * file that a client handed in.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -56,6 +57,12 @@ int getpwuid_r(uid_t uid, struct passwd *user, char *memory, size_t size, struct
 {
         hang("users");
         return REAL(getpwuid_r)(uid, user, memory, size, out);
+}
+
+struct group *getgrnam(const char *name)
+{
+        hang("groups");
+        return REAL(getgrnam)(name);
 }
 
 static void hang_client(void)

@@ -4,6 +4,7 @@ dead, by ptrace. The notify socket is the test's own."""
 
 import contextlib
 import ctypes
+import grp
 import os
 import shutil
 import signal
@@ -132,6 +133,23 @@ def test_users_whose_names_hang_are_served(station):
         assert is_fed(station, 3 * PERIOD)
         station.stop()
     assert "are recorded by their uid" in station.log()
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="takes root to be another user")
+def test_groups_that_hang_give_nobody_anything(station):
+    """A directory of users that does not answer at a reload: who was in a group waits for it, and nobody else does."""
+    member = {**users.as_stranger(), "extra_groups": [grp.getgrnam("games").gr_gid]}
+    station.write_config({"Control.AdminGroup": "games"})
+    station.ctl("reload")
+    station.ctl("status", user=member)
+    with station.hang("groups") as reached:
+        station.ctl("reload")
+        reached()
+        station.ctl("status", user=member, code=4)
+        station.ctl("status")
+        assert "does not tell who is in the groups" in station.log()
+        assert is_fed(station, 3 * PERIOD)
+    until(lambda: station.ctl("status", user=member, code=None).code == 0, 10, "the groups are told, and not heard")
 
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
