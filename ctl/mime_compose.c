@@ -82,6 +82,41 @@ static GMimeStream *stream_of_file(const char *path, uint64_t *left, char error[
         return NULL;
 }
 
+/* The charset of a whole text: "us-ascii", "utf-8", "" when it is neither, or NULL when this is no text after all. */
+static const char *charset_of_stream(GMimeStream *stream)
+{
+        char piece[65536];
+        gint64 kept = 0; /* the begun character at the end of the piece before */
+        bool ascii = true, utf8 = true;
+
+        g_mime_stream_reset(stream);
+        for (ssize_t len; (len = g_mime_stream_read(stream, piece + kept, sizeof piece - (size_t)kept)) > 0;) {
+                const char *end = piece, *over = piece + kept + len;
+                if (memchr(piece, 0, (size_t)(over - piece)))
+                        return NULL;
+                for (const char *at = piece; ascii && at < over; at++)
+                        ascii = !(*at & 0x80);
+                utf8 = utf8 && (g_utf8_validate(piece, over - piece, &end) || over - end < 4);
+                kept = utf8 ? over - end : 0;
+                memmove(piece, end, (size_t)kept);
+        }
+        return ascii ? "us-ascii" : utf8 && !kept ? "utf-8" : "";
+}
+
+static GMimePart *part_of_type(const char *type, GMimeStream *stream)
+{
+        const char *charset = g_str_has_prefix(type, "text/") ? charset_of_stream(stream) : "";
+
+        if (!charset) /* a guess by the first bytes, and a wrong one */
+                return g_mime_part_new_with_type("application", "octet-stream");
+        char **words = g_strsplit(type, "/", 2);
+        GMimePart *part = g_mime_part_new_with_type(words[0], words[1] ? words[1] : "octet-stream");
+        if (charset[0])
+                g_mime_object_set_content_type_parameter(GMIME_OBJECT(part), "charset", charset);
+        g_strfreev(words);
+        return part;
+}
+
 static GMimePart *attachment_of(const char *path, uint64_t *left, char error[256])
 {
         char start[4096];
@@ -93,15 +128,13 @@ static GMimePart *attachment_of(const char *path, uint64_t *left, char error[256
                 return NULL;
         }
         char *type = type_of_file(path, start, (size_t)len);
-        char **words = g_strsplit(type, "/", 2);
-        GMimePart *part = g_mime_part_new_with_type(words[0], words[1] ? words[1] : "octet-stream");
+        GMimePart *part = part_of_type(type, stream);
         char *name = g_path_get_basename(path);
         g_mime_object_set_disposition(GMIME_OBJECT(part), GMIME_DISPOSITION_ATTACHMENT);
         g_mime_part_set_filename(part, name);
         /* Base64 always: an attachment arrives byte for byte as the file is, line ends too. */
         set_stream(part, stream, GMIME_CONTENT_ENCODING_BASE64);
         g_free(name);
-        g_strfreev(words);
         g_free(type);
         return part;
 }

@@ -463,6 +463,23 @@ def test_send_text_in_utf8_with_attachment(station, tmp_path):
     assert daemon.calls[0]["parameters"]["from"] == "j@k.example"
 
 
+@pytest.mark.parametrize("name, content, kind, charset", (
+    ("a.txt", b"plain\n", "text/plain", "us-ascii"),
+    ("a.txt", ("\u00fc" * 70000).encode(), "text/plain", "utf-8"),
+    ("a.txt", ("x" + "\u20ac" * 70000).encode(), "text/plain", "utf-8"),
+    ("a.txt", b"line\n" * 20000 + b"\xfc", "text/plain", None),
+    ("a.txt", "\u00fc".encode()[:1], "text/plain", None),
+    ("a.txt", b"line\n" * 20000 + b"\0", "application/octet-stream", None)), ids=range(6))
+def test_send_attached_text(station, tmp_path, name, content, kind, charset):
+    """What looks like text by its first bytes, and by its name, is one as far as all of it is; byte for byte it goes."""
+    daemon = station(Submit=SUBMITTED)
+    (tmp_path / name).write_bytes(content)
+    daemon.run("send", "--to", "a@b.example", "-s", "x", "--attach", str(tmp_path / name), data=b"x")
+    attachment = next(email.message_from_bytes(daemon.files[0], policy=email.policy.default).iter_attachments())
+    assert attachment.get_payload(decode=True) == content
+    assert (attachment.get_content_type(), attachment.get_param("charset")) == (kind, charset)
+
+
 def test_send_large_attachments(station, tmp_path):
     """Several, 34 MiB once encoded: they never lie in the tool's memory."""
     daemon = station(Submit=SUBMITTED)
@@ -477,7 +494,7 @@ def test_send_large_attachments(station, tmp_path):
                           capture_output=True, env=environment(EMAILSEC_SOCKET=daemon.path), check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     message = email.message_from_bytes(daemon.files[0], policy=email.policy.default)
-    assert [part.get_content() for part in message.iter_attachments()] == contents
+    assert [part.get_payload(decode=True) for part in message.iter_attachments()] == contents
     if "asan" not in TOOL:
         assert int(done.stdout.split()[-1]) < 16 * 1024, "KiB of memory"
 
