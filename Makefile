@@ -258,6 +258,8 @@ endif
 
 # ---- checks ----------------------------------------------------------------------------------
 PYTEST ?= /usr/bin/python3 -m pytest
+# System tests side by side.
+TEST_JOBS ?= 2
 .PHONY: check checks check-system habits demo demo-built
 # Both install what is missing, then build, then run.
 check: deps
@@ -271,7 +273,7 @@ $(BUILD)/tests/interpose.so: tests/system/interpose.c Makefile
 	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -Wmissing-prototypes -Wpedantic -fsanitize%,$(EM_CFLAGS)) -fPIC $(CPPFLAGS) -shared -o $@ $<
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
 check-system: all $(BUILD)/tests/interpose.so
-	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
+	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n $(TEST_JOBS) tests/system
 # The long ones as well: crash series, packages, a booted machine (make deps-slow installs what they need).
 .PHONY: check-slow
 check-slow: all $(BUILD)/tests/interpose.so
