@@ -16,6 +16,7 @@ enum {
 struct call {
         void (*fn)(void *ctx);
         void *ctx;
+        handle_id to;  /* in place of ctx; HANDLE_NONE: ctx counts */
 };
 struct calls {
         struct call *items;
@@ -32,13 +33,13 @@ static struct {
         int fd;
 } inbox = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
 
-static void add(struct calls *calls, void (*fn)(void *ctx), void *ctx)
+static void add(struct calls *calls, struct call call)
 {
         if (calls->count == calls->size) {
                 calls->size = calls->size ? 2 * calls->size : 16;
                 calls->items = new_resized(calls->items, calls->size, sizeof *calls->items);
         }
-        calls->items[calls->count++] = (struct call){ fn, ctx };
+        calls->items[calls->count++] = call;
 }
 
 static struct calls take_all(struct calls *calls)
@@ -51,8 +52,12 @@ static struct calls take_all(struct calls *calls)
 
 static void run(struct calls *taken)
 {
-        for (size_t i = 0; i < taken->count; i++)
-                taken->items[i].fn(taken->items[i].ctx);
+        for (size_t i = 0; i < taken->count; i++) {
+                const struct call *call = &taken->items[i];
+                void *ctx = call->to ? handle_object(call->to) : call->ctx;
+                if (ctx || !call->to)
+                        call->fn(ctx);
+        }
         taken->count = 0;
 }
 
@@ -74,19 +79,25 @@ static void forget(struct calls *calls)
 
 void loop_later(void (*fn)(void *ctx), void *ctx)
 {
-        add(&later, fn, ctx);
+        add(&later, (struct call){ .fn = fn, .ctx = ctx });
+}
+
+void loop_later_to(handle_id to, void (*fn)(void *object))
+{
+        if (to)
+                add(&later, (struct call){ .fn = fn, .to = to });
 }
 
 void loop_on_close(void (*fn)(void *ctx), void *ctx)
 {
-        add(&closing, fn, ctx);
+        add(&closing, (struct call){ .fn = fn, .ctx = ctx });
 }
 
 void loop_post(void (*fn)(void *ctx), void *ctx)
 {
         pthread_mutex_lock(&inbox.lock);
         bool first = inbox.calls.count == 0;
-        add(&inbox.calls, fn, ctx);
+        add(&inbox.calls, (struct call){ .fn = fn, .ctx = ctx });
         /* Cannot fail: the counter of an eventfd never gets near its maximum here. */
         if (first && inbox.fd >= 0)
                 (void)eventfd_write(inbox.fd, 1);

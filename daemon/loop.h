@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/cause.h"
+#include "daemon/handle.h"
 
 #include <time.h>
 
@@ -60,13 +61,17 @@ void loop_on_signal(int number, void (*handler)(void *ctx, int number), void *ct
 /* Runs fn(ctx) after the present callback has returned: the way to free an
  * object from inside its own callback. Loop thread only. */
 void loop_later(void (*fn)(void *ctx), void *ctx);
+/* The same with the object that the handle stands for, unless it has gone by then: the way to end one, or to tell one
+ * of something, from inside a call that it or its user made. Nothing for HANDLE_NONE. */
+void loop_later_to(handle_id to, void (*fn)(void *object));
 /* The same from any thread; wakes the loop. */
 void loop_post(void (*fn)(void *ctx), void *ctx);
 /* Runs fn(ctx) at the beginning of loop_close(): for what a module keeps per loop. */
 void loop_on_close(void (*fn)(void *ctx), void *ctx);
 
 /* Worker threads, started as they are needed up to `threads`. Jobs of one pool
- * start in order; a pool of one thread is a strict queue. */
+ * start in order; a pool of one thread is a strict queue. What a job answers to is named in it by a handle: it may have
+ * gone by the time of `done`. */
 struct workers;
 struct job {
         void (*work)(struct job *job);  /* on a worker thread */

@@ -281,6 +281,84 @@ START_TEST(closing_runs_what_is_left)
 }
 END_TEST
 
+/* ---- handles ---- */
+
+START_TEST(a_handle_finds_its_object_until_it_is_dropped)
+{
+        char one = '1', other = '2';
+        handle_id first = handle_new(&one), second = handle_new(&one), stale = first;
+
+        ck_assert(first != HANDLE_NONE && first != second);
+        ck_assert_ptr_eq(handle_object(first), &one);
+        ck_assert_ptr_eq(handle_object(second), &one);
+        handle_drop(&first);
+        ck_assert(first == HANDLE_NONE);
+        ck_assert_ptr_null(handle_object(stale));
+        ck_assert_ptr_eq(handle_object(second), &one);
+        handle_drop(&stale); /* twice is fine, */
+        stale = second;
+        handle_drop(&second);
+        for (int i = 0; i < 1000; i++) { /* and the number never comes again */
+                handle_id next = handle_new(&other);
+                ck_assert(next != stale);
+                ck_assert_ptr_null(handle_object(stale));
+                handle_id copy = next;
+                handle_drop(&next);
+                ck_assert_ptr_null(handle_object(copy));
+        }
+        ck_assert_ptr_null(handle_object(HANDLE_NONE));
+        ck_assert_ptr_null(handle_object(UINT64_MAX));
+        handle_drop(&first);
+}
+END_TEST
+
+enum { MANY_HANDLES = 5000 };
+
+START_TEST(many_handles_at_once)
+{
+        static char objects[MANY_HANDLES];
+        static handle_id handles[MANY_HANDLES];
+
+        for (size_t round = 0; round < 3; round++) {
+                for (size_t i = 0; i < MANY_HANDLES; i++)
+                        handles[i] = handle_new(&objects[i]);
+                for (size_t i = round; i < MANY_HANDLES; i += 2) {
+                        handle_id stale = handles[i];
+                        handle_drop(&handles[i]);
+                        handles[i] = handle_new(&objects[i]);
+                        ck_assert_ptr_null(handle_object(stale));
+                }
+                for (size_t i = 0; i < MANY_HANDLES; i++) {
+                        ck_assert_ptr_eq(handle_object(handles[i]), &objects[i]);
+                        handle_drop(&handles[i]);
+                }
+        }
+}
+END_TEST
+
+static void tell_object(void *object)
+{
+        char *text = object;
+
+        tell(text);
+}
+
+START_TEST(a_call_to_what_has_gone_is_not_made)
+{
+        char one[] = "1", other[] = "2";
+        handle_id there = handle_new(one), gone = handle_new(other);
+
+        loop_later_to(there, tell_object);
+        loop_later_to(gone, tell_object);
+        loop_later_to(HANDLE_NONE, tell_object);
+        handle_drop(&gone);
+        ck_assert_str_eq(story, "");
+        loop_turn();
+        ck_assert_str_eq(story, "1");
+        handle_drop(&there);
+}
+END_TEST
+
 /* ---- watches and signals ---- */
 
 static struct watch *pair[2];
@@ -550,6 +628,9 @@ int main(void)
         tcase_add_test(tests, posted_calls_keep_their_order);
         tcase_add_test(tests, many_threads_post);
         tcase_add_test(tests, closing_runs_what_is_left);
+        tcase_add_test(tests, a_handle_finds_its_object_until_it_is_dropped);
+        tcase_add_test(tests, many_handles_at_once);
+        tcase_add_test(tests, a_call_to_what_has_gone_is_not_made);
         tcase_add_test(tests, a_callback_frees_watches_that_are_ready_too);
         tcase_add_test(tests, a_watch_tells_only_what_was_asked_for);
         tcase_add_test(tests, a_signal_comes_on_the_loop);
