@@ -126,6 +126,9 @@ bool imap_command_answered(struct imap_session *session, const struct imap_text 
 
         while (ours && i < session->in_flight && session->flights[i].tag != number)
                 i++;
+        /* a line that a server's mistake cut off from a response; tags cannot be guessed, so it is no answer */
+        if (!ours && session->signed_in && ++session->untagged <= LIMIT_UNTAGGED_IDLE)
+                return false;
         if (!ours || i == session->in_flight) {
                 (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
                                 "the server answered a command that was not given");

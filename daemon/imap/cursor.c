@@ -2,8 +2,6 @@
 /* Reading one complete IMAP response; see cursor.h. Nothing recurses: lists are counted. */
 #include "daemon/imap/cursor.h"
 
-#include "common/limits.h"
-
 #include <strings.h>
 
 static bool ends_word(char c)
@@ -33,21 +31,27 @@ bool imap_is(const struct imap_text *text, const char *word)
         return strlen(word) == text->len && strncasecmp(text->bytes, word, text->len) == 0;
 }
 
-bool imap_word(struct imap_cursor *cursor, struct imap_text *out)
+static bool word(struct imap_cursor *cursor, bool brackets, struct imap_text *out)
 {
         const char *at = cursor->at;
 
         while (at < cursor->end && !ends_word(*at)) {
-                if (*at == '[') {
-                        at = memchr(at, ']', (size_t)(cursor->end - at));
-                        if (!at)
-                                return false;
-                }
-                at++;
+                const char *close = brackets && *at == '[' ? memchr(at, ']', (size_t)(cursor->end - at)) : NULL;
+                at = close ? close + 1 : at + 1;
         }
         *out = (struct imap_text){ cursor->at, (size_t)(at - cursor->at), IMAP_ATOM };
         cursor->at = at;
         return out->len > 0;
+}
+
+bool imap_word(struct imap_cursor *cursor, struct imap_text *out)
+{
+        return word(cursor, false, out);
+}
+
+bool imap_item_name(struct imap_cursor *cursor, struct imap_text *out)
+{
+        return word(cursor, true, out);
 }
 
 bool imap_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out)
@@ -121,11 +125,11 @@ bool imap_string(struct imap_cursor *cursor, struct imap_text *out)
 {
         if (cursor->at == cursor->end)
                 return false;
-        if (*cursor->at == '"')
-                return quoted(cursor, out);
-        if (*cursor->at == '{' || *cursor->at == '~')
-                return literal(cursor, out);
-        if (!imap_word(cursor, out))
+        if (*cursor->at == '"' && quoted(cursor, out))
+                return true;
+        if ((*cursor->at == '{' || *cursor->at == '~') && literal(cursor, out))
+                return true;
+        if (!imap_item_name(cursor, out)) /* where a name is missing its value a name may stand */
                 return false;
         if (imap_is(out, "NIL"))
                 out->form = IMAP_NIL;
@@ -135,17 +139,20 @@ bool imap_string(struct imap_cursor *cursor, struct imap_text *out)
 bool imap_skip(struct imap_cursor *cursor)
 {
         struct imap_text ignored;
-        unsigned depth = 0;
+        size_t depth = 0;
 
         do {
                 (void)imap_blanks(cursor);
                 if (imap_take(cursor, '(')) {
-                        if (++depth > LIMIT_NESTING)
-                                return false;
+                        depth++;
                 } else if (depth && imap_take(cursor, ')')) {
                         depth--;
                 } else if (!imap_string(cursor, &ignored)) {
-                        return false;
+                        if (!depth)
+                                return false;
+                        if (cursor->at == cursor->end)
+                                return true;
+                        cursor->at++; /* a line end that is none of a literal */
                 }
         } while (depth);
         return true;

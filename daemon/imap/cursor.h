@@ -2,7 +2,8 @@
 /*
  * Reads one complete IMAP response from left to right: words, numbers, strings, lists
  * (RFC 9051 section 9). Each function takes what it names from the front; false leaves
- * the cursor somewhere inside: the response cannot be read.
+ * the cursor somewhere inside. Servers' mistakes in values do no harm: a quote or brace that
+ * nothing closes is a character of a word, and a list ends with the response at the latest.
  */
 #pragma once
 
@@ -29,14 +30,16 @@ static inline struct imap_cursor imap_cursor(const char *text, size_t len)
 bool imap_take(struct imap_cursor *cursor, char c);
 /* Takes blanks; true when there was one. */
 bool imap_blanks(struct imap_cursor *cursor);
-/* A word: up to a blank or parenthesis; what stands in brackets belongs to it (BODY[HEADER.FIELDS (TO)]). */
+/* A word: up to a blank, parenthesis or line end. */
 bool imap_word(struct imap_cursor *cursor, struct imap_text *out) must_use;
+/* The name of an item of FETCH: a word to which belongs what stands in brackets (BODY[HEADER.FIELDS (TO)]). */
+bool imap_item_name(struct imap_cursor *cursor, struct imap_text *out) must_use;
 /* A number that is at most `max`, ended by a delimiter. */
 bool imap_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out) must_use;
 /* An atom, quoted string, literal or NIL. */
 bool imap_string(struct imap_cursor *cursor, struct imap_text *out) must_use;
-/* Any value, also a list (lists in lists down to LIMIT_NESTING). */
-bool imap_skip(struct imap_cursor *cursor) must_use;
+/* Any value, also a list. False at the end of the response and before a closing parenthesis only. */
+bool imap_skip(struct imap_cursor *cursor);
 /* "{5}" or "{5+}" and a line end are next: taken. */
 bool imap_literal_size(struct imap_cursor *cursor, uint64_t *out) must_use;
 /* Equal without regard to case. */

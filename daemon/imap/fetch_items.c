@@ -14,23 +14,43 @@ static bool read_uid(struct imap_cursor *cursor, struct imap_fetch_items *items)
         return true;
 }
 
+/* One that is no number (NIL, -1) is not known; between quotes it may be one. */
 static bool read_size(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
-        items->has_size = true;
-        return imap_number(cursor, UINT64_MAX, &items->size);
+        struct imap_text text;
+
+        if (cursor->at < cursor->end && *cursor->at == '(')
+                return imap_skip(cursor);
+        if (!imap_string(cursor, &text))
+                return true;
+        struct imap_cursor digits = imap_cursor(text.bytes, text.len);
+        uint64_t size;
+        if (imap_number(&digits, UINT64_MAX, &size) && digits.at == digits.end) {
+                items->has_size = true;
+                items->size = size;
+        }
+        return true;
 }
 
+/* In place of a list there may be anything; within it too. */
 static bool read_flags(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
         struct imap_text flag;
 
-        if (!imap_take(cursor, '('))
-                return false;
-        while (imap_blanks(cursor), !imap_take(cursor, ')')) {
-                if (!imap_word(cursor, &flag))
-                        return false;
-                items->seen |= imap_is(&flag, "\\Seen");
-                items->deleted |= imap_is(&flag, "\\Deleted");
+        items->has_flags = true;
+        if (!imap_take(cursor, '(')) {
+                (void)imap_skip(cursor);
+                return true;
+        }
+        while (imap_blanks(cursor), cursor->at < cursor->end && !imap_take(cursor, ')')) {
+                if (*cursor->at == '(') {
+                        (void)imap_skip(cursor);
+                } else if (imap_string(cursor, &flag)) {
+                        items->seen |= imap_is(&flag, "\\Seen");
+                        items->deleted |= imap_is(&flag, "\\Deleted");
+                } else {
+                        cursor->at++; /* a line end that is none of a literal */
+                }
         }
         return true;
 }
@@ -50,22 +70,18 @@ static const struct {
         { "UID", read_uid },
         { "FLAGS", read_flags },
         { "RFC822.SIZE", read_size },
-        { "BODY[]", read_body },
 };
 
-/* "BODY[]<17>" names a part of a message. */
-static bool names_part(const struct imap_text *name, struct imap_fetch_items *items)
+static bool names_message(const struct imap_text *name, struct imap_fetch_items *items)
 {
-        static const char begin[] = "BODY[]<";
-        const size_t len = sizeof begin - 1;
-        struct imap_cursor cursor = imap_cursor(name->bytes, name->len);
+        uint64_t origin;
+        bool is_part;
 
-        if (name->len < len + 2 || strncasecmp(name->bytes, begin, len) != 0 || name->bytes[name->len - 1] != '>')
+        if (!imap_names_message(name, &is_part, &origin))
                 return false;
-        cursor.at += len;
-        cursor.end--;
-        items->is_part = imap_number(&cursor, UINT64_MAX, &items->origin) && cursor.at == cursor.end;
-        return items->is_part;
+        items->is_part = is_part;
+        items->origin = origin;
+        return true;
 }
 
 /* "BODY[HEADER.FIELDS (Date)]": servers write the fields in a way of their own. */
@@ -79,7 +95,7 @@ static bool names_head(const struct imap_text *name)
 static bool read_item(struct imap_cursor *cursor, const struct imap_text *name,
                       struct imap_fetch_items *items)
 {
-        if (names_part(name, items))
+        if (names_message(name, items))
                 return read_body(cursor, items);
         if (names_head(name)) {
                 items->has_head = true;
@@ -88,7 +104,8 @@ static bool read_item(struct imap_cursor *cursor, const struct imap_text *name,
         for (size_t i = 0; i < count_of(known_items); i++)
                 if (imap_is(name, known_items[i].name))
                         return known_items[i].read(cursor, items);
-        return imap_skip(cursor);
+        (void)imap_skip(cursor); /* one without a value is no matter */
+        return true;
 }
 
 bool imap_fetch_items(struct imap_cursor *cursor, bool open, struct imap_fetch_items *items)
@@ -97,15 +114,19 @@ bool imap_fetch_items(struct imap_cursor *cursor, bool open, struct imap_fetch_i
 
         for (;;) {
                 (void)imap_blanks(cursor);
-                if (imap_take(cursor, ')'))
+                if (imap_take(cursor, ')') || cursor->at == cursor->end)
                         return !open;
-                if (!imap_word(cursor, &name))
-                        return false;
-                (void)imap_blanks(cursor);
-                if (open && cursor->at == cursor->end) {
-                        (void)names_part(&name, items);
-                        return true;
+                if (*cursor->at == '(') { /* a value without a name */
+                        (void)imap_skip(cursor);
+                        continue;
                 }
+                if (!imap_item_name(cursor, &name)) {
+                        cursor->at++; /* a line end that is none of a literal */
+                        continue;
+                }
+                (void)imap_blanks(cursor);
+                if (open && cursor->at == cursor->end)
+                        return names_message(&name, items);
                 if (!read_item(cursor, &name, items))
                         return false;
         }

@@ -6,7 +6,8 @@
 
 struct imap_fetch_items {
         uint32_t uid;           /* 0: not said */
-        bool has_size, seen, deleted;
+        bool has_size;          /* a number was said */
+        bool has_flags, seen, deleted;
         uint64_t size;
         bool has_body;
         bool is_part;           /* BODY[]<origin> */
@@ -16,8 +17,9 @@ struct imap_fetch_items {
         struct imap_text body;  /* a body that was no streamed literal: quoted, or NIL */
 };
 
-/* Reads name and value pairs up to the closing parenthesis; `open`: up to the end of the text, behind which
- * a body follows. Adds to what *items says already. */
+/* Reads name and value pairs up to the closing parenthesis, which may be missing; `open`: up to the end of the text,
+ * behind which a body follows. Adds to what *items says already. What nobody needs is read over however it looks;
+ * false: the UID is none, or the body contradicts itself. */
 bool imap_fetch_items(struct imap_cursor *cursor, bool open, struct imap_fetch_items *items) must_use;
 
 /* True for OK, and for a NO that only says that some messages have gone meanwhile (RFC 5530, RFC 2180). */

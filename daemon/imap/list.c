@@ -170,8 +170,9 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
 {
         struct imap_listing *listing = &session->listing;
 
-        /* "n:*" names the last message even when its UID is below n */
-        if (!items->has_size || items->uid <= listing->after || (listing->filter_seen && items->seen))
+        /* "n:*" names the last message even when its UID is below n; a size that is not said is found out in the end */
+        if ((!items->has_size && !items->has_flags) || items->uid <= listing->after ||
+            (listing->filter_seen && items->seen))
                 return;
         if (++listing->total > LIMIT_LISTED) {
                 (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages",

@@ -45,23 +45,50 @@ static bool has_values(const char *text, size_t len)
         return true;
 }
 
-/* Length of the text before "BODY[] " or "BODY[]<17> " at its end; -1 when it ends in neither. */
-static ssize_t before_body_name(const char *text, size_t len)
+/* "<17>" or "<17.1024>", of which only the beginning says where the part is. */
+static bool reads_origin(const char *at, const char *end, uint64_t *out_origin)
 {
-        static const char name[] = "BODY[]";
-        size_t at = len - (len && text[len - 1] == ' ');
+        const char *dot = memchr(at, '.', (size_t)(end - at));
+        struct imap_cursor cursor = { at + 1, dot ? dot : end - 1 };
 
-        if (at == len)
-                return -1;
-        if (at && text[at - 1] == '>') {
-                for (at--; at && text[at - 1] >= '0' && text[at - 1] <= '9'; at--)
+        if (end - at < 3 || *at != '<' || end[-1] != '>')
+                return false;
+        for (const char *rest = dot ? dot + 1 : end - 1; rest < end - 1; rest++)
+                if (*rest < '0' || *rest > '9')
+                        return false;
+        return imap_number(&cursor, UINT64_MAX, out_origin) && cursor.at == cursor.end;
+}
+
+bool imap_names_message(const struct imap_text *name, bool *out_is_part, uint64_t *out_origin)
+{
+        static const char *const names[] = { "BODY[]", "BODY.PEEK[]", "RFC822", "RFC822.PEEK" };
+
+        *out_is_part = false;
+        *out_origin = 0;
+        for (size_t i = 0; i < count_of(names); i++) {
+                size_t len = strlen(names[i]);
+                if (name->len < len || strncasecmp(name->bytes, names[i], len) != 0)
                         continue;
-                if (!at || text[--at] != '<')
-                        return -1;
+                if (name->len == len)
+                        return true;
+                *out_is_part = reads_origin(name->bytes + len, name->bytes + name->len, out_origin);
+                if (*out_is_part)
+                        return true;
         }
-        if (at < strlen(name) || strncasecmp(text + at - strlen(name), name, strlen(name)) != 0)
-                return -1;
-        return (ssize_t)(at - strlen(name));
+        return false;
+}
+
+/* True when the text ends in a message's name, and perhaps a blank. */
+static bool ends_in_body_name(const char *text, size_t len)
+{
+        size_t end = len - (len && text[len - 1] == ' '), at = end;
+        uint64_t origin;
+        bool is_part;
+
+        while (at && text[at - 1] != ' ' && text[at - 1] != '(' && text[at - 1] != ')')
+                at--;
+        struct imap_text name = { text + at, end - at, IMAP_ATOM };
+        return imap_names_message(&name, &is_part, &origin);
 }
 
 /* True when the text up to a literal says that it is a message's body: "* 12 FETCH (UID 7 BODY[] ". */
@@ -71,7 +98,7 @@ static bool begins_body(const char *text, size_t len, bool tail)
         struct imap_text word;
         uint64_t number;
 
-        if (before_body_name(text, len) <= 0)
+        if (!ends_in_body_name(text, len))
                 return false;
         if (tail)
                 return true;

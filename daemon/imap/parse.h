@@ -2,7 +2,7 @@
 /*
  * IMAP responses out of a stream of bytes (RFC 9051 section 9). The parser is pushed
  * bytes in any portions and cuts them into responses. One that lies whole in the bytes
- * given is handed out in place, without a copy. The literal of BODY[] or BODY[]<n> in a
+ * given is handed out in place, without a copy. The literal of a message (imap_names_message) in a
  * FETCH response is never held: it comes out piece by piece. All other literals stay in the
  * text of their response, which LIMIT_REPLY bounds. Every byte is looked at once,
  * however small the portions are. imap/cursor.h then reads a response.
@@ -48,5 +48,8 @@ void imap_parser_done(struct imap_parser *parser);
 /* Takes from the front of `input` up to the next event. */
 enum imap_event imap_parser_next(struct imap_parser *parser, struct imap_input *input,
                                  struct imap_item *out_item, struct cause *cause) must_use;
+/* True for a name of the whole message, or of the part that begins at *out_origin, as servers write it: BODY[],
+ * BODY.PEEK[], RFC822; BODY[]<17>, BODY[]<17.1024>. */
+bool imap_names_message(const struct imap_text *name, bool *out_is_part, uint64_t *out_origin);
 /* True when nothing of a response is held and no literal is open. */
 bool imap_parser_empty(const struct imap_parser *parser);

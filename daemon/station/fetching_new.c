@@ -107,12 +107,33 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
                 fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
 }
 
+/* By ascending UID, each once: of a message that came in several responses each may have said something else. */
+static void order_listed(struct fetching *fetching)
+{
+        struct mailbox_entry *listed = fetching->listed;
+        size_t kept = 0;
+
+        if (fetching->listed_count)
+                qsort(listed, fetching->listed_count, sizeof *listed, by_uid);
+        for (size_t i = 0; i < fetching->listed_count; i++) {
+                struct mailbox_entry *same = kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
+                if (!same) {
+                        listed[kept++] = listed[i];
+                        continue;
+                }
+                same->size = listed[i].size > same->size ? listed[i].size : same->size;
+                same->seen |= listed[i].seen;
+                same->deleted |= listed[i].deleted;
+        }
+        fetching->listed_count = kept;
+}
+
 static void listed_imap(struct fetching *fetching)
 {
         size_t size = 0;
         bool skip = fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
-        if (fetching->listed_count)
-                qsort(fetching->listed, fetching->listed_count, sizeof *fetching->listed, by_uid);
+
+        order_listed(fetching);
         for (size_t i = 0; i < fetching->back_count; i++)
                 want(fetching, &fetching->back[i], &size);
         for (size_t i = 0; i < fetching->listed_count; i++) {

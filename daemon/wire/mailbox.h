@@ -34,7 +34,8 @@ enum mailbox_mark { MARK_SEEN, MARK_DELETED };
 
 struct mailbox_user {
         void (*opened)(void *ctx, const struct mailbox_facts *facts);
-        /* A part of the list (called any number of times), then listed_all. */
+        /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come again, each
+         * time with something else of what is known of it (size 0: it is not). */
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
         void (*listed_all)(void *ctx);
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only

@@ -105,12 +105,28 @@ static const struct script scripts[] = {
           LINES(READY OPENED{ DO, NULL, refresh }, { C, "t2 NOOP\r\n", NULL },
                 { S, "* 1 EXPUNGE\r\n* 4 EXISTS\r\n* 1 RECENT\r\nt2 OK\r\n", NULL },) },
         /* ---- listing ---- */
-        { "list", .tls = true, .state = CHAT_READY, .told = TOLD "5::100 7::12:seen 9::0:deleted listed ",
+        { "list", .tls = true, .state = CHAT_READY, .told = TOLD "5::100 7::12:seen 7::0:seen 9::0:deleted listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (UID 5 FLAGS () RFC822.SIZE 100)\r\n"
                      "* 2 FETCH (RFC822.SIZE 12 MODSEQ (5) FLAGS (\\Seen $X) UID 7)\r\n"
                      "* 2 FETCH (FLAGS (\\Seen))\r\n* 2 FETCH (UID 7 FLAGS (\\Seen))\r\n"
                      "* 3 FETCH (UID 9 FLAGS (\\Answered \\Deleted) RFC822.SIZE 0 ENVELOPE (NIL {3}\r\n) (\"x\"))\r\n"
+                     "t2 OK done\r\n", NULL },) },
+        { "what nobody needs is read over however it looks", .tls = true, .state = CHAT_READY,
+          .told = TOLD "1::0 2::0:seen 3::0 4::9:seen 5::0 6::0 7::0:seen 8::9 9::0 10::0 11::3 12::9 listed ",
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 1 FETCH (UID 1 FLAGS NIL RFC822.SIZE NIL)\r\n"
+                     "* 2 FETCH (UID 2 FLAGS ($[x \\Seen) RFC822.SIZE -1)\r\n"
+                     "* 3 FETCH (UID 3 FLAGS ((\\Seen) \"a ) b\" {1}\r\n)) RFC822.SIZE (5))\r\n"
+                     "* 4 FETCH (UID 4 FLAGS (\"\\Seen\" \\Seen ]) RFC822.SIZE \"9\")\r\n"
+                     "* 5 FETCH (UID 5 FLAGS \\Seen RFC822.SIZE 18446744073709551616)\r\n"
+                     "* 6 FETCH (UID 6 FLAGS \"\" RFC822.SIZE 1x)\r\n"
+                     "* 7 FETCH (ENVELOPE (\"x\" \"a\"b\" NIL) UID 7 FLAGS (\\Seen \"open))\r\n"
+                     "* 8 FETCH  (UID 8  FLAGS ()  RFC822.SIZE 9 )\r\n"
+                     "* 9 FETCH (() UID 9 FLAGS ())\r\n"
+                     "* 10 FETCH (UID 10 FLAGS (\r\n"
+                     "* 11 FETCH (UID 11 RFC822.SIZE 3 X-EMPTY)\r\n"
+                     "* 12 FETCH (UID 12 X-A[ FLAGS (\\Deleted) RFC822.SIZE 9))))\r\n"
                      "t2 OK done\r\n", NULL },) },
         { "n:* names the last message", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
           LINES(READY OPENED{ DO, NULL, list_after_12 },

@@ -97,6 +97,10 @@ static const struct {
         { "* 1 FETCH (BODY[] {1}\r\na X {2}\r\nbc)\r\n", "B1[* 1 FETCH (BODY[] ]aT[ X {2}\r\nbc)]" },
         { "* 1 FETCH (X {2}\r\nbc BODY[] {1}\r\na)\r\n", "B1[* 1 FETCH (X {2}\r\nbc BODY[] ]aT[)]" },
         { "* 1 FETCH (BODY[TEXT] {1}\r\na)\r\n", "R[* 1 FETCH (BODY[TEXT] {1}\r\na)]" },
+        { "* 1 FETCH (BODY[]{1}\r\na)\r\n", "B1[* 1 FETCH (BODY[]]aT[)]" },
+        { "* 1 FETCH (UID 7 BODY[]<0.1048576> {1}\r\na)\r\n", "B1[* 1 FETCH (UID 7 BODY[]<0.1048576> ]aT[)]" },
+        { "* 1 FETCH (RFC822 {1}\r\na)\r\n", "B1[* 1 FETCH (RFC822 ]aT[)]" },
+        { "* 1 FETCH (RFC822.HEADER {1}\r\na)\r\n", "R[* 1 FETCH (RFC822.HEADER {1}\r\na)]" },
         { "* X BODY[] {1}\r\na)\r\n", "R[* X BODY[] {1}\r\na)]" },
         { "* 1 FETCH (BODY[] {18446744073709551615}\r\nabc", "B18446744073709551615[* 1 FETCH (BODY[] ]abc" },
         { "* 1 FETCH (BODY[] {5000000000}\r\nabc", "B5000000000[* 1 FETCH (BODY[] ]abc" },
@@ -216,14 +220,17 @@ START_TEST(values_are_skipped)
                 { "({3}\r\n)) d) x", true, " x" },
                 { "BODY[HEADER.FIELDS (A B)] x", true, " x" },
                 { "~{1}\r\na x", true, " x" },
-                { "\"open", false, NULL },
-                { "\"open\\", false, NULL },
-                { "(a", false, NULL },
-                { "(", false, NULL },
+                { "\"open x", true, " x" },
+                { "\"open\\", true, "" },
+                { "(a \"b\"c\" \"d) x", true, " x" },
+                { "(a", true, "" },
+                { "(", true, "" },
                 { ")", false, NULL },
                 { "", false, NULL },
-                { "{9}\r\nabc", false, NULL },
-                { "BODY[ x", false, NULL },
+                { "{9}\r\nabc", true, "\r\nabc" },
+                { "({9}\r\nabc) x", true, " x" },
+                { "BODY[ x", true, " x" },
+                { "$[x next", true, " next" },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
                 struct imap_cursor cursor = imap_cursor(cases[i].in, strlen(cases[i].in));
@@ -234,19 +241,53 @@ START_TEST(values_are_skipped)
 }
 END_TEST
 
-START_TEST(nesting_is_bounded)
+START_TEST(lists_are_read_over_at_any_depth)
 {
-        char text[2 * LIMIT_NESTING + 4];
-        struct imap_cursor cursor;
+        enum { DEEP = 300000 };
+        char *text = new_zeroed(2 * DEEP, 1);
+        struct imap_cursor cursor = imap_cursor(text, 2 * DEEP);
 
-        memset(text, '(', LIMIT_NESTING);
-        memset(text + LIMIT_NESTING, ')', LIMIT_NESTING);
-        cursor = imap_cursor(text, 2 * LIMIT_NESTING);
+        memset(text, '(', DEEP);
+        memset(text + DEEP, ')', DEEP);
         ck_assert(imap_skip(&cursor));
-        memset(text, '(', LIMIT_NESTING + 1);
-        memset(text + LIMIT_NESTING + 1, ')', LIMIT_NESTING + 1);
-        cursor = imap_cursor(text, 2 * LIMIT_NESTING + 2);
-        ck_assert(!imap_skip(&cursor));
+        ck_assert_ptr_eq(cursor.at, cursor.end);
+        free(text);
+}
+END_TEST
+
+START_TEST(names_of_messages)
+{
+        static const struct {
+                const char *name;
+                bool is, part;
+                uint64_t origin;
+        } cases[] = {
+                { "BODY[]", true, false, 0 },
+                { "body.peek[]", true, false, 0 },
+                { "RFC822", true, false, 0 },
+                { "BODY[]<17>", true, true, 17 },
+                { "BODY[]<0.1048576>", true, true, 0 },
+                { "BODY[]<5.>", true, true, 5 },
+                { "BODY[]<18446744073709551615>", true, true, UINT64_MAX },
+                { "BODY[]<18446744073709551616>", false, false, 0 },
+                { "BODY[]<>", false, false, 0 },
+                { "BODY[]<.5>", false, false, 0 },
+                { "BODY[]<5.x>", false, false, 0 },
+                { "BODY[]<5", false, false, 0 },
+                { "BODY[TEXT]", false, false, 0 },
+                { "RFC822.SIZE", false, false, 0 },
+                { "RFC822.TEXT", false, false, 0 },
+                { "BODY", false, false, 0 },
+        };
+        for (size_t i = 0; i < count_of(cases); i++) {
+                struct imap_text name = { cases[i].name, strlen(cases[i].name), IMAP_ATOM };
+                uint64_t origin;
+                bool part;
+                ck_assert_msg(imap_names_message(&name, &part, &origin) == cases[i].is, "%s", cases[i].name);
+                ck_assert_msg(part == cases[i].part, "%s", cases[i].name);
+                if (part)
+                        ck_assert_uint_eq(origin, cases[i].origin);
+        }
 }
 END_TEST
 
@@ -320,7 +361,8 @@ int main(void)
         tcase_add_test(all, a_drip_costs_no_more_than_its_bytes);
         tcase_add_test(all, random_bytes_do_no_harm);
         tcase_add_test(all, values_are_skipped);
-        tcase_add_test(all, nesting_is_bounded);
+        tcase_add_test(all, lists_are_read_over_at_any_depth);
+        tcase_add_test(all, names_of_messages);
         tcase_add_test(all, numbers_are_checked);
         tcase_add_test(all, folder_names_are_quoted);
         suite_add_tcase(suite, all);
