@@ -202,7 +202,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 UNIT_common  := buf cause dsn frame json_fields names printable properties times
 UNIT_base    := loop journal settings surroundings
 UNIT_store   := notice intake replace_file database queue_table seen_table maildir subscriber_table
-UNIT_wire    := chat connection resolve
+UNIT_wire    := chat connection resolve server_words
 UNIT_tls     := judge certificate allowed allowed_history trust trust_watch keys channel
 UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_session smtp_mail smtp_body
