@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing, fetching and deleting over POP3: the operations of wire/mailbox.h. Where the server
+ * Fetching and deleting over POP3: operations of wire/mailbox.h. Where the server
  * has PIPELINING many commands are in flight. A message passes from the bytes received to the
  * user without a copy; deletions become real with the +OK to QUIT only.
  */
@@ -9,8 +9,6 @@
 #include "daemon/pop3/state.h"
 
 /* The operations; the chat is READY. */
-void pop3_open(struct chat *chat, const char *folder, bool read_only);
-void pop3_list(struct chat *chat, uint32_t after, bool unseen_only);
 void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 /* Without TOP no header is told. */
 void pop3_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
@@ -22,16 +20,10 @@ void pop3_body_heard(struct pop3_session *session, struct pop3_input *input);
 void pop3_retrieve_clear(struct pop3_session *session);
 
 /* Rows of the table of steps. */
-void pop3_say_stat(struct chat *chat);
-void pop3_say_list(struct chat *chat);
-void pop3_say_uidl(struct chat *chat);
 void pop3_say_retr(struct chat *chat);
 void pop3_say_top(struct chat *chat);
 void pop3_say_dele(struct chat *chat);
 void pop3_say_nothing(struct chat *chat);
-int pop3_stat_heard(struct chat *chat, const void *reply);
-int pop3_list_heard(struct chat *chat, const void *reply);
-int pop3_uidl_heard(struct chat *chat, const void *reply);
 int pop3_retr_heard(struct chat *chat, const void *reply);
 int pop3_top_heard(struct chat *chat, const void *reply);
 int pop3_dele_heard(struct chat *chat, const void *reply);

@@ -2,14 +2,17 @@
 /*
  * The order of a POP3 session is the table at the end of this file. Around it: replies,
  * the lines and messages that follow them, and the rules before TLS stands (security rules
- * 2-4, S1-S5). See session.h; the operations are in retrieve.c.
+ * 2-4, S1-S5). See session.h; the operations are in list.c and retrieve.c.
  */
 #include "daemon/pop3/session.h"
 
+#include "daemon/pop3/list.h"
 #include "daemon/pop3/retrieve.h"
 #include "daemon/pop3/signin.h"
 
-#include <string.h>
+#include <ctype.h>
+#include <strings.h>
+
 int pop3_operation_done(struct pop3_session *session, void (*finished)(struct pop3_session *))
 {
         pop3_retrieve_clear(session);
@@ -159,13 +162,16 @@ static void status_heard(struct pop3_session *session, const char *text)
         static const struct {
                 const char *word;
                 enum pop3_status status;
-        } words[] = { { "+OK", POP3_OK }, { "-ERR", POP3_ERR }, { "+", POP3_CONTINUE } };
+        } words[] = { { "+OK", POP3_OK }, { "-ERR", POP3_ERR }, { "+ERR", POP3_ERR }, { "+", POP3_CONTINUE } };
 
         for (size_t i = 0; i < count_of(words); i++) {
                 size_t len = strlen(words[i].word);
-                if (!pop3_begins(text, words[i].word))
+                if (strncasecmp(text, words[i].word, len) != 0)
                         continue;
-                struct pop3_reply reply = { words[i].status, text + len + strspn(text + len, " ") };
+                /* "+OK<7@host>", "+OK, ready"; but no word that only begins like it */
+                if (words[i].status == POP3_CONTINUE ? text[len] && text[len] != ' ' : isalnum((unsigned char)text[len]))
+                        continue;
+                struct pop3_reply reply = { words[i].status, text + len + strspn(text + len, " ,\t") };
                 if (pop3_command_answered(session, &reply))
                         chat_hear(&session->chat, &reply);
                 return;

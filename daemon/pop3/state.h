@@ -49,6 +49,17 @@ struct pop3_capabilities {
         unsigned lines;
 };
 
+/* LIST and UIDL under way. */
+struct pop3_listing {
+        uint32_t *sizes;        /* of LIST, by message number - 1; owned. UINT32_MAX: that or more */
+        size_t count, size;     /* of it: highest number said; allocated */
+        struct mailbox_entry *batch; /* owned, POP3_BATCH */
+        size_t batch_count;
+        unsigned lines;         /* heard in this list */
+        unsigned unreadable;    /* lines that were passed over */
+        bool uidl_said;
+};
+
 struct pop3_session {
         struct chat chat;       /* first: the chat is the session */
         struct pop3_config config;
@@ -71,11 +82,7 @@ struct pop3_session {
         struct buf head;        /* of TOP, as far as LIMIT_HEAD goes */
 
         uint32_t exists;        /* as STAT said */
-        uint64_t *sizes;        /* of LIST, by message number; owned while listing */
-        struct mailbox_entry *batch;
-        size_t batch_count;
-        unsigned lines;         /* heard in this list */
-        bool uidl_said;
+        struct pop3_listing listing;
 
         struct mailbox_entry *entries; /* of RETR and DELE; owned while at it */
         size_t count, next, answered;
