@@ -7,6 +7,7 @@
 
 #include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
+#include "daemon/wire/server_words.h"
 
 #include <ctype.h>
 
@@ -45,40 +46,20 @@ struct imap_reply imap_reply_read(struct imap_cursor *cursor)
 
 /* ---- what a refusal means ---- */
 
-/* RFC 5530 and friends. CAUSE_NONE: nothing better than what the command itself stands for. */
-static const struct {
-        const char *word;
-        enum cause_code signing_in, later;
-} refusals[] = {
-        { "AUTHENTICATIONFAILED", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
-        { "AUTHORIZATIONFAILED", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
-        { "EXPIRED", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
-        { "PRIVACYREQUIRED", CAUSE_PLAINTEXT_LOGIN, CAUSE_PLAINTEXT_LOGIN },
-        { "CONTACTADMIN", CAUSE_AUTHENTICATION, CAUSE_NONE },
-        { "UNAVAILABLE", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
-        { "SERVERBUG", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
-        { "INUSE", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-        { "LIMIT", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-        { "OVERQUOTA", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-        { "CLIENTBUG", CAUSE_PROTOCOL, CAUSE_PROTOCOL },
-        { "NOPERM", CAUSE_AUTHENTICATION, CAUSE_MAILBOX },
-        { "NONEXISTENT", CAUSE_NONE, CAUSE_MAILBOX },
-        { "TRYCREATE", CAUSE_NONE, CAUSE_MAILBOX },
-        { "CANNOT", CAUSE_NONE, CAUSE_MAILBOX },
-        { "CORRUPTION", CAUSE_NONE, CAUSE_MAILBOX },
-};
-
-static enum cause_code cause_of_code(const struct imap_reply *reply, bool signing_in)
+/* The table of codes and known words says it; CAUSE_NONE: nothing better than what the command itself stands for. */
+static struct server_meaning meaning_of(const struct imap_session *session, const struct imap_reply *reply)
 {
-        struct imap_cursor cursor = imap_cursor(reply->code.bytes, reply->code.len);
-        struct imap_text word;
+        struct server_words said = {
+                .protocol = SERVER_IMAP,
+                .phase = session->chat.step == IMAP_GREETING ? PHASE_GREETING :
+                         session->signed_in ? PHASE_MAILBOX : PHASE_SIGNIN,
+                .code = reply->code.bytes,
+                .code_len = reply->code.len,
+                .words = reply->words.bytes,
+                .len = reply->words.len,
+        };
 
-        if (!reply->code.len || !imap_word(&cursor, &word))
-                return CAUSE_NONE;
-        for (size_t i = 0; i < count_of(refusals); i++)
-                if (imap_is(&word, refusals[i].word))
-                        return signing_in ? refusals[i].signing_in : refusals[i].later;
-        return CAUSE_NONE;
+        return server_words_meaning(&said);
 }
 
 bool imap_echoes_secret(const struct imap_session *session, const char *words, size_t len)
@@ -93,22 +74,23 @@ int imap_refused(struct imap_session *session, const struct imap_reply *reply, e
                  const char *what)
 {
         struct chat *chat = &session->chat;
-        enum cause_code code = cause_of_code(reply, !session->signed_in);
+        struct server_meaning meaning = meaning_of(session, reply);
+        enum cause_code code = meaning.code;
         bool shown = reply->words.len && !imap_echoes_secret(session, reply->words.bytes, reply->words.len);
-        const char *before = shown ? ": " : "";
-        const char *words = shown ? reply->words.bytes : "";
+        const char *before = shown ? ": " : "", *words = shown ? reply->words.bytes : "";
         int len = !shown ? 0 : reply->words.len < 300 ? (int)reply->words.len : 300;
+        bool bye = reply->status == IMAP_BYE;
+        struct cause cause;
 
         if (reply->status == IMAP_CONTINUE || reply->status == IMAP_OTHER)
                 return chat_fail(chat, CAUSE_PROTOCOL, "the server gave an answer that IMAP does not know (%s)",
                                  what);
-        if (reply->status == IMAP_BYE)
-                return chat_fail(chat, CAUSE_SERVER_BUSY, "the server ended the session%s%.*s", before, len,
-                                 words);
-        if (code == CAUSE_NONE)
-                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL
-                                                                                  : otherwise;
-        return chat_fail(chat, code, "the server refused %s%s%.*s", what, before, len, words);
+        if (code == CAUSE_NONE && !bye)
+                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL : otherwise;
+        cause_set(&cause, code != CAUSE_NONE ? code : CAUSE_SERVER_BUSY, "the server %s%s%s%.*s",
+                  bye ? "ended the session" : "refused ", bye ? "" : what, before, len, words);
+        server_meaning_remedy(&meaning, &cause);
+        return chat_fail_with(chat, &cause);
 }
 
 /* ---- capabilities ---- */

@@ -5,7 +5,7 @@
  */
 #include "daemon/pop3/state.h"
 
-#include <strings.h>
+#include "daemon/wire/server_words.h"
 
 /* ---- saying ---- */
 
@@ -85,24 +85,22 @@ bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply
 
 /* ---- what a refusal means ---- */
 
-static const struct {
-        const char *code;
-        enum cause_code signing_in, later;
-} refusals[] = {
-        { "[AUTH]", CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION },
-        { "[SYS/TEMP]", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY },
-        { "[SYS/PERM]", CAUSE_MAILBOX, CAUSE_MAILBOX },
-        { "[IN-USE]", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-        { "[LOGIN-DELAY]", CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
-};
+static struct server_meaning meaning_of(const struct pop3_session *session, const char *words)
+{
+        struct server_words said = {
+                .protocol = SERVER_POP3,
+                .phase = session->chat.step == POP3_GREETING ? PHASE_GREETING :
+                         session->signed_in ? PHASE_MAILBOX : PHASE_SIGNIN,
+                .words = words,
+                .len = strlen(words),
+        };
+
+        return server_words_meaning(&said);
+}
 
 enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words)
 {
-        for (size_t i = 0; i < count_of(refusals); i++)
-                if (strncasecmp(words, refusals[i].code, strlen(refusals[i].code)) == 0)
-                        return session->signed_in ? refusals[i].later : refusals[i].signing_in;
-        /* servers older than these codes say so in words when another session holds the mailbox */
-        return !session->signed_in && strcasestr(words, "lock") ? CAUSE_SERVER_BUSY : CAUSE_NONE;
+        return meaning_of(session, words).code;
 }
 
 /* True when the server's words repeat what we signed in with (S38). */
@@ -118,12 +116,15 @@ bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len)
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
                  const char *what)
 {
-        enum cause_code code = pop3_cause_of_code(session, reply->words);
+        struct server_meaning meaning = meaning_of(session, reply->words);
         bool shown = reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+        struct cause cause;
 
         if (reply->status != POP3_ERR)
                 return chat_fail(&session->chat, CAUSE_PROTOCOL,
                                  "the server gave an answer that POP3 does not know (%s)", what);
-        return chat_fail(&session->chat, code != CAUSE_NONE ? code : otherwise,
-                         "the server refused %s%s%.300s", what, shown ? ": " : "", shown ? reply->words : "");
+        cause_set(&cause, meaning.code != CAUSE_NONE ? meaning.code : otherwise, "the server refused %s%s%.300s", what,
+                  shown ? ": " : "", shown ? reply->words : "");
+        server_meaning_remedy(&meaning, &cause);
+        return chat_fail_with(&session->chat, &cause);
 }

@@ -4,6 +4,7 @@
  * its messages, is sasl/'s; here are the lines around them, and what a refusal means.
  */
 #include "daemon/smtp/pipeline.h"
+#include "daemon/wire/server_words.h"
 
 #include <stdio.h>
 
@@ -104,19 +105,6 @@ static int signed_in(struct smtp_session *s)
         return STEP_READY;
 }
 
-/* Replies whose usual meaning is worth a better remedy than the general one. */
-static const struct {
-        unsigned code;
-        const char *remedy;
-} refusals[] = {
-        { 432, "the server wants the password changed, or one sign-in by authentication plain, first" },
-        { 530, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls" },
-        { 534,
-          "the server wants another mechanism or an app password: see its words, then set authentication "
-          "or: emailsecctl account password NAME" },
-        { 538, "the server wants TLS for this: emailsecctl account secure NAME ssl|starttls" },
-};
-
 void signin_words(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
 {
         const struct chat *chat = &s->chat;
@@ -126,23 +114,36 @@ void signin_words(const struct smtp_session *s, const struct reply *reply, char 
                 (void)snprintf(to, size, "%u (its words repeat the secret and are left out)", reply->code);
 }
 
+static struct server_meaning signin_meaning(const struct reply *reply)
+{
+        struct server_words said = {
+                .protocol = SERVER_SMTP,
+                .phase = PHASE_SIGNIN,
+                .status = reply->code,
+                .code = reply->enhanced,
+                .code_len = strlen(reply->enhanced),
+                .words = (const char *)buf_bytes(&reply->text),
+                .len = reply->text.len,
+        };
+
+        return server_words_meaning(&said);
+}
+
 static int auth_refused(struct smtp_session *s, const struct reply *reply)
 {
+        struct server_meaning meaning = signin_meaning(reply);
+        const char *user = s->config.signin.user;
         struct cause cause = { 0 };
         char words[300];
 
         signin_words(s, reply, words, sizeof words);
-        if (reply_class(reply) == 4 && reply->code != 432)
-                cause_set(&cause, CAUSE_AUTH_TEMPORARY, "the server cannot sign %s in just now: %s",
-                          s->config.signin.user, words);
-        else if (reply_class(reply) >= 4)
-                cause_set(&cause, CAUSE_AUTHENTICATION, "the server refuses to sign %s in by %s: %s",
-                          s->config.signin.user, s->mechanism, words);
-        else
+        if (reply_class(reply) < 4)
                 cause_set(&cause, CAUSE_PROTOCOL, "the server answered AUTH with: %s", words);
-        for (size_t i = 0; i < count_of(refusals); i++)
-                if (refusals[i].code == reply->code)
-                        cause_remedy(&cause, "%s", refusals[i].remedy);
+        else if (cause_kind(meaning.code)->class == CLASS_DOWN)
+                cause_set(&cause, meaning.code, "the server cannot sign %s in just now: %s", user, words);
+        else
+                cause_set(&cause, meaning.code, "the server refuses to sign %s in by %s: %s", user, s->mechanism, words);
+        server_meaning_remedy(&meaning, &cause);
         return chat_fail_with(&s->chat, &cause);
 }
 
