@@ -11,6 +11,8 @@
  */
 #include "daemon/station/fetching_state.h"
 
+#include "daemon/loop.h"
+#include "daemon/station/accounts.h"
 #include "daemon/station/handing.h"
 #include "daemon/store/maildir.h"
 
@@ -41,14 +43,68 @@ void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, con
         (*list)[(*count)++] = *entry;
 }
 
+/* Looks that are over, but for what they still have on its way to the disk: the next one of their account reads its
+ * cursor behind that. */
+static struct fetching *ending, *waiting;
+
+static bool is_behind(const struct fetching *fetching)
+{
+        for (const struct fetching *one = ending; one; one = one->sibling)
+                if (one->account == fetching->account)
+                        return true;
+        return false;
+}
+
+static void list_remove(struct fetching **list, const struct fetching *fetching)
+{
+        while (*list && *list != fetching)
+                list = &(*list)->sibling;
+        if (*list)
+                *list = fetching->sibling;
+}
+
+static void go_on(void *ctx)
+{
+        if (fetching_answered(ctx))
+                fetching_behind_others(ctx);
+}
+
+void fetching_behind_others(struct fetching *fetching)
+{
+        if (!is_behind(fetching)) {
+                fetching_read_cursor(fetching);
+                return;
+        }
+        fetching->answers++;
+        fetching->sibling = waiting;
+        waiting = fetching;
+}
+
+/* What it had is on disk. */
+static void end_over(struct fetching *fetching)
+{
+        list_remove(&ending, fetching);
+        for (struct fetching *one = waiting, *next; one; one = next) {
+                next = one->sibling;
+                if (one->account != fetching->account || is_behind(one))
+                        continue;
+                list_remove(&waiting, one);
+                loop_later(go_on, one);
+        }
+}
+
 static void destroy(struct fetching *fetching)
 {
+        end_over(fetching);
         free(fetching->folder);
         free(fetching->listed);
         free(fetching->wanted);
         free(fetching->tell);
         free(fetching->quit_tell);
+        delivery_abandon(take(fetching->filling)); /* there when a commit before it has failed */
+        delivery_abandon(take(fetching->full));
         handing_free(fetching->handing);
+        free(fetching->known);
         free(fetching->left);
         free(fetching->back);
         account_release(fetching->account);
@@ -81,6 +137,7 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
         fetching->finished = true;
         handing_rest(fetching->handing);
         struct fetching_result result = { .received = fetching->received, .left = fetching->noted };
+        fetching->failed = cause != NULL;
         if (cause)
                 result.cause = *cause;
         else    /* what was listed is dealt with: a session may idle for days */
@@ -178,9 +235,21 @@ bool fetching_committing(const struct fetching *fetching)
         return fetching->committing || fetching->full;
 }
 
+bool fetching_moved_on(const struct fetching *fetching)
+{
+        return fetching->moved_on;
+}
+
 bool fetching_can_idle(const struct fetching *fetching)
 {
         return fetching->facts.can_idle && fetching->tools->idle;
+}
+
+/* Nothing more is taken in for an account that has been deleted or stopped, nor after a disk has failed. */
+static bool may_keep(const struct fetching *fetching)
+{
+        return !fetching->failed && account_named(fetching->account->name) == fetching->account &&
+               account_enabled(fetching->account);
 }
 
 void fetching_free(struct fetching *fetching)
@@ -188,11 +257,17 @@ void fetching_free(struct fetching *fetching)
         if (!fetching || fetching->freed)
                 return;
         fetching->freed = true;
-        handing_stop(fetching->handing);
-        if (fetching->filling)
+        if (may_keep(fetching)) {
+                fetching_keep_whole(fetching);
+        } else {
+                handing_stop(fetching->handing);
                 delivery_abandon(take(fetching->filling));
-        if (fetching->full)
                 delivery_abandon(take(fetching->full));
-        if (!fetching->answers)
+        }
+        if (!fetching->answers) {
                 destroy(fetching);
+        } else if (fetching_committing(fetching)) {
+                fetching->sibling = ending;
+                ending = fetching;
+        }
 }

@@ -29,7 +29,10 @@ bool fetching_committing(const struct fetching *fetching);
 bool fetching_can_idle(const struct fetching *fetching);
 /* True when deletions wait for QUIT. */
 bool fetching_needs_quit(const struct fetching *fetching);
-/* The session is gone or not wanted: drops what is not committed. Freed when its last answer has come. */
+/* True when whole messages have come in this look: a session that breaks then is gone on with soon. */
+bool fetching_moved_on(const struct fetching *fetching);
+/* The session is gone or not wanted: what came whole is committed, the rest dropped. Freed when its last answer has
+ * come; the account's next look waits for that. */
 void fetching_free(struct fetching *fetching);
 
 /* The engine's callbacks, to be handed to the session; `ctx` is a struct fetching ** that may hold NULL. */

@@ -128,6 +128,12 @@ static void order_listed(struct fetching *fetching)
         fetching->listed_count = kept;
 }
 
+static bool is_known(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        return fetching->known_count &&
+               bsearch(entry, fetching->known, fetching->known_count, sizeof *entry, by_uid) != NULL;
+}
+
 static void listed_imap(struct fetching *fetching)
 {
         size_t size = 0;
@@ -140,7 +146,7 @@ static void listed_imap(struct fetching *fetching)
                 const struct mailbox_entry *entry = &fetching->listed[i];
                 if (entry->uid > fetching->highest)
                         fetching->highest = entry->uid;
-                if (!skip && !entry->deleted && !(fetching->unseen_only && entry->seen))
+                if (!skip && !entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry))
                         want(fetching, entry, &size);
         }
         begin_rounds(fetching);
@@ -203,13 +209,21 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
                 note_new_uidvalidity(fetching);
         for (size_t i = 0; i < count && !fetching->reconcile; i++) {
                 struct mailbox_entry entry = untold[i];
-                entry.left = false;
-                if (!untold[i].left)
+                entry.left = entry.here = false;
+                if (untold[i].here)
+                        fetching_push(&fetching->known, &fetching->known_count, &fetching->known_size, &entry);
+                else if (!untold[i].left)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &entry);
                 else if (entry.size <= fetching_most(fetching) && entry.uid <= cursor->uid)
                         fetching_push(&fetching->back, &fetching->back_count, &fetching->back_size, &entry);
         }
         list(fetching);
+}
+
+void fetching_read_cursor(struct fetching *fetching)
+{
+        fetching->answers++;
+        seen_cursor(fetching->account->name, fetching->folder, cursor_known, fetching);
 }
 
 void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)
@@ -219,6 +233,5 @@ void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)
         if (!fetching)
                 return;
         fetching->facts = *facts;
-        fetching->answers++;
-        seen_cursor(fetching->account->name, fetching->folder, cursor_known, fetching);
+        fetching_behind_others(fetching);
 }

@@ -28,6 +28,8 @@ struct fetching {
         size_t tell_count, tell_size;
         struct mailbox_entry *quit_tell;     /* POP3: told when QUIT is answered */
         size_t quit_tell_count;
+        struct mailbox_entry *known;         /* above the cursor and here already, in order */
+        size_t known_count, known_size;
         struct mailbox_entry *left;          /* too large: a note about each is stored */
         size_t left_count, left_size;
         bool heads, heads_over;              /* the present round is about those; it was */
@@ -39,11 +41,14 @@ struct fetching {
         struct delivery *filling;            /* takes pieces */
         struct delivery *full;               /* waits for its commit */
         bool committing, round_received, in_order;
+        bool moved_on;                       /* something came whole */
         bool in_message;                     /* one that has begun and not ended fills */
-        uint32_t filling_last, full_last;    /* highest UID within */
+        uint32_t arriving;                   /* UID of that one, or the last */
+        uint32_t filling_last, full_last;    /* UID of the last whole one within */
         uint64_t received, noted;            /* messages; notes about those that are too large */
         unsigned answers;                    /* store answers under way */
-        bool freed, finished;
+        bool freed, finished, failed;        /* failed: the look ended for a cause of this machine */
+        struct fetching *sibling;            /* among those that end, or that wait for one (fetching.c) */
         bool just_opened;                    /* facts are of SELECT, not what was heard since */
 };
 
@@ -63,7 +68,13 @@ struct chat *fetching_chat(struct fetching *fetching);
 /* The largest message that the account takes. */
 uint64_t fetching_most(const struct fetching *fetching);
 
+/* Goes on when no earlier look of this account has anything on its way to the disk: now, or later. */
+void fetching_behind_others(struct fetching *fetching);
+
 /* ---- fetching_new.c ---- */
+
+/* Reads the cursor. */
+void fetching_read_cursor(struct fetching *fetching);
 
 void fetching_on_opened(void *ctx, const struct mailbox_facts *facts);
 void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count);
@@ -84,3 +95,5 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);
 int fetching_on_message_end(void *ctx);
 int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
 void fetching_on_fetched(void *ctx);
+/* The session has gone: what came of it whole is committed. */
+void fetching_keep_whole(struct fetching *fetching);

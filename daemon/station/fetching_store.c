@@ -85,6 +85,8 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
                 if (!messages[i].again)
                         (messages[i].entry.left ? count_left : count_received)(fetching, &messages[i]);
         }
+        if (fetching->freed && !cause)
+                hand_over(fetching);
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         hand_over(fetching);
@@ -107,7 +109,8 @@ static void commit_full(struct fetching *fetching)
         fetching->committing = true;
         fetching->answers++;
         delivery_commit(delivery, fetching->in_order ? fetching->full_last : 0, committed, fetching);
-        link_pause(fetching->link, false);
+        if (!fetching->freed)
+                link_pause(fetching->link, false);
 }
 
 /* Batches go to the disk one after the other: the cursor of one must not be there before the files of the last. One
@@ -130,6 +133,13 @@ static void hand_over(struct fetching *fetching)
         fetching->full_last = fetching->filling_last;
         if (!fetching->committing)
                 commit_full(fetching);
+}
+
+void fetching_keep_whole(struct fetching *fetching)
+{
+        fetching->in_message = false; /* of one that was cut the beginning stays, when it is a large one */
+        fetching->round_received = true;
+        hand_over(fetching);
 }
 
 static void on_disk_progress(void *ctx)
@@ -168,8 +178,7 @@ int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint
                 delivery_on_progress(fetching->filling, on_disk_progress, fetching);
         }
         fetching->in_message = true;
-        note_order(fetching, entry->uid);
-        fetching->filling_last = entry->uid;
+        fetching->arriving = entry->uid;
         return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
 }
 
@@ -195,6 +204,9 @@ int fetching_on_message_end(void *ctx)
         if (!fetching || !fetching->filling)
                 return -1;
         fetching->in_message = false;
+        fetching->moved_on = true;
+        note_order(fetching, fetching->arriving);
+        fetching->filling_last = fetching->arriving;
         if (delivery_end(fetching->filling, &cause) < 0)
                 return disk_failed(fetching, &cause);
         hand_over(fetching);

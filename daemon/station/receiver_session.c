@@ -152,6 +152,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                         timer_set(receiver->timer, rhythm_again_ms(accounts_count(), random_number()));
                 return;
         }
+        if (receiver->fetching && fetching_moved_on(receiver->fetching))
+                receiver->failures = 0; /* however short its sessions, the mailbox gets done */
         receiver_failed(receiver, &cause, challenge_id);
 }
 

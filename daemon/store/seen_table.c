@@ -77,12 +77,24 @@ static void write_it(struct seen *seen,
 
 /* ---- the cursor ---- */
 
-static int read_entries(struct seen *seen, struct database *db, const char *query, bool left, struct cause *cause)
+/* What is read at the beginning of a look, each kind by one query: account, folder, UIDVALIDITY, lowest UID. */
+enum kind { UNTOLD, LEFT, ABOVE };
+static const char *const entries_of[] = {
+        [UNTOLD] = "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
+                   " AND uidvalidity = ? AND uid > ? AND uidl = '' ORDER BY uid",
+        [LEFT] = "SELECT uid, left_size FROM received WHERE account = ? AND folder = ? AND left_size > 0"
+                 " AND uidvalidity = ? AND uid > ? AND uidl = '' ORDER BY uid",
+        [ABOVE] = "SELECT uid, size FROM received WHERE account = ? AND folder = ?"
+                  " AND uidvalidity = ? AND uid > ? AND uidl = '' AND gone = 0 ORDER BY uid",
+};
+
+static int read_entries(struct seen *seen, struct database *db, enum kind kind, struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, query,
-                         VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity)));
+                db_query(db, cause, entries_of[kind],
+                         VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity),
+                                v_int(kind == ABOVE ? seen->cursor.uid : 0)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 if ((seen->count & (seen->count - 1)) == 0)
@@ -91,22 +103,10 @@ static int read_entries(struct seen *seen, struct database *db, const char *quer
                 seen->entries[seen->count++] =
                         (struct mailbox_entry){ .uid = (uint32_t)sqlite3_column_int64(rows, 0),
                                                 .size = (uint64_t)sqlite3_column_int64(rows, 1),
-                                                .left = left };
+                                                .left = kind == LEFT,
+                                                .here = kind == ABOVE };
         }
         return more;
-}
-
-static int read_untold(struct seen *seen, struct database *db, struct cause *cause)
-{
-        if (read_entries(seen, db,
-                         "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
-                         " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
-                         false, cause) < 0)
-                return -1;
-        return read_entries(seen, db,
-                            "SELECT uid, left_size FROM received WHERE account = ? AND folder = ? AND left_size > 0"
-                            " AND uidvalidity = ? AND uidl = '' ORDER BY uid",
-                            true, cause);
 }
 
 static int cursor_work(struct store_read *read, struct database *db, struct cause *cause)
@@ -122,7 +122,10 @@ static int cursor_work(struct store_read *read, struct database *db, struct caus
         seen->cursor = (struct seen_cursor){ .known = true,
                                              .uidvalidity = (uint32_t)sqlite3_column_int64(rows, 0),
                                              .uid = (uint32_t)sqlite3_column_int64(rows, 1) };
-        return read_untold(seen, db, cause);
+        for (enum kind kind = UNTOLD; kind <= ABOVE; kind++)
+                if (read_entries(seen, db, kind, cause) < 0)
+                        return -1;
+        return 0;
 }
 
 static void cursor_done(struct store_read *read, const struct cause *cause)

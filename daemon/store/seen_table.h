@@ -16,8 +16,9 @@ struct seen_cursor {
         uint32_t uidvalidity;
         uint32_t uid;             /* every UID up to this one was dealt with */
 };
-/* Where to go on, with what is safe here but was not yet told to the server (marked = 0), and with those that were
- * left there as too large (`left` is set, `size` theirs). */
+/* Where to go on, with what is safe here but was not yet told to the server (marked = 0), with those that were
+ * left there as too large (`left` is set, `size` theirs), and with those above the cursor that are safe here all the same
+ * (`here`): a look was cut off behind one that it had not got. Messages may be told in more than one of these kinds. */
 void seen_cursor(const char *account, const char *folder,
                  void (*done)(void *ctx, const struct seen_cursor *cursor,
                               const struct mailbox_entry *untold, size_t untold_count,

@@ -27,6 +27,7 @@ struct mailbox_entry {
         bool seen;                      /* IMAP \Seen */
         bool deleted;                   /* IMAP \Deleted */
         bool left;                      /* too large: only a note about it is stored */
+        bool here;                      /* of the cursor's answer: it is safe here, above the cursor */
         uint64_t from;                  /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
 
