@@ -26,7 +26,7 @@ PROGRAMS = ("emailsecd", "emailsecctl", "emailsec-mime.so", "emailsec-pem.so")
 class World:
     """`with World() as world:`; ends with an AssertionError when the daemon died, leaked, or a sanitizer spoke."""
 
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, accounts=True):
         self.base = users.base_folder()
         binaries = os.path.join(self.base, "bin")
         os.mkdir(binaries, 0o755)
@@ -36,20 +36,25 @@ class World:
         if users.IS_ROOT:
             rows.update({"Control.ReadGroup": READ_GROUP, "Control.AdminGroup": ADMIN_GROUP})
         self.station = station_module.Station(self.base, self.programs, self.certificates.system.pem, rows)
-        self.stack = contextlib.ExitStack()
+        self.stack, self.accounts = contextlib.ExitStack(), accounts
 
     def __enter__(self):
-        self.sink = sink.Sink(self.base)
-        self.stack.callback(self.sink.stop)
-        self.secret_sink = sink.Sink(self.base, self.certificates.leaf("self-signed", "127.0.0.1"), implicit_tls=True, login=True)
-        self.stack.callback(self.secret_sink.stop)
+        self.sink = self.new_sink()
+        self.secret_sink = self.new_sink(certificate=self.certificates.leaf("self-signed", "127.0.0.1"), implicit_tls=True,
+                                         login=True)
         self.boxes = {transport: boxes.Mailbox(transport, contents=[letters.crlf(letters.letter("x"))] * 5)
                       for transport in ("imap", "pop3")}
         for box in self.boxes.values():
             self.stack.callback(box.stop)
         self.station.start()
-        self.add_accounts()
+        if self.accounts:
+            self.add_accounts()
         return self
+
+    def new_sink(self, **options):
+        made = sink.Sink(self.base, **options)
+        self.stack.callback(made.stop)
+        return made
 
     def add_accounts(self):
         plain = {"useSsl": False, "hostname": "127.0.0.1"}
