@@ -2,6 +2,7 @@
 """One emailsecd with a private state folder and socket, and the tool to talk to it. Readiness comes by
 NOTIFY_SOCKET, what happens by the Monitor stream: nothing here sleeps."""
 
+import contextlib
 import json
 import os
 import re
@@ -81,6 +82,12 @@ class Notifications:
 
     def close(self):
         self.socket.close()
+
+    def forget(self):
+        """What a daemon of before said last is not heard for the next one's."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.socket.recv(65536, socket.MSG_DONTWAIT)
 
     def wait(self, start, process=None, timeout=10):
         """The next message with a line that begins with `start`, as a dictionary of its lines."""
@@ -170,6 +177,7 @@ class Station:
 
     def start(self):
         """Starts it and waits for READY=1."""
+        self.notify.forget()
         self.process = subprocess.Popen(users.MORTAL + self.command(), env=self.environment(), cwd="/", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"),
                                         pass_fds=self.pass_fds, **self._user())

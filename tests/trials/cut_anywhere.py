@@ -151,7 +151,7 @@ class Trial:
         line = bytes(rng.choice(b"abcdefgh.") for _ in range(70)) + b"\r\n"
         body = (line * (size // len(line) + 1))[:size - 2] + b"\r\n"
         content = letters.crlf(letters.letter("x", body="", message_id=message_id)) + body
-        parameters = {"account": rng.choice(("plain", "secure")), "recipients": ["b@example.test"]}
+        parameters = {"account": rng.choice(("plain", "secure")), "from": "a@example.test", "recipients": ["b@example.test"]}
         with self.lock:
             self.maybe.add(message_id)
         fd = os.memfd_create("letter")

@@ -291,7 +291,7 @@ class User:
                 ("Poll", {"name": name, "wait": True}, False), ("Monitor", {"since": "0.0"}, True),
                 ("Monitor", {"subscriber": self.rng.choice("abcdefgh")}, True),
                 ("WaitMessage", {"id": self.rng.choice(self.maker.ids)}, True), ("AuthorizeAccount", {"name": name}, True),
-                ("Submit", {"recipients": ["b@example.test"], "message": base64.b64encode(LETTER).decode()}, False)))
+                ("Submit", {"from": "a@example.test", "recipients": ["b@example.test"], "message": base64.b64encode(LETTER).decode()}, False)))
             client.send("io.emailsec.EmailService." + method, parameters, more=more)
             self.calls += 1
             for _ in range(self.rng.randrange(0, 6)):
