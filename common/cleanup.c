@@ -20,6 +20,14 @@ void *new_zeroed(size_t count, size_t size)
         return memory;
 }
 
+void *new_memory(size_t size)
+{
+        void *memory = malloc(size ? size : 1);
+        if (!memory)
+                out_of_memory();
+        return memory;
+}
+
 void *new_resized(void *old, size_t count, size_t size)
 {
         void *memory = reallocarray(old, count ? count : 1, size ? size : 1);

@@ -40,6 +40,9 @@
 void *new_zeroed(size_t count, size_t size) must_use __attribute__((malloc));
 #define new_object(type) ((type *)new_zeroed(1, sizeof(type)))
 
+/* new_memory: malloc of `size` bytes, not zeroed, that never returns NULL. */
+void *new_memory(size_t size) must_use __attribute__((malloc));
+
 /* new_resized: realloc of count * size bytes that never returns NULL; new bytes
  * are not zeroed. */
 void *new_resized(void *old, size_t count, size_t size) must_use;

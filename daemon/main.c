@@ -7,6 +7,7 @@
 #include "daemon/control/methods.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
+#include "daemon/memory.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/station/station.h"
@@ -15,7 +16,6 @@
 
 #include <getopt.h>
 #include <locale.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -35,14 +35,6 @@ static struct {
         size_t assignment_count;
         struct settings settings;
 } me;
-
-/* JSON holds passwords on their way in: every freed piece of it is overwritten. */
-static void wiping_free(void *memory)
-{
-        if (memory)
-                explicit_bzero(memory, malloc_usable_size(memory));
-        free(memory);
-}
 
 /* ---- settings ---- */
 
@@ -150,7 +142,7 @@ static void harden(void)
 
         (void)umask(077);
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core dump holds a password (rule 19) */
-        json_set_alloc_funcs(malloc, wiping_free);
+        memory_open();
         (void)signal(SIGPIPE, SIG_IGN);
         if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
                 files.rlim_cur = files.rlim_max;

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The allocation functions of jansson and OpenSSL; see memory.h. */
+#include "daemon/memory.h"
+
+#include "common/cleanup.h"
+
+#include <jansson.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+
+static void *json_allocate(size_t size)
+{
+        return new_memory(size);
+}
+
+/* JSON holds passwords on their way in. */
+static void json_wipe_and_free(void *memory)
+{
+        if (memory)
+                explicit_bzero(memory, malloc_usable_size(memory));
+        free(memory);
+}
+
+/* OpenSSL's own functions give NULL for nothing. */
+static void *openssl_allocate(size_t size, const char *file, int line)
+{
+        (void)file, (void)line;
+        return size ? new_memory(size) : NULL;
+}
+
+static void openssl_free(void *memory, const char *file, int line)
+{
+        (void)file, (void)line;
+        free(memory);
+}
+
+static void *openssl_resize(void *old, size_t size, const char *file, int line)
+{
+        (void)file, (void)line;
+        if (size)
+                return new_resized(old, size, 1);
+        free(old);
+        return NULL;
+}
+
+void memory_open(void)
+{
+        json_set_alloc_funcs(json_allocate, json_wipe_and_free);
+        (void)CRYPTO_set_mem_functions(openssl_allocate, openssl_resize, openssl_free);
+}
