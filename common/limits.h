@@ -25,7 +25,11 @@
 #define LIMIT_OUTPUT        (256 * KIB)  /* bytes waiting to be sent on one connection, engine side */
 #define LIMIT_ADDRESSES     32           /* addresses tried for one host name */
 
+#define WIRE_PER_WAKE       (16 * KIB)   /* read from one connection inside TLS before the loop turns */
+
 /* tls */
+#define LIMIT_CONTROL_RECORDS 1000       /* TLS records on end without application data, once the handshake is done */
+#define LIMIT_HANDSHAKE_RECORDS 16384    /* TLS records of one handshake: a byte in each still fits */
 #define LIMIT_CHAIN         16           /* certificates a server may present */
 #define LIMIT_CERTIFICATE   (64 * KIB)   /* DER of one certificate */
 #define LIMIT_PENDING_PER_HOST 8         /* security rule 13: challenges for one host and port */

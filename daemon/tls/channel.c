@@ -13,11 +13,9 @@
 #include "daemon/tls/trust.h"
 #include "daemon/tls/x509.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 /* ---- servers that refuse ALPN ------------------------------------------------------------------ */
 
@@ -66,34 +64,39 @@ static struct handshake_facts failure_facts(const struct channel *channel)
                                          .first_len = channel->first_len };
 }
 
-/* Looks at the first bytes before OpenSSL does: only they tell a plain-text server from a broken one. */
-static void look_at_first_bytes(struct channel *channel)
+bool channel_heard_plain_text(const struct channel *channel)
 {
-        if (channel->first_len)
-                return;
-        ssize_t len = recv(channel->fd, channel->first, sizeof channel->first, MSG_PEEK | MSG_DONTWAIT);
-        if (len > 0)
-                channel->first_len = (uint8_t)len;
+        struct handshake_facts facts = failure_facts(channel);
+
+        return handshake_heard_plain_text(&facts);
+}
+
+static void explain_failed_handshake(struct channel *channel, int error, struct cause *cause)
+{
+        struct handshake_facts facts = failure_facts(channel);
+
+        if (channel->flooded)
+                channel_flooded(cause);
+        else if (handshake_heard_plain_text(&facts))
+                handshake_plain_text(&facts, cause);
+        else if (channel->alpn && handshake_refused_alpn())
+                remember_refusal(channel, cause);
+        else
+                handshake_failed(&facts, channel->ssl, error, channel->number, cause);
+        ERR_clear_error();
 }
 
 static enum transport_result on_handshake(struct transport *transport, struct cause *cause)
 {
         struct channel *channel = channel_of(transport);
-        struct handshake_facts facts;
 
-        look_at_first_bytes(channel);
-        facts = failure_facts(channel);
-        if (handshake_heard_plain_text(&facts)) {
-                handshake_plain_text(&facts, cause);
-                channel->broken = true;
-                return TRANSPORT_FAILED;
-        }
         ERR_clear_error();
-        errno = 0;
+        channel->number = 0;
         int result = SSL_connect(channel->ssl);
-        int number = errno, error = SSL_get_error(channel->ssl, result);
+        int error = SSL_get_error(channel->ssl, result);
         if (result == 1) {
                 channel->finished = true;
+                channel->records = 0;
                 return TRANSPORT_DONE;
         }
         if (error == SSL_ERROR_WANT_READ)
@@ -101,17 +104,14 @@ static enum transport_result on_handshake(struct transport *transport, struct ca
         if (error == SSL_ERROR_WANT_WRITE)
                 return TRANSPORT_WANT_WRITE;
         channel->broken = true;
-        if (channel->alpn && handshake_refused_alpn())
-                remember_refusal(channel, cause);
-        else
-                handshake_failed(&facts, channel->ssl, error, number, cause);
+        explain_failed_handshake(channel, error, cause);
         return TRANSPORT_FAILED;
 }
 
 /* What a failed read or write means. */
 static enum transport_result not_moved(struct channel *channel, int result, struct cause *cause)
 {
-        int number = errno, error = SSL_get_error(channel->ssl, result);
+        int error = SSL_get_error(channel->ssl, result);
 
         switch (error) {
         case SSL_ERROR_WANT_READ:
@@ -122,7 +122,11 @@ static enum transport_result not_moved(struct channel *channel, int result, stru
                 return TRANSPORT_END;
         default: /* OpenSSL's numbers, not an enum of ours */
                 channel->broken = true;
-                channel_failed(channel->ssl, error, number, cause);
+                if (channel->flooded)
+                        channel_flooded(cause);
+                else
+                        channel_failed(channel->ssl, error, channel->number, cause);
+                ERR_clear_error();
                 return TRANSPORT_FAILED;
         }
 }
@@ -134,9 +138,12 @@ static enum transport_result on_read(struct transport *transport, uint8_t *to, s
 
         *moved = 0;
         ERR_clear_error();
-        errno = 0;
+        channel->number = 0;
         int result = SSL_read_ex(channel->ssl, to, size, moved);
-        return result == 1 ? TRANSPORT_DONE : not_moved(channel, result, cause);
+        if (result != 1)
+                return not_moved(channel, result, cause);
+        channel->records = 0;
+        return TRANSPORT_DONE;
 }
 
 static enum transport_result on_write(struct transport *transport, const uint8_t *from, size_t len,
@@ -148,7 +155,7 @@ static enum transport_result on_write(struct transport *transport, const uint8_t
         if (len == 0)
                 return TRANSPORT_DONE;
         ERR_clear_error();
-        errno = 0;
+        channel->number = 0;
         int result = SSL_write_ex(channel->ssl, from, len, moved);
         return result == 1 ? TRANSPORT_DONE : not_moved(channel, result, cause);
 }
@@ -225,7 +232,7 @@ static int set_up(struct channel *channel, const struct tls_policy *policy, stru
         SSL_set_app_data(ssl, channel);
         SSL_set_verify(ssl, SSL_VERIFY_PEER, channel_on_verification);
         SSL_set_connect_state(ssl);
-        if (SSL_set_fd(ssl, channel->fd) != 1 || SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) != 1)
+        if (channel_use_wire(channel) < 0 || SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) != 1)
                 return cause_set(cause, CAUSE_INTERNAL, "OpenSSL cannot make a TLS session");
         if (set_identity(channel) < 0)
                 return cause_about(cause, CAUSE_INVALID, "hostname",

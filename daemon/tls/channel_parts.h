@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What channel.c (the transport) and verdict.c (who is there) share. */
+/* What channel.c (the transport), channel_wire.c (the socket below it) and verdict.c (who is there) share. */
 #pragma once
 
 #include "daemon/tls/channel.h"
@@ -20,8 +20,12 @@ struct channel {
         bool finished; /* the handshake is done */
         bool broken;   /* nothing may be sent any more, not even close_notify */
         bool judged;
+        bool at_end;   /* the socket has no more */
+        bool flooded;  /* too many records that bring nothing */
+        int number;    /* errno of the socket's last read or write; 0: it was none */
+        uint32_t records; /* came since there was application data */
         bool asked;    /* the server asked for a client certificate, and there was none */
-        uint8_t first[FIRST_BYTES]; /* what the peer said first, as far as it was looked at */
+        uint8_t first[FIRST_BYTES]; /* what the peer said first */
         uint8_t first_len;
         const char *staple;  /* a word of staple_check */
         uint64_t generation; /* of trust, when the handshake began */
@@ -35,6 +39,12 @@ struct channel {
                 struct certificate *chain;
         } * report;
 };
+
+/* channel.c: true when the first bytes are no TLS record. */
+bool channel_heard_plain_text(const struct channel *channel);
+
+/* channel_wire.c: has the SSL read and write the socket, within the budget of a wake; -1: OpenSSL cannot. */
+int channel_use_wire(struct channel *channel) must_use;
 
 /* verdict.c: the callbacks of OpenSSL, and the offer to resume an earlier session. */
 int channel_on_verification(int good, X509_STORE_CTX *verification);

@@ -246,6 +246,13 @@ void channel_failed(const SSL *ssl, int error, int number, struct cause *cause)
                                     "which is refused");
 }
 
+void channel_flooded(struct cause *cause)
+{
+        cause_set(cause, CAUSE_TLS, "the server sends TLS records without end that carry nothing");
+        cause_remedy(cause, "this is no way in which a mail server behaves: check who answers there; someone on the way "
+                            "may be meddling");
+}
+
 bool handshake_refused_alpn(void)
 {
         unsigned long code = ERR_peek_error();

@@ -26,5 +26,7 @@ void handshake_failed(const struct handshake_facts *facts, const SSL *ssl, int e
                       struct cause *cause);
 /* The same for reading and writing afterwards. */
 void channel_failed(const SSL *ssl, int error, int number, struct cause *cause);
+/* The server sends records without end that bring nothing. */
+void channel_flooded(struct cause *cause);
 /* True when the queue holds the alert no_application_protocol. */
 bool handshake_refused_alpn(void);

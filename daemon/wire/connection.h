@@ -25,7 +25,8 @@ enum transport_result {
         TRANSPORT_FAILED,     /* cause says why */
 };
 
-/* Moves bytes over the socket. tls/ implements one; wire/ has the plain one. */
+/* Moves bytes over the socket. tls/ implements one; wire/ has the plain one. One whose records may bring nothing takes
+ * at most WIRE_PER_WAKE bytes off the wire before the loop turns, then says TRANSPORT_WANT_READ. */
 struct transport {
         enum transport_result (*handshake)(struct transport *, struct cause *);
         enum transport_result (*read)(struct transport *, uint8_t *to, size_t size,
@@ -34,6 +35,7 @@ struct transport {
                                        size_t *moved, struct cause *);
         void (*finish)(struct transport *); /* close_notify once, without waiting */
         void (*free)(struct transport *);
+        size_t taken; /* off the wire in this wake; the connection sets it to 0 */
 };
 
 struct connection_user {

@@ -63,6 +63,7 @@ void pump_read(struct connection *c)
         size_t budget = READ_PER_WAKE;
 
         c->read_again = false;
+        transport->taken = 0;
         /* A callback may have paused, secured or closed it. */
         while (c->phase == PHASE_OPEN && !c->paused && c->transport == transport) {
                 if (budget == 0) {
@@ -135,6 +136,7 @@ void pump_handshake(struct connection *c)
 {
         struct cause why = { 0 };
 
+        c->transport->taken = 0;
         switch (c->transport->handshake(c->transport, &why)) {
         case TRANSPORT_DONE:
                 handshake_done(c);

@@ -3,6 +3,7 @@
  * Channels against an OpenSSL server in the same thread, over a socket pair: every certificate case with its
  * exact problems and verdict, failures in words, truncation, staples, revocation lists, tickets.
  */
+#include "common/limits.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/channel.c"
 #include "daemon/tls/tickets.h"
@@ -12,6 +13,7 @@
 
 #include <fcntl.h>
 #include <openssl/ocsp.h>
+#include <pthread.h>
 #include <signal.h>
 
 #define BIT(problem) (1u << (problem))
@@ -207,6 +209,7 @@ static enum transport_result shake_hands(struct transport *client, struct server
 
         for (int turn = 0; turn < 50 && (result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE);
              turn++) {
+                client->taken = 0;
                 result = client->handshake(client, cause);
                 if (server->ssl && !SSL_is_init_finished(server->ssl))
                         (void)SSL_do_handshake(server->ssl);
@@ -809,6 +812,207 @@ START_TEST(plain_text_peer)
 }
 END_TEST
 
+/* ---- a flight in pieces ---- */
+
+/* What lies in the client's socket, to the server; what the server says to that. */
+static size_t server_flight(struct server *server, int client, uint8_t *flight, size_t size)
+{
+        uint8_t bytes[16384];
+        ssize_t got = recv(client, bytes, sizeof bytes, 0);
+
+        ck_assert_int_gt(got, 0);
+        ck_assert_int_eq(BIO_write(SSL_get_rbio(server->ssl), bytes, (int)got), (int)got);
+        (void)SSL_do_handshake(server->ssl);
+        int len = BIO_read(SSL_get_wbio(server->ssl), flight, (int)size);
+        ck_assert_int_gt(len, 0);
+        return (size_t)len;
+}
+
+/* The handshake with the server's flight cut in two at `cut`; the length of the flight. */
+static size_t meet_in_two_pieces(struct server *server, size_t cut)
+{
+        static uint8_t flight[16384];
+        struct tls_policy policy = policy_for("mail.example");
+        struct cause cause = { 0 };
+        int mine, other;
+
+        socket_pair(&mine, &other);
+        server->ssl = SSL_new(server->context);
+        SSL_set_bio(server->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+        SSL_set_accept_state(server->ssl);
+        struct channel *channel = channel_new(&policy, mine, &cause);
+        struct transport *client = channel_transport(channel);
+        ck_assert_int_eq(client->handshake(client, &cause), TRANSPORT_WANT_READ);
+        size_t len = server_flight(server, other, flight, sizeof flight);
+        ck_assert_int_eq(send(other, flight, cut, 0), (ssize_t)cut);
+        client->taken = 0;
+        if (cut < len) {
+                ck_assert_msg(client->handshake(client, &cause) == TRANSPORT_WANT_READ, "cut at %zu: %s", cut, cause.text);
+                ck_assert_int_eq(send(other, flight + cut, len - cut, 0), (ssize_t)(len - cut));
+        }
+        client->taken = 0;
+        ck_assert_msg(client->handshake(client, &cause) == TRANSPORT_DONE, "cut at %zu: %s", cut, cause.text);
+        client->free(client);
+        SSL_free(take(server->ssl));
+        close_fd(&mine);
+        close_fd(&other);
+        return len;
+}
+
+enum { CUT_STEPS = 8 };
+
+START_TEST(a_flight_cut_anywhere_is_tls)
+{
+        struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct server server = { .leaf = &leaf };
+
+        server_context(&server);
+        SSL_CTX_set_num_tickets(server.context, 0);
+        size_t len = 1 + (size_t)_i;
+        for (size_t cut = 1 + (size_t)_i; cut <= len; cut += CUT_STEPS)
+                len = meet_in_two_pieces(&server, cut); /* signatures differ in length by a byte or two */
+        ck_assert_uint_gt(len, 500);
+        server_done(&server);
+        pki_free(&leaf);
+}
+END_TEST
+
+/* The server of a race: all of its handshakes, one after the other, on its own thread. */
+enum { RACES = 100 };
+static int race_fds[RACES];
+
+static void *race_server(void *ctx)
+{
+        struct server *server = ctx;
+
+        for (size_t i = 0; i < RACES; i++) {
+                SSL *ssl = SSL_new(server->context);
+                SSL_set_fd(ssl, race_fds[i]);
+                (void)SSL_accept(ssl);
+                SSL_free(ssl);
+        }
+        return NULL;
+}
+
+START_TEST(bytes_that_come_at_any_moment_are_tls)
+{
+        struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct server server = { .leaf = &leaf };
+        struct tls_policy policy = policy_for("mail.example");
+        struct cause cause = { 0 };
+        int mine[RACES];
+        pthread_t thread;
+
+        server_context(&server);
+        for (size_t i = 0; i < RACES; i++) {
+                int fds[2];
+                ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+                mine[i] = fds[0];
+                race_fds[i] = fds[1];
+        }
+        ck_assert_int_eq(pthread_create(&thread, NULL, race_server, &server), 0);
+        for (size_t i = 0; i < RACES; i++) {
+                enum transport_result result = TRANSPORT_WANT_READ;
+                struct channel *channel = channel_new(&policy, mine[i], &cause);
+                struct transport *client = channel_transport(channel);
+                while (result == TRANSPORT_WANT_READ) { /* asks all the time: some bytes come between two looks */
+                        client->taken = 0;
+                        result = client->handshake(client, &cause);
+                }
+                ck_assert_msg(result == TRANSPORT_DONE, "handshake %zu: %s", i, cause.text);
+                client->free(client);
+        }
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        for (size_t i = 0; i < RACES; i++) {
+                close_fd(&mine[i]);
+                close_fd(&race_fds[i]);
+        }
+        server_done(&server);
+        pki_free(&leaf);
+}
+END_TEST
+
+/* ---- floods ---- */
+
+static void fill(int fd, const void *record, size_t len)
+{
+        while (send(fd, record, len, MSG_DONTWAIT) == (ssize_t)len)
+                ;
+}
+
+START_TEST(hello_requests_without_end)
+{
+        static const uint8_t hello_request[] = { 22, 3, 3, 0, 4, 0, 0, 0, 0 };
+        struct tls_policy policy = policy_for("mail.example");
+        struct cause cause = { 0 };
+        enum transport_result result = TRANSPORT_WANT_READ;
+        int mine, other, wakes = 0;
+
+        socket_pair(&mine, &other);
+        struct channel *channel = channel_new(&policy, mine, &cause);
+        struct transport *client = channel_transport(channel);
+        while (result == TRANSPORT_WANT_READ && wakes++ < 1000) {
+                fill(other, hello_request, sizeof hello_request);
+                client->taken = 0;
+                result = client->handshake(client, &cause);
+                ck_assert_uint_le(client->taken, WIRE_PER_WAKE);
+        }
+        ck_assert_int_eq(result, TRANSPORT_FAILED);
+        ck_assert_int_ge(wakes, LIMIT_HANDSHAKE_RECORDS * (int)sizeof hello_request / WIRE_PER_WAKE);
+        ck_assert_int_eq(cause.code, CAUSE_TLS);
+        ck_assert_ptr_nonnull(strstr(cause.text, "without end"));
+        client->free(client);
+        close_fd(&mine);
+        close_fd(&other);
+}
+END_TEST
+
+/* Each round: so many updates, then application data. */
+static enum transport_result key_updates(unsigned rounds, unsigned updates, struct cause *cause)
+{
+        struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct server server = { .leaf = &leaf };
+        struct tls_policy policy = policy_for("mail.example");
+        struct verdict verdict;
+        uint8_t bytes[64];
+        size_t moved;
+        enum transport_result result = TRANSPORT_WANT_READ;
+
+        server_accept(&server);
+        struct channel *channel = channel_new(&policy, server.client_fd, cause);
+        struct transport *client = channel_transport(channel);
+        ck_assert_int_eq(shake_hands(client, &server, cause), TRANSPORT_DONE);
+        channel_verdict(channel, &verdict);
+        for (unsigned round = 0; round < rounds; round++) {
+                for (unsigned i = 0; i < updates && result == TRANSPORT_WANT_READ; i++) {
+                        ck_assert_int_eq(SSL_key_update(server.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+                        ck_assert_int_eq(SSL_do_handshake(server.ssl), 1);
+                        client->taken = 0;
+                        result = client->read(client, bytes, sizeof bytes, &moved, cause);
+                }
+                if (result != TRANSPORT_WANT_READ)
+                        break;
+                ck_assert_int_eq(SSL_write_ex(server.ssl, "there", 5, &moved), 1);
+                ck_assert_int_eq(client->read(client, bytes, sizeof bytes, &moved, cause), TRANSPORT_DONE);
+        }
+        client->free(client);
+        server_hang_up(&server);
+        server_done(&server);
+        pki_free(&leaf);
+        return result;
+}
+
+START_TEST(key_updates_without_end)
+{
+        struct cause cause = { 0 };
+
+        ck_assert_int_eq(key_updates(1, LIMIT_CONTROL_RECORDS + 1, &cause), TRANSPORT_FAILED);
+        ck_assert_int_eq(cause.code, CAUSE_TLS);
+        ck_assert_ptr_nonnull(strstr(cause.text, "without end"));
+        ck_assert_int_eq(key_updates(3, LIMIT_CONTROL_RECORDS / 2, &cause), TRANSPORT_WANT_READ);
+}
+END_TEST
+
 START_TEST(closed_in_handshake)
 {
         struct cause cause = peer_says(NULL, true);
@@ -1169,6 +1373,10 @@ int main(void)
         tcase_add_test(tests, revocation_lists);
         tcase_add_test(tests, plain_text_peer);
         tcase_add_test(tests, closed_in_handshake);
+        tcase_add_loop_test(tests, a_flight_cut_anywhere_is_tls, 0, CUT_STEPS);
+        tcase_add_test(tests, bytes_that_come_at_any_moment_are_tls);
+        tcase_add_test(tests, hello_requests_without_end);
+        tcase_add_test(tests, key_updates_without_end);
         tcase_add_test(tests, old_server);
         tcase_add_loop_test(tests, suites_offered, 0, 4);
         tcase_add_test(tests, weak_key_with_lowered_floor);

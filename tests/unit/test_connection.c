@@ -773,7 +773,7 @@ static struct odd *odd_new(void)
 {
         struct odd *new = new_object(struct odd);
 
-        new->transport = (struct transport){ odd_handshake, odd_read, odd_write, odd_finish, odd_free };
+        new->transport = (struct transport){ odd_handshake, odd_read, odd_write, odd_finish, odd_free, 0 };
         new->freed = &odd_freed;
         return new;
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What OpenSSL reads from and writes to: the socket, with a budget. SSL_connect() and SSL_read_ex() go on for as long
+ * as they get records that bring nothing (HelloRequest, KeyUpdate, tickets, warnings), so what they get has an end:
+ * WIRE_PER_WAKE bytes, then the socket seems empty until the loop has turned. A peer that sends such records only is
+ * counted out.
+ */
+#include "common/limits.h"
+#include "daemon/tls/channel_parts.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <sys/socket.h>
+
+static BIO_METHOD *method; /* for as long as the process lives */
+
+/* The first bytes that OpenSSL is given are the first of the stream: they tell a plain-text server from a broken one,
+ * and nothing later does. What is quoted of its words is completed by a look at what waits. */
+static void note_first_bytes(struct channel *channel, const char *bytes, size_t len)
+{
+        size_t room = sizeof channel->first, noted = len < room ? len : room;
+
+        memcpy(channel->first, bytes, noted);
+        channel->first_len = (uint8_t)noted;
+        if (noted == room || !channel_heard_plain_text(channel))
+                return;
+        ssize_t more = recv(channel->fd, channel->first + noted, room - noted, MSG_PEEK | MSG_DONTWAIT);
+        if (more > 0)
+                channel->first_len = (uint8_t)(noted + (size_t)more);
+}
+
+static int not_now(BIO *bio, struct channel *channel, int error, int retry)
+{
+        channel->number = error;
+        if (error == EAGAIN || error == EINTR)
+                BIO_set_flags(bio, retry | BIO_FLAGS_SHOULD_RETRY);
+        errno = error;
+        return -1;
+}
+
+static bool flooded(const struct channel *channel)
+{
+        return channel->records > (channel->finished ? LIMIT_CONTROL_RECORDS : LIMIT_HANDSHAKE_RECORDS);
+}
+
+static int wire_read(BIO *bio, char *to, int size)
+{
+        struct channel *channel = BIO_get_data(bio);
+        size_t taken = channel->transport.taken, wanted = (size_t)size;
+
+        BIO_clear_retry_flags(bio);
+        channel->flooded = flooded(channel);
+        if (channel->flooded)
+                return not_now(bio, channel, EPROTO, 0);
+        if (taken >= WIRE_PER_WAKE)
+                return not_now(bio, channel, EAGAIN, BIO_FLAGS_READ);
+        if (wanted > WIRE_PER_WAKE - taken)
+                wanted = WIRE_PER_WAKE - taken;
+        ssize_t got = recv(channel->fd, to, wanted, MSG_DONTWAIT);
+        if (got < 0)
+                return not_now(bio, channel, errno, BIO_FLAGS_READ);
+        channel->transport.taken += (size_t)got;
+        channel->at_end = got == 0;
+        channel->number = 0;
+        if (got > 0 && !channel->first_len)
+                note_first_bytes(channel, to, (size_t)got);
+        return channel_heard_plain_text(channel) ? not_now(bio, channel, EPROTO, 0) : (int)got;
+}
+
+static int wire_write(BIO *bio, const char *from, int len)
+{
+        struct channel *channel = BIO_get_data(bio);
+
+        BIO_clear_retry_flags(bio);
+        ssize_t sent = send(channel->fd, from, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0)
+                return not_now(bio, channel, errno, BIO_FLAGS_WRITE);
+        return (int)sent;
+}
+
+static long wire_ctrl(BIO *bio, int command, unused_arg long number, unused_arg void *pointer)
+{
+        const struct channel *channel = BIO_get_data(bio);
+
+        if (command == BIO_CTRL_FLUSH)
+                return 1;
+        return command == BIO_CTRL_EOF ? channel->at_end : 0;
+}
+
+/* A record's head: each one that comes counts, until application data has come. */
+static void on_message(int sent, unused_arg int version, int type, unused_arg const void *bytes, unused_arg size_t len,
+                       unused_arg SSL *ssl, void *ctx)
+{
+        struct channel *channel = ctx;
+
+        if (!sent && type == SSL3_RT_HEADER)
+                channel->records++;
+}
+
+static BIO_METHOD *make_method(void)
+{
+        BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
+
+        if (made && BIO_meth_set_read(made, wire_read) == 1 && BIO_meth_set_write(made, wire_write) == 1 &&
+            BIO_meth_set_ctrl(made, wire_ctrl) == 1)
+                return made;
+        BIO_meth_free(made);
+        return NULL;
+}
+
+int channel_use_wire(struct channel *channel)
+{
+        if (!method)
+                method = make_method();
+        BIO *bio = method ? BIO_new(method) : NULL;
+        if (!bio)
+                return -1;
+        BIO_set_data(bio, channel);
+        BIO_set_init(bio, 1);
+        SSL_set_bio(channel->ssl, bio, bio);
+        SSL_set_msg_callback(channel->ssl, on_message);
+        SSL_set_msg_callback_arg(channel->ssl, channel);
+        return 0;
+}
