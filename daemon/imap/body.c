@@ -40,6 +40,7 @@ static void message_begin(struct imap_session *session, uint64_t from, uint64_t 
 
 static void message_piece(struct imap_session *session, const char *bytes, size_t len)
 {
+        chat_progress(&session->chat, len);
         if (len && session->chat.state != CHAT_FAILED)
                 stored(session,
                        session->config.user->message_piece(session->config.ctx, (const uint8_t *)bytes, len));
@@ -206,6 +207,7 @@ static void head_heard(struct imap_session *session, const struct imap_fetch_ite
         struct mailbox_entry entry = { .uid = items->uid };
         session->work.items[found].state = WANTED_DELIVERED;
         session->untagged = 0;
+        chat_progress(&session->chat, CHAT_ITEM + len);
         stored(session, session->config.user->head(session->config.ctx, &entry, items->head.bytes,
                                                    len < LIMIT_HEAD ? len : LIMIT_HEAD));
 }
@@ -225,4 +227,6 @@ void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor)
                 imap_list_entry(session, &items);
         else if (items.has_body)
                 quoted_body(session, &items);
+        else if (session->chat.step == IMAP_STORE)
+                chat_progress(&session->chat, CHAT_ITEM);
 }

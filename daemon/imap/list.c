@@ -180,6 +180,7 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
                 return;
         }
         session->untagged = 0;
+        chat_progress(&session->chat, CHAT_ITEM);
         listing->batch[listing->count++] = (struct mailbox_entry){
                 .uid = items->uid,
                 .size = items->size,

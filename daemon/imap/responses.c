@@ -170,6 +170,8 @@ static void on_expunge(struct imap_session *session, uint64_t number unused_arg,
 {
         if (session->facts.exists)
                 session->facts.exists--;
+        if (session->chat.step == IMAP_EXPUNGE)
+                chat_progress(&session->chat, CHAT_ITEM);
 }
 
 static void on_search(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)

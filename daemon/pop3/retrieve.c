@@ -96,6 +96,7 @@ static int piece_heard(struct pop3_session *session, const struct pop3_input *pi
 {
         size_t room = session->head.max - session->head.len;
 
+        chat_progress(&session->chat, session->chat.step == POP3_TOP && piece->len > room ? room : piece->len);
         if (session->chat.step == POP3_TOP)
                 return buf_append(&session->head, piece->bytes, piece->len < room ? piece->len : room);
         return session->config.user->message_piece(session->config.ctx, piece->bytes, piece->len);

@@ -189,6 +189,8 @@ static void line_heard(struct pop3_session *session, const char *text, size_t le
                 chat_hear(&session->chat, &end);
         } else {
                 bool stuffed = text[0] == '.';
+                if (session->signed_in)
+                        chat_progress(&session->chat, CHAT_ITEM);
                 session->line(session, text + stuffed, len - stuffed);
         }
 }

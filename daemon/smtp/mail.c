@@ -110,6 +110,7 @@ static void lose_all(struct pipeline *p, const struct cause *why)
 
 static void set_wait(struct chat *chat, unsigned wait, const char *phrase, bool progress)
 {
+        chat_touch(chat);
         if (progress || chat->phrase != phrase)
                 chat->waits++;
         chat->wait = wait;

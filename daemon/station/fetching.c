@@ -221,7 +221,6 @@ void fetching_begin(struct fetching *fetching, bool is_open)
                 fetching->tools->refresh(fetching_chat(fetching));
         else
                 fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, "markAsUnread"));
-        link_pump(fetching->link);
 }
 
 void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx))

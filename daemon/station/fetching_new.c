@@ -182,7 +182,6 @@ static void list(struct fetching *fetching)
                 return;
         }
         fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
-        link_pump(fetching->link);
 }
 
 static void note_new_uidvalidity(struct fetching *fetching)

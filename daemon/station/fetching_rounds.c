@@ -60,7 +60,6 @@ static void begin_round(struct fetching *fetching)
         if (fetching->heads) { /* first, while the cursor has not passed them */
                 fetching->in_order = false;
                 fetching->tools->heads(fetching_chat(fetching), fetching->left, fetching->left_count);
-                link_pump(fetching->link);
                 return;
         }
         if (!count) {
@@ -74,7 +73,6 @@ static void begin_round(struct fetching *fetching)
         fetching->next += count;
         fetching->in_order = cursor_moves_on(fetching);
         fetching->tools->fetch(fetching_chat(fetching), first, count);
-        link_pump(fetching->link);
 }
 
 /* ---- telling the server ---- */
@@ -139,7 +137,6 @@ void fetching_tell_server(struct fetching *fetching)
                 note_expunge(fetching);
         fetching->tools->mark(fetching_chat(fetching), fetching->tell, fetching->tell_count,
                               deletes ? MARK_DELETED : MARK_SEEN);
-        link_pump(fetching->link);
 }
 
 static void recorded_as_told(void *ctx, const struct cause *cause)

@@ -75,9 +75,8 @@ static void read_done(struct job *job)
                 letter_free(letter);
                 return;
         }
-        struct link *link = letter->handing->link;
-        smtp_mail_continue(link_chat(link), &letter->mail);
-        link_pump(link);
+        if (letter->handing->link)
+                smtp_mail_continue(link_chat(letter->handing->link), &letter->mail);
 }
 
 static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
@@ -193,7 +192,6 @@ static void send_letter(struct handing *handing)
         letter->mail.eight_bit =
                 smtp_session_capabilities(chat)->eight_bit; /* said where it can be; sent in any case */
         smtp_mail_send(chat, &letter->mail);
-        link_pump(handing->link);
 }
 
 /* ---- the session ---- */

@@ -2,23 +2,22 @@
 /*
  * One session: connection, TLS with verdict, chat; see link.h. The order for useSsl is connect, handshake, verdict,
  * chat start; for useStartTls connect, chat start, go-ahead, handshake, verdict, chat secured. The verdict stands
- * between in both.
+ * between in both. Here are its place, its beginning and its end; TLS is in link_tls.c, what is said in link_talk.c.
  */
-#include "common/printable.h"
 #include "daemon/journal.h"
-#include "daemon/loop.h"
-#include "daemon/messages.h"
-#include "daemon/station/certificates.h"
-#include "daemon/station/events.h"
 #include "daemon/station/link_parts.h"
-#include "daemon/store/seen_table.h"
 #include "daemon/tls/trust.h"
 
 #include <stdio.h>
 
 enum {
-        CHUNK_OUT = 256 * 1024,
-        STREAMING = 512,                /* bytes at once that count as progress of a long answer */
+        SHARE_LEAST = 5,                /* seconds for one of several addresses, where half of the timeout is not less */
+        ATTEMPT_TIMEOUTS = 2,           /* of these have passed, no further address is begun with */
+};
+
+struct link_end {
+        struct cause why;
+        char challenge_id[13];
 };
 
 static struct {
@@ -27,7 +26,7 @@ static struct {
         bool sweeping;
 } links;
 
-static struct subject subject_of(const struct link *link)
+struct subject link_subject(const struct link *link)
 {
         return (struct subject){
                 .account = link->plan.account[0] ? link->plan.account : NULL,
@@ -41,7 +40,7 @@ static struct subject subject_of(const struct link *link)
 
 static bool waits(const struct link *link)
 {
-        return !link->counted && !link->over && !link->closed;
+        return !link->counted && !link->end;
 }
 
 bool link_contended(const struct link *link)
@@ -61,6 +60,8 @@ static void free_link(void *ctx)
         free((char *)link->plan.account);
         free((char *)link->plan.host);
         free((char *)link->plan.client_certificate);
+        free(link->end);
+        free(link->before);
         free(link);
 }
 
@@ -80,11 +81,28 @@ static void give_back_place(struct link *link)
 
 /* ---- the end ---- */
 
-static void end_with(struct link *link, const struct cause *why, const char *challenge_id)
+static void free_chat_later(struct chat *chat)
 {
-        if (link->over || link->closed)
+        chat->due = NULL;
+        loop_later((void (*)(void *))chat->class->free, chat);
+}
+
+static void tell_end(void *object)
+{
+        struct link *link = object;
+
+        link->user->ended(link->ctx, &link->end->why, link->end->challenge_id);
+}
+
+void link_end_with(struct link *link, const struct cause *why, const char *challenge_id)
+{
+        if (link->end)
                 return;
-        link->over = true;
+        if (waits(link))
+                links.waiting--;
+        link->end = new_object(struct link_end);
+        link->end->why = *why;
+        (void)snprintf(link->end->challenge_id, sizeof link->end->challenge_id, "%s", challenge_id);
         link_forget_calculation(link);
         if (link->connection) {
                 link->times = connection_times(link->connection);
@@ -94,17 +112,19 @@ static void end_with(struct link *link, const struct cause *why, const char *cha
                         connection_abort(take(link->connection));
                 link->channel = NULL;
         }
+        if (why->code != CAUSE_NONE && !chat_is_over(link->chat))
+                (void)chat_fail_with(link->chat, why); /* it takes no more work until the user knows */
         give_back_place(link);
-        link->user->ended(link->ctx, why, challenge_id);
+        loop_later_to(link->self, tell_end);
 }
 
 void link_close(struct link *link)
 {
-        if (!link || link->closed)
+        if (!link || !link->self)
                 return;
+        handle_drop(&link->self);
         if (waits(link))
                 links.waiting--;
-        link->closed = true;
         link_forget_calculation(link);
         if (link->connection)
                 connection_close(take(link->connection));
@@ -113,101 +133,11 @@ void link_close(struct link *link)
         *(link->previous ? &link->previous->next : &links.all) = link->next;
         *(link->next ? &link->next->previous : &links.last) = link->previous;
         host_release(link->host);
-        if (link->chat) {
-                struct chat *chat = take(link->chat);
-                loop_later((void (*)(void *))chat->class->free, chat);
-        }
+        free_chat_later(take(link->chat));
         loop_later(free_link, link);
 }
 
-/* ---- TLS ---- */
-
-static void begin_tls(struct link *link, bool implicit)
-{
-        struct cause cause = { 0 };
-        struct tls_policy policy = {
-                .account = link->plan.account,
-                .host = link->plan.host,
-                .port = link->plan.port,
-                .min_version = link->plan.min_tls,
-                .alpn = link->plan.alpn,
-                .client_certificate = link->plan.client_certificate,
-                .implicit = implicit,
-                .record = link->plan.record,
-        };
-
-        if (!implicit && connection_has_unread(link->connection)) {
-                cause_set(&cause, CAUSE_INJECTION,
-                          "%s sent more after its go-ahead for STARTTLS, before TLS began", link->plan.host);
-                end_with(link, &cause, "");
-                return;
-        }
-        link->generation = trust_generation();
-        link->channel = channel_new(&policy, connection_fd(link->connection), &cause);
-        if (!link->channel) {
-                end_with(link, &cause, "");
-                return;
-        }
-        connection_secure(link->connection, channel_transport(link->channel), link->plan.timeout_seconds);
-}
-
-/* ---- talking ---- */
-
-/* Moves what the chat wants to say to the connection, in bounded portions. */
-static void move_out(struct link *link)
-{
-        struct buf *out = &link->chat->out;
-
-        while (out->len && connection_unsent(link->connection) < CHUNK_OUT) {
-                size_t len = out->len < CHUNK_OUT ? out->len : CHUNK_OUT;
-                connection_write(link->connection, buf_bytes(out), len);
-                buf_consume(out, len);
-                if (link->closed || link->over)
-                        return;
-        }
-        if (!out->len && !link->was_ready)
-                buf_wipe(out); /* what signs in does not stay in memory */
-        else
-                buf_release(out);
-}
-
-/* The deadline of what is awaited. It begins anew with each thing awaited and while a message streams in, not with
- * each byte: a server that dribbles gains no time. */
-static void arm(struct link *link, bool streams)
-{
-        const struct chat *chat = link->chat;
-        unsigned wait = chat->wait ? chat->wait : link->plan.timeout_seconds;
-
-        if (chat->idle || link->paused || link->calculating) {
-                connection_expect(link->connection, 0, NULL);
-                link->armed = false;
-        } else if (!link->armed || streams || link->armed_waits != chat->waits) {
-                connection_expect(link->connection, wait, chat->phrase);
-                link->armed = true;
-                link->armed_waits = chat->waits;
-        }
-}
-
-/* S39: a server that proved itself by SCRAM once and now wants the password itself is told of, once. */
-static void note_signin(const struct link *link)
-{
-        const char *by = link->chat->signed_in_by, *account = link->plan.account;
-
-        if (!by || !link->plan.record || !account[0])
-                return;
-        const char *before = fact_text(account, "signedInBy");
-        if (same_text(before, by))
-                return;
-        if (link->plan.auto_signin && before && strncmp(before, "SCRAM-", 6) == 0 && strncmp(by, "SCRAM-", 6) != 0) {
-                struct subject subject = subject_of(link);
-                log_about(&subject, LOG_WARNING, MSG_SIGNIN_WEAKER,
-                          "%s signed in by %s before and by %s now: if the server's operator did not mean that, "
-                          "someone else may be answering there",
-                          account, before, by);
-                event_emit("account.signinWeaker", account, NULL, "signed in by %s before and by %s now", before, by);
-        }
-        fact_set_text(account, "signedInBy", by);
-}
+/* ---- what went wrong ---- */
 
 /* A server may let a handshake without client certificate pass, and refuse all else for want of it. */
 static void explain_refusal(const struct link *link, struct cause *cause)
@@ -219,158 +149,6 @@ static void explain_refusal(const struct link *link, struct cause *cause)
                             "import KEY FILE, then emailsecctl account set NAME clientCertificate=KEY; or: %s", remedy);
 }
 
-/* After the chat was called: send, react to its state. False when the link has gone meanwhile. */
-static bool settle(struct link *link, bool streams)
-{
-        struct chat *chat = link->chat;
-        struct cause none = { 0 };
-
-        if (link->closed || link->over)
-                return false;
-        if (chat->state == CHAT_FAILED) {
-                struct cause why = *chat->cause;
-                explain_refusal(link, &why);
-                end_with(link, &why, "");
-                return false;
-        }
-        move_out(link);
-        if (link->closed || link->over)
-                return false;
-        if (chat->state == CHAT_ENDED) {
-                end_with(link, &none, "");
-                return false;
-        }
-        if (chat->state == CHAT_WANTS_TLS) {
-                begin_tls(link, false);
-                return false;
-        }
-        if (chat->calculation) {
-                link_calculate(link);
-                connection_pause(link->connection, true);
-        }
-        if (chat->state == CHAT_READY && !link->was_ready) {
-                link->was_ready = true;
-                note_signin(link);
-                if (link->user->reached)
-                        link->user->reached(link->ctx, LINK_READY, NULL);
-                if (!link->closed && !link->over)
-                        link->user->ready(link->ctx);
-                if (link->closed || link->over)
-                        return false;
-                if (chat->state == CHAT_FAILED)
-                        return settle(link, streams);
-                move_out(link);
-        }
-        if (link->closed || link->over)
-                return false;
-        arm(link, streams);
-        return true;
-}
-
-static void progress(struct link *link)
-{
-        if (link->was_ready && link->user->progress)
-                link->user->progress(link->ctx);
-        if (!link->closed && !link->over)
-                (void)settle(link, false);
-}
-
-void link_pump(struct link *link)
-{
-        if (link->pumping || !link->connection || link->closed || link->over)
-                return;
-        link->pumping = true;
-        (void)settle(link, false);
-        link->pumping = false;
-}
-
-void link_calculated(struct link *link, const struct calculation *calculation)
-{
-        connection_pause(link->connection, link->paused);
-        link->pumping = true;
-        chat_calculated(link->chat, calculation);
-        (void)settle(link, false);
-        link->pumping = false;
-}
-
-static void on_connected(void *ctx)
-{
-        struct link *link = ctx;
-        struct chat_channel plain = { .tls = false };
-
-        if (link->user->reached)
-                link->user->reached(link->ctx, LINK_CONNECTED, NULL);
-        if (link->closed || link->over)
-                return;
-        if (link->plan.ssl) {
-                begin_tls(link, true);
-                return;
-        }
-        link->pumping = true;
-        link->chat->class->start(link->chat, &plain);
-        (void)settle(link, false);
-        link->pumping = false;
-}
-
-static void log_channel(const struct link *link)
-{
-        struct subject subject = subject_of(link);
-
-        subject.tls_version = link->info.version;
-        subject.tls_cipher = link->info.cipher;
-        subject.cert_sha256 = link->info.fingerprint;
-        subject.key_sha256 = link->info.key_fingerprint;
-        log_debug(&subject, "%s:%u: %s %s, %s%s", link->plan.host, link->plan.port, link->info.version,
-                  link->info.cipher,
-                  same_text(link->info.verified_by, "allowedHost") ? "encrypted, identity by exemption" : "verified by ",
-                  same_text(link->info.verified_by, "allowedHost") ? "" : link->info.verified_by);
-}
-
-static void remember_certificate(const struct link *link)
-{
-        struct certificate leaf;
-
-        if (certificates_known(link->plan.host, link->plan.port, link->info.fingerprint, link->info.verified_by) ||
-            !channel_leaf(link->channel, &leaf))
-                return;
-        certificates_note(link->plan.host, link->plan.port, &leaf, link->info.verified_by);
-        certificate_done(&leaf);
-}
-
-static void on_secured(void *ctx)
-{
-        struct link *link = ctx;
-        struct chat_channel channel = { .tls = true };
-        struct verdict verdict;
-
-        channel_verdict(link->channel, &verdict);
-        link->verdict = verdict.kind;
-        memcpy(link->allowed_id, verdict.allowed_id, sizeof link->allowed_id);
-        channel_info(link->channel, &link->info);
-        if (link->plan.record)
-                remember_certificate(link);
-        if (verdict_is_good(&verdict))
-                link->generation = trust_generation(); /* recording it may have made an entry needless */
-        if (link->user->reached)
-                link->user->reached(link->ctx, LINK_SECURED, &verdict);
-        if (link->closed || link->over)
-                return;
-        if (!verdict_is_good(&verdict)) {
-                end_with(link, &verdict.cause, verdict.allowed_id);
-                return;
-        }
-        log_channel(link);
-        channel_binding(link->channel, &channel.binding);
-        link->pumping = true;
-        if (link->plan.ssl)
-                link->chat->class->start(link->chat, &channel);
-        else
-                link->chat->class->secured(link->chat, &channel);
-        explicit_bzero(&channel.binding, sizeof channel.binding);
-        (void)settle(link, false);
-        link->pumping = false;
-}
-
 /* A server that waits for TLS from the first byte is as silent as one that hangs. */
 static void explain_silence(const struct link *link, struct cause *cause)
 {
@@ -380,50 +158,118 @@ static void explain_silence(const struct link *link, struct cause *cause)
                             "else see whether the server answers", link->plan.port, link->plan.port);
 }
 
-static void on_received(void *ctx, const uint8_t *bytes, size_t len)
+/* True when the address as such does not serve: it broke off, or refused, before anything was asked of it, or in the
+ * TLS handshake (RFC 5321 section 5.1). What the certificate is judged to be is not among it. */
+static bool address_fails(const struct link *link, const struct cause *why)
+{
+        bool asked = link->chat->said && link->chat->state != CHAT_WANTS_TLS;
+
+        return !asked && link_times(link).connect >= 0 && why->code != CAUSE_INJECTION && why->code != CAUSE_INTERNAL &&
+               why->code != CAUSE_INVALID;
+}
+
+static bool may_try_next(const struct link *link)
+{
+        int64_t most = (int64_t)link->plan.timeout_seconds * ATTEMPT_TIMEOUTS * 1000;
+
+        return link->user->again && connection_others(link->connection) && loop_now() - link->since < most;
+}
+
+static void open_connection(struct link *link, struct connection *after);
+
+static void try_next(struct link *link, const struct cause *why)
+{
+        struct subject subject = link_subject(link);
+        struct connection *failed = link->connection;
+
+        free(link->before);
+        link->before = text_of("%s does not serve (%s)", connection_address(failed), why->text);
+        log_about(&subject, LOG_NOTICE, NULL, "%s:%u: %s: trying another address", link->plan.host, link->plan.port,
+                  link->before);
+        link_forget_calculation(link);
+        link->channel = NULL;
+        link->info = (struct channel_info){ 0 };
+        link->talking = link->heard = link->moved = link->drained = link->armed = false;
+        free_chat_later(link->chat);
+        link_use_chat(link, link->user->again(link->ctx));
+        open_connection(link, failed);
+        connection_abort(failed);
+}
+
+void link_lose(struct link *link, const struct cause *why)
+{
+        struct cause cause = *why;
+
+        if (address_fails(link, &cause)) {
+                connection_blame(link->connection);
+                if (may_try_next(link)) {
+                        try_next(link, &cause);
+                        return;
+                }
+        }
+        explain_silence(link, &cause);
+        explain_refusal(link, &cause);
+        link_end_with(link, &cause, "");
+}
+
+unsigned link_share(const struct link *link)
+{
+        unsigned whole = link->plan.timeout_seconds, others = (unsigned)connection_others(link->connection);
+        unsigned least = whole / 2 < SHARE_LEAST ? whole / 2 : SHARE_LEAST, share = whole / (others + 1);
+
+        if (!others || !link->user->again)
+                return whole;
+        return share > least ? share : least > 0 ? least : 1;
+}
+
+/* ---- the connection ---- */
+
+static void on_connected(void *ctx)
 {
         struct link *link = ctx;
+        struct chat_channel plain = { .tls = false };
 
-        link->heard = true;
-        link->pumping = true;
-        link->chat->class->received(link->chat, bytes, len);
-        if (settle(link, len >= STREAMING))
-                progress(link);
-        link->pumping = false;
+        if (link->plan.ssl)
+                link_begin_tls(link, true);
+        else
+                link_talk(link, &plain);
+        if (link->connection && link->user->reached)
+                link->user->reached(link->ctx, LINK_CONNECTED, NULL);
+}
+
+static void on_secured(void *ctx)
+{
+        link_secured(ctx);
+}
+
+static void on_received(void *ctx, const uint8_t *bytes, size_t len)
+{
+        link_received(ctx, bytes, len);
 }
 
 static void on_drained(void *ctx)
 {
-        struct link *link = ctx;
-
-        if (link->over || link->closed)
-                return;
-        link->pumping = true;
-        if (link->chat->class->drained && !link->chat->out.len)
-                link->chat->class->drained(link->chat);
-        if (settle(link, false))
-                progress(link);
-        chat_release(link->chat);
-        link->pumping = false;
+        link_drained(ctx);
 }
 
+/* What the chat has come to counts before how the connection ended. */
 static void on_ended(void *ctx, const struct cause *why)
 {
         struct link *link = ctx;
+        struct chat *chat = link->chat;
         struct cause cause = *why;
-        bool talking = !link->plan.ssl || link->info.version[0];
 
-        if (link->over || link->closed)
-                return;
-        if (cause.code == CAUSE_NONE && talking) {
-                link->chat->class->closed(link->chat);
-                cause = link->chat->state == CHAT_FAILED ? *link->chat->cause : cause;
-        }
-        if (cause.code == CAUSE_NONE && link->chat->state != CHAT_ENDED)
+        if (cause.code == CAUSE_NONE && link->talking && !chat_is_over(chat))
+                chat->class->closed(chat);
+        if (!link->connection)
+                return; /* closed in between */
+        if (chat->state == CHAT_FAILED)
+                cause = *chat->cause;
+        else if (chat->state == CHAT_ENDED)
+                cause = cause_none;
+        else if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", link->plan.host);
-        explain_silence(link, &cause);
-        explain_refusal(link, &cause);
-        end_with(link, &cause, "");
+        link_lose(link, &cause);
 }
 
 static const struct connection_user connection_user = {
@@ -436,17 +282,24 @@ static const struct connection_user connection_user = {
 
 /* ---- opening ---- */
 
-static void start(struct link *link)
+static void open_connection(struct link *link, struct connection *after)
 {
         struct connection_request request = {
                 .host = link->plan.host,
                 .port = link->plan.port,
                 .timeout_seconds = link->plan.timeout_seconds,
+                .after = after,
         };
 
+        link->connection = connection_open(&request, &connection_user, link);
+}
+
+static void start(struct link *link)
+{
         link->counted = true;
         place_take(link->host);
-        link->connection = connection_open(&request, &connection_user, link);
+        link->since = loop_now();
+        open_connection(link, NULL);
 }
 
 static void start_waiting(void *unused)
@@ -460,24 +313,6 @@ static void start_waiting(void *unused)
                 }
 }
 
-static void trace_line(void *ctx, char direction, const char *line, size_t len)
-{
-        struct link *link = ctx;
-        struct subject subject = subject_of(link);
-        char text[1024];
-
-        (void)printable_copy(text, sizeof text, line, len);
-        log_about(&subject, LOG_INFO, NULL, "%s: %c %s", link->plan.account, direction, text);
-}
-
-static void trace_step(void *ctx, const char *from, const char *to)
-{
-        struct link *link = ctx;
-        struct subject subject = subject_of(link);
-
-        log_about(&subject, LOG_INFO, NULL, "%s: %s -> %s", link->plan.account, from, to);
-}
-
 struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user, void *ctx)
 {
         struct link *link = new_object(struct link);
@@ -486,16 +321,12 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         link->plan.account = copy_text(plan->account ? plan->account : "");
         link->plan.host = copy_text(plan->host);
         link->plan.client_certificate = copy_text(plan->client_certificate);
-        link->chat = chat;
+        link->self = handle_new(link);
+        link_use_chat(link, chat);
         link->user = user;
         link->ctx = ctx;
         link->generation = trust_generation();
         link->times = (struct connection_times){ -1, -1, -1 };
-        if (plan->debug) {
-                chat->trace = trace_line;
-                chat->traced_step = trace_step;
-                chat->trace_ctx = link;
-        }
         link->host = host_hold(link->plan.host);
         link->previous = links.last;
         *(links.last ? &links.last->next : &links.all) = link;
@@ -512,24 +343,28 @@ struct chat *link_chat(struct link *link)
         return link->chat;
 }
 
+handle_id link_handle(const struct link *link)
+{
+        return link->self;
+}
+
 void link_pause(struct link *link, bool paused)
 {
-        if (link->paused == paused || !link->connection)
+        if (link->paused == paused)
                 return;
         link->paused = paused;
-        arm(link, false);
-        connection_pause(link->connection, paused);
+        link_hold_reading(link);
+        link_touch(link);
 }
 
 void link_quit(struct link *link)
 {
-        if (!link->connection || link->over || link->closed)
+        struct cause none = { 0 };
+
+        if (link->end)
                 return;
-        if (link->chat->state != CHAT_READY) {
-                struct cause none = { 0 };
-                end_with(link, &none, "");
-                return;
-        }
-        link->chat->class->quit(link->chat);
-        link_pump(link);
+        if (link->chat->state == CHAT_READY && link->connection)
+                link->chat->class->quit(link->chat);
+        else
+                link_end_with(link, &none, "");
 }

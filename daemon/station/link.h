@@ -4,11 +4,14 @@
  * verdict, and a protocol's chat. Nothing but capability discovery and STARTTLS leaves before the verdict is good.
  * Used by sender, receiver and probe alike.
  *
- * Callbacks run on the loop; link_close() may be called in any of them.
+ * Callbacks run on the loop, and never from inside a call of the user's: neither one of these functions, nor one of the
+ * chat's. What a chat has to say is sent on the loop's next turn, whoever called it. link_close() may be called in any
+ * callback.
  */
 #pragma once
 
 #include "common/properties.h"
+#include "daemon/handle.h"
 #include "daemon/tls/channel.h"
 #include "daemon/wire/connection.h"
 
@@ -38,6 +41,9 @@ struct link_user {
         void (*ready)(void *ctx);
         /* Bytes were handled or sent: there may be room for more work. May be NULL. */
         void (*progress)(void *ctx);
+        /* Another chat like the one that link_open() was given, for another address of the host. NULL: the session is
+         * not to be tried there. */
+        struct chat *(*again)(void *ctx);
         /* The end, once. CAUSE_NONE: orderly. `challenge_id` "" or the entry that waits. The link is freed by
          * link_close(), which the callee must call. */
         void (*ended)(void *ctx, const struct cause *why, const char *challenge_id);
@@ -46,12 +52,14 @@ struct link_user {
 /* Fills in the plan of an account; texts are borrowed from it. */
 void link_plan_of(const struct property_values *values, struct link_plan *plan);
 
-/* Starts, or waits for a free place under MaxSessions and MaxSessionsPerHost. The chat is owned from here on. */
+/* Starts, or waits for a free place under MaxSessions and MaxSessionsPerHost. The chat is owned from here on. An address
+ * of the host that breaks off before anything was asked of it, or in its TLS handshake, gives way to the next. */
 struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user,
                        void *ctx) must_use;
+/* Never NULL before link_close(). Another one after the link has gone on to another address. */
 struct chat *link_chat(struct link *link);
-/* After work was given to the chat outside of a callback from it: sends, arms the wait, reacts. */
-void link_pump(struct link *link);
+/* For who answers later: handle_object() gives the link, or NULL once it is closed. */
+handle_id link_handle(const struct link *link);
 /* No bytes are taken in while paused. */
 void link_pause(struct link *link, bool paused);
 /* Says good-bye from READY; `ended` follows. */
@@ -62,6 +70,7 @@ void link_close(struct link *link);
 /* Facts for `account test`. */
 struct connection_times link_times(const struct link *link);
 const char *link_address(const struct link *link);
+const char *link_before(const struct link *link); /* why another address was left for this one; NULL: none was */
 bool link_tls_info(const struct link *link, struct channel_info *out); /* false: no TLS */
 const struct tls_facts *link_facts(const struct link *link);           /* NULL: no TLS */
 /* True when others wait for a place at this host: do not sit on it. */

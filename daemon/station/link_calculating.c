@@ -12,8 +12,8 @@ enum { CALCULATING_THREADS = 2 };
 struct calculating {
         struct job job;
         struct calculation *calculation;
-        struct link *link;              /* NULL: it is over */
-        atomic_bool wanted;             /* for the thread: the same */
+        handle_id link;
+        atomic_bool wanted;             /* for the thread: the link waits for it */
 };
 
 static struct workers *pool;
@@ -34,9 +34,9 @@ static void calculate(struct job *job)
 static void calculated(struct job *job)
 {
         struct calculating *calculating = container_of(job, struct calculating, job);
-        struct link *link = calculating->link;
+        struct link *link = handle_object(calculating->link);
 
-        if (link) {
+        if (link && link->calculating == calculating) {
                 link->calculating = NULL;
                 link_calculated(link, calculating->calculation);
         }
@@ -50,7 +50,7 @@ void link_calculate(struct link *link)
 
         calculating->job = (struct job){ .work = calculate, .done = calculated };
         calculating->calculation = take(link->chat->calculation);
-        calculating->link = link;
+        calculating->link = link_handle(link);
         atomic_init(&calculating->wanted, true);
         link->calculating = calculating;
         if (!pool) {
@@ -64,8 +64,6 @@ void link_forget_calculation(struct link *link)
 {
         struct calculating *calculating = take(link->calculating);
 
-        if (!calculating)
-                return;
-        calculating->link = NULL;
-        atomic_store(&calculating->wanted, false);
+        if (calculating)
+                atomic_store(&calculating->wanted, false);
 }

@@ -39,6 +39,11 @@ const char *link_address(const struct link *link)
         return link->connection ? connection_address(link->connection) : "";
 }
 
+const char *link_before(const struct link *link)
+{
+        return link->before;
+}
+
 bool link_tls_info(const struct link *link, struct channel_info *out)
 {
         if (link->info.version[0])

@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 struct probe {
+        handle_id self;                 /* dropped when it is over: nothing is begun any more */
         struct property_values values;  /* what is tried; a copy */
         struct link *link;
         struct token_wait *token;
@@ -25,7 +26,7 @@ struct probe {
         const struct probe_user *user;
         void *ctx;
         int64_t since;                  /* loop_now() when the last step that was told had ended */
-        bool tls_told, login_told, connected, over;
+        bool tls_told, connected;
         struct mailbox_user no_mailbox; /* engines want one; nothing is opened */
 };
 
@@ -65,11 +66,12 @@ static void free_probe(void *ctx)
         free(probe);
 }
 
+/* In callbacks of the link and of the token, and on the loop's own turn: never from inside what is told to the user. */
 static void finish(struct probe *probe, bool good)
 {
-        if (probe->over)
+        if (!probe->self)
                 return;
-        probe->over = true;
+        handle_drop(&probe->self);
         token_wait_cancel(take(probe->token));
         if (probe->link)
                 link_close(take(probe->link));
@@ -78,10 +80,16 @@ static void finish(struct probe *probe, bool good)
         loop_later(free_probe, probe);
 }
 
+static void end_cancelled(void *object)
+{
+        finish(object, false);
+}
+
+/* It may be telling something at this moment. */
 void probe_cancel(struct probe *probe)
 {
         probe->user = NULL;
-        finish(probe, false);
+        loop_later_to(probe->self, end_cancelled);
 }
 
 /* ---- certificate ---- */
@@ -163,10 +171,12 @@ static void reached(void *ctx, enum link_mark mark, const struct verdict *verdic
         struct connection_times times = link_times(probe->link);
 
         if (mark == LINK_CONNECTED) {
-                const char *address = link_address(probe->link);
+                const char *address = link_address(probe->link), *before = link_before(probe->link);
+                if (!probe->connected)
+                        say_timed(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
                 probe->connected = true;
-                say_timed(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
-                scoped(scoped_free) char *words = text_of("%s port %u", address, port_in_use(&probe->values));
+                scoped(scoped_free) char *words = text_of("%s port %u%s%s", address, port_in_use(&probe->values),
+                                                          before ? "; " : "", before ? before : "");
                 say_timed(probe, "connect", "ok", times.connect, NULL, NULL, words);
                 probe->since = loop_now();
         } else if (mark == LINK_SECURED) {
@@ -240,10 +250,9 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         finish(probe, false);
 }
 
-static const struct link_user link_user = { .reached = reached, .ready = ready, .ended = ended };
-
-static struct chat *new_chat(struct probe *probe)
+static struct chat *new_chat(void *ctx)
 {
+        struct probe *probe = ctx;
         bool starttls = prop_bool(&probe->values, PROP_USE_STARTTLS);
 
         if (prop_is(&probe->values, PROP_TRANSPORT, "imap")) {
@@ -258,6 +267,8 @@ static struct chat *new_chat(struct probe *probe)
                                       .hello = station_settings()->hostname };
         return smtp_session_new(&config);
 }
+
+static const struct link_user link_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
 
 static void start(void *ctx);
 
@@ -281,8 +292,6 @@ static void start(void *ctx)
         struct cause cause = { 0 };
         struct link_plan plan;
 
-        if (probe->over)
-                return;
         probe->since = loop_now();
         if (token_due(&probe->values)) {
                 probe->token = token_await(&probe->values, false, token_is_there, probe);
@@ -305,7 +314,8 @@ static struct probe *probe_new(const struct probe_user *user, void *ctx)
 
         probe->user = user;
         probe->ctx = ctx;
-        loop_later(start, probe); /* never calls back before it returns */
+        probe->self = handle_new(probe);
+        loop_later_to(probe->self, start); /* never calls back before it returns */
         return probe;
 }
 

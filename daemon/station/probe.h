@@ -18,5 +18,5 @@ struct probe *probe_account(struct account *account, const struct probe_user *us
 /* A server without an account: transport "smtp", "imap", "pop3"; security "ssl", "starttls", "none"; port 0: the table's. */
 struct probe *probe_server(const char *host, uint16_t port, const char *transport, const char *security,
                            const struct probe_user *user, void *ctx);
-/* The client has gone: no callback any more. */
+/* The client has gone: no callback any more. May be called in `step`; the probe ends on the loop's next turn. */
 void probe_cancel(struct probe *probe);

@@ -25,7 +25,6 @@ static void idle(struct receiver *receiver)
         receiver->phase = IDLING;
         receiver_tools(receiver)->idle(link_chat(receiver->link));
         timer_set(receiver->timer, left > 0 ? left : 0);
-        link_pump(receiver->link);
 }
 
 static void rest(struct receiver *receiver)
@@ -98,7 +97,6 @@ void receiver_wake(struct receiver *receiver)
                 return;
         receiver->phase = WAKING;
         receiver_tools(receiver)->wake(link_chat(receiver->link));
-        link_pump(receiver->link);
 }
 
 static void idle_changed(void *ctx)

@@ -157,14 +157,9 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         receiver_failed(receiver, &cause, challenge_id);
 }
 
-static const struct link_user link_user = {
-        .reached = session_reached,
-        .ready = session_ready,
-        .ended = session_ended,
-};
-
-static struct chat *new_chat(struct receiver *receiver)
+static struct chat *new_chat(void *ctx)
 {
+        struct receiver *receiver = ctx;
         const struct property_values *values = &receiver->account->values;
         bool starttls = prop_bool(values, PROP_USE_STARTTLS);
 
@@ -175,6 +170,13 @@ static struct chat *new_chat(struct receiver *receiver)
         struct imap_config config = { receiver->signin, starttls, &fetching_mailbox_user, &receiver->fetching };
         return imap_session_new(&config);
 }
+
+static const struct link_user link_user = {
+        .again = new_chat,
+        .reached = session_reached,
+        .ready = session_ready,
+        .ended = session_ended,
+};
 
 static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
 {

@@ -122,7 +122,20 @@ static void session_progress(void *ctx)
         sender_session_tend(session);
 }
 
+static struct chat *new_chat(void *ctx)
+{
+        struct session *session = ctx;
+        struct smtp_config config = {
+                .signin = session->signin,
+                .starttls = prop_bool(&session->sender->account->values, PROP_USE_STARTTLS),
+                .hello = session->hello,
+        };
+
+        return smtp_session_new(&config);
+}
+
 static const struct link_user link_user = {
+        .again = new_chat,
         .reached = session_reached,
         .ready = session_ready,
         .progress = session_progress,
@@ -163,13 +176,8 @@ void sender_open_session(struct sender *sender)
         session->idle = timer_new(retire_idle, session);
         session->next = sender->sessions;
         sender->sessions = session;
-        struct smtp_config config = {
-                .signin = session->signin,
-                .starttls = prop_bool(values, PROP_USE_STARTTLS),
-                .hello = session->hello,
-        };
         link_plan_of(values, &plan);
-        session->link = link_open(&plan, smtp_session_new(&config), &link_user, session);
+        session->link = link_open(&plan, new_chat(session), &link_user, session);
 }
 
 void sender_retire_all(struct sender *sender)

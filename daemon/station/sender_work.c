@@ -205,9 +205,6 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
         if (!may_send(sender) && sender->pool_count)
                 sender_give_back(sender, NULL, 0);
         sender_hand_out(sender);
-        for (struct session *session = sender->sessions; session; session = session->next)
-                if (session->ready)
-                        link_pump(session->link);
 }
 
 void sender_kick(struct sender *sender)
@@ -219,7 +216,4 @@ void sender_kick(struct sender *sender)
         if (!may_send(sender) || (rate > 0 && !sender->period_open && !sender->polls))
                 return;
         sender_hand_out(sender);
-        for (struct session *session = sender->sessions; session; session = session->next)
-                if (session->ready)
-                        link_pump(session->link);
 }

@@ -18,29 +18,15 @@
 
 #include <stdio.h>
 
-struct body_read {
-        struct sending *sending; /* NULL: the message is through, the answer is not wanted */
-        uint8_t *bytes;
-        size_t len;
-        bool arrived, failed, given; /* given: the session has these bytes */
+/* Whom the disk answers to: a message may be through, and gone, before a part of it has been read. */
+struct body_reader {
+        handle_id sending;
 };
-
-static void read_free(struct body_read *read)
-{
-        if (!read)
-                return;
-        free(read->bytes);
-        free(read);
-}
 
 static void sending_free(struct sending *sending)
 {
-        if (sending->read) {
-                if (sending->read->arrived)
-                        read_free(sending->read);
-                else
-                        sending->read->sending = NULL;
-        }
+        handle_drop(&sending->self);
+        free(sending->chunk.bytes);
         free(sending->mail.recipients);
         free(sending->settled);
         account_release(sending->account);
@@ -52,31 +38,30 @@ static void sending_free(struct sending *sending)
 
 static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
 {
-        struct body_read *read = ctx;
+        struct body_reader *reader = ctx;
+        struct sending *sending = handle_object(reader->sending);
 
-        if (!read->sending) {
-                read_free(read);
+        free(reader);
+        if (!sending)
                 return;
+        bool failed = cause_happened(cause) || len == 0;
+        sending->chunk.state = failed ? CHUNK_FAILED : CHUNK_HERE;
+        if (!failed) {
+                sending->chunk.bytes = (uint8_t *)copy_bytes((const char *)bytes, len);
+                sending->chunk.len = len;
         }
-        read->arrived = true;
-        read->failed = (cause_happened(cause)) || len == 0;
-        if (!read->failed) {
-                read->bytes = (uint8_t *)copy_bytes((const char *)bytes, len);
-                read->len = len;
-        }
-        struct sending *sending = read->sending;
-        struct link *link = sending->link; /* finished() lets go of it when the read has failed */
-        smtp_mail_continue(link_chat(link), &sending->mail);
-        link_pump(link);
+        struct link *link = handle_object(sending->link);
+        if (link)
+                smtp_mail_continue(link_chat(link), &sending->mail);
 }
 
 static void begin_read(struct sending *sending)
 {
-        struct body_read *read = new_object(struct body_read);
+        struct body_reader *reader = new_object(struct body_reader);
 
-        read->sending = sending;
-        sending->read = read;
-        queue_read_body(sending->message->seq, sending->handed, chunk_read, read);
+        reader->sending = sending->self;
+        sending->chunk.state = CHUNK_READING;
+        queue_read_body(sending->message->seq, sending->handed, chunk_read, reader);
 }
 
 static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
@@ -90,22 +75,22 @@ static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, 
                 sending->handed = message->first_len;
                 return BODY_BYTES;
         }
-        if (sending->read && sending->read->given) {
-                read_free(sending->read);
-                sending->read = NULL;
+        if (sending->chunk.state == CHUNK_GIVEN) {
+                free(take(sending->chunk.bytes));
+                sending->chunk.state = CHUNK_NONE;
         }
         if (sending->handed >= message->size)
                 return BODY_END;
-        if (!sending->read)
+        if (sending->chunk.state == CHUNK_NONE)
                 begin_read(sending);
-        if (!sending->read->arrived)
+        if (sending->chunk.state == CHUNK_READING)
                 return BODY_LATER;
-        if (sending->read->failed)
+        if (sending->chunk.state == CHUNK_FAILED)
                 return BODY_FAILED;
-        *bytes = sending->read->bytes;
-        *len = sending->read->len;
+        *bytes = sending->chunk.bytes;
+        *len = sending->chunk.len;
         sending->handed += *len;
-        sending->read->given = true;
+        sending->chunk.state = CHUNK_GIVEN;
         return BODY_BYTES;
 }
 
@@ -168,10 +153,11 @@ static void count(struct sending *sending, const struct sending_result *result, 
 
 static void channel_words(const struct sending *sending, char *to, size_t size)
 {
+        const struct link *link = handle_object(sending->link);
         struct channel_info info;
 
         to[0] = '\0';
-        if (sending->link && link_tls_info(sending->link, &info))
+        if (link && link_tls_info(link, &info))
                 (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
 }
 
@@ -209,7 +195,7 @@ static void settle(struct sending *sending, const char *result)
         (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),
                        port_in_use(&sending->account->values));
         channel_words(sending, tls, sizeof tls);
-        sending->link = NULL; /* the session may go before the answer comes */
+        sending->link = HANDLE_NONE; /* it is done with it */
         queue_settle(&settlement, settled, sending);
 }
 
@@ -268,6 +254,7 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
 {
         struct sending *sending = new_object(struct sending);
 
+        sending->self = handle_new(sending);
         sending->account = account_hold(account);
         sending->message = message;
         sending->mail = (struct smtp_mail){
@@ -296,7 +283,7 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
 void sending_start(struct sending *sending, struct link *link,
                    void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx)
 {
-        sending->link = link;
+        sending->link = link_handle(link);
         sending->done = done;
         sending->ctx = ctx;
         smtp_mail_send(link_chat(link), &sending->mail);

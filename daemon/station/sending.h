@@ -13,14 +13,22 @@ struct sending_result {
         bool slow_down;
 };
 
+/* A part of a body on its way from the disk to the session. */
+struct body_chunk {
+        enum { CHUNK_NONE, CHUNK_READING, CHUNK_HERE, CHUNK_GIVEN, CHUNK_FAILED } state;
+        uint8_t *bytes; /* of CHUNK_HERE and CHUNK_GIVEN: the session has these */
+        size_t len;
+};
+
 struct sending {
         struct sending *next;          /* the sender's pool */
         struct smtp_mail mail;
         struct account *account;
         struct queued_message *message;
-        struct link *link;             /* once started */
+        handle_id self;                /* for who reads its body */
+        handle_id link;                /* the session that has it; HANDLE_NONE: none, yet or any more */
         uint64_t handed;               /* bytes of the body given to the session */
-        struct body_read *read;        /* a chunk that is being read, or is at hand */
+        struct body_chunk chunk;       /* being read, or at hand */
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
         struct settled_recipient *settled; /* what became of each; told when it is on disk */

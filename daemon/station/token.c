@@ -35,14 +35,13 @@ struct token {
         bool proven;            /* a mail server took it */
         char *answered;         /* an access token that waits for its refresh token to be on disk */
         int64_t answered_life;  /* seconds */
-        unsigned serial;        /* tells it from one of that account that was forgotten */
+        handle_id self;         /* for who keeps its refresh token */
         struct token_exchange *exchange;
         struct token_wait *waits;
         struct token *next;     /* in its bucket */
 };
 
 static struct token *tokens[BUCKETS];
-static unsigned serials;
 
 static struct token **place_of(const char *account)
 {
@@ -60,7 +59,7 @@ static struct token *token_made(const char *account)
         if (!*place) {
                 *place = new_object(struct token);
                 (*place)->account = copy_text(account);
-                (*place)->serial = ++serials;
+                (*place)->self = handle_new(*place);
         }
         return *place;
 }
@@ -181,8 +180,7 @@ static void give(struct token *token, char *access, int64_t life)
 }
 
 struct keeping {
-        char *account;
-        unsigned serial;        /* of the token it belongs to */
+        handle_id token;
 };
 
 /* The refresh token in place of the old one is safe, or could not be kept: then the new one is lost with the next start,
@@ -190,9 +188,10 @@ struct keeping {
 static void kept(void *ctx, const struct cause *cause)
 {
         struct keeping *keeping = ctx;
-        struct token *token = *place_of(keeping->account);
+        struct token *token = handle_object(keeping->token);
 
-        if (token && token->serial == keeping->serial && token->answered) {
+        free(keeping);
+        if (token && token->answered) {
                 if (cause_happened(cause)) {
                         free_secret(take(token->answered));
                         tell(token, cause, "");
@@ -200,8 +199,6 @@ static void kept(void *ctx, const struct cause *cause)
                         give(token, take(token->answered), token->answered_life);
                 }
         }
-        free(keeping->account);
-        free(keeping);
 }
 
 /* What invalid_grant means for each grant: who has to do something. */
@@ -237,7 +234,7 @@ static void exchanged(void *ctx, enum grant_result result, struct grant_answer *
                 return;
         }
         struct keeping *keeping = new_object(struct keeping);
-        *keeping = (struct keeping){ .account = copy_text(token->account), .serial = token->serial };
+        keeping->token = token->self;
         free_secret(token->answered);
         token->answered = take(answer->access_token);
         token->answered_life = answer->expires_in;
@@ -314,6 +311,7 @@ void token_forget(const char *account)
         if (!token)
                 return;
         *place = token->next;
+        handle_drop(&token->self);
         token_exchange_cancel(take(token->exchange));
         cause_set(&cause, CAUSE_CANCELLED, "the account was changed meanwhile");
         tell(token, &cause, "");

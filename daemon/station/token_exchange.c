@@ -11,6 +11,7 @@
 struct token_exchange {
         struct link *link;              /* NULL: `failure` is told later */
         struct grant_request request;   /* texts owned */
+        struct http_place place;
         struct cause failure;
         token_exchanged *done;          /* NULL: cancelled */
         void *ctx;
@@ -42,6 +43,7 @@ static void exchange_free(struct token_exchange *exchange)
         forget(exchange->request.refresh_token);
         forget(exchange->request.device_code);
         forget(exchange->request.assertion);
+        http_place_done(&exchange->place);
         if (exchange->link)
                 link_close(exchange->link);
         free(exchange);
@@ -108,42 +110,45 @@ static void fail_later(void *ctx)
                 exchange_free(exchange);
 }
 
-/* The chat ends without ever being ready. */
-static const struct link_user link_user = { .ended = ended };
-
-static void open_link(struct token_exchange *exchange, const struct property_values *values, struct http_place *place,
-                      bool record)
+static struct chat *new_chat(void *ctx)
 {
-        struct link_plan plan;
+        struct token_exchange *exchange = ctx;
         scoped(scoped_free_secret) char *form = grant_form(&exchange->request);
 
+        return http_post_new(&exchange->place, form);
+}
+
+/* The chat ends without ever being ready. */
+static const struct link_user link_user = { .again = new_chat, .ended = ended };
+
+static void open_link(struct token_exchange *exchange, const struct property_values *values, bool record)
+{
+        struct link_plan plan;
+
         link_plan_of(values, &plan);
-        plan.host = place->host;
-        plan.port = place->port;
+        plan.host = exchange->place.host;
+        plan.port = exchange->place.port;
         plan.ssl = true;
         plan.starttls = false;
         plan.min_tls = plan.min_tls < 12 ? 12 : plan.min_tls; /* a mail server's age is no reason to be lenient here */
         plan.alpn = "http/1.1";
         plan.client_certificate = NULL;
         plan.record = record;
-        exchange->link = link_open(&plan, http_post_new(place, form), &link_user, exchange);
+        exchange->link = link_open(&plan, new_chat(exchange), &link_user, exchange);
 }
 
 struct token_exchange *token_exchange_begin(const struct property_values *values, const char *url,
                                             const struct grant_request *request, bool record, token_exchanged *done, void *ctx)
 {
         struct token_exchange *exchange = new_object(struct token_exchange);
-        struct http_place place;
 
         exchange->done = done;
         exchange->ctx = ctx;
         request_copy(&exchange->request, request);
-        if (http_place_of(url, &place, &exchange->failure) == 0) {
-                open_link(exchange, values, &place, record);
-                http_place_done(&place);
-        } else {
+        if (http_place_of(url, &exchange->place, &exchange->failure) == 0)
+                open_link(exchange, values, record);
+        else
                 loop_later(fail_later, exchange);
-        }
         return exchange;
 }
 

@@ -61,6 +61,17 @@ bool chat_is_over(const struct chat *chat)
         return chat->state == CHAT_FAILED || chat->state == CHAT_ENDED || chat->state == CHAT_WANTS_TLS;
 }
 
+void chat_touch(struct chat *chat)
+{
+        if (chat->due)
+                chat->due(chat->owner);
+}
+
+void chat_progress(struct chat *chat, size_t len)
+{
+        chat->progress += len;
+}
+
 /* ---- steps ---- */
 
 /* The step and what is awaited in it; `phrase` NULL: nothing is. */
@@ -74,6 +85,7 @@ static void enter(struct chat *chat, int step, enum chat_state state, unsigned w
         chat->phrase = phrase;
         chat->idle = phrase == NULL;
         chat->waits++;
+        chat_touch(chat);
 }
 
 static int fail(struct chat *chat, const struct cause *cause)
@@ -155,6 +167,7 @@ void chat_go(struct chat *chat, int step)
                 break;
         case STEP_SAME:
                 chat->waits++;
+                chat_touch(chat);
                 break;
         default: /* the protocol's own: not words of one enum */
                 go_own_step(chat, step);
@@ -180,6 +193,7 @@ int chat_calculate(struct chat *chat, struct calculation *calculation,
 {
         chat->calculation = calculation;
         chat->calculated = then;
+        chat_touch(chat);
         return STEP_SAME;
 }
 
@@ -209,6 +223,8 @@ static void finish_line(struct chat *chat, size_t start, const char *traced)
                 chat_fail(chat, CAUSE_INTERNAL, "a line with a line break or NUL in it was not sent");
                 return;
         }
+        chat->said = true;
+        chat_touch(chat);
         trace_line(chat, '>', traced ? traced : line, traced ? strlen(traced) : len);
         if (buf_append(&chat->out, "\r\n", 2))
                 chat_fail(chat, CAUSE_INTERNAL, "more than %zu bytes wait to be sent", chat->out.max);

@@ -4,8 +4,9 @@
  * send and a state out. SMTP, IMAP and POP3 each embed a struct chat as their
  * first member, fill a table of steps and give a chat_class; the driver here is
  * the only place that changes the step. Whoever owns the connection
- * (station/link) calls the class's functions and afterwards looks at
- * chat->state, sends chat->out, and arms the wait.
+ * (station/link) calls the class's functions, is told by chat->due that there is
+ * something to see to, and then, not from inside that call, looks at chat->state, sends
+ * chat->out, and arms the wait.
  *
  * A step is a table row: `say` appends what is sent on entering it, `heard`
  * takes one complete reply and RETURNS the next step. A branch without a
@@ -92,11 +93,17 @@ struct chat {
         unsigned wait;                   /* seconds for what is awaited now; 0 = account's; see idle */
         unsigned waits;                  /* changes whenever the wait starts anew */
         bool idle;                       /* nothing is awaited: no deadline at all */
+        bool said;                       /* something was said: this is no longer about who answers there */
+        uint64_t progress;               /* bytes that came of what was asked for; see chat_progress */
         const char *phrase;              /* what is awaited, for time-outs */
         struct buf in;                   /* received, not taken yet; see chat_feed, chat_skip */
         size_t max_line;
         size_t searched;                 /* bytes of `in` known to hold no LF */
         struct buf out;                  /* to be sent; the owner consumes it */
+        /* There are bytes to send, or another state, wait or calculation. Only to be remembered: the owner looks at
+         * the chat later. NULL: nobody is told. */
+        void (*due)(void *owner);
+        void *owner;
         /* Every line sent ('>') and heard ('<'), secrets replaced by "***", else as it is:
          * the owner escapes it. NULL = off. */
         void (*trace)(void *ctx, char direction, const char *line, size_t len);
@@ -117,6 +124,14 @@ void chat_init(struct chat *chat, const struct chat_class *class, const struct c
 void chat_done(struct chat *chat);
 /* Gives back the memory of empty buffers: for chats that idle. */
 void chat_release(struct chat *chat);
+
+/* Tells the owner that there is something to see to: for those that change `out` or the wait by themselves. */
+void chat_touch(struct chat *chat);
+/* So many bytes came of what was asked for: a message, a list. Nothing else gives a long answer more time than its
+ * step has; whole replies do that by themselves. */
+void chat_progress(struct chat *chat, size_t len);
+/* What an item of a list counts, however it is written. */
+enum { CHAT_ITEM = 64 };
 
 /* Enters a step: says, arms wait and phrase, traces; the only setter. */
 void chat_go(struct chat *chat, int step);

@@ -9,6 +9,7 @@
 #include "daemon/wire/connection.h"
 
 #include "daemon/wire/connection_parts.h"
+#include "daemon/wire/trouble.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@ static void connection_free(struct connection *c)
         timer_free(c->deadline);
         buf_wipe(&c->out);
         free(c->failure);
+        free(c->choice);
         free(c->host);
         free(c->address);
         free(c);
@@ -261,6 +263,16 @@ static void explain_failure(struct connection *c, struct cause *why)
         free(reasons);
 }
 
+static void keep_choice(struct connection *c, const struct sockaddr_storage *peer)
+{
+        if (dial_count(c->dial) < 2 && !c->choice)
+                return;
+        if (!c->choice)
+                c->choice = new_object(struct choice);
+        c->choice->peer = *peer;
+        dial_others(c->dial, peer, &c->choice->others);
+}
+
 static void on_dialled(void *ctx, int fd, const struct sockaddr_storage *peer)
 {
         struct connection *c = ctx;
@@ -273,9 +285,18 @@ static void on_dialled(void *ctx, int fd, const struct sockaddr_storage *peer)
                 return;
         }
         address_text(peer, address, sizeof address);
+        keep_choice(c, peer);
         dial_free(take(c->dial)); /* and `peer` with it */
         c->address = copy_text(address);
         begin_talking(c, fd);
+}
+
+static void begin_dialling(struct connection *c, struct addresses *found)
+{
+        trouble_last(found);
+        c->phase = PHASE_CONNECT;
+        c->since = loop_now();
+        c->dial = dial_start(found, on_dialled, c);
 }
 
 static void on_resolved(void *ctx, const struct addresses *found, const struct cause *why)
@@ -284,13 +305,12 @@ static void on_resolved(void *ctx, const struct addresses *found, const struct c
 
         c->question = NULL;
         c->times.lookup = loop_now() - c->since;
-        c->since = loop_now();
         if (found->count == 0) {
                 connection_fail(c, why);
                 return;
         }
-        c->phase = PHASE_CONNECT;
-        c->dial = dial_start(found, on_dialled, c);
+        struct addresses tried = *found; /* which others wait for as well, in their own order */
+        begin_dialling(c, &tried);
 }
 
 struct connection *connection_open(const struct connection_request *request,
@@ -313,6 +333,11 @@ struct connection *connection_open(const struct connection_request *request,
         if (c->host[0] == '/') {
                 c->phase = PHASE_CONNECT;
                 connection_schedule(c);
+        } else if (request->after && request->after->choice) {
+                c->choice = new_object(struct choice);
+                *c->choice = *request->after->choice;
+                c->times.lookup = request->after->times.lookup;
+                begin_dialling(c, &c->choice->others);
         } else {
                 c->question = resolve(c->host, c->port, on_resolved, c);
         }
@@ -384,6 +409,24 @@ void connection_pause(struct connection *c, bool paused)
                 connection_schedule(c);
         }
         pump_watch(c);
+}
+
+size_t connection_others(const struct connection *c)
+{
+        return c->choice ? c->choice->others.count : 0;
+}
+
+void connection_blame(const struct connection *c)
+{
+        if (c->choice)
+                trouble_note(&c->choice->peer);
+}
+
+void connection_served(struct connection *c)
+{
+        if (c->choice)
+                trouble_forget(&c->choice->peer);
+        free(take(c->choice));
 }
 
 int connection_fd(const struct connection *c)

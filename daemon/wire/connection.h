@@ -57,6 +57,7 @@ struct connection_request {
         const char *host;        /* name (A-label), IP literal, or the absolute path of a Unix socket */
         uint16_t port;
         unsigned timeout_seconds; /* lookup + connect together */
+        const struct connection *after; /* to the same host: the addresses that this one left over, without a lookup; or NULL */
 };
 
 /* Starts; never calls back before it returns. The request is copied. */
@@ -94,6 +95,13 @@ void connection_pause(struct connection *connection, bool paused);
 void connection_close(struct connection *connection);
 /* Closes at once without another byte. */
 void connection_abort(struct connection *connection);
+
+/* How many addresses of the host were found besides this one, and are not known to fail. */
+size_t connection_others(const struct connection *connection);
+/* The peer's address does not serve: the next connections, to whatever name, try it last for some minutes. */
+void connection_blame(const struct connection *connection);
+/* It does serve: the other addresses are forgotten, and what was held against this one. */
+void connection_served(struct connection *connection);
 
 int connection_fd(const struct connection *connection);
 struct transport *connection_transport(struct connection *connection); /* NULL: plain */

@@ -16,6 +16,12 @@ enum phase {
         PHASE_CLOSED,  /* freed by the run that is scheduled */
 };
 
+/* A host with several addresses: the one connected to, and those that are left. */
+struct choice {
+        struct sockaddr_storage peer;
+        struct addresses others;
+};
+
 /* Kept small: there may be ten thousand that idle. */
 struct connection {
         const struct connection_user *user;
@@ -42,6 +48,7 @@ struct connection {
         char *address;
         struct question *question;   /* PHASE_LOOKUP */
         struct dial *dial;           /* PHASE_CONNECT */
+        struct choice *choice;       /* NULL: one address, or no matter any more */
         struct timer *again;         /* PHASE_CONNECT, for a Unix socket with no room; else NULL */
         struct cause *failure;       /* PHASE_DEAD, until it is told */
 };

@@ -166,6 +166,19 @@ char *dial_reasons(const struct dial *dial)
         return buf_take_text(&out);
 }
 
+size_t dial_count(const struct dial *dial)
+{
+        return dial->count;
+}
+
+void dial_others(const struct dial *dial, const struct sockaddr_storage *peer, struct addresses *out)
+{
+        out->count = 0;
+        for (size_t i = 0; i < dial->count; i++)
+                if (&dial->attempts[i].address != peer && !dial->attempts[i].error)
+                        out->items[out->count++] = dial->attempts[i].address;
+}
+
 bool dial_was_refused(const struct dial *dial)
 {
         for (size_t i = 0; i < dial->begun; i++)

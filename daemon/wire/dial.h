@@ -22,5 +22,9 @@ void dial_free(struct dial *dial);
 /* "192.0.2.1: Connection refused; 2001:db8::1: no answer" of the attempts begun; the
  * caller frees. */
 char *dial_reasons(const struct dial *dial) must_use;
+/* How many addresses there are in all. */
+size_t dial_count(const struct dial *dial);
+/* Those that are left when `peer`, as given to `done`, turns out not to serve: begun and not failed, or not begun. */
+void dial_others(const struct dial *dial, const struct sockaddr_storage *peer, struct addresses *out);
 /* True when a server's machine said that nobody listens on the port. */
 bool dial_was_refused(const struct dial *dial);

@@ -87,7 +87,7 @@ static int listen_on(int backlog, uint16_t *out_port)
 
 static void open_to(const char *host, uint16_t to, unsigned seconds)
 {
-        c = connection_open(&(struct connection_request){ host, to, seconds }, &test_user, NULL);
+        c = connection_open(&(struct connection_request){ host, to, seconds, NULL }, &test_user, NULL);
 }
 
 static void open_and_accept(void)
@@ -682,7 +682,7 @@ START_TEST(many_at_once)
 
         ck_assert_int_eq(pthread_create(&thread, NULL, greet_all, &many_ended), 0);
         for (size_t i = 0; i < MANY; i++)
-                all[i] = connection_open(&(struct connection_request){ "127.0.0.1", port, 60 }, &user,
+                all[i] = connection_open(&(struct connection_request){ "127.0.0.1", port, 60, NULL }, &user,
                                          &all[i]);
         loop_run();
         ck_assert_int_eq(pthread_join(thread, &failed), 0);
