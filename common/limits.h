@@ -60,6 +60,10 @@
 #define LIMIT_HEADER        (1 * MIB)    /* header section of a submission */
 #define LIMIT_SMTP_LINE     998          /* RFC 5322 2.1.1: bytes before CRLF */
 #define LIMIT_IDEMPOTENCY_KEY 128
+#define LIMIT_INTAKES       32           /* submissions being read at once, */
+#define LIMIT_INTAKES_IN_CHARGE 4        /* of these only for root, the daemon's user and AdminGroup; */
+#define LIMIT_INTAKES_OF_USER 2          /* and of each user */
+#define LIMIT_INTAKE_SECONDS 60          /* a submission that could not be read by then is refused */
 #define LIMIT_INTAKE_MEMORY (256 * KIB)  /* a larger submission is spooled to an unnamed file */
 
 /* station */

@@ -17,6 +17,7 @@ struct worker {
         struct workers *pool;
         pthread_t thread;
         int64_t busy_since;       /* CLOCK_MONOTONIC in ms; 0 = waits for a job */
+        int64_t inside_since;     /* when the job began, or last came back from outside */
         bool outside;             /* the job waits for somebody else: workers_outside() */
 };
 
@@ -134,7 +135,7 @@ static void *work(void *ctx)
         for (;;) {
                 struct job *job = list_take(&pool->waiting);
                 if (job) {
-                        self->busy_since = pool->moved = monotonic_ms();
+                        self->busy_since = self->inside_since = pool->moved = monotonic_ms();
                         pthread_mutex_unlock(&pool->lock);
                         job->work(job);
                         pthread_mutex_lock(&pool->lock);
@@ -265,7 +266,7 @@ void workers_outside(bool outside)
                 return;
         pthread_mutex_lock(&own->pool->lock);
         own->outside = outside;
-        own->busy_since = own->pool->moved = monotonic_ms();
+        own->inside_since = own->pool->moved = monotonic_ms();
         pthread_mutex_unlock(&own->pool->lock);
 }
 
@@ -303,7 +304,7 @@ int64_t workers_stuck_for(const struct workers *workers)
 
         pthread_mutex_lock(&pool->lock);
         for (unsigned i = 0; i < pool->started; i++) {
-                int64_t began = pool->worker[i].busy_since;
+                int64_t began = pool->worker[i].busy_since ? pool->worker[i].inside_since : 0;
                 outside += pool->worker[i].outside;
                 if (began && !pool->worker[i].outside && (oldest == 0 || began < oldest))
                         oldest = began;

@@ -193,11 +193,13 @@ static void submit(struct call *call, const struct submitted *in, struct account
                 .max_queue = (size_t)prop_number(values, PROP_MAX_QUEUE_SIZE),
                 .max_disk = (uint64_t)station_settings()->queue_size_limit,
                 .held = in->hold,
+                .owner = call_peer(call)->uid,
+                .in_charge = permit(call_peer(call), PERMIT_ADMIN),
                 .fd = fd,
                 .bytes = bytes,
                 .len = len,
         };
-        queue_submit(&submission, was_submitted, submitting);
+        (void)queue_submit(&submission, was_submitted, submitting);
 }
 
 static const struct json_field submit_fields[] = {

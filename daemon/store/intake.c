@@ -2,8 +2,8 @@
 /*
  * The push filter of submitted messages; see intake.h. Input is cut into lines (CRLF, LF and bare CR end
  * one); a line that is split between two feeds is kept, never more than a legal line. In the body, lines that
- * are right already are copied in runs. A line that is too long is measured to its end, so that the refusal
- * can say how long it is.
+ * are right already are copied in runs. A line that is too long is measured, so that the refusal can say how long it
+ * is, to its end or to MEASURED.
  */
 #include "daemon/store/intake.h"
 
@@ -13,6 +13,8 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
+
+enum { MEASURED = 1000000 }; /* bytes of a line, from where on it does not matter how long it is */
 
 enum place { AT_START, IN_HEADER, IN_BODY };
 
@@ -186,6 +188,9 @@ static enum field known_field(const char *line, size_t name)
 static int field_line(struct intake *intake, const char *line, size_t len, size_t name, struct buf *out,
                       struct cause *cause)
 {
+        intake->header_size += len + 2;
+        if (intake->header_size > LIMIT_HEADER) /* what is dropped counts too: it was read */
+                return cause_set(cause, CAUSE_TOO_LARGE, "the header is larger than %d bytes", LIMIT_HEADER);
         if (intake->current != FIELDS && fields[intake->current].dropped)
                 return 0;
         if (intake->current == FIELD_MESSAGE_ID) {
@@ -194,9 +199,6 @@ static int field_line(struct intake *intake, const char *line, size_t len, size_
                         return cause_set(cause, CAUSE_UNSENDABLE, "the Message-ID is longer than %zu bytes",
                                          intake->id.max);
         }
-        intake->header_size += len + 2;
-        if (intake->header_size > LIMIT_HEADER)
-                return cause_set(cause, CAUSE_TOO_LARGE, "the header is larger than %d bytes", LIMIT_HEADER);
         if (has_high(line, len))
                 intake->facts.header_utf8 = true;
         return put_line(intake, line, len, out, cause);
@@ -238,8 +240,9 @@ static int unsendable(const struct intake *intake, struct cause *cause)
         if (len >= 1000 && len < 1000000)
                 (void)snprintf(number, sizeof number, "%llu,%03llu", (unsigned long long)len / 1000,
                                (unsigned long long)len % 1000);
-        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %llu is %s bytes long; a line may have %d",
-                        (unsigned long long)intake->line, number, LIMIT_SMTP_LINE);
+        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %llu is %s%s bytes long; a line may have %d",
+                        (unsigned long long)intake->line, len >= MEASURED ? "over " : "",
+                        len >= MEASURED ? "1,000,000" : number, LIMIT_SMTP_LINE);
         cause_remedy(cause, "send it with emailsecctl send, which re-encodes");
         return -1;
 }
@@ -312,7 +315,7 @@ static ssize_t one_line(struct intake *intake, const char *bytes, size_t len, st
 
         if (line == len) {
                 hold(intake, bytes, line);
-                return (ssize_t)line;
+                return intake->too_long >= MEASURED ? unsendable(intake, cause) : (ssize_t)line;
         }
         if (!alone)
                 hold(intake, bytes, line);

@@ -36,12 +36,10 @@ struct store_read {
 };
 void store_read(struct store_read *read);
 
-/* Runs a job on the file pool, on the pool for syncs (many at once, so that the filesystem
- * merges its journal commits), or on the one that reads what clients hand in. While the store
- * closes, at once. */
+/* Runs a job on the file pool, or on the pool for syncs (many at once, so that the filesystem
+ * merges its journal commits). While the store closes, at once. */
 void store_run_files(struct job *job);
 void store_run_sync(struct job *job);
-void store_run_intake(struct job *job);
 /* How many sync jobs make sense at once. */
 enum { STORE_SYNC_THREADS = 4 };
 

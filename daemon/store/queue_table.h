@@ -11,6 +11,7 @@
 #include "daemon/store/store.h"
 
 #include <jansson.h>
+#include <sys/types.h>
 
 /* The order is that of "least finished": a message's state is that of the first of these
  * that one of its recipients has. */
@@ -39,14 +40,17 @@ struct submission {                  /* copied by queue_submit, except the descr
         size_t max_queue; /* refuse with QUEUE_FULL beyond (messages of the account that wait: not failed) */
         uint64_t max_disk;           /* station's QueueSizeLimit, bytes of unfinished messages; 0 none */
         bool held;                   /* `held` by operator from the start */
+        uid_t owner;                 /* who hands it in: has a share of the threads that read */
+        bool in_charge;              /* root, the daemon's user, AdminGroup: has the reserve of them as well */
         int fd;                      /* a regular file or memfd read from offset 0, or -1 */
         const void *bytes;           /* when fd is -1 */
         size_t len;
 };
-/* Answers after the commit with the id. `duplicate`: the key was known, that id is given. */
-void queue_submit(const struct submission *submission,
-                  void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause),
-                  void *ctx);
+/* Answers after the commit with the id. `duplicate`: the key was known, that id is given. Returns a ticket for
+ * taking_cancel() (taking.h), which gives up what is still being read. */
+uint64_t queue_submit(const struct submission *submission,
+                      void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause),
+                      void *ctx);
 
 /* ---- notices of failure ---- */
 struct notice_rules {                /* of an account; copied */

@@ -7,6 +7,7 @@
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/replace_file.h"
+#include "daemon/store/taking.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,6 @@
 
 enum {
         FILE_THREADS = 2,
-        INTAKE_THREADS = 2,
-        STUCK = 1000 /* ms */
 };
 
 static struct {
@@ -25,7 +24,7 @@ static struct {
         int lock;
         struct database *writing, *reading;
         pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
-        struct workers *reader, *files, *sync, *intake; /* NULL once closing: jobs run at once */
+        struct workers *reader, *files, *sync; /* NULL once closing: jobs run at once */
         bool closing;
 } store = { .lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER };
 
@@ -64,21 +63,16 @@ void store_run_sync(struct job *job)
         run(store.sync, job);
 }
 
-void store_run_intake(struct job *job)
-{
-        run(store.intake, job);
-}
-
 int64_t store_stuck_for(void)
 {
-        const struct workers *const pools[] = { store.reader, store.files, store.sync, store.intake };
-        int64_t longest = writer_stuck_for();
+        const struct workers *const pools[] = { store.reader, store.files, store.sync };
+        int64_t longest = writer_stuck_for(), taking = takings_stuck_for();
 
         for (size_t i = 0; i < count_of(pools); i++) {
                 int64_t stuck = pools[i] ? workers_stuck_for(pools[i]) : 0;
                 longest = stuck > longest ? stuck : longest;
         }
-        return longest;
+        return taking > longest ? taking : longest;
 }
 
 /* ---- reads ---- */
@@ -241,7 +235,7 @@ int store_open(const char *state_directory, struct cause *cause)
         store.reader = workers_new("store-reader", 1);
         store.files = workers_new("store-files", FILE_THREADS);
         store.sync = workers_new("store-sync", STORE_SYNC_THREADS);
-        store.intake = workers_new("store-intake", INTAKE_THREADS);
+        takings_open(state_directory);
         writer_open(store.writing);
         return 0;
 }
@@ -253,11 +247,7 @@ void store_close(void)
         if (!store.writing)
                 return;
         store.closing = true;
-        /* A client's file that never answers must not keep the daemon from ending. */
-        if (workers_busy_for(store.intake) > STUCK)
-                workers_abandon(take(store.intake));
-        else
-                workers_free(take(store.intake));
+        takings_close();
         workers_free(take(store.files));
         workers_free(take(store.sync));
         workers_free(take(store.reader));

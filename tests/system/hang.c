@@ -2,7 +2,7 @@
 /*
  * Preloaded into the daemon: calls that hang while a file of their name is there, in the folder that HANG names.
  * "disk" is fsync and its like, "names" getaddrinfo of a name, "users" getpwuid, "groups" getgrnam, "client" reading a
- * file that a client handed in.
+ * file that a client handed in, "client-UID" one that belongs to this user.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void hang(const char *what)
@@ -65,24 +66,28 @@ struct group *getgrnam(const char *name)
         return REAL(getgrnam)(name);
 }
 
-static void hang_client(void)
+static void hang_client(int fd)
 {
-        char thread[32] = "";
+        char thread[32] = "", one[32];
+        struct stat facts;
 
         (void)prctl(PR_GET_NAME, thread);
-        if (strcmp(thread, "store-intake") == 0)
-                hang("client");
+        if (strcmp(thread, "store-intake") != 0 || fstat(fd, &facts) < 0)
+                return;
+        hang("client");
+        (void)snprintf(one, sizeof one, "client-%u", facts.st_uid);
+        hang(one);
 }
 
 ssize_t pread(int fd, void *to, size_t size, off_t at)
 {
-        hang_client();
+        hang_client(fd);
         return REAL(pread)(fd, to, size, at);
 }
 
 ssize_t pread64(int fd, void *to, size_t size, off64_t at)
 {
-        hang_client();
+        hang_client(fd);
         return REAL(pread64)(fd, to, size, at);
 }
 

@@ -112,6 +112,28 @@ def test_a_client_whose_file_hangs_does_not(station):
     assert [process.wait(20) for process in processes] == [0] * 4
 
 
+@pytest.mark.skipif(not users.IS_ROOT, reason="takes root to be another user")
+def test_a_client_whose_files_hang_stops_nobody_else(station):
+    """Many of them; others are served, and the end waits for none."""
+    account(station, enabled="false")
+    stranger = users.as_stranger()
+    with station.hang(f"client-{users.STRANGER_UID}") as reached:
+        hanging = [subprocess.Popen([station.programs["emailsecctl"], "--socket", station.socket, "send", "--to",
+                                     "b@example.test", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL, env=station_module.clean_environment(), **stranger)
+                   for _ in range(8)]
+        for process in hanging:
+            process.stdin.write(letters.letter("b"))
+            process.stdin.close()
+        reached()
+        for _ in range(3):
+            assert hand_in(station).wait(10) == 0
+        assert is_fed(station, 3 * PERIOD)
+        station.stop()
+        assert all(process.wait(10) != 0 for process in hanging)
+    assert len(station.start().json("queue", "list")) == 3
+
+
 def test_names_that_hang_do_not(station):
     account(station, hostname="somewhere.example", port="25")
     with station.hang("names") as reached:

@@ -3,6 +3,7 @@
 #include "daemon/store/queue_ids.c"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/seen_table.h"
+#include "daemon/store/taking.h"
 
 #include "daemon/journal.h"
 #include "daemon/messages.h"
@@ -376,6 +377,64 @@ START_TEST(bad_submissions)
         done = submit(&s);
         ck_assert_int_eq((int)done.answer.cause.code, CAUSE_INVALID);
         check_counts(NULL, QUEUE_QUEUED, 0);
+}
+END_TEST
+
+/* A memfd with this at its beginning, and of this size. */
+static int file_of(const char *beginning, off_t size)
+{
+        int fd = memfd_create("message", MFD_CLOEXEC);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(ftruncate(fd, size), 0);
+        ck_assert_int_eq(pwrite(fd, beginning, strlen(beginning), 0), (ssize_t)strlen(beginning));
+        return fd;
+}
+
+START_TEST(intake_is_bounded_by_what_is_read)
+{
+        struct submission s = plain("out");
+        const size_t many = 3 * MIB;
+        char *bcc = new_zeroed(1, many + 1);
+
+        s.rules.max_size = MIB;
+        s.fd = file_of("Subject: x\n\n", INT64_C(1) << 62);
+        struct submitted done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_TOO_LARGE);
+        /* A line that does not end. */
+        s.rules.max_size = 50 * MIB;
+        memset(bcc, 'a', many);
+        s.fd = file_of(bcc, (off_t)many);
+        done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_UNSENDABLE);
+        ck_assert_str_eq(done.answer.cause.text, "line 1 is over 1,000,000 bytes long; a line may have 998");
+        /* Fields that are dropped. */
+        for (size_t at = 0; at < many; at += 8)
+                memcpy(bcc + at, "Bcc: ab\n", 8);
+        s.fd = file_of(bcc, (off_t)many);
+        done = submit(&s);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_TOO_LARGE);
+        check_counts(NULL, QUEUE_QUEUED, 0);
+        free(bcc);
+}
+END_TEST
+
+START_TEST(given_up_while_it_is_read)
+{
+        struct submission s = plain("out");
+        struct submitted one = { 0 }, other = { 0 };
+
+        s.fd = file_of("Subject: x\n\n", 20 * MIB);
+        uint64_t ticket = queue_submit(&s, on_submitted, &one);
+        taking_cancel(ticket);
+        ck_assert(one.answer.came);
+        ck_assert_int_eq((int)one.answer.cause.code, CAUSE_CANCELLED);
+        taking_cancel(ticket); /* a second time does nothing */
+        s = plain("out");
+        ticket = queue_submit(&s, on_submitted, &other);
+        wait_well(&other.answer);
+        taking_cancel(ticket); /* too late */
+        check_counts(NULL, QUEUE_QUEUED, 1);
 }
 END_TEST
 
@@ -1050,6 +1109,8 @@ int main(void)
         tcase_add_test(tests, same_key_same_id);
         tcase_add_test(tests, full_queue);
         tcase_add_test(tests, bad_submissions);
+        tcase_add_test(tests, intake_is_bounded_by_what_is_read);
+        tcase_add_test(tests, given_up_while_it_is_read);
         tcase_add_loop_test(tests, bodies_come_back, 0, (int)count_of(sizes));
         tcase_add_test(tests, claims_urgent_first_then_oldest);
         tcase_add_test(tests, outcomes_by_recipient);

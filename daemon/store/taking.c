@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which submission is read when, by which thread, and for how long; see taking.h. A work belongs to its thread, but for
+ * the part that the loop alone knows; the loop may give its answer at any time, and frees it when its thread is done
+ * with it. The thread asks, after each call that could have waited, whether somebody waits yet. The client's file
+ * is also closed by the thread: that may wait as long as a read.
+ */
+#include "daemon/store/taking.h"
+
+#include "common/limits.h"
+#include "daemon/loop.h"
+#include "daemon/random.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+        READ_PIECE = 64 * KIB,
+        UNDER_WAY_MAX = 64 * MIB,
+        LEAST_CHARGE = 4 * KIB,  /* what a submission takes besides its message */
+        TOKEN = 16,
+        LOOK_EVERY = 1000,       /* ms between looks for what takes too long */
+        END_MS = 500,            /* threads that a file does not hold are waited for so long */
+};
+
+struct work {
+        struct taking taking;    /* first: freed through it */
+        int fd;                  /* the client's, or -1 */
+        uint8_t *bytes;
+        size_t len;
+        uint64_t max_size;
+        char *spool_folder;
+        size_t charge;           /* counted in under_way until it is freed */
+        atomic_bool let_go;      /* nobody waits for it */
+        bool failed;
+        struct cause cause;
+        struct job job;
+
+        /* Loop's. */
+        uint64_t ticket;
+        uid_t owner;
+        bool in_charge;
+        bool begun;
+        int64_t since;           /* loop_now() when it came into the line, or was begun */
+        void (*done)(void *ctx, struct taking *taking, const struct cause *cause); /* NULL: was called */
+        void *ctx;
+        struct work *next;       /* in line */
+};
+
+/* The loop's. */
+static struct {
+        char *spool_folder;
+        struct workers *threads; /* NULL: closed */
+        struct work *first, **end; /* in the order they came, those under way among them */
+        struct timer *look;
+        atomic_uint working;     /* works handed to the threads and not yet worked on */
+        uint64_t tickets;
+        size_t under_way;        /* bytes */
+        unsigned busy;           /* threads at work */
+        struct share {
+                uid_t owner;
+                unsigned threads;
+        } shares[LIMIT_INTAKES]; /* of those at work; unused: threads 0 */
+} takings;
+
+static void work_free(struct work *work)
+{
+        if (!work)
+                return;
+        takings.under_way -= work->charge;
+        close_fd(&work->fd);
+        close_fd(&work->taking.spool);
+        intake_free(work->taking.intake);
+        buf_free(&work->taking.out);
+        free(work->bytes);
+        free(work->spool_folder);
+        free(work);
+}
+
+/* ---- on a thread ---- */
+
+static int is_let_go(struct work *work)
+{
+        return atomic_load(&work->let_go) ? cause_set(&work->cause, CAUSE_CANCELLED, "nobody waits for it") : 0;
+}
+
+/* Makes room in memory by moving what is there to the file. */
+static int spill(struct work *work)
+{
+        struct taking *taking = &work->taking;
+        struct cause *cause = &work->cause;
+
+        if (taking->spool < 0) {
+                taking->spool = open(work->spool_folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+                if (taking->spool < 0)
+                        return cause_errno(cause, errno, "cannot make a file in %s", work->spool_folder);
+        }
+        size_t len = taking->out.len;
+        const uint8_t *bytes = buf_bytes(&taking->out);
+        while (len) {
+                ssize_t wrote = write(taking->spool, bytes, len);
+                if (wrote < 0 && errno == EINTR)
+                        continue;
+                if (wrote < 0)
+                        return cause_errno(cause, errno, "cannot write the message to the spool");
+                bytes += wrote;
+                len -= (size_t)wrote;
+        }
+        buf_clear(&taking->out);
+        return 0;
+}
+
+static int feed(struct work *work, const uint8_t *bytes, size_t len)
+{
+        struct taking *taking = &work->taking;
+
+        while (len) {
+                size_t piece = len < READ_PIECE ? len : READ_PIECE;
+                if (is_let_go(work) < 0 ||
+                    intake_feed(taking->intake, bytes, piece, &taking->out, &work->cause) < 0)
+                        return -1;
+                if (taking->out.len > LIMIT_INTAKE_MEMORY && spill(work) < 0)
+                        return -1;
+                bytes += piece;
+                len -= piece;
+        }
+        return 0;
+}
+
+/* A client's file may lie on a file system that never answers: that must not make the watchdog bark. */
+static int fstat_client(int fd, struct stat *facts)
+{
+        workers_outside(true);
+        int result = fstat(fd, facts);
+        workers_outside(false);
+        return result;
+}
+
+static ssize_t read_client(int fd, uint8_t *to, size_t size, off_t at)
+{
+        workers_outside(true);
+        ssize_t got = pread(fd, to, size, at);
+        int error = errno;
+        if (got > 0)
+                (void)lseek(fd, at + got, SEEK_SET); /* the client shares the offset, and sees how far we are */
+        workers_outside(false);
+        errno = error;
+        return got;
+}
+
+static int too_large(struct work *work)
+{
+        return cause_set(&work->cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
+                         (unsigned long long)work->max_size);
+}
+
+/* Reads from offset 0, each byte once: what the peer does to the file meanwhile cannot get between the check and the
+ * use. Of what is read only header lines are dropped, so that no message that fits has more bytes than `most`. */
+static int feed_file(struct work *work)
+{
+        struct cause *cause = &work->cause;
+        uint64_t most = work->max_size + LIMIT_HEADER, at = 0;
+        struct stat facts;
+
+        if (fstat_client(work->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+                return cause_about(cause, CAUSE_INVALID, "descriptor",
+                                   "the descriptor is not a regular file or memfd");
+        if (facts.st_size > 0 && (uint64_t)facts.st_size > most)
+                return too_large(work);
+        scoped(scoped_free) uint8_t *piece = new_zeroed(1, READ_PIECE);
+        while (is_let_go(work) == 0) {
+                ssize_t got = read_client(work->fd, piece, READ_PIECE, (off_t)at);
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return cause_about(cause, CAUSE_INVALID, "descriptor",
+                                           "the descriptor cannot be read: %s", strerror(errno));
+                if (got == 0)
+                        return 0;
+                at += (uint64_t)got;
+                if (at > most)
+                        return too_large(work);
+                if (feed(work, piece, (size_t)got) < 0)
+                        return -1;
+        }
+        return -1;
+}
+
+static void take_in(struct job *job)
+{
+        struct work *work = container_of(job, struct work, job);
+        struct taking *taking = &work->taking;
+        int result = is_let_go(work);
+
+        if (result == 0)
+                result = work->fd >= 0 ? feed_file(work) : feed(work, work->bytes, work->len);
+        if (result == 0)
+                result = intake_end(taking->intake, &taking->out, &work->cause);
+        if (result == 0 && taking->spool >= 0)
+                result = spill(work);
+        work->failed = result < 0;
+        workers_outside(true);
+        close_fd(&work->fd);
+        workers_outside(false);
+        free(take(work->bytes));
+        atomic_fetch_sub(&takings.working, 1);
+}
+
+/* ---- shares ---- */
+
+static struct share *share_of(uid_t owner)
+{
+        struct share *unused = NULL;
+
+        for (size_t i = 0; i < count_of(takings.shares); i++) {
+                if (!takings.shares[i].threads)
+                        unused = &takings.shares[i];
+                else if (takings.shares[i].owner == owner)
+                        return &takings.shares[i];
+        }
+        return unused;
+}
+
+/* Each share that is in use has a thread at least, so one is free as long as a thread is. */
+static bool has_thread(const struct work *work)
+{
+        const struct share *share = share_of(work->owner);
+        unsigned most = work->in_charge ? LIMIT_INTAKES : LIMIT_INTAKES - LIMIT_INTAKES_IN_CHARGE;
+
+        return takings.busy < most && share && share->threads < LIMIT_INTAKES_OF_USER;
+}
+
+static void take_thread(const struct work *work)
+{
+        struct share *share = share_of(work->owner);
+
+        takings.busy++;
+        if (!share) /* at the end, when all are begun */
+                return;
+        share->owner = work->owner;
+        share->threads++;
+}
+
+static void give_thread(const struct work *work)
+{
+        struct share *share = share_of(work->owner);
+
+        takings.busy--;
+        if (share && share->owner == work->owner && share->threads)
+                share->threads--;
+}
+
+/* ---- the line ---- */
+
+static void begin(struct work *work)
+{
+        work->begun = true;
+        work->since = loop_now();
+        takings.under_way += work->charge;
+        take_thread(work);
+        atomic_fetch_add(&takings.working, 1);
+        workers_run(takings.threads, &work->job);
+}
+
+/* Begins what has a thread, in the order it came; one that finds no memory is not overtaken. */
+static void begin_all(void)
+{
+        for (struct work *work = takings.first; takings.threads && work; work = work->next) {
+                if (work->begun || !has_thread(work))
+                        continue;
+                if (takings.under_way && takings.under_way + work->charge > UNDER_WAY_MAX)
+                        return;
+                begin(work);
+        }
+}
+
+static void unlist(struct work *work)
+{
+        struct work **at = &takings.first;
+
+        while (*at != work)
+                at = &(*at)->next;
+        *at = work->next;
+        if (!work->next)
+                takings.end = at;
+}
+
+static void answer(struct work *work, struct taking *taking, const struct cause *cause)
+{
+        void (*done)(void *ctx, struct taking *taking, const struct cause *cause) = take(work->done);
+
+        if (done)
+                done(work->ctx, taking, cause);
+}
+
+/* The answer comes before the work is over, or begun: its thread only closes the file then. */
+static void let_go(struct work *work, const struct cause *cause)
+{
+        atomic_store(&work->let_go, true);
+        answer(work, NULL, cause);
+}
+
+static void taken_in(struct job *job)
+{
+        struct work *work = container_of(job, struct work, job);
+
+        give_thread(work);
+        unlist(work);
+        takings.under_way -= work->charge;
+        work->charge = LEAST_CHARGE + work->taking.out.size;
+        takings.under_way += work->charge;
+        if (work->done && !work->failed) {
+                answer(work, &work->taking, NULL);
+        } else {
+                answer(work, NULL, &work->cause);
+                work_free(work);
+        }
+        begin_all();
+}
+
+void taking_free(struct taking *taking)
+{
+        if (!taking)
+                return;
+        work_free(container_of(taking, struct work, taking));
+        begin_all();
+}
+
+/* ---- time ---- */
+
+static void too_slow(struct work *work)
+{
+        struct cause cause;
+
+        if (work->begun)
+                (void)cause_about(&cause, CAUSE_INVALID, "descriptor",
+                                  "the descriptor could not be read within %d seconds", LIMIT_INTAKE_SECONDS);
+        else
+                (void)cause_set(&cause, CAUSE_QUEUE_FULL,
+                                "submissions that came before could not be read within %d seconds", LIMIT_INTAKE_SECONDS);
+        cause_remedy(&cause, "hand in a file whose file system answers, and not too many at once");
+        let_go(work, &cause);
+}
+
+static void look(unused_arg void *ctx)
+{
+        int64_t before = loop_now() - (int64_t)LIMIT_INTAKE_SECONDS * 1000;
+
+        for (struct work *work = takings.first, *next; work; work = next) {
+                next = work->next;
+                if (work->done && work->since <= before)
+                        too_slow(work);
+        }
+        if (takings.first)
+                timer_set(takings.look, LOOK_EVERY);
+}
+
+/* ---- asking ---- */
+
+static struct work *work_new(const struct taking_order *order)
+{
+        struct work *work = new_object(struct work);
+        struct intake_rules rules = order->rules;
+        char token[TOKEN + 1];
+
+        random_token(token, TOKEN);
+        rules.id = token;
+        work->job = (struct job){ .work = take_in, .done = taken_in };
+        work->failed = true; /* until it has been worked on: the pool may be abandoned before */
+        (void)cause_set(&work->cause, CAUSE_CANCELLED, "the daemon is ending");
+        work->taking.intake = intake_new(&rules);
+        work->taking.spool = -1;
+        /* One piece may double (bare line ends) and gets a header on top. */
+        buf_init(&work->taking.out, LIMIT_INTAKE_MEMORY + 2 * READ_PIECE + LIMIT_HEADER);
+        work->fd = order->fd;
+        if (order->fd < 0)
+                work->bytes = (uint8_t *)copy_bytes(order->bytes ? order->bytes : "", order->len);
+        work->len = order->len;
+        work->max_size = order->rules.max_size;
+        work->spool_folder = copy_text(takings.spool_folder);
+        work->charge = LEAST_CHARGE + (order->fd < 0 ? 2 * order->len : LIMIT_INTAKE_MEMORY + READ_PIECE);
+        work->owner = order->owner;
+        work->in_charge = order->in_charge;
+        return work;
+}
+
+uint64_t taking_begin(const struct taking_order *order,
+                      void (*done)(void *ctx, struct taking *taking, const struct cause *cause), void *ctx)
+{
+        struct work *work = work_new(order);
+        uint64_t ticket = ++takings.tickets;
+        struct cause cause;
+
+        work->ticket = ticket;
+        work->since = loop_now();
+        work->done = done;
+        work->ctx = ctx;
+        if (!takings.threads) {
+                (void)cause_set(&cause, CAUSE_CANCELLED, "the daemon is ending");
+                answer(work, NULL, &cause);
+                work->charge = 0; /* counts from its beginning on */
+                work_free(work);
+                return ticket;
+        }
+        *takings.end = work;
+        takings.end = &work->next;
+        begin_all();
+        if (!timer_is_set(takings.look))
+                timer_set(takings.look, LOOK_EVERY);
+        return ticket;
+}
+
+void taking_cancel(uint64_t ticket)
+{
+        struct cause cause;
+
+        for (struct work *work = takings.first; work; work = work->next) {
+                if (work->ticket != ticket)
+                        continue;
+                (void)cause_set(&cause, CAUSE_CANCELLED, "the submission was given up");
+                let_go(work, &cause);
+                return;
+        }
+}
+
+/* ---- beginning and end ---- */
+
+void takings_open(const char *state_directory)
+{
+        takings.spool_folder = text_of("%s/spool", state_directory);
+        takings.threads = workers_new("store-intake", LIMIT_INTAKES);
+        takings.first = NULL;
+        takings.end = &takings.first;
+        takings.look = timer_new(look, NULL);
+}
+
+/* Waits until no thread works, and not longer than END_MS. */
+static bool all_worked(void)
+{
+        for (int i = 0; i < END_MS && atomic_load(&takings.working); i++)
+                (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        return atomic_load(&takings.working) == 0;
+}
+
+void takings_close(void)
+{
+        struct workers *threads = takings.threads;
+        struct cause cause;
+
+        if (!threads)
+                return;
+        for (struct work *work = takings.first; work; work = work->next)
+                if (!work->begun)
+                        begin(work);
+        bool all = all_worked();
+        takings.threads = NULL; /* nothing is begun any more */
+        (void)cause_set(&cause, CAUSE_CANCELLED, "the daemon is ending");
+        for (struct work *work = takings.first; !all && work; work = work->next)
+                let_go(work, &cause);
+        if (all || all_worked())
+                workers_free(threads);
+        else
+                workers_abandon(threads); /* what these threads work on stays theirs */
+        takings.first = NULL;
+        takings.end = &takings.first;
+        timer_free(take(takings.look));
+        free(take(takings.spool_folder));
+        memset(takings.shares, 0, sizeof takings.shares);
+        takings.busy = 0;
+        atomic_store(&takings.working, 0);
+}
+
+int64_t takings_stuck_for(void)
+{
+        return takings.threads ? workers_stuck_for(takings.threads) : 0;
+}
