@@ -228,13 +228,19 @@ check-unit: $(UNIT_TESTS)
 	@sh tests/unit/run.sh $(UNIT_TESTS)
 
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
-FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake
+FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
+	sasl smtp letter
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
-$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(call libs_of,station) $(built_with)
+# What each links with: the station, but for what the tool does.
+fuzz_libs = $(call libs_of,$(if $(filter letter,$(1)),ctl,station))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(BUILD)/fuzz/fuzz_$(t): $(call fuzz_libs,$(t))))
+$(BUILD)/fuzz/fuzz_letter: $(MIME_SRC:%.c=$(BUILD)/%.o)
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(built_with)
 	@mkdir -p $(@D)
 	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) \
-		-o $@ $< $(FUZZ_MAIN) $(call libs_of,station) $(daemon_libs)
+		-o $@ $< $(FUZZ_MAIN) $(if $(filter letter,$*),$(MIME_SRC:%.c=$(BUILD)/%.o)) $(call fuzz_libs,$*) $(daemon_libs) \
+		$(if $(filter letter,$*),$(gmime_libs))
 
 .PHONY: check-fuzz fuzz
 check-fuzz: $(FUZZ_PROGRAMS)
