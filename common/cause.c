@@ -27,6 +27,9 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
                                "or delete what is not needed" },
         [CAUSE_FINGERPRINT] = { "FingerprintMismatch", CLASS_NONE, 1,
                                 "look at the certificate again: emailsecctl challenge list" },
+        [CAUSE_CALL] = { "InvalidCall", CLASS_NONE, 1,
+                         "send a JSON object with the text method and the object parameters, then a NUL byte "
+                         "(varlink.org)" },
         [CAUSE_NO_DAEMON] = { "NoDaemon", CLASS_NONE, 3, "is it running? systemctl status emailsecd" },
         [CAUSE_CANCELLED] = { "Cancelled", CLASS_NONE, 1, "repeat the command" },
         [CAUSE_STORAGE] = { "Storage", CLASS_FAULT, 1, "check the disk and the rights of the state folder" },

@@ -23,6 +23,7 @@ enum cause_code {
         CAUSE_TOO_LARGE,
         CAUSE_QUEUE_FULL,
         CAUSE_FINGERPRINT,      /* an approval that names another certificate */
+        CAUSE_CALL,             /* what came over the control socket is no call */
         CAUSE_NO_DAEMON,        /* the tool: no daemon reached */
         CAUSE_CANCELLED,
         /* this machine */

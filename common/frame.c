@@ -28,6 +28,8 @@ void frame_reader_free(struct frame_reader *reader)
         close_first(reader, reader->fd_count);
         buf_wipe(&reader->in);
         reader->searched = 0;
+        reader->whole = false;
+        frame_scan_reset(&reader->scan);
 }
 
 int frame_take_fd(struct frame_reader *reader, size_t index)
@@ -99,16 +101,16 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
         size_t want = reader->in.max - reader->in.len;
         if (want > READ_AT_ONCE)
                 want = READ_AT_ONCE;
-        uint8_t *room = want ? buf_room(&reader->in, want) : NULL;
-        if (!room) {
+        if (!want) {
                 too_large(reader, cause);
                 return -2;
         }
+        uint8_t piece[READ_AT_ONCE]; /* what is kept is no larger than what came: connections may be many */
         union {
                 struct cmsghdr aligned;
                 char bytes[CMSG_SPACE(LIMIT_FRAME_FDS * sizeof(int))];
         } control;
-        struct iovec iov = { .iov_base = room, .iov_len = want };
+        struct iovec iov = { .iov_base = piece, .iov_len = want };
         struct msghdr message = {
                 .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
         };
@@ -122,40 +124,20 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
                 cause_set(cause, CAUSE_CLOSED, "reading from the control socket: %s", strerror(errno));
                 return -2;
         }
-        buf_grown(&reader->in, (size_t)got);
+        int kept = buf_append(&reader->in, piece, (size_t)got);
+        explicit_bzero(piece, (size_t)got); /* it may have held a password */
         if (take_fds(reader, &message, cause) < 0)
                 return -2;
+        if (kept < 0) {
+                too_large(reader, cause);
+                return -2;
+        }
         return got > 0;
 }
 
 int frame_feed(struct frame_reader *reader, const void *bytes, size_t len, struct cause *cause)
 {
         return buf_append(&reader->in, bytes, len) < 0 ? too_large(reader, cause) : 0;
-}
-
-/* Deepest nesting of arrays and objects, outside strings: jansson recurses, so this is looked at first. */
-static size_t nesting_of(const char *text, size_t len)
-{
-        size_t depth = 0, deepest = 0;
-        bool in_string = false;
-
-        for (size_t i = 0; i < len; i++) {
-                char c = text[i];
-                if (in_string) {
-                        if (c == '\\')
-                                i++;
-                        else if (c == '"')
-                                in_string = false;
-                } else if (c == '"') {
-                        in_string = true;
-                } else if (c == '{' || c == '[') {
-                        if (++depth > deepest)
-                                deepest = depth;
-                } else if ((c == '}' || c == ']') && depth) {
-                        depth--;
-                }
-        }
-        return deepest;
 }
 
 /* jansson's own sentence quotes the text, which may be a password: only the place is told. */
@@ -174,40 +156,52 @@ static const char *fault_words(const json_error_t *error)
         return "a fault in its syntax";
 }
 
-static int parse(const char *text, size_t len, json_t **out, struct cause *cause)
+/* jansson recurses: the nesting was looked at first. */
+static int parse(const char *text, size_t len, const struct frame_scan *scan, json_t **out, struct cause *cause)
 {
-        if (nesting_of(text, len) > LIMIT_NESTING)
-                return cause_set(cause, CAUSE_PROTOCOL, "a message is nested deeper than %d levels",
+        if (scan->deepest > LIMIT_NESTING)
+                return cause_set(cause, CAUSE_CALL, "a message is nested deeper than %d levels",
                                  LIMIT_NESTING);
         json_error_t error;
         json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
         if (!object)
-                return cause_set(cause, CAUSE_PROTOCOL, "a message is not JSON: %s near byte %d",
+                return cause_set(cause, CAUSE_CALL, "a message is not JSON: %s near byte %d",
                                  fault_words(&error), error.position);
         if (!json_is_object(object)) {
                 json_decref(object);
-                return cause_set(cause, CAUSE_PROTOCOL, "a message is not a JSON object");
+                return cause_set(cause, CAUSE_CALL, "a message is not a JSON object");
         }
         *out = object;
         return 1;
 }
 
+bool frame_look(struct frame_reader *reader)
+{
+        size_t len = reader->in.len - reader->searched;
+
+        if (reader->whole || len == 0)
+                return reader->whole;
+        const uint8_t *bytes = buf_bytes(&reader->in) + reader->searched;
+        const uint8_t *end = memchr(bytes, '\0', len);
+        if (end)
+                len = (size_t)(end - bytes);
+        frame_scan_bytes(&reader->scan, bytes, len);
+        reader->searched += len;
+        reader->whole = end != NULL;
+        return reader->whole;
+}
+
 int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause)
 {
-        size_t len = reader->in.len;
-        if (len == reader->searched)
+        if (!frame_look(reader))
                 return 0;
-        const uint8_t *bytes = buf_bytes(&reader->in);
-        const uint8_t *end = memchr(bytes + reader->searched, '\0', len - reader->searched);
-        if (!end) {
-                reader->searched = len;
-                return 0;
-        }
-        size_t frame = (size_t)(end - bytes);
-        int result = parse((const char *)bytes, frame, out, cause);
+        size_t frame = reader->searched;
+        int result = parse((const char *)buf_bytes(&reader->in), frame, &reader->scan, out, cause);
         buf_forget(&reader->in, frame + 1);
         own_fds(reader, frame + 1);
         reader->searched = 0;
+        reader->whole = false;
+        frame_scan_reset(&reader->scan);
         return result;
 }
 

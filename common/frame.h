@@ -8,13 +8,16 @@
 
 #include "common/buf.h"
 #include "common/cause.h"
+#include "common/frame_scan.h"
 #include "common/limits.h"
 
 #include <jansson.h>
 
 struct frame_reader {
         struct buf in;
-        size_t searched;             /* bytes of `in` known to hold no NUL */
+        size_t searched;             /* bytes of `in` that were looked at: without the NUL that ends the frame */
+        struct frame_scan scan;      /* of these */
+        bool whole;                  /* the NUL is the byte behind them */
         int fds[LIMIT_FRAME_FDS];    /* received, not taken yet; closed by frame_reader_free */
         size_t fd_ends[LIMIT_FRAME_FDS]; /* how much of `in` had come with it: it is of the frame with the last byte */
         size_t fd_count, fd_own;     /* the first fd_own are of the frame taken last */
@@ -27,6 +30,9 @@ void frame_reader_free(struct frame_reader *reader); /* wipes: a frame may have 
 int frame_receive(struct frame_reader *reader, int socket, struct cause *cause) must_use;
 /* Feeds bytes (tests, fuzzing). */
 int frame_feed(struct frame_reader *reader, const void *bytes, size_t len, struct cause *cause) must_use;
+/* Looks at what has come of the next frame, each byte once: true when it is whole. `searched` is then its size, else how
+ * much of it there is, and `scan` what can be told without parsing it. */
+bool frame_look(struct frame_reader *reader);
 /* The next whole object: 1 with *out (caller decrefs), 0 none yet, -1 not a JSON object (cause). Bytes of a taken
  * frame are wiped. Depth is bounded (LIMIT_NESTING), duplicate keys refused. */
 int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause) must_use;

@@ -119,10 +119,14 @@ static int refuse_unknown(const json_t *object, const struct json_field *fields,
         {
                 struct nearest nearest = { 0 };
                 size_t i = 0;
-                for (; i < count && !same_text(fields[i].name, key); i++)
-                        nearest_offer(&nearest, key, fields[i].name);
+                while (i < count && !same_text(fields[i].name, key))
+                        i++;
                 if (i < count)
                         continue;
+                if (problems->count == LIMIT_PROBLEMS) /* no more are told: no more work */
+                        return -1;
+                for (i = 0; i < count; i++)
+                        nearest_offer(&nearest, key, fields[i].name);
                 struct cause *problem = causes_add(problems);
                 result = cause_about(problem, CAUSE_INVALID, key, "there is no field %s", key);
                 if (nearest.word)

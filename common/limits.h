@@ -39,15 +39,16 @@
 #define LIMIT_TRUST_IMPORT  (4 * MIB)    /* one import: PEM, DER or PKCS#7 */
 #define LIMIT_TRUST_FILE    (16 * MIB)
 
-/* control socket */
+/* control socket; what one user may have of it, and all of them, is in daemon/control/budget.c */
 #define LIMIT_FRAME         (16 * MIB)   /* one Varlink message */
+#define LIMIT_CALL          (64 * KIB)   /* a call, unless the table of methods gives it more */
+#define LIMIT_CALL_VALUES   4096         /* JSON values in it, likewise */
 #define LIMIT_FRAME_FDS     4            /* file descriptors with one message */
 #define LIMIT_PROBLEMS      64           /* bad properties told of one request */
-#define LIMIT_CLIENTS       512          /* connections in all */
-#define LIMIT_CLIENTS_PER_UID 256
 #define LIMIT_USERNAMES     512          /* names of local users being looked up; who comes after them goes without */
-#define LIMIT_CLIENT_OUTPUT (32 * MIB)   /* replies a client has not read; then it is dropped */
-#define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* the same for a `more` stream */
+#define LIMIT_CLIENT_OUTPUT (64 * MIB)   /* one reply; a client has one that it has not read, or few small ones */
+#define LIMIT_CLIENT_UNREAD (256 * KIB)  /* replies not read by a client, with which no more of its calls are taken */
+#define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* parts of a `more` stream not read; then the client is dropped */
 
 #define LIMIT_SUBSCRIBERS   32           /* named subscribers of received mail */
 #define LIMIT_OFFERED       10000        /* events kept for one of them that does not come */

@@ -2,20 +2,19 @@
 /* One call: what it asks, and its answers; see client.h. */
 #include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
-#include "daemon/journal.h"
+
+#define VARLINK "org.varlink.service."
 
 /* ---- what it asks ---- */
 
 const struct peer *call_peer(const struct call *call)
 {
-        static const struct peer nobody = { .uid = (uid_t)-1 };
-
-        return call->client ? &call->client->peer : &nobody;
+        return &call->peer;
 }
 
 const char *call_who(const struct call *call)
 {
-        return call->client ? call->client->who : "";
+        return call->who;
 }
 
 const json_t *call_parameters(const struct call *call)
@@ -59,27 +58,6 @@ void call_reply(struct call *call, json_t *parameters)
         call_end(call, reply_object(parameters), -1);
 }
 
-void call_reply_part(struct call *call, json_t *parameters)
-{
-        json_t *object = reply_object(parameters);
-
-        json_put(object, "continues", json_true());
-        if (!call->client || call->oneway) {
-                json_decref(object);
-                return;
-        }
-        struct client *client = call->client;
-        if (client->out.len > LIMIT_MONITOR_BACKLOG) {
-                log_about(NULL, LOG_NOTICE, NULL, "a control client (%s) does not read its stream and was dropped", client->who);
-                json_decref(object);
-                client_end(client); /* the call is cancelled by that, also from within its own callback */
-                return;
-        }
-        client_send(client, object, -1);
-        if (!client->dead && !client->handling)
-                client_flush(client);
-}
-
 static void fail_named(struct call *call, const char *interface, const char *error, json_t *parameters)
 {
         json_t *object = json_object();
@@ -104,9 +82,10 @@ static const char *error_name(const struct call *call, enum cause_code code)
         static const enum cause_code own[] = {
                 CAUSE_INVALID, CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS, CAUSE_AMBIGUOUS, CAUSE_PERMISSION,
                 CAUSE_STATE, CAUSE_BUSY, CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL, CAUSE_FINGERPRINT, CAUSE_STORAGE,
-                CAUSE_INTERNAL, CAUSE_DISABLED,
+                CAUSE_INTERNAL, CAUSE_DISABLED, CAUSE_CALL,
         };
-        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED };
+        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED,
+                                                       CAUSE_CALL };
         bool trust = strstr(call->method->name, ".Trust.") != NULL;
 
         if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))))
@@ -147,7 +126,7 @@ void call_fail_varlink(struct call *call, const char *error, const char *field, 
 
         if (field)
                 json_put_text(parameters, field, value);
-        fail_named(call, "org.varlink.service.", error, parameters);
+        fail_named(call, VARLINK, error, parameters);
 }
 
 bool call_read(struct call *call, const struct json_field *fields, size_t count, void *out)
@@ -155,7 +134,7 @@ bool call_read(struct call *call, const struct json_field *fields, size_t count,
         struct causes problems = { 0 };
         bool good = json_read_fields(call->parameters, fields, count, out, &problems) == 0;
 
-        if (!good && problems.count == 1)
+        if (!good && (problems.count == 1 || strncmp(call->method->name, VARLINK, strlen(VARLINK)) == 0))
                 call_fail_varlink(call, "InvalidParameter", "parameter", problems.items[0].property);
         else if (!good)
                 call_fail_problems(call, &problems);

@@ -2,7 +2,9 @@
 /*
  * One connection of the control socket and the calls that come over it, one at a time in order. A handler gets a
  * struct call and ends it exactly once by call_reply or call_fail*, now or later; a client that goes away meanwhile
- * has the call's work cancelled. What a client does not read is bounded.
+ * has the call's work cancelled. That never happens within a function from here: a client that is dropped while it is
+ * told something ends on the loop's next turn. What a client does not read is bounded. One that has only ended its own
+ * side of the connection gets its answers.
  */
 #pragma once
 
@@ -11,16 +13,22 @@
 
 struct client;
 struct call;
+struct share;
 
-/* Takes the socket over and lives until the peer goes; `gone` when it has been freed. */
-void client_new(int fd, const struct peer *peer, void (*gone)(void *ctx, const struct peer *peer), void *ctx);
+/* Takes the socket over and lives until the peer goes. */
+void client_new(int fd, const struct peer *peer);
+/* Ends the connection that has said nothing for the longest time, of those that have said nothing for a minute, wait for
+ * nothing and are not of the people in charge; of one user, or (NULL) of all. False when there is none. */
+bool clients_end_idle(const struct share *of);
 /* Ends every connection at once (the daemon ends). */
 void clients_close(void);
 /* Stops reading new calls; those under way are answered. */
 void clients_wind_down(void);
 
+/* Who asks; also when the client has gone. */
 const struct peer *call_peer(const struct call *call);
-/* "alice (uid 1000)": for the record of a decision. */
+/* "alice (uid 1000)", "uid 1000" where the name is not told in time: for the record of who did something. Who is the same
+ * is told by the uid. */
 const char *call_who(const struct call *call);
 const json_t *call_parameters(const struct call *call);
 bool call_wants_more(const struct call *call);

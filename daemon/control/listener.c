@@ -2,7 +2,8 @@
 /* The control socket and its accept loop; see listener.h. */
 #include "daemon/control/listener.h"
 
-#include "common/limits.h"
+#include "common/frame.h"
+#include "daemon/control/budget.h"
 #include "daemon/control/client.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
@@ -15,7 +16,13 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-enum { BACKLOG = 128, PAUSE_MS = 500, MOST_UIDS = 256 };
+enum {
+        BACKLOG = 128,
+        PAUSE_MS = 500,
+        ACCEPTED_A_TURN = 64,
+        REFUSED = 32,         /* connections that are kept for a moment after they were refused, to be read */
+        REFUSED_MS = 500,
+};
 
 static struct {
         int fd;
@@ -23,34 +30,48 @@ static struct {
         int reserve;          /* an open descriptor to give up when there are no others */
         struct watch *watch;
         struct timer *pause;
-        unsigned total;
-        struct { uid_t uid; unsigned count; } by_uid[MOST_UIDS];
+        int refused[REFUSED]; /* the oldest at `oldest`; 0: none */
+        size_t oldest;
+        struct timer *over;   /* of the refused ones */
 } listener = { .fd = -1, .reserve = -1 };
 
-static unsigned *count_of_uid(uid_t uid)
-{
-        unsigned *free_place = NULL;
+/* ---- refused ones ---- */
 
-        for (size_t i = 0; i < MOST_UIDS; i++) {
-                if (listener.by_uid[i].count && listener.by_uid[i].uid == uid)
-                        return &listener.by_uid[i].count;
-                if (!listener.by_uid[i].count && !free_place) {
-                        listener.by_uid[i].uid = uid;
-                        free_place = &listener.by_uid[i].count;
-                }
+static void end_refused(void *ctx unused_arg)
+{
+        for (size_t i = 0; i < REFUSED; i++) {
+                if (listener.refused[i])
+                        (void)close(listener.refused[i]);
+                listener.refused[i] = 0;
         }
-        return free_place;
 }
 
-static void client_gone(void *ctx, const struct peer *peer)
+/* The peer is told why, in the words of a reply to the call that it is about to send. */
+static void refuse(int fd, struct share *share, const struct peer *peer)
 {
-        unsigned *count = count_of_uid(peer->uid);
+        bool all = share_whole_is_out(share, BUDGET_CONNECTIONS, 1);
+        struct cause cause;
+        struct buf out = BUF_WITH_MAX(4 * KIB);
+        json_t *object = json_object(), *parameters = json_object();
 
-        (void)ctx;
-        listener.total--;
-        if (count && *count)
-                (*count)--;
+        cause_set(&cause, CAUSE_BUSY, all ? "there are too many control connections" :
+                                            "there are too many control connections of uid %u", peer->uid);
+        json_put_text(object, "error", "io.emailsec.EmailService.Busy");
+        json_put(parameters, "cause", cause_json(&cause));
+        json_put(object, "parameters", parameters);
+        bool told = frame_append(&out, object) == 0 && frame_send(fd, &out, NULL, NULL, NULL) > 0;
+        share_notice(share, "%s: one of uid %u was refused%s", cause.text, peer->uid, told ? "" : " and could not be told");
+        json_decref(object);
+        buf_free(&out);
+        (void)shutdown(fd, SHUT_WR);
+        if (listener.refused[listener.oldest])
+                (void)close(listener.refused[listener.oldest]);
+        listener.refused[listener.oldest] = fd;
+        listener.oldest = (listener.oldest + 1) % REFUSED;
+        timer_set(listener.over, REFUSED_MS);
 }
+
+/* ---- accepting ---- */
 
 static void take_in(int fd)
 {
@@ -61,18 +82,13 @@ static void take_in(int fd)
                 (void)close(fd);
                 return;
         }
-        unsigned *count = count_of_uid(peer.uid);
-        /* the administrator always finds a place */
-        bool full = listener.total >= LIMIT_CLIENTS || !count || *count >= LIMIT_CLIENTS_PER_UID;
-        if (full && !(peer.uid == 0 && count && listener.total < LIMIT_CLIENTS + 16)) {
-                log_about(NULL, LOG_NOTICE, NULL, "too many control connections (%u, of uid %u: %u): one was refused",
-                          listener.total, peer.uid, count ? *count : 0);
-                (void)close(fd);
-                return;
-        }
-        listener.total++;
-        (*count)++;
-        client_new(fd, &peer, client_gone, NULL);
+        struct share *share = share_hold(&peer);
+        bool full = share_is_out(share, BUDGET_CONNECTIONS, 1);
+        if (full && !clients_end_idle(share_whole_is_out(share, BUDGET_CONNECTIONS, 1) ? NULL : share))
+                refuse(fd, share, &peer);
+        else
+                client_new(fd, &peer);
+        share_drop(share);
 }
 
 static void resume(void *ctx)
@@ -98,7 +114,7 @@ static void ready(void *ctx, int what)
 {
         (void)ctx;
         (void)what;
-        for (;;) {
+        for (int i = 0; i < ACCEPTED_A_TURN; i++) {
                 int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 if (fd >= 0) {
                         take_in(fd);
@@ -118,6 +134,21 @@ static bool someone_answers(const struct sockaddr_un *address)
         return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN);
 }
 
+/* A socket that nobody answers at is left over; anything else of that name is somebody's. */
+static int make_room(const char *path, struct cause *cause)
+{
+        struct stat there;
+
+        if (lstat(path, &there) < 0)
+                return 0; /* or bind() says why not */
+        if (!S_ISSOCK(there.st_mode)) {
+                cause_set(cause, CAUSE_EXISTS, "%s is there already and is no socket", path);
+                cause_remedy(cause, "use another --socket, or move it out of the way");
+                return -1;
+        }
+        return unlink(path) < 0 ? cause_errno(cause, errno, "cannot remove the old socket %s", path) : 0;
+}
+
 static int make_socket(const char *path, struct cause *cause)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -131,7 +162,8 @@ static int make_socket(const char *path, struct cause *cause)
                 cause_remedy(cause, "stop it first, or use another --socket");
                 return -1;
         }
-        (void)unlink(path);
+        if (make_room(path, cause) < 0)
+                return -1;
         listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (listener.fd < 0)
                 return cause_errno(cause, errno, "cannot make the control socket");
@@ -175,6 +207,7 @@ int listener_open(const char *path, struct cause *cause)
                 return -1;
         listener.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         listener.pause = timer_new(resume, NULL);
+        listener.over = timer_new(end_refused, NULL);
         listener.watch = watch_new(listener.fd, ready, NULL);
         watch_for(listener.watch, WATCH_READ);
         return 0;
@@ -193,6 +226,8 @@ void listener_close(void)
         clients_close();
         watch_free(take(listener.watch));
         timer_free(take(listener.pause));
+        timer_free(take(listener.over));
+        end_refused(NULL);
         close_fd(&listener.fd);
         close_fd(&listener.reserve);
         if (listener.path)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control socket: made here, or taken over from the service manager (LISTEN_FDS). Accepts within limits, in all
- * and for each uid, and pauses when descriptors run out.
+ * The control socket: made here, or taken over from the service manager (LISTEN_FDS). Accepts within the budget, in
+ * all and for each user; a connection too many is told so. Pauses when descriptors run out.
  */
 #pragma once
 
 #include "common/cause.h"
 
 /* `path` is used when no socket was passed on. A socket at which another daemon answers is an error; a dead one is
- * replaced. Mode 0666: who may do what is decided by SO_PEERCRED. */
+ * replaced, any other file is left and an error. Mode 0666: who may do what is decided by SO_PEERCRED. */
 int listener_open(const char *path, struct cause *cause) must_use;
 /* No new connections; those there are answered and end. */
 void listener_wind_down(void);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* THE table of socket methods: name, who may call it, how it is called, who handles it. */
+/* THE table of socket methods: name, who may call it, how it is called, how large, who handles it. */
 #pragma once
 
+#include "common/limits.h"
 #include "daemon/control/client.h"
 
 enum {
         METHOD_MORE = 1,    /* must be called with `more` */
         METHOD_ENDING = 2,  /* still answered while the daemon ends */
+        METHOD_WAITS = 4,   /* may wait long for something to happen */
+        METHOD_PLAIN = 8,   /* has no parameters */
 };
 
 struct method {
         const char *name;              /* "io.emailsec.EmailService.GetStatus" */
         enum permission permission;
+        size_t size, values;           /* of a call at most: bytes, and JSON values in them */
         unsigned flags;
         void (*handle)(struct call *call);
 };
@@ -19,6 +23,9 @@ extern const struct method methods[];
 extern const size_t method_count;
 
 const struct method *method_named(const char *name);
+/* How large a call of it may be, in bytes and in JSON values; NULL: of a method that is not known (yet). */
+size_t method_size(const struct method *method);
+size_t method_values(const struct method *method);
 /* True when the interface part of the name is one of ours. */
 bool interface_known(const char *method_name);
 

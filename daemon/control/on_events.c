@@ -41,8 +41,7 @@ static void hear(void *ctx, json_t *event)
                 return;
         json_t *reply = json_object();
         json_put(reply, "event", json_incref(event));
-        call_reply_part(monitor->call,
-                        reply); /* may end the client and with it the monitor: nothing after this */
+        call_reply_part(monitor->call, reply);
 }
 
 static void stop_monitor(void *work)
@@ -82,7 +81,7 @@ static void stream_heard(void *ctx, json_t *event)
         json_t *reply = json_object();
 
         json_put(reply, "event", json_incref(event));
-        call_reply_part(subscribed->call, reply); /* as in hear() */
+        call_reply_part(subscribed->call, reply);
 }
 
 static void stream_ended(void *ctx, const struct cause *why)
@@ -267,10 +266,7 @@ static void listed(void *ctx, json_t *subscribers, const struct cause *cause)
 
 void on_list_subscribers(struct call *call)
 {
-        struct watched none;
-
-        if (call_read(call, NULL, 0, &none))
-                subscribers_list(listed, call);
+        subscribers_list(listed, call);
 }
 
 static void tell_forgotten(const struct settling *settling)

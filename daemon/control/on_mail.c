@@ -61,17 +61,17 @@ static struct account *account_for(struct call *call, const struct submitted *in
         struct account *standard = accounts_default(cause);
         struct account *account = in->account ? account_named(in->account) : standard;
 
-        if (in->account && !account) {
-                cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in->account);
-                cause_remedy(cause, "emailsecctl account list");
-                return NULL;
-        }
-        if (!account)
-                return NULL;
-        if (account != standard && !permit(call_peer(call), PERMIT_ADMIN)) {
+        if (in->account && (!account || account != standard) && !permit(call_peer(call), PERMIT_ADMIN)) {
+                /* the same words whether there is such an account or not */
                 cause_set(cause, CAUSE_PERMISSION, "%s may submit mail to the default account only", call_who(call));
                 return NULL;
         }
+        if (in->account && !account) {
+                cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in->account);
+                cause_remedy(cause, "emailsecctl account list");
+        }
+        if (!account)
+                return NULL;
         return account_takes_mail(account, cause) < 0 ? NULL : account;
 }
 

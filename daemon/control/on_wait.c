@@ -2,7 +2,9 @@
 /* WaitMessage: the answer comes when a message is sent, failed or held; with `more` its states on the way come too. */
 #include "daemon/control/methods.h"
 #include "daemon/control/on_queue.h"
+#include "daemon/control/usernames.h"
 #include "daemon/loop.h"
+#include "daemon/station/accounts.h"
 #include "daemon/station/events.h"
 #include "daemon/store/queue_table.h"
 
@@ -13,8 +15,9 @@ struct waiting {
         struct call *call;              /* NULL: the client has gone */
         char *id;
         struct subscription *subscription;
-        struct timer *timer;            /* with `more` */
+        struct timer *timer;
         char *told;                     /* with `more`: what was told last, as words_of() has it */
+        bool theirs;                    /* who asks may know of the message */
         bool looking, look_again;
 };
 
@@ -50,45 +53,63 @@ static char *words_of(const json_t *message)
         return text_of("%s %s", state ? state : "", next ? next : "");
 }
 
-/* A part of the answer for a state that is not the last. False when the client went away at it. */
-static bool tell_state(struct waiting *waiting, json_t *message)
+/* A part of the answer for a state that is not the last. */
+static void tell_state(struct waiting *waiting, json_t *message)
 {
         scoped(scoped_free) char *words = words_of(message);
 
         if (!call_wants_more(waiting->call) || same_text(words, waiting->told))
-                return true;
+                return;
         free(waiting->told);
         waiting->told = take(words);
         json_t *reply = json_object();
         json_put(reply, "message", json_incref(message));
-        waiting->looking = true; /* stop_waiting() may be called from inside, and must leave us here */
         call_reply_part(waiting->call, reply);
-        waiting->looking = false;
-        return waiting->call != NULL;
 }
 
 static void look(struct waiting *waiting);
 
+static void end_waiting(struct waiting *waiting, const struct cause *cause)
+{
+        call_fail(waiting->call, cause);
+        waiting_free(waiting);
+}
+
+/* Who may not read the queue waits for messages of their own only, and is not told what other ids there are. */
+static bool is_theirs(struct waiting *waiting, const json_t *message)
+{
+        const struct peer *peer = call_peer(waiting->call);
+        const char *by = json_string_value(json_object_get(message, "submittedBy"));
+
+        if (!waiting->theirs)
+                waiting->theirs = permit(peer, PERMIT_READ) || (by && username_is_of(by, peer->uid));
+        return waiting->theirs;
+}
+
+static bool account_is_gone(const json_t *message)
+{
+        const char *account = json_string_value(json_object_get(message, "account"));
+
+        return !account || !account_named(account);
+}
+
 static void looked(void *ctx, json_t *message, const struct cause *cause)
 {
         struct waiting *waiting = ctx;
+        struct cause not_theirs;
 
         waiting->looking = false;
         if (!waiting->call) {
                 waiting_free(waiting);
                 return;
         }
-        if (cause_happened(cause)) {
-                call_fail(waiting->call, cause);
-                waiting_free(waiting);
+        if (!is_theirs(waiting, message)) {
+                cause_set(&not_theirs, CAUSE_PERMISSION, "%s did not submit this message", call_who(waiting->call));
+                end_waiting(waiting, &not_theirs);
                 return;
         }
-        const char *by = json_string_value(json_object_get(message, "submittedBy"));
-        if (!permit(call_peer(waiting->call), PERMIT_READ) && !same_text(by, call_who(waiting->call))) {
-                struct cause not_theirs;
-                cause_set(&not_theirs, CAUSE_PERMISSION, "%s did not submit this message", call_who(waiting->call));
-                call_fail(waiting->call, &not_theirs);
-                waiting_free(waiting);
+        if (cause_happened(cause)) {
+                end_waiting(waiting, cause);
                 return;
         }
         message_show_as_held(message);
@@ -98,13 +119,13 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
                 json_put(reply, "message", json_incref(message));
                 call_reply(waiting->call, reply);
                 waiting_free(waiting);
-        } else if (!tell_state(waiting, message)) {
-                waiting_free(waiting);
-        } else if (waiting->look_again) {
-                look(waiting);
-        } else if (waiting->timer) {
-                timer_set(waiting->timer, LOOK_MS);
+                return;
         }
+        tell_state(waiting, message);
+        if (waiting->look_again)
+                look(waiting);
+        else if (call_wants_more(waiting->call) || account_is_gone(message)) /* the message goes next */
+                timer_set(waiting->timer, LOOK_MS);
 }
 
 static void look(struct waiting *waiting)
@@ -124,14 +145,15 @@ static void look_now(void *ctx)
                 look(waiting);
 }
 
-/* Anything told of this message or of an account's status is a reason to look. */
+/* Anything told of this message or of an account is a reason to look. */
 static void hear(void *ctx, json_t *event)
 {
         struct waiting *waiting = ctx;
         const char *name = json_string_value(json_object_get(event, "event"));
         const char *id = json_string_value(json_object_get(json_object_get(event, "data"), "id"));
 
-        if (strcmp(name, "account.status") != 0 && strcmp(name, "queue.changed") != 0 && !same_text(id, waiting->id))
+        if (strcmp(name, "account.status") != 0 && strcmp(name, "account.deleted") != 0 &&
+            strcmp(name, "queue.changed") != 0 && !same_text(id, waiting->id))
                 return;
         look_now(waiting);
 }
@@ -151,7 +173,6 @@ void on_wait_message(struct call *call)
         *waiting = (struct waiting){ .call = call, .id = copy_text(in.id) };
         call_on_cancel(call, stop_waiting, waiting);
         waiting->subscription = events_subscribe(NULL, hear, waiting);
-        if (call_wants_more(call))
-                waiting->timer = timer_new(look_now, waiting);
+        waiting->timer = timer_new(look_now, waiting);
         look(waiting);
 }

@@ -101,3 +101,13 @@ void usernames_close(void)
 {
         workers_abandon(take(pool));
 }
+
+bool username_is_of(const char *record, uid_t uid)
+{
+        char bare[24], with_name[24];
+
+        (void)snprintf(bare, sizeof bare, "uid %u", uid);
+        (void)snprintf(with_name, sizeof with_name, " (uid %u)", uid);
+        size_t len = strlen(record), tail = strlen(with_name);
+        return strcmp(record, bare) == 0 || (len > tail && strcmp(record + len - tail, with_name) == 0);
+}

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct username;
@@ -16,3 +17,6 @@ struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char 
 void username_cancel(struct username *username);
 /* Lookups that hang are left behind (the daemon ends). */
 void usernames_close(void);
+
+/* True when a record ("alice (uid 1000)", "uid 1000") is of this user: the name may have been told or not. */
+bool username_is_of(const char *record, uid_t uid);
