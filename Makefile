@@ -277,12 +277,16 @@ checks: all check-unit check-fuzz habits check-system
 $(BUILD)/tests/interpose.so: tests/system/interpose.c Makefile
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -Wmissing-prototypes -Wpedantic -fsanitize%,$(EM_CFLAGS)) -fPIC $(CPPFLAGS) -shared -o $@ $<
+# The tool's encoder alone, for thousands of messages.
+$(BUILD)/tests/encode: tests/system/encode.c $(call libs_of,ctl) $(built_with)
+	@mkdir -p $(@D)
+	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(ctl_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(call libs_of,ctl) $(ctl_libs)
 # Real binaries against real servers. FLAVOUR=asan runs the same with sanitizers.
-check-system: all $(BUILD)/tests/interpose.so
+check-system: all $(BUILD)/tests/interpose.so $(BUILD)/tests/encode
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n $(TEST_JOBS) tests/system
 # The long ones as well: crash series, packages, a booted machine (make deps-slow installs what they need).
 .PHONY: check-slow
-check-slow: all $(BUILD)/tests/interpose.so
+check-slow: all $(BUILD)/tests/interpose.so $(BUILD)/tests/encode
 	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
 # Courier and Cyrus for the tests, unpacked beside Dovecot; without them those tests are skipped.
 .PHONY: servers

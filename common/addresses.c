@@ -15,19 +15,15 @@ static bool is_atom_byte(char c)
                (c >= 'a' && c <= 'z') || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
-/* Length of a Dot-string at the front; 0 when there is none. */
+/* Length of the atom at the front, dots wherever they stand: "a..b" and "a." are no Dot-string, but large providers gave them
+ * to people, and servers take them. */
 static size_t dot_string_length(const char *text)
 {
         size_t len = 0;
 
-        while (is_atom_byte(text[len])) {
-                while (is_atom_byte(text[len]))
-                        len++;
-                if (text[len] != '.')
-                        return len;
+        while (is_atom_byte(text[len]) || text[len] == '.')
                 len++;
-        }
-        return 0;
+        return len;
 }
 
 /* Length of a Quoted-string at the front, quotes included; 0 when there is none. The text has no control

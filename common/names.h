@@ -13,8 +13,8 @@ bool account_name_valid(const char *name);
 char *host_normal(const char *host, struct cause *cause) must_use;
 bool host_is_address(const char *host); /* an IPv4 or IPv6 literal */
 
-/* An address for MAIL FROM / RCPT TO (RFC 5321 Mailbox, RFC 6531 UTF-8 allowed, no display name, no angle
- * brackets). `null_allowed`: "" is fine. */
+/* An address for MAIL FROM / RCPT TO (RFC 5321 Mailbox with dots anywhere before the @, RFC 6531 UTF-8 allowed, no display
+ * name, no angle brackets). `null_allowed`: "" is fine. */
 int address_check(const char *address, bool null_allowed, struct cause *cause) must_use;
 bool address_needs_utf8(const char *address); /* has bytes over 127 */
 /* The address in "Name <a@b>", "a@b (Name)" or "a@b"; NULL when there is none. The caller frees. */

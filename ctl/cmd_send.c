@@ -5,8 +5,12 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
+#include "ctl/mailboxes.h"
+#include "ctl/mend.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
+
+#include <stdio.h>
 
 /* Values of a repeated option as a NULL-ended list; free it, not its texts. */
 static const char **values_of(const struct tool *tool, const char *name)
@@ -39,7 +43,7 @@ static int check_options(const struct tool *tool)
         return EXIT_DONE;
 }
 
-static int add_recipients(const struct tool *tool, json_t *into, struct cause *cause)
+static void add_recipients(const struct tool *tool, json_t *into, struct causes *bad)
 {
         static const char *const names[] = { "to", "cc", "bcc" };
         scoped(scoped_free) char *domain = NULL;
@@ -50,37 +54,9 @@ static int add_recipients(const struct tool *tool, json_t *into, struct cause *c
                                 continue;
                         if (!domain)
                                 domain = letter_domain();
-                        if (letter_addresses(given->value, domain, into, cause))
-                                return -1;
+                        mailboxes_add(given->value, domain, into, bad);
                 }
         }
-        return 0;
-}
-
-static bool is_plain_ascii(const char *text)
-{
-        for (; *text; text++)
-                if (*text & 0x80)
-                        return false;
-        return true;
-}
-
-/* True when the message can be written without MIME: ASCII, short lines, nothing attached. */
-static bool is_simple(const struct tool *tool, const struct buf *text)
-{
-        struct letter_facts facts;
-        size_t header = 0;
-        for (size_t i = 0; i < tool->option_count; i++) {
-                const struct given_option *given = &tool->options[i];
-                if (same_text(given->rule->name, "attach") || (given->value && !is_plain_ascii(given->value)))
-                        return false;
-                header += given->value ? strlen(given->value) : 0;
-        }
-        scoped(buf_free) struct buf probe = BUF_WITH_MAX(LIMIT_LETTER + 1);
-        if (buf_append(&probe, "\n", 1) || (text->len && buf_append(&probe, buf_bytes(text), text->len)))
-                return false;
-        letter_look((const char *)buf_bytes(&probe), probe.len, &facts);
-        return header < 900 && !facts.long_line && !facts.nul_line && !facts.body_eight_bit;
 }
 
 static int append_fields(const struct tool *tool, const char *option, const char *field, struct buf *out)
@@ -97,7 +73,7 @@ static int append_fields(const struct tool *tool, const char *option, const char
         return buf_append_text(out, "\n");
 }
 
-static int write_simple(const struct tool *tool, const struct buf *text, struct buf *out)
+static int write_text(const struct tool *tool, const struct buf *text, struct buf *out)
 {
         const char *from = tool_option(tool, "from"), *subject = tool_option(tool, "subject");
         size_t at = 0;
@@ -148,36 +124,50 @@ static int make_letter(const struct tool *tool, const struct buf *input, struct 
         bool text_wanted = tool_has(tool, "subject") || tool_has(tool, "attach");
         const char *bytes = input->len ? (const char *)buf_bytes(input) : "";
         int failed;
-        if (!text_wanted && letter_has_header(bytes, input->len)) {
+        if (!text_wanted && letter_has_header(bytes, input->len))
                 failed = prepend_headers(tool, input, &submission->letter);
-                if (!failed)
-                        return submission_complete(submission, cause) || submission_encode(submission, cause);
-        } else if (is_simple(tool, input)) {
-                failed = write_simple(tool, input, &submission->letter);
-        } else {
+        else if (!tool_has(tool, "attach"))
+                failed = write_text(tool, input, &submission->letter);
+        else
                 return compose_by_mime(tool, input, submission, cause);
+        if (failed)
+                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB");
+        return submission_complete(submission, cause) || submission_encode(submission, cause) ? -1 : 0;
+}
+
+/* Every recipient that can be one; the others are told of, and are no reason to keep the message from these. */
+static int find_recipients(const struct tool *tool, const struct buf *input, json_t *into, struct cause *cause)
+{
+        scoped(causes_free) struct causes bad = { 0 };
+        add_recipients(tool, into, &bad);
+        if (!json_array_size(into) && !bad.count && !tool_has(tool, "subject") && input->len) {
+                scoped(scoped_free) char *domain = letter_domain();
+                letter_recipients((const char *)buf_bytes(input), input->len, domain, into, &bad);
         }
-        return failed ? cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB") : 0;
+        bool any = json_array_size(into) > 0;
+        for (size_t i = 0; any && i < bad.count; i++) {
+                scoped(scoped_free) char *text = printable_text(bad.items[i].text);
+                fprintf(stderr, "emailsecctl: %s; the other recipients get the message\n", text);
+        }
+        if (any)
+                return 0;
+        if (bad.count) {
+                *cause = bad.items[0];
+                return -1;
+        }
+        (void)cause_set(cause, CAUSE_INVALID, "the message has no recipient");
+        cause_remedy(cause, "say --to ADDRESS");
+        return -1;
 }
 
 static int prepare(const struct tool *tool, struct submission *submission, struct cause *cause)
 {
         scoped(buf_free) struct buf input = BUF_WITH_MAX(LIMIT_LETTER);
-        if (add_recipients(tool, submission->recipients, cause) ||
-            submission_read(&input, tool_word(tool, 0), false, cause) ||
-            make_letter(tool, &input, submission, cause))
+        if (submission_read(&input, tool_word(tool, 0), false, cause))
                 return -1;
-        if (json_array_size(submission->recipients) == 0 && !tool_has(tool, "subject") && input.len) {
-                scoped(scoped_free) char *domain = letter_domain();
-                if (letter_recipients((const char *)buf_bytes(&input), input.len, domain,
-                                      submission->recipients, cause))
-                        return -1;
-        }
-        if (json_array_size(submission->recipients) > 0)
-                return 0;
-        (void)cause_set(cause, CAUSE_INVALID, "the message has no recipient");
-        cause_remedy(cause, "say --to ADDRESS");
-        return -1;
+        letter_mend_front(&input);
+        return find_recipients(tool, &input, submission->recipients, cause) || make_letter(tool, &input, submission, cause) ? -1
+                                                                                                                          : 0;
 }
 
 /* The envelope sender of --from: an address, "" for the null sender, NULL for the account's own. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emailsec-mime.so: messages made, encoded and read by GMime. Nothing here is used by the daemon, and a
+ * emailsec-mime.so: messages made and read by GMime. Nothing here is used by the daemon, and a
  * message's bytes are only ever data. These files depend on nothing of ours but mime.h, so that the object
- * can be loaded into any program. Here is its one entry; the work is in mime_compose.c, mime_encode.c and
- * mime_view.c.
+ * can be loaded into any program. Here is its one entry; the work is in mime_compose.c and mime_view.c.
  */
 #include "ctl/mime_part.h"
 
@@ -12,7 +11,6 @@ __attribute__((visibility("default"))) const struct mime_functions *emailsec_mim
         static const struct mime_functions functions = {
                 .version = MIME_VERSION,
                 .compose = mime_compose,
-                .encode = mime_encode,
                 .view = mime_view,
                 .view_done = mime_view_done,
                 .decode = mime_decode,

@@ -12,7 +12,7 @@
 
 #define MIME_OBJECT  "emailsec-mime.so"
 #define MIME_ENTRY   "emailsec_mime"
-#define MIME_VERSION 2
+#define MIME_VERSION 3
 
 /* A message to make. Texts are UTF-8; lists end with NULL and may be NULL. */
 struct mime_draft {
@@ -43,8 +43,6 @@ struct mime_functions {
         int version; /* MIME_VERSION of who made it */
         /* Writes the message to a descriptor. 0, or -1 with a sentence in `error`. */
         int (*compose)(const struct mime_draft *draft, int fd, char error[256]);
-        /* 0 with *out: the message with every part and field encoded that SMTP could not carry. */
-        int (*encode)(const char *bytes, size_t len, char **out, size_t *out_len, char error[256]);
         int (*view)(int fd, struct mime_view *out, char error[256]);
         void (*view_done)(struct mime_view *view);
         /* An unstructured field's value, decoded. */

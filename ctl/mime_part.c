@@ -18,28 +18,6 @@ char *own_copy(const char *text)
         return text ? strdup(text) : NULL;
 }
 
-static GByteArray *stream_bytes(GMimeStream *stream)
-{
-        return g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
-}
-
-int take_message(GMimeMessage *message, char **out, size_t *out_len, char error[256])
-{
-        owned GMimeStream *stream = g_mime_stream_mem_new();
-        if (g_mime_object_write_to_stream(GMIME_OBJECT(message), NULL, stream) < 0) {
-                snprintf(error, 256, "the message cannot be written");
-                return -1;
-        }
-        GByteArray *bytes = stream_bytes(stream);
-        *out = malloc(bytes->len + 1U);
-        if (!*out)
-                return -1;
-        memcpy(*out, bytes->data, bytes->len);
-        (*out)[bytes->len] = 0;
-        *out_len = bytes->len;
-        return 0;
-}
-
 GByteArray *with_crlf(const char *text, size_t len)
 {
         GByteArray *out = g_byte_array_sized_new((guint)len);

@@ -18,8 +18,6 @@ void unref_object(void *place);
 /* For free(), as all that leaves this object. NULL stays NULL. */
 char *own_copy(const char *text);
 
-/* The message's bytes, with a NUL after them. -1 with a sentence. */
-int take_message(GMimeMessage *message, char **out, size_t *out_len, char error[256]);
 /* A stream read as a message; NULL with a sentence. `persist`: parts stay in the stream; it must live on. */
 GMimeMessage *parse_message(GMimeStream *stream, bool persist, char error[256]);
 
@@ -37,7 +35,6 @@ void set_text(GMimePart *part, GByteArray *bytes);
 
 /* The functions of struct mime_functions, each in a file of its name. */
 int mime_compose(const struct mime_draft *draft, int fd, char error[256]);
-int mime_encode(const char *bytes, size_t len, char **out, size_t *out_len, char error[256]);
 int mime_view(int fd, struct mime_view *out, char error[256]);
 void mime_view_done(struct mime_view *view);
 char *mime_decode(const char *value);

@@ -4,21 +4,26 @@
  * line, answers in sysexits codes, and does no more than it must: one connection, one call.
  */
 #include "common/names.h"
+#include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
+#include "ctl/mailboxes.h"
 #include "ctl/sendmail.h"
 #include "ctl/submit.h"
 
 #include <stdio.h>
 #include <strings.h>
 #include <sysexits.h>
+#include <syslog.h>
 
 enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_REFUSED };
 
 struct form {
         struct tool *tool;
         size_t next; /* word to look at */
+        const char **recipients; /* words that are no options; owned */
+        size_t recipient_count;
         enum sendmail_mode mode;
         bool from_header;   /* -t */
         bool dots_are_text; /* -i, -oi */
@@ -87,10 +92,22 @@ static void take_mode(struct form *form, const char *value)
                 form->refused = value;
         }
 }
+/* -oi, -om, "-o m", -oMr VALUE (Exim's, whose value is the next word), -o7, -oQDIR. */
 static void take_old_option(struct form *form, const char *value)
 {
+        const char *next = tool_word(form->tool, form->next);
+        bool wants = !value[0] || (value[0] == 'M' && strlen(value) <= 3);
+        if (wants && next && next[0] != '-')
+                form->next++;
+        if (!value[0] && next)
+                value = next;
         if (value[0] == 'i')
                 form->dots_are_text = true;
+}
+static void take_nothing_to_do(struct form *form, const char *value)
+{
+        (void)value;
+        form->mode = MODE_NOTHING;
 }
 
 enum option_shape { ALONE, ATTACHED, WITH_VALUE };
@@ -101,6 +118,7 @@ static const struct {
         take_option *heard; /* NULL: understood, and of no consequence here */
 } form_options[] = {
         { 't', ALONE, take_header },
+        { 'I', ALONE, take_nothing_to_do },
         { 'i', ALONE, take_dots },
         { 'f', WITH_VALUE, take_sender },
         { 'r', WITH_VALUE, take_sender },
@@ -121,6 +139,10 @@ static const struct {
         { 'd', ATTACHED, NULL },
         { 'e', ATTACHED, NULL },
         { 'A', ATTACHED, NULL },
+        { 'D', WITH_VALUE, NULL },
+        { 'x', ALONE, NULL },
+        { 'T', ALONE, NULL },
+        { 'E', ALONE, NULL },
         { 'm', ALONE, NULL },
         { 'n', ALONE, NULL },
         { 'v', ALONE, NULL },
@@ -137,8 +159,9 @@ static int read_option_word(struct form *form, const char *letters)
                 while (i < count_of(form_options) && form_options[i].letter != *letters)
                         i++;
                 if (i == count_of(form_options)) {
-                        fprintf(stderr, "sendmail: there is no option -%c\n", *letters);
-                        return EX_USAGE;
+                        scoped(scoped_free) char *word = printable_text(letters);
+                        fprintf(stderr, "sendmail: the option -%s is not known here and changes nothing\n", word);
+                        return EX_OK;
                 }
                 letters++;
                 const char *value = "";
@@ -195,14 +218,6 @@ static int read_input(struct form *form, struct submission *submission)
         return cause.code == CAUSE_TOO_LARGE ? EX_DATAERR : EX_NOINPUT;
 }
 
-static int add_word_recipients(struct form *form, const char *domain, json_t *into, struct cause *cause)
-{
-        for (size_t i = form->next; i < form->tool->word_count; i++)
-                if (letter_addresses(form->tool->words[i], domain, into, cause))
-                        return -1;
-        return 0;
-}
-
 /* -N, -R, -V and -B: wrong words are told before a message is read. */
 static int take_wishes(const struct form *form, struct submission *submission)
 {
@@ -228,19 +243,36 @@ static int take_wishes(const struct form *form, struct submission *submission)
         return EX_OK;
 }
 
+/* Those to whom it cannot go are told of, where a person sees it and where a script's mail leaves a trace. The others get
+ * it all the same: an alarm is worth more than a tidy command line. */
+static void tell_bad_recipients(const struct causes *bad)
+{
+        openlog("sendmail", LOG_PID, LOG_MAIL);
+        for (size_t i = 0; i < bad->count; i++) {
+                scoped(scoped_free) char *text = printable_text(bad->items[i].text);
+                fprintf(stderr, "sendmail: %s; the other recipients get the message\n", text);
+                syslog(LOG_WARNING, "%s; the other recipients get the message", text);
+        }
+        closelog();
+}
+
 static int find_recipients(struct form *form, struct submission *submission)
 {
-        struct cause cause = { 0 };
+        scoped(causes_free) struct causes bad = { 0 };
         const struct buf *letter = &submission->letter;
         json_t *into = submission->recipients;
         scoped(scoped_free) char *domain = letter_domain();
-        if (add_word_recipients(form, domain, into, &cause))
-                return told(&cause);
-        if (form->from_header &&
-            letter_recipients((const char *)buf_bytes(letter), letter->len, domain, into, &cause))
-                return told(&cause);
-        if (json_array_size(into) > 0)
+        for (size_t i = 0; i < form->recipient_count; i++)
+                mailboxes_add(form->recipients[i], domain, into, &bad);
+        if (form->from_header)
+                letter_recipients((const char *)buf_bytes(letter), letter->len, domain, into, &bad);
+        if (json_array_size(into) > 0) {
+                if (bad.count)
+                        tell_bad_recipients(&bad);
                 return EX_OK;
+        }
+        if (bad.count)
+                return told_first(&bad);
         fputs(form->from_header ? "sendmail: the message names no recipient in To, Cc or Bcc\n"
                                 : "sendmail: no recipient was given\n",
               stderr);
@@ -270,7 +302,7 @@ static int add_from(struct form *form, struct submission *submission, const char
 
 static int find_sender(struct form *form, struct submission *submission, char **out)
 {
-        struct cause cause = { 0 };
+        scoped(causes_free) struct causes bad = { 0 };
         if (!form->sender)
                 return EX_OK;
         if (!form->sender[0] || same_text(form->sender, "<>")) {
@@ -278,8 +310,9 @@ static int find_sender(struct form *form, struct submission *submission, char **
         } else {
                 scoped(scoped_json) json_t *one = json_array();
                 scoped(scoped_free) char *domain = letter_domain();
-                if (letter_addresses(form->sender, domain, one, &cause))
-                        return told(&cause);
+                mailboxes_add(form->sender, domain, one, &bad);
+                if (bad.count)
+                        return told_first(&bad);
                 const char *address = json_string_value(json_array_get(one, 0));
                 *out = copy_text(address ? address : "");
         }
@@ -324,17 +357,45 @@ static int ask_queue(struct tool *tool, int (*ask)(struct tool *tool, struct cau
         return ask(tool, &failures) ? told_first(&failures) : EX_OK;
 }
 
+static int tell_about_itself(const char *word)
+{
+        if (same_text(word, "--version"))
+                puts("emailsecctl " VERSION ", in the form of sendmail");
+        else
+                puts("sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [RECIPIENT ...]: the message is read from standard input.\n"
+                     "The options: man emailsecctl, under sendmail.");
+        return EX_OK;
+}
+
+/* Options are options wherever they stand; what begins with a hyphen is a recipient behind "--" only. */
+static int read_words(struct form *form)
+{
+        bool options = true;
+        for (const char *word; (word = tool_word(form->tool, form->next));) {
+                form->next++;
+                if (options && same_text(word, "--")) {
+                        options = false;
+                } else if (options && word[0] == '-' && word[1]) {
+                        int status = read_option_word(form, word + 1);
+                        if (status)
+                                return status;
+                } else if (!same_text(word, "-")) {
+                        form->recipients[form->recipient_count++] = word;
+                }
+        }
+        return EX_OK;
+}
+
 int run_sendmail(struct tool *tool)
 {
-        struct form form = { .tool = tool };
-        for (const char *word; (word = tool_word(tool, form.next)) && word[0] == '-' && word[1];) {
-                form.next++;
-                if (same_text(word, "--"))
-                        break;
-                int status = read_option_word(&form, word + 1);
-                if (status)
-                        return status;
-        }
+        scoped(scoped_free) const char **recipients = new_zeroed(tool->word_count + 1, sizeof(*recipients));
+        struct form form = { .tool = tool, .recipients = recipients };
+        const char *first = tool_word(tool, 0);
+        if (same_text(first, "--version") || same_text(first, "--help"))
+                return tell_about_itself(first);
+        int status = read_words(&form);
+        if (status)
+                return status;
         switch (form.mode) {
         case MODE_SEND:
                 return send_input(&form);

@@ -7,7 +7,9 @@
 #include "common/json_fields.h"
 #include "common/times.h"
 #include "ctl/call.h"
+#include "ctl/encode.h"
 #include "ctl/letter.h"
+#include "ctl/mend.h"
 #include "ctl/mime_load.h"
 #include "ctl/term.h"
 
@@ -29,6 +31,11 @@ void submission_done(struct submission *submission)
         json_decref(submission->recipients);
         buf_free(&submission->letter);
         close_fd(&submission->made);
+}
+
+int submission_complete(struct submission *submission, struct cause *cause)
+{
+        return letter_mend(&submission->letter, letter_domain, cause);
 }
 
 /* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on.
@@ -80,76 +87,21 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
         return read_all(fd, into, false, cause);
 }
 
-/* Puts bytes in at a place. */
-static int insert_at(struct buf *text, size_t at, const char *bytes, struct cause *cause)
-{
-        size_t more = strlen(bytes);
-        if (!buf_room(text, more))
-                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB");
-        uint8_t *from = text->memory + text->start + at;
-        memmove(from + more, from, text->len - at);
-        memcpy(from, bytes, more);
-        buf_grown(text, more);
-        return 0;
-}
-
-int submission_complete(struct submission *submission, struct cause *cause)
-{
-        struct buf *text = &submission->letter;
-        struct letter_field field;
-        size_t at = 0;
-        const char *bytes = text->len ? (const char *)buf_bytes(text) : "";
-        if (text->len > 5 && !strncmp(bytes, "From ", 5)) {
-                buf_consume(text, letter_line(bytes, text->len));
-                bytes = text->len ? (const char *)buf_bytes(text) : "";
-        }
-        while (letter_next(bytes, text->len, &at, &field))
-                ;
-        bool blank = at < text->len && (bytes[at] == '\n' || bytes[at] == '\r');
-        bool line_open = at && bytes[at - 1] != '\n' && bytes[at - 1] != '\r';
-        return blank ? 0 : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
-}
-
-static int no_such_line(const struct letter_facts *facts, struct cause *cause)
-{
-        size_t line = facts->nul_line ? facts->nul_line : facts->long_line;
-        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %zu of the message's header %s", line,
-                        facts->nul_line ? "has a NUL byte" : "is longer than 998 bytes and cannot be folded");
-        cause_remedy(cause, "fold the field into lines of at most 998 bytes");
-        return -1;
-}
-
 int submission_encode(struct submission *submission, struct cause *cause)
 {
         struct letter_facts facts;
         struct buf *text = &submission->letter;
-        letter_look(text->len ? (const char *)buf_bytes(text) : "", text->len, &facts);
-        if (letter_check_sealed(&facts, cause))
-                return -1;
-        if (submission->body == BODY_7BIT && facts.sealed && facts.body_eight_bit)
-                return cause_set(cause, CAUSE_UNSENDABLE,
-                                 "the message has 8-bit characters and is signed or encrypted: it cannot be made "
-                                 "7-bit without breaking that");
-        if (submission->body != BODY_DECLARED)
-                facts.declared = submission->body == BODY_8BITMIME;
+        const char *bytes = text->len ? (const char *)buf_bytes(text) : "";
+        letter_look(bytes, text->len, &facts);
         if (!letter_needs_encoding(&facts))
                 return 0;
-        if (facts.header_bad && facts.nul_line)
-                return no_such_line(&facts, cause);
-        const struct mime_functions *mime = mime_load(cause);
-        if (!mime)
+        scoped(buf_free) struct buf encoded = BUF_WITH_MAX(LIMIT_LETTER);
+        if (encode_letter(bytes, text->len, submission->body, &encoded, cause))
                 return -1;
-        char error[256] = "";
-        scoped(scoped_free) char *encoded = NULL;
-        size_t len = 0;
-        if (mime->encode((const char *)buf_bytes(text), text->len, &encoded, &len, error))
-                return cause_set(cause, CAUSE_UNSENDABLE, "the message cannot be encoded: %s", error);
-        buf_clear(text);
-        if (buf_append(text, encoded, len))
-                return cause_set(cause, CAUSE_TOO_LARGE,
-                                 "the message is larger than 1 GiB once it is encoded");
-        letter_look(encoded, len, &facts);
-        return facts.long_line || facts.nul_line ? no_such_line(&facts, cause) : 0;
+        struct buf old = *text;
+        *text = encoded;
+        encoded = old;
+        return 0;
 }
 
 static int write_all(int fd, const uint8_t *bytes, size_t len)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "ctl/encode.h"
 #include "ctl/mime.h"
 #include "ctl/tool.h"
 
@@ -11,15 +12,12 @@
  */
 #define LIMIT_LETTER ((size_t)1 << 30)
 
-/* What becomes of 8-bit characters in the body: those that the message does not declare are encoded; all of them; none. */
-enum submission_body { BODY_DECLARED, BODY_7BIT, BODY_8BITMIME };
-
 struct submission {
         const char *account;        /* NULL = the default one */
         const char *from;           /* envelope sender; NULL = the account's, "" = the null sender */
         const char *key, *priority; /* NULL = none */
         const char *notify, *ret, *envelope_id; /* about delivery reports (common/dsn.h); NULL = nothing asked */
-        enum submission_body body;
+        enum encode_body body;
         bool hold;
         bool watched;       /* show a person at the terminal how far a long handing over is */
         json_t *recipients; /* texts; owned */
@@ -31,12 +29,11 @@ void submission_done(struct submission *submission);
 
 /* Reads a file ("-" or NULL: standard input) to its end. `dot_ends`: a line with only a dot ends it. */
 int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause) must_use;
-/* Takes a leading "From " line away, and puts the blank line after the header where the text began without
- * one. */
+/* Makes what a program handed in into a whole message (ctl/mend.h). */
 int submission_complete(struct submission *submission, struct cause *cause) must_use;
 /* Makes a message from a draft; it goes to `made` at once, never into memory as a whole. */
 int submission_compose(struct submission *submission, struct mime_draft *draft, struct cause *cause) must_use;
-/* Encodes by GMime what needs it; refuses what cannot be helped. */
+/* Encodes what needs it; refuses what cannot be helped (ctl/encode.h). */
 int submission_encode(struct submission *submission, struct cause *cause) must_use;
 /* Whether notify, ret and envelope_id are in order; `names` are what the caller calls these three. */
 int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause) must_use;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The push filter of submitted messages; see intake.h. Input is cut into lines (CRLF, LF and bare CR end
- * one); a line that is split between two feeds is kept, never more than a legal line. In the body, lines that
+ * The push filter of submitted messages; see intake.h. Input is cut into lines (CRLF and LF end
+ * one, a CR anywhere else is refused); a line that is split between two feeds is kept, never more than a legal line. In the body, lines that
  * are right already are copied in runs. A line that is too long is measured, so that the refusal can say how long it
  * is, to its end or to MEASURED.
  */
@@ -41,7 +41,7 @@ struct intake {
         enum place place;
         bool seen[FIELDS];
         enum field current;      /* the field whose continuation may come; FIELDS = any other */
-        bool swallow_lf;         /* the last line ended with the CR that was the last byte */
+        bool lf_due;             /* the last line ended with the CR that was the last byte */
         uint64_t line;           /* number of the line being read, from 1 */
         uint64_t too_long;       /* its length when it is over the limit, else 0 */
         uint64_t header_size;
@@ -262,6 +262,15 @@ static int whole_line(struct intake *intake, const char *line, size_t len, struc
         return result;
 }
 
+/* In the line before: its CR was taken for half of its end. */
+static int bare_cr(const struct intake *intake, struct cause *cause)
+{
+        (void)cause_set(cause, CAUSE_UNSENDABLE, "line %llu holds a carriage return that is no end of a line",
+                        (unsigned long long)intake->line - 1);
+        cause_remedy(cause, "end lines by LF or CRLF, or send it with emailsecctl send, which re-encodes");
+        return -1;
+}
+
 /* Keeps the beginning of a line whose end has not come. */
 static void hold(struct intake *intake, const char *bytes, size_t len)
 {
@@ -274,7 +283,7 @@ static void hold(struct intake *intake, const char *bytes, size_t len)
 }
 
 /* Where the line ends: at the first CR or LF, or at len. The search is kept near: a legal line is
- * short, and looking for the LF of a message that has CR only must not read it all each time. */
+ * short, and looking for the LF of a message that has none must not read it all each time. */
 static size_t line_length(const char *bytes, size_t len)
 {
         for (size_t at = 0; at < len;) {
@@ -327,20 +336,22 @@ static ssize_t one_line(struct intake *intake, const char *bytes, size_t len, st
                 return -1;
         if (bytes[line] == '\n')
                 return (ssize_t)line + 1;
-        intake->swallow_lf = line + 1 == len;
-        return (ssize_t)line + (!intake->swallow_lf && bytes[line + 1] == '\n' ? 2 : 1);
+        intake->lf_due = line + 1 == len;
+        if (!intake->lf_due && bytes[line + 1] != '\n')
+                return bare_cr(intake, cause);
+        return (ssize_t)line + (intake->lf_due ? 1 : 2);
 }
 
 int intake_feed(struct intake *intake, const uint8_t *given, size_t len, struct buf *out, struct cause *cause)
 {
         const char *bytes = (const char *)given;
 
-        if (len && intake->swallow_lf) {
-                intake->swallow_lf = false;
-                if (*bytes == '\n') {
-                        bytes++;
-                        len--;
-                }
+        if (len && intake->lf_due) {
+                intake->lf_due = false;
+                if (*bytes != '\n')
+                        return bare_cr(intake, cause);
+                bytes++;
+                len--;
         }
         while (len) {
                 ssize_t used = (ssize_t)good_run(intake, bytes, len);
@@ -364,6 +375,8 @@ int intake_end(struct intake *intake, struct buf *out, struct cause *cause)
 {
         if (intake->too_long)
                 return unsendable(intake, cause);
+        if (intake->lf_due)
+                return bare_cr(intake, cause);
         if (intake->held_len && whole_line(intake, intake->held, intake->held_len, out, cause) < 0)
                 return -1;
         intake->held_len = 0;

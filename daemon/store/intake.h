@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What happens to a submitted message where it enters (mail.md, "The message itself"): a push
- * filter, bytes in, bytes out, no I/O. Line ends become CRLF (bare CR and LF too), Bcc is
+ * filter, bytes in, bytes out, no I/O. Line ends become CRLF (bare LF too), Bcc is
  * taken out, Date, Message-ID, From and Reply-To are put in where missing, a message
- * without header gets one. NUL, lines over 998 bytes are refused with the line's number.
+ * without header gets one. NUL, CR that is no end of a line, lines over 998 bytes are refused with the line's number.
  * A header is looked at line by line only; MIME is never parsed.
  */
 #pragma once

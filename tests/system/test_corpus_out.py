@@ -162,13 +162,10 @@ def corpus():
         "a dot at every line start": plain(b"." + b"\n.".join(b"%d" % n for n in range(500)) + b"\n"),
         "a dot last, no line end": plain(b"text\n."),
         "an end of data inside": plain(b"one\r\n.\r\nQUIT\r\nMAIL FROM:<x@y>\r\n"),
-        "ends in a smuggler's ways": plain(b"a\n.\nb\r.\rc\n.\r\nd\r\n.\ne\r.\r\nf\r\n.\rg\n\n.\n\n"),
-        "line ends mixed": plain(b"a\r\nb\nc\rd\n\re\r\r\nf\n\n\r\n\rg"),
-        "carriage returns alone": b"From: a@example.test\rSubject: cr\r\rone\rtwo\r",
-        "carriage returns alone, mbox": b"From a Mon Jan  5\rSubject: cr\r\rone\r" + (b"word " * 30 + b"\r") * 20 + b"two",
-        "only line ends": plain(b"\n\r\n\r\r\n\n"),
+        "ends in a smuggler's ways": plain(b"a\n.\nb\n.\r\nd\r\n.\ne\n\n.\n\n"),
+        "line ends mixed": plain(b"a\r\nb\nc\n\r\nf\n\n\r\n\ng"),
+        "only line ends": plain(b"\n\r\n\r\n\n"),
         "no last line end": plain(b"the end"),
-        "a carriage return last": plain(b"the end\r"),
         "spaces": plain(b" \n\t\n trailing \t\n"),
         "control bytes": plain(bytes(set(range(1, 32)) - {10, 13}) + b"\x7f\n"),
         "lines of 997": plain(b"x" * 997 + b"\n"),
@@ -183,7 +180,7 @@ def corpus():
     for delta in range(-2, 3):
         odd[f"a dot at a chunk's edge {delta}"] = HEAD % 0 + at_offset((256 << 10) + delta, b"\n.\n.")
         odd[f"a dot at a piece's edge {delta}"] = HEAD % 0 + at_offset((32 << 10) + delta, b"\n.\n.")
-        for name, end in (("CR", b"\r"), ("CRLF", b"\r\n"), ("LF", b"\n"), ("CRCR", b"\r\r")):
+        for name, end in (("CRLF", b"\r\n"), ("LF", b"\n"), ("LFLF", b"\n\n")):
             # the reader's pieces are of 64 KiB of what was handed in
             body = HEAD % 0 + b"\n"
             body += b"z" * (-len(body) % 128) + b"\n" + b"z" * 63
@@ -202,6 +199,17 @@ UNSENDABLE = {
     "a line of 10000": (HEAD % 4 + b"\nfine\n\n" + b"word " * 2000 + b"\nend\n", "line 8"),
     "a line of 200000": (HEAD % 5 + b"\n" + b"x" * 200000 + b"\r\n", "line 6"),
     "NULs alone": (HEAD % 6 + b"\n" + b"\0" * 70000, "line 6"),
+    "a CR": (HEAD % 8 + b"\nfine\na\rb\n", "line 7"),
+    "a CR before a line end": (HEAD % 8 + b"\nfine\r\n\r\r\nb\r\n", "line 7"),
+    "a CR last": (HEAD % 8 + b"\nfine\r", "line 6"),
+    "a CR at the reader's edge": (HEAD % 8 + b"\n" + b"z" * (63 - len(HEAD % 8) % 64) + b"\n" +
+                                  (b"y" * 63 + b"\n") * 1500 + b"\r.\rend\n", "line 1507"),
+    "a smuggler's CRs": (HEAD % 8 + b"\na\r.\rb\n.\r.\n", "line 6"),
+}
+# Where no LF is, CR is what ends the lines.
+CARRIAGE_RETURNS = {
+    "carriage returns alone": b"From: a@example.test\rSubject: cr\r\rone\rtwo\r",
+    "carriage returns alone, mbox": b"From a Mon Jan  5\rSubject: cr\r\rone\r" + (b"word " * 30 + b"\r") * 20 + b"two",
 }
 UTF8_HEADER = HEAD % 7 + "To: Jürgen <j@example.test>\n\ntext\n".encode()
 
@@ -209,8 +217,8 @@ UTF8_HEADER = HEAD % 7 + "To: Jürgen <j@example.test>\n\ntext\n".encode()
 # ---- the rules
 
 def lines_of(message):
-    """CRLF, LF and CR end a line; what stands after the last one is a line as well."""
-    lines = re.split(rb"\r\n|\n|\r", message)
+    """CRLF and LF end a line; what stands after the last one is a line as well."""
+    lines = re.split(rb"\r\n|\n", message)
     return lines[:-1] if lines[-1] == b"" else lines
 
 
@@ -249,7 +257,7 @@ def check(name, message, got, added=(b"Date", b"Message-ID", b"From")):
 def text_of(content):
     """The decoded text, line ends and a missing last one aside."""
     message = email.message_from_bytes(content, policy=email.policy.SMTP)
-    payload = message.get_payload(decode=True)
+    payload = message.get_payload(decode=True)      # CRLF within
     return b"\n".join(lines_of(payload)).rstrip(b"\n")
 
 
@@ -308,6 +316,13 @@ def test_what_cannot_be_carried(station, new_receiver, folder, transfer):
         got = receiver.got[box]
         assert max(map(len, got.split(b"\r\n"))) <= 998 and b"\0" not in got, name
         assert text_of(got) == b"\n".join(lines_of(message.partition(b"\n\n")[2])).rstrip(b"\n"), name
+    for number, (name, message) in enumerate(CARRIAGE_RETURNS.items()):
+        with pytest.raises(varlink.VarlinkError):
+            by_socket(station, folder, message, "raw@example.test")
+        box = f"cr{number}@example.test"
+        by_sendmail(station, folder, message, box)
+        receiver.wait([box])
+        check(name, message.replace(b"\r", b"\n"), receiver.got[box])
     assert "raw@example.test" not in receiver.got
     until(lambda: station.json("queue", "list") == [])
 

@@ -595,12 +595,16 @@ def test_what_smtp_cannot_carry_is_never_broken(station, sink):
 
 
 def test_bare_line_ends_are_made_whole(station, sink):
-    """No SMTP smuggling: a dot between bare line ends never ends a message."""
+    """No SMTP smuggling: a dot between bare line ends never ends a message. LF is a line end; CR alone is none, and is
+    refused where it is handed over raw."""
     outgoing(station, sink)
     with station.client() as client:
-        submit(client, "a", b"Subject: x\r\n\r\none\n.\ntwo\r.\rthree\r\n.\r\nfour")
+        submit(client, "a", b"Subject: x\r\n\r\none\n.\ntwo\r\n.\nthree\r\n.\r\nfour")
     sink.wait_for(1)
     assert sink.accepted[0].content.split(b"\r\n\r\n", 1)[1] == b"one\r\n.\r\ntwo\r\n.\r\nthree\r\n.\r\nfour\r\n"
+    with pytest.raises(varlink.VarlinkError) as caught, station.client() as client:
+        submit(client, "a", b"Subject: x\r\n\r\none\ntwo\r.\rthree\r\n")
+    assert caught.value.cause["code"] == "Unsendable" and "line 4" in caught.value.cause["text"]
 
 
 def test_the_default_account(new_station, sink):

@@ -30,9 +30,13 @@ static const struct {
         { WHOLE "\r\n.\r\n..\r\nlone dots\r\n.\r\n", 0, WHOLE "\r\n.\r\n..\r\nlone dots\r\n.\r\n", "<own@x>",
           false, false },
         /* line ends */
-        { WHOLE "\r\na\nb\rc\r\n\rd\n\ne\r\r\nf", 0, WHOLE "\r\na\r\nb\r\nc\r\n\r\nd\r\n\r\ne\r\n\r\nf\r\n",
-          "<own@x>", false, false },
-        { WHOLE "\r\na\r", 0, WHOLE "\r\na\r\n", "<own@x>", false, false },
+        { WHOLE "\r\na\nb\r\n\n\nf", 0, WHOLE "\r\na\r\nb\r\n\r\n\r\nf\r\n", "<own@x>", false, false },
+        { WHOLE "\r\na\r", 0, NULL, "line 6 holds a carriage return that is no end of a line", false, false },
+        { WHOLE "\r\na\rb\n", 0, NULL, "line 6 holds a carriage return that is no end of a line", false, false },
+        { WHOLE "\r\na\r\nb\r\r\n", 0, NULL, "line 7 holds a carriage return that is no end of a line", false, false },
+        { WHOLE "\r\na\n.\r.\r\n", 0, NULL, "line 7 holds a carriage return that is no end of a line", false, false },
+        { "Subject: a\rb\n\n", 0, NULL, "line 1 holds a carriage return that is no end of a line", false, false },
+        { "Subject: a\r\r\n\r\n", 0, NULL, "line 1 holds a carriage return that is no end of a line", false, false },
         /* Bcc, with continuation, any case; a field whose name only begins so stays */
         { WHOLE "Bcc: x@y,\r\n\tz@w\r\n q@r\r\nTo: t@u\r\nbCC:v@w\r\nResent-Bcc: r@s\r\n more\r\nBcc-Not: "
                 "stays\r\n\r\nBcc: body\r\n",
@@ -143,7 +147,7 @@ static const struct {
         { 999, "\r\n", "line 2 is 999 bytes long; a line may have 998" },
         { 999, "", "line 2 is 999 bytes long; a line may have 998" },
         { 1204, "\n", "line 2 is 1,204 bytes long; a line may have 998" },
-        { 70000, "\r", "line 2 is 70,000 bytes long; a line may have 998" },
+        { 70000, "\n", "line 2 is 70,000 bytes long; a line may have 998" },
 };
 
 START_TEST(long_lines)

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/* A message encoded anew in its place; see encode.h. */
+#include "ctl/encode.h"
+
+#include "common/limits.h"
+#include "ctl/entity.h"
+#include "ctl/fields.h"
+
+#include <stdio.h>
+
+struct encoding {
+        const char *all; /* the message; lines are counted from here */
+        enum encode_body body;
+        struct buf *out;
+        struct cause *cause;
+};
+
+/* ---- what stands in the way ---- */
+
+/* Where the first of each stands; NULL = none. */
+struct flaws {
+        const char *long_line, *nul, *cr, *eight;
+};
+
+static void find_flaws(struct span text, struct flaws *out)
+{
+        const char *at = text.at, *end = text.at + text.len;
+        *out = (struct flaws){ 0 };
+        while (at < end) {
+                size_t line = letter_line(at, (size_t)(end - at)), bare = line;
+                bare -= bare && at[bare - 1] == '\n';
+                bare -= bare < line && bare && at[bare - 1] == '\r';
+                if (bare > LIMIT_SMTP_LINE && !out->long_line)
+                        out->long_line = at;
+                if (!out->nul)
+                        out->nul = memchr(at, 0, bare);
+                if (!out->cr)
+                        out->cr = memchr(at, '\r', bare);
+                for (size_t i = 0; !out->eight && i < bare; i++)
+                        out->eight = at[i] & 0x80 ? at + i : NULL;
+                at += line;
+        }
+}
+
+static bool is_hard(const struct flaws *flaws)
+{
+        return flaws->long_line || flaws->nul || flaws->cr;
+}
+
+/* Whether text that is declared so must be encoded. */
+static bool needs(const struct encoding *e, const struct flaws *flaws, enum transfer transfer)
+{
+        bool declared = transfer == TRANSFER_EIGHT || transfer == TRANSFER_BINARY;
+        bool as_it_is = e->body == BODY_8BITMIME || (e->body == BODY_DECLARED && declared);
+        return is_hard(flaws) || (flaws->eight && !as_it_is);
+}
+
+static size_t line_of(const struct encoding *e, const char *place)
+{
+        size_t number = 1;
+        for (const char *at = e->all; (at = memchr(at, '\n', (size_t)(place - at)));)
+                number++, at++;
+        return number;
+}
+
+static int refuse(const struct encoding *e, const struct flaws *flaws, const char *why, const char *remedy)
+{
+        const char *place = flaws->nul ? flaws->nul : flaws->long_line ? flaws->long_line : flaws->cr ? flaws->cr : flaws->eight;
+        (void)cause_set(e->cause, CAUSE_UNSENDABLE, "line %zu %s, and %s", line_of(e, place),
+                        flaws->nul         ? "has a NUL byte"
+                        : flaws->long_line ? "is longer than 998 bytes"
+                        : flaws->cr        ? "has a carriage return that is no end of a line"
+                                           : "has 8-bit characters",
+                        why);
+        cause_remedy(e->cause, "%s", remedy);
+        return -1;
+}
+
+static int refuse_sealed(const struct encoding *e, const struct flaws *flaws)
+{
+        return refuse(e, flaws, "the message is signed or encrypted: it cannot be encoded anew without breaking that",
+                      "sign a message whose parts are encoded as quoted-printable or base64");
+}
+
+/* ---- writing ---- */
+
+static int put(const struct encoding *e, const char *bytes, size_t len)
+{
+        if (buf_append(e->out, bytes, len))
+                return cause_set(e->cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB once it is encoded");
+        return 0;
+}
+
+static int put_span(const struct encoding *e, struct span span)
+{
+        return put(e, span.at, span.len);
+}
+
+static int put_text(const struct encoding *e, const char *text)
+{
+        return put(e, text, strlen(text));
+}
+
+/* What a leaf becomes. */
+struct form {
+        bool text;           /* its bytes are lines */
+        bool replace_type;   /* what it says of its type does not hold */
+        const char *charset; /* of a text; NULL: as the type has it */
+        enum transfer transfer;
+        char *bytes; /* decoded; owned */
+        size_t len;
+};
+
+static void form_free(struct form *form)
+{
+        free(form->bytes);
+}
+
+/* Quoted-printable while most of it can be read so; NUL and CR do not count: they are few or the rest is odd as well. */
+static enum transfer transfer_for(const char *bytes, size_t len)
+{
+        size_t odd = 0;
+        for (size_t i = 0; i < len; i++) {
+                unsigned char c = (unsigned char)bytes[i];
+                odd += c > 126 || (c < 32 && c != '\n' && c != '\r' && c != '\t');
+        }
+        return odd > len / 2 ? TRANSFER_BASE64 : TRANSFER_QUOTED;
+}
+
+/* Text with CR LF line ends: what base64 of a text holds (RFC 2045 section 6.8). NULL when it is too large. */
+static char *with_crlf(const char *text, size_t len, size_t *out_len)
+{
+        size_t lines = 0, used = 0;
+        for (size_t i = 0; i < len; i++)
+                lines += text[i] == '\n';
+        char *out = new_zeroed(len + lines + 1, 1);
+        for (size_t i = 0; i < len; i++) {
+                if (text[i] == '\n' && (!i || text[i - 1] != '\r'))
+                        out[used++] = '\r';
+                out[used++] = text[i];
+        }
+        *out_len = used;
+        return out;
+}
+
+static int put_body(const struct encoding *e, const struct form *form)
+{
+        int failed;
+        if (form->transfer == TRANSFER_QUOTED) {
+                failed = quoted_encode(form->bytes, form->len, e->out);
+        } else if (form->text) {
+                size_t len;
+                scoped(scoped_free) char *lines = with_crlf(form->bytes, form->len, &len);
+                failed = base64_lines(lines, len, e->out);
+        } else {
+                failed = base64_lines(form->bytes, form->len, e->out);
+        }
+        return failed ? cause_set(e->cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB once it is encoded") : 0;
+}
+
+static int put_transfer(const struct encoding *e, const struct form *form)
+{
+        return put_text(e, form->transfer == TRANSFER_BASE64 ? "Content-Transfer-Encoding: base64\n" :
+                           form->transfer == TRANSFER_EIGHT  ? "Content-Transfer-Encoding: 8bit\n" :
+                                                               "Content-Transfer-Encoding: quoted-printable\n");
+}
+
+/* The type with the charset that the text is in. */
+static int put_type(const struct encoding *e, const struct form *form, const struct letter_field *field, const char *end)
+{
+        size_t len = 0;
+        const char *value = entity_parameter(field, "charset", &len);
+        scoped(buf_free) struct buf type = BUF_WITH_MAX(LIMIT_HEADER);
+        size_t front = value ? (size_t)(value - field->value) : field->value_len;
+        bool semicolon = memchr(field->value, ';', field->value_len) && !value;
+        for (size_t at = field->value_len; semicolon && at; at--) {
+                if (strchr(" \t\r\n", field->value[at - 1]))
+                        continue;
+                semicolon = field->value[at - 1] == ';';
+                break;
+        }
+        if (!form->charset)
+                return field_write(field, end, e->out, e->cause);
+        if (buf_append(&type, field->name, field->name_len) || buf_append_text(&type, ":") ||
+            buf_append(&type, field->value, front) ||
+            buf_append_text(&type, value ? "" : semicolon ? " charset=" : "; charset=") ||
+            buf_append_text(&type, form->charset) ||
+            (value && buf_append(&type, value + len, field->value_len - front - len)) || buf_append_text(&type, "\n"))
+                return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
+        struct letter_field whole;
+        size_t at = 0;
+        const char *bytes = (const char *)buf_bytes(&type);
+        return letter_next(bytes, type.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause) : -1;
+}
+
+/* A field whose place another takes, or that is one too many: kept under a name that nobody goes by. */
+static int put_renamed(const struct encoding *e, const struct letter_field *field, const char *end)
+{
+        scoped(buf_free) struct buf text = BUF_WITH_MAX(LIMIT_HEADER);
+        struct letter_field whole;
+        size_t at = 0;
+        if (buf_append_text(&text, "X-Original-") || buf_append(&text, field->name, (size_t)(end - field->name)))
+                return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
+        const char *bytes = (const char *)buf_bytes(&text);
+        return letter_next(bytes, text.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause) : -1;
+}
+
+/* ---- header ---- */
+
+struct head {
+        bool version, type, transfer; /* written already */
+};
+
+static int put_field(const struct encoding *e, const struct entity *entity, const struct form *form,
+                     const struct letter_field *field, const char *end, struct head *head)
+{
+        if (letter_field_is(field, "MIME-Version"))
+                head->version = true;
+        if (letter_field_is(field, "Content-Type")) {
+                bool first = field->name == entity->type.name, replaced = first && form && form->replace_type;
+                if (first && !replaced) {
+                        head->type = true;
+                        return form ? put_type(e, form, field, end) : field_write(field, end, e->out, e->cause);
+                }
+                return put_renamed(e, field, end);
+        }
+        if (letter_field_is(field, "Content-Transfer-Encoding")) {
+                bool first = !head->transfer;
+                bool coded = entity->transfer >= TRANSFER_QUOTED, whole = entity->kind == ENTITY_MULTIPART;
+                if (!first || (!form && whole && coded))
+                        return put_renamed(e, field, end);
+                head->transfer = true;
+                if (!form)
+                        return field_write(field, end, e->out, e->cause);
+                if (put_transfer(e, form))
+                        return -1;
+                return entity->transfer == TRANSFER_UNKNOWN ? put_renamed(e, field, end) : 0;
+        }
+        return field_write(field, end, e->out, e->cause);
+}
+
+/* The fields, and those that `form` needs; NULL: the body stays as it is. */
+static int put_head(const struct encoding *e, const struct entity *entity, const struct form *form, bool top)
+{
+        struct letter_field field;
+        struct head head = { 0 };
+        size_t at = 0;
+        const char *bytes = entity->head.at;
+        while (letter_next(bytes, entity->head.len, &at, &field)) {
+                if (!put_field(e, entity, form, &field, bytes + at, &head))
+                        continue;
+                scoped(scoped_free) char *why = copy_text(e->cause ? e->cause->text : "");
+                return cause_set(e->cause, CAUSE_UNSENDABLE, "line %zu of the message's header %s", line_of(e, field.name), why);
+        }
+        if (entity->head.len && bytes[entity->head.len - 1] != '\n' && put_text(e, "\n"))
+                return -1;
+        if (form && top && !head.version && put_text(e, "MIME-Version: 1.0\n"))
+                return -1;
+        if (form && form->charset && !head.type &&
+            (put_text(e, "Content-Type: text/plain; charset=") || put_text(e, form->charset) || put_text(e, "\n")))
+                return -1;
+        return form && !head.transfer ? put_transfer(e, form) : 0;
+}
+
+static int put_blank(const struct encoding *e, const struct entity *entity, bool needed)
+{
+        if (entity->blank.len || needed)
+                return put_text(e, "\n");
+        return 0;
+}
+
+/* ---- leaves ---- */
+
+static void choose_charset(const struct entity *entity, struct form *form)
+{
+        size_t len = 0;
+        const char *named = form->replace_type ? NULL : entity_parameter(&entity->type, "charset", &len);
+        const char *seen = text_charset(form->bytes, form->len);
+        size_t quote = named && len && named[0] == '"';
+        bool ascii = named && len >= 8 + quote && !strncasecmp(named + quote, "us-ascii", 8);
+        if (!named || (ascii && !same_text(seen, "us-ascii")))
+                form->charset = seen;
+}
+
+static int put_leaf(const struct encoding *e, const struct entity *entity, bool top)
+{
+        struct flaws flaws;
+        find_flaws(entity->body, &flaws);
+        bool binary = entity->kind == ENTITY_LEAF && entity->transfer == TRANSFER_BINARY;
+        if (!needs(e, &flaws, entity->transfer) && !(binary && entity->body.len))
+                return put_head(e, entity, NULL, top) || put_blank(e, entity, false) || put_span(e, entity->body) ? -1 : 0;
+        if (entity->sealed)
+                return refuse_sealed(e, &flaws);
+        scoped(form_free) struct form form = { .text = entity->kind == ENTITY_TEXT, .replace_type = !entity->type_valid };
+        if (entity->kind == ENTITY_BOUND) {
+                if (is_hard(&flaws))
+                        return refuse(e, &flaws, "it is in a part that may not be encoded (RFC 2046)",
+                                      "send a message whose parts have short lines of text");
+                form.transfer = TRANSFER_EIGHT;
+                return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_span(e, entity->body) ? -1 : 0;
+        }
+        bool base64 = entity->transfer == TRANSFER_BASE64 && base64_is(entity->body.at, entity->body.len);
+        enum transfer from = base64 ? TRANSFER_BASE64 : entity->transfer == TRANSFER_QUOTED ? TRANSFER_QUOTED : TRANSFER_SEVEN;
+        form.bytes = transfer_decode(from, entity->body.at, entity->body.len, &form.len);
+        form.transfer = from == TRANSFER_SEVEN ? form.text ? transfer_for(form.bytes, form.len) : TRANSFER_BASE64 : from;
+        if (base64)
+                form.text = false; /* its bytes are what they are, line ends too */
+        if (entity->kind == ENTITY_TEXT)
+                choose_charset(entity, &form);
+        return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_body(e, &form) ? -1 : 0;
+}
+
+/* ---- multiparts ---- */
+
+/* Text before and behind the parts is for nobody, and nothing says how it could be encoded. In a multipart/mixed it becomes
+ * a part, at its place. */
+static int put_margin(const struct encoding *e, const struct entity *entity, struct span margin)
+{
+        scoped(form_free) struct form form = { .text = true };
+        struct flaws flaws;
+        find_flaws(margin, &flaws);
+        form.bytes = copy_bytes(margin.at, margin.len);
+        form.len = margin.len;
+        form.transfer = transfer_for(margin.at, margin.len);
+        form.charset = text_charset(margin.at, margin.len);
+        if (!entity->mixed)
+                return refuse(e, &flaws, "it stands before or behind the parts of the message, where nothing can be encoded",
+                              "leave out that text, or make it a part");
+        if (put_text(e, entity->boundary) || put_text(e, "\nContent-Type: text/plain; charset=") || put_text(e, form.charset) ||
+            put_text(e, "\n") || put_transfer(e, &form) || put_text(e, "Content-Disposition: inline\n\n"))
+                return -1;
+        return put_body(e, &form);
+}
+
+static bool margin_needs(const struct encoding *e, const struct entity *entity, struct span margin)
+{
+        struct flaws flaws;
+        find_flaws(margin, &flaws);
+        return needs(e, &flaws, entity->transfer);
+}
+
+static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without, unsigned depth);
+
+static int put_parts(const struct encoding *e, const struct entity *entity, unsigned depth)
+{
+        struct span behind = { 0 };
+        enum entity_default without = entity->digest ? DEFAULT_MESSAGE : DEFAULT_TEXT;
+        bool open = true;
+        for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);) /* what is behind comes before the end */
+                if (piece.kind == PIECE_AFTER)
+                        behind = piece.bytes;
+        bool behind_moves = behind.len && margin_needs(e, entity, behind);
+        for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);) {
+                int failed = 0;
+                switch (piece.kind) {
+                case PIECE_BEFORE:
+                        if (margin_needs(e, entity, piece.bytes))
+                                failed = put_margin(e, entity, piece.bytes), open = false;
+                        else
+                                failed = put_span(e, piece.bytes);
+                        break;
+                case PIECE_BOUNDARY:
+                        if (piece.last && behind_moves)
+                                failed = put_text(e, "\n") || put_margin(e, entity, behind), open = false;
+                        if (!open && piece.bytes.at[0] == '-')
+                                failed = failed || put_text(e, "\n");
+                        open = true;
+                        failed = failed || put_span(e, piece.bytes);
+                        break;
+                case PIECE_PART:
+                        failed = put_entity(e, piece.bytes, without, depth + 1);
+                        break;
+                case PIECE_AFTER:
+                        failed = behind_moves ? 0 : put_span(e, piece.bytes);
+                        break;
+                }
+                if (failed)
+                        return -1;
+        }
+        return 0;
+}
+
+static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without, unsigned depth)
+{
+        struct entity entity;
+        struct flaws flaws;
+        entity_read(bytes, without, depth, &entity);
+        if (entity.kind != ENTITY_MULTIPART && entity.kind != ENTITY_MESSAGE)
+                return put_leaf(e, &entity, depth == 0);
+        if (put_head(e, &entity, NULL, depth == 0) || put_blank(e, &entity, true))
+                return -1;
+        if (entity.kind == ENTITY_MESSAGE)
+                return put_entity(e, entity.body, DEFAULT_TEXT, depth + 1);
+        if (!entity.sealed)
+                return put_parts(e, &entity, depth);
+        find_flaws(entity.body, &flaws);
+        if (is_hard(&flaws) || (flaws.eight && e->body == BODY_7BIT))
+                return refuse_sealed(e, &flaws);
+        return put_span(e, entity.body);
+}
+
+int encode_letter(const char *bytes, size_t len, enum encode_body body, struct buf *out, struct cause *cause)
+{
+        struct encoding e = { .all = bytes, .body = body, .out = out, .cause = cause };
+        if (put_entity(&e, (struct span){ bytes, len }, DEFAULT_TEXT, 0))
+                return -1;
+        if (encode_proves(bytes, len, (const char *)buf_bytes(out), out->len))
+                return 0;
+        (void)cause_set(cause, CAUSE_UNSENDABLE, "the message cannot be encoded without losing a part of it: its structure is "
+                                                 "not clear");
+        cause_remedy(cause, "send a message whose parts are encoded as quoted-printable or base64");
+        return -1;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists of addresses; see mailboxes.h. */
+#include "ctl/mailboxes.h"
+
+#include "common/limits.h"
+#include "common/names.h"
+
+size_t mailbox_item(const char *list)
+{
+        bool quoted = false, angle = false, literal = false;
+        size_t depth = 0, n = 0;
+        for (; list[n]; n++) {
+                char c = list[n];
+                if (c == '\\' && list[n + 1] && (quoted || depth))
+                        n++;
+                else if (depth)
+                        depth += c == '(' ? 1 : c == ')' ? SIZE_MAX : 0;
+                else if (c == '"')
+                        quoted = !quoted;
+                else if (quoted)
+                        continue;
+                else if (c == '(')
+                        depth = 1;
+                else if (c == '<' || c == '>')
+                        angle = c == '<';
+                else if (c == '[' || c == ']')
+                        literal = c == '[';
+                else if (!angle && (c == ',' || c == ';' || (c == ':' && !literal)))
+                        break;
+        }
+        return n;
+}
+
+static bool is_blank(char c)
+{
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Past a quoted string or comment at `at`, or one byte. */
+static size_t step(const char *item, size_t len, size_t at)
+{
+        char open = item[at], close = open == '"' ? '"' : ')';
+        size_t depth = 0;
+        if (open != '"' && open != '(')
+                return at + 1;
+        for (; at < len; at++) {
+                if (item[at] == '\\' && depth)
+                        at++;
+                else if (item[at] == close && depth && --depth == 0)
+                        return at + 1;
+                else if (item[at] == open && (open == '(' || !depth))
+                        depth++;
+        }
+        return len;
+}
+
+/* "@relay,@other:a@b": the part before the colon is a route, which nobody goes by (RFC 5321 section 4.1.1.3). */
+static size_t route_length(const char *address, size_t len)
+{
+        const char *colon = len && address[0] == '@' ? memchr(address, ':', len) : NULL;
+        return colon ? (size_t)(colon - address) + 1 : 0;
+}
+
+bool mailbox_find(const char *item, size_t len, size_t *at, size_t *address_len)
+{
+        size_t from = 0, to = 0, open = len;
+        for (size_t i = 0; i < len; i = step(item, len, i))
+                if (item[i] == '<' && open == len)
+                        open = i;
+        if (open < len) {
+                const char *close = memchr(item + open, '>', len - open);
+                from = open + 1;
+                to = close ? (size_t)(close - item) : len;
+        } else {
+                bool any = false;
+                for (size_t i = 0; i < len;) {
+                        size_t next = step(item, len, i);
+                        if (item[i] != '(' && !is_blank(item[i])) {
+                                from = any ? from : i;
+                                to = next;
+                                any = true;
+                        }
+                        i = next;
+                }
+        }
+        while (from < to && is_blank(item[from]))
+                from++;
+        from += route_length(item + from, to - from);
+        while (to > from && is_blank(item[to - 1]))
+                to--;
+        *at = from;
+        *address_len = to - from;
+        return to > from;
+}
+
+bool mailbox_is_local(const char *address)
+{
+        return address[0] && !strpbrk(address, "@<>\"()[]\\, \t\r\n;:");
+}
+
+static bool is_blank_text(const char *text)
+{
+        return text[strspn(text, " \t\r\n")] == 0;
+}
+
+/* The address of an item as the envelope has it. The caller frees; NULL when there is none. */
+static char *address_of(const char *item, const char *domain)
+{
+        size_t at, len;
+        if (!mailbox_find(item, strlen(item), &at, &len))
+                return NULL;
+        scoped(scoped_free) char *bare = copy_bytes(item + at, len);
+        if (mailbox_is_local(bare))
+                return text_of("%s@%s", bare, domain);
+        if (strchr(bare, '(')) {
+                scoped(scoped_free) char *inner = address_of_mailbox(bare);
+                return take(inner);
+        }
+        if (len > 1 && bare[len - 1] == '.' && strchr(bare, '@') && bare[len - 2] != '.' && bare[len - 2] != '@')
+                bare[len - 1] = 0; /* the root of the domain names, said or not */
+        return take(bare);
+}
+
+static void tell_bad(struct causes *bad, const char *item, const struct cause *why)
+{
+        struct cause *cause = causes_add(bad);
+        const char *from = item + strspn(item, " \t\r\n");
+        size_t len = strlen(from);
+        while (len && is_blank(from[len - 1]))
+                len--;
+        (void)cause_set(cause, why && why->code == CAUSE_TOO_LARGE ? why->code : CAUSE_INVALID,
+                        why && why->code == CAUSE_TOO_LARGE ? "%.*s: %s" : "'%.*s' is not a mail address%s%s",
+                        (int)(len < 200 ? len : 200), from, why ? ": " : "", why ? why->text : "");
+        cause_remedy(cause, "write it as user@example.com or Name <user@example.com>");
+}
+
+static bool is_there(const json_t *into, const char *address)
+{
+        for (size_t i = 0; i < json_array_size(into); i++)
+                if (same_text(json_string_value(json_array_get(into, i)), address))
+                        return true;
+        return false;
+}
+
+static int add_address(const char *address, json_t *into, struct cause *cause)
+{
+        if (address_check(address, false, cause))
+                return -1;
+        if (is_there(into, address))
+                return 0;
+        if (json_array_size(into) >= LIMIT_RECIPIENTS)
+                return cause_set(cause, CAUSE_TOO_LARGE, "there are more than %d recipients", LIMIT_RECIPIENTS);
+        return json_array_append_new(into, json_string(address)) ? cause_set(cause, CAUSE_INVALID, "it is not UTF-8") : 0;
+}
+
+/* "a@b c@d": whole addresses with nothing but blanks between them; all of them or none. */
+static bool add_by_blanks(const char *item, json_t *into)
+{
+        size_t count = 0;
+        if (strpbrk(item, "<>()\""))
+                return false;
+        for (int adding = 0; adding < 2; adding++) {
+                for (const char *at = item + strspn(item, " \t\r\n"); *at; at += strspn(at, " \t\r\n")) {
+                        struct cause cause = { 0 };
+                        size_t len = strcspn(at, " \t\r\n");
+                        scoped(scoped_free) char *word = copy_bytes(at, len);
+                        if (adding ? add_address(word, into, &cause) : address_check(word, false, &cause))
+                                return false;
+                        count++;
+                        at += len;
+                }
+        }
+        return count > 0;
+}
+
+static void add_item(const char *item, const char *domain, json_t *into, struct causes *bad)
+{
+        struct cause cause = { 0 };
+        scoped(scoped_free) char *address = address_of(item, domain);
+        if (address && !add_address(address, into, &cause))
+                return;
+        if (!add_by_blanks(item, into))
+                tell_bad(bad, item, address ? &cause : NULL);
+}
+
+void mailboxes_add(const char *list, const char *domain, json_t *into, struct causes *bad)
+{
+        while (*list) {
+                size_t len = mailbox_item(list);
+                scoped(scoped_free) char *item = copy_bytes(list, len);
+                bool group_name = list[len] == ':';
+                if (!group_name && !is_blank_text(item))
+                        add_item(item, domain, into, bad);
+                list += len + (list[len] != 0);
+        }
+}

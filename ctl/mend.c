@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* A letter made whole; see mend.h. */
+#include "ctl/mend.h"
+
+#include "ctl/fields.h"
+#include "ctl/letter.h"
+
+static const char *bytes_of(const struct buf *text)
+{
+        return text->len ? (const char *)buf_bytes(text) : "";
+}
+
+static int too_large(struct cause *cause)
+{
+        return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB");
+}
+
+/* Where no LF is, CR is what ends the lines; elsewhere a CR alone is a byte like any other. */
+static void end_lines_by_lf(struct buf *text)
+{
+        if (!text->len || memchr(buf_bytes(text), '\n', text->len))
+                return;
+        char *at = (char *)text->memory + text->start, *end = at + text->len;
+        while ((at = memchr(at, '\r', (size_t)(end - at))))
+                *at++ = '\n';
+}
+
+static bool begins_a_header(const char *bytes, size_t len)
+{
+        struct letter_field field;
+        size_t at = 0;
+        return letter_next(bytes, len, &at, &field);
+}
+
+/* "From someone Mon Jan  5 ..." before a header, as an mbox has it; a text may begin with that word as well. */
+static size_t mbox_line(const char *bytes, size_t len)
+{
+        static const char *const days[] = { " Mon ", " Tue ", " Wed ", " Thu ", " Fri ", " Sat ", " Sun " };
+        size_t quote = len && bytes[0] == '>', line = letter_line(bytes, len);
+        if (len < quote + 5 || memcmp(bytes + quote, "From ", 5) != 0)
+                return 0;
+        const char *rest = bytes + line;
+        if (letter_has_header(rest, len - line))
+                return line;
+        for (size_t i = 0; i < count_of(days); i++)
+                if (memmem(bytes, line, days[i], 5) && (letter_is_blank(rest, len - line) || begins_a_header(rest, len - line)))
+                        return line;
+        return 0;
+}
+
+void letter_mend_front(struct buf *text)
+{
+        end_lines_by_lf(text);
+        const char *bytes = bytes_of(text);
+        if (text->len > 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) &&
+            (begins_a_header(bytes + 3, text->len - 3) || mbox_line(bytes + 3, text->len - 3)))
+                buf_consume(text, 3);
+        buf_consume(text, mbox_line(bytes_of(text), text->len));
+}
+
+/* The field with whole addresses; false when it stays as it is. */
+static bool mend_field(const struct letter_field *field, char *(*domain)(void), char **name, struct buf *out)
+{
+        scoped(scoped_free) char *value = letter_value(field);
+        if (!field_has_addresses(field))
+                return false;
+        if (!value[0])
+                return letter_field_is(field, "From") || letter_field_is(field, "Sender") || letter_field_is(field, "Reply-To");
+        scoped(scoped_free) char *probe = field_whole_addresses(value, "");
+        if (!probe)
+                return false;
+        if (!*name)
+                *name = domain();
+        scoped(scoped_free) char *whole = field_whole_addresses(value, *name);
+        return !buf_append(out, field->name, field->name_len) && !buf_appendf(out, ": %s\n", whole);
+}
+
+/* Addresses without a domain get one, as they do in the envelope. */
+static int mend_fields(struct buf *text, char *(*domain)(void), struct cause *cause)
+{
+        scoped(scoped_free) char *name = NULL;
+        scoped(buf_free) struct buf head = BUF_WITH_MAX(text->max);
+        struct letter_field field;
+        const char *bytes = bytes_of(text);
+        size_t end = 0;
+        bool any = false;
+        for (size_t at = 0; letter_next(bytes, text->len, &at, &field); end = at) {
+                bool mended = mend_field(&field, domain, &name, &head);
+                any = any || mended;
+                if (!mended && buf_append(&head, bytes + end, at - end))
+                        return too_large(cause);
+        }
+        if (!any)
+                return 0;
+        if (buf_append(&head, bytes + end, text->len - end))
+                return too_large(cause);
+        struct buf old = *text;
+        *text = head;
+        head = old;
+        return 0;
+}
+
+/* Puts bytes in at a place. */
+static int insert_at(struct buf *text, size_t at, const char *bytes, struct cause *cause)
+{
+        size_t more = strlen(bytes);
+        if (!buf_room(text, more))
+                return too_large(cause);
+        uint8_t *from = text->memory + text->start + at;
+        memmove(from + more, from, text->len - at);
+        memcpy(from, bytes, more);
+        buf_grown(text, more);
+        return 0;
+}
+
+int letter_mend(struct buf *text, char *(*domain)(void), struct cause *cause)
+{
+        struct letter_field field;
+        size_t at = 0;
+        letter_mend_front(text);
+        if (mend_fields(text, domain, cause))
+                return -1;
+        const char *bytes = bytes_of(text);
+        while (letter_next(bytes, text->len, &at, &field))
+                ;
+        bool line_open = at && bytes[at - 1] != '\n';
+        return letter_is_blank(bytes + at, text->len - at) ? 0 : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
+}
