@@ -210,13 +210,19 @@ void cause_for_account(struct cause *cause, const char *name)
 {
         static const char word[] = " NAME";
         scoped(scoped_free) char *general = copy_text(cause_remedy_of(cause));
-        const char *at = strstr(general, word);
-        const char *rest = at ? at + strlen(word) : "";
+        char *all = copy_text("");
+        const char *from = general;
 
-        if (!name[0] || !at || (*rest && *rest != ' ' && *rest != ';'))
-                cause_remedy(cause, "%s", general);
-        else
-                cause_remedy(cause, "%.*s %s%s", (int)(at - general), general, name, rest);
+        for (const char *at; name[0] && (at = strstr(from, word)); ) {
+                const char *rest = at + strlen(word);
+                bool whole = !*rest || *rest == ' ' || *rest == ';' || *rest == ',';
+                char *more = text_of("%s%.*s %s", all, (int)(at - from), from, whole ? name : word + 1);
+                free(all);
+                all = more;
+                from = rest;
+        }
+        cause_remedy(cause, "%s%s", all, from);
+        free(all);
 }
 
 void causes_free(struct causes *causes)

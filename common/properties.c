@@ -17,8 +17,8 @@ enum {
 static const char *const kind_words[] = { "outgoing", "incoming", NULL };
 static const char *const transport_words[] = { "smtp", "imap", "pop3", NULL };
 static const char *const tls_words[] = { "1.0", "1.1", "1.2", "1.3", NULL };
-static const char *const authentication_words[] = { "auto", "plain", "login", "cram-md5", "scram-sha-1",
-        "scram-sha-256", "oauthbearer", "xoauth2", "external", NULL };
+static const char *const authentication_words[] = { "auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-1-plus",
+        "scram-sha-256", "scram-sha-256-plus", "oauthbearer", "xoauth2", "external", NULL };
 static const char *const delivery_words[] = { "markAsRead", "markAsUnread", "delete", NULL };
 static const char *const fetch_words[] = { "new", "unread", "all", NULL };
 static const char *const provider_words[] = { "google", "microsoft", "custom", NULL };

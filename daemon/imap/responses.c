@@ -7,7 +7,6 @@
 
 #include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
-#include "daemon/wire/server_words.h"
 
 #include <ctype.h>
 
@@ -70,27 +69,35 @@ bool imap_echoes_secret(const struct imap_session *session, const char *words, s
                (said && said[0] && memmem(words, len, said, strlen(said)));
 }
 
-int imap_refused(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
-                 const char *what)
+enum server_kind imap_explain(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
+                              const char *what, struct cause *cause)
 {
-        struct chat *chat = &session->chat;
         struct server_meaning meaning = meaning_of(session, reply);
         enum cause_code code = meaning.code;
         bool shown = reply->words.len && !imap_echoes_secret(session, reply->words.bytes, reply->words.len);
         const char *before = shown ? ": " : "", *words = shown ? reply->words.bytes : "";
         int len = !shown ? 0 : reply->words.len < 300 ? (int)reply->words.len : 300;
         bool bye = reply->status == IMAP_BYE;
-        struct cause cause;
 
-        if (reply->status == IMAP_CONTINUE || reply->status == IMAP_OTHER)
-                return chat_fail(chat, CAUSE_PROTOCOL, "the server gave an answer that IMAP does not know (%s)",
-                                 what);
+        if (reply->status == IMAP_CONTINUE || reply->status == IMAP_OTHER) {
+                cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that IMAP does not know (%s)", what);
+                return SAID_NOTHING_KNOWN;
+        }
         if (code == CAUSE_NONE && !bye)
                 code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL : otherwise;
-        cause_set(&cause, code != CAUSE_NONE ? code : CAUSE_SERVER_BUSY, "the server %s%s%s%.*s",
+        cause_set(cause, code != CAUSE_NONE ? code : CAUSE_SERVER_BUSY, "the server %s%s%s%.*s",
                   bye ? "ended the session" : "refused ", bye ? "" : what, before, len, words);
-        server_meaning_remedy(&meaning, &cause);
-        return chat_fail_with(chat, &cause);
+        server_meaning_remedy(&meaning, cause);
+        return meaning.kind;
+}
+
+int imap_refused(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
+                 const char *what)
+{
+        struct cause cause;
+
+        (void)imap_explain(session, reply, otherwise, what, &cause);
+        return chat_fail_with(&session->chat, &cause);
 }
 
 /* ---- capabilities ---- */

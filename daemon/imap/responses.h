@@ -6,6 +6,7 @@
 #pragma once
 
 #include "daemon/imap/state.h"
+#include "daemon/wire/server_words.h"
 
 /* Reads "OK [CODE] words" or the like behind a tag or star. */
 struct imap_reply imap_reply_read(struct imap_cursor *cursor);
@@ -20,6 +21,10 @@ void imap_untagged_heard(struct imap_session *session, struct imap_cursor cursor
  * CAUSE_PROTOCOL). `what` says what was refused: "to open the folder INBOX". Returns STEP_FAILED. */
 int imap_refused(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
                  const char *what);
+
+/* The cause of that, made for the caller; returns what kind of refusal it is. */
+enum server_kind imap_explain(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
+                              const char *what, struct cause *cause);
 
 /* True when the server's words repeat what we signed in with: they are shown to nobody (S38). */
 bool imap_echoes_secret(const struct imap_session *session, const char *words, size_t len);

@@ -5,6 +5,7 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/enable.h"
 #include "daemon/imap/responses.h"
+#include "daemon/sasl/ways.h"
 
 void imap_signin_clear(struct imap_session *session)
 {
@@ -12,6 +13,7 @@ void imap_signin_clear(struct imap_session *session)
         free_secret(take(session->first_response));
         free_secret(take(session->last_said));
         session->mechanism = NULL;
+        session->first_sent = false;
         session->rounds = 0;
 }
 
@@ -34,26 +36,62 @@ static char *offered_mechanisms(const struct imap_session *session)
         return words;
 }
 
-int imap_sign_in(struct imap_session *session)
+/* The step of the best way that is left; STEP_FAILED with a cause when there is none. */
+static int next_way(struct imap_session *session, struct cause *cause)
 {
         const struct signin *signin = &session->config.signin;
         scoped(scoped_free) char *offered = offered_mechanisms(session);
-        struct cause cause = { 0 }, login_cause = { 0 };
+        struct cause login_cause = { 0 };
 
-        session->mechanism = sasl_choose(signin, &session->chat.channel, offered, &cause);
+        session->mechanism = sasl_choose(signin, &session->chat.channel, offered, &session->ways, cause);
         if (session->mechanism)
                 return IMAP_AUTHENTICATE;
-        if (cause.code != CAUSE_NO_MECHANISM || imap_offers(session, "LOGINDISABLED"))
-                return chat_fail_with(&session->chat, &cause);
-        if (sasl_may_login_plainly(signin, &session->chat.channel, &login_cause) == 0)
+        if (cause->code != CAUSE_NO_MECHANISM || imap_offers(session, "LOGINDISABLED"))
+                return STEP_FAILED;
+        if (sasl_may_login_plainly(signin, &session->chat.channel, &session->ways, &login_cause) == 0)
                 return IMAP_LOGIN;
-        return chat_fail_with(&session->chat, login_cause.code == CAUSE_NO_MECHANISM ? &cause : &login_cause);
+        if (login_cause.code != CAUSE_NO_MECHANISM)
+                *cause = login_cause;
+        return STEP_FAILED;
+}
+
+int imap_sign_in(struct imap_session *session)
+{
+        struct cause cause = { 0 };
+        int step = next_way(session, &cause);
+
+        return step != STEP_FAILED ? step : chat_fail_with(&session->chat, &cause);
+}
+
+/* The next way where there is one, else the cause. `cancel`: the exchange is open yet, and is ended first. */
+static int go_on(struct imap_session *session, bool again, bool cancel, struct cause *cause)
+{
+        scoped(scoped_free) char *offered = offered_mechanisms(session);
+        const char *refused = session->mechanism;
+        struct cause unused = { 0 };
+
+        if (again) {
+                imap_signin_clear(session);
+                int step = next_way(session, &unused);
+                if (step != STEP_FAILED) {
+                        chat_refused(&session->chat, cause);
+                        if (!cancel)
+                                return step;
+                        session->after_cancel = step;
+                        imap_say_more_secret(session, "*");
+                        return STEP_SAME;
+                }
+        }
+        scoped(scoped_free) char *others = sasl_other_words(&session->chat.channel, offered, refused ? refused : "");
+        signin_remedy(&session->config.signin, refused, others, cause);
+        return chat_fail_with(&session->chat, cause);
 }
 
 /* What the server offered before does not hold after (RFC 9051 section 6.2.2). */
 static int signed_in(struct imap_session *session)
 {
-        session->chat.signed_in_by = session->mechanism ? session->mechanism : "LOGIN";
+        chat_signed_in(&session->chat, session->mechanism ? session->mechanism : "LOGIN",
+                       sasl_broken(&session->ways, &session->config.signin));
         session->signed_in = true;
         imap_signin_clear(session);
         return session->capabilities_fresh ? imap_enable(session) : (int)IMAP_CAPABILITY;
@@ -80,7 +118,9 @@ void imap_say_authenticate(struct chat *chat)
         if (cause.code != CAUSE_NONE) {
                 free_secret(first);
                 (void)chat_fail_with(&session->chat, &cause);
-        } else if (first && (imap_offers(session, "SASL-IR") || imap_offers(session, "IMAP4REV2"))) {
+        } else if (first && !session->ways.without_first &&
+                   (imap_offers(session, "SASL-IR") || imap_offers(session, "IMAP4REV2"))) {
+                session->first_sent = true;
                 scoped(scoped_free) char *traced = text_of("AUTHENTICATE %s ***", session->mechanism);
                 scoped(scoped_free_secret) char *line =
                         text_of("AUTHENTICATE %s %s", session->mechanism, first);
@@ -94,8 +134,10 @@ void imap_say_authenticate(struct chat *chat)
 
 static int answer_or_fail(struct imap_session *session, char *response, const struct cause *cause)
 {
+        struct cause why = *cause;
+
         if (!response)
-                return chat_fail_with(&session->chat, cause);
+                return go_on(session, sasl_failed(&session->ways, &session->config.signin, session->sasl, &why), true, &why);
         answer(session, response);
         return STEP_SAME;
 }
@@ -131,14 +173,44 @@ static int challenge_heard(struct imap_session *session, const struct imap_reply
         return answer_or_fail(session, response, &cause);
 }
 
+static int refused(struct imap_session *session, const struct imap_reply *said)
+{
+        struct cause cause;
+        struct sasl_refusal refusal = {
+                .kind = imap_explain(session, said, CAUSE_AUTHENTICATION, "the sign-in", &cause),
+                .first_sent = session->first_sent,
+                .showed = sasl_showed(session->sasl) && !session->first_response,
+        };
+
+        if (refusal.kind == SAID_NOTHING_KNOWN && said->status == IMAP_REFUSED_AS_BAD)
+                refusal.kind = SAID_MECHANISM;
+        bool again = sasl_refused(&session->ways, &session->config.signin, session->mechanism, &refusal) != SASL_NO_MORE;
+        return go_on(session, again, false, &cause);
+}
+
+/* The server has ended the exchange that we gave up: a success would be one that nobody proved. */
+static int cancelled(struct imap_session *session, const struct imap_reply *said)
+{
+        int step = session->after_cancel;
+
+        if (said->status != IMAP_NO && said->status != IMAP_REFUSED_AS_BAD)
+                return imap_refused(session, said, CAUSE_PROTOCOL, "to end a sign-in that was given up");
+        session->after_cancel = 0;
+        return step;
+}
+
 int imap_authenticate_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
         const struct imap_reply *said = reply;
         struct cause cause = { 0 };
 
+        if (session->after_cancel)
+                return cancelled(session, said);
         if (said->status == IMAP_CONTINUE)
                 return challenge_heard(session, said);
+        if (said->status == IMAP_NO || said->status == IMAP_REFUSED_AS_BAD)
+                return refused(session, said);
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         if (sasl_finish(session->sasl, NULL, &cause) != 0)

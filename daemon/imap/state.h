@@ -124,6 +124,9 @@ struct imap_session {
         bool utf8;                 /* UTF8=ACCEPT or IMAP4rev2 is enabled */
         struct sasl *sasl;
         const char *mechanism;
+        struct sasl_ways ways;
+        bool first_sent;           /* the initial response went with the command */
+        int after_cancel;          /* the step once the server has heard that the exchange is cancelled; 0: it is not */
         char *first_response;      /* secret: waits for the server's go-ahead */
         char *last_said;           /* secret: the last line of the sign-in */
         unsigned rounds;           /* challenges, or literals of LOGIN */

@@ -5,8 +5,6 @@
  */
 #include "daemon/pop3/state.h"
 
-#include "daemon/wire/server_words.h"
-
 /* ---- saying ---- */
 
 /* The commands that may go out before TLS stands on a STARTTLS account; no other passes (rule S4). */
@@ -113,18 +111,27 @@ bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len)
                (said && said[0] && memmem(words, len, said, strlen(said)));
 }
 
-int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
-                 const char *what)
+enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
+                              const char *what, struct cause *cause)
 {
         struct server_meaning meaning = meaning_of(session, reply->words);
         bool shown = reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+
+        if (reply->status != POP3_ERR) {
+                cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that POP3 does not know (%s)", what);
+                return SAID_NOTHING_KNOWN;
+        }
+        cause_set(cause, meaning.code != CAUSE_NONE ? meaning.code : otherwise, "the server refused %s%s%.300s", what,
+                  shown ? ": " : "", shown ? reply->words : "");
+        server_meaning_remedy(&meaning, cause);
+        return meaning.kind;
+}
+
+int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
+                 const char *what)
+{
         struct cause cause;
 
-        if (reply->status != POP3_ERR)
-                return chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                 "the server gave an answer that POP3 does not know (%s)", what);
-        cause_set(&cause, meaning.code != CAUSE_NONE ? meaning.code : otherwise, "the server refused %s%s%.300s", what,
-                  shown ? ": " : "", shown ? reply->words : "");
-        server_meaning_remedy(&meaning, &cause);
+        (void)pop3_explain(session, reply, otherwise, what, &cause);
         return chat_fail_with(&session->chat, &cause);
 }

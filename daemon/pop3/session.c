@@ -47,6 +47,7 @@ static int greeting_heard(struct chat *chat, const void *reply)
 
         if (said->status != POP3_OK)
                 return pop3_refused(session, said, CAUSE_SERVER_BUSY, "the connection");
+        session->apop = pop3_offers_apop(said->words);
         return POP3_CAPA;
 }
 

@@ -2,6 +2,8 @@
 /* Signing in to POP3; see signin.h. Which way is decided by sasl/, with the TLS rule (security rule 20). */
 #include "daemon/pop3/signin.h"
 
+#include "daemon/sasl/ways.h"
+
 enum { AUTH_LINE = 255 }; /* RFC 5034 section 4: a longer command goes without its initial response */
 
 void pop3_signin_clear(struct pop3_session *session)
@@ -10,6 +12,7 @@ void pop3_signin_clear(struct pop3_session *session)
         free_secret(take(session->first_response));
         free_secret(take(session->last_said));
         session->mechanism = NULL;
+        session->first_sent = false;
         session->rounds = 0;
 }
 
@@ -20,25 +23,81 @@ static bool has_user(const struct pop3_session *session)
                !session->capabilities.mechanisms;
 }
 
-int pop3_sign_in(struct pop3_session *session)
+bool pop3_offers_apop(const char *greeting)
+{
+        const char *begin = strchr(greeting, '<');
+        const char *at = begin ? strchr(begin, '@') : NULL;
+
+        return at && strchr(at, '>');
+}
+
+/* Of a server that has a way to sign in that we do not, and no other. */
+static void explain_apop(const struct pop3_session *session, struct cause *cause)
+{
+        if (!session->apop || (session->capabilities.mechanisms && session->capabilities.mechanisms[0]))
+                return;
+        scoped(scoped_free) char *before = copy_text(cause->text);
+        cause_set(cause, CAUSE_NO_MECHANISM,
+                  "the server seems to take APOP only, which is not supported: it rests on MD5, by which the password can be "
+                  "found (%s)", before);
+        cause_remedy(cause, "have the server's operator offer USER and PASS or SASL within TLS, or use IMAP there");
+}
+
+/* The step of the best way that is left; STEP_FAILED with a cause when there is none. */
+static int next_way(struct pop3_session *session, struct cause *cause)
 {
         const struct signin *signin = &session->config.signin;
         const char *offered = session->capabilities.mechanisms ? session->capabilities.mechanisms : "";
-        struct cause cause = { 0 }, login_cause = { 0 };
+        struct cause login_cause = { 0 };
 
-        session->mechanism = sasl_choose(signin, &session->chat.channel, offered, &cause);
+        session->mechanism = sasl_choose(signin, &session->chat.channel, offered, &session->ways, cause);
         if (session->mechanism)
                 return POP3_AUTH;
-        if (cause.code != CAUSE_NO_MECHANISM || !has_user(session))
-                return chat_fail_with(&session->chat, &cause);
-        if (sasl_may_login_plainly(signin, &session->chat.channel, &login_cause) == 0)
+        if (cause->code != CAUSE_NO_MECHANISM || !has_user(session))
+                return STEP_FAILED;
+        if (sasl_may_login_plainly(signin, &session->chat.channel, &session->ways, &login_cause) == 0)
                 return POP3_USER;
-        return chat_fail_with(&session->chat, login_cause.code == CAUSE_NO_MECHANISM ? &cause : &login_cause);
+        if (login_cause.code != CAUSE_NO_MECHANISM)
+                *cause = login_cause;
+        return STEP_FAILED;
+}
+
+int pop3_sign_in(struct pop3_session *session)
+{
+        struct cause cause = { 0 };
+        int step = next_way(session, &cause);
+
+        return step != STEP_FAILED ? step : chat_fail_with(&session->chat, &cause);
+}
+
+/* The next way where there is one, else the cause. `cancel`: the exchange is open yet, and is ended first. */
+static int go_on(struct pop3_session *session, bool again, bool cancel, struct cause *cause)
+{
+        const char *offered = session->capabilities.mechanisms ? session->capabilities.mechanisms : "";
+        const char *refused = session->mechanism;
+        struct cause unused = { 0 };
+
+        if (again) {
+                pop3_signin_clear(session);
+                int step = next_way(session, &unused);
+                if (step != STEP_FAILED) {
+                        chat_refused(&session->chat, cause);
+                        if (!cancel)
+                                return step;
+                        session->after_cancel = step;
+                        pop3_say_more_secret(session, "*");
+                        return STEP_SAME;
+                }
+        }
+        scoped(scoped_free) char *others = sasl_other_words(&session->chat.channel, offered, refused ? refused : "");
+        signin_remedy(&session->config.signin, refused, others, cause);
+        return chat_fail_with(&session->chat, cause);
 }
 
 static int signed_in(struct pop3_session *session)
 {
-        session->chat.signed_in_by = session->mechanism ? session->mechanism : "LOGIN";
+        chat_signed_in(&session->chat, session->mechanism ? session->mechanism : "LOGIN",
+                       sasl_broken(&session->ways, &session->config.signin));
         session->signed_in = true;
         pop3_signin_clear(session);
         return STEP_READY;
@@ -56,10 +115,12 @@ void pop3_say_auth(struct chat *chat)
         if (cause.code != CAUSE_NONE) {
                 free_secret(first);
                 (void)chat_fail_with(&session->chat, &cause);
-        } else if (first && strlen("AUTH  \r\n") + strlen(session->mechanism) + strlen(first) <= AUTH_LINE) {
+        } else if (first && !session->ways.without_first &&
+                   strlen("AUTH  \r\n") + strlen(session->mechanism) + strlen(first) <= AUTH_LINE) {
                 scoped(scoped_free) char *traced = text_of("AUTH %s ***", session->mechanism);
                 scoped(scoped_free_secret) char *line = text_of("AUTH %s %s", session->mechanism, first);
                 session->last_said = first;
+                session->first_sent = true;
                 pop3_say_secret(session, traced, line);
         } else {
                 session->first_response = first;
@@ -76,13 +137,19 @@ static int answer(struct pop3_session *session, char *secret)
         return STEP_SAME;
 }
 
+/* On our side. */
+static int failed(struct pop3_session *session, struct cause *cause)
+{
+        return go_on(session, sasl_failed(&session->ways, &session->config.signin, session->sasl, cause), true, cause);
+}
+
 static int calculated(struct chat *chat, const struct calculation *calculation)
 {
         struct pop3_session *session = pop3_session_of(chat);
         struct cause cause = { 0 };
         char *response = sasl_calculated(session->sasl, calculation, &cause);
 
-        return response ? answer(session, response) : chat_fail_with(chat, &cause);
+        return response ? answer(session, response) : failed(session, &cause);
 }
 
 static int challenge_heard(struct pop3_session *session, const char *challenge)
@@ -102,7 +169,31 @@ static int challenge_heard(struct pop3_session *session, const char *challenge)
         if (slow)
                 return chat_calculate(&session->chat, slow, calculated);
         char *response = sasl_feed(session->sasl, challenge, &cause);
-        return response ? answer(session, response) : chat_fail_with(&session->chat, &cause);
+        return response ? answer(session, response) : failed(session, &cause);
+}
+
+static int refused(struct pop3_session *session, const struct pop3_reply *said)
+{
+        struct cause cause;
+        struct sasl_refusal refusal = {
+                .kind = pop3_explain(session, said, CAUSE_AUTHENTICATION, "the sign-in", &cause),
+                .first_sent = session->first_sent,
+                .showed = sasl_showed(session->sasl) && !session->first_response,
+        };
+        bool again = sasl_refused(&session->ways, &session->config.signin, session->mechanism, &refusal) != SASL_NO_MORE;
+
+        return go_on(session, again, false, &cause);
+}
+
+/* The server has ended the exchange that we gave up: a success would be one that nobody proved. */
+static int cancelled(struct pop3_session *session, const struct pop3_reply *said)
+{
+        int step = session->after_cancel;
+
+        if (said->status != POP3_ERR)
+                return pop3_refused(session, said, CAUSE_PROTOCOL, "to end a sign-in that was given up");
+        session->after_cancel = 0;
+        return step;
 }
 
 int pop3_auth_heard(struct chat *chat, const void *reply)
@@ -111,8 +202,12 @@ int pop3_auth_heard(struct chat *chat, const void *reply)
         const struct pop3_reply *said = reply;
         struct cause cause = { 0 };
 
+        if (session->after_cancel)
+                return cancelled(session, said);
         if (said->status == POP3_CONTINUE)
                 return challenge_heard(session, said->words);
+        if (said->status == POP3_ERR)
+                return refused(session, said);
         if (said->status != POP3_OK)
                 return pop3_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         if (sasl_finish(session->sasl, NULL, &cause) != 0)
@@ -131,11 +226,16 @@ void pop3_say_user(struct chat *chat)
 
 int pop3_user_heard(struct chat *chat, const void *reply)
 {
+        struct pop3_session *session = pop3_session_of(chat);
         const struct pop3_reply *said = reply;
+        struct cause cause;
 
-        if (said->status != POP3_OK)
-                return pop3_refused(pop3_session_of(chat), said, CAUSE_AUTHENTICATION, "the sign-in");
-        return POP3_PASS;
+        if (said->status == POP3_OK)
+                return POP3_PASS;
+        enum server_kind kind = pop3_explain(session, said, CAUSE_AUTHENTICATION, "the sign-in", &cause);
+        if (kind == SAID_NOTHING_KNOWN || kind == SAID_MECHANISM)
+                explain_apop(session, &cause);
+        return chat_fail_with(chat, &cause);
 }
 
 void pop3_say_pass(struct chat *chat)

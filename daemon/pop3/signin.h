@@ -9,6 +9,9 @@ int pop3_sign_in(struct pop3_session *session);
 /* Wipes what signing in left behind. */
 void pop3_signin_clear(struct pop3_session *session);
 
+/* True for a greeting with a timestamp between angle brackets. */
+bool pop3_offers_apop(const char *greeting);
+
 /* Rows of the table of steps. */
 void pop3_say_auth(struct chat *chat);
 void pop3_say_user(struct chat *chat);

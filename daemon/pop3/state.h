@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "daemon/pop3/session.h"
 #include "daemon/pop3/unstuff.h"
+#include "daemon/wire/server_words.h"
 
 enum pop3_step {
         POP3_GREETING = CHAT_FIRST_STEP,
@@ -67,6 +68,10 @@ struct pop3_session {
         bool signed_in;
         struct sasl *sasl;
         const char *mechanism;
+        struct sasl_ways ways;
+        bool first_sent;        /* the initial response went with the command */
+        int after_cancel;       /* the step once the server has heard that the exchange is cancelled; 0: it is not */
+        bool apop;              /* the greeting had a timestamp (RFC 1939 section 7) */
         char *first_response;   /* secret: waits for the server's go-ahead */
         char *last_said;        /* secret: the last line of the sign-in */
         unsigned rounds;
@@ -109,6 +114,9 @@ bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply
  * refused: "the sign-in". Returns STEP_FAILED. */
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
                  const char *what);
+/* The cause of that, made for the caller; returns what kind of refusal it is. */
+enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
+                              const char *what, struct cause *cause);
 /* The cause of its response code; CAUSE_NONE when it has none that says something. */
 enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words);
 /* True when the server's words repeat what we signed in with (S38). */

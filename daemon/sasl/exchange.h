@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "common/json_fields.h"
 #include "daemon/sasl/mechanism.h"
 
 #define SASL_MAX_ANSWER (2 * LIMIT_SECRET) /* user, secret and a few words */
@@ -18,6 +19,7 @@ enum sasl_flags {
         SASL_PROVES_SERVER = 16,
         SASL_SECRETLESS = 32,
         SASL_SCRAM = 64,
+        SASL_PROMPTS = 128,     /* challenges are words for people: not decoded, not looked at */
 };
 
 struct sasl_class {
@@ -43,12 +45,26 @@ struct sasl_mechanism {
 
 struct sasl {
         const struct sasl_mechanism *mechanism;
+        unsigned answers;  /* made, the initial response among them */
         void *session;     /* the class's own */
         unsigned rounds;   /* challenges heard */
         char *awaiting;    /* the challenge, in base64, that a calculation is made for */
         bool through;      /* nothing more is expected from the server */
 };
 
+enum { SASL_MECHANISMS = 10 };
+extern const struct sasl_mechanism sasl_mechanisms[SASL_MECHANISMS]; /* strongest first */
+
 extern const struct sasl_class sasl_by_library;
+extern const struct sasl_class sasl_login;
 extern const struct sasl_class sasl_oauthbearer;
 extern const struct sasl_class sasl_xoauth2;
+
+/* True when SCRAM can carry this name and password: SASLprep (RFC 4013) takes them. */
+bool sasl_prepares(const struct signin *signin);
+static inline bool sasl_is_automatic(const struct signin *signin)
+{
+        return !signin->mechanism || !signin->mechanism[0] || same_text(signin->mechanism, "auto");
+}
+/* Whole words parted by blanks. */
+bool sasl_offers(const char *offered, const char *name);

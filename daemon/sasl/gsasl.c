@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exchanges done by GNU SASL: PLAIN, LOGIN, CRAM-MD5, EXTERNAL and SCRAM, with the
+ * Exchanges done by GNU SASL: PLAIN, CRAM-MD5, EXTERNAL and SCRAM, with the
  * tls-exporter channel binding (RFC 9266). One library context for the process. What
  * a server may choose is checked here before the library computes with it (S25).
  */
@@ -47,6 +47,23 @@ static void library_end(struct sasl *sasl)
         wipe_property(sasl->session, GSASL_SCRAM_SALTED_PASSWORD);
         gsasl_finish(sasl->session);
         sasl->session = NULL;
+}
+
+/* As SCRAM has it done: the flag of the library (2.2) refuses unassigned characters, against its name. */
+static bool prepares(const char *text)
+{
+        char *prepared = NULL;
+        bool good = gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK;
+
+        if (prepared)
+                explicit_bzero(prepared, strlen(prepared));
+        gsasl_free(prepared);
+        return good;
+}
+
+bool sasl_prepares(const struct signin *signin)
+{
+        return prepares(signin->user) && (!signin->secret || prepares(signin->secret));
 }
 
 /* The library wants the binding in base64. Only -PLUS gets it: without -PLUS the library (2.2) fails
@@ -121,7 +138,8 @@ static int explain(const struct sasl *sasl, int code, struct cause *cause)
         if (code == GSASL_SASLPREP_ERROR) {
                 cause_set(cause, CAUSE_SECRET,
                           "the account name or its password holds characters that %s cannot carry", name);
-                cause_remedy(cause, "use a password without control or unassigned characters");
+                cause_remedy(cause, "use a password without control, unassigned and newer characters (emoji), or, within TLS, "
+                                    "authentication=plain");
                 return -1;
         }
         if (code == GSASL_AUTHENTICATION_ERROR && (sasl->mechanism->flags & SASL_PROVES_SERVER))

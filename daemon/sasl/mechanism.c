@@ -13,26 +13,20 @@
 
 #define SCRAM_FLAGS (SASL_AUTOMATIC | SASL_CLIENT_FIRST | SASL_PROVES_SERVER | SASL_SCRAM)
 
-static const struct sasl_mechanism mechanisms[] = {
-        { "SCRAM-SHA-256-PLUS", "scram-sha-256", &sasl_by_library, SCRAM_FLAGS | SASL_BINDS },
-        { "SCRAM-SHA-1-PLUS", "scram-sha-1", &sasl_by_library, SCRAM_FLAGS | SASL_BINDS },
+const struct sasl_mechanism sasl_mechanisms[SASL_MECHANISMS] = {
+        { "SCRAM-SHA-256-PLUS", "scram-sha-256-plus", &sasl_by_library, SCRAM_FLAGS | SASL_BINDS },
+        { "SCRAM-SHA-1-PLUS", "scram-sha-1-plus", &sasl_by_library, SCRAM_FLAGS | SASL_BINDS },
         { "SCRAM-SHA-256", "scram-sha-256", &sasl_by_library, SCRAM_FLAGS },
         { "SCRAM-SHA-1", "scram-sha-1", &sasl_by_library, SCRAM_FLAGS },
         { "CRAM-MD5", "cram-md5", &sasl_by_library, SASL_AUTOMATIC },
         { "PLAIN", "plain", &sasl_by_library, SASL_AUTOMATIC | SASL_PLAINTEXT | SASL_CLIENT_FIRST },
-        { "LOGIN", "login", &sasl_by_library, SASL_AUTOMATIC | SASL_PLAINTEXT },
+        { "LOGIN", "login", &sasl_login, SASL_AUTOMATIC | SASL_PLAINTEXT | SASL_PROMPTS },
         { "OAUTHBEARER", "oauthbearer", &sasl_oauthbearer, SASL_PLAINTEXT | SASL_CLIENT_FIRST },
         { "XOAUTH2", "xoauth2", &sasl_xoauth2, SASL_PLAINTEXT | SASL_CLIENT_FIRST },
         { "EXTERNAL", "external", &sasl_by_library, SASL_CLIENT_FIRST | SASL_SECRETLESS },
 };
 
-static bool is_automatic(const struct signin *signin)
-{
-        return !signin->mechanism || !signin->mechanism[0] || same_text(signin->mechanism, "auto");
-}
-
-/* Whole words parted by blanks. */
-static bool offers(const char *offered, const char *name)
+bool sasl_offers(const char *offered, const char *name)
 {
         size_t len = strlen(name);
 
@@ -108,19 +102,61 @@ static int need_secret(const struct signin *signin, struct cause *cause)
         return cause_set(cause, CAUSE_SECRET, "no password is stored for %s", signin->user);
 }
 
+char *sasl_other_words(const struct chat_channel *channel, const char *offered, const char *mechanism)
+{
+        struct buf words = BUF_WITH_MAX(LIMIT_PROPERTY_TEXT);
+
+        for (size_t i = 0; i < SASL_MECHANISMS; i++) {
+                const struct sasl_mechanism *m = &sasl_mechanisms[i];
+                bool fits = sasl_offers(offered, m->name) && !same_text(m->name, mechanism) &&
+                            (!(m->flags & SASL_PLAINTEXT) || channel->tls) &&
+                            (!(m->flags & SASL_BINDS) || channel->binding.present);
+                if (fits && buf_appendf(&words, "%s%s", words.len ? "|" : "", m->word))
+                        break;
+        }
+        return buf_take_text(&words);
+}
+
+/* Offered, and supported by nobody who cares for the password. */
+static const struct {
+        const char *name, *why;
+} historic[] = {
+        { "DIGEST-MD5", "RFC 6331 has made that historic, for good reasons" },
+        { "NTLM", "that is Microsoft's own and broken" },
+        { "APOP", "that rests on MD5, by which the password can be found" },
+};
+
+static const char *why_not(const char *offered)
+{
+        for (size_t i = 0; i < count_of(historic); i++)
+                if (strcasecmp(offered, historic[i].name) == 0)
+                        return historic[i].why;
+        for (size_t i = 0; i < count_of(historic); i++)
+                if (sasl_offers(offered, historic[i].name))
+                        return i == 0 ? "DIGEST-MD5 among them is historic (RFC 6331)" : "none of which is supported";
+        return "none of which is supported";
+}
+
 static const char *no_mechanism(const struct signin *signin, const struct chat_channel *channel,
                                 const char *offered, struct cause *cause)
 {
-        const char *set = is_automatic(signin) ? "any that is supported" : signin->mechanism;
+        scoped(scoped_free) char *others = sasl_other_words(channel, offered, "");
 
-        if (offered[0])
-                cause_set(cause, CAUSE_NO_MECHANISM, "the server offers %s to sign in, not %s", offered, set);
+        if (offered[0] && others[0])
+                cause_set(cause, CAUSE_NO_MECHANISM, "the server offers %s to sign in, not %s", offered,
+                          sasl_is_automatic(signin) ? "any that is chosen by itself" : signin->mechanism);
+        else if (offered[0])
+                cause_set(cause, CAUSE_NO_MECHANISM, "the server offers only %s to sign in, and %s", offered, why_not(offered));
         else
                 cause_set(cause, CAUSE_NO_MECHANISM, "the server offers no way to sign in");
         if (!channel->tls)
                 cause_remedy(cause, "many servers offer it only inside TLS: emailsecctl account secure NAME "
                                     "ssl|starttls");
-        else if (!offered[0])
+        else if (others[0])
+                cause_remedy(cause, "emailsecctl account set NAME authentication=%s", others);
+        else if (offered[0])
+                cause_remedy(cause, "have the server's operator offer SCRAM-SHA-256, or PLAIN within TLS");
+        else
                 cause_remedy(cause, "empty the property account if this server wants no sign-in, or use its "
                                     "submission port");
         return NULL;
@@ -135,37 +171,60 @@ static const char *not_in_clear(const char *name, struct cause *cause)
         return NULL;
 }
 
-const char *sasl_choose(const struct signin *signin, const struct chat_channel *channel, const char *offered,
-                        struct cause *cause)
+/* After a first try: what shows the password goes inside TLS only, and never to a server that has proven by SCRAM that it
+ * needs no password shown. */
+static bool may_go_weaker(const struct signin *signin, const struct chat_channel *channel, const struct sasl_ways *ways)
 {
-        const char *barred = NULL;
+        bool scram_before = signin->proven && strncmp(signin->proven, "SCRAM-", 6) == 0;
 
-        for (size_t i = 0; i < count_of(mechanisms); i++) {
-                const struct sasl_mechanism *m = &mechanisms[i];
-                bool wanted = is_automatic(signin) ? m->flags & SASL_AUTOMATIC
-                                                   : same_text(m->word, signin->mechanism);
-                if (!wanted || !offers(offered, m->name))
+        return !ways || !ways->tried || (channel->tls && !(scram_before && sasl_is_automatic(signin)));
+}
+
+/* The best that is offered; *barred names one that may not be used here. `any`: also those of little hope. */
+static const struct sasl_mechanism *best_of(const struct signin *signin, const struct chat_channel *channel,
+                                            const char *offered, const struct sasl_ways *ways, bool any, const char **barred)
+{
+        bool automatic = sasl_is_automatic(signin);
+
+        for (size_t i = 0; i < SASL_MECHANISMS; i++) {
+                const struct sasl_mechanism *m = &sasl_mechanisms[i];
+                bool wanted = automatic ? m->flags & SASL_AUTOMATIC : same_text(m->word, signin->mechanism);
+                bool hopeful = any || !automatic ||
+                               (!(signin->broken && sasl_offers(signin->broken, m->name)) &&
+                                (!(m->flags & SASL_SCRAM) || sasl_prepares(signin)));
+                if (!wanted || !hopeful || !sasl_offers(offered, m->name) || (ways && ways->tried & 1u << i))
                         continue;
                 if ((m->flags & SASL_BINDS) && !channel->binding.present)
                         continue;
-                if ((m->flags & SASL_PLAINTEXT) && !may_send_secret(signin, channel)) {
-                        barred = barred ? barred : m->name;
+                if ((m->flags & SASL_PLAINTEXT) && !may_go_weaker(signin, channel, ways))
                         continue;
-                }
-                if (!(m->flags & SASL_SECRETLESS) && need_secret(signin, cause))
-                        return NULL;
-                return m->name;
+                if (!(m->flags & SASL_PLAINTEXT) || may_send_secret(signin, channel))
+                        return m;
+                *barred = *barred ? *barred : m->name;
         }
+        return NULL;
+}
+
+const char *sasl_choose(const struct signin *signin, const struct chat_channel *channel, const char *offered,
+                        const struct sasl_ways *ways, struct cause *cause)
+{
+        const char *barred = NULL;
+        const struct sasl_mechanism *m = best_of(signin, channel, offered, ways, false, &barred);
+
+        if (!m)
+                m = best_of(signin, channel, offered, ways, true, &barred);
+        if (m)
+                return (m->flags & SASL_SECRETLESS) || need_secret(signin, cause) == 0 ? m->name : NULL;
         return barred ? not_in_clear(barred, cause) : no_mechanism(signin, channel, offered, cause);
 }
 
 int sasl_may_login_plainly(const struct signin *signin, const struct chat_channel *channel,
-                           struct cause *cause)
+                           const struct sasl_ways *ways, struct cause *cause)
 {
-        if (!is_automatic(signin) && !same_text(signin->mechanism, "plain") &&
-            !same_text(signin->mechanism, "login"))
+        if ((!sasl_is_automatic(signin) && !same_text(signin->mechanism, "plain") && !same_text(signin->mechanism, "login")) ||
+            !may_go_weaker(signin, channel, ways))
                 return cause_set(cause, CAUSE_NO_MECHANISM, "the server does not offer %s to sign in",
-                                 signin->mechanism);
+                                 sasl_is_automatic(signin) ? "another way" : signin->mechanism);
         if (!may_send_secret(signin, channel)) {
                 (void)not_in_clear("the login command", cause);
                 return -1;
@@ -178,9 +237,9 @@ struct sasl *sasl_new(const struct signin *signin, const struct chat_channel *ch
 {
         const struct sasl_mechanism *row = NULL;
 
-        for (size_t i = 0; i < count_of(mechanisms) && !row; i++)
-                if (same_text(mechanisms[i].name, mechanism))
-                        row = &mechanisms[i];
+        for (size_t i = 0; i < SASL_MECHANISMS && !row; i++)
+                if (same_text(sasl_mechanisms[i].name, mechanism))
+                        row = &sasl_mechanisms[i];
         if (!row) {
                 cause_set(cause, CAUSE_NO_MECHANISM, "%s is not supported", mechanism);
                 return NULL;
@@ -209,6 +268,7 @@ static char *answer_of(struct sasl *sasl, const uint8_t *challenge, size_t len, 
 
         if (sasl->mechanism->class->step(sasl, challenge, len, &answer, cause) == 0)
                 text = base64_encode(answer.len ? (const void *)buf_bytes(&answer) : "", answer.len);
+        sasl->answers += text != NULL;
         buf_wipe(&answer);
         return text;
 }
@@ -237,7 +297,7 @@ char *sasl_feed(struct sasl *sasl, const char *challenge, struct cause *cause)
                 cause_set(cause, CAUSE_PROTOCOL, "the server's %s exchange has no end", name);
                 return NULL;
         }
-        if (same_text(challenge, "="))
+        if (same_text(challenge, "=") || sasl->mechanism->flags & SASL_PROMPTS)
                 len = 0; /* RFC 4954 section 4: an empty challenge may be written so */
         if (len && base64_decode(challenge, len, &bytes, &count)) {
                 cause_set(cause, CAUSE_PROTOCOL, "the server's %s challenge is not base64", name);
@@ -291,6 +351,13 @@ int sasl_finish(struct sasl *sasl, const char *final, struct cause *cause)
         return cause_set(cause, CAUSE_SERVER_SIGNATURE,
                          "the server said success in %s without proving that it knows the password",
                          sasl->mechanism->name);
+}
+
+bool sasl_showed(const struct sasl *sasl)
+{
+        unsigned flags = sasl->mechanism->flags;
+
+        return sasl->answers > ((flags & (SASL_SCRAM | SASL_PROMPTS)) ? 1 : 0);
 }
 
 void sasl_free(struct sasl *sasl)

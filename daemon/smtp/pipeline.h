@@ -90,6 +90,8 @@ struct smtp_session {
         struct sasl *sasl;
         char *answer;            /* secret: what the present step sends, or the initial response kept back */
         bool answer_waits;       /* the initial response did not fit into AUTH */
+        bool first_sent;         /* it was in AUTH */
+        struct sasl_ways ways;
         struct cause why;        /* the exchange is cancelled for */
         struct pipeline mail;
 };

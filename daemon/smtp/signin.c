@@ -4,7 +4,7 @@
  * its messages, is sasl/'s; here are the lines around them, and what a refusal means.
  */
 #include "daemon/smtp/pipeline.h"
-#include "daemon/wire/server_words.h"
+#include "daemon/sasl/ways.h"
 
 #include <stdio.h>
 
@@ -24,19 +24,29 @@ void signin_forget(struct smtp_session *s)
         s->sasl = NULL;
 }
 
-int signin_begin(struct smtp_session *s)
+/* The step of the best way that is left; STEP_FAILED with a cause when there is none. */
+static int next_way(struct smtp_session *s, struct cause *cause)
 {
         const struct signin *signin = &s->config.signin;
+
+        signin_forget(s);
+        s->mechanism = sasl_choose(signin, &s->chat.channel, s->can.auth, &s->ways, cause);
+        if (s->mechanism)
+                s->sasl = sasl_new(signin, &s->chat.channel, s->mechanism, cause);
+        return s->sasl ? (int)SMTP_AUTH : (int)STEP_FAILED;
+}
+
+int signin_begin(struct smtp_session *s)
+{
         struct cause cause = { 0 };
 
         if (!chat_may_speak(&s->chat))
                 return STEP_FAILED;
-        if (!signin_wanted(signin))
+        if (!signin_wanted(&s->config.signin))
                 return STEP_READY;
-        s->mechanism = sasl_choose(signin, &s->chat.channel, s->can.auth, &cause);
-        if (s->mechanism)
-                s->sasl = sasl_new(signin, &s->chat.channel, s->mechanism, &cause);
-        return s->sasl ? SMTP_AUTH : chat_fail_with(&s->chat, &cause);
+        s->ways = (struct sasl_ways){ 0 };
+        int step = next_way(s, &cause);
+        return step != STEP_FAILED ? step : chat_fail_with(&s->chat, &cause);
 }
 
 void signin_say(struct chat *chat)
@@ -50,7 +60,9 @@ void signin_say(struct chat *chat)
                 (void)chat_fail_with(chat, &cause);
                 return;
         }
-        if (s->answer && strlen("AUTH  ") + strlen(s->mechanism) + strlen(s->answer) <= AUTH_LINE) {
+        s->first_sent = s->answer && !s->ways.without_first &&
+                        strlen("AUTH  ") + strlen(s->mechanism) + strlen(s->answer) <= AUTH_LINE;
+        if (s->first_sent) {
                 char *traced = text_of("AUTH %s ***", s->mechanism);
                 char *line = text_of("AUTH %s %s", s->mechanism, s->answer);
                 chat_say_secret(chat, traced, line);
@@ -100,7 +112,7 @@ static int signed_in(struct smtp_session *s)
 
         if (sasl_finish(s->sasl, NULL, &cause))
                 return chat_fail_with(&s->chat, &cause);
-        s->chat.signed_in_by = s->mechanism;
+        chat_signed_in(&s->chat, s->mechanism, sasl_broken(&s->ways, &s->config.signin));
         signin_forget(s);
         return STEP_READY;
 }
@@ -129,6 +141,23 @@ static struct server_meaning signin_meaning(const struct reply *reply)
         return server_words_meaning(&said);
 }
 
+/* The next way where there is one, else the cause. */
+static int go_on(struct smtp_session *s, bool again, struct cause *cause)
+{
+        struct cause unused;
+        const char *refused = s->mechanism;
+
+        if (again) {
+                chat_refused(&s->chat, cause);
+                int step = next_way(s, &unused);
+                if (step != STEP_FAILED)
+                        return step;
+        }
+        scoped(scoped_free) char *others = sasl_other_words(&s->chat.channel, s->can.auth, refused);
+        signin_remedy(&s->config.signin, refused, others, cause);
+        return chat_fail_with(&s->chat, cause);
+}
+
 static int auth_refused(struct smtp_session *s, const struct reply *reply)
 {
         struct server_meaning meaning = signin_meaning(reply);
@@ -144,7 +173,13 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         else
                 cause_set(&cause, meaning.code, "the server refuses to sign %s in by %s: %s", user, s->mechanism, words);
         server_meaning_remedy(&meaning, &cause);
-        return chat_fail_with(&s->chat, &cause);
+        struct sasl_refusal refusal = {
+                .kind = meaning.kind,
+                .first_sent = s->first_sent,
+                .showed = sasl_showed(s->sasl) && !s->answer_waits,
+        };
+        enum sasl_again again = reply_class(reply) < 4 ? SASL_NO_MORE : sasl_refused(&s->ways, &s->config.signin, s->mechanism, &refusal);
+        return go_on(s, again != SASL_NO_MORE, &cause);
 }
 
 int signin_heard(struct chat *chat, const void *heard)
@@ -165,5 +200,8 @@ void signin_say_cancel(struct chat *chat)
 /* Whatever the server says to it: the exchange failed on our side. */
 int signin_heard_cancel(struct chat *chat, const void *heard unused_arg)
 {
-        return chat_fail_with(chat, &session_of(chat)->why);
+        struct smtp_session *s = session_of(chat);
+        struct cause why = s->why;
+
+        return go_on(s, sasl_failed(&s->ways, &s->config.signin, s->sasl, &why), &why);
 }

@@ -208,6 +208,7 @@ void link_lose(struct link *link, const struct cause *why)
                 }
         }
         explain_silence(link, &cause);
+        link_explain_signin(link, &cause);
         explain_refusal(link, &cause);
         link_end_with(link, &cause, "");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What link.c (a session's beginning and end), link_tls.c (who is there), link_talk.c (what is said in it),
- * link_calculating.c (what its chat must have worked out) and link_facts.c (looking at one) share.
+ * link_signin.c (what is kept of a sign-in), link_calculating.c (what its chat must have worked out) and link_facts.c (looking at one) share.
  */
 #pragma once
 
@@ -68,6 +68,13 @@ void link_drained(struct link *link);
 void link_touch(struct link *link);
 /* Nothing is read while the chat cannot take it. */
 void link_hold_reading(const struct link *link);
+
+/* ---- link_signin.c ---- */
+
+/* Signed in: keeps by what, for the next time, and tells what was odd in it. */
+void link_note_signin(const struct link *link);
+/* The session failed: what that means for what is kept; and a refusal stands for the end that followed it. */
+void link_explain_signin(const struct link *link, struct cause *cause);
 
 /* ---- link_calculating.c ---- */
 

@@ -6,10 +6,7 @@
  */
 #include "common/printable.h"
 #include "daemon/journal.h"
-#include "daemon/messages.h"
-#include "daemon/station/events.h"
 #include "daemon/station/link_parts.h"
-#include "daemon/store/seen_table.h"
 
 enum {
         CHUNK_OUT = 256 * 1024,
@@ -61,32 +58,11 @@ void link_hold_reading(const struct link *link)
                                                            chat_is_over(link->chat));
 }
 
-/* S39: a server that proved itself by SCRAM once and now wants the password itself is told of, once. */
-static void note_signin(const struct link *link)
-{
-        const char *by = link->chat->signed_in_by, *account = link->plan.account;
-
-        if (!by || !link->plan.record || !account[0])
-                return;
-        const char *before = fact_text(account, "signedInBy");
-        if (same_text(before, by))
-                return;
-        if (link->plan.auto_signin && before && strncmp(before, "SCRAM-", 6) == 0 && strncmp(by, "SCRAM-", 6) != 0) {
-                struct subject subject = link_subject(link);
-                log_about(&subject, LOG_WARNING, MSG_SIGNIN_WEAKER,
-                          "%s signed in by %s before and by %s now: if the server's operator did not mean that, "
-                          "someone else may be answering there",
-                          account, before, by);
-                event_emit("account.signinWeaker", account, NULL, "signed in by %s before and by %s now", before, by);
-        }
-        fact_set_text(account, "signedInBy", by);
-}
-
 static void became_ready(struct link *link)
 {
         link->was_ready = true;
         connection_served(link->connection);
-        note_signin(link);
+        link_note_signin(link);
         link_touch(link);
         if (link->user->reached)
                 link->user->reached(link->ctx, LINK_READY, NULL);

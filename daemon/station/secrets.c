@@ -7,6 +7,7 @@
 #include "common/names.h"
 #include "daemon/station/token.h"
 #include "daemon/store/replace_file.h"
+#include "daemon/store/seen_table.h"
 #include "daemon/store/store.h"
 
 #include <stdio.h>
@@ -205,6 +206,19 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
         return keeper->of[index].value;
 }
 
+/* What the last sign-ins have shown of this server; not of another that the account had before. */
+static void put_memory(const struct property_values *values, struct signin *signin)
+{
+        const char *name = prop_text(values, PROP_NAME), *broken = fact_text(name, FACT_SIGNIN_BROKEN);
+        scoped(scoped_free) char *server = text_of("%s:%u", prop_text(values, PROP_HOSTNAME), (unsigned)port_in_use(values));
+        size_t len = strlen(server);
+
+        if (broken && strncmp(broken, server, len) == 0 && broken[len] == ' ')
+                signin->broken = copy_text(broken + len + 1);
+        if (same_text(fact_text(name, FACT_SIGNED_IN_AT), server))
+                signin->proven = copy_text(fact_text(name, FACT_SIGNED_IN_BY));
+}
+
 int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause)
 {
         const char *secret = NULL, *transport = prop_text(values, PROP_TRANSPORT);
@@ -229,6 +243,8 @@ int secret_signin(const struct property_values *values, struct signin *out, stru
                 .host = copy_text(prop_text(values, PROP_HOSTNAME)),
                 .port = port_in_use(values),
         };
+        if (wanted)
+                put_memory(values, out);
         return 0;
 }
 
@@ -240,6 +256,8 @@ static void free_signin(void *ctx)
         free_secret((char *)(uintptr_t)signin->secret);
         free((char *)(uintptr_t)signin->mechanism);
         free((char *)(uintptr_t)signin->host);
+        free((char *)(uintptr_t)signin->broken);
+        free((char *)(uintptr_t)signin->proven);
         free(signin);
 }
 

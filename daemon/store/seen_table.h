@@ -62,3 +62,8 @@ const char *fact_text(const char *account, const char *name);        /* NULL whe
 void fact_set_text(const char *account, const char *name, const char *value);
 void fact_forget_account(const char *account);
 
+/* Of the last sign-in: by which mechanism; "HOST:PORT"; "HOST:PORT MECHANISM ..." that this server offers and cannot do. */
+#define FACT_SIGNED_IN_BY "signedInBy"
+#define FACT_SIGNED_IN_AT "signedInAt"
+#define FACT_SIGNIN_BROKEN "signinBroken"
+

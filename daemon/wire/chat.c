@@ -33,6 +33,7 @@ void chat_init(struct chat *chat, const struct chat_class *class, const struct c
                 .step = STEP_SAME,
                 .state = CHAT_TALKING,
                 .cause = &cause_none,
+                .refused = &cause_none,
                 .phrase = "waiting for the server",
                 .in = BUF_WITH_MAX(max_in + ONE_READ + 2),
                 .out = BUF_WITH_MAX(LIMIT_OUTPUT),
@@ -45,6 +46,8 @@ void chat_done(struct chat *chat)
         buf_wipe(&chat->in);
         buf_wipe(&chat->out);
         cause_keep(&chat->cause, NULL);
+        cause_keep(&chat->refused, NULL);
+        free(take(chat->signin_broken));
         if (chat->calculation)
                 chat->calculation->free(take(chat->calculation));
         chat->searched = 0;
@@ -88,9 +91,12 @@ static void enter(struct chat *chat, int step, enum chat_state state, unsigned w
         chat_touch(chat);
 }
 
+/* A refusal that is kept says more than how the next try ended, unless that is one about the password. */
 static int fail(struct chat *chat, const struct cause *cause)
 {
-        cause_keep(&chat->cause, cause);
+        bool password = cause->code == CAUSE_AUTHENTICATION || cause->code == CAUSE_SERVER_SIGNATURE;
+
+        cause_keep(&chat->cause, cause_happened(chat->refused) && !password ? chat->refused : cause);
         enter(chat, STEP_FAILED, CHAT_FAILED, 0, NULL);
         buf_wipe(&chat->out);
         return STEP_FAILED;
@@ -124,6 +130,23 @@ int chat_fail_with(struct chat *chat, const struct cause *cause)
         struct cause told = *cause;
         (void)snprintf(told.text, sizeof told.text, "%s", fit_to_tell(chat, cause->text));
         return fail(chat, &told);
+}
+
+void chat_refused(struct chat *chat, const struct cause *cause)
+{
+        struct cause told = *cause;
+
+        (void)snprintf(told.text, sizeof told.text, "%s", fit_to_tell(chat, cause->text));
+        if (chat->refused->code != CAUSE_AUTHENTICATION)
+                cause_keep(&chat->refused, &told);
+}
+
+void chat_signed_in(struct chat *chat, const char *mechanism, char *broken)
+{
+        chat->signed_in_by = mechanism;
+        free(chat->signin_broken);
+        chat->signin_broken = broken;
+        cause_keep(&chat->refused, NULL);
 }
 
 /* Security rule 3: bytes that came with the go-ahead were sent by someone who

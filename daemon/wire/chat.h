@@ -110,6 +110,8 @@ struct chat {
         struct calculation *calculation; /* due: the owner takes it; see chat_calculate */
         int (*calculated)(struct chat *chat, const struct calculation *calculation); /* awaits its end; NULL: nothing does */
         const char *signed_in_by;        /* mechanism that signed in, static; NULL: none did */
+        char *signin_broken;             /* those that did not work at this server, parted by blanks; NULL: none; owned */
+        const struct cause *refused;     /* see chat_refused; kept by cause_keep */
         /* True for a line heard that repeats a secret: traced as "***", and in no cause. NULL: none does. */
         bool (*hides)(const struct chat *chat, const char *line, size_t len);
         /* Every step taken; NULL = off. */
@@ -152,6 +154,12 @@ int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)
 
 /* The same with a cause that was made elsewhere. */
 int chat_fail_with(struct chat *chat, const struct cause *cause);
+
+/* A sign-in was refused for this cause and another way is tried: when that fails too, this is what is told, unless the
+ * other refusal says more of the password. */
+void chat_refused(struct chat *chat, const struct cause *cause);
+/* It has succeeded, by the mechanism of that (static) name; `broken` (owned from here on, or NULL) is what did not work. */
+void chat_signed_in(struct chat *chat, const char *mechanism, char *broken);
 
 /* True once the chat takes and says nothing more: failed, ended, or a handshake is due. */
 bool chat_is_over(const struct chat *chat);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The choice of a mechanism, and every exchange against GNU SASL's own server side or by hand. */
 #include "daemon/sasl/gsasl.c"
+#include "daemon/sasl/login.c"
 #include "daemon/sasl/mechanism.c"
 #include "daemon/sasl/oauth.c"
+#include "daemon/sasl/ways.c"
 
 #include <check.h>
 
@@ -46,7 +48,11 @@ static const struct {
         { "plain", "PLAIN", &in_clear, false, false, NULL, CAUSE_PLAINTEXT_LOGIN },
         { "login", "PLAIN LOGIN", &in_tls, false, false, "LOGIN", 0 },
         { "cram-md5", "PLAIN CRAM-MD5", &in_clear, false, false, "CRAM-MD5", 0 },
-        { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false, "SCRAM-SHA-256-PLUS", 0 },
+        { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false, "SCRAM-SHA-256", 0 },
+        { "scram-sha-256-plus", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false, "SCRAM-SHA-256-PLUS", 0 },
+        { "scram-sha-256-plus", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "scram-sha-1-plus", "SCRAM-SHA-1 SCRAM-SHA-1-PLUS", &bound, false, false, "SCRAM-SHA-1-PLUS", 0 },
+        { "auto", "DIGEST-MD5", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
         { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &in_tls, false, false, "SCRAM-SHA-256", 0 },
         { "scram-sha-256", "SCRAM-SHA-1", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
         { "scram-sha-1", "SCRAM-SHA-256 SCRAM-SHA-1", &in_tls, false, false, "SCRAM-SHA-1", 0 },
@@ -64,7 +70,7 @@ START_TEST(test_choice)
         signin.allow_plaintext = choices[_i].allow_plaintext;
         if (choices[_i].no_secret)
                 signin.secret = NULL;
-        const char *chosen = sasl_choose(&signin, choices[_i].channel, choices[_i].offered, &cause);
+        const char *chosen = sasl_choose(&signin, choices[_i].channel, choices[_i].offered, NULL, &cause);
         ck_assert_msg(same_text(chosen, choices[_i].chosen), "%s of %s: %s", choices[_i].mechanism,
                       choices[_i].offered, chosen ? chosen : cause.text);
         if (!chosen) {
@@ -74,22 +80,194 @@ START_TEST(test_choice)
 }
 END_TEST
 
+static const char *const poor_passwords[] = { "pencil\xF0\x9F\x98\x80", "pencil\x07", "pencil\xFF" };
+
+/* What SCRAM cannot carry PLAIN can; within TLS, and where the choice is ours. */
+START_TEST(test_choice_by_password)
+{
+        struct signin signin = signin_by("auto");
+        struct cause cause = { 0 };
+
+        signin.secret = poor_passwords[_i];
+        ck_assert_str_eq(sasl_choose(&signin, &in_tls, "SCRAM-SHA-256 PLAIN", NULL, &cause), "PLAIN");
+        ck_assert_str_eq(sasl_choose(&signin, &in_tls, "SCRAM-SHA-256", NULL, &cause), "SCRAM-SHA-256");
+        ck_assert_str_eq(sasl_choose(&signin, &in_clear, "SCRAM-SHA-256 PLAIN", NULL, &cause), "SCRAM-SHA-256");
+        signin.mechanism = "scram-sha-256";
+        ck_assert_str_eq(sasl_choose(&signin, &in_tls, "SCRAM-SHA-256 PLAIN", NULL, &cause), "SCRAM-SHA-256");
+}
+END_TEST
+
+START_TEST(test_choice_by_memory)
+{
+        struct signin signin = signin_by("auto");
+        struct cause cause = { 0 };
+
+        signin.broken = "SCRAM-SHA-256-PLUS CRAM-MD5";
+        ck_assert_str_eq(sasl_choose(&signin, &bound, "SCRAM-SHA-256-PLUS SCRAM-SHA-256", NULL, &cause), "SCRAM-SHA-256");
+        ck_assert_str_eq(sasl_choose(&signin, &in_tls, "CRAM-MD5 PLAIN", NULL, &cause), "PLAIN");
+        ck_assert_str_eq(sasl_choose(&signin, &in_clear, "CRAM-MD5 PLAIN", NULL, &cause), "CRAM-MD5");
+        signin.mechanism = "cram-md5";
+        ck_assert_str_eq(sasl_choose(&signin, &in_tls, "CRAM-MD5 PLAIN", NULL, &cause), "CRAM-MD5");
+}
+END_TEST
+
+/* A mechanism that is not one of ours is named, and no setting is promised for it. */
+START_TEST(test_words_of_no_mechanism)
+{
+        struct signin signin = signin_by("auto");
+        struct cause cause = { 0 };
+
+        ck_assert_ptr_null(sasl_choose(&signin, &in_tls, "DIGEST-MD5", NULL, &cause));
+        ck_assert_msg(strstr(cause.text, "DIGEST-MD5") && strstr(cause.text, "RFC 6331"), "%s", cause.text);
+        ck_assert_msg(!strstr(cause_remedy_of(&cause), "authentication"), "%s", cause_remedy_of(&cause));
+        ck_assert_ptr_null(sasl_choose(&signin, &in_tls, "NTLM GSSAPI", NULL, &cause));
+        ck_assert(!strstr(cause_remedy_of(&cause), "authentication"));
+        ck_assert_ptr_null(sasl_choose(&signin, &in_tls, "GSSAPI XOAUTH2", NULL, &cause));
+        ck_assert_ptr_nonnull(strstr(cause_remedy_of(&cause), "authentication=xoauth2"));
+        signin.mechanism = "scram-sha-256";
+        ck_assert_ptr_null(sasl_choose(&signin, &in_tls, "LOGIN PLAIN", NULL, &cause));
+        ck_assert_ptr_nonnull(strstr(cause_remedy_of(&cause), "authentication=plain|login"));
+}
+END_TEST
+
+/* ---- the second way ---- */
+
+struct attempt {
+        enum server_kind kind;
+        bool first_sent, showed;
+};
+#define WRONG { SAID_WRONG_PASSWORD, true, true }
+#define WRONG_AT_ONCE { SAID_WRONG_PASSWORD, true, false }
+#define SYNTAX { SAID_MECHANISM, true, true }
+#define SYNTAX_LATER { SAID_MECHANISM, false, false }
+
+static const struct {
+        const char *mechanism, *proven, *offered;
+        const struct chat_channel *channel;
+        struct attempt attempts[6];
+        const char *tried; /* in this order */
+} ways_tried[] = {
+        { "auto", NULL, "CRAM-MD5 PLAIN LOGIN", &in_tls, { WRONG, WRONG }, "CRAM-MD5 PLAIN " },
+        { "auto", NULL, "CRAM-MD5 PLAIN LOGIN", &in_clear, { WRONG }, "CRAM-MD5 " },
+        { "auto", "CRAM-MD5", "CRAM-MD5 PLAIN LOGIN", &in_tls, { WRONG }, "CRAM-MD5 " },
+        { "cram-md5", NULL, "CRAM-MD5 PLAIN LOGIN", &in_tls, { WRONG }, "CRAM-MD5 " },
+        { "auto", NULL, "PLAIN LOGIN", &in_tls, { WRONG }, "PLAIN " },
+        { "auto", NULL, "PLAIN LOGIN", &in_tls, { { SAID_REFUSED, true, true }, { SAID_REFUSED, false, true } }, "PLAIN LOGIN " },
+        { "auto", NULL, "PLAIN LOGIN", &in_tls, { SYNTAX, SYNTAX_LATER, SYNTAX_LATER }, "PLAIN PLAIN LOGIN " },
+        { "plain", NULL, "PLAIN LOGIN", &in_tls, { SYNTAX, SYNTAX_LATER }, "PLAIN PLAIN " },
+        { "auto", NULL, "PLAIN LOGIN", &in_tls, { { SAID_CONNECTIONS, true, true } }, "PLAIN " },
+        { "auto", NULL, "PLAIN LOGIN", &in_tls, { { SAID_APP_PASSWORD, true, true } }, "PLAIN " },
+        /* over-claimed: refused before anything was shown */
+        { "auto", NULL, "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN", &in_tls, { WRONG_AT_ONCE, WRONG_AT_ONCE, WRONG, WRONG },
+          "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN " },
+        /* the binding is another than the server's */
+        { "auto", NULL, "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", &bound, { WRONG, WRONG },
+          "SCRAM-SHA-256-PLUS SCRAM-SHA-256 " },
+        { "auto", NULL, "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", &in_tls, { WRONG, WRONG }, "SCRAM-SHA-256 PLAIN " },
+        /* who proved itself by SCRAM is not shown the password for a change */
+        { "auto", "SCRAM-SHA-256", "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", &in_tls, { WRONG_AT_ONCE, WRONG_AT_ONCE },
+          "SCRAM-SHA-256 SCRAM-SHA-1 " },
+        { "auto", "SCRAM-SHA-256", "SCRAM-SHA-256 PLAIN", &in_tls, { WRONG }, "SCRAM-SHA-256 " },
+        { "scram-sha-256-plus", NULL, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN", &bound, { WRONG }, "SCRAM-SHA-256-PLUS " },
+};
+
+START_TEST(test_ways)
+{
+        struct signin signin = signin_by(ways_tried[_i].mechanism);
+        struct sasl_ways ways = { 0 };
+        struct buf tried = BUF_WITH_MAX(KIB);
+        struct cause cause = { 0 };
+
+        signin.proven = ways_tried[_i].proven;
+        for (size_t i = 0; i < count_of(ways_tried[_i].attempts); i++) {
+                const struct attempt *attempt = &ways_tried[_i].attempts[i];
+                struct sasl_refusal refusal = { attempt->kind, attempt->first_sent, attempt->showed };
+                const char *chosen = sasl_choose(&signin, ways_tried[_i].channel, ways_tried[_i].offered, &ways, &cause);
+                if (!chosen)
+                        break;
+                ck_assert_int_eq(buf_appendf(&tried, "%s ", chosen), 0);
+                if (sasl_refused(&ways, &signin, chosen, &refusal) == SASL_NO_MORE)
+                        break;
+        }
+        scoped(scoped_free) char *all = buf_take_text(&tried);
+        ck_assert_str_eq(all, ways_tried[_i].tried);
+}
+END_TEST
+
+/* A server that refuses whatever comes is not asked for ever. */
+START_TEST(test_ways_end)
+{
+        struct signin signin = signin_by("auto");
+        struct sasl_ways ways = { 0 };
+        struct sasl_refusal refusal = { SAID_MECHANISM, true, true };
+        struct cause cause = { 0 };
+        unsigned count = 0;
+
+        for (const char *chosen; (chosen = sasl_choose(&signin, &bound,
+                        "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN", &ways, &cause)); count++)
+                if (sasl_refused(&ways, &signin, chosen, &refusal) == SASL_NO_MORE)
+                        break;
+        ck_assert_uint_eq(count, REFUSALS_MOST);
+        scoped(scoped_free) char *broken = sasl_broken(&ways, &signin);
+        ck_assert_str_eq(broken, "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN");
+}
+END_TEST
+
+START_TEST(test_remedy_of_a_refusal)
+{
+        struct signin signin = signin_by("cram-md5");
+        struct cause cause = { 0 };
+
+        cause_set(&cause, CAUSE_AUTHENTICATION, "no");
+        signin_remedy(&signin, "CRAM-MD5", "plain|login", &cause);
+        ck_assert_ptr_nonnull(strstr(cause_remedy_of(&cause), "account password NAME"));
+        ck_assert_ptr_nonnull(strstr(cause_remedy_of(&cause), "authentication=plain|login"));
+        cause_set(&cause, CAUSE_SERVER_BUSY, "no");
+        signin_remedy(&signin, "CRAM-MD5", "plain|login", &cause);
+        ck_assert_ptr_null(strstr(cause_remedy_of(&cause), "authentication"));
+}
+END_TEST
+
+START_TEST(test_login_prompts)
+{
+        static const char *const prompts[] = { "VXNlcm5hbWU6", "", "=", "Username:", "please enter user name", "VXNlciBOYW1lAA==", "%%" };
+        struct signin signin = signin_by("login");
+
+        for (size_t i = 0; i < count_of(prompts); i++) {
+                struct cause cause = { 0 };
+                struct sasl *sasl = sasl_new(&signin, &in_tls, "LOGIN", &cause);
+                ck_assert_ptr_null(sasl_first(sasl, &cause));
+                ck_assert(!sasl_showed(sasl));
+                char *user = sasl_feed(sasl, prompts[i], &cause);
+                ck_assert(!sasl_showed(sasl));
+                char *secret = sasl_feed(sasl, prompts[i], &cause);
+                ck_assert(sasl_showed(sasl));
+                ck_assert_str_eq(user, "YW5u");
+                ck_assert_str_eq(secret, "cGVuY2ls");
+                ck_assert_int_eq(sasl_finish(sasl, NULL, &cause), 0);
+                free_secret(user);
+                free_secret(secret);
+                sasl_free(sasl);
+        }
+}
+END_TEST
+
 START_TEST(test_login_command)
 {
         struct cause cause = { 0 };
         struct signin signin = signin_by("auto");
 
-        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, &cause), 0);
-        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, &cause), -1);
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, NULL, &cause), 0);
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, NULL, &cause), -1);
         ck_assert_int_eq(cause.code, CAUSE_PLAINTEXT_LOGIN);
         signin.allow_plaintext = true;
-        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, &cause), 0);
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, NULL, &cause), 0);
         signin.mechanism = "scram-sha-256";
-        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, &cause), -1);
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, NULL, &cause), -1);
         ck_assert_int_eq(cause.code, CAUSE_NO_MECHANISM);
         signin.mechanism = "login";
         signin.secret = "";
-        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, &cause), -1);
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_tls, NULL, &cause), -1);
         ck_assert_int_eq(cause.code, CAUSE_SECRET);
 }
 END_TEST
@@ -316,7 +494,7 @@ START_TEST(test_bad_base64_and_endless)
 {
         struct signin signin = signin_by("auto");
         struct cause cause = { 0 };
-        struct sasl *sasl = sasl_new(&signin, &in_tls, "LOGIN", &cause);
+        struct sasl *sasl = sasl_new(&signin, &in_tls, "CRAM-MD5", &cause);
         ck_assert_ptr_nonnull(sasl);
         ck_assert_ptr_null(sasl_first(sasl, &cause));
         ck_assert_int_eq(cause.code, CAUSE_NONE);
@@ -430,6 +608,13 @@ int main(void)
 
         tcase_add_loop_test(tc, test_choice, 0, (int)count_of(choices));
         tcase_add_test(tc, test_login_command);
+        tcase_add_loop_test(tc, test_choice_by_password, 0, (int)count_of(poor_passwords));
+        tcase_add_test(tc, test_choice_by_memory);
+        tcase_add_test(tc, test_words_of_no_mechanism);
+        tcase_add_loop_test(tc, test_ways, 0, (int)count_of(ways_tried));
+        tcase_add_test(tc, test_ways_end);
+        tcase_add_test(tc, test_remedy_of_a_refusal);
+        tcase_add_test(tc, test_login_prompts);
         tcase_add_loop_test(tc, test_right_and_wrong_password, 0, (int)count_of(by_library));
         tcase_add_test(tc, test_scram_worked_out_apart);
         tcase_add_test(tc, test_binding_of_another_channel);

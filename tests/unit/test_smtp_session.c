@@ -7,6 +7,7 @@ enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8, LMTP = 16 };
 
 #define EHLO "S:220 mail.example ESMTP", "C:EHLO me.example"
 #define LHLO "S:220 here LMTP", "C:LHLO me.example"
+#define CRAM "C:AUTH CRAM-MD5", "S:334 PDEuMkB4Pg==", "C:YW5uIDA0NzViMzQyZjVjMGQ3ZDNlYTI2OTA1NDA1MzY4NGJh", "S:535 5.7.8 no"
 #define PLAIN_LINE "C:AUTH PLAIN AGFubgBwZW5jaWw="
 
 static const struct {
@@ -29,8 +30,37 @@ static const struct {
         { "initial response overlooked", TLS | USER, "plain", { EHLO, "s:250-x\n250 AUTH PLAIN\n", PLAIN_LINE, "S:334 ", "C:AGFubgBwZW5jaWw=", "S:235 in" }, CHAT_READY, 0, "" },
         { "LOGIN", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH LOGIN\n", "C:AUTH LOGIN", "S:334 VXNlcm5hbWU6", "C:YW5u",
           "S:334 UGFzc3dvcmQ6", "C:cGVuY2ls", "S:235 in" }, CHAT_READY, 0, "" },
+        { "LOGIN, words", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH LOGIN\n", "C:AUTH LOGIN", "S:334 please enter your name",
+          "C:YW5u", "S:334", "C:cGVuY2ls", "S:235 in" }, CHAT_READY, 0, "" },
+        { "LOGIN asks a third time", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH LOGIN\n", "C:AUTH LOGIN", "S:334 a", "C:YW5u", "S:334 b",
+          "C:cGVuY2ls", "S:334 and?", "C:*", "S:501 x" }, CHAT_FAILED, CAUSE_PROTOCOL, "more than" },
+        /* a second way */
+        { "CRAM-MD5 is broken there", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM, PLAIN_LINE, "S:235 in" },
+          CHAT_READY, 0, "" },
+        { "CRAM-MD5 and the password are wrong", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM, PLAIN_LINE,
+          "S:535 5.7.8 wrong" }, CHAT_FAILED, CAUSE_AUTHENTICATION, "wrong" },
+        { "not in clear", USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM }, CHAT_FAILED, CAUSE_AUTHENTICATION, "no" },
+        { "not in clear, as wished either", USER | IN_CLEAR, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM }, CHAT_FAILED,
+          CAUSE_AUTHENTICATION, "no" },
+        { "CRAM-MD5 as set, and no other", TLS | USER, "cram-md5", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM }, CHAT_FAILED,
+          CAUSE_AUTHENTICATION, "no" },
+        { "CRAM-MD5 challenge is broken", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN\n", "C:AUTH CRAM-MD5", "S:334 ?", "C:*",
+          "S:501 x", PLAIN_LINE, "S:235 in" }, CHAT_READY, 0, "" },
+        { "no initial response", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN LOGIN\n", PLAIN_LINE, "S:501 5.5.4 syntax", "C:AUTH PLAIN",
+          "S:334 ", "C:AGFubgBwZW5jaWw=", "S:235 in" }, CHAT_READY, 0, "" },
+        { "no initial response, no PLAIN", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN LOGIN\n", PLAIN_LINE, "S:501 what", "C:AUTH PLAIN",
+          "S:504 no", "C:AUTH LOGIN", "S:334 x", "C:YW5u", "S:334 y", "C:cGVuY2ls", "S:235 in" }, CHAT_READY, 0, "" },
+        { "nothing works", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH PLAIN LOGIN\n", PLAIN_LINE, "S:501 what", "C:AUTH PLAIN", "S:504 no",
+          "C:AUTH LOGIN", "S:504 no more" }, CHAT_FAILED, CAUSE_NO_MECHANISM, "" },
+        { "closed at the second", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM, PLAIN_LINE, "CLOSE" }, CHAT_FAILED,
+          CAUSE_AUTHENTICATION, "535 5.7.8 no" },
+        { "421 at the second", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN LOGIN\n", CRAM, PLAIN_LINE, "S:421 4.7.0 bye" },
+          CHAT_FAILED, CAUSE_AUTHENTICATION, "535 5.7.8 no" },
+        { "too many connections is no matter of the mechanism", TLS | USER, "auto", { EHLO, "s:250-x\n250 AUTH CRAM-MD5 PLAIN\n", "C:AUTH CRAM-MD5",
+          "S:334 PDEuMkB4Pg==", "C:YW5uIDA0NzViMzQyZjVjMGQ3ZDNlYTI2OTA1NDA1MzY4NGJh", "S:535 too many concurrent connections" }, CHAT_FAILED,
+          CAUSE_SERVER_BUSY, "many" },
         { "old AUTH=", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH=LOGIN\n", "C:AUTH LOGIN" }, CHAT_TALKING, 0, "" },
-        { "bad base64 is cancelled", TLS | USER, "login", { EHLO, "s:250-x\n250 AUTH LOGIN\n", "C:AUTH LOGIN", "S:334 Username:", "C:*",
+        { "bad base64 is cancelled", TLS | USER, "cram-md5", { EHLO, "s:250-x\n250 AUTH CRAM-MD5\n", "C:AUTH CRAM-MD5", "S:334 what?", "C:*",
           "S:501 cancelled" }, CHAT_FAILED, CAUSE_PROTOCOL, "base64" },
         { "empty XOAUTH2 answer", TLS | USER, "xoauth2", { EHLO, "s:250-x\n250 AUTH XOAUTH2\n",
           "C:AUTH XOAUTH2 dXNlcj1hbm4BYXV0aD1CZWFyZXIgcGVuY2lsAQE=", "S:334 eyJzdGF0dXMiOiI0MDAifQ==", "C:", "S:535 5.7.8 no" },
