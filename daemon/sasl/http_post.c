@@ -77,6 +77,7 @@ static void say_post(struct chat *chat)
 {
         struct http_post *post = post_of(chat);
 
+        chat->bound = true; /* what is asked for here is given once */
         chat_say(chat, "POST %s HTTP/1.1", post->place.path);
         chat_say(chat, "Host: %s", post->place.authority);
         chat_say(chat, "User-Agent: emailsecd/" VERSION);

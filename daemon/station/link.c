@@ -158,13 +158,13 @@ static void explain_silence(const struct link *link, struct cause *cause)
                             "else see whether the server answers", link->plan.port, link->plan.port);
 }
 
-/* True when the address as such does not serve: it broke off, or refused, before anything was asked of it, or in the
+/* True when the address as such does not serve: it broke off, or refused, before it had answered anything, or in the
  * TLS handshake (RFC 5321 section 5.1). What the certificate is judged to be is not among it. */
 static bool address_fails(const struct link *link, const struct cause *why)
 {
-        bool asked = link->chat->said && link->chat->state != CHAT_WANTS_TLS;
+        bool serves = link->chat->bound && link->chat->state != CHAT_WANTS_TLS;
 
-        return !asked && link_times(link).connect >= 0 && why->code != CAUSE_INJECTION && why->code != CAUSE_INTERNAL &&
+        return !serves && link_times(link).connect >= 0 && why->code != CAUSE_INJECTION && why->code != CAUSE_INTERNAL &&
                why->code != CAUSE_INVALID;
 }
 

@@ -53,7 +53,7 @@ struct link_user {
 void link_plan_of(const struct property_values *values, struct link_plan *plan);
 
 /* Starts, or waits for a free place under MaxSessions and MaxSessionsPerHost. The chat is owned from here on. An address
- * of the host that breaks off before anything was asked of it, or in its TLS handshake, gives way to the next. */
+ * of the host that breaks off before it has answered anything, or in its TLS handshake, gives way to the next. */
 struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user,
                        void *ctx) must_use;
 /* Never NULL before link_close(). Another one after the link has gone on to another address. */

@@ -44,7 +44,7 @@ static void arm(struct link *link)
                 connection_expect(link->connection, 0, NULL);
                 link->armed = false;
         } else if (!link->armed || anew) {
-                connection_expect(link->connection, chat->said ? wait : link_share(link), chat->phrase);
+                connection_expect(link->connection, chat->bound ? wait : link_share(link), chat->phrase);
                 link->armed = true;
                 link->armed_waits = chat->waits;
                 link->armed_progress = chat->progress;

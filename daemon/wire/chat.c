@@ -206,6 +206,7 @@ void chat_hear(struct chat *chat, const void *reply)
                 chat_fail(chat, CAUSE_PROTOCOL, "the server spoke out of turn");
                 return;
         }
+        chat->bound |= chat->said;
         chat_go(chat, chat->steps[chat->step].heard(chat, reply));
 }
 

@@ -93,7 +93,8 @@ struct chat {
         unsigned wait;                   /* seconds for what is awaited now; 0 = account's; see idle */
         unsigned waits;                  /* changes whenever the wait starts anew */
         bool idle;                       /* nothing is awaited: no deadline at all */
-        bool said;                       /* something was said: this is no longer about who answers there */
+        bool said;                       /* something was said */
+        bool bound;                      /* and answered, or must not be said twice: no other address of the host will do */
         uint64_t progress;               /* bytes that came of what was asked for; see chat_progress */
         const char *phrase;              /* what is awaited, for time-outs */
         struct buf in;                   /* received, not taken yet; see chat_feed, chat_skip */

@@ -56,7 +56,7 @@ class _End(Exception):
 
 class Fake:
     def __init__(self, transport, mode, folder, certificate=None, implicit_tls=False, host="127.0.0.1",
-                 behind=None):
+                 behind=None, port=0):
         """behind: gives the address of a TLS server that takes the connection over where TLS begins."""
         assert mode in MODES
         self.transport, self.mode, self.implicit_tls = transport, mode, implicit_tls
@@ -76,7 +76,7 @@ class Fake:
             allow_reuse_address = daemon_threads = True
             block_on_close = False
 
-        self._server = Server((host, 0), Handler)
+        self._server = Server((host, port), Handler)
         self.host, self.port = self._server.server_address
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -134,7 +134,7 @@ class Station:
         self.extra_environment = {}
         self.extra_arguments = []
         self.pass_fds = ()
-        self.names = {}        # host names that only this station knows, as root: {name: address}
+        self.names = {}        # host names that only this station knows, as root: {name: address, or several in a tuple}
 
     # ---- running it
 
@@ -163,7 +163,9 @@ class Station:
             return command
         hosts = os.path.join(self.folder, "hosts")
         with open(hosts, "w") as out:
-            out.write("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in self.names.items()))
+            out.write("127.0.0.1 localhost\n" + "".join(
+                f"{address} {name}\n" for name, addresses in self.names.items()
+                for address in ((addresses,) if isinstance(addresses, str) else addresses)))
         os.chmod(hosts, 0o644)
         return ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts,
                 "setpriv", f"--reuid={users.DAEMON_UID}", f"--regid={users.DAEMON_GID}", "--clear-groups", "--",

@@ -183,7 +183,7 @@ enum { SERVERS = 3 };
 static int listeners[SERVERS], peers[SERVERS];
 static unsigned accepted[SERVERS];
 static uint16_t port;
-static const char *scripts[SERVERS];    /* what each says on being connected to; "" nothing, NULL: closes at once */
+static const char *scripts[SERVERS];    /* what each says on being connected to; "" nothing, NULL: closes at once, "2-": after its greeting */
 
 static int listen_on(unsigned last_byte)
 {
@@ -214,10 +214,14 @@ static void serve(void)
                 accepted[i]++;
                 close_fd(&peers[i]);
                 peers[i] = fd;
-                if (scripts[i])
-                        tell(fd, scripts[i]);
-                else
+                if (!scripts[i]) {
                         close_fd(&peers[i]);
+                } else if (strcmp(scripts[i], "2-") == 0) {
+                        tell(fd, "200 hello\r\n");
+                        (void)shutdown(fd, SHUT_RDWR);
+                } else {
+                        tell(fd, scripts[i]);
+                }
         }
 }
 
@@ -419,7 +423,7 @@ END_TEST
 
 /* ---- the addresses of a host ------------------------------------------------------------------------------------ */
 
-static const char *const bad_scripts[] = { NULL, "421 busy\r\n", "554 no\r\n", "", "* noise\r\n" };
+static const char *const bad_scripts[] = { NULL, "421 busy\r\n", "554 no\r\n", "", "* noise\r\n", "2-" };
 
 START_TEST(an_address_that_does_not_serve_gives_way)
 {
