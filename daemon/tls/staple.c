@@ -18,6 +18,7 @@ enum {
         TLS_FEATURE_STATUS_REQUEST = 5, /* RFC 7633 */
         CLOCK_SLACK = 300,              /* seconds that the responder's clock may be ahead */
         NO_NEXT_UPDATE_AGE = 7 * 86400, /* an answer without nextUpdate is good for this long */
+        PARTS_MOST = 256,               /* of an answer that are looked at; one is usual */
 };
 
 static bool must_staple(const X509 *leaf)
@@ -64,17 +65,46 @@ static const char *refuse(struct tls_facts *facts, const char *result, const cha
         return result;
 }
 
+/* True when that part of the answer is about the leaf: its id made by the digest that the responder chose (RFC 6960
+ * section 4.1.1: SHA-1 or another). */
+static bool is_about(const OCSP_SINGLERESP *single, const X509 *leaf, const X509 *issuer)
+{
+        OCSP_CERTID *theirs = (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single);
+        ASN1_OBJECT *digest = NULL;
+
+        if (OCSP_id_get0_info(NULL, &digest, NULL, NULL, theirs) != 1)
+                return false;
+        const EVP_MD *md = EVP_get_digestbyobj(digest);
+        OCSP_CERTID *ours = md ? OCSP_cert_to_id(md, leaf, issuer) : NULL;
+        bool same = ours && OCSP_id_cmp(ours, theirs) == 0;
+        OCSP_CERTID_free(ours);
+        return same;
+}
+
+/* The part about the leaf; one that says revoked before all others. NULL: none is. */
+static OCSP_SINGLERESP *part_about(OCSP_BASICRESP *answer, const X509 *leaf, const X509 *issuer)
+{
+        OCSP_SINGLERESP *found = NULL;
+        int count = OCSP_resp_count(answer);
+
+        for (int i = 0; i < count && i < PARTS_MOST; i++) {
+                OCSP_SINGLERESP *single = OCSP_resp_get0(answer, i);
+                bool revoked = OCSP_single_get0_status(single, NULL, NULL, NULL, NULL) == V_OCSP_CERTSTATUS_REVOKED;
+                if ((!found || revoked) && is_about(single, leaf, issuer))
+                        found = single;
+        }
+        return found;
+}
+
 /* What a well-formed answer says about the leaf. */
 static const char *read_status(OCSP_BASICRESP *answer, X509 *leaf, X509 *issuer, time_t now,
                                struct tls_facts *facts)
 {
-        OCSP_CERTID *id = OCSP_cert_to_id(NULL, leaf, issuer);
         ASN1_GENERALIZEDTIME *revoked = NULL, *this_update = NULL, *next_update = NULL;
-        int status = 0, reason = 0;
-        int found = OCSP_resp_find_status(answer, id, &status, &reason, &revoked, &this_update, &next_update);
+        OCSP_SINGLERESP *part = part_about(answer, leaf, issuer);
+        int status = part ? OCSP_single_get0_status(part, NULL, &revoked, &this_update, &next_update) : -1;
 
-        OCSP_CERTID_free(id);
-        if (found != 1)
+        if (!part)
                 return refuse(facts, "invalid", "is about another certificate");
         if (!in_date(this_update, next_update, now))
                 return refuse(facts, "stale", "is out of date");

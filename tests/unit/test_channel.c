@@ -624,11 +624,12 @@ END_TEST
 /* ---- revocation ------------------------------------------------------------------------------------------
  */
 
-static size_t make_staple(const struct pki *leaf, const struct pki *issuer, const struct pki *signer,
+/* `digest`: of the id of the certificate that it is about; NULL: SHA-1. */
+static size_t make_staple(const EVP_MD *digest, const struct pki *leaf, const struct pki *issuer, const struct pki *signer,
                           int status, long age, long next, uint8_t **out)
 {
         OCSP_BASICRESP *answer = OCSP_BASICRESP_new();
-        OCSP_CERTID *id = OCSP_cert_to_id(NULL, leaf->x509, issuer->x509);
+        OCSP_CERTID *id = OCSP_cert_to_id(digest, leaf->x509, issuer->x509);
         ASN1_TIME *from = X509_gmtime_adj(NULL, -age), *until = X509_gmtime_adj(NULL, next),
                   *revoked = X509_gmtime_adj(NULL, -age);
 
@@ -687,10 +688,12 @@ START_TEST(staples)
                   BIT(PROBLEM_UNKNOWN_ISSUER) },
         };
 
-        for (size_t i = 0; i < count_of(answers); i++) {
+        const EVP_MD *const digests[] = { NULL, EVP_sha256(), EVP_sha384() };
+        for (size_t n = 0; n < count_of(answers) * count_of(digests); n++) {
+                size_t i = n / count_of(digests);
                 uint8_t *staple = NULL;
                 struct server server = { .leaf = answers[i].shown };
-                server.staple_len = make_staple(answers[i].about, answers[i].issuer, answers[i].signer,
+                server.staple_len = make_staple(digests[n % count_of(digests)], answers[i].about, answers[i].issuer, answers[i].signer,
                                                 answers[i].status, answers[i].age, answers[i].next, &staple);
                 server.staple = staple;
                 struct outcome out = meet("mail.example", &server);
