@@ -4,6 +4,7 @@
 
 #include "common/json_fields.h"
 #include "common/limits.h"
+#include "daemon/sasl/repeat.h"
 
 #include <stdio.h>
 
@@ -204,7 +205,7 @@ static const char *fit_to_tell(const char *words, const struct grant_request *re
         const char *const secrets[] = { request->client_secret, request->refresh_token, request->device_code, request->assertion };
 
         for (size_t i = 0; words && i < count_of(secrets); i++)
-                if (secrets[i] && secrets[i][0] && strstr(words, secrets[i]))
+                if (secret_repeated(words, strlen(words), secrets[i]))
                         return "its words repeat the secret and are left out";
         return words ? words : "it gives no reason";
 }

@@ -8,6 +8,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "daemon/sasl/exchange.h"
+#include "daemon/sasl/repeat.h"
 
 #include <strings.h>
 
@@ -44,52 +45,22 @@ static bool may_send_secret(const struct signin *signin, const struct chat_chann
         return channel->tls || signin->allow_plaintext;
 }
 
-static bool holds(const char *words, size_t len, const void *bytes, size_t count)
-{
-        char *text = base64_encode(bytes, count);
-        size_t digits = strcspn(text, "=");
-        bool found = memmem(words, len, text, digits > 4 ? digits - 1 : digits) != NULL;
-
-        free_secret(text);
-        return found;
-}
-
-/* Inside a longer message its base64 has one of three forms, by the bytes before it modulo 3: XOAUTH2 and
- * OAUTHBEARER put the token behind the user's name. Only digits made of the secret alone are compared; too few of them
- * would find it in any words (so short a secret is looked for in PLAIN's whole message). */
-static bool holds_inside(const char *words, size_t len, const char *secret)
-{
-        enum { FEWEST_DIGITS = 6 };
-        size_t count = strlen(secret);
-        char *message = new_zeroed(1, count + 3);
-        bool found = false;
-
-        for (size_t before = 1; before <= 2 && !found; before++) {
-                size_t begin = (before * 8 + 5) / 6, end = (before + count) * 8 / 6;
-                memcpy(message + before, secret, count);
-                char *text = base64_encode(message, before + count);
-                found = end >= begin + FEWEST_DIGITS && memmem(words, len, text + begin, end - begin) != NULL;
-                free_secret(text);
-        }
-        explicit_bzero(message, count + 3);
-        free(message);
-        return found;
-}
-
 bool signin_repeated(const struct signin *signin, const char *words, size_t len)
 {
         const char *secret = signin->secret;
 
         if (!secret || !secret[0])
                 return false;
-        if (memmem(words, len, secret, strlen(secret)) || holds(words, len, secret, strlen(secret)) ||
-            holds_inside(words, len, secret))
+        if (secret_repeated(words, len, secret))
                 return true;
+        /* so short a secret is looked for in PLAIN's whole message: a few digits alone would be found in any words */
         size_t user = signin->user ? strlen(signin->user) : 0, size = user + strlen(secret) + 2;
         char *plain = new_zeroed(1, size + 1);
         memcpy(plain + 1, signin->user ? signin->user : "", user);
         memcpy(plain + user + 2, secret, strlen(secret));
-        bool found = holds(words, len, plain, size);
+        char *text = base64_encode(plain, size);
+        bool found = memmem(words, len, text, strlen(text)) != NULL;
+        free_secret(text);
         explicit_bzero(plain, size);
         free(plain);
         return found;

@@ -230,6 +230,8 @@ static const struct {
         { 400, "{\"error\":\"slow_down\"}", false, GRANT_SLOW_DOWN, 0, NULL },
         { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"alt is old\"}", false, GRANT_REFUSED,
           CAUSE_AUTHENTICATION, "left out" },
+        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"refresh_token=%61l%74&x\"}", false, GRANT_REFUSED,
+          CAUSE_AUTHENTICATION, "left out" },
         { 400, "{\"error\":\"geheim\"}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "left out" },
         { 400, "{\"error\":[1]}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "no OAuth error" },
         { 503, "oops", false, GRANT_REFUSED, CAUSE_AUTH_TEMPORARY, "503" },

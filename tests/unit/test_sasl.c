@@ -4,6 +4,7 @@
 #include "daemon/sasl/login.c"
 #include "daemon/sasl/mechanism.c"
 #include "daemon/sasl/oauth.c"
+#include "daemon/sasl/repeat.c"
 #include "daemon/sasl/ways.c"
 
 #include <check.h>
@@ -560,6 +561,41 @@ START_TEST(test_oauth)
 }
 END_TEST
 
+/* The same bytes, as they may come back. */
+static const struct {
+        const char *secret, *words;
+        bool repeated;
+} repeats[] = {
+        { "1//0g/ab+cd=ef", "no 1//0g/ab+cd=ef here", true },
+        { "1//0g/ab+cd=ef", "refresh_token=1%2F%2F0g%2Fab%2Bcd%3Def&x", true },
+        { "1//0g/ab+cd=ef", "refresh_token=1%2f%2f0g/ab+cd%3def", true },
+        { "1//0g/ab+cd=ef", "refresh_token%3D1%252F%252F0g%252Fab%252Bcd%253Def", true },
+        { "1//0g/ab+cd=ef", "1\\/\\/0g\\/ab+cd=ef", true },
+        { "1//0g/ab+cd=ef", "1\\u002f\\u002F0g\\u002fab\\u002bcd=ef", true },
+        { "1//0g/ab+cd=ef", "1&#x2F;&#x2F;0g&#x2F;ab&#43;cd&#61;ef", true },
+        { "1//0g/ab+cd=ef", "1=2F=2F0g=2Fab=2Bcd=3Def", true },
+        { "a b c", "a+b+c", true },
+        { "pass word\\", "{\"p\":\"pass word\\\\\"}", true },
+        { "\xc3\xbcmlaut", "%C3%BCmlaut", true },
+        { "ab?>cd~~ef", "YWI_PmNkfn5lZg", true },              /* base64url */
+        { "ab?>cd~~ef", "user:YWI/PmNkfn5lZg==", true },
+        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "token eyJhbGciOiJSUzI1NiJ9.eyJz... is bad", true }, /* cut */
+        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "...hbm5hIn0.c2lnbmF0dXJl", true },
+        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "Token has been expired or revoked.", false },
+        { "1//0g/ab+cd=ef", "100% of 1%2 =zz \\u00 \\ & it", false },
+        { "1//0g/ab+cd=ef", "", false },
+        { "", "anything", false },
+        { NULL, "anything", false },
+};
+
+START_TEST(test_repeated_in_any_form)
+{
+        const char *words = repeats[_i].words;
+
+        ck_assert_msg(secret_repeated(words, strlen(words), repeats[_i].secret) == repeats[_i].repeated, "%s", words);
+}
+END_TEST
+
 /* A server may repeat what it was sent: whatever stands before the secret, its base64 is known again. */
 START_TEST(test_repeated_messages)
 {
@@ -623,6 +659,7 @@ int main(void)
         tcase_add_test(tc, test_bad_base64_and_endless);
         tcase_add_test(tc, test_oauth);
         tcase_add_test(tc, test_repeated_messages);
+        tcase_add_loop_test(tc, test_repeated_in_any_form, 0, (int)count_of(repeats));
         tcase_add_test(tc, test_secret_is_wiped);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
