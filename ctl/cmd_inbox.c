@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `inbox ...`: received mail, decoded here by GMime and never in the daemon. */
+/* `inbox ...`: received mail, decoded here and never in the daemon. */
 #include "common/json_fields.h"
 #include "common/printable.h"
 #include "common/times.h"
@@ -7,6 +7,8 @@
 #include "ctl/cmds.h"
 #include "ctl/mime_load.h"
 #include "ctl/show.h"
+#include "ctl/submit.h"
+#include "ctl/view.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -75,13 +77,8 @@ static char *without_cr(const char *text)
         return lines;
 }
 
-static void show_view(const struct mime_view *view)
+static void show_attachments(const struct view *view)
 {
-        show_field("From", view->from);
-        show_field("To", view->to);
-        show_field("Cc", view->cc);
-        show_field("Date", view->date);
-        show_field("Subject", view->subject);
         for (size_t i = 0; i < view->attachment_count; i++) {
                 char size[32];
                 size_text(view->attachments[i].size, size);
@@ -90,20 +87,31 @@ static void show_view(const struct mime_view *view)
                                                          view->attachments[i].type, size);
                 show_field("Attachment", text);
         }
-        if (same_text(view->text_type, "text/html"))
+}
+
+static void show_view(const struct view *view)
+{
+        show_field("From", view->from);
+        show_field("To", view->to);
+        show_field("Cc", view->cc);
+        show_field("Date", view->date);
+        show_field("Subject", view->subject);
+        show_attachments(view);
+        if (view->html)
                 show_field("Remark", "there is no plain text, this is the HTML");
+        show_field("Remark", view->remark);
         puts("");
         scoped(scoped_free) char *lines = without_cr(view->text ? view->text : "");
         scoped(scoped_free) char *text = printable_lines(lines);
         fputs(text, stdout);
         if (text[0] && text[strlen(text) - 1] != '\n')
                 puts("");
-        if (view->text_cut)
+        if (view->cut)
                 puts("[there is more: --raw shows all of it]");
 }
 
-/* The fields of the socket, and what GMime found. */
-static json_t *view_json(const json_t *message, const struct mime_view *view)
+/* The fields of the socket, and what was found in the file. */
+static json_t *view_json(const json_t *message, const struct view *view)
 {
         json_t *out = json_deep_copy(message), *attachments = json_array();
         json_put_text(out, "from", view->from);
@@ -111,6 +119,7 @@ static json_t *view_json(const json_t *message, const struct mime_view *view)
         json_put_text(out, "cc", view->cc);
         json_put_text(out, "subject", view->subject);
         json_put_text(out, "text", view->text);
+        json_put_text(out, "remark", view->remark);
         for (size_t i = 0; i < view->attachment_count; i++) {
                 json_t *one = json_object();
                 json_put_text(one, "name", view->attachments[i].name);
@@ -125,16 +134,13 @@ static json_t *view_json(const json_t *message, const struct mime_view *view)
 static int show_decoded(struct tool *tool, const json_t *message, int fd)
 {
         struct cause cause = { 0 };
-        struct mime_view view = { 0 };
-        char error[256] = "";
-        const struct mime_functions *mime = mime_load(&cause);
-        if (!mime)
+        struct view view = { 0 };
+        scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_LETTER);
+        if (submission_read_all(fd, &bytes, &cause))
                 return tell_cause(&cause);
-        if (mime->view(fd, &view, error)) {
-                (void)cause_set(&cause, CAUSE_PROTOCOL, "%s", error);
-                cause_remedy(&cause, "look at its bytes with --raw");
-                return tell_cause(&cause);
-        }
+        const char *text = bytes.len ? (const char *)buf_bytes(&bytes) : "";
+        const struct mime_functions *mime = memmem(text, bytes.len, "=?", 2) ? mime_load(NULL) : NULL;
+        view_read(text, bytes.len, mime ? mime->decode : NULL, &view);
         if (tool->json) {
                 scoped(scoped_json) json_t *out = view_json(message, &view);
                 show_json(out);
@@ -142,7 +148,7 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
                 term_pager_open(tool);
                 show_view(&view);
         }
-        mime->view_done(&view);
+        view_done(&view);
         return EXIT_DONE;
 }
 

@@ -176,8 +176,13 @@ static char *sender_of(const struct tool *tool)
         const char *from = tool_option(tool, "from");
         if (!from)
                 return NULL;
-        char *address = from[0] && !same_text(from, "<>") ? address_of_mailbox(from) : copy_text("");
-        return address ? address : copy_text(from);
+        scoped(causes_free) struct causes bad = { 0 };
+        scoped(scoped_json) json_t *one = json_array();
+        scoped(scoped_free) char *domain = letter_domain();
+        if (from[0] && !same_text(from, "<>"))
+                mailboxes_add(from, domain, one, &bad);
+        const char *address = json_string_value(json_array_get(one, 0));
+        return copy_text(address ? address : bad.count ? from : ""); /* the daemon says what is wrong with it */
 }
 
 /* Why it is not sent: the words of the server to the first recipient in that state, else the message's cause. */

@@ -69,7 +69,11 @@ const char *entity_parameter(const struct letter_field *type, const char *name, 
 {
         struct span main, sub;
         const char *at, *end = type->value + type->value_len;
-        if (!type->name || !read_type(type, &main, &sub, &at))
+        if (!type->name)
+                return NULL;
+        if (!read_type(type, &main, &sub, &at)) /* of Content-Disposition too, whose value is one word */
+                at = memchr(type->value, ';', type->value_len);
+        if (!at)
                 return NULL;
         while (at < end) {
                 at = skip_blank(at + (*at == ';'), end);
@@ -206,6 +210,7 @@ static void read_kind(struct entity *entity, enum entity_default without)
         if (is_word(type, "multipart")) {
                 entity->sealed = is_word(sub, "signed") || is_word(sub, "encrypted");
                 entity->digest = is_word(sub, "digest");
+                entity->alternative = is_word(sub, "alternative");
                 entity->mixed = is_word(sub, "mixed") || entity->digest;
                 entity->type_valid = read_boundary(entity) && find_boundary(entity, 0, &len, &ignored);
                 entity->kind = entity->type_valid ? ENTITY_MULTIPART : ENTITY_TEXT;

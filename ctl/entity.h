@@ -36,12 +36,13 @@ struct entity {
         bool type_valid;         /* it is one by RFC 2045 section 5.1, and what it says holds */
         bool sealed;             /* signed or encrypted: a changed byte would break it */
         bool mixed;              /* a multipart in which a part more does no harm */
-        bool digest;
+        bool digest, alternative;
         char boundary[80];       /* with "--" before it */
 };
 void entity_read(struct span bytes, enum entity_default without, unsigned depth, struct entity *out);
 
-/* The value of a parameter of a Content-Type as it stands there, quotes included; NULL when there is none. */
+/* The value of a parameter of a Content-Type or Content-Disposition as it stands there, quotes included; NULL when there is
+ * none. */
 const char *entity_parameter(const struct letter_field *type, const char *name, size_t *len);
 
 /* The pieces of a multipart's body in their order; begin with { 0 }. */

@@ -12,7 +12,7 @@
 
 #define MIME_OBJECT  "emailsec-mime.so"
 #define MIME_ENTRY   "emailsec_mime"
-#define MIME_VERSION 3
+#define MIME_VERSION 4
 
 /* A message to make. Texts are UTF-8; lists end with NULL and may be NULL. */
 struct mime_draft {
@@ -25,26 +25,10 @@ struct mime_draft {
         uint64_t most;            /* bytes that all files may have together */
 };
 
-/* A message to show. */
-struct mime_attachment {
-        char *name, *type;
-        size_t size; /* decoded */
-};
-struct mime_view {
-        char *from, *to, *cc, *date, *subject; /* decoded, UTF-8; NULL = no such field */
-        char *text;                            /* the first text part, UTF-8; NULL = there is none */
-        char *text_type;                       /* "text/plain", "text/html" */
-        bool text_cut;                         /* there is more than is shown */
-        struct mime_attachment *attachments;
-        size_t attachment_count;
-};
-
 struct mime_functions {
         int version; /* MIME_VERSION of who made it */
         /* Writes the message to a descriptor. 0, or -1 with a sentence in `error`. */
         int (*compose)(const struct mime_draft *draft, int fd, char error[256]);
-        int (*view)(int fd, struct mime_view *out, char error[256]);
-        void (*view_done)(struct mime_view *view);
         /* An unstructured field's value, decoded. */
         char *(*decode)(const char *value);
 };

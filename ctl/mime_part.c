@@ -78,13 +78,3 @@ void set_text(GMimePart *part, GByteArray *bytes)
         GMimeContentEncoding encoding = encoding_for(bytes->data, bytes->len);
         set_content(part, bytes, encoding);
 }
-
-GMimeMessage *parse_message(GMimeStream *stream, bool persist, char error[256])
-{
-        owned GMimeParser *parser = g_mime_parser_new_with_stream(stream);
-        g_mime_parser_set_persist_stream(parser, persist);
-        GMimeMessage *message = g_mime_parser_construct_message(parser, NULL);
-        if (!message)
-                snprintf(error, 256, "the message cannot be read as one");
-        return message;
-}

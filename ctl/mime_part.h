@@ -18,9 +18,6 @@ void unref_object(void *place);
 /* For free(), as all that leaves this object. NULL stays NULL. */
 char *own_copy(const char *text);
 
-/* A stream read as a message; NULL with a sentence. `persist`: parts stay in the stream; it must live on. */
-GMimeMessage *parse_message(GMimeStream *stream, bool persist, char error[256]);
-
 /* Text with CR LF line ends: what an encoded text part holds (RFC 2045, 6.7 and 6.8). */
 GByteArray *with_crlf(const char *text, size_t len);
 /* The encoding that makes these bytes short ASCII lines: as they are, quoted-printable when most is readable,
@@ -35,6 +32,3 @@ void set_text(GMimePart *part, GByteArray *bytes);
 
 /* The functions of struct mime_functions, each in a file of its name. */
 int mime_compose(const struct mime_draft *draft, int fd, char error[256]);
-int mime_view(int fd, struct mime_view *out, char error[256]);
-void mime_view_done(struct mime_view *view);
-char *mime_decode(const char *value);

@@ -159,9 +159,8 @@ static int read_option_word(struct form *form, const char *letters)
                 while (i < count_of(form_options) && form_options[i].letter != *letters)
                         i++;
                 if (i == count_of(form_options)) {
-                        scoped(scoped_free) char *word = printable_text(letters);
-                        fprintf(stderr, "sendmail: the option -%s is not known here and changes nothing\n", word);
-                        return EX_OK;
+                        fprintf(stderr, "sendmail: there is no option -%c\n", *letters);
+                        return EX_USAGE;
                 }
                 letters++;
                 const char *value = "";

@@ -77,6 +77,11 @@ static int read_all(int fd, struct buf *into, bool dot_ends, struct cause *cause
         }
 }
 
+int submission_read_all(int fd, struct buf *into, struct cause *cause)
+{
+        return read_all(fd, into, false, cause);
+}
+
 int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause)
 {
         if (!path || same_text(path, "-"))

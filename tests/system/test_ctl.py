@@ -573,6 +573,22 @@ def sendmail(station, tmp_path):
     (["-i", "-f", "<>", "a@b.example"], b"Subject: null\n\nx\n", ["a@b.example"], ""),
     (["-ti", "-N", "failure", "-R", "hdrs", "-V", "id", "-O", "X=y", "-v"], b"To: a@b.example\n\nx\n",
      ["a@b.example"], None),
+    # options are options wherever they stand
+    (["a@b.example", "-f", "me@h.example"], b"\nx", ["a@b.example"], "me@h.example"),
+    (["a@b.example", "-i", "c@d.example", "-odb"], b"\nx", ["a@b.example", "c@d.example"], None),
+    (["a@b.example", "-t"], b"To: c@d.example\n\nx", ["a@b.example", "c@d.example"], None),
+    (["-f", "me@h.example", "--", "a@b.example", "c@d.example"], b"\nx", ["a@b.example", "c@d.example"], "me@h.example"),
+    (["-oMr", "HTTP", "-oi", "a@b.example"], b"\nx", ["a@b.example"], None),
+    (["-o", "m", "-oem", "-od", "-o7", "-oQ/tmp", "a@b.example"], b"\nx", ["a@b.example"], None),
+    (["-G", "-U", "-n", "-m", "-x", "-bm", "-Am", "-XV", "-h", "5", "-L", "tag", "a@b.example"], b"\nx", ["a@b.example"], None),
+    (["-r", "Joe <me@h.example>", "a@b.example,c@d.example", "e@f.example g@h.example"], b"\nx",
+     ["a@b.example", "c@d.example", "e@f.example", "g@h.example"], "me@h.example"),
+    # one that is none is no reason to keep it from the others
+    (["-t"], b"To: ops@c.example, broken@, boss@c.example\n\nx\n", ["ops@c.example", "boss@c.example"], None),
+    (["a@b.example", "two words here"], b"\nx", ["a@b.example"], None),
+    (["a..b@docomo.example", ".c@d.example", "e.@f.example"], b"\nx",
+     ["a..b@docomo.example", ".c@d.example", "e.@f.example"], None),
+    (["u@b\u00fccher.example"], b"\nx", ["u@xn--bcher-kva.example"], None),
 ])
 def test_sendmail_forms(sendmail, args, data, recipients, sender):
     done = sendmail(*args, data=data)
@@ -580,6 +596,15 @@ def test_sendmail_forms(sendmail, args, data, recipients, sender):
     parameters = sendmail.daemon.calls[0]["parameters"]
     assert parameters["recipients"] == recipients and parameters.get("from") == sender
     assert sendmail.daemon.files[0] == data
+
+
+@pytest.mark.parametrize("front", (b"\xef\xbb\xbf", b"From me Mon Jan  1 00:00:00 2024\n", b">From me\n", b""))
+def test_sendmail_reads_over_what_stands_before_a_header(sendmail, front):
+    letter = b"To: a@b.example\nSubject: t\n\nx\n"
+    assert sendmail("-t", data=front + letter).returncode == 0
+    assert sendmail("-t", data=letter.replace(b"\n", b"\r")).returncode == 0
+    assert sendmail.daemon.files == [letter, letter]
+    assert [call["parameters"]["recipients"] for call in sendmail.daemon.calls] == [["a@b.example"]] * 2
 
 
 def test_sendmail_dots(sendmail):
@@ -597,10 +622,31 @@ def test_sendmail_completes(sendmail):
     assert re.fullmatch(r"root@.+", sendmail.daemon.calls[2]["parameters"]["recipients"][0])
 
 
+def test_sendmail_gives_local_names_a_domain_in_the_header_too(sendmail):
+    """What cron hands in."""
+    done = sendmail("-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root",
+                    data=b"From: root (Cron Daemon)\nTo: root\nCc: Joe <joe>, \"A, B\" <a@b.example>\n\nx\n")
+    assert done.returncode == 0 and not done.stderr
+    parameters = sendmail.daemon.calls[0]["parameters"]
+    domain = parameters["from"].partition("@")[2]
+    assert parameters["recipients"] == [f"root@{domain}", f"joe@{domain}", "a@b.example"]
+    assert sendmail.daemon.files[0].decode() == \
+        f"From: root@{domain} (Cron Daemon)\nTo: root@{domain}\nCc: Joe <joe@{domain}>, \"A, B\" <a@b.example>\n\nx\n"
+
+
+def test_a_bad_recipient_is_told_of(sendmail):
+    done = sendmail("ops@c.example", "broken@", "x\x1by", "boss@c.example")
+    assert done.returncode == 0
+    assert b"'broken@'" in done.stderr and b"'x\\x1by'" in done.stderr and b"the other recipients" in done.stderr
+    done = sendmail("broken@")
+    assert done.returncode == 65 and b"broken@" in done.stderr
+    assert len(sendmail.daemon.calls) == 1
+
+
 def test_sendmail_encodes(sendmail):
     assert sendmail("a@b.example", data=b"Subject: s\n\n" + b"x" * 5000 + b"\n\0\n").returncode == 0
     sent = sendmail.daemon.files[0]
-    assert max(map(len, sent.split(b"\n"))) <= 998 and b"\0" not in sent and b"base64" in sent
+    assert max(map(len, sent.split(b"\n"))) <= 998 and b"\0" not in sent and b"quoted-printable" in sent
 
 
 @pytest.mark.parametrize("args, data, status", [

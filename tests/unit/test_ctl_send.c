@@ -3,11 +3,11 @@
 #include "ctl/mime.c"
 #include "ctl/mime_compose.c"
 #include "ctl/mime_part.c"
-#include "ctl/mime_view.c"
 #include "ctl/submit.c"
 #include "ctl/entity.h"
 #include "ctl/fields.h"
 #include "ctl/mailboxes.h"
+#include "ctl/view.h"
 
 #include <check.h>
 
@@ -131,6 +131,8 @@ static const struct {
         { "\"john doe\"@c.example", "\"john doe\"@c.example", 0 },
         { "\"open <a@b.example>, c@d.example", "", 1 },
         { "A (with (nested) <x@y>) <a@b.example>", "a@b.example", 0 },
+        { "u@b\xc3\xbc" "cher.example", "u@xn--bcher-kva.example", 0 },
+        { "\xc3\xbc@b\xc3\xbc" "cher.example", "\xc3\xbc@b\xc3\xbc" "cher.example", 0 },
         { "a@b.example; c@d.example;", "a@b.example c@d.example", 0 },
 };
 
@@ -435,21 +437,77 @@ START_TEST(viewed_parts)
                 "--c\nContent-Type: text/html\n\n<p>html</p>\n--c\nContent-Type: text/plain\n\nplain\n--c--\n"
                 "--b\nContent-Type: image/png\nContent-Disposition: attachment; filename=\"a b.png\"\n"
                 "Content-Transfer-Encoding: base64\n\nAAEC\n--b--\n";
-        char error[256] = "";
-        int fd = memfd_create("letter", MFD_CLOEXEC);
-        ck_assert_int_eq(write_all(fd, (const uint8_t *)message, sizeof(message) - 1), 0);
-        ck_assert_int_eq((int)lseek(fd, 0, SEEK_SET), 0);
-        struct mime_view view;
-        ck_assert_int_eq(mime_view(fd, &view, error), 0);
+        struct view view;
+        view_read(message, sizeof(message) - 1, emailsec_mime()->decode, &view);
         ck_assert_str_eq(view.from, "J\xc3\xbcrgen <j@b.example>");
-        ck_assert_str_eq(view.text_type, "text/plain");
-        ck_assert_ptr_nonnull(strstr(view.text, "plain"));
+        ck_assert(!view.html);
+        ck_assert_str_eq(view.text, "plain");
         ck_assert_uint_eq(view.attachment_count, 1);
         ck_assert_str_eq(view.attachments[0].name, "a b.png");
         ck_assert_str_eq(view.attachments[0].type, "image/png");
         ck_assert_uint_eq(view.attachments[0].size, 3);
-        mime_view_done(&view);
-        close(fd);
+        view_done(&view);
+}
+END_TEST
+
+#define FFFD "\xef\xbf\xbd"
+static const struct {
+        const char *name, *message, *text;
+        const char *remark; /* a part of it; NULL = none */
+} views[] = {
+        { "empty", "", "", NULL },
+        { "no header", "just text\n", "just text\n", NULL },
+        { "empty type", "Content-Type:\n\nbody\n", "body\n", NULL },
+        { "nonsense", "Content-Type: /x\n\nbody\n", "body\n", NULL },
+        { "one word", "Content-Type: text\n\nbody\n", "body\n", NULL },
+        { "no boundary", "Content-Type: multipart/mixed\n\n--x\n\nbody\n--x--\n", "--x\n\nbody\n--x--\n", NULL },
+        { "boundary never seen", "Content-Type: multipart/mixed; boundary=y\n\nbody\n", "body\n", NULL },
+        { "not closed", "Content-Type: multipart/mixed; boundary=x\n\n--x\n\nbody\n", "body\n", NULL },
+        { "ascii that is UTF-8", "Content-Type: text/plain; charset=us-ascii\n\n\xc3\xbc" "ber\n", "\xc3\xbc" "ber\n", NULL },
+        { "nothing said", "\n\xfc" "ber\n", "\xc3\xbc" "ber\n", "windows-1252" },
+        { "unknown charset", "Content-Type: text/plain; charset=x-nope\n\n\xfc" "ber\n", "\xc3\xbc" "ber\n", "x-nope" },
+        { "broken UTF-8", "Content-Type: text/plain; charset=utf-8\n\na\xfc" "b \xc3\n", "a" FFFD "b " FFFD "\n", "utf-8" },
+        { "undefined byte", "Content-Type: text/plain; charset=windows-1252\n\na\x81" "b\n", "a" FFFD "b\n", "windows-1252" },
+        { "called latin-1", "Content-Type: text/plain; charset=iso-8859-1\n\n\x93" "a\x94\n", "\xe2\x80\x9c" "a\xe2\x80\x9d\n", NULL },
+        { "blanks in quotes", "Content-Type: text/plain; charset=\" utf-8 \"\n\n\xc3\xbc\n", "\xc3\xbc\n", NULL },
+        { "base64 with rubbish", "Content-Transfer-Encoding: base64\n\nYm9k!!eSBo*ZXJl\n", "body here", NULL },
+        { "base64 that is text", "Content-Transfer-Encoding: base64\n\nthe boiler\n", "the boiler\n", NULL },
+        { "encoding unknown", "Content-Transfer-Encoding: utf8\n\nbody\n", "body\n", NULL },
+        { "html only", "Content-Type: text/html\n\n<p>\n", "<p>\n", NULL },
+};
+
+START_TEST(broken_ones_are_shown)
+{
+        struct view view;
+        view_read(views[_i].message, strlen(views[_i].message), NULL, &view);
+        ck_assert_msg(same_text(view.text ? view.text : "", views[_i].text), "%s: '%s'", views[_i].name, view.text);
+        ck_assert_uint_eq(view.attachment_count, 0);
+        if (views[_i].remark)
+                ck_assert_msg(view.remark && strstr(view.remark, views[_i].remark), "%s: %s", views[_i].name, view.remark);
+        else
+                ck_assert_msg(!view.remark, "%s: %s", views[_i].name, view.remark);
+        view_done(&view);
+}
+END_TEST
+
+START_TEST(names_of_attachments)
+{
+        static const char *const names[][2] = {
+                { "; filename=a.txt", "a.txt" },
+                { "; filename*=utf-8''%C3%BC%20b.txt", "\xc3\xbc b.txt" },
+                { "; filename*0=\"long \"; filename*1=name.txt", "long name.txt" },
+                { "; filename*0*=utf-8''%C3%BC; filename*1*=%C3%A4", "\xc3\xbc\xc3\xa4" },
+                { "; filename=\"=?utf-8?q?=C3=BC?=\"", "\xc3\xbc" },
+                { "; filename=\xfc.txt", "\xc3\xbc.txt" },
+        };
+        for (size_t i = 0; i < count_of(names); i++) {
+                struct view view;
+                scoped(scoped_free) char *text = text_of("Content-Type: image/png\nContent-Disposition: attachment%s\n\nx\n", names[i][0]);
+                view_read(text, strlen(text), emailsec_mime()->decode, &view);
+                ck_assert_uint_eq(view.attachment_count, 1);
+                ck_assert_str_eq(view.attachments[0].name, names[i][1]);
+                view_done(&view);
+        }
 }
 END_TEST
 
@@ -472,6 +530,8 @@ int main(void)
         tcase_add_test(tests, long_lines_are_encoded);
         tcase_add_test(tests, the_proof_sees_a_loss);
         tcase_add_test(tests, viewed_parts);
+        tcase_add_loop_test(tests, broken_ones_are_shown, 0, (int)count_of(views));
+        tcase_add_test(tests, names_of_attachments);
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
