@@ -2,6 +2,7 @@
 /* What is kept of a sign-in for the next one, in the account's facts, and what of it is told; see link_parts.h. */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/station/doubt.h"
 #include "daemon/station/events.h"
 #include "daemon/station/link_parts.h"
 #include "daemon/store/seen_table.h"
@@ -46,6 +47,7 @@ void link_note_signin(const struct link *link)
 
         if (!by || !link->plan.record || !account[0])
                 return;
+        doubt_signed_in(account, (int64_t)loop_wall());
         if (link->plan.auto_signin)
                 note_broken(link);
         scoped(scoped_free) char *at = text_of("%s:%u", link->plan.host, (unsigned)link->plan.port);

@@ -6,6 +6,7 @@
 #include "daemon/pop3/session.h"
 #include "daemon/random.h"
 #include "daemon/station/accounts.h"
+#include "daemon/station/doubt.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/rhythm.h"
 #include "daemon/station/secrets.h"
@@ -89,8 +90,9 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
         receiver_drop_session(receiver);
         fact_set_number(receiver->account->name, "lastPollFailure", (int64_t)loop_wall());
         fact_set_text(receiver->account->name, "lastPollFailureCause", why.text);
+        int64_t doubted = doubt_cause(receiver->account->name, (int64_t)loop_wall(), &why);
         account_is_ill(receiver->account, &why, id);
-        receiver_wait(receiver, retry_delay(receiver, &why));
+        receiver_wait(receiver, doubted ? doubted : retry_delay(receiver, &why));
         receiver->failures++;
         receiver_finish_polls(receiver, &why);
 }

@@ -5,6 +5,7 @@
  */
 #include "daemon/loop.h"
 #include "daemon/random.h"
+#include "daemon/station/doubt.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_state.h"
 #include "daemon/station/token.h"
@@ -33,18 +34,21 @@ void sender_arm(struct sender *sender, int64_t ms)
 
 void sender_failed(struct sender *sender, const struct cause *cause, const char *challenge_id)
 {
-        int64_t delay = cause_class(cause) == CLASS_DOWN ?
-                                outbox_account_delay(60, sender->failures, random_number()) :
-                                outbox_account_delay(FAULT_RETRY, 0, random_number());
+        const char *name = sender->account->name;
+        struct cause why = *cause;
+        int64_t doubted = doubt_cause(name, (int64_t)loop_wall(), &why);
+        int64_t delay = doubted ? doubted :
+                        cause_class(&why) == CLASS_DOWN ? outbox_account_delay(60, sender->failures, random_number()) :
+                                                          outbox_account_delay(FAULT_RETRY, 0, random_number());
 
         sender->failures++;
         sender->not_before = loop_now() + delay * 1000;
-        sender_give_back(sender, cause, loop_wall() + (time_t)delay);
-        fact_set_number(sender->account->name, "lastPollFailure", (int64_t)loop_wall());
-        fact_set_text(sender->account->name, "lastPollFailureCause", cause->text);
-        account_is_ill(sender->account, cause, challenge_id);
+        sender_give_back(sender, &why, loop_wall() + (time_t)delay);
+        fact_set_number(name, "lastPollFailure", (int64_t)loop_wall());
+        fact_set_text(name, "lastPollFailureCause", why.text);
+        account_is_ill(sender->account, &why, challenge_id);
         sender_arm(sender, delay * 1000);
-        sender_finish_polls(sender, cause);
+        sender_finish_polls(sender, &why);
 }
 
 void sender_slow_down(struct sender *sender)

@@ -7,6 +7,7 @@
 #include "daemon/messages.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/certificates.h"
+#include "daemon/station/doubt.h"
 #include "daemon/station/events.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/places.h"
@@ -116,6 +117,7 @@ void station_account_added(struct account *account)
 void station_account_changed(struct account *account)
 {
         account_start_over(account);
+        doubt_forget(account->name);
         if (account->sender)
                 sender_start_over(account->sender);
         if (account->receiver)

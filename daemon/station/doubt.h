@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An account that has signed in for long and fails oddly is not called a fault at once: the server may be the one that is
+ * wrong (a database that is away, a restore, a proxy with another server behind it). It is tried again soon, a few times
+ * with growing pauses, so few that no server locks an account for it.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+/* It signed in at this time of the wall clock. */
+void doubt_signed_in(const char *account, int64_t now);
+/* What it is and where has changed: it has to prove itself anew. */
+void doubt_forget(const char *account);
+/* A session failed. When the cause is a fault that is in doubt yet, it becomes one that passes, and says so: returns the
+ * seconds until the next try, which failures before then do not put off. 0: it stands as it is. */
+int64_t doubt_cause(const char *account, int64_t now, struct cause *cause) must_use;
