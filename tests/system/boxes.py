@@ -107,7 +107,7 @@ class _Talk:
                 raise OSError
             self.pending += got
         line, self.pending = self.pending.split(b"\n", 1)
-        return line.rstrip(b"\r").decode()
+        return line.rstrip(b"\r").decode(errors="replace")
 
     def note(self, words):
         with self.box.lock:

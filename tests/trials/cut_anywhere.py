@@ -31,8 +31,9 @@ class Breaker:
 
     FATES = ("pass", "pass", "reset", "close", "stall", "garbage", "421", "slow")
 
-    def __init__(self, host, port, rng):
+    def __init__(self, host, port, rng, sealed):
         self.target, self.rng, self.bad = (host, port), rng, True
+        self.sealed = sealed        # within TLS
         self.met = collections.Counter()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
@@ -90,7 +91,7 @@ class Breaker:
             deadline = time.monotonic() + rng.choice((0.5, 3, 8))
             while self.bad and time.monotonic() < deadline:
                 time.sleep(0.05)
-        elif fate == "garbage":
+        elif fate == "garbage" and (down or self.sealed):      # else a server would take it for the message
             target.sendall(os.urandom(rng.randrange(1, 3000)))
         elif fate == "421" and down:
             target.sendall(b"421 4.3.2 go away\r\n")
@@ -230,12 +231,13 @@ class Trial:
             self.station.call(rng.choice(("HoldMessages", "RetryMessages")), ids=ids)
             self.station.call("ReleaseMessages", ids=ids)
 
-    def kill(self, rng):
-        time.sleep(rng.uniform(4, 15))
+    def kill(self):
+        """By the main thread: a daemon ends with the thread that started it."""
         self.running.clear()
         try:
             self.station.kill_process()
             self.station.start()
+            self.counts["kill"] += 1
         finally:
             self.running.set()
 
@@ -304,7 +306,8 @@ def prepare(world, stack, seed):
     extensions = ("PIPELINING", "8BITMIME", "SIZE 60000000", "ENHANCEDSTATUSCODES")
     sinks = world.sinks = [world.new_sink(extensions=extensions), world.new_sink(certificate=good, implicit_tls=True, login=True,
                                                                                   extensions=extensions)]
-    world.breakers = [Breaker("127.0.0.1", one.port, rng) for one in (*sinks, *world.boxes.values(), world.secret_sink)]
+    world.breakers = [Breaker("127.0.0.1", one.port, rng, one is not sinks[0])
+                      for one in (*sinks, *world.boxes.values(), world.secret_sink)]
     for one in world.breakers:
         stack.callback(one.stop)
     world.anchor = base64.b64encode(world.certificates.user.pem).decode()
@@ -313,8 +316,8 @@ def prepare(world, stack, seed):
     add("outgoing", "plain", None, port=world.breakers[0].port, **plain)
     add("outgoing", "secure", hostname="127.0.0.1", port=world.breakers[1].port, account="me", connectionTimeout=3)
     for breaker, transport in zip(world.breakers[2:], ("imap", "pop3")):
-        add("incoming", transport, letters.PASSWORD, transport=transport, port=breaker.port, account="me", pollRate=2,
-            allowPlaintextAuthentication=True, **plain)
+        add("incoming", transport, letters.PASSWORD, transport=transport, hostname="127.0.0.1", port=breaker.port, account="me",
+            pollRate=2, connectionTimeout=3)
     add("outgoing", "challenged", hostname="127.0.0.1", port=world.breakers[4].port, account="me")
 
 
@@ -331,15 +334,13 @@ def main():
         trial = Trial(world, seed, time.monotonic() + options.seconds, not options.no_kill)
         actors = [trial.actor("submit", trial.submit), trial.actor("submit 2", trial.submit), trial.actor("deliver", trial.deliver),
                   trial.actor("vanish", trial.vanish), trial.actor("change", trial.change)]
-        if trial.kills:
-            actors.append(trial.actor("kill", trial.kill))
+        rng = trial.rng("kill")
+        next_kill = time.monotonic() + rng.uniform(4, 15)
         while any(one.is_alive() for one in actors):
-            if trial.running.is_set() and not trial.failures:
-                try:
-                    world.alive()
-                except AssertionError:
-                    if trial.running.is_set():
-                        raise
+            world.alive()
+            if trial.kills and time.monotonic() > next_kill and not trial.failures:
+                trial.kill()
+                next_kill = time.monotonic() + rng.uniform(4, 15)
             time.sleep(0.2)
         assert not trial.failures, "\n".join(trial.failures)
         world.alive()

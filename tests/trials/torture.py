@@ -95,8 +95,8 @@ class Torture:
         station.add("outgoing", "b", "old-password", port=1, account="me", **off)
         station.add("outgoing", "s", None, port=world.sink.port, **off)
         station.add("outgoing", "c", hostname="127.0.0.1", port=world.secret_sink.port, account="me")
-        station.add("incoming", "in", letters.PASSWORD, transport="imap", port=world.boxes["imap"].port, account="me", pollRate=3600,
-                    push=False, allowPlaintextAuthentication=True, **off)
+        station.add("incoming", "in", transport="imap", hostname="127.0.0.1", port=world.boxes["imap"].port, account="me",
+                    pollRate=3600, push=False, enabled=False)
         self.sent_ids = [self.submit(name, f"<{name}{number}@example.test>") for name, number in (("b", 1), ("s", 1), ("s", 2), ("s", 3))]
         self.mine = self.sent_ids[0]
         station.wait_status("c", "fault", "challenge", "down") if self.submit("c", "<c@example.test>") else None

@@ -42,7 +42,8 @@ class World:
         self.sink = self.new_sink()
         self.secret_sink = self.new_sink(certificate=self.certificates.leaf("self-signed", "127.0.0.1"), implicit_tls=True,
                                          login=True)
-        self.boxes = {transport: boxes.Mailbox(transport, contents=[letters.crlf(letters.letter("x"))] * 5)
+        tls = pki.server_context(self.certificates.leaf("system", "127.0.0.1"), self.base)
+        self.boxes = {transport: boxes.Mailbox(transport, contents=[letters.crlf(letters.letter("x")) for _ in range(5)], tls=tls)
                       for transport in ("imap", "pop3")}
         for box in self.boxes.values():
             self.stack.callback(box.stop)
@@ -62,8 +63,7 @@ class World:
         self.station.add("outgoing", "dead", None, port=1, **plain)
         self.station.add("outgoing", "unknown", hostname="127.0.0.1", port=self.secret_sink.port, account="me")
         for transport, box in self.boxes.items():
-            self.station.add("incoming", transport, letters.PASSWORD, transport=transport, port=box.port, account="me",
-                             allowPlaintextAuthentication=True, **plain)
+            self.station.add("incoming", transport, hostname="127.0.0.1", transport=transport, port=box.port, account="me")
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.station.process.pid}/fd"))
