@@ -99,12 +99,35 @@ int address_check(const char *address, bool null_allowed, struct cause *cause)
         return domain_check(address, address + local + 1, cause);
 }
 
+static bool all_ascii(const char *text, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                if ((uint8_t)text[i] > 127)
+                        return false;
+        return true;
+}
+
+/* Where the domain begins: behind the last @, since a quoted local part may hold others. NULL: there is none. */
+static const char *domain_of(const char *address)
+{
+        const char *at = strrchr(address, '@');
+
+        return at ? at + 1 : NULL;
+}
+
 bool address_needs_utf8(const char *address)
 {
-        for (; *address; address++)
-                if ((uint8_t)*address > 127)
-                        return true;
-        return false;
+        const char *domain = domain_of(address);
+
+        return !all_ascii(address, domain ? (size_t)(domain - address) : strlen(address));
+}
+
+char *address_on_wire(const char *address)
+{
+        const char *domain = domain_of(address);
+        char *scoped(scoped_free) host = domain && !all_ascii(domain, strlen(domain)) ? host_normal(domain, NULL) : NULL;
+
+        return host ? text_of("%.*s%s", (int)(domain - address), address, host) : copy_text(address);
 }
 
 /* Steps over one character, quoted string or (nested) comment of RFC 5322 text; 0 when one is left open. */

@@ -12,11 +12,18 @@ bool account_name_valid(const char *name);
  * CAUSE_INVALID. The caller frees. */
 char *host_normal(const char *host, struct cause *cause) must_use;
 bool host_is_address(const char *host); /* an IPv4 or IPv6 literal */
+/* A name in normal form by which the machine can be known elsewhere: with a domain, letters, digits and hyphens only (RFC
+ * 1123, no underscore), and none of the names that every machine has for itself. */
+bool host_is_full(const char *host);
 
 /* An address for MAIL FROM / RCPT TO (RFC 5321 Mailbox with dots anywhere before the @, RFC 6531 UTF-8 allowed, no display
  * name, no angle brackets). `null_allowed`: "" is fine. */
 int address_check(const char *address, bool null_allowed, struct cause *cause) must_use;
-bool address_needs_utf8(const char *address); /* has bytes over 127 */
+/* True when it cannot go without SMTPUTF8 (RFC 6531): bytes over 127 before the @. A domain has A-labels. */
+bool address_needs_utf8(const char *address);
+/* As it goes into MAIL and RCPT and into an ASCII header: U-labels of the domain become A-labels, all else stays as it
+ * is. The caller frees. */
+char *address_on_wire(const char *address) must_use;
 /* The address in "Name <a@b>", "a@b (Name)" or "a@b"; NULL when there is none. The caller frees. */
 char *address_of_mailbox(const char *mailbox) must_use;
 

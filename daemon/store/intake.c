@@ -8,6 +8,7 @@
 #include "daemon/store/intake.h"
 
 #include "common/limits.h"
+#include "common/names.h"
 #include "common/times.h"
 
 #include <ctype.h>
@@ -51,6 +52,14 @@ struct intake {
         struct intake_facts facts;
 };
 
+/* A domain of U-labels would need SMTPUTF8 for the header alone. */
+static char *address_field(const char *name, const char *address)
+{
+        scoped(scoped_free) char *ascii = address_on_wire(address);
+
+        return text_of("%s: %s\r\n", name, ascii);
+}
+
 struct intake *intake_new(const struct intake_rules *rules)
 {
         struct intake *intake = new_object(struct intake);
@@ -60,9 +69,9 @@ struct intake *intake_new(const struct intake_rules *rules)
         intake->added[FIELD_DATE] = text_of("Date: %s\r\n", date);
         intake->added[FIELD_MESSAGE_ID] = text_of("Message-ID: <%s@%s>\r\n", rules->id, rules->hostname);
         if (rules->from && *rules->from)
-                intake->added[FIELD_FROM] = text_of("From: %s\r\n", rules->from);
+                intake->added[FIELD_FROM] = address_field("From", rules->from);
         if (rules->reply_to && *rules->reply_to)
-                intake->added[FIELD_REPLY_TO] = text_of("Reply-To: %s\r\n", rules->reply_to);
+                intake->added[FIELD_REPLY_TO] = address_field("Reply-To", rules->reply_to);
         intake->facts.message_id = text_of("<%s@%s>", rules->id, rules->hostname);
         intake->max_size = rules->max_size;
         intake->line = 1;

@@ -115,10 +115,12 @@ static const char *status_of(const struct notice_recipient *recipient)
 
 static int write_head(const struct notice *n, struct buf *out, const char *message_id)
 {
-        scoped(scoped_free) char *from = text_of("\"Mail station %s\" <%s>", n->hostname, n->from);
+        scoped(scoped_free) char *sender = address_on_wire(n->from);
+        scoped(scoped_free) char *from = text_of("\"Mail station %s\" <%s>", n->hostname, sender);
+        scoped(scoped_free) char *to = address_on_wire(n->to);
         scoped(scoped_free) char *subject = text_of("Undelivered mail %s of account %s", n->id, n->account);
 
-        if (append_field(out, "From", from) || append_field(out, "To", n->to) || append_date(out, "Date", n->now) ||
+        if (append_field(out, "From", from) || append_field(out, "To", to) || append_date(out, "Date", n->now) ||
             append_field(out, "Subject", subject) || append_field(out, "Message-ID", message_id))
                 return -1;
         if (n->message_id[0] && append_field(out, "References", n->message_id))
@@ -161,9 +163,10 @@ static int write_words(const struct notice *n, struct buf *out)
 static int write_recipient(const struct notice *n, const struct notice_recipient *recipient, struct buf *out)
 {
         bool ascii = !address_needs_utf8(recipient->address);
+        scoped(scoped_free) char *address = address_on_wire(recipient->address);
         const char *words = server_words(recipient->reply), *own = recipient->reply ? recipient->reply : "failed";
         const char *mark = host_is_address(n->server) ? "[" : "", *end = mark[0] ? "]" : "";
-        scoped(scoped_free) char *final = text_of("%s;%s", ascii ? "rfc822" : "utf-8", recipient->address);
+        scoped(scoped_free) char *final = text_of("%s;%s", ascii ? "rfc822" : "utf-8", address);
         scoped(scoped_free) char *diagnostic = text_of("%s; %s", words ? "smtp" : "X-emailsecd", words ? words : own);
         scoped(scoped_free) char *mta = text_of("dns; %s%s%s", mark, n->server, end);
 
