@@ -55,12 +55,18 @@ static int read_path(struct settings *settings, const struct row *row, const cha
         return read_text(settings, row, value, cause);
 }
 
-static int read_host(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+/* Servers refuse a bare word and an underscore in EHLO. */
+static int read_own_name(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
 {
         char *scoped(scoped_free) host = host_normal(value, cause);
 
         if (!host)
                 return -1;
+        if (!host_is_full(host))
+                return cause_set(cause, CAUSE_INVALID,
+                                 "%s is not this machine's full name: one with its domain, of letters, digits and hyphens, like "
+                                 "plant7.example.com; without one, leave it empty",
+                                 value);
         put_text(settings, row, host);
         return 0;
 }
@@ -180,7 +186,7 @@ static const struct row rows[] = {
         { { "Service", "ControlSocket", "/run/emailsecd/io.emailsec", "the socket emailsecctl talks to" },
           place(control_socket), STORE_TEXT, EMPTY_REFUSED, 0, SOCKET_PATH_BYTES, read_path },
         { { "Service", "Hostname", "", "name in EHLO and Message-ID; empty: the machine's own" },
-          place(hostname), STORE_TEXT, EMPTY_IS_OWN_NAME, 0, 253, read_host },
+          place(hostname), STORE_TEXT, EMPTY_IS_OWN_NAME, 0, 253, read_own_name },
         { { "Service", "DefaultAccount", "",
             "account for mail that names none; empty: the only outgoing one" },
           place(default_account), STORE_TEXT, EMPTY_IS_NONE, 0, LIMIT_ACCOUNT_NAME, read_account },
@@ -227,6 +233,20 @@ size_t settings_keys(const struct settings_key_info **out)
 
 static char own_name[256];
 
+/* A stand-in for a full name, for Message-IDs; see settings_hello. */
+static void put_stand_in(const char *name)
+{
+        char label[64] = "";
+        size_t len = strcspn(name, ".");
+
+        (void)snprintf(label, sizeof label, "%.*s", (int)(len < sizeof label ? len : 0), name);
+        for (char *c = label; *c; c++)
+                if (*c == '_')
+                        *c = '-';
+        bool fine = label[0] && label[0] != '-' && label[strlen(label) - 1] != '-' && !host_is_address(name);
+        (void)snprintf(own_name, sizeof own_name, "%s.localdomain", fine ? label : "localhost");
+}
+
 /* The machine's name, with its domain where the resolver knows it. */
 static void learn_own_name(void)
 {
@@ -242,8 +262,11 @@ static void learn_own_name(void)
                         full = host_normal(found->ai_canonname, NULL);
                 freeaddrinfo(found);
         }
-        bool better = full && strchr(full, '.') && !host_is_address(full);
-        (void)snprintf(own_name, sizeof own_name, "%s", better ? full : own ? own : "localhost");
+        const char *best = full && host_is_full(full) ? full : own && host_is_full(own) ? own : NULL;
+        if (best)
+                (void)snprintf(own_name, sizeof own_name, "%s", best);
+        else
+                put_stand_in(own ? own : "");
 }
 
 static const char *learnt_own_name(void)
@@ -380,4 +403,9 @@ void settings_done(struct settings *settings)
                 if (rows[i].storage == STORE_TEXT)
                         free(*text_place(settings, &rows[i]));
         *settings = (struct settings){ 0 };
+}
+
+const char *settings_hello(const struct settings *settings)
+{
+        return host_is_full(settings->hostname) ? settings->hostname : NULL;
 }

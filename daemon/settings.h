@@ -6,7 +6,7 @@
 #include "common/cause.h"
 #include "daemon/journal.h"
 
-/* Texts are owned; default_account, system_trust_store and revocation_lists are NULL when not set. */
+/* Texts are owned; hostname is a full name, or where the machine has none a stand-in that ends in .localdomain; default_account, system_trust_store and revocation_lists are NULL when not set. */
 struct settings {
         char *state_directory, *control_socket;
         char *hostname, *default_account;
@@ -30,6 +30,9 @@ int settings_read(struct settings *settings, const char *file, bool required, st
 int settings_set(struct settings *settings, const char *assignment, struct cause *cause) must_use;
 void settings_copy(struct settings *to, const struct settings *from); /* `to` is raw memory */
 void settings_done(struct settings *settings);
+
+/* The name for EHLO; NULL: there is no full one, an address literal is said (RFC 5321 section 4.1.4). */
+const char *settings_hello(const struct settings *settings);
 
 /* For the man page test and --help: each key with its section, default as text and meaning. */
 struct settings_key_info { const char *section, *key, *fallback, *meaning; };

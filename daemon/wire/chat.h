@@ -54,6 +54,7 @@ struct chat_binding {
 /* What the owner knows about the connection when it hands it over. */
 struct chat_channel {
         bool tls;                     /* bytes are inside TLS and judge() said go */
+        char local[56];               /* this end as an address literal, "[192.0.2.1]" or "[IPv6:...]"; "": it has none */
         struct chat_binding binding;
 };
 

@@ -9,6 +9,7 @@
 #include "daemon/wire/connection.h"
 
 #include "daemon/wire/connection_parts.h"
+#include "daemon/wire/route.h"
 #include "daemon/wire/trouble.h"
 
 #include <errno.h>
@@ -442,6 +443,11 @@ struct transport *connection_transport(struct connection *c)
 const char *connection_address(const struct connection *c)
 {
         return c->address ? c->address : "";
+}
+
+void connection_local(const struct connection *c, char *out, size_t size)
+{
+        route_here(c->fd, out, size);
 }
 
 struct connection_times connection_times(const struct connection *c)

@@ -108,6 +108,10 @@ struct transport *connection_transport(struct connection *connection); /* NULL: 
 /* "192.0.2.7" of the peer; "" before connected. */
 const char *connection_address(const struct connection *connection);
 
+/* Which address of this machine it leaves by, as SMTP writes one (RFC 5321 section 4.1.3): "[192.0.2.1]",
+ * "[IPv6:2001:db8::1]"; "" where there is none. */
+void connection_local(const struct connection *connection, char *out, size_t size);
+
 /* How long each part took, in ms; -1 = did not happen. For `account test`. */
 struct connection_times { int64_t lookup, connect, handshake; };
 struct connection_times connection_times(const struct connection *connection);

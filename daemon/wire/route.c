@@ -2,7 +2,9 @@
 /* A datagram socket that is connected to the peer shows the address the kernel would choose today; see route.h. */
 #include "daemon/wire/route.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,4 +30,22 @@ bool route_is_the_same(int fd)
                     getsockname(probe, (struct sockaddr *)&now, &now_len) == 0 && same_address(&here, &now);
         close_fd(&probe);
         return same;
+}
+
+void route_here(int fd, char *out, size_t size)
+{
+        struct sockaddr_storage here;
+        socklen_t len = sizeof here;
+        char text[INET6_ADDRSTRLEN] = "";
+
+        out[0] = '\0';
+        if (fd < 0 || getsockname(fd, (struct sockaddr *)&here, &len) < 0)
+                return;
+        const struct in6_addr *six = &((const struct sockaddr_in6 *)&here)->sin6_addr;
+        if (here.ss_family == AF_INET && inet_ntop(AF_INET, &((const struct sockaddr_in *)&here)->sin_addr, text, sizeof text))
+                (void)snprintf(out, size, "[%s]", text);
+        else if (here.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six) && inet_ntop(AF_INET, &six->s6_addr[12], text, sizeof text))
+                (void)snprintf(out, size, "[%s]", text);
+        else if (here.ss_family == AF_INET6 && inet_ntop(AF_INET6, six, text, sizeof text))
+                (void)snprintf(out, size, "[IPv6:%s]", text);
 }

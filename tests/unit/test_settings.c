@@ -191,7 +191,7 @@ static const struct {
         { "Hostname=a\n", 1, "stands before any [Section]", NULL },
         { "[Service]\nHostName=a\n", 2, "there is no key HostName in [Service]", "did you mean Hostname?" },
         { "[Trust]\nHostname=a\n", 2, "there is no key Hostname in [Trust]", "it belongs into [Service]" },
-        { "[Service]\nHostname=a\n multi=b\n", 3, "there is no key multi", NULL },
+        { "[Service]\nHostname=a.example\n multi=b\n", 3, "there is no key multi", NULL },
         { "[Service]\nStateDirectory=var\n", 2, "not an absolute path", NULL },
         { "[Service]\nStateDirectory=\n", 2, "the value is missing", NULL },
         { "[Service]\nDefaultAccount=../x\n", 2, "not a name for an account", NULL },
