@@ -78,6 +78,12 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
                                  "set authentication to what the server offers" },
         [CAUSE_PLAINTEXT_LOGIN] = { "PlaintextLogin", CLASS_FAULT, 1,
                                     "secure the account: emailsecctl account secure NAME ssl|starttls" },
+        [CAUSE_ACCOUNT_REFUSED] = { "AccountRefused", CLASS_DOWN, 1,
+                                    "read the server's words: a limit passes by itself, a lock is lifted by the provider; "
+                                    "mail waits and is tried again" },
+        [CAUSE_NAME_REFUSED] = { "NameRefused", CLASS_FAULT, 1,
+                                 "set Hostname= in emailsecd.conf to this machine's full name, one that the server accepts, "
+                                 "and restart emailsecd" },
         [CAUSE_SERVER_SIGNATURE] = { "ServerSignature", CLASS_FAULT, 1,
                                      "this is what an attack looks like; check who answers there" },
         [CAUSE_SECRET] = { "Secret", CLASS_FAULT, 1, "emailsecctl account password NAME" },

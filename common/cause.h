@@ -55,6 +55,8 @@ enum cause_code {
         CAUSE_AUTH_TEMPORARY,   /* the server cannot check just now (454, TEMPFAIL) */
         CAUSE_NO_MECHANISM,     /* none that both sides have and the rules allow */
         CAUSE_PLAINTEXT_LOGIN,  /* would send a secret outside TLS */
+        CAUSE_ACCOUNT_REFUSED,  /* limits and locks of the account, in the server's words */
+        CAUSE_NAME_REFUSED,     /* no form of this station's name in EHLO is taken */
         CAUSE_SERVER_SIGNATURE, /* the server could not prove that it knows the password */
         CAUSE_SECRET,           /* password or credential missing or unreadable */
         /* mail */

@@ -33,11 +33,13 @@ static int check_path(const char *address, bool null_allowed, struct cause *caus
                          why.text[0] ? ": " : "", why.text);
 }
 
+/* RFC 6531 section 3.2: what needs SMTPUTF8 is the header (the owner's word) and a local part; a domain has its
+ * A-labels. The one place where that is decided. */
 static bool needs_utf8(const struct smtp_mail *mail)
 {
         if (mail->utf8 || address_needs_utf8(mail->from))
                 return true;
-        for (size_t i = 0; i < mail->recipient_count; i++)
+        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
                 if (address_needs_utf8(mail->recipients[i].address))
                         return true;
         return false;
@@ -51,29 +53,45 @@ static int check_size(const struct smtp_mail *mail, const struct smtp_capabiliti
                 return 0;
         size_text(mail->size, has);
         size_text(can->max_size, takes);
-        cause_set(cause, CAUSE_UNSENDABLE,
+        (void)cause_set(cause, CAUSE_UNSENDABLE,
                   "the message has %s (%" PRIu64 " bytes), the server takes %s (%" PRIu64 ")", has,
                   mail->size, takes, can->max_size);
         cause_remedy(cause, "make the message smaller, or send it by another account");
         return -1;
 }
 
-int envelope_check(const struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
+static int check_recipient(const struct smtp_recipient *r, const struct smtp_capabilities *can, struct cause *cause)
 {
+        if (check_path(r->address, false, cause))
+                return -1;
+        if (address_needs_utf8(r->address) && !can->smtputf8)
+                return cause_set(cause, CAUSE_UNSENDABLE,
+                                 "%s is not ASCII before the @ and the server does not take that (no SMTPUTF8)", r->address);
+        return 0;
+}
+
+int envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
+{
+        struct cause why = { 0 };
+
         if (check_size(mail, can, cause) || check_path(mail->from, true, cause))
                 return -1;
-        for (size_t i = 0; i < mail->recipient_count; i++)
-                if (check_path(mail->recipients[i].address, false, cause))
-                        return -1;
         if (mail->eight_bit && !can->eight_bit)
                 return cause_set(cause, CAUSE_UNSENDABLE,
-                                 "the message has 8-bit characters and the server does not take them (no "
-                                 "8BITMIME)");
-        if (needs_utf8(mail) && !can->smtputf8)
+                                 "the message has 8-bit characters and the server does not take them (no 8BITMIME): submit "
+                                 "it as quoted-printable or base64");
+        if ((mail->utf8 || address_needs_utf8(mail->from)) && !can->smtputf8)
                 return cause_set(cause, CAUSE_UNSENDABLE,
-                                 "an address or header is not ASCII and the server does not take that (no "
-                                 "SMTPUTF8)");
+                                 "the sender or the header is not ASCII and the server does not take that (no SMTPUTF8)");
+        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+                if (check_recipient(&mail->recipients[i], can, &why))
+                        outcome_set(&mail->recipients[i], OUTCOME_REFUSED, why.code, why.text);
         return 0;
+}
+
+bool envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can)
+{
+        return check_size(mail, can, NULL) == 0 && (!mail->eight_bit || can->eight_bit) && (!needs_utf8(mail) || can->smtputf8);
 }
 
 /* xtext (RFC 3461 section 4) after `front`; NULL when there is nothing or it is over `max`. The caller
@@ -95,26 +113,29 @@ static char *xtext(const char *front, const char *text, size_t max)
         return buf_take_text(&to);
 }
 
-void envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail)
+bool envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail)
 {
         const struct smtp_capabilities *can = &session->can;
+        bool plain = session->known->no_mail_parameters, utf8 = needs_utf8(mail);
         const char *ret = "";
         char *envid = NULL;
         char size[40] = "";
 
-        if (can->size_known)
+        if (can->size_known && !plain)
                 (void)snprintf(size, sizeof size, " SIZE=%" PRIu64, mail->size);
-        if (can->dsn && mail->ret)
+        if (can->dsn && mail->ret && !plain)
                 ret = strcasecmp(mail->ret, "FULL") == 0   ? " RET=FULL"
                       : strcasecmp(mail->ret, "HDRS") == 0 ? " RET=HDRS"
                                                            : "";
-        if (can->dsn && mail->envid && mail->envid[0])
+        if (can->dsn && mail->envid && mail->envid[0] && !plain)
                 envid = xtext(" ENVID=", mail->envid, ENVID_MAX);
-        bool utf8 = needs_utf8(mail);
-        chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", mail->from, size,
-                       (mail->eight_bit || utf8) && can->eight_bit ? " BODY=8BITMIME" : "",
-                       utf8 ? " SMTPUTF8" : "", ret, envid ? envid : "");
+        const char *body = (mail->eight_bit || utf8) && can->eight_bit && !plain ? " BODY=8BITMIME" : "";
+        scoped(scoped_free) char *from = address_on_wire(mail->from);
+        chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", from, size, body, utf8 ? " SMTPUTF8" : "", ret,
+                       envid ? envid : "");
+        bool parameters = size[0] || body[0] || ret[0] || envid;
         free(envid);
+        return parameters;
 }
 
 /* "NEVER" or a list of the other three; nothing else goes out. */
@@ -151,13 +172,17 @@ static char *orcpt_of(const char *value)
         return xtext(front, value, ORCPT_MAX);
 }
 
-void envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient)
+bool envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient)
 {
-        bool dsn = session->can.dsn;
+        bool dsn = session->can.dsn && !session->known->no_recipient_parameters;
         bool notify = dsn && recipient->notify && is_notify(recipient->notify);
-        char *orcpt = dsn && recipient->orcpt && recipient->orcpt[0] ? orcpt_of(recipient->orcpt) : NULL;
+        scoped(scoped_free) char *address = address_on_wire(recipient->address);
+        scoped(scoped_free) char *original = recipient->orcpt ? address_on_wire(recipient->orcpt) : NULL;
+        char *orcpt = dsn && original && original[0] ? orcpt_of(original) : NULL;
 
-        chat_say_gated(&session->chat, "RCPT TO:<%s>%s%s%s", recipient->address, notify ? " NOTIFY=" : "",
+        chat_say_gated(&session->chat, "RCPT TO:<%s>%s%s%s", address, notify ? " NOTIFY=" : "",
                        notify ? recipient->notify : "", orcpt ? orcpt : "");
+        bool parameters = notify || orcpt;
         free(orcpt);
+        return parameters;
 }

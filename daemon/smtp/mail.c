@@ -14,6 +14,8 @@
  * only the envelope of the next can follow a final dot. */
 enum { ROOM_CHUNKED = 100, ROOM_PIPELINED = 2, ROOM_SINGLE = 1 };
 
+enum { RECIPIENTS_AT_ONCE = 100 }; /* every server takes so many (RFC 5321 section 4.5.3.1.8), unless it says otherwise */
+
 /* RFC 5321 section 4.5.3.2, in seconds. */
 static const struct {
         unsigned wait;
@@ -32,11 +34,18 @@ static const char upload_phrase[] = "sending a message";
 size_t smtp_mail_room(const struct chat *chat)
 {
         const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
-        size_t limit = !s->can.pipelining ? ROOM_SINGLE : s->can.chunking ? ROOM_CHUNKED : ROOM_PIPELINED;
+        size_t limit = s->known->careful && s->carried ? 0 : !s->can.pipelining ? ROOM_SINGLE : s->can.chunking ? ROOM_CHUNKED : ROOM_PIPELINED;
 
         if (chat->state != CHAT_READY || s->mail.quitting || s->mail.flying >= limit)
                 return 0;
         return limit - s->mail.flying;
+}
+
+bool smtp_mail_fits(const struct chat *chat, const struct smtp_mail *mail)
+{
+        const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
+
+        return envelope_fits(mail, &s->can);
 }
 
 size_t smtp_mail_flying(const struct chat *chat)
@@ -61,15 +70,62 @@ static void hand_over(struct pipeline *p, struct smtp_mail *mail)
         p->done_end = &mail->next;
 }
 
-void pipeline_through(struct pipeline *p, struct smtp_mail *mail)
+static void append(struct pipeline *p, struct smtp_mail *mail)
 {
+        mail->next = NULL;
+        if (p->last)
+                p->last->next = mail;
+        else
+                p->first = mail;
+        p->last = mail;
+        if (!p->writing)
+                p->writing = mail;
+}
+
+static void begin_flight(struct smtp_mail *mail, size_t most)
+{
+        struct flight *f = flight_of(mail);
+
+        *f = (struct flight){ .most = most, .undecided = recipients_undecided(mail) };
+        body_init(&f->body);
+}
+
+/* For recipients that are undecided, when another transaction can bring them further: in another way, or behind those
+ * that the server takes at once. */
+static bool goes_once_more(struct smtp_session *s, struct smtp_mail *mail)
+{
+        struct flight *f = flight_of(mail);
+        size_t left = recipients_undecided(mail), most = f->full && f->accepted ? f->accepted : f->most;
+
+        if (!left || !mail->rewind || (left == f->undecided && !f->learnt))
+                return false;
+        if (f->full && f->most == RECIPIENTS_AT_ONCE)
+                (void)snprintf(s->known->news, sizeof s->known->news, "takes %zu recipients at once: %zu more follow in groups",
+                               most, left);
+        if (left < f->undecided && mail->partly)
+                mail->partly(mail);
+        begin_flight(mail, most);
+        for (size_t i = 0; i < mail->recipient_count; i++)
+                mail->recipients[i].asked = false;
+        mail->rewind(mail);
+        append(&s->mail, mail);
+        return true;
+}
+
+void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
+{
+        struct pipeline *p = &s->mail;
+
         /* Replies come in order: only the oldest can be through. */
         p->first = mail->next;
         if (!p->first)
                 p->last = NULL;
-        p->flying--;
         p->started--;
         p->started_bytes -= mail->size;
+        if (goes_once_more(s, mail))
+                return;
+        outcome_for_rest(mail, OUTCOME_DEFERRED, CAUSE_DEFERRED, "the server took it for others and not for this one");
+        p->flying--;
         drop_flight(mail);
         hand_over(p, mail);
 }
@@ -88,13 +144,26 @@ static bool hand_back(struct pipeline *p)
         return any;
 }
 
-/* Those whose end was written may have been taken; of the others nothing is known to be decided. */
-static void lose_all(struct pipeline *p, const struct cause *why)
+/* A server that falls silent or hangs up when commands come together, and never took them so, gets them one by one. */
+static void suspect_pipelining(struct smtp_session *s, const struct cause *why)
 {
+        if (s->anew || s->mail.awaited < 2 || !s->can.pipelining || s->known->pipelining_works || !session_is_remembered(s) ||
+            (why->code != CAUSE_CLOSED && why->code != CAUSE_TIMEOUT))
+                return;
+        (void)session_learn(s, &s->known->no_pipelining, "ended the session when commands came together: one at a time from now on");
+}
+
+/* Those whose end was written may have been taken; of the others nothing is known to be decided. */
+static void lose_all(struct smtp_session *s, const struct cause *why)
+{
+        struct pipeline *p = &s->mail;
+
+        suspect_pipelining(s, why);
         while (p->first) {
                 struct smtp_mail *mail = p->first;
-                if (flight_of(mail)->end_written)
-                        outcome_for_rest(mail, OUTCOME_AMBIGUOUS, why->code, why->text);
+                for (size_t i = 0; flight_of(mail)->end_written && i < mail->recipient_count; i++)
+                        if (mail->recipients[i].asked && mail->recipients[i].outcome == OUTCOME_NONE)
+                                outcome_set(&mail->recipients[i], OUTCOME_AMBIGUOUS, why->code, why->text);
                 p->first = mail->next;
                 p->flying--;
                 mail->next = NULL;
@@ -110,7 +179,11 @@ static void lose_all(struct pipeline *p, const struct cause *why)
 
 static void set_wait(struct chat *chat, unsigned wait, const char *phrase, bool progress)
 {
+        unsigned most = session_of(chat)->config.longest_wait;
+
         chat_touch(chat);
+        if (most && most < wait)
+                wait = most;
         if (progress || chat->phrase != phrase)
                 chat->waits++;
         chat->wait = wait;
@@ -152,7 +225,7 @@ void pipeline_run(struct smtp_session *s, bool progress)
         while (hand_back(p));
         if (s->chat.state == CHAT_FAILED) {
                 struct cause why = *s->chat.cause;
-                lose_all(p, &why);
+                lose_all(s, &why);
                 (void)hand_back(p);
         }
         p->busy = false;
@@ -183,15 +256,9 @@ static void take_mail(struct smtp_session *s, struct smtp_mail *mail)
         struct pipeline *p = &s->mail;
         struct flight *f = new_object(struct flight);
 
-        body_init(&f->body);
         mail->own = f;
-        if (p->last)
-                p->last->next = mail;
-        else
-                p->first = mail;
-        p->last = mail;
-        if (!p->writing)
-                p->writing = mail;
+        begin_flight(mail, RECIPIENTS_AT_ONCE);
+        append(p, mail);
         p->flying++;
 }
 
@@ -201,7 +268,11 @@ static void forget_results(struct smtp_mail *mail)
         mail->own = NULL;
         for (size_t i = 0; i < mail->recipient_count; i++) {
                 struct smtp_recipient *r = &mail->recipients[i];
+                r->asked = false;
+                if (r->decided)
+                        continue;
                 r->outcome = OUTCOME_NONE;
+                r->slow_down = false;
                 r->code = 0;
                 r->enhanced[0] = '\0';
                 r->reply[0] = '\0';
@@ -222,7 +293,7 @@ void smtp_mail_send(struct chat *chat, struct smtp_mail *mail)
                 mail->finished(mail, &why);
                 return;
         }
-        if (envelope_check(mail, &s->can, &why))
+        if (envelope_check(mail, &s->can, &why) || recipients_undecided(mail) == 0)
                 refuse(s, mail, &why);
         else
                 take_mail(s, mail);
@@ -246,6 +317,6 @@ void smtp_mail_lost(struct chat *chat, const struct cause *why)
                 return; /* from inside a callback: pipeline_run goes on to lose_all */
         s->mail.busy = true;
         (void)hand_back(&s->mail);
-        lose_all(&s->mail, &because);
+        lose_all(s, &because);
         s->mail.busy = false;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the replies to a message mean. Replies come in the order of the commands; each takes
- * the oldest entry off the ring, and decides a recipient, a message or the session.
+ * What comes of the replies to a message. Replies come in the order of the commands; each takes the oldest entry off
+ * the ring; smtp/meaning says what it is about: a recipient, the message, the way of asking, the account, the session.
  */
 #include "common/limits.h"
+#include "daemon/smtp/meaning.h"
 #include "daemon/smtp/pipeline.h"
 
 #include <stdio.h>
@@ -58,6 +59,22 @@ size_t recipient_from(const struct smtp_mail *mail, size_t from)
         return from;
 }
 
+size_t recipients_undecided(const struct smtp_mail *mail)
+{
+        size_t count = 0;
+
+        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+                count++;
+        return count;
+}
+
+bool flight_may_ask(const struct smtp_mail *mail)
+{
+        const struct flight *f = flight_of(mail);
+
+        return !f->full && f->asked < f->most && recipient_from(mail, f->next_recipient) < mail->recipient_count;
+}
+
 static void put_text(char *to, size_t size, const char *text)
 {
         size_t len = strnlen(text, size - 1);
@@ -66,14 +83,18 @@ static void put_text(char *to, size_t size, const char *text)
         to[len] = '\0';
 }
 
+void outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum cause_code cause, const char *words)
+{
+        r->outcome = outcome;
+        r->cause = cause;
+        put_text(r->reply, sizeof r->reply, words);
+}
+
 void outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
                       const char *words)
 {
-        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1)) {
-                mail->recipients[i].outcome = outcome;
-                mail->recipients[i].cause = cause;
-                put_text(mail->recipients[i].reply, sizeof mail->recipients[i].reply, words);
-        }
+        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+                outcome_set(&mail->recipients[i], outcome, cause, words);
 }
 
 static bool is_positive(const struct reply *reply)
@@ -81,189 +102,367 @@ static bool is_positive(const struct reply *reply)
         return reply_class(reply) == 2;
 }
 
-/* What a final reply of 2yz, 4yz or 5yz decides for one recipient. */
-static void decide(struct smtp_recipient *r, const struct reply *reply, bool temporary, const char *words)
+/* One reply on its way to a verdict. */
+struct hearing {
+        struct smtp_session *session;
+        const struct reply *reply;
+        struct awaited about;
+        struct smtp_mail *mail;
+        struct flight *flight;
+        struct said said;
+        enum meaning meaning;
+        char words[sizeof ((struct smtp_recipient *)0)->reply];
+};
+
+/* What a final reply decides for one recipient. */
+static void decide(const struct hearing *h, struct smtp_recipient *r)
 {
-        r->outcome = is_positive(reply) ? OUTCOME_SENT : temporary ? OUTCOME_DEFERRED : OUTCOME_REFUSED;
-        r->cause = is_positive(reply) ? CAUSE_NONE : temporary ? CAUSE_DEFERRED : CAUSE_REFUSED;
-        r->code = reply->code;
-        put_text(r->enhanced, sizeof r->enhanced, reply->enhanced);
-        put_text(r->reply, sizeof r->reply, words);
+        static const struct {
+                enum smtp_outcome outcome;
+                enum cause_code cause;
+        } forms[] = { { OUTCOME_SENT, CAUSE_NONE }, { OUTCOME_DEFERRED, CAUSE_DEFERRED }, { OUTCOME_REFUSED, CAUSE_REFUSED } };
+        bool later = h->meaning == MEANS_LATER || h->meaning == MEANS_TOO_MANY;
+        bool never = h->meaning == MEANS_NEVER || (reply_class(h->reply) == 5 && !later);
+        size_t form = is_positive(h->reply) ? 0 : never ? 2 : 1;
+
+        r->outcome = forms[form].outcome;
+        r->cause = forms[form].cause;
+        r->code = h->reply->code;
+        r->slow_down = smtp_asks_for_less(&h->said);
+        put_text(r->enhanced, sizeof r->enhanced, h->reply->enhanced);
+        put_text(r->reply, sizeof r->reply, h->words);
 }
 
-static void decide_rest(const struct smtp_session *s, struct smtp_mail *mail, const struct reply *reply)
+/* Those of this transaction; before the first RCPT it is about all. */
+static void decide_rest(const struct hearing *h)
 {
-        char words[sizeof mail->recipients[0].reply];
+        struct smtp_mail *mail = h->mail;
+        bool all = h->about.what == AWAIT_MAIL;
 
-        signin_words(s, reply, words, sizeof words);
         for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
-                decide(&mail->recipients[i], reply, reply_class(reply) == 4, words);
-        if (!is_positive(reply))
-                flight_of(mail)->refused = true;
+                if (all || mail->recipients[i].asked)
+                        decide(h, &mail->recipients[i]);
+        if (!is_positive(h->reply))
+                h->flight->refused = true;
 }
 
-static void out_of_protocol(struct smtp_session *s, const char *command, const struct reply *reply)
+/* What fits to no command: once more with one command at a time and one message a session; who answers so even then
+ * is no server of this protocol. */
+static void out_of_protocol(const struct hearing *h, const char *command)
 {
-        char words[160];
+        struct smtp_session *s = h->session;
+        scoped(scoped_free) char *words = text_of("the server answered %s with \"%.160s\"", command, h->words);
 
-        signin_words(s, reply, words, sizeof words);
-        chat_fail(&s->chat, CAUSE_PROTOCOL, "the server answered %s with \"%s\"", command, words);
+        if (session_is_remembered(s) && !s->config.lmtp &&
+            session_learn(s, &s->known->careful, "gets commands and answers out of step: one at a time from now on"))
+                session_begin_anew(s, words);
+        else
+                chat_fail(&s->chat, CAUSE_PROTOCOL, "%s", words);
 }
 
 /* A refused message that goes through all the same has been sent to nobody knows whom. */
-static bool contradicts(struct smtp_session *s, const struct smtp_mail *mail, const struct reply *reply)
+static bool contradicts(const struct hearing *h)
 {
-        const struct flight *f = flight_of(mail);
-
-        if (!f->refused || !f->accepted)
+        if (!h->flight->refused || !h->flight->accepted)
                 return false;
-        out_of_protocol(s, "the content of a message it had refused", reply);
+        out_of_protocol(h, "the content of a message it had refused");
         return true;
 }
 
 /* ---- one function for each kind of reply ---- */
 
-static void heard_reset(struct smtp_session *s, const struct awaited *about unused_arg,
-                        const struct reply *reply)
+/* Without RSET the next message needs a session of its own. */
+static void heard_reset(const struct hearing *h)
 {
-        if (!is_positive(reply))
-                out_of_protocol(s, "RSET", reply);
+        if (is_positive(h->reply))
+                return;
+        if (session_is_remembered(h->session) && h->session->carried)
+                session_begin_anew(h->session, "the server does not take RSET");
+        else
+                out_of_protocol(h, "RSET");
 }
 
-static void heard_mail(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
+static void heard_mail(const struct hearing *h)
 {
-        const struct flight *f = flight_of(about->mail);
+        struct pipeline *p = &h->session->mail;
 
-        if (reply_class(reply) == 3) {
-                out_of_protocol(s, "MAIL", reply);
-        } else if (is_positive(reply)) {
-                s->mail.proven = true;
+        if (reply_class(h->reply) == 3) {
+                out_of_protocol(h, "MAIL");
+        } else if (is_positive(h->reply)) {
+                p->proven = true;
         } else {
-                decide_rest(s, about->mail, reply);
-                if (s->mail.open == f && !f->next_recipient)
-                        s->mail.open = NULL; /* nothing followed: there is no transaction */
+                decide_rest(h);
+                if (p->open == h->flight && !h->flight->next_recipient)
+                        p->open = NULL; /* nothing followed: there is no transaction */
         }
 }
 
-/* RFC 5321 section 4.5.3.1.10: 552 for RCPT may mean "too many recipients", which is temporary. */
-static bool is_too_many(const struct reply *reply)
+static void heard_rcpt(const struct hearing *h)
 {
-        return reply->code == 552 && (!reply->enhanced[0] || same_text(reply->enhanced, "5.5.3"));
-}
+        struct smtp_recipient *r = &h->mail->recipients[h->about.recipient];
+        struct flight *f = h->flight;
 
-static void heard_rcpt(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
-{
-        struct smtp_mail *mail = about->mail;
-        struct smtp_recipient *r = &mail->recipients[about->recipient];
-        struct flight *f = flight_of(mail);
-
-        f->recipients_due--;
-        if (reply_class(reply) == 3) {
-                out_of_protocol(s, "RCPT", reply);
+        if (reply_class(h->reply) == 3) {
+                out_of_protocol(h, "RCPT");
                 return;
         }
-        if (is_positive(reply)) {
+        if (is_positive(h->reply)) {
                 f->accepted++;
-        } else if (r->outcome == OUTCOME_NONE) {
-                char words[sizeof r->reply];
-                signin_words(s, reply, words, sizeof words);
-                decide(r, reply, reply_class(reply) == 4 || is_too_many(reply), words);
+        } else if (h->meaning == MEANS_TOO_MANY && h->mail->rewind) {
+                r->asked = false;
+                f->full = true;
+        } else if (r->outcome == OUTCOME_NONE && !f->refused) {
+                decide(h, r);
         }
-        if (!f->accepted && !f->recipients_due &&
-            recipient_from(mail, f->next_recipient) == mail->recipient_count)
-                f->refused = true;
 }
 
-static void heard_data(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
+static void heard_data(const struct hearing *h)
 {
-        struct flight *f = flight_of(about->mail);
+        struct flight *f = h->flight;
 
-        if (reply->code == 354) {
-                if (!contradicts(s, about->mail, reply))
+        if (reply_class(h->reply) == 3) {
+                if (!contradicts(h))
                         f->stage = f->refused ? STAGE_DOT : STAGE_CONTENT;
-        } else if (reply_class(reply) < 4) {
-                out_of_protocol(s, "DATA", reply);
+        } else if (is_positive(h->reply)) {
+                out_of_protocol(h, "DATA");
         } else {
-                decide_rest(s, about->mail, reply);
+                if (!f->refused)
+                        decide_rest(h);
                 f->stage = STAGE_WRITTEN;
         }
 }
 
-static void heard_chunk(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
+static void heard_chunk(const struct hearing *h)
 {
-        if (reply_class(reply) == 3)
-                out_of_protocol(s, "BDAT", reply);
-        else if (!is_positive(reply))
-                decide_rest(s, about->mail, reply);
+        if (reply_class(h->reply) == 3)
+                out_of_protocol(h, "BDAT");
+        else if (!is_positive(h->reply) && !h->flight->refused)
+                decide_rest(h);
 }
 
-static void heard_end(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
+/* Taken: what this server bears is known, and whose mail goes here. */
+static void note_taken(const struct hearing *h)
 {
-        struct flight *f = flight_of(about->mail);
+        struct smtp_session *s = h->session;
 
-        if (reply_class(reply) == 3) {
-                out_of_protocol(s, "a whole message", reply);
+        s->known->chunking_works |= h->flight->chunked;
+        s->known->pipelining_works |= h->flight->pipelined;
+        put_text(s->known->sender, sizeof s->known->sender, h->mail->from);
+        if (s->mail.open == h->flight)
+                s->mail.open = NULL;
+}
+
+static void heard_end(const struct hearing *h)
+{
+        struct flight *f = h->flight;
+
+        if (reply_class(h->reply) == 3) {
+                out_of_protocol(h, "a whole message");
                 return;
         }
         f->end_written = false; /* answered: nothing ambiguous in it any more */
-        if (is_positive(reply) && contradicts(s, about->mail, reply))
+        h->session->carried++;
+        if (is_positive(h->reply) && contradicts(h))
                 return;
-        if (is_positive(reply) && s->mail.open == f)
-                s->mail.open = NULL;
-        decide_rest(s, about->mail, reply);
+        if (is_positive(h->reply))
+                note_taken(h);
+        if (!f->refused)
+                decide_rest(h);
 }
 
-static void (*const hear[])(struct smtp_session *, const struct awaited *, const struct reply *) = {
+static void (*const hear[])(const struct hearing *) = {
         [AWAIT_RESET] = heard_reset, [AWAIT_MAIL] = heard_mail,   [AWAIT_RCPT] = heard_rcpt,
         [AWAIT_DATA] = heard_data,   [AWAIT_CHUNK] = heard_chunk, [AWAIT_END] = heard_end,
 };
 
-/* ---- replies that are about the session ---- */
+/* ---- replies that are about more than the message ---- */
 
+static void heard_ending(const struct hearing *h)
+{
+        if (h->about.what == AWAIT_END)
+                decide_rest(h); /* a 4yz for this message, whatever else it is */
+        chat_fail(&h->session->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", h->words);
+}
+
+/* About the account: no message is refused for it. */
+static void heard_of_account(const struct hearing *h)
+{
+        struct smtp_session *s = h->session;
+        struct cause cause;
+
+        if (h->about.what == AWAIT_END)
+                h->flight->end_written = false;
+        if (h->meaning == MEANS_ACCOUNT_LATER) {
+                cause_set(&cause, CAUSE_ACCOUNT_REFUSED, "the server takes no mail of this account for now: %.300s", h->words);
+        } else {
+                cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %.160s", h->words);
+                if (!s->chat.channel.tls)
+                        cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls");
+                else if (!signin_wanted(&s->config.signin))
+                        cause_remedy(&cause, "set the property account, then: emailsecctl account password NAME");
+        }
+        chat_fail_with(&s->chat, &cause);
+}
+
+/* The transaction is not worth another byte; the message goes once more. False where it cannot. */
+static bool once_more(const struct hearing *h)
+{
+        if (!h->mail->rewind)
+                return false;
+        h->flight->learnt = h->flight->refused = true;
+        return true;
+}
+
+static bool without_parameters(const struct hearing *h)
+{
+        struct smtp_ways *ways = h->session->known;
+        bool of_mail = h->about.what == AWAIT_MAIL;
+
+        if (!h->mail->rewind)
+                return false;
+        (void)session_learn(h->session, of_mail ? &ways->no_mail_parameters : &ways->no_recipient_parameters,
+                            of_mail ? "offers parameters of MAIL and refuses them: it goes without them"
+                                    : "offers parameters of RCPT and refuses them: it goes without them");
+        if (of_mail)
+                return once_more(h);
+        h->mail->recipients[h->about.recipient].asked = false;
+        h->flight->learnt = true;
+        return true;
+}
+
+static bool without_pipelining(const struct hearing *h)
+{
+        struct smtp_session *s = h->session;
+
+        if (!h->mail->rewind || !session_learn(s, &s->known->no_pipelining, "wants one command at a time"))
+                return false;
+        if (h->said.pipelined)
+                return once_more(h);
+        session_begin_anew(s, h->words); /* it has lost its state */
+        return true;
+}
+
+/* The content of BDAT may have been taken for commands: nothing more is said to it. */
+static bool without_chunking(const struct hearing *h)
+{
+        struct smtp_session *s = h->session;
+
+        if (!session_is_remembered(s))
+                return false;
+        (void)session_learn(s, &s->known->no_chunking, "offers CHUNKING and does not take BDAT: it goes by DATA");
+        h->flight->end_written = false;
+        session_begin_anew(s, h->words);
+        return true;
+}
+
+static bool by_other_name(const struct hearing *h)
+{
+        struct smtp_session *s = h->session;
+
+        if (!session_is_remembered(s))
+                return false;
+        if (session_other_name(s))
+                session_begin_anew(s, h->words);
+        else if (reply_class(h->reply) == 5)
+                session_no_name(s, h->words);
+        else
+                return false;
+        return true;
+}
+
+/* True when that was what the reply is about. */
+static bool heard_of_more(const struct hearing *h)
+{
+        switch (h->meaning) {
+        case MEANS_TAKEN:
+        case MEANS_LATER:
+        case MEANS_NEVER:
+        case MEANS_TOO_MANY:
+        case MEANS_HELO:
+                break;
+        case MEANS_ENDS:
+                heard_ending(h);
+                return true;
+        case MEANS_SIGN_IN:
+        case MEANS_ACCOUNT_LATER:
+                heard_of_account(h);
+                return true;
+        case MEANS_NO_PARAMETERS:
+                return without_parameters(h);
+        case MEANS_NO_PIPELINING:
+                return without_pipelining(h);
+        case MEANS_NO_CHUNKING:
+                return without_chunking(h);
+        case MEANS_OTHER_NAME:
+                return by_other_name(h);
+        }
+        return false;
+}
+
+/* ---- hearing ---- */
+
+static enum smtp_command command_of(const struct hearing *h)
+{
+        static const enum smtp_command commands[] = {
+                [AWAIT_RESET] = 0,          [AWAIT_MAIL] = SMTP_TO_MAIL,  [AWAIT_RCPT] = SMTP_TO_RCPT,
+                [AWAIT_DATA] = SMTP_TO_DATA, [AWAIT_CHUNK] = SMTP_TO_BDAT, [AWAIT_END] = SMTP_TO_DOT,
+        };
+
+        return h->about.what == AWAIT_END && h->flight->chunked ? SMTP_TO_BDAT : commands[h->about.what];
+}
+
+static void judge_reply(struct hearing *h)
+{
+        const struct smtp_session *s = h->session;
+        const struct smtp_mail *mail = h->mail;
+        const struct smtp_recipient *r = &mail->recipients[h->about.recipient];
+
+        signin_words(s, h->reply, h->words, sizeof h->words);
+        h->said = (struct said){
+                .command = command_of(h),
+                .code = h->reply->code,
+                .enhanced = h->reply->enhanced,
+                .words = h->words,
+                .parameters = h->about.what == AWAIT_MAIL ? h->flight->with_parameters : r->with_parameters,
+                .pipelined = h->flight->pipelined,
+                .accepted = h->flight->accepted != 0,
+                .signed_in = s->chat.signed_in_by != NULL,
+                .worked = mail->worked || (mail->from[0] && same_text(s->known->sender, mail->from)),
+                .attempts = r->attempts,
+        };
+        h->meaning = smtp_meaning(&h->said);
+        if (h->flight->refused && h->meaning != MEANS_ENDS && h->meaning != MEANS_SIGN_IN)
+                h->meaning = MEANS_TAKEN; /* only follows from what was said before */
+}
+
+/* An answer to content that is still being sent decides it; the rest of it need not go. */
+static void heard_early(struct smtp_session *s, struct smtp_mail *mail, const struct reply *reply)
+{
+        struct hearing h = { .session = s, .reply = reply, .mail = mail, .flight = flight_of(mail),
+                             .about = { mail, 0, AWAIT_END } };
+
+        judge_reply(&h);
+        if (is_positive(reply) || reply_class(reply) == 3) {
+                out_of_protocol(&h, "a message that has no end yet");
+        } else {
+                if (!h.flight->refused)
+                        decide_rest(&h);
+                session_begin_anew(s, h.words);
+        }
+}
+
+/* Nothing was asked. What lies about between messages ends the session, and harms nobody. */
 static void heard_unasked(struct smtp_session *s, const struct reply *reply)
 {
         char words[160];
 
         signin_words(s, reply, words, sizeof words);
-        if (reply->code != 421)
-                chat_fail(&s->chat, CAUSE_PROTOCOL, "the server said something nobody asked for: \"%s\"",
-                          words);
-        else if (same_text(reply->enhanced, "4.4.2"))
-                chat_go(&s->chat, STEP_ENDED); /* it was kept for the next message, and waited too long */
-        else
+        if (reply->code == 421 && !same_text(reply->enhanced, "4.4.2"))
                 chat_fail(&s->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", words);
-}
-
-static void heard_ending(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
-{
-        char words[sizeof about->mail->recipients[0].reply];
-
-        signin_words(s, reply, words, sizeof words);
-        if (about->what == AWAIT_END)
-                decide_rest(s, about->mail, reply); /* a 4yz for this message, whatever else it is */
-        chat_fail(&s->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", words);
-}
-
-/* The server wants a sign-in: that is about the account, no message is refused for it. */
-static bool wants_signin(const struct reply *reply)
-{
-        return reply->code == 530 || reply->code == 534 || reply->code == 535 || reply->code == 538;
-}
-
-static void heard_wants_signin(struct smtp_session *s, const struct awaited *about, const struct reply *reply)
-{
-        char words[160];
-        struct cause cause;
-
-        signin_words(s, reply, words, sizeof words);
-        if (about->what == AWAIT_END)
-                flight_of(about->mail)->end_written = false;
-        cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %s", words);
-        if (!s->chat.channel.tls)
-                cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls");
-        else if (!signin_wanted(&s->config.signin))
-                cause_remedy(&cause, "set the property account, then: emailsecctl account password NAME");
-        chat_fail_with(&s->chat, &cause);
+        else if (s->mail.first && s->mail.first == s->mail.writing)
+                heard_early(s, s->mail.first, reply);
+        else
+                chat_go(&s->chat, STEP_ENDED); /* 4.4.2: it was kept for the next message, and waited too long */
 }
 
 void pipeline_heard(struct smtp_session *s, const struct reply *reply)
@@ -274,18 +473,18 @@ void pipeline_heard(struct smtp_session *s, const struct reply *reply)
                 heard_unasked(s, reply);
                 return;
         }
-        struct awaited about = ring_take(p);
-        struct flight *f = flight_of(about.mail);
-        f->due--;
-        if (reply->code == 421) {
-                heard_ending(s, &about, reply);
-                return;
-        }
-        if (wants_signin(reply)) {
-                heard_wants_signin(s, &about, reply);
-                return;
-        }
-        hear[about.what](s, &about, reply);
-        if (s->chat.state == CHAT_READY && f->stage == STAGE_WRITTEN && !f->due && p->writing != about.mail)
-                pipeline_through(p, about.mail);
+        struct hearing h = { .session = s, .reply = reply, .about = ring_take(p) };
+        h.mail = h.about.mail;
+        h.flight = flight_of(h.mail);
+        h.flight->due--;
+        h.flight->recipients_due -= h.about.what == AWAIT_RCPT;
+        judge_reply(&h);
+        if (!heard_of_more(&h))
+                hear[h.about.what](&h);
+        else if (h.about.what == AWAIT_DATA)
+                h.flight->stage = STAGE_WRITTEN;
+        if (h.about.what == AWAIT_RCPT && !h.flight->accepted && !h.flight->recipients_due && !flight_may_ask(h.mail))
+                h.flight->refused = true;
+        if (s->chat.state == CHAT_READY && h.flight->stage == STAGE_WRITTEN && !h.flight->due && p->writing != h.mail)
+                pipeline_through(s, h.mail);
 }

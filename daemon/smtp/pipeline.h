@@ -38,6 +38,14 @@ enum stage {
 struct flight {
         enum stage stage;
         size_t next_recipient;   /* first one with no RCPT written */
+        size_t asked;            /* recipients with RCPT written */
+        size_t most;             /* at once in one transaction */
+        size_t undecided;        /* recipients at its beginning */
+        bool full;               /* the server takes no more at once */
+        bool learnt;             /* another way, for the next transaction */
+        bool chunked;            /* by BDAT */
+        bool pipelined;          /* commands ahead of answers */
+        bool with_parameters;    /* MAIL had optional ones */
         size_t recipients_due;   /* answers to RCPT awaited */
         size_t accepted;         /* recipients the server took */
         size_t due;              /* answers awaited in all */
@@ -94,6 +102,11 @@ struct smtp_session {
         struct sasl_ways ways;
         struct cause why;        /* the exchange is cancelled for */
         struct pipeline mail;
+        struct smtp_ways own_ways;
+        struct smtp_ways *known; /* the owner's, or own_ways */
+        size_t carried;          /* messages */
+        bool anew;               /* see smtp_session_anew */
+        unsigned late;           /* lines of the greeting after its end */
 };
 
 static inline struct smtp_session *session_of(struct chat *chat)
@@ -104,6 +117,20 @@ static inline struct flight *flight_of(const struct smtp_mail *mail)
 {
         return mail->own;
 }
+
+/* ---- session.c ---- */
+/* What the ways forbid is taken out of what the server can. */
+void session_keep_to_ways(struct smtp_session *session);
+/* Notes a way; true when it is new. `news` as in smtp_ways. */
+bool session_learn(struct smtp_session *session, bool *way, const char *news);
+/* True when its owner keeps what is learnt, so that a session made anew is another one. */
+bool session_is_remembered(const struct smtp_session *session);
+/* Fails the session so that it is made anew; always returns STEP_FAILED. */
+int session_begin_anew(struct smtp_session *session, const char *words);
+/* The server refuses our name: true when there is another form of it, which the next session says. */
+bool session_other_name(struct smtp_session *session);
+/* Fails the session: no form of our name is taken. */
+int session_no_name(struct smtp_session *session, const char *words);
 
 /* ---- signin.c ---- */
 /* The step after a good EHLO: READY where no sign-in is wanted, else AUTH. */
@@ -118,11 +145,14 @@ void signin_words(const struct smtp_session *session, const struct reply *reply,
 void signin_forget(struct smtp_session *session); /* the exchange and its secrets */
 
 /* ---- envelope.c ---- */
-/* 0, or -1 with CAUSE_UNSENDABLE: this server cannot carry this message to anyone. */
-int envelope_check(const struct smtp_mail *mail, const struct smtp_capabilities *can,
-                   struct cause *cause) must_use;
-void envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail);
-void envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient);
+/* 0, or -1 with CAUSE_UNSENDABLE: this server cannot carry this message to anyone. A recipient that it cannot carry it
+ * to has its outcome then, alone. */
+int envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause) must_use;
+/* True when nothing that the server offers stands against it. */
+bool envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can);
+/* True when optional parameters went along. */
+bool envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail);
+bool envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient);
 
 /* ---- outcome.c ---- */
 void pipeline_await(struct smtp_session *session, enum awaited_what what, struct smtp_mail *mail,
@@ -131,11 +161,16 @@ void pipeline_await(struct smtp_session *session, enum awaited_what what, struct
 const struct awaited *pipeline_awaits(const struct pipeline *pipeline);
 /* One whole reply; calls nobody back. */
 void pipeline_heard(struct smtp_session *session, const struct reply *reply);
+void outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause, const char *words);
 /* Every recipient without an outcome gets this one. */
 void outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
                       const char *words);
 /* First recipient from `from` on that has no outcome yet; the count when there is none. */
 size_t recipient_from(const struct smtp_mail *mail, size_t from);
+/* How many have none yet. */
+size_t recipients_undecided(const struct smtp_mail *mail);
+/* True when another RCPT may follow in this transaction. */
+bool flight_may_ask(const struct smtp_mail *mail);
 
 /* ---- upload.c ---- */
 /* Writes into chat->out what may go now. */
@@ -144,8 +179,8 @@ void pipeline_write(struct smtp_session *session);
 bool pipeline_uploads(const struct pipeline *pipeline);
 
 /* ---- mail.c ---- */
-/* All of it is written and answered: to the list of those that are handed back. */
-void pipeline_through(struct pipeline *pipeline, struct smtp_mail *mail);
+/* All of it is written and answered: to the list of those that are handed back, or once more. */
+void pipeline_through(struct smtp_session *session, struct smtp_mail *mail);
 /* Writes, hands back what is through or lost, sets what is awaited. `progress`: the server
  * did something; the wait starts anew. */
 void pipeline_run(struct smtp_session *session, bool progress);

@@ -36,7 +36,7 @@ static unsigned code_of(const char *line, size_t len)
 {
         if (len < 3 || line[0] < '2' || line[0] > '5' || !is_digit(line[1]) || !is_digit(line[2]))
                 return 0;
-        if (len > 3 && line[3] != ' ' && line[3] != '-')
+        if (len > 3 && line[3] != ' ' && line[3] != '-' && line[3] != '\t')
                 return 0;
         return (unsigned)(line[0] - '0') * 100 + (unsigned)(line[1] - '0') * 10 + (unsigned)(line[2] - '0');
 }
@@ -67,13 +67,13 @@ static size_t enhanced_len(unsigned code, const char *text, size_t len)
         return at;
 }
 
-static void take_enhanced(struct reply *reply, const char **text, size_t *len)
+static void take_enhanced(struct reply *reply, const char **text, size_t *len, bool decides)
 {
         size_t found = enhanced_len(reply->code, *text, *len);
 
         if (!found)
                 return;
-        if (reply->lines == 0) {
+        if (decides) {
                 memcpy(reply->enhanced, *text, found); /* at most "5.999.999" */
                 reply->enhanced[found] = '\0';
         } else if (strlen(reply->enhanced) != found || memcmp(reply->enhanced, *text, found) != 0) {
@@ -93,21 +93,32 @@ static enum reply_result bad(struct cause *cause, const char *what, const char *
         return REPLY_BAD;
 }
 
+/* Where lines of one reply have different codes, the worst is meant: "220-" and then "521 you are blocked". True when
+ * this line's code counts. */
+static bool take_code(struct reply *reply, unsigned code)
+{
+        if (reply->lines && code <= reply->code)
+                return false;
+        reply->code = code;
+        reply->enhanced[0] = '\0';
+        return true;
+}
+
+/* Lines without a code within a reply are text of it, as in banners; an empty one before it is nothing. */
 enum reply_result reply_feed(struct reply *reply, const char *line, size_t len, struct cause *cause)
 {
         unsigned code = code_of(line, len);
 
         if (reply->complete)
                 reply_reset(reply);
-        if (!code)
-                return bad(cause, "the server sent what is not an SMTP reply", line, len);
-        if (reply->lines && code != reply->code)
-                return bad(cause, "the server changed the code within one reply", line, len);
-        reply->code = code;
-        reply->complete = len == 3 || line[3] == ' ';
-        const char *text = len > 3 ? line + 4 : line + 3;
-        size_t text_len = len > 3 ? len - 4 : 0;
-        take_enhanced(reply, &text, &text_len);
+        if (!code && !reply->lines)
+                return len ? bad(cause, "the server sent what is not an SMTP reply", line, len) : REPLY_MORE;
+        bool decides = code && take_code(reply, code);
+        reply->complete = code && (len == 3 || line[3] != '-');
+        const char *text = !code ? line : len > 3 ? line + 4 : line + 3;
+        size_t text_len = len - (size_t)(text - line);
+        if (code)
+                take_enhanced(reply, &text, &text_len, decides);
         if (reply->lines >= LIMIT_REPLY_LINES || (reply->lines && buf_append(&reply->text, "\n", 1)) ||
             buf_append(&reply->text, text, text_len)) {
                 cause_set(cause, CAUSE_PROTOCOL, "the server's reply has no end");

@@ -23,7 +23,8 @@ void reply_done(struct reply *reply);
 /* Forgets a reply heard by half: after a handshake. */
 void reply_reset(struct reply *reply);
 
-/* Takes one line, CRLF taken off. BAD with a cause: no legal reply, or a bound passed. */
+/* Takes one line, CRLF taken off. BAD with a cause: no reply, or a bound passed. MORE with reply->complete: nothing, an
+ * empty line between replies. */
 enum reply_result reply_feed(struct reply *reply, const char *line, size_t len, struct cause *cause) must_use;
 
 /* "550 5.1.1 User unknown": one printable line, cut at `size`. */

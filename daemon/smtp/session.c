@@ -7,6 +7,7 @@
 #include "daemon/smtp/session.h"
 
 #include "common/limits.h"
+#include "daemon/smtp/meaning.h"
 #include "daemon/smtp/pipeline.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static int heard_greeting(struct chat *chat, const void *heard)
 {
         const struct reply *reply = heard;
 
-        if (reply->code == 220)
+        if (reply_class(reply) == 2)
                 return session_of(chat)->config.lmtp ? SMTP_LHLO : SMTP_EHLO;
         if (reply_class(reply) == 4)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server takes no connection now", reply);
@@ -36,11 +37,90 @@ static int heard_greeting(struct chat *chat, const void *heard)
         return fail_quoting(chat, CAUSE_PROTOCOL, "the server's greeting is not one of SMTP", reply);
 }
 
+/* ---- ways ---- */
+
+bool session_is_remembered(const struct smtp_session *s)
+{
+        return s->known != &s->own_ways;
+}
+
+void session_keep_to_ways(struct smtp_session *s)
+{
+        if (s->known->no_pipelining || s->known->careful)
+                s->can.pipelining = false;
+        if (s->known->no_chunking || s->known->careful || s->config.lmtp)
+                s->can.chunking = false; /* LMTP: a received message goes as it is, BDAT takes no odd line ends */
+}
+
+bool session_learn(struct smtp_session *s, bool *way, const char *news)
+{
+        bool is_new = !*way;
+
+        *way = true;
+        if (is_new)
+                (void)snprintf(s->known->news, sizeof s->known->news, "%s", news);
+        session_keep_to_ways(s);
+        return is_new;
+}
+
+int session_begin_anew(struct smtp_session *s, const char *words)
+{
+        s->anew = s->chat.state != CHAT_FAILED;
+        return chat_fail(&s->chat, CAUSE_CLOSED, "the session is made anew in another way: %s", words);
+}
+
+bool smtp_session_anew(const struct chat *chat)
+{
+        return container_of(chat, const struct smtp_session, chat)->anew;
+}
+
+/* ---- our name ---- */
+
+enum { NAMES = 3 };
+
+/* Its form number `which`: the full name, this end's address, another name; NULL where there is none, or it is an earlier one. */
+static const char *name_form(const struct smtp_session *s, unsigned which)
+{
+        const char *literal = s->chat.channel.local[0] ? s->chat.channel.local : "[127.0.0.1]";
+        const char *const forms[NAMES] = { s->config.hello, literal, s->config.domain };
+
+        if (which >= NAMES || (which == 1 && s->config.hello && !s->chat.channel.local[0]))
+                return NULL;
+        return forms[which];
+}
+
+static const char *our_name(const struct smtp_session *s)
+{
+        for (unsigned i = 0; i < NAMES; i++) {
+                const char *name = name_form(s, (s->known->name + i) % NAMES);
+                if (name)
+                        return name;
+        }
+        return "[127.0.0.1]";
+}
+
+bool session_other_name(struct smtp_session *s)
+{
+        while (s->known->name + 1 < NAMES)
+                if (name_form(s, ++s->known->name)) {
+                        (void)snprintf(s->known->news, sizeof s->known->news, "does not take our name: it is greeted as %.60s",
+                                       our_name(s));
+                        return true;
+                }
+        s->known->name = 0;
+        return false;
+}
+
+int session_no_name(struct smtp_session *s, const char *words)
+{
+        return chat_fail(&s->chat, CAUSE_NAME_REFUSED, "the server takes no form of this station's name: %s", words);
+}
+
 /* ---- EHLO ---- */
 
 static void say_ehlo(struct chat *chat)
 {
-        chat_say(chat, "EHLO %s", session_of(chat)->config.hello);
+        chat_say(chat, "EHLO %s", our_name(session_of(chat)));
 }
 
 static int no_starttls(struct chat *chat)
@@ -54,21 +134,42 @@ static int no_starttls(struct chat *chat)
         return chat_fail_with(chat, &cause);
 }
 
+static enum meaning meaning_of(const struct smtp_session *s, const struct reply *reply)
+{
+        char words[300];
+
+        signin_words(s, reply, words, sizeof words);
+        return smtp_meaning(&(struct said){
+                .command = SMTP_TO_EHLO, .code = reply->code, .enhanced = reply->enhanced, .words = words });
+}
+
 /* EHLO is not known there: HELO will do only for an account that needs neither TLS nor AUTH. */
 static int without_ehlo(struct smtp_session *s, const struct reply *reply)
 {
         struct chat *chat = &s->chat;
 
+        if (reply_class(reply) < 4)
+                return fail_quoting(chat, CAUSE_PROTOCOL, "the server answered EHLO with", reply);
+        if (meaning_of(s, reply) == MEANS_OTHER_NAME && session_other_name(s))
+                return SMTP_EHLO;
         if (reply_class(reply) == 4)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server refuses EHLO for now", reply);
-        if (reply_class(reply) != 5)
-                return fail_quoting(chat, CAUSE_PROTOCOL, "the server answered EHLO with", reply);
+        bool of_name = meaning_of(s, reply) == MEANS_OTHER_NAME;
         if (chat->wants_starttls && !chat->channel.tls)
-                return no_starttls(chat);
+                return of_name ? fail_quoting(chat, CAUSE_NAME_REFUSED, "the server refuses EHLO with this station's name", reply)
+                               : no_starttls(chat);
         if (signin_wanted(&s->config.signin))
-                return fail_quoting(chat, CAUSE_NO_MECHANISM,
+                return fail_quoting(chat, of_name ? CAUSE_NAME_REFUSED : CAUSE_NO_MECHANISM,
                                     "the server offers no way to sign in (it refuses EHLO)", reply);
         return SMTP_HELO;
+}
+
+enum { LATE_MOST = 5 };
+
+/* Nothing that is said too early can be meant for TLS. */
+static bool may_be_loose(const struct smtp_session *s)
+{
+        return s->chat.channel.tls || !s->chat.wants_starttls;
 }
 
 static int heard_ehlo(struct chat *chat, const void *heard)
@@ -76,9 +177,12 @@ static int heard_ehlo(struct chat *chat, const void *heard)
         struct smtp_session *s = session_of(chat);
         const struct reply *reply = heard;
 
-        if (reply->code != 250)
+        if (reply->code == 220 && may_be_loose(s) && s->late++ < LATE_MOST)
+                return STEP_SAME; /* one more line of the greeting */
+        if (reply_class(reply) != 2)
                 return without_ehlo(s, reply);
         smtp_capabilities_read(&s->can, reply);
+        session_keep_to_ways(s);
         if (!chat->wants_starttls || chat->channel.tls)
                 return signin_begin(s);
         return s->can.starttls ? SMTP_STARTTLS : no_starttls(chat);
@@ -86,16 +190,19 @@ static int heard_ehlo(struct chat *chat, const void *heard)
 
 static void say_helo(struct chat *chat)
 {
-        chat_say_gated(chat, "HELO %s", session_of(chat)->config.hello);
+        chat_say_gated(chat, "HELO %s", our_name(session_of(chat)));
 }
 
 static int heard_helo(struct chat *chat, const void *heard)
 {
+        struct smtp_session *s = session_of(chat);
         const struct reply *reply = heard;
 
+        if (reply_class(reply) > 3 && meaning_of(s, reply) == MEANS_OTHER_NAME && session_other_name(s))
+                return SMTP_HELO;
         if (reply_class(reply) == 4)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server refuses HELO for now", reply);
-        if (reply->code != 250)
+        if (reply_class(reply) != 2)
                 return fail_quoting(chat, CAUSE_PROTOCOL, "the server refuses both EHLO and HELO", reply);
         return STEP_READY;
 }
@@ -104,21 +211,22 @@ static int heard_helo(struct chat *chat, const void *heard)
 
 static void say_lhlo(struct chat *chat)
 {
-        chat_say(chat, "LHLO %s", session_of(chat)->config.hello);
+        chat_say(chat, "LHLO %s", our_name(session_of(chat)));
 }
 
-/* A received message goes as it is, and BDAT takes none whose line ends are odd: DATA only. */
 static int heard_lhlo(struct chat *chat, const void *heard)
 {
         struct smtp_session *s = session_of(chat);
         const struct reply *reply = heard;
 
+        if (reply_class(reply) > 3 && meaning_of(s, reply) == MEANS_OTHER_NAME && session_other_name(s))
+                return SMTP_LHLO;
         if (reply_class(reply) == 4)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the socket takes no mail now", reply);
-        if (reply->code != 250)
+        if (reply_class(reply) != 2)
                 return fail_quoting(chat, CAUSE_PROTOCOL, "the socket does not speak LMTP: it answered LHLO with", reply);
         smtp_capabilities_read(&s->can, reply);
-        s->can.chunking = false;
+        session_keep_to_ways(s);
         return STEP_READY;
 }
 
@@ -195,6 +303,20 @@ static bool may_be_421(const struct buf *in)
         return memcmp(buf_bytes(in), "421", in->len < 3 ? in->len : 3) == 0;
 }
 
+/* Lines that came together with a reply and repeat its code, or are empty, are more of it by a server that cannot count:
+ * they are passed over. */
+static void skip_more_of_it(struct smtp_session *s)
+{
+        char code[8];
+        const char *line;
+
+        (void)snprintf(code, sizeof code, "%03u", s->reply.code);
+        while (s->chat.state == CHAT_TALKING && s->chat.in.len >= 3 && may_be_loose(s) &&
+               (memcmp(buf_bytes(&s->chat.in), code, 3) == 0 || buf_bytes(&s->chat.in)[0] == '\r'))
+                if (chat_next_line(&s->chat, &line) < 0)
+                        break;
+}
+
 /* Up to READY (and in QUIT) replies and commands take turns. */
 static void hear_in_turn(struct smtp_session *s)
 {
@@ -204,17 +326,20 @@ static void hear_in_turn(struct smtp_session *s)
                 (void)fail_quoting(chat, CAUSE_SERVER_BUSY, "the server ends the session", &s->reply);
         else
                 chat_hear(chat, &s->reply);
+        skip_more_of_it(s);
         /* Whoever sent this could not know the command it answers (S5). */
         if (!chat_is_over(chat) && chat->in.len && !may_be_421(&chat->in))
                 chat_fail(chat, CAUSE_INJECTION, "%zu bytes of an answer came before the question",
                           chat->in.len);
 }
 
-static void hear_line(struct smtp_session *s, const char *line, size_t len)
+/* True when it ended a reply. */
+static bool hear_line(struct smtp_session *s, const char *line, size_t len)
 {
         struct cause cause = { 0 };
+        enum reply_result result = reply_feed(&s->reply, line, len, &cause);
 
-        switch (reply_feed(&s->reply, line, len, &cause)) {
+        switch (result) {
         case REPLY_MORE:
                 break;
         case REPLY_BAD:
@@ -227,6 +352,7 @@ static void hear_line(struct smtp_session *s, const char *line, size_t len)
                         hear_in_turn(s);
                 break;
         }
+        return result == REPLY_DONE;
 }
 
 static void received(struct chat *chat, const uint8_t *bytes, size_t len)
@@ -235,16 +361,14 @@ static void received(struct chat *chat, const uint8_t *bytes, size_t len)
         struct cause cause = { 0 };
         const char *line;
         ssize_t line_len;
-        bool any = false;
+        bool whole = false; /* the last line ended a reply */
 
         if (chat_feed(chat, bytes, len) == 0 && chat->step == SMTP_GREETING && !s->reply.lines &&
             reply_foreign(buf_bytes(&chat->in), chat->in.len, &cause))
                 (void)chat_fail_with(chat, &cause);
-        while ((line_len = chat_next_line(chat, &line)) >= 0) {
-                hear_line(s, line, (size_t)line_len);
-                any = true;
-        }
-        pipeline_run(s, any && s->reply.complete);
+        while ((line_len = chat_next_line(chat, &line)) >= 0)
+                whole = hear_line(s, line, (size_t)line_len);
+        pipeline_run(s, whole);
 }
 
 static void closed(struct chat *chat)
@@ -324,6 +448,7 @@ struct chat *smtp_session_new(const struct smtp_config *config)
         s->chat.wants_starttls = config->starttls;
         s->chat.hides = repeats_secret;
         s->config = *config;
+        s->known = config->ways ? config->ways : &s->own_ways;
         reply_init(&s->reply);
         return &s->chat;
 }

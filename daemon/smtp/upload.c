@@ -12,6 +12,7 @@
 #define HIGH_WATER   (64 * KIB)  /* of chat->out: no further line or piece above it */
 #define PIECE_MAX    (32 * KIB)  /* of a body, at once */
 #define CHUNK_MAX    (256 * KIB) /* of one BDAT */
+#define RECIPIENTS_AHEAD 25      /* of answers: a server that takes fewer at once is not shown a hundred errors */
 #define WINDOW_BYTES (256 * KIB) /* of messages written and not answered: what one broken connection
                                   * can make ambiguous */
 
@@ -22,8 +23,8 @@ static bool may_command(const struct smtp_session *s)
 }
 
 /*
- * The first message of a session goes alone, until the server has taken its MAIL: one that
- * refuses us altogether has then not been handed a hundred. Later ones go while few bytes
+ * The first message of a session goes alone, until the server has taken its MAIL, and the first by BDAT until that
+ * works: one that refuses us altogether has then not been handed a hundred. Later ones go while few bytes
  * are unanswered, two in any case, so that the line never falls silent.
  */
 static bool may_begin(const struct smtp_session *s)
@@ -32,7 +33,8 @@ static bool may_begin(const struct smtp_session *s)
 
         if (!p->started)
                 return true;
-        return p->proven && (p->started < 2 || p->started_bytes < WINDOW_BYTES);
+        return p->proven && (!s->can.chunking || s->known->chunking_works) &&
+               (p->started < 2 || p->started_bytes < WINDOW_BYTES);
 }
 
 static bool write_mail(struct smtp_session *s, struct smtp_mail *mail)
@@ -50,7 +52,8 @@ static bool write_mail(struct smtp_session *s, struct smtp_mail *mail)
                 p->open = NULL;
                 return true;
         }
-        envelope_say_mail(s, mail);
+        f->with_parameters = envelope_say_mail(s, mail);
+        f->pipelined = s->can.pipelining;
         pipeline_await(s, AWAIT_MAIL, mail, 0);
         p->open = f;
         p->started++;
@@ -62,21 +65,25 @@ static bool write_mail(struct smtp_session *s, struct smtp_mail *mail)
 static bool write_rcpt(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct flight *f = flight_of(mail);
-        size_t i = f->next_recipient; /* all of them: an outcome before its RCPT is one for all */
+        size_t i = recipient_from(mail, f->next_recipient);
 
         if (f->refused) {
                 f->stage = STAGE_WRITTEN;
                 return true;
         }
-        if (i == mail->recipient_count) {
-                f->stage = s->can.chunking ? STAGE_CHUNK : STAGE_DATA;
+        if (!flight_may_ask(mail)) {
+                f->chunked = s->can.chunking;
+                f->stage = f->chunked ? STAGE_CHUNK : STAGE_DATA;
                 return true;
         }
-        if (!may_command(s))
+        if (!may_command(s) || f->recipients_due >= RECIPIENTS_AHEAD)
                 return false;
+        struct smtp_recipient *r = &mail->recipients[i];
         f->next_recipient = i + 1;
         f->recipients_due++;
-        envelope_say_recipient(s, &mail->recipients[i]);
+        f->asked++;
+        r->asked = true;
+        r->with_parameters = envelope_say_recipient(s, r);
         pipeline_await(s, AWAIT_RCPT, mail, i);
         return true;
 }
@@ -289,7 +296,7 @@ void pipeline_write(struct smtp_session *s)
                 if (f->stage == STAGE_WRITTEN) {
                         p->writing = mail->next;
                         if (!f->due)
-                                pipeline_through(p, mail);
+                                pipeline_through(s, mail);
                         continue;
                 }
                 if (s->chat.out.len >= HIGH_WATER || !stages[f->stage](s, mail))

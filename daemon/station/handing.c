@@ -40,6 +40,7 @@ struct handing {
         struct account *account;
         char *socket, *address;
         struct link *link;
+        struct smtp_ways ways;
         bool ready, quitting, stopped;
         bool used;             /* the session has carried a message */
         struct letter *letter; /* waits for the session, or is in it */
@@ -97,6 +98,17 @@ static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, 
         return BODY_LATER;
 }
 
+/* The file is at its beginning again; what cannot be read from there is not read to its end either. */
+static void rewind_file(struct smtp_mail *mail)
+{
+        struct letter *letter = container_of(mail, struct letter, mail);
+
+        if (letter->piece == PIECE_READY)
+                letter->piece = PIECE_NONE;
+        if (lseek(letter->fd, 0, SEEK_SET) < 0)
+                close_fd(&letter->fd);
+}
+
 /* ---- what became of it ---- */
 
 static void tell_refused(const struct handing *handing, const char *reply)
@@ -138,7 +150,9 @@ static void end_letter(struct handing *handing, enum handed what, const struct c
 /* A session that was kept may be gone when the next message comes, which says nothing about the socket. */
 static bool begins_anew(struct letter *letter)
 {
-        if (letter->first || letter->handing->stopped || letter->piece == PIECE_READING ||
+        bool anew = smtp_session_anew(link_chat(letter->handing->link));
+
+        if ((letter->first && !anew) || letter->handing->stopped || letter->piece == PIECE_READING ||
             lseek(letter->fd, 0, SEEK_SET) < 0)
                 return false;
         letter->again = true;
@@ -232,7 +246,7 @@ static const struct link_user link_user = { .ready = session_ready, .ended = ses
 static void connect_now(struct handing *handing)
 {
         const struct property_values *values = &handing->account->values;
-        struct smtp_config config = { .hello = station_settings()->hostname, .lmtp = true };
+        struct smtp_config config = { .hello = settings_hello(station_settings()), .lmtp = true, .ways = &handing->ways };
         struct link_plan plan = {
                 .account = handing->account->name,
                 .direction = "incoming",
@@ -273,6 +287,7 @@ void handing_give(void *ctx, struct delivery *delivery, int fd, uint64_t size)
                                            .recipient_count = 1,
                                            .size = size,
                                            .body = next_piece,
+                                           .rewind = rewind_file,
                                            .finished = finished };
         handing->letter = letter;
         if (handing->stopped) {

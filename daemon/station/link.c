@@ -23,7 +23,7 @@ struct link_end {
 static struct {
         struct link *all, *last;
         unsigned waiting;
-        bool sweeping;
+        bool sweeping, telling;
 } links;
 
 struct subject link_subject(const struct link *link)
@@ -230,6 +230,7 @@ static void on_connected(void *ctx)
         struct link *link = ctx;
         struct chat_channel plain = { .tls = false };
 
+        connection_local(link->connection, plain.local, sizeof plain.local);
         if (link->plan.ssl)
                 link_begin_tls(link, true);
         else
@@ -314,6 +315,26 @@ static void start_waiting(void *unused)
                 }
 }
 
+/* Whoever sits idle on a place that somebody waits for is to see to it. */
+static void tell_wanted(void *unused)
+{
+        (void)unused;
+        links.telling = false;
+        for (struct link *link = links.all, *next; link && links.waiting; link = next) {
+                next = link->next;
+                if (link->counted && !link->end && link->user->wanted)
+                        link->user->wanted(link->ctx);
+        }
+}
+
+static void wait_for_place(void)
+{
+        links.waiting++;
+        if (!links.telling)
+                loop_later(tell_wanted, NULL);
+        links.telling = true;
+}
+
 struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user, void *ctx)
 {
         struct link *link = new_object(struct link);
@@ -335,7 +356,7 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         if (place_is_free(link->host) || link->plan.host[0] == '/')
                 start(link);
         else
-                links.waiting++;
+                wait_for_place();
         return link;
 }
 

@@ -44,6 +44,8 @@ struct link_user {
         /* Another chat like the one that link_open() was given, for another address of the host. NULL: the session is
          * not to be tried there. */
         struct chat *(*again)(void *ctx);
+        /* Somebody waits for a place: see link_contended(); not in here link_close(). May be NULL. */
+        void (*wanted)(void *ctx);
         /* The end, once. CAUSE_NONE: orderly. `challenge_id` "" or the entry that waits. The link is freed by
          * link_close(), which the callee must call. */
         void (*ended)(void *ctx, const struct cause *why, const char *challenge_id);

@@ -82,6 +82,7 @@ void link_secured(struct link *link)
         }
         log_channel(link);
         channel_binding(link->channel, &channel.binding);
+        connection_local(link->connection, channel.local, sizeof channel.local);
         link_talk(link, &channel);
         explicit_bzero(&channel.binding, sizeof channel.binding);
 }

@@ -73,12 +73,6 @@ struct outbox_verdict outbox_judge(const struct smtp_recipient *recipient, const
         return verdict;
 }
 
-bool outbox_slow_down(const struct smtp_recipient *recipient)
-{
-        return recipient->code == 421 || recipient->code == 432 || strcmp(recipient->enhanced, "4.3.2") == 0 ||
-               strncmp(recipient->enhanced, "4.7.", 4) == 0;
-}
-
 uint64_t outbox_left_today(int64_t max_per_day, int64_t sent_today)
 {
         if (max_per_day <= 0)

@@ -30,9 +30,6 @@ struct outbox_verdict {
 struct outbox_verdict outbox_judge(const struct smtp_recipient *recipient, const struct cause *session_cause,
                                    unsigned attempts, time_t now, uint32_t random);
 
-/* True when the reply asks us to slow down: 421, 432, 4.3.2 and every 4.7.x. */
-bool outbox_slow_down(const struct smtp_recipient *recipient);
-
 /* How many messages may go until midnight: UINT64_MAX without a limit. */
 uint64_t outbox_left_today(int64_t max_per_day, int64_t sent_today);
 /* The day as a number that changes at local midnight, and the seconds until it does. */

@@ -264,7 +264,7 @@ static struct chat *new_chat(void *ctx)
                 return pop3_session_new(&config);
         }
         struct smtp_config config = { .signin = probe->signin, .starttls = starttls,
-                                      .hello = station_settings()->hostname };
+                                      .hello = settings_hello(station_settings()) };
         return smtp_session_new(&config);
 }
 

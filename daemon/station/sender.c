@@ -108,17 +108,6 @@ struct sender *sender_new(struct account *account)
         return sender;
 }
 
-void sender_start_over(struct sender *sender)
-{
-        sender->not_before = 0;
-        sender->failures = 0;
-        pace_reset(&sender->pace);
-        sender_retire_all(sender);
-        if (!account_enabled(sender->account))
-                sender_give_back(sender, NULL, 0);
-        sender_arm(sender, 0);
-}
-
 static void dued(void *ctx, size_t count, const struct cause *cause)
 {
         struct sender *sender = ctx;
@@ -136,6 +125,20 @@ void sender_due_now(struct sender *sender)
         sender->empty = false;
         sender->callbacks++;
         queue_due_now(sender->account->name, dued, sender);
+}
+
+void sender_start_over(struct sender *sender)
+{
+        sender->not_before = 0;
+        sender->failures = 0;
+        pace_reset(&sender->pace);
+        sender->ways_since = 0;
+        sender_retire_all(sender);
+        if (account_enabled(sender->account))
+                sender_due_now(sender); /* its mail waits for what has been corrected just now */
+        else
+                sender_give_back(sender, NULL, 0);
+        sender_arm(sender, 0);
 }
 
 void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The sessions of one outgoing account: opened, kept a moment, ended; see sender.h. */
+#include "common/names.h"
 #include "daemon/loop.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender_state.h"
@@ -9,7 +10,10 @@
 
 #include <stdio.h>
 
-enum { KEEP_IDLE_MS = 10000 }; /* a session is kept this long for the next message */
+enum {
+        KEEP_IDLE_MS = 10000, /* a session is kept this long for the next message */
+        WAYS_KEPT_MS = 24 * 60 * 60 * 1000,
+};
 
 unsigned sender_session_count(const struct sender *sender)
 {
@@ -32,6 +36,7 @@ void sender_session_free(struct session *session)
         timer_free(session->idle);
         secret_signin_done(&session->signin);
         free(session->hello);
+        free(session->domain);
         free(session);
 }
 
@@ -53,16 +58,18 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                         cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
                 smtp_mail_lost(link_chat(session->link), &lost);
         }
+        bool anew = smtp_session_anew(link_chat(session->link));
         sender_session_free(session);
+        sender_tell_news(sender);
         if (cause.code == CAUSE_SERVER_BUSY)
                 sender_slow_down(sender);
         /* a session that had worked and was closed by the server is no failure of the account */
-        bool harmless = cause.code == CAUSE_NONE || again || (retiring && cause_class(&cause) == CLASS_DOWN) ||
+        bool harmless = cause.code == CAUSE_NONE || again || anew || (retiring && cause_class(&cause) == CLASS_DOWN) ||
                         (was_ready && (cause.code == CAUSE_CLOSED || cause.code == CAUSE_SERVER_BUSY) &&
                          sender->failures == 0);
         if (!harmless)
                 sender_failed(sender, &cause, id);
-        else if (cause.code && !again)
+        else if (cause.code && !again && !anew)
                 sender->failures++;
         sender_kick(sender);
 }
@@ -106,7 +113,8 @@ void sender_session_tend(struct session *session)
                 timer_stop(session->idle);
                 return;
         }
-        if (session->retiring || session->sender->winding_down || link_contended(session->link)) {
+        if (session->retiring || session->sender->winding_down || link_contended(session->link) ||
+            smtp_mail_room(link_chat(session->link)) == 0) {
                 session->retiring = true;
                 timer_set(session->idle, 0);
         } else if (!timer_is_set(session->idle)) {
@@ -129,9 +137,18 @@ static struct chat *new_chat(void *ctx)
                 .signin = session->signin,
                 .starttls = prop_bool(&session->sender->account->values, PROP_USE_STARTTLS),
                 .hello = session->hello,
+                .domain = session->domain,
+                .longest_wait = (unsigned)prop_number(&session->sender->account->values, PROP_COMMAND_TIMEOUT),
+                .ways = &session->sender->ways,
         };
 
         return smtp_session_new(&config);
+}
+
+/* Mail of another account does not wait for the end of our idleness. */
+static void session_wanted(void *ctx)
+{
+        sender_session_tend(ctx);
 }
 
 static const struct link_user link_user = {
@@ -139,6 +156,7 @@ static const struct link_user link_user = {
         .reached = session_reached,
         .ready = session_ready,
         .progress = session_progress,
+        .wanted = session_wanted,
         .ended = session_ended,
 };
 
@@ -150,6 +168,15 @@ static void token_is_there(void *ctx, const struct cause *cause, const char *cha
         if (cause->code)
                 sender_failed(sender, cause, challenge_id);
         sender_kick(sender);
+}
+
+/* A server may be mended: after a day its ways are learnt anew. */
+static void forget_old_ways(struct sender *sender)
+{
+        if (sender->sessions || (sender->ways_since && loop_now() - sender->ways_since < WAYS_KEPT_MS))
+                return;
+        sender->ways = (struct smtp_ways){ 0 };
+        sender->ways_since = loop_now();
 }
 
 void sender_open_session(struct sender *sender)
@@ -172,7 +199,10 @@ void sender_open_session(struct sender *sender)
         *session = (struct session){
                 .sender = sender, .signin = signin, .generation = sender->account->generation
         };
-        session->hello = copy_text(station_settings()->hostname);
+        forget_old_ways(sender);
+        session->hello = copy_text(settings_hello(station_settings()));
+        const char *at = strrchr(prop_text(values, PROP_FROM), '@');
+        session->domain = at ? host_normal(at + 1, NULL) : NULL;
         session->idle = timer_new(retire_idle, session);
         session->next = sender->sessions;
         sender->sessions = session;

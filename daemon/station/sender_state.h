@@ -12,7 +12,8 @@ struct session {
         struct sender *sender;
         struct link *link;
         struct signin signin;
-        char *hello;
+        char *hello, *domain;
+        bool used;                        /* it was given mail: what it knows of the server may be old */
         unsigned generation;              /* of the account's properties */
         bool ready, retiring;
         struct timer *idle;
@@ -34,6 +35,8 @@ struct sender {
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
         struct pace pace;                 /* what the server lets us do */
+        struct smtp_ways ways;            /* and how; learnt in sessions, forgotten after a day */
+        int64_t ways_since;               /* loop_now() */
         unsigned failures;                /* sessions that failed in a row */
         int64_t not_before;               /* loop_now() before which nothing is tried */
         bool period_open;                 /* pollRate > 0: the queue is being emptied */
@@ -58,6 +61,8 @@ void sender_slow_down(struct sender *sender);
 /* ---- sender_work.c ---- */
 /* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched. */
 void sender_give_back(struct sender *sender, const struct cause *cause, time_t again);
+/* Tells what was learnt of the server. */
+void sender_tell_news(struct sender *sender);
 /* Gives what is claimed to sessions with room, opens more of them, claims more. */
 void sender_hand_out(struct sender *sender);
 

@@ -4,6 +4,7 @@
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_state.h"
 #include "daemon/station/station.h"
+#include "daemon/store/seen_table.h"
 
 enum {
         CLAIM_MESSAGES = 200,             /* at once */
@@ -19,6 +20,15 @@ static void pool_push(struct sender *sender, struct sending *sending)
         sending->next = NULL;
         *sender->pool_end = sending;
         sender->pool_end = &sending->next;
+        sender->pool_count++;
+}
+
+static void pool_push_front(struct sender *sender, struct sending *sending)
+{
+        sending->next = sender->pool;
+        sender->pool = sending;
+        if (!sending->next)
+                sender->pool_end = &sending->next;
         sender->pool_count++;
 }
 
@@ -128,12 +138,26 @@ static void claim(struct sender *sender)
         queue_claim(sender->account->name, loop_wall(), max, CLAIM_BYTES, &notice, claimed, sender);
 }
 
+void sender_tell_news(struct sender *sender)
+{
+        struct subject subject = account_subject(sender->account);
+
+        if (!sender->ways.news[0])
+                return;
+        log_about(&subject, LOG_NOTICE, NULL, "%s: the server %s", sender->account->name, sender->ways.news);
+        sender->ways.news[0] = '\0';
+}
+
 static void message_done(void *ctx, struct sending *sending, const struct sending_result *result)
 {
         struct sender *sender = ctx;
 
-        (void)sending;
         sender->in_flight--;
+        sender_tell_news(sender);
+        if (result->again) {
+                pool_push_front(sender, sending);
+                return;
+        }
         for (struct poll *poll = sender->polls; poll; poll = poll->next) {
                 poll->result.sent += result->sent;
                 poll->result.failed += result->failed;
@@ -146,16 +170,32 @@ static void message_done(void *ctx, struct sending *sending, const struct sendin
         pace_well(&sender->pace);
 }
 
+/* Mail of this sender has gone by this account before: what is refused now may be passing. */
+static bool worked(const struct sender *sender, const struct sending *sending)
+{
+        const char *from = sending->mail.from;
+
+        return from[0] && same_text(from, prop_text(&sender->account->values, PROP_FROM)) &&
+               fact_number(sender->account->name, "numberSent") > 0;
+}
+
 void sender_hand_out(struct sender *sender)
 {
         while (sender->pool_count && may_send(sender)) {
                 struct session *session = session_with_room(sender);
                 if (!session)
                         break;
+                if (session->used && !smtp_mail_fits(link_chat(session->link), &sender->pool->mail)) {
+                        session->retiring = true; /* only what a server says now refuses a message */
+                        sender_session_tend(session);
+                        continue;
+                }
                 struct sending *sending = pool_pop(sender);
                 sender->in_flight++;
                 timer_stop(session->idle);
-                sending_start(sending, session->link, message_done, sender);
+                session->used = true;
+                sending_start(sending, session->link, worked(sender, sending), message_done, sender);
+                sender_session_tend(session); /* what fails without a word to the server leaves it idle */
         }
         if (may_send(sender)) {
                 if (sender->pool_count)

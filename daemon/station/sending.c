@@ -10,6 +10,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/random.h"
+#include "daemon/smtp/session.h"
 #include "daemon/station/events.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender.h"
@@ -17,6 +18,8 @@
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
+
+enum { ROUNDS_MOST = 4 }; /* sessions in a row that a message is given to at once */
 
 /* Whom the disk answers to: a message may be through, and gone, before a part of it has been read. */
 struct body_reader {
@@ -29,6 +32,7 @@ static void sending_free(struct sending *sending)
         free(sending->chunk.bytes);
         free(sending->mail.recipients);
         free(sending->settled);
+        free(sending->saved);
         account_release(sending->account);
         queued_message_free(sending->message);
         free(sending);
@@ -92,6 +96,18 @@ static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, 
         sending->handed += *len;
         sending->chunk.state = CHUNK_GIVEN;
         return BODY_BYTES;
+}
+
+/* From the first byte again; a part that is still being read is not waited for. */
+static void rewind_body(struct smtp_mail *mail)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+
+        handle_drop(&sending->self);
+        sending->self = handle_new(sending);
+        free(take(sending->chunk.bytes));
+        sending->chunk.state = CHUNK_NONE;
+        sending->handed = 0;
 }
 
 /* ---- result ---- */
@@ -169,7 +185,8 @@ static void settled(void *ctx, const struct cause *cause)
         bool failed = false;
 
         for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++) {
-                tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
+                if (!sending->saved[i])
+                        tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
                 failed |= sending->settled[i].state == QUEUE_FAILED;
         }
         if (failed && sending->account->sender)
@@ -177,9 +194,12 @@ static void settled(void *ctx, const struct cause *cause)
         sending_free(sending);
 }
 
-static void settle(struct sending *sending, const char *result)
+/* `partly`: the others are still on their way. What is on disk already is left alone. */
+static void settle(struct sending *sending, const char *result, bool partly)
 {
         char host[300], tls[40];
+        size_t recipients = sending->message->recipient_count;
+        scoped(scoped_free) struct settled_recipient *fresh = new_zeroed(recipients, sizeof *fresh);
         struct notice_rules notice = account_notice_rules(sending->account);
         struct settlement settlement = {
                 .seq = sending->message->seq,
@@ -187,16 +207,90 @@ static void settle(struct sending *sending, const char *result)
                 .host = host,
                 .tls = tls,
                 .result = result,
-                .recipients = sending->settled,
-                .recipient_count = sending->message->recipient_count,
+                .recipients = fresh,
+                .recipient_count = recipients,
                 .notice = &notice,
+                .partly = partly,
         };
 
+        for (size_t i = 0; i < recipients; i++) {
+                fresh[i] = sending->settled[i];
+                if (sending->saved[i])
+                        fresh[i].state = QUEUE_QUEUED;
+        }
         (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),
                        port_in_use(&sending->account->values));
         channel_words(sending, tls, sizeof tls);
-        sending->link = HANDLE_NONE; /* it is done with it */
-        queue_settle(&settlement, settled, sending);
+        if (!partly)
+                sending->link = HANDLE_NONE; /* it is done with it */
+        queue_settle(&settlement, partly ? NULL : settled, partly ? NULL : sending);
+}
+
+static void judge_recipient(struct sending *sending, size_t i, const struct cause *session_cause)
+{
+        const struct queued_recipient *queued = &sending->message->recipients[i];
+        const struct smtp_recipient *recipient = &sending->mail.recipients[i];
+        struct outbox_verdict verdict =
+                outbox_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
+
+        sending->settled[i] = (struct settled_recipient){
+                .index = queued->index,
+                .state = verdict.state,
+                .next_attempt = verdict.next_attempt,
+                .reply = verdict.reply,
+                .enhanced = recipient->enhanced,
+                .cause = verdict.cause,
+        };
+}
+
+/* Some recipients are through, others go on: a station that dies now does not send to the first ones again. */
+static void save_decided(struct smtp_mail *mail)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                if (mail->recipients[i].outcome != OUTCOME_NONE && !sending->saved[i])
+                        judge_recipient(sending, i, NULL);
+                else if (!sending->saved[i])
+                        sending->settled[i] = (struct settled_recipient){ .index = sending->message->recipients[i].index,
+                                                                          .state = QUEUE_QUEUED };
+        }
+        settle(sending, NULL, true);
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                if (mail->recipients[i].outcome == OUTCOME_NONE || sending->saved[i])
+                        continue;
+                mail->recipients[i].decided = sending->saved[i] = true;
+                tell(sending, sending->settled[i].state, &mail->recipients[i], &sending->settled[i]);
+        }
+}
+
+/* The session ended before anything was decided for some, for no fault of the server's or theirs. */
+static bool goes_again(const struct sending *sending)
+{
+        const struct smtp_mail *mail = &sending->mail;
+        bool any = false;
+
+        struct link *link = handle_object(sending->link);
+
+        if (sending->rounds >= ROUNDS_MOST || !link || !smtp_session_anew(link_chat(link)))
+                return false;
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                any |= mail->recipients[i].outcome == OUTCOME_NONE;
+                if (mail->recipients[i].outcome == OUTCOME_AMBIGUOUS)
+                        return false;
+        }
+        return any;
+}
+
+static void go_again(struct sending *sending)
+{
+        struct sending_result result = { .again = true };
+
+        save_decided(&sending->mail);
+        rewind_body(&sending->mail);
+        sending->link = HANDLE_NONE;
+        sending->rounds++;
+        sending->done(sending->ctx, sending, &result);
 }
 
 static void finished(struct smtp_mail *mail, const struct cause *session_cause)
@@ -205,50 +299,32 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         size_t recipients = mail->recipient_count;
         struct sending_result result = { 0 };
 
-        sending->settled = new_zeroed(recipients, sizeof *sending->settled);
+        if (session_cause && goes_again(sending)) {
+                go_again(sending);
+                return;
+        }
         if (session_cause)
                 sending->cause = *session_cause;
         const char *words = sending->cause.text;
         bool twice = false;
         for (size_t i = 0; i < recipients; i++) {
-                const struct queued_recipient *queued = &sending->message->recipients[i];
-                const struct smtp_recipient *recipient = &mail->recipients[i];
-                struct outbox_verdict verdict = outbox_judge(recipient, session_cause ? &sending->cause : NULL,
-                                                             queued->attempts, loop_wall(), random_number());
-                sending->settled[i] = (struct settled_recipient){
-                        .index = queued->index,
-                        .state = verdict.state,
-                        .next_attempt = verdict.next_attempt,
-                        .reply = verdict.reply,
-                        .enhanced = recipient->enhanced,
-                        .cause = verdict.cause,
-                };
-                twice |= verdict.state == QUEUE_AMBIGUOUS;
-                result.sent |= verdict.state == QUEUE_SENT;
-                result.failed |= verdict.state == QUEUE_FAILED;
-                result.slow_down |= recipient->outcome == OUTCOME_DEFERRED && outbox_slow_down(recipient);
-                if (verdict.reply && verdict.reply[0])
-                        words = verdict.reply;
+                if (!sending->saved[i])
+                        judge_recipient(sending, i, session_cause ? &sending->cause : NULL);
+                const struct settled_recipient *verdict = &sending->settled[i];
+                twice |= verdict->state == QUEUE_AMBIGUOUS;
+                result.sent |= verdict->state == QUEUE_SENT;
+                result.failed |= verdict->state == QUEUE_FAILED;
+                result.slow_down |= mail->recipients[i].outcome == OUTCOME_DEFERRED && mail->recipients[i].slow_down;
+                if (verdict->reply && verdict->reply[0])
+                        words = verdict->reply;
         }
         count(sending, &result, words);
         sending->done(sending->ctx, sending, &result);
         scoped(scoped_free) char *doubt = twice ? text_of("%s: it may arrive twice", words) : NULL;
-        settle(sending, doubt ? doubt : words);
+        settle(sending, doubt ? doubt : words, false);
 }
 
 /* ---- from outside ---- */
-
-static bool needs_utf8(const struct queued_message *message)
-{
-        bool needs = message->header_utf8;
-
-        for (const char *at = message->from; *at; at++)
-                needs |= (unsigned char)*at > 127;
-        for (size_t i = 0; i < message->recipient_count; i++)
-                for (const char *at = message->recipients[i].address; *at; at++)
-                        needs |= (unsigned char)*at > 127;
-        return needs;
-}
 
 struct sending *sending_new(struct account *account, struct queued_message *message)
 {
@@ -263,29 +339,35 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
                 .recipient_count = message->recipient_count,
                 .size = message->size,
                 .eight_bit = message->eight_bit,
-                .utf8 = needs_utf8(message),
+                .utf8 = message->header_utf8,
                 .ret = message->ret,
                 .envid = message->envelope_id,
                 .body = next_piece,
+                .rewind = rewind_body,
+                .partly = save_decided,
                 .finished = finished,
         };
+        sending->settled = new_zeroed(message->recipient_count, sizeof *sending->settled);
+        sending->saved = new_zeroed(message->recipient_count, sizeof *sending->saved);
         for (size_t i = 0; i < message->recipient_count; i++) {
                 const struct queued_recipient *queued = &message->recipients[i];
                 struct smtp_recipient *recipient = &sending->mail.recipients[i];
                 recipient->address = queued->address;
                 recipient->notify = queued->notify;
-                /* a report names the address it was asked for; RFC 3461's own type has no form for one that is not ASCII */
+                recipient->attempts = queued->attempts;
+                /* a report names the address it was asked for; rfc822 has no form for one that is not ASCII before the @ */
                 recipient->orcpt = queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
         }
         return sending;
 }
 
-void sending_start(struct sending *sending, struct link *link,
+void sending_start(struct sending *sending, struct link *link, bool worked,
                    void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx)
 {
         sending->link = link_handle(link);
         sending->done = done;
         sending->ctx = ctx;
+        sending->mail.worked = worked;
         smtp_mail_send(link_chat(link), &sending->mail);
 }
 
@@ -300,9 +382,9 @@ void sending_defer(struct sending *sending, const struct cause *cause, time_t ag
         size_t recipients = sending->message->recipient_count;
 
         sending->cause = *cause;
-        sending->settled = new_zeroed(recipients, sizeof *sending->settled);
         for (size_t i = 0; i < recipients; i++)
-                sending->settled[i] = (struct settled_recipient){
+                if (!sending->saved[i])
+                        sending->settled[i] = (struct settled_recipient){
                         .index = sending->message->recipients[i].index,
                         .state = QUEUE_DEFERRED,
                         .next_attempt = again,
@@ -310,5 +392,5 @@ void sending_defer(struct sending *sending, const struct cause *cause, time_t ag
                         .enhanced = "",
                         .cause = cause->code,
                 };
-        settle(sending, sending->cause.text);
+        settle(sending, sending->cause.text, false);
 }

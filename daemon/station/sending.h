@@ -11,6 +11,7 @@
 struct sending_result {
         unsigned sent, failed; /* 1 when the message went to all, or failed for one */
         bool slow_down;
+        bool again;            /* undecided for some, and goes at once in a new session: the sending was not freed */
 };
 
 /* A part of a body on its way from the disk to the session. */
@@ -32,14 +33,16 @@ struct sending {
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
         struct settled_recipient *settled; /* what became of each; told when it is on disk */
+        bool *saved;                   /* of each: on disk already, the others still go on */
+        unsigned rounds;               /* how often it was given to another session at once */
         struct cause cause;            /* what ended the session or the account, else CAUSE_NONE */
 };
 
 /* Takes the message over. */
 struct sending *sending_new(struct account *account, struct queued_message *message) must_use;
-/* Gives it to a session that has room. `done` when every recipient has its result; the object frees itself when that
+/* Gives it to a session that has room, `worked`: mail of its sender has gone by the account before. `done` when every recipient has its result; the object frees itself when that
  * is on disk and was told (journal, event). */
-void sending_start(struct sending *sending, struct link *link,
+void sending_start(struct sending *sending, struct link *link, bool worked,
                    void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx);
 /* Not started: back to the queue as it was; or deferred until `again` with the cause's words. Freed. */
 void sending_give_back(struct sending *sending);

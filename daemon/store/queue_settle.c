@@ -10,6 +10,7 @@ struct settle {
         struct settled_recipient *recipients; /* with copies of the texts */
         size_t recipient_count;
         struct notice_rules notice;
+        bool partly;
         char account[LIMIT_ACCOUNT_NAME + 1], notice_id[QUEUE_ID_SIZE]; /* of the notice that was added, or "" */
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
@@ -51,12 +52,12 @@ static int settle_write(struct store_write *write, struct database *db, struct c
                 failed = failed || recipient->state == QUEUE_FAILED;
                 settled++;
         }
-        /* Those not settled, or settled as untouched, go back to what they were. */
-        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
-                   VALUES(v_int((int64_t)settle->seq))) < 0)
+        /* Those not settled, or settled as untouched, go back to what they were, unless they are still on their way. */
+        if (!settle->partly && db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
+                                      VALUES(v_int((int64_t)settle->seq))) < 0)
                 return -1;
-        row.claimed = false;
-        row.attempts += settled != 0;
+        row.claimed = settle->partly;
+        row.attempts += !settle->partly && settled != 0;
         if (settle->result && queue_history_add(db, settle->seq, settle->time, settle->host, settle->tls,
                                                 settle->result, cause) < 0)
                 return -1;
@@ -106,6 +107,7 @@ void queue_settle(const struct settlement *given, void (*done)(void *ctx, const 
                                  .tls = copy_text(given->tls),
                                  .result = copy_text(given->result),
                                  .recipient_count = given->recipient_count,
+                                 .partly = given->partly,
                                  .notice = notice_rules_copy(given->notice),
                                  .done = done,
                                  .ctx = ctx,

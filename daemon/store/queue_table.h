@@ -120,6 +120,7 @@ struct settlement {                  /* copied */
         const struct settled_recipient *recipients;
         size_t recipient_count;
         const struct notice_rules *notice; /* for those that failed; NULL: no notice */
+        bool partly;                 /* QUEUED ones are still being sent: another settlement follows */
 };
 /* `done` may be NULL. A message that is sent to all loses its body and is kept for KeepSent. While the disk
  * takes no writes the settlement is kept and tried again; `done` comes when it is on disk (or the store

@@ -62,21 +62,6 @@ START_TEST(a_servers_word_decides)
 }
 END_TEST
 
-START_TEST(words_that_ask_for_less)
-{
-        static const struct { unsigned code; const char *enhanced; bool slow; } cases[] = {
-                { 421, "", true },       { 432, "", true },        { 450, "4.3.2", true }, { 451, "4.7.0", true },
-                { 451, "4.7.1", true },  { 450, "4.2.1", false },  { 452, "", false },     { 451, "4.7.28", true },
-                { 450, "4.7.25", true }, { 450, "4.70.1", false }, { 450, "4.3.20", false },
-        };
-        for (size_t i = 0; i < count_of(cases); i++) {
-                struct smtp_recipient recipient = { .code = cases[i].code };
-                (void)snprintf(recipient.enhanced, sizeof recipient.enhanced, "%s", cases[i].enhanced);
-                ck_assert_int_eq(outbox_slow_down(&recipient), cases[i].slow);
-        }
-}
-END_TEST
-
 START_TEST(the_daily_limit)
 {
         ck_assert_uint_eq(outbox_left_today(0, 1000000), UINT64_MAX);
@@ -108,7 +93,6 @@ int main(void)
 
         tcase_add_test(tests, delays_grow_to_an_hour_and_are_spread);
         tcase_add_loop_test(tests, a_servers_word_decides, 0, count_of(verdicts));
-        tcase_add_test(tests, words_that_ask_for_less);
         tcase_add_test(tests, the_daily_limit);
         tcase_add_test(tests, the_day_ends_at_local_midnight);
         suite_add_tcase(suite, tests);

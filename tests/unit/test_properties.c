@@ -107,6 +107,8 @@ static const struct {
         { KIND_OUTGOING, PROP_DEBUG, "\"maybe\"", NULL },
         { KIND_OUTGOING, PROP_DEBUG, "null", NULL },
         { KIND_OUTGOING, PROP_PORT, "25", "25" },
+        { KIND_OUTGOING, PROP_COMMAND_TIMEOUT, "\"1m\"", "60" },
+        { KIND_INCOMING, PROP_COMMAND_TIMEOUT, "60", NULL },
         { KIND_OUTGOING, PROP_PORT, "\"2525\"", "2525" },
         { KIND_OUTGOING, PROP_PORT, "\"auto\"", "\"auto\"" },
         { KIND_OUTGOING, PROP_PORT, "0", NULL },

@@ -3,7 +3,7 @@
 #include "daemon/smtp/session.c"
 #include "smtp_script.h"
 
-enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8, LMTP = 16 };
+enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8, LMTP = 16, DOMAIN = 32 };
 
 #define EHLO "S:220 mail.example ESMTP", "C:EHLO me.example"
 #define LHLO "S:220 here LMTP", "C:LHLO me.example"
@@ -85,7 +85,15 @@ static const struct {
         { "554 greeting", TLS, "auto", { "S:554 5.7.1 blocked" }, CHAT_FAILED, CAUSE_CONNECT, "blocked" },
         { "421 greeting", TLS, "auto", { "S:421 too many" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "too many" },
         { "450 greeting", TLS, "auto", { "S:450 later" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "later" },
-        { "250 greeting", TLS, "auto", { "S:250 hm" }, CHAT_FAILED, CAUSE_PROTOCOL, "greeting" },
+        { "250 greeting", TLS, "auto", { "S:250 hm", "C:EHLO me.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "350 greeting", TLS, "auto", { "S:350 hm" }, CHAT_FAILED, CAUSE_PROTOCOL, "greeting" },
+        { "greeting that becomes a refusal", TLS, "auto", { "s:220-x\n521 5.7.1 blocked\n" }, CHAT_FAILED, CAUSE_CONNECT, "521 5.7.1" },
+        { "greeting of two replies", TLS, "auto", { EHLO, "S:220 and more", "S:250 x" }, CHAT_READY, 0, "" },
+        { "empty lines", TLS, "auto", { "s:\n220 x\n", "C:EHLO me.example", "s:\n250-x\n\n250 SIZE\n" }, CHAT_READY, 0, "" },
+        { "our name", TLS | DOMAIN, "auto", { EHLO, "S:504 5.5.2 need fully-qualified hostname", "C:EHLO site.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "our name, then HELO", TLS | DOMAIN, "auto", { EHLO, "S:550 5.5.0 invalid", "C:EHLO site.example", "S:550 5.5.0 invalid", "C:HELO me.example",
+          "S:501 x", "C:HELO site.example", "S:250 x" }, CHAT_READY, 0, "" },
+        { "no name is taken", TLS | USER | DOMAIN, "auto", { EHLO, "S:504 helo", "C:EHLO site.example", "S:504 helo" }, CHAT_FAILED, CAUSE_NAME_REFUSED, "504" },
         { "IMAP", TLS, "auto", { "S:* OK IMAP4rev1" }, CHAT_FAILED, CAUSE_PROTOCOL, "IMAP" },
         { "POP3", TLS, "auto", { "S:+OK ready" }, CHAT_FAILED, CAUSE_PROTOCOL, "POP3" },
         { "TLS alert on a plain port", 0, "auto", { "s:\x15\x03\x01" }, CHAT_FAILED, CAUSE_TLS_MISMATCH, "TLS" },
@@ -95,7 +103,7 @@ static const struct {
         { "closed when idle", TLS, "auto", { EHLO, "S:250 x", "CLOSE" }, CHAT_ENDED, 0, "" },
         { "421 when idle", TLS, "auto", { EHLO, "S:250 x", "S:421 4.3.2 going down" }, CHAT_FAILED, CAUSE_SERVER_BUSY, "going down" },
         { "idle too long", TLS, "auto", { EHLO, "S:250 x", "S:421 4.4.2 timeout" }, CHAT_ENDED, 0, "" },
-        { "out of turn", TLS, "auto", { EHLO, "S:250 x", "S:250 and more" }, CHAT_FAILED, CAUSE_PROTOCOL, "nobody asked" },
+        { "out of turn", TLS, "auto", { EHLO, "S:250 x", "S:250 and more" }, CHAT_ENDED, 0, "" },
         /* LMTP */
         { "LMTP", LMTP, "auto", { LHLO, "s:250-here\n250-PIPELINING\n250 CHUNKING\n" }, CHAT_READY, 0, "" },
         { "LMTP, no HELO", LMTP, "auto", { LHLO, "S:500 what" }, CHAT_FAILED, CAUSE_PROTOCOL, "LMTP" },
@@ -142,6 +150,7 @@ static struct smtp_config config_of(unsigned how, const char *mechanism)
                             .allow_plaintext = how & IN_CLEAR, .service = "smtp", .host = "mail.example", .port = 587 },
                 .starttls = how & STARTTLS,
                 .hello = "me.example",
+                .domain = how & DOMAIN ? "site.example" : NULL,
                 .lmtp = how & LMTP,
         };
 }
