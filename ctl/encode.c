@@ -47,11 +47,17 @@ static bool is_hard(const struct flaws *flaws)
         return flaws->long_line || flaws->nul || flaws->cr;
 }
 
-/* Whether text that is declared so must be encoded. */
-static bool needs(const struct encoding *e, const struct flaws *flaws, enum transfer transfer)
+/* Whether a leaf must be encoded. */
+static bool needs(const struct encoding *e, const struct flaws *flaws)
+{
+        return is_hard(flaws) || (flaws->eight && e->body != BODY_8BITMIME);
+}
+
+/* Whether bytes that have no encoding stand in the way; declared 8-bit ones are for the server to decide on. */
+static bool is_in_the_way(const struct encoding *e, const struct flaws *flaws, enum transfer transfer)
 {
         bool declared = transfer == TRANSFER_EIGHT || transfer == TRANSFER_BINARY;
-        bool as_it_is = e->body == BODY_8BITMIME || (e->body == BODY_DECLARED && declared);
+        bool as_it_is = e->body == BODY_8BITMIME || (e->body == BODY_ENCODED && declared);
         return is_hard(flaws) || (flaws->eight && !as_it_is);
 }
 
@@ -287,7 +293,8 @@ static int put_leaf(const struct encoding *e, const struct entity *entity, bool 
         struct flaws flaws;
         find_flaws(entity->body, &flaws);
         bool binary = entity->kind == ENTITY_LEAF && entity->transfer == TRANSFER_BINARY;
-        if (!needs(e, &flaws, entity->transfer) && !(binary && entity->body.len))
+        bool flawed = entity->kind == ENTITY_BOUND ? is_in_the_way(e, &flaws, entity->transfer) : needs(e, &flaws);
+        if (!flawed && !(binary && entity->body.len))
                 return put_head(e, entity, NULL, top) || put_blank(e, entity, false) || put_span(e, entity->body) ? -1 : 0;
         if (entity->sealed)
                 return refuse_sealed(e, &flaws);
@@ -302,7 +309,14 @@ static int put_leaf(const struct encoding *e, const struct entity *entity, bool 
         bool base64 = entity->transfer == TRANSFER_BASE64 && base64_is(entity->body.at, entity->body.len);
         enum transfer from = base64 ? TRANSFER_BASE64 : entity->transfer == TRANSFER_QUOTED ? TRANSFER_QUOTED : TRANSFER_SEVEN;
         form.bytes = transfer_decode(from, entity->body.at, entity->body.len, &form.len);
-        form.transfer = from == TRANSFER_SEVEN ? form.text ? transfer_for(form.bytes, form.len) : TRANSFER_BASE64 : from;
+        if (from != TRANSFER_SEVEN)
+                form.transfer = from;
+        else if (!form.text)
+                form.transfer = TRANSFER_BASE64;
+        else if (entity->transfer == TRANSFER_EIGHT)
+                form.transfer = TRANSFER_QUOTED; /* its words are not hidden where their sender showed them */
+        else
+                form.transfer = transfer_for(form.bytes, form.len);
         if (base64)
                 form.text = false; /* its bytes are what they are, line ends too */
         if (entity->kind == ENTITY_TEXT)
@@ -336,7 +350,7 @@ static bool margin_needs(const struct encoding *e, const struct entity *entity, 
 {
         struct flaws flaws;
         find_flaws(margin, &flaws);
-        return needs(e, &flaws, entity->transfer);
+        return is_in_the_way(e, &flaws, entity->transfer);
 }
 
 static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without, unsigned depth);

@@ -9,8 +9,10 @@
 #include "common/buf.h"
 #include "common/cause.h"
 
-/* What becomes of 8-bit characters in the body: those that the message does not declare are encoded; all of them; none. */
-enum encode_body { BODY_DECLARED, BODY_7BIT, BODY_8BITMIME };
+/* What becomes of 8-bit characters in the body. ENCODED: they are encoded, since nobody knows here whether the server has
+ * 8BITMIME; where that cannot be (in what is signed) they stay, and the server decides. 7BIT: that is refused. 8BITMIME: they
+ * stay as they are. */
+enum encode_body { BODY_ENCODED, BODY_7BIT, BODY_8BITMIME };
 
 /* Appends the message to `out`, with the MIME fields that it needs then. -1 with a cause (UNSENDABLE naming the line,
  * TOO_LARGE). */

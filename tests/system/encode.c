@@ -15,7 +15,7 @@ static char *here(void)
 int main(int argc, char **argv)
 {
         const char *word = argc > 1 ? argv[1] : "";
-        enum encode_body body = !strcasecmp(word, "7bit") ? BODY_7BIT : !strcasecmp(word, "8bitmime") ? BODY_8BITMIME : BODY_DECLARED;
+        enum encode_body body = !strcasecmp(word, "7bit") ? BODY_7BIT : !strcasecmp(word, "8bitmime") ? BODY_8BITMIME : BODY_ENCODED;
         size_t len;
         while (scanf("%zu", &len) == 1 && getchar() == '\n') {
                 struct cause cause = { 0 };

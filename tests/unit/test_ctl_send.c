@@ -328,10 +328,15 @@ static const struct {
         { "parts", TEXT("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" PART("Content-Type: text/plain\n", T)
                         PART("Content-Type: text/plain\n", "fine") "--b--\n"), "--b\nContent-Type: text/plain\n\nfine\n--b--\n" },
         { "declared, with a raw subject", TEXT("Subject: \xc3\xa4\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; "
-                                               "charset=utf-8\n\n" T "\n"), "\n\n" T "\n" },
+                                               "charset=utf-8\n\n" T "\n"),
+          "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain; charset=utf-8\nMIME-Version: 1.0\n\n" Q "\n" },
+        { "declared, hardly ASCII", TEXT("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n\xd0\x9f\xd0\xbe\n"),
+          "=D0=9F=D0=BE" },
+        { "a margin that is declared", TEXT("Content-Type: multipart/alternative; boundary=b\nContent-Transfer-Encoding: 8bit\n\n" T "\n"
+                                            PART("", T) "--b--\n"), "\n\n" T "\n--b\n" },
         { "declared in a part", TEXT("Content-Type: multipart/mixed; boundary=b\n\n"
                                      PART("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n", T) "--b--\n"),
-          "8bit\n\n" T "\n--b--\n" },
+          "quoted-printable\n\n" Q "\n--b--\n" },
         { "no boundary", TEXT("Content-Type: multipart/mixed\n\n" PART("", T) "--b--\n"),
           "X-Original-Content-Type: multipart/mixed\n" },
         { "no boundary, the text", TEXT("Content-Type: multipart/mixed\n\n" PART("", T) "--b--\n"), "=2D-b\n\n" Q "\n=2D-b--\n" },
@@ -374,7 +379,7 @@ START_TEST(encoded_anew)
 {
         struct cause cause = { 0 };
         scoped(buf_free) struct buf out = BUF_WITH_MAX(1 << 20);
-        int failed = encode_letter(encodings[_i].before, encodings[_i].len, BODY_DECLARED, &out, &cause);
+        int failed = encode_letter(encodings[_i].before, encodings[_i].len, BODY_ENCODED, &out, &cause);
         ck_assert_msg(failed == (encodings[_i].wanted ? 0 : -1), "%s: %s", encodings[_i].name, cause.text);
         if (failed) {
                 ck_assert_int_eq(cause.code, CAUSE_UNSENDABLE);
@@ -421,7 +426,7 @@ START_TEST(long_lines_are_encoded)
                 ck_assert_int_eq(buf_append(&letter, forms[i], strcspn(forms[i], "%")), 0);
                 ck_assert_int_eq(buf_append_text(&letter, long_line), 0);
                 ck_assert_int_eq(buf_append_text(&letter, strchr(forms[i], '%') + 2), 0);
-                ck_assert_int_eq(encode_letter((const char *)buf_bytes(&letter), letter.len, BODY_DECLARED, &out, &cause), 0);
+                ck_assert_int_eq(encode_letter((const char *)buf_bytes(&letter), letter.len, BODY_ENCODED, &out, &cause), 0);
                 letter_look((const char *)buf_bytes(&out), out.len, &facts);
                 ck_assert_uint_eq(facts.long_line, 0);
         }
