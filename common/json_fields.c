@@ -2,6 +2,7 @@
 /* Reading JSON objects by a table, writing causes and single values; see json_fields.h. */
 #include "common/json_fields.h"
 
+#include "common/buf.h"
 #include "common/limits.h"
 #include "common/names.h"
 #include "common/printable.h"
@@ -174,6 +175,37 @@ void json_put_time(json_t *object, const char *name, int64_t time)
 
         time_rfc3339((time_t)time, text);
         json_put_text(object, name, text[0] ? text : NULL);
+}
+
+static void append_point(struct buf *out, const char *bytes, size_t len, uint32_t point)
+{
+        int failed;
+
+        if (point < 0x7f || !is_treacherous(point)) /* JSON has no others below 0x20 but the blanks between */
+                failed = buf_append(out, bytes, len);
+        else if (point < 0x10000)
+                failed = buf_appendf(out, "\\u%04x", point);
+        else
+                failed = buf_appendf(out, "\\u%04x\\u%04x", 0xd800 + ((point - 0x10000) >> 10),
+                                     0xdc00 + ((point - 0x10000) & 0x3ff));
+        if (failed < 0)
+                abort();
+}
+
+char *json_shown(const json_t *value, size_t flags)
+{
+        scoped(scoped_free) char *text = json_dumps(value, flags);
+        size_t len = text ? strlen(text) : 0;
+        struct buf out = BUF_WITH_MAX(6 * len);
+
+        for (size_t at = 0, step; at < len; at += step) {
+                uint32_t point = 0;
+                step = utf8_character(text + at, len - at, &point);
+                if (!step)
+                        step = 1; /* cannot be: jansson checks */
+                append_point(&out, text + at, step, point);
+        }
+        return text ? buf_take_text(&out) : NULL;
 }
 
 static json_t *new_json_object(void)

@@ -44,6 +44,9 @@ void cause_from_json(const json_t *object, struct cause *out);
 void json_put_text(json_t *object, const char *name, const char *text);
 /* RFC 3339, or null for 0. */
 void json_put_time(json_t *object, const char *name, int64_t time);
+/* JSON text to be shown: as json_dumps(), with characters that move, hide or reorder what a person reads as \uXXXX. NULL
+ * when it cannot be written; the caller frees. */
+char *json_shown(const json_t *value, size_t flags) must_use;
 /* Any value, ownership taken; ends the process on out of memory. */
 void json_put(json_t *object, const char *name, json_t *value);
 /* Standard and strict base64 (RFC 4648); decode returns -1 for anything else. The caller frees (wipe if secret). */

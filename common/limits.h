@@ -51,6 +51,8 @@
 #define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* parts of a `more` stream not read; then the client is dropped */
 
 #define LIMIT_SUBSCRIBERS   32           /* named subscribers of received mail */
+#define LIMIT_SUBSCRIBERS_OF_UID 12      /* of one user who is not in charge */
+#define LIMIT_SUBSCRIBERS_OF_USERS 24    /* of all of these; the others are for the people in charge */
 #define LIMIT_OFFERED       10000        /* events kept for one of them that does not come */
 #define LIMIT_OFFERED_DAYS  30           /* and for how long */
 #define LIMIT_UNACKNOWLEDGED 100         /* events told to one that it has not acknowledged; then it must */

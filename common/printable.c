@@ -57,8 +57,7 @@ bool utf8_valid(const char *bytes, size_t len)
         return true;
 }
 
-/* Characters that move, hide or reorder what a person reads. */
-static bool is_treacherous(uint32_t point)
+bool is_treacherous(uint32_t point)
 {
         return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0xad || point == 0x61c ||
                point == 0x180e || (point >= 0x200b && point <= 0x200f) ||

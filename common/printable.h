@@ -22,6 +22,9 @@ char *printable_lines(const char *text) must_use;
  * point in *out_point; 0 when there is none. */
 size_t utf8_character(const char *bytes, size_t len, uint32_t *out_point);
 
+/* True of characters that move, hide or reorder what a person reads. */
+bool is_treacherous(uint32_t point);
+
 /* True when all of it is valid UTF-8. */
 bool utf8_valid(const char *bytes, size_t len);
 

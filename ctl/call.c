@@ -221,6 +221,8 @@ static int begin_call(struct tool *tool, struct call *call, bool more, struct ca
         if (!failed) {
                 frame_drop_fds(&tool->calls->reader);
                 failed = send_frame(tool->calls, &out, call->fd, deadline_of(call), &cause);
+                if (failed && frame_receive(&tool->calls->reader, tool->calls->fd, NULL) > 0)
+                        failed = 0; /* it was refused before all of it was sent: the answer says why */
         }
         buf_wipe(&out);
         if (failed)

@@ -42,9 +42,10 @@ static int hear_event(struct tool *tool, const json_t *answer, void *arg)
         struct subscriber *subscriber = arg;
         if (!json_is_object(event))
                 return EXIT_DONE;
+        scoped(scoped_free) char *text = tool->json ? json_shown(event, JSON_COMPACT) : NULL;
         if (!tool->json)
                 show_event(event);
-        else if (json_dumpf(event, stdout, JSON_COMPACT) || putchar('\n') == EOF)
+        else if (!text || puts(text) == EOF)
                 return EXIT_FAILED;
         if (fflush(stdout))
                 return EXIT_FAILED;

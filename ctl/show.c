@@ -2,6 +2,7 @@
 /* Tables, sheets and JSON. A table is aligned by the columns its characters take, not by bytes. */
 #include "ctl/show.h"
 
+#include "common/json_fields.h"
 #include "common/printable.h"
 #include "common/times.h"
 
@@ -82,8 +83,9 @@ char *json_words(const json_t *value)
 void show_json(const json_t *value)
 {
         size_t flags = term_output() ? JSON_INDENT(2) : JSON_COMPACT;
-        if (json_dumpf(value, stdout, flags | JSON_ENCODE_ANY) == 0)
-                putchar('\n');
+        scoped(scoped_free) char *text = json_shown(value, flags | JSON_ENCODE_ANY);
+        if (text)
+                puts(text);
         fflush(stdout);
 }
 
@@ -255,7 +257,8 @@ static void json_page(const struct listing *l, const json_t *rows)
         size_t flags = term_output() ? JSON_INDENT(2) : JSON_COMPACT;
         for (size_t r = 0; r < json_array_size(rows); r++) {
                 fputs(l->shown + r == 0 ? "[" : ",", stdout);
-                (void)json_dumpf(json_array_get(rows, r), stdout, flags | JSON_ENCODE_ANY);
+                scoped(scoped_free) char *text = json_shown(json_array_get(rows, r), flags | JSON_ENCODE_ANY);
+                fputs(text ? text : "null", stdout);
         }
 }
 

@@ -27,6 +27,11 @@ bool call_wants_more(const struct call *call)
         return call->more;
 }
 
+bool call_is_oneway(const struct call *call)
+{
+        return call->oneway;
+}
+
 int call_take_fd(struct call *call, size_t index)
 {
         return call->client ? frame_take_fd(&call->client->reader, index) : -1;

@@ -308,7 +308,7 @@ void clients_wind_down(void)
 {
         for (struct client *client = clients; client; client = client->next) {
                 client->winding_down = true;
-                if (client->call && client->call->cancel) {
+                if (client->call && client->call->cancel && (client->call->method->flags & METHOD_WAITS)) {
                         client_end(client);
                 } else if (!client->call) {
                         client->closing = true; /* once it has read its answers */

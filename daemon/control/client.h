@@ -32,6 +32,8 @@ const struct peer *call_peer(const struct call *call);
 const char *call_who(const struct call *call);
 const json_t *call_parameters(const struct call *call);
 bool call_wants_more(const struct call *call);
+/* True when nobody waits for an answer. */
+bool call_is_oneway(const struct call *call);
 /* Descriptor `index` of those sent along; the caller closes. -1: none. */
 int call_take_fd(struct call *call, size_t index);
 

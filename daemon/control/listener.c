@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum {
-        BACKLOG = 128,
+        BACKLOG = 4096,
         PAUSE_MS = 500,
-        ACCEPTED_A_TURN = 64,
+        ACCEPTED_A_TURN = 256,
         REFUSED = 32,         /* connections that are kept for a moment after they were refused, to be read */
         REFUSED_MS = 500,
 };

@@ -12,6 +12,7 @@
 #include "daemon/station/station.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
+#include "daemon/store/taking.h"
 
 struct submitted {
         const char *account, *from, *message, *key, *priority, *ret, *envelope_id;
@@ -23,36 +24,56 @@ struct submitted {
 };
 
 struct submitting {
-        struct call *call;
-        char *account;
+        struct call *call;              /* NULL: the client has gone */
+        uint64_t ticket;
+        char *account, *who;
         size_t recipients;
 };
+
+static void submitting_free(struct submitting *submitting)
+{
+        free(submitting->account);
+        free(submitting->who);
+        free(submitting);
+}
+
+/* What has been read of it is forgotten; what is on its way to the disk is accepted all the same. */
+static void submitting_cancelled(void *work)
+{
+        struct submitting *submitting = work;
+
+        submitting->call = NULL;
+        taking_cancel(submitting->ticket);
+}
+
+static void tell_accepted(const struct submitting *submitting, const char *id)
+{
+        struct subject subject = { .account = submitting->account, .direction = "outgoing", .queue_id = id };
+        struct account *account = account_named(submitting->account);
+
+        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: accepted from %s for %s, %zu recipient%s", id, submitting->who,
+                  submitting->account, submitting->recipients, submitting->recipients == 1 ? "" : "s");
+        if (account && account->sender)
+                sender_kick(account->sender);
+        station_status_changed();
+}
 
 static void was_submitted(void *ctx, const char *id, bool duplicate, const struct cause *cause)
 {
         struct submitting *submitting = ctx;
-        struct account *account = account_named(submitting->account);
 
-        if (cause_happened(cause)) {
+        if (!cause_happened(cause) && !duplicate)
+                tell_accepted(submitting, id);
+        if (submitting->call && cause_happened(cause)) {
                 call_fail(submitting->call, cause);
-        } else {
+        } else if (submitting->call) {
                 json_t *reply = json_object();
-                if (!duplicate) {
-                        struct subject subject = { .account = submitting->account, .direction = "outgoing", .queue_id = id };
-                        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: accepted from %s for %s, %zu recipient%s", id,
-                                  call_who(submitting->call), submitting->account, submitting->recipients,
-                                  submitting->recipients == 1 ? "" : "s");
-                        if (account && account->sender)
-                                sender_kick(account->sender);
-                        station_status_changed();
-                }
                 json_put_text(reply, "id", id);
                 json_put_text(reply, "account", submitting->account);
                 json_put(reply, "duplicate", json_boolean(duplicate));
                 call_reply(submitting->call, reply);
         }
-        free(submitting->account);
-        free(submitting);
+        submitting_free(submitting);
 }
 
 /* The account that the submission goes to, with the rules of who may use it. */
@@ -169,7 +190,9 @@ static void submit(struct call *call, const struct submitted *in, struct account
                 recipients[i] = json_string_value(json_array_get(in->recipients, i));
                 notify[i] = notify_of(in, i);
         }
-        *submitting = (struct submitting){ .call = call, .account = copy_text(account->name), .recipients = count };
+        *submitting = (struct submitting){
+                .call = call, .account = copy_text(account->name), .who = copy_text(call_who(call)), .recipients = count
+        };
         struct submission submission = {
                 .account = account->name,
                 .from = from,
@@ -199,7 +222,9 @@ static void submit(struct call *call, const struct submitted *in, struct account
                 .bytes = bytes,
                 .len = len,
         };
-        (void)queue_submit(&submission, was_submitted, submitting);
+        if (!call_is_oneway(call)) /* else nobody needs to stay for it */
+                call_on_cancel(call, submitting_cancelled, submitting);
+        submitting->ticket = queue_submit(&submission, was_submitted, submitting); /* answers later */
 }
 
 static const struct json_field submit_fields[] = {

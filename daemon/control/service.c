@@ -57,7 +57,7 @@ void on_get_info(struct call *call)
         json_put_text(info, "vendor", "emailsec");
         json_put_text(info, "product", "emailsecd");
         json_put_text(info, "version", VERSION);
-        json_put_text(info, "url", "https://varlink.org/");
+        json_put_text(info, "url", "man:emailsecd(8)");
         json_put(info, "interfaces", names);
         call_reply(call, info);
 }

@@ -35,35 +35,91 @@ static void submit_free(struct submit *submit)
 
 /* ---- writer thread ---- */
 
+/* The submitter's other name: who it is is told by the uid, and its name was told in time or was not. */
+static char *bare_name(const struct submission *s)
+{
+        return text_of("uid %u", s->owner);
+}
+
 static int known_key(struct submit *submit, struct database *db, uint64_t *seq, struct cause *cause)
 {
+        const struct submission *s = &submit->s;
+        scoped(scoped_free) char *bare = bare_name(s), *named = text_of("%% (uid %u)", s->owner);
         int64_t number = 0;
 
-        if (submit->s.key && db_number(db, cause, &number, 0,
-                                       "SELECT seq FROM message WHERE submitted_by = ? AND key = ?",
-                                       VALUES(v_text(submit->s.submitted_by), v_text(submit->s.key))) < 0)
+        if (s->key && db_number(db, cause, &number, 0, "SELECT seq FROM message WHERE submitted_by IN (?, ?) AND key = ?",
+                                VALUES(v_text(s->submitted_by), v_text(bare), v_text(s->key))) < 0)
+                return -1;
+        if (s->key && !number && same_text(s->submitted_by, bare) &&
+            db_number(db, cause, &number, 0, "SELECT seq FROM message WHERE submitted_by LIKE ? AND key = ?",
+                      VALUES(v_text(named), v_text(s->key))) < 0)
                 return -1;
         *seq = (uint64_t)number;
         return 0;
 }
 
-static int check_room(const struct submission *s, uint64_t size, struct cause *cause)
-{
-        struct queue_counts all = queue_counts_inside(NULL);
-        uint64_t waiting = queue_waiting_inside(s->account);
+/* ---- room ---- */
 
-        if (waiting >= s->max_queue)
-                return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize",
-                                   "the queue of %s is full: %llu messages wait, maxQueueSize is %zu",
-                                   s->account, (unsigned long long)waiting, s->max_queue);
-        if (s->max_disk && all.bytes + size > s->max_disk) {
-                (void)cause_set(cause, CAUSE_QUEUE_FULL,
-                                "the queue of the station is full: %llu bytes wait, QueueSizeLimit is %llu",
-                                (unsigned long long)all.bytes, (unsigned long long)s->max_disk);
-                cause_remedy(cause, "see why mail waits: emailsecctl status; then raise QueueSizeLimit "
-                                    "or delete what is not needed");
+/* Of the queue: what all may fill who are not in charge, what one of them may, and what they may fill with held mail. */
+enum { USERS = 15, USER = 12, HELD = 4, OF = 16 };
+
+/* Rounded up: of very small queues, all. */
+static uint64_t part(uint64_t whole, unsigned parts)
+{
+        return whole - whole * (OF - parts) / OF;
+}
+
+static int refuse_count(const struct submission *s, const char *words, uint64_t count, struct cause *cause)
+{
+        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize", "the queue of %s is full%s: %llu messages wait, maxQueueSize is %zu",
+                           s->account, words, (unsigned long long)count, s->max_queue);
+}
+
+static int refuse_bytes(const struct submission *s, const char *words, uint64_t bytes, struct cause *cause)
+{
+        (void)cause_set(cause, CAUSE_QUEUE_FULL, "the queue of the station is full%s: %llu bytes wait, QueueSizeLimit is %llu", words,
+                        (unsigned long long)bytes, (unsigned long long)s->max_disk);
+        cause_remedy(cause, "see why mail waits: emailsecctl status; then raise QueueSizeLimit or delete what is not needed");
+        return -1;
+}
+
+/* What the user has in the queue is counted only where it is nearly full: it takes a look at each message. */
+static int check_share(const struct submission *s, uint64_t size, struct database *db, struct cause *cause)
+{
+        scoped(scoped_free) char *bare = bare_name(s);
+        int64_t count = 0, bytes = 0;
+
+        if (db_number(db, cause, &count, 0,
+                      "SELECT count(*) FROM message WHERE finished IS NULL AND account = ? AND state < ?"
+                      " AND submitted_by IN (?, ?)",
+                      VALUES(v_text(s->account), v_int(QUEUE_FAILED), v_text(s->submitted_by), v_text(bare))) < 0 ||
+            db_number(db, cause, &bytes, 0,
+                      "SELECT sum(size) FROM message WHERE finished IS NULL AND submitted_by IN (?, ?)",
+                      VALUES(v_text(s->submitted_by), v_text(bare))) < 0)
                 return -1;
-        }
+        if ((uint64_t)count >= part(s->max_queue, USER))
+                return refuse_count(s, " for one user", (uint64_t)count, cause);
+        if (s->max_disk && (uint64_t)bytes + size > part(s->max_disk, USER))
+                return refuse_bytes(s, " for one user", (uint64_t)bytes, cause);
+        return 0;
+}
+
+static int check_room(const struct submission *s, uint64_t size, struct database *db, struct cause *cause)
+{
+        struct queue_counts all = queue_counts_inside(NULL), own = queue_counts_inside(s->account);
+        uint64_t waiting = queue_waiting_inside(s->account);
+        unsigned parts = s->in_charge ? OF : USERS;
+
+        if (waiting >= part(s->max_queue, parts))
+                return refuse_count(s, s->in_charge ? "" : " but for a reserve", waiting, cause);
+        if (s->max_disk && all.bytes + size > part(s->max_disk, parts))
+                return refuse_bytes(s, s->in_charge ? "" : " but for a reserve", all.bytes, cause);
+        if (s->in_charge)
+                return 0;
+        if (s->held && own.messages[QUEUE_HELD] >= part(s->max_queue, HELD))
+                return refuse_count(s, " of held mail", own.messages[QUEUE_HELD], cause);
+        if (waiting >= part(s->max_queue, USER) || (s->max_disk && all.bytes + size > part(s->max_disk, USER)))
+                return check_share(s, size, db, cause);
         return 0;
 }
 
@@ -131,7 +187,7 @@ static int insert_message(struct submit *submit, struct database *db, uint64_t *
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                    VALUES(v_text(s->account), v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
                           v_int(s->priority > 0), s->held ? v_null() : v_int(0),
-                          v_int(s->held ? CLOCK_NEVER : s->account_clock + s->lifetime), v_int(s->lifetime),
+                          v_int(s->held && s->in_charge ? CLOCK_NEVER : s->account_clock + s->lifetime), v_int(s->lifetime),
                           v_int(s->rules.now + s->lifetime), v_int((int64_t)facts->size),
                           v_int(facts->eight_bit), v_int(facts->header_utf8), v_int(s->rules.now),
                           v_text(s->from), v_text(facts->message_id), v_text(s->submitted_by),
@@ -150,7 +206,7 @@ static int insert(struct store_write *write, struct database *db, struct cause *
         if (known_key(submit, db, &seq, cause) < 0)
                 return -1;
         submit->duplicate = seq != 0;
-        if (!submit->duplicate && (check_room(&submit->s, intake_facts(submit->taking->intake)->size, cause) < 0 ||
+        if (!submit->duplicate && (check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||
                                    insert_message(submit, db, &seq, cause) < 0 ||
                                    insert_recipients(&submit->s, db, seq, cause) < 0 ||
                                    insert_body(submit, db, seq, cause) < 0))

@@ -39,8 +39,8 @@ struct submission {                  /* copied by queue_submit, except the descr
         int64_t account_clock;       /* the account's clock now: seconds, stands still while it is stopped */
         size_t max_queue; /* refuse with QUEUE_FULL beyond (messages of the account that wait: not failed) */
         uint64_t max_disk;           /* station's QueueSizeLimit, bytes of unfinished messages; 0 none */
-        bool held;                   /* `held` by operator from the start */
-        uid_t owner;                 /* who hands it in: has a share of the threads that read */
+        bool held;                   /* `held` from the start; it ages, unless by somebody in charge */
+        uid_t owner;                 /* who hands it in: has a share of the threads that read, and of the queue */
         bool in_charge;              /* root, the daemon's user, AdminGroup: has the reserve of them as well */
         int fd;                      /* a regular file or memfd read from offset 0, or -1 */
         const void *bytes;           /* when fd is -1 */

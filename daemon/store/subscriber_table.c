@@ -106,19 +106,34 @@ static int find_known(const struct asked *asked, struct database *db, struct cau
         return -1;
 }
 
+static int refuse_place(const char *whose, int64_t count, struct cause *cause)
+{
+        (void)cause_set(cause, CAUSE_STATE, "there are %lld subscribers%s already", (long long)count, whose);
+        cause_remedy(cause, "emailsecctl subscriber list, and forget one that is not used: emailsecctl "
+                            "subscriber forget NAME");
+        return -1;
+}
+
+/* A place for one more: users have a share of them, and all users together leave some to the people in charge. */
+static int check_places(const struct asked *asked, struct database *db, struct cause *cause)
+{
+        int64_t count = 0, own = 0;
+
+        if (db_number(db, cause, &count, 0, "SELECT count(*) FROM subscriber", NULL, 0) < 0 ||
+            db_number(db, cause, &own, 0, "SELECT count(*) FROM subscriber WHERE uid = ?",
+                      VALUES(v_int(asked->asker.uid))) < 0)
+                return -1;
+        if (!asked->asker.admin && own >= LIMIT_SUBSCRIBERS_OF_UID)
+                return refuse_place(" of this user", own, cause);
+        if (count >= (asked->asker.admin ? LIMIT_SUBSCRIBERS : LIMIT_SUBSCRIBERS_OF_USERS))
+                return refuse_place("", count, cause);
+        return 0;
+}
+
 static int make(const struct asked *asked, struct database *db, struct cause *cause)
 {
-        int64_t count = 0;
-
-        if (db_number(db, cause, &count, 0, "SELECT count(*) FROM subscriber", NULL, 0) < 0)
+        if (check_places(asked, db, cause) < 0)
                 return -1;
-        if (count >= LIMIT_SUBSCRIBERS) {
-                (void)cause_set(cause, CAUSE_STATE, "there are %d subscribers already", LIMIT_SUBSCRIBERS);
-                cause_remedy(cause,
-                             "emailsecctl subscriber list, and forget one that is not used: emailsecctl "
-                             "subscriber forget NAME");
-                return -1;
-        }
         return db_run(db, cause,
                       "INSERT INTO subscriber (name, uid, accounts, made, seen) VALUES (?, ?, ?, ?, ?)",
                       VALUES(v_text(asked->name), v_int(asked->asker.uid), v_text(asked->accounts),

@@ -120,6 +120,18 @@ def test_errors_are_in_the_contract():
     assert [names[c] for c in re.findall(r"CAUSE_\w+", own) if f"error {names[c]} " not in text] == []
 
 
+def test_events_are_in_the_contract():
+    """What is emitted by name is described, and what is described is emitted."""
+    described = re.search(r"# An event: (.*?)\. `data`", read("common/io.emailsec.EmailService.varlink"), re.S)[1]
+    named = set(re.findall(r"[a-z]+\.[a-zA-Z]+", described))
+    kinds = "|".join(sorted({name.split(".")[0] for name in named}))
+    used = {name for path in sources() if path.startswith("daemon/")
+            for name in re.findall(rf'"((?:{kinds})\.[a-zA-Z]+)"', read(path))}
+    emitted = {name for path in sources() for name in re.findall(r'event_emit\("([^"]+)"', read(path))}
+    assert emitted <= named
+    assert named <= used
+
+
 def test_catalog_is_complete():
     ids = dict(re.findall(r'#define (MSG_\w+)\s+"([0-9a-f]{32})"', read("daemon/messages.h")))
     assert len(set(ids.values())) == len(ids)

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A Varlink client as small as can be: JSON objects, each ended by a NUL byte, descriptors beside them."""
+"""A Varlink client as small as can be: JSON objects, each ended by a NUL byte, descriptors beside them. Every reply, error
+and event that comes is held against the .varlink files."""
 
 import array
+import collections
+import functools
 import json
 import socket
+
+import idl
 
 SERVICE = "io.emailsec.EmailService."
 TRUST = "io.emailsec.Trust."
@@ -21,13 +26,34 @@ class Closed(Exception):
     """The daemon ended the connection."""
 
 
+_interfaces = functools.lru_cache(idl.interfaces)
+
+
+def contract_problems(method, got):
+    """How a reply to the method departs from the description of its interface."""
+    interface, _, name = method.rpartition(".")
+    described = _interfaces().get(interface)
+    if "error" in got:
+        interface, _, name = got["error"].rpartition(".")
+        described = _interfaces().get(interface)
+        if not described:
+            return [] if interface == "org.varlink.service" else [f"{got['error']}: of no interface"]
+        if name not in described.errors:
+            return [f"{got['error']}: not declared"]
+        return described.problems(described.errors[name], got.get("parameters", {}), got["error"])
+    if not described or name not in described.methods:
+        return []
+    return described.problems(described.methods[name].gives, got.get("parameters", {}), method)
+
+
 class Client:
     def __init__(self, path, timeout=20):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(path)      # waits where many others connect; with a timeout it would be refused then
         self.socket.settimeout(timeout)
-        self.socket.connect(path)
         self.pending = b""
         self.fds = []
+        self.asked = collections.deque()
 
     def __enter__(self):
         return self
@@ -40,6 +66,8 @@ class Client:
 
     def send(self, method, parameters=None, fds=(), **flags):
         call = {"method": method, "parameters": parameters or {}, **flags}
+        if flags.get("oneway") is not True:
+            self.asked.append(method)
         self.send_raw(json.dumps(call).encode() + b"\0", fds)
 
     def send_raw(self, data, fds=()):
@@ -63,7 +91,12 @@ class Client:
                 raise Closed("end of the stream")
             self.pending += data
         frame, self.pending = self.pending.split(b"\0", 1)
-        return json.loads(frame)
+        got = json.loads(frame)
+        if self.asked:
+            method = self.asked[0] if got.get("continues") else self.asked.popleft()
+            problems = contract_problems(method, got)
+            assert not problems, problems
+        return got
 
     def answer(self):
         got = self.receive()

@@ -212,12 +212,37 @@ START_TEST(base64_of_every_length)
 }
 END_TEST
 
+START_TEST(what_is_shown_moves_and_hides_nothing)
+{
+        static const struct {
+                const char *text, *shown;
+        } cases[] = {
+                { "a\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", "[\"a\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80\"]" },
+                { "\xc2\x9b" "31m", "[\"\\u009b31m\"]" },
+                { "\x7f\x1b\n", "[\"\\u007f\\u001B\\n\"]" },
+                { "\xe2\x80\xae", "[\"\\u202e\"]" },
+                { "\xf3\xa0\x80\x81", "[\"\\udb40\\udc01\"]" },
+                { "\\\"", "[\"\\\\\\\"\"]" },
+        };
+        for (size_t i = 0; i < count_of(cases); i++) {
+                json_t *list = json_pack("[s]", cases[i].text);
+                scoped(scoped_free) char *shown = json_shown(list, JSON_COMPACT);
+                ck_assert_str_eq(shown, cases[i].shown);
+                json_t *again = json_loads(shown, 0, NULL);
+                ck_assert(json_equal(list, again));
+                json_decref(again);
+                json_decref(list);
+        }
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("json_fields");
         TCase *tc = tcase_create("json_fields");
 
         tcase_add_test(tc, all_fields_are_read);
+        tcase_add_test(tc, what_is_shown_moves_and_hides_nothing);
         tcase_add_loop_test(tc, bad_fields_are_told, 0, (int)count_of(bad));
         tcase_add_test(tc, all_at_once_and_without_secrets);
         tcase_add_test(tc, causes_there_and_back);

@@ -783,7 +783,7 @@ START_TEST(expiry)
         struct submission s = plain("out");
         struct submitted done = submit_well(&s), held;
 
-        s.held = true;
+        s.held = s.in_charge = true;
         held = submit_well(&s);
         json_t *expired = expire(1049);
         ck_assert_uint_eq(json_array_size(expired), 0);
@@ -809,6 +809,79 @@ START_TEST(expiry)
         expired = expire(6000);
         ck_assert_uint_eq(json_array_size(expired), 2);
         json_decref(expired);
+}
+END_TEST
+
+/* Whose message waits for somebody who never comes makes room again. */
+START_TEST(what_a_user_holds_ages)
+{
+        struct submission s = plain("out");
+
+        s.held = true;
+        s.owner = 1000;
+        struct submitted held = submit_well(&s);
+        json_t *expired = expire(1050);
+        ck_assert_uint_eq(json_array_size(expired), 1);
+        json_decref(expired);
+        check_state(held.id, "failed");
+}
+END_TEST
+
+static enum cause_code code_of(struct submission *s, uid_t owner, bool held, bool in_charge)
+{
+        scoped(scoped_free) char *who = text_of("uid %u", owner);
+
+        s->owner = owner;
+        s->submitted_by = who;
+        s->held = held;
+        s->in_charge = in_charge;
+        return submit(s).answer.cause.code;
+}
+
+START_TEST(the_queue_is_shared)
+{
+        struct submission s = plain("out");
+
+        s.max_queue = 32;
+        for (int i = 0; i < 8; i++)
+                ck_assert_int_eq(code_of(&s, 1000, true, false), CAUSE_NONE);
+        ck_assert_int_eq(code_of(&s, 1001, true, false), CAUSE_QUEUE_FULL); /* no more is held */
+        for (int i = 8; i < 24; i++)
+                ck_assert_int_eq(code_of(&s, 1000, false, false), CAUSE_NONE);
+        ck_assert_int_eq(code_of(&s, 1000, false, false), CAUSE_QUEUE_FULL); /* the user's share */
+        for (int i = 24; i < 30; i++)
+                ck_assert_int_eq(code_of(&s, 1001, false, false), CAUSE_NONE);
+        ck_assert_int_eq(code_of(&s, 1001, false, false), CAUSE_QUEUE_FULL); /* all users' */
+        ck_assert_int_eq(code_of(&s, 0, true, true), CAUSE_NONE);
+        ck_assert_int_eq(code_of(&s, 0, false, true), CAUSE_NONE);
+        ck_assert_int_eq(code_of(&s, 0, false, true), CAUSE_QUEUE_FULL);
+        s.max_queue = 100;
+        s.max_disk = queue_counts(NULL).bytes * 16 / 15; /* the same in bytes */
+        ck_assert_int_eq(code_of(&s, 1001, false, false), CAUSE_QUEUE_FULL);
+        ck_assert_int_eq(code_of(&s, 0, false, true), CAUSE_NONE);
+}
+END_TEST
+
+START_TEST(a_key_is_of_the_user_whatever_the_name)
+{
+        struct submission s = plain("out");
+
+        s.owner = 1000;
+        s.key = "k";
+        s.submitted_by = "alice (uid 1000)";
+        struct submitted first = submit_well(&s);
+        s.submitted_by = "uid 1000"; /* the directory is slow today */
+        struct submitted again = submit_well(&s);
+        ck_assert(again.duplicate);
+        ck_assert_str_eq(again.id, first.id);
+        s.key = "l";
+        first = submit_well(&s);
+        s.submitted_by = "alice (uid 1000)";
+        again = submit_well(&s);
+        ck_assert(again.duplicate);
+        s.owner = 100;
+        s.submitted_by = "uid 100";
+        ck_assert(!submit_well(&s).duplicate);
 }
 END_TEST
 
@@ -1121,6 +1194,9 @@ int main(void)
         tcase_add_test(tests, all_or_nothing);
         tcase_add_test(tests, flush);
         tcase_add_test(tests, expiry);
+        tcase_add_test(tests, what_a_user_holds_ages);
+        tcase_add_test(tests, the_queue_is_shared);
+        tcase_add_test(tests, a_key_is_of_the_user_whatever_the_name);
         tcase_add_loop_test(tests, pages, 0, 2);
         tcase_add_loop_test(tests, damaged_one_is_set_aside, 0, (int)count_of(damages));
         tcase_add_test(tests, interrupted_while_sending);

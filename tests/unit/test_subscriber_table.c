@@ -242,11 +242,20 @@ START_TEST(of_one_user)
         subscriber_forget("panel", &alice, answered, &answer);
         wait_well(&answer);
         ck_assert_uint_eq(json_array_size(offers("panel", 0)), 0);
+        /* a user has a share of the places, all users leave some to those in charge */
+        static const struct subscriber_asker carol = { .uid = 1002 };
         for (int i = 0; i < LIMIT_SUBSCRIBERS; i++) {
                 char name[16];
+                const struct subscriber_asker *asker = i < LIMIT_SUBSCRIBERS_OF_UID     ? &alice :
+                                                       i < LIMIT_SUBSCRIBERS_OF_USERS ? &bob : &admin;
+                if (i == LIMIT_SUBSCRIBERS_OF_UID)
+                        ck_assert_int_eq(open_it("more", &alice, NULL).cause.code, CAUSE_STATE);
+                if (i == LIMIT_SUBSCRIBERS_OF_USERS)
+                        ck_assert_int_eq(open_it("more", &carol, NULL).cause.code, CAUSE_STATE);
                 (void)snprintf(name, sizeof name, "s%d", i);
-                ck_assert(!open_it(name, &alice, NULL).failed);
+                ck_assert(!open_it(name, asker, NULL).failed);
         }
+        ck_assert(!open_it("s0", &alice, NULL).failed); /* it has its place */
         ck_assert_int_eq(open_it("more", &admin, NULL).cause.code, CAUSE_STATE);
 }
 END_TEST

@@ -112,7 +112,7 @@ static const struct method test_methods[] = {
         { TEST "Echo", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_echo },
         { TEST "Who", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_who },
         { TEST "Hold", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_hold },
-        { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_stream },
+        { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream },
         { TEST "Flood", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_flood },
         { TEST "Large", PERMIT_READ, MIB, 10, 0, on_echo },
         { TEST "Big", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_big },
