@@ -216,6 +216,9 @@ static void warn_of_channel(const struct property_values *values, json_t *list)
         if (properties_min_tls(values) < 12)
                 warn(list, text_of("minTlsVersion %s accepts TLS versions that are broken (RFC 8996)",
                                    prop_text(values, PROP_MIN_TLS_VERSION)));
+        if (prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION))
+                warn(list, text_of("allowLegacyRenegotiation: where the server lacks RFC 5746, somebody on the way can put "
+                                   "words of his own before those of this account"));
         if (prop_bool(values, PROP_ALLOW_PLAINTEXT))
                 warn(list, text_of("allowPlaintextAuthentication: the password %s",
                                    tls ? "may be sent without TLS should TLS ever be switched off"

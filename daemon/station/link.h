@@ -24,6 +24,7 @@ struct link_plan {                  /* borrowed texts are copied */
         uint16_t port;
         bool ssl, starttls;
         int min_tls;                /* 10, 11, 12, 13 */
+        bool legacy_renegotiation;
         const char *alpn;           /* or NULL */
         const char *client_certificate; /* or NULL */
         unsigned timeout_seconds;

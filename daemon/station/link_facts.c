@@ -20,6 +20,7 @@ void link_plan_of(const struct property_values *values, struct link_plan *plan)
                 .ssl = prop_bool(values, PROP_USE_SSL),
                 .starttls = prop_bool(values, PROP_USE_STARTTLS),
                 .min_tls = properties_min_tls(values),
+                .legacy_renegotiation = prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION),
                 .alpn = strcmp(transport, "imap") == 0 ? "imap" : strcmp(transport, "pop3") == 0 ? "pop3" : NULL,
                 .client_certificate = client[0] ? client : NULL,
                 .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),

@@ -13,6 +13,7 @@ void link_begin_tls(struct link *link, bool implicit)
                 .host = link->plan.host,
                 .port = link->plan.port,
                 .min_version = link->plan.min_tls,
+                .legacy_renegotiation = link->plan.legacy_renegotiation,
                 .alpn = link->plan.alpn,
                 .client_certificate = link->plan.client_certificate,
                 .implicit = implicit,

@@ -191,6 +191,7 @@ static void audit_channel(json_t *findings, const struct account *account)
         bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
         scoped(scoped_free) char *secure = text_of("emailsecctl account secure %s ssl", account->name);
         scoped(scoped_free) char *floor = text_of("emailsecctl account set %s minTlsVersion=1.2", account->name);
+        scoped(scoped_free) char *legacy = text_of("emailsecctl account set %s allowLegacyRenegotiation=false", account->name);
 
         find(findings, account, "tls", tls ? "ok" : "alert",
              tls ? "encrypted" : "neither useSsl nor useStartTls: everything goes in clear", tls ? NULL : secure);
@@ -198,6 +199,9 @@ static void audit_channel(json_t *findings, const struct account *account)
                 find(findings, account, "tlsVersion", properties_min_tls(values) >= 12 ? "ok" : "alert",
                      properties_min_tls(values) >= 12 ? "TLS 1.2 or newer" : "accepts TLS below 1.2",
                      properties_min_tls(values) >= 12 ? NULL : floor);
+        if (tls && prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION))
+                find(findings, account, "renegotiation", "warning", "a server without secure renegotiation (RFC 5746) is let in",
+                     legacy);
 }
 
 static void audit_login(json_t *findings, const struct account *account)

@@ -130,6 +130,7 @@ static void open_link(struct token_exchange *exchange, const struct property_val
         plan.port = exchange->place.port;
         plan.ssl = true;
         plan.starttls = false;
+        plan.legacy_renegotiation = false;
         plan.min_tls = plan.min_tls < 12 ? 12 : plan.min_tls; /* a mail server's age is no reason to be lenient here */
         plan.alpn = "http/1.1";
         plan.client_certificate = NULL;

@@ -232,6 +232,8 @@ static int set_up(struct channel *channel, const struct tls_policy *policy, stru
         SSL_set_app_data(ssl, channel);
         SSL_set_verify(ssl, SSL_VERIFY_PEER, channel_on_verification);
         SSL_set_connect_state(ssl);
+        if (policy->legacy_renegotiation)
+                (void)SSL_set_options(ssl, SSL_OP_LEGACY_SERVER_CONNECT);
         if (channel_use_wire(channel) < 0 || SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) != 1)
                 return cause_set(cause, CAUSE_INTERNAL, "OpenSSL cannot make a TLS session");
         if (set_identity(channel) < 0)

@@ -16,6 +16,7 @@ struct tls_policy {                   /* borrowed texts, copied by channel_new *
         const char *host;             /* reference identity and SNI (not for IP literals) */
         uint16_t port;
         int min_version;              /* 10, 11, 12, 13 */
+        bool legacy_renegotiation;    /* the server need not know RFC 5746; nothing is renegotiated all the same */
         const char *alpn;             /* "imap", "pop3" or NULL */
         const char *client_certificate; /* name in the user key store, or NULL */
         bool implicit;                /* TLS from the first byte: for the words of a failure */

@@ -54,7 +54,8 @@ static const struct reason_row {
           "the server saw a downgrade of the TLS version", NULL, true },
         { SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED, CAUSE_TLS,
           "the server does not know secure renegotiation (RFC 5746)",
-          "the server's operator must renew its TLS", false },
+          "the server's operator must renew its TLS; only where that cannot be: emailsecctl account set NAME "
+          "allowLegacyRenegotiation=true", false },
         { SSL_R_DH_KEY_TOO_SMALL, CAUSE_TLS, "the server's Diffie-Hellman parameters are too short",
           weak_server, false },
         { SSL_R_EE_KEY_TOO_SMALL, CAUSE_CERTIFICATE, "the key of the server's certificate is too short", NULL,

@@ -15,6 +15,7 @@ struct ticket_inputs {
         const char *account, *host, *alpn, *client_certificate; /* NULL as "" */
         uint16_t port;
         int min_version;
+        bool legacy_renegotiation;
         uint64_t generation;
 };
 void tickets_key(const struct ticket_inputs *inputs, uint8_t out[32]);

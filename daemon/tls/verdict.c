@@ -203,6 +203,7 @@ void channel_offer_ticket(struct channel *channel, const struct tls_policy *poli
                 .alpn = channel->alpn,
                 .client_certificate = policy->client_certificate,
                 .min_version = policy->min_version,
+                .legacy_renegotiation = policy->legacy_renegotiation,
                 .generation = channel->generation,
         };
 

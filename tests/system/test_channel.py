@@ -14,6 +14,7 @@ import pytest
 import channels
 import fake as fake_module
 import letters
+import old_tls
 import pki
 
 
@@ -71,6 +72,27 @@ def test_suites_that_protect_nothing(station, new_fake, certificates, folder, su
     sheet = met(station, server, "imap", "ssl", minTlsVersion=floor)
     assert (sheet["status"], sheet["cause"]["code"]) == ("fault", "TlsVersion"), sheet
     silent(server)
+
+
+@pytest.mark.skipif(not old_tls.library(), reason="there is no GnuTLS to make such a server of")
+def test_server_without_secure_renegotiation(station, certificates, folder):
+    """Let in where the account says so, with a warning."""
+    server = old_tls.OldServer(certificates.leaf("system", "127.0.0.1"), folder)
+    try:
+        properties = channels.properties("smtp", "ssl", "127.0.0.1", server.port, "", connectionTimeout=3)
+        station.add("outgoing", "a", **properties)
+        steps = {step["step"]: step for step in station.ctl("--json", "account", "test", "a", code=None).json}
+        assert "RFC 5746" in str(steps["tls"]), steps
+        assert "allowLegacyRenegotiation=true" in str(steps["tls"])
+        assert server.heard == b""
+        station.ctl("account", "set", "a", "allowLegacyRenegotiation=true")
+        steps = {step["step"]: step for step in station.ctl("--json", "account", "test", "a").json}
+        assert steps["tls"]["details"]["version"] == "TLSv1.2"
+        assert steps["certificate"]["details"]["verifiedBy"] == "system"
+        assert "allowLegacyRenegotiation" in str(station.json("account", "show", "a")["warnings"])
+        assert "renegotiation" in station.ctl("audit", code=None).said
+    finally:
+        server.stop()
 
 
 def test_renegotiation_is_refused(station, new_fake, certificates, folder):

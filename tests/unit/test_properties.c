@@ -71,7 +71,7 @@ START_TEST(defaults_of_both_kinds)
                 text,
                 "{\"name\":\"a\",\"kind\":\"incoming\",\"enabled\":true,\"transport\":\"imap\","
                 "\"hostname\":\"mail.example\",\"port\":\"auto\",\"useSsl\":true,\"useStartTls\":false,"
-                "\"minTlsVersion\":\"1.2\",\"account\":\"\",\"authentication\":\"auto\","
+                "\"minTlsVersion\":\"1.2\",\"allowLegacyRenegotiation\":false,\"account\":\"\",\"authentication\":\"auto\","
                 "\"allowPlaintextAuthentication\":false,\"connectionTimeout\":30,\"debug\":false,"
                 "\"pollRate\":60,\"push\":true,\"folder\":\"INBOX\",\"deliveryPolicy\":\"markAsRead\","
                 "\"fetch\":\"all\",\"maxMessageSize\":52428800,\"deliverTo\":\"maildir\","
@@ -395,6 +395,9 @@ static const struct {
         { KIND_OUTGOING,
           "{\"minTlsVersion\":\"1.1\",\"debug\":true}",
           { "minTlsVersion 1.1", "debug", NULL } },
+        { KIND_OUTGOING,
+          "{\"allowLegacyRenegotiation\":true}",
+          { "allowLegacyRenegotiation", NULL } },
         { KIND_INCOMING,
           "{\"transport\":\"imap\",\"deliveryPolicy\":\"delete\"}",
           { "deleted at the server", NULL } },
