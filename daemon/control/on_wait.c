@@ -5,7 +5,9 @@
 #include "daemon/control/usernames.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
+#include "daemon/station/accounts.h"
 #include "daemon/station/events.h"
+#include "daemon/station/sender.h"
 #include "daemon/store/queue_table.h"
 
 /* That a session has taken a message is not an event: who wants to see it looks now and then. */
@@ -42,6 +44,18 @@ static void stop_waiting(void *work)
 static bool is_final(const char *state)
 {
         return strcmp(state, "sent") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "held") == 0;
+}
+
+/* A message that only its account holds is on its way all the same while it is being sent, or is going to be tried now:
+ * the account's fault is then one of before. */
+static bool is_on_its_way(const json_t *message, const char *state)
+{
+        const char *name = json_string_value(json_object_get(message, "account"));
+        const struct account *account = account_named(name ? name : "");
+
+        if (is_final(state) || !account || !account_is_stopped(account))
+                return false;
+        return strcmp(state, "sending") == 0 || (account->sender && sender_may_try(account->sender));
 }
 
 /* What makes a message another one to who waits for it. */
@@ -112,7 +126,10 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
                 end_waiting(waiting, cause);
                 return;
         }
-        message_show_as_held(message);
+        scoped(scoped_free) char *own = copy_text(json_string_value(json_object_get(message, "state")));
+        bool passing = own && is_on_its_way(message, own);
+        if (!passing)
+                message_show_as_held(message);
         const char *state = json_string_value(json_object_get(message, "state"));
         if (state && is_final(state)) {
                 json_t *reply = json_object();
@@ -124,7 +141,7 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
         tell_state(waiting, message);
         if (waiting->look_again)
                 look(waiting);
-        else if (call_wants_more(waiting->call) || account_is_gone(message)) /* the message goes next */
+        else if (passing || call_wants_more(waiting->call) || account_is_gone(message)) /* the message goes next */
                 timer_set(waiting->timer, LOOK_MS);
 }
 

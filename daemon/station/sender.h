@@ -29,6 +29,8 @@ struct poll_result {
         uint64_t sent, failed;   /* outgoing */
         uint64_t received, left; /* incoming; left at the server as too large, of which this look told */
 };
+/* True when nothing but the server can hold up what is due: no pause, no fault that is waited out, not disabled. */
+bool sender_may_try(const struct sender *sender);
 /* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */
 void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
 

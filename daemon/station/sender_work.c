@@ -56,7 +56,7 @@ void sender_give_back(struct sender *sender, const struct cause *cause, time_t a
 
 /* ---- the work ---- */
 
-static bool may_send(const struct sender *sender)
+bool sender_may_try(const struct sender *sender)
 {
         return !sender->winding_down && !sender->freed && account_enabled(sender->account) &&
                loop_now() >= sender->not_before;
@@ -181,7 +181,7 @@ static bool worked(const struct sender *sender, const struct sending *sending)
 
 void sender_hand_out(struct sender *sender)
 {
-        while (sender->pool_count && may_send(sender)) {
+        while (sender->pool_count && sender_may_try(sender)) {
                 struct session *session = session_with_room(sender);
                 if (!session)
                         break;
@@ -197,7 +197,7 @@ void sender_hand_out(struct sender *sender)
                 sending_start(sending, session->link, worked(sender, sending), message_done, sender);
                 sender_session_tend(session); /* what fails without a word to the server leaves it idle */
         }
-        if (may_send(sender)) {
+        if (sender_may_try(sender)) {
                 if (sender->pool_count)
                         open_what_is_wanted(sender);
                 if (sender->pool_count < POOL_LOW && (!sender->empty || sender->claim_again))
@@ -237,12 +237,12 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
                 sender_due_now(sender);
                 return;
         }
-        if (next_due && may_send(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
+        if (next_due && sender_may_try(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
                 int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
                 int64_t midnight = outbox_until_midnight(loop_wall()) * 1000;
                 sender_arm(sender, ms < 500 ? 500 : ms < midnight ? ms : midnight);
         }
-        if (!may_send(sender) && sender->pool_count)
+        if (!sender_may_try(sender) && sender->pool_count)
                 sender_give_back(sender, NULL, 0);
         sender_hand_out(sender);
 }
@@ -253,7 +253,7 @@ void sender_kick(struct sender *sender)
 
         sender->claim_again = true;
         sender->empty = false;
-        if (!may_send(sender) || (rate > 0 && !sender->period_open && !sender->polls))
+        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls))
                 return;
         sender_hand_out(sender);
 }

@@ -47,6 +47,7 @@ class Sink:
         self.deliver, self.extensions = deliver, extensions
         self.accepted, self.violations, self.connections = [], [], 0
         self.envelopes = []     # MAIL and RCPT lines as they came
+        self.most_recipients = None     # in one transaction
         self.tokens = None      # the TokenServer that says which are good
         self.iterations, self.offered, self.proved = 4096, threading.Event(), threading.Event()     # of SCRAM
         self._rules = []
@@ -335,6 +336,8 @@ class _Session:
             self.sink.violate("RCPT ill-formed", line)
         if self.sender is None:
             self._say("503 5.5.1 MAIL first")
+        elif self.sink.most_recipients and len(self.recipients) >= self.sink.most_recipients:
+            self._say("452 4.5.3 Error: too many recipients")
         elif not self._ruled("rcpt", line):
             self.recipients.append(match[1].decode())
             self._say("250 2.1.5 ok")
