@@ -45,11 +45,6 @@ int imap_select_heard(struct chat *chat, const void *reply)
                 scoped(scoped_free) char *what = text_of("to open the folder %s", session->folder);
                 return imap_refused(session, said, CAUSE_MAILBOX, what);
         }
-        if (!session->facts.uidvalidity)
-                return chat_fail(
-                        chat, CAUSE_PROTOCOL,
-                        "the server gives no UIDVALIDITY for the folder %s: messages cannot be told apart",
-                        session->folder);
         session->facts.can_idle = imap_offers(session, "IDLE") || imap_offers(session, "IMAP4REV2");
         session->facts.can_expunge_uid = imap_offers(session, "UIDPLUS") || imap_offers(session, "IMAP4REV2");
         session->news = false;

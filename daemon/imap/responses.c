@@ -145,8 +145,8 @@ void imap_code_heard(struct imap_session *session, const struct imap_reply *repl
                 take_capabilities(session, &cursor);
         else if (imap_is(&word, "READ-ONLY"))
                 session->facts.read_only = true;
-        else if (imap_is(&word, "UIDVALIDITY") && imap_number(&cursor, UINT32_MAX, &number))
-                session->facts.uidvalidity = (uint32_t)number;
+        else if (imap_is(&word, "UIDVALIDITY") && imap_number(&cursor, UINT64_MAX, &number))
+                session->facts.uidvalidity = number; /* 32 bits by RFC 9051; some servers count in finer time */
         else if (imap_is(&word, "UIDNEXT") && imap_number(&cursor, UINT32_MAX, &number))
                 session->facts.uidnext = (uint32_t)number;
 }

@@ -8,6 +8,8 @@
 #include "daemon/messages.h"
 #include "daemon/store/half.h"
 
+#define OUR_UIDVALIDITY ((uint64_t)1 << 62)
+
 static int by_uid(const void *a, const void *b)
 {
         const struct mailbox_entry *one = a, *two = b;
@@ -189,9 +191,28 @@ static void note_new_uidvalidity(struct fetching *fetching)
         struct subject subject = fetching_subject(fetching);
 
         log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
-                  "%s: folder %s was numbered anew by the server (UIDVALIDITY %u, was %u): comparing by content, "
+                  "%s: folder %s was numbered anew by the server (UIDVALIDITY %llu, was %llu): comparing by content, "
                   "nothing is delivered again",
-                  fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->cursor.uidvalidity);
+                  fetching->account->name, fetching->folder, (unsigned long long)fetching->facts.uidvalidity,
+                  (unsigned long long)fetching->cursor.uidvalidity);
+}
+
+/* A server that gives no UIDVALIDITY: a number of ours stands for it, beyond what servers give. It is the same as long as
+ * UIDs seem to go on; when they do not, the next, so that messages are compared by content. */
+static void number_ourselves(struct fetching *fetching)
+{
+        const struct seen_cursor *cursor = &fetching->cursor;
+        struct subject subject = fetching_subject(fetching);
+        bool ours = cursor->known && cursor->uidvalidity >= OUR_UIDVALIDITY;
+        bool goes_on = !fetching->facts.uidnext || fetching->facts.uidnext > cursor->uid;
+
+        fetching->facts.uidvalidity = !ours ? OUR_UIDVALIDITY : cursor->uidvalidity + !goes_on;
+        if (cursor->known && cursor->uidvalidity == fetching->facts.uidvalidity)
+                return;
+        log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
+                  "%s: the server gives no UIDVALIDITY for folder %s, or 0: when it seems to number its messages anew, they are "
+                  "compared by content, and nothing is delivered again",
+                  fetching->account->name, fetching->folder);
 }
 
 static void cursor_known(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
@@ -202,9 +223,11 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         fetching->cursor = *cursor;
+        if (!fetching->pop3 && !fetching->facts.uidvalidity)
+                number_ourselves(fetching);
         fetching->first_look = !cursor->known;
         fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->facts.uidvalidity;
-        if (fetching->reconcile)
+        if (fetching->reconcile && fetching->facts.uidvalidity < OUR_UIDVALIDITY)
                 note_new_uidvalidity(fetching);
         for (size_t i = 0; i < count && !fetching->reconcile; i++) {
                 struct mailbox_entry entry = untold[i];

@@ -62,7 +62,7 @@ struct arrival {
 
 struct delivery {
         char *account, *folder;
-        uint32_t uidvalidity;
+        uint64_t uidvalidity;
         bool tell_server, reconcile;
         time_t begun;
         void (*give)(void *ctx, struct delivery *delivery, int fd, uint64_t size);

@@ -18,7 +18,7 @@ bool half_is_kept(const struct mailbox_entry *entry)
         return !entry->uidl[0] && entry->size > MAILBOX_WHOLE;
 }
 
-void half_of(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entry,
+void half_of(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
              char half[HALF_SIZE])
 {
         char source[MAILDIR_NAME_SIZE];
@@ -132,7 +132,7 @@ int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE])
 
 struct find {
         char *account, *folder;
-        uint32_t uidvalidity;
+        uint64_t uidvalidity;
         struct mailbox_entry *entries;
         size_t count;
         void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count);
@@ -198,7 +198,7 @@ void half_keeping(bool begins)
         }
 }
 
-void halves_find(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+void halves_find(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
                  size_t count, void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count), void *ctx)
 {
         struct find *find = new_object(struct find);

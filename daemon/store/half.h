@@ -18,7 +18,7 @@ bool half_is_kept(const struct mailbox_entry *entry);
 /* ---- file pool ---- */
 
 /* The first part of the name. */
-void half_of(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entry,
+void half_of(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
              char half[HALF_SIZE]);
 /* Opens the file for writing behind its first `from` bytes, which must be there; 0: a new one. The descriptor, also
  * good for reading, or -1 with errno. `name` becomes that of the file. Others of the same message are removed. */
@@ -30,5 +30,5 @@ int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE]) mu
 /* A delivery that was given up begins or ends to write what it has: halves_find waits for the end. */
 void half_keeping(bool begins);
 /* How much of each message is here already: sets `from` in the entries of the answer, a copy. */
-void halves_find(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+void halves_find(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
                  size_t count, void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count), void *ctx);

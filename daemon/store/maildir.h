@@ -15,7 +15,7 @@ struct delivery;
 struct delivery_target {              /* copied */
         const char *account;
         const char *folder;           /* "INBOX"; POP3: "" */
-        uint32_t uidvalidity;         /* POP3: 0 */
+        uint64_t uidvalidity;         /* POP3: 0 */
         bool tell_server;             /* the policy flags or deletes: rows start as not told */
         /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each one's row
          * committed before the next is given. `fd` (the callee's) reads a whole message from its beginning;

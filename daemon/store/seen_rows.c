@@ -2,7 +2,7 @@
 /* Rows of received messages and cursors; see seen_rows.h. */
 #include "daemon/store/seen_rows.h"
 
-struct seen_key seen_key_of(const char *account, const char *folder, uint32_t uidvalidity,
+struct seen_key seen_key_of(const char *account, const char *folder, uint64_t uidvalidity,
                             const struct mailbox_entry *entry)
 {
         bool pop3 = entry->uidl[0] != '\0';
@@ -68,7 +68,7 @@ int seen_find_digest(struct database *db, const struct seen_key *key, const uint
                          "SELECT file FROM received WHERE digest = ? AND account = ? AND folder = ?"
                          " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND file IS NOT NULL LIMIT 1",
                          VALUES(v_bytes(digest, 32), v_text(key->account), v_text(key->folder),
-                                v_int(key->uidvalidity)));
+                                v_int((int64_t)key->uidvalidity)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         *file = more > 0 ? db_text(rows, 0) : NULL;
@@ -90,7 +90,7 @@ int seen_record(struct database *db, const struct seen_key *key, const struct se
                        v_int((int64_t)message->left_size)));
 }
 
-int seen_move_cursor(struct database *db, const char *account, const char *folder, uint32_t uidvalidity,
+int seen_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
                      uint32_t uid, struct cause *cause)
 {
         return db_run(db, cause,
@@ -98,5 +98,5 @@ int seen_move_cursor(struct database *db, const char *account, const char *folde
                       " ON CONFLICT (account, folder) DO UPDATE SET"
                       " uid = CASE WHEN uidvalidity = excluded.uidvalidity THEN max(uid, excluded.uid)"
                       " ELSE excluded.uid END, uidvalidity = excluded.uidvalidity",
-                      VALUES(v_text(account), v_text(folder), v_int(uidvalidity), v_int(uid)));
+                      VALUES(v_text(account), v_text(folder), v_int((int64_t)uidvalidity), v_int(uid)));
 }

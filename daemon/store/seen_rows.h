@@ -8,16 +8,17 @@
 /* Which message: IMAP by folder, uidvalidity and uid; POP3 by uidl (folder "", the numbers 0). */
 struct seen_key {
         const char *account, *folder;
-        uint32_t uidvalidity, uid;
+        uint64_t uidvalidity;
+        uint32_t uid;
         const char *uidl;
 };
-struct seen_key seen_key_of(const char *account, const char *folder, uint32_t uidvalidity,
+struct seen_key seen_key_of(const char *account, const char *folder, uint64_t uidvalidity,
                             const struct mailbox_entry *entry);
 
 /* A key in SQL, and its values. */
 #define SEEN_KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
 #define SEEN_KEY_VALUES(key)                                                             \
-        v_text((key)->account), v_text((key)->folder), v_int((key)->uidvalidity),        \
+        v_text((key)->account), v_text((key)->folder), v_int((int64_t)(key)->uidvalidity), \
                 v_int((key)->uid), v_text((key)->uidl)
 
 struct seen_row {
@@ -53,5 +54,5 @@ struct seen_message {
 int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
                 struct cause *cause) must_use;
 /* Sets the cursor; within one UIDVALIDITY it never goes back. */
-int seen_move_cursor(struct database *db, const char *account, const char *folder, uint32_t uidvalidity,
+int seen_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
                      uint32_t uid, struct cause *cause) must_use;

@@ -12,7 +12,8 @@
 
 struct seen {
         char *account, *folder;
-        uint32_t uidvalidity, uid;
+        uint64_t uidvalidity;
+        uint32_t uid;
         uint64_t most;
         time_t now;
         struct mailbox_entry *entries;   /* given, or found */
@@ -93,7 +94,7 @@ static int read_entries(struct seen *seen, struct database *db, enum kind kind, 
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause, entries_of[kind],
-                         VALUES(v_text(seen->account), v_text(seen->folder), v_int(seen->cursor.uidvalidity),
+                         VALUES(v_text(seen->account), v_text(seen->folder), v_int((int64_t)seen->cursor.uidvalidity),
                                 v_int(kind == ABOVE ? seen->cursor.uid : 0)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
@@ -120,7 +121,7 @@ static int cursor_work(struct store_read *read, struct database *db, struct caus
         if (more <= 0)
                 return more;
         seen->cursor = (struct seen_cursor){ .known = true,
-                                             .uidvalidity = (uint32_t)sqlite3_column_int64(rows, 0),
+                                             .uidvalidity = (uint64_t)sqlite3_column_int64(rows, 0),
                                              .uid = (uint32_t)sqlite3_column_int64(rows, 1) };
         for (enum kind kind = UNTOLD; kind <= ABOVE; kind++)
                 if (read_entries(seen, db, kind, cause) < 0)
@@ -156,7 +157,7 @@ static int set_cursor_work(struct store_write *write, struct database *db, struc
         return seen_move_cursor(db, seen->account, seen->folder, seen->uidvalidity, seen->uid, cause);
 }
 
-void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
+void seen_set_cursor(const char *account, const char *folder, uint64_t uidvalidity, uint32_t uid,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
         struct seen *seen = seen_new(account, folder, NULL, 0);
@@ -287,7 +288,7 @@ static int told_work(struct store_write *write, struct database *db, struct caus
         return update_each(write, db, "UPDATE received SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0", cause);
 }
 
-void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
+void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
                const struct mailbox_entry *entries, size_t count,
                void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
@@ -302,7 +303,7 @@ static int not_left_work(struct store_write *write, struct database *db, struct 
         return update_each(write, db, "UPDATE received SET left_size = 0 WHERE " SEEN_KEY_IS, cause);
 }
 
-void seen_not_left(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
                    size_t count)
 {
         struct seen *seen = seen_new(account, folder, entries, count);

@@ -13,7 +13,7 @@
 
 struct seen_cursor {
         bool known;               /* false: the first look at this folder */
-        uint32_t uidvalidity;
+        uint64_t uidvalidity;
         uint32_t uid;             /* every UID up to this one was dealt with */
 };
 /* Where to go on, with what is safe here but was not yet told to the server (marked = 0), with those that were
@@ -32,17 +32,17 @@ void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t
                              const struct cause *cause),
                 void *ctx);
 /* Sets the cursor without a message (fetch=new at the first look; UIDs that were skipped). */
-void seen_set_cursor(const char *account, const char *folder, uint32_t uidvalidity, uint32_t uid,
+void seen_set_cursor(const char *account, const char *folder, uint64_t uidvalidity, uint32_t uid,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* Records UIDLs as dealt with, without a message; and, at once with them, that the account was looked at: its
  * cursor of the folder "" is known from then on. */
 void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* These, which were left as too large, were asked for: they are here now, or have gone. */
-void seen_not_left(const char *account, const char *folder, uint32_t uidvalidity, const struct mailbox_entry *entries,
+void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
                    size_t count);
 /* The server was told (flagged, deleted). UID for IMAP, UIDL for POP3. */
-void seen_told(const char *account, const char *folder, uint32_t uidvalidity,
+void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
                const struct mailbox_entry *entries, size_t count,
                void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* Forgets UIDLs that the server no longer has: `entries` is the complete present list. `some`: there are such, and

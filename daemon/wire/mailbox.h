@@ -9,7 +9,7 @@
 #include "daemon/wire/chat.h"
 
 struct mailbox_facts {
-        uint32_t uidvalidity;   /* IMAP; 0 for POP3 */
+        uint64_t uidvalidity;   /* IMAP; 0: the server gives none. 0 for POP3 */
         uint32_t uidnext;       /* IMAP; 0 unknown */
         uint32_t exists;        /* messages there */
         bool can_idle;          /* IMAP IDLE offered */

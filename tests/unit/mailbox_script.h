@@ -49,7 +49,7 @@ static inline void play_opened(void *ctx, const struct mailbox_facts *facts)
 {
         char text[128];
 
-        (void)snprintf(text, sizeof text, "opened(%u %u %u%s%s%s) ", facts->uidvalidity, facts->uidnext, facts->exists,
+        (void)snprintf(text, sizeof text, "opened(%llu %u %u%s%s%s) ", (unsigned long long)facts->uidvalidity, facts->uidnext, facts->exists,
                        facts->can_idle ? " idle" : "", facts->can_expunge_uid ? " expunge" : "",
                        facts->read_only ? " ro" : "");
         tell(ctx, text);

@@ -33,7 +33,7 @@ static struct cursor_answer cursor_of(const char *account, const char *folder_na
         return answer;
 }
 
-static void set_cursor(const char *account, const char *folder_name, uint32_t uidvalidity, uint32_t uid)
+static void set_cursor(const char *account, const char *folder_name, uint64_t uidvalidity, uint32_t uid)
 {
         struct answer answer = { 0 };
 
