@@ -17,6 +17,7 @@ enum property_type {
         TYPE_INT,       /* min..max */
         TYPE_WORD,      /* one of `words` */
         TYPE_TEXT,      /* clean text up to max bytes */
+        TYPE_FOLDERS,   /* names of mailboxes parted by commas, up to max bytes; kept without blanks around them, each once */
         TYPE_HOST,      /* host name or IP literal */
         TYPE_PORT,      /* 1..65535 or "auto" (0 inside) */
         TYPE_ADDRESS,   /* mail address, may be "" */

@@ -79,9 +79,6 @@ static int check_present(const struct property_values *values, struct causes *pr
                                      property->name, property->help);
                 cause_remedy(problem, "say %s=...", property->name);
         }
-        if (values->kind == KIND_INCOMING && !prop_text(values, PROP_FOLDER)[0])
-                result = cause_about(causes_add(problems), CAUSE_INVALID, "folder",
-                                     "folder must not be empty");
         return result;
 }
 

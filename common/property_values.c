@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Values of properties: defaults, taking them from JSON, giving them as JSON. Each value is looked at alone.
  */
+#include "common/folder_names.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
@@ -242,11 +243,27 @@ static int check_text(const struct property *property, const char *text, struct 
         return property_id(property) == PROP_NAME ? check_name(property, text, problems) : 0;
 }
 
+/* The caller frees; NULL: a problem was added. */
+static char *folders_checked(const struct property *property, const char *text, struct causes *problems)
+{
+        size_t count;
+        char *names = folder_names_normal(text, &count);
+
+        if (count > 0 && count <= LIMIT_FOLDERS)
+                return names;
+        free(names);
+        if (count)
+                (void)bad_value(problems, property, "%s names more than %d folders", property->name, LIMIT_FOLDERS);
+        else
+                (void)bad_value(problems, property, "%s must not be empty", property->name);
+        return NULL;
+}
+
 static int set_text(struct property_values *values, const struct property *property, const char *text,
                     struct causes *problems)
 {
         struct cause why = { 0 };
-        char *scoped(scoped_free) host = NULL;
+        char *scoped(scoped_free) host = NULL, *scoped(scoped_free) folders = NULL;
 
         switch (property->type) {
         case TYPE_WORD:
@@ -270,6 +287,12 @@ static int set_text(struct property_values *values, const struct property *prope
         case TYPE_TEXT:
                 if (check_text(property, text, problems) < 0)
                         return -1;
+                break;
+        case TYPE_FOLDERS:
+                folders = check_text(property, text, problems) < 0 ? NULL : folders_checked(property, text, problems);
+                if (!folders)
+                        return -1;
+                text = folders;
                 break;
         case TYPE_BOOL:
         case TYPE_INT:
@@ -297,6 +320,7 @@ int property_set(struct property_values *values, const struct property *property
                 return set_port(values, property, value, problems);
         case TYPE_WORD:
         case TYPE_TEXT:
+        case TYPE_FOLDERS:
         case TYPE_HOST:
         case TYPE_ADDRESS:
         case TYPE_URL:

@@ -36,15 +36,33 @@ void imap_say_select(struct chat *chat)
         imap_say(session, "%s %s", session->examine ? "EXAMINE" : "SELECT", session->folder);
 }
 
+static void finished_not_opened(struct imap_session *session)
+{
+        session->config.user->not_opened(session->config.ctx, session->refusal);
+}
+
+/* The session stands, with no folder open. Words that nobody knows may be about this moment as well as about the folder. */
+static int folder_refused(struct imap_session *session, const struct imap_reply *said)
+{
+        scoped(scoped_free) char *what = text_of("to open the folder %s", session->folder);
+        struct cause cause;
+
+        if (said->status != IMAP_NO && said->status != IMAP_REFUSED_AS_BAD)
+                return imap_refused(session, said, CAUSE_MAILBOX, what);
+        (void)imap_explain(session, said, CAUSE_SERVER_BUSY, what, &cause);
+        if (!cause.remedy[0])
+                cause_remedy(&cause, "see which folders there are: emailsecctl account folders NAME; it is tried again by itself");
+        cause_keep(&session->refusal, &cause);
+        return imap_operation_done(session, finished_not_opened);
+}
+
 int imap_select_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
         const struct imap_reply *said = reply;
 
-        if (said->status != IMAP_OK) {
-                scoped(scoped_free) char *what = text_of("to open the folder %s", session->folder);
-                return imap_refused(session, said, CAUSE_MAILBOX, what);
-        }
+        if (said->status != IMAP_OK)
+                return folder_refused(session, said);
         session->facts.can_idle = imap_offers(session, "IDLE") || imap_offers(session, "IMAP4REV2");
         session->facts.can_expunge_uid = imap_offers(session, "UIDPLUS") || imap_offers(session, "IMAP4REV2");
         session->news = false;

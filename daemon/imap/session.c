@@ -361,6 +361,7 @@ static void imap_free(struct chat *chat)
         imap_parser_done(&session->parser);
         free(session->capabilities);
         free(session->folder);
+        cause_keep(&session->refusal, NULL);
         chat_done(chat);
         free(session);
 }
@@ -398,6 +399,7 @@ struct chat *imap_session_new(const struct imap_config *config)
         session->chat.wants_starttls = config->starttls;
         session->chat.hides = hides;
         session->config = *config;
+        session->refusal = &cause_none;
         imap_parser_init(&session->parser);
         return &session->chat;
 }

@@ -6,6 +6,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
+#include "daemon/station/receiver.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
@@ -390,5 +391,7 @@ json_t *account_warnings(const struct account *account)
         scoped(scoped_free) char *pace = account->sender ? sender_pace(account->sender) : NULL;
         if (pace)
                 (void)json_array_append_new(warnings, json_string(pace));
+        if (account->receiver)
+                receiver_warnings(account->receiver, warnings);
         return warnings;
 }

@@ -165,6 +165,18 @@ uint64_t fetching_most(const struct fetching *fetching)
 
 /* ---- what the session tells ---- */
 
+static void on_not_opened(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+        struct fetching_result result = { .refused = *cause };
+
+        if (!fetching || fetching->finished)
+                return;
+        fetching->finished = true;
+        handing_rest(fetching->handing);
+        fetching->done(fetching->ctx, &result);
+}
+
 static void on_changed(void *ctx)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -183,6 +195,7 @@ static void on_woken(void *ctx)
 
 const struct mailbox_user fetching_mailbox_user = {
         .opened = fetching_on_opened,
+        .not_opened = on_not_opened,
         .listed = fetching_on_listed,
         .listed_all = fetching_on_listed_all,
         .message_begin = fetching_on_message_begin,

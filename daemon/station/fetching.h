@@ -13,6 +13,7 @@ struct fetching;
 
 struct fetching_result {
         struct cause cause;        /* of this machine (disk); the session's failures end the link */
+        struct cause refused;      /* the server does not open the folder; the session stands */
         uint64_t received, left;   /* here; at the server as too large, of which a note is here */
 };
 

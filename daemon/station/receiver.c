@@ -54,6 +54,7 @@ struct receiver *receiver_new(struct account *account)
 void receiver_start_over(struct receiver *receiver)
 {
         receiver_drop_session(receiver);
+        receiver_forget_folders(receiver);
         receiver->failures = 0;
         timer_stop(receiver->timer);
         receiver_wait(receiver, 0);
@@ -127,6 +128,7 @@ void receiver_free(struct receiver *receiver)
         cause_set(&cause, CAUSE_CANCELLED, "the account was removed or the daemon ends");
         receiver_finish_polls(receiver, &cause);
         timer_free(receiver->timer);
+        receiver_forget_folders(receiver);
         account_release(receiver->account);
         free(receiver);
 }

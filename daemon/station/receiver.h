@@ -7,6 +7,8 @@
 
 #include "daemon/station/sender.h" /* struct poll_result */
 
+#include <jansson.h>
+
 struct receiver *receiver_new(struct account *account) must_use;
 /* Properties, secret or trust changed: the session ends, the next begins at once. */
 void receiver_start_over(struct receiver *receiver);
@@ -19,4 +21,6 @@ void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const stru
 /* Ends after what is being committed; receiver_busy tells when that is over. */
 void receiver_wind_down(struct receiver *receiver);
 bool receiver_busy(const struct receiver *receiver);
+/* Sentences about what is amiss although the account works; added to the array. */
+void receiver_warnings(const struct receiver *receiver, json_t *warnings);
 void receiver_free(struct receiver *receiver);

@@ -76,10 +76,17 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
 
         receiver->received += result->received;
         receiver->left += result->left;
-        if (result->cause.code != CAUSE_NONE) {
-                struct cause cause = result->cause;
+        bool refused = result->refused.code != CAUSE_NONE;
+        struct cause cause = refused ? result->refused : result->cause;
+        if (!refused && cause.code != CAUSE_NONE) {
                 receiver_failed(receiver, &cause, "");
                 return;
+        }
+        if (refused && several_folders(receiver)) {
+                receiver_folder_refused(receiver, &cause);
+        } else if (!refused) {
+                receiver_folder_opened(receiver);
+                receiver->opened++;
         }
         const char *next = next_folder(receiver);
         if (next) {
@@ -87,8 +94,11 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
                 begin_folder(receiver);
                 return;
         }
-        receiver->folder_open = true;
-        look_done(receiver);
+        receiver->folder_open = !refused;
+        if (receiver->opened || receiver->partial)
+                look_done(receiver);
+        else
+                receiver_failed(receiver, &cause, "");
 }
 
 void receiver_wake(struct receiver *receiver)
@@ -132,6 +142,8 @@ void receiver_begin_look(struct receiver *receiver)
                 receiver->whole_due = loop_now() + rhythm_idle_ms(receiver_poll_rate(receiver),
                                                                      several_folders(receiver), random_number());
         receiver->again = receiver->whole = false;
+        receiver->opened = 0;
+        receiver->partial = !others && several_folders(receiver);
         receiver->phase = LOOKING;
         timer_stop(receiver->timer);
         receiver->folder = receiver->folders;

@@ -16,6 +16,13 @@ struct poll {
         struct poll *next;
 };
 
+/* Folders that the server does not open: those that are told already. */
+struct refused_folder {
+        char *name;
+        struct cause why;
+        struct refused_folder *next;
+};
+
 struct receiver {
         struct account *account;
         enum phase phase;
@@ -26,6 +33,9 @@ struct receiver {
         char *folders, *folders_end; /* of this session: copy of the property, cut at commas */
         const char *folder;          /* the present one */
         bool folder_open;            /* the first one is selected in this session */
+        struct refused_folder *refused; /* by and by, over all looks */
+        size_t opened;               /* folders of the present look that could be */
+        bool partial;                /* the present look is at the first one of several */
         bool whole;                  /* the look to come is at all folders, not just the one of IDLE */
         int64_t whole_due;           /* when it must be, loop_now() */
         uint64_t received, left;     /* of the present look, all folders */
@@ -52,6 +62,13 @@ void receiver_wait(struct receiver *receiver, int64_t seconds);
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id);
 /* The look is over: answers those who asked for it; `cause` NULL: it went well. */
 void receiver_finish_polls(struct receiver *receiver, const struct cause *cause);
+
+/* ---- receiver_folders.c ---- */
+
+/* The present folder was refused, or opened: told when that is new. */
+void receiver_folder_refused(struct receiver *receiver, const struct cause *cause);
+void receiver_folder_opened(struct receiver *receiver);
+void receiver_forget_folders(struct receiver *receiver);
 
 /* ---- receiver_look.c ---- */
 

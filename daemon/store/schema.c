@@ -108,5 +108,12 @@ const char *const schema_steps[] = {
         "CREATE INDEX received_left ON received (account, folder) WHERE left_size > 0;",
 
         "ALTER TABLE body ADD COLUMN digest BLOB;",
+
+        /* "inbox" and "INBOX" were two folders; what both have stays with its old name. */
+        "INSERT INTO cursor SELECT account, 'INBOX', uidvalidity, uid FROM cursor"
+        " WHERE folder <> 'INBOX' AND lower(folder) = 'inbox'"
+        " ON CONFLICT DO UPDATE SET uid = max(uid, excluded.uid) WHERE uidvalidity = excluded.uidvalidity;"
+        "DELETE FROM cursor WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';"
+        "UPDATE OR IGNORE received SET folder = 'INBOX' WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -35,6 +35,8 @@ enum mailbox_mark { MARK_SEEN, MARK_DELETED };
 
 struct mailbox_user {
         void (*opened)(void *ctx, const struct mailbox_facts *facts);
+        /* In place of `opened`, IMAP: the server refuses this folder; the session stands, others may be opened. */
+        void (*not_opened)(void *ctx, const struct cause *cause);
         /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come again, each
          * time with something else of what is known of it (size 0: it is not). */
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);

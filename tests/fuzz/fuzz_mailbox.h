@@ -25,6 +25,10 @@ static void visit_done(void *ctx)
         fuzz_must(visit->busy && !visit->in_message);
         visit->busy = false;
 }
+static void visit_not_opened(unused_arg void *ctx, unused_arg const struct cause *cause)
+{
+}
+
 static void visit_opened(void *ctx, unused_arg const struct mailbox_facts *facts)
 {
         visit_done(ctx);
@@ -73,6 +77,7 @@ static void visit_changed(unused_arg void *ctx)
 
 static const struct mailbox_user visit_user = {
         .opened = visit_opened,
+        .not_opened = visit_not_opened,
         .listed = visit_listed,
         .listed_all = visit_done,
         .message_begin = visit_begin,

@@ -5,6 +5,7 @@ import pytest
 
 import channels
 from boxes import IMAP_WORDS, Mailbox, Message
+from waiting import until
 
 LETTERS = [b"From: a@example.org\r\nSubject: number %d\r\n\r\ntext %d\r\n" % (n, n) for n in range(8)]
 
@@ -59,3 +60,72 @@ def test_without_uidvalidity_numbers_may_begin_anew(station, new_box):
     poll(station)
     poll(station)
     assert received(station) == 5 and len(station.inbox("a")) == 5
+
+
+def test_one_missing_folder_stops_no_other(station, new_box):
+    box = new_box(contents=LETTERS[:2])
+    box.failing = {'SELECT "Gone"': "NO [NONEXISTENT] Unknown Mailbox", 'SELECT "Odd"': "BAD what"}
+    incoming(station, box, folder="INBOX,Gone,Odd,Other")
+    poll(station)
+    assert received(station) == 4  # the box shows the same in each folder: other UIDs of another folder
+    assert station.account("a")["status"] == "ok"
+    told = station.ctl("status").out
+    assert "folder Gone: " in told and "Unknown Mailbox" in told and "folder Odd: " in told
+    assert station.wait_event("account.folder")["data"]["folder"] in ("Gone", "Odd")
+    poll(station)
+    assert len(box.said('SELECT "Gone"')) >= 2 and station.log().count("folder Gone cannot be opened") == 1
+    box.failing = {}
+    poll(station)
+    assert "folder Gone can be opened again" in station.log() and "folder Gone" not in station.ctl("status").out
+    assert received(station) == 8
+
+
+def test_the_first_folder_missing_stops_no_other(station, new_box):
+    box = new_box(contents=LETTERS[:2])
+    box.failing = {'SELECT "INBOX"': "NO [NOPERM] not for you"}
+    incoming(station, box, folder="INBOX,Other", push=True, pollRate=1)
+    station.wait_event("mail.received")
+    until(lambda: len(box.said('SELECT "Other"')) >= 3, 20)
+    assert station.account("a")["status"] == "ok" and not box.said("IDLE") and received(station) == 2
+
+
+def test_the_only_folder_missing_is_told(station, new_box):
+    box = new_box(contents=LETTERS[:2])
+    box.failing = {"SELECT": "NO [NONEXISTENT] Unknown Mailbox"}
+    incoming(station, box, folder="Gone")
+    said = poll(station, code=1)
+    assert "to open the folder" in said.err and "emailsecctl account folders a" in said.err
+    assert station.account("a")["status"] == "fault"
+
+
+def test_a_folder_refused_for_the_moment_is_tried_again_soon(station, new_box):
+    box = new_box(contents=LETTERS[:2])
+    box.failing = {"SELECT": "BAD User is authenticated but not connected."}
+    incoming(station, box, pollRate=1)
+    station.wait_status("a", "down")
+    box.failing = {}
+    station.wait_event("mail.received", 20)
+
+
+def test_inbox_in_any_case_is_one_mailbox(station, new_box):
+    box = new_box(contents=LETTERS[:3])
+    incoming(station, box, folder="inbox")
+    poll(station)
+    assert received(station) == 3
+    for name in ("INBOX", " Inbox , INBOX,", "iNBOX"):
+        station.ctl("account", "set", "a", f"folder={name}")
+        assert station.account("a")["folder"] == "INBOX"
+        poll(station)
+    assert received(station) == 3 and set(box.said("SELECT")) == {'SELECT "INBOX"'}
+
+
+def test_lists_of_folders(station, new_box):
+    box = new_box()
+    incoming(station, box, folder="INBOX,,  Alarms , INBOX, Alarms,")
+    assert station.account("a")["folder"] == "INBOX,Alarms"
+    refused = station.ctl("account", "set", "a", "folder= , ,", code=1)
+    assert "folder" in refused.err
+    many = [f"Plant/Line {number}/Alarms of the last shift" for number in range(200)]
+    station.ctl("account", "set", "a", "folder=" + ", ".join(many))
+    poll(station)
+    assert {f'SELECT "{name}"' for name in many} <= set(box.said("SELECT"))

@@ -54,6 +54,12 @@ static inline void play_opened(void *ctx, const struct mailbox_facts *facts)
                        facts->read_only ? " ro" : "");
         tell(ctx, text);
 }
+static inline void play_not_opened(void *ctx, const struct cause *cause)
+{
+        tell(ctx, "not_opened(");
+        tell(ctx, cause_kind(cause->code)->name);
+        tell(ctx, ") ");
+}
 static inline void play_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
@@ -122,6 +128,7 @@ static inline void play_woken(void *ctx)
 
 static const struct mailbox_user play_user = {
         .opened = play_opened,
+        .not_opened = play_not_opened,
         .listed = play_listed,
         .listed_all = play_listed_all,
         .message_begin = play_begin,

@@ -353,21 +353,21 @@ static const struct {
         { "AUTHORIZATIONFAILED", ALWAYS(CAUSE_AUTHENTICATION) },
         { "EXPIRED", ALWAYS(CAUSE_AUTHENTICATION) },
         { "PRIVACYREQUIRED", ALWAYS(CAUSE_PLAINTEXT_LOGIN) },
-        { "CONTACTADMIN", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "CONTACTADMIN", CAUSE_AUTHENTICATION, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
         { "NOPERM", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
         { "INUSE", ALWAYS(CAUSE_SERVER_BUSY) },
-        { "EXPUNGEISSUED", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_NONE, CAUSE_NONE },
+        { "EXPUNGEISSUED", CAUSE_AUTHENTICATION, CAUSE_SERVER_BUSY, CAUSE_NONE, CAUSE_NONE },
         { "CORRUPTION", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
         { "SERVERBUG", CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY },
         { "CLIENTBUG", ALWAYS(CAUSE_PROTOCOL) },
         { "CANNOT", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
         { "LIMIT", ALWAYS(CAUSE_SERVER_BUSY) },
         { "OVERQUOTA", ALWAYS(CAUSE_SERVER_BUSY) },
-        { "ALREADYEXISTS", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "ALREADYEXISTS", CAUSE_AUTHENTICATION, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
         { "NONEXISTENT", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
         { "TRYCREATE", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_MAILBOX, CAUSE_MAILBOX },
-        { "ALERT", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
-        { "X-OF-ITS-OWN 5", CAUSE_AUTHENTICATION, CAUSE_MAILBOX, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "ALERT", CAUSE_AUTHENTICATION, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
+        { "X-OF-ITS-OWN 5", CAUSE_AUTHENTICATION, CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY, CAUSE_MAILBOX },
 };
 
 static void open_inbox(struct chat *chat)
@@ -412,10 +412,13 @@ START_TEST(codes_are_understood_everywhere)
                       { fetching, codes[_i].fetching, NULL }, { marking, codes[_i].marking, NULL } };
 
         for (size_t i = 0; i < count_of(cases); i++) {
+                bool stands = cases[i].lines == opening || cases[i].cause == CAUSE_NONE;
+                scoped(scoped_free) char *told = text_of("not_opened(%s) ", cause_kind(cases[i].cause)->name);
                 struct script script = { .name = codes[_i].code, .tls = true, .user = cases[i].user,
                                          .secret = cases[i].user ? "p" : NULL, .lines = cases[i].lines,
-                                         .state = cases[i].cause == CAUSE_NONE ? CHAT_READY : CHAT_FAILED,
-                                         .cause = cases[i].cause };
+                                         .state = stands ? CHAT_READY : CHAT_FAILED,
+                                         .cause = stands ? CAUSE_NONE : cases[i].cause,
+                                         .told = cases[i].lines == opening ? told : NULL };
                 play_every_way(&script);
         }
         free(first);

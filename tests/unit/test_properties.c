@@ -134,6 +134,12 @@ static const struct {
         { KIND_INCOMING, PROP_MAX_MESSAGE_SIZE, "\"99999999T\"", NULL },
         { KIND_INCOMING, PROP_MAX_CONNECTIONS, "2", NULL },
         { KIND_OUTGOING, PROP_FOLDER, "\"INBOX\"", NULL },
+        { KIND_INCOMING, PROP_FOLDER, "\"\"", NULL },
+        { KIND_INCOMING, PROP_FOLDER, "\" , ,\"", NULL },
+        { KIND_INCOMING, PROP_FOLDER, "\"a\\nb\"", NULL },
+        { KIND_INCOMING, PROP_FOLDER, "\"inBox\"", "\"INBOX\"" },
+        { KIND_INCOMING, PROP_FOLDER, "\"INBOX,,\"", "\"INBOX\"" },
+        { KIND_INCOMING, PROP_FOLDER, "\" x y ,INBOX, x y,inbox,A,a,inbox/x\"", "\"x y,INBOX,A,a,inbox/x\"" },
         { KIND_OUTGOING, PROP_MIN_TLS_VERSION, "\"1.0\"", "\"1.0\"" },
         { KIND_OUTGOING, PROP_MIN_TLS_VERSION, "1.2", NULL },
         { KIND_OUTGOING, PROP_MIN_TLS_VERSION, "\"ssl3\"", NULL },
@@ -206,10 +212,11 @@ START_TEST(long_texts_are_refused)
 {
         struct property_values values;
         struct causes problems = { 0 };
-        char *text = new_zeroed(LIMIT_PROPERTY_TEXT + 2, 1);
+        enum { LONGEST = LIMIT_FOLDERS_TEXT > LIMIT_PROPERTY_TEXT ? LIMIT_FOLDERS_TEXT : LIMIT_PROPERTY_TEXT };
+        char *text = new_zeroed(LONGEST + 2, 1);
 
         properties_defaults(&values, KIND_INCOMING);
-        memset(text, 'a', LIMIT_PROPERTY_TEXT + 1);
+        memset(text, 'a', LONGEST + 1);
         for (size_t i = 0; i < PROPERTIES; i++) {
                 if (properties[i].type == TYPE_BOOL || !(properties[i].kinds & KIND_INCOMING))
                         continue;
@@ -273,8 +280,6 @@ static const struct {
         { KIND_OUTGOING, NULL, "{\"hostname\":\"h\",\"transport\":\"imap\"}", CAUSE_INVALID, "transport",
           "smtp", NULL },
         { KIND_INCOMING, NULL, "{\"hostname\":\"h\",\"transport\":\"pop3\"}", CAUSE_NONE, NULL, NULL, NULL },
-        { KIND_INCOMING, NULL, "{\"hostname\":\"h\",\"transport\":\"imap\",\"folder\":\"\"}", CAUSE_INVALID,
-          "folder", "empty", NULL },
         { KIND_OUTGOING, NULL, "{\"hostname\":\"h\",\"port\":2525,\"useSsl\":false}", CAUSE_NONE, NULL, NULL,
           NULL },
         { KIND_OUTGOING, NULL, "{\"hostname\":\"h\",\"useStartTls\":true}", CAUSE_INVALID, "useStartTls",

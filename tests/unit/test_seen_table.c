@@ -83,6 +83,38 @@ START_TEST(cursors)
 }
 END_TEST
 
+/* The step of the schema that makes one of "inbox" and "INBOX", on what was there before. */
+START_TEST(two_inboxes_become_one)
+{
+        static const char before[] =
+                "INSERT INTO cursor VALUES ('a', 'inbox', 7, 5), ('b', 'InBox', 7, 5), ('b', 'INBOX', 7, 3),"
+                " ('c', 'inbox', 7, 5), ('c', 'INBOX', 8, 3), ('d', 'inbox/x', 7, 5);"
+                "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, told, received, size)"
+                " VALUES ('a', 'inbox', 7, 5, '', 0, 0, 0, 11), ('b', 'InBox', 7, 3, '', 0, 0, 0, 12),"
+                " ('b', 'INBOX', 7, 3, '', 0, 0, 0, 13);";
+        size_t step = 0;
+        sqlite3 *db;
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+
+        reclose();
+        while (!strstr(schema_steps[step], "'inbox'"))
+                step++;
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, before, NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, schema_steps[step], NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+        reopen();
+        ck_assert(!cursor_of("a", "inbox").cursor.known && !cursor_of("b", "InBox").cursor.known);
+        struct cursor_answer a = cursor_of("a", "INBOX"), b = cursor_of("b", "INBOX"), c = cursor_of("c", "INBOX");
+        ck_assert_uint_eq(a.cursor.uid, 5);
+        ck_assert_uint_eq(a.untold[0].size, 11);
+        ck_assert_uint_eq(b.cursor.uid, 5);
+        ck_assert_uint_eq(b.untold[0].size, 13);
+        ck_assert(c.cursor.uidvalidity == 8 && c.cursor.uid == 3);
+        ck_assert_uint_eq(cursor_of("d", "inbox/x").cursor.uid, 5);
+}
+END_TEST
+
 /* ---- UIDLs ---- */
 
 struct uidl_answer {
@@ -274,6 +306,7 @@ int main(void)
         TCase *tests = tcase_create("seen");
         tcase_add_checked_fixture(tests, store_up, store_down);
         tcase_add_test(tests, cursors);
+        tcase_add_test(tests, two_inboxes_become_one);
         tcase_add_test(tests, uidls);
         tcase_add_test(tests, rows);
         tcase_add_test(tests, facts_last);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists of folder names; see folder_names.h. */
+#include "common/folder_names.h"
+
+#include <strings.h>
+
+const char *folder_name_normal(const char *name)
+{
+        return strcasecmp(name, "INBOX") == 0 ? "INBOX" : name;
+}
+
+/* True when the name is in a list of such, each ended by a comma. */
+static bool is_listed(const char *list, const char *end, const char *name)
+{
+        size_t len = strlen(name);
+
+        while (list < end) {
+                const char *comma = memchr(list, ',', (size_t)(end - list));
+                if ((size_t)(comma - list) == len && memcmp(list, name, len) == 0)
+                        return true;
+                list = comma + 1;
+        }
+        return false;
+}
+
+char *folder_names_normal(const char *text, size_t *out_count)
+{
+        char *all = new_zeroed(strlen(text) + 2, 1), *to = all;
+
+        *out_count = 0;
+        while (*text) {
+                size_t len = strcspn(text, ",");
+                scoped(scoped_free) char *copy = copy_bytes(text, len);
+                char *name = copy + strspn(copy, " "), *end = name + strlen(name);
+                while (end > name && end[-1] == ' ')
+                        *--end = '\0';
+                const char *normal = folder_name_normal(name);
+                if (normal[0] && !is_listed(all, to, normal)) {
+                        to = stpcpy(to, normal);
+                        *to++ = ',';
+                        ++*out_count;
+                }
+                text += len + (text[len] == ',');
+        }
+        if (to > all)
+                to[-1] = '\0';
+        return all;
+}
