@@ -36,6 +36,7 @@
 #define MSG_UIDVALIDITY      "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a42"
 #define MSG_NOT_EXPUNGED     "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a43"
 #define MSG_HANDED_BACK      "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a45"
+#define MSG_WAITING         "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a49"
 #define MSG_FOLDER_REFUSED   "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a48"
 #define MSG_SUBSCRIBER_MISSED "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a44"
 #define MSG_DISK_FAULT       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a50"

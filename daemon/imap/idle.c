@@ -98,6 +98,11 @@ static void finished_idle(struct imap_session *session)
         session->config.user->woken(session->config.ctx);
 }
 
+static void finished_idle_refused(struct imap_session *session)
+{
+        session->config.user->idle_refused(session->config.ctx, session->refusal);
+}
+
 void imap_idle(struct chat *chat)
 {
         imap_session_of(chat)->wake_wanted = false;
@@ -122,6 +127,14 @@ int imap_idle_heard(struct chat *chat, const void *reply)
         struct imap_session *session = imap_session_of(chat);
         const struct imap_reply *said = reply;
 
+        if (said->status == IMAP_NO || said->status == IMAP_REFUSED_AS_BAD) {
+                struct cause cause;
+                (void)imap_explain(session, said, CAUSE_SERVER_BUSY, "to wait for mail by IDLE", &cause);
+                cause_keep(&session->refusal, &cause);
+                return imap_operation_done(session, finished_idle_refused);
+        }
+        if (said->status == IMAP_OK) /* it has ended before it began */
+                return imap_operation_done(session, finished_idle);
         if (said->status != IMAP_CONTINUE)
                 return imap_refused(session, said, CAUSE_SERVER_BUSY, "to wait for mail by IDLE");
         return session->wake_wanted ? IMAP_DONE : IMAP_IDLING;
@@ -137,7 +150,7 @@ void imap_say_idling(struct chat *chat)
                 session->config.user->changed(session->config.ctx);
 }
 
-/* Some servers end IDLE by themselves after a while: it is taken up again. */
+/* Some servers end IDLE by themselves after a while, some at once. */
 int imap_idling_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
@@ -145,7 +158,7 @@ int imap_idling_heard(struct chat *chat, const void *reply)
 
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_SERVER_BUSY, "to go on with IDLE");
-        return IMAP_IDLE;
+        return imap_operation_done(session, finished_idle);
 }
 
 void imap_say_done(struct chat *chat)

@@ -133,7 +133,7 @@ struct imap_session {
 
         char *folder;
         bool examine;
-        const struct cause *refusal; /* of the folder asked for last; kept by cause_keep */
+        const struct cause *refusal; /* of the folder or the IDLE asked for last; kept by cause_keep */
         struct mailbox_facts facts;
         bool news;                 /* EXISTS grew since the last listing began */
         bool wake_wanted;          /* wake() came before the server took up IDLE */

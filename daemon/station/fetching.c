@@ -193,6 +193,14 @@ static void on_woken(void *ctx)
                 fetching->woken(fetching->ctx);
 }
 
+static void on_idle_refused(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (fetching && fetching->idle_refused)
+                fetching->idle_refused(fetching->ctx, cause);
+}
+
 const struct mailbox_user fetching_mailbox_user = {
         .opened = fetching_on_opened,
         .not_opened = on_not_opened,
@@ -206,6 +214,7 @@ const struct mailbox_user fetching_mailbox_user = {
         .marked = fetching_on_marked,
         .changed = on_changed,
         .woken = on_woken,
+        .idle_refused = on_idle_refused,
 };
 
 /* ---- from outside ---- */
@@ -236,8 +245,10 @@ void fetching_begin(struct fetching *fetching, bool is_open)
                 fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, "markAsUnread"));
 }
 
-void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx))
+void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),
+                      void (*refused)(void *ctx, const struct cause *cause))
 {
+        fetching->idle_refused = refused;
         fetching->changed = changed;
         fetching->woken = woken;
 }

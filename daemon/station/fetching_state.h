@@ -13,6 +13,7 @@ struct fetching {
         void (*done)(void *ctx, const struct fetching_result *result);
         void *ctx;
         void (*changed)(void *ctx), (*woken)(void *ctx);
+        void (*idle_refused)(void *ctx, const struct cause *cause);
 
         struct mailbox_facts facts;
         bool pop3, first_look, reconcile, unseen_only;

@@ -16,6 +16,7 @@ static bool look_now(struct receiver *receiver)
                 receiver_connect(receiver);
                 return true;
         case RESTING:
+                receiver_wait_ended(receiver, WAIT_OURS, NULL);
                 receiver->whole = true;
                 receiver_begin_look(receiver);
                 return true;
@@ -55,6 +56,7 @@ void receiver_start_over(struct receiver *receiver)
 {
         receiver_drop_session(receiver);
         receiver_forget_folders(receiver);
+        receiver_forget_waits(receiver);
         receiver->failures = 0;
         timer_stop(receiver->timer);
         receiver_wait(receiver, 0);
@@ -129,6 +131,7 @@ void receiver_free(struct receiver *receiver)
         receiver_finish_polls(receiver, &cause);
         timer_free(receiver->timer);
         receiver_forget_folders(receiver);
+        receiver_forget_waits(receiver);
         account_release(receiver->account);
         free(receiver);
 }

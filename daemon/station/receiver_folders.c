@@ -77,6 +77,7 @@ void receiver_warnings(const struct receiver *receiver, json_t *warnings)
 {
         size_t count = 0;
 
+        receiver_waits_warning(receiver, warnings);
         for (const struct refused_folder *one = receiver->refused; one; one = one->next) {
                 if (++count > SHOWN_MOST)
                         continue;

@@ -23,34 +23,40 @@ static void idle(struct receiver *receiver)
         int64_t left = receiver->whole_due - loop_now();
 
         receiver->phase = IDLING;
+        receiver->waiting_since = loop_now();
         receiver_tools(receiver)->idle(link_chat(receiver->link));
         timer_set(receiver->timer, left > 0 ? left : 0);
 }
 
 static void rest(struct receiver *receiver)
 {
-        int64_t rate = receiver_poll_rate(receiver);
+        int64_t rate = receiver_poll_rate(receiver), pause = waits_pause(&receiver->waits);
         bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
-                     prop_bool(&receiver->account->values, PROP_PUSH);
+                     prop_bool(&receiver->account->values, PROP_PUSH) && waits_may_idle(&receiver->waits, loop_now());
+        bool apart = waits_apart(&receiver->waits, loop_now());
 
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;
                 receiver_begin_look(receiver);
         } else if (receiver_is_pop3(receiver) || receiver->winding_down || link_contended(receiver->link) ||
-                   (!idles && rate > KEEP_OPEN_BELOW)) {
+                   apart || (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
                 link_quit(receiver->link);
-        } else if (idles) {
+        } else if (idles && !pause) {
                 idle(receiver);
         } else {
                 receiver->phase = RESTING;
-                timer_set(receiver->timer, rate * 1000);
+                receiver->waiting_since = loop_now();
+                timer_set(receiver->timer, idles && pause < rate * 1000 ? pause : rate * 1000);
         }
 }
 
 static void look_done(struct receiver *receiver)
 {
         receiver->failures = 0;
+        if (receiver->wait_end == WAIT_NOTHING)
+                receiver_wait_ended(receiver, receiver->received || receiver->left ? WAIT_NEWS : WAIT_NOTHING, NULL);
+        receiver->wait_end = WAIT_OURS;
         fact_set_number(receiver->account->name, "lastPollSuccess", (int64_t)loop_wall());
         account_is_well(receiver->account);
         if (!receiver_is_pop3(receiver) && !receiver->again) /* POP3 is through when QUIT was answered */
@@ -101,23 +107,37 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
                 receiver_failed(receiver, &cause, "");
 }
 
-void receiver_wake(struct receiver *receiver)
+static void end_idle(struct receiver *receiver)
 {
-        if (receiver->phase != IDLING)
-                return;
         receiver->phase = WAKING;
         receiver_tools(receiver)->wake(link_chat(receiver->link));
 }
 
+void receiver_wake(struct receiver *receiver)
+{
+        if (receiver->phase != IDLING)
+                return;
+        receiver_wait_ended(receiver, WAIT_OURS, NULL);
+        end_idle(receiver);
+}
+
+/* What it was worth the look will show. */
 static void idle_changed(void *ctx)
 {
-        receiver_wake(ctx);
+        struct receiver *receiver = ctx;
+
+        if (receiver->phase != IDLING)
+                return;
+        receiver->wait_end = WAIT_NOTHING;
+        end_idle(receiver);
 }
 
 static void idle_woken(void *ctx)
 {
         struct receiver *receiver = ctx;
 
+        if (receiver->phase == IDLING) /* the server has ended it */
+                receiver->wait_end = WAIT_NOTHING;
         receiver->whole |= loop_now() >= receiver->whole_due;
         if (receiver->winding_down)
                 rest(receiver);
@@ -125,12 +145,25 @@ static void idle_woken(void *ctx)
                 receiver_begin_look(receiver);
 }
 
+static void idle_refused(void *ctx, const struct cause *cause)
+{
+        struct receiver *receiver = ctx;
+
+        bool wanted = receiver->phase == WAKING; /* somebody asked for a look meanwhile */
+
+        receiver_idle_refused(receiver, cause);
+        if (wanted && !receiver->winding_down)
+                receiver_begin_look(receiver);
+        else
+                rest(receiver);
+}
+
 static void begin_folder(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
         receiver->fetching = fetching_new(receiver->account, receiver->link, receiver_tools(receiver), receiver->folder,
                                           fetching_done, receiver);
-        fetching_on_idle(receiver->fetching, idle_changed, idle_woken);
+        fetching_on_idle(receiver->fetching, idle_changed, idle_woken, idle_refused);
         fetching_begin(receiver->fetching, receiver->folder_open);
 }
 

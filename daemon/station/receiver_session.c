@@ -117,6 +117,20 @@ static void session_reached(void *ctx, enum link_mark mark, const struct verdict
         account_link_reached(receiver->account, receiver->link, mark);
 }
 
+/* The session that waited has gone, the mailbox has been looked at: the next one begins soon, or at the next look where
+ * sessions are not let wait. */
+static void wait_lost(struct receiver *receiver, const struct cause *cause)
+{
+        receiver_wait_ended(receiver, WAIT_LOST, cause);
+        receiver_drop_session(receiver);
+        if (receiver->winding_down || !account_enabled(receiver->account))
+                return;
+        if (waits_apart(&receiver->waits, loop_now()))
+                receiver_wait(receiver, receiver_poll_rate(receiver));
+        else
+                timer_set(receiver->timer, waits_new_session(&receiver->waits, rhythm_again_ms(accounts_count(), random_number())));
+}
+
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct receiver *receiver = ctx;
@@ -146,13 +160,10 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
                           prop_text(&receiver->account->values, PROP_HOSTNAME));
-        /* a kept session may be closed by the server at any time: connect anew at once, once */
+        /* a kept session may be closed by the server at any time */
         bool was_resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == WAKING;
-        if (was_resting && cause_class(&cause) == CLASS_DOWN && receiver->failures == 0) {
-                receiver->failures++;
-                receiver_drop_session(receiver);
-                if (!receiver->winding_down && account_enabled(receiver->account))
-                        timer_set(receiver->timer, rhythm_again_ms(accounts_count(), random_number()));
+        if (was_resting && cause_class(&cause) == CLASS_DOWN) {
+                wait_lost(receiver, &cause);
                 return;
         }
         if (receiver->fetching && fetching_moved_on(receiver->fetching))

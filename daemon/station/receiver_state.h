@@ -6,6 +6,7 @@
 #include "daemon/sasl/mechanism.h"
 #include "daemon/station/fetching.h"
 #include "daemon/station/receiver.h"
+#include "daemon/station/waits.h"
 #include "daemon/store/seen_table.h"
 
 enum phase { WAITING, CONNECTING, LOOKING, RESTING, IDLING, WAKING, QUITTING };
@@ -33,6 +34,10 @@ struct receiver {
         char *folders, *folders_end; /* of this session: copy of the property, cut at commas */
         const char *folder;          /* the present one */
         bool folder_open;            /* the first one is selected in this session */
+        struct waits waits;          /* what is known of waiting here */
+        int64_t waiting_since;       /* loop_now() when the present wait began */
+        enum waits_end wait_end;     /* how the last one did; WAIT_NOTHING: unless the present look finds some */
+        char *waits_words;           /* why it is given up, or NULL */
         struct refused_folder *refused; /* by and by, over all looks */
         size_t opened;               /* folders of the present look that could be */
         bool partial;                /* the present look is at the first one of several */
@@ -69,6 +74,15 @@ void receiver_finish_polls(struct receiver *receiver, const struct cause *cause)
 void receiver_folder_refused(struct receiver *receiver, const struct cause *cause);
 void receiver_folder_opened(struct receiver *receiver);
 void receiver_forget_folders(struct receiver *receiver);
+
+/* ---- receiver_waits.c ---- */
+
+/* The wait that began at waiting_since is over; told when that leads to something new. */
+void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const struct cause *cause);
+void receiver_idle_refused(struct receiver *receiver, const struct cause *cause);
+void receiver_forget_waits(struct receiver *receiver);
+/* Adds what is amiss with waiting, if anything. */
+void receiver_waits_warning(const struct receiver *receiver, json_t *warnings);
 
 /* ---- receiver_look.c ---- */
 

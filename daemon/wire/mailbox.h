@@ -56,8 +56,10 @@ struct mailbox_user {
         void (*marked)(void *ctx);
         /* While idling: there may be new mail. `idle` goes on until wake(). */
         void (*changed)(void *ctx);
-        /* wake() has ended the idling; the next operation may begin. */
+        /* The idling is over, by wake() or by the server; the next operation may begin. */
         void (*woken)(void *ctx);
+        /* In place of it: the server refuses to idle; the next operation may begin. */
+        void (*idle_refused)(void *ctx, const struct cause *cause);
 };
 
 struct mailbox_class {
@@ -74,7 +76,8 @@ struct mailbox_class {
          * these where the server has UIDPLUS. POP3 knows MARK_DELETED only. */
         void (*mark)(struct chat *chat, const struct mailbox_entry *entries, size_t count,
                      enum mailbox_mark mark);
-        /* IMAP with IDLE: waits for `changed`; the owner renews by wake() and idle(). NULL: cannot. */
+        /* IMAP with IDLE: waits for `changed`; the owner renews by wake() and idle(). wake() may come when the server has
+         * ended it already: `woken` is told once. NULL: cannot. */
         void (*idle)(struct chat *chat);
         void (*wake)(struct chat *chat);
         /* NOOP: keeps the session and takes in news (IMAP EXISTS -> facts.exists); answered by

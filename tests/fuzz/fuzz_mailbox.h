@@ -87,6 +87,7 @@ static const struct mailbox_user visit_user = {
         .marked = visit_done,
         .changed = visit_changed,
         .woken = visit_done,
+        .idle_refused = visit_not_opened,
 };
 
 static void visit_begin_next(struct visit *visit)

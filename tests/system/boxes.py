@@ -37,6 +37,7 @@ class Mailbox:
         self.asked = []                # commands without tag and secrets
         self.failing = {}              # {beginning of a command: tagged answer without the tag}
         self.mute = False              # says nothing of new mail while idling
+        self.idles = None              # in place of IDLE: called with the connection, which it ends or goes on with
         self.dead = False              # hears nothing more while idling, and says nothing
         self.connections = 0
         self.lock = threading.RLock()
@@ -168,7 +169,7 @@ class _Imap(_Talk):
         elif verb == "ID":
             self.say('* ID ("name" "box")\r\n')
         elif verb == "IDLE":
-            self.idle()
+            return self.idle()
         elif uid == "FETCH":
             self.fetch(words)
         elif uid == "STORE":
@@ -203,6 +204,8 @@ class _Imap(_Talk):
         return found
 
     def idle(self):
+        if self.box.idles:
+            return self.box.idles(self)
         self.say("+ idling\r\n")
         self.peer.settimeout(0.05)
         while b"\n" not in self.pending:
@@ -290,6 +293,7 @@ class Relay:
         self.target, self.delay, self.cuts = (host, port), delay, list(cuts)
         self.received = 0              # bytes that the server sent, all connections
         self.sent = 0
+        self.silence = None            # seconds after which a connection on which nothing is said is closed
         self.lock = threading.Lock()
         relay = self
 
@@ -315,6 +319,8 @@ class Relay:
         with socket.create_connection(self.target) as server:
             for side in (client, server):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.silence:
+                server.settimeout(self.silence)
             up = threading.Thread(target=self.pass_on, args=(client, server, None, "sent"), daemon=True)
             up.start()
             self.pass_on(server, client, left, "received")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Mailboxes of servers that do not go by the book: what is there is received once, and what is wrong is told."""
 
+import time
+
 import pytest
 
 import channels
-from boxes import IMAP_WORDS, Mailbox, Message
+from boxes import IMAP_WORDS, Mailbox, Message, Relay
 from waiting import until
 
 LETTERS = [b"From: a@example.org\r\nSubject: number %d\r\n\r\ntext %d\r\n" % (n, n) for n in range(8)]
@@ -129,3 +131,112 @@ def test_lists_of_folders(station, new_box):
     station.ctl("account", "set", "a", "folder=" + ", ".join(many))
     poll(station)
     assert {f'SELECT "{name}"' for name in many} <= set(box.said("SELECT"))
+
+
+# ---- waiting for mail ----
+
+
+def quiet(box, seconds, most):
+    """At most so many sign-ins from now on."""
+    before = box.connections
+    time.sleep(seconds)
+    assert box.connections - before <= most, box.asked[-20:]
+
+
+def warned(station, words):
+    until(lambda: words in station.ctl("status").out, 15, lambda: station.ctl("status").out)
+
+
+def ends_at_once(talk):
+    talk.say("+ idling\r\n")
+
+
+def ends_before_it_begins(_talk):
+    pass
+
+
+def storms(talk):
+    """Each time one more, and nothing is there."""
+    talk.box.announced = getattr(talk.box, "announced", 100) + 1
+    talk.say(f"+ idling\r\n* {talk.box.announced} EXISTS\r\n")
+    assert talk.line() == "DONE"
+
+
+def says_bye(talk):
+    talk.say("+ idling\r\n* BYE enough\r\n")
+    raise OSError
+
+
+def closes(talk):
+    talk.say("+ idling\r\n")
+    talk.peer.settimeout(0.3)
+    talk.line()
+
+
+@pytest.mark.parametrize("answer", ("BAD command unknown", "NO not here"))
+def test_refused_idle_becomes_polling(station, new_box, answer):
+    box = new_box(contents=LETTERS[:1])
+    box.failing = {"IDLE": answer}
+    incoming(station, box, push=True, pollRate=1)
+    for letter in LETTERS[1:3]:
+        station.wait_event("mail.received")
+        box.add(letter)
+    station.wait_event("mail.received")
+    warned(station, "offers IDLE but refuses it")
+    assert station.account("a")["status"] == "ok" and box.connections == 1 and len(box.said("IDLE")) == 1
+    assert station.log().count("offers IDLE but refuses it") == 1
+    station.ctl("account", "set", "a", "pollRate=2")  # a change forgets what was learned
+    until(lambda: len(box.said("IDLE")) == 2, 10)
+
+
+@pytest.mark.parametrize("idles", (ends_at_once, ends_before_it_begins, storms))
+def test_idle_for_nothing_meets_growing_pauses(station, new_box, idles):
+    box = new_box()
+    box.idles = idles
+    incoming(station, box, push=True)
+    warned(station, "pauses between looks grow")
+    seen = len(box.said("IDLE"))
+    assert seen < 10
+    time.sleep(3)
+    assert len(box.said("IDLE")) - seen <= 3 and box.connections == 1
+    box.add(LETTERS[0])
+    station.wait_event("mail.received", 20)
+    assert station.account("a")["status"] == "ok" and station.log().count("pauses between looks grow") == 1
+
+
+@pytest.mark.parametrize("idles", (says_bye, closes))
+def test_sessions_that_may_not_wait_become_polling(station, new_box, idles):
+    box = new_box()
+    box.idles = idles
+    incoming(station, box, push=True)
+    warned(station, "each look has a session of its own")
+    assert box.connections <= 4
+    quiet(box, 3, 0)
+    box.add(LETTERS[0])
+    poll(station)
+    assert received(station) == 1 and station.account("a")["status"] == "ok"
+    assert station.log().count("each look has a session of its own") == 1
+    quiet(box, 2, 0)
+
+
+def test_polls_go_on_where_sessions_may_not_wait(station, new_box):
+    box = new_box()
+    box.idles = says_bye
+    incoming(station, box, push=True, pollRate=1)
+    warned(station, "each look has a session of its own")
+    box.add(LETTERS[0])
+    station.wait_event("mail.received", 10)
+    quiet(box, 3, 4)
+
+
+def test_kept_sessions_without_idle_that_are_closed(station, new_box):
+    """A proxy that closes whatever is silent."""
+    box = new_box(words=IMAP_WORDS.replace("IDLE ", ""))
+    relay = Relay(box.host, box.port)
+    relay.transport = "imap"
+    relay.silence = 0.5
+    incoming(station, relay, pollRate=600)
+    warned(station, "each look has a session of its own")
+    assert box.connections <= 4
+    quiet(box, 3, 0)
+    relay.stop()

@@ -126,6 +126,12 @@ static inline void play_woken(void *ctx)
         tell(ctx, "woken ");
 }
 
+static inline void play_idle_refused(void *ctx, const struct cause *cause)
+{
+        (void)cause;
+        tell(ctx, "idle_refused ");
+}
+
 static const struct mailbox_user play_user = {
         .opened = play_opened,
         .not_opened = play_not_opened,
@@ -139,6 +145,7 @@ static const struct mailbox_user play_user = {
         .marked = play_marked,
         .changed = play_changed,
         .woken = play_woken,
+        .idle_refused = play_idle_refused,
 };
 
 /* Given by each test: a session, and what makes its tags predictable after start and handshake. */

@@ -272,9 +272,14 @@ static const struct script scripts[] = {
         { "news before IDLE was taken up", .tls = true, .state = CHAT_TALKING, .told = TOLD "changed ",
           LINES(READY OPENED{ S, "* 4 EXISTS\r\n", NULL }, { DO, NULL, idle },
                 { C, "t2 IDLE\r\n", NULL }, { S, "+\r\n", NULL },) },
-        { "the server ends IDLE by itself", .tls = true, .state = CHAT_TALKING,
+        { "the server ends IDLE by itself", .tls = true, .state = CHAT_READY, .told = TOLD "woken ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL },
-                { S, "+ idling\r\nt2 OK time is up\r\n", NULL }, { C, "t3 IDLE\r\n", NULL },) },
+                { S, "+ idling\r\nt2 OK time is up\r\n", NULL },) },
+        { "it ends before it begins", .tls = true, .state = CHAT_READY, .told = TOLD "woken ",
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
+        { "it ends while DONE is on its way", .tls = true, .state = CHAT_READY, .told = TOLD "woken ",
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+\r\n", NULL },
+                { DO, NULL, wake }, { C, "DONE\r\n", NULL }, { S, "t2 OK\r\nDONE BAD what\r\n", NULL },) },
         { "BYE while idling", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL },
                 { S, "+ idling\r\n* BYE restart\r\n", NULL },) },
@@ -285,8 +290,9 @@ static const struct script scripts[] = {
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
                 { DO, NULL, quit }, { C, "DONE\r\nt3 LOGOUT\r\n", NULL },
                 { S, "t2 OK\r\n* BYE\r\nt3 OK\r\n", NULL },) },
-        { "IDLE refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
-          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 NO no\r\n", NULL },) },
+        { "IDLE refused", .tls = true, .state = CHAT_READY, .told = TOLD "idle_refused idle_refused ",
+          LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 NO no\r\n", NULL },
+                { DO, NULL, idle }, { C, "t3 IDLE\r\n", NULL }, { S, "t3 BAD what\r\n", NULL },) },
 };
 
 START_TEST(scripts_play)
