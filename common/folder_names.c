@@ -9,18 +9,24 @@ const char *folder_name_normal(const char *name)
         return strcasecmp(name, "INBOX") == 0 ? "INBOX" : name;
 }
 
-/* True when the name is in a list of such, each ended by a comma. */
+/* `end`: of the list; each name in it is followed by a comma or by the end. */
 static bool is_listed(const char *list, const char *end, const char *name)
 {
         size_t len = strlen(name);
 
         while (list < end) {
                 const char *comma = memchr(list, ',', (size_t)(end - list));
-                if ((size_t)(comma - list) == len && memcmp(list, name, len) == 0)
+                const char *stop = comma ? comma : end;
+                if ((size_t)(stop - list) == len && memcmp(list, name, len) == 0)
                         return true;
-                list = comma + 1;
+                list = stop + 1;
         }
         return false;
+}
+
+bool folder_names_have(const char *list, const char *name)
+{
+        return is_listed(list, list + strlen(list), name);
 }
 
 char *folder_names_normal(const char *text, size_t *out_count)

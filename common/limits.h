@@ -75,6 +75,7 @@
 #define LIMIT_ACCOUNT_FILE  (256 * KIB)
 #define LIMIT_SECRET        (64 * KIB)
 #define LIMIT_PROPERTY_TEXT 4096
+#define LIMIT_FOLDERS_LISTED 20000       /* told by one server */
 #define LIMIT_FOLDERS       1000         /* of one account */
 #define LIMIT_FOLDERS_TEXT  (64 * KIB)   /* the property folder */
 #define LIMIT_SETTINGS_LINE 4096

@@ -83,6 +83,20 @@ int run_account_show(struct tool *tool)
         return status;
 }
 
+int run_account_folders(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "FOLDER", "name", NULL, COLUMN_WHOLE },
+                { "FETCHED", "fetched", NULL, 0 },
+                { "CAN BE OPENED", "selectable", NULL, 0 },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("ListFolders"), parameters_of("name", tool_word(tool, 0)), &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "folders"), "The server lists no folders.");
+        return status;
+}
+
 /* ---- changing ---- */
 
 static bool whole_number(const char *text, int64_t *out)

@@ -44,6 +44,7 @@ const struct command commands[] = {
         { "account authorize", "NAME", "sign in by OAuth: a code to type in", NULL,
           run_account_authorize, 0 },
         { "account test", "NAME", "try each step of a session; changes nothing", NULL, run_account_test, 0 },
+        { "account folders", "NAME", "the folders that an IMAP mailbox has", NULL, run_account_folders, 0 },
         { "account export", "[NAME...]", "accounts as JSON, without secrets", NULL, run_account_export, 0 },
         { "account apply", "FILE|-", "make the station match exported accounts",
           OPTIONS({ .name = "dry-run", .help = "only show what would change" }), run_account_apply, 0 },

@@ -19,6 +19,7 @@ const struct method methods[] = {
         { SERVICE "SetPassword", PERMIT_ADMIN, 512 * KIB, LIMIT_CALL_VALUES, 0, on_set_password },
         { SERVICE "Poll", PERMIT_ADMIN, SMALL, METHOD_WAITS, on_poll },
         { SERVICE "TestAccount", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_test_account },
+        { SERVICE "ListFolders", PERMIT_ADMIN, SMALL, METHOD_WAITS, on_list_folders },
         { SERVICE "AuthorizeAccount", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_authorize_account },
         { SERVICE "Probe", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_probe },
         { SERVICE "Apply", PERMIT_ADMIN, LIMIT_FRAME, 2000000, 0, on_apply },

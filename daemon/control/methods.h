@@ -43,6 +43,7 @@ void on_delete_account(struct call *call);
 void on_set_password(struct call *call);
 void on_poll(struct call *call);
 void on_test_account(struct call *call);
+void on_list_folders(struct call *call);
 void on_probe(struct call *call);
 
 /* ---- on_authorize.c ---- */

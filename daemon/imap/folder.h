@@ -8,3 +8,6 @@
  * With
  * `utf8` letters stay as they are. The caller frees. */
 char *imap_folder_quoted(const char *name, bool utf8) must_use;
+/* The way back, of a name without its quotes: UTF-8. One that is not of that form stays as it is, as far as it is UTF-8;
+ * NULL when it is not. The caller frees. */
+char *imap_folder_plain(const char *bytes, size_t len, bool utf8) must_use;

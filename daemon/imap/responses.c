@@ -7,6 +7,7 @@
 
 #include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
+#include "daemon/imap/folders.h"
 
 #include <ctype.h>
 
@@ -201,7 +202,12 @@ static void on_fetch(struct imap_session *session, uint64_t number unused_arg, s
         imap_fetch_heard(session, cursor);
 }
 
-/* Everything not in here is read over: flags, lists, what extensions add. */
+static void on_list(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
+{
+        imap_folder_heard(session, cursor);
+}
+
+/* Everything not in here is read over: flags, what extensions add. */
 static const struct {
         const char *word;
         bool numbered, before_tls;
@@ -213,6 +219,7 @@ static const struct {
         { "SEARCH", false, false, on_search },
         { "ESEARCH", false, false, on_esearch },
         { "ENABLED", false, false, on_enabled },
+        { "LIST", false, false, on_list },
         { "CAPABILITY", false, true, on_capability },
 };
 

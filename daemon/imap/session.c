@@ -9,6 +9,7 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
+#include "daemon/imap/folders.h"
 #include "daemon/imap/idle.h"
 #include "daemon/imap/responses.h"
 #include "daemon/imap/signin.h"
@@ -152,6 +153,7 @@ static const struct chat_step steps[IMAP_STEPS] = {
         [IMAP_DONE] = { "DONE", "waiting for the answer to DONE", 0, imap_say_done, imap_done_heard },
         [IMAP_REFRESH] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_refresh,
                            imap_refresh_heard },
+        [IMAP_FOLDERS] = { "LIST", "waiting for the list of folders", 0, imap_say_folders, imap_folders_heard },
         [IMAP_LOGOUT] = { "LOGOUT", "waiting for the answer to LOGOUT", 0, say_logout, logout_heard },
 };
 
@@ -361,6 +363,7 @@ static void imap_free(struct chat *chat)
         imap_parser_done(&session->parser);
         free(session->capabilities);
         free(session->folder);
+        free(session->pattern);
         cause_keep(&session->refusal, NULL);
         chat_done(chat);
         free(session);
@@ -384,6 +387,7 @@ const struct mailbox_class imap_mailbox = {
         .idle = imap_idle,
         .wake = imap_wake,
         .refresh = imap_refresh,
+        .folders = imap_folders,
 };
 
 static bool hides(const struct chat *chat, const char *words, size_t len)

@@ -28,6 +28,7 @@ enum imap_step {
         IMAP_IDLING,
         IMAP_DONE,      /* DONE was said */
         IMAP_REFRESH,
+        IMAP_FOLDERS,
         IMAP_LOGOUT,
         IMAP_STEPS
 };
@@ -133,6 +134,8 @@ struct imap_session {
 
         char *folder;
         bool examine;
+        char *pattern;             /* of LIST, quoted */
+        size_t folders;            /* told by it */
         const struct cause *refusal; /* of the folder or the IDLE asked for last; kept by cause_keep */
         struct mailbox_facts facts;
         bool news;                 /* EXISTS grew since the last listing began */

@@ -60,6 +60,9 @@ struct mailbox_user {
         void (*woken)(void *ctx);
         /* In place of it: the server refuses to idle; the next operation may begin. */
         void (*idle_refused)(void *ctx, const struct cause *cause);
+        /* A folder that folders() asked for, its name in UTF-8; selectable: it can be opened. Then folders_listed. */
+        void (*folder)(void *ctx, const char *name, bool selectable);
+        void (*folders_listed)(void *ctx);
 };
 
 struct mailbox_class {
@@ -67,6 +70,8 @@ struct mailbox_class {
         void (*open)(struct chat *chat, const char *folder, bool read_only);
         /* Lists messages with UID > after (IMAP) or all (POP3, UIDL + LIST). unseen_only: IMAP. */
         void (*list)(struct chat *chat, uint32_t after, bool unseen_only);
+        /* IMAP: tells the folders whose names fit the pattern, with the wildcards of LIST. NULL: cannot. */
+        void (*folders)(struct chat *chat, const char *pattern);
         /* Fetches whole messages (BODY.PEEK[]; RETR), pipelined, in the order given. */
         void (*fetch)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
         /* Tells the fields Date, From and Subject of these (`head` for each that the server lets know, then

@@ -36,6 +36,7 @@ class Mailbox:
         self.body_bytes = 0            # of messages sent, all connections
         self.asked = []                # commands without tag and secrets
         self.failing = {}              # {beginning of a command: tagged answer without the tag}
+        self.folders = []              # what LIST says of each
         self.mute = False              # says nothing of new mail while idling
         self.idles = None              # in place of IDLE: called with the connection, which it ends or goes on with
         self.dead = False              # hears nothing more while idling, and says nothing
@@ -168,6 +169,8 @@ class _Imap(_Talk):
             self.say(f"* ENABLED {words[7:]}\r\n")
         elif verb == "ID":
             self.say('* ID ("name" "box")\r\n')
+        elif verb == "LIST":
+            self.say("".join(f"* LIST {folder}\r\n" for folder in self.box.folders))
         elif verb == "IDLE":
             return self.idle()
         elif uid == "FETCH":

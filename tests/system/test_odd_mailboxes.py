@@ -240,3 +240,27 @@ def test_kept_sessions_without_idle_that_are_closed(station, new_box):
     assert box.connections <= 4
     quiet(box, 3, 0)
     relay.stop()
+
+
+# ---- which folders there are ----
+
+
+def test_folders_are_listed(station, new_box):
+    box = new_box()
+    box.folders = ['(\\HasNoChildren) "/" INBOX', '(\\Noselect \\HasChildren) "/" "Plant"', '() "." "Plant.Entw&APw-rfe"',
+                   '(\\Sent) NIL "a \\"b\\" &- c"', '() "/" {5}\r\nx"y z', '() "/" "&bad"', "NIL NIL &2D3eAA-"]
+    incoming(station, box, folder="inbox,Plant.Entwürfe")
+    found = station.call("io.emailsec.EmailService.ListFolders", name="a")["folders"]
+    assert [one["name"] for one in found] == ["INBOX", "Plant", "Plant.Entwürfe", 'a "b" & c', 'x"y z', "&bad", "😀"]
+    assert [one["name"] for one in found if not one["selectable"]] == ["Plant"]
+    assert [one["name"] for one in found if one["fetched"]] == ["INBOX", "Plant.Entwürfe"]
+    shown = station.ctl("account", "folders", "a").out
+    assert "Plant.Entwürfe" in shown and "INBOX" in shown
+    box.failing = {"LIST": "NO not today"}
+    assert "to list the folders: not today" in station.ctl("account", "folders", "a", code=1).err
+
+
+def test_folders_of_what_has_none(station, new_box):
+    box = new_box("pop3")
+    incoming(station, box)
+    assert "only IMAP has folders" in station.ctl("account", "folders", "a", code=1).err

@@ -344,8 +344,22 @@ START_TEST(folder_names_are_quoted)
                 char *utf8 = imap_folder_quoted(cases[i].name, true);
                 ck_assert_pstr_eq(utf7, cases[i].utf7);
                 ck_assert_pstr_eq(utf8, cases[i].utf8);
+                if (utf7 && utf8 && !strchr(cases[i].name, '"')) { /* and the way back */
+                        char *plain = imap_folder_plain(utf7 + 1, strlen(utf7) - 2, false);
+                        ck_assert_str_eq(plain, cases[i].name);
+                        free(plain);
+                }
                 free(utf7);
                 free(utf8);
+        }
+        static const char *const odd[][2] = {
+                { "&", "&" }, { "&bad", "&bad" }, { "&2D0-", "&2D0-" }, { "&3gA-x", "&3gA-x" }, { "&AAA-", "&AAA-" },
+                { "&APwA-", "&APwA-" }, { "Entw\303\274rfe", "Entw\303\274rfe" }, { "bad\xff", NULL }, { "&-&--", "&&-" },
+        };
+        for (size_t i = 0; i < count_of(odd); i++) {
+                char *plain = imap_folder_plain(odd[i][0], strlen(odd[i][0]), false);
+                ck_assert_pstr_eq(plain, odd[i][1]);
+                free(plain);
         }
 }
 END_TEST

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket method that lists the folders of a mailbox. */
+#include "daemon/control/methods.h"
+#include "daemon/station/accounts.h"
+#include "daemon/station/folder_listing.h"
+
+static void listed(void *ctx, json_t *folders, const struct cause *cause)
+{
+        struct call *call = ctx;
+        json_t *reply = json_object();
+
+        if (cause) {
+                json_decref(reply);
+                call_fail(call, cause);
+                return;
+        }
+        json_put(reply, "folders", json_incref(folders));
+        call_reply(call, reply);
+}
+
+static void cancelled(void *work)
+{
+        folder_listing_cancel(work);
+}
+
+struct asked {
+        const char *name;
+};
+
+void on_list_folders(struct call *call)
+{
+        struct asked in = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, name), .flags = FIELD_REQUIRED },
+        };
+        struct cause cause;
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        struct account *account = account_named(in.name);
+        if (!account) {
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", in.name);
+                cause_remedy(&cause, "emailsecctl account list");
+                call_fail(call, &cause);
+        } else if (account->unreadable) {
+                call_fail(call, account->cause);
+        } else {
+                call_on_cancel(call, cancelled, folder_listing_new(account, listed, call));
+        }
+}

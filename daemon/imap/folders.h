@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* LIST (RFC 9051 section 6.3.9): which folders a mailbox has. */
+#pragma once
+
+#include "daemon/imap/state.h"
+
+void imap_folders(struct chat *chat, const char *pattern);
+/* An untagged LIST, behind the word. */
+void imap_folder_heard(struct imap_session *session, struct imap_cursor *cursor);
+
+/* Row of the table of steps. */
+void imap_say_folders(struct chat *chat);
+int imap_folders_heard(struct chat *chat, const void *reply);
