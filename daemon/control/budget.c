@@ -25,7 +25,7 @@ static const struct {
         [BUDGET_CONNECTIONS] = { 128, 512, 64 },
         [BUDGET_INPUT] = { 16 * MIB, 64 * MIB, 128 * MIB },
         [BUDGET_OUTPUT] = { 24 * MIB, 96 * MIB, 256 * MIB },
-        [BUDGET_DESCRIPTORS] = { 64, 512, 256 },
+        [BUDGET_DESCRIPTORS] = { 256, 1024, 256 },
         [BUDGET_WAITING] = { 32, 256, 256 },
 };
 

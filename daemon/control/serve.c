@@ -21,6 +21,8 @@ static struct {
         struct timer *timer;
 } line = { .end = &line.first };
 
+enum { NEXT_TURN_MS = 1 }; /* a timer that is due now may fire again within this turn */
+
 static void serve_line(void *ctx);
 
 void client_leave_line(struct client *client)
@@ -47,7 +49,7 @@ static void put_off(struct client *client)
         line.end = &client->behind;
         if (!line.timer)
                 line.timer = timer_new(serve_line, NULL);
-        timer_set(line.timer, 0);
+        timer_set(line.timer, NEXT_TURN_MS);
 }
 
 void serve_close(void)
@@ -341,7 +343,7 @@ static void serve_line(void *ctx unused_arg)
                         last = client; /* it came behind those that were there */
         }
         if (line.first)
-                timer_set(line.timer, 0);
+                timer_set(line.timer, NEXT_TURN_MS);
 }
 
 

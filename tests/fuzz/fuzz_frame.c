@@ -14,7 +14,14 @@ static void take_frames(const uint8_t *data, size_t size, size_t portion, struct
         for (size_t at = 0; at < size && got >= 0; at += portion) {
                 if (frame_feed(&reader, data + at, size - at < portion ? size - at : portion, &cause) < 0)
                         break;
-                while ((got = frame_next(&reader, &object, &cause)) > 0) {
+                for (;;) {
+                        struct frame_scan scan = { 0 };
+                        if (frame_look(&reader))
+                                scan = reader.scan;
+                        if ((got = frame_next(&reader, &object, &cause)) <= 0)
+                                break;
+                        if (scan.has_method) /* what is decided by the beginning is what the parser sees */
+                                fuzz_must(same_text(scan.method, json_string_value(json_object_get(object, "method"))));
                         if (frame_append(out, object) < 0)
                                 abort();
                         json_decref(object);

@@ -2,13 +2,16 @@
 """The control socket: introspection, streams, who may what, limits."""
 
 import grp
+import json
 import os
 import re
 import select
+import socket
 import subprocess
 
 import pytest
 
+import as_user
 import letters
 import station as station_module
 import users
@@ -208,3 +211,84 @@ def test_groups(new_station, role, may_change):
 @needs_root
 def test_the_daemons_own_user_may_all(station):
     station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false", user=users.as_daemon())
+
+
+LETTER = {"from": "a@example.test", "recipients": ["b@example.test"], "message": "U3ViamVjdDogeAoKeQo="}
+
+
+@pytest.fixture
+def down(station):
+    """Its outgoing account a reaches nobody: mail is deferred."""
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "port=1", "useSsl=false", "from=a@example.test")
+    return station
+
+
+def ask_half_closed(say, path, method, parameters):
+    with varlink.Client(path) as client:
+        client.send(method, parameters)
+        client.socket.shutdown(socket.SHUT_WR)
+        say(json.dumps(client.answer()).encode())
+
+
+@needs_root
+@pytest.mark.parametrize("method", ("ListAccounts", "ListQueue", "Submit", "ListSubscribers", "Audit"))
+def test_who_has_ended_its_side_is_answered(down, method):
+    got = as_user.run_as(0, ask_half_closed, down.socket, varlink.SERVICE + method, LETTER if method == "Submit" else {})
+    assert json.loads(got)
+    if method == "Submit":
+        assert re.search("accepted from root .uid 0. for a", down.log())
+
+
+def submit_and_go(say, path, oneway):
+    with varlink.Client(path) as client:
+        client.send(varlink.SERVICE + "Submit", LETTER, oneway=oneway)
+    say()
+
+
+@needs_root
+@pytest.mark.parametrize("oneway", (False, True))
+def test_who_goes_at_once_is_named(down, oneway):
+    as_user.run_as(54321, submit_and_go, down.socket, oneway)
+    if oneway:      # else it may have been given up
+        until(lambda: "accepted from uid 54321 for a" in down.log())
+        assert down.call("ListQueue")["messages"][0]["submittedBy"] == "uid 54321"
+    assert "accepted from  for" not in down.log()
+
+
+def test_waiting_ends_with_the_account(down):
+    queued = down.send("a", "b@example.test")
+    with down.client() as client:
+        client.send(varlink.SERVICE + "WaitMessage", {"id": queued}, more=True)
+        assert client.answer()["message"]["state"] in ("queued", "sending", "deferred")
+        down.ctl("account", "delete", "a", "--force")
+        while True:
+            got = client.receive()
+            if not got.get("continues"):
+                break
+        assert got.get("error", "").endswith(".NotFound") or got["parameters"]["message"]["state"] == "failed"
+
+
+def ask_what_there_is(say, path, calls):
+    answers = []
+    for method, parameters in calls:
+        with varlink.Client(path) as client:
+            client.send(varlink.SERVICE + method, parameters)
+            answers.append(client.receive())
+    say(json.dumps(answers).encode())
+
+
+@needs_root
+def test_strangers_are_not_told_what_there_is(new_station):
+    """Neither which messages nor which accounts."""
+    down = new_station({"Service.DefaultAccount": "a"}).start()
+    for name in ("a", "other"):
+        down.ctl("account", "add", "outgoing", name, "hostname=localhost", "port=1", "useSsl=false", "from=a@example.test")
+    queued = down.send("a", "b@example.test")
+    calls = [("WaitMessage", {"id": queued}), ("WaitMessage", {"id": queued[:1]}), ("WaitMessage", {"id": "zzzzzzzzzz"}),
+             ("WaitMessage", {"id": ""})]
+    answers = json.loads(as_user.run_as(54321, ask_what_there_is, down.socket, calls))
+    assert all(answer == answers[0] for answer in answers), answers
+    assert answers[0]["error"].endswith(".PermissionDenied")
+    calls = [("Submit", {**LETTER, "account": "other"}), ("Submit", {**LETTER, "account": "no-such"})]
+    answers = json.loads(as_user.run_as(54321, ask_what_there_is, down.socket, calls))
+    assert answers[0] == answers[1] and answers[0]["error"].endswith(".PermissionDenied"), answers

@@ -107,6 +107,15 @@ static void on_flood(struct call *call)
         call_on_cancel(call, cancel, &held);
 }
 
+/* A method that takes 2 ms of the loop. */
+static void on_work(struct call *call)
+{
+        for (int64_t until = micros_now() + 2000; micros_now() < until;)
+                ;
+        handled++;
+        call_reply(call, NULL);
+}
+
 #define TEST "io.emailsec.EmailService.Test"
 static const struct method test_methods[] = {
         { TEST "Echo", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_echo },
@@ -114,6 +123,7 @@ static const struct method test_methods[] = {
         { TEST "Hold", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_hold },
         { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream },
         { TEST "Flood", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_flood },
+        { TEST "Work", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_work },
         { TEST "Large", PERMIT_READ, MIB, 10, 0, on_echo },
         { TEST "Big", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_big },
         { TEST "Descriptor", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_descriptor },
@@ -926,6 +936,90 @@ START_TEST(one_that_reads_late_gets_everything)
 }
 END_TEST
 
+/* ---- shares ---- */
+
+static unsigned notices;
+static void count_notice(int priority, const char *message_id, const char *text)
+{
+        (void)message_id;
+        (void)text;
+        notices += priority == LOG_NOTICE;
+}
+
+START_TEST(notices_about_one_user_are_few)
+{
+        notices = 0;
+        journal_capture(count_notice);
+        for (int i = 0; i < 100; i++) {
+                struct user user;
+                scoped(scoped_free) char *words = text_of("{\"m%*s", i, ""); /* each in other words */
+                open_user_as(&user, 70000);
+                say(&user, words);
+                json_decref(next_reply(&user));
+                close_user(&user);
+        }
+        ck_assert_uint_eq(notices, NOTICES);
+        tell_all_more(NULL); /* the minute is over: the others are told as one */
+        ck_assert_uint_le(notices, NOTICES + 2);
+        ck_assert_uint_gt(notices, NOTICES);
+        journal_capture(NULL);
+}
+END_TEST
+
+START_TEST(who_has_had_a_share_of_the_turn_waits_for_the_next)
+{
+        enum { USERS = 20, CALLS = 10 };
+        struct user users[USERS], root;
+
+        for (size_t i = 0; i < USERS; i++) {
+                open_user_as(&users[i], 70000);
+                clients->username = NULL; /* it is not waited for */
+                client_watch(clients);
+                for (int n = 0; n < CALLS; n++)
+                        say(&users[i], "{\"method\":\"" TEST "Work\"}");
+        }
+        open_user(&root);
+        say(&root, ECHO(1));
+        for (unsigned turns = 0, before = 0; handled < USERS * CALLS + 1; turns++, before = handled) {
+                loop_turn();
+                ck_assert_uint_le(handled - before, 2 * TURN_SHARE_MICROS / 2000 + 3); /* by the line, and by what is ready */
+                if (turns == 2)
+                        ck_assert_uint_eq(json_array_size(root.replies), 1);
+                ck_assert_uint_lt(turns, 1000);
+        }
+        settle();
+        for (size_t i = 0; i < USERS; i++) {
+                ck_assert_uint_eq(json_array_size(users[i].replies), CALLS);
+                close_user(&users[i]);
+        }
+        close_user(&root);
+}
+END_TEST
+
+START_TEST(who_says_nothing_makes_room)
+{
+        struct user idle, waits, root;
+
+        open_user_as(&idle, 70000);
+        struct client *client = clients;
+        open_user_as(&waits, 70000);
+        open_user(&root);
+        ck_assert(!clients_end_idle(NULL)); /* all have been here for a moment only */
+        for (struct client *one = clients; one; one = one->next)
+                one->active = loop_now() - IDLE_MS;
+        struct call call = { 0 };
+        clients->next->call = &call; /* the one that waits */
+        ck_assert(clients_end_idle(client->share));
+        ck_assert(client->ending);
+        ck_assert(!clients_end_idle(NULL)); /* not who waits for an answer, nor who is in charge */
+        clients->next->call = NULL;
+        await_end(&idle);
+        close_user(&idle);
+        close_user(&waits);
+        close_user(&root);
+}
+END_TEST
+
 /* ---- descriptors ---- */
 
 #define DESCRIPTOR "{\"method\":\"" TEST "Descriptor\"}"
@@ -1313,6 +1407,9 @@ static TCase *server_tests(void)
         tcase_add_test(tests, a_slow_reader_of_a_stream_is_dropped);
         tcase_add_test(tests, one_that_asks_and_never_reads_is_not_served_on);
         tcase_add_test(tests, one_that_reads_late_gets_everything);
+        tcase_add_test(tests, notices_about_one_user_are_few);
+        tcase_add_test(tests, who_has_had_a_share_of_the_turn_waits_for_the_next);
+        tcase_add_test(tests, who_says_nothing_makes_room);
         tcase_add_test(tests, descriptors_come_and_go);
         tcase_add_test(tests, a_descriptor_stays_with_its_call);
         tcase_add_test(tests, too_many_descriptors);
