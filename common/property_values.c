@@ -334,6 +334,36 @@ int property_set(struct property_values *values, const struct property *property
         return bad_value(problems, property, "%s cannot be set", property->name);
 }
 
+/* What people call a property by, from other programs. */
+static const char *meant_by(const char *name)
+{
+        static const struct {
+                const char *name, *meant;
+        } others[] = {
+                { "host", "did you mean hostname?" },
+                { "server", "did you mean hostname?" },
+                { "user", "did you mean account, the name to sign in by?" },
+                { "username", "did you mean account, the name to sign in by?" },
+                { "login", "did you mean account, the name to sign in by?" },
+                { "password", "a password is never an argument: emailsecctl account password NAME" },
+                { "pass", "a password is never an argument: emailsecctl account password NAME" },
+                { "protocol", "did you mean transport?" },
+                { "type", "did you mean transport?" },
+                { "ssl", "did you mean useSsl?" },
+                { "tls", "did you mean useSsl or useStartTls?" },
+                { "starttls", "did you mean useStartTls?" },
+                { "sender", "did you mean from?" },
+                { "auth", "did you mean authentication?" },
+                { "timeout", "did you mean connectionTimeout or commandTimeout?" },
+                { "mailbox", "did you mean folder?" },
+                { "interval", "did you mean pollRate?" },
+        };
+        for (size_t i = 0; i < count_of(others); i++)
+                if (strcasecmp(others[i].name, name) == 0)
+                        return others[i].meant;
+        return NULL;
+}
+
 static int refuse_unknown(const char *name, struct causes *problems)
 {
         struct nearest nearest = { 0 };
@@ -343,7 +373,10 @@ static int refuse_unknown(const char *name, struct causes *problems)
                         nearest_offer(&nearest, name, properties[i].name);
         struct cause *problem = causes_add(problems);
         cause_about(problem, CAUSE_INVALID, name, "there is no property %s", name);
-        if (nearest.word)
+        const char *meant = meant_by(name);
+        if (meant)
+                cause_remedy(problem, "%s", meant);
+        else if (nearest.word)
                 cause_remedy(problem, "did you mean %s?", nearest.word);
         else
                 cause_remedy(problem, "see emailsec-accounts(5) for the properties there are");

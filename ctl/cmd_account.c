@@ -40,12 +40,26 @@ int run_account_list(struct tool *tool)
         return status;
 }
 
+/* "TLSv1.3, TLS_AES_256_GCM_SHA384, verified by system, certificate until ..." of the structure. */
+static char *tls_words(const json_t *tls)
+{
+        const char *version = json_text(tls, "version"), *cipher = json_text(tls, "cipher"), *by = json_text(tls, "verifiedBy");
+        bool dated = json_is_string(json_at(tls, "notAfter"));
+        scoped(scoped_free) char *until = dated ? date_words(json_at(tls, "notAfter")) : copy_text("");
+        scoped(scoped_free) char *text = text_of("%s%s%s%s%s%s%s", version, cipher[0] ? ", " : "", cipher,
+                                                 by[0] ? ", verified by " : "", same_text(by, "allowedHost") ? "an exemption" : by,
+                                                 dated ? ", certificate until " : "", until);
+        return printable_text(text);
+}
+
 static void show_property(const json_t *values, const struct property *property)
 {
         const json_t *value = json_object_get(values, property->name);
         if (!value || json_is_null(value) || same_text(property->name, "name"))
                 return;
-        scoped(scoped_free) char *words = property->type == TYPE_TIME ? date_words(value) : json_words(value);
+        scoped(scoped_free) char *words = property->type == TYPE_TIME     ? date_words(value)
+                                          : json_is_object(value) ? tls_words(value)
+                                                                  : json_words(value);
         sheet_text(property->name, words);
 }
 

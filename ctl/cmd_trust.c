@@ -52,14 +52,20 @@ int run_trust_show(struct tool *tool)
         return call_about_anchor(tool, TRUST("GetAnchor"), show_anchor);
 }
 
-static int import_bytes(struct tool *tool, const void *bytes, size_t len, json_t *results)
+/* `path`: named in what is told of a failure. */
+static int import_bytes(struct tool *tool, const char *path, const void *bytes, size_t len, json_t *results)
 {
         scoped(scoped_free) char *text = base64_encode(bytes, len);
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("ImportAnchors"), parameters_of("certificates", text), &answer);
-        if (!status)
+        scoped(causes_free) struct causes failures = { 0 };
+        struct call call = { .method = TRUST("ImportAnchors"), .parameters = parameters_of("certificates", text), .fd = -1 };
+        if (!call_once(tool, call, &answer, &failures)) {
                 (void)json_array_extend(results, json_object_get(answer, "results"));
-        return status;
+                return EXIT_DONE;
+        }
+        for (size_t i = 0; path && i < failures.count; i++)
+                cause_prefix(&failures.items[i], "%s: ", path);
+        return tell_causes(&failures);
 }
 
 /* Sends one file; its results are appended to `results`. */
@@ -76,14 +82,14 @@ static int import_file(struct tool *tool, const char *path, json_t *results)
                 (void)cause_set(&cause, CAUSE_INVALID, "%s is empty", path);
                 return tell_cause(&cause);
         }
-        return import_bytes(tool, buf_bytes(&content), content.len, results);
+        return import_bytes(tool, path, buf_bytes(&content), content.len, results);
 }
 
 static int import_from_server(struct tool *tool, json_t *results)
 {
         scoped(scoped_free) char *pem = NULL;
         int status = trust_from_server(tool, &pem);
-        return status ? status : import_bytes(tool, pem, strlen(pem), results);
+        return status ? status : import_bytes(tool, NULL, pem, strlen(pem), results);
 }
 
 int run_trust_import(struct tool *tool)
@@ -100,8 +106,12 @@ int run_trust_import(struct tool *tool)
                 return tell_usage(tool, "'trust import' needs FILE or --from-server HOST:PORT");
         if (tool_has(tool, "from-server"))
                 status = import_from_server(tool, results);
-        for (size_t i = 0; i < tool->word_count && !status; i++)
-                status = import_file(tool, tool->words[i], results);
+        for (size_t i = 0; i < tool->word_count; i++) { /* a bad file is no reason to leave the others out */
+                int one = import_file(tool, tool->words[i], results);
+                status = status ? status : one;
+                if (one == EXIT_NO_DAEMON || one == EXIT_DENIED)
+                        break;
+        }
         if (!status || json_array_size(results))
                 show_list(tool, columns, count_of(columns), results, "There was no certificate in it.");
         for (size_t i = 0; i < json_array_size(results) && !status; i++)

@@ -231,17 +231,13 @@ static void append_phrase(struct made *out, const char *text, size_t len)
         }
 }
 
-/* An address with its domain in ASCII (RFC 5890), where it is one; the part before the @ has no other form. */
+/* An address with its domain in ASCII; the part before the @ has no other form. */
 static void append_address(struct made *out, const char *text, size_t len)
 {
         scoped(scoped_free) char *address = copy_bytes(text, len);
-        char *sign = strrchr(address, '@');
-        struct cause ignored = { 0 };
-        scoped(scoped_free) char *host = sign && has_eight_bit(sign, strlen(sign)) ? host_normal(sign + 1, &ignored) : NULL;
+        scoped(scoped_free) char *wire = address_on_wire(address);
 
-        if (host)
-                add(out, address, (size_t)(sign + 1 - address));
-        add_text(out, host ? host : address);
+        add_text(out, wire);
 }
 
 static void append_item(struct made *out, const char *item, size_t len)

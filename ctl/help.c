@@ -3,6 +3,7 @@
 #include "common/properties.h"
 #include "ctl/commands.h"
 #include "ctl/options.h"
+#include "ctl/term.h"
 
 #include <stdio.h>
 
@@ -96,10 +97,75 @@ const char *command_near(const char *group, const char *word)
 
 static void print_row(const char *left, const char *help)
 {
+        size_t width = term_width() < 120 ? term_width() : 100, room = width > LEFT_COLUMN + 20 ? width - LEFT_COLUMN - 3 : 20;
         if (strlen(left) > LEFT_COLUMN)
-                printf("  %s\n  %-*s %s\n", left, LEFT_COLUMN, "", help);
+                printf("  %s\n  %-*s", left, LEFT_COLUMN, "");
         else
-                printf("  %-*s %s\n", LEFT_COLUMN, left, help);
+                printf("  %-*s", LEFT_COLUMN, left);
+        while (*help) { /* whole words */
+                size_t len = strlen(help);
+                if (len > room) {
+                        for (len = room; len && help[len] != ' ';)
+                                len--;
+                        len = len ? len : strcspn(help, " ");
+                }
+                printf(" %.*s\n", (int)len, help);
+                help += len;
+                help += strspn(help, " ");
+                if (*help)
+                        printf("  %-*s", LEFT_COLUMN, "");
+        }
+}
+
+/* "0..100", "a|b|c", "yes|no", "TEXT": what may be given. The caller frees. */
+static char *values_words(const struct property *p)
+{
+        switch (p->type) {
+        case TYPE_BOOL:
+                return copy_text("true | false");
+        case TYPE_INT:
+                return text_of("%lld..%lld", (long long)p->min, (long long)p->max);
+        case TYPE_WORD: {
+                char *list = copy_text("");
+                for (size_t i = 0; p->words && p->words[i]; i++) {
+                        char *longer = text_of("%s%s%s", list, i ? " | " : "", p->words[i]);
+                        free(list);
+                        list = longer;
+                }
+                return list;
+        }
+        case TYPE_HOST:
+                return copy_text("HOST");
+        case TYPE_PORT:
+                return copy_text("1..65535 | auto");
+        case TYPE_ADDRESS:
+                return copy_text("ADDRESS");
+        case TYPE_URL:
+                return copy_text("https URL");
+        case TYPE_FOLDERS:
+                return copy_text("FOLDER, ...");
+        case TYPE_TEXT:
+        case TYPE_OBJECT:
+        case TYPE_TIME:
+                break;
+        }
+        return copy_text("TEXT");
+}
+
+/* What holds where nothing is given. The caller frees. */
+static char *default_words(const struct property *p)
+{
+        if (p->required)
+                return copy_text("required");
+        if (p->type == TYPE_BOOL)
+                return text_of("else %s", p->number ? "true" : "false");
+        if (p->type == TYPE_PORT)
+                return copy_text("else auto");
+        if (p->type != TYPE_INT)
+                return p->text && p->text[0] ? text_of("else %s", p->text) : copy_text("else none");
+        if (property_id(p) == PROP_POLL_RATE)
+                return text_of("else %lld, incoming %lld", (long long)p->number, (long long)p->number_incoming);
+        return text_of("else %lld", (long long)p->number);
 }
 
 static void print_options(const char *title, const struct option_rule *rules)
@@ -147,13 +213,22 @@ int help_group(const char *group)
         return EXIT_DONE;
 }
 
+static void print_property(const struct property *p)
+{
+        static const char *const kinds[] = { [KIND_OUTGOING] = "outgoing only; ", [KIND_INCOMING] = "incoming only; ", [KIND_BOTH] = "" };
+        scoped(scoped_free) char *values = values_words(p);
+        scoped(scoped_free) char *without = default_words(p);
+        scoped(scoped_free) char *help = text_of("%s (%s%s; %s)", p->help ? p->help : "", kinds[p->kinds], values, without);
+        print_row(p->name, help);
+}
+
 /* The properties a person may set, where the command takes PROP=VALUE. */
 static void print_properties(void)
 {
         puts("\nProperties:");
         for (size_t i = 0; i < PROPERTIES; i++)
                 if (properties[i].access == ACCESS_WRITE)
-                        print_row(properties[i].name, properties[i].help ? properties[i].help : "");
+                        print_property(&properties[i]);
 }
 
 int help_command(const struct command *command)

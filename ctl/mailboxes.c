@@ -118,16 +118,6 @@ static char *address_of(const char *item, const char *domain)
         }
         if (len > 1 && bare[len - 1] == '.' && strchr(bare, '@') && bare[len - 2] != '.' && bare[len - 2] != '@')
                 bare[len - 1] = 0; /* the root of the domain names, said or not */
-        /* Only the part before the @ needs SMTPUTF8 (RFC 6531 section 3.2): a domain has a form for every server. */
-        char *sign = strrchr(bare, '@');
-        if (sign && address_needs_utf8(sign)) {
-                struct cause ignored = { 0 };
-                scoped(scoped_free) char *host = host_normal(sign + 1, &ignored);
-                *sign = 0;
-                if (host && !address_needs_utf8(bare))
-                        return text_of("%s@%s", bare, host);
-                *sign = '@';
-        }
         return take(bare);
 }
 

@@ -87,9 +87,16 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
         if (!path || same_text(path, "-"))
                 return read_all(STDIN_FILENO, into, dot_ends, cause);
         scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && !read_all(fd, into, false, cause))
+                return 0;
         if (fd < 0)
-                return cause_errno(cause, errno, "%s", path);
-        return read_all(fd, into, false, cause);
+                (void)cause_errno(cause, errno, "%s", path);
+        else if (cause && cause->code != CAUSE_TOO_LARGE)
+                cause_prefix(cause, "%s: ", path);
+        if (cause && cause->code != CAUSE_TOO_LARGE) /* it is the caller's file, not the station's disk */
+                cause_remedy(cause, strpbrk(path, " \t") ? "FILE is a file's name; a text goes by standard input: echo TEXT | ..."
+                                                         : "name a file that is there and can be read, or - for standard input");
+        return -1;
 }
 
 int submission_encode(struct submission *submission, struct cause *cause)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static struct {
-        bool output, input, utf8, colour, progress;
+        bool output, input, utf8, colour, progress, dumb;
         size_t width;
         pid_t pager;
 } term;
@@ -36,7 +36,8 @@ void term_init(void)
         term.utf8 = same_text(nl_langinfo(CODESET), "UTF-8");
         term.output = isatty(STDOUT_FILENO);
         term.input = isatty(STDIN_FILENO);
-        term.colour = term.output && name && !same_text(name, "dumb") && !(no_colour && no_colour[0]);
+        term.dumb = same_text(name, "dumb"); /* it cannot move a cursor, which the usual pager does */
+        term.colour = term.output && name && !term.dumb && !(no_colour && no_colour[0]);
         term.width = term.output ? columns_of(STDOUT_FILENO) : SIZE_MAX;
 }
 
@@ -94,7 +95,7 @@ void term_pager_open(const struct tool *tool)
 {
         const char *pager = getenv("PAGER");
         int ends[2];
-        if (!term.output || tool->no_pager || term.pager || (pager && (!pager[0] || same_text(pager, "cat"))))
+        if (!term.output || (term.dumb && !pager) || tool->no_pager || term.pager || (pager && (!pager[0] || same_text(pager, "cat"))))
                 return;
         fflush(stdout);
         if (pipe(ends))

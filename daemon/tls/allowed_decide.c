@@ -37,9 +37,13 @@ static int check_fingerprint(const struct entry *entry, const struct allowed_dec
             (decision->pins == PINS_KEY && begins(entry->certificate.key_sha256, digits)))
                 return 0;
         hex_print(entry->certificate.sha256, 32, own);
+        int same = 0;
+        while (digits[same] && digits[same] == own[same])
+                same++;
+        int shown = same + 8 > FINGERPRINT_MIN ? same + 8 : FINGERPRINT_MIN; /* as far as the digits that differ */
         return cause_about(cause, CAUSE_FINGERPRINT, "fingerprint",
-                           "entry %s is about the certificate %.16s..., not %.16s...", entry->id, own,
-                           digits);
+                           "entry %s is about the certificate %.*s%s, not %.*s%s: digit %d differs", entry->id, shown, own,
+                           shown < 64 ? "..." : "", shown, digits, shown < (int)strlen(digits) ? "..." : "", same + 1);
 }
 
 static int check_approval(const struct entry *entry, const struct allowed_decision *decision,

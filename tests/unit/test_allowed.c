@@ -216,6 +216,14 @@ START_TEST(fingerprints)
         hex_print(leaf.key_sha256, 32, key_digits);
         decide_as((struct allowed_decision){ .id = id, .fingerprint = key_digits });
         ck_assert_int_eq(answer_cause.code, CAUSE_FINGERPRINT);
+        char *other = copy_bytes(digits, 64), *beginning = copy_bytes(digits, 40);
+        other[40] = other[40] == '0' ? '1' : '0';
+        decide_as((struct allowed_decision){ .id = id, .fingerprint = other });
+        ck_assert_int_eq(answer_cause.code, CAUSE_FINGERPRINT);
+        ck_assert_ptr_nonnull(strstr(answer_cause.text, "digit 41 differs"));
+        ck_assert_ptr_nonnull(strstr(answer_cause.text, beginning));
+        free(other);
+        free(beginning);
         ck_assert_uint_eq(allowed_count("approved", false), 0);
         decide_as((struct allowed_decision){ .id = id, .fingerprint = key_digits, .pins = PINS_KEY });
         ck_assert_int_eq(answer_cause.code, CAUSE_NONE);

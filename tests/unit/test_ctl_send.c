@@ -131,7 +131,7 @@ static const struct {
         { "\"john doe\"@c.example", "\"john doe\"@c.example", 0 },
         { "\"open <a@b.example>, c@d.example", "", 1 },
         { "A (with (nested) <x@y>) <a@b.example>", "a@b.example", 0 },
-        { "u@b\xc3\xbc" "cher.example", "u@xn--bcher-kva.example", 0 },
+        { "u@b\xc3\xbc" "cher.example", "u@b\xc3\xbc" "cher.example", 0 },
         { "\xc3\xbc@b\xc3\xbc" "cher.example", "\xc3\xbc@b\xc3\xbc" "cher.example", 0 },
         { "a@b.example; c@d.example;", "a@b.example c@d.example", 0 },
 };
