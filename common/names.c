@@ -25,19 +25,41 @@ bool account_name_valid(const char *name)
         return !name[len] && len <= LIMIT_ACCOUNT_NAME;
 }
 
-bool text_is_clean(const char *text)
+static bool is_clean(const char *text, bool tabs)
 {
         size_t len = strlen(text);
         uint32_t point = 0;
 
         while (len) {
                 size_t used = utf8_character(text, len, &point);
-                if (!used || point < 0x20 || (point >= 0x7f && point < 0xa0))
+                if (!used || (point < 0x20 && !(tabs && point == '\t')) || (point >= 0x7f && point < 0xa0))
                         return false;
                 text += used;
                 len -= used;
         }
         return true;
+}
+
+bool text_is_clean(const char *text)
+{
+        return is_clean(text, false);
+}
+
+bool secret_is_clean(const char *secret)
+{
+        return is_clean(secret, true);
+}
+
+const char *secret_bare(const char *bytes, size_t *len)
+{
+        static const char mark[] = "\xEF\xBB\xBF";
+
+        while (*len && (bytes[*len - 1] == '\n' || bytes[*len - 1] == '\r'))
+                (*len)--;
+        if (*len < strlen(mark) || memcmp(bytes, mark, strlen(mark)) != 0)
+                return bytes;
+        *len -= strlen(mark);
+        return bytes + strlen(mark);
 }
 
 void hex_print(const uint8_t *bytes, size_t len, char *out)

@@ -40,6 +40,11 @@ char *host_port_parse(const char *text, uint16_t *out_port, struct cause *cause)
 
 /* No CR, LF, NUL or other control byte, valid UTF-8. */
 bool text_is_clean(const char *text);
+/* The same for a secret, which may have tabs in it. */
+bool secret_is_clean(const char *secret);
+/* Where a secret begins in what was read from a file or a pipe; *len, at first of all, becomes its length. A byte order
+ * mark before it and line ends behind it are the editor's. */
+const char *secret_bare(const char *bytes, size_t *len);
 
 /* "Did you mean": offer every possible word; `word` is then the likeliest spelling, NULL when none is near. */
 struct nearest {

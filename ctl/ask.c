@@ -6,6 +6,7 @@
 #include "ctl/ask.h"
 
 #include "common/limits.h"
+#include "common/names.h"
 #include "ctl/term.h"
 
 #include <errno.h>
@@ -57,8 +58,6 @@ static int read_line(char *line, size_t size, size_t *out_len)
                         return -1;
                 line[len++] = byte;
         }
-        if (len && line[len - 1] == '\r')
-                len--;
         line[len] = 0;
         *out_len = len;
         return 0;
@@ -69,8 +68,10 @@ static char *read_one_line(void)
         static char line[LIMIT_SECRET + 1];
         size_t len = 0;
         char *out = NULL;
-        if (!read_line(line, sizeof(line), &len) && !memchr(line, 0, len))
-                out = copy_bytes(line, len);
+        if (!read_line(line, sizeof(line), &len) && !memchr(line, 0, len)) {
+                const char *bare = secret_bare(line, &len);
+                out = copy_bytes(bare, len);
+        }
         explicit_bzero(line, sizeof(line));
         return out;
 }

@@ -204,8 +204,8 @@ static int check_password(const struct password *in, struct cause *cause)
                 return cause_about(cause, CAUSE_INVALID, "secret", "there is no secret of that kind");
         if (!!in->password + !!in->credential + in->clear != 1)
                 return cause_about(cause, CAUSE_INVALID, "password", "give one of password, credential and clear");
-        if (in->password && (!in->password[0] || !text_is_clean(in->password)))
-                return cause_about(cause, CAUSE_INVALID, "password", "is empty or has control characters in it");
+        if (in->password && (!in->password[0] || !secret_is_clean(in->password)))
+                return cause_about(cause, CAUSE_INVALID, "password", "is empty or has control characters in it (a line end?)");
         if (in->credential && !account_name_valid(in->credential))
                 return cause_about(cause, CAUSE_INVALID, "credential", "\"%s\" is no name of a credential", in->credential);
         return 0;
@@ -228,6 +228,8 @@ void on_set_password(struct call *call)
                 return;
         if (!account_of(call, in.name))
                 return;
+        size_t len = in.password ? strlen(in.password) : 0;
+        in.password = in.password ? secret_bare(in.password, &len) : NULL;
         if (check_password(&in, &cause) < 0) {
                 call_fail(call, &cause);
                 return;

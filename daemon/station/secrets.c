@@ -81,7 +81,7 @@ static char *file_of(const char *account)
         return text_of("%s/secrets/%s", store_directory(), account);
 }
 
-/* One credential of $CREDENTIALS_DIRECTORY; a final line end is not part of it. */
+/* One credential of $CREDENTIALS_DIRECTORY, without what an editor put around it. */
 static char *read_credential(const char *id, struct cause *cause)
 {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
@@ -102,9 +102,8 @@ static char *read_credential(const char *id, struct cause *cause)
                 return NULL;
         }
         size_t len = bytes.len;
-        while (len && (buf_bytes(&bytes)[len - 1] == '\n' || buf_bytes(&bytes)[len - 1] == '\r'))
-                len--;
-        char *value = copy_bytes((const char *)buf_bytes(&bytes), len);
+        const char *bare = secret_bare((const char *)buf_bytes(&bytes), &len);
+        char *value = copy_bytes(bare, len);
         buf_wipe(&bytes);
         return value;
 }

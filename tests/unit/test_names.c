@@ -328,6 +328,29 @@ START_TEST(clean_text)
 }
 END_TEST
 
+START_TEST(secrets_are_read_bare)
+{
+        static const struct {
+                const char *read, *secret;
+        } cases[] = {
+                { "pass\tword", "pass\tword" }, { "\xEF\xBB\xBFpass\r\n", "pass" }, { "pass \r\n\r\n", "pass " },
+                { "pass\r", "pass" }, { "\xEF\xBB\xBF", "" }, { "\r\n", "" }, { "", "" }, { " a\rb", " a\rb" },
+                { "a\xEF\xBB\xBF", "a\xEF\xBB\xBF" },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                size_t len = strlen(cases[i].read);
+                const char *bare = secret_bare(cases[i].read, &len);
+                ck_assert_uint_eq(len, strlen(cases[i].secret));
+                ck_assert_int_eq(memcmp(bare, cases[i].secret, len), 0);
+        }
+        ck_assert(secret_is_clean("pass\tword"));
+        ck_assert(!text_is_clean("pass\tword"));
+        ck_assert(!secret_is_clean("pass\nword"));
+        ck_assert(!secret_is_clean("pass\x7f"));
+}
+END_TEST
+
 START_TEST(likely_spellings)
 {
         static const struct {
@@ -364,6 +387,7 @@ int main(void)
         tcase_add_test(tc, addresses_of_mailboxes);
         tcase_add_test(tc, fingerprints);
         tcase_add_test(tc, clean_text);
+        tcase_add_test(tc, secrets_are_read_bare);
         tcase_add_test(tc, likely_spellings);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
