@@ -4,6 +4,7 @@
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/fields.h"
 #include "ctl/letter.h"
 #include "ctl/mailboxes.h"
 #include "ctl/mend.h"
@@ -87,16 +88,40 @@ static int write_text(const struct tool *tool, const struct buf *text, struct bu
         return failed || (text->len && buf_append(out, buf_bytes(text), text->len)) ? -1 : 0;
 }
 
+/* Addresses as a header has them: each with a domain, in ASCII. The caller frees. */
+static char *header_addresses(const char *value)
+{
+        scoped(scoped_free) char *probe = field_whole_addresses(value, "");
+        scoped(scoped_free) char *domain = probe ? letter_domain() : NULL;
+        scoped(scoped_free) char *whole = domain ? field_whole_addresses(value, domain) : NULL;
+        return field_ascii_addresses(whole ? whole : value);
+}
+
+/* All values of an option as one such list; NULL when there is none. The caller frees. */
+static char *header_list(const struct tool *tool, const char *name)
+{
+        size_t at = 0;
+        char *list = NULL;
+        for (const char *value; (value = tool_next_option(tool, name, &at));) {
+                scoped(scoped_free) char *one = header_addresses(value);
+                scoped(scoped_free) char *before = list;
+                list = before ? text_of("%s, %s", before, one) : copy_text(one);
+        }
+        return list;
+}
+
 static int compose_by_mime(const struct tool *tool, const struct buf *text, struct submission *submission,
                            struct cause *cause)
 {
-        scoped(scoped_free) const char **to = values_of(tool, "to");
-        scoped(scoped_free) const char **cc = values_of(tool, "cc");
+        scoped(scoped_free) char *to_list = header_list(tool, "to");
+        scoped(scoped_free) char *cc_list = header_list(tool, "cc");
+        const char *const to[] = { to_list, NULL }, *const cc[] = { cc_list, NULL };
         scoped(scoped_free) const char **headers = values_of(tool, "header");
         scoped(scoped_free) const char **files = values_of(tool, "attach");
-        const char *from = tool_option(tool, "from");
+        const char *given = tool_option(tool, "from");
+        scoped(scoped_free) char *from = given && given[0] && !same_text(given, "<>") ? header_addresses(given) : NULL;
         struct mime_draft draft = {
-                .from = from && from[0] && !same_text(from, "<>") ? from : NULL,
+                .from = from,
                 .subject = tool_option(tool, "subject"),
                 .to = to,
                 .cc = cc,

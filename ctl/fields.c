@@ -307,6 +307,14 @@ char *field_whole_addresses(const char *value, const char *domain)
         return any && !out.full ? buf_take_text(&out.text) : NULL;
 }
 
+char *field_ascii_addresses(const char *value)
+{
+        scoped(made_free) struct made out = { .text = BUF_WITH_MAX((size_t)64 * LIMIT_HEADER) };
+
+        append_addresses(&out, value);
+        return out.full ? copy_text(value) : buf_take_text(&out.text);
+}
+
 /* ---- parameters ---- */
 
 /* name="text" as name*=charset''text with %XX (RFC 2231 section 4). */

@@ -516,6 +516,26 @@ def test_send_attached_text(station, tmp_path, name, content, kind, charset):
     assert (attachment.get_content_type(), attachment.get_param("charset")) == (kind, charset)
 
 
+@pytest.mark.parametrize("attached", (False, True))
+def test_send_writes_whole_addresses(station, tmp_path, attached):
+    """Local names get their domain in the header as in the envelope, with an attachment as without; one that is none is
+    told of, and the others get it."""
+    daemon = station(Submit=SUBMITTED)
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"\0")
+    done = daemon.run("send", "--to", "root", "--to", "J\u00fcrgen <u@b\u00fccher.example>, two words", "--cc", "a..b@c.example",
+                      "--from", "plant", "-s", "x", *(["--attach", str(file)] if attached else []), data=b"a\rb\n")
+    assert done.returncode == 0 and "'two words'" in done.err, done.err
+    parameters, message = daemon.calls[0]["parameters"], email.message_from_bytes(daemon.files[0], policy=email.policy.default)
+    domain = parameters["from"].removeprefix("plant@")
+    assert parameters["recipients"] == [f"root@{domain}", "u@b\u00fccher.example", "a..b@c.example"]
+    assert message["From"].addresses[0].addr_spec == f"plant@{domain}" and daemon.files[0].isascii()
+    to = str(message["To"])
+    assert f"root@{domain}" in to and "J\u00fcrgen <u@xn--bcher-kva.example>" in to
+    text = message.get_body() or message
+    assert text.get_payload(decode=True).replace(b"\r\n", b"\n").rstrip(b"\n") == b"a\rb"
+
+
 def test_send_large_attachments(station, tmp_path):
     """Several, 34 MiB once encoded: they never lie in the tool's memory."""
     daemon = station(Submit=SUBMITTED)
