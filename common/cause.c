@@ -21,7 +21,7 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
                                "(emailsec for reading only)" },
         [CAUSE_STATE] = { "WrongState", CLASS_NONE, 1, "look at its state first" },
         [CAUSE_BUSY] = { "Busy", CLASS_DOWN, 1, "try again in a moment" },
-        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1, "make it smaller, or raise the limit" },
+        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1, "make it smaller" },
         [CAUSE_QUEUE_FULL] = { "QueueFull", CLASS_NONE, 1,
                                "see why mail waits: emailsecctl status; then raise maxQueueSize "
                                "or delete what is not needed" },

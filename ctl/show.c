@@ -298,13 +298,35 @@ void sheet_title(const char *title)
         printf("%s%s%s\n", term_tint(TINT_STRONG), title, term_plain());
 }
 
+/* Prose: on a terminal in lines of whole words that fit beside `column`; elsewhere one line, as it is. */
+static void print_prose(size_t column, const char *text)
+{
+        size_t room = term_output() && term_width() > column + 20 ? term_width() - column : SIZE_MAX, used = 0;
+        while (*text) {
+                size_t blanks = strspn(text, " "), len = blanks + strcspn(text + blanks, " ");
+                scoped(scoped_free) char *word = copy_bytes(text, len);
+                size_t width = printable_width(word);
+                if (used && used + width > room) {
+                        printf("\n%*s", (int)column, "");
+                        fputs(word + blanks, stdout);
+                        used = width - blanks;
+                } else {
+                        fputs(word, stdout);
+                        used += width;
+                }
+                text += len;
+        }
+}
+
 void sheet_text(const char *label, const char *text)
 {
         for (const char *line = text; line;) {
                 size_t len = strcspn(line, "\n");
                 scoped(scoped_free) char *raw = copy_bytes(line, len);
                 scoped(scoped_free) char *safe = printable_text(raw);
-                printf("  %-*s %s\n", SHEET_LABEL, line == text ? label : "", safe);
+                printf("  %-*s ", SHEET_LABEL, line == text ? label : "");
+                print_prose(SHEET_LABEL + 3, safe);
+                puts("");
                 line = line[len] ? line + len + 1 : NULL;
         }
 }
@@ -331,11 +353,15 @@ void sheet_value(const char *label, const json_t *object, const char *path)
 void show_advice(enum tint tint, const char *text, const char *remedy)
 {
         scoped(scoped_free) char *safe = printable_text(text);
-        printf("  %s%s%s\n", term_tint(tint), safe, term_plain());
+        printf("  %s", term_tint(tint));
+        print_prose(2, safe);
+        printf("%s\n", term_plain());
         if (!remedy || !remedy[0])
                 return;
         scoped(scoped_free) char *what = printable_text(remedy);
-        printf("    what to do: %s\n", what);
+        fputs("    what to do: ", stdout);
+        print_prose(16, what);
+        puts("");
 }
 
 void show_done(const struct tool *tool, const char *format, ...)

@@ -116,9 +116,12 @@ static bool has_high(const char *bytes, size_t len)
 static int put(struct intake *intake, const char *bytes, size_t len, struct buf *out, struct cause *cause)
 {
         intake->facts.size += len;
-        if (intake->facts.size > intake->max_size)
-                return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
+        if (intake->facts.size > intake->max_size) {
+                (void)cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
                                  (unsigned long long)intake->max_size);
+                cause_remedy(cause, "make it smaller, or raise MaxMessageSize in emailsecd.conf");
+                return -1;
+        }
         if (buf_append(out, bytes, len) < 0)
                 return cause_set(cause, CAUSE_TOO_LARGE, "the message does not fit into memory");
         return 0;

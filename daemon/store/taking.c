@@ -154,8 +154,10 @@ static ssize_t read_client(int fd, uint8_t *to, size_t size, off_t at)
 
 static int too_large(struct work *work)
 {
-        return cause_set(&work->cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
+        (void)cause_set(&work->cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
                          (unsigned long long)work->max_size);
+        cause_remedy(&work->cause, "make it smaller, or raise MaxMessageSize in emailsecd.conf");
+        return -1;
 }
 
 /* Reads from offset 0, each byte once: what the peer does to the file meanwhile cannot get between the check and the

@@ -897,6 +897,16 @@ def test_pager(station):
     assert "paged" in output
 
 
+def test_prose_is_wrapped_on_a_terminal_only(station):
+    warning = "a sentence of many words " * 12 + "ends"
+    account = {**ACCOUNT, "warnings": [{"text": warning}] if isinstance(ACCOUNT["warnings"][0], dict) else [warning]}
+    daemon = station(GetAccount={"account": account})
+    args = ["--socket", daemon.path, "account", "show", "alarms"]
+    _, output = on_terminal(args, env=environment(COLUMNS="80"))
+    assert max(map(len, output.splitlines())) <= 80 and "".join(warning.split()) in "".join(output.split())
+    assert warning in daemon.run("account", "show", "alarms").out
+
+
 def test_no_pager_of_its_own_on_a_dumb_terminal(station, tmp_path):
     less = tmp_path / "less"
     less.write_text("#!/bin/sh\nsed s/alarms/paged/\n")
