@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Servers that offer what they cannot do: the next way that is as safe, told once, remembered, and never many tries."""
+
+import re
+
+import pytest
+
+import channels
+import letters
+
+BROKEN = "offers {} to sign in and refuses it"
+
+
+def account(station, sink, password=letters.PASSWORD, **more):
+    station.add("outgoing", "a", password=password, **channels.properties(
+        "smtp", "ssl", "127.0.0.1", sink.port, "canary-user", debug=True, **more))
+
+
+def tries(station):
+    """The AUTH commands of all sessions, without what was said in them."""
+    return re.findall(r"> (AUTH [A-Z0-9-]+)", station.log())
+
+
+def letter_goes(station, sink, count):
+    station.send("a", "box@example.test", letters.letter(f"letter-{count}"))
+    sink.wait_for(count)
+
+
+# What the server offers, its answer to the AUTH lines that begin so, and what is tried until the mail goes.
+ODD = [
+    ("CRAM-MD5 PLAIN", {b"AUTH CRAM": "535 5.7.8 authentication failed"}, ["AUTH CRAM-MD5", "AUTH PLAIN"], "CRAM-MD5"),
+    ("CRAM-MD5 LOGIN", {b"AUTH CRAM": "504 5.7.4 unrecognized"}, ["AUTH CRAM-MD5", "AUTH LOGIN"], "CRAM-MD5"),
+    ("SCRAM-SHA-256 PLAIN", {b"AUTH SCRAM": "535 5.7.8 no secret in database"}, ["AUTH SCRAM-SHA-256"] * 2 + ["AUTH PLAIN"],
+     "SCRAM-SHA-256"),
+    ("PLAIN LOGIN", {b"AUTH PLAIN ": "501 5.5.4 syntax error"}, ["AUTH PLAIN", "AUTH PLAIN"], None),
+    ("PLAIN LOGIN", {b"AUTH PLAIN": "504 5.5.4 no"}, ["AUTH PLAIN", "AUTH PLAIN", "AUTH LOGIN"], "PLAIN"),
+]
+
+
+@pytest.mark.parametrize("offered, answers, tried, broken", ODD)
+def test_a_second_way(station, new_sink, certificates, offered, answers, tried, broken):
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True, mechanisms=offered)
+    for begin, answer in answers.items():
+        sink.rule("auth", answer, match=begin)
+    account(station, sink)
+    letter_goes(station, sink, 1)
+    assert tries(station) == tried
+    assert station.account("a")["status"] == "ok"
+    if broken:
+        assert station.log().count(BROKEN.format(broken)) == 1
+        # what is known to be broken there is not tried again, after a restart either, and not told again
+        station.restart()
+        letter_goes(station, sink, 2)
+        assert tries(station)[len(tried):] in ([tried[-1]], [tried[-1]] * 2)
+        assert station.log().count(BROKEN.format(broken)) == 1
+
+
+@pytest.mark.parametrize("offered, tried", [
+    ("CRAM-MD5 PLAIN LOGIN", ["AUTH CRAM-MD5", "AUTH PLAIN"]),
+    ("PLAIN LOGIN", ["AUTH PLAIN"]),
+])
+def test_a_wrong_password_is_tried_seldom(station, new_sink, certificates, offered, tried):
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True, mechanisms=offered)
+    account(station, sink, password="another word", maxConnections=1)
+    station.send("a", "box@example.test", letters.letter("letter"))
+    sheet = station.wait_status("a", "fault")
+    assert sheet["cause"]["code"] == "AuthenticationRefused", sheet
+    assert tries(station) == tried
+
+
+def test_a_server_proven_by_scram_gets_no_password(station, new_sink, certificates):
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True,
+                    mechanisms="SCRAM-SHA-256 CRAM-MD5 PLAIN")
+    account(station, sink)
+    letter_goes(station, sink, 1)
+    assert tries(station) == ["AUTH SCRAM-SHA-256"]
+    sink.rule("auth", "535 5.7.8 no", match=b"AUTH SCRAM")
+    sink.rule("auth", "535 5.7.8 no", match=b"AUTH CRAM")
+    station.restart()
+    station.send("a", "box@example.test", letters.letter("letter-2"))
+    station.wait_status("a", "fault", "down")
+    assert "AUTH PLAIN" not in tries(station)
+
+
+def test_a_mechanism_that_is_set_is_kept_to(station, new_sink, certificates):
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True, mechanisms="CRAM-MD5 PLAIN")
+    sink.rule("auth", "535 5.7.8 no", match=b"AUTH CRAM")
+    account(station, sink, authentication="cram-md5")
+    station.send("a", "box@example.test", letters.letter("letter"))
+    sheet = station.wait_status("a", "fault")
+    assert tries(station) == ["AUTH CRAM-MD5"]
+    assert "authentication=plain" in sheet["cause"]["remedy"], sheet
