@@ -362,6 +362,7 @@ static void imap_free(struct chat *chat)
         imap_signin_clear(session);
         imap_parser_done(&session->parser);
         free(session->capabilities);
+        free(session->broken);
         free(session->folder);
         free(session->pattern);
         cause_keep(&session->refusal, NULL);

@@ -43,6 +43,8 @@ static int next_way(struct imap_session *session, struct cause *cause)
         scoped(scoped_free) char *offered = offered_mechanisms(session);
         struct cause login_cause = { 0 };
 
+        free(session->broken);
+        session->broken = sasl_broken(&session->ways, signin, offered);
         session->mechanism = sasl_choose(signin, &session->chat.channel, offered, &session->ways, cause);
         if (session->mechanism)
                 return IMAP_AUTHENTICATE;
@@ -90,8 +92,7 @@ static int go_on(struct imap_session *session, bool again, bool cancel, struct c
 /* What the server offered before does not hold after (RFC 9051 section 6.2.2). */
 static int signed_in(struct imap_session *session)
 {
-        chat_signed_in(&session->chat, session->mechanism ? session->mechanism : "LOGIN",
-                       sasl_broken(&session->ways, &session->config.signin));
+        chat_signed_in(&session->chat, session->mechanism ? session->mechanism : "LOGIN", take(session->broken));
         session->signed_in = true;
         imap_signin_clear(session);
         return session->capabilities_fresh ? imap_enable(session) : (int)IMAP_CAPABILITY;

@@ -126,6 +126,7 @@ struct imap_session {
         struct sasl *sasl;
         const char *mechanism;
         struct sasl_ways ways;
+        char *broken;              /* of sasl_broken(), for what is offered before the sign-in */
         bool first_sent;           /* the initial response went with the command */
         int after_cancel;          /* the step once the server has heard that the exchange is cancelled; 0: it is not */
         char *first_response;      /* secret: waits for the server's go-ahead */

@@ -97,7 +97,8 @@ static int go_on(struct pop3_session *session, bool again, bool cancel, struct c
 static int signed_in(struct pop3_session *session)
 {
         chat_signed_in(&session->chat, session->mechanism ? session->mechanism : "LOGIN",
-                       sasl_broken(&session->ways, &session->config.signin));
+                       sasl_broken(&session->ways, &session->config.signin,
+                                   session->capabilities.mechanisms ? session->capabilities.mechanisms : ""));
         session->signed_in = true;
         pop3_signin_clear(session);
         return STEP_READY;

@@ -25,7 +25,7 @@ struct sasl;
 
 /* What one session has tried so far (ways.h); all zero at first. Bits are rows of the table of mechanisms. */
 struct sasl_ways {
-        unsigned tried, broken; /* not to be chosen again; and of these, those that do not work there */
+        unsigned tried;         /* those that do not work there, not to be chosen again */
         unsigned refusals, shown; /* how many; and how many of them after the password was shown */
         bool without_first;     /* the initial response waits for the server's go-ahead */
 };

@@ -19,15 +19,20 @@ static unsigned row_of(const char *mechanism)
         return row;
 }
 
-/* Refused after the proof: either the password is wrong, or the server has none that this kind of proof can be compared
- * with, and then others of the kind fail too. A binding to the channel fails for the bound forms alone. */
-static unsigned of_the_kind(const struct sasl_mechanism *mechanism)
+/* Which fail as that one did. After the proof: either the password is wrong, or the server has none that this kind of
+ * proof can be compared with. Before it: SCRAM is not to be had there at all. A binding to the channel fails for the
+ * bound forms alone. Servers count failures: what can be known is not tried. */
+static unsigned of_the_kind(const struct sasl_mechanism *mechanism, bool showed)
 {
-        unsigned kind = 0;
+        unsigned flags = mechanism->flags, kind = 0;
 
         for (unsigned i = 0; i < SASL_MECHANISMS; i++) {
-                unsigned flags = sasl_mechanisms[i].flags;
-                if (mechanism->flags & SASL_BINDS ? flags & SASL_BINDS : !(flags & SASL_PLAINTEXT))
+                unsigned other = sasl_mechanisms[i].flags;
+                bool alike = &sasl_mechanisms[i] == mechanism ||
+                             (flags & SASL_BINDS ? other & SASL_BINDS :
+                              flags & SASL_PLAINTEXT ? false :
+                              showed ? !(other & SASL_PLAINTEXT) : (flags & SASL_SCRAM) && (other & SASL_SCRAM));
+                if (alike)
                         kind |= 1u << i;
         }
         return kind;
@@ -53,18 +58,13 @@ enum sasl_again sasl_refused(struct sasl_ways *ways, const struct signin *signin
                 return SASL_WITHOUT_FIRST;
         }
         const struct sasl_mechanism *m = &sasl_mechanisms[row];
-        ways->tried |= 1u << row;
-        ways->broken |= 1u << row;
+        ways->tried |= syntax ? 1u << row : of_the_kind(m, refusal->showed);
         if (syntax || !refusal->showed)
                 return SASL_NEXT;
         /* What signed in before is not broken; and a password that was sent as it is is wrong if the server says so. */
         bool password = same_text(signin->proven, mechanism) ||
                         ((m->flags & SASL_PLAINTEXT) && refusal->kind == SAID_WRONG_PASSWORD);
-        if (password || ++ways->shown >= SHOWN_MOST)
-                return SASL_NO_MORE;
-        if (!(m->flags & SASL_PLAINTEXT))
-                ways->tried |= of_the_kind(m);
-        return SASL_NEXT;
+        return password || ++ways->shown >= SHOWN_MOST ? SASL_NO_MORE : SASL_NEXT;
 }
 
 bool sasl_failed(struct sasl_ways *ways, const struct signin *signin, const struct sasl *sasl, const struct cause *cause)
@@ -95,14 +95,14 @@ void signin_remedy(const struct signin *signin, const char *mechanism, const cha
                      general, mechanism, others);
 }
 
-char *sasl_broken(const struct sasl_ways *ways, const struct signin *signin)
+char *sasl_broken(const struct sasl_ways *ways, const struct signin *signin, const char *offered)
 {
         struct buf names = BUF_WITH_MAX(LIMIT_PROPERTY_TEXT);
 
         for (unsigned i = 0; i < SASL_MECHANISMS; i++) {
                 const char *name = sasl_mechanisms[i].name;
                 bool known = signin->broken && sasl_offers(signin->broken, name);
-                if ((known || ways->broken & 1u << i) && buf_appendf(&names, "%s%s", names.len ? " " : "", name))
+                if ((known || ways->tried & 1u << i) && sasl_offers(offered, name) && buf_appendf(&names, "%s%s", names.len ? " " : "", name))
                         break;
         }
         if (!names.len) {

@@ -31,6 +31,6 @@ bool sasl_failed(struct sasl_ways *ways, const struct signin *signin, const stru
 /* Names what else there is to set, in the remedy of a refusal by `mechanism`: `others` as of sasl_other_words(). */
 void signin_remedy(const struct signin *signin, const char *mechanism, const char *others, struct cause *cause);
 
-/* After a sign-in: the names of those that turned out not to work at this server, parted by blanks; NULL: none. The
- * caller frees. */
-char *sasl_broken(const struct sasl_ways *ways, const struct signin *signin) must_use;
+/* After a sign-in: the names of those offered that turned out not to work at this server, parted by blanks; NULL: none.
+ * The caller frees. */
+char *sasl_broken(const struct sasl_ways *ways, const struct signin *signin, const char *offered) must_use;

@@ -112,7 +112,7 @@ static int signed_in(struct smtp_session *s)
 
         if (sasl_finish(s->sasl, NULL, &cause))
                 return chat_fail_with(&s->chat, &cause);
-        chat_signed_in(&s->chat, s->mechanism, sasl_broken(&s->ways, &s->config.signin));
+        chat_signed_in(&s->chat, s->mechanism, sasl_broken(&s->ways, &s->config.signin, s->can.auth));
         signin_forget(s);
         return STEP_READY;
 }

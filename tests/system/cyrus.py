@@ -28,7 +28,7 @@ mboxname_lockpath: {folder}/lib/lock
 idlesocket: {folder}/idle
 sasl_pwcheck_method: saslauthd
 sasl_saslauthd_path: {folder}/mux
-sasl_mech_list: PLAIN LOGIN
+sasl_mech_list: {mechanisms}
 allowplaintext: yes
 autocreate_users: anyone
 autocreate_quota: 0
@@ -94,9 +94,10 @@ class Checker:
 
 
 class Cyrus(Mailboxes):
-    def __init__(self, parent, certificates):
+    def __init__(self, parent, certificates, mechanisms="PLAIN LOGIN", name="cyrus"):
         self.root = unpacked.folder("cyrus", "usr/lib/cyrus/bin/master")
-        self.folder = os.path.join(parent, "cyrus")
+        self.folder = os.path.join(parent, name)
+        self.mechanisms = mechanisms
         self.ports = {"imap": ports.take(), "pop3": ports.take()}
         os.mkdir(self.folder, 0o755)
         users.give(self.folder)
@@ -112,6 +113,7 @@ class Cyrus(Mailboxes):
     def _configure(self):
         import grp
         fields = {"folder": self.folder, "user": users.name_of(users.DAEMON_UID), "address": self.host(),
+                  "mechanisms": self.mechanisms,
                   "group": grp.getgrgid(users.DAEMON_GID).gr_name,
                   "bin": os.path.join(self.root, "usr/lib/cyrus/bin"), **self.ports}
         for name, text in (("imapd.conf", SETTINGS), ("cyrus.conf", SERVICES)):

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import channels
+import cyrus
 import letters
 
 BROKEN = "offers {} to sign in and refuses it"
@@ -90,3 +91,25 @@ def test_a_mechanism_that_is_set_is_kept_to(station, new_sink, certificates):
     sheet = station.wait_status("a", "fault")
     assert tries(station) == ["AUTH CRAM-MD5"]
     assert "authentication=plain" in sheet["cause"]["remedy"], sheet
+
+
+@pytest.fixture(scope="module")
+def boastful(base, certificates):
+    """Cyrus with all mechanisms of its library, and secrets for none of them but PLAIN and LOGIN."""
+    server = cyrus.Cyrus(base, certificates, name="boastful",
+                         mechanisms="SCRAM-SHA-256 SCRAM-SHA-1 DIGEST-MD5 CRAM-MD5 NTLM PLAIN LOGIN")
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("transport", ("imap", "pop3"))
+def test_cyrus_offers_more_than_it_can_do(station, boastful, box, transport):
+    boastful.make(box)
+    boastful.place(box, [letters.crlf(letters.letter(box))])
+    station.add("incoming", "a", **channels.properties(
+        transport, "ssl", boastful.host(), boastful.port(transport, "ssl"), boastful.user(box), debug=True))
+    station.ctl("account", "poll", "a", timeout=60)
+    assert len(station.inbox("a")) == 1
+    assert station.account("a")["status"] == "ok"
+    said = station.log()
+    assert "offers SCRAM-SHA-256" in said and "signed in by PLAIN" in said, said
