@@ -144,6 +144,15 @@ static bool hand_back(struct pipeline *p)
         return any;
 }
 
+/* The server ended a session that it had waited in, while the next message was on its way: that says nothing of either. */
+static bool was_kept_too_long(const struct smtp_session *s, const struct cause *why)
+{
+        const struct awaited *head = pipeline_awaits(&s->mail);
+
+        return s->carried && head && (head->what == AWAIT_MAIL || head->what == AWAIT_RESET) && why->code == CAUSE_CLOSED &&
+               session_is_remembered(s);
+}
+
 /* A server that falls silent or hangs up when commands come together, and never took them so, gets them one by one. */
 static void suspect_pipelining(struct smtp_session *s, const struct cause *why)
 {
@@ -159,6 +168,7 @@ static void lose_all(struct smtp_session *s, const struct cause *why)
         struct pipeline *p = &s->mail;
 
         suspect_pipelining(s, why);
+        s->anew |= was_kept_too_long(s, why);
         while (p->first) {
                 struct smtp_mail *mail = p->first;
                 for (size_t i = 0; flight_of(mail)->end_written && i < mail->recipient_count; i++)

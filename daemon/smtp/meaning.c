@@ -15,6 +15,7 @@ enum {
         IF_WORKED = 16,   /* and not yet refused too often */
         IF_YOUNG = 32,    /* not yet refused too often */
         IF_BARE = 64,     /* no enhanced code */
+        IF_CARRIED = 128,
 };
 
 enum {
@@ -33,6 +34,11 @@ static const struct row {
         enum meaning meaning;
         enum server_kind kind; /* what wire/server_words must know the words as; 0: any */
 } rows[] = {
+        /* the session */
+        { SMTP_TO_MAIL | SMTP_TO_RSET, 400, 499, ".4.2", NULL, IF_CARRIED, MEANS_NEW_SESSION, 0 },
+        { SMTP_TO_MAIL | SMTP_TO_RSET, 400, 599, NULL,
+          "this session|per session|this connection|per connection|timeout|timed out|time out|idle", IF_CARRIED,
+          MEANS_NEW_SESSION, 0 },
         { ~0u, 421, 421, NULL, NULL, 0, MEANS_ENDS, 0 },
 
         /* our name; "ehlo" and "helo" in words of a refusal are about nothing else */
@@ -155,7 +161,8 @@ static bool fits(const struct row *row, const struct said *said)
         bool young = said->attempts < ODD_ATTEMPTS;
         unsigned has = (said->parameters ? IF_PARAMETERS : 0) | (said->pipelined ? IF_PIPELINED : 0) |
                        (said->accepted ? IF_ACCEPTED : 0) | (said->signed_in ? 0 : IF_NOT_SIGNED_IN) |
-                       (said->worked && young ? IF_WORKED : 0) | (young ? IF_YOUNG : 0) | (said->enhanced[0] ? 0 : IF_BARE);
+                       (said->worked && young ? IF_WORKED : 0) | (young ? IF_YOUNG : 0) | (said->enhanced[0] ? 0 : IF_BARE) |
+                       (said->carried ? IF_CARRIED : 0);
 
         return (row->commands & said->command) && said->code >= row->low && said->code <= row->high &&
                (row->when & ~has) == 0 && (!row->enhanced || has_enhanced(said->enhanced, row->enhanced)) &&

@@ -15,6 +15,7 @@ enum smtp_command {
         SMTP_TO_DATA = 8,
         SMTP_TO_BDAT = 16, /* any chunk, the last one too */
         SMTP_TO_DOT = 32,
+        SMTP_TO_RSET = 64,
 };
 
 enum meaning {
@@ -25,6 +26,7 @@ enum meaning {
         MEANS_NO_CHUNKING,    /* the way of asking: DATA in place of BDAT */
         MEANS_NO_PARAMETERS,  /* MAIL or RCPT without what is optional */
         MEANS_NO_PIPELINING,  /* one command at a time */
+        MEANS_NEW_SESSION,    /* the same in another session: this one has carried or waited enough */
         MEANS_OTHER_NAME,     /* another name in EHLO */
         MEANS_HELO,           /* HELO in place of EHLO */
         MEANS_SIGN_IN,        /* the account: it must sign in, or its sign-in has gone */
@@ -41,6 +43,7 @@ struct said {
         bool parameters;         /* the command had some that are optional */
         bool pipelined;          /* commands went out ahead of answers */
         bool accepted;           /* the transaction has recipients that were taken */
+        bool carried;            /* the session has carried mail */
         bool signed_in;
         bool worked;             /* this sender's mail has gone by this account before */
         unsigned attempts;       /* before this one */

@@ -383,6 +383,11 @@ static bool heard_of_more(const struct hearing *h)
         case MEANS_ENDS:
                 heard_ending(h);
                 return true;
+        case MEANS_NEW_SESSION:
+                if (!session_is_remembered(h->session))
+                        break;
+                session_begin_anew(h->session, h->words);
+                return true;
         case MEANS_SIGN_IN:
         case MEANS_ACCOUNT_LATER:
                 heard_of_account(h);
@@ -404,7 +409,7 @@ static bool heard_of_more(const struct hearing *h)
 static enum smtp_command command_of(const struct hearing *h)
 {
         static const enum smtp_command commands[] = {
-                [AWAIT_RESET] = 0,          [AWAIT_MAIL] = SMTP_TO_MAIL,  [AWAIT_RCPT] = SMTP_TO_RCPT,
+                [AWAIT_RESET] = SMTP_TO_RSET, [AWAIT_MAIL] = SMTP_TO_MAIL,  [AWAIT_RCPT] = SMTP_TO_RCPT,
                 [AWAIT_DATA] = SMTP_TO_DATA, [AWAIT_CHUNK] = SMTP_TO_BDAT, [AWAIT_END] = SMTP_TO_DOT,
         };
 
@@ -426,6 +431,7 @@ static void judge_reply(struct hearing *h)
                 .parameters = h->about.what == AWAIT_MAIL ? h->flight->with_parameters : r->with_parameters,
                 .pipelined = h->flight->pipelined,
                 .accepted = h->flight->accepted != 0,
+                .carried = s->carried != 0,
                 .signed_in = s->chat.signed_in_by != NULL,
                 .worked = mail->worked || (mail->from[0] && same_text(s->known->sender, mail->from)),
                 .attempts = r->attempts,

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <stdio.h>
 
-enum { PARAMETERS = 1, PIPELINED = 2, ACCEPTED = 4, SIGNED_IN = 8, WORKED = 16, OFTEN = 32 };
+enum { PARAMETERS = 1, PIPELINED = 2, ACCEPTED = 4, SIGNED_IN = 8, WORKED = 16, OFTEN = 32, CARRIED = 64 };
 
 static const struct {
         enum smtp_command command;
@@ -109,7 +109,12 @@ static const struct {
         { SMTP_TO_DOT, "554 please try again later", 0, MEANS_LATER },
         { SMTP_TO_RCPT, "550 temporary failure", 0, MEANS_LATER },
         { SMTP_TO_DOT, "554 please try again later", OFTEN, MEANS_NEVER },
-        { SMTP_TO_MAIL, "421 4.3.2 down", WORKED, MEANS_ENDS },
+        { SMTP_TO_MAIL, "421 4.3.2 down", WORKED | CARRIED, MEANS_ENDS },
+        { SMTP_TO_MAIL, "421 4.4.2 Error: timeout exceeded", CARRIED, MEANS_NEW_SESSION },
+        { SMTP_TO_MAIL, "421 4.4.2 Error: timeout exceeded", 0, MEANS_ENDS },
+        { SMTP_TO_MAIL, "421 too many messages in this connection", CARRIED, MEANS_NEW_SESSION },
+        { SMTP_TO_MAIL, "451 4.7.1 too many messages this session", CARRIED, MEANS_NEW_SESSION },
+        { SMTP_TO_MAIL, "451 4.7.1 too many messages this session", 0, MEANS_LATER },
         { SMTP_TO_DOT, "421 4.3.2 down", 0, MEANS_ENDS },
 };
 
@@ -123,7 +128,7 @@ static struct said said_of(enum smtp_command command, const char *reply, unsigne
         return (struct said){
                 .command = command, .code = code, .enhanced = enhanced, .words = reply, .parameters = history & PARAMETERS,
                 .pipelined = history & PIPELINED, .accepted = history & ACCEPTED, .signed_in = history & SIGNED_IN,
-                .worked = history & WORKED, .attempts = history & OFTEN ? 50 : 0,
+                .worked = history & WORKED, .carried = history & CARRIED, .attempts = history & OFTEN ? 50 : 0,
         };
 }
 
