@@ -116,6 +116,11 @@ void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct pipeline *p = &s->mail;
 
+        if (flight_of(mail)->leave && recipients_undecided(mail)) {
+                session_begin_anew(s, "the server does not take this station's name");
+                return;
+        }
+
         /* Replies come in order: only the oldest can be through. */
         p->first = mail->next;
         if (!p->first)

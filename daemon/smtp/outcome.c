@@ -290,8 +290,6 @@ static void heard_of_account(const struct hearing *h)
         struct smtp_session *s = h->session;
         struct cause cause;
 
-        if (h->about.what == AWAIT_END)
-                h->flight->end_written = false;
         if (h->meaning == MEANS_ACCOUNT_LATER) {
                 cause_set(&cause, CAUSE_ACCOUNT_REFUSED, "the server takes no mail of this account for now: %.300s", h->words);
         } else {
@@ -302,6 +300,15 @@ static void heard_of_account(const struct hearing *h)
                         cause_remedy(&cause, "set the property account, then: emailsecctl account password NAME");
         }
         chat_fail_with(&s->chat, &cause);
+}
+
+/* What this reply refused has not been taken, whatever went out behind it: nothing is ambiguous in it. */
+static void not_taken(const struct hearing *h)
+{
+        if (h->about.what == AWAIT_RCPT)
+                h->mail->recipients[h->about.recipient].asked = false;
+        else
+                h->flight->end_written = false;
 }
 
 /* The transaction is not worth another byte; the message goes once more. False where it cannot. */
@@ -325,7 +332,7 @@ static bool without_parameters(const struct hearing *h)
                                     : "offers parameters of RCPT and refuses them: it goes without them");
         if (of_mail)
                 return once_more(h);
-        h->mail->recipients[h->about.recipient].asked = false;
+        not_taken(h);
         h->flight->learnt = true;
         return true;
 }
@@ -355,18 +362,23 @@ static bool without_chunking(const struct hearing *h)
         return true;
 }
 
+/* Whoever refuses our name does so for each recipient: the answers to what is on its way are heard before the session ends. */
 static bool by_other_name(const struct hearing *h)
 {
         struct smtp_session *s = h->session;
 
-        if (!session_is_remembered(s))
+        if (!session_is_remembered(s) || !h->mail->rewind)
                 return false;
-        if (session_other_name(s))
-                session_begin_anew(s, h->words);
-        else if (reply_class(h->reply) == 5)
+        if (!h->flight->leave && !session_other_name(s)) {
+                if (reply_class(h->reply) == 4)
+                        return false;
+                not_taken(h);
                 session_no_name(s, h->words);
-        else
-                return false;
+                return true;
+        }
+        not_taken(h);
+        h->flight->leave = h->flight->learnt = true;
+        h->flight->refused |= h->about.what != AWAIT_RCPT;
         return true;
 }
 
@@ -381,15 +393,18 @@ static bool heard_of_more(const struct hearing *h)
         case MEANS_HELO:
                 break;
         case MEANS_ENDS:
+                not_taken(h);
                 heard_ending(h);
                 return true;
         case MEANS_NEW_SESSION:
                 if (!session_is_remembered(h->session))
                         break;
+                not_taken(h);
                 session_begin_anew(h->session, h->words);
                 return true;
         case MEANS_SIGN_IN:
         case MEANS_ACCOUNT_LATER:
+                not_taken(h);
                 heard_of_account(h);
                 return true;
         case MEANS_NO_PARAMETERS:

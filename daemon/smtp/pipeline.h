@@ -42,7 +42,8 @@ struct flight {
         size_t most;             /* at once in one transaction */
         size_t undecided;        /* recipients at its beginning */
         bool full;               /* the server takes no more at once */
-        bool learnt;             /* another way, for the next transaction */
+        bool learnt;             /* another way, for the next transaction, */
+        bool leave;              /* which is one of another session */
         bool chunked;            /* by BDAT */
         bool pipelined;          /* commands ahead of answers */
         bool with_parameters;    /* MAIL had optional ones */
