@@ -5,6 +5,7 @@
  */
 #include "common/json_fields.h"
 #include "common/names.h"
+#include "common/printable.h"
 #include "common/times.h"
 #include "ctl/ask.h"
 #include "ctl/call.h"
@@ -69,6 +70,22 @@ int run_allowed_list(struct tool *tool)
                             "There are no Allowed Hosts.");
 }
 
+/* How it is decided, and where what must be compared comes from. */
+static void show_decisions(const char *id)
+{
+        scoped(scoped_free) char *short_one = copy_bytes(id, strlen(id) < 12 ? strlen(id) : 12);
+        scoped(scoped_free) char *safe = printable_text(short_one);
+        puts("");
+        sheet_title("To decide");
+        scoped(scoped_free) char *accept = text_of("emailsecctl challenge accept %s --fingerprint SHA256, when the fingerprint is the "
+                                                   "one that the server's operator tells you: on the server, openssl x509 -in "
+                                                   "CERTIFICATE -noout -fingerprint -sha256",
+                                                   safe);
+        scoped(scoped_free) char *reject = text_of("emailsecctl challenge reject %s, when it is not, or nobody can tell", safe);
+        sheet_text("to accept", accept);
+        sheet_text("to reject", reject);
+}
+
 static int show_one(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
@@ -82,6 +99,8 @@ static int show_one(struct tool *tool)
         }
         term_pager_open(tool);
         show_entry(json_at(answer, "entry"), json_at(answer, "replaced"));
+        if (same_text(json_text(answer, "entry.state"), "pending"))
+                show_decisions(json_text(answer, "entry.id"));
         return status;
 }
 

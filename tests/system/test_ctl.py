@@ -364,6 +364,8 @@ def test_challenge_show(station):
     assert re.search(r"- serial +00", out) and re.search(r"\+ serial +01", out)
     assert "- issuer" not in out
     assert json.loads(daemon.run("challenge", "show", "12ab", "--json").out) == ENTRY
+    short = ENTRY["id"][:12]
+    assert f"challenge accept {short} --fingerprint" in out and f"challenge reject {short}" in out and "operator tells you" in out
 
 
 def test_regression_is_plain(station):
