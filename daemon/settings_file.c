@@ -109,13 +109,23 @@ static int key_found(void *ctx, const char *section, const char *key, const char
         return 0;
 }
 
+static int unreadable(struct cause *cause, int error, const char *name)
+{
+        (void)cause_errno(cause, error, "cannot read %s", name);
+        if (error == ENOENT)
+                cause_remedy(cause, "name a file that is there by --config");
+        else
+                cause_remedy(cause, "look at that path and its rights: ls -l %s", name);
+        return -1;
+}
+
 static int read_file(struct settings *settings, const char *name, bool required, struct cause *cause)
 {
         FILE *file = fopen(name, "re");
         if (!file && errno == ENOENT && !required)
                 return 0;
         if (!file)
-                return cause_errno(cause, errno, "cannot read %s", name);
+                return unreadable(cause, errno, name);
         struct cause why = { 0 };
         struct reading reading = { .file = file, .name = name, .settings = settings, .cause = &why };
         ini_use_stack = false;
@@ -128,7 +138,7 @@ static int read_file(struct settings *settings, const char *name, bool required,
         int error = ferror(file) ? errno : 0;
         (void)fclose(file);
         if (error)
-                return cause_errno(cause, error, "cannot read %s", name);
+                return unreadable(cause, error, name);
         if (result < 0)
                 abort(); /* out of memory */
         if (result > 0 && (!reading.failed || result < reading.line))
@@ -159,7 +169,7 @@ static int read_drop_ins(struct settings *settings, const char *folder, struct c
         int count = scandir(folder, &entries, is_drop_in, by_name), result = 0;
 
         if (count < 0)
-                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot read %s", folder);
+                return errno == ENOENT ? 0 : unreadable(cause, errno, folder);
         for (int i = 0; i < count; i++) {
                 char *scoped(scoped_free) name = text_of("%s/%s", folder, entries[i]->d_name);
                 if (result == 0)

@@ -151,6 +151,7 @@ START_TEST(files_and_drop_ins_in_order)
         ck_assert_int_eq(settings_read(&settings, conf, true, &cause), -1);
         ck_assert_int_eq((int)cause.code, CAUSE_STORAGE);
         ck_assert_ptr_nonnull(strstr(cause.text, "emailsecd.conf: No such file"));
+        ck_assert_ptr_nonnull(strstr(cause.remedy, "--config"));
         write_bytes(conf, text, sizeof text - 1);
         write_drop_in("20-b.conf", "[Limits]\nMaxSessions=20\n");
         write_drop_in("10-a.conf", "[Limits]\nMaxSessions=10\nMaxSessionsPerHost=10\n");
