@@ -92,6 +92,11 @@ int disk_rename_new(int from_folder, const char *from, int to_folder, const char
         return disk_rename(from_folder, from, to_folder, to);
 }
 
+int disk_exchange(int folder, const char *one, const char *other)
+{
+        return atomic_load(&calls)->rename(folder, one, folder, other, RENAME_EXCHANGE);
+}
+
 int disk_unlink(int folder, const char *name)
 {
         return atomic_load(&calls)->unlink(folder, name);

@@ -2,7 +2,9 @@
 /*
  * Atomic replacement of small files: a temporary name in the same folder, fsync, rename, fsync
  * of the folder. The temporary name of a path is always the same, so that what a crash
- * leaves behind is overwritten by the next try and never piles up.
+ * leaves behind is overwritten by the next try and never piles up. What was there before keeps that name until the folder
+ * is synced: should that fail it is put back, so that what is told to have failed has not been done. Where also that
+ * fails, nothing is told until it has been done after all.
  */
 #include "daemon/store/replace_file.h"
 
@@ -45,7 +47,22 @@ static int write_temporary(int folder, const char *name, const void *bytes, size
         return 0;
 }
 
-int replace_file(const char *path, const void *bytes, size_t len, struct cause *cause)
+/* There is nothing there, or the file system cannot swap two names: then what is there is lost with the rename. */
+static bool none_to_swap(int error)
+{
+        return error == ENOENT || error == EINVAL || error == ENOSYS;
+}
+
+/* The folder could not be synced; what had been done is undone, or -2. */
+static int not_synced(const char *path, bool undone, int error, struct cause *cause)
+{
+        (void)cause_errno(cause, error, "cannot sync the folder of %s%s", path,
+                          undone ? "" : "; whether it is as before is not certain");
+        return undone ? -1 : -2;
+}
+
+/* 0, -1: failed, and all is as before; -2: failed, and it may be done all the same. */
+static int replace(const char *path, const void *bytes, size_t len, struct cause *cause)
 {
         const char *name;
         scoped(scoped_close) int folder = open_parent(path, &name);
@@ -55,28 +72,55 @@ int replace_file(const char *path, const void *bytes, size_t len, struct cause *
         scoped(scoped_free) char *temporary = text_of(".%s.new", name);
         if (write_temporary(folder, temporary, bytes, len) < 0)
                 return cause_errno(cause, errno, "cannot write %s", path);
-        if (disk_rename(folder, temporary, folder, name) < 0) {
+        bool swapped = disk_exchange(folder, temporary, name) == 0, fresh = !swapped && errno == ENOENT;
+        if (!swapped && (!none_to_swap(errno) || disk_rename(folder, temporary, folder, name) < 0)) {
                 int error = errno;
                 (void)disk_unlink(folder, temporary);
                 return cause_errno(cause, error, "cannot replace %s", path);
         }
-        if (disk_sync(folder) < 0)
-                return cause_errno(cause, errno, "cannot sync the folder of %s", path);
+        if (disk_sync(folder) < 0) {
+                int error = errno;
+                bool undone = swapped ? disk_exchange(folder, temporary, name) == 0
+                                      : fresh && disk_unlink(folder, name) == 0;
+                if (swapped && undone)
+                        (void)disk_unlink(folder, temporary);
+                return not_synced(path, undone, error, cause);
+        }
+        if (swapped)
+                (void)disk_unlink(folder, temporary); /* else the next time, or start, removes it */
         return 0;
 }
 
-int remove_file(const char *path, struct cause *cause)
+/* As replace(). */
+static int remove_it(const char *path, struct cause *cause)
 {
         const char *name;
         scoped(scoped_close) int folder = open_parent(path, &name);
 
         if (folder < 0)
                 return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot remove %s", path);
-        if (disk_unlink(folder, name) < 0 && errno != ENOENT)
+        scoped(scoped_free) char *temporary = text_of(".%s.new", name);
+        bool there = disk_rename(folder, name, folder, temporary) == 0;
+        if (!there && errno != ENOENT)
                 return cause_errno(cause, errno, "cannot remove %s", path);
-        if (disk_sync(folder) < 0)
-                return cause_errno(cause, errno, "cannot sync the folder of %s", path);
+        if (disk_sync(folder) < 0) {
+                int error = errno;
+                bool undone = !there || disk_rename(folder, temporary, folder, name) == 0;
+                return not_synced(path, undone, error, cause);
+        }
+        if (there)
+                (void)disk_unlink(folder, temporary);
         return 0;
+}
+
+int replace_file(const char *path, const void *bytes, size_t len, struct cause *cause)
+{
+        return replace(path, bytes, len, cause) == 0 ? 0 : -1;
+}
+
+int remove_file(const char *path, struct cause *cause)
+{
+        return remove_it(path, cause) == 0 ? 0 : -1;
 }
 
 /* Appends the whole content of `fd` to `out`. */
@@ -141,6 +185,8 @@ int make_folder(const char *path, struct cause *cause)
 
 /* ---- on the file pool ---- */
 
+enum { AGAIN_MS = 1000 }; /* between tries to end a doubt */
+
 struct later {
         struct job job;
         char *path;
@@ -149,6 +195,8 @@ struct later {
         struct cause cause;
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
+        bool doubtful;      /* it failed, and may be done all the same: only its success is an answer */
+        struct timer *again;
         struct later *next; /* in order of the calls */
 };
 /* Not finished ones; the first for a path is the one that runs. Loop's. */
@@ -158,16 +206,18 @@ static void later_work(struct job *job)
 {
         struct later *later = container_of(job, struct later, job);
 
-        int result = later->bytes ? replace_file(later->path, later->bytes, later->len, &later->cause)
-                                  : remove_file(later->path, &later->cause);
+        int result = later->bytes ? replace(later->path, later->bytes, later->len, &later->cause)
+                                  : remove_it(later->path, &later->cause);
         if (result == 0)
                 cause_clear(&later->cause);
+        later->doubtful = result == -2 || (later->doubtful && result < 0);
 }
 
 static void later_free(struct later *later)
 {
         if (later->bytes)
                 explicit_bzero(later->bytes, later->len);
+        timer_free(later->again);
         free(later->bytes);
         free(later->path);
         free(later);
@@ -181,10 +231,23 @@ static struct later *first_for(const char *path)
         return NULL;
 }
 
+static void try_again(void *ctx)
+{
+        struct later *later = ctx;
+
+        store_run_files(&later->job);
+}
+
 static void later_done(struct job *job)
 {
         struct later *later = container_of(job, struct later, job);
 
+        if (later->doubtful && !store_closing()) {
+                if (!later->again)
+                        later->again = timer_new(try_again, later);
+                timer_set(later->again, AGAIN_MS);
+                return;
+        }
         struct later **at = &laters;
         while (*at != later)
                 at = &(*at)->next;
@@ -218,4 +281,13 @@ void replace_file_later(const char *path, const void *bytes, size_t len,
         laters_end = &later->next;
         if (alone)
                 store_run_files(&later->job);
+}
+
+void replace_files_end(void)
+{
+        for (struct later *later = laters, *next; later; later = next) {
+                next = later->next;
+                if (later->again)
+                        store_run_files(&later->job);
+        }
 }

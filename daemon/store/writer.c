@@ -134,6 +134,23 @@ static void take_jobs(struct writes *jobs)
         pthread_mutex_unlock(&waiting.lock);
 }
 
+static int write_probe(struct database *db, struct cause *cause)
+{
+        return db_run(db, cause, "INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)",
+                      VALUES(v_int(time(NULL))));
+}
+
+/* A commit whose sync failed stands in the log all the same, and would count after a kill, though it is told to have
+ * failed: the next one is written over it. */
+static void overwrite_failed(struct database *db)
+{
+        struct cause ignored;
+
+        if (db_run(db, &ignored, "BEGIN IMMEDIATE", NULL, 0) < 0 || write_probe(db, &ignored) < 0 ||
+            db_run(db, &ignored, "COMMIT", NULL, 0) < 0)
+                database_roll_back(db);
+}
+
 static void batch_work(struct job *job)
 {
         struct batch *batch = container_of(job, struct batch, job);
@@ -152,8 +169,10 @@ static void batch_work(struct job *job)
         if (batch->cause.code == CAUSE_NONE)
                 (void)cause_set(&batch->cause, CAUSE_STORAGE, "the transaction was lost");
         queue_counts_undo(0);
-        if (sound)
+        if (sound) {
                 database_roll_back(writer.db);
+                overwrite_failed(writer.db);
+        }
         for (struct store_write *write = batch->writes.first; write; write = write->next)
                 blame(write, &batch->cause);
 }
@@ -260,8 +279,7 @@ void store_write(struct store_write *write)
 /* While the disk is in trouble and nothing else is to be written, this finds out when it is well. */
 static int probe_write(unused_arg struct store_write *write, struct database *db, struct cause *cause)
 {
-        return db_run(db, cause, "INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)",
-                      VALUES(v_int(time(NULL))));
+        return write_probe(db, cause);
 }
 
 static void probe_done(struct store_write *write, unused_arg const struct cause *cause)
