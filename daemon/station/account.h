@@ -8,6 +8,7 @@
 #include "common/properties.h"
 #include "daemon/journal.h"
 #include "daemon/station/link.h"
+#include "daemon/store/owner.h"
 #include "daemon/store/queue_table.h"
 
 struct sender;
@@ -24,6 +25,7 @@ enum account_status {
 
 struct account {
         char *name;
+        char id[OWNER_ID_SIZE];      /* its identity, to which all that is kept for it is bound; "": of old */
         struct property_values values;
         enum account_status status;
         const struct cause *cause;   /* of DOWN, FAULT, CHALLENGE; kept by cause_keep */

@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The set of accounts and its files; see accounts.h. A change is computed when its turn comes, written by the file
- * pool, taken over when it is on disk, and only then answered; further changes of the same account wait in a row.
- */
-#include "daemon/station/accounts.h"
+/* The set of accounts, loaded from its files; see accounts.h. What was cut off by the end of a daemon is ended here. */
+#include "daemon/station/accounts_parts.h"
 
-#include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/messages.h"
-#include "daemon/station/events.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/replace_file.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/store.h"
 
 #include <dirent.h>
 #include <errno.h>
-
-enum change_kind { CHANGE_ADD, CHANGE_SET, CHANGE_DELETE };
-
-struct change {
-        enum change_kind kind;
-        struct account *account;       /* SET, DELETE: in the set; ADD: not yet */
-        json_t *request;               /* SET */
-        bool force;                    /* DELETE */
-        struct property_values values; /* SET: what it will be */
-        account_done done;
-        void *ctx;
-        struct change *next;
-};
+#include <stdio.h>
+#include <unistd.h>
 
 enum { BUCKETS = 4096 };
 
@@ -94,7 +78,7 @@ struct account *accounts_default(struct cause *cause)
         return only;
 }
 
-static void insert_account(struct account *account)
+void accounts_insert(struct account *account)
 {
         struct account **at = last && strcmp(last->name, account->name) < 0 ? &last->next : &accounts;
 
@@ -108,7 +92,7 @@ static void insert_account(struct account *account)
         how_many++;
 }
 
-static void take_out(struct account *account)
+void accounts_take_out(struct account *account)
 {
         struct account **at = &accounts;
 
@@ -124,103 +108,7 @@ static void take_out(struct account *account)
         how_many--;
 }
 
-/* ---- files ---- */
-
-static char *file_of(const char *name)
-{
-        return text_of("%s/accounts/%s.json", store_directory(), name);
-}
-
-static char *file_text(const struct property_values *values)
-{
-        json_t *all = properties_json(values, true);
-        json_t *file = json_object();
-
-        json_put(file, "version", json_integer(1));
-        json_put_text(file, "name", prop_text(values, PROP_NAME));
-        json_put_text(file, "kind", prop_text(values, PROP_KIND));
-        (void)json_object_del(all, "name");
-        (void)json_object_del(all, "kind");
-        json_put(file, "properties", all);
-        char *text = json_dumps(file, JSON_INDENT(1));
-        json_decref(file);
-        return text;
-}
-
-/* Fills in name and kind and the properties of a new account or a file. */
-static int values_of(struct property_values *values, const char *name, const char *kind,
-                     const json_t *request, struct causes *problems)
-{
-        bool outgoing = same_text(kind, "outgoing");
-
-        if (!outgoing && !same_text(kind, "incoming")) {
-                cause_about(causes_add(problems), CAUSE_INVALID, "kind", "\"%s\" is not outgoing or incoming",
-                            kind ? kind : "");
-                *values = (struct property_values){ 0 };
-                return -1;
-        }
-        properties_defaults(values, outgoing ? KIND_OUTGOING : KIND_INCOMING);
-        if (!account_name_valid(name))
-                cause_about(causes_add(problems), CAUSE_INVALID, "name",
-                            "\"%s\" is not a name: letters, digits, dot, dash and underscore, at most 64, "
-                            "beginning with a letter or digit",
-                            name ? name : "");
-        free(values->of[PROP_NAME].text);
-        values->of[PROP_NAME].text = copy_text(name ? name : "");
-        if (properties_apply(values, request, problems) < 0 || problems->count)
-                return -1;
-        return properties_check(values, NULL, request, problems);
-}
-
-/* Names every problem in one sentence: for a file, where there is one status to show. */
-static void problems_cause(const char *path, const struct causes *problems, struct cause *cause)
-{
-        struct buf words = BUF_WITH_MAX(400);
-
-        for (size_t i = 0; i < problems->count; i++)
-                if (buf_appendf(&words, "%s%s: %s", i ? "; " : "", problems->items[i].property,
-                                problems->items[i].text) < 0)
-                        break;
-        char *text = buf_take_text(&words);
-        cause_set(cause, CAUSE_STORAGE, "%s: %s", path, text);
-        cause_remedy(cause, "repair the file, then: emailsecctl reload; or delete the account and add it again");
-        free(text);
-}
-
-static int read_account(const char *path, const char *name, struct property_values *values, struct cause *cause)
-{
-        struct buf bytes;
-        json_error_t error;
-        struct causes problems = { 0 };
-        int result = read_file(path, LIMIT_ACCOUNT_FILE, &bytes, cause);
-
-        if (result <= 0) {
-                if (result == 0)
-                        cause_set(cause, CAUSE_STORAGE, "%s has gone", path);
-                buf_free(&bytes);
-                return -1;
-        }
-        json_t *file = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, &error);
-        buf_free(&bytes);
-        if (!file) {
-                cause_set(cause, CAUSE_STORAGE, "%s is damaged: line %d: %s", path, error.line, error.text);
-                cause_remedy(cause, "repair the file, then: emailsecctl reload; or delete the account and add it again");
-                return -1;
-        }
-        if (!same_text(json_string_value(json_object_get(file, "name")), name))
-                cause_about(causes_add(&problems), CAUSE_INVALID, "name", "is not that of the file");
-        else
-                (void)values_of(values, name, json_string_value(json_object_get(file, "kind")),
-                                json_object_get(file, "properties"), &problems);
-        json_decref(file);
-        result = problems.count ? -1 : 0;
-        if (result < 0) {
-                problems_cause(path, &problems, cause);
-                properties_done(values);
-        }
-        causes_free(&problems);
-        return result;
-}
+/* ---- loading ---- */
 
 /* An account whose file cannot be read: it is there, in fault, and nothing runs. */
 static struct account *unreadable_account(const char *name, const struct cause *cause)
@@ -235,18 +123,68 @@ static struct account *unreadable_account(const char *name, const struct cause *
         return account;
 }
 
-static void load_account(const char *folder, const char *name)
+void accounts_tell_leftovers(const char *name, const struct owner_rows *rows)
+{
+        struct subject subject = { .account = name };
+
+        if (rows->messages || rows->received)
+                log_about(&subject, LOG_WARNING, MSG_ACCOUNT_CHANGED,
+                          "%llu message%s in the queue (%llu not sent) and %llu records of received mail were of an earlier "
+                          "account %s, and are removed",
+                          (unsigned long long)rows->messages, rows->messages == 1 ? "" : "s",
+                          (unsigned long long)rows->unsent, (unsigned long long)rows->received, name);
+}
+
+static void renewed(void *ctx, const struct owner_rows *rows, const struct cause *cause)
+{
+        scoped(scoped_free) char *name = ctx;
+
+        if (cause)
+                return; /* the store closes */
+        accounts_tell_leftovers(name, rows);
+        accounts_read_again();
+}
+
+/* Whose the rows under the name are. A file without an identity is of before there were any, or was written by hand for
+ * the account that is known here. */
+static bool belongs(const char *name, char id[OWNER_ID_SIZE])
+{
+        const char *bound = owner_id(name);
+
+        if (owner_is_renewed(name))
+                return false;
+        if (!*id && bound)
+                (void)snprintf(id, OWNER_ID_SIZE, "%s", bound);
+        if ((bound && strcmp(bound, id) == 0) || !*id) {
+                owner_bind(name, id, OWNER_THERE);
+                return true;
+        }
+        owner_renew(name, id, true, renewed, copy_text(name));
+        return false;
+}
+
+static void load_account(const char *name)
 {
         struct property_values values = { 0 };
         struct cause cause = { 0 };
-        scoped(scoped_free) char *path = text_of("%s/%s.json", folder, name);
+        char id[OWNER_ID_SIZE] = "";
+        scoped(scoped_free) char *path = account_file_path(name);
 
-        if (read_account(path, name, &values, &cause) < 0) {
-                insert_account(unreadable_account(name, &cause));
+        if (account_file_read(path, name, &values, id, &cause) < 0) {
+                accounts_insert(unreadable_account(name, &cause));
                 return;
         }
-        insert_account(account_new(&values));
-        secrets_load(name);
+        if (!belongs(name, id)) {
+                (void)cause_set(&cause, CAUSE_STATE, "what was kept for an earlier account %s is being removed", name);
+                cause_remedy(&cause, "wait a moment");
+                properties_done(&values);
+                accounts_insert(unreadable_account(name, &cause));
+                return;
+        }
+        struct account *account = account_new(&values);
+        (void)snprintf(account->id, sizeof account->id, "%s", id);
+        accounts_insert(account);
+        secrets_load(name, id);
 }
 
 static int is_account_file(const struct dirent *entry)
@@ -265,41 +203,139 @@ static int by_file_name(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-int accounts_open(struct cause *cause)
-{
-        scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
-        scoped(scoped_free) char *secrets = text_of("%s/secrets", store_directory());
+struct names {
+        char **of;
+        size_t count;
+};
 
-        if (make_folder(folder, cause) < 0 || make_folder(secrets, cause) < 0)
-                return -1;
+/* Gathered first: what is done about one changes the table. */
+static void gather(void *ctx, const char *name, enum owner_state state)
+{
+        struct names *names = ctx;
+
+        if (state == OWNER_THERE)
+                return;
+        names->of = new_resized(names->of, names->count + 1, sizeof *names->of);
+        names->of[names->count++] = copy_text(name);
+}
+
+static void unbound(void *ctx, const struct owner_rows *rows, const struct cause *cause)
+{
+        scoped(scoped_free) char *name = ctx;
+
+        if (!cause)
+                accounts_tell_leftovers(name, rows);
+}
+
+/* Its rows went when the store was opened. Nobody shall see a secret of it either; what cannot be removed at once is
+ * tried again. */
+static void resume_deletion(const char *name)
+{
+        scoped(scoped_free) char *file = account_file_path(name), *secrets = secrets_file_path(name);
+        struct cause cause = { 0 };
+
+        if (remove_file(file, &cause) < 0 || remove_file(secrets, &cause) < 0)
+                log_about(&(struct subject){ .account = name }, LOG_WARNING, MSG_ACCOUNT_CHANGED, "%s", cause.text);
+        account_deletion_resume(name);
+}
+
+/* Accounts that were being deleted go on going; one that was being added, and has no file, was not. */
+static void end_what_was_cut(void)
+{
+        struct names names = { 0 };
+
+        owners_each(gather, &names);
+        for (size_t i = 0; i < names.count; i++) {
+                scoped(scoped_free) char *name = names.of[i];
+                scoped(scoped_free) char *path = account_file_path(name);
+                if (owner_is_going(name))
+                        resume_deletion(name);
+                else if (access(path, F_OK) < 0)
+                        owner_renew(name, NULL, true, unbound, copy_text(name));
+        }
+        free(names.of);
+}
+
+/* Secrets of no account, and temporary files of a daemon that was killed. */
+static int is_leftover(const struct dirent *entry)
+{
+        const char *name = entry->d_name;
+
+        if (name[0] == '.')
+                return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+        return account_name_valid(name) && !account_name_taken(name);
+}
+
+static int is_temporary(const struct dirent *entry)
+{
+        return entry->d_name[0] == '.' && is_leftover(entry);
+}
+
+static void sweep_folder(const char *folder, int (*which)(const struct dirent *entry))
+{
+        struct dirent **files = NULL;
+        int count = scandir(folder, &files, which, NULL);
+
+        for (int i = 0; i < count; i++) {
+                scoped(scoped_free) char *path = text_of("%s/%s", folder, files[i]->d_name);
+                struct cause cause = { 0 };
+                struct subject subject = { .account = files[i]->d_name };
+                if (remove_file(path, &cause) < 0)
+                        log_about(NULL, LOG_WARNING, MSG_ACCOUNT_CHANGED, "%s", cause.text);
+                else if (files[i]->d_name[0] != '.')
+                        log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
+                                  "secrets of an account %s that does not exist were left over, and are removed",
+                                  files[i]->d_name);
+                free(files[i]);
+        }
+        free(files);
+}
+
+static int load_all(const char *folder, struct cause *cause)
+{
         struct dirent **files = NULL;
         int count = scandir(folder, &files, is_account_file, by_file_name);
+
         if (count < 0)
                 return cause_errno(cause, errno, "cannot read %s", folder);
         for (int i = 0; i < count; i++) {
                 scoped(scoped_free) char *name = copy_bytes(files[i]->d_name, strlen(files[i]->d_name) - 5);
-                if (accounts_count() < LIMIT_ACCOUNTS)
-                        load_account(folder, name);
+                if (accounts_count() < LIMIT_ACCOUNTS && !account_name_taken(name))
+                        load_account(name);
                 free(files[i]);
         }
         free(files);
         if (count > LIMIT_ACCOUNTS)
                 log_about(NULL, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "%s holds %d accounts: the last %d by name are left alone, "
                           "%d are the most", folder, count, count - LIMIT_ACCOUNTS, LIMIT_ACCOUNTS);
+        return count;
+}
+
+int accounts_open(struct cause *cause)
+{
+        scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
+        scoped(scoped_free) char *secrets = text_of("%s/secrets", store_directory());
+
+        if (make_folder(folder, cause) < 0 || make_folder(secrets, cause) < 0 || apply_recover(cause) < 0)
+                return -1;
+        end_what_was_cut();
+        int count = load_all(folder, cause);
+        if (count < 0)
+                return -1;
+        sweep_folder(folder, is_temporary);
+        sweep_folder(secrets, count > LIMIT_ACCOUNTS ? is_temporary : is_leftover);
         return 0;
 }
 
 void accounts_read_again(void)
 {
-        scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
-
         for (struct account *account = accounts, *next; account; account = next) {
                 next = account->next;
                 if (!account->unreadable || account->busy_writing)
                         continue;
                 scoped(scoped_free) char *name = copy_text(account->name);
-                take_out(account);
-                load_account(folder, name);
+                accounts_take_out(account);
+                load_account(name);
                 station_account_added(account_named(name));
                 station_account_removed(account);
         }
@@ -307,246 +343,11 @@ void accounts_read_again(void)
 
 void accounts_close(void)
 {
+        account_changes_close();
         while (accounts) {
                 struct account *account = accounts;
-                take_out(account);
+                accounts_take_out(account);
                 account_free(account);
         }
         secrets_close();
-}
-
-/* ---- changes ---- */
-
-static void change_free(struct change *change)
-{
-        json_decref(change->request);
-        properties_done(&change->values);
-        free(change);
-}
-
-static void refuse(struct change *change, const struct causes *problems)
-{
-        change->done(change->ctx, NULL, problems);
-        change_free(change);
-}
-
-static void refuse_one(struct change *change, const struct cause *cause)
-{
-        struct causes problems = { 0 };
-
-        *causes_add(&problems) = *cause;
-        refuse(change, &problems);
-        causes_free(&problems);
-}
-
-static void tell(const struct account *account, const char *event, const char *what)
-{
-        struct subject subject = account_subject(account);
-
-        log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED, "account %s was %s", account->name, what);
-        event_emit(event, account->name, NULL, "account %s was %s", account->name, what);
-        station_status_changed();
-}
-
-static void answer(struct change *change, struct account *account)
-{
-        struct causes none = { 0 };
-
-        change->done(change->ctx, account, &none);
-        change_free(change);
-}
-
-static void take_values(struct account *account, struct change *change)
-{
-        properties_done(&account->values);
-        account->values = change->values;
-        change->values = (struct property_values){ .kind = account->values.kind };
-        account->generation++;
-}
-
-static void begin_next(struct account *account);
-
-static void written(void *ctx, const struct cause *cause)
-{
-        struct change *change = ctx;
-        struct account *account = change->account;
-        bool gone = change->kind == (cause_happened(cause) ? CHANGE_ADD : CHANGE_DELETE);
-
-        account->busy_writing = false;
-        if (cause_happened(cause)) {
-                if (gone)
-                        take_out(account);
-                refuse_one(change, cause);
-        } else if (change->kind == CHANGE_ADD) {
-                station_account_added(account);
-                tell(account, "account.added", "added");
-                answer(change, account);
-        } else if (change->kind == CHANGE_SET) {
-                take_values(account, change);
-                station_account_changed(account);
-                tell(account, "account.changed", "changed");
-                answer(change, account);
-        } else {
-                take_out(account);
-                tell(account, "account.deleted", "deleted");
-                secrets_forget(account->name);
-                queue_sweep(0, account->name);
-                seen_forget_account(account->name);
-                fact_forget_account(account->name);
-                answer(change, account);
-        }
-        begin_next(account);
-        if (gone)
-                station_account_removed(account);
-}
-
-static void write_change(struct change *change, const struct property_values *values)
-{
-        scoped(scoped_free) char *path = file_of(change->account->name);
-        scoped(scoped_free) char *text = values ? file_text(values) : NULL;
-
-        change->account->busy_writing = true;
-        replace_file_later(path, text, text ? strlen(text) : 0, written, change);
-}
-
-static void begin_set(struct change *change)
-{
-        struct account *account = change->account;
-        struct causes problems = { 0 };
-
-        properties_copy(&change->values, &account->values);
-        if (properties_apply(&change->values, change->request, &problems) < 0 ||
-            properties_check(&change->values, &account->values, change->request, &problems) < 0)
-                refuse(change, &problems);
-        else
-                write_change(change, &change->values);
-        causes_free(&problems);
-}
-
-static uint64_t unsent(const char *name)
-{
-        struct queue_counts counts = queue_counts(name);
-        uint64_t sum = 0;
-
-        for (int state = 0; state < QUEUE_STATES; state++)
-                sum += state == QUEUE_SENT ? 0 : counts.messages[state];
-        return sum;
-}
-
-static void begin_delete(struct change *change)
-{
-        struct cause cause;
-        uint64_t waiting = unsent(change->account->name);
-
-        if (waiting && !change->force) {
-                cause_set(&cause, CAUSE_STATE, "account %s has %llu messages in its queue that are not sent",
-                          change->account->name, (unsigned long long)waiting);
-                cause_remedy(&cause, "send them (emailsecctl account poll %s), delete them (emailsecctl queue delete), "
-                                     "or repeat with --force",
-                             change->account->name);
-                refuse_one(change, &cause);
-                return;
-        }
-        write_change(change, NULL);
-}
-
-static void begin(struct change *change)
-{
-        struct cause cause;
-
-        if (change->account->deleted || account_named(change->account->name) != change->account) {
-                cause_set(&cause, CAUSE_NOT_FOUND, "account %s has just been deleted", change->account->name);
-                refuse_one(change, &cause);
-        } else if (change->kind == CHANGE_DELETE) {
-                begin_delete(change);
-        } else if (change->account->unreadable) {
-                cause = *change->account->cause;
-                refuse_one(change, &cause);
-        } else {
-                begin_set(change);
-        }
-}
-
-/* Runs waiting changes until one is being written. */
-static void begin_next(struct account *account)
-{
-        while (!account->busy_writing && account->changes) {
-                struct change *change = account->changes;
-                account->changes = change->next;
-                begin(change);
-        }
-}
-
-static void push(struct change *change)
-{
-        struct change **at = &change->account->changes;
-
-        while (*at)
-                at = &(*at)->next;
-        *at = change;
-        begin_next(change->account);
-}
-
-static void none_of_that_name(const char *name, account_done done, void *ctx)
-{
-        struct causes problems = { 0 };
-        struct cause *cause = causes_add(&problems);
-
-        cause_about(cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-        cause_remedy(cause, "emailsecctl account list");
-        done(ctx, NULL, &problems);
-        causes_free(&problems);
-}
-
-void accounts_set(const char *name, const json_t *properties_given, account_done done, void *ctx)
-{
-        struct account *account = account_named(name);
-
-        if (!account) {
-                none_of_that_name(name, done, ctx);
-                return;
-        }
-        struct change *change = new_object(struct change);
-        *change = (struct change){ .kind = CHANGE_SET, .account = account, .done = done, .ctx = ctx };
-        change->request = json_deep_copy(properties_given);
-        push(change);
-}
-
-void accounts_delete(const char *name, bool force, account_done done, void *ctx)
-{
-        struct account *account = account_named(name);
-
-        if (!account) {
-                none_of_that_name(name, done, ctx);
-                return;
-        }
-        struct change *change = new_object(struct change);
-        *change = (struct change){ .kind = CHANGE_DELETE, .account = account, .force = force, .done = done, .ctx = ctx };
-        push(change);
-}
-
-void accounts_add(const char *name, const char *kind, const json_t *properties_given, account_done done, void *ctx)
-{
-        struct causes problems = { 0 };
-        struct property_values values = { 0 };
-
-        (void)values_of(&values, name, kind, properties_given, &problems);
-        if (!problems.count && account_named(name)) {
-                struct cause *cause = causes_add(&problems);
-                cause_about(cause, CAUSE_EXISTS, "name", "there is already an account %s", name);
-                cause_remedy(cause, "choose another name, or change it: emailsecctl account set %s PROP=VALUE", name);
-        }
-        if (!problems.count && accounts_count() >= LIMIT_ACCOUNTS)
-                cause_about(causes_add(&problems), CAUSE_INVALID, "name", "there are %d accounts already", LIMIT_ACCOUNTS);
-        if (problems.count) {
-                done(ctx, NULL, &problems);
-        } else {
-                struct change *change = new_object(struct change);
-                *change = (struct change){ .kind = CHANGE_ADD, .done = done, .ctx = ctx };
-                change->account = account_new(&values);
-                insert_account(change->account); /* holds the name while it is being written */
-                write_change(change, &change->account->values);
-        }
-        properties_done(&values);
-        causes_free(&problems);
 }

@@ -5,7 +5,10 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/journal.h"
+#include "daemon/messages.h"
 #include "daemon/station/token.h"
+#include "daemon/store/owner.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/seen_table.h"
 #include "daemon/store/store.h"
@@ -21,10 +24,22 @@ struct secret {
         char *credential; /* its ID; NULL: stored */
 };
 
+/* One that is to change. */
+struct setting {
+        char *account;
+        int kind;
+        struct secret secret;
+        void (*done)(void *ctx, const struct cause *cause);
+        void *ctx;
+        struct setting *next;
+};
+
 struct keeper {           /* the secrets of one account */
         char *account;
+        char *id;         /* its identity */
         struct secret of[KINDS];
         char *broken; /* why the file that is there cannot be used; NULL: it can */
+        struct setting *settings; /* asked for; the first is being written */
         struct keeper *next; /* in its bucket */
 };
 
@@ -66,6 +81,7 @@ static struct keeper *keeper_made(const char *account)
         if (!*place) {
                 *place = new_object(struct keeper);
                 (*place)->account = copy_text(account);
+                (*place)->id = copy_text(owner_id(account) ? owner_id(account) : "");
         }
         return *place;
 }
@@ -76,7 +92,7 @@ static void secret_clear(struct secret *secret)
         free(take(secret->credential));
 }
 
-static char *file_of(const char *account)
+char *secrets_file_path(const char *account)
 {
         return text_of("%s/secrets/%s", store_directory(), account);
 }
@@ -108,6 +124,26 @@ static char *read_credential(const char *id, struct cause *cause)
         return value;
 }
 
+static bool is_of(const struct keeper *keeper, const json_t *object)
+{
+        const char *id = json_string_value(json_object_get(object, "account"));
+
+        return strcmp(id ? id : "", keeper->id) == 0;
+}
+
+/* Secrets of an earlier account of that name. */
+static void drop_file(const char *path, const char *account)
+{
+        struct cause cause = { 0 };
+        struct subject subject = { .account = account };
+
+        if (remove_file(path, &cause) < 0)
+                log_about(&subject, LOG_WARNING, MSG_ACCOUNT_CHANGED, "%s", cause.text);
+        else
+                log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
+                          "secrets of an earlier account %s were left over, and are removed", account);
+}
+
 static void take_json(struct keeper *keeper, const json_t *object)
 {
         for (size_t i = 0; i < KINDS; i++) {
@@ -120,10 +156,21 @@ static void take_json(struct keeper *keeper, const json_t *object)
         }
 }
 
-void secrets_load(const char *account)
+void secrets_new(const char *account, const char *id)
 {
         struct keeper *keeper = keeper_made(account);
-        scoped(scoped_free) char *path = file_of(account);
+
+        free(keeper->id);
+        keeper->id = copy_text(id);
+        free(take(keeper->broken));
+        for (size_t i = 0; i < KINDS; i++)
+                secret_clear(&keeper->of[i]);
+}
+
+static void read_secrets(struct keeper *keeper)
+{
+        const char *account = keeper->account;
+        scoped(scoped_free) char *path = secrets_file_path(account);
         struct buf bytes;
         struct cause why = { 0 };
         int found = read_file(path, LIMIT_SECRET, &bytes, &why);
@@ -131,8 +178,10 @@ void secrets_load(const char *account)
         free(take(keeper->broken));
         if (found > 0) {
                 json_t *object = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
-                if (json_is_object(object))
+                if (json_is_object(object) && is_of(keeper, object))
                         take_json(keeper, object);
+                else if (json_is_object(object))
+                        drop_file(path, account);
                 else
                         keeper->broken = text_of("%s is damaged", path);
                 json_decref(object);
@@ -142,10 +191,20 @@ void secrets_load(const char *account)
         buf_wipe(&bytes);
 }
 
+void secrets_load(const char *account, const char *id)
+{
+        struct keeper *keeper = keeper_made(account);
+        char *own = copy_text(id);
+
+        free(keeper->id);
+        keeper->id = own;
+        read_secrets(keeper);
+}
+
 static void keeper_reload(struct keeper *keeper)
 {
         if (keeper->broken)
-                secrets_load(keeper->account);
+                read_secrets(keeper);
         for (size_t i = 0; i < KINDS; i++)
                 if (keeper->of[i].credential) {
                         free_secret(take(keeper->of[i].value));
@@ -160,11 +219,28 @@ void secrets_reload(void)
                         keeper_reload(keeper);
 }
 
+static void setting_free(struct setting *setting)
+{
+        secret_clear(&setting->secret);
+        free(setting->account);
+        free(setting);
+}
+
 static void keeper_free(struct keeper *keeper)
 {
         for (size_t i = 0; i < KINDS; i++)
                 secret_clear(&keeper->of[i]);
+        struct setting *waiting = keeper->settings ? keeper->settings->next : NULL; /* the first has an answer to come */
+        struct cause cause;
+        (void)cause_set(&cause, CAUSE_NOT_FOUND, "account %s has just been deleted", keeper->account);
+        while (waiting) {
+                struct setting *setting = waiting;
+                waiting = setting->next;
+                setting->done(setting->ctx, &cause);
+                setting_free(setting);
+        }
         free(keeper->account);
+        free(keeper->id);
         free(keeper->broken);
         free(keeper);
 }
@@ -282,46 +358,81 @@ char *secret_source(const char *account, const char *kind)
         return copy_text(keeper->of[index].value ? "stored" : "none");
 }
 
-/* The keeper's file content; NULL when it holds nothing. Wiped and freed by the caller. */
-static char *keeper_text(const struct keeper *keeper)
+/* ---- setting ---- */
+
+static void put_secret(json_t *object, const char *kind, const struct secret *secret)
+{
+        json_t *one = json_object();
+
+        if (secret->credential)
+                json_put_text(one, "credential", secret->credential);
+        else if (secret->value)
+                json_put_text(one, "value", secret->value);
+        if (json_object_size(one))
+                json_put(object, kind, json_incref(one));
+        json_decref(one);
+}
+
+/* The file's content with one set anew; NULL when it holds nothing. Wiped and freed by the caller. */
+static char *keeper_text(const struct keeper *keeper, const struct setting *setting)
 {
         json_t *object = json_object();
 
-        for (size_t i = 0; i < KINDS; i++) {
-                const struct secret *secret = &keeper->of[i];
-                json_t *one = json_object();
-                if (secret->credential)
-                        json_put_text(one, "credential", secret->credential);
-                else if (secret->value)
-                        json_put_text(one, "value", secret->value);
-                if (json_object_size(one))
-                        json_put(object, kinds[i], json_incref(one));
-                json_decref(one);
-        }
+        for (int i = 0; i < (int)KINDS; i++)
+                put_secret(object, kinds[i], i == setting->kind ? &setting->secret : &keeper->of[i]);
+        if (json_object_size(object) && *keeper->id)
+                json_put_text(object, "account", keeper->id);
         char *text = json_object_size(object) ? json_dumps(object, JSON_INDENT(1)) : NULL;
         json_decref(object);
         return text;
+}
+
+static void write_first(struct keeper *keeper);
+
+static void setting_written(void *ctx, const struct cause *cause)
+{
+        struct setting *setting = ctx;
+        struct keeper *keeper = keeper_of(setting->account);
+        bool there = keeper && keeper->settings == setting; /* else it was forgotten meanwhile */
+
+        if (there) {
+                keeper->settings = setting->next;
+                if (!cause_happened(cause)) {
+                        secret_clear(&keeper->of[setting->kind]);
+                        keeper->of[setting->kind] = setting->secret;
+                        setting->secret = (struct secret){ 0 };
+                        free(take(keeper->broken));
+                }
+                if (keeper->settings)
+                        write_first(keeper);
+        }
+        setting->done(setting->ctx, cause);
+        setting_free(setting);
+}
+
+static void write_first(struct keeper *keeper)
+{
+        scoped(scoped_free) char *path = secrets_file_path(keeper->account);
+        scoped(scoped_free_secret) char *text = keeper_text(keeper, keeper->settings);
+
+        replace_file_later(path, text, text ? strlen(text) : 0, setting_written, keeper->settings);
 }
 
 void secret_set(const char *account, const char *kind, const char *value, const char *credential,
                 void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
         struct keeper *keeper = keeper_made(account);
-        struct secret *secret = &keeper->of[kind_index(kind) < 0 ? 0 : kind_index(kind)];
+        struct setting *setting = new_object(struct setting), **at = &keeper->settings;
 
-        secret_clear(secret);
-        free(take(keeper->broken));
-        secret->value = copy_text(value);
-        secret->credential = copy_text(credential);
-        scoped(scoped_free) char *path = file_of(account);
-        scoped(scoped_free_secret) char *text = keeper_text(keeper);
-        replace_file_later(path, text, text ? strlen(text) : 0, done, ctx);
-}
-
-static void forgotten(void *ctx, const struct cause *cause)
-{
-        (void)ctx;
-        (void)cause; /* the account has gone; a file left over names no one and is overwritten by a next one */
+        *setting = (struct setting){ .account = copy_text(account),
+                                     .kind = kind_index(kind) < 0 ? 0 : kind_index(kind),
+                                     .secret = { .value = copy_text(value), .credential = copy_text(credential) },
+                                     .done = done, .ctx = ctx };
+        while (*at)
+                at = &(*at)->next;
+        *at = setting;
+        if (keeper->settings == setting)
+                write_first(keeper);
 }
 
 void secrets_forget(const char *account)
@@ -330,6 +441,4 @@ void secrets_forget(const char *account)
 
         if (*place)
                 keeper_drop(place);
-        scoped(scoped_free) char *path = file_of(account);
-        replace_file_later(path, NULL, 0, forgotten, NULL);
 }

@@ -11,8 +11,11 @@
 /* The secret kinds: "password", "oauthClientSecret", "oauthRefreshToken". */
 bool secret_kind_valid(const char *kind);
 
-/* Reads the file of an account (start, or when it was added). Blocks shortly. */
-void secrets_load(const char *account);
+/* Reads the file of an account of this identity (start, reload). What it holds for another one is removed. Blocks
+ * shortly. */
+void secrets_load(const char *account, const char *id);
+/* An account that was just added has none. */
+void secrets_new(const char *account, const char *id);
 /* Reads credentials again. */
 void secrets_reload(void);
 /* Wipes everything from memory. */
@@ -29,8 +32,11 @@ void secret_signin_done(struct signin *signin);
 /* "none", "stored" or "credential:ID"; the caller frees. */
 char *secret_source(const char *account, const char *kind) must_use;
 
-/* Sets one (value, or the ID of a credential, or clears when both are NULL); on disk before `done`. */
+/* Sets one (value, or the ID of a credential, or clears when both are NULL): on disk and in use when `done` comes without
+ * a cause; else all is as before. Several take effect in the order they were asked. */
 void secret_set(const char *account, const char *kind, const char *value, const char *credential,
                 void (*done)(void *ctx, const struct cause *cause), void *ctx);
-/* All secrets of a deleted account. */
+/* Wipes those of a deleted account from memory; its file is the caller's. */
 void secrets_forget(const char *account);
+/* secrets/NAME; the caller frees. */
+char *secrets_file_path(const char *account) must_use;

@@ -274,7 +274,7 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
 static void sweep(void)
 {
         station.swept = (int64_t)loop_wall();
-        queue_sweep((time_t)(loop_wall() - station.settings->keep_sent), NULL);
+        queue_sweep((time_t)(loop_wall() - station.settings->keep_sent));
         subscribers_look_at_time();
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account_is_outgoing(account))

@@ -67,6 +67,8 @@ struct delivery *delivery_new(const struct delivery_target *target)
         struct delivery *delivery = new_object(struct delivery);
 
         delivery->account = copy_text(target->account);
+        delivery->owner = owner_of(target->account);
+        delivery->key = owner_key(target->account);
         delivery->folder = copy_text(target->folder);
         delivery->uidvalidity = target->uidvalidity;
         delivery->tell_server = target->tell_server;

@@ -12,6 +12,7 @@
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/maildir_folder.h"
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_rows.h"
 
 #include <openssl/evp.h>
@@ -62,6 +63,8 @@ struct arrival {
 
 struct delivery {
         char *account, *folder;
+        struct owner owner;
+        char *key;                       /* owner_key() of the account */
         uint64_t uidvalidity;
         bool tell_server, reconcile;
         time_t begun;

@@ -233,7 +233,7 @@ static int look_up_one(struct delivery *delivery, size_t index, struct database 
                         return -1;
                 item->known = item->known_file != NULL;
         }
-        maildir_name(delivery->account, delivery->folder, delivery->uidvalidity, key.uid, key.uidl,
+        maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key.uid, key.uidl,
                      item->generation, item->file);
         return 0;
 }

@@ -23,6 +23,7 @@ const char *item_file(const struct item *item)
 static void free_delivery(struct delivery *delivery)
 {
         free(delivery->account);
+        free(delivery->key);
         free(delivery->folder);
         free(delivery);
 }
@@ -151,6 +152,8 @@ static int record_work(struct store_write *write, struct database *db, struct ca
         const struct arrival *arrival = &delivery->arrival;
         scoped(wanting_free) struct wanting wanting = { 0 };
 
+        if (owner_holds(db, &delivery->owner, cause) < 0)
+                return -1;
         for (size_t i = delivery->recorded; i < delivery->recording; i++)
                 if (record_item(delivery, &arrival->items[i], db, cause) < 0)
                         return -1;

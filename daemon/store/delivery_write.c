@@ -37,7 +37,7 @@ static int open_file(struct delivery *delivery, const struct mailbox_entry *entr
 
         arrival->half[0] = '\0';
         if (half_is_kept(entry)) {
-                half_of(delivery->account, delivery->folder, delivery->uidvalidity, entry, arrival->half);
+                half_of(delivery->key, delivery->folder, delivery->uidvalidity, entry, arrival->half);
                 return half_open(arrival->maildir.tmp, arrival->half, entry->from, arrival->now.temporary);
         }
         maildir_temporary_name(delivery->begun, arrival->now.temporary);

@@ -5,6 +5,7 @@
  */
 #include "daemon/store/facts.h"
 
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_table.h"
 
 #include <search.h>
@@ -155,6 +156,7 @@ void fact_set_text(const char *account, const char *name, const char *value)
 struct pair {
         char *account, *name, *text;
         int64_t number;
+        struct owner owner;
 };
 struct facts_write {
         struct pair *pairs;
@@ -165,9 +167,16 @@ struct facts_write {
 static int facts_write_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct facts_write *facts = container_of(write, struct facts_write, write);
+        int holds = 1;
 
         for (size_t i = 0; i < facts->count; i++) {
                 const struct pair *pair = &facts->pairs[i];
+                if (i == 0 || strcmp(pair->account, pair[-1].account) != 0)
+                        holds = owner_still_holds(db, &pair->owner, cause);
+                if (holds < 0)
+                        return -1;
+                if (holds == 0)
+                        continue; /* of an account that has been deleted since */
                 if (db_run(db, cause, "INSERT OR REPLACE INTO fact (account, name, value) VALUES (?, ?, ?)",
                            VALUES(v_text(pair->account), v_text(pair->name),
                                   pair->text ? v_text(pair->text) : v_int(pair->number))) < 0)
@@ -215,7 +224,8 @@ struct store_write *facts_to_write(void)
                                                            sizeof *write->pairs);
                         write->pairs[write->count++] =
                                 (struct pair){ copy_text(facts->account), copy_text(fact->name),
-                                               copy_text(fact->text), fact->number };
+                                               copy_text(fact->text), fact->number,
+                                               owner_of(facts->account) };
                 }
         }
         return &write->write;
@@ -223,35 +233,12 @@ struct store_write *facts_to_write(void)
 
 /* ---- forgetting and loading ---- */
 
-struct forget {
-        char *account;
-        struct store_write write;
-};
-
-static int forget_work(struct store_write *write, struct database *db, struct cause *cause)
+void facts_forget(const char *account)
 {
-        return db_run(db, cause, "DELETE FROM fact WHERE account = ?",
-                      VALUES(v_text(container_of(write, struct forget, write)->account)));
-}
-
-static void forget_done(struct store_write *write, unused_arg const struct cause *cause)
-{
-        struct forget *forget = container_of(write, struct forget, write);
-
-        free(forget->account);
-        free(forget);
-}
-
-void fact_forget_account(const char *account)
-{
-        struct forget *forget = new_object(struct forget);
         struct facts *facts = facts_of(account);
 
-        *forget = (struct forget){ .account = copy_text(account),
-                                   .write = { .write = forget_work, .done = forget_done } };
         if (facts)
                 facts_clear(facts);
-        store_write(&forget->write);
 }
 
 int facts_load(struct database *db, struct cause *cause)

@@ -6,6 +6,7 @@
 #include "common/names.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +19,14 @@ bool half_is_kept(const struct mailbox_entry *entry)
         return !entry->uidl[0] && entry->size > MAILBOX_WHOLE;
 }
 
-void half_of(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
+void half_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
              char half[HALF_SIZE])
 {
         char source[MAILDIR_NAME_SIZE];
         scoped(scoped_free) char *size = text_of("%llu", (unsigned long long)entry->size);
 
         /* the name in new/ comes from the same facts but for the size, which takes the place of a UIDL */
-        maildir_name(account, folder, uidvalidity, entry->uid, size, 0, source);
+        maildir_name(key, folder, uidvalidity, entry->uid, size, 0, source);
         (void)snprintf(half, HALF_SIZE, "H%.32s", source + 1);
 }
 
@@ -131,7 +132,7 @@ int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE])
 /* ---- finding ---- */
 
 struct find {
-        char *account, *folder;
+        char *account, *key, *folder;
         uint64_t uidvalidity;
         struct mailbox_entry *entries;
         size_t count;
@@ -171,7 +172,7 @@ static void find_work(struct job *job)
                 struct mailbox_entry *entry = &find->entries[i];
                 if (!half_is_kept(entry))
                         continue;
-                half_of(find->account, find->folder, find->uidvalidity, entry, half);
+                half_of(find->key, find->folder, find->uidvalidity, entry, half);
                 entry->from = from_of(&listing, half, entry->size);
         }
         maildir_close(&maildir);
@@ -183,6 +184,7 @@ static void find_done(struct job *job)
 
         find->done(find->ctx, find->entries, find->count);
         free(find->account);
+        free(find->key);
         free(find->folder);
         free(find->entries);
         free(find);
@@ -203,7 +205,8 @@ void halves_find(const char *account, const char *folder, uint64_t uidvalidity, 
 {
         struct find *find = new_object(struct find);
 
-        *find = (struct find){ .account = copy_text(account), .folder = copy_text(folder), .uidvalidity = uidvalidity,
+        *find = (struct find){ .account = copy_text(account), .key = owner_key(account), .folder = copy_text(folder),
+                               .uidvalidity = uidvalidity,
                                .entries = new_zeroed(count, sizeof *entries), .count = count, .done = done, .ctx = ctx,
                                .job = { .work = find_work, .done = find_done } };
         if (count)

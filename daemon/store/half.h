@@ -17,8 +17,8 @@ bool half_is_kept(const struct mailbox_entry *entry);
 
 /* ---- file pool ---- */
 
-/* The first part of the name. */
-void half_of(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
+/* The first part of the name; `key`: owner_key(). */
+void half_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
              char half[HALF_SIZE]);
 /* Opens the file for writing behind its first `from` bytes, which must be there; 0: a new one. The descriptor, also
  * good for reading, or -1 with errno. `name` becomes that of the file. Others of the same message are removed. */

@@ -68,11 +68,11 @@ static void digest_of(const void *bytes, size_t len, uint8_t digest[32])
                 abort(); /* SHA-256 of a few bytes fails for want of memory only */
 }
 
-void maildir_name(const char *account, const char *folder, uint64_t uidvalidity, uint32_t uid,
+void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid,
                   const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE])
 {
         /* Account names hold no line end, UIDLs no blank; so no two sources give one text. */
-        scoped(scoped_free) char *source = text_of("%s\n%llu %u %lld %s\n%s", account, (unsigned long long)uidvalidity, uid,
+        scoped(scoped_free) char *source = text_of("%s\n%llu %u %lld %s\n%s", key, (unsigned long long)uidvalidity, uid,
                                                    (long long)generation, uidl, folder);
         uint8_t digest[32];
         char hex[33];

@@ -17,8 +17,9 @@ int maildir_open(const char *account, bool make, struct maildir *maildir, struct
 void maildir_close(struct maildir *maildir);
 
 #define MAILDIR_NAME_SIZE 72
-/* The name in new/ that follows from where a message comes from and from nothing else. */
-void maildir_name(const char *account, const char *folder, uint64_t uidvalidity, uint32_t uid,
+/* The name in new/ that follows from where a message comes from and from nothing else. `key`: owner_key(): another
+ * account of the same name has other names. */
+void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid,
                   const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE]);
 /* A fresh name in tmp/. */
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);

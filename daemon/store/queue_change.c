@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a person does to queued messages: retry, hold, release, delete, reroute; all of the ids or none. */
 #include "common/json_fields.h"
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@ struct change {
         char **ids;
         size_t count;
         char *account;           /* REROUTE: the new one */
+        struct owner owner;          /* of it */
         size_t max_queue;        /* that may wait there */
         time_t now;
         json_t *changed;
@@ -125,6 +127,8 @@ static int change_write(struct store_write *write, struct database *db, struct c
 {
         struct change *change = container_of(write, struct change, write);
 
+        if (owner_holds(db, &change->owner, cause) < 0)
+                return -1;
         uint64_t before = change->account ? queue_waiting_inside(change->account) : 0;
 
         (void)json_array_clear(change->changed);
@@ -160,6 +164,7 @@ void queue_change(enum queue_change what, const char *const *ids, size_t count, 
         *change = (struct change){ .what = what,
                                    .count = count,
                                    .account = copy_text(account),
+                                   .owner = account ? owner_of(account) : (struct owner){ 0 },
                                    .max_queue = max_queue,
                                    .now = loop_wall(),
                                    .done = done,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Queued messages as JSON (interface.md, "A queued message"), read in a snapshot on the reader thread. */
 #include "common/json_fields.h"
+#include "daemon/store/owner.h"
 #include "daemon/store/queue_rows.h"
 
 enum { LIST_MOST = 1000 }; /* in one answer: the caller pages */
@@ -183,10 +184,22 @@ static int get_work(struct store_read *read, struct database *db, struct cause *
         return look->result ? 0 : -1;
 }
 
+/* What is left of a deleted account while it is being removed. */
+static void leave_out_going(json_t *messages)
+{
+        for (size_t i = json_array_size(messages); i > 0; i--) {
+                const char *account = json_string_value(json_object_get(json_array_get(messages, i - 1), "account"));
+                if (owner_is_going(account) && owner_is_renewed(account))
+                        (void)json_array_remove(messages, i - 1);
+        }
+}
+
 static void look_done(struct store_read *read, const struct cause *cause)
 {
         struct look *look = container_of(read, struct look, read);
 
+        if (look->listed)
+                leave_out_going(look->result);
         if (look->listed)
                 look->listed(look->ctx, cause ? NULL : look->result, look->next, cause);
         else

@@ -186,12 +186,8 @@ static int sweep_step(struct store_write *write, struct database *db, struct cau
         struct pass *pass = container_of(write, struct pass, write);
         struct message_row row;
         uint64_t seqs[STEP];
-        sqlite3_stmt *rows =
-                pass->account
-                        ? db_query(db, cause, "SELECT seq FROM message WHERE account = ? LIMIT ?",
-                                   VALUES(v_text(pass->account), v_int(STEP)))
-                        : db_query(db, cause, "SELECT seq FROM message WHERE finished < ? LIMIT ?",
-                                   VALUES(v_int(pass->clock), v_int(STEP)));
+        sqlite3_stmt *rows = db_query(db, cause, "SELECT seq FROM message WHERE finished < ? LIMIT ?",
+                                      VALUES(v_int(pass->clock), v_int(STEP)));
 
         if (gather(db, rows, seqs, pass, cause) < 0)
                 return -1;
@@ -203,9 +199,7 @@ static int sweep_step(struct store_write *write, struct database *db, struct cau
         return 0;
 }
 
-void queue_sweep(time_t before, const char *deleted_account)
+void queue_sweep(time_t before)
 {
         store_write(&pass_new(NULL, before, sweep_step)->write);
-        if (deleted_account)
-                store_write(&pass_new(deleted_account, 0, sweep_step)->write);
 }

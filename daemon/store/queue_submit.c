@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Submission: what was taken in (taking.h) is inserted by the writer. */
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/taking.h"
 
@@ -8,6 +9,7 @@
 
 struct submit {
         struct submission s;     /* with copies of its own */
+        struct owner owner;
         struct taking *taking;
         char id[QUEUE_ID_SIZE];
         bool duplicate;
@@ -206,7 +208,8 @@ static int insert(struct store_write *write, struct database *db, struct cause *
         if (known_key(submit, db, &seq, cause) < 0)
                 return -1;
         submit->duplicate = seq != 0;
-        if (!submit->duplicate && (check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||
+        if (!submit->duplicate && (owner_holds(db, &submit->owner, cause) < 0 ||
+                                   check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||
                                    insert_message(submit, db, &seq, cause) < 0 ||
                                    insert_recipients(&submit->s, db, seq, cause) < 0 ||
                                    insert_body(submit, db, seq, cause) < 0))
@@ -248,6 +251,7 @@ static struct submit *submit_copy(const struct submission *given)
 
         *s = *given;
         s->account = copy_text(given->account);
+        submit->owner = owner_of(given->account);
         s->from = copy_text(given->from ? given->from : "");
         s->key = copy_text(given->key);
         s->ret = copy_text(given->ret);

@@ -151,8 +151,8 @@ void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, co
  * ids and accounts in the answer. `notice` as in a settlement. */
 void queue_expire(const char *account, int64_t account_clock, const struct notice_rules *notice,
                   void (*done)(void *ctx, json_t *expired, const struct cause *cause), void *ctx);
-/* Removes sent messages older than `before`, and everything of a deleted account when it is named. */
-void queue_sweep(time_t before, const char *deleted_account);
+/* Removes sent messages older than `before`. */
+void queue_sweep(time_t before);
 
 struct queue_counts { uint64_t messages[QUEUE_STATES]; uint64_t bytes; /* of unfinished */ };
 /* Messages by their own state; account NULL = the station. No disk. */

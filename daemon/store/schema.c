@@ -20,6 +20,7 @@
  * received.gone     1: a UIDL that the server no longer has. 2: the same, found by a look that is not over: should its
  *                  message come under another UIDL, it is known by its digest
  * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * owner            which account a name is: its identity ('' for one of before there were any), and enum owner_state
  * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
  *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each
  * subscriber.accounts  JSON array of names; NULL: every account
@@ -115,5 +116,7 @@ const char *const schema_steps[] = {
         " ON CONFLICT DO UPDATE SET uid = max(uid, excluded.uid) WHERE uidvalidity = excluded.uidvalidity;"
         "DELETE FROM cursor WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';"
         "UPDATE OR IGNORE received SET folder = 'INBOX' WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';",
+
+        "CREATE TABLE owner (name TEXT PRIMARY KEY, id TEXT NOT NULL, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 };
 const size_t schema_step_count = count_of(schema_steps);

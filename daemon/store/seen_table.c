@@ -3,7 +3,7 @@
 #include "daemon/store/seen_table.h"
 
 #include "daemon/store/jobs.h"
-#include "daemon/store/maildir_folder.h"
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_rows.h"
 
 #include <stdio.h>
@@ -12,6 +12,7 @@
 
 struct seen {
         char *account, *folder;
+        struct owner owner;
         uint64_t uidvalidity;
         uint32_t uid;
         uint64_t most;
@@ -29,6 +30,7 @@ struct seen {
         void (*on_done)(void *ctx, const struct cause *cause);
         void *ctx;
         struct store_read read;
+        int (*work)(struct store_write *write, struct database *db, struct cause *cause);
         struct store_write write;
 };
 
@@ -38,6 +40,7 @@ static struct seen *seen_new(const char *account, const char *folder, const stru
         struct seen *seen = new_object(struct seen);
 
         seen->account = copy_text(account);
+        seen->owner = owner_of(account);
         seen->folder = copy_text(folder);
         seen->entries = new_zeroed(count + 1, sizeof *entries);
         if (count)
@@ -66,13 +69,22 @@ static void write_done(struct store_write *write, const struct cause *cause)
         seen_free(seen);
 }
 
+/* Only while the account is the one that it was asked for. */
+static int write_held(struct store_write *write, struct database *db, struct cause *cause)
+{
+        const struct seen *seen = container_of(write, struct seen, write);
+
+        return owner_holds(db, &seen->owner, cause) < 0 ? -1 : seen->work(write, db, cause);
+}
+
 static void write_it(struct seen *seen,
                      int (*work)(struct store_write *write, struct database *db, struct cause *cause),
                      void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
         seen->on_done = done;
         seen->ctx = ctx;
-        seen->write = (struct store_write){ .write = work, .done = write_done };
+        seen->work = work;
+        seen->write = (struct store_write){ .write = write_held, .done = write_done };
         store_write(&seen->write);
 }
 
@@ -374,7 +386,8 @@ static void prune_looked(struct store_read *read, const struct cause *cause)
                 pruned(seen, cause);
                 return;
         }
-        seen->write = (struct store_write){ .write = prune_work, .done = prune_done };
+        seen->work = prune_work;
+        seen->write = (struct store_write){ .write = write_held, .done = prune_done };
         store_write(&seen->write);
 }
 
@@ -400,21 +413,4 @@ static int look_over_work(struct store_write *write, struct database *db, struct
 void seen_look_over(const char *account)
 {
         write_it(seen_new(account, "", NULL, 0), look_over_work, NULL, NULL);
-}
-
-/* ---- forgetting ---- */
-
-static int forget_work(struct store_write *write, struct database *db, struct cause *cause)
-{
-        struct value account = v_text(container_of(write, struct seen, write)->account);
-
-        if (db_run(db, cause, "DELETE FROM cursor WHERE account = ?", VALUES(account)) < 0)
-                return -1;
-        return db_run(db, cause, "DELETE FROM received WHERE account = ?", VALUES(account));
-}
-
-void seen_forget_account(const char *account)
-{
-        maildir_doubt(account, NULL);
-        write_it(seen_new(account, "", NULL, 0), forget_work, NULL, NULL);
 }

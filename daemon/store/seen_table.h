@@ -51,8 +51,6 @@ void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
 void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
                       void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx);
 void seen_look_over(const char *account);
-/* Everything about a deleted account. Its mail files stay. */
-void seen_forget_account(const char *account);
 
 /* Named durable values: numberSent, lastPollSuccess, ... Kept in memory, written by group commit. */
 int64_t fact_number(const char *account, const char *name);          /* 0 when never set */
@@ -60,7 +58,6 @@ void fact_set_number(const char *account, const char *name, int64_t value);
 void fact_add(const char *account, const char *name, int64_t delta);
 const char *fact_text(const char *account, const char *name);        /* NULL when never set */
 void fact_set_text(const char *account, const char *name, const char *value);
-void fact_forget_account(const char *account);
 
 /* Of the last sign-in: by which mechanism; "HOST:PORT"; "HOST:PORT MECHANISM ..." that this server offers and cannot do. */
 #define FACT_SIGNED_IN_BY "signedInBy"

@@ -5,6 +5,7 @@
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
 #include "daemon/store/maildir_folder.h"
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/taking.h"
@@ -191,7 +192,7 @@ static int make_folders(const char *directory, struct cause *cause)
 static int load(struct database *db, struct cause *cause)
 {
         if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0 || queue_ids_load(db, cause) < 0 ||
-            queue_counts_load(db, cause) < 0 || queue_recover(db, cause) < 0 ||
+            queue_counts_load(db, cause) < 0 || owners_load(db, cause) < 0 || queue_recover(db, cause) < 0 ||
             queue_counts_save(db, cause) < 0 || facts_load(db, cause) < 0 ||
             db_run(db, cause, "COMMIT", NULL, 0) < 0)
                 return -1;
@@ -219,6 +220,7 @@ static void close_all(void)
         database_close(take(store.writing)); /* the last one: checkpoints */
         queue_counts_free();
         facts_free();
+        owners_free();
         maildir_end();
         close_fd(&store.lock);
         free(take(store.directory));
@@ -249,6 +251,7 @@ void store_close(void)
         store.closing = true;
         takings_close();
         workers_free(take(store.files));
+        replace_files_end();
         workers_free(take(store.sync));
         workers_free(take(store.reader));
         writer_close();

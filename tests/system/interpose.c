@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,13 +29,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum call { CALL_OPEN, CALL_WRITE, CALL_PWRITE, CALL_FSYNC, CALL_FDATASYNC, CALL_RENAME, CALL_FTRUNCATE, CALLS };
+enum call { CALL_OPEN, CALL_WRITE, CALL_PWRITE, CALL_FSYNC, CALL_FDATASYNC, CALL_RENAME, CALL_FTRUNCATE, CALL_UNLINK, CALLS };
 
 /* As tests/system/interpose.py packs it. */
 struct fault {
         _Atomic int32_t skip;  /* so many go well first */
         _Atomic int32_t fail;  /* then so many fail; -1: all */
-        _Atomic int32_t error; /* with this errno */
+        _Atomic int32_t error; /* with this errno; KILL: the daemon is killed at it */
         _Atomic int32_t seen;  /* calls on files below the folder */
         char match[32];        /* only those whose path ends so; empty: all */
 };
@@ -48,7 +49,7 @@ struct wanted {
         struct fault faults[CALLS];
 };
 
-enum { PAGE = 4096, FILES = 8 };
+enum { PAGE = 4096, FILES = 8, KILL = -1 };
 
 /* A file whose state on disk is followed. */
 struct followed {
@@ -126,6 +127,8 @@ static bool fails(enum call call, const char *path)
         }
         if (atomic_load(&fault->fail) > 0)
                 (void)atomic_fetch_sub(&fault->fail, 1);
+        if (atomic_load(&fault->error) == KILL)
+                (void)kill(getpid(), SIGKILL);
         errno = atomic_load(&fault->error);
         return true;
 }
@@ -323,6 +326,13 @@ int renameat2(int from_folder, const char *from, int to_folder, const char *to, 
         int (*real_rename)(int, const char *, int, const char *, unsigned) = REAL(renameat2);
 
         return fd_fails(CALL_RENAME, to_folder) ? -1 : real_rename(from_folder, from, to_folder, to, flags);
+}
+
+int unlinkat(int folder, const char *path, int flags)
+{
+        int (*real_unlinkat)(int, const char *, int) = REAL(unlinkat);
+
+        return fd_fails(CALL_UNLINK, folder) ? -1 : real_unlinkat(folder, path, flags);
 }
 
 /* ---- the clock ---- */

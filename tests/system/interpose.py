@@ -13,7 +13,8 @@ import station as station_module
 import users
 from waiting import until
 
-CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate")
+CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "unlink")
+KILL = -1      # as an error: the daemon is killed at the call
 HEAD, FAULT = struct.Struct("=qiiqiiii"), struct.Struct("=iiii32s")
 LIBRARY = os.path.join(station_module.BUILD, "tests", "interpose.so")
 
@@ -63,6 +64,10 @@ class Interposed:
     def heal(self):
         for call in CALLS:
             struct.pack_into("=i", self.memory, self._place(call) + 4, 0)
+
+    def seen(self, call):
+        """How many of these calls there were since fail()."""
+        return struct.unpack_from("=i", self.memory, self._place(call) + 12)[0]
 
     def left(self, call):
         """How many calls are still to fail."""

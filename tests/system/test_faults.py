@@ -5,11 +5,15 @@ or its message is safe, never neither; nothing crashes; the station says what is
 import contextlib
 import errno
 import os
+import shutil
 import sqlite3
 
 import pytest
 
+import interpose
 import letters
+import users
+import varlink
 from test_durability import Flow, doubles_are_told, pour_and_kill
 from test_queue import outgoing, submit
 from waiting import until
@@ -119,6 +123,130 @@ def test_an_account_that_cannot_be_written(interposed, call):
     assert station.account("a")["hostname"] == "a.example"
     station.ctl("account", "set", "a", "hostname=c.example")
     assert station.account("a")["hostname"] == "c.example"
+
+
+# ---- changes of accounts, at each call
+
+def b_in_state(station):
+    """What there is of account b and those that apply adds: on disk, and as the daemon tells it."""
+    secrets = os.path.join(station.state, "secrets")
+    return {
+        "accounts": {one["name"]: one["properties"]["hostname"] for one in station.call("ListAccounts")["accounts"]},
+        "files": sorted(name for name in os.listdir(os.path.join(station.state, "accounts")) if name[0] != "."),
+        "secrets": {name: open(os.path.join(secrets, name)).read() for name in os.listdir(secrets) if name[0] != "."},
+        "queue": [one["account"] for one in station.call("ListQueue")["messages"]],
+    }
+
+
+CHANGES = {
+    "delete": ("DeleteAccount", {"name": "b", "force": True}),
+    "add": ("AddAccount", {"name": "n", "kind": "outgoing",
+                           "properties": {"hostname": "n.example", "enabled": False, "from": "n@example.test"}}),
+    "password": ("SetPassword", {"name": "b", "password": "another"}),
+    "apply": ("Apply", {"accounts": [{"name": "b", "hostname": "new.example"}] + [
+        {"name": name, "kind": "outgoing", "properties": {"hostname": "new.example", "enabled": False}}
+        for name in ("x", "y")]}),
+}
+
+
+@pytest.fixture
+def with_b(interposed, tmp_path):
+    """A station with account b, its password and a message; returns a function that makes it so again."""
+    station = interposed.station.start()
+    station.add("outgoing", "b", password="the-old-one", hostname="old.example", enabled=False,
+                **{"from": "b@example.test"})
+    station.send("b", "box@example.test")
+    station.stop()
+    shutil.copytree(station.state, tmp_path / "state")
+
+    def again():
+        if station.running():
+            station.kill()
+        shutil.rmtree(station.state)
+        shutil.copytree(tmp_path / "state", station.state)
+        for folder, _, files in os.walk(station.state):
+            for name in [folder, *(os.path.join(folder, file) for file in files)]:
+                users.give(name)
+        interposed.heal()
+        station.start()
+
+    return again
+
+
+@pytest.mark.parametrize("how", ("killed", "fails", "fails from there on"))
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_accounts_at_each_disk_call(interposed, with_b, name, how):
+    """Old or new, whole: new once it was answered, old once it was refused, in the daemon and after a kill -9."""
+    station, (method, given) = interposed.station, CHANGES[name]
+    with_b()
+    old = b_in_state(station)
+    interposed.fail("write", "pwrite", "fsync", "fdatasync", "rename", "unlink", times=0)
+    station.call(method, **given)
+    counts = {call: interposed.seen(call) for call in ("write", "pwrite", "fsync", "fdatasync", "rename", "unlink")}
+    new = b_in_state(station)
+    assert new != old
+    wrong = []
+    for call, count in counts.items():
+        for number in range(min(count, 4)):
+            with_b()
+            interposed.fail(call, error=interpose.KILL if how == "killed" else errno.EIO, skip=number,
+                            times=-1 if how == "fails from there on" else 1)
+            try:
+                with varlink.Client(station.socket, timeout=1 if how == "fails from there on" else 5) as client:
+                    client.call(method, **given)
+                right = [new]
+            except varlink.VarlinkError:
+                right = [old]
+            except (OSError, varlink.Closed):
+                right = [old, new]
+            if how == "fails" and b_in_state(station) not in right:
+                wrong.append(f"{call} {number} in the daemon: {b_in_state(station)}")
+            interposed.heal()
+            station.kill()
+            station.start()
+            if b_in_state(station) not in right:
+                wrong.append(f"{call} {number} after the start: {b_in_state(station)}")
+    assert not wrong, f"old {old}, new {new}: " + "\n".join(wrong)
+
+
+def test_an_account_added_anew_inherits_nothing(interposed, sink):
+    """Killed at any call of its deletion: once its name is another's, nothing of it is."""
+    station = interposed.station.start()
+    station.add("outgoing", "b", password="the-old-one", hostname="old.example", enabled=False,
+                **{"from": "b@example.test"})
+    station.send("b", "box@example.test")
+    for number in range(40):
+        interposed.fail("rename", "unlink", "fsync", "fdatasync", error=interpose.KILL, skip=number // 4)
+        try:
+            with varlink.Client(station.socket, timeout=5) as client:
+                client.call("DeleteAccount", name="b", force=True)
+        except (OSError, varlink.Closed):
+            pass
+        interposed.heal()
+        station.kill()
+        station.start()
+        if [one["name"] for one in station.json("account", "list")]:
+            continue
+        assert not [name for name in os.listdir(os.path.join(station.state, "secrets")) if name[0] != "."]
+        outgoing(station, sink, "b")
+        assert station.account("b")["numberSent"] == 0 and not station.call("ListQueue")["messages"]
+        assert not sink.counts()
+        station.ctl("account", "delete", "b")
+        station.add("outgoing", "b", password="the-old-one", hostname="old.example", enabled=False,
+                    **{"from": "b@example.test"})
+        station.send("b", "box@example.test")
+
+
+def test_who_waits_for_a_message_of_a_deleted_account(station):
+    station.add("outgoing", "b", password=None, hostname="127.0.0.1", port=9, useSsl=False, **{"from": "b@example.test"})
+    queued = station.send("b", "box@example.test")
+    with station.client() as waits:
+        waits.send(varlink.SERVICE + "WaitMessage", {"id": queued})
+        station.call("DeleteAccount", name="b", force=True)
+        with pytest.raises(varlink.VarlinkError) as gone:
+            waits.answer()
+    assert gone.value.short == "NotFound"
+    assert "account b was deleted with 1 message that had not been sent" in station.log()
 
 
 def test_a_checkpoint_that_a_reader_held_back(interposed, sink):

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "daemon/loop.h"
+#include "daemon/store/owner.h"
 #include "daemon/store/store.h"
 
 #include <check.h>
@@ -88,3 +89,18 @@ static inline void wait_for(const struct answer *answer)
                 wait_for(answer);                                            \
                 ck_assert_msg(!(answer)->failed, "%s", (answer)->cause.text); \
         } while (0)
+
+static inline void forgotten(void *ctx, const struct owner_rows *rows, const struct cause *cause)
+{
+        (void)rows;
+        answered(ctx, cause);
+}
+
+/* Removes all that is under the name. */
+static inline void forget_account(const char *name)
+{
+        struct answer answer = { 0 };
+
+        owner_renew(name, NULL, false, forgotten, &answer);
+        wait_well(&answer);
+}

@@ -35,7 +35,9 @@ static void seam_removed(struct account *account)
 #define station_account_changed   seam_changed
 #define station_account_removed   seam_removed
 #include "daemon/station/accounts.c"
+#include "daemon/station/account_change.c"
 #include "daemon/station/apply.c"
+#include "daemon/store/seen_table.h"
 
 #include "station_folder.h"
 

@@ -364,7 +364,7 @@ START_TEST(again_after_a_crash_before_the_commit)
         ck_assert_uint_eq(done.again, 0);
         check_files(3, 1);
         ck_assert(maildir_is_certain("in", "INBOX"));
-        seen_forget_account("in");
+        forget_account("in");
         ck_assert(!maildir_is_certain("in", "INBOX"));
 }
 END_TEST

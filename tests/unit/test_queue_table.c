@@ -608,9 +608,9 @@ START_TEST(sent_message_loses_its_body)
         wait_well(&listed.answer);
         ck_assert_uint_eq(json_array_size(listed.json), 0);
         json_decref(listed.json);
-        queue_sweep(NOW, NULL); /* finished at NOW: not before it */
+        queue_sweep(NOW); /* finished at NOW: not before it */
         check_state(done.id, "sent");
-        queue_sweep(NOW + 1, NULL);
+        queue_sweep(NOW + 1);
         written();
         check_counts("out", QUEUE_SENT, 0);
         free_claimed(&claimed);
@@ -710,8 +710,8 @@ START_TEST(changes)
                         check_counts(what == QUEUE_REROUTE ? "second" : "out", (enum queue_state)after, 1);
                 }
                 json_decref(answer.json);
-                queue_sweep(0, "out");
-                queue_sweep(0, "second");
+                forget_account("out");
+                forget_account("second");
                 written();
                 for (int left = 0; left < QUEUE_STATES; left++)
                         check_counts(NULL, (enum queue_state)left, 0);

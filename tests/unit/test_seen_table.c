@@ -77,7 +77,7 @@ START_TEST(cursors)
         reclose();
         reopen();
         ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uidvalidity, 8);
-        seen_forget_account("in");
+        forget_account("in");
         set_cursor("other", "INBOX", 1, 1); /* behind it in the line */
         ck_assert(!cursor_of("in", "INBOX").cursor.known);
 }
@@ -268,7 +268,7 @@ START_TEST(facts_last)
         ck_assert_int_eq(fact_number("b", "sent"), -7);
         ck_assert_str_eq(fact_text("a", "last"), "a text");
         ck_assert_int_eq(fact_number("fact99", "fact99"), 99);
-        fact_forget_account("a");
+        forget_account("a");
         ck_assert_int_eq(fact_number("a", "sent"), 0);
         fact_set_number("a", "new", 1);
         reclose();

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* Which identity a name is bound to, in memory and in the table `owner`, and the end of what belongs to one; see
+ * owner.h. */
+#include "daemon/store/owner_rows.h"
+
+#include "daemon/loop.h"
+#include "daemon/random.h"
+#include "daemon/store/facts.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/maildir_folder.h"
+#include "daemon/store/queue_rows.h"
+#include "daemon/store/seen_table.h"
+
+#include <stdio.h>
+
+enum {
+        BUCKETS = 4096,
+        STEP_MESSAGES = 200,
+        STEP_RECEIVED = 2000,
+};
+
+struct bound {
+        struct owner owner;
+        enum owner_state state;
+        struct owner_rows found; /* removed at the start, as it was going */
+        struct bound *next;
+};
+static struct bound *bounds[BUCKETS]; /* loop's */
+
+static struct bound **place_of(const char *name)
+{
+        struct bound **place = &bounds[text_hash(name) % BUCKETS];
+
+        while (*place && strcmp((*place)->owner.name, name) != 0)
+                place = &(*place)->next;
+        return place;
+}
+
+static void bind_name(const char *name, const char *id, enum owner_state state)
+{
+        struct bound **place = place_of(name);
+
+        if (!*place) {
+                *place = new_object(struct bound);
+                (*place)->owner.bound = true;
+                (void)snprintf((*place)->owner.name, sizeof (*place)->owner.name, "%s", name);
+        }
+        (void)snprintf((*place)->owner.id, sizeof (*place)->owner.id, "%s", id);
+        (*place)->state = state;
+}
+
+static void let_go(const char *name)
+{
+        struct bound **place = place_of(name), *bound = *place;
+
+        if (bound)
+                *place = bound->next;
+        free(bound);
+}
+
+/* ---- asking ---- */
+
+void owner_id_new(char id[OWNER_ID_SIZE])
+{
+        random_token(id, OWNER_ID_SIZE - 1);
+}
+
+const char *owner_id(const char *name)
+{
+        const struct bound *bound = *place_of(name);
+
+        return bound ? bound->owner.id : NULL;
+}
+
+bool owner_is_going(const char *name)
+{
+        const struct bound *bound = *place_of(name);
+
+        return bound && bound->state == OWNER_GOING;
+}
+
+void owners_each(void (*each)(void *ctx, const char *name, enum owner_state state), void *ctx)
+{
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (const struct bound *bound = bounds[i]; bound; bound = bound->next)
+                        each(ctx, bound->owner.name, bound->state);
+}
+
+char *owner_key(const char *name)
+{
+        const char *id = owner_id(name);
+
+        return id && *id ? text_of("%s/%s", name, id) : copy_text(name);
+}
+
+struct owner owner_of(const char *name)
+{
+        const struct bound *bound = *place_of(name);
+
+        return bound ? bound->owner : (struct owner){ 0 };
+}
+
+int owner_still_holds(struct database *db, const struct owner *owner, struct cause *cause)
+{
+        if (!owner->bound)
+                return 1;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT 1 FROM owner WHERE name = ? AND id = ? AND state <> ?",
+                         VALUES(v_text(owner->name), v_text(owner->id), v_int(OWNER_GOING)));
+        return rows ? db_next(db, rows, cause) : -1;
+}
+
+int owner_holds(struct database *db, const struct owner *owner, struct cause *cause)
+{
+        int holds = owner_still_holds(db, owner, cause);
+
+        if (holds)
+                return holds < 0 ? -1 : 0;
+        return cause_set(cause, CAUSE_NOT_FOUND, "account %s has just been deleted", owner->name);
+}
+
+/* ---- binding ---- */
+
+struct binding {
+        struct owner owner;
+        enum owner_state state, before;
+        void (*done)(void *ctx, const struct cause *cause);
+        void *ctx;
+        struct store_write write;
+};
+
+static int bind_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        const struct binding *binding = container_of(write, struct binding, write);
+
+        return db_run(db, cause, "INSERT OR REPLACE INTO owner (name, id, state) VALUES (?, ?, ?)",
+                      VALUES(v_text(binding->owner.name), v_text(binding->owner.id), v_int(binding->state)));
+}
+
+static void bind_done(struct store_write *write, const struct cause *cause)
+{
+        struct binding *binding = container_of(write, struct binding, write);
+        struct bound *bound = *place_of(binding->owner.name);
+
+        if (cause && bound)
+                bound->state = binding->before;
+        if (binding->done)
+                binding->done(binding->ctx, cause);
+        free(binding);
+}
+
+void owner_bind(const char *name, const char *id, enum owner_state state)
+{
+        struct binding *binding = new_object(struct binding);
+
+        bind_name(name, id, state);
+        *binding = (struct binding){ .owner = owner_of(name), .state = state, .before = state,
+                                     .write = { .write = bind_work, .done = bind_done, .stubborn = true } };
+        store_write(&binding->write);
+}
+
+void owner_going(const char *name, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct binding *binding = new_object(struct binding);
+        struct bound *bound = *place_of(name);
+
+        *binding = (struct binding){ .state = OWNER_GOING, .before = bound ? bound->state : OWNER_THERE, .done = done,
+                                     .ctx = ctx, .write = { .write = bind_work, .done = bind_done } };
+        if (!bound)
+                bind_name(name, "", OWNER_THERE); /* never bound, as nothing was ever kept for it */
+        binding->owner = owner_of(name);
+        (*place_of(name))->state = OWNER_GOING;
+        store_write(&binding->write);
+}
+
+/* ---- removing what is under a name ---- */
+
+struct renewal {
+        struct owner owner;            /* the new one */
+        bool only_remove;
+        bool over;                     /* the step was the last one */
+        struct owner_rows rows, step;
+        void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause);
+        void *ctx;
+        struct store_write write;
+        struct renewal *next;
+};
+static struct renewal *renewals;       /* under way; loop's */
+
+static int remove_messages(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
+{
+        uint64_t seqs[STEP_MESSAGES];
+        size_t count = 0;
+        struct message_row row;
+        int more;
+        {
+                scoped(db_end) sqlite3_stmt *rows =
+                        db_query(db, cause, "SELECT seq FROM message WHERE account = ? LIMIT ?",
+                                 VALUES(v_text(name), v_int(STEP_MESSAGES)));
+                while ((more = rows ? db_next(db, rows, cause) : -1) > 0 && count < STEP_MESSAGES)
+                        seqs[count++] = (uint64_t)sqlite3_column_int64(rows, 0);
+                if (more < 0)
+                        return -1;
+        }
+        for (size_t i = 0; i < count; i++) {
+                int found = queue_row_read(db, seqs[i], &row, cause);
+                if (found < 0 || (found && queue_row_delete(db, &row, cause) < 0))
+                        return -1;
+                removed->messages++;
+                removed->unsent += found && row.state != QUEUE_SENT;
+        }
+        return 0;
+}
+
+static int remove_received(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
+{
+        if (db_run(db, cause,
+                   "DELETE FROM received WHERE account = ?1 AND (folder, uidvalidity, uid, uidl, generation) IN"
+                   " (SELECT folder, uidvalidity, uid, uidl, generation FROM received WHERE account = ?1 LIMIT ?2)",
+                   VALUES(v_text(name), v_int(STEP_RECEIVED))) < 0)
+                return -1;
+        removed->received = (uint64_t)db_changes(db);
+        return 0;
+}
+
+/* One step of what may be much; 1 = there may be more, 0 = there is none left. */
+static int remove_some(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
+{
+        *removed = (struct owner_rows){ 0 };
+        if (remove_messages(name, removed, db, cause) < 0)
+                return -1;
+        if (removed->messages == 0 && remove_received(name, removed, db, cause) < 0)
+                return -1;
+        return removed->messages || removed->received == STEP_RECEIVED;
+}
+
+static void add_rows(struct owner_rows *sum, const struct owner_rows *rows)
+{
+        sum->messages += rows->messages;
+        sum->unsent += rows->unsent;
+        sum->received += rows->received;
+}
+
+/* Its account was deleted while the name was to get a new identity: it must go on going. */
+static int is_not_going(const char *name, struct database *db, struct cause *cause)
+{
+        int64_t state;
+
+        if (db_number(db, cause, &state, OWNER_COMING, "SELECT state FROM owner WHERE name = ?", VALUES(v_text(name))) < 0)
+                return -1;
+        return state == OWNER_GOING ? cause_set(cause, CAUSE_NOT_FOUND, "account %s is being deleted", name) : 0;
+}
+
+static int remove_last(const struct renewal *renewal, struct database *db, struct cause *cause)
+{
+        struct value name = v_text(renewal->owner.name);
+
+        if (!renewal->only_remove && is_not_going(renewal->owner.name, db, cause) < 0)
+                return -1;
+        if (db_run(db, cause, "DELETE FROM cursor WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM fact WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM owner WHERE name = ?", VALUES(name)) < 0)
+                return -1;
+        return renewal->only_remove ?
+                       0 :
+                       db_run(db, cause, "INSERT INTO owner (name, id, state) VALUES (?, ?, ?)",
+                              VALUES(name, v_text(renewal->owner.id), v_int(OWNER_COMING)));
+}
+
+/* A step that finds nothing left of what may be much is the last. */
+static int renew_step(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct renewal *renewal = container_of(write, struct renewal, write);
+
+        int more = remove_some(renewal->owner.name, &renewal->step, db, cause);
+
+        renewal->over = more == 0;
+        return renewal->over ? remove_last(renewal, db, cause) : more < 0 ? -1 : 0;
+}
+
+static void renewed(struct renewal *renewal, const struct cause *cause)
+{
+        const char *name = renewal->owner.name;
+
+        if (!cause) {
+                facts_forget(name);
+                maildir_doubt(name, NULL);
+                let_go(name);
+                if (!renewal->only_remove)
+                        bind_name(name, renewal->owner.id, OWNER_COMING);
+        }
+        struct renewal **at = &renewals;
+        while (*at != renewal)
+                at = &(*at)->next;
+        *at = renewal->next;
+        renewal->done(renewal->ctx, &renewal->rows, cause);
+        free(renewal);
+}
+
+static void renew_done(struct store_write *write, const struct cause *cause)
+{
+        struct renewal *renewal = container_of(write, struct renewal, write);
+
+        if (!cause)
+                add_rows(&renewal->rows, &renewal->step);
+        if (cause || renewal->over) {
+                renewed(renewal, cause);
+        } else if (store_closing()) {
+                struct cause ending;
+                (void)cause_set(&ending, CAUSE_CANCELLED, "the daemon is ending");
+                renewed(renewal, &ending);
+        } else {
+                store_write(&renewal->write);
+        }
+}
+
+void owner_renew(const char *name, const char *id, bool stubborn,
+                 void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause), void *ctx)
+{
+        struct renewal *renewal = new_object(struct renewal);
+
+        *renewal = (struct renewal){ .only_remove = !id, .done = done, .ctx = ctx,
+                                     .write = { .write = renew_step, .done = renew_done, .stubborn = stubborn } };
+        (void)snprintf(renewal->owner.name, sizeof renewal->owner.name, "%s", name);
+        (void)snprintf(renewal->owner.id, sizeof renewal->owner.id, "%s", id ? id : "");
+        if (*place_of(name))
+                renewal->rows = (*place_of(name))->found;
+        renewal->next = renewals;
+        renewals = renewal;
+        store_write(&renewal->write);
+}
+
+bool owner_is_renewed(const char *name)
+{
+        for (const struct renewal *renewal = renewals; renewal; renewal = renewal->next)
+                if (strcmp(renewal->owner.name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* ---- before the loop ---- */
+
+static int read_owners(struct database *db, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT name, id, state FROM owner", NULL, 0);
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
+                bind_name((const char *)sqlite3_column_text(rows, 0), (const char *)sqlite3_column_text(rows, 1),
+                          (enum owner_state)sqlite3_column_int(rows, 2));
+        return more;
+}
+
+/* Nobody is to see a part of an account that was deleted. */
+static int remove_going(struct bound *bound, struct database *db, struct cause *cause)
+{
+        struct owner_rows step;
+        int more;
+
+        do {
+                more = remove_some(bound->owner.name, &step, db, cause);
+                if (more >= 0)
+                        add_rows(&bound->found, &step);
+        } while (more > 0);
+        return more;
+}
+
+int owners_load(struct database *db, struct cause *cause)
+{
+        if (read_owners(db, cause) < 0)
+                return -1;
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (struct bound *bound = bounds[i]; bound; bound = bound->next)
+                        if (bound->state == OWNER_GOING && remove_going(bound, db, cause) < 0)
+                                return -1;
+        return 0;
+}
+
+void owners_free(void)
+{
+        for (size_t i = 0; i < BUCKETS; i++)
+                while (bounds[i])
+                        let_go(bounds[i]->owner.name);
+}
