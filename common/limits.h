@@ -25,7 +25,8 @@
 #define LIMIT_OUTPUT        (256 * KIB)  /* bytes waiting to be sent on one connection, engine side */
 #define LIMIT_ADDRESSES     32           /* addresses tried for one host name */
 
-#define WIRE_PER_WAKE       (16 * KIB)   /* read from one connection inside TLS before the loop turns */
+#define WIRE_PER_WAKE       (16 * KIB)   /* read from one connection inside TLS before the loop turns, */
+#define RECORDS_PER_WAKE    16           /* or so many TLS records: a small one may cost most */
 
 /* tls */
 #define LIMIT_CONTROL_RECORDS 1000       /* TLS records on end without application data, once the handshake is done */

@@ -23,7 +23,8 @@ struct channel {
         bool at_end;   /* the socket has no more */
         bool flooded;  /* too many records that bring nothing */
         int number;    /* errno of the socket's last read or write; 0: it was none */
-        uint32_t records; /* came since there was application data */
+        uint32_t records; /* came since there was application data, */
+        uint32_t records_now; /* and in this wake */
         bool asked;    /* the server asked for a client certificate, and there was none */
         uint8_t first[FIRST_BYTES]; /* what the peer said first */
         uint8_t first_len;

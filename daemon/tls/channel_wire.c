@@ -2,7 +2,7 @@
 /*
  * What OpenSSL reads from and writes to: the socket, with a budget. SSL_connect() and SSL_read_ex() go on for as long
  * as they get records that bring nothing (HelloRequest, KeyUpdate, tickets, warnings), so what they get has an end:
- * WIRE_PER_WAKE bytes, then the socket seems empty until the loop has turned. A peer that sends such records only is
+ * WIRE_PER_WAKE bytes or RECORDS_PER_WAKE, then the socket seems empty until the loop has turned. A peer that sends such records only is
  * counted out.
  */
 #include "common/limits.h"
@@ -48,11 +48,13 @@ static int wire_read(BIO *bio, char *to, int size)
         struct channel *channel = BIO_get_data(bio);
         size_t taken = channel->transport.taken, wanted = (size_t)size;
 
+        if (!taken)
+                channel->records_now = 0;
         BIO_clear_retry_flags(bio);
         channel->flooded = flooded(channel);
         if (channel->flooded)
                 return not_now(bio, channel, EPROTO, 0);
-        if (taken >= WIRE_PER_WAKE)
+        if (taken >= WIRE_PER_WAKE || channel->records_now >= RECORDS_PER_WAKE)
                 return not_now(bio, channel, EAGAIN, BIO_FLAGS_READ);
         if (wanted > WIRE_PER_WAKE - taken)
                 wanted = WIRE_PER_WAKE - taken;
@@ -93,8 +95,10 @@ static void on_message(int sent, unused_arg int version, int type, unused_arg co
 {
         struct channel *channel = ctx;
 
-        if (!sent && type == SSL3_RT_HEADER)
-                channel->records++;
+        if (sent || type != SSL3_RT_HEADER)
+                return;
+        channel->records++;
+        channel->records_now++;
 }
 
 static BIO_METHOD *make_method(void)
