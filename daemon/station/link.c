@@ -155,7 +155,8 @@ static void explain_silence(const struct link *link, struct cause *cause)
         if (cause->code != CAUSE_TIMEOUT || link->plan.ssl || link->heard || link_times(link).connect < 0)
                 return;
         cause_remedy(cause, "if port %u there has TLS from the first byte: emailsecctl account secure NAME ssl --port %u; "
-                            "else see whether the server answers", link->plan.port, link->plan.port);
+                            "else see whether the server answers; one that is slow to greet needs a longer connectionTimeout",
+                     link->plan.port, link->plan.port);
 }
 
 /* True when the address as such does not serve: it broke off, or refused, before it had answered anything, or in the
