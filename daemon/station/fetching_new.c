@@ -8,6 +8,8 @@
 #include "daemon/messages.h"
 #include "daemon/store/half.h"
 
+enum { LISTED_AT_ONCE = 1 << 17 }; /* messages of a folder that are held, and as many again while they are sorted */
+
 #define OUR_UIDVALIDITY ((uint64_t)1 << 62)
 
 static int by_uid(const void *a, const void *b)
@@ -17,24 +19,23 @@ static int by_uid(const void *a, const void *b)
         return one->uid < two->uid ? -1 : one->uid > two->uid;
 }
 
-static void want(struct fetching *fetching, const struct mailbox_entry *entry, size_t *size)
+static void want(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         if (entry->size > fetching_most(fetching))
                 fetching_push(&fetching->left, &fetching->left_count, &fetching->left_size, entry);
         else
-                fetching_push(&fetching->wanted, &fetching->wanted_count, size, entry);
+                fetching_push(&fetching->wanted, &fetching->wanted_count, &fetching->wanted_size, entry);
 }
 
 static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
-        size_t size = 0;
 
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         for (size_t i = 0; i < count; i++) {
                 if (!known[i])
-                        want(fetching, &fetching->listed[i], &size);
+                        want(fetching, &fetching->listed[i]);
                 else if (untold[i] && fetching_policy_is(fetching, "delete"))
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
         }
@@ -101,21 +102,17 @@ static void begin_rounds(struct fetching *fetching)
                     fetching->wanted_count, halves_found, fetching);
 }
 
-void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        for (size_t i = 0; fetching && i < count; i++)
-                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
-}
-
 /* By ascending UID, each once: of a message that came in several responses each may have said something else. */
 static void order_listed(struct fetching *fetching)
 {
         struct mailbox_entry *listed = fetching->listed;
         size_t kept = 0;
 
-        if (fetching->listed_count)
+        size_t ordered = 1;
+
+        while (ordered < fetching->listed_count && listed[ordered - 1].uid <= listed[ordered].uid)
+                ordered++;
+        if (ordered < fetching->listed_count) /* not as servers do; sorting takes as much memory again */
                 qsort(listed, fetching->listed_count, sizeof *listed, by_uid);
         for (size_t i = 0; i < fetching->listed_count; i++) {
                 struct mailbox_entry *same = kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
@@ -130,6 +127,40 @@ static void order_listed(struct fetching *fetching)
         fetching->listed_count = kept;
 }
 
+/* The first look of an account that takes new mail only. */
+static bool skips_all(const struct fetching *fetching)
+{
+        return fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
+}
+
+/* Of a mailbox with more messages than we hold at once the lowest UIDs are dealt with first. */
+static void keep_lowest(struct fetching *fetching)
+{
+        order_listed(fetching);
+        if (fetching->listed_count <= LISTED_AT_ONCE)
+                return;
+        fetching->listed_count = LISTED_AT_ONCE;
+        fetching->more = true;
+}
+
+void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        for (size_t i = 0; fetching && i < count; i++) {
+                if (skips_all(fetching) && !fetching->pop3) { /* how far they go is all */
+                        if (entries[i].uid > fetching->highest)
+                                fetching->highest = entries[i].uid;
+                        continue;
+                }
+                if (fetching->more && entries[i].uid > fetching->listed[LISTED_AT_ONCE - 1].uid)
+                        continue;
+                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
+                if (!fetching->pop3 && fetching->listed_count == 2 * LISTED_AT_ONCE)
+                        keep_lowest(fetching);
+        }
+}
+
 static bool is_known(const struct fetching *fetching, const struct mailbox_entry *entry)
 {
         return fetching->known_count &&
@@ -138,19 +169,20 @@ static bool is_known(const struct fetching *fetching, const struct mailbox_entry
 
 static void listed_imap(struct fetching *fetching)
 {
-        size_t size = 0;
-        bool skip = fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
-
-        order_listed(fetching);
-        for (size_t i = 0; i < fetching->back_count; i++)
-                want(fetching, &fetching->back[i], &size);
+        keep_lowest(fetching);
+        if (fetching->more) /* no further */
+                fetching->highest = fetching->after;
+        for (size_t i = 0; i < fetching->back_count && !fetching->windows; i++)
+                want(fetching, &fetching->back[i]);
         for (size_t i = 0; i < fetching->listed_count; i++) {
                 const struct mailbox_entry *entry = &fetching->listed[i];
                 if (entry->uid > fetching->highest)
                         fetching->highest = entry->uid;
-                if (!skip && !entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry))
-                        want(fetching, entry, &size);
+                if (!entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry))
+                        want(fetching, entry);
         }
+        free(take(fetching->listed));
+        fetching->listed_count = fetching->listed_size = 0;
         begin_rounds(fetching);
 }
 
@@ -172,18 +204,32 @@ void fetching_on_listed_all(void *ctx)
 
 static void list(struct fetching *fetching)
 {
-        uint32_t after = fetching->pop3 || fetching->first_look || fetching->reconcile ? 0 : fetching->cursor.uid;
+        bool all = !fetching->windows && (fetching->pop3 || fetching->first_look || fetching->reconcile);
+        uint32_t after = fetching->windows ? fetching->highest : all ? 0 : fetching->cursor.uid;
 
+        fetching->after = after;
+        fetching->more = false;
         /* what the listing does not show (unseen only) is dealt with as well */
         fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile) ?
                                     fetching->facts.uidnext - 1 : after;
         fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
                                 prop_is(&fetching->account->values, PROP_FETCH, "unread");
-        if (nothing_new(fetching, after)) {
+        if (!fetching->windows && nothing_new(fetching, after)) {
                 listed_imap(fetching);
                 return;
         }
         fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
+}
+
+void fetching_list_more(struct fetching *fetching)
+{
+        fetching->windows++;
+        fetching->listed_count = fetching->wanted_count = fetching->left_count = fetching->next = 0;
+        fetching->expected = 0;
+        free(take(fetching->wanted));
+        fetching->wanted_size = 0;
+        fetching->heads_over = false;
+        list(fetching);
 }
 
 static void note_new_uidvalidity(struct fetching *fetching)

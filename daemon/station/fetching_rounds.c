@@ -62,6 +62,10 @@ static void begin_round(struct fetching *fetching)
                 fetching->tools->heads(fetching_chat(fetching), fetching->left, fetching->left_count);
                 return;
         }
+        if (!count && fetching->more) {
+                fetching_list_more(fetching);
+                return;
+        }
         if (!count) {
                 fetching_conclude(fetching);
                 return;

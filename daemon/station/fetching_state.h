@@ -22,7 +22,11 @@ struct fetching {
         struct seen_cursor cursor;
         struct mailbox_entry *listed;        /* as the server lists them */
         size_t listed_count, listed_size;
+        bool more;                           /* IMAP: there are more above those; they are listed anew after these */
+        uint32_t after;                      /* IMAP: the present list is of those above this UID */
         struct mailbox_entry *wanted;        /* new ones, in order */
+        size_t wanted_size;
+        unsigned windows;                    /* lists before the present one in this look */
         size_t wanted_count, next;           /* next: first of the present round that is not asked for */
         size_t expected;                     /* the one that should arrive next */
         struct mailbox_entry *tell;          /* stored here, to be told to the server */
@@ -73,6 +77,9 @@ uint64_t fetching_most(const struct fetching *fetching);
 void fetching_behind_others(struct fetching *fetching);
 
 /* ---- fetching_new.c ---- */
+
+/* What was listed is dealt with, and there is more. */
+void fetching_list_more(struct fetching *fetching);
 
 /* Reads the cursor. */
 void fetching_read_cursor(struct fetching *fetching);

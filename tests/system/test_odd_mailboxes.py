@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Mailboxes of servers that do not go by the book: what is there is received once, and what is wrong is told."""
 
+import os
+import re
+import socket
+import threading
 import time
 
 import pytest
@@ -264,3 +268,54 @@ def test_folders_of_what_has_none(station, new_box):
     box = new_box("pop3")
     incoming(station, box)
     assert "only IMAP has folders" in station.ctl("account", "folders", "a", code=1).err
+
+
+# ---- mailboxes without end ----
+
+
+class Endless:
+    """An IMAP server that lists `count` messages, of which only the last one is not deleted."""
+
+    transport = "imap"
+
+    def __init__(self, count):
+        self.count, self.asked = count, []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.host, self.port = self._server.getsockname()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        peer, _ = self._server.accept()
+        peer.sendall(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] x\r\n")
+        for line in peer.makefile("rb"):
+            tag, words = line.decode().rstrip().split(" ", 1)
+            self.asked.append(words)
+            begin = re.match(r"UID FETCH (\d+):\* \(UID FLAGS", words)
+            if words.startswith("CAPABILITY"):
+                peer.sendall(b"* CAPABILITY IMAP4rev1\r\n")
+            if words.startswith("SELECT"):
+                peer.sendall(f"* {self.count} EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n".encode())
+            for at in range(int(begin[1]), self.count + 1, 10000) if begin else ():
+                peer.sendall("".join(f"* {n} FETCH (UID {n} FLAGS ({'' if n == self.count else chr(92) + 'Deleted'})"
+                                     f" RFC822.SIZE {len(LETTERS[0])})\r\n"
+                                     for n in range(at, min(at + 10000, self.count + 1))).encode())
+            if "BODY.PEEK" in words:
+                peer.sendall(b"* %d FETCH (UID %d BODY[] {%d}\r\n%s)\r\n" % (self.count, self.count, len(LETTERS[0]),
+                                                                            LETTERS[0]))
+            peer.sendall(f"{tag} OK done\r\n".encode())
+
+
+def peak(station):
+    with open(f"/proc/{station.process.pid}/status", encoding="ascii") as facts:
+        return int(re.search(r"VmHWM:\s+(\d+)", facts.read())[1]) / 1024
+
+
+def test_a_large_mailbox_is_held_in_parts(station):
+    box = Endless(400000)
+    before = peak(station)
+    incoming(station, box)
+    poll(station, timeout=120)
+    assert received(station) == 1
+    assert sum(words.startswith("UID FETCH") and "FLAGS" in words for words in box.asked) == 4
+    if os.environ.get("FLAVOUR") != "asan":
+        assert peak(station) - before < 48
