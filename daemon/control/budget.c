@@ -18,11 +18,12 @@ enum {
         NOTICES_SECONDS = 60,
 };
 
-/* THE table: what one user may have, what all of them together, and what the people in charge have beyond that. */
+/* THE table: what one user may have, what all of them together, and what the people in charge have beyond that; one of
+ * these half of it, so that a program of theirs gone wild leaves the others something. */
 static const struct {
         size_t share, whole, reserve;
 } table[BUDGET_KINDS] = {
-        [BUDGET_CONNECTIONS] = { 128, 512, 64 },
+        [BUDGET_CONNECTIONS] = { 128, 512, 1024 },
         [BUDGET_INPUT] = { 16 * MIB, 64 * MIB, 128 * MIB },
         [BUDGET_OUTPUT] = { 24 * MIB, 96 * MIB, 256 * MIB },
         [BUDGET_DESCRIPTORS] = { 256, 1024, 256 },
@@ -174,8 +175,9 @@ bool share_whole_is_out(const struct share *share, enum budget_kind kind, size_t
 
 bool share_is_out(const struct share *share, enum budget_kind kind, size_t amount)
 {
-        return (!share->in_charge && share->used[kind] + amount > table[kind].share) ||
-               share_whole_is_out(share, kind, amount);
+        size_t own = share->in_charge ? table[kind].reserve / 2 : table[kind].share;
+
+        return share->used[kind] + amount > own || share_whole_is_out(share, kind, amount);
 }
 
 bool share_count(struct share *share, enum budget_kind kind, size_t *has, size_t now)

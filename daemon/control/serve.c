@@ -177,12 +177,12 @@ static const char *read_flags(struct call *call, const json_t *object)
 {
         static const char *const names[] = { "more", "oneway", "upgrade" };
 
+        call->oneway = json_is_true(json_object_get(object, "oneway")); /* first: then nothing is answered at all */
         for (size_t i = 0; i < count_of(names); i++) {
                 const json_t *value = json_object_get(object, names[i]);
                 if (value && !json_is_null(value) && !json_is_boolean(value))
                         return names[i];
         }
-        call->oneway = json_is_true(json_object_get(object, "oneway"));
         call->more = json_is_true(json_object_get(object, "more")) && !call->oneway; /* who hears nothing wants no parts */
         return json_is_true(json_object_get(object, "upgrade")) ? "upgrade" : NULL; /* to no other protocol */
 }

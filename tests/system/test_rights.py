@@ -21,7 +21,7 @@ RIGHTS = {
         SUBMIT: "Submit WaitMessage",
         READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage Monitor Acknowledge "
               "ListSubscribers ForgetSubscriber GetMetrics",
-        ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount AuthorizeAccount Probe Apply RetryMessages "
+        ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders AuthorizeAccount Probe Apply RetryMessages "
                "HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue Reload",
     },
     "io.emailsec.Trust": {

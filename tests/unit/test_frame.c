@@ -114,10 +114,12 @@ static int next_of_depth(size_t depth, bool closed, bool in_string)
         frame_reader_init(&reader, 4 * MIB);
         ck_assert_int_eq(
                 frame_feed(&reader, in_string ? "{\"a\\\"\":\"" : "{\"a\":", in_string ? 8 : 5, NULL), 0);
-        for (size_t i = 0; i < depth; i++)
-                ck_assert_int_eq(frame_feed(&reader, "[", 1, NULL), 0);
-        for (size_t i = 0; closed && i < depth; i++)
-                ck_assert_int_eq(frame_feed(&reader, "]", 1, NULL), 0);
+        scoped(scoped_free) char *brackets = new_zeroed(1, depth);
+        memset(brackets, '[', depth);
+        ck_assert_int_eq(frame_feed(&reader, brackets, depth, NULL), 0);
+        memset(brackets, ']', depth);
+        if (closed)
+                ck_assert_int_eq(frame_feed(&reader, brackets, depth, NULL), 0);
         ck_assert_int_eq(frame_feed(&reader, in_string ? "\"}" : "}", in_string ? 3 : 2, NULL), 0);
         int result = frame_next(&reader, &object, NULL);
         if (result == 1)

@@ -598,6 +598,7 @@ START_TEST(what_a_call_is_beside_its_parameters)
         say(&user, call);
         expect(next_reply(&user), flags[_i].reply);
         say(&user, "{\"method\":\"" TEST "Stream\",\"more\":true,\"oneway\":true}"); /* nobody would hear it */
+        say(&user, "{\"method\":\"" TEST "Echo\",\"more\":7,\"oneway\":true}");         /* nor of this */
         say(&user, ECHO(1));
         expect(next_reply(&user), ECHOED(1));
         close_user(&user);
