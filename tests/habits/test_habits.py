@@ -113,6 +113,15 @@ def test_methods_are_the_contract():
     assert table == varlink_methods()
 
 
+def test_rights_are_those_written_down():
+    """The table against the copy that the tests have of it: a changed right is changed twice, or by mistake."""
+    rows = re.findall(r'\{ (SERVICE|TRUST|VARLINK) "(\w+)", PERMIT_(\w+),', read("daemon/control/methods.c"))
+    copy = re.search(r"^RIGHTS = \{(.*?)^\}", read("tests/system/test_rights.py"), re.M | re.S)[1]
+    written = {name: right for right, names in re.findall(r'(NONE|SUBMIT|READ|ADMIN): ((?:\s*"[^"]*")+)', copy)
+               for name in re.sub(r'["\n]', " ", names).split()}
+    assert {name: right for _, name, right in rows} == written
+
+
 def test_errors_are_in_the_contract():
     own = re.search(r"static const enum cause_code own\[\] = \{(.*?)\};", read("daemon/control/call.c"), flags=re.S).group(1)
     names = dict(re.findall(r'\[(CAUSE_\w+)\] = \{ "(\w+)"', read("common/cause.c")))
