@@ -11,8 +11,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* Threads are started as names turn out to be slow; a name holds one at most. */
-enum { LOOKUP_THREADS = 16 };
+/* Threads are started as names turn out to be slow. A name holds one at most, however often it is asked for, and however
+ * long the resolver hangs over it: so many names must hang at once to make others wait. */
+enum { LOOKUP_THREADS = 64 };
 
 /* One lookup under way, with everybody who waits for it. The worker touches `job`,
  * `wanted`, `host`, `port`, `ask`, `found` and `cause`; the rest is the loop's. */
