@@ -8,7 +8,7 @@
 
 enum {
         READ_SIZE = 64 * KIB,
-        READ_PER_WAKE = 256 * KIB, /* then the other connections have their turn */
+        READ_PER_WAKE = 64 * KIB,  /* then the other connections have their turn: lines of three bytes are many */
 };
 
 /* One for all connections: whoever is called with its bytes takes them before the

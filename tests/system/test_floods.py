@@ -129,6 +129,29 @@ def test_a_flood_after_the_certificate(station, sink, flooder, certificates, fol
         server.stdout.close()
 
 
+LINES = {
+    "imap": (b"* OK hello\r\n", b"* \r\n"),
+    "imap-data": (b"* OK hello\r\n", b"* 1 EXISTS\r\n"),
+    "pop3": (b"+OK hello\r\n", b"+\r\n"),
+    "pop3-capa": (b"+OK hello\r\n+OK\r\n", b"x\r\n"),
+    "smtp": (b"220 hello\r\n", b"250-\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(LINES))
+def test_a_flood_of_lines(station, sink, flood, what):
+    transport = what.split("-")[0]
+    server = flood(*LINES[what])
+    honest(station, sink)
+    station.add(channels.kind_of(transport), "a", **channels.properties(
+        transport, "plain", "127.0.0.1", server.port, "u", connectionTimeout=3))
+    if transport == "smtp":
+        station.send("a", "box@example.test", letters.letter("box"))
+    others_are_served(station, sink)
+    sheet = station.wait_status("a", "down", "fault", timeout=12)
+    assert sheet["cause"]["code"] in ("Timeout", "ProtocolViolation", "Injection", "ConnectionLost", "AuthenticationRefused"), sheet
+
+
 NOISE = b"* OK " + b"n" * 600 + b"\r\n"
 
 DRIBBLES = {
