@@ -159,7 +159,7 @@ static int serve(void)
         permit_open(&me.settings);
         if (station_open(&me.settings, &cause) < 0) {
                 loop_close();
-                return refuse(&cause, EXIT_FAILURE);
+                return refuse(&cause, store_lost_database() ? EX_DATAERR : EXIT_FAILURE);
         }
         methods_on_reload(reload);
         if (listener_open(me.settings.control_socket, &cause) < 0) {
@@ -201,6 +201,7 @@ static void print_help(void)
                "  --system-trust PATH     System Trust Store: file or folder of PEM certificates\n"
                "  --set SECTION.KEY=VALUE any key of emailsecd.conf, for this start\n"
                "  --foreground            stay in the foreground (it always does)\n"
+               "  --accept-new-database   begin with an empty queue where station.db was lost\n"
                "  --check-config          check the settings and end\n"
                "  -h, --help              this text\n"
                "      --version           the version\n\n"
@@ -224,7 +225,8 @@ static const char *path_assignment(const char *key, const char *path)
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv)
 {
-        enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION };
+        enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION,
+               OPT_NEW_DATABASE };
         static const struct option options[] = {
                 { "config", required_argument, NULL, OPT_CONFIG },
                 { "state-directory", required_argument, NULL, OPT_STATE },
@@ -232,6 +234,7 @@ static int read_options(int argc, char **argv)
                 { "system-trust", required_argument, NULL, OPT_TRUST },
                 { "set", required_argument, NULL, OPT_SET },
                 { "foreground", no_argument, NULL, OPT_FOREGROUND },
+                { "accept-new-database", no_argument, NULL, OPT_NEW_DATABASE },
                 { "check-config", no_argument, NULL, OPT_CHECK },
                 { "version", no_argument, NULL, OPT_VERSION },
                 { "help", no_argument, NULL, 'h' },
@@ -262,6 +265,8 @@ static int read_options(int argc, char **argv)
                         me.config_named = true;
                 }
                 me.check_only |= option == OPT_CHECK;
+                if (option == OPT_NEW_DATABASE)
+                        store_accept_new();
                 if (option >= OPT_STATE && option <= OPT_SET && me.assignment_count == count_of(me.assignments))
                         return usage("too many settings on the command line");
                 if (option == OPT_SET)

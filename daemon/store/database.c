@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,9 +44,9 @@ static const struct {
         { SQLITE_CANTOPEN, "it cannot be opened", "check the rights of the state folder" },
         { SQLITE_IOERR, "the disk reports an error", "check the disk and the kernel's messages" },
         { SQLITE_CORRUPT, "it is damaged",
-          "stop emailsecd, keep a copy, and restore it or repair it with sqlite3's .recover" },
+          "stop emailsecd, keep a copy, and restore it or repair it: RECOVERY in emailsecd(8)" },
         { SQLITE_NOTADB, "it is damaged, or not a database",
-          "stop emailsecd, keep a copy, and restore it from a backup" },
+          "stop emailsecd, keep a copy, and restore it from a backup: RECOVERY in emailsecd(8)" },
         { SQLITE_BUSY, "another program keeps it locked", "end the program that has station.db open" },
 };
 
@@ -260,6 +261,24 @@ static int make_file(const char *path, struct cause *cause)
         if (fd < 0)
                 return cause_errno(cause, errno, "cannot open %s", path);
         return 0;
+}
+
+int database_holds(const char *path, struct cause *cause)
+{
+        struct database look = { .path = (char *)(uintptr_t)path };
+        struct stat facts;
+        int64_t tables = 0;
+
+        if (stat(path, &facts) < 0)
+                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot open %s", path);
+        if (facts.st_size == 0)
+                return 0;
+        /* With its log, which may be all there is of it. What cannot be read is not empty: opening it says why. */
+        if (sqlite3_open_v2(path, &look.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+            one_number(&look, "SELECT count(*) FROM sqlite_schema", &tables, NULL) < 0)
+                tables = 1;
+        (void)sqlite3_close(look.handle);
+        return tables > 0;
 }
 
 static time_t monotonic(void)

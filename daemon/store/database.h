@@ -15,6 +15,8 @@ struct database;
 /* Opens station.db; the writer makes it and brings the schema up to date. A file that is not
  * ours, damaged, or of a later version is left as it is. NULL with a cause. */
 struct database *database_open(const char *path, bool writer, struct cause *cause) must_use;
+/* Whether there is a file with anything in it; 1, 0, or -1 with a cause. Nothing is made or changed. */
+int database_holds(const char *path, struct cause *cause) must_use;
 /* Closes; the last connection checkpoints. NULL is fine. */
 void database_close(struct database *db);
 /*

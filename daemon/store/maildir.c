@@ -176,14 +176,22 @@ struct certain {
         struct certain *next;
 };
 static struct certain *certain;
+static bool files_alone;
 
 static bool is_for(const struct certain *one, const char *account, const char *folder)
 {
         return same_text(one->account, account) && (!folder || same_text(one->folder, folder));
 }
 
+void maildir_trust_files(bool alone)
+{
+        files_alone = alone;
+}
+
 bool maildir_is_certain(const char *account, const char *folder)
 {
+        if (files_alone)
+                return false;
         for (const struct certain *one = certain; one; one = one->next)
                 if (is_for(one, account, folder))
                         return true;
@@ -192,7 +200,7 @@ bool maildir_is_certain(const char *account, const char *folder)
 
 void maildir_make_certain(const char *account, const char *folder)
 {
-        if (maildir_is_certain(account, folder))
+        if (files_alone || maildir_is_certain(account, folder))
                 return;
         struct certain *one = new_object(struct certain);
         *one = (struct certain){ copy_text(account), copy_text(folder), certain };

@@ -48,6 +48,8 @@ void maildir_listing_free(struct maildir_listing *listing);
  * between rename and commit. They are then the first ones that are fetched again, in the same order; so once
  * a batch ended with a message that was not there, all is certain, and cur/ need not be listed any more.
  */
+/* True: the database was begun anew, and nothing is ever certain. */
+void maildir_trust_files(bool alone);
 bool maildir_is_certain(const char *account, const char *folder);
 void maildir_make_certain(const char *account, const char *folder);
 /* folder NULL: all of the account's. */

@@ -2,6 +2,8 @@
 /* The state folder: lock, database, threads, beginning and end; see store.h. The writer is in writer.c. */
 #include "daemon/store/store.h"
 
+#include "daemon/journal.h"
+#include "daemon/messages.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
 #include "daemon/store/maildir_folder.h"
@@ -10,6 +12,7 @@
 #include "daemon/store/replace_file.h"
 #include "daemon/store/taking.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -27,6 +30,7 @@ static struct {
         pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
         struct workers *reader, *files, *sync; /* NULL once closing: jobs run at once */
         bool closing;
+        bool anew, lost;         /* the database was not there */
 } store = { .lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER };
 
 const char *store_directory(void)
@@ -188,6 +192,77 @@ static int make_folders(const char *directory, struct cause *cause)
         return 0;
 }
 
+static bool accept_new; /* by who starts the daemon */
+
+void store_accept_new(void)
+{
+        accept_new = true;
+}
+
+static int is_account_file(const struct dirent *entry)
+{
+        size_t len = strlen(entry->d_name);
+
+        return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".json") == 0;
+}
+
+static int count_accounts(const char *directory)
+{
+        scoped(scoped_free) char *folder = text_of("%s/accounts", directory);
+        struct dirent **files = NULL;
+        int count = scandir(folder, &files, is_account_file, NULL);
+
+        for (int i = 0; i < count; i++)
+                free(files[i]);
+        free(files);
+        return count > 0 ? count : 0;
+}
+
+/* A database that is not there, or holds nothing, beside accounts has been lost: begun anew without a word, the queue
+ * would be gone and all mail fetched again. */
+static int look_for_database(const char *directory, const char *path, struct cause *cause)
+{
+        int accounts = count_accounts(directory);
+        int holds = database_holds(path, cause);
+
+        if (holds < 0)
+                return -1;
+        store.anew = !holds;
+        if (holds || !accounts || accept_new)
+                return 0;
+        (void)cause_set(cause, CAUSE_STATE, "%s is missing or empty, and there %s %d account%s: the queue with its mail, and "
+                        "what was received, are not there", path, accounts == 1 ? "is" : "are", accounts,
+                        accounts == 1 ? "" : "s");
+        cause_remedy(cause, "restore it from a backup or repair it, see RECOVERY in emailsecd(8); or begin with an empty queue: "
+                            "emailsecd --accept-new-database");
+        store.lost = true;
+        return -1;
+}
+
+bool store_lost_database(void)
+{
+        return store.lost;
+}
+
+/* After that, files in the Maildir are all that tells what was received. */
+static int note_new_database(struct database *db, const char *directory, struct cause *cause)
+{
+        int64_t anew;
+
+        if (store.anew && count_accounts(directory)) {
+                if (db_run(db, cause, "INSERT OR REPLACE INTO meta (name, value) VALUES ('anew', ?)",
+                           VALUES(v_int(time(NULL)))) < 0)
+                        return -1;
+                log_about(NULL, LOG_WARNING, MSG_DISK_FAULT,
+                          "the database was begun anew, as was asked for: mail that waited to be sent is lost, and what was "
+                          "received before is fetched again unless its file is still in the Maildir or fetch=new");
+        }
+        if (db_number(db, cause, &anew, 0, "SELECT value FROM meta WHERE name = 'anew'", NULL, 0) < 0)
+                return -1;
+        maildir_trust_files(anew != 0);
+        return 0;
+}
+
 /* One transaction: what recovery changes is there whole or not at all. */
 static int load(struct database *db, struct cause *cause)
 {
@@ -206,8 +281,10 @@ static int open_all(const char *directory, struct cause *cause)
             make_folders(directory, cause) < 0)
                 return -1;
         scoped(scoped_free) char *path = text_of("%s/station.db", directory);
+        if (look_for_database(directory, path, cause) < 0)
+                return -1;
         store.writing = database_open(path, true, cause);
-        if (!store.writing || load(store.writing, cause) < 0)
+        if (!store.writing || note_new_database(store.writing, directory, cause) < 0 || load(store.writing, cause) < 0)
                 return -1;
         store.reading = database_open(path, false, cause);
         return store.reading ? 0 : -1;

@@ -18,6 +18,10 @@
  * CAUSE_STATE naming the first's pid), brings the schema up to date, reads counters. Runs
  * before the loop, may block. */
 int store_open(const char *state_directory, struct cause *cause) must_use;
+/* Before store_open: a database that is missing or empty beside accounts is begun anew; else that is refused. */
+void store_accept_new(void);
+/* Whether that is why store_open failed. */
+bool store_lost_database(void);
 /* Commits and answers everything that was asked, syncs, closes. */
 void store_close(void);
 const char *store_directory(void);

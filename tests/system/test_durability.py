@@ -9,6 +9,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 import letters
 import postfix
+import station as station_module
 import users
 import varlink
 from test_queue import outgoing, submit
@@ -369,3 +371,81 @@ def test_a_message_that_was_changed_on_disk(station, sink, what):
     assert station.message(ids[1])["state"] == "failed"
     assert "please report it" not in station.log()
     until(lambda: all(station.message(ids[i])["state"] == "sent" for i in (0, 2)))
+
+
+# ---- a database that was lost
+
+def lose(station, how):
+    path = os.path.join(station.state, "station.db")
+    for name in (path + "-wal", path + "-shm"):
+        if os.path.exists(name):
+            os.unlink(name)
+    if how == "missing":
+        os.unlink(path)
+    elif how == "empty":
+        os.truncate(path, 0)
+    else:       # a database, of nothing
+        os.unlink(path)
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA user_version = 0")
+            database.execute("CREATE TABLE one (a)")
+            database.execute("DROP TABLE one")
+        users.give(path)
+
+
+@pytest.mark.parametrize("how", ("missing", "empty", "without a table"))
+def test_a_lost_database_is_no_new_one(new_station, sink, how):
+    """Beside accounts it is a fault, until somebody says that it shall be begun anew."""
+    station = new_station().start()
+    outgoing(station, sink, enabled=False)
+    station.send("a", "box@example.test")
+    station.stop()
+    lose(station, how)
+    for _ in range(2):
+        code, said = station.start_refused()
+        assert code == 65 and "station.db is missing or empty, and there is 1 account" in said, said
+        assert "--accept-new-database" in said
+    assert how != "missing" or not os.path.exists(os.path.join(station.state, "station.db"))
+    station.extra_arguments = ["--accept-new-database"]
+    station.start()
+    assert "mail that waited to be sent is lost" in station.log()
+    assert station.json("queue", "list") == []
+    station.ctl("account", "set", "a", "enabled=true")
+    station.send("a", "box@example.test")
+    until(lambda: sum(sink.counts().values()) == 1, 20)
+    station.stop()
+    station.extra_arguments = []
+    station.start()
+    assert [one["name"] for one in station.json("account", "list")] == ["a"]
+
+
+def test_a_folder_without_accounts_is_new(new_station):
+    station = new_station().start()
+    station.stop()
+    lose(station, "missing")
+    station.start()
+
+
+@pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is not installed")
+def test_recovery_as_the_manual_has_it(new_station, sink):
+    """A page of the database is overwritten; what can be read goes on."""
+    station = new_station().start()
+    outgoing(station, sink, enabled=False)
+    for _ in range(50):
+        station.send("a", "box@example.test", letters.letter("box", body="x" * 60 + "\n" + "y" * 70))
+    station.stop()
+    path = os.path.join(station.state, "station.db")
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        root, = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'history'").fetchone()
+        size, = database.execute("PRAGMA page_size").fetchone()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    with open(os.path.join(station_module.ROOT, "man", "emailsecd.8")) as manual:
+        commands = re.search(r"\.Sh RECOVERY.*?\.Bd[^\n]*\n(.*?)\.Ed", manual.read(), re.S).group(1)
+    subprocess.run(["sh", "-ec", commands.replace("\\e", "\\")], cwd=station.state, check=True)
+    users.give(path)
+    station.start()
+    assert len(station.json("queue", "list")) == 50
+    station.ctl("account", "set", "a", "enabled=true")
+    until(lambda: sum(sink.counts().values()) == 50, 30)
