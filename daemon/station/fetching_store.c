@@ -45,8 +45,9 @@ static void count_left(struct fetching *fetching, const struct delivered *messag
         fetching->noted++;
         subject.file = message->file;
         log_about(&subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
-                  "%s: a message of %llu bytes was left at the server (uid %u%s): maxMessageSize is %llu%s%s",
-                  fetching->account->name, (unsigned long long)entry->size, entry->uid, entry->uidl,
+                  "%s: a message of %llu bytes was left at the server (%s %u%s%s): maxMessageSize is %llu%s%s",
+                  fetching->account->name, (unsigned long long)entry->size, fetching->pop3 ? "number" : "uid", entry->uid,
+                  fetching->pop3 ? ", UIDL " : "", entry->uidl,
                   (unsigned long long)fetching_most(fetching), message->handed_on ? "" : "; of it tells ",
                   message->handed_on ? "" : message->file);
         json_put_text(data, "file", message->handed_on ? NULL : message->file);

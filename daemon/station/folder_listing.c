@@ -84,6 +84,15 @@ static void ready(void *ctx)
         imap_mailbox.folders(link_chat(listing->link), "*");
 }
 
+static struct chat *new_chat(void *ctx)
+{
+        struct folder_listing *listing = ctx;
+        struct imap_config config = { listing->signin, prop_bool(&listing->account->values, PROP_USE_STARTTLS), &mailbox_user,
+                                      listing };
+
+        return imap_session_new(&config);
+}
+
 static void reached(void *ctx unused_arg, enum link_mark mark unused_arg, const struct verdict *verdict unused_arg)
 {
 }
@@ -99,7 +108,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id u
         finish(listing, listing->listed ? NULL : &cause);
 }
 
-static const struct link_user link_user = { .reached = reached, .ready = ready, .ended = ended };
+static const struct link_user link_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
 
 static void start(void *ctx);
 
@@ -137,9 +146,8 @@ static void start(void *ctx)
                 finish(listing, &cause);
                 return;
         }
-        struct imap_config config = { listing->signin, prop_bool(values, PROP_USE_STARTTLS), &mailbox_user, listing };
         link_plan_of(values, &plan);
-        listing->link = link_open(&plan, imap_session_new(&config), &link_user, listing);
+        listing->link = link_open(&plan, new_chat(listing), &link_user, listing);
 }
 
 struct folder_listing *folder_listing_new(struct account *account,

@@ -1,12 +1,110 @@
 /* SPDX-License-Identifier: MIT */
-/* Folders that the server does not open while the session stands: each is told once, when it begins and when it ends. */
+/*
+ * The folders of a session: names, and those that fit patterns (* and %, as LIST has them), asked for once a session. And
+ * which of them the server does not open while the session stands: each is told once, when it begins and when it ends.
+ */
 #include "daemon/station/receiver_state.h"
 
+#include "common/folder_names.h"
 #include "common/json_fields.h"
+#include "common/limits.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
 
 enum { SHOWN_MOST = 5 };
+
+/* ---- which there are ---- */
+
+void receiver_take_folders(struct receiver *receiver, char *names)
+{
+        free(receiver->folders);
+        receiver->folders = names;
+        receiver->folders_end = names + strlen(names);
+        for (char *at = names; at < receiver->folders_end; at++)
+                if (*at == ',')
+                        *at = '\0';
+        receiver->folder = names;
+}
+
+static bool is_pattern(const char *name)
+{
+        return strpbrk(name, "*%") != NULL;
+}
+
+static void add_name(struct receiver *receiver, const char *name)
+{
+        char *before = receiver->names;
+
+        receiver->names = text_of("%s,%s", before ? before : "", name);
+        free(before);
+}
+
+static void all_found(struct receiver *receiver)
+{
+        size_t count;
+        scoped(scoped_free) char *found = take(receiver->names);
+        /* IDLE is on the first: where that is left to the server, on INBOX if it is among them */
+        bool inbox = is_pattern(receiver->folders) && found && folder_names_have(found, "INBOX");
+        scoped(scoped_free) char *ordered = text_of("%s%s", inbox ? "INBOX," : "", found ? found : "");
+        char *names = folder_names_normal(ordered, &count);
+        struct cause cause;
+
+        if (count && count <= LIMIT_FOLDERS) {
+                receiver_take_folders(receiver, names);
+                receiver_begin_look(receiver);
+                return;
+        }
+        free(names);
+        cause_set(&cause, CAUSE_MAILBOX, count ? "more than %d folders fit the property folder" :
+                                                 "of the server's folders none fits the property folder", LIMIT_FOLDERS);
+        cause_remedy(&cause, "see which folders there are: emailsecctl account folders NAME");
+        receiver_failed(receiver, &cause, "");
+}
+
+/* Goes on in the property up to the next pattern; true when there is one. */
+static bool ask_next(struct receiver *receiver)
+{
+        const char *all = prop_text(&receiver->account->values, PROP_FOLDER);
+
+        while (all[receiver->pattern]) {
+                size_t len = strcspn(all + receiver->pattern, ",");
+                scoped(scoped_free) char *name = copy_bytes(all + receiver->pattern, len);
+                receiver->pattern += len + (all[receiver->pattern + len] == ',');
+                if (is_pattern(name)) {
+                        receiver_tools(receiver)->folders(link_chat(receiver->link), name);
+                        return true;
+                }
+                add_name(receiver, name);
+        }
+        return false;
+}
+
+bool receiver_ask_folders(struct receiver *receiver)
+{
+        receiver->pattern = 0;
+        free(take(receiver->names));
+        return receiver_tools(receiver)->folders && is_pattern(prop_text(&receiver->account->values, PROP_FOLDER)) &&
+               ask_next(receiver);
+}
+
+void receiver_folder_found(void *ctx, const char *name, bool selectable)
+{
+        struct receiver *receiver = container_of((struct fetching **)ctx, struct receiver, fetching);
+
+        /* one with a comma cannot be told apart from two; the bound is looked at in the end */
+        if (selectable && !strchr(name, ',') && (!receiver->names || strlen(receiver->names) < 2 * LIMIT_FOLDERS_TEXT))
+                add_name(receiver, name);
+}
+
+void receiver_folders_found(void *ctx)
+{
+        struct receiver *receiver = container_of((struct fetching **)ctx, struct receiver, fetching);
+
+        if (!ask_next(receiver))
+                all_found(receiver);
+}
+
+/* ---- which can be opened ---- */
 
 static struct refused_folder **place_of(struct receiver *receiver, const char *name)
 {

@@ -54,6 +54,7 @@ void receiver_drop_session(struct receiver *receiver)
                 link_close(take(receiver->link));
         secret_signin_done(&receiver->signin);
         free(take(receiver->folders));
+        free(take(receiver->names));
         receiver->folder_open = false;
         receiver->phase = WAITING;
 }
@@ -106,7 +107,8 @@ static void session_ready(void *ctx)
 
         receiver->whole = true;
         token_proved(receiver->account->name);
-        receiver_begin_look(receiver);
+        if (!receiver_ask_folders(receiver))
+                receiver_begin_look(receiver);
 }
 
 static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
@@ -171,6 +173,17 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         receiver_failed(receiver, &cause, challenge_id);
 }
 
+/* The looks hear of messages; of folders, before there is a look, the receiver itself. */
+static const struct mailbox_user *mailbox_user(void)
+{
+        static struct mailbox_user user;
+
+        user = fetching_mailbox_user;
+        user.folder = receiver_folder_found;
+        user.folders_listed = receiver_folders_found;
+        return &user;
+}
+
 static struct chat *new_chat(void *ctx)
 {
         struct receiver *receiver = ctx;
@@ -181,7 +194,7 @@ static struct chat *new_chat(void *ctx)
                 struct pop3_config config = { receiver->signin, starttls, &fetching_mailbox_user, &receiver->fetching };
                 return pop3_session_new(&config);
         }
-        struct imap_config config = { receiver->signin, starttls, &fetching_mailbox_user, &receiver->fetching };
+        struct imap_config config = { receiver->signin, starttls, mailbox_user(), &receiver->fetching };
         return imap_session_new(&config);
 }
 
@@ -222,12 +235,7 @@ void receiver_connect(struct receiver *receiver)
                 return;
         }
         receiver->phase = CONNECTING;
-        receiver->folders = copy_text(prop_text(values, PROP_FOLDER));
-        receiver->folders_end = receiver->folders + strlen(receiver->folders);
-        for (char *at = receiver->folders; at < receiver->folders_end; at++)
-                if (*at == ',')
-                        *at = '\0';
-        receiver->folder = receiver->folders;
+        receiver_take_folders(receiver, copy_text(prop_text(values, PROP_FOLDER)));
         link_plan_of(values, &plan);
         receiver->link = link_open(&plan, new_chat(receiver), &link_user, receiver);
 }

@@ -31,7 +31,9 @@ struct receiver {
         struct link *link;
         struct signin signin;
         struct fetching *fetching;
-        char *folders, *folders_end; /* of this session: copy of the property, cut at commas */
+        char *folders, *folders_end; /* of this session: names, each ended by NUL */
+        char *names;                 /* the same on their way, parted by commas, while patterns are asked for */
+        size_t pattern;              /* where in the property the present one ends */
         const char *folder;          /* the present one */
         bool folder_open;            /* the first one is selected in this session */
         struct waits waits;          /* what is known of waiting here */
@@ -70,6 +72,13 @@ void receiver_finish_polls(struct receiver *receiver, const struct cause *cause)
 
 /* ---- receiver_folders.c ---- */
 
+/* Names of the property without patterns are all there is; else asks the server for those that fit: true, and
+ * receiver_begin_look follows when it has answered. */
+bool receiver_ask_folders(struct receiver *receiver) must_use;
+/* The folders of the session: names parted by commas, which are taken over. */
+void receiver_take_folders(struct receiver *receiver, char *names);
+void receiver_folder_found(void *ctx, const char *name, bool selectable);
+void receiver_folders_found(void *ctx);
 /* The present folder was refused, or opened: told when that is new. */
 void receiver_folder_refused(struct receiver *receiver, const struct cause *cause);
 void receiver_folder_opened(struct receiver *receiver);

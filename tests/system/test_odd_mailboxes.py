@@ -270,6 +270,20 @@ def test_folders_of_what_has_none(station, new_box):
     assert "only IMAP has folders" in station.ctl("account", "folders", "a", code=1).err
 
 
+def test_patterns_of_folders(station, new_box):
+    box = new_box(contents=LETTERS[:1])
+    box.folders = ['() "/" "Plant/A"', '() "/" INBOX', '(\\Noselect) "/" Plant', '() "/" "Plant/A"', '() "/" "a,b"',
+                   '() "/" "Entw&APw-rfe"']
+    incoming(station, box, folder="*, Named")
+    poll(station)
+    assert set(box.said("LIST")) == {'LIST "" "*"'}
+    assert [line.split(" ", 1)[1] for line in box.said("SELECT")][:4] == ['"Plant/A"', '"Entw&APw-rfe"', '"Named"', '"INBOX"']
+    assert received(station) == 4
+    box.folders = []
+    station.ctl("account", "set", "a", "folder=Gone/%")
+    assert "none fits the property folder" in poll(station, code=1).err
+
+
 # ---- mailboxes without end ----
 
 
