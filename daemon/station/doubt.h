@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An account that has signed in for long and fails oddly is not called a fault at once: the server may be the one that is
+ * An account that has worked and fails oddly, or has signed in for long and is refused, is not called a fault at once: the server may be the one that is
  * wrong (a database that is away, a restore, a proxy with another server behind it). It is tried again soon, a few times
  * with growing pauses, so few that no server locks an account for it.
  */
@@ -8,8 +8,8 @@
 
 #include "common/cause.h"
 
-/* It signed in at this time of the wall clock. */
-void doubt_signed_in(const char *account, int64_t now);
+/* A session came about, signed in where that is wanted, at this time of the wall clock. */
+void doubt_worked(const char *account, int64_t now);
 /* What it is and where has changed: it has to prove itself anew. */
 void doubt_forget(const char *account);
 /* A session failed. When the cause is a fault that is in doubt yet, it becomes one that passes, and says so: returns the

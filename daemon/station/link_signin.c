@@ -45,9 +45,11 @@ void link_note_signin(const struct link *link)
 {
         const char *by = link->chat->signed_in_by, *account = link->plan.account;
 
-        if (!by || !link->plan.record || !account[0])
+        if (!link->plan.record || !account[0])
                 return;
-        doubt_signed_in(account, (int64_t)loop_wall());
+        doubt_worked(account, (int64_t)loop_wall());
+        if (!by)
+                return;
         if (link->plan.auto_signin)
                 note_broken(link);
         scoped(scoped_free) char *at = text_of("%s:%u", link->plan.host, (unsigned)link->plan.port);

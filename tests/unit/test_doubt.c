@@ -16,8 +16,8 @@ static struct cause refused(void)
 
 static void worked_for(int64_t seconds)
 {
-        doubt_signed_in("a", NOON - seconds);
-        doubt_signed_in("a", NOON);
+        doubt_worked("a", NOON - seconds);
+        doubt_worked("a", NOON);
 }
 
 START_TEST(few_tries_with_growing_pauses)
@@ -41,7 +41,7 @@ START_TEST(few_tries_with_growing_pauses)
         ck_assert_int_eq(doubt_cause("a", now, &cause), 0);
         ck_assert_int_eq(cause.code, CAUSE_AUTHENTICATION);
         ck_assert_int_eq(doubt_cause("a", now + 3600, &cause), 0);
-        doubt_signed_in("a", now + 7200); /* it was right to try */
+        doubt_worked("a", now + 7200); /* it was right to try */
         ck_assert_int_eq(doubt_cause("a", now + 7300, &cause), pauses[0]);
 }
 END_TEST
@@ -79,8 +79,30 @@ START_TEST(clear_causes_are_not_doubted)
         cause = refused();
         cause_remedy(&cause, "make an app password");
         ck_assert_int_eq(doubt_cause("a", NOON, &cause), 0);
+}
+END_TEST
+
+/* An odd answer is doubted from the first day; and sessions that come about while it comes again do not end the count. */
+START_TEST(odd_answers_come_to_an_end)
+{
+        struct cause cause;
+        int64_t now = NOON;
+
         cause_set(&cause, CAUSE_PROTOCOL, "a stray line");
-        ck_assert_int_eq(doubt_cause("a", NOON, &cause), pauses[0]);
+        ck_assert_int_eq(doubt_cause("a", now, &cause), 0);
+        for (size_t i = 0; i < count_of(pauses); i++) {
+                doubt_worked("a", now);
+                cause_set(&cause, CAUSE_PROTOCOL, "a stray line");
+                ck_assert_int_eq(doubt_cause("a", now + 1, &cause), pauses[i]);
+                ck_assert_int_eq(cause.code, CAUSE_SERVER_BUSY);
+                now += 1 + pauses[i];
+        }
+        doubt_worked("a", now);
+        cause_set(&cause, CAUSE_PROTOCOL, "a stray line");
+        ck_assert_int_eq(doubt_cause("a", now + 1, &cause), 0);
+        now += DAY;
+        doubt_worked("a", now); /* good for a day */
+        ck_assert_int_eq(doubt_cause("a", now + 1, &cause), pauses[0]);
 }
 END_TEST
 
@@ -93,6 +115,7 @@ int main(void)
         tcase_add_test(tc, few_tries_with_growing_pauses);
         tcase_add_test(tc, what_is_new_or_old_counts_at_once);
         tcase_add_test(tc, clear_causes_are_not_doubted);
+        tcase_add_test(tc, odd_answers_come_to_an_end);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
