@@ -78,11 +78,20 @@ void address_text(const struct sockaddr_storage *address, char *out, size_t size
 
 /* ---- asking the system ---- */
 
+static bool has_address(const struct addresses *addresses, const struct addrinfo *one)
+{
+        for (size_t i = 0; i < addresses->count; i++)
+                if (memcmp(&addresses->items[i], one->ai_addr, one->ai_addrlen) == 0)
+                        return true;
+        return false;
+}
+
+/* Each address once, though a hosts file may have it twice: one that does not serve is not tried again. */
 static void take_list(const struct addrinfo *list, struct addresses *out)
 {
         for (; list && out->count < LIMIT_ADDRESSES; list = list->ai_next)
                 if (list->ai_addrlen <= sizeof out->items[0] &&
-                    (list->ai_family == AF_INET || list->ai_family == AF_INET6))
+                    (list->ai_family == AF_INET || list->ai_family == AF_INET6) && !has_address(out, list))
                         memcpy(&out->items[out->count++], list->ai_addr, list->ai_addrlen);
 }
 

@@ -137,6 +137,24 @@ START_TEST(families_take_turns)
 }
 END_TEST
 
+START_TEST(an_address_that_is_there_twice_counts_once)
+{
+        struct sockaddr_in one = { .sin_family = AF_INET, .sin_port = 25, .sin_addr.s_addr = 1 }, other = one;
+        struct addrinfo list[3] = { { .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&one, .ai_addrlen = sizeof one } };
+        struct addresses found = { 0 };
+
+        other.sin_addr.s_addr = 2;
+        list[1] = list[2] = list[0];
+        list[1].ai_addr = (struct sockaddr *)&other;
+        list[0].ai_next = &list[1];
+        list[1].ai_next = &list[2];
+        take_list(list, &found);
+        ck_assert_uint_eq(found.count, 2);
+        ck_assert_mem_eq(&found.items[0], &one, sizeof one);
+        ck_assert_mem_eq(&found.items[1], &other, sizeof other);
+}
+END_TEST
+
 START_TEST(equal_questions_share_a_lookup)
 {
         connection_use_resolver(slow_address);
@@ -285,6 +303,7 @@ int main(void)
         tcase_add_loop_test(tests, literals_need_no_resolver, 0, 3);
         tcase_add_test(tests, the_systems_resolver_knows_localhost);
         tcase_add_loop_test(tests, families_take_turns, 0, 9);
+        tcase_add_test(tests, an_address_that_is_there_twice_counts_once);
         tcase_add_test(tests, equal_questions_share_a_lookup);
         tcase_add_test(tests, a_name_that_hangs_stops_no_other);
         tcase_add_test(tests, a_cancelled_question_has_no_answer);
