@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What servers and providers say when they refuse, in the wordings that are seen in the field, and what it means. */
 #include "daemon/wire/server_words.c"
+#include "daemon/wire/server_words_rows.c"
 
 #include <check.h>
 #include <stdio.h>
@@ -280,14 +281,14 @@ END_TEST
 /* A row behind one that fits all that it fits would never be taken. */
 START_TEST(test_every_row_can_be_reached)
 {
-        const struct row *row = &rows[_i];
+        const struct server_row *row = &server_rows[_i];
         char words[200];
 
         (void)snprintf(words, sizeof words, "%s %s", row->first, row->second ? row->second : "");
         for (size_t i = 0; i < (size_t)_i; i++)
-                ck_assert_msg(!(fits(&rows[i], words) && (rows[i].protocols & row->protocols) == row->protocols &&
-                                (rows[i].phases & row->phases) == row->phases),
-                              "\"%s\" \"%s\" is hidden by \"%s\"", row->first, row->second ? row->second : "", rows[i].first);
+                ck_assert_msg(!(fits(&server_rows[i], words) && (server_rows[i].protocols & row->protocols) == row->protocols &&
+                                (server_rows[i].phases & row->phases) == row->phases),
+                              "\"%s\" \"%s\" is hidden by \"%s\"", row->first, row->second ? row->second : "", server_rows[i].first);
 }
 END_TEST
 
@@ -299,7 +300,7 @@ int main(void)
         tcase_add_loop_test(tc, test_reply, 0, (int)count_of(replies));
         tcase_add_test(tc, test_code_apart);
         tcase_add_loop_test(tc, test_every_kind, 0, SERVER_KINDS);
-        tcase_add_loop_test(tc, test_every_row_can_be_reached, 0, (int)count_of(rows));
+        tcase_add_loop_test(tc, test_every_row_can_be_reached, 0, (int)count_of(server_rows));
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
