@@ -79,6 +79,8 @@ static const struct row {
         { SMTP_TO_RCPT, 552, 552, NULL, NULL, IF_ACCEPTED | IF_BARE, MEANS_TOO_MANY, 0 },
         { SMTP_TO_RCPT, 400, 599, NULL, "too many recipients|many recipients|recipient limit|recipients per|recipients exceed",
           IF_ACCEPTED, MEANS_TOO_MANY, 0 },
+        { CONTENT, 400, 599, ".5.3", NULL, IF_ACCEPTED, MEANS_TOO_MANY, 0 }, /* all of them, for the sake of those beyond */
+        { CONTENT, 400, 599, NULL, "too many recipients|many recipients|recipient limit", IF_ACCEPTED, MEANS_TOO_MANY, 0 },
         { SMTP_TO_RCPT, 552, 552, ".5.3", NULL, 0, MEANS_LATER, 0 }, /* RFC 5321 section 4.5.3.1.10 */
         { SMTP_TO_RCPT, 552, 552, NULL, NULL, IF_BARE, MEANS_LATER, 0 },
 

@@ -22,7 +22,7 @@ enum meaning {
         MEANS_TAKEN,          /* 2yz */
         MEANS_LATER,          /* this recipient or message, later */
         MEANS_NEVER,          /* this recipient or message, not at all */
-        MEANS_TOO_MANY,       /* recipients: the others at once, in another transaction */
+        MEANS_TOO_MANY,       /* recipients: those beyond, or of the content all, at once in other transactions */
         MEANS_NO_CHUNKING,    /* the way of asking: DATA in place of BDAT */
         MEANS_NO_PARAMETERS,  /* MAIL or RCPT without what is optional */
         MEANS_NO_PIPELINING,  /* one command at a time */

@@ -362,6 +362,22 @@ static bool without_chunking(const struct hearing *h)
         return true;
 }
 
+/* The content was refused to all, because there were too many: the next transactions have as many as were taken before
+ * the first one beyond, or half. */
+static bool fewer_at_once(const struct hearing *h)
+{
+        struct flight *f = h->flight;
+        size_t fewer = f->full && f->accepted < f->asked ? f->accepted : f->asked / 2;
+
+        if (h->about.what == AWAIT_RCPT || !fewer || !once_more(h))
+                return false;
+        f->end_written = f->full = false;
+        f->most = fewer;
+        (void)snprintf(h->session->known->news, sizeof h->session->known->news, "takes fewer recipients at once: %zu in a group",
+                       fewer);
+        return true;
+}
+
 /* Whoever refuses our name does so for each recipient: the answers to what is on its way are heard before the session ends. */
 static bool by_other_name(const struct hearing *h)
 {
@@ -389,9 +405,10 @@ static bool heard_of_more(const struct hearing *h)
         case MEANS_TAKEN:
         case MEANS_LATER:
         case MEANS_NEVER:
-        case MEANS_TOO_MANY:
         case MEANS_HELO:
                 break;
+        case MEANS_TOO_MANY:
+                return fewer_at_once(h);
         case MEANS_ENDS:
                 not_taken(h);
                 heard_ending(h);

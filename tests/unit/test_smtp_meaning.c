@@ -77,6 +77,8 @@ static const struct {
         { SMTP_TO_RCPT, "552 5.5.3 many", 0, MEANS_LATER },
         { SMTP_TO_RCPT, "550 5.5.3 too many recipients", ACCEPTED, MEANS_TOO_MANY },
         { SMTP_TO_RCPT, "451 too many recipients this session", ACCEPTED, MEANS_TOO_MANY },
+        { SMTP_TO_DATA, "554 Too many recipients", ACCEPTED, MEANS_TOO_MANY },
+        { SMTP_TO_DOT, "452 4.5.3 x", ACCEPTED, MEANS_TOO_MANY },
         { SMTP_TO_RCPT, "452 4.2.2 mailbox full", ACCEPTED, MEANS_LATER },
         { SMTP_TO_RCPT, "552 5.2.2 mailbox full", ACCEPTED, MEANS_NEVER },
         { SMTP_TO_RCPT, "452 4.3.1 Insufficient system storage", ACCEPTED, MEANS_LATER },

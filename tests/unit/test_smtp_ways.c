@@ -30,6 +30,7 @@ static struct say {
         int times;                /* ALWAYS */
 } says[SAYS];
 static size_t most_recipients;    /* in a transaction; 0: any */
+static bool all_or_none;          /* who asks for more gets none of it taken */
 static size_t stray;              /* lines said after the end of a message */
 static bool closed;
 
@@ -44,8 +45,15 @@ static const char *answer(struct receiver *r, const char *line)
                 closed |= !says[i].reply[0];
                 return says[i].reply;
         }
-        if (most_recipients && strncmp(line, "RCPT", 4) == 0 && r->recipients >= most_recipients)
-                return "452 4.5.3 Error: too many recipients";
+        static bool beyond;
+        if (strncmp(line, "MAIL", 4) == 0)
+                beyond = false;
+        if (most_recipients && strncmp(line, "RCPT", 4) == 0 && r->recipients >= most_recipients) {
+                beyond = true;
+                return all_or_none ? "552 too many recipients" : "452 4.5.3 Error: too many recipients";
+        }
+        if (all_or_none && beyond && (strcmp(line, "DATA") == 0 || strcmp(line, ".") == 0))
+                return "554 Too many recipients";
         if (stray && strcmp(line, ".") == 0)
                 return "250 2.0.0 taken\r\n250 and again";
         return NULL;
@@ -285,6 +293,27 @@ START_TEST(recipients_go_in_groups_of_what_is_taken)
 }
 END_TEST
 
+/* The same where the content is refused to all of them then. */
+START_TEST(recipients_go_in_groups_where_all_are_refused)
+{
+        static const char *const offers[] = { PLAIN, PIPED, ALL };
+
+        prepare(RECIPIENTS);
+        memset(says, 0, sizeof says);
+        most_recipients = 10;
+        all_or_none = true;
+        send_once(offers[_i]);
+        ck_assert_uint_eq(post.finished, 1);
+        for (size_t i = 0; i < RECIPIENTS; i++)
+                ck_assert_msg(post.recipients[i].outcome == OUTCOME_SENT, "%zu: %s", i, post.recipients[i].reply);
+        ck_assert(!receiver.violation);
+        chat->class->free(chat);
+        receiver_done(&receiver);
+        most_recipients = 0;
+        all_or_none = false;
+}
+END_TEST
+
 /* A line more than was asked for ends the session after the message, and harms nobody. */
 START_TEST(a_stray_line_is_no_fault)
 {
@@ -333,6 +362,7 @@ int main(void)
         tcase_add_loop_test(tests, odd_servers_are_sent_to_in_another_way, 0, count_of(odd));
         tcase_add_test(tests, a_way_is_remembered);
         tcase_add_test(tests, recipients_go_in_groups_of_what_is_taken);
+        tcase_add_loop_test(tests, recipients_go_in_groups_where_all_are_refused, 0, 3);
         tcase_add_test(tests, a_stray_line_is_no_fault);
         tcase_add_test(tests, a_break_between_groups);
         suite_add_tcase(suite, tests);
