@@ -21,6 +21,7 @@
 #define LIMIT_UIDL          70           /* RFC 1939 section 7: characters */
 #define LIMIT_LISTED        4000000      /* messages in one mailbox listing */
 #define LIMIT_NESTING       32           /* JSON values in one another */
+#define LIMIT_MISSING       10000        /* messages of one folder that a server does not hand out and we remember */
 #define LIMIT_HALVES        32           /* large messages of one account that came in part and may be gone on with */
 #define LIMIT_OUTPUT        (256 * KIB)  /* bytes waiting to be sent on one connection, engine side */
 #define LIMIT_ADDRESSES     32           /* addresses tried for one host name */

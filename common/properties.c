@@ -166,6 +166,8 @@ const struct property properties[PROPERTIES] = {
                 .access = ACCESS_READ, .help = "messages received" },
         [PROP_LAST_RECEIVED] = { .name = "lastReceived", .type = TYPE_TIME, .kinds = KIND_INCOMING,
                 .access = ACCESS_READ, .help = "when the last one came" },
+        [PROP_MISSING] = { .name = "missing", .type = TYPE_INT, .kinds = KIND_INCOMING,
+                .access = ACCESS_READ, .help = "messages that the server lists and does not hand out" },
 };
 /* clang-format on */
 

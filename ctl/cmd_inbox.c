@@ -173,3 +173,45 @@ int run_inbox_show(struct tool *tool)
         (void)cause_errno(&cause, errno, "copying the message");
         return tell_cause(&cause);
 }
+
+static int forget_missing(struct tool *tool, const char *id)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        if (!same_text(id, "all"))
+                parameter_text(parameters, "id", id);
+        int status = call_daemon(tool, EMAIL("ForgetMissing"), parameters, &answer);
+        int64_t count = status ? 0 : json_number(answer, "count");
+        struct cause cause;
+        if (status)
+                return status;
+        if (!count && !same_text(id, "all")) {
+                (void)cause_set(&cause, CAUSE_NOT_FOUND, "no missing message has the id %s", id);
+                cause_remedy(&cause, "emailsecctl inbox missing %s", tool_word(tool, 0));
+                return tell_cause(&cause);
+        }
+        if (tool->json)
+                show_json(answer);
+        else
+                printf("%lld message%s forgotten: not asked for again.\n", (long long)count, count == 1 ? "" : "s");
+        return EXIT_DONE;
+}
+
+int run_inbox_missing(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "ID", "id", NULL, COLUMN_WHOLE },           { "FOLDER", "folder", NULL, 0 },
+                { "SIZE", "size", size_words, COLUMN_RIGHT }, { "SINCE", "since", date_words, 0 },
+                { "TRIES", "tries", NULL, COLUMN_RIGHT },     { "NEXT", "next", date_words, 0 },
+                { "CAUSE", "cause", NULL, 0 },
+        };
+        scoped(scoped_json) json_t *answer = NULL;
+        const char *forget = tool_option(tool, "forget");
+        if (forget)
+                return forget_missing(tool, forget);
+        int status =
+                call_daemon(tool, EMAIL("ListMissing"), parameters_of("name", tool_word(tool, 0)), &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "messages"), "Nothing is missing.");
+        return status;
+}

@@ -148,7 +148,7 @@ static void show_one(const json_t *account)
         static const char *const fields[] = { "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
                                               "numberSent",      "numberSentToday",  "numberDiscarded",
                                               "lastDiscard",     "lastDiscardCause", "numberReceived",
-                                              "lastReceived" };
+                                              "lastReceived",    "missing" };
         scoped(scoped_free) char *name = json_words(json_at(account, "name"));
         const char *status = json_text(account, "status");
         sheet_title(name);

@@ -131,6 +131,9 @@ const struct command commands[] = {
         { "inbox list", "NAME", "received mail of an account", NULL, run_inbox_list, 0 },
         { "inbox show", "NAME ID", "a received message, decoded",
           OPTIONS({ .name = "raw", .help = "its bytes as they are" }), run_inbox_show, 0 },
+        { "inbox missing", "NAME", "messages that the server does not hand out",
+          OPTIONS({ .name = "forget", .value = "ID", .help = "ask for this one no more; \"all\": for none of them" }),
+          run_inbox_missing, 0 },
 
         { "monitor", "", "events as they happen",
           OPTIONS({ .name = "event",

@@ -36,6 +36,8 @@ const struct method methods[] = {
         { SERVICE "FlushQueue", PERMIT_ADMIN, SMALL, 0, on_flush_queue },
         { SERVICE "ListInbox", PERMIT_READ, SMALL, 0, on_list_inbox },
         { SERVICE "OpenInboxMessage", PERMIT_READ, SMALL, 0, on_open_inbox_message },
+        { SERVICE "ListMissing", PERMIT_READ, SMALL, 0, on_list_missing },
+        { SERVICE "ForgetMissing", PERMIT_ADMIN, SMALL, 0, on_forget_missing },
         { SERVICE "Monitor", PERMIT_READ, SMALL, METHOD_MORE | METHOD_WAITS, on_monitor },
         { SERVICE "Acknowledge", PERMIT_READ, SMALL, 0, on_acknowledge },
         { SERVICE "ListSubscribers", PERMIT_READ, SMALL, METHOD_PLAIN, on_list_subscribers },

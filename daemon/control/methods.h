@@ -63,6 +63,8 @@ void on_forget_subscriber(struct call *call);
 void on_submit(struct call *call);
 void on_list_inbox(struct call *call);
 void on_open_inbox_message(struct call *call);
+void on_list_missing(struct call *call);
+void on_forget_missing(struct call *call);
 
 void on_list_queue(struct call *call);
 void on_get_message(struct call *call);

@@ -136,6 +136,7 @@ bool imap_command_answered(struct imap_session *session, const struct imap_text 
         }
         if (!was_sent(session, &session->flights[i]))
                 return false;
+        session->answered = session->flights[i];
         session->in_flight--;
         memmove(&session->flights[i], &session->flights[i + 1],
                 (session->in_flight - i) * sizeof session->flights[0]);

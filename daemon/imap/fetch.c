@@ -9,6 +9,7 @@
 #include "daemon/imap/work.h"
 
 static const char fetch_what[] = " (UID BODY.PEEK[])";
+static const char check_what[] = " (UID FLAGS)";
 
 void imap_fetch_clear(struct imap_session *session)
 {
@@ -16,6 +17,7 @@ void imap_fetch_clear(struct imap_session *session)
         free(session->listing.batch);
         session->listing = (struct imap_listing){ 0 };
         session->arrival = (struct imap_arrival){ 0 };
+        session->unwanted = session->asked = 0;
 }
 
 /* ---- the operations ---- */
@@ -44,21 +46,115 @@ void imap_say_fetch(struct chat *chat)
         imap_work_say(imap_session_of(chat), "FETCH", fetch_what);
 }
 
-int imap_bodies_heard(struct chat *chat, const void *reply)
+/* Why nothing came of a message that was asked for by itself. */
+static void why_refused(const struct imap_session *session, uint32_t uid, const struct imap_reply *reply,
+                        struct cause *why)
 {
-        struct imap_session *session = imap_session_of(chat);
+        bool shown = reply->words.len && !imap_echoes_secret(session, reply->words.bytes, reply->words.len);
+        int len = !shown ? 0 : reply->words.len < 200 ? (int)reply->words.len : 200;
+
+        if (reply->status == IMAP_OK)
+                (void)cause_set(why, CAUSE_SERVER_BUSY, "the server sends nothing of message UID %u, and says that all is well",
+                                uid);
+        else
+                (void)cause_set(why, CAUSE_SERVER_BUSY, "the server refused to hand out message UID %u%s%.*s", uid,
+                                shown ? ": " : "", len, shown ? reply->words.bytes : "");
+}
+
+static void refuse(struct imap_session *session, size_t item, const struct imap_reply *reply)
+{
+        struct imap_wanted *wanted = &session->work.items[item];
+        struct mailbox_entry entry = { .uid = wanted->uid, .size = wanted->size, .seen = wanted->seen };
+        struct cause why;
+
+        wanted->state = WANTED_REFUSED;
+        session->work.refused++;
+        why_refused(session, wanted->uid, reply, &why);
+        if (session->config.user->refused(session->config.ctx, &entry, &why) != 0)
+                (void)chat_fail_with(&session->chat, &why);
+}
+
+/* Nothing came of this one yet, and nothing more will by what was asked. */
+static void settle_one(struct imap_session *session, size_t item, const struct imap_reply *reply)
+{
         struct imap_work *work = &session->work;
 
-        if (!imap_served(reply))
-                return imap_refused(session, reply, CAUSE_SERVER_BUSY, "to hand out messages");
+        if (work->items[item].state != WANTED || imap_part_awaits(session, item))
+                return;
+        if (work->singly) {
+                refuse(session, item, reply);
+        } else {
+                work->items[item].state = WANTED_AGAIN;
+                work->again++;
+        }
+}
+
+/* A command was answered: whatever the server's words are, what counts is which of its messages have come. */
+static void settle(struct imap_session *session, const struct imap_reply *reply)
+{
+        const struct imap_flight *flight = &session->answered;
+        ssize_t parted = flight->part_of ? imap_work_find(session, flight->part_of) : -1;
+
+        for (size_t i = flight->first; i < flight->until && session->chat.state != CHAT_FAILED; i++)
+                settle_one(session, i, reply);
         imap_parts_settle(session);
-        imap_work_say(session, "FETCH", fetch_what);
+        if (parted >= 0 && session->chat.state != CHAT_FAILED)
+                settle_one(session, (size_t)parted, reply);
+}
+
+static bool is_answer(const struct imap_reply *reply)
+{
+        return reply->status == IMAP_OK || reply->status == IMAP_NO || reply->status == IMAP_REFUSED_AS_BAD;
+}
+
+/* Those refused that are not listed any more have gone. When that cannot be learned they are taken to be there. */
+static int checked(struct imap_session *session, const struct imap_reply *reply)
+{
+        struct imap_work *work = &session->work;
+
+        if (imap_served(reply) && imap_work_say_refused(session, check_what))
+                return STEP_SAME;
+        for (size_t i = 0; i < work->count && imap_served(reply); i++) {
+                struct mailbox_entry entry = { .uid = work->items[i].uid };
+                if (work->items[i].state == WANTED_REFUSED)
+                        session->config.user->gone(session->config.ctx, &entry);
+        }
+        return imap_operation_done(session, finished_fetch);
+}
+
+static void say_singly(struct imap_session *session)
+{
+        struct imap_work *work = &session->work;
+
         if (!session->in_flight && work->again && !work->singly) {
                 work->singly = true;
                 work->next = 0;
                 imap_work_say(session, "FETCH", fetch_what);
         }
-        return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_fetch);
+}
+
+int imap_bodies_heard(struct chat *chat, const void *reply)
+{
+        struct imap_session *session = imap_session_of(chat);
+        struct imap_work *work = &session->work;
+
+        if (!is_answer(reply))
+                return imap_refused(session, reply, CAUSE_SERVER_BUSY, "to hand out messages");
+        if (work->checking)
+                return checked(session, reply);
+        settle(session, reply);
+        if (chat->state == CHAT_FAILED)
+                return STEP_FAILED;
+        imap_work_say(session, "FETCH", fetch_what);
+        say_singly(session);
+        if (session->in_flight)
+                return STEP_SAME;
+        if (!work->refused)
+                return imap_operation_done(session, finished_fetch);
+        work->checking = true;
+        work->next = 0;
+        (void)imap_work_say_refused(session, check_what);
+        return STEP_SAME;
 }
 
 /* No bodies come: commands as long as they may be. */
@@ -87,8 +183,13 @@ int imap_heads_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
 
-        if (!imap_served(reply))
+        if (!is_answer(reply))
                 return imap_refused(session, reply, CAUSE_SERVER_BUSY, "to show headers");
+        for (size_t i = session->answered.first; i < session->answered.until && !imap_served(reply); i++)
+                if (session->work.items[i].state == WANTED)
+                        refuse(session, i, reply);
+        if (chat->state == CHAT_FAILED)
+                return STEP_FAILED;
         imap_say_heads(chat);
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_fetch);
 }
@@ -111,17 +212,51 @@ void imap_say_store(struct chat *chat)
                       session->mark == MARK_SEEN ? " +FLAGS.SILENT (\\Seen)" : " +FLAGS.SILENT (\\Deleted)");
 }
 
+/* One that cannot be flagged keeps nobody from the others: the user tries again at another time. */
+static void not_marked(struct imap_session *session, const struct imap_reply *reply, const char *what)
+{
+        bool shown = reply->words.len && !imap_echoes_secret(session, reply->words.bytes, reply->words.len);
+        int len = !shown ? 0 : reply->words.len < 200 ? (int)reply->words.len : 200;
+        struct cause why;
+
+        (void)cause_set(&why, CAUSE_MAILBOX, "the server refused %s%s%.*s", what, shown ? ": " : "", len,
+                        shown ? reply->words.bytes : "");
+        for (size_t i = session->answered.first; i < session->answered.until; i++) {
+                struct mailbox_entry entry = { .uid = session->work.items[i].uid };
+                session->config.user->not_marked(session->config.ctx, &entry, &why);
+        }
+}
+
+static void mark_singly(struct imap_session *session)
+{
+        for (size_t i = session->answered.first; i < session->answered.until; i++) {
+                session->work.items[i].state = WANTED_AGAIN;
+                session->work.again++;
+        }
+}
+
 int imap_store_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
+        struct imap_work *work = &session->work;
 
-        if (!imap_served(reply))
+        if (!is_answer(reply))
                 return imap_refused(session, reply, CAUSE_MAILBOX, "to flag messages");
+        if (!imap_served(reply) && work->singly)
+                not_marked(session, reply, "to flag messages");
+        else if (!imap_served(reply))
+                mark_singly(session);
         imap_say_store(chat);
+        if (!session->in_flight && work->again && !work->singly) {
+                work->singly = true;
+                work->next = 0;
+                imap_say_store(chat);
+        }
         if (session->in_flight)
                 return STEP_SAME;
         if (session->mark == MARK_DELETED && session->facts.can_expunge_uid) {
-                session->work.next = 0;
+                work->singly = false;
+                work->next = 0;
                 return IMAP_EXPUNGE;
         }
         return imap_operation_done(session, finished_mark);
@@ -136,8 +271,10 @@ int imap_expunge_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
 
-        if (!imap_served(reply))
+        if (!is_answer(reply))
                 return imap_refused(session, reply, CAUSE_MAILBOX, "to delete messages");
+        if (!imap_served(reply))
+                not_marked(session, reply, "to delete messages");
         imap_say_expunge(chat);
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_mark);
 }

@@ -10,6 +10,7 @@
 
 /* The operations; the chat is READY. */
 void imap_list(struct chat *chat, uint32_t after, bool unseen_only);
+void imap_list_these(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 void imap_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
 void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);

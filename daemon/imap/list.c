@@ -33,6 +33,24 @@ static void give_batch(struct imap_session *session)
                 session->config.user->listed(session->config.ctx, listing->batch, count);
 }
 
+static void give(struct imap_session *session, const struct mailbox_entry *entry)
+{
+        struct imap_listing *listing = &session->listing;
+
+        listing->batch[listing->count++] = *entry;
+        if (listing->count == IMAP_BATCH)
+                give_batch(session);
+}
+
+/* The server would not list all: what is known to be there is told without a size, though it may be told already. */
+static void give_work(struct imap_session *session)
+{
+        for (size_t i = 0; i < session->work.count; i++) {
+                struct mailbox_entry entry = { .uid = session->work.items[i].uid };
+                give(session, &entry);
+        }
+}
+
 static int list_done(struct imap_session *session)
 {
         give_batch(session);
@@ -59,11 +77,24 @@ void imap_list(struct chat *chat, uint32_t after, bool unseen_only)
                 chat_go(chat, IMAP_LIST);
 }
 
+void imap_list_these(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+{
+        struct imap_session *session = imap_session_of(chat);
+
+        session->listing = (struct imap_listing){ .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)) };
+        imap_work_take(session, entries, count);
+        for (size_t i = 0; i < session->work.count; i++) /* no bodies come: commands as long as they may be */
+                session->work.items[i].size = 0;
+        session->finished = finished_list;
+        chat_go(chat, count ? IMAP_LIST : IMAP_NOTHING);
+}
+
 void imap_say_search(struct chat *chat)
 {
         struct imap_session *session = imap_session_of(chat);
 
-        imap_say(session, "UID SEARCH UID %u:* UNSEEN", session->listing.after + 1);
+        imap_say(session, "UID SEARCH UID %u:*%s", session->listing.after + 1,
+                 session->listing.unseen_only ? " UNSEEN" : "");
 }
 
 /* One that the search has found; false fails the chat: too many. */
@@ -151,9 +182,11 @@ int imap_search_heard(struct chat *chat, const void *reply)
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
-                return imap_refused(session, said, CAUSE_SERVER_BUSY, "the search for unseen messages");
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "the list of messages");
         imap_work_sort(session);
-        return session->work.count ? (int)IMAP_LIST : list_done(session);
+        if (session->listing.refused)
+                give_work(session);
+        return session->work.count && !session->listing.refused ? (int)IMAP_LIST : list_done(session);
 }
 
 void imap_say_list(struct chat *chat)
@@ -170,6 +203,7 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
 {
         struct imap_listing *listing = &session->listing;
 
+        listing->refused |= items->has_size && !items->uid;
         /* "n:*" names the last message even when its UID is below n; a size that is not said is found out in the end */
         if ((!items->has_size && !items->has_flags) || items->uid <= listing->after ||
             (listing->filter_seen && items->seen))
@@ -181,23 +215,27 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         }
         session->untagged = 0;
         chat_progress(&session->chat, CHAT_ITEM);
-        listing->batch[listing->count++] = (struct mailbox_entry){
-                .uid = items->uid,
-                .size = items->size,
-                .seen = items->seen,
-                .deleted = items->deleted,
-        };
-        if (listing->count == IMAP_BATCH)
-                give_batch(session);
+        struct mailbox_entry entry = { .uid = items->uid, .size = items->size, .seen = items->seen,
+                                       .deleted = items->deleted };
+        give(session, &entry);
 }
 
 int imap_list_heard(struct chat *chat, const void *reply)
 {
         struct imap_session *session = imap_session_of(chat);
 
-        if (!imap_served(reply))
-                return imap_refused(session, reply, CAUSE_SERVER_BUSY, "the list of messages");
+        const struct imap_reply *said = reply;
+
+        if (!imap_served(said) && said->status != IMAP_NO && said->status != IMAP_REFUSED_AS_BAD)
+                return imap_refused(session, said, CAUSE_SERVER_BUSY, "the list of messages");
+        session->listing.refused |= !imap_served(said);
         if (session->work.count)
                 imap_work_say(session, "FETCH", list_what);
-        return session->in_flight ? (int)STEP_SAME : list_done(session);
+        if (session->in_flight)
+                return STEP_SAME;
+        if (session->listing.refused && !session->work.count)
+                return IMAP_SEARCH;
+        if (session->listing.refused)
+                give_work(session);
+        return list_done(session);
 }

@@ -13,6 +13,7 @@ bool imap_in_parts(const struct imap_wanted *item)
 static void say_part(struct imap_session *session, uint32_t uid, uint64_t from)
 {
         imap_say(session, "UID FETCH %u (UID BODY.PEEK[]<%llu.%d>)", uid, (unsigned long long)from, IMAP_PART);
+        session->asked += IMAP_PART;
         if (session->chat.state != CHAT_FAILED)
                 session->flights[session->in_flight - 1].part_of = uid;
 }
@@ -87,6 +88,14 @@ static bool in_flight(const struct imap_session *session, uint32_t uid)
                 if (session->flights[i].part_of == uid)
                         return true;
         return false;
+}
+
+bool imap_part_awaits(const struct imap_session *session, size_t item)
+{
+        const struct imap_work *work = &session->work;
+
+        return (work->parts.open && work->parts.item == item) || (work->parts.asking && work->next == item) ||
+               in_flight(session, work->items[item].uid);
 }
 
 void imap_parts_settle(struct imap_session *session)

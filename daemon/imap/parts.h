@@ -21,5 +21,7 @@ bool imap_part_fits(struct imap_session *session, size_t item, uint64_t origin, 
 bool imap_part_ends(struct imap_session *session, uint64_t size);
 /* The message is whole, or given up: no more parts are asked for. */
 void imap_parts_end(struct imap_session *session, size_t item);
+/* True while more of items[item] is to come: it is asked for, or will be. */
+bool imap_part_awaits(const struct imap_session *session, size_t item);
 /* A command was answered: what should have come and did not is asked for again. */
 void imap_parts_settle(struct imap_session *session);

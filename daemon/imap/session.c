@@ -382,6 +382,7 @@ static const struct chat_class imap_class = {
 const struct mailbox_class imap_mailbox = {
         .open = imap_open,
         .list = imap_list,
+        .list_these = imap_list_these,
         .fetch = imap_fetch,
         .heads = imap_heads,
         .mark = imap_mark,

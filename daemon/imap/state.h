@@ -58,14 +58,21 @@ struct imap_flight {
         uint32_t tag;
         uint32_t part_of;       /* the UID of which it asks for a part; 0: it does not */
         uint64_t end;   /* of the command, in bytes ever said */
+        size_t first, until;    /* items of the work that it is about */
 };
 
-enum imap_wanted_state { WANTED, WANTED_DELIVERED, WANTED_AGAIN };
+enum imap_wanted_state {
+        WANTED,
+        WANTED_DELIVERED,       /* or not wanted any more */
+        WANTED_AGAIN,           /* to be asked for by itself */
+        WANTED_REFUSED,         /* so it was; the user knows */
+        WANTED_THERE,           /* and the server still lists it */
+};
 
 struct imap_wanted {
         uint32_t uid;
         uint8_t state;          /* enum imap_wanted_state */
-        bool seen, deleted;
+        bool seen, deleted, missing;
         uint64_t size, from;
 };
 
@@ -86,6 +93,8 @@ struct imap_work {
         bool singly;               /* one message a command, those marked WANTED_AGAIN only */
         size_t again;              /* how many are */
         size_t asked;              /* singly: the one in flight */
+        size_t refused;            /* how many are */
+        bool checking;             /* which of those are still there */
         struct imap_parts parts;
 };
 
@@ -96,6 +105,7 @@ struct imap_arrival {
         size_t item;               /* of the work, when wanted */
         uint32_t uid;              /* 0: not yet said */
         bool part;                 /* it is one of a message */
+        bool second;               /* another body came in the response: read over */
         uint64_t size;             /* what arrives now */
 };
 
@@ -103,6 +113,7 @@ struct imap_listing {
         uint32_t after;
         bool unseen_only;
         bool filter_seen;          /* the server lists all, seen ones are left out here */
+        bool refused;              /* by the server, or an entry has no UID: found by SEARCH instead, without sizes */
         size_t count;              /* in the batch */
         size_t total;
         struct mailbox_entry *batch; /* owned, IMAP_BATCH; NULL when nothing is listed */
@@ -117,6 +128,8 @@ struct imap_session {
         uint64_t said;             /* bytes ever appended to chat.out */
         struct imap_flight flights[IMAP_WINDOW + 1];
         size_t in_flight;
+        struct imap_flight answered; /* the command whose reply is being heard */
+        uint64_t unwanted, asked;  /* bytes of messages read over in this operation; that its commands may bring */
         unsigned untagged;         /* responses since the last progress */
 
         char *capabilities;        /* "IMAP4REV1 IDLE", upper case; NULL: not known */

@@ -60,6 +60,7 @@ void imap_work_take(struct imap_session *session, const struct mailbox_entry *en
                         .uid = entries[i].uid,
                         .seen = entries[i].seen,
                         .deleted = entries[i].deleted,
+                        .missing = entries[i].missing,
                         .size = entries[i].size,
                         .from = entries[i].from,
                 };
@@ -133,10 +134,32 @@ void imap_work_say(struct imap_session *session, const char *verb, const char *r
         char set[SET_SIZE];
 
         while (session->in_flight < window && session->chat.state != CHAT_FAILED) {
+                size_t first = work->next;
                 if (!work->singly && imap_say_next_part(session))
                         continue;
                 if (!(work->singly ? next_single(work, set) : next_set(work, set)))
                         return;
                 imap_say(session, "UID %s %s%s", verb, set, rest);
+                if (session->chat.state == CHAT_FAILED)
+                        return;
+                struct imap_flight *flight = &session->flights[session->in_flight - 1];
+                flight->first = work->singly ? work->asked : first;
+                flight->until = work->next;
+                session->asked += IMAP_BYTES_PER_COMMAND;
         }
+}
+
+bool imap_work_say_refused(struct imap_session *session, const char *rest)
+{
+        struct imap_work *work = &session->work;
+        char set[SET_SIZE];
+        size_t used = 0;
+
+        for (; work->next < work->count && used < SET_SIZE - RANGE_SIZE; work->next++)
+                if (work->items[work->next].state == WANTED_REFUSED)
+                        used += (size_t)snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "",
+                                                 work->items[work->next].uid);
+        if (used)
+                imap_say(session, "UID FETCH %s%s", set, rest);
+        return used > 0;
 }

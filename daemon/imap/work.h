@@ -18,5 +18,8 @@ void imap_work_clear(struct imap_session *session);
 /* Says "UID VERB SET REST" until the window is full or nothing is left to ask for. */
 void imap_work_say(struct imap_session *session, const char *verb, const char *rest);
 
+/* Says "UID FETCH SET REST" for the next of those refused; false: there are no more. */
+bool imap_work_say_refused(struct imap_session *session, const char *rest);
+
 /* The place of a UID in items; -1 when it is none of them. */
 ssize_t imap_work_find(struct imap_session *session, uint32_t uid);

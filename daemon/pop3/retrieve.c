@@ -11,6 +11,7 @@ void pop3_retrieve_clear(struct pop3_session *session)
         buf_free(&session->head);
         session->count = session->next = session->answered = 0;
         session->bytes_ahead = 0;
+        session->read_over = 0;
 }
 
 /* ---- RETR ---- */
@@ -28,9 +29,11 @@ static void take_entries(struct pop3_session *session, const struct mailbox_entr
                 memcpy(session->entries, entries, count * sizeof *entries);
 }
 
+/* What the user answers; over 0: nothing more of this message is handed to it. */
 static int stored(struct pop3_session *session, int result)
 {
-        return result == 0 ? (int)STEP_SAME
+        session->unwanted |= result > 0;
+        return result >= 0 ? (int)STEP_SAME
                            : chat_fail(&session->chat, CAUSE_STORAGE,
                                        "a message that arrived could not be stored");
 }
@@ -75,6 +78,19 @@ static int next_message(struct pop3_session *session)
                                                   : pop3_operation_done(session, finished_fetch);
 }
 
+/* Whatever the server's reason is: it is one message's, until the user has had enough of them. */
+static int refuse(struct pop3_session *session, const struct pop3_reply *reply)
+{
+        bool shown = reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+        const struct mailbox_entry *entry = &session->entries[session->answered];
+        struct cause why;
+
+        (void)cause_set(&why, CAUSE_SERVER_BUSY, "the server refused to hand out message %u%s%.200s", entry->uid,
+                        shown ? ": " : "", shown ? reply->words : "");
+        return session->config.user->refused(session->config.ctx, entry, &why) == 0 ?
+                       (int)STEP_SAME : chat_fail_with(&session->chat, &why);
+}
+
 int pop3_retr_heard(struct chat *chat, const void *reply)
 {
         struct pop3_session *session = pop3_session_of(chat);
@@ -82,13 +98,15 @@ int pop3_retr_heard(struct chat *chat, const void *reply)
 
         if (said->status == POP3_OK) {
                 session->body = true;
-                session->unstuff = (struct pop3_unstuff){ .state = AT_START };
+                session->unwanted = false;
+                session->unstuff = (struct pop3_unstuff){ .state = AT_START,
+                                                          .expected = session->entries[session->answered].size };
                 chat->phrase = "receiving a message";
                 return stored(session, session->config.user->message_begin(
                                                session->config.ctx, &session->entries[session->answered], 0));
         }
-        if (said->status == POP3_ERR && pop3_cause_of_code(session, said->words) != CAUSE_NONE)
-                return pop3_refused(session, said, CAUSE_SERVER_BUSY, "to hand out a message");
+        if (said->status == POP3_ERR && refuse(session, said) == STEP_FAILED)
+                return STEP_FAILED;
         return next_message(session);
 }
 
@@ -99,7 +117,13 @@ static int piece_heard(struct pop3_session *session, const struct pop3_input *pi
         chat_progress(&session->chat, session->chat.step == POP3_TOP && piece->len > room ? room : piece->len);
         if (session->chat.step == POP3_TOP)
                 return buf_append(&session->head, piece->bytes, piece->len < room ? piece->len : room);
-        return session->config.user->message_piece(session->config.ctx, piece->bytes, piece->len);
+        if (!session->unwanted)
+                return session->config.user->message_piece(session->config.ctx, piece->bytes, piece->len);
+        session->read_over += piece->len;
+        if (session->read_over > MAILBOX_READ_OVER)
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
+                                "the server sends more than %d bytes of messages over what was announced", MAILBOX_READ_OVER);
+        return 0;
 }
 
 static int end_heard(struct pop3_session *session)
@@ -107,7 +131,7 @@ static int end_heard(struct pop3_session *session)
         const struct mailbox_user *user = session->config.user;
 
         if (session->chat.step != POP3_TOP)
-                return user->message_end(session->config.ctx);
+                return session->unwanted ? 0 : user->message_end(session->config.ctx);
         return user->head(session->config.ctx, &session->entries[session->answered],
                           (const char *)buf_bytes(&session->head), session->head.len);
 }

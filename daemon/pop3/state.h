@@ -83,6 +83,8 @@ struct pop3_session {
         void (*line)(struct pop3_session *, const char *text,
                      size_t len); /* takes the lines after +OK; NULL: none */
         bool body;              /* a message passes */
+        bool unwanted;          /* the user wants no more of it */
+        uint64_t read_over;     /* bytes of such, in this operation */
         struct pop3_unstuff unstuff;
         struct buf head;        /* of TOP, as far as LIMIT_HEAD goes */
 

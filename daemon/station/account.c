@@ -10,6 +10,7 @@
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
+#include "daemon/store/missing_table.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
 
@@ -379,6 +380,13 @@ json_t *account_warnings(const struct account *account)
                 (void)json_array_append_new(
                         warnings, json_string("the server has no UIDPLUS: what is deleted there is flagged as deleted and "
                                               "left, for a mail program to expunge"));
+        int64_t missing = fact_number(account->name, FACT_MISSING);
+        scoped(scoped_free) char *lacking =
+                missing ? text_of("%lld message%s cannot be had from the server, and %s asked for again: emailsecctl inbox missing %s",
+                                  (long long)missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are", account->name)
+                        : NULL;
+        if (lacking)
+                (void)json_array_append_new(warnings, json_string(lacking));
         int64_t back = fact_number(account->name, "lastHandedBack");
         scoped(scoped_free) char *refused =
                 back && loop_wall() - back < HANDED_BACK_SHOWN

@@ -76,6 +76,7 @@ void fetching_behind_others(struct fetching *fetching)
                 return;
         }
         fetching->answers++;
+        fetching->waits = true;
         fetching->sibling = waiting;
         waiting = fetching;
 }
@@ -89,6 +90,7 @@ static void end_over(struct fetching *fetching)
                 if (one->account != fetching->account || is_behind(one))
                         continue;
                 list_remove(&waiting, one);
+                one->waits = false;
                 loop_later(go_on, one);
         }
 }
@@ -104,6 +106,11 @@ static void destroy(struct fetching *fetching)
         delivery_abandon(take(fetching->filling)); /* there when a commit before it has failed */
         delivery_abandon(take(fetching->full));
         handing_free(fetching->handing);
+        free(fetching->wants);
+        free(fetching->missing);
+        free(fetching->alone);
+        free(fetching->vain);
+        free(fetching->not_told);
         free(fetching->known);
         free(fetching->left);
         free(fetching->back);
@@ -126,6 +133,10 @@ static void forget_list(struct fetching *fetching)
 {
         free(take(fetching->listed));
         free(take(fetching->wanted));
+        free(take(fetching->wants));
+        free(take(fetching->alone));
+        fetching->alone_count = fetching->alone_size = fetching->alone_next = 0;
+        fetching->round = 0;
         fetching->listed_count = fetching->listed_size = 0;
         fetching->wanted_count = fetching->next = fetching->expected = 0;
 }
@@ -210,7 +221,10 @@ const struct mailbox_user fetching_mailbox_user = {
         .message_piece = fetching_on_message_piece,
         .message_end = fetching_on_message_end,
         .head = fetching_on_head,
+        .refused = fetching_on_refused,
+        .gone = fetching_on_gone,
         .fetched = fetching_on_fetched,
+        .not_marked = fetching_on_not_marked,
         .marked = fetching_on_marked,
         .changed = on_changed,
         .woken = on_woken,
@@ -258,6 +272,11 @@ bool fetching_committing(const struct fetching *fetching)
         return fetching->committing || fetching->full;
 }
 
+void fetching_try_all(struct fetching *fetching)
+{
+        fetching->try_all = true;
+}
+
 bool fetching_moved_on(const struct fetching *fetching)
 {
         return fetching->moved_on;
@@ -287,9 +306,13 @@ void fetching_free(struct fetching *fetching)
                 delivery_abandon(take(fetching->filling));
                 delivery_abandon(take(fetching->full));
         }
+        if (fetching->waits) {
+                list_remove(&waiting, fetching);
+                fetching->answers--;
+        }
         if (!fetching->answers) {
                 destroy(fetching);
-        } else if (fetching_committing(fetching)) {
+        } else {
                 fetching->sibling = ending;
                 ending = fetching;
         }

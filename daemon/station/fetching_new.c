@@ -27,6 +27,35 @@ static void want(struct fetching *fetching, const struct mailbox_entry *entry)
                 fetching_push(&fetching->wanted, &fetching->wanted_count, &fetching->wanted_size, entry);
 }
 
+static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct fetching *fetching = ctx;
+
+        if (!fetching_answered(fetching))
+                return;
+        for (size_t i = 0; i < count; i++)
+                fetching->wanted[i].from = entries[i].from;
+        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
+}
+
+/* What is wanted is known: where a large message was cut before, it is gone on with. */
+static void begin_rounds(struct fetching *fetching)
+{
+        bool any = false;
+
+        free(fetching->wants);
+        fetching->wants = new_zeroed(fetching->wanted_count + 1, sizeof *fetching->wants);
+        for (size_t i = 0; i < fetching->wanted_count && !any; i++)
+                any = half_is_kept(&fetching->wanted[i]);
+        if (!any) {
+                fetching_tell_server(fetching);
+                return;
+        }
+        fetching->answers++;
+        halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
+                    fetching->wanted_count, halves_found, fetching);
+}
+
 static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
@@ -34,12 +63,15 @@ static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         for (size_t i = 0; i < count; i++) {
+                if (fetching_sort_out(fetching, &fetching->listed[i]))
+                        continue;
                 if (!known[i])
                         want(fetching, &fetching->listed[i]);
                 else if (untold[i] && fetching_policy_is(fetching, "delete"))
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
         }
-        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
+        fetching_end_gone(fetching);
+        begin_rounds(fetching);
 }
 
 static void pop3_skipped(void *ctx, const struct cause *cause)
@@ -73,33 +105,6 @@ static void listed_pop3(struct fetching *fetching)
                 return;
         }
         seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_pruned, fetching);
-}
-
-static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching))
-                return;
-        for (size_t i = 0; i < count; i++)
-                fetching->wanted[i].from = entries[i].from;
-        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
-}
-
-/* What is wanted is known: where a large message was cut before, it is gone on with. */
-static void begin_rounds(struct fetching *fetching)
-{
-        bool any = false;
-
-        for (size_t i = 0; i < fetching->wanted_count && !any; i++)
-                any = half_is_kept(&fetching->wanted[i]);
-        if (!any) {
-                fetching_tell_server(fetching);
-                return;
-        }
-        fetching->answers++;
-        halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
-                    fetching->wanted_count, halves_found, fetching);
 }
 
 /* By ascending UID, each once: of a message that came in several responses each may have said something else. */
@@ -148,6 +153,10 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
         struct fetching *fetching = *(struct fetching **)ctx;
 
         for (size_t i = 0; fetching && i < count; i++) {
+                if (fetching->checking) {
+                        (void)fetching_sort_out(fetching, &entries[i]);
+                        continue;
+                }
                 if (skips_all(fetching) && !fetching->pop3) { /* how far they go is all */
                         if (entries[i].uid > fetching->highest)
                                 fetching->highest = entries[i].uid;
@@ -178,7 +187,8 @@ static void listed_imap(struct fetching *fetching)
                 const struct mailbox_entry *entry = &fetching->listed[i];
                 if (entry->uid > fetching->highest)
                         fetching->highest = entry->uid;
-                if (!entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry))
+                if (!entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry) &&
+                    !fetching_is_missing(fetching, entry))
                         want(fetching, entry);
         }
         free(take(fetching->listed));
@@ -192,14 +202,6 @@ static bool nothing_new(const struct fetching *fetching, uint32_t after)
 {
         return fetching->just_opened && fetching->facts.uidnext && fetching->facts.uidnext - 1 <= after &&
                !fetching->first_look && !fetching->reconcile;
-}
-
-void fetching_on_listed_all(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (fetching)
-                (fetching->pop3 ? listed_pop3 : listed_imap)(fetching);
 }
 
 static void list(struct fetching *fetching)
@@ -221,11 +223,47 @@ static void list(struct fetching *fetching)
         fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
 }
 
+/* What is missing may lie below the cursor: whether it is still there has to be asked for. */
+static void check_missing(struct fetching *fetching)
+{
+        struct mailbox_entry *entries = NULL;
+        size_t count = 0, size = 0;
+
+        for (size_t i = 0; i < fetching->missing_count && fetching->facts.exists && !fetching->pop3; i++)
+                fetching_push(&entries, &count, &size, &fetching->missing[i].entry);
+        fetching->checking = count > 0;
+        if (count) {
+                fetching->tools->list_these(fetching_chat(fetching), entries, count);
+        } else {
+                if (!fetching->pop3)
+                        fetching_end_gone(fetching);
+                list(fetching);
+        }
+        free(entries);
+}
+
+void fetching_on_listed_all(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        if (fetching->checking) {
+                fetching->checking = false;
+                fetching_end_gone(fetching);
+                list(fetching);
+        } else if (fetching->pop3) {
+                listed_pop3(fetching);
+        } else {
+                listed_imap(fetching);
+        }
+}
+
 void fetching_list_more(struct fetching *fetching)
 {
         fetching->windows++;
         fetching->listed_count = fetching->wanted_count = fetching->left_count = fetching->next = 0;
-        fetching->expected = 0;
+        fetching->expected = fetching->round = 0;
         free(take(fetching->wanted));
         fetching->wanted_size = 0;
         fetching->heads_over = false;
@@ -268,14 +306,19 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
 
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
+        bool numbered = fetching->facts.uidvalidity != 0;
         fetching->cursor = *cursor;
-        if (!fetching->pop3 && !fetching->facts.uidvalidity)
+        if (!fetching->pop3 && !numbered)
                 number_ourselves(fetching);
         fetching->first_look = !cursor->known;
         fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->facts.uidvalidity;
         if (fetching->reconcile && fetching->facts.uidvalidity < OUR_UIDVALIDITY)
                 note_new_uidvalidity(fetching);
-        for (size_t i = 0; i < count && !fetching->reconcile; i++) {
+        /* what is told is of the server's present numbers, or of ours */
+        bool present = numbered || !fetching->reconcile;
+        if (present)
+                fetching_take_missing(fetching, cursor->missing, cursor->missing_count);
+        for (size_t i = 0; i < count && present; i++) {
                 struct mailbox_entry entry = untold[i];
                 entry.left = entry.here = false;
                 if (untold[i].here)
@@ -285,13 +328,13 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
                 else if (entry.size <= fetching_most(fetching) && entry.uid <= cursor->uid)
                         fetching_push(&fetching->back, &fetching->back_count, &fetching->back_size, &entry);
         }
-        list(fetching);
+        check_missing(fetching);
 }
 
 void fetching_read_cursor(struct fetching *fetching)
 {
         fetching->answers++;
-        seen_cursor(fetching->account->name, fetching->folder, cursor_known, fetching);
+        seen_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, cursor_known, fetching);
 }
 
 void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)

@@ -14,7 +14,7 @@ static void cursor_set(void *ctx, const struct cause *cause)
         struct fetching *fetching = ctx;
 
         if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause))
-                fetching_finish(fetching, NULL);
+                fetching_next_alone(fetching);
 }
 
 static void note_moved(const struct fetching *fetching)
@@ -54,6 +54,10 @@ static void begin_round(struct fetching *fetching)
 {
         size_t count = fetching->wanted_count - fetching->next;
 
+        if (fetching->in_alone) {
+                fetching_next_alone(fetching);
+                return;
+        }
         fetching->round_received = false;
         fetching->heads = fetching->left_count && !fetching->heads_over;
         fetching->heads_over = true;
@@ -73,7 +77,8 @@ static void begin_round(struct fetching *fetching)
         if (count > ROUND)
                 count = ROUND;
         const struct mailbox_entry *first = &fetching->wanted[fetching->next];
-        fetching->expected = fetching->next;
+        fetching->round = fetching->expected = fetching->next;
+        fetching->asking = true;
         fetching->next += count;
         fetching->in_order = cursor_moves_on(fetching);
         fetching->tools->fetch(fetching_chat(fetching), first, count);
@@ -106,6 +111,38 @@ static void told(void *ctx, const struct cause *cause)
                 begin_round(fetching);
 }
 
+void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        struct subject subject = fetching_subject(fetching);
+        if (!fetching->not_told_count)
+                log_about(&subject, LOG_WARNING, MSG_NOT_MARKED, "%s: message UID %u in %s: %s; it is tried again at the next look",
+                          fetching->account->name, entry->uid, fetching->folder, why->text);
+        fetching_push(&fetching->not_told, &fetching->not_told_count, &fetching->not_told_size, entry);
+}
+
+static bool was_marked(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        for (size_t i = 0; i < fetching->not_told_count; i++)
+                if (fetching->not_told[i].uid == entry->uid)
+                        return false;
+        return true;
+}
+
+static void leave_out_not_marked(struct fetching *fetching)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < fetching->tell_count && fetching->not_told_count; i++)
+                if (was_marked(fetching, &fetching->tell[i]))
+                        fetching->tell[kept++] = fetching->tell[i];
+        if (fetching->not_told_count)
+                fetching->tell_count = kept;
+}
+
 void fetching_on_marked(void *ctx)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -122,6 +159,7 @@ void fetching_on_marked(void *ctx)
                 begin_round(fetching);
                 return;
         }
+        leave_out_not_marked(fetching);
         fetching->answers++;
         seen_told(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->tell,
                   fetching->tell_count, told, fetching);

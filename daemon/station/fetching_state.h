@@ -3,7 +3,11 @@
 #pragma once
 
 #include "daemon/station/fetching.h"
+#include "daemon/store/missing_table.h"
 #include "daemon/store/seen_table.h"
+
+/* What became of a message that was asked for. */
+enum want { WANT_OPEN, WANT_HERE, WANT_REFUSED, WANT_GONE };
 
 struct fetching {
         struct account *account;
@@ -27,7 +31,10 @@ struct fetching {
         struct mailbox_entry *wanted;        /* new ones, in order */
         size_t wanted_size;
         unsigned windows;                    /* lists before the present one in this look */
+        uint8_t *wants;                      /* enum want of each */
         size_t wanted_count, next;           /* next: first of the present round that is not asked for */
+        size_t round;                        /* first of the present round */
+        bool asking;                         /* messages of it are awaited */
         size_t expected;                     /* the one that should arrive next */
         struct mailbox_entry *tell;          /* stored here, to be told to the server */
         size_t tell_count, tell_size;
@@ -35,6 +42,20 @@ struct fetching {
         size_t quit_tell_count;
         struct mailbox_entry *known;         /* above the cursor and here already, in order */
         size_t known_count, known_size;
+        struct missing *missing;             /* what was asked for in vain before, by UID (fetching_missing.c) */
+        size_t missing_count;
+        struct mailbox_entry *alone;         /* those of it that are asked for again, each by itself, at the end */
+        size_t alone_count, alone_size, alone_next;
+        bool try_all;                        /* also those whose time has not come */
+        struct missing *vain;                /* asked for in vain in this round */
+        size_t vain_count, vain_size;
+        size_t noted_count;                  /* written down in this look */
+        void (*then)(struct fetching *fetching); /* after that */
+        bool in_alone, checking;             /* at the end of the look; what is missing is being listed */
+        bool waits;                          /* for the disk, behind an earlier look of this account */
+        unsigned vain_in_row;                /* since the last message that came */
+        struct mailbox_entry *not_told;      /* the server would not mark them */
+        size_t not_told_count, not_told_size;
         struct mailbox_entry *left;          /* too large: a note about each is stored */
         size_t left_count, left_size;
         bool heads, heads_over;              /* the present round is about those; it was */
@@ -48,7 +69,8 @@ struct fetching {
         bool committing, round_received, in_order;
         bool moved_on;                       /* something came whole */
         bool in_message;                     /* one that has begun and not ended fills */
-        uint32_t arriving;                   /* UID of that one, or the last */
+        struct mailbox_entry arriving;       /* that one, or the last */
+        uint64_t got, fresh, lines, returns; /* bytes of it; in this session; LFs and CRs among them */
         uint32_t filling_last, full_last;    /* UID of the last whole one within */
         uint64_t received, noted;            /* messages; notes about those that are too large */
         unsigned answers;                    /* store answers under way */
@@ -96,7 +118,34 @@ void fetching_conclude(struct fetching *fetching);
 void fetching_tell_server(struct fetching *fetching);
 void fetching_on_marked(void *ctx);
 
+void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
+
+/* ---- fetching_missing.c ---- */
+
+/* Takes over what is missing at the beginning of a look. */
+void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count);
+/* One that the server lists and that was asked for in vain before: true. It is asked for again by itself, or not yet. */
+bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry);
+bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_entry *entry);
+/* All are listed: those missing that are not have gone. */
+void fetching_end_gone(struct fetching *fetching);
+/* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session broke).
+ * -1: too many of them, one after the other; the look is over. */
+int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why, bool lost);
+int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
+void fetching_on_gone(void *ctx, const struct mailbox_entry *entry);
+/* Writes down what did not come in this round; then `then`. */
+void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching *fetching));
+/* The next one that is asked for by itself; without one the look is over. */
+void fetching_next_alone(struct fetching *fetching);
+/* How often it was asked for, with this time. */
+unsigned fetching_tries(const struct fetching *fetching, const struct mailbox_entry *entry);
+/* A message that was missing is here. */
+void fetching_came(struct fetching *fetching, const struct mailbox_entry *entry);
+
 /* ---- fetching_store.c ---- */
+
+void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want);
 
 int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size);
 int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);

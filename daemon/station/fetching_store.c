@@ -16,6 +16,7 @@
 enum {
         BATCH_MESSAGES = 250,                /* of one commit */
         BATCH_BYTES = 4 * 1024 * 1024,
+        TAKEN_AFTER = 3,                     /* tries that brought what was not announced: it is what it is */
         BACKLOG_HIGH = 8 * 1024 * 1024,      /* not yet on disk: the server waits */
         BACKLOG_LOW = 2 * 1024 * 1024,
 };
@@ -71,7 +72,7 @@ static void hand_over(struct fetching *fetching);
 static void round_over(struct fetching *fetching)
 {
         if (fetching->round_received && !fetching->committing && !fetching->full && !fetching->filling)
-                fetching_tell_server(fetching);
+                fetching_note_vain(fetching, fetching_tell_server);
 }
 
 static void committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
@@ -80,11 +81,13 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
 
         fetching->committing = false;
         for (size_t i = 0; i < count; i++) {
-                if (!fetching->freed && !messages[i].entry.left)
+                if (!fetching->freed && !messages[i].entry.left && !messages[i].entry.odd)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
                 fetching->moved += messages[i].again && fetching->reconcile;
                 if (!messages[i].again)
                         (messages[i].entry.left ? count_left : count_received)(fetching, &messages[i]);
+                if (messages[i].entry.missing && messages[i].entry.odd != ODD)
+                        fetching_came(fetching, &messages[i].entry);
         }
         if (fetching->freed && !cause)
                 hand_over(fetching);
@@ -94,13 +97,29 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         round_over(fetching);
 }
 
+/* The place of a message in its round; those that come in order are found at once. SIZE_MAX: it is none of it. */
+static size_t place_of(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        if (fetching->expected < fetching->next && fetching->wanted[fetching->expected].uid == entry->uid)
+                return fetching->expected;
+        for (size_t i = fetching->round; i < fetching->next; i++)
+                if (fetching->wanted[i].uid == entry->uid)
+                        return i;
+        return SIZE_MAX;
+}
+
 /* The cursor may pass a batch only where everything below has arrived: not after a message that was left out (it may
  * be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen ones only. */
-static void note_order(struct fetching *fetching, uint32_t uid)
+void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want)
 {
-        if (fetching->expected >= fetching->next || fetching->wanted[fetching->expected].uid != uid)
+        size_t place = place_of(fetching, entry);
+
+        if (place != fetching->expected || want != WANT_HERE)
                 fetching->in_order = false;
-        fetching->expected++;
+        if (place == SIZE_MAX)
+                return;
+        fetching->wants[place] = (uint8_t)want;
+        fetching->expected = place + 1;
 }
 
 static void commit_full(struct fetching *fetching)
@@ -157,30 +176,85 @@ static int disk_failed(struct fetching *fetching, const struct cause *cause)
         return -1;
 }
 
+/* How much of a message is taken: what was announced, with what honest servers err by, and what the account takes.
+ * When it is asked for again by itself, the second of these alone counts. */
+static uint64_t most_of(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        uint64_t most = fetching_most(fetching), announced = entry->size;
+
+        if (!announced || announced > most)
+                return most;
+        uint64_t honest = announced + announced / 8 + 4 * 1024;
+        uint64_t likely = announced + announced / 2 + 1024 * 1024;
+        most = most > honest ? most : honest;
+        return fetching->in_alone || most < likely ? most : likely;
+}
+
+/* It is more than that: -1 when there are too many such. */
+static int too_much(struct fetching *fetching, const struct mailbox_entry *entry, uint64_t size)
+{
+        struct cause why;
+
+        (void)cause_set(&why, CAUSE_PROTOCOL,
+                        "the server announced %llu bytes and sends %llu or more; maxMessageSize is %llu",
+                        (unsigned long long)entry->size, (unsigned long long)size,
+                        (unsigned long long)fetching_most(fetching));
+        fetching_set_want(fetching, entry, WANT_REFUSED);
+        (void)fetching_not_had(fetching, entry, &why, false);
+        return 1;
+}
+
+static void make_delivery(struct fetching *fetching)
+{
+        struct delivery_target target = {
+                .account = fetching->account->name,
+                .folder = fetching->folder,
+                .uidvalidity = fetching->facts.uidvalidity,
+                .tell_server = fetching_tells_server(fetching),
+                .give = fetching->handing ? handing_give : NULL,
+                .give_ctx = fetching->handing,
+        };
+
+        fetching->filling = delivery_new(&target);
+        delivery_reconcile(fetching->filling, fetching->reconcile);
+        delivery_on_progress(fetching->filling, on_disk_progress, fetching);
+}
+
+static int begin_message(struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        struct cause cause = { 0 };
+
+        if (!fetching->filling)
+                make_delivery(fetching);
+        fetching->in_message = true;
+        fetching->arriving = *entry;
+        fetching->got = entry->from;
+        fetching->fresh = fetching->lines = fetching->returns = 0;
+        return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
+}
+
 int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
-        struct cause cause = { 0 };
 
-        (void)size;
         if (!fetching || fetching->finished)
                 return -1;
-        if (!fetching->filling) {
-                struct delivery_target target = {
-                        .account = fetching->account->name,
-                        .folder = fetching->folder,
-                        .uidvalidity = fetching->facts.uidvalidity,
-                        .tell_server = fetching_tells_server(fetching),
-                        .give = fetching->handing ? handing_give : NULL,
-                        .give_ctx = fetching->handing,
-                };
-                fetching->filling = delivery_new(&target);
-                delivery_reconcile(fetching->filling, fetching->reconcile);
-                delivery_on_progress(fetching->filling, on_disk_progress, fetching);
+        if (fetching->in_message && fetching->arriving.uid != entry->uid)
+                fetching->in_order = false;
+        return entry->from + size > most_of(fetching, entry) ? too_much(fetching, entry, entry->from + size)
+                                                              : begin_message(fetching, entry);
+}
+
+static void count_lines(struct fetching *fetching, const uint8_t *bytes, size_t len)
+{
+        uint64_t lines = 0, returns = 0;
+
+        for (size_t i = 0; i < len; i++) {
+                lines += bytes[i] == '\n';
+                returns += bytes[i] == '\r';
         }
-        fetching->in_message = true;
-        fetching->arriving = entry->uid;
-        return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
+        fetching->lines += lines;
+        fetching->returns += returns;
 }
 
 int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
@@ -190,6 +264,14 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
 
         if (!fetching || !fetching->filling)
                 return -1;
+        fetching->got += len;
+        fetching->fresh += len;
+        if (fetching->got > most_of(fetching, &fetching->arriving) && !fetching->arriving.left) {
+                delivery_drop_message(fetching->filling);
+                fetching->in_message = false;
+                return too_much(fetching, &fetching->arriving, fetching->got);
+        }
+        count_lines(fetching, bytes, len);
         if (delivery_piece(fetching->filling, bytes, len, &cause) < 0)
                 return disk_failed(fetching, &cause);
         if (delivery_backlog(fetching->filling) > BACKLOG_HIGH)
@@ -197,23 +279,61 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
         return 0;
 }
 
-int fetching_on_message_end(void *ctx)
+/* Servers count line ends as LF and send CRLF, or the other way round, and add fields of their own. */
+static enum mailbox_odd oddness(const struct fetching *fetching)
 {
-        struct fetching *fetching = *(struct fetching **)ctx;
+        const struct mailbox_entry *entry = &fetching->arriving;
+        uint64_t got = fetching->got, announced = entry->size;
+        uint64_t bare = fetching->lines > fetching->returns ? fetching->lines - fetching->returns : 0;
+        uint64_t most = got + bare, least = got - (fetching->returns < got ? fetching->returns : got);
+
+        if (!announced || entry->left ||
+            (most + most / 8 + 16 >= announced && least <= announced + announced / 8 + 128))
+                return AS_ANNOUNCED;
+        return fetching->in_alone && got && fetching_tries(fetching, entry) > TAKEN_AFTER ? ODD_FOR_GOOD : ODD;
+}
+
+static int end_message(struct fetching *fetching)
+{
         struct cause cause = { 0 };
 
-        if (!fetching || !fetching->filling)
-                return -1;
         fetching->in_message = false;
         fetching->moved_on = true;
-        note_order(fetching, fetching->arriving);
-        fetching->filling_last = fetching->arriving;
+        fetching->vain_in_row = 0;
+        fetching->filling_last = fetching->arriving.uid;
         if (delivery_end(fetching->filling, &cause) < 0)
                 return disk_failed(fetching, &cause);
         hand_over(fetching);
         if (fetching->filling && delivery_bytes(fetching->filling) >= 2 * (uint64_t)BATCH_BYTES)
                 link_pause(fetching->link, true); /* the disk is behind by two batches */
         return 0;
+}
+
+/* What came is not what was announced: it is kept, but the server is not told of it, and it is asked for again. */
+static void note_odd(struct fetching *fetching, enum mailbox_odd odd)
+{
+        const struct mailbox_entry *entry = &fetching->arriving;
+        struct cause why;
+
+        delivery_is_odd(fetching->filling, odd);
+        (void)cause_set(&why, CAUSE_PROTOCOL,
+                        "%llu bytes came where %llu were announced: they are in the inbox, and the server was not told so",
+                        (unsigned long long)fetching->got, (unsigned long long)entry->size);
+        if (odd == ODD)
+                (void)fetching_not_had(fetching, entry, &why, false);
+}
+
+int fetching_on_message_end(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching || !fetching->filling)
+                return -1;
+        enum mailbox_odd odd = oddness(fetching);
+        fetching_set_want(fetching, &fetching->arriving, WANT_HERE);
+        if (odd)
+                note_odd(fetching, odd);
+        return end_message(fetching);
 }
 
 /* Stores the note about a message that is too large. */
@@ -225,10 +345,10 @@ static int store_note(struct fetching *fetching, struct mailbox_entry *entry, co
         scoped(scoped_free) char *text = leftover_text(&left);
 
         entry->left = true;
-        if (fetching_on_message_begin(&fetching, entry, 0) < 0 ||
+        if (begin_message(fetching, entry) < 0 ||
             fetching_on_message_piece(&fetching, (const uint8_t *)text, strlen(text)) < 0)
                 return -1;
-        return fetching_on_message_end(&fetching);
+        return end_message(fetching);
 }
 
 int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len)
@@ -249,6 +369,17 @@ static void notes_without_head(struct fetching *fetching)
                         (void)store_note(fetching, &fetching->left[i], "", 0);
 }
 
+/* Each message of the round is here, refused or gone; should the session have lost sight of one, it is not. */
+static void settle_round(struct fetching *fetching)
+{
+        struct cause why;
+
+        (void)cause_set(&why, CAUSE_PROTOCOL, "the server did not hand it out");
+        for (size_t i = fetching->round; i < fetching->next; i++)
+                if (fetching->wants[i] == WANT_OPEN)
+                        (void)fetching_not_had(fetching, &fetching->wanted[i], &why, false);
+}
+
 void fetching_on_fetched(void *ctx)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -259,8 +390,11 @@ void fetching_on_fetched(void *ctx)
                 delivery_cancel_message(fetching->filling);
                 fetching->in_message = fetching->in_order = false;
         }
+        fetching->asking = false;
         if (fetching->heads)
                 notes_without_head(fetching);
+        else
+                settle_round(fetching);
         fetching->round_received = true;
         hand_over(fetching);
         round_over(fetching);

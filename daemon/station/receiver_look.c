@@ -163,6 +163,8 @@ static void begin_folder(struct receiver *receiver)
         fetching_free(take(receiver->fetching));
         receiver->fetching = fetching_new(receiver->account, receiver->link, receiver_tools(receiver), receiver->folder,
                                           fetching_done, receiver);
+        if (receiver->polls)
+                fetching_try_all(receiver->fetching);
         fetching_on_idle(receiver->fetching, idle_changed, idle_woken, idle_refused);
         fetching_begin(receiver->fetching, receiver->folder_open);
 }

@@ -170,6 +170,16 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         }
         if (receiver->fetching && fetching_moved_on(receiver->fetching))
                 receiver->failures = 0; /* however short its sessions, the mailbox gets done */
+        enum fetching_end end = receiver->fetching ? fetching_broke(receiver->fetching, &cause) : FETCHING_BROKE;
+        if (end == FETCHING_AS_GOOD) { /* all but one message was had: no fault of the account's */
+                receiver_drop_session(receiver);
+                account_is_well(receiver->account);
+                receiver_finish_polls(receiver, NULL);
+                receiver_wait(receiver, RETRY_FIRST);
+                return;
+        }
+        if (end == FETCHING_BROKE_OVER && cause_class(&cause) != CLASS_DOWN)
+                cause.code = CAUSE_SERVER_BUSY; /* the others can be had soon */
         receiver_failed(receiver, &cause, challenge_id);
 }
 

@@ -155,7 +155,8 @@ int delivery_end(struct delivery *delivery, struct cause *cause)
 {
         if (check(delivery, cause) < 0)
                 return -1;
-        add_step(delivery, (struct step){ .kind = STEP_END });
+        add_step(delivery, (struct step){ .kind = STEP_END, .odd = delivery->odd });
+        delivery->odd = AS_ANNOUNCED;
         delivery->in_message = false;
         delivery->messages++;
         work_on(delivery);
@@ -167,6 +168,18 @@ void delivery_cancel_message(struct delivery *delivery)
         if (delivery->in_message)
                 add_step(delivery, (struct step){ .kind = STEP_CANCEL });
         delivery->in_message = false;
+}
+
+void delivery_drop_message(struct delivery *delivery)
+{
+        if (delivery->in_message)
+                add_step(delivery, (struct step){ .kind = STEP_DROP });
+        delivery->in_message = false;
+}
+
+void delivery_is_odd(struct delivery *delivery, enum mailbox_odd odd)
+{
+        delivery->odd = odd;
 }
 
 size_t delivery_backlog(const struct delivery *delivery)

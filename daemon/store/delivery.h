@@ -19,9 +19,10 @@
 
 /* What happened to the stream, in order. */
 struct step {
-        enum { STEP_BEGIN, STEP_BYTES, STEP_END, STEP_CANCEL } kind;
+        enum { STEP_BEGIN, STEP_BYTES, STEP_END, STEP_CANCEL, STEP_DROP } kind;
         size_t len;                      /* BYTES: of piece.bytes */
         struct mailbox_entry entry;      /* BEGIN */
+        uint8_t odd;                     /* END */
 };
 struct piece {
         struct buf bytes;
@@ -75,6 +76,7 @@ struct delivery {
         struct piece *working;           /* on the pool */
         struct job job;
         bool in_message;
+        uint8_t odd;                     /* the message that ends next */
         bool half_kept;                  /* one was begun whose file is kept when it is cut */
         bool ending;                     /* commit or abandon was called */
         bool abandoned;

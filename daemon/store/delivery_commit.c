@@ -223,7 +223,8 @@ static int look_up_one(struct delivery *delivery, size_t index, struct database 
                 item->generation++;
                 free(take(item->known_file));
         }
-        if (item->known && item->entry.uidl[0] && look_up_copy(item, &key, db, cause) < 0)
+        /* what came before of one that was not as announced may be another content */
+        if (item->known && (item->entry.uidl[0] || item->entry.missing) && look_up_copy(item, &key, db, cause) < 0)
                 return -1;
         if (item->known)
                 return 0;

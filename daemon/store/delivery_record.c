@@ -5,6 +5,7 @@
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/half.h"
+#include "daemon/store/missing_rows.h"
 #include "daemon/store/seen_rows.h"
 #include "daemon/store/subscriber_rows.h"
 
@@ -109,7 +110,7 @@ static int record_item(const struct delivery *delivery, const struct item *item,
 {
         struct seen_key key = delivery_key(delivery, item);
         struct seen_message message = { .generation = item->generation,
-                                        .told = !delivery->tell_server || item->entry.left,
+                                        .told = !delivery->tell_server || item->entry.left || item->entry.odd,
                                         .received = item->received,
                                         .file = item_file(item),
                                         .size = item->size,
@@ -120,6 +121,8 @@ static int record_item(const struct delivery *delivery, const struct item *item,
                                         .date = item->facts.date,
                                         .message_id = item->facts.message_id };
 
+        if (item->entry.missing && item->entry.odd != ODD && missing_end_row(db, &key, cause) < 0)
+                return -1;
         return item->recorded ? 0 : seen_record(db, &key, &message, cause);
 }
 

@@ -149,11 +149,12 @@ static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
                 abort();
 }
 
-static void end(struct delivery *delivery)
+static void end(struct delivery *delivery, uint8_t odd)
 {
         struct arrival *arrival = &delivery->arrival;
         struct item *item = &arrival->now;
 
+        item->entry.odd = odd;
         if (arrival->half[0])
                 no_longer_half(arrival, delivery->begun);
         if (arrival->failed)
@@ -191,9 +192,13 @@ void arrival_work(struct delivery *delivery, struct piece *piece)
                         at += step->len;
                         break;
                 case STEP_END:
-                        end(delivery);
+                        end(delivery, step->odd);
                         break;
                 case STEP_CANCEL:
+                        drop(arrival);
+                        break;
+                case STEP_DROP:
+                        arrival->half[0] = '\0';
                         drop(arrival);
                         break;
                 }

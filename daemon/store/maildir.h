@@ -37,6 +37,10 @@ int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len,
 int delivery_end(struct delivery *delivery, struct cause *cause) must_use;
 /* Drops the message begun and not ended (connection cut). */
 void delivery_cancel_message(struct delivery *delivery);
+/* The same, and nothing of it is gone on with. */
+void delivery_drop_message(struct delivery *delivery);
+/* The message that ends next is stored as it is, but the server is not told of it. */
+void delivery_is_odd(struct delivery *delivery, enum mailbox_odd odd);
 /* Bytes handed in and not yet written: the receiver pauses the connection over a few MiB. */
 size_t delivery_backlog(const struct delivery *delivery);
 /* Called on the loop whenever the backlog went down. */

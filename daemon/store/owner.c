@@ -258,6 +258,7 @@ static int remove_last(const struct renewal *renewal, struct database *db, struc
         if (!renewal->only_remove && is_not_going(renewal->owner.name, db, cause) < 0)
                 return -1;
         if (db_run(db, cause, "DELETE FROM cursor WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM missing WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM fact WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM owner WHERE name = ?", VALUES(name)) < 0)
                 return -1;

@@ -21,6 +21,7 @@
  *                  message come under another UIDL, it is known by its digest
  * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
  * owner            which account a name is: its identity ('' for one of before there were any), and enum owner_state
+ * missing          messages that the server lists and did not hand out; state: enum missing_state
  * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
  *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each
  * subscriber.accounts  JSON array of names; NULL: every account
@@ -118,5 +119,11 @@ const char *const schema_steps[] = {
         "UPDATE OR IGNORE received SET folder = 'INBOX' WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';",
 
         "CREATE TABLE owner (name TEXT PRIMARY KEY, id TEXT NOT NULL, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+
+        "CREATE TABLE missing ("
+        " account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,"
+        " uidl TEXT NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,"
+        " tries INTEGER NOT NULL, state INTEGER NOT NULL, cause TEXT NOT NULL,"
+        " PRIMARY KEY (account, folder, uidvalidity, uid, uidl)) STRICT, WITHOUT ROWID;",
 };
 const size_t schema_step_count = count_of(schema_steps);

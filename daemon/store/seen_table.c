@@ -3,6 +3,7 @@
 #include "daemon/store/seen_table.h"
 
 #include "daemon/store/jobs.h"
+#include "daemon/store/missing_rows.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_rows.h"
 
@@ -22,6 +23,7 @@ struct seen {
         bool *known, *untold;            /* for each entry */
         bool some;                       /* have gone */
         struct seen_cursor cursor;
+        struct missing *missing;         /* of the cursor */
         void (*on_cursor)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
                           size_t untold_count, const struct cause *cause);
         void (*on_uidls)(void *ctx, const bool *known, const bool *untold, size_t count,
@@ -55,6 +57,7 @@ static void seen_free(struct seen *seen)
         free(seen->account);
         free(seen->folder);
         free(seen->entries);
+        free(seen->missing);
         free(seen->known);
         free(seen->untold);
         free(seen);
@@ -103,11 +106,13 @@ static const char *const entries_of[] = {
 
 static int read_entries(struct seen *seen, struct database *db, enum kind kind, struct cause *cause)
 {
+        bool goes_on = seen->cursor.uidvalidity == seen->uidvalidity;
+        uint32_t above = kind == ABOVE && goes_on ? seen->cursor.uid : 0;
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause, entries_of[kind],
-                         VALUES(v_text(seen->account), v_text(seen->folder), v_int((int64_t)seen->cursor.uidvalidity),
-                                v_int(kind == ABOVE ? seen->cursor.uid : 0)));
+                         VALUES(v_text(seen->account), v_text(seen->folder), v_int((int64_t)seen->uidvalidity),
+                                v_int(above)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 if ((seen->count & (seen->count - 1)) == 0)
@@ -122,22 +127,35 @@ static int read_entries(struct seen *seen, struct database *db, enum kind kind, 
         return more;
 }
 
-static int cursor_work(struct store_read *read, struct database *db, struct cause *cause)
+static int read_cursor(struct seen *seen, struct database *db, struct cause *cause)
 {
-        struct seen *seen = container_of(read, struct seen, read);
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause, "SELECT uidvalidity, uid FROM cursor WHERE account = ? AND folder = ?",
                          VALUES(v_text(seen->account), v_text(seen->folder)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
-        if (more <= 0)
-                return more;
-        seen->cursor = (struct seen_cursor){ .known = true,
-                                             .uidvalidity = (uint64_t)sqlite3_column_int64(rows, 0),
-                                             .uid = (uint32_t)sqlite3_column_int64(rows, 1) };
+        if (more > 0)
+                seen->cursor = (struct seen_cursor){ .known = true,
+                                                     .uidvalidity = (uint64_t)sqlite3_column_int64(rows, 0),
+                                                     .uid = (uint32_t)sqlite3_column_int64(rows, 1) };
+        return more;
+}
+
+static int cursor_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct seen *seen = container_of(read, struct seen, read);
+
+        if (read_cursor(seen, db, cause) < 0)
+                return -1;
+        if (!seen->uidvalidity)
+                seen->uidvalidity = seen->cursor.uidvalidity;
         for (enum kind kind = UNTOLD; kind <= ABOVE; kind++)
                 if (read_entries(seen, db, kind, cause) < 0)
                         return -1;
+        if (missing_read(db, seen->account, seen->folder, seen->uidvalidity, &seen->missing,
+                         &seen->cursor.missing_count, cause) < 0)
+                return -1;
+        seen->cursor.missing = seen->missing;
         return 0;
 }
 
@@ -149,13 +167,14 @@ static void cursor_done(struct store_read *read, const struct cause *cause)
         seen_free(seen);
 }
 
-void seen_cursor(const char *account, const char *folder,
+void seen_cursor(const char *account, const char *folder, uint64_t uidvalidity,
                  void (*done)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
                               size_t untold_count, const struct cause *cause),
                  void *ctx)
 {
         struct seen *seen = seen_new(account, folder, NULL, 0);
 
+        seen->uidvalidity = uidvalidity;
         seen->on_cursor = done;
         seen->ctx = ctx;
         seen->read = (struct store_read){ .read = cursor_work, .done = cursor_done };

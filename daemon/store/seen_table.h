@@ -11,15 +11,19 @@
 
 #include <jansson.h>
 
+struct missing;
+
 struct seen_cursor {
         bool known;               /* false: the first look at this folder */
         uint64_t uidvalidity;
         uint32_t uid;             /* every UID up to this one was dealt with */
+        const struct missing *missing; /* what was asked for in vain, by UID (missing_table.h); borrowed */
+        size_t missing_count;
 };
-/* Where to go on, with what is safe here but was not yet told to the server (marked = 0), with those that were
+/* Where to go on; what was asked for in vain under the present `uidvalidity` (0: that of the cursor); with what is safe here but was not yet told to the server (marked = 0), with those that were
  * left there as too large (`left` is set, `size` theirs), and with those above the cursor that are safe here all the same
  * (`here`): a look was cut off behind one that it had not got. Messages may be told in more than one of these kinds. */
-void seen_cursor(const char *account, const char *folder,
+void seen_cursor(const char *account, const char *folder, uint64_t uidvalidity,
                  void (*done)(void *ctx, const struct seen_cursor *cursor,
                               const struct mailbox_entry *untold, size_t untold_count,
                               const struct cause *cause),

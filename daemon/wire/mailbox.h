@@ -17,8 +17,14 @@ struct mailbox_facts {
         bool read_only;
 };
 
+/* Bytes of messages that are not wanted, or that nobody asked for, which a session takes in within one operation. */
+enum { MAILBOX_READ_OVER = 32 * 1024 * 1024 };
+
 /* A larger message is fetched in parts where the protocol has them (IMAP), and gone on with after a cut. */
 enum { MAILBOX_WHOLE = 1024 * 1024 };
+
+/* What came of a message is not what was announced: the server is not told that it is here. */
+enum mailbox_odd { AS_ANNOUNCED, ODD, ODD_FOR_GOOD /* again and again: it is taken for what it is */ };
 
 struct mailbox_entry {
         uint32_t uid;                   /* IMAP UID; POP3: message number in this session */
@@ -27,6 +33,8 @@ struct mailbox_entry {
         bool seen;                      /* IMAP \Seen */
         bool deleted;                   /* IMAP \Deleted */
         bool left;                      /* too large: only a note about it is stored */
+        bool missing;                   /* it was asked for in vain before: a row tells of it (store/missing_table.h) */
+        uint8_t odd;                    /* enum mailbox_odd */
         bool here;                      /* of the cursor's answer: it is safe here, above the cursor */
         uint64_t from;                  /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
@@ -44,15 +52,23 @@ struct mailbox_user {
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only
          * the end tells (POP3). Line ends as the server sends them (CRLF). The bytes that come begin at
          * entry->from. A begin without an end before it: that message begins anew, or has gone. -1 from
-         * begin or piece fails the chat with CAUSE_STORAGE. */
+         * begin or piece fails the chat with CAUSE_STORAGE.
+         * 1 from either: this message is not wanted, or enough came of it: the rest is read over, within
+         * MAILBOX_READ_OVER. */
         int (*message_begin)(void *ctx, const struct mailbox_entry *entry, uint64_t size);
         int (*message_piece)(void *ctx, const uint8_t *bytes, size_t len);
         int (*message_end)(void *ctx);
         /* The header fields of a message that heads() asked for, as they stand there, cut at LIMIT_HEAD. -1 fails the
          * chat with CAUSE_STORAGE. */
         int (*head)(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
-        /* Every entry asked for was delivered, or has gone from the server meanwhile (also one that was begun). */
+        /* The server did not hand out this one, asked for by itself at last: why. 1 fails the chat: it is enough. */
+        int (*refused)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
+        /* That one is not there any more. */
+        void (*gone)(void *ctx, const struct mailbox_entry *entry);
+        /* Every entry asked for was delivered, was refused, or has gone from the server (also one that was begun). */
         void (*fetched)(void *ctx);
+        /* Before `marked`: the server would not mark this one. */
+        void (*not_marked)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
         void (*marked)(void *ctx);
         /* While idling: there may be new mail. `idle` goes on until wake(). */
         void (*changed)(void *ctx);
@@ -68,6 +84,8 @@ struct mailbox_user {
 struct mailbox_class {
         /* IMAP: SELECT (or EXAMINE when read_only) of `folder`; POP3: STAT. */
         void (*open)(struct chat *chat, const char *folder, bool read_only);
+        /* Lists these, as far as they are there. IMAP; POP3: NULL. */
+        void (*list_these)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
         /* Lists messages with UID > after (IMAP) or all (POP3, UIDL + LIST). unseen_only: IMAP. */
         void (*list)(struct chat *chat, uint32_t after, bool unseen_only);
         /* IMAP: tells the folders whose names fit the pattern, with the wildcards of LIST. NULL: cannot. */

@@ -47,7 +47,6 @@ static int visit_begin(void *ctx, const struct mailbox_entry *entry, unused_arg 
         struct visit *visit = ctx;
         bool asked = false;
 
-        fuzz_must(!visit->in_message);
         for (size_t i = 0; i < visit->count; i++)
                 asked |= visit->entries[i].uid == entry->uid;
         fuzz_must(asked);
@@ -71,6 +70,21 @@ static int visit_end(void *ctx)
         visit->in_message = false;
         return 0;
 }
+static int visit_refused(void *ctx, const struct mailbox_entry *entry, unused_arg const struct cause *why)
+{
+        (void)ctx;
+        fuzz_must(entry->uid);
+        return 0;
+}
+static void visit_gone(void *ctx, const struct mailbox_entry *entry)
+{
+        (void)ctx;
+        fuzz_must(entry->uid);
+}
+static void visit_not_marked(void *ctx, const struct mailbox_entry *entry, unused_arg const struct cause *why)
+{
+        visit_gone(ctx, entry);
+}
 static void visit_changed(unused_arg void *ctx)
 {
 }
@@ -83,7 +97,10 @@ static const struct mailbox_user visit_user = {
         .message_begin = visit_begin,
         .message_piece = visit_piece,
         .message_end = visit_end,
+        .refused = visit_refused,
+        .gone = visit_gone,
         .fetched = visit_done,
+        .not_marked = visit_not_marked,
         .marked = visit_done,
         .changed = visit_changed,
         .woken = visit_done,

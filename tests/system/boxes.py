@@ -14,8 +14,12 @@ IMAP_WORDS = "IMAP4rev1 IDLE UIDPLUS SASL-IR AUTH=PLAIN"
 POP3_WORDS = "USER PIPELINING UIDL TOP RESP-CODES"
 
 
-class _Cut(Exception):
+class Cut(Exception):
     """The connection ends here."""
+
+
+class Answer(Exception):
+    """In place of a message: this is the whole answer (IMAP: the tagged one, without its tag)."""
 
 
 class Message:
@@ -29,6 +33,7 @@ class Mailbox:
         self.words = words if words is not None else {"imap": IMAP_WORDS, "pop3": POP3_WORDS}[transport]
         self.messages = [Message(number + 1, content) for number, content in enumerate(contents)]
         self.uidvalidity = 7
+        self.last_uid = len(self.messages)
         self.announce = {}             # {uid: size}: another size than the true one
         self.uidls = {}                # {uid: UIDL}: another than the usual one
         self.cuts = []                 # one connection each: after so many bytes of messages
@@ -37,6 +42,8 @@ class Mailbox:
         self.asked = []                # commands without tag and secrets
         self.failing = {}              # {beginning of a command: tagged answer without the tag}
         self.folders = []              # what LIST says of each
+        self.odd = {}                  # {uid: function(talk, message)}: says it in a way of its own, or raises
+        self.list_odd = {}             # {uid: text in place of the entry of a list}; IMAP: of the whole response
         self.mute = False              # says nothing of new mail while idling
         self.idles = None              # in place of IDLE: called with the connection, which it ends or goes on with
         self.dead = False              # hears nothing more while idling, and says nothing
@@ -63,7 +70,8 @@ class Mailbox:
 
     def add(self, content):
         with self.changed:
-            self.messages.append(Message(max((m.uid for m in self.messages), default=0) + 1, content))
+            self.last_uid = max([self.last_uid] + [message.uid for message in self.messages]) + 1
+            self.messages.append(Message(self.last_uid, content))
             self.changed.notify_all()
 
     def stop(self):
@@ -86,7 +94,7 @@ class _Talk:
         try:
             self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.talk()
-        except _Cut:
+        except Cut:
             self.hang_up()
         except OSError:
             pass
@@ -130,7 +138,7 @@ class _Talk:
             with self.box.lock:
                 self.box.body_bytes += self.left
             self.say(content[:self.left])
-            raise _Cut
+            raise Cut
         if self.left is not None:
             self.left -= len(content)
         with self.box.lock:
@@ -146,7 +154,10 @@ class _Imap(_Talk):
             tag, words = self.line().split(" ", 1)
             self.note(words)
             answer = next((answer for begin, answer in self.box.failing.items() if words.startswith(begin)), None)
-            answer = answer or self.command(tag, words)
+            try:
+                answer = answer or self.command(tag, words)
+            except Answer as instead:
+                answer = str(instead)
             self.say(f"{tag} {answer or 'OK done'}\r\n")
             if words.startswith("LOGOUT"):
                 return
@@ -173,6 +184,9 @@ class _Imap(_Talk):
             self.say("".join(f"* LIST {folder}\r\n" for folder in self.box.folders))
         elif verb == "IDLE":
             return self.idle()
+        elif uid == "SEARCH":
+            found = self.of(words.split(" ")[3])
+            self.say(f"* SEARCH {' '.join(str(message.uid) for message in found)}\r\n")
         elif uid == "FETCH":
             self.fetch(words)
         elif uid == "STORE":
@@ -186,7 +200,7 @@ class _Imap(_Talk):
         return None
 
     def next_uid(self):
-        return max((message.uid for message in self.box.messages), default=0) + 1
+        return max([self.box.last_uid] + [message.uid for message in self.box.messages]) + 1
 
     def update(self):
         with self.box.lock:
@@ -231,7 +245,11 @@ class _Imap(_Talk):
         for message in self.of(words.split(" ")[2]):
             size = self.box.announce.get(message.uid, len(message.content))
             begin = f"* {self.view.index(message) + 1} FETCH (UID {message.uid} "
-            if part:
+            if message.uid in self.box.odd and "BODY.PEEK[]" in words:
+                self.box.odd[message.uid](self, message)
+            elif message.uid in self.box.list_odd and "RFC822.SIZE" in words:
+                self.say(self.box.list_odd[message.uid])
+            elif part:
                 first, most = int(part[1]), int(part[2])
                 content = message.content[first:first + most]
                 self.say(f"{begin}BODY[]<{first}> {{{len(content)}}}\r\n")
@@ -270,10 +288,19 @@ class _Pop3(_Talk):
             return "+OK\r\n" + "".join(word + "\r\n" for word in self.box.words.split(" ")) + "."
         if verb == "STAT":
             return f"+OK {len(self.view)} 0"
+        if verb == "UIDL" and self.box.list_odd:
+            return "+OK\r\n" + "".join(self.box.list_odd.get(message.uid, f"{row + 1} id-{message.uid}\r\n")
+                                       for row, message in enumerate(self.view)) + "."
         if verb in ("LIST", "UIDL"):
             rows = [self.box.announce.get(message.uid, len(message.content)) if verb == "LIST" else
                     self.box.uidls.get(message.uid, f"id-{message.uid}") for message in self.view]
             return "+OK\r\n" + "".join(f"{row + 1} {what}\r\n" for row, what in enumerate(rows)) + "."
+        if verb == "RETR" and self.view[number - 1].uid in self.box.odd:
+            try:
+                self.box.odd[self.view[number - 1].uid](self, self.view[number - 1])
+            except Answer as instead:
+                return str(instead)
+            return "."
         if verb == "RETR":
             self.say("+OK\r\n")
             self.say_body(re.sub(rb"(?m)^\.", b"..", self.view[number - 1].content))

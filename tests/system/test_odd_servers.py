@@ -5,7 +5,7 @@ import pytest
 
 import channels
 import letters
-from boxes import Mailbox
+from boxes import Answer, Cut, Mailbox
 from waiting import until
 
 BOTH = ("imap", "pop3")
@@ -54,3 +54,182 @@ def test_short_sessions_finish_a_mailbox(station, new_box, transport):
     assert here(station) == sorted(contents)
     assert box.body_bytes < 1.2 * sum(len(content) for content in contents)
     assert box.connections < 9
+
+
+# ---- one message that cannot be had
+
+def says(answer):
+    def odd(talk, message):
+        raise Answer(answer)
+    return odd
+
+
+def sends(text):
+    """IMAP: `text` in place of the response; %d is the UID, %s the literal of the message."""
+    def odd(talk, message):
+        literal = f"{{{len(message.content)}}}\r\n".encode() + message.content
+        talk.say(text.encode().replace(b"%d", str(message.uid).encode()).replace(b"%s", literal))
+    return odd
+
+
+def cuts(talk, message):
+    raise Cut
+
+
+def cuts_within(talk, message):
+    talk.say(f"* 3 FETCH (UID {message.uid} BODY[] {{{len(message.content)}}}\r\n" if talk.box.transport == "imap"
+             else "+OK\r\n")
+    talk.say(message.content[:100])
+    raise Cut
+
+
+def hangs(talk, message):
+    while talk.peer.recv(65536):
+        pass
+    raise OSError
+
+
+# What the server does when it is asked for message 3 of 5; the others must be here, and this one be told.
+ODD_MESSAGE = {
+    "imap": {
+        "NO": says("NO [UNAVAILABLE] Server error while fetching messages"),    # Yahoo
+        "NO without a code": says("NO Message is corrupt"),
+        "NO SERVERBUG": says("NO [SERVERBUG] Internal error occurred. Refer to server log"),    # Dovecot
+        "NO EXPUNGEISSUED": says("NO [EXPUNGEISSUED] Some of the requested messages no longer exist"),
+        "NO CORRUPTION": says("NO [CORRUPTION] mailbox damaged"),
+        "NO LIMIT": says("NO [LIMIT] too large for you"),
+        "BAD": says("BAD Command Error. 12"),                                   # Exchange
+        "BAD internal": says("BAD [CLIENTBUG] UID FETCH Wrong arguments"),      # Courier
+        "NO throttled": says("NO Request is throttled. Suggested Backoff Time: 92415 milliseconds"),
+        "OK without data": says("OK FETCH completed"),                          # Exchange, Microsoft 365
+        "OK with a remark": says("OK [ALERT] Some messages could not be FETCHed (Failure)"),    # Gmail
+        "nothing of it": lambda talk, message: None,
+        "NIL": sends("* 3 FETCH (UID %d BODY[] NIL)\r\n"),
+        "no item": sends("* 3 FETCH (UID %d FLAGS (\\Seen))\r\n"),
+        "under another UID": sends("* 3 FETCH (UID 77 BODY[] %s)\r\n"),
+        "under another UID behind it": sends("* 3 FETCH (BODY[] %s UID 77)\r\n"),
+        "a UID that is none": sends("* 3 FETCH (UID x BODY[] %s)\r\n"),
+        "an unreadable item": sends("* 3 FETCH (UID %d ENVELOPE (\"a\"b\" NIL BODY[]\r\n"),
+        "a part of it": sends("* 3 FETCH (UID %d BODY[]<7> %s)\r\n"),
+        "BYE": sends("* BYE Internal error\r\n"),
+        "a line of 2 MiB": sends("* 3 FETCH (UID %d X " + 2097152 * "x" + "\r\n"),
+        "a NUL": sends("* 3 FETCH (UID %d X \0 BODY[] NIL)\r\n"),
+        "a literal beyond bounds": sends("* 3 FETCH (UID %d BODY[] {99999999999999999999999}\r\n"),
+        "an endless literal": sends("* 3 FETCH (UID %d BODY[] {1000000000000000}\r\nabc"),
+        "an endless literal of another": sends("* 3 FETCH (UID 99 BODY[] {1000000000000000}\r\nabc"),
+        "a cut": cuts, "a cut within": cuts_within, "silence": hangs,
+    },
+    "pop3": {
+        "-ERR": says("-ERR Can't get the letter xt[301], try again later"),
+        "-ERR bare": says("-ERR"),
+        "SYS/TEMP": says("-ERR [SYS/TEMP] cannot read message"),
+        "SYS/PERM": says("-ERR [SYS/PERM] message is corrupted"),
+        "IN-USE": says("-ERR [IN-USE] locked"),
+        "LOGIN-DELAY": says("-ERR [LOGIN-DELAY] wait"),
+        "AUTH": says("-ERR [AUTH] no"),
+        "no such message": says("-ERR There's no message 3."),                  # Dovecot
+        "internal": says("-ERR Server Unavailable. 14"),                        # Exchange
+        "an answer of no protocol": says("500 what"),
+        "a cut": cuts, "a cut within": cuts_within, "silence": hangs,
+    },
+}
+ODD_ROWS = [(transport, name) for transport, rows in ODD_MESSAGE.items() for name in rows]
+
+
+@pytest.mark.parametrize("transport,name", ODD_ROWS)
+def test_one_message_stops_no_other_and_is_not_forgotten(station, new_box, transport, name):
+    contents = [letter(number) for number in range(5)]
+    box = new_box(transport, contents=contents)
+    box.odd[3] = ODD_MESSAGE[transport][name]
+    incoming(station, box, connectionTimeout=2, deliveryPolicy="delete", pollRate=1)
+    event = station.wait_event("mail.missing", 30)
+    assert event["data"]["uid" if transport == "imap" else "uidl"] == (3 if transport == "imap" else "id-3")
+    others = contents[:2] + contents[3:]
+    until(lambda: here(station) == sorted(others), 20, lambda: here(station))
+    until(lambda: [message.uid for message in box.messages] == [3], 20)
+    assert ("UID 3" if transport == "imap" else "UIDL id-3") in station.log()
+    until(lambda: station.account("a")["status"] == "ok", 20, lambda: station.account("a"))
+    # what comes later is received, and when the server has thought better of it, this one too
+    later = letter(6)
+    box.add(later)
+    until(lambda: here(station) == sorted(others + [later]), 20)
+    del box.odd[3]
+    station.ctl("account", "poll", "a")
+    assert station.wait_event("mail.missingOver")["data"]["came"] is True
+    assert here(station) == sorted(contents + [later])
+    until(lambda: box.messages == [], 20)
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_missing_message_that_is_deleted_at_the_server(station, new_box, transport):
+    box = new_box(transport, contents=[letter(number) for number in range(5)])
+    box.odd[3] = ODD_MESSAGE[transport]["NO" if transport == "imap" else "-ERR"]
+    incoming(station, box)
+    station.wait_event("mail.missing")
+    until(lambda: len(here(station)) == 4)
+    station.restart()
+    with box.lock:
+        box.messages = [message for message in box.messages if message.uid != 3]
+    station.ctl("account", "poll", "a")
+    until(lambda: "is no longer at the server" in station.log())
+    assert len(here(station)) == 4
+
+
+# ---- sizes
+
+SIZES = {   # announced, sent, what is here; told: it is taken for missing all the same
+    "nothing of 178": (178, b"", [b""], True),
+    "half of it": (2000, 1000 * b"x", [1000 * b"x"], True),
+    "tenfold": (1000, 10000 * b"x", [10000 * b"x"], True),
+    "line feeds counted": (1000, 500 * b"\r\n", [500 * b"\r\n"], False),
+    "CRLF counted, line feeds sent": (1000, 500 * b"\n", [500 * b"\n"], False),
+    "a tenth more": (10000, 11000 * b"x", [11000 * b"x"], False),
+    "nothing of nothing": (0, b"", [b""], False),
+    "something of nothing": (0, b"abc", [b"abc"], False),
+    "over the limit": (100, 3000000 * b"x", [], True),
+    "far over the limit": (100, 60000000 * b"x", [], True),
+}
+
+
+@pytest.mark.parametrize("transport", BOTH)
+@pytest.mark.parametrize("name", SIZES)
+def test_what_came_is_compared_with_what_was_announced(station, new_box, transport, name):
+    announced, sent, kept, told = SIZES[name]
+    if transport == "pop3" and sent and not sent.endswith(b"\n"):
+        sent, kept = sent + b"\r\n", [one + b"\r\n" for one in kept]
+    first, second, third = (letter(number) for number in range(3))
+    box = new_box(transport, contents=[first, sent, third])
+    box.announce = {2: announced}
+    incoming(station, box, deliveryPolicy="delete", maxMessageSize=1000000, pollRate=1)
+    expected = sorted([first, third] + kept)
+    until(lambda: here(station) == expected, 20, lambda: [len(one) for one in here(station)])
+    if told:
+        station.wait_event("mail.missing", 20)
+    until(lambda: [message.uid for message in box.messages] == ([2] if told else []), 20)
+    assert here(station) == expected
+    if told:    # the true message comes in the end, and is deleted then
+        box.messages[0].content, box.announce = second, {}
+        station.ctl("account", "poll", "a")
+        assert here(station) == sorted(expected + [second])
+        until(lambda: box.messages == [], 20)
+
+
+# ---- lists
+
+LISTS = {
+    "imap": {
+        "no size": "* 2 FETCH (UID 2 FLAGS ())\r\n", "size NIL": "* 2 FETCH (UID 2 FLAGS () RFC822.SIZE NIL)\r\n",
+        "no UID": "* 2 FETCH (FLAGS () RFC822.SIZE 200)\r\n", "UID 0": "* 2 FETCH (UID 0 FLAGS () RFC822.SIZE 200)\r\n",
+        "two UIDs": "* 2 FETCH (UID 2 UID 3 FLAGS () RFC822.SIZE 200)\r\n",
+        "no parenthesis": "* 2 FETCH UID 2 FLAGS () RFC822.SIZE 200\r\n",
+    },
+}
+
+
+@pytest.mark.parametrize("name", LISTS["imap"])
+def test_an_entry_of_a_list_that_cannot_be_read(station, new_box, name):
+    contents = [letter(number) for number in range(3)]
+    box = new_box("imap", contents=contents)
+    box.list_odd = {2: LISTS["imap"][name]}
+    incoming(station, box)
+    until(lambda: here(station) == sorted(contents), 20, lambda: here(station))

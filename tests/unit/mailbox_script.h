@@ -109,6 +109,28 @@ static inline void play_fetched(void *ctx)
 {
         tell(ctx, "fetched ");
 }
+static inline int play_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
+{
+        char text[320];
+
+        (void)snprintf(text, sizeof text, "%u:refused(%.250s) ", entry->uid, why->text);
+        tell(ctx, text);
+        return 0;
+}
+static inline void play_gone(void *ctx, const struct mailbox_entry *entry)
+{
+        char text[32];
+
+        (void)snprintf(text, sizeof text, "%u:gone ", entry->uid);
+        tell(ctx, text);
+}
+static inline void play_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
+{
+        char text[320];
+
+        (void)snprintf(text, sizeof text, "%u:not-marked(%.250s) ", entry->uid, why->text);
+        tell(ctx, text);
+}
 static inline void play_marked(void *ctx)
 {
         tell(ctx, "marked ");
@@ -141,7 +163,10 @@ static const struct mailbox_user play_user = {
         .message_piece = play_piece,
         .message_end = play_end,
         .head = play_head,
+        .refused = play_refused,
+        .gone = play_gone,
         .fetched = play_fetched,
+        .not_marked = play_not_marked,
         .marked = play_marked,
         .changed = play_changed,
         .woken = play_woken,

@@ -30,6 +30,12 @@ static void list_all(struct chat *chat)
 {
         imap_mailbox.list(chat, 0, false);
 }
+static void list_two(struct chat *chat)
+{
+        static const struct mailbox_entry two[] = { { .uid = 9 }, { .uid = 7 } };
+
+        imap_mailbox.list_these(chat, two, count_of(two));
+}
 static void list_after_12(struct chat *chat)
 {
         imap_mailbox.list(chat, 12, false);
@@ -170,10 +176,24 @@ static const struct script scripts[] = {
                 { S, "* SEARCH\r\nt2 OK\r\n", NULL },) },
         { "list refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
-                { S, "t2 NO [SERVERBUG] oops\r\n", NULL },) },
-        { "a list that cannot be read", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+                { S, "t2 NO [SERVERBUG] oops\r\n", NULL }, { C, "t3 UID SEARCH UID 1:*\r\n", NULL },
+                { S, "t3 NO [SERVERBUG] oops\r\n", NULL },) },
+        { "a list refused for one of its messages", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7::12 7::0 8::0 9::0 listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
-                { S, "* 1 FETCH (UID 0 FLAGS ())\r\n", NULL },) },
+                { S, "* 1 FETCH (UID 7 FLAGS () RFC822.SIZE 12)\r\nt2 NO oops\r\n", NULL },
+                { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8 9\r\nt3 OK\r\n", NULL },) },
+        { "an entry that cannot be read", .tls = true, .state = CHAT_READY, .told = TOLD "8::3 7::0 8::0 listed ",
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 1 FETCH (UID 0 FLAGS ())\r\n* 2 FETCH (UID 8 FLAGS () RFC822.SIZE 3)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8\r\nt3 OK\r\n", NULL },) },
+        { "an entry without a UID", .tls = true, .state = CHAT_READY, .told = TOLD "8::3 7::0 8::0 listed ",
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 1 FETCH (FLAGS () RFC822.SIZE 9)\r\n* 2 FETCH (UID 8 FLAGS () RFC822.SIZE 3)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8\r\nt3 OK\r\n", NULL },) },
+        { "whether these are still there", .tls = true, .state = CHAT_READY, .told = TOLD "9::4 listed ",
+          LINES(READY OPENED{ DO, NULL, list_two }, { C, "t2 UID FETCH 7,9 (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 3 FETCH (UID 9 FLAGS () RFC822.SIZE 4)\r\nt2 OK\r\n", NULL },) },
         /* ---- fetching ---- */
         { "in any order, with news between", .tls = true, .state = CHAT_READY,
           .told = TOLD "8,5<he\r\no> 7,0<> 9,3<a)b> fetched ",
@@ -181,10 +201,16 @@ static const struct script scripts[] = {
                 { S, "* 2 FETCH (UID 8 BODY[] {5}\r\nhe\r\no FLAGS (\\Recent))\r\n* 4 EXISTS\r\n"
                      "* 1 FETCH (FLAGS () UID 7 BODY[] {0}\r\n)\r\n* OK [ALERT] x\r\n"
                      "* 3 FETCH (UID 9 BODY[] ~{3}\r\na)b)\r\nt2 OK\r\n", NULL },) },
-        { "gone meanwhile", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> fetched ",
+        { "gone meanwhile", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> "
+          "8:refused(the server sends nothing of message UID 8, and says that all is well) "
+          "9:refused(the server sends nothing of message UID 9, and says that all is well) 8:gone fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\n* 2 EXPUNGE\r\n* 3 FETCH (UID 9 BODY[] NIL)\r\n"
-                     "t2 NO [EXPUNGEISSUED] some are gone\r\n", NULL },) },
+                     "t2 NO [EXPUNGEISSUED] some are gone\r\n", NULL },
+                { C, "t3 UID FETCH 8 (UID BODY.PEEK[])\r\n", NULL }, { S, "t3 OK\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 3 FETCH (UID 9 BODY[] NIL)\r\nt4 OK\r\n", NULL },
+                { C, "t5 UID FETCH 8,9 (UID FLAGS)\r\n", NULL }, { S, "* 2 FETCH (UID 9 FLAGS ())\r\nt5 OK\r\n", NULL },) },
         { "quoted body", .tls = true, .state = CHAT_READY, .told = TOLD "7,5<a\"b\\c> 9,0<> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] \"a\\\"b\\\\c\" UID 7)\r\n* 3 FETCH (UID 9 BODY[] \"\")\r\nt2 OK\r\n", NULL },) },
@@ -199,12 +225,42 @@ static const struct script scripts[] = {
                 { S, "* 1 FETCH (BODY[] {1}\r\nx UID 7)\r\nt3 OK\r\n", NULL },
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nz UID 9)\r\nt4 OK\r\n", NULL },) },
-        { "the wrong UID behind the body", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "the wrong UID behind the body: it is another one, and asked for again", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,1<x9,1<z> 7,1<y> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
-                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx UID 9)\r\n", NULL },) },
-        { "two bodies", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx UID 9)\r\n* 1 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\ny)\r\nt3 OK\r\n", NULL },) },
+        { "two bodies: the first counts", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
-                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx BODY[] {1}\r\ny)\r\n", NULL },) },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx BODY[] {1}\r\ny)\r\n* 2 FETCH (UID 9 BODY[] {1}\r\nz)\r\n"
+                     "t2 OK\r\n", NULL },) },
+        { "without a UID: each by itself", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] {1}\r\nx)\r\n* 2 FETCH (BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] {1}\r\nx)\r\nt3 OK\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (BODY[] {1}\r\nz)\r\nt4 OK\r\n", NULL },) },
+        { "one of three refused, and those behind it not served", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,1<x> 8:refused(the server refused to hand out message UID 8: damaged) 9,1<z> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt2 NO [UNAVAILABLE] damaged\r\n", NULL },
+                { C, "t3 UID FETCH 8 (UID BODY.PEEK[])\r\n", NULL }, { S, "t3 NO damaged\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 3 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt4 OK\r\n", NULL },
+                { C, "t5 UID FETCH 8 (UID FLAGS)\r\n", NULL }, { S, "* 2 FETCH (UID 8 FLAGS ())\r\nt5 OK\r\n", NULL },) },
+        { "a response that cannot be read costs its message only", .tls = true, .state = CHAT_READY,
+          .told = TOLD "9,1<z> 7,1<x> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID seven BODY[] {3}\r\na)b)\r\n* 3 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt3 OK\r\n", NULL },) },
+        { "endless bytes that nobody asked for", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 99 BODY[] {1000000000000000}\r\n", NULL },) },
+        { "the same with nothing asked at all", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+          LINES(READY OPENED{ S, "* 1 FETCH (UID 99 BODY[] {1000000000000000}\r\n", NULL },) },
         { "a size beyond all bounds", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {99999999999999999999}\r\n", NULL },) },
@@ -238,15 +294,20 @@ static const struct script scripts[] = {
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[]<2097150.1048576>)\r\n", NULL }, { S, "t3 OK\r\n", NULL },
                 { C, "t4 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {4}\r\ntiny)\r\nt4 OK\r\n", NULL },) },
-        { "a part of another message than its command says", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a part of another message than its command says", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,3<end7,3<all> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
-                { S, "* 1 FETCH (BODY[]<2097149> {3}\r\nend UID 8)\r\nt2 OK\r\n", NULL },) },
-        { "fetch refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+                { S, "* 1 FETCH (BODY[]<2097149> {3}\r\nend UID 8)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {3}\r\nall)\r\nt3 OK\r\n", NULL },) },
+        { "all fetches refused", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7:refused(the server refused to hand out message UID 7: oops) "
+                       "9:refused(the server refused to hand out message UID 9: eek) fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
-                { S, "t2 NO oops\r\n", NULL },) },
-        { "fetch is a bad command", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
-          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
-                { S, "t2 BAD oops\r\n", NULL },) },
+                { S, "t2 BAD oops\r\n", NULL }, { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "t3 NO oops\r\n", NULL }, { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "t4 BAD eek\r\n", NULL }, { C, "t5 UID FETCH 7,9 (UID FLAGS)\r\n", NULL },
+                { S, "t5 NO oops\r\n", NULL },) },
         { "nothing to fetch", .tls = true, .state = CHAT_READY, .told = TOLD "fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_none }, { C, "t2 NOOP\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
         /* ---- marking ---- */
@@ -261,9 +322,12 @@ static const struct script scripts[] = {
           LINES(READY_PLAINLY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
                 { S, "* 2 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, mark_deleted },
                 { C, "t2 UID STORE 7:8 +FLAGS.SILENT (\\Deleted)\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
-        { "flags refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_MAILBOX,
+        { "flags refused for one", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7:not-marked(the server refused to flag messages: no) marked ",
           LINES(READY OPENED{ DO, NULL, mark_seen }, { C, "t2 UID STORE 7,9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
-                { S, "t2 NO [NOPERM] no\r\n", NULL },) },
+                { S, "t2 NO [NOPERM] no\r\n", NULL }, { C, "t3 UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n", NULL },
+                { S, "t3 NO [NOPERM] no\r\n", NULL }, { C, "t4 UID STORE 9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
+                { S, "t4 OK\r\n", NULL },) },
         /* ---- IDLE ---- */
         { "IDLE", .tls = true, .state = CHAT_READY, .told = TOLD "changed woken ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
@@ -354,9 +418,20 @@ START_TEST(windows_ask_for_everything_once)
                         ck_assert_int_eq(sscanf(line, "t%u UID FETCH ", &tag), 1);
                         char *set = strstr(line, "FETCH ") + 6, *more = NULL;
                         *strchr(set, ' ') = '\0';
-                        for (char *uid = strtok_r(set, ",", &more); uid; uid = strtok_r(NULL, ",", &more))
-                                ck_assert_int_eq(asked[strtoul(uid, NULL, 10)]++, 0);
-                        char *reply = text_of("t%u OK\r\n", tag);
+                        uint32_t uids[IMAP_PER_COMMAND];
+                        size_t count = 0;
+                        for (char *uid = strtok_r(set, ",", &more); uid; uid = strtok_r(NULL, ",", &more)) {
+                                uids[count] = (uint32_t)strtoul(uid, NULL, 10);
+                                ck_assert_int_eq(asked[uids[count++]]++, 0);
+                        }
+                        struct buf answer = BUF_WITH_MAX(LIMIT_REPLY);
+                        for (size_t i = 0; i < count; i++) {
+                                scoped(scoped_free) char *one = text_of("* 1 FETCH (UID %u BODY[] \"\")\r\n", uids[i]);
+                                ck_assert_int_eq(buf_append_text(&answer, one), 0);
+                        }
+                        scoped(scoped_free) char *last = text_of("t%u OK\r\n", tag);
+                        ck_assert_int_eq(buf_append_text(&answer, last), 0);
+                        char *reply = buf_take_text(&answer);
                         commands++;
                         play_server(&play, reply, 0);
                         free(reply);
@@ -416,9 +491,9 @@ START_TEST(bodies_are_not_held)
                 play_server(&play, chunk, 0);
                 ck_assert_uint_lt(imap_session_of(play.chat)->parser.held.size + play.chat->in.size, 4096);
         }
-        play_server(&play, ")\r\nt2 OK\r\n", 0);
+        play_server(&play, ")\r\n* 2 FETCH (UID 9 BODY[] \"\")\r\nt2 OK\r\n", 0);
         ck_assert_int_eq(play.chat->state, CHAT_READY);
-        ck_assert_uint_eq(play.told.len, strlen("7,8388608<> fetched ") + 8 * MIB);
+        ck_assert_uint_eq(play.told.len, strlen("7,8388608<> 9,0<> fetched ") + 8 * MIB);
         free(chunk);
         end(&play);
 }

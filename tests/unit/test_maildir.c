@@ -523,7 +523,7 @@ static uint32_t present_cursor(void)
 {
         struct answer answer = { 0 };
 
-        seen_cursor("in", "INBOX", on_cursor, &answer);
+        seen_cursor("in", "INBOX", 0, on_cursor, &answer);
         wait_well(&answer);
         return (uint32_t)answer.count;
 }

@@ -79,12 +79,14 @@ static const struct script scripts[] = {
         { "one by one", .tls = true, .state = CHAT_READY, .told = TOLD "1,0<x\r\n> 3,0<y\r\n> fetched ",
           LINES(READY_PLAINLY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\n", NULL },
                 { S, "+OK\r\nx\r\n.\r\n", NULL }, { C, "RETR 3\r\n", NULL }, { S, "+OK\r\ny\r\n.\r\n", NULL },) },
-        { "gone meanwhile", .tls = true, .state = CHAT_READY, .told = TOLD "3,0<y\r\n> fetched ",
+        { "one refused", .tls = true, .state = CHAT_READY,
+          .told = TOLD "1:refused(the server refused to hand out message 1: no such message) 3,0<y\r\n> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
                 { S, "-ERR no such message\r\n+OK\r\ny\r\n.\r\n", NULL },) },
-        { "trouble at the server", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "one refused, whatever the code", .tls = true, .state = CHAT_READY,
+          .told = TOLD "1:refused(the server refused to hand out message 1: [SYS/PERM] disk) 3,0<y\r\n> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
-                { S, "-ERR [SYS/TEMP] disk\r\n", NULL },) },
+                { S, "-ERR [SYS/PERM] disk\r\n+OK\r\ny\r\n.\r\n", NULL },) },
         { "cut in a message", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "1,0<x\r\n",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
                 { S, "+OK\r\nx\r\n.\r", NULL }, { CLOSE, NULL, NULL },) },
@@ -168,6 +170,35 @@ START_TEST(dots_are_taken_off_exactly)
                         ck_assert(unstuff.ended == (stuffed[_i].rest != NULL));
                         ck_assert_uint_eq(left, stuffed[_i].rest ? strlen(stuffed[_i].rest) : 0);
                 }
+}
+END_TEST
+
+/* A server that sends line feeds alone: the end is where about as much has come as it announced. */
+START_TEST(line_feeds_alone)
+{
+        static const struct {
+                const char *in;
+                uint64_t expected;
+                const char *out;
+                bool ended;
+        } rows[] = {
+                { "a\nb\nc\n.\r\n", 6, "a\nb\nc\n", true },
+                { "a\nb\nc\n.\n", 9, "a\nb\nc\n", true },
+                { "a\nb\nc\n.\n", 900, "a\nb\nc\n.\n", false },
+                { "a\nb\n.c\n.\r\n", 9, "a\nb\n.c\n", true },
+                { "a\r\nb\n.\r\n.\r\n", 9, "a\r\nb\n.\r\n", true },
+        };
+
+        for (size_t i = 0; i < count_of(rows); i++) {
+                size_t len = strlen(rows[i].in), rest;
+                for (size_t cut = 0; cut <= len; cut++) {
+                        struct pop3_unstuff unstuff = { .state = AT_START, .expected = rows[i].expected };
+                        char out[64] = "", *at = unstuffed(&unstuff, rows[i].in, 0, cut, out, &rest);
+                        (void)unstuffed(&unstuff, rows[i].in, cut, len, at, &rest);
+                        ck_assert_msg(strcmp(out, rows[i].out) == 0, "%s at %zu: %s", rows[i].in, cut, out);
+                        ck_assert(unstuff.ended == rows[i].ended);
+                }
+        }
 }
 END_TEST
 
@@ -341,6 +372,7 @@ int main(void)
 
         tcase_add_loop_test(all, scripts_play, 0, (int)count_of(scripts));
         tcase_add_loop_test(all, dots_are_taken_off_exactly, 0, (int)count_of(stuffed));
+        tcase_add_test(all, line_feeds_alone);
         tcase_add_test(all, random_messages_come_back);
         tcase_add_test(all, windows_ask_for_everything_once);
         tcase_add_test(all, answers_before_their_command_has_left);

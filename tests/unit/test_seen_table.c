@@ -28,7 +28,7 @@ static struct cursor_answer cursor_of(const char *account, const char *folder_na
 {
         struct cursor_answer answer = { 0 };
 
-        seen_cursor(account, folder_name, on_cursor, &answer);
+        seen_cursor(account, folder_name, 7, on_cursor, &answer);
         wait_well(&answer.answer);
         return answer;
 }

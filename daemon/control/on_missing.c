@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Methods of EmailService about messages that a server does not hand out. */
+#include "daemon/control/methods.h"
+
+#include "common/json_fields.h"
+#include "daemon/journal.h"
+#include "daemon/station/accounts.h"
+#include "daemon/store/missing_table.h"
+
+struct asked {
+        const char *name, *id;
+};
+static const struct json_field fields[] = {
+        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, name), .flags = FIELD_REQUIRED },
+        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, id) },
+};
+
+static bool is_incoming(struct call *call, const char *name)
+{
+        struct account *account = account_named(name);
+        struct cause cause = { 0 };
+
+        if (!account)
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
+        else if (account_is_outgoing(account) && !account->unreadable)
+                cause_about(&cause, CAUSE_INVALID, "name", "account %s is outgoing: it has no inbox", name);
+        if (cause.code)
+                call_fail(call, &cause);
+        return !cause.code;
+}
+
+static void listed(void *ctx, json_t *messages, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        json_put(reply, "messages", json_incref(messages));
+        call_reply(call, reply);
+}
+
+void on_list_missing(struct call *call)
+{
+        struct asked in = { 0 };
+
+        if (call_read(call, fields, 1, &in) && is_incoming(call, in.name))
+                missing_list(in.name, listed, call);
+}
+
+static void forgotten(void *ctx, size_t count, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        json_put(reply, "count", json_integer((json_int_t)count));
+        call_reply(call, reply);
+}
+
+void on_forget_missing(struct call *call)
+{
+        struct asked in = { 0 };
+
+        if (call_read(call, fields, count_of(fields), &in) && is_incoming(call, in.name))
+                missing_forget(in.name, in.id ? in.id : "", forgotten, call);
+}
