@@ -154,6 +154,8 @@ void imap_code_heard(struct imap_session *session, const struct imap_reply *repl
 
 /* ---- untagged responses ---- */
 
+enum { ALERT_MOST = 300 };
+
 static void on_capability(struct imap_session *session, uint64_t number unused_arg,
                           struct imap_cursor *cursor)
 {
@@ -223,8 +225,23 @@ static const struct {
         { "CAPABILITY", false, true, on_capability },
 };
 
+/* RFC 9051 section 7.1: what a person must be shown; of a server that is known, and without our secrets. */
+void imap_alert_heard(struct imap_session *session, const struct imap_reply *reply)
+{
+        struct imap_cursor cursor = imap_cursor(reply->code.bytes, reply->code.len);
+        struct imap_text word;
+        size_t len = reply->words.len < ALERT_MOST ? reply->words.len : ALERT_MOST;
+
+        if (!reply->code.len || !imap_word(&cursor, &word) || !imap_is(&word, "ALERT") || !len || !session->signed_in ||
+            !may_believe(session) || !session->config.user->alert || imap_echoes_secret(session, reply->words.bytes, len))
+                return;
+        scoped(scoped_free) char *words = copy_bytes(reply->words.bytes, len);
+        session->config.user->alert(session->config.ctx, words);
+}
+
 static void status_heard(struct imap_session *session, const struct imap_reply *reply)
 {
+        imap_alert_heard(session, reply);
         if (reply->status == IMAP_OK) {
                 imap_code_heard(session, reply);
         } else if (reply->status == IMAP_BYE && session->chat.step != IMAP_LOGOUT) {

@@ -11,6 +11,8 @@
 /* Reads "OK [CODE] words" or the like behind a tag or star. */
 struct imap_reply imap_reply_read(struct imap_cursor *cursor);
 
+/* Hands an ALERT on to the user. */
+void imap_alert_heard(struct imap_session *session, const struct imap_reply *reply);
 /* Takes in the code of an OK: UIDVALIDITY, UIDNEXT, CAPABILITY, READ-ONLY. */
 void imap_code_heard(struct imap_session *session, const struct imap_reply *reply);
 

@@ -168,8 +168,10 @@ static void tagged_heard(struct imap_session *session, struct imap_cursor cursor
         (void)imap_blanks(&cursor);
         struct imap_reply reply = imap_reply_read(&cursor);
         session->untagged = 0;
-        if (reply.status == IMAP_OK)
+        if (reply.status == IMAP_OK) {
                 imap_code_heard(session, &reply);
+                imap_alert_heard(session, &reply);
+        }
         chat_hear(&session->chat, &reply);
 }
 

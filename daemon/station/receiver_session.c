@@ -189,6 +189,7 @@ static const struct mailbox_user *mailbox_user(void)
         static struct mailbox_user user;
 
         user = fetching_mailbox_user;
+        user.alert = receiver_alerted;
         user.folder = receiver_folder_found;
         user.folders_listed = receiver_folders_found;
         return &user;

@@ -39,6 +39,7 @@ struct receiver {
         struct waits waits;          /* what is known of waiting here */
         int64_t waiting_since;       /* loop_now() when the present wait began */
         enum waits_end wait_end;     /* how the last one did; WAIT_NOTHING: unless the present look finds some */
+        char *alert;                 /* what the server has last wanted a person to read, or NULL */
         char *waits_words;           /* why it is given up, or NULL */
         struct refused_folder *refused; /* by and by, over all looks */
         size_t opened;               /* folders of the present look that could be */
@@ -90,6 +91,8 @@ void receiver_forget_folders(struct receiver *receiver);
 void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const struct cause *cause);
 void receiver_idle_refused(struct receiver *receiver, const struct cause *cause);
 void receiver_forget_waits(struct receiver *receiver);
+/* `ctx`: the engine's. */
+void receiver_alerted(void *ctx, const char *words);
 /* Adds what is amiss with waiting, if anything. */
 void receiver_waits_warning(const struct receiver *receiver, json_t *warnings);
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What has been learned of waiting at a server, for the journal and the account's warnings; the rules are waits.c's. */
+/*
+ * What has been learned of waiting at a server, and what the server wants a person to read, for the journal and the
+ * account's warnings; the rules of waiting are waits.c's.
+ */
 #include "daemon/station/receiver_state.h"
 
+#include "common/printable.h"
 #include "common/times.h"
 #include "daemon/messages.h"
 
@@ -58,8 +62,24 @@ void receiver_idle_refused(struct receiver *receiver, const struct cause *cause)
                                (long long)receiver_poll_rate(receiver)));
 }
 
+void receiver_alerted(void *ctx, const char *words)
+{
+        struct receiver *receiver = container_of((struct fetching **)ctx, struct receiver, fetching);
+        struct subject subject = account_subject(receiver->account);
+        char *printable = printable_text(words);
+
+        if (receiver->alert && same_text(receiver->alert, printable)) { /* told already, perhaps by each session */
+                free(printable);
+                return;
+        }
+        free(receiver->alert);
+        receiver->alert = printable;
+        log_about(&subject, LOG_NOTICE, MSG_ALERT, "%s: the server says: %s", receiver->account->name, printable);
+}
+
 void receiver_forget_waits(struct receiver *receiver)
 {
+        free(take(receiver->alert));
         receiver->waits = (struct waits){ 0 };
         receiver->wait_end = WAIT_OURS;
         free(take(receiver->waits_words));
@@ -68,7 +88,10 @@ void receiver_forget_waits(struct receiver *receiver)
 void receiver_waits_warning(const struct receiver *receiver, json_t *warnings)
 {
         char again[32];
+        scoped(scoped_free) char *alert = receiver->alert ? text_of("the server says: %s", receiver->alert) : NULL;
 
+        if (alert)
+                (void)json_array_append_new(warnings, json_string(alert));
         if (!receiver->waits_words)
                 return;
         time_rfc3339(loop_wall() + (receiver->waits.again - loop_now()) / 1000, again);

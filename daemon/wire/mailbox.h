@@ -76,6 +76,8 @@ struct mailbox_user {
         void (*woken)(void *ctx);
         /* In place of it: the server refuses to idle; the next operation may begin. */
         void (*idle_refused)(void *ctx, const struct cause *cause);
+        /* At any time: the server wants a person to read this; bounded, not escaped. NULL: nobody does. */
+        void (*alert)(void *ctx, const char *words);
         /* A folder that folders() asked for, its name in UTF-8; selectable: it can be opened. Then folders_listed. */
         void (*folder)(void *ctx, const char *name, bool selectable);
         void (*folders_listed)(void *ctx);

@@ -284,6 +284,17 @@ def test_patterns_of_folders(station, new_box):
     assert "none fits the property folder" in poll(station, code=1).err
 
 
+def test_what_a_person_must_be_shown(station, new_box):
+    box = new_box()
+    box.failing = {"SELECT": "OK [ALERT] Mailbox is at 98% of quota \x1b[2J" + "x" * 5000}
+    incoming(station, box)
+    poll(station)
+    poll(station)
+    assert station.log().count("the server says: Mailbox is at 98% of quota") == 1
+    assert "the server says: Mailbox is at 98% of quota" in station.ctl("status").out
+    assert "\x1b[2J" not in station.log() and "x" * 400 not in station.log()
+
+
 # ---- mailboxes without end ----
 
 
