@@ -149,6 +149,8 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
         handing_rest(fetching->handing);
         struct fetching_result result = { .received = fetching->received, .left = fetching->noted };
         fetching->failed = cause != NULL;
+        if (fetching->next_try)
+                result.next_try = fetching->next_try > loop_wall() ? fetching->next_try - loop_wall() : 1;
         if (cause)
                 result.cause = *cause;
         else    /* what was listed is dealt with: a session may idle for days */

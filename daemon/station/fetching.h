@@ -14,6 +14,7 @@ struct fetching;
 struct fetching_result {
         struct cause cause;        /* of this machine (disk); the session's failures end the link */
         struct cause refused;      /* the server does not open the folder; the session stands */
+        int64_t next_try;          /* seconds until something is to be asked for again; 0: nothing is */
         uint64_t received, left;   /* here; at the server as too large, of which a note is here */
 };
 

@@ -95,6 +95,12 @@ void fetching_take_missing(struct fetching *fetching, const struct missing *miss
                 fetching->missing[i].fresh = false; /* until it is listed */
 }
 
+static void try_at(struct fetching *fetching, int64_t time)
+{
+        if (!fetching->next_try || time < fetching->next_try)
+                fetching->next_try = time;
+}
+
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         struct missing *row = find(fetching, entry);
@@ -106,6 +112,8 @@ bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *en
         again.missing = true;
         if (row->state != MISSING_GIVEN_UP && (fetching->try_all || row->next <= loop_wall()))
                 fetching_push(&fetching->alone, &fetching->alone_count, &fetching->alone_size, &again);
+        else if (row->state != MISSING_GIVEN_UP)
+                try_at(fetching, row->next);
         return true;
 }
 
@@ -195,9 +203,11 @@ static void noted(void *ctx, const struct missing *messages, size_t count, const
         struct fetching *fetching = ctx;
         void (*then)(struct fetching *fetching) = fetching->then;
 
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
                 if (messages[i].fresh)
                         tell_missing(fetching, &messages[i]);
+                try_at(fetching, messages[i].next);
+        }
         if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause) && then)
                 then(fetching);
 }

@@ -49,6 +49,7 @@ struct fetching {
         bool try_all;                        /* also those whose time has not come */
         struct missing *vain;                /* asked for in vain in this round */
         size_t vain_count, vain_size;
+        int64_t next_try;                    /* wall clock, of the first one of all that is missing; 0: nothing is */
         size_t noted_count;                  /* written down in this look */
         void (*then)(struct fetching *fetching); /* after that */
         bool in_alone, checking;             /* at the end of the look; what is missing is being listed */
@@ -70,7 +71,7 @@ struct fetching {
         bool moved_on;                       /* something came whole */
         bool in_message;                     /* one that has begun and not ended fills */
         struct mailbox_entry arriving;       /* that one, or the last */
-        uint64_t got, fresh, lines, returns; /* bytes of it; in this session; LFs and CRs among them */
+        uint64_t got, fresh, lines, returns; /* bytes of it; in this session; LFs among them; those behind a CR */
         uint32_t filling_last, full_last;    /* UID of the last whole one within */
         uint64_t received, noted;            /* messages; notes about those that are too large */
         unsigned answers;                    /* store answers under way */

@@ -247,14 +247,13 @@ int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint
 
 static void count_lines(struct fetching *fetching, const uint8_t *bytes, size_t len)
 {
-        uint64_t lines = 0, returns = 0;
+        const uint8_t *at = bytes, *end = bytes + len;
 
-        for (size_t i = 0; i < len; i++) {
-                lines += bytes[i] == '\n';
-                returns += bytes[i] == '\r';
+        while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
+                fetching->lines++;
+                fetching->returns += at == bytes || at[-1] == '\r';
+                at++;
         }
-        fetching->lines += lines;
-        fetching->returns += returns;
 }
 
 int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)

@@ -25,6 +25,8 @@ static void idle(struct receiver *receiver)
         receiver->phase = IDLING;
         receiver->waiting_since = loop_now();
         receiver_tools(receiver)->idle(link_chat(receiver->link));
+        if (receiver->next_try && left > receiver->next_try * 1000)
+                left = receiver->next_try * 1000;
         timer_set(receiver->timer, left > 0 ? left : 0);
 }
 
@@ -47,7 +49,8 @@ static void rest(struct receiver *receiver)
         } else {
                 receiver->phase = RESTING;
                 receiver->waiting_since = loop_now();
-                timer_set(receiver->timer, idles && pause < rate * 1000 ? pause : rate * 1000);
+                int64_t wait = receiver_next_look(receiver) * 1000;
+                timer_set(receiver->timer, idles && pause < wait ? pause : wait);
         }
 }
 
@@ -82,6 +85,8 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
 
         receiver->received += result->received;
         receiver->left += result->left;
+        if (result->next_try && (!receiver->next_try || result->next_try < receiver->next_try))
+                receiver->next_try = result->next_try;
         bool refused = result->refused.code != CAUSE_NONE;
         struct cause cause = refused ? result->refused : result->cause;
         if (!refused && cause.code != CAUSE_NONE) {
@@ -177,6 +182,7 @@ void receiver_begin_look(struct receiver *receiver)
                 receiver->whole_due = loop_now() + rhythm_idle_ms(receiver_poll_rate(receiver),
                                                                      several_folders(receiver), random_number());
         receiver->again = receiver->whole = false;
+        receiver->next_try = 0;
         receiver->opened = 0;
         receiver->partial = !others && several_folders(receiver);
         receiver->phase = LOOKING;

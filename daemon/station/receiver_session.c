@@ -70,6 +70,13 @@ int64_t receiver_poll_rate(const struct receiver *receiver)
         return prop_number(&receiver->account->values, PROP_POLL_RATE);
 }
 
+int64_t receiver_next_look(const struct receiver *receiver)
+{
+        int64_t rate = receiver_poll_rate(receiver);
+
+        return receiver->next_try && receiver->next_try < rate ? receiver->next_try : rate;
+}
+
 static int64_t retry_delay(const struct receiver *receiver, const struct cause *why)
 {
         bool disk = why->code == CAUSE_STORAGE;
@@ -148,7 +155,7 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                 if (!again)
                         receiver_finish_polls(receiver, NULL);
                 receiver->again = false;
-                receiver_wait(receiver, again ? 0 : receiver_poll_rate(receiver));
+                receiver_wait(receiver, again ? 0 : receiver_next_look(receiver));
                 return;
         }
         bool again = receiver->phase == CONNECTING && cause.code == CAUSE_CLOSED && link_trust_moved(receiver->link);

@@ -45,6 +45,7 @@ struct receiver {
         size_t opened;               /* folders of the present look that could be */
         bool partial;                /* the present look is at the first one of several */
         bool whole;                  /* the look to come is at all folders, not just the one of IDLE */
+        int64_t next_try;            /* seconds until something missing is asked for again, of the present look; 0: nothing is */
         int64_t whole_due;           /* when it must be, loop_now() */
         uint64_t received, left;     /* of the present look, all folders */
         unsigned failures;
@@ -61,6 +62,8 @@ bool receiver_is_pop3(const struct receiver *receiver);
 const struct mailbox_class *receiver_tools(const struct receiver *receiver);
 /* Seconds. */
 int64_t receiver_poll_rate(const struct receiver *receiver);
+/* The same, or until something that is missing is asked for again. */
+int64_t receiver_next_look(const struct receiver *receiver);
 /* Begins a session; `receiver_begin_look` follows when it stands. */
 void receiver_connect(struct receiver *receiver);
 void receiver_drop_session(struct receiver *receiver);

@@ -149,6 +149,9 @@ def test_one_message_stops_no_other_and_is_not_forgotten(station, new_box, trans
     until(lambda: [message.uid for message in box.messages] == [3], 20)
     assert ("UID 3" if transport == "imap" else "UIDL id-3") in station.log()
     until(lambda: station.account("a")["status"] == "ok", 20, lambda: station.account("a"))
+    assert station.account("a")["missing"] == 1
+    row, = station.call("ListMissing", name="a")["messages"]
+    assert row["id"] == ("3" if transport == "imap" else "id-3") and row["cause"] and row["tries"] >= 1
     # what comes later is received, and when the server has thought better of it, this one too
     later = letter(6)
     box.add(later)
@@ -233,3 +236,40 @@ def test_an_entry_of_a_list_that_cannot_be_read(station, new_box, name):
     box.list_odd = {2: LISTS["imap"][name]}
     incoming(station, box)
     until(lambda: here(station) == sorted(contents), 20, lambda: here(station))
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_what_is_missing_is_shown_and_may_be_forgotten(station, new_box, transport):
+    box = new_box(transport, contents=[letter(number) for number in range(5)])
+    refuse = ODD_MESSAGE[transport]["NO" if transport == "imap" else "-ERR"]
+    box.odd = {2: refuse, 4: refuse}
+    incoming(station, box)
+    until(lambda: station.account("a")["missing"] == 2)
+    ids = ("2", "4") if transport == "imap" else ("id-2", "id-4")
+    shown = station.ctl("inbox", "missing", "a").out
+    assert all(one in shown for one in ids)
+    assert "2 messages cannot be had from the server" in station.ctl("status").out
+    asked = "UID FETCH 2 (UID BODY" if transport == "imap" else "RETR 2"
+    station.ctl("inbox", "missing", "a", "--forget", ids[0])
+    before = len(box.said(asked))
+    station.ctl("account", "poll", "a")
+    assert len(box.said(asked)) == before
+    assert station.account("a")["missing"] == 1
+    station.ctl("inbox", "missing", "a", "--forget", "77", code=1)
+    station.ctl("inbox", "missing", "a", "--forget", "all")
+    assert station.json("inbox", "missing", "a") == []
+    assert station.account("a")["missing"] == 0
+
+
+@pytest.mark.parametrize("transport", BOTH)
+def test_a_server_in_trouble_makes_no_flood_of_missing_messages(station, new_box, transport):
+    """It refuses all: that is about the server. When it is well again, all are received."""
+    contents = [letter(number) for number in range(60)]
+    box = new_box(transport, contents=contents)
+    box.odd = {number + 1: ODD_MESSAGE[transport]["NO" if transport == "imap" else "-ERR"] for number in range(60)}
+    incoming(station, box, pollRate=1)
+    until(lambda: station.account("a")["status"] == "down", 20, lambda: station.account("a"))
+    assert "cannot be had" not in station.log()
+    box.odd = {}
+    until(lambda: here(station) == sorted(contents), 30, lambda: len(here(station)))
+    assert station.account("a")["missing"] == 0
