@@ -8,6 +8,7 @@ import pytest
 import channels
 import cyrus
 import letters
+import mailutils
 
 BROKEN = "offers {} to sign in and refuses it"
 
@@ -113,3 +114,16 @@ def test_cyrus_offers_more_than_it_can_do(station, boastful, box, transport):
     assert station.account("a")["status"] == "ok"
     said = station.log()
     assert "offers SCRAM-SHA-256" in said and "signed in by PLAIN" in said, said
+
+
+def test_mailutils_offers_more_than_it_can_do(station, certificates, folder):
+    """It knows no password in a form that SCRAM could be done with, and no binding of TLS 1.3."""
+    server = mailutils.Mailutils(folder, certificates.leaf("system", "127.0.0.1"))
+    try:
+        station.add("incoming", "a", **channels.properties("imap", "ssl", "127.0.0.1", server.port, server.user))
+        station.ctl("account", "poll", "a", timeout=60)
+        assert station.account("a")["status"] == "ok"
+        said = station.log()
+        assert re.search(r"offers .*SCRAM-SHA-256 .*refuses it; signed in by PLAIN", said), said
+    finally:
+        server.stop()
