@@ -63,6 +63,7 @@ def test_without_uidvalidity_numbers_may_begin_anew(station, new_box):
     assert received(station) == 4
     with box.lock:
         box.messages = [Message(number + 1, content) for number, content in enumerate((LETTERS[3], LETTERS[5]))]
+        box.last_uid = 2
     poll(station)
     poll(station)
     assert received(station) == 5 and len(station.inbox("a")) == 5
