@@ -121,6 +121,20 @@ static int read_size(struct settings *settings, const struct row *row, const cha
         return put_number(settings, row, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, value, cause);
 }
 
+/* A size, or percent: kept as a number below 0. */
+static int read_reserve(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        char *end = NULL;
+        long percent = strtol(value, &end, 10);
+
+        if (value[0] < '0' || value[0] > '9' || strcmp(end, "%") != 0)
+                return read_size(settings, row, value, cause);
+        if (percent > 50)
+                return cause_set(cause, CAUSE_INVALID, "%s is out of range: 0%% to 50%%, or a size", value);
+        *(int64_t *)(void *)((char *)settings + row->offset) = -percent;
+        return 0;
+}
+
 static int read_duration(struct settings *settings, const struct row *row, const char *value,
                          struct cause *cause)
 {
@@ -194,6 +208,8 @@ static const struct row rows[] = {
           place(max_message_size), STORE_NUMBER, EMPTY_REFUSED, 1024, SIZE_MOST, read_size },
         { { "Service", "KeepSent", "7d", "how long a sent message can still be looked up" },
           place(keep_sent), STORE_NUMBER, EMPTY_REFUSED, 0, INT64_C(3650) * 86400, read_duration },
+        { { "Service", "DiskReserve", "5%", "disk space that is left free by received mail and submissions" },
+          place(disk_reserve), STORE_NUMBER, EMPTY_REFUSED, 0, SIZE_MOST, read_reserve },
         { { "Service", "LogLevel", "info", "least urgent messages that are logged" },
           place(log_level), STORE_LEVEL, EMPTY_REFUSED, 0, 0, read_level },
         { { "Service", "LogTarget", "auto", "journal or stderr; auto: the journal when started by systemd" },

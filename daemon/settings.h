@@ -18,6 +18,7 @@ struct settings {
         char *read_group, *admin_group;
         char *allow_submit;                  /* "all", or groups and users, comma separated; "" = readers and admins */
         int64_t max_sessions, max_sessions_per_host, queue_size_limit;
+        int64_t disk_reserve;                /* bytes; below 0: percent of the disk; 0: none */
 };
 
 /* Defaults with what systemd's environment says (STATE_DIRECTORY, RUNTIME_DIRECTORY). The first call may wait for the

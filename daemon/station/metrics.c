@@ -8,6 +8,7 @@
 #include "daemon/station/accounts.h"
 #include "daemon/station/places.h"
 #include "daemon/store/queue_table.h"
+#include "daemon/store/reserve.h"
 #include "daemon/store/seen_table.h"
 #include "daemon/tls/allowed.h"
 
@@ -116,6 +117,11 @@ char *metrics_text(void)
         put(&out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
         family(&out, "store_oldest_job_seconds", "gauge", "Age of the oldest unfinished job of the disk threads.");
         put(&out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
+        struct disk_room room = reserve_room();
+        family(&out, "disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.");
+        put(&out, "emailsec_disk_free_bytes %llu\n", (unsigned long long)room.free);
+        family(&out, "disk_reserve_bytes", "gauge", "DiskReserve=: with less free nothing is fetched, with half only urgent mail taken.");
+        put(&out, "emailsec_disk_reserve_bytes %llu\n", (unsigned long long)room.reserve);
         family(&out, "build_info", "gauge", "1; the version is a label.");
         put(&out, "emailsec_build_info{version=\"%s\"} 1\n", VERSION);
         put(&out, "# EOF\n");

@@ -10,6 +10,7 @@
 #include "daemon/station/station.h"
 #include "daemon/station/subscribers.h"
 #include "daemon/store/queue_table.h"
+#include "daemon/store/reserve.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 
@@ -128,7 +129,13 @@ json_t *station_status(const char *name, struct cause *cause)
         }
         if (!only)
                 advise_station(advice);
+        struct disk_room room = reserve_room();
+        if (!only && room.reserve && room.free >= room.reserve && room.free / 2 < room.reserve)
+                advise(advice, "the disk of the state folder has %llu MiB free; with less than %llu MiB nothing is fetched "
+                               "(DiskReserve): make room", (unsigned long long)(room.free >> 20),
+                       (unsigned long long)(room.reserve >> 20));
         push_cause(faults, store_fault());
+        push_cause(faults, reserve_fault());
         push_cause(faults, trust_fault());
         push_cause(faults, allowed_fault());
         if (!started_at)

@@ -18,6 +18,7 @@
 #include "daemon/station/token.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
+#include "daemon/store/reserve.h"
 #include "daemon/store/seen_table.h"
 #include "daemon/surroundings.h"
 #include "daemon/tls/allowed.h"
@@ -285,6 +286,7 @@ static void every_minute(void *ctx)
 {
         (void)ctx;
         journal_tell_repeats(false);
+        (void)reserve_room(); /* looked at, and told of */
         surroundings_look(); /* else a clock that was just set would age mail */
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
@@ -360,6 +362,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         station.settings = settings;
         if (store_open(settings->state_directory, cause) < 0)
                 return -1;
+        reserve_set(settings->disk_reserve);
         events_open();
         subscribers_open();
         trust_settings_of(settings, &trust);
@@ -451,6 +454,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         struct cause poisoned = { 0 };
 
         station.settings = settings;
+        reserve_set(settings->disk_reserve);
         secrets_reload();
         trust_settings_of(settings, &trust);
         watch_trust();

@@ -72,6 +72,11 @@ bool database_damaged(const struct database *db)
         return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
+bool database_full(const struct database *db)
+{
+        return (sqlite3_errcode(db->handle) & 0xff) == SQLITE_FULL;
+}
+
 bool database_in_transaction(const struct database *db)
 {
         return !sqlite3_get_autocommit(db->handle);

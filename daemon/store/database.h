@@ -35,6 +35,8 @@ int database_reopen(struct database *writing, struct database *reading, struct c
 void database_roll_back(struct database *db);
 /* Whether the last failed statement has ended the whole transaction. */
 bool database_in_transaction(const struct database *db);
+/* Whether the last failure says that the disk is full. */
+bool database_full(const struct database *db);
 /* Whether the last failure says that content is damaged, rather than that the disk is in trouble. */
 bool database_damaged(const struct database *db);
 

@@ -4,6 +4,7 @@
  * at a time, in order. Small messages share a piece; a large one goes through many.
  */
 #include "daemon/store/delivery.h"
+#include "daemon/store/reserve.h"
 
 #include "common/limits.h"
 
@@ -117,8 +118,14 @@ static int check(const struct delivery *delivery, struct cause *cause)
 
 int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry, struct cause *cause)
 {
+        const struct cause *full = reserve_fault();
+
         if (check(delivery, cause) < 0)
                 return -1;
+        if (full) {
+                *cause = *full;
+                return -1;
+        }
         delivery_cancel_message(delivery);
         delivery->in_message = true;
         delivery->half_kept |= half_is_kept(entry);

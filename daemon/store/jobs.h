@@ -18,6 +18,8 @@ struct store_write {
         /* The fact it records cannot be had again (a message was sent): tried again until
          * the disk takes it; `done` comes then, or with the cause when the store closes. */
         bool stubborn;
+        /* It brings new mail onto the disk: what lets go of the reserve is not for it. */
+        bool brings;
 
         struct store_write *next; /* store's own */
         struct cause *cause;

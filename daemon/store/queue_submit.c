@@ -2,6 +2,7 @@
 /* Submission: what was taken in (taking.h) is inserted by the writer. */
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
+#include "daemon/store/reserve.h"
 #include "daemon/store/taking.h"
 
 #include <errno.h>
@@ -208,6 +209,8 @@ static int insert(struct store_write *write, struct database *db, struct cause *
         if (known_key(submit, db, &seq, cause) < 0)
                 return -1;
         submit->duplicate = seq != 0;
+        if (!submit->duplicate && reserve_allows(submit->s.priority > 0, cause) < 0)
+                return -1;
         if (!submit->duplicate && (owner_holds(db, &submit->owner, cause) < 0 ||
                                    check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||
                                    insert_message(submit, db, &seq, cause) < 0 ||
@@ -240,7 +243,7 @@ static void taken_in(void *ctx, struct taking *taking, const struct cause *cause
                 return;
         }
         submit->taking = taking;
-        submit->write = (struct store_write){ .write = insert, .done = inserted };
+        submit->write = (struct store_write){ .write = insert, .done = inserted, .brings = true };
         store_write(&submit->write);
 }
 

@@ -10,6 +10,7 @@
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/replace_file.h"
+#include "daemon/store/reserve.h"
 #include "daemon/store/taking.h"
 
 #include <dirent.h>
@@ -314,6 +315,7 @@ int store_open(const char *state_directory, struct cause *cause)
         store.reader = workers_new("store-reader", 1);
         store.files = workers_new("store-files", FILE_THREADS);
         store.sync = workers_new("store-sync", STORE_SYNC_THREADS);
+        reserve_open(state_directory);
         takings_open(state_directory);
         writer_open(store.writing);
         return 0;
@@ -332,5 +334,6 @@ void store_close(void)
         workers_free(take(store.sync));
         workers_free(take(store.reader));
         writer_close();
+        reserve_close();
         close_all();
 }

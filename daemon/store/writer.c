@@ -11,6 +11,7 @@
 #include "daemon/store/facts.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/queue_counts.h"
+#include "daemon/store/reserve.h"
 #include "daemon/store/store.h"
 
 #include <pthread.h>
@@ -110,14 +111,14 @@ static int run_write(struct database *db, struct store_write *write, struct caus
         return db_run(db, cause, "RELEASE one", NULL, 0);
 }
 
-static int run_batch(struct database *db, struct batch *batch)
+static int run_batch(struct database *db, struct batch *batch, bool bring)
 {
         struct cause *cause = &batch->cause;
 
         if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0)
                 return -1;
         for (struct store_write *write = batch->writes.first; write; write = write->next)
-                if (run_write(db, write, cause) < 0)
+                if ((bring || !write->brings) && run_write(db, write, cause) < 0)
                         return -1;
         if (queue_counts_save(db, cause) < 0)
                 return -1;
@@ -151,6 +152,27 @@ static void overwrite_failed(struct database *db)
                 database_roll_back(db);
 }
 
+/* Once more on a disk that is full, with the place that was held for it, and without new mail. */
+static int run_in_reserve(struct database *db, struct batch *batch)
+{
+        struct cause full = batch->cause;
+        const struct store_write *own = batch->writes.first;
+
+        while (own && own->brings)
+                own = own->next;
+        if (!own || !database_full(db) || !reserve_let_go())
+                return -1;
+        queue_counts_undo(0);
+        database_roll_back(db);
+        cause_clear(&batch->cause);
+        if (run_batch(db, batch, false) < 0)
+                return -1;
+        for (struct store_write *write = batch->writes.first; write; write = write->next)
+                if (write->brings)
+                        blame(write, &full);
+        return 0;
+}
+
 static void batch_work(struct job *job)
 {
         struct batch *batch = container_of(job, struct batch, job);
@@ -159,7 +181,7 @@ static void batch_work(struct job *job)
         if (!batch->writes.first)
                 return;
         bool sound = store_make_sound(&batch->cause) == 0;
-        if (sound && run_batch(writer.db, batch) == 0) {
+        if (sound && (run_batch(writer.db, batch, true) == 0 || run_in_reserve(writer.db, batch) == 0)) {
                 batch->counts = queue_counts_take();
                 const struct cause *behind = database_behind(writer.db);
                 if (behind)

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import subprocess
 
 import pytest
 
@@ -123,6 +124,58 @@ def test_an_account_that_cannot_be_written(interposed, call):
     assert station.account("a")["hostname"] == "a.example"
     station.ctl("account", "set", "a", "hostname=c.example")
     assert station.account("a")["hostname"] == "c.example"
+
+
+def test_the_reserve_of_the_disk(new_station, sink):
+    """With less than it free only urgent mail is taken, and the status says why; then all is again."""
+    station = new_station(settings={"Service.DiskReserve": "1024T"}).start()
+    outgoing(station, sink)
+    with station.client() as client:
+        with pytest.raises(varlink.VarlinkError) as refused:
+            submit(client, "a", letters.letter("box"))
+        assert refused.value.short == "Storage" and "DiskReserve" in refused.value.cause["text"]
+        assert "make room" in refused.value.cause["remedy"]
+        submit(client, "a", letters.letter("box"), priority="urgent")
+    until(lambda: sum(sink.counts().values()) == 1, 20)
+    until(lambda: any("DiskReserve" in one["text"] for one in station.call("GetStatus")["status"]["faults"]), 10)
+    assert "emailsec_disk_reserve_bytes 1125899906842624" in station.call("GetMetrics")["text"]
+    station.write_config({"Service.DiskReserve": "0"})
+    station.ctl("reload")
+    station.send("a", "box@example.test")
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="mounts a small disk")
+def test_a_full_disk_is_sent_empty(new_station, sink):
+    """Urgent mail fills the disk to the last block. What is there is sent and recorded, each message once."""
+    station = new_station(settings={"Service.DiskReserve": "1M"})
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=72m,uid={users.DAEMON_UID},mode=700", "tmpfs", station.state],
+                             check=False)
+    if mounted.returncode:
+        pytest.skip("mount is not allowed")
+    try:
+        station.start()
+        outgoing(station, sink, maxQueueSize=100000)
+        until(lambda: os.path.exists(os.path.join(station.state, "reserve")), 10)
+        accepted, body = {}, ("x" * 70 + "\n") * 1400
+        with station.client() as client:
+            with pytest.raises(varlink.VarlinkError) as refused:
+                for _ in range(900):
+                    message_id = letters.new_message_id()
+                    accepted[message_id] = submit(client, "a", letters.letter("box", message_id=message_id, body=body),
+                                                  priority="urgent", hold=True)
+            assert refused.value.short == "Storage", refused.value
+            with contextlib.suppress(OSError), open(os.path.join(station.state, "filler"), "wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):                         # what is left goes to somebody else
+                    pass
+            client.call("ReleaseMessages", ids=list(accepted.values()))
+        until(lambda: set(sink.counts()) >= set(accepted), 60)
+        until(lambda: station.account("a")["queueSize"] == 0, 30)
+        assert max(sink.counts().values()) == 1
+        station.stop()
+    finally:
+        if station.running():
+            station.kill()
+        subprocess.run(["umount", "-l", station.state], check=True)
 
 
 # ---- changes of accounts, at each call

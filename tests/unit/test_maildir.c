@@ -3,6 +3,7 @@
 #include "daemon/store/maildir.c"
 
 #include "daemon/store/delivery.h"
+#include "daemon/store/reserve.h"
 #include "store_folder.h"
 
 #include <signal.h>
@@ -366,6 +367,26 @@ START_TEST(again_after_a_crash_before_the_commit)
         ck_assert(maildir_is_certain("in", "INBOX"));
         forget_account("in");
         ck_assert(!maildir_is_certain("in", "INBOX"));
+}
+END_TEST
+
+START_TEST(nothing_is_begun_within_the_reserve)
+{
+        struct mailbox_entry entry = uid_entry(5);
+        struct cause cause = { 0 };
+
+        reserve_set(INT64_C(1) << 50);
+        while (!reserve_fault())
+                loop_turn();
+        struct delivery *delivery = delivery_new(&imap);
+        ck_assert_int_eq(delivery_begin(delivery, &entry, &cause), -1);
+        ck_assert_int_eq((int)cause.code, CAUSE_STORAGE);
+        ck_assert_ptr_nonnull(strstr(cause.text, "DiskReserve"));
+        reserve_set(0);
+        while (reserve_fault())
+                loop_turn();
+        ck_assert_int_eq(delivery_begin(delivery, &entry, &cause), 0);
+        delivery_abandon(delivery);
 }
 END_TEST
 
@@ -736,6 +757,7 @@ int main(void)
         tcase_add_test(tests, committed_in_the_middle_of_a_message);
         tcase_add_test(tests, abandoned_without_trace);
         tcase_add_test(tests, again_after_a_crash_before_the_commit);
+        tcase_add_test(tests, nothing_is_begun_within_the_reserve);
         tcase_add_test(tests, new_uidvalidity);
         tcase_add_test(tests, uidl_used_again);
         tcase_add_test(tests, uidl_twice_in_one_batch);

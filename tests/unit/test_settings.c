@@ -83,6 +83,7 @@ START_TEST(defaults)
         ck_assert_int_eq(settings.max_sessions, 2000);
         ck_assert_int_eq(settings.max_sessions_per_host, 20);
         ck_assert_int_eq(settings.queue_size_limit, INT64_C(10) << 30);
+        ck_assert_int_eq(settings.disk_reserve, -5);
         settings_done(&settings);
         ck_assert_int_eq(setenv("STATE_DIRECTORY", "/tmp/one:/tmp/two", 1), 0);
         ck_assert_int_eq(setenv("RUNTIME_DIRECTORY", "/tmp/run", 1), 0);
