@@ -105,6 +105,23 @@ def test_recipients_beyond_a_limit_follow_at_once(station, sink):
     assert station.log().count("takes 10 recipients at once") == 1
 
 
+def test_a_group_that_was_taken_is_not_sent_again(station, sink):
+    """kill -9 between the groups."""
+    addresses = [f"box{n}@example.test" for n in range(30)]
+    sink.most_recipients = 10
+    sink.rule("rcpt", "hang", times=1, match=b"box20@")
+    outgoing(station, sink)
+    queued = station.json("send", "--account", "a", *(word for address in addresses for word in ("--to", address)), "-",
+                          stdin=letters.letter("box"))["id"]
+    sink.wait_for(2)
+    until(lambda: [r["state"] for r in station.message(queued)["recipients"]].count("sent") == 20)
+    station.kill()
+    sink.release()
+    station.start()
+    assert station.wait_message(queued)["state"] == "sent"
+    assert sorted(to for one in sink.accepted for to in one.recipients) == sorted(addresses)
+
+
 def test_one_recipient_that_cannot_be_reached_by_this_server(station, sink):
     """No SMTPUTF8: it is refused alone, and a domain of U-labels needs none."""
     outgoing(station, sink)
