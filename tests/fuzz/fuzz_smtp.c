@@ -31,6 +31,14 @@ static enum smtp_body body(struct smtp_mail *mail, const uint8_t **bytes, size_t
         return BODY_END;
 }
 
+static void rewind_body(struct smtp_mail *mail)
+{
+        struct letter *letter = container_of(mail, struct letter, mail);
+
+        fuzz_must(!letter->back);
+        letter->pieces = 0;
+}
+
 static void finished(struct smtp_mail *mail, const struct cause *session_cause)
 {
         struct letter *letter = container_of(mail, struct letter, mail);
@@ -52,7 +60,7 @@ static void give(struct play *play)
                 letter->recipients[1] = (struct smtp_recipient){ .address = "b@b\xc3\xbc.example" };
                 letter->mail = (struct smtp_mail){
                         .from = "me@example.net", .recipients = letter->recipients, .recipient_count = play->lmtp ? 1 : RECIPIENTS - (i == 0),
-                        .size = 26, .eight_bit = i == 2, .body = body, .finished = finished,
+                        .size = 26, .eight_bit = i == 2, .body = body, .rewind = rewind_body, .finished = finished,
                 };
                 letter->given = true;
                 smtp_mail_send(play->chat, &letter->mail);
@@ -83,10 +91,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         uint8_t how = data[0];
         struct play play = { .lmtp = (how & 4) != 0 };
+        struct smtp_ways ways = { .chunking_works = how & 128 };
         struct smtp_config config = {
                 .signin = { .user = how & 8 ? "u" : "", .secret = "p", .mechanism = how & 16 ? "login" : "auto", .allow_plaintext = true,
                             .service = "smtp", .host = "mail.example.net", .port = 25 },
                 .starttls = (how & 3) == 1, .hello = "station.example", .lmtp = play.lmtp,
+                .ways = &ways,
         };
         struct chat_channel channel = { .tls = (how & 3) == 2 };
         size_t portion = how & 32 ? 1 : how & 64 ? 50 : SIZE_MAX;
