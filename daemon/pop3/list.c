@@ -229,6 +229,16 @@ void pop3_say_uidl(struct chat *chat)
                 pop3_say(session, "UIDL");
 }
 
+/* Messages without an id: what LIST has and UIDL has not, or has in lines that cannot be read. */
+static void tell_nameless(struct pop3_session *session)
+{
+        const struct pop3_listing *listing = &session->listing;
+        unsigned left_out = listing->listed > listing->lines ? listing->listed - listing->lines : 0;
+
+        if (session->config.user->nameless)
+                session->config.user->nameless(session->config.ctx, left_out + listing->unreadable);
+}
+
 int pop3_uidl_heard(struct chat *chat, const void *reply)
 {
         struct pop3_session *session = pop3_session_of(chat);
@@ -236,6 +246,7 @@ int pop3_uidl_heard(struct chat *chat, const void *reply)
 
         if (said->status == POP3_END) {
                 give_batch(session);
+                tell_nameless(session);
                 return pop3_operation_done(session, finished_list);
         }
         if (said->status != POP3_OK) {
@@ -246,6 +257,7 @@ int pop3_uidl_heard(struct chat *chat, const void *reply)
                         said->words);
         }
         session->line = uidl_line;
-        session->listing.lines = 0;
+        session->listing.listed = session->listing.lines;
+        session->listing.lines = session->listing.unreadable = 0;
         return STEP_SAME;
 }

@@ -58,6 +58,7 @@ struct pop3_listing {
         size_t batch_count;
         unsigned lines;         /* heard in this list */
         unsigned unreadable;    /* lines that were passed over */
+        unsigned listed;        /* lines of LIST */
         bool uidl_said;
 };
 

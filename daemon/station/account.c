@@ -387,6 +387,13 @@ json_t *account_warnings(const struct account *account)
                         : NULL;
         if (lacking)
                 (void)json_array_append_new(warnings, json_string(lacking));
+        int64_t unnamed = fact_number(account->name, FACT_NAMELESS);
+        scoped(scoped_free) char *nameless =
+                unnamed ? text_of("the server gives no unique id (UIDL) for %lld of its messages: they are left there",
+                                  (long long)unnamed)
+                        : NULL;
+        if (nameless)
+                (void)json_array_append_new(warnings, json_string(nameless));
         int64_t back = fact_number(account->name, "lastHandedBack");
         scoped(scoped_free) char *refused =
                 back && loop_wall() - back < HANDED_BACK_SHOWN

@@ -95,6 +95,8 @@ bool account_is_stopped(const struct account *account);
 
 /* The fact that the server cannot delete single messages (IMAP without UIDPLUS). */
 #define FACT_NO_EXPUNGE "noUidExpunge"
+/* How many messages a POP3 server has without an id. */
+#define FACT_NAMELESS "nameless"
 /* All properties, read-only ones too; warnings (json array, caller decrefs). */
 json_t *account_json(const struct account *account) must_use;
 json_t *account_warnings(const struct account *account) must_use;

@@ -218,6 +218,7 @@ const struct mailbox_user fetching_mailbox_user = {
         .opened = fetching_on_opened,
         .not_opened = on_not_opened,
         .listed = fetching_on_listed,
+        .nameless = fetching_on_nameless,
         .listed_all = fetching_on_listed_all,
         .message_begin = fetching_on_message_begin,
         .message_piece = fetching_on_message_piece,

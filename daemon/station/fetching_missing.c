@@ -198,6 +198,22 @@ void fetching_on_gone(void *ctx, const struct mailbox_entry *entry)
                 missing_end(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1);
 }
 
+void fetching_on_nameless(void *ctx, size_t count)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+        int64_t before = fetching ? fact_number(fetching->account->name, FACT_NAMELESS) : 0;
+
+        if (!fetching || before == (int64_t)count)
+                return;
+        struct subject subject = fetching_subject(fetching);
+        fact_set_number(fetching->account->name, FACT_NAMELESS, (int64_t)count);
+        if (count)
+                log_about(&subject, LOG_WARNING, MSG_MISSING,
+                          "%s: the server gives no unique id (UIDL) for %zu of its messages: they are left there, the others are "
+                          "received",
+                          fetching->account->name, count);
+}
+
 static void noted(void *ctx, const struct missing *messages, size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;

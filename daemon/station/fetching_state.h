@@ -133,6 +133,8 @@ void fetching_end_gone(struct fetching *fetching);
 /* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session broke).
  * -1: too many of them, one after the other; the look is over. */
 int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why, bool lost);
+/* POP3: messages that cannot be told apart from others, and are left. */
+void fetching_on_nameless(void *ctx, size_t count);
 int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
 void fetching_on_gone(void *ctx, const struct mailbox_entry *entry);
 /* Writes down what did not come in this round; then `then`. */

@@ -48,6 +48,8 @@ struct mailbox_user {
         /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come again, each
          * time with something else of what is known of it (size 0: it is not). */
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
+        /* POP3, before that: so many are there without an id, and are not listed. May be NULL. */
+        void (*nameless)(void *ctx, size_t count);
         void (*listed_all)(void *ctx);
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only
          * the end tells (POP3). Line ends as the server sends them (CRLF). The bytes that come begin at

@@ -273,3 +273,16 @@ def test_a_server_in_trouble_makes_no_flood_of_missing_messages(station, new_box
     box.odd = {}
     until(lambda: here(station) == sorted(contents), 30, lambda: len(here(station)))
     assert station.account("a")["missing"] == 0
+
+
+@pytest.mark.parametrize("line", ("2 \r\n", "2\r\n", "", "x id-2\r\n"))
+def test_a_message_without_a_uidl(station, new_box, line):
+    contents = [letter(number) for number in range(3)]
+    box = new_box("pop3", contents=contents)
+    box.list_odd = {2: line}
+    incoming(station, box, pollRate=1)
+    until(lambda: here(station) == sorted([contents[0], contents[2]]), 20)
+    until(lambda: "no unique id (UIDL) for 1 of its messages" in station.ctl("status").out)
+    box.list_odd = {}
+    until(lambda: here(station) == sorted(contents), 20)
+    until(lambda: "no unique id" not in station.ctl("status").out)
