@@ -19,10 +19,10 @@ NONE, SUBMIT, READ, ADMIN = range(4)
 RIGHTS = {
     "io.emailsec.EmailService": {
         SUBMIT: "Submit WaitMessage",
-        READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage Monitor Acknowledge "
-              "ListSubscribers ForgetSubscriber GetMetrics",
+        READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage ListMissing Monitor "
+              "Acknowledge ListSubscribers ForgetSubscriber GetMetrics",
         ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders AuthorizeAccount Probe Apply RetryMessages "
-               "HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue Reload",
+               "HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing Reload",
     },
     "io.emailsec.Trust": {
         READ: "ListAllowedHosts GetAllowedHost ListAnchors GetAnchor ListServerCertificates ListKeys",
