@@ -167,7 +167,9 @@ static void show_decision(const json_t *entry)
         sheet_value("last seen", entry, "lastSeen");
         show_history(entry);
         if (json_flag(entry, "needless"))
-                sheet_text("needless", "yes: it verifies without help now; emailsecctl allowed prune");
+                sheet_text("needless", same_text(json_text(entry, "needlessBecause"), "unused") ?
+                                               "yes: no account uses this server any more; emailsecctl allowed prune" :
+                                               "yes: it verifies without help now; emailsecctl allowed prune");
 }
 
 void show_entry(const json_t *entry, const json_t *replaced)

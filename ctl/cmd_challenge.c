@@ -32,11 +32,21 @@ static char *short_id(const json_t *id)
         return out;
 }
 
-static int list_entries(struct tool *tool, const char *state, const struct column *columns, size_t count,
+/* What heals by itself, or concerns nobody any more, is nothing to decide. */
+static void leave_out_needless(json_t *entries)
+{
+        for (size_t i = json_array_size(entries); i-- > 0;)
+                if (json_flag(json_array_get(entries, i), "needless"))
+                        (void)json_array_remove(entries, i);
+}
+
+static int list_entries(struct tool *tool, const char *state, bool needless, const struct column *columns, size_t count,
                         const char *none)
 {
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, TRUST("ListAllowedHosts"), parameters_of("state", state), &answer);
+        if (!status && !needless)
+                leave_out_needless(json_object_get(answer, "entries"));
         if (!status)
                 show_list(tool, columns, count, json_at(answer, "entries"), none);
         return status;
@@ -50,7 +60,7 @@ int run_challenge_list(struct tool *tool)
                 { "ACCOUNTS", "accounts", NULL, 0 },    { "SINCE", "created", date_words, 0 },
                 { "ERRORS", "errors", error_codes, 0 },
         };
-        return list_entries(tool, "pending", columns, count_of(columns),
+        return list_entries(tool, "pending", false, columns, count_of(columns),
                             "No certificate waits for a decision.");
 }
 
@@ -66,7 +76,7 @@ int run_allowed_list(struct tool *tool)
                 { "EXPIRES", "expires", date_words, 0 },
                 { "DECIDED BY", "decidedBy", NULL, 0 },
         };
-        return list_entries(tool, tool_option(tool, "state"), columns, count_of(columns),
+        return list_entries(tool, tool_option(tool, "state"), true, columns, count_of(columns),
                             "There are no Allowed Hosts.");
 }
 

@@ -70,7 +70,7 @@ const struct command commands[] = {
           run_allowed_approve, 0 },
         { "allowed unapprove", "ID", "take an approval back", NULL, run_allowed_unapprove, 0 },
         { "allowed delete", "ID", "forget an entry", NULL, run_allowed_delete, 0 },
-        { "allowed prune", "", "delete exemptions that are needless", NULL, run_allowed_prune, 0 },
+        { "allowed prune", "", "delete entries that are needless", NULL, run_allowed_prune, 0 },
 
         { "trust list", "", "the User Trust Store",
           OPTIONS({ .name = "system", .help = "the System Trust Store instead" }), run_trust_list, 0 },

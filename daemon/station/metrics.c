@@ -108,7 +108,7 @@ char *metrics_text(void)
         put_handshakes(&out);
         put_mail(&out);
         family(&out, "challenges", "gauge", "Certificates that wait for a decision.");
-        put(&out, "emailsec_challenges %zu\n", allowed_count("pending", false));
+        put(&out, "emailsec_challenges %zu\n", allowed_waiting());
         family(&out, "exemptions", "gauge", "Approved certificates.");
         put(&out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
         family(&out, "sessions", "gauge", "Sessions with mail servers.");

@@ -80,7 +80,7 @@ static void advise_sentence(void *advice, const char *sentence)
 
 static void advise_station(json_t *advice)
 {
-        size_t needless = allowed_count("approved", true);
+        size_t needless = allowed_count("approved", true), over = allowed_count("pending", true);
         uint64_t failed = queue_counts(NULL).messages[QUEUE_FAILED];
 
         json_t *ending = certificates_ending();
@@ -95,6 +95,9 @@ static void advise_station(json_t *advice)
         if (needless)
                 advise(advice, "%zu exemption%s no longer needed: emailsecctl allowed prune", needless,
                        needless == 1 ? " is" : "s are");
+        if (over)
+                advise(advice, "%zu challenge%s nobody to decide any more: emailsecctl allowed prune", over,
+                       over == 1 ? " needs" : "s need");
         if (failed)
                 advise(advice, "%llu message%s failed: emailsecctl queue list", (unsigned long long)failed,
                        failed == 1 ? " has" : "s have");
@@ -145,9 +148,9 @@ json_t *station_status(const char *name, struct cause *cause)
         json_put_time(status, "started", (int64_t)started_at);
         json_put(status, "accounts", accounts);
         json_put(status, "queue", queue_json(name));
-        json_put(status, "challenges", json_integer((json_int_t)allowed_count("pending", false)));
+        json_put(status, "challenges", json_integer((json_int_t)allowed_waiting()));
         json_put(status, "exemptions", json_integer((json_int_t)allowed_count("approved", false)));
-        json_put(status, "needless", json_integer((json_int_t)allowed_count("approved", true)));
+        json_put(status, "needless", json_integer((json_int_t)allowed_needless()));
         json_put(status, "faults", faults);
         json_put(status, "advice", advice);
         return status;
@@ -168,7 +171,7 @@ char *station_line(void)
         }
         for (int state = 0; state < QUEUE_STATES; state++)
                 waiting += state == QUEUE_SENT || state == QUEUE_FAILED ? 0 : counts.messages[state];
-        size_t pending = allowed_count("pending", false);
+        size_t pending = allowed_waiting();
         scoped(scoped_free) char *trouble =
                 ill + challenged ? text_of(" (%zu not working)", ill + challenged) : copy_text("");
         return text_of("%zu account%s%s; %llu in the queue, %llu failed; %zu challenge%s waiting%s", total,

@@ -16,6 +16,7 @@
 #include "daemon/station/sender.h"
 #include "daemon/station/subscribers.h"
 #include "daemon/station/token.h"
+#include "daemon/station/uses.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
@@ -105,6 +106,8 @@ void station_day_was_set(const struct account *account, int64_t seconds)
 
 void station_account_added(struct account *account)
 {
+        if (station.started)
+                uses_changed();
         if (account->unreadable || station.ending)
                 return;
         if (account_is_outgoing(account)) {
@@ -117,6 +120,7 @@ void station_account_added(struct account *account)
 
 void station_account_changed(struct account *account)
 {
+        uses_changed();
         account_start_over(account);
         doubt_forget(account->name);
         if (account->sender)
@@ -128,6 +132,7 @@ void station_account_changed(struct account *account)
 
 void station_account_removed(struct account *account)
 {
+        uses_changed();
         account_hold(account);
         account->deleted = true;
         sender_free(take(account->sender));
@@ -180,6 +185,7 @@ static const struct allowed_words allowed_words[] = {
         { "unapproved", "allowed.unapproved", MSG_ALLOWED_DECIDED, "is approved no more", LOG_NOTICE },
         { "deleted", "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted", LOG_NOTICE },
         { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS, "is needed no more: emailsecctl allowed prune", LOG_NOTICE },
+        { "healed", "challenge.ended", MSG_ALLOWED_NEEDLESS, "waits for nobody's decision any more", LOG_NOTICE },
         { "expired", "allowed.expired", MSG_ALLOWED_EXPIRED, "has come to its end", LOG_NOTICE },
         { "flood", "challenge.flood", MSG_CHALLENGE_FLOOD, "was dropped: too many certificates from one server", LOG_WARNING },
 };
@@ -226,9 +232,11 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
 
 static void on_allowed_changed(void *ctx, const char *id, const char *what, json_t *entry)
 {
+        bool healed = strcmp(what, "needless") == 0 && strcmp(text_in(entry, "state"), "pending") == 0;
+
         (void)ctx;
         for (size_t i = 0; i < count_of(allowed_words); i++)
-                if (strcmp(allowed_words[i].what, what) == 0)
+                if (strcmp(allowed_words[i].what, what) == 0 || (healed && strcmp(allowed_words[i].what, "healed") == 0))
                         tell_allowed(&allowed_words[i], id, entry);
         station_status_changed();
 }
@@ -380,6 +388,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         }
         for (struct account *account = accounts_first(); account; account = account->next)
                 station_account_added(account);
+        uses_begin();
         watch_trust();
         station.started = true;
         station.minute = timer_new(every_minute, NULL);
@@ -471,6 +480,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
                                 (void)json_array_append_new(warnings, json_string(poisoned.text));
                 }
                 allowed_on_change(on_allowed_changed, NULL);
+                uses_begin();
         }
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         accounts_read_again();

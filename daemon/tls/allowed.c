@@ -44,8 +44,18 @@ size_t allowed_count(const char *state, bool needless_only)
 
         for (size_t i = 0; i < count; i++)
                 found += (!state || strcmp(state, allowed_state_names[entries[i]->decided.state]) == 0) &&
-                         (!needless_only || entries[i]->needless);
+                         (!needless_only || entry_is_over(entries[i]));
         return found;
+}
+
+size_t allowed_waiting(void)
+{
+        return allowed_count("pending", false) - allowed_count("pending", true);
+}
+
+size_t allowed_needless(void)
+{
+        return allowed_count("pending", true) + allowed_count("approved", true);
 }
 
 static bool is_of(const struct entry *entry, const char *host, uint16_t port)
@@ -138,11 +148,27 @@ static struct entry *new_challenge(const struct tls_facts *facts, const struct v
         return entry;
 }
 
+/* At the bound for all a challenge that is over makes room for one that is not. */
+static bool make_room(void)
+{
+        size_t count;
+        struct entry **entries = list_entries(&count);
+
+        if (allowed_count("pending", false) < LIMIT_PENDING)
+                return true;
+        for (size_t i = 0; i < count; i++)
+                if (entries[i]->decided.state == ALLOWED_PENDING && entry_is_over(entries[i])) {
+                        list_remove(entries[i]);
+                        return true;
+                }
+        return false;
+}
+
 /* Returns NULL when there is no room in all. */
 static struct entry *raise_challenge(const struct tls_facts *facts, const struct verdict *verdict,
                                      const char *id)
 {
-        if (allowed_count("pending", false) >= LIMIT_PENDING)
+        if (!make_room())
                 return NULL;
         bool flood = make_room_at_host(facts->host, facts->port);
         struct entry *entry = new_challenge(facts, verdict, id);
@@ -184,8 +210,11 @@ static void end_approval(struct entry *entry, time_t now)
  * before allowed_expire() does, as right after the start. */
 static void reopen(struct entry *entry)
 {
-        if (entry->decided.state == ALLOWED_PENDING)
+        if (entry->decided.state == ALLOWED_PENDING) {
+                if (entry_is_over(entry))
+                        list_tell(entry->id, "challenge");
                 return;
+        }
         if (has_ended(entry, loop_wall())) {
                 end_approval(entry, loop_wall());
         } else {
@@ -236,7 +265,7 @@ static void record_challenge(const struct tls_facts *facts, const char *account,
         take_errors(entry, facts);
         entry_add_account(entry, account);
         entry->last_seen = loop_wall();
-        entry->needless = false;
+        entry->needless = entry->unused = false;
         if (verified_when(entry->host, entry->port))
                 entry->class = CLASS_OF_REGRESSION;
         memcpy(verdict->allowed_id, id, sizeof id);
@@ -254,7 +283,7 @@ static void record_use(const char *account, const struct verdict *verdict)
         if (!entry)
                 return;
         entry->last_seen = loop_wall();
-        entry->needless = false;
+        entry->needless = entry->unused = false;
         entry_add_account(entry, account);
         list_save_some_time();
 }
@@ -285,8 +314,10 @@ static void record_verified(const struct tls_facts *facts)
                 if (entry->needless || entry->decided.state == ALLOWED_REJECTED ||
                     !is_of(entry, facts->host, facts->port))
                         continue;
+                bool told = entry_is_over(entry);
                 entry->needless = true;
-                list_tell(entry->id, "needless");
+                if (!told)
+                        list_tell(entry->id, "needless");
                 list_save();
         }
 }
@@ -311,6 +342,24 @@ void allowed_record(const struct tls_facts *facts, const char *account, struct v
                 break;
         case VERDICT_FAULT:
                 break;
+        }
+}
+
+/* ---- servers that nobody uses ---------------------------------------------------------------------- */
+
+void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool tell)
+{
+        size_t count;
+        struct entry **entries = list_entries(&count);
+
+        for (size_t i = 0; i < count; i++) {
+                struct entry *entry = entries[i];
+                bool was_over = entry_is_over(entry);
+                entry->unused = !in_use(entry->host, entry->port);
+                if (tell && !was_over && entry_is_over(entry))
+                        list_tell(entry->id, "needless");
+                else if (tell && was_over && !entry_is_over(entry) && entry->decided.state == ALLOWED_PENDING)
+                        list_tell(entry->id, "challenge");
         }
 }
 

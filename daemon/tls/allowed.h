@@ -27,6 +27,9 @@ json_t *allowed_list(const char *state) must_use;
  * CAUSE_NOT_FOUND / CAUSE_AMBIGUOUS. */
 json_t *allowed_get(const char *id, struct cause *cause) must_use;
 size_t allowed_count(const char *state, bool needless_only);
+/* Challenges that a person has to decide: pending, and not needless. What allowed_prune() would delete. */
+size_t allowed_waiting(void);
+size_t allowed_needless(void);
 
 struct allowed_decision {
         const char *id;            /* as allowed_get */
@@ -43,7 +46,8 @@ struct allowed_decision {
  * function returns. */
 void allowed_decide(const struct allowed_decision *decision,
                     void (*done)(void *ctx, const struct cause *cause, json_t *entry), void *ctx);
-/* Deletes entries that are needless (approved and pending ones); `ids` the deleted ones. */
+/* Deletes entries that are needless (approved and pending ones): their server has verified without help, or nobody
+ * uses it; `ids` the deleted ones. */
 void allowed_prune(const char *who,
                    void (*done)(void *ctx, const struct cause *cause, json_t *ids), void *ctx);
 
@@ -52,6 +56,9 @@ size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
 /* For channel.c: outcome of a judged session. CHALLENGE records or refreshes the pending entry
  * (its id goes to verdict->allowed_id); good without help marks entries needless; ALLOWED sets lastSeen. */
 void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict);
+/* Who uses which server may be otherwise now: `in_use` says it for each entry that is not rejected. What has become
+ * needless by that, or a challenge again, is told unless `tell` is false (at the start). */
+void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool tell);
 /* Ends `approved` entries whose time is over, by their own date or with the certificate (they are `pending`
  * again); next such time or 0. The station calls it by timer. */
 time_t allowed_expire(time_t now);

@@ -153,7 +153,7 @@ void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *
 
         (void)who; /* a deleted entry has no place for it; the caller logs who asked */
         for (size_t i = 0; i < count; i++) {
-                if (!entries[i]->needless || entries[i]->decided.state == ALLOWED_REJECTED)
+                if (!entry_is_over(entries[i]))
                         continue;
                 last = new_decision(entries[i], "deleted");
                 last->remove = true;

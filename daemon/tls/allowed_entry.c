@@ -135,7 +135,6 @@ static json_t *common_json(const struct entry *entry, const struct decided *deci
         json_put_text(object, "pins", pin_names[decided->pins]);
         json_put(object, "errors", errors_json(entry));
         json_put_text(object, "replaces", entry->replaces[0] ? entry->replaces : NULL);
-        json_put(object, "needless", json_boolean(entry->needless));
         return object;
 }
 
@@ -145,6 +144,8 @@ json_t *entry_json(const struct entry *entry)
 
         for (size_t i = 0; i < entry->chain_count; i++)
                 append(chain, certificate_json(&entry->chain[i]));
+        json_put(object, "needless", json_boolean(entry_is_over(entry)));
+        json_put_text(object, "needlessBecause", !entry_is_over(entry) ? NULL : entry->needless ? "verified" : "unused");
         json_put(object, "certificate", certificate_json(&entry->certificate));
         json_put(object, "chain", chain);
         return object;
@@ -168,6 +169,7 @@ json_t *entry_file_json(const struct entry *entry, const struct decided *decided
                         append(approved, json_string(problem_name((enum tls_problem)i)));
         for (size_t i = 0; i < entry->chain_count; i++)
                 append(chain, pem_json(&entry->chain[i]));
+        json_put(object, "needless", json_boolean(entry->needless));
         json_put(object, "approvedErrors", approved);
         json_put(object, "certificate", pem_json(&entry->certificate));
         json_put(object, "chain", chain);

@@ -76,9 +76,9 @@ static struct entry *lookup_host_port(const char *text, struct cause *cause)
         for (size_t i = 0; i < list.count; i++) {
                 struct entry *entry = list.entries[i];
                 if (entry->decided.state != ALLOWED_PENDING || entry->port != port ||
-                    strcmp(entry->host, host) != 0)
+                    strcmp(entry->host, host) != 0 || (found && entry_is_over(entry)))
                         continue;
-                if (found) {
+                if (found && !entry_is_over(found)) {
                         cause_set(cause, CAUSE_AMBIGUOUS, "several challenges wait for %s:%u", host, port);
                         return NULL;
                 }

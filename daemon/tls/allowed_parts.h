@@ -44,7 +44,8 @@ struct entry {
         struct seen_error *errors;
         size_t error_count;
         char replaces[13];
-        bool needless;
+        bool needless; /* its server verifies without help */
+        bool unused;   /* no account uses its host and port; known while running only */
         struct certificate certificate;
         struct certificate *chain; /* as sent, without the leaf */
         size_t chain_count;
@@ -57,6 +58,12 @@ void entry_free(struct entry *entry);
 void entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13]);
 void entry_add_account(struct entry *entry, const char *account);
 uint32_t entry_problems(const struct entry *entry);
+/* Nothing rests on it and nobody has to decide it: its server verifies without help, or nobody uses that server. What a
+ * person has rejected stays. */
+static inline bool entry_is_over(const struct entry *entry)
+{
+        return (entry->needless || entry->unused) && entry->decided.state != ALLOWED_REJECTED;
+}
 
 extern const char *const allowed_state_names[3];
 

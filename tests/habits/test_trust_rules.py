@@ -86,7 +86,8 @@ LIFE = {
     "what ended ends sessions and tickets": (
         "trust_life.py: the_end_of_an_exemption_ends_the_session a_root_that_is_deleted_ends_its_sessions "
         "resumption_never_revives_a_decision; channel.c: tickets trust_changes_meanwhile"),
-    "needless": ("trust.py: the_whole_procedure_on_real_servers; allowed.c: needless_and_prune; "
+    "needless": ("trust.py: the_whole_procedure_on_real_servers a_challenge_ends_with_its_cause "
+                 "a_challenge_goes_with_its_account; allowed.c: needless_and_prune healed servers_that_nobody_uses; "
                  "judge.c: healed_chain_needs_no_exemption"),
     "who decided, and the history": (
         "trust.py: decisions_survive_a_restart_and_name_who; trust_life.py: every_decision_is_kept "

@@ -115,6 +115,48 @@ def test_a_challenge_holds_the_mail_and_stops_nobody_else(station, mail, sink):
     assert station.wait_message(queued)["state"] == "sent"
 
 
+def alarms(station):
+    status = station.json("status")
+    shown = station.ctl("metrics").out
+    return (status["challenges"], len(station.json("challenge", "list")), int(shown.split("\nemailsec_challenges ")[1].split()[0]))
+
+
+def test_a_challenge_ends_with_its_cause(station, mail, certificates):
+    """The server shows another certificate, or its root is imported: nothing waits any more, and prune knows the rest."""
+    one = mail()
+    queued, challenge = one.challenged()
+    assert alarms(station) == (1, 1, 1)
+    one.serve(certificates.leaf("user", "127.0.0.1"))
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    assert station.wait_message(queued)["state"] == "sent"
+    station.wait_event("challenge.ended", id=challenge["id"])
+    assert alarms(station) == (0, 0, 0)
+    assert station.notify.wait("STATUS=")["STATUS"] and station.json("status")["needless"] == 1
+    assert "challenge needs nobody" in station.ctl("status").out
+    assert station.json("allowed", "show", challenge["id"])["needlessBecause"] == "verified"
+    assert station.json("allowed", "prune") is not None
+    assert station.json("allowed", "list") == [] and station.json("status")["needless"] == 0
+
+
+@pytest.mark.parametrize("how", ("delete", "port", "tls"))
+def test_a_challenge_goes_with_its_account(station, mail, how):
+    one = mail()
+    _, challenge = one.challenged()
+    if how == "delete":
+        station.ctl("account", "delete", one.name, "--force")
+    elif how == "port":
+        station.ctl("account", "set", one.name, "port=1")
+    else:
+        station.ctl("account", "set", one.name, "useSsl=false", f"port={one.sink.port}", "allowPlaintextAuthentication=true")
+    station.wait_event("challenge.ended", id=challenge["id"])
+    assert alarms(station) == (0, 0, 0)
+    station.restart()
+    assert alarms(station) == (0, 0, 0)
+    assert station.json("allowed", "show", challenge["id"])["needlessBecause"] == "unused"
+    station.ctl("allowed", "prune")
+    assert station.json("allowed", "list") == []
+
+
 def test_the_same_certificate_raises_one_challenge(station, mail):
     one = mail()
     one.challenged()

@@ -394,6 +394,75 @@ START_TEST(needless_and_prune)
 }
 END_TEST
 
+/* A challenge whose server verifies without help waits for nobody, until that certificate is shown again. */
+START_TEST(healed)
+{
+        char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id);
+
+        ck_assert_uint_eq(allowed_waiting(), 1);
+        told[0] = '\0';
+        (void)session("a", "h.example", 1, &leaf, 0);
+        ck_assert_uint_eq(allowed_waiting(), 0);
+        ck_assert_uint_eq(allowed_needless(), 1);
+        ck_assert_ptr_nonnull(strstr(told, "needless:"));
+        told[0] = '\0';
+        (void)session("a", "h.example", 1, &leaf, unknown);
+        ck_assert_uint_eq(allowed_waiting(), 1);
+        ck_assert_ptr_nonnull(strstr(told, "challenge:"));
+        free(id);
+}
+END_TEST
+
+static uint16_t port_used;
+
+static bool in_use(const char *host, uint16_t port)
+{
+        return strcmp(host, "h.example") == 0 && port == port_used;
+}
+
+START_TEST(servers_that_nobody_uses)
+{
+        char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id);
+        char *rejected = copy_text(session("a", "h.example", 2, &leaf, unknown).allowed_id);
+        char *approved = copy_text(session("a", "other.example", 1, &leaf, unknown).allowed_id);
+
+        decide_as((struct allowed_decision){ .id = rejected, .what = DECIDE_REJECT });
+        approve(approved, &leaf, PINS_CERTIFICATE, 0);
+        told[0] = '\0';
+        port_used = 1;
+        allowed_look_at_users(in_use, true);
+        loop_turn();
+        ck_assert_uint_eq(allowed_waiting(), 1);
+        ck_assert_uint_eq(allowed_needless(), 1);
+        ck_assert_ptr_nonnull(strstr(told, approved));
+        ck_assert_ptr_null(strstr(told, id));
+        port_used = 3;
+        allowed_look_at_users(in_use, true);
+        ck_assert_uint_eq(allowed_waiting(), 0);
+        json_t *entry = allowed_get(id, NULL);
+        ck_assert_str_eq(field(entry, "needlessBecause"), "unused");
+        json_decref(entry);
+        port_used = 1; /* the account is back */
+        loop_turn();
+        told[0] = '\0';
+        allowed_look_at_users(in_use, true);
+        loop_turn();
+        ck_assert_ptr_nonnull(strstr(told, "challenge:"));
+        ck_assert_uint_eq(allowed_waiting(), 1);
+        port_used = 3;
+        allowed_look_at_users(in_use, false);
+        answered = false;
+        allowed_prune("root", on_answer, NULL);
+        await_answer();
+        ck_assert_uint_eq(json_array_size(answer_json), 2);
+        ck_assert_uint_eq(allowed_count(NULL, false), 1);
+        ck_assert_uint_eq(allowed_count("rejected", false), 1);
+        free(id);
+        free(rejected);
+        free(approved);
+}
+END_TEST
+
 START_TEST(expiry)
 {
         char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id);
@@ -545,6 +614,8 @@ int main(void)
         tcase_add_test(tests, flood);
         tcase_add_test(tests, bound_in_all);
         tcase_add_test(tests, needless_and_prune);
+        tcase_add_test(tests, healed);
+        tcase_add_test(tests, servers_that_nobody_uses);
         tcase_add_test(tests, expiry);
         tcase_add_loop_test(tests, poisoned, 0, (int)count_of(damages));
         tcase_add_test(tests, moved_entry);
