@@ -65,13 +65,42 @@ static int list_files(struct inbox *inbox, struct cause *cause)
         return 1;
 }
 
+#define ROW_COLUMNS "file, received, uid, size, folder, sender, subject, date, message_id"
+
+static void take_row(struct entry *entry, sqlite3_stmt *rows)
+{
+        entry->received = sqlite3_column_int64(rows, 1);
+        entry->uid = sqlite3_column_int64(rows, 2);
+        entry->size = sqlite3_column_int64(rows, 3);
+        entry->folder = copy_text((const char *)sqlite3_column_text(rows, 4));
+        entry->from = db_text(rows, 5);
+        entry->subject = db_text(rows, 6);
+        entry->date = db_text(rows, 7);
+        entry->message_id = db_text(rows, 8);
+}
+
+/* The row of one file. */
+static int find_row(const struct inbox *inbox, struct entry *entry, struct database *db, struct cause *cause)
+{
+        scoped(scoped_free) char *base = copy_bytes(entry->file->name, entry->file->base);
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT " ROW_COLUMNS " FROM received WHERE account = ? AND file = ? AND file IS NOT NULL LIMIT 1",
+                         VALUES(v_text(inbox->account), v_text(base)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        if (more > 0)
+                take_row(entry, rows);
+        return more < 0 ? -1 : 0;
+}
+
 /* Entries lie as the sorted listing does, so that a file's place there is its entry's. */
 static int join_rows(struct inbox *inbox, struct database *db, struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows = db_query(
                 db, cause,
-                "SELECT file, received, uid, size, folder, sender, subject, date, message_id FROM received"
+                "SELECT " ROW_COLUMNS " FROM received"
                 " WHERE account = ? AND file IS NOT NULL",
                 VALUES(v_text(inbox->account)));
 
@@ -81,14 +110,7 @@ static int join_rows(struct inbox *inbox, struct database *db, struct cause *cau
                 struct entry *entry = file ? &inbox->entries[file - inbox->listing.files] : NULL;
                 if (!entry || entry->folder) /* two rows for one file after a UIDVALIDITY change */
                         continue;
-                entry->received = sqlite3_column_int64(rows, 1);
-                entry->uid = sqlite3_column_int64(rows, 2);
-                entry->size = sqlite3_column_int64(rows, 3);
-                entry->folder = copy_text((const char *)sqlite3_column_text(rows, 4));
-                entry->from = db_text(rows, 5);
-                entry->subject = db_text(rows, 6);
-                entry->date = db_text(rows, 7);
-                entry->message_id = db_text(rows, 8);
+                take_row(entry, rows);
         }
         return more;
 }
@@ -209,7 +231,7 @@ static int open_work(struct store_read *read, struct database *db, struct cause 
         struct stat facts;
 
         if (list_files(inbox, cause) < 0 || find_by_id(inbox, &entry, cause) < 0 ||
-            join_rows(inbox, db, cause) < 0)
+            find_row(inbox, entry, db, cause) < 0)
                 return -1;
         if (!entry->folder)
                 ask_file(inbox, entry);

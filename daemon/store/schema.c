@@ -125,5 +125,7 @@ const char *const schema_steps[] = {
         " uidl TEXT NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,"
         " tries INTEGER NOT NULL, state INTEGER NOT NULL, cause TEXT NOT NULL,"
         " PRIMARY KEY (account, folder, uidvalidity, uid, uidl)) STRICT, WITHOUT ROWID;",
+
+        "CREATE INDEX received_file ON received (account, file) WHERE file IS NOT NULL;",
 };
 const size_t schema_step_count = count_of(schema_steps);
