@@ -292,6 +292,15 @@ check-slow: all $(BUILD)/tests/interpose.so $(BUILD)/tests/encode
 .PHONY: servers
 servers:
 	tests/system/unpack-servers.sh $(CURDIR)/build/servers
+# Trials: break what is under way at random moments, use the socket in every way, fail the n-th call. The seed is printed;
+# what failed can be repeated. `make soak T=8h` for as long as one likes, FLAVOUR=asan to see more.
+.PHONY: trials soak torture
+trials: all
+	FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/trials/soak.py --once
+soak: all
+	FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/trials/soak.py $(T)
+torture: all
+	FLAVOUR=plain /usr/bin/python3 tests/trials/torture.py $(if $(filter command line,$(origin T)),--seconds $(T))
 habits: all
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/habits
 demo-built: all

@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 for program in "$@"; do
         name=$(basename "$program")
         mkdir "$work/$name"
-        if TMPDIR="$work/$name" CK_DEFAULT_TIMEOUT="${CK_DEFAULT_TIMEOUT:-30}" "$program" >"$work/$name.log" 2>&1; then
+        if TMPDIR="$work/$name" CK_DEFAULT_TIMEOUT="${CK_DEFAULT_TIMEOUT:-90}" "$program" >"$work/$name.log" 2>&1; then
                 passed=$((passed + 1))
                 echo "ok   $name: $(grep -o '^[0-9]*%.*' "$work/$name.log" | tail -n 1)"
         else
