@@ -84,7 +84,7 @@ void loop_advance(int64_t ms)
         while (timers_next_due() <= until) {
                 if (timers_next_due() > loop.now)
                         loop.now = timers_next_due();
-                (void)timers_fire_one(loop.now);
+                (void)timers_fire_one(loop.now, UINT64_MAX);
                 calls_run_later();
         }
         loop.now = until;
@@ -114,11 +114,12 @@ static void set_alarm(void)
                 loop.alarm_due = due;
 }
 
-/* As many as were set at the beginning: a timer that sets itself to "now" again
- * does not keep the loop from its descriptors. */
+/* Each once, as they were set at the beginning: a timer that sets itself to "now" again is one of the next turn. */
 static void fire_timers(void)
 {
-        for (size_t i = timers_count(); i > 0 && timers_fire_one(loop_now()); i--)
+        uint64_t before = timers_next_order();
+
+        while (timers_fire_one(loop_now(), before))
                 calls_run_later();
 }
 

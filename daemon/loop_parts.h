@@ -6,10 +6,10 @@
 
 /* When the first timer is due, in ms of loop_now(); INT64_MAX when none is set. */
 int64_t timers_next_due(void);
-/* How many are set. */
-size_t timers_count(void);
-/* Fires the first timer that is due at `now`, if any; false when there is none. */
-bool timers_fire_one(int64_t now);
+/* The place in the order of setting that the next timer set gets. */
+uint64_t timers_next_order(void);
+/* Fires the first timer that is due at `now` and was set before that place in the order; false when there is none. */
+bool timers_fire_one(int64_t now, uint64_t before);
 /* Stops all; the objects stay with their owners. */
 void timers_stop_all(void);
 

@@ -103,14 +103,15 @@ int64_t timers_next_due(void)
         return heap.count ? heap.items[0]->due : INT64_MAX;
 }
 
-size_t timers_count(void)
+uint64_t timers_next_order(void)
 {
-        return heap.count;
+        return heap.order;
 }
 
-bool timers_fire_one(int64_t now)
+/* What was set in this turn is due in it at the earliest, and so stands behind all that was set before. */
+bool timers_fire_one(int64_t now, uint64_t before)
 {
-        if (timers_next_due() > now)
+        if (timers_next_due() > now || heap.items[0]->order >= before)
                 return false;
         struct timer *timer = heap.items[0];
         timer_stop(timer);

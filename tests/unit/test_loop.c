@@ -211,6 +211,33 @@ START_TEST(a_timer_that_is_always_due_starves_nobody)
 }
 END_TEST
 
+static void tell_and_set(unused_arg void *ctx)
+{
+        tell("x");
+        timer_set(own, 0);
+}
+
+START_TEST(a_timer_fires_once_a_turn)
+{
+        struct timer *others[8];
+
+        for (size_t i = 0; i < count_of(others); i++) {
+                others[i] = timer_new(tell_word, word('-'));
+                timer_set(others[i], 100000);
+        }
+        own = timer_new(tell_and_set, NULL);
+        timer_set(own, 0);
+        timer_set(others[0], 0);
+        loop_turn();
+        ck_assert_str_eq(story, "x-");
+        loop_turn();
+        ck_assert_str_eq(story, "x-x");
+        for (size_t i = 0; i < count_of(others); i++)
+                timer_free(others[i]);
+        timer_free(own);
+}
+END_TEST
+
 /* ---- calls ---- */
 
 static void call_again(unused_arg void *ctx)
@@ -624,6 +651,7 @@ int main(void)
         tcase_add_test(tests, ten_thousand_timers_set_moved_and_stopped);
         tcase_add_test(tests, real_time_passes);
         tcase_add_test(tests, a_timer_that_is_always_due_starves_nobody);
+        tcase_add_test(tests, a_timer_fires_once_a_turn);
         tcase_add_test(tests, later_runs_after_the_callback_in_order);
         tcase_add_test(tests, posted_calls_keep_their_order);
         tcase_add_test(tests, many_threads_post);
