@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words to the service manager. A datagram to one that does not read blocks: the loop hands each to a thread, in order.
+ * Words to the service manager. A datagram to one that does not read waits: the loop hands each to a thread, in order.
  * The watchdog is fed from a timer of the loop, by that thread: a loop that hangs does not feed it.
  */
 #include "daemon/manager.h"
@@ -10,11 +10,19 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
 enum {
+        ENDING_MS = 1000,       /* what is not told by then is not told any more */
+        POLL_MS = 50,
         STATUS_MS = 200,        /* changes of the status line are gathered this long */
         NOTIFY_STUCK_MS = 2000, /* a service manager that takes no word for so long is not waited for */
         STUCK_PERIODS = 2       /* watchdog times without progress of the disk after which it is not fed */
@@ -24,6 +32,7 @@ static struct {
         struct manager_user user;
         struct timer *watchdog, *status;
         struct workers *notifier;
+        atomic_bool ending;     /* manager_close() waits for the thread */
         uint64_t watchdog_usec;
         bool told;              /* that the watchdog is not fed any more */
 } me;
@@ -33,9 +42,37 @@ struct notice {
         char *text;
 };
 
+/* sd_notify(3) with an end: its own call waits for as long as the service manager does not read. */
+static int manager_connect(void)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const char *path = getenv("NOTIFY_SOCKET");
+        size_t len = path ? strlen(path) : 0;
+
+        if ((path && *path != '/' && *path != '@') || len < 2 || len >= sizeof address.sun_path)
+                return -1;
+        memcpy(address.sun_path, path, len);
+        if (*path == '@')
+                address.sun_path[0] = '\0';
+        socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (*path == '/'));
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) < 0)
+                close_fd(&fd);
+        return fd;
+}
+
 static void notice_send(struct job *job)
 {
-        (void)sd_notify(0, container_of(job, struct notice, job)->text);
+        const char *text = container_of(job, struct notice, job)->text;
+        scoped(scoped_close) int fd = manager_connect();
+        struct pollfd room = { .fd = fd, .events = POLLOUT };
+        int left = ENDING_MS;
+
+        while (fd >= 0 && send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR) && left > 0) {
+                (void)poll(&room, 1, POLL_MS);
+                if (atomic_load(&me.ending))
+                        left -= POLL_MS;
+        }
 }
 
 static void notice_done(struct job *job)
@@ -120,6 +157,7 @@ void manager_tell_ending(void)
 void manager_open(const struct manager_user *user)
 {
         me.user = *user;
+        atomic_store(&me.ending, false);
         me.notifier = workers_new("notify", 1);
         me.status = timer_new(tell_status, NULL);
         if (sd_watchdog_enabled(0, &me.watchdog_usec) > 0) {
@@ -132,8 +170,6 @@ void manager_close(void)
 {
         timer_free(take(me.status));
         timer_free(take(me.watchdog));
-        if (workers_busy_for(me.notifier) > 0)
-                workers_abandon(take(me.notifier));
-        else
-                workers_free(take(me.notifier));
+        atomic_store(&me.ending, true);
+        workers_free(take(me.notifier));
 }

@@ -8,6 +8,7 @@ import grp
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -132,6 +133,13 @@ def test_a_client_whose_files_hang_stops_nobody_else(station):
         station.stop()
         assert all(process.wait(10) != 0 for process in hanging)
     assert len(station.start().json("queue", "list")) == 3
+
+
+def test_a_service_manager_that_does_not_read_keeps_no_end_waiting(station):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as crowd, contextlib.suppress(BlockingIOError):
+        while True:
+            crowd.sendto(b"STATUS=full", socket.MSG_DONTWAIT, station.notify.path)
+    station.stop()
 
 
 def test_names_that_hang_do_not(station):
