@@ -37,6 +37,9 @@ static struct missing row_of(sqlite3_stmt *rows)
 
 #define COLUMNS "uid, uidl, size, first, next, tries, state, cause"
 
+/* By which people name one: its UIDL, its UID in INBOX, or "FOLDER/UID". */
+#define ID_IS "CASE WHEN uidl <> '' THEN uidl WHEN folder = 'INBOX' THEN CAST(uid AS TEXT) ELSE folder || '/' || uid END"
+
 int missing_read(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
                  struct missing **out_messages, size_t *out_count, struct cause *cause)
 {
@@ -270,12 +273,11 @@ void missing_end(const char *account, const char *folder, uint64_t uidvalidity, 
 
 /* ---- for people ---- */
 
-static json_t *one_json(const struct missing *row, const char *folder)
+static json_t *one_json(const struct missing *row, const char *folder, const char *id)
 {
         json_t *object = json_object();
-        scoped(scoped_free) char *uid = text_of("%u", row->entry.uid);
 
-        json_put_text(object, "id", row->entry.uidl[0] ? row->entry.uidl : uid);
+        json_put_text(object, "id", id);
         json_put_text(object, "folder", folder);
         json_put(object, "size", row->entry.size ? json_integer((json_int_t)row->entry.size) : json_null());
         json_put_time(object, "since", row->first);
@@ -291,14 +293,15 @@ static int list_work(struct store_read *read, struct database *db, struct cause 
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT " COLUMNS ", folder FROM missing WHERE account = ? AND state = ? ORDER BY first, uid"
+                         "SELECT " COLUMNS ", folder, " ID_IS " FROM missing WHERE account = ? AND state = ? ORDER BY first, uid"
                          " LIMIT ?",
                          VALUES(v_text(asked->account), v_int(MISSING_TOLD), v_int(LIMIT_MISSING)));
 
         asked->list = json_array();
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 struct missing row = row_of(rows);
-                (void)json_array_append_new(asked->list, one_json(&row, (const char *)sqlite3_column_text(rows, 8)));
+                (void)json_array_append_new(asked->list, one_json(&row, (const char *)sqlite3_column_text(rows, 8),
+                                                                          (const char *)sqlite3_column_text(rows, 9)));
         }
         return more;
 }
@@ -326,10 +329,9 @@ static int forget_work(struct store_write *write, struct database *db, struct ca
         struct asked *asked = container_of(write, struct asked, write);
 
         if (db_run(db, cause,
-                   "UPDATE missing SET state = ? WHERE account = ? AND state = ?"
-                   " AND (? = '' OR uidl = ? OR (uidl = '' AND CAST(uid AS TEXT) = ?))",
-                   VALUES(v_int(MISSING_GIVEN_UP), v_text(asked->account),
-                          v_int(MISSING_TOLD), v_text(asked->id), v_text(asked->id), v_text(asked->id))) < 0)
+                   "UPDATE missing SET state = ? WHERE account = ? AND state = ? AND (? = '' OR ? = " ID_IS ")",
+                   VALUES(v_int(MISSING_GIVEN_UP), v_text(asked->account), v_int(MISSING_TOLD), v_text(asked->id),
+                          v_text(asked->id))) < 0)
                 return -1;
         asked->count = (size_t)db_changes(db);
         return count_told(asked, db, cause);

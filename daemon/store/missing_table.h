@@ -47,6 +47,6 @@ void missing_end(const char *account, const char *folder, uint64_t uidvalidity, 
 
 /* For people: the told ones of an account, [{id, folder, size, since, tries, next, cause}]. */
 void missing_list(const char *account, void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx);
-/* Those whose UID or UIDL is `id`, or all told ones (""), are given up: never asked for again. `count`: how many. */
+/* The one of that id, or all told ones (""), are given up: never asked for again. `count`: how many. */
 void missing_forget(const char *account, const char *id,
                     void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx);

@@ -154,6 +154,23 @@ START_TEST(what_is_forgotten_is_not_asked_for)
 }
 END_TEST
 
+START_TEST(one_uid_in_two_folders_is_two_messages)
+{
+        struct missing message = { .entry = { .uid = 3, .size = 9 }, .state = MISSING_TOLD, .text = "why" };
+        struct noted noted = { 0 };
+
+        (void)note(3, MISSING_TOLD, false);
+        missing_note("in", "Work/3", 7, &message, 1, on_noted, &noted);
+        wait_well(&noted.answer);
+        ck_assert_uint_eq(listed(), 2);
+        ck_assert_uint_eq(forget("3"), 1);
+        ck_assert_int_eq(present(7).rows[0].state, MISSING_GIVEN_UP);
+        ck_assert_uint_eq(forget("INBOX/3"), 0);
+        ck_assert_uint_eq(forget("Work/3/3"), 1);
+        ck_assert_uint_eq(listed(), 0);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("missing_table");
@@ -165,6 +182,7 @@ int main(void)
         tcase_add_test(all, a_broken_session_is_told_when_it_breaks_again);
         tcase_add_test(all, pauses_grow_to_a_day);
         tcase_add_test(all, what_is_forgotten_is_not_asked_for);
+        tcase_add_test(all, one_uid_in_two_folders_is_two_messages);
         suite_add_tcase(suite, all);
         srunner_run_all(runner, CK_ENV);
         int failed = srunner_ntests_failed(runner);
