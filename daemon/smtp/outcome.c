@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What comes of the replies to a message. Replies come in the order of the commands; each takes the oldest entry off
- * the ring; smtp/meaning says what it is about: a recipient, the message, the way of asking, the account, the session.
+ * the ring; smtp/meaning says what it is about: a recipient or the message, or more (hearing_more.c).
  */
 #include "common/limits.h"
-#include "daemon/smtp/meaning.h"
-#include "daemon/smtp/pipeline.h"
+#include "daemon/smtp/hearing.h"
 
 #include <stdio.h>
 
@@ -97,23 +96,6 @@ void outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum ca
                 outcome_set(&mail->recipients[i], outcome, cause, words);
 }
 
-static bool is_positive(const struct reply *reply)
-{
-        return reply_class(reply) == 2;
-}
-
-/* One reply on its way to a verdict. */
-struct hearing {
-        struct smtp_session *session;
-        const struct reply *reply;
-        struct awaited about;
-        struct smtp_mail *mail;
-        struct flight *flight;
-        struct said said;
-        enum meaning meaning;
-        char words[sizeof ((struct smtp_recipient *)0)->reply];
-};
-
 /* What a final reply decides for one recipient. */
 static void decide(const struct hearing *h, struct smtp_recipient *r)
 {
@@ -133,8 +115,7 @@ static void decide(const struct hearing *h, struct smtp_recipient *r)
         put_text(r->reply, sizeof r->reply, h->words);
 }
 
-/* Those of this transaction; before the first RCPT it is about all. */
-static void decide_rest(const struct hearing *h)
+void hearing_decides_rest(const struct hearing *h)
 {
         struct smtp_mail *mail = h->mail;
         bool all = h->about.what == AWAIT_MAIL;
@@ -146,9 +127,7 @@ static void decide_rest(const struct hearing *h)
                 h->flight->refused = true;
 }
 
-/* What fits to no command: once more with one command at a time and one message a session; who answers so even then
- * is no server of this protocol. */
-static void out_of_protocol(const struct hearing *h, const char *command)
+void hearing_out_of_protocol(const struct hearing *h, const char *command)
 {
         struct smtp_session *s = h->session;
         scoped(scoped_free) char *words = text_of("the server answered %s with \"%.160s\"", command, h->words);
@@ -165,7 +144,7 @@ static bool contradicts(const struct hearing *h)
 {
         if (!h->flight->refused || !h->flight->accepted)
                 return false;
-        out_of_protocol(h, "the content of a message it had refused");
+        hearing_out_of_protocol(h, "the content of a message it had refused");
         return true;
 }
 
@@ -179,7 +158,7 @@ static void heard_reset(const struct hearing *h)
         if (session_is_remembered(h->session) && h->session->carried)
                 session_begin_anew(h->session, "the server does not take RSET");
         else
-                out_of_protocol(h, "RSET");
+                hearing_out_of_protocol(h, "RSET");
 }
 
 static void heard_mail(const struct hearing *h)
@@ -187,11 +166,11 @@ static void heard_mail(const struct hearing *h)
         struct pipeline *p = &h->session->mail;
 
         if (reply_class(h->reply) == 3) {
-                out_of_protocol(h, "MAIL");
+                hearing_out_of_protocol(h, "MAIL");
         } else if (is_positive(h->reply)) {
                 p->proven = true;
         } else {
-                decide_rest(h);
+                hearing_decides_rest(h);
                 if (p->open == h->flight && !h->flight->next_recipient)
                         p->open = NULL; /* nothing followed: there is no transaction */
         }
@@ -203,7 +182,7 @@ static void heard_rcpt(const struct hearing *h)
         struct flight *f = h->flight;
 
         if (reply_class(h->reply) == 3) {
-                out_of_protocol(h, "RCPT");
+                hearing_out_of_protocol(h, "RCPT");
                 return;
         }
         if (is_positive(h->reply)) {
@@ -224,10 +203,10 @@ static void heard_data(const struct hearing *h)
                 if (!contradicts(h))
                         f->stage = f->refused ? STAGE_DOT : STAGE_CONTENT;
         } else if (is_positive(h->reply)) {
-                out_of_protocol(h, "DATA");
+                hearing_out_of_protocol(h, "DATA");
         } else {
                 if (!f->refused)
-                        decide_rest(h);
+                        hearing_decides_rest(h);
                 f->stage = STAGE_WRITTEN;
         }
 }
@@ -235,9 +214,9 @@ static void heard_data(const struct hearing *h)
 static void heard_chunk(const struct hearing *h)
 {
         if (reply_class(h->reply) == 3)
-                out_of_protocol(h, "BDAT");
+                hearing_out_of_protocol(h, "BDAT");
         else if (!is_positive(h->reply) && !h->flight->refused)
-                decide_rest(h);
+                hearing_decides_rest(h);
 }
 
 /* Taken: what this server bears is known, and whose mail goes here. */
@@ -257,7 +236,7 @@ static void heard_end(const struct hearing *h)
         struct flight *f = h->flight;
 
         if (reply_class(h->reply) == 3) {
-                out_of_protocol(h, "a whole message");
+                hearing_out_of_protocol(h, "a whole message");
                 return;
         }
         f->end_written = false; /* answered: nothing ambiguous in it any more */
@@ -267,174 +246,13 @@ static void heard_end(const struct hearing *h)
         if (is_positive(h->reply))
                 note_taken(h);
         if (!f->refused)
-                decide_rest(h);
+                hearing_decides_rest(h);
 }
 
 static void (*const hear[])(const struct hearing *) = {
         [AWAIT_RESET] = heard_reset, [AWAIT_MAIL] = heard_mail,   [AWAIT_RCPT] = heard_rcpt,
         [AWAIT_DATA] = heard_data,   [AWAIT_CHUNK] = heard_chunk, [AWAIT_END] = heard_end,
 };
-
-/* ---- replies that are about more than the message ---- */
-
-static void heard_ending(const struct hearing *h)
-{
-        if (h->about.what == AWAIT_END)
-                decide_rest(h); /* a 4yz for this message, whatever else it is */
-        chat_fail(&h->session->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", h->words);
-}
-
-/* About the account: no message is refused for it. */
-static void heard_of_account(const struct hearing *h)
-{
-        struct smtp_session *s = h->session;
-        struct cause cause;
-
-        if (h->meaning == MEANS_ACCOUNT_LATER) {
-                cause_set(&cause, CAUSE_ACCOUNT_REFUSED, "the server takes no mail of this account for now: %.300s", h->words);
-        } else {
-                cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %.160s", h->words);
-                if (!s->chat.channel.tls)
-                        cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls");
-                else if (!signin_wanted(&s->config.signin))
-                        cause_remedy(&cause, "set the property account, then: emailsecctl account password NAME");
-        }
-        chat_fail_with(&s->chat, &cause);
-}
-
-/* What this reply refused has not been taken, whatever went out behind it: nothing is ambiguous in it. */
-static void not_taken(const struct hearing *h)
-{
-        if (h->about.what == AWAIT_RCPT)
-                h->mail->recipients[h->about.recipient].asked = false;
-        else
-                h->flight->end_written = false;
-}
-
-/* The transaction is not worth another byte; the message goes once more. False where it cannot. */
-static bool once_more(const struct hearing *h)
-{
-        if (!h->mail->rewind)
-                return false;
-        h->flight->learnt = h->flight->refused = true;
-        return true;
-}
-
-static bool without_parameters(const struct hearing *h)
-{
-        struct smtp_ways *ways = h->session->known;
-        bool of_mail = h->about.what == AWAIT_MAIL;
-
-        if (!h->mail->rewind)
-                return false;
-        (void)session_learn(h->session, of_mail ? &ways->no_mail_parameters : &ways->no_recipient_parameters,
-                            of_mail ? "offers parameters of MAIL and refuses them: it goes without them"
-                                    : "offers parameters of RCPT and refuses them: it goes without them");
-        if (of_mail)
-                return once_more(h);
-        not_taken(h);
-        h->flight->learnt = true;
-        return true;
-}
-
-static bool without_pipelining(const struct hearing *h)
-{
-        struct smtp_session *s = h->session;
-
-        if (!h->mail->rewind || !session_learn(s, &s->known->no_pipelining, "wants one command at a time"))
-                return false;
-        if (h->said.pipelined)
-                return once_more(h);
-        session_begin_anew(s, h->words); /* it has lost its state */
-        return true;
-}
-
-/* The content of BDAT may have been taken for commands: nothing more is said to it. */
-static bool without_chunking(const struct hearing *h)
-{
-        struct smtp_session *s = h->session;
-
-        if (!session_is_remembered(s))
-                return false;
-        (void)session_learn(s, &s->known->no_chunking, "offers CHUNKING and does not take BDAT: it goes by DATA");
-        h->flight->end_written = false;
-        session_begin_anew(s, h->words);
-        return true;
-}
-
-/* The content was refused to all, because there were too many: the next transactions have as many as were taken before
- * the first one beyond, or half. */
-static bool fewer_at_once(const struct hearing *h)
-{
-        struct flight *f = h->flight;
-        size_t fewer = f->full && f->accepted < f->asked ? f->accepted : f->asked / 2;
-
-        if (h->about.what == AWAIT_RCPT || !fewer || !once_more(h))
-                return false;
-        f->end_written = f->full = false;
-        f->most = fewer;
-        (void)snprintf(h->session->known->news, sizeof h->session->known->news, "takes fewer recipients at once: %zu in a group",
-                       fewer);
-        return true;
-}
-
-/* Whoever refuses our name does so for each recipient: the answers to what is on its way are heard before the session ends. */
-static bool by_other_name(const struct hearing *h)
-{
-        struct smtp_session *s = h->session;
-
-        if (!session_is_remembered(s) || !h->mail->rewind)
-                return false;
-        if (!h->flight->leave && !session_other_name(s)) {
-                if (reply_class(h->reply) == 4)
-                        return false;
-                not_taken(h);
-                session_no_name(s, h->words);
-                return true;
-        }
-        not_taken(h);
-        h->flight->leave = h->flight->learnt = true;
-        h->flight->refused |= h->about.what != AWAIT_RCPT;
-        return true;
-}
-
-/* True when that was what the reply is about. */
-static bool heard_of_more(const struct hearing *h)
-{
-        switch (h->meaning) {
-        case MEANS_TAKEN:
-        case MEANS_LATER:
-        case MEANS_NEVER:
-        case MEANS_HELO:
-                break;
-        case MEANS_TOO_MANY:
-                return fewer_at_once(h);
-        case MEANS_ENDS:
-                not_taken(h);
-                heard_ending(h);
-                return true;
-        case MEANS_NEW_SESSION:
-                if (!session_is_remembered(h->session))
-                        break;
-                not_taken(h);
-                session_begin_anew(h->session, h->words);
-                return true;
-        case MEANS_SIGN_IN:
-        case MEANS_ACCOUNT_LATER:
-                not_taken(h);
-                heard_of_account(h);
-                return true;
-        case MEANS_NO_PARAMETERS:
-                return without_parameters(h);
-        case MEANS_NO_PIPELINING:
-                return without_pipelining(h);
-        case MEANS_NO_CHUNKING:
-                return without_chunking(h);
-        case MEANS_OTHER_NAME:
-                return by_other_name(h);
-        }
-        return false;
-}
 
 /* ---- hearing ---- */
 
@@ -481,10 +299,10 @@ static void heard_early(struct smtp_session *s, struct smtp_mail *mail, const st
 
         judge_reply(&h);
         if (is_positive(reply) || reply_class(reply) == 3) {
-                out_of_protocol(&h, "a message that has no end yet");
+                hearing_out_of_protocol(&h, "a message that has no end yet");
         } else {
                 if (!h.flight->refused)
-                        decide_rest(&h);
+                        hearing_decides_rest(&h);
                 session_begin_anew(s, h.words);
         }
 }
@@ -517,7 +335,7 @@ void pipeline_heard(struct smtp_session *s, const struct reply *reply)
         h.flight->due--;
         h.flight->recipients_due -= h.about.what == AWAIT_RCPT;
         judge_reply(&h);
-        if (!heard_of_more(&h))
+        if (!hearing_of_more(&h))
                 hear[h.about.what](&h);
         else if (h.about.what == AWAIT_DATA)
                 h.flight->stage = STAGE_WRITTEN;
