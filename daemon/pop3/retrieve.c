@@ -209,11 +209,17 @@ void pop3_say_dele(struct chat *chat)
         say_window(pop3_session_of(chat), "DELE", "", UINT64_MAX);
 }
 
-/* An -ERR says that it is deleted already; if not, it is listed again next time. */
-int pop3_dele_heard(struct chat *chat, const void *reply unused_arg)
+/* One that the server keeps keeps nobody from the others: the user tries again at another time. */
+int pop3_dele_heard(struct chat *chat, const void *reply)
 {
         struct pop3_session *session = pop3_session_of(chat);
+        const struct pop3_reply *said = reply;
+        struct cause why;
 
+        if (said->status != POP3_OK) {
+                (void)pop3_explain(session, said, CAUSE_MAILBOX, "to delete messages", &why);
+                session->config.user->not_marked(session->config.ctx, &session->entries[session->answered], &why);
+        }
         session->answered++;
         pop3_say_dele(chat);
         return session->answered < session->count ? (int)STEP_SAME

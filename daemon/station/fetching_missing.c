@@ -34,8 +34,7 @@ static json_t *missing_data(const struct fetching *fetching, const struct mailbo
         return data;
 }
 
-/* "message UID 3 in INBOX", "message UIDL abc"; the caller frees. */
-static char *name_of(const struct fetching *fetching, const struct mailbox_entry *entry)
+char *fetching_name_of(const struct fetching *fetching, const struct mailbox_entry *entry)
 {
         return entry->uidl[0] ? text_of("message UIDL %s", entry->uidl)
                               : text_of("message UID %u in %s", entry->uid, fetching->folder);
@@ -44,7 +43,7 @@ static char *name_of(const struct fetching *fetching, const struct mailbox_entry
 static void tell_missing(const struct fetching *fetching, const struct missing *message)
 {
         struct subject subject = fetching_subject(fetching);
-        scoped(scoped_free) char *name = name_of(fetching, &message->entry);
+        scoped(scoped_free) char *name = fetching_name_of(fetching, &message->entry);
         json_t *data = missing_data(fetching, &message->entry);
 
         log_about(&subject, LOG_WARNING, MSG_MISSING, "%s: %s cannot be had from the server, the others are received: %s",
@@ -56,7 +55,7 @@ static void tell_missing(const struct fetching *fetching, const struct missing *
 static void tell_over(const struct fetching *fetching, const struct mailbox_entry *entry, bool came)
 {
         struct subject subject = fetching_subject(fetching);
-        scoped(scoped_free) char *name = name_of(fetching, entry);
+        scoped(scoped_free) char *name = fetching_name_of(fetching, entry);
         json_t *data = missing_data(fetching, entry);
         const char *what = came ? "has come after all" : "is no longer at the server";
 

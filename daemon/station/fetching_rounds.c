@@ -118,9 +118,10 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
         if (!fetching)
                 return;
         struct subject subject = fetching_subject(fetching);
+        scoped(scoped_free) char *name = fetching_name_of(fetching, entry);
         if (!fetching->not_told_count)
-                log_about(&subject, LOG_WARNING, MSG_NOT_MARKED, "%s: message UID %u in %s: %s; it is tried again at the next look",
-                          fetching->account->name, entry->uid, fetching->folder, why->text);
+                log_about(&subject, LOG_WARNING, MSG_NOT_MARKED, "%s: %s: %s; it is tried again at the next look",
+                          fetching->account->name, name, why->text);
         fetching_push(&fetching->not_told, &fetching->not_told_count, &fetching->not_told_size, entry);
 }
 
@@ -149,6 +150,7 @@ void fetching_on_marked(void *ctx)
 
         if (!fetching)
                 return;
+        leave_out_not_marked(fetching);
         if (fetching->pop3) { /* counts only after QUIT (RFC 1939 section 6) */
                 size_t all = fetching->quit_tell_count + fetching->tell_count;
                 fetching->quit_tell = new_resized(fetching->quit_tell, all, sizeof *fetching->quit_tell);
@@ -159,7 +161,6 @@ void fetching_on_marked(void *ctx)
                 begin_round(fetching);
                 return;
         }
-        leave_out_not_marked(fetching);
         fetching->answers++;
         seen_told(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->tell,
                   fetching->tell_count, told, fetching);

@@ -123,6 +123,8 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
 
 /* ---- fetching_missing.c ---- */
 
+/* "message UID 3 in INBOX", "message UIDL abc"; the caller frees. */
+char *fetching_name_of(const struct fetching *fetching, const struct mailbox_entry *entry);
 /* Takes over what is missing at the beginning of a look. */
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count);
 /* One that the server lists and that was asked for in vain before: true. It is asked for again by itself, or not yet. */

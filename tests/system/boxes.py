@@ -44,6 +44,9 @@ class Mailbox:
         self.folders = []              # what LIST says of each
         self.odd = {}                  # {uid: function(talk, message)}: says it in a way of its own, or raises
         self.list_odd = {}             # {uid: text in place of the entry of a list}; IMAP: of the whole response
+        self.edits = []                # [(regular expression, what it becomes)]: in all that is said, bodies aside
+        self.cut_after = None          # POP3: the beginning of a command behind whose answer the connection ends
+        self.pieces = None             # so many bytes at once
         self.mute = False              # says nothing of new mail while idling
         self.idles = None              # in place of IDLE: called with the connection, which it ends or goes on with
         self.dead = False              # hears nothing more while idling, and says nothing
@@ -124,7 +127,14 @@ class _Talk:
             self.box.asked.append(re.sub(r"(AUTHENTICATE \S+|LOGIN|PASS|AUTH \S+) .*", r"\1", words))
 
     def say(self, text):
-        self.peer.sendall(text.encode() if isinstance(text, str) else text)
+        text = text.encode() if isinstance(text, str) else text
+        for pattern, becomes in self.box.edits:
+            text = re.sub(pattern, becomes, text)
+        self.send(text)
+
+    def send(self, text):
+        for start in range(0, len(text), self.box.pieces or max(len(text), 1)):
+            self.peer.sendall(text[start:start + (self.box.pieces or len(text))])
 
     def say_body(self, content):
         if self.box.hold_at is not None and self.box.body_bytes + len(content) > self.box.hold_at:
@@ -143,7 +153,7 @@ class _Talk:
             self.left -= len(content)
         with self.box.lock:
             self.box.body_bytes += len(content)
-        self.say(content)
+        self.send(content)
 
 
 class _Imap(_Talk):
@@ -278,6 +288,8 @@ class _Pop3(_Talk):
             self.note(words)
             answer = next((answer for begin, answer in self.box.failing.items() if words.startswith(begin)), None)
             self.say((answer or self.command(words) or "+OK") + "\r\n")
+            if self.box.cut_after and words.startswith(self.box.cut_after):
+                raise Cut
             if words.startswith("QUIT"):
                 return
 

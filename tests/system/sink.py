@@ -36,7 +36,7 @@ class _Cut(Exception):
 
 class Sink:
     """rule(step, action): step is greeting, ehlo, starttls, auth, mail, rcpt, data or dot; action is a reply
-    ("451 4.3.0 later"), "cut" (reset), "close", "hang" (until release()), or "cut-after" for dot: the message
+    ("451 4.3.0 later"), a function that is given the session and the line, "cut" (reset), "close", "hang" (until release()), or "cut-after" for dot: the message
     counts, its reply is lost."""
 
     def __init__(self, folder, certificate=None, implicit_tls=False, login=False, mechanisms="PLAIN LOGIN CRAM-MD5",
@@ -197,6 +197,8 @@ class _Session:
     def _ruled(self, step, line):
         """Does what a rule says; True when that was the answer."""
         action = self.sink.action(step, line)
+        if callable(action):
+            return action(self, line) or True
         if action == "cut":
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise _Cut
@@ -252,7 +254,8 @@ class _Session:
         self._say("250 2.0.0 ok")
 
     def _on_quit(self, line):
-        self._say("221 2.0.0 bye")
+        if not self._ruled("quit", line):
+            self._say("221 2.0.0 bye")
         return False
 
     def _ask(self, words):

@@ -93,7 +93,8 @@ static const struct script scripts[] = {
         { "nothing to fetch", .tls = true, .state = CHAT_READY, .told = TOLD "fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_none }, { C, "NOOP\r\n", NULL }, { S, "+OK\r\n", NULL },) },
         /* ---- DELE, QUIT ---- */
-        { "DELE", .tls = true, .state = CHAT_ENDED, .told = TOLD "marked ",
+        { "DELE", .tls = true, .state = CHAT_ENDED,
+          .told = TOLD "3:not-marked(the server refused to delete messages: already) marked ",
           LINES(READY OPENED{ DO, NULL, mark_deleted }, { C, "DELE 1\r\nDELE 3\r\n", NULL },
                 { S, "+OK\r\n-ERR already\r\n", NULL }, { DO, NULL, quit }, { C, "QUIT\r\n", NULL },
                 { S, "+OK bye\r\n", NULL },) },

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""Public reports of what servers did to other mail programs, each made real: mailboxes. tests/field/README.md says whose
+they are and what came of them."""
+
+import pytest
+
+import channels
+import letters
+from boxes import Mailbox
+from waiting import until
+
+LETTERS = [letters.crlf(letters.letter("box", subject=f"number {number}", body=f"text {number}\n" * 20)) for number in range(3)]
+SHORT = [b"a\r\n", b"Subject: s\r\n\r\n", b"\r\n"]
+
+
+@pytest.fixture
+def new_box():
+    made = []
+
+    def make(transport, words=None, contents=LETTERS, **options):
+        made.append(Mailbox(transport, words=words, contents=contents))
+        for name, value in options.items():
+            assert hasattr(made[-1], name), name
+            setattr(made[-1], name, value)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def incoming(station, box, **more):
+    station.add("incoming", "a", **channels.properties(box.transport, "plain", box.host, box.port, "box",
+                                                       **{"push": False, "connectionTimeout": 3, **more}))
+
+
+def poll(station, code=0):
+    return station.ctl("account", "poll", "a", code=code)
+
+
+def here(station):
+    found = []
+    for path in station.inbox("a"):
+        with open(path, "rb") as source:
+            found.append(source.read())
+    return sorted(found)
+
+
+def once(idles):
+    """The first IDLE goes that way, the later ones as they should."""
+    def first(talk):
+        talk.box.idles = None
+        return idles(talk)
+    return first
+
+
+def uid_last(talk, message):
+    talk.say(f"* {message.uid} FETCH (BODY[] {{{len(message.content)}}}\r\n")
+    talk.say_body(message.content)
+    talk.say(f" \t  UID {message.uid})\r\n")
+
+
+def bye(talk):
+    talk.say("+ idling\r\n* BYE IMAP server shutting down\r\n")
+    raise OSError
+
+
+# ---- everything is received, once, to the byte, and the account is well
+
+FETCHED = {
+    "imap": {
+        "items behind the literal": {"edits": [(rb"^\)\r\n$", rb" FLAGS (\\Seen) RFC822.SIZE 7)\r\n")]},
+        "items behind the parenthesis": {"edits": [(rb"^\)\r\n$", rb")\r\n FLAGS (\\Seen) RFC822.SIZE 7)\r\n")]},
+        "UID behind the literal": {"odd": dict.fromkeys((1, 2, 3), uid_last)},
+        "blank before the parenthesis": {"edits": [(rb"^\)\r\n$", rb" )\r\n"), (rb"(RFC822.SIZE \d+)\)", rb"\1 )")]},
+        "an empty line behind the literal": {"edits": [(rb"^\)\r\n$", rb"\r\n)\r\n")]},
+        "several literals": {"edits": [(rb"BODY\[\] \{", b"X-ENVELOPE {9}\r\na)\r\n* 1 \" X-NOTE \"q\" BODY[] {")]},
+        "empty and short": {"contents": SHORT},
+        "in small pieces": {"pieces": 7},
+        "byte by byte": {"pieces": 1, "contents": LETTERS[:1]},
+        "codes without text": {"edits": [(rb"\] x\r\n", rb"]\r\n"), (rb" OK done\r\n", rb" OK\r\n")]},
+        "codes without an end": {"edits": [(rb"^(\* \d+ EXISTS)", rb"* OK [PERMANENTFLAGS (\\Seen \\*) Flags permitted.\r\n\1")]},
+        "flags in quotes": {"edits": [(rb"^(\* \d+ EXISTS)", rb'* FLAGS ("\\\\Deleted" \\Answered \\Seen)\r\n\1'),
+                                      (rb"FLAGS \(\)", rb'FLAGS ("\\\\Seen" $label1)')]},
+        "flags with brackets and blanks": {"edits": [
+            (rb"^(\* \d+ EXISTS)", rb"* FLAGS (OIB-[Gmail]/All Mail)\r\n* OK [PERMANENTFLAGS (OIB-[Gmail]/All Mail \\*)] x\r\n\1"),
+            (rb"FLAGS \(\)", rb"FLAGS (OIB-[Gmail]/All Mail)")]},
+        "flags with control bytes": {"edits": [(rb"^(\* \d+ EXISTS)", b"* FLAGS (\\\\Seen $F \x80\x80\x85\x04 Junk)\r\n\\1"),
+                                               (rb"FLAGS \(\)", b"FLAGS (\\\\Seen \x04Junk \x80)")]},
+        "MODSEQ -1": {"edits": [(rb"FLAGS \(\)", rb"FLAGS () MODSEQ (-1)")]},
+        "untagged BAD": {"edits": [(rb"^(\* \d+ EXISTS)", rb"* BAD malformed command\r\n\1"),
+                                   (rb"^(\* CAPABILITY)", rb"* BAD malformed command\r\n\1")]},
+        "untagged NO": {"edits": [(rb"^(\* \d+ EXISTS)", rb"* NO Mailbox name is not valid mUTF-7\r\n\1")]},
+        "UIDVALIDITY of milliseconds": {"uidvalidity": 1666390893348},
+        "UIDVALIDITY 0": {"uidvalidity": 0},
+        "no UIDNEXT": {"edits": [(rb"\* OK \[UIDNEXT \d+\] x\r\n", b"")]},
+        "UIDNEXT 0": {"edits": [(rb"\[UIDNEXT \d+\]", b"[UIDNEXT 0]")]},
+        "UIDs that do not ascend": {"reorder": [5, 9, 2]},
+        "ID refused": {"failing": {"ID": "BAD malformed command"}},
+        "lower case": {"edits": [(rb" FETCH \(UID (\d+) ", rb" fetch (uid \1 "), (rb" BODY\[\] ", rb" body[] "),
+                                 (rb"\* (\d+) EXISTS", rb"* \1 exists"), (rb"\[UIDVALIDITY", b"[uidvalidity")]},
+    },
+    "pop3": {
+        "empty and short": {"contents": SHORT},
+        "in small pieces": {"pieces": 7},
+        "words behind each answer": {"edits": [(rb"^\+OK\r\n", b"+OK 3 messages (1234 octets)\r\n")]},
+        "no PIPELINING, UIDL or TOP named": {"words": "USER"},
+        "CAPA refused": {"failing": {"CAPA": "-ERR Unknown command"}},
+        "STAT one short": {"failing": {"STAT": "+OK 2 100"}},
+    },
+}
+
+
+@pytest.mark.parametrize("transport, name", [(transport, name) for transport, rows in FETCHED.items() for name in rows])
+def test_fetched(station, new_box, transport, name):
+    row = dict(FETCHED[transport][name])
+    order = row.pop("reorder", None)
+    box = new_box(transport, **row)
+    for message, uid in zip(box.messages, order or ()):
+        message.uid = uid
+    incoming(station, box)
+    poll(station)
+    poll(station)
+    assert here(station) == sorted(message.content for message in box.messages)
+    assert station.account("a")["status"] == "ok" and station.account("a")["missing"] == 0
+
+
+# ---- what is refused for a time comes when the time is over, and is told as what it is
+
+REFUSED = {     # (options of the box, code of the poll, what is said of it)
+    "imap": {
+        "no number above the last": ({"failing": {"UID FETCH 4:*": "BAD Sequence set is invalid!"}}, None, ""),
+        "login, without IDLE": ({"words": "IMAP4rev1 AUTH=PLAIN", "failing": {"AUTHENTICATE": "NO Invalid login", "LOGIN": "NO no"}},
+                                1, "Invalid login"),
+        "BAD to the login": ({"failing": {"AUTHENTICATE": "BAD Command Argument Error. 12", "LOGIN": "BAD no"}}, 1, "refused the sign-in"),
+    },
+    "pop3": {
+        "UIDL": ({"failing": {"UIDL": "-ERR Command not understood"}}, 1, "Command not understood"),
+        "UIDL, busy": ({"failing": {"UIDL": "-ERR [IN-USE] another session"}}, 1, "another session"),
+        "UIDL, cut": ({"edits": [(rb"(?s)^(\+OK\r\n1 id-1\r\n2 i).*", rb"\1")], "cut_after": "UIDL"}, 1, ""),
+        "PASS, an empty line": ({"edits": [(rb"^\+OK\r\n$", b"\r\n")]}, 1, ""),
+    },
+}
+
+
+@pytest.mark.parametrize("transport, name", [(transport, name) for transport, rows in REFUSED.items() for name in rows])
+def test_refused_for_a_time(station, new_box, transport, name):
+    row, code, said = REFUSED[transport][name]
+    box = new_box(transport, **row)
+    incoming(station, box)
+    assert said in poll(station, code=code).said
+    if code:
+        assert station.account("a")["status"] in ("down", "fault") and here(station) == []
+    box.failing, box.edits, box.cut_after = {}, [], None
+    poll(station)
+    poll(station)
+    assert here(station) == sorted(LETTERS) and station.account("a")["status"] == "ok"
+
+
+def test_an_empty_mailbox_that_refuses_every_number(station, new_box):
+    box = new_box("imap", contents=(), failing={"UID FETCH": "BAD Sequence set is invalid!"})
+    incoming(station, box)
+    poll(station)
+    assert station.account("a")["status"] == "ok"
+    box.failing = {}
+    box.add(LETTERS[0])
+    poll(station)
+    assert here(station) == [LETTERS[0]]
+
+
+@pytest.mark.parametrize("transport, failing", (("imap", {"UID EXPUNGE": "NO not now"}), ("imap", {"UID STORE": "NO [NOPERM] no"}),
+                                                ("pop3", {"DELE": "-ERR locked"}), ("pop3", {"DELE 2": "-ERR locked"}),
+                                                ("pop3", {"QUIT": "-ERR [SYS/TEMP] not removed"})))
+def test_what_cannot_be_deleted_is_not_received_again(station, new_box, transport, failing):
+    box = new_box(transport, failing=failing)
+    incoming(station, box, deliveryPolicy="delete")
+    for _ in range(3):
+        poll(station, code=None)
+    assert here(station) == sorted(LETTERS) and len(box.messages) == (0 if "DELE 2" in failing else 3)
+    assert "the server refused to" in station.log()
+    box.failing = {}
+    poll(station)
+    until(lambda: box.messages == [])
+    assert here(station) == sorted(LETTERS)
+
+
+def test_dele_answered_by_an_empty_line(station, new_box):
+    box = new_box("pop3", failing={"DELE 2": " "}, edits=[(rb"^ \r\n$", b"\r\n")])
+    incoming(station, box, deliveryPolicy="delete")
+    poll(station, code=None)
+    poll(station, code=None)
+    box.failing = {}
+    poll(station)
+    until(lambda: box.messages == [])
+    assert here(station) == sorted(LETTERS)
+
+
+def test_bye_while_idling_is_no_end(station, new_box):
+    box = new_box("imap", contents=(), idles=once(bye))
+    incoming(station, box, push=True)
+    until(lambda: len(box.said("IDLE")) == 2)
+    box.add(LETTERS[0])
+    station.wait_event("mail.received")
+    assert station.account("a")["status"] == "ok"
+
+
+def test_an_smtp_server_at_the_port(station, sink):
+    station.add("incoming", "a", **channels.properties("imap", "plain", sink.host, sink.port, "box", push=False))
+    said = poll(station, code=1).err
+    assert "SMTP" in said and "check" in said
+    sink.violations.clear()     # what it heard of IMAP
