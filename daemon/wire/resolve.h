@@ -4,9 +4,9 @@
  * /etc/hosts and resolved rule), on worker threads; in the order in which RFC 8305
  * tries them. For wire/ alone.
  *
- * Questions for the same host and port that are asked while one is under way share
- * its answer: a name whose servers do not answer holds one thread, however many
- * accounts and retries ask for it.
+ * Questions for the same host that are asked while one is under way share its answer: a
+ * name whose servers do not answer holds one thread, however many accounts, ports and
+ * retries ask for it, and makes nobody else wait for longer than a few seconds.
  */
 #pragma once
 

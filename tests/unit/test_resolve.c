@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 static size_t answers;
 static struct addresses last_found;
@@ -160,18 +161,16 @@ START_TEST(equal_questions_share_a_lookup)
         connection_use_resolver(slow_address);
         for (size_t i = 0; i < 50; i++)
                 (void)!ask("slow.example");
-        (void)!resolve("slow.example", 26, on_answer, NULL); /* another port: another lookup */
+        (void)!resolve("slow.example", 26, on_answer, NULL); /* another port is no other name */
         sem_wait(&begun);
-        sem_wait(&begun);
-        sem_post(&go_on);
         sem_post(&go_on);
         wait_for_answers(51);
-        ck_assert_uint_eq(asked, 2);
+        ck_assert_uint_eq(asked, 1);
         ck_assert_ptr_null(lookups);
         sem_post(&go_on);
         (void)!ask("slow.example"); /* over: asked anew */
         wait_for_answers(52);
-        ck_assert_uint_eq(asked, 3);
+        ck_assert_uint_eq(asked, 2);
 }
 END_TEST
 
@@ -214,20 +213,67 @@ START_TEST(a_lookup_that_nobody_wants_does_not_begin)
         char host[32];
 
         connection_use_resolver(slow_address);
-        for (int i = 0; i < LOOKUP_THREADS; i++) {
+        for (int i = 0; i < LOOKUP_PLACES; i++) {
                 (void)snprintf(host, sizeof host, "slow%d.example", i);
                 (void)!ask(host);
         }
-        for (int i = 0; i < LOOKUP_THREADS; i++)
+        for (int i = 0; i < LOOKUP_PLACES; i++)
                 sem_wait(&begun);
         resolve_cancel(ask("dropped.example"));
         resolve_cancel(ask("again.example"));
         (void)!ask("again.example"); /* wanted once more while it waits */
-        for (int i = 0; i < LOOKUP_THREADS; i++)
+        for (int i = 0; i < LOOKUP_PLACES; i++)
                 sem_post(&go_on);
-        wait_for_answers(LOOKUP_THREADS + 1);
-        ck_assert_uint_eq(asked, LOOKUP_THREADS + 1);
+        wait_for_answers(LOOKUP_PLACES + 1);
+        ck_assert_uint_eq(asked, LOOKUP_PLACES + 1);
         loop_turn();
+}
+END_TEST
+
+static void ask_hanging(int from, int until)
+{
+        char host[32];
+
+        for (int i = from; i < until; i++) {
+                (void)snprintf(host, sizeof host, "slow%d.example", i);
+                (void)!ask(host);
+        }
+        for (int i = from; i < until; i++)
+                sem_wait(&begun);
+}
+
+static void on_known(unused_arg void *ctx, const struct addresses *found, unused_arg const struct cause *why)
+{
+        ck_assert_int_eq(ntohs(((const struct sockaddr_in *)&found->items[0])->sin_port), 993);
+        answers++;
+        loop_end();
+}
+
+START_TEST(names_that_hang_for_good_give_their_places_up)
+{
+        struct question *waits;
+        char host[32];
+        int hang = 0;
+
+        loop_freeze(1000, 0);
+        connection_use_resolver(slow_address);
+        (void)!ask("known.example");
+        wait_for_answers(1);
+        for (; hang + LOOKUP_PLACES <= LOOKUP_THREADS - LOOKUP_RESERVE; hang += LOOKUP_PLACES) {
+                ask_hanging(hang, hang + LOOKUP_PLACES);
+                (void)snprintf(host, sizeof host, "quick%d.example", hang);
+                (void)!ask(host);
+                resolve_cancel(ask("192.0.2.9"));
+                loop_advance(LOOKUP_HANGS_MS);
+                if (hang + 2 * LOOKUP_PLACES <= LOOKUP_THREADS - LOOKUP_RESERVE) /* for the last one no thread is left */
+                        wait_for_answers((size_t)hang / LOOKUP_PLACES + 2);
+        }
+        waits = ask("new.example");
+        (void)!resolve("known.example", 993, on_known, NULL);
+        wait_for_answers((size_t)hang / LOOKUP_PLACES + 1);
+        resolve_cancel(waits);
+        for (; hang; hang--)
+                sem_post(&go_on);
 }
 END_TEST
 
@@ -308,6 +354,7 @@ int main(void)
         tcase_add_test(tests, a_name_that_hangs_stops_no_other);
         tcase_add_test(tests, a_cancelled_question_has_no_answer);
         tcase_add_test(tests, a_lookup_that_nobody_wants_does_not_begin);
+        tcase_add_test(tests, names_that_hang_for_good_give_their_places_up);
         tcase_add_test(tests, asking_from_inside_an_answer_begins_anew);
         tcase_add_test(tests, failures_have_a_cause);
         tcase_add_loop_test(tests, resolver_errors_in_words, 0, 5);
