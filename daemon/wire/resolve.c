@@ -185,7 +185,8 @@ static void answer(struct lookup *lookup)
         while (lookup->questions) {
                 struct question *question = lookup->questions;
                 unlink_question(question);
-                set_port(&lookup->found, question->port);
+                if (!lookup->ask)
+                        set_port(&lookup->found, question->port);
                 question->done(question->ctx, &lookup->found, &lookup->cause);
                 free(question);
         }
@@ -332,7 +333,8 @@ struct question *resolve(const char *host, uint16_t port,
         struct question *question = new_object(struct question);
         struct lookup *lookup = lookups;
 
-        while (lookup && !same_text(lookup->host, host))
+        /* what stands in for the resolver may answer by port */
+        while (lookup && !(same_text(lookup->host, host) && (!lookup->ask || lookup->port == port)))
                 lookup = lookup->next;
         if (!lookup)
                 lookup = lookup_start(host, port);
