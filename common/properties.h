@@ -133,6 +133,9 @@ uint16_t port_in_use(const struct property_values *values);
 /* Writable and fixed values as a JSON object in table order; `changed_only`: without those at their default (for
  * files and export). */
 json_t *properties_json(const struct property_values *values, bool changed_only) must_use;
+/* What differs, in table order: [{property, from, to}]; of an account that is new (`from` NULL) what is not at its default,
+ * with null for what it was. */
+json_t *properties_differences(const struct property_values *from, const struct property_values *to) must_use;
 /* The socket of deliverTo=lmtp:PATH; NULL: mail goes to the Maildir. */
 const char *properties_lmtp_socket(const struct property_values *values);
 /* {version..} of minTlsVersion as 10, 11, 12, 13. */

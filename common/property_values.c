@@ -457,3 +457,24 @@ json_t *properties_json(const struct property_values *values, bool changed_only)
         }
         return object;
 }
+
+json_t *properties_differences(const struct property_values *from, const struct property_values *to)
+{
+        json_t *before = from ? properties_json(from, false) : json_object(), *after = properties_json(to, !from);
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < PROPERTIES; i++) {
+                const char *name = properties[i].name;
+                json_t *was = json_object_get(before, name), *is = json_object_get(after, name);
+                if (properties[i].access != ACCESS_WRITE || !is || json_equal(was, is))
+                        continue;
+                json_t *one = json_object();
+                json_put_text(one, "property", name);
+                json_put(one, "from", was ? json_incref(was) : json_null());
+                json_put(one, "to", json_incref(is));
+                (void)json_array_append_new(list, one);
+        }
+        json_decref(before);
+        json_decref(after);
+        return list;
+}

@@ -116,6 +116,17 @@ static void show_all_advice(const json_t *status)
         }
 }
 
+/* Who changed the station last. */
+static void show_last_change(const json_t *status)
+{
+        const json_t *change = json_at(status, "lastChange");
+        if (!json_is_object(change))
+                return;
+        scoped(scoped_free) char *time = date_words(json_at(change, "time"));
+        scoped(scoped_free) char *text = json_words(json_at(change, "text"));
+        printf("last change: %s, %s\n", time, text);
+}
+
 static void show_station(const json_t *status)
 {
         scoped(scoped_free) char *version = json_words(json_at(status, "version"));
@@ -126,6 +137,7 @@ static void show_station(const json_t *status)
         show_faults(status);
         show_accounts(json_at(status, "accounts"));
         show_counts(status);
+        show_last_change(status);
         show_all_advice(status);
 }
 

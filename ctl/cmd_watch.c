@@ -72,7 +72,7 @@ int run_monitor(struct tool *tool)
 
 int run_log(struct tool *tool)
 {
-        const char *name = tool_word(tool, 0), *words[10] = { "journalctl", "--unit", UNIT };
+        const char *name = tool_word(tool, 0), *words[12] = { "journalctl", "--unit", UNIT };
         size_t count = 3;
         if (name && !account_name_valid(name))
                 return tell_usage(tool, "'%s' is not the name of an account", name);
@@ -85,6 +85,8 @@ int run_log(struct tool *tool)
                 words[count++] = "--quiet";
         if (tool->json)
                 words[count++] = "--output=json";
+        if (tool_has(tool, "audit"))
+                words[count++] = "EMAILSEC_AUDIT=1"; /* with another field: both */
         if (field)
                 words[count++] = field;
         fflush(stdout);

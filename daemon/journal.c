@@ -48,6 +48,11 @@ static const struct {
         { "ENHANCED_CODE", offsetof(struct subject, enhanced_code) },
         { "SESSION", offsetof(struct subject, session) },
         { "FILE", offsetof(struct subject, file) },
+        { "EMAILSEC_ACTION", offsetof(struct subject, action) },
+        { "EMAILSEC_WHO", offsetof(struct subject, who) },
+        { "EMAILSEC_UID", offsetof(struct subject, uid) },
+        { "EMAILSEC_LOGIN_UID", offsetof(struct subject, login_uid) },
+        { "EMAILSEC_CHANGES", offsetof(struct subject, details) },
 };
 
 /* systemd names the journal's stream by device and inode; stderr may have been sent elsewhere since. */
@@ -125,6 +130,7 @@ static void add_subject(struct fields *fields, const struct subject *subject)
                 add_field(fields, "CAUSE", cause_kind(subject->cause->code)->name);
                 add_field(fields, "REMEDY", cause_remedy_of(subject->cause));
         }
+        add_field(fields, "EMAILSEC_AUDIT", subject->action ? "1" : NULL);
 }
 
 /* 0, or -1 when the journal did not take it. */
@@ -257,7 +263,8 @@ void journal_tell_repeats(bool all)
 
 void log_about(const struct subject *subject, int priority, const char *message_id, const char *format, ...)
 {
-        if (!journal_wants(priority))
+        bool audit = subject && subject->action;
+        if (!audit && !journal_wants(priority))
                 return;
         struct buf scoped(buf_free) words = BUF_WITH_MAX(LIMIT_REPLY);
         va_list args;
@@ -268,6 +275,6 @@ void log_about(const struct subject *subject, int priority, const char *message_
         va_end(args);
         char *scoped(scoped_free) raw = buf_take_text(&words);
         char *scoped(scoped_free) text = printable_text(raw);
-        if (priority > LOG_NOTICE || !held_back(priority, message_id, text))
+        if (audit || priority > LOG_NOTICE || !held_back(priority, message_id, text))
                 emit(subject, priority, message_id, text);
 }

@@ -28,6 +28,11 @@ struct subject {
         const char *session;      /* SESSION= */
         const struct cause *cause; /* CAUSE=, REMEDY= */
         const char *file;         /* FILE= */
+        /* Of the audit trail (station/trail.h): `action` makes it EMAILSEC_AUDIT=1, and neither LogLevel= nor repetition
+         * keeps it back. */
+        const char *action;       /* EMAILSEC_ACTION= */
+        const char *who, *uid, *login_uid; /* EMAILSEC_WHO=, EMAILSEC_UID=, EMAILSEC_LOGIN_UID= */
+        const char *details;      /* EMAILSEC_CHANGES= */
 };
 
 /* A notice or worse that comes again and again, word for word, is told five times a minute and counted beyond that.

@@ -11,6 +11,7 @@
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/station/station.h"
+#include "daemon/station/trail.h"
 #include "daemon/store/store.h"
 #include "daemon/surroundings.h"
 
@@ -81,7 +82,6 @@ static int reload(json_t *warnings, struct cause *cause)
                 permit_open(&me.settings);
                 station_reload(&me.settings, warnings);
                 settings_done(&old);
-                log_about(NULL, LOG_INFO, MSG_RELOADED, "settings, credentials and system trust were read again");
         }
         manager_tell_ready();
         return result;
@@ -93,7 +93,10 @@ static void on_hangup(void *ctx, int number)
 
         (void)ctx;
         (void)number;
-        (void)reload(NULL, &cause); /* what is wrong with it was logged */
+        if (reload(NULL, &cause) < 0)
+                return; /* what is wrong with it was logged */
+        trail_record(&(struct actor){ .who = "a signal (SIGHUP)" },
+                     &(struct trail){ .action = TRAIL_RELOADED, .object = "settings, credentials and system trust" });
 }
 
 static void ended(void *ctx)

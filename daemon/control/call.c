@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One call: what it asks, and its answers; see client.h. */
+#include "daemon/control/audit.h"
 #include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
 
@@ -55,11 +56,13 @@ static json_t *reply_object(json_t *parameters)
 
 void call_reply_fd(struct call *call, json_t *parameters, int fd)
 {
+        audit_answered(call);
         call_end(call, reply_object(parameters), fd);
 }
 
 void call_reply(struct call *call, json_t *parameters)
 {
+        audit_answered(call);
         call_end(call, reply_object(parameters), -1);
 }
 

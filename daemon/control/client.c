@@ -257,6 +257,25 @@ void call_end(struct call *call, json_t *object, int fd)
 
 /* ---- who it is ---- */
 
+static void login_named(void *ctx, const char *name)
+{
+        struct client *client = ctx;
+
+        client->username = NULL;
+        if (name)
+                (void)snprintf(client->login, sizeof client->login, "%s (uid %u)", name, client->peer.login);
+        client_watch(client);
+}
+
+/* Who signed in, where that is somebody else. */
+static void name_login(struct client *client)
+{
+        if (!client->peer.has_login)
+                return;
+        (void)snprintf(client->login, sizeof client->login, "uid %u", client->peer.login);
+        client->username = username_look_up(client->peer.login, login_named, client);
+}
+
 static void user_named(void *ctx, const char *name)
 {
         struct client *client = ctx;
@@ -264,6 +283,7 @@ static void user_named(void *ctx, const char *name)
         client->username = NULL;
         if (name)
                 (void)snprintf(client->who, sizeof client->who, "%s (uid %u)", name, client->peer.uid);
+        name_login(client);
         client_watch(client);
 }
 
@@ -282,10 +302,14 @@ void client_new(int fd, const struct peer *peer)
         clients = client;
         (void)client_count(client);
         (void)snprintf(client->who, sizeof client->who, "uid %u", peer->uid);
-        if (peer->uid == 0)
+        if (peer->uid == 0) {
                 (void)snprintf(client->who, sizeof client->who, "root (uid 0)");
-        else
+                name_login(client);
+        } else {
                 client->username = username_look_up(peer->uid, user_named, client);
+                if (!client->username)
+                        name_login(client);
+        }
         client_watch(client);
 }
 

@@ -9,11 +9,13 @@
 #include "daemon/control/client.h"
 #include "daemon/control/usernames.h"
 #include "daemon/loop.h"
+#include "daemon/station/trail.h"
 
 struct client {
         int fd;
         struct peer peer;
         char who[80];
+        char login[80];               /* as `who`, of who signed in; "": nobody else */
         struct share *share;
         size_t counted[BUDGET_KINDS]; /* of its share */
         struct username *username;    /* being looked up: nothing is read before */
@@ -39,6 +41,8 @@ struct call {
         struct client *client;        /* NULL: gone */
         struct peer peer;             /* who it is of, also then */
         char who[80];
+        struct actor actor;
+        bool audited;                 /* what it changed is in the trail, or it changed nothing */
         struct share *share;
         size_t waiting;               /* counted of BUDGET_WAITING */
         const struct method *method;

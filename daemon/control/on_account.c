@@ -2,6 +2,7 @@
 /* Socket methods about accounts. */
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/probe.h"
@@ -74,25 +75,73 @@ void on_get_account(struct call *call)
 
 /* ---- changes ---- */
 
-static void changed(void *ctx, struct account *account, const struct causes *problems)
+/* What changed when only `enabled` did, and when more did. */
+static enum trail_action action_of(const json_t *differences)
 {
-        struct call *call = ctx;
+        const json_t *only = json_array_size(differences) == 1 ? json_array_get(differences, 0) : NULL;
 
-        if (problems->count)
-                call_fail_problems(call, problems);
-        else
-                call_reply(call, reply_of(account));
+        if (!only || !same_text(json_string_value(json_object_get(only, "property")), "enabled"))
+                return TRAIL_ACCOUNT_CHANGED;
+        return json_is_true(json_object_get(only, "to")) ? TRAIL_ACCOUNT_ENABLED : TRAIL_ACCOUNT_DISABLED;
 }
 
-static void deleted(void *ctx, struct account *account, const struct causes *problems)
+static void audit_account(struct call *call, const char *name, bool is_new, const json_t *differences)
+{
+        scoped(scoped_free) char *object = text_of("account %s", name), *details = trail_differences(differences);
+
+        if (!is_new && json_array_size(differences) == 0) {
+                audit_nothing(call);
+                return;
+        }
+        json_t *data = json_object();
+        json_put(data, "differences", json_deep_copy(differences));
+        enum trail_action action = is_new ? TRAIL_ACCOUNT_ADDED : action_of(differences);
+        bool said = action == TRAIL_ACCOUNT_ENABLED || action == TRAIL_ACCOUNT_DISABLED;
+        audit(call, &(struct trail){ .action = action, .about = { .account = name }, .object = object,
+                                     .details = said ? NULL : details, .data = data });
+}
+
+static void added(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
 {
         struct call *call = ctx;
 
-        (void)account;
-        if (problems->count)
+        if (problems->count) {
                 call_fail_problems(call, problems);
-        else
-                call_reply(call, NULL);
+                return;
+        }
+        audit_account(call, account->name, true, what->differences);
+        call_reply(call, reply_of(account));
+}
+
+static void changed(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
+{
+        struct call *call = ctx;
+
+        if (problems->count) {
+                call_fail_problems(call, problems);
+                return;
+        }
+        audit_account(call, account->name, false, what->differences);
+        call_reply(call, reply_of(account));
+}
+
+static void deleted(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
+{
+        struct call *call = ctx;
+
+        if (problems->count) {
+                call_fail_problems(call, problems);
+                return;
+        }
+        unsigned long long unsent = what->unsent;
+        scoped(scoped_free) char *object = text_of("account %s", account->name);
+        scoped(scoped_free) char *details =
+                unsent ? text_of("with %llu message%s that had not been sent", unsent, unsent == 1 ? "" : "s") : NULL;
+        json_t *data = json_object();
+        json_put(data, "unsent", json_integer((json_int_t)unsent));
+        audit(call, &(struct trail){ .action = TRAIL_ACCOUNT_DELETED, .about = { .account = account->name }, .object = object,
+                                     .details = details, .data = data });
+        call_reply(call, NULL);
 }
 
 struct given {
@@ -111,7 +160,7 @@ void on_add_account(struct call *call)
         };
 
         if (call_read(call, fields, count_of(fields), &in))
-                accounts_add(in.name, in.kind, in.properties, changed, call);
+                accounts_add(in.name, in.kind, in.properties, added, call);
 }
 
 void on_set_account(struct call *call)
@@ -144,6 +193,21 @@ struct applied {
         bool dry_run;
 };
 
+/* One record for each account that is another one now. */
+static void audit_applied(struct call *call, const json_t *changes)
+{
+        size_t index;
+        json_t *change;
+
+        audit_nothing(call);
+        json_array_foreach((json_t *)changes, index, change) {
+                const char *what = json_string_value(json_object_get(change, "change"));
+                if (!same_text(what, "none"))
+                        audit_account(call, json_string_value(json_object_get(change, "account")), same_text(what, "add"),
+                                      json_object_get(change, "differences"));
+        }
+}
+
 static void applied(void *ctx, json_t *changes, const struct causes *problems)
 {
         struct call *call = ctx;
@@ -152,6 +216,10 @@ static void applied(void *ctx, json_t *changes, const struct causes *problems)
                 call_fail_problems(call, problems);
                 return;
         }
+        if (json_is_true(json_object_get(call_parameters(call), "dryRun")))
+                audit_nothing(call);
+        else
+                audit_applied(call, changes);
         json_t *reply = json_object();
         json_put(reply, "changes", json_incref(changes));
         call_reply(call, reply);
@@ -179,8 +247,32 @@ struct password {
 
 struct setting {
         struct call *call;
-        char *account;
+        char *account, *kind, *credential; /* credential: where one was named */
+        bool clear;
 };
+
+static void setting_free(struct setting *setting)
+{
+        free(setting->account);
+        free(setting->kind);
+        free(setting->credential);
+        free(setting);
+}
+
+/* That it was, and where it comes from: never what it is. */
+static void audit_secret(const struct setting *setting)
+{
+        scoped(scoped_free) char *object = text_of("%s of account %s", setting->kind, setting->account);
+        scoped(scoped_free) char *details =
+                setting->credential ? text_of("it is the service's credential %s", setting->credential) : NULL;
+        json_t *data = json_object();
+
+        json_put_text(data, "secret", setting->kind);
+        json_put_text(data, "credential", setting->credential);
+        audit(setting->call, &(struct trail){ .action = setting->clear ? TRAIL_SECRET_CLEARED : TRAIL_SECRET_SET,
+                                              .about = { .account = setting->account }, .object = object, .details = details,
+                                              .data = data });
+}
 
 static void password_set(void *ctx, const struct cause *cause)
 {
@@ -192,10 +284,10 @@ static void password_set(void *ctx, const struct cause *cause)
         } else {
                 if (account && !account->unreadable)
                         station_account_changed(account);
+                audit_secret(setting);
                 call_reply(setting->call, NULL);
         }
-        free(setting->account);
-        free(setting);
+        setting_free(setting);
 }
 
 static int check_password(const struct password *in, struct cause *cause)
@@ -235,7 +327,8 @@ void on_set_password(struct call *call)
                 return;
         }
         struct setting *setting = new_object(struct setting);
-        *setting = (struct setting){ .call = call, .account = copy_text(in.name) };
+        *setting = (struct setting){ .call = call, .account = copy_text(in.name), .kind = copy_text(in.secret),
+                                     .credential = copy_text(in.credential), .clear = in.clear };
         secret_set(in.name, in.secret, in.password, in.credential, password_set, setting);
 }
 

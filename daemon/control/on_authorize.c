@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket method by which a person lets an account sign in at its OAuth provider. */
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/authorize.h"
@@ -27,7 +28,14 @@ static void step_told(void *ctx, json_t *step)
 static void done(void *ctx, json_t *last)
 {
         struct authorizing *authorizing = ctx;
+        const char *name = json_string_value(json_object_get(call_parameters(authorizing->call), "name"));
+        scoped(scoped_free) char *object = text_of("account %s", name);
 
+        if (same_text(json_string_value(json_object_get(last, "result")), "ok"))
+                audit(authorizing->call,
+                      &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED, .about = { .account = name }, .object = object });
+        else
+                audit_nothing(authorizing->call);
         call_reply(authorizing->call, reply_of(last));
         free(authorizing);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about events: Monitor, and the named subscribers of received mail. */
 #include "common/names.h"
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/station/events.h"
 #include "daemon/station/subscribers.h"
@@ -271,7 +272,10 @@ void on_list_subscribers(struct call *call)
 
 static void tell_forgotten(const struct settling *settling)
 {
+        scoped(scoped_free) char *object = text_of("subscriber %s", settling->name);
+
         streams_forgotten(settling->name);
+        audit(settling->call, &(struct trail){ .action = TRAIL_SUBSCRIBER_FORGOTTEN, .object = object });
 }
 
 void on_forget_subscriber(struct call *call)

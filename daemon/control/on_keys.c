@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about the user key store: client certificates go in with their keys, only certificates come out. */
 #include "common/limits.h"
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/journal.h"
-#include "daemon/messages.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/events.h"
 #include "daemon/tls/keys.h"
 
 struct key_call {
         struct call *call;
-        char *who;
+        enum trail_action action;
         const char *event, *words;
 };
 
@@ -35,32 +34,31 @@ void on_list_keys(struct call *call)
 static void key_done(void *ctx, const struct cause *cause, json_t *key)
 {
         struct key_call *k = ctx;
-        struct subject subject = { 0 };
 
         if (cause_happened(cause)) {
                 call_fail(k->call, cause);
         } else {
                 const char *name = json_string_value(json_object_get(key, "name"));
                 json_t *data = json_object(), *reply = json_object();
-                subject.cert_sha256 = json_string_value(
+                const char *fingerprint = json_string_value(
                         json_object_get(json_object_get(key, "certificate"), "fingerprintSha256"));
-                log_about(&subject, LOG_NOTICE, MSG_TRUST_CHANGED, "client certificate %s was %s by %s", name, k->words,
-                          k->who);
+                scoped(scoped_free) char *object =
+                        text_of("client certificate %s (SHA-256 %s)", name, fingerprint ? fingerprint : "?");
+                audit(k->call, &(struct trail){ .action = k->action, .about = { .cert_sha256 = fingerprint }, .object = object });
                 json_put_text(data, "name", name);
-                json_put_text(data, "fingerprintSha256", subject.cert_sha256);
+                json_put_text(data, "fingerprintSha256", fingerprint);
                 event_emit(k->event, NULL, data, "client certificate %s was %s", name, k->words);
                 json_put(reply, "key", json_incref(key));
                 call_reply(k->call, reply);
         }
-        free(k->who);
         free(k);
 }
 
-static struct key_call *key_call_new(struct call *call, const char *event, const char *words)
+static struct key_call *key_call_new(struct call *call, enum trail_action action, const char *event, const char *words)
 {
         struct key_call *k = new_object(struct key_call);
 
-        *k = (struct key_call){ .call = call, .who = copy_text(call_who(call)), .event = event, .words = words };
+        *k = (struct key_call){ .call = call, .action = action, .event = event, .words = words };
         return k;
 }
 
@@ -77,7 +75,7 @@ void on_import_key(struct call *call)
                 cause_about(&cause, CAUSE_INVALID, "key", "is not base64");
                 call_fail(call, &cause);
         } else {
-                keys_import(in.name, bytes, len, key_done, key_call_new(call, "key.imported", "stored"));
+                keys_import(in.name, bytes, len, key_done, key_call_new(call, TRAIL_KEY_IMPORTED, "key.imported", "stored"));
         }
         if (bytes)
                 explicit_bzero(bytes, len);
@@ -108,5 +106,5 @@ void on_delete_key(struct call *call)
                 call_fail(call, &cause);
                 return;
         }
-        keys_delete(in.name, key_done, key_call_new(call, "key.deleted", "deleted"));
+        keys_delete(in.name, key_done, key_call_new(call, TRAIL_KEY_DELETED, "key.deleted", "deleted"));
 }

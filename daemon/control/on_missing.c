@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Methods of EmailService about messages that a server does not hand out. */
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 
 #include "common/json_fields.h"
@@ -58,6 +59,12 @@ static void forgotten(void *ctx, size_t count, const struct cause *cause)
                 call_fail(call, cause);
                 return;
         }
+        const char *name = json_string_value(json_object_get(call_parameters(call), "name"));
+        scoped(scoped_free) char *object = text_of("%zu missing message%s of account %s", count, count == 1 ? "" : "s", name);
+        if (count)
+                audit(call, &(struct trail){ .action = TRAIL_MISSING_FORGOTTEN, .about = { .account = name }, .object = object });
+        else
+                audit_nothing(call);
         json_t *reply = json_object();
         json_put(reply, "count", json_integer((json_int_t)count));
         call_reply(call, reply);

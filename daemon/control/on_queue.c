@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about the queue. */
 #include "common/limits.h"
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/control/on_queue.h"
 #include "daemon/journal.h"
@@ -148,14 +149,34 @@ void on_get_message(struct call *call)
 struct changing {
         struct call *call;
         const char *words; /* for the journal */
+        enum trail_action action;
         bool now;          /* a person wants it tried: an account that is down does not wait its time out */
-        char *who;
 };
 
-static void changing_free(struct changing *changing)
+/* One record for all of them: how many, and which the first ones are. */
+static void audit_changed(const struct changing *changing, const json_t *changed)
 {
-        free(changing->who);
-        free(changing);
+        size_t index, count = json_array_size(changed);
+        const char *account = json_string_value(json_object_get(json_array_get(changed, 0), "account"));
+        json_t *one, *data = json_object(), *ids = json_array();
+
+        json_array_foreach((json_t *)changed, index, one) {
+                const char *id = json_string_value(json_object_get(one, "id"));
+                if (!same_text(account, json_string_value(json_object_get(one, "account"))))
+                        account = NULL;
+                (void)json_array_append_new(ids, json_string(id));
+        }
+        scoped(scoped_free) char *object =
+                text_of("%zu message%s%s%s", count, count == 1 ? "" : "s", account ? " of account " : "", account ? account : "");
+        scoped(scoped_free) char *details = trail_ids(ids);
+        json_put(data, "count", json_integer((json_int_t)count));
+        if (count)
+                audit(changing->call, &(struct trail){ .action = changing->action, .about = { .account = account },
+                                                       .object = object, .details = details, .data = json_incref(data) });
+        else
+                audit_nothing(changing->call);
+        json_decref(ids);
+        json_decref(data);
 }
 
 static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
@@ -167,15 +188,16 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
         if (cause_happened(cause)) {
                 json_decref(ids);
                 call_fail(changing->call, cause);
-                changing_free(changing);
+                free(changing);
                 return;
         }
+        audit_changed(changing, changed);
         json_array_foreach(changed, index, one) {
                 const char *id = json_string_value(json_object_get(one, "id"));
                 const char *name = json_string_value(json_object_get(one, "account"));
                 struct account *account = account_named(name);
                 struct subject subject = { .account = name, .queue_id = id };
-                log_about(&subject, LOG_INFO, NULL, "%s: %s by %s", id, changing->words, changing->who);
+                log_about(&subject, LOG_INFO, NULL, "%s: %s by %s", id, changing->words, call_actor(changing->call));
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
                 event_emit("queue.changed", name, data, "%s: %s", id, changing->words);
@@ -188,7 +210,7 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
         json_t *reply = json_object();
         json_put(reply, "ids", ids);
         call_reply(changing->call, reply);
-        changing_free(changing);
+        free(changing);
         station_status_changed();
 }
 
@@ -200,6 +222,11 @@ struct many {
 
 static void begin_change(struct call *call, enum queue_change what, const char *words, const struct many *in)
 {
+        static const enum trail_action actions[] = {
+                [QUEUE_RETRY] = TRAIL_QUEUE_RETRIED,   [QUEUE_HOLD] = TRAIL_QUEUE_HELD,
+                [QUEUE_RELEASE] = TRAIL_QUEUE_RELEASED, [QUEUE_DELETE] = TRAIL_QUEUE_DELETED,
+                [QUEUE_REROUTE] = TRAIL_QUEUE_REROUTED,
+        };
         size_t count = json_array_size(in->ids);
         const char **ids = new_zeroed(count, sizeof *ids);
         struct changing *changing = new_object(struct changing);
@@ -210,7 +237,7 @@ static void begin_change(struct call *call, enum queue_change what, const char *
                 .call = call,
                 .words = words,
                 .now = what == QUEUE_RETRY || what == QUEUE_RELEASE,
-                .who = copy_text(call_who(call)),
+                .action = actions[what],
         };
         queue_change(what, ids, count, in->account, in->max_queue, queue_changed, changing);
         free(ids);
@@ -277,6 +304,17 @@ struct flushing {
         char *account;
 };
 
+static void audit_flushed(const struct flushing *flushing, size_t count)
+{
+        scoped(scoped_free) char *object =
+                text_of("%zu message%s of account %s", count, count == 1 ? "" : "s", flushing->account);
+        json_t *data = json_object();
+
+        json_put(data, "count", json_integer((json_int_t)count));
+        audit(flushing->call, &(struct trail){ .action = TRAIL_QUEUE_FLUSHED, .about = { .account = flushing->account },
+                                               .object = object, .data = data });
+}
+
 static void flushed(void *ctx, size_t count, const struct cause *cause)
 {
         struct flushing *flushing = ctx;
@@ -287,6 +325,7 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
         } else {
                 json_t *reply = json_object();
                 json_put(reply, "count", json_integer((json_int_t)count));
+                audit_flushed(flushing, count);
                 if (account && account->sender)
                         sender_start_over(account->sender);
                 call_reply(flushing->call, reply);

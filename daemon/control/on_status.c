@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about the station: status, audit, metrics, reload. */
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/station/metrics.h"
 #include "daemon/station/station.h"
@@ -56,6 +57,7 @@ void on_reload(struct call *call)
                 call_fail(call, &cause);
                 return;
         }
+        audit(call, &(struct trail){ .action = TRAIL_RELOADED, .object = "settings, credentials and system trust" });
         json_t *reply = json_object();
         json_put_text(reply, "text", "settings, credentials and system trust were read again");
         json_put(reply, "warnings", warnings);

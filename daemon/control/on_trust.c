@@ -2,9 +2,8 @@
 /* Socket methods about trust: the Allowed Hosts, the anchors of the trust stores, what servers showed. */
 #include "common/limits.h"
 #include "common/times.h"
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/journal.h"
-#include "daemon/messages.h"
 #include "daemon/station/certificates.h"
 #include "daemon/station/events.h"
 #include "daemon/tls/allowed.h"
@@ -82,14 +81,66 @@ void on_get_allowed_host(struct call *call)
         call_reply(call, reply);
 }
 
+/* A decision under way, and what it is in the trail. */
+struct deciding {
+        struct call *call;
+        enum trail_action action;
+};
+
+static struct deciding *deciding_new(struct call *call, enum trail_action action)
+{
+        struct deciding *deciding = new_object(struct deciding);
+
+        *deciding = (struct deciding){ .call = call, .action = action };
+        return deciding;
+}
+
+static const char *text_in(const json_t *object, const char *name)
+{
+        const char *text = json_string_value(json_object_get(object, name));
+
+        return text ? text : "";
+}
+
+/* `entry`: as it is now; as it was, when deleted. */
+static void audit_decision(const struct deciding *deciding, const json_t *entry)
+{
+        const json_t *certificate = json_object_get(entry, "certificate");
+        long long port = (long long)json_integer_value(json_object_get(entry, "port"));
+        const char *reason = text_in(entry, "reason"), *expires = text_in(entry, "expires");
+        bool approved = deciding->action == TRAIL_ALLOWED_APPROVED, given = approved || deciding->action == TRAIL_ALLOWED_REJECTED;
+        struct trail trail = {
+                .action = deciding->action,
+                .about = { .host = text_in(entry, "host"), .port = (uint16_t)port, .challenge_id = text_in(entry, "id"),
+                           .cert_sha256 = text_in(certificate, "fingerprintSha256"),
+                           .key_sha256 = text_in(certificate, "publicKeySha256") },
+                .data = json_object(),
+        };
+        scoped(scoped_free) char *object = text_of("certificate of %s:%lld (%s, SHA-256 %s)", trail.about.host, port,
+                                                   trail.about.challenge_id, trail.about.cert_sha256);
+        scoped(scoped_free) char *was = approved ? text_of("pins the %s%s%s", text_in(entry, "pins"),
+                                                           expires[0] ? ", until " : "", expires) :
+                                        given ? copy_text("") : text_of("it was %s", text_in(entry, "state"));
+        scoped(scoped_free) char *details =
+                given && reason[0] ? text_of("%s%sreason: %s", was, was[0] ? "; " : "", reason) : copy_text(was);
+        trail.object = object;
+        trail.details = deciding->action == TRAIL_ALLOWED_UNAPPROVED ? NULL : details;
+        json_put_text(trail.data, "id", trail.about.challenge_id);
+        json_put_text(trail.data, "host", trail.about.host);
+        json_put(trail.data, "port", json_integer(port));
+        audit(deciding->call, &trail);
+}
+
 static void decision_done(void *ctx, const struct cause *cause, json_t *entry)
 {
-        struct call *call = ctx;
+        scoped(scoped_free) struct deciding *deciding = ctx;
 
-        if (cause_happened(cause))
-                call_fail(call, cause);
-        else
-                call_reply(call, wrapped("entry", json_incref(entry)));
+        if (cause_happened(cause)) {
+                call_fail(deciding->call, cause);
+                return;
+        }
+        audit_decision(deciding, entry);
+        call_reply(deciding->call, wrapped("entry", json_incref(entry)));
 }
 
 void on_approve(struct call *call)
@@ -118,9 +169,9 @@ void on_approve(struct call *call)
                 .pins = key ? PINS_KEY : PINS_CERTIFICATE,
                 .until = until,
                 .reason = in.reason,
-                .who = call_who(call),
+                .who = call_actor(call),
         };
-        allowed_decide(&decision, decision_done, call);
+        allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_APPROVED));
 }
 
 void on_reject(struct call *call)
@@ -130,9 +181,9 @@ void on_reject(struct call *call)
         if (!call_read(call, decided_fields, ID_AND_REASON, &in))
                 return;
         struct allowed_decision decision = {
-                .id = in.id, .what = DECIDE_REJECT, .reason = in.reason, .who = call_who(call)
+                .id = in.id, .what = DECIDE_REJECT, .reason = in.reason, .who = call_actor(call)
         };
-        allowed_decide(&decision, decision_done, call);
+        allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_REJECTED));
 }
 
 void on_unapprove(struct call *call)
@@ -141,8 +192,8 @@ void on_unapprove(struct call *call)
 
         if (!call_read(call, decided_fields, ID_ONLY, &in))
                 return;
-        struct allowed_decision decision = { .id = in.id, .what = DECIDE_UNAPPROVE, .who = call_who(call) };
-        allowed_decide(&decision, decision_done, call);
+        struct allowed_decision decision = { .id = in.id, .what = DECIDE_UNAPPROVE, .who = call_actor(call) };
+        allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_UNAPPROVED));
 }
 
 void on_delete_allowed_host(struct call *call)
@@ -151,23 +202,39 @@ void on_delete_allowed_host(struct call *call)
 
         if (!call_read(call, decided_fields, ID_ONLY, &in))
                 return;
-        struct allowed_decision decision = { .id = in.id, .what = DECIDE_DELETE, .who = call_who(call) };
-        allowed_decide(&decision, decision_done, call);
+        struct allowed_decision decision = { .id = in.id, .what = DECIDE_DELETE, .who = call_actor(call) };
+        allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_DELETED));
+}
+
+static void audit_pruned(struct call *call, json_t *ids)
+{
+        size_t count = json_array_size(ids);
+        scoped(scoped_free) char *object = text_of("%zu entr%s of the Allowed Hosts", count, count == 1 ? "y" : "ies");
+        scoped(scoped_free) char *details = trail_ids(ids);
+        if (!count) {
+                audit_nothing(call);
+                return;
+        }
+        json_t *data = json_object();
+        json_put(data, "count", json_integer((json_int_t)count));
+        audit(call, &(struct trail){ .action = TRAIL_ALLOWED_PRUNED, .object = object, .details = details, .data = data });
 }
 
 static void pruned(void *ctx, const struct cause *cause, json_t *ids)
 {
         struct call *call = ctx;
 
-        if (cause_happened(cause))
+        if (cause_happened(cause)) {
                 call_fail(call, cause);
-        else
-                call_reply(call, wrapped("ids", json_incref(ids)));
+                return;
+        }
+        audit_pruned(call, ids);
+        call_reply(call, wrapped("ids", json_incref(ids)));
 }
 
 void on_prune(struct call *call)
 {
-        allowed_prune(call_who(call), pruned, call);
+        allowed_prune(call_actor(call), pruned, call);
 }
 
 /* ---- anchors ---- */
@@ -211,55 +278,36 @@ void on_get_anchor(struct call *call)
                 call_fail(call, &cause);
 }
 
-struct importing {
-        struct call *call;
-        char *who;
-};
-
-static struct importing *importing_new(struct call *call)
-{
-        struct importing *importing = new_object(struct importing);
-
-        *importing = (struct importing){ .call = call, .who = copy_text(call_who(call)) };
-        return importing;
-}
-
-static void importing_free(struct importing *importing)
-{
-        free(importing->who);
-        free(importing);
-}
-
-static void tell_anchor(const json_t *anchor, const char *event, const char *words, const char *who)
+static void tell_anchor(struct call *call, const json_t *anchor, enum trail_action action, const char *event, const char *words)
 {
         const char *fingerprint = json_string_value(json_object_get(anchor, "fingerprintSha256"));
         const char *subject_name = json_string_value(json_object_get(anchor, "subject"));
-        struct subject subject = { .cert_sha256 = fingerprint };
         json_t *data = json_object();
 
         if (!subject_name)
                 subject_name = json_string_value(json_object_get(json_object_get(anchor, "certificate"), "subject"));
-        log_about(&subject, LOG_NOTICE, MSG_TRUST_CHANGED, "%s (SHA-256 %s) was %s the User Trust Store by %s",
-                  subject_name ? subject_name : "?", fingerprint ? fingerprint : "?", words, who);
+        subject_name = subject_name ? subject_name : "?";
+        scoped(scoped_free) char *object = text_of("%s (SHA-256 %s)", subject_name, fingerprint ? fingerprint : "?");
+        audit(call, &(struct trail){ .action = action, .about = { .cert_sha256 = fingerprint }, .object = object });
         json_put_text(data, "fingerprintSha256", fingerprint);
         json_put_text(data, "subject", subject_name);
-        event_emit(event, NULL, data, "%s was %s the User Trust Store", subject_name ? subject_name : "?", words);
+        event_emit(event, NULL, data, "%s was %s the User Trust Store", subject_name, words);
 }
 
 static void imported(void *ctx, const struct cause *cause, json_t *results)
 {
-        struct importing *importing = ctx;
+        struct call *call = ctx;
         size_t index;
         json_t *result;
 
+        audit_nothing(call);
         json_array_foreach(results, index, result)
                 if (same_text(json_string_value(json_object_get(result, "result")), "imported"))
-                        tell_anchor(result, "trust.imported", "imported into", importing->who);
+                        tell_anchor(call, result, TRAIL_ANCHOR_IMPORTED, "trust.imported", "imported into");
         if (cause_happened(cause))
-                call_fail(importing->call, cause);
+                call_fail(call, cause);
         else
-                call_reply(importing->call, wrapped("results", json_incref(results)));
-        importing_free(importing);
+                call_reply(call, wrapped("results", json_incref(results)));
 }
 
 void on_import_anchors(struct call *call)
@@ -283,7 +331,7 @@ void on_import_anchors(struct call *call)
                             LIMIT_TRUST_IMPORT);
                 call_fail(call, &cause);
         } else {
-                trust_import(bytes, len, call_who(call), imported, importing_new(call));
+                trust_import(bytes, len, call_actor(call), imported, call);
         }
         if (bytes)
                 explicit_bzero(bytes, len); /* someone may have given a private key */
@@ -291,15 +339,14 @@ void on_import_anchors(struct call *call)
 
 static void anchor_deleted(void *ctx, const struct cause *cause, json_t *anchor)
 {
-        struct importing *importing = ctx;
+        struct call *call = ctx;
 
         if (cause_happened(cause)) {
-                call_fail(importing->call, cause);
-        } else {
-                tell_anchor(anchor, "trust.deleted", "deleted from", importing->who);
-                call_reply(importing->call, wrapped("anchor", json_incref(anchor)));
+                call_fail(call, cause);
+                return;
         }
-        importing_free(importing);
+        tell_anchor(call, anchor, TRAIL_ANCHOR_DELETED, "trust.deleted", "deleted from");
+        call_reply(call, wrapped("anchor", json_incref(anchor)));
 }
 
 void on_delete_anchor(struct call *call)
@@ -307,7 +354,7 @@ void on_delete_anchor(struct call *call)
         struct anchors in = { 0 };
 
         if (call_read(call, fingerprint_field, 1, &in))
-                trust_delete(in.fingerprint, call_who(call), anchor_deleted, importing_new(call));
+                trust_delete(in.fingerprint, call_actor(call), anchor_deleted, call);
 }
 
 /* ---- what servers showed ---- */

@@ -3,6 +3,7 @@
 #include "daemon/control/permit.h"
 
 #include "common/limits.h"
+#include "daemon/control/login.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 
@@ -191,6 +192,7 @@ int peer_of_socket(int fd, struct peer *out, struct cause *cause)
         *out = (struct peer){ .uid = credentials.uid, .group_count = 1 };
         out->groups[0] = credentials.gid;
         add_groups(fd, out);
+        out->has_login = login_of_peer(fd, credentials.pid, credentials.uid, &out->login) && out->login != out->uid;
         return 0;
 }
 

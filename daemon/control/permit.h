@@ -16,6 +16,8 @@ enum permission {
 enum { PEER_GROUPS = 128 };
 struct peer {
         uid_t uid;
+        uid_t login;               /* who signed in and is behind it, where has_login; else it is nobody else */
+        bool has_login;
         gid_t groups[PEER_GROUPS]; /* the primary one first */
         size_t group_count;
 };

@@ -187,6 +187,17 @@ static const char *read_flags(struct call *call, const json_t *object)
         return json_is_true(json_object_get(object, "upgrade")) ? "upgrade" : NULL; /* to no other protocol */
 }
 
+static void name_actor(struct call *call, const struct client *client)
+{
+        struct actor *actor = &call->actor;
+
+        (void)snprintf(actor->uid, sizeof actor->uid, "%u", client->peer.uid);
+        if (client->peer.has_login)
+                (void)snprintf(actor->login_uid, sizeof actor->login_uid, "%u", client->peer.login);
+        (void)snprintf(actor->who, sizeof actor->who, "%s%s%s", client->who, client->login[0] ? ", logged in as " : "",
+                       client->login);
+}
+
 static void begin_call(struct client *client, const json_t *object)
 {
         static const struct method none = { .name = "org.varlink.service.Unknown" };
@@ -202,6 +213,7 @@ static void begin_call(struct client *client, const json_t *object)
         struct call *call = new_object(struct call);
         *call = (struct call){ .client = client, .peer = client->peer, .share = share_keep(client->share), .method = &none };
         memcpy(call->who, client->who, sizeof call->who);
+        name_actor(call, client);
         call->parameters = json_is_object(parameters) ? json_incref(parameters) : NULL;
         client->call = call;
         const char *wrong = read_flags(call, object);

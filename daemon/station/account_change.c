@@ -110,7 +110,7 @@ void changes_unlock(void)
 static void refuse(struct change *change, const struct causes *problems)
 {
         if (change->done)
-                change->done(change->ctx, NULL, problems);
+                change->done(change->ctx, NULL, &(struct account_changed){ 0 }, problems);
         change_over(change);
 }
 
@@ -123,20 +123,17 @@ static void refuse_one(struct change *change, const struct cause *cause)
         causes_free(&problems);
 }
 
-static void answer(struct change *change, struct account *account)
+static void answer(struct change *change, struct account *account, const struct account_changed *what)
 {
         struct causes none = { 0 };
 
         if (change->done)
-                change->done(change->ctx, account, &none);
+                change->done(change->ctx, account, what, &none);
         change_over(change);
 }
 
-static void tell(const char *name, const struct account *account, const char *event, const char *what)
+static void tell(const char *name, const char *event, const char *what)
 {
-        struct subject subject = account ? account_subject(account) : (struct subject){ .account = name };
-
-        log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED, "account %s was %s", name, what);
         event_emit(event, name, NULL, "account %s was %s", name, what);
         station_status_changed();
 }
@@ -203,7 +200,7 @@ void account_change_values(struct account *account, struct property_values *valu
         *values = (struct property_values){ .kind = account->values.kind };
         account->generation++;
         station_account_changed(account);
-        tell(account->name, account, "account.changed", "changed");
+        tell(account->name, "account.changed", "changed");
 }
 
 static void begin_next(struct account *account);
@@ -217,8 +214,10 @@ static void set_written(void *ctx, const struct cause *cause)
         if (cause_happened(cause)) {
                 refuse_one(change, cause);
         } else {
+                json_t *differences = properties_differences(&account->values, &change->values);
                 account_change_values(account, &change->values);
-                answer(change, account);
+                answer(change, account, &(struct account_changed){ .differences = differences });
+                json_decref(differences);
         }
         begin_next(account);
 }
@@ -264,11 +263,7 @@ static void rows_removed(void *ctx, const struct owner_rows *rows, const struct 
         if (change->resumed)
                 log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
                           "account %s was being deleted when the daemon ended: what was left of it is removed", change->name);
-        if (rows->unsent)
-                log_about(&subject, LOG_WARNING, MSG_ACCOUNT_CHANGED,
-                          "account %s was deleted with %llu message%s that had not been sent", change->name,
-                          (unsigned long long)rows->unsent, rows->unsent == 1 ? "" : "s");
-        tell(change->name, NULL, "account.deleted", "deleted");
+        tell(change->name, "account.deleted", "deleted");
         if (rows->messages) { /* who waits for one of them looks, and finds it gone */
                 json_t *data = json_object();
                 json_put(data, "messages", json_integer((json_int_t)rows->messages));
@@ -276,7 +271,8 @@ static void rows_removed(void *ctx, const struct owner_rows *rows, const struct 
                            (unsigned long long)rows->messages, change->name);
         }
         if (change->done)
-                change->done(change->ctx, change->account, &none);
+                change->done(change->ctx, change->account,
+                             &(struct account_changed){ .messages = rows->messages, .unsent = rows->unsent }, &none);
         moved(change);
         change_over(change);
 }
@@ -422,7 +418,7 @@ struct account *account_appear(struct property_values *values, const char *id)
         secrets_new(account->name, id);
         owner_bind(account->name, id, OWNER_THERE);
         station_account_added(account);
-        tell(account->name, account, "account.added", "added");
+        tell(account->name, "account.added", "added");
         return account;
 }
 
@@ -443,14 +439,16 @@ static void add_written(void *ctx, const struct cause *cause)
 
         if (!cause_happened(cause)) {
                 struct account *account = account_appear(&change->values, change->id);
+                json_t *differences = properties_differences(NULL, &account->values);
                 struct causes none = { 0 };
-                change->done(change->ctx, account, &none);
+                change->done(change->ctx, account, &(struct account_changed){ .differences = differences }, &none);
+                json_decref(differences);
                 moved(change);
                 change_over(change);
                 return;
         }
         *causes_add(&problems) = *cause;
-        change->done(change->ctx, NULL, &problems);
+        change->done(change->ctx, NULL, &(struct account_changed){ 0 }, &problems);
         causes_free(&problems);
         owner_renew(change->name, NULL, true, not_added, change);
 }

@@ -19,14 +19,21 @@ size_t accounts_count(void);
 /* The account for submissions without one: DefaultAccount, else the only outgoing one. NULL with a cause. */
 struct account *accounts_default(struct cause *cause);
 
-typedef void (*account_done)(void *ctx, struct account *account, const struct causes *problems);
+/* What a change came to. */
+struct account_changed {
+        const json_t *differences;     /* added, set: of properties_differences(); borrowed */
+        uint64_t messages, unsent;     /* deleted: of the queue, that went with it */
+};
+typedef void (*account_done)(void *ctx, struct account *account, const struct account_changed *what,
+                             const struct causes *problems);
 
-/* `done` exactly once: problems->count 0 and the account, or the problems and nothing has changed. */
+/* `done` exactly once: problems->count 0, the account and what changed, or the problems and nothing has changed. Who
+ * asked, and the journal's line about it, are the caller's; events are told here. */
 void accounts_add(const char *name, const char *kind, const json_t *properties, account_done done, void *ctx);
 void accounts_set(const char *name, const json_t *properties, account_done done, void *ctx);
 void accounts_delete(const char *name, bool force, account_done done, void *ctx);
 
 /* What `apply` would do or does: makes the station match these account objects ({name, kind, properties}, or flat
- * property objects). done: [{account, change: "add"|"set"|"none", properties, text}] or the problems. */
+ * property objects). done: [{account, change: "add"|"set"|"none", properties, differences, text}] or the problems. */
 void accounts_apply(const json_t *accounts, bool dry_run,
                     void (*done)(void *ctx, json_t *changes, const struct causes *problems), void *ctx);

@@ -166,6 +166,7 @@ static void plan_one(struct applying *apply, const json_t *object)
         json_put_text(change, "account", name);
         json_put_text(change, "change", none ? "none" : account ? "set" : "add");
         json_put(change, "properties", json_incref(wanted));
+        json_put(change, "differences", properties_differences(account ? &account->values : NULL, &values));
         scoped(scoped_free) char *text = text_of("%s %s", none ? "nothing to change for" : account ? "change" : "add", name);
         json_put_text(change, "text", text);
         json_put_text(request, "name", name);

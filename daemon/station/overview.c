@@ -9,6 +9,7 @@
 #include "daemon/station/token.h"
 #include "daemon/station/station.h"
 #include "daemon/station/subscribers.h"
+#include "daemon/station/trail.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/tls/allowed.h"
@@ -153,6 +154,8 @@ json_t *station_status(const char *name, struct cause *cause)
         json_put(status, "needless", json_integer((json_int_t)allowed_needless()));
         json_put(status, "faults", faults);
         json_put(status, "advice", advice);
+        json_t *last = trail_last();
+        json_put(status, "lastChange", last ? last : json_null());
         return status;
 }
 

@@ -197,6 +197,14 @@ static const char *text_in(const json_t *object, const char *name)
         return text ? text : "";
 }
 
+/* True when a person asked for it. */
+static bool is_decision(const char *what, const json_t *entry)
+{
+        if (strcmp(what, "deleted") == 0)
+                return json_object_get(entry, "deletedBy") != NULL;
+        return strcmp(what, "approved") == 0 || strcmp(what, "rejected") == 0 || strcmp(what, "unapproved") == 0;
+}
+
 static void tell_allowed(const struct allowed_words *words, const char *id, json_t *entry)
 {
         const json_t *certificate = json_object_get(entry, "certificate");
@@ -217,7 +225,8 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
                 cause_remedy(&cause, "emailsecctl challenge show %s", id);
                 subject.cause = &cause;
         }
-        log_about(&subject, regression ? LOG_CRIT : words->priority, regression ? MSG_CERT_REGRESSION : words->message_id,
+        if (!is_decision(words->what, entry)) /* else it is in the audit trail */
+                log_about(&subject, regression ? LOG_CRIT : words->priority, regression ? MSG_CERT_REGRESSION : words->message_id,
                   "certificate of %s:%lld (%s, SHA-256 %s) %s%s", host, port, id, subject.cert_sha256, words->words,
                   regression ? "; this server verified without help before: this is what an attack looks like" : "");
         json_t *data = json_object();
@@ -226,7 +235,8 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
         json_put(data, "port", json_integer(port));
         json_put_text(data, "class", text_in(entry, "class"));
         json_put_text(data, "fingerprintSha256", subject.cert_sha256);
-        json_put_text(data, "decidedBy", json_string_value(json_object_get(entry, "decidedBy")));
+        bool deleted = strcmp(words->what, "deleted") == 0;
+        json_put_text(data, "decidedBy", json_string_value(json_object_get(entry, deleted ? "deletedBy" : "decidedBy")));
         event_emit(words->event, NULL, data, "certificate of %s:%lld %s", host, port, words->words);
 }
 

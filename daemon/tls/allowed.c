@@ -173,9 +173,9 @@ static struct entry *raise_challenge(const struct tls_facts *facts, const struct
         bool flood = make_room_at_host(facts->host, facts->port);
         struct entry *entry = new_challenge(facts, verdict, id);
         list_add(entry);
-        list_tell(id, "challenge");
+        list_tell(id, "challenge", NULL);
         if (flood)
-                list_tell(id, "flood");
+                list_tell(id, "flood", NULL);
         return entry;
 }
 
@@ -203,7 +203,7 @@ static void end_approval(struct entry *entry, time_t now)
         entry->decided.state = ALLOWED_PENDING;
         entry->decided.expires = 0;
         history_add(&entry->decided, &(struct past){ .what = PAST_EXPIRED, .time = now });
-        list_tell(entry->id, "expired");
+        list_tell(entry->id, "expired", NULL);
 }
 
 /* A known entry that no longer covers: it waits for a decision again. A session may see that an approval has ended
@@ -212,7 +212,7 @@ static void reopen(struct entry *entry)
 {
         if (entry->decided.state == ALLOWED_PENDING) {
                 if (entry_is_over(entry))
-                        list_tell(entry->id, "challenge");
+                        list_tell(entry->id, "challenge", NULL);
                 return;
         }
         if (has_ended(entry, loop_wall())) {
@@ -221,7 +221,7 @@ static void reopen(struct entry *entry)
                 entry->decided.state = ALLOWED_PENDING;
                 entry->decided.expires = 0;
                 entry->class = CLASS_OF_CHANGED;
-                list_tell(entry->id, "challenge");
+                list_tell(entry->id, "challenge", NULL);
         }
         list_trust_changes();
 }
@@ -317,7 +317,7 @@ static void record_verified(const struct tls_facts *facts)
                 bool told = entry_is_over(entry);
                 entry->needless = true;
                 if (!told)
-                        list_tell(entry->id, "needless");
+                        list_tell(entry->id, "needless", NULL);
                 list_save();
         }
 }
@@ -357,9 +357,9 @@ void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool
                 bool was_over = entry_is_over(entry);
                 entry->unused = !in_use(entry->host, entry->port);
                 if (tell && !was_over && entry_is_over(entry))
-                        list_tell(entry->id, "needless");
+                        list_tell(entry->id, "needless", NULL);
                 else if (tell && was_over && !entry_is_over(entry) && entry->decided.state == ALLOWED_PENDING)
-                        list_tell(entry->id, "challenge");
+                        list_tell(entry->id, "challenge", NULL);
         }
 }
 

@@ -18,7 +18,8 @@ void allowed_close(void);
 /* Called on the loop after any change of the list: `id`, the entry (borrowed) and what happened ("challenge",
  * "approved", "rejected", "unapproved", "deleted", "needless", "expired", "flood": older challenges of that
  * host and port were dropped to keep this one). Never from inside allowed_record(): the loop calls later. One
- * subscriber: the station, which marks accounts, writes the journal, emits the event. */
+ * subscriber: the station, which marks accounts, writes the journal, emits the event. A deleted entry says by whom
+ * (deletedBy), where a person did it. */
 void allowed_on_change(void (*changed)(void *ctx, const char *id, const char *what, json_t *entry), void *ctx);
 
 /* Entries as the JSON of interface.md; `state` NULL = all. */

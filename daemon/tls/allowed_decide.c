@@ -151,12 +151,12 @@ void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *
         json_t *ids = json_array();
         struct decision *last = NULL;
 
-        (void)who; /* a deleted entry has no place for it; the caller logs who asked */
         for (size_t i = 0; i < count; i++) {
                 if (!entry_is_over(entries[i]))
                         continue;
                 last = new_decision(entries[i], "deleted");
                 last->remove = true;
+                last->decided.by = copy_text(who);
                 last->ids = json_incref(ids);
                 if (json_array_append_new(ids, json_string(entries[i]->id)) < 0)
                         abort();

@@ -129,13 +129,15 @@ static void tell_now(void *ctx)
         free(notice);
 }
 
-void list_tell(const char *id, const char *what)
+void list_tell(const char *id, const char *what, const char *by)
 {
         struct notice *notice = new_object(struct notice);
 
         (void)snprintf(notice->id, sizeof notice->id, "%s", id);
         notice->what = what;
         notice->entry = list_find(id) ? entry_json(list_find(id)) : NULL;
+        if (notice->entry && by)
+                json_put_text(notice->entry, "deletedBy", by);
         notice->epoch = list.epoch;
         loop_later(tell_now, notice);
 }
@@ -215,7 +217,7 @@ static void apply(struct decision *decision)
                 decided_copy(&entry->decided, &decision->decided);
         }
         decision->answer = decision->ids ? json_incref(decision->ids) : entry_json(entry);
-        list_tell(decision->id, decision->what);
+        list_tell(decision->id, decision->what, decision->remove ? decision->decided.by : NULL);
         if (decision->remove)
                 list_remove(entry);
 }

@@ -34,6 +34,7 @@ void list_save_some_time(void);
  * after. */
 void list_decide(struct decision *decision);
 /* Tells the subscriber, on the loop, later. */
-void list_tell(const char *id, const char *what);
+/* `by`: who decided it, where a person did and the entry does not say; or NULL. */
+void list_tell(const char *id, const char *what, const char *by);
 /* trust_changed(), on the loop, later. */
 void list_trust_changes(void);

@@ -47,7 +47,8 @@ struct answer {
         bool come;
         struct account *account;
         struct causes problems;
-        json_t *changes;
+        json_t *changes, *differences;
+        uint64_t unsent;
 };
 
 static unsigned awaited;
@@ -62,9 +63,13 @@ static void come(struct answer *answer, const struct causes *problems)
                 loop_end();
 }
 
-static void account_came(void *ctx, struct account *account, const struct causes *problems)
+static void account_came(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
 {
         struct answer *answer = ctx;
+
+        answer->unsent = what->unsent;
+        json_decref(answer->differences);
+        answer->differences = json_deep_copy(what->differences);
 
         ck_assert((account != NULL) == (problems->count == 0));
         answer->account = account;
@@ -92,6 +97,7 @@ static void forget(struct answer *answer)
 {
         causes_free(&answer->problems);
         json_decref(answer->changes);
+        json_decref(answer->differences);
         *answer = (struct answer){ 0 };
 }
 
@@ -326,8 +332,28 @@ START_TEST(unsent_mail_keeps_an_account)
         ck_assert_ptr_nonnull(account_named("plant"));
         accounts_delete("plant", true, account_came, &answer);
         await(&answer, 1);
+        ck_assert_uint_eq(answer.unsent, 1); /* who deleted it is told */
         expect_problems(&answer, "");
         ck_assert_ptr_null(account_named("plant"));
+}
+END_TEST
+
+START_TEST(what_differs_is_told)
+{
+        struct answer answer = add("plant", "outgoing", "{\"hostname\": \"h.example\", \"port\": 2525}");
+        json_t *wanted = json("[{\"property\": \"hostname\", \"from\": null, \"to\": \"h.example\"},"
+                              " {\"property\": \"port\", \"from\": null, \"to\": 2525}]");
+
+        ck_assert(json_equal(answer.differences, wanted));
+        json_decref(wanted);
+        forget(&answer);
+        set(&answer, "plant", "{\"port\": 26, \"hostname\": \"h.example\", \"enabled\": false}");
+        await(&answer, 1);
+        wanted = json("[{\"property\": \"enabled\", \"from\": true, \"to\": false},"
+                      " {\"property\": \"port\", \"from\": 2525, \"to\": 26}]");
+        ck_assert(json_equal(answer.differences, wanted));
+        json_decref(wanted);
+        forget(&answer);
 }
 END_TEST
 
@@ -635,6 +661,7 @@ int main(void)
         tcase_add_test(tests, a_change_is_whole_or_not_at_all);
         tcase_add_test(tests, a_deleted_one_leaves_nothing);
         tcase_add_test(tests, unsent_mail_keeps_an_account);
+        tcase_add_test(tests, what_differs_is_told);
         tcase_add_test(tests, changes_take_effect_in_the_order_they_were_asked);
         tcase_add_test(tests, changes_behind_a_deletion_are_refused);
         tcase_add_test(tests, a_disk_that_fails_changes_nothing);

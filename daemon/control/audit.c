@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is at a call, for the trail; see audit.h. */
+#include "daemon/control/audit.h"
+
+#include "daemon/control/client_parts.h"
+#include "daemon/control/methods.h"
+
+#include <stdio.h>
+
+const char *call_actor(const struct call *call)
+{
+        return call->actor.who;
+}
+
+void audit(struct call *call, const struct trail *trail)
+{
+        call->audited = true;
+        trail_record(&call->actor, trail);
+}
+
+void audit_nothing(struct call *call)
+{
+        call->audited = true;
+}
+
+void audit_answered(struct call *call)
+{
+        if (!(call->method->flags & METHOD_CHANGES) || call->audited)
+                return;
+        scoped(scoped_free) char *object = text_of("method %s", call->method->name);
+        audit(call, &(struct trail){ .action = TRAIL_OTHER, .object = object });
+}
