@@ -148,6 +148,8 @@ const struct property properties[PROPERTIES] = {
                 .access = ACCESS_READ, .help = "last time it did not" },
         [PROP_LAST_POLL_FAILURE_CAUSE] = { .name = "lastPollFailureCause", .type = TYPE_OBJECT,
                 .kinds = KIND_BOTH, .access = ACCESS_READ, .help = "why not" },
+        [PROP_WAITING_FOR] = { .name = "waitingFor", .type = TYPE_OBJECT, .kinds = KIND_BOTH,
+                .access = ACCESS_READ, .help = "what it waits for, and until when" },
         [PROP_TLS] = { .name = "tls", .type = TYPE_OBJECT, .kinds = KIND_BOTH, .access = ACCESS_READ,
                 .help = "version, cipher and certificate of the last session, and what verified it" },
         [PROP_QUEUE_SIZE] = { .name = "queueSize", .type = TYPE_INT, .kinds = KIND_OUTGOING,

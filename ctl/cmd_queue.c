@@ -32,10 +32,45 @@ static const struct column queue_columns[] = {
         { "PRIORITY", "priority", NULL, 0 },
         { "SIZE", "size", size_words, COLUMN_RIGHT },
         { "SUBMITTED", "submitted", date_words, 0 },
-        { "NEXT TRY", "nextAttempt", date_words, 0 },
+        { "NEXT TRY", "next", date_words, 0 },
         { "RECIPIENTS", "recipients", addresses_words, 0 },
         { "CAUSE", "cause", NULL, 0 },
 };
+
+/* When what has no time goes on. */
+static void put_next(json_t *message)
+{
+        static const struct {
+                const char *reason, *words;
+        } all[] = {
+                { "operator", "when released" },
+                { "trust", "when decided" },
+                { "account", "when mended" },
+                { "disk", "with room on disk" },
+        };
+        const char *reason = json_text(message, "waitingFor.reason");
+        const json_t *time = json_at(message, "nextAttempt");
+        const char *words = same_text(json_text(message, "state"), "queued") ? "now" : NULL;
+        if (json_is_string(time)) {
+                json_put_text(message, "next", json_string_value(time));
+                return;
+        }
+        for (size_t i = 0; i < count_of(all); i++)
+                if (same_text(reason, all[i].reason))
+                        words = all[i].words;
+        json_put_text(message, "next", words);
+}
+
+/* For people: scripts get what the daemon says. */
+static void put_all_next(const struct tool *tool, json_t *messages)
+{
+        size_t index;
+        json_t *message;
+        if (tool->json)
+                return;
+        json_array_foreach(messages, index, message)
+                put_next(message);
+}
 
 int run_queue_list(struct tool *tool)
 {
@@ -53,6 +88,7 @@ int run_queue_list(struct tool *tool)
                 int status = call_daemon(tool, EMAIL("ListQueue"), parameters, &answer);
                 if (status)
                         return status;
+                put_all_next(tool, json_object_get(answer, "messages"));
                 listing_page(&listing, json_at(answer, "messages"));
                 free(after);
                 after = copy_text(json_string_value(json_at(answer, "next")));
@@ -94,6 +130,7 @@ static void show_message(const struct tool *tool, const json_t *message)
                 { "account", "account" },
                 { "state", "state" },
                 { "cause", "cause" },
+                { "waits for", "waitingFor.reason" },
                 { "from", "from" },
                 { "size", "size" },
                 { "priority", "priority" },
@@ -127,6 +164,25 @@ int run_queue_show(struct tool *tool)
         return status;
 }
 
+/* Why one waits all the same, and until when; NULL: it does not. The caller frees. */
+static char *words_of_wait(const json_t *waiting)
+{
+        const json_t *until = json_at(waiting, "until");
+        scoped(scoped_free) char *when = json_is_string(until) ? date_words(until) : NULL;
+        return json_is_object(waiting) ? text_of("waits: %s%s%s", json_text(waiting, "text"), when ? "; until " : "", when ? when : "")
+                                       : NULL;
+}
+
+static char *reason_to_wait(const json_t *answer, const char *id)
+{
+        size_t index;
+        const json_t *one;
+        json_array_foreach(json_at(answer, "waiting"), index, one)
+                if (same_text(json_text(one, "id"), id))
+                        return words_of_wait(json_at(one, "waitingFor"));
+        return NULL;
+}
+
 static int do_with_ids(struct tool *tool, const char *method, const char *to, const char *done)
 {
         json_t *ids = json_array();
@@ -143,8 +199,12 @@ static int do_with_ids(struct tool *tool, const char *method, const char *to, co
         const json_t *changed = json_at(answer, "ids");
         if (tool->json)
                 show_json(changed);
-        for (size_t i = 0; i < json_array_size(changed); i++)
-                show_done(tool, "%s: %s", json_string_value(json_array_get(changed, i)), done);
+        for (size_t i = 0; i < json_array_size(changed); i++) {
+                const char *id = json_string_value(json_array_get(changed, i));
+                scoped(scoped_free) char *why = reason_to_wait(answer, id);
+                bool tried = to || !same_text(method, EMAIL("RetryMessages"));
+                show_done(tool, "%s: %s%s%s", id, why && !tried ? "" : done, why && tried ? ", " : "", why ? why : "");
+        }
         return status;
 }
 
@@ -176,6 +236,15 @@ int run_queue_reroute(struct tool *tool)
         return do_with_ids(tool, EMAIL("RerouteMessages"), to, "moved");
 }
 
+static void show_flushed(const struct tool *tool, const json_t *answer)
+{
+        scoped(scoped_free) char *why = words_of_wait(json_at(answer, "waitingFor"));
+        if (why)
+                show_done(tool, "%s: %s", tool_word(tool, 0), why);
+        else
+                show_done(tool, "%s: %lld tried now", tool_word(tool, 0), (long long)json_number(answer, "count"));
+}
+
 int run_queue_flush(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
@@ -186,7 +255,6 @@ int run_queue_flush(struct tool *tool)
         if (tool->json)
                 show_json(answer);
         else
-                show_done(tool, "%s: %lld tried now", tool_word(tool, 0),
-                          (long long)json_number(answer, "count"));
+                show_flushed(tool, answer);
         return status;
 }

@@ -46,6 +46,8 @@ struct timer *timer_new(void (*fire)(void *ctx), void *ctx) must_use;
 void timer_set(struct timer *timer, int64_t ms);
 void timer_stop(struct timer *timer);
 bool timer_is_set(const struct timer *timer);
+/* Milliseconds until it fires; -1: it is not set. */
+int64_t timer_left(const struct timer *timer);
 void timer_free(struct timer *timer);
 
 /* Watching a file descriptor that the caller owns. */

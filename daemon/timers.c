@@ -92,6 +92,13 @@ bool timer_is_set(const struct timer *timer)
         return timer->place != 0;
 }
 
+int64_t timer_left(const struct timer *timer)
+{
+        int64_t left = timer->due - loop_now();
+
+        return timer->place == 0 ? -1 : left > 0 ? left : 0;
+}
+
 void timer_free(struct timer *timer)
 {
         timer_stop(timer);

@@ -9,6 +9,7 @@
 #include "daemon/station/receiver.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/store.h"
 
 static json_t *entry_of(const struct account *account)
@@ -336,6 +337,7 @@ void on_set_password(struct call *call)
 
 struct polling {
         struct call *call;
+        char *account;
         struct poll_result result;
 };
 
@@ -351,7 +353,24 @@ static json_t *poll_reply(const char *text, const struct poll_result *result)
         return reply;
 }
 
-static char *poll_text(const struct poll_result *result)
+/* What did not go, and why not. */
+static char *still_waits(const struct account *account, bool some)
+{
+        struct waiting waiting = { 0 };
+
+        if (account && account_is_outgoing(account))
+                waiting_of(account, &waiting);
+        if (!waiting.messages)
+                return NULL;
+        if (!waiting.reason)
+                return text_of("%s%llu message%s wait%s to be tried again: emailsecctl queue list --account %s",
+                               some ? "" : "nothing was sent; ", (unsigned long long)waiting.messages,
+                               waiting.messages == 1 ? "" : "s", waiting.messages == 1 ? "s" : "", account->name);
+        scoped(scoped_free) char *words = waiting_words(&waiting);
+        return text_of("%s%s", some ? "" : "nothing was sent: ", words);
+}
+
+static char *poll_text(const struct poll_result *result, const struct account *account)
 {
         unsigned long long sent = result->sent, failed = result->failed;
         unsigned long long received = result->received, left = result->left;
@@ -361,9 +380,11 @@ static char *poll_text(const struct poll_result *result)
                                received == 1 ? "" : "s", left);
         if (received)
                 return text_of("received %llu message%s", received, received == 1 ? "" : "s");
+        scoped(scoped_free) char *left_here = still_waits(account, sent || failed);
         if (sent || failed)
-                return text_of("sent %llu message%s, %llu failed", sent, sent == 1 ? "" : "s", failed);
-        return copy_text("there was nothing new");
+                return text_of("sent %llu message%s, %llu failed%s%s", sent, sent == 1 ? "" : "s", failed, left_here ? "; " : "",
+                               left_here ? left_here : "");
+        return copy_text(left_here ? left_here : "there was nothing new");
 }
 
 /* Counters and times are on disk as well now, or cannot get there. */
@@ -377,16 +398,17 @@ static void poll_settled(void *ctx, const struct cause *cause)
         else if (cause)
                 call_fail(polling->call, cause);
         else {
-                scoped(scoped_free) char *text = poll_text(result);
+                scoped(scoped_free) char *text = poll_text(result, account_named(polling->account));
                 call_reply(polling->call, poll_reply(text, result));
         }
+        free(polling->account);
 }
 
 static void polled(void *ctx, const struct poll_result *result)
 {
-        struct polling *polling = new_object(struct polling);
+        struct polling *polling = ctx;
 
-        *polling = (struct polling){ .call = ctx, .result = *result };
+        polling->result = *result;
         store_settle(poll_settled, polling);
 }
 
@@ -414,10 +436,13 @@ void on_poll(struct call *call)
                 return;
         }
         void (*done)(void *, const struct poll_result *) = in.wait ? polled : polled_unwatched;
+        struct polling *polling = in.wait ? new_object(struct polling) : NULL;
+        if (polling)
+                *polling = (struct polling){ .call = call, .account = copy_text(account->name) };
         if (account->sender)
-                sender_poll(account->sender, done, call);
+                sender_poll(account->sender, done, polling);
         else
-                receiver_poll(account->receiver, done, call);
+                receiver_poll(account->receiver, done, polling);
         if (!in.wait)
                 call_reply(call, poll_reply("started", &(struct poll_result){ 0 }));
 }

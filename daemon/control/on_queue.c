@@ -3,46 +3,18 @@
 #include "common/limits.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/control/on_queue.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/events.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/queue_table.h"
 
 #include <errno.h>
 
 enum { PAGE = 1000 };
-
-static bool waits_to_go(const char *state)
-{
-        return state && (strcmp(state, "queued") == 0 || strcmp(state, "deferred") == 0 || strcmp(state, "sending") == 0);
-}
-
-void message_show_as_held(json_t *message)
-{
-        const char *name = json_string_value(json_object_get(message, "account"));
-        const char *state = json_string_value(json_object_get(message, "state"));
-        struct account *account = account_named(name ? name : "");
-        size_t index;
-        json_t *recipient;
-
-        if (!account || !account_is_stopped(account) || !waits_to_go(state))
-                return;
-        bool trust = account->status == ACCOUNT_CHALLENGE || account->cause->code == CAUSE_REJECTED ||
-                     account->cause->code == CAUSE_CERTIFICATE || account->cause->code == CAUSE_TRUST_STORE;
-        json_put_text(message, "state", "held");
-        json_put_text(message, "heldBy", trust ? "trust" : "account");
-        json_put_text(message, "cause", account->cause->code ? account->cause->text : "the account is disabled");
-        json_put_time(message, "expires", 0); /* it does not age while it is held */
-        json_array_foreach(json_object_get(message, "recipients"), index, recipient) {
-                const char *own = json_string_value(json_object_get(recipient, "state"));
-                if (waits_to_go(own))
-                        json_put_text(recipient, "state", "held");
-        }
-}
 
 struct listed {
         const char *account, *after;
@@ -62,7 +34,7 @@ static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struc
         }
         json_t *reply = json_object();
         json_array_foreach(messages, index, message)
-                message_show_as_held(message);
+                (void)waiting_show(message);
         json_put(reply, "messages", json_incref(messages));
         scoped(scoped_free) char *place = next ? text_of("%llu", (unsigned long long)next) : NULL;
         json_put_text(reply, "next", place);
@@ -131,7 +103,7 @@ static void message_shown(void *ctx, json_t *message, const struct cause *cause)
                 return;
         }
         json_t *reply = json_object();
-        message_show_as_held(message);
+        (void)waiting_show(message);
         json_put(reply, "message", json_incref(message));
         call_reply(call, reply);
 }
@@ -151,6 +123,7 @@ struct changing {
         const char *words; /* for the journal */
         enum trail_action action;
         bool now;          /* a person wants it tried: an account that is down does not wait its time out */
+        bool tells;        /* the answer names those that wait all the same */
 };
 
 /* One record for all of them: how many, and which the first ones are. */
@@ -179,14 +152,31 @@ static void audit_changed(const struct changing *changing, const json_t *changed
         json_decref(data);
 }
 
+/* Where a person's word does not help: a disabled account, a day's number that is full. */
+static void add_waiting(json_t *list, const char *id, const struct account *account)
+{
+        struct waiting waiting = { 0 };
+
+        if (account && account->sender)
+                waiting_of(account, &waiting);
+        if (!waiting.reason || (sender_may_try(account->sender) && waiting.reason != WAITING_FOR_DAILY_LIMIT))
+                return;
+        waiting.messages = 1;
+        json_t *one = json_object();
+        json_put_text(one, "id", id);
+        json_put(one, "waitingFor", waiting_json(&waiting));
+        (void)json_array_append_new(list, one);
+}
+
 static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
 {
         struct changing *changing = ctx;
-        json_t *ids = json_array(), *one;
+        json_t *ids = json_array(), *waiting = json_array(), *one;
         size_t index;
 
         if (cause_happened(cause)) {
                 json_decref(ids);
+                json_decref(waiting);
                 call_fail(changing->call, cause);
                 free(changing);
                 return;
@@ -205,10 +195,16 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
                         sender_try_now(account->sender);
                 else if (account && account->sender)
                         sender_kick(account->sender);
+                if (changing->tells)
+                        add_waiting(waiting, id, account);
                 (void)json_array_append_new(ids, json_string(id));
         }
         json_t *reply = json_object();
         json_put(reply, "ids", ids);
+        if (changing->tells)
+                json_put(reply, "waiting", waiting);
+        else
+                json_decref(waiting);
         call_reply(changing->call, reply);
         free(changing);
         station_status_changed();
@@ -238,6 +234,7 @@ static void begin_change(struct call *call, enum queue_change what, const char *
                 .words = words,
                 .now = what == QUEUE_RETRY || what == QUEUE_RELEASE,
                 .action = actions[what],
+                .tells = what == QUEUE_RETRY || what == QUEUE_RELEASE || what == QUEUE_REROUTE,
         };
         queue_change(what, ids, count, in->account, in->max_queue, queue_changed, changing);
         free(ids);
@@ -327,7 +324,13 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
                 json_put(reply, "count", json_integer((json_int_t)count));
                 audit_flushed(flushing, count);
                 if (account && account->sender)
+                if (account && account->sender) {
+                        struct waiting waiting;
                         sender_start_over(account->sender);
+                        waiting_of(account, &waiting);
+                        bool tried = sender_may_try(account->sender) && waiting.reason != WAITING_FOR_DAILY_LIMIT;
+                        json_put(reply, "waitingFor", tried ? json_null() : waiting_json(&waiting));
+                }
                 call_reply(flushing->call, reply);
         }
         free(flushing->account);

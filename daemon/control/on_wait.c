@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* WaitMessage: the answer comes when a message is sent, failed or held; with `more` its states on the way come too. */
+/* WaitMessage: the answer comes when a message is sent, failed, or waits for a person; with `more` its states on the way come too. */
 #include "daemon/control/methods.h"
-#include "daemon/control/on_queue.h"
 #include "daemon/control/usernames.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
-#include "daemon/station/accounts.h"
 #include "daemon/station/events.h"
 #include "daemon/station/sender.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/queue_table.h"
 
 /* That a session has taken a message is not an event: who wants to see it looks now and then. */
 enum { LOOK_MS = 250 };
 
-struct waiting {
+struct waiter {
         struct call *call;              /* NULL: the client has gone */
         char *id;
         struct subscription *subscription;
@@ -23,7 +22,7 @@ struct waiting {
         bool looking, look_again;
 };
 
-static void waiting_free(struct waiting *waiting)
+static void waiting_free(struct waiter *waiting)
 {
         events_unsubscribe(waiting->subscription);
         timer_free(waiting->timer);
@@ -34,7 +33,7 @@ static void waiting_free(struct waiting *waiting)
 
 static void stop_waiting(void *work)
 {
-        struct waiting *waiting = work;
+        struct waiter *waiting = work;
 
         waiting->call = NULL;
         if (!waiting->looking)
@@ -46,7 +45,7 @@ static bool is_final(const char *state)
         return strcmp(state, "sent") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "held") == 0;
 }
 
-/* A message that only its account holds is on its way all the same while it is being sent, or is going to be tried now:
+/* A message that only its account stops is on its way all the same while it is being sent, or is going to be tried now:
  * the account's fault is then one of before. */
 static bool is_on_its_way(const json_t *message, const char *state)
 {
@@ -68,7 +67,7 @@ static char *words_of(const json_t *message)
 }
 
 /* A part of the answer for a state that is not the last. */
-static void tell_state(struct waiting *waiting, json_t *message)
+static void tell_state(struct waiter *waiting, json_t *message)
 {
         scoped(scoped_free) char *words = words_of(message);
 
@@ -81,16 +80,16 @@ static void tell_state(struct waiting *waiting, json_t *message)
         call_reply_part(waiting->call, reply);
 }
 
-static void look(struct waiting *waiting);
+static void look(struct waiter *waiting);
 
-static void end_waiting(struct waiting *waiting, const struct cause *cause)
+static void end_waiting(struct waiter *waiting, const struct cause *cause)
 {
         call_fail(waiting->call, cause);
         waiting_free(waiting);
 }
 
 /* Who may not read the queue waits for messages of their own only, and is not told what other ids there are. */
-static bool is_theirs(struct waiting *waiting, const json_t *message)
+static bool is_theirs(struct waiter *waiting, const json_t *message)
 {
         const struct peer *peer = call_peer(waiting->call);
         const char *by = json_string_value(json_object_get(message, "submittedBy"));
@@ -109,7 +108,7 @@ static bool account_is_gone(const json_t *message)
 
 static void looked(void *ctx, json_t *message, const struct cause *cause)
 {
-        struct waiting *waiting = ctx;
+        struct waiter *waiting = ctx;
         struct cause not_theirs;
 
         waiting->looking = false;
@@ -128,10 +127,9 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
         }
         scoped(scoped_free) char *own = copy_text(json_string_value(json_object_get(message, "state")));
         bool passing = own && is_on_its_way(message, own);
-        if (!passing)
-                message_show_as_held(message);
+        bool stopped = !passing && waiting_show(message);
         const char *state = json_string_value(json_object_get(message, "state"));
-        if (state && is_final(state)) {
+        if (state && (stopped || is_final(state))) {
                 json_t *reply = json_object();
                 json_put(reply, "message", json_incref(message));
                 call_reply(waiting->call, reply);
@@ -145,7 +143,7 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
                 timer_set(waiting->timer, LOOK_MS);
 }
 
-static void look(struct waiting *waiting)
+static void look(struct waiter *waiting)
 {
         waiting->looking = true;
         waiting->look_again = false;
@@ -154,7 +152,7 @@ static void look(struct waiting *waiting)
 
 static void look_now(void *ctx)
 {
-        struct waiting *waiting = ctx;
+        struct waiter *waiting = ctx;
 
         if (waiting->looking)
                 waiting->look_again = true;
@@ -165,7 +163,7 @@ static void look_now(void *ctx)
 /* Anything told of this message or of an account is a reason to look. */
 static void hear(void *ctx, json_t *event)
 {
-        struct waiting *waiting = ctx;
+        struct waiter *waiting = ctx;
         const char *name = json_string_value(json_object_get(event, "event"));
         const char *id = json_string_value(json_object_get(json_object_get(event, "data"), "id"));
 
@@ -186,8 +184,8 @@ void on_wait_message(struct call *call)
 
         if (!call_read(call, id_field, 1, &in))
                 return;
-        struct waiting *waiting = new_object(struct waiting);
-        *waiting = (struct waiting){ .call = call, .id = copy_text(in.id) };
+        struct waiter *waiting = new_object(struct waiter);
+        *waiting = (struct waiter){ .call = call, .id = copy_text(in.id) };
         call_on_cancel(call, stop_waiting, waiting);
         waiting->subscription = events_subscribe(NULL, hear, waiting);
         waiting->timer = timer_new(look_now, waiting);

@@ -185,8 +185,9 @@ bool smtp_asks_for_less(const struct said *said)
 {
         if (said->code == 421 || said->code == 432 || has_enhanced(said->enhanced, ".3.2"))
                 return true;
-        if (said->code < 400 || said->code > 499 || !has_enhanced(said->enhanced, ".7."))
-                return false;
+        if (said->code < 400 || said->code > 499 || !has_enhanced(said->enhanced, ".7.") ||
+            has_words(said->words, "greylist|graylist|grey list|gray list|grey-list|gray-list|greytrap"))
+                return false; /* it is about who writes to whom */
         return said->command != SMTP_TO_RCPT ||
                has_words(said->words, " rate|throttl|too many|too fast|too much|slow down|connections");
 }

@@ -10,6 +10,7 @@
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/missing_table.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/seen_table.h"
@@ -146,7 +147,7 @@ void account_cannot_be_read(struct account *account, const struct cause *cause)
         log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", account->name, cause->text);
 }
 
-static void emit_status(const struct account *account)
+static void emit_status(struct account *account)
 {
         json_t *data = json_object();
         bool ill = account->cause->code != CAUSE_NONE;
@@ -158,6 +159,7 @@ static void emit_status(const struct account *account)
         event_emit("account.status", account->name, data, "%s: %s%s%s", account->name,
                    account_status_name(account->status), ill ? ": " : "", ill ? account->cause->text : "");
         station_status_changed();
+        waiting_look(account);
 }
 
 void account_is_well(struct account *account)
@@ -339,6 +341,11 @@ static json_t *read_only_json(const struct account *account, enum property_id id
                 return json_string(account_status_name(account->status));
         if (id == PROP_FAULT_CAUSE)
                 return account->cause->code ? json_string(account->cause->text) : json_null();
+        if (id == PROP_WAITING_FOR) {
+                struct waiting waiting;
+                waiting_of(account, &waiting);
+                return waiting_json(&waiting);
+        }
         if (id == PROP_TLS)
                 return tls_json(account);
         if (id == PROP_PASSWORD_SOURCE)

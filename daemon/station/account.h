@@ -41,6 +41,7 @@ struct account {
         struct sender *sender;       /* KIND_OUTGOING */
         struct receiver *receiver;   /* KIND_INCOMING */
         struct change *changes;      /* requests that wait for busy_writing, in order */
+        unsigned told_waiting;       /* enum waiting_reason that was told last */
         struct account *next;        /* in order of name */
         struct account *same_bucket; /* accounts.c's own */
 };

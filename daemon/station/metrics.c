@@ -7,6 +7,7 @@
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/places.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/store/seen_table.h"
@@ -79,6 +80,37 @@ static void put_handshakes(struct buf *out)
                     (unsigned long long)account->handshakes_resumed);
 }
 
+static void put_waiting_for(struct buf *out, const struct account *account, enum waiting_reason reason, uint64_t messages)
+{
+        if (reason && messages)
+                put(out, "emailsec_waiting_messages{account=\"%s\",reason=\"%s\"} %llu\n", account->name, waiting_name(reason),
+                    (unsigned long long)messages);
+}
+
+static void put_waiting(struct buf *out)
+{
+        family(out, "waiting_messages", "gauge", "Messages that wait, by what they wait for.");
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (!account_is_outgoing(account))
+                        continue;
+                struct queue_counts counts = queue_counts(account->name);
+                uint64_t tried = counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
+                struct waiting waiting;
+                waiting_of(account, &waiting);
+                put_waiting_for(out, account, waiting.reason ? waiting.reason : WAITING_FOR_BACKOFF,
+                                waiting.reason ? waiting.messages : tried);
+                put_waiting_for(out, account, WAITING_FOR_OPERATOR, counts.messages[QUEUE_HELD]);
+        }
+        family(out, "waiting_until_timestamp_seconds", "gauge", "When an account goes on by itself; absent where nobody knows.");
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                struct waiting waiting;
+                waiting_of(account, &waiting);
+                if (waiting.reason && waiting.until)
+                        put(out, "emailsec_waiting_until_timestamp_seconds{account=\"%s\",reason=\"%s\"} %lld\n", account->name,
+                            waiting_name(waiting.reason), (long long)waiting.until);
+        }
+}
+
 static void put_mail(struct buf *out)
 {
         family(out, "queue_messages", "gauge", "Messages by account and state.");
@@ -90,6 +122,12 @@ static void put_mail(struct buf *out)
                         put(out, "emailsec_queue_messages{account=\"%s\",state=\"%s\"} %llu\n", account->name,
                             queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
         }
+        put_waiting(out);
+        family(out, "queue_oldest_seconds", "gauge", "Age of the oldest message that waits to be sent; held ones do not count.");
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if (account_is_outgoing(account))
+                        put(out, "emailsec_queue_oldest_seconds{account=\"%s\"} %lld\n", account->name,
+                            (long long)queue_oldest_age(account->name));
         family(out, "sent_messages", "counter", "Messages sent.");
         put_fact(out, "sent_messages_total", "numberSent", KIND_OUTGOING);
         family(out, "deferred_messages", "counter", "Times that a recipient was put off to a later attempt.");
@@ -103,6 +141,8 @@ static void put_mail(struct buf *out)
 char *metrics_text(void)
 {
         struct buf out = BUF_WITH_MAX(LIMIT_METRICS);
+
+        queue_oldest_look(); /* for the next time */
 
         put_accounts(&out);
         put_handshakes(&out);

@@ -10,6 +10,7 @@
 #include "daemon/station/station.h"
 #include "daemon/station/subscribers.h"
 #include "daemon/station/trail.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/tls/allowed.h"
@@ -44,6 +45,19 @@ static void advise(json_t *advice, const char *format, ...)
                 (void)json_array_append_new(advice, one);
 }
 
+/* Mail that waits although nothing is wrong with the account. */
+static void advise_waiting(json_t *advice, const struct account *account)
+{
+        struct waiting waiting;
+
+        waiting_of(account, &waiting);
+        scoped(scoped_free) char *words = waiting_words(&waiting);
+        if (waiting.messages && account->status == ACCOUNT_DISABLED)
+                advise(advice, "%s: %s: emailsecctl account enable %s", account->name, words, account->name);
+        else if (waiting.reason == WAITING_FOR_DAILY_LIMIT)
+                advise(advice, "%s: %s: emailsecctl account set %s maxSendablePerDay=NUMBER", account->name, words, account->name);
+}
+
 static void advise_account(json_t *advice, const struct account *account)
 {
         switch (account->status) {
@@ -58,6 +72,7 @@ static void advise_account(json_t *advice, const struct account *account)
         case ACCOUNT_OK:
         case ACCOUNT_DISABLED:
         case ACCOUNT_CONNECTING:
+                advise_waiting(advice, account);
                 break;
         }
         json_t *warnings = account_warnings(account);

@@ -62,6 +62,13 @@ void receiver_start_over(struct receiver *receiver)
         receiver_wait(receiver, 0);
 }
 
+int64_t receiver_rests_ms(const struct receiver *receiver)
+{
+        bool rests = receiver->phase == WAITING || receiver->phase == RESTING;
+
+        return rests ? timer_left(receiver->timer) : -1;
+}
+
 void receiver_check_trust(struct receiver *receiver)
 {
         if (receiver->link && !link_still_trusted(receiver->link)) {

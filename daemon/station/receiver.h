@@ -13,6 +13,8 @@ struct receiver *receiver_new(struct account *account) must_use;
 /* Properties, secret or trust changed: the session ends, the next begins at once. */
 void receiver_start_over(struct receiver *receiver);
 void receiver_check_trust(struct receiver *receiver);
+/* Milliseconds until it looks again by itself; -1: it is at work, or waits for the server to tell of mail. */
+int64_t receiver_rests_ms(const struct receiver *receiver);
 /* Ways to servers may be others: what is down is tried, and a resting session whose way has gone (or any, when stale) is
  * made anew, `delay` ms from now. */
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);

@@ -9,6 +9,7 @@
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_state.h"
 #include "daemon/station/token.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
@@ -37,12 +38,14 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
         const char *name = sender->account->name;
         struct cause why = *cause;
         int64_t doubted = doubt_cause(name, (int64_t)loop_wall(), &why);
+        bool passes = cause_class(&why) == CLASS_DOWN || why.code == CAUSE_STORAGE; /* a disk has room again */
         int64_t delay = doubted ? doubted :
-                        cause_class(&why) == CLASS_DOWN ? outbox_account_delay(60, sender->failures, random_number()) :
+                        passes  ? outbox_account_delay(60, sender->failures, random_number()) :
                                                           outbox_account_delay(FAULT_RETRY, 0, random_number());
 
         sender->failures++;
         sender->not_before = loop_now() + delay * 1000;
+        sender->throttled = false;
         sender_give_back(sender, &why, loop_wall() + (time_t)delay);
         fact_set_number(name, "lastPollFailure", (int64_t)loop_wall());
         fact_set_text(name, "lastPollFailureCause", why.text);
@@ -58,8 +61,34 @@ void sender_slow_down(struct sender *sender)
         if (!pause)
                 return;
         sender->not_before = loop_now() + pause * 1000;
+        sender->throttled = true;
         sender_give_back(sender, NULL, 0);
         sender_arm(sender, pause * 1000);
+        waiting_look(sender->account);
+}
+
+int64_t sender_rests_ms(const struct sender *sender)
+{
+        int64_t left = sender->not_before - loop_now();
+
+        return left > 0 ? left : -1;
+}
+
+bool sender_is_throttled(const struct sender *sender)
+{
+        return sender->throttled && sender->pace.pauses > 0;
+}
+
+bool sender_is_sending(const struct sender *sender)
+{
+        return sender->in_flight > 0;
+}
+
+int64_t sender_period_ms(const struct sender *sender)
+{
+        bool closed = prop_number(&sender->account->values, PROP_POLL_RATE) > 0 && !sender->period_open && !sender->polls;
+
+        return closed ? timer_left(sender->timer) : -1;
 }
 
 char *sender_pace(const struct sender *sender)
@@ -75,9 +104,11 @@ char *sender_pace(const struct sender *sender)
                                most);
         return NULL;
 }
+
 void sender_try_now(struct sender *sender)
 {
         sender->not_before = 0;
+        sender->period_open = true; /* where pollRate has them */
         sender_kick(sender);
 }
 

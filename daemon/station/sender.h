@@ -31,6 +31,13 @@ struct poll_result {
 };
 /* True when nothing but the server can hold up what is due: no pause, no fault that is waited out, not disabled. */
 bool sender_may_try(const struct sender *sender);
+/* Milliseconds until it tries again after a failure or a server's wish for less mail; -1: it need not wait. The latter is
+ * still being met: is_throttled. Milliseconds until the next period of pollRate begins; -1: it has begun, or there is none. */
+int64_t sender_rests_ms(const struct sender *sender);
+bool sender_is_throttled(const struct sender *sender);
+int64_t sender_period_ms(const struct sender *sender);
+/* A session has mail of it. */
+bool sender_is_sending(const struct sender *sender);
 /* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */
 void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
 

@@ -39,6 +39,7 @@ struct sender {
         int64_t ways_since;               /* loop_now() */
         unsigned failures;                /* sessions that failed in a row */
         int64_t not_before;               /* loop_now() before which nothing is tried */
+        bool throttled;                   /* because the server asked for less mail */
         bool period_open;                 /* pollRate > 0: the queue is being emptied */
         bool winding_down;
         struct timer *timer;

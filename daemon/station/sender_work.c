@@ -4,6 +4,7 @@
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_state.h"
 #include "daemon/station/station.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/seen_table.h"
 
 enum {
@@ -128,6 +129,8 @@ static void claim(struct sender *sender)
         if (left <= taken) {
                 sender->empty = true;
                 sender_arm(sender, outbox_until_midnight(loop_wall()) * 1000);
+                if (!taken)
+                        waiting_look(sender->account);
                 return;
         }
         sender->claiming = true;
@@ -244,6 +247,8 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
         }
         if (!sender_may_try(sender) && sender->pool_count)
                 sender_give_back(sender, NULL, 0);
+        if (count)
+                waiting_look(sender->account);
         sender_hand_out(sender);
 }
 
@@ -253,7 +258,9 @@ void sender_kick(struct sender *sender)
 
         sender->claim_again = true;
         sender->empty = false;
-        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls))
+        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls)) {
+                waiting_look(sender->account);
                 return;
+        }
         sender_hand_out(sender);
 }

@@ -17,6 +17,7 @@
 #include "daemon/station/subscribers.h"
 #include "daemon/station/token.h"
 #include "daemon/station/uses.h"
+#include "daemon/station/waiting.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
@@ -304,9 +305,11 @@ static void every_minute(void *ctx)
 {
         (void)ctx;
         journal_tell_repeats(false);
+        queue_oldest_look();
         (void)reserve_room(); /* looked at, and told of */
         surroundings_look(); /* else a clock that was just set would age mail */
         for (struct account *account = accounts_first(); account; account = account->next) {
+                waiting_look(account);
                 if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
                         continue;
                 struct notice_rules notice = account_notice_rules(account);
@@ -495,7 +498,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         accounts_read_again();
         for (struct account *account = accounts_first(); account; account = account->next)
-                if (account->status == ACCOUNT_FAULT && !account->unreadable)
+                if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
                         station_account_changed(account);
         event_emit("station.reloaded", NULL, NULL, "settings, credentials and system trust were read again");
         station_status_changed();

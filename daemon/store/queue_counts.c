@@ -3,6 +3,7 @@
 #include "daemon/store/queue_counts.h"
 
 #include "common/limits.h"
+#include "daemon/loop.h"
 
 #include <search.h>
 
@@ -11,6 +12,7 @@ struct tally {
         int64_t messages[QUEUE_STATES];
         int64_t bytes[QUEUE_STATES];
         unsigned changed;                     /* states whose row is not written yet: bit set */
+        time_t oldest;                        /* loop: when the oldest that waits was handed in, as last looked at; 0: none */
 };
 struct change {
         char account[LIMIT_ACCOUNT_NAME + 1];
@@ -171,12 +173,49 @@ struct count_changes *queue_counts_take(void)
 
 /* ---- loop ---- */
 
+static int64_t to_send(const struct tally *tally)
+{
+        return tally->messages[QUEUE_QUEUED] + tally->messages[QUEUE_SENDING] + tally->messages[QUEUE_DEFERRED] +
+               tally->messages[QUEUE_AMBIGUOUS];
+}
+
+/* The first one that waits is the oldest; which is when it has gone needs a look. */
+static void follow_oldest(const char *account)
+{
+        struct tally *tally = find(&committed, account);
+
+        if (!tally)
+                return;
+        if (to_send(tally) <= 0)
+                tally->oldest = 0;
+        else if (!tally->oldest)
+                tally->oldest = loop_wall();
+}
+
+int64_t queue_oldest_age(const char *account)
+{
+        const struct tally *tally = find(&committed, account);
+        int64_t age = tally && tally->oldest ? (int64_t)loop_wall() - (int64_t)tally->oldest : 0;
+
+        return age > 0 ? age : 0;
+}
+
+void queue_oldest_set(const char *account, time_t oldest)
+{
+        struct tally *tally = find(&committed, account);
+
+        if (tally && to_send(tally) > 0)
+                tally->oldest = oldest;
+}
+
 void queue_counts_apply(struct count_changes *applied)
 {
         if (!applied)
                 return;
         for (size_t i = 0; i < applied->count; i++)
                 add(&committed, &applied->items[i], 1);
+        for (size_t i = 0; i < applied->count; i++)
+                follow_oldest(applied->items[i].account);
         free(applied->items);
         free(applied);
 }

@@ -31,5 +31,7 @@ int queue_counts_save(struct database *db, struct cause *cause) must_use;
 struct count_changes *queue_counts_take(void) must_use;
 
 /* ---- loop ---- */
+/* What a look at the disk found. */
+void queue_oldest_set(const char *account, time_t oldest);
 /* Applies and frees; NULL is fine. */
 void queue_counts_apply(struct count_changes *changes);

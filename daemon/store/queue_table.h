@@ -155,5 +155,10 @@ void queue_expire(const char *account, int64_t account_clock, const struct notic
 void queue_sweep(time_t before);
 
 struct queue_counts { uint64_t messages[QUEUE_STATES]; uint64_t bytes; /* of unfinished */ };
+/* Seconds that the oldest message which is to be sent has waited; 0: none waits. No disk: as last looked at, and exact
+ * while the oldest one is still there. */
+int64_t queue_oldest_age(const char *account);
+/* Looks again, on the reader thread; not more often than twice a minute. */
+void queue_oldest_look(void);
 /* Messages by their own state; account NULL = the station. No disk. */
 struct queue_counts queue_counts(const char *account);

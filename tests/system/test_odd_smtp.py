@@ -191,12 +191,12 @@ def test_a_name_that_servers_refuse_is_not_taken(new_station, name):
 
 
 def test_waiting_looks_through_a_fault_of_before(station, sink):
-    """A message that is being tried again is not held, whatever the account's status still is."""
+    """A message that is being tried again waits for nobody, whatever the account's status still is."""
     outgoing(station, sink)
     sink.rule("mail", "530 5.7.0 sign in", times=1)
     queued = station.send("a", "box@example.test")
     station.wait_status("a", "fault")
-    assert station.wait_message(queued)["state"] == "held"
+    assert station.wait_message(queued)["waitingFor"]["reason"] == "account"
     sink.rule("greeting", "hang", times=1)
     station.ctl("queue", "retry", queued)
     sink.wait(lambda seen: seen.connections == 2)
