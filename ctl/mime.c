@@ -6,9 +6,20 @@
  */
 #include "ctl/mime_part.h"
 
+/* An encoded word is ASCII (RFC 2047 section 2). Of one that is not, GMime would leave out the other bytes and show
+ * nonsense: it is shown as it stands. */
+static bool words_are_ascii(const char *value)
+{
+        for (const char *word = strstr(value, "=?"); word; word = strstr(word, "=?"))
+                for (word += 2; *word && !strchr(" \t\r\n\"", *word); word++)
+                        if (*word & 0x80)
+                                return false;
+        return true;
+}
+
 static char *mime_decode(const char *value)
 {
-        char *text = g_mime_utils_header_decode_text(NULL, value);
+        char *text = words_are_ascii(value) ? g_mime_utils_header_decode_text(NULL, value) : g_strdup(value);
         char *out = own_copy(text);
         g_free(text);
         return out;

@@ -36,7 +36,7 @@ class _Cut(Exception):
 
 class Sink:
     """rule(step, action): step is greeting, ehlo, starttls, auth, mail, rcpt, data or dot; action is a reply
-    ("451 4.3.0 later"), a function that is given the session and the line, "cut" (reset), "close", "hang" (until release()), or "cut-after" for dot: the message
+    ("451 4.3.0 later"), a function of the session and the line (False: as usual), "cut" (reset), "close", "hang" (until release()), or "cut-after" for dot: the message
     counts, its reply is lost."""
 
     def __init__(self, folder, certificate=None, implicit_tls=False, login=False, mechanisms="PLAIN LOGIN CRAM-MD5",
@@ -198,7 +198,7 @@ class _Session:
         """Does what a rule says; True when that was the answer."""
         action = self.sink.action(step, line)
         if callable(action):
-            return action(self, line) or True
+            return action(self, line) is not False
         if action == "cut":
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise _Cut

@@ -209,3 +209,62 @@ def test_an_smtp_server_at_the_port(station, sink):
     said = poll(station, code=1).err
     assert "SMTP" in said and "check" in said
     sink.violations.clear()     # what it heard of IMAP
+
+
+# ---- what is shown of odd messages
+
+def nested(depth):
+    head = b"".join(b'Content-Type: multipart/mixed; boundary="n%d"\r\n\r\n--n%d\r\n' % (n, n) for n in range(depth))
+    return head + b"Content-Type: text/plain\r\n\r\nat the bottom\r\n" + b"".join(b"\r\n--n%d--\r\n" % n for n in reversed(range(depth)))
+
+
+PARTS = (b"--b1\r\nContent-Type: text/plain\r\n\r\nthe first part\r\n--b1\r\nContent-Type: application/pdf; name=a.pdf\r\n"
+         b"Content-Transfer-Encoding: base64\r\n\r\nQUJD\r\n--b1--\r\n")
+DELIVERY = (b"--b1\r\n\r\nfailure notice\r\n--b1\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+            b"Final-Recipient: rfc822; y@x\r\n--b1\r\nContent-Type: message/rfc822\r\n\r\nSubject: lost\r\n\r\nthe lost one\r\n--b1--\r\n")
+SHOWN = {   # name: (message, what must be seen of it)
+    "line of a blank in the header": (b"From: s@x.example\r\nContent-Type: multipart/mixed;\r\n boundary=b1\r\n \r\nSubject: t\r\n\r\n" + PARTS,
+                                      ["the first part", "a.pdf"]),
+    "two fields in one line": (b'Subject: t\r\nContent-Type: text/plain; charset = "iso-8859-1" Content-Transfer-Encoding: 8bit\r\n\r\n'
+                               b"gr\xfcn ist es\r\n", ["grün ist es"]),
+    "begins with a continuation": (b" <someone@domain.example>\r\nTo: other@domain.example\r\nSubject: no From\r\n\r\nbody text\r\n",
+                                   ["no From", "body text"]),
+    "a field without a colon": (b"Header1: 1\r\nHeader2\r\nSubject: behind it\r\n\r\nbody text\r\n", ["behind it", "body text"]),
+    "bytes in the header": (b"X-Failed-Recipients: x@y.example\r\n\x93\xff\x00\x01\xfe\r\nSubject: bounce\r\n\r\nbody text\r\n", ["body text"]),
+    "a title as first line": (b"Microsoft Mail Internet Headers Version 2.0\r\nSubject: titled\r\n\r\nbody text\r\n", ["titled", "body text"]),
+    "mbox line": (b"From someone Mon Sep 17 00:00:00 2001\r\nSubject: of an mbox\r\n\r\nbody text\r\n", ["of an mbox", "body text"]),
+    "subject of broken characters": ("Subject: =?utf-8?Q?Re:_=F0=9F=A7=A6CTCO_26=F0=9F=A7?= =?utf-8?Q?=A6What=E2=80?=\r\n\r\nbody text\r\n".encode(),
+                                     ["CTCO 26", "What", "body text"]),
+    "subject raw and encoded": ("Subject: Kévin =?UTF-8?B?S8Opdmlu?=\r\n\r\nbody text\r\n".encode(), ["Kévin Kévin"]),
+    "charset 1252": (b"Subject: t\r\nContent-Type: text/plain; charset=1252\r\n\r\n\x93gr\xfcn\x94\r\n", ["gr"]),
+    "charset gb2312, broken": (b"Subject: t\r\nContent-Type: text/plain; charset=gb2312\r\n\r\nbefore \x83\xff behind\r\n", ["before", "behind"]),
+    "From of nobody": (b'From: <""@syma.example>\r\nTo: <>\r\nSubject: spam\r\n\r\nbody text\r\n', ["spam", "body text"]),
+    "From without an address": (b"From: Scanner\r\nSubject: scan\r\n\r\nbody text\r\n", ["Scanner", "scan"]),
+    "address word, encoded twice": ('From: "=?UTF-8?B?Kévin?=" <k@x.example>\r\nSubject: t\r\n\r\nbody text\r\n'.encode(), ["Kévin", "k@x.example"]),
+    "backslash at the end": (b'From: "Jetzt\\" <a@x.example>\r\nSubject: subject with a \\\r\n\r\nbody text\r\n',
+                             ["subject with a \\", "body text"]),
+    "deep": (b"Subject: deep\r\nMIME-Version: 1.0\r\n" + nested(400), ["deep"]),
+    "empty multipart": (b"Subject: empty\r\nContent-Type: multipart/alternative; boundary=b1\r\n\r\n--b1--\r\n", ["empty"]),
+    "delivery status": (b"Subject: failure\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b1\r\n\r\n" + DELIVERY,
+                        ["failure notice"]),
+    "nothing": (b"\r\n", []),
+}
+
+
+def test_shown(station, new_box):
+    box = new_box("imap", contents=[message for message, _ in SHOWN.values()])
+    incoming(station, box)
+    poll(station)
+    listed = {message["file"]: message["id"] for message in station.json("inbox", "list", "a")}
+    wrong = {}
+    assert len(listed) == len(SHOWN)
+    station.ctl("inbox", "list", "a")
+    for path in station.inbox("a"):
+        with open(path, "rb") as source:
+            content = source.read()
+        name = next(name for name, (message, _) in SHOWN.items() if message == content)
+        shown = station.ctl("inbox", "show", "a", next(one for file, one in listed.items() if path.endswith(file)), code=None)
+        missing = [word for word in SHOWN[name][1] if word not in shown.out]
+        if shown.code or missing:
+            wrong[name] = (shown.code, missing, shown.said[-600:])
+    assert not wrong, "\n".join(map(str, wrong.items()))
