@@ -301,6 +301,40 @@ int call_stream(struct tool *tool, const char *method, json_t *parameters, call_
         return failures.count ? tell_causes(&failures) : status;
 }
 
+int call_stream_begin(struct tool *tool, const char *method, json_t *parameters, struct causes *failures)
+{
+        struct call call = { .method = method, .parameters = parameters, .fd = -1 };
+        return begin_call(tool, &call, true, failures);
+}
+
+int call_stream_fd(const struct tool *tool)
+{
+        return tool->calls ? tool->calls->fd : -1;
+}
+
+int call_stream_next(struct tool *tool, json_t **out, struct causes *failures)
+{
+        struct cause cause = { 0 };
+        scoped(scoped_json) json_t *answer = NULL;
+        int found = frame_next(&tool->calls->reader, &answer, &cause);
+        int got = found ? 0 : frame_receive(&tool->calls->reader, tool->calls->fd, &cause);
+        if (!found && got > 0)
+                found = frame_next(&tool->calls->reader, &answer, &cause);
+        if (!found && !got)
+                (void)cause_set(&cause, CAUSE_NO_DAEMON, "the daemon closed the connection");
+        if (found < 0 || (!found && (got == 0 || got == -2))) {
+                *causes_add(failures) = cause;
+                return -1;
+        }
+        if (!found)
+                return 0;
+        const char *error = json_string_value(json_object_get(answer, "error"));
+        if (error)
+                return answer_error(answer, error, failures);
+        *out = parameters_in(answer);
+        return 1;
+}
+
 int call_take_fd(struct tool *tool, size_t index)
 {
         return tool->calls ? frame_take_fd(&tool->calls->reader, index) : -1;

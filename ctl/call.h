@@ -38,6 +38,13 @@ typedef int call_heard(struct tool *tool, const json_t *answer, void *arg);
 int call_stream(struct tool *tool, const char *method, json_t *parameters, call_heard *heard,
                 void *arg) must_use;
 
+/* The same step by step, for who has more to wait for: the call; then, whenever call_stream_fd() can be read, answers
+ * until there is none yet. Nothing here waits. */
+int call_stream_begin(struct tool *tool, const char *method, json_t *parameters, struct causes *failures) must_use;
+int call_stream_fd(const struct tool *tool);
+/* 1 with *out (the caller decrefs), 0: nothing more yet, -1 with failures. */
+int call_stream_next(struct tool *tool, json_t **out, struct causes *failures) must_use;
+
 /* Descriptor `index` that came with the last answer; -1 when there is none. The caller closes. */
 int call_take_fd(struct tool *tool, size_t index) must_use;
 void call_close(struct tool *tool);

@@ -6,6 +6,7 @@
 #include "ctl/ask.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/each.h"
 #include "ctl/show.h"
 
 #include <errno.h>
@@ -157,19 +158,28 @@ static json_t *properties_given(const struct tool *tool, size_t first)
         return given;
 }
 
-/* Sends a change, tells its warnings, and the account with --json. */
-static int change_account(struct tool *tool, const char *method, json_t *parameters, const char *done)
+/* Sends a change and tells its warnings; the account goes to *out. */
+static int make_change(struct tool *tool, const char *method, json_t *parameters, const char *done, json_t **out)
 {
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, method, parameters, &answer);
         if (status)
                 return status;
-        const json_t *account = json_at(answer, "account");
-        if (tool->json)
-                show_json(account);
-        else if (!tool->quiet)
+        json_t *account = json_object_get(answer, "account");
+        if (!tool->json && !tool->quiet)
                 tell_warnings(account);
         show_done(tool, "%s: %s", json_text(account, "name"), done);
+        *out = json_incref(account);
+        return status;
+}
+
+/* The same, and the account with --json. */
+static int change_account(struct tool *tool, const char *method, json_t *parameters, const char *done)
+{
+        scoped(scoped_json) json_t *account = NULL;
+        int status = make_change(tool, method, parameters, done, &account);
+        if (!status && tool->json)
+                show_json(account);
         return status;
 }
 
@@ -219,18 +229,32 @@ int run_account_secure(struct tool *tool)
                               same_text(how, "none") ? "not secured: everything goes in clear" : done);
 }
 
+static int set_enabled(struct tool *tool, const char *name, bool enabled, json_t **out)
+{
+        json_t *parameters = parameters_of("name", name), *given = json_object();
+        json_put(given, "enabled", json_boolean(enabled));
+        json_put(parameters, "properties", given);
+        return make_change(tool, EMAIL("SetAccount"), parameters, enabled ? "enabled" : "disabled", out);
+}
+
+static int enable_one(struct tool *tool, const char *name, json_t **out)
+{
+        return set_enabled(tool, name, true, out);
+}
+
+static int disable_one(struct tool *tool, const char *name, json_t **out)
+{
+        return set_enabled(tool, name, false, out);
+}
+
 int run_account_enable(struct tool *tool)
 {
-        json_t *given = json_object();
-        json_put(given, "enabled", json_true());
-        return set_properties(tool, given, "enabled");
+        return each_word(tool, enable_one);
 }
 
 int run_account_disable(struct tool *tool)
 {
-        json_t *given = json_object();
-        json_put(given, "enabled", json_false());
-        return set_properties(tool, given, "disabled");
+        return each_word(tool, disable_one);
 }
 
 /* ---- secrets ---- */
@@ -274,21 +298,27 @@ int run_account_password(struct tool *tool)
         return send_secret(tool, parameters);
 }
 
-int run_account_poll(struct tool *tool)
+static int poll_one(struct tool *tool, const char *name, json_t **out)
 {
-        bool wait = !tool_has(tool, "no-wait");
-        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        bool wait = !tool_has(tool, "no-wait"), several = tool->word_count > 1;
+        json_t *parameters = parameters_of("name", name);
         json_put(parameters, "wait", json_boolean(wait));
         scoped(scoped_json) json_t *answer = NULL;
         if (wait)
-                term_progress(tool, "polling %s ...", tool_word(tool, 0));
+                term_progress(tool, "polling %s ...", name);
         int status = call_waiting(tool, EMAIL("Poll"), parameters, &answer);
         term_progress_end();
         if (status)
                 return status;
-        if (tool->json)
-                show_json(answer);
+        if (several && !tool->json)
+                show_done(tool, "%s: %s", name, json_text(answer, "text"));
         else
                 show_done(tool, "%s", json_text(answer, "text"));
+        *out = json_incref(answer);
         return status;
+}
+
+int run_account_poll(struct tool *tool)
+{
+        return each_word(tool, poll_one);
 }

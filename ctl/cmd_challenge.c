@@ -11,6 +11,7 @@
 #include "ctl/call.h"
 #include "ctl/certificate.h"
 #include "ctl/cmds.h"
+#include "ctl/each.h"
 #include "ctl/show.h"
 
 #define LEAST_DIGITS 16
@@ -57,8 +58,8 @@ int run_challenge_list(struct tool *tool)
         static const struct column columns[] = {
                 { "ID", "id", short_id, COLUMN_WHOLE }, { "HOST", "host", NULL, 0 },
                 { "PORT", "port", NULL, COLUMN_RIGHT }, { "CLASS", "class", NULL, COLUMN_STATE },
-                { "ACCOUNTS", "accounts", NULL, 0 },    { "SINCE", "created", date_words, 0 },
-                { "ERRORS", "errors", error_codes, 0 },
+                { "ACCOUNTS", "accounts", NULL, COLUMN_BELOW },    { "SINCE", "created", date_words, 0 },
+                { "ERRORS", "errors", error_codes, COLUMN_BELOW },
         };
         return list_entries(tool, "pending", false, columns, count_of(columns),
                             "No certificate waits for a decision.");
@@ -245,28 +246,47 @@ int run_allowed_approve(struct tool *tool)
         return approve(tool);
 }
 
-static int decide(struct tool *tool, const char *method, const char *done)
+static int decide(struct tool *tool, const char *id, const char *method, const char *done, json_t **out)
 {
-        json_t *parameters = parameters_of("id", tool_word(tool, 0));
+        json_t *parameters = parameters_of("id", id);
         parameter_text(parameters, "reason", tool_option(tool, "reason"));
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, method, parameters, &answer);
-        return status ? status : tell_decision(tool, answer, done);
+        if (status)
+                return status;
+        *out = json_incref(json_object_get(answer, "entry"));
+        show_done(tool, "%s:%lld: %s", json_text(*out, "host"), (long long)json_number(*out, "port"), done);
+        return status;
+}
+
+static int reject_one(struct tool *tool, const char *id, json_t **out)
+{
+        return decide(tool, id, TRUST("Reject"), "rejected", out);
+}
+
+static int unapprove_one(struct tool *tool, const char *id, json_t **out)
+{
+        return decide(tool, id, TRUST("Unapprove"), "no longer approved", out);
+}
+
+static int delete_one(struct tool *tool, const char *id, json_t **out)
+{
+        return decide(tool, id, TRUST("DeleteAllowedHost"), "deleted", out);
 }
 
 int run_challenge_reject(struct tool *tool)
 {
-        return decide(tool, TRUST("Reject"), "rejected");
+        return each_word(tool, reject_one);
 }
 
 int run_allowed_unapprove(struct tool *tool)
 {
-        return decide(tool, TRUST("Unapprove"), "no longer approved");
+        return each_word(tool, unapprove_one);
 }
 
 int run_allowed_delete(struct tool *tool)
 {
-        return decide(tool, TRUST("DeleteAllowedHost"), "deleted");
+        return each_word(tool, delete_one);
 }
 
 int run_allowed_prune(struct tool *tool)

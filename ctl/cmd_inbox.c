@@ -31,8 +31,8 @@ int run_inbox_list(struct tool *tool)
 {
         static const struct column columns[] = {
                 { "ID", "id", NULL, COLUMN_WHOLE },           { "RECEIVED", "received", date_words, 0 },
-                { "SIZE", "size", size_words, COLUMN_RIGHT }, { "FROM", "from", header_words, 0 },
-                { "SUBJECT", "subject", header_words, 0 },
+                { "SIZE", "size", size_words, COLUMN_RIGHT }, { "FROM", "from", header_words, COLUMN_BELOW },
+                { "SUBJECT", "subject", header_words, COLUMN_BELOW },
         };
         scoped(scoped_json) json_t *answer = NULL;
         int status =
@@ -203,7 +203,7 @@ int run_inbox_missing(struct tool *tool)
                 { "ID", "id", NULL, COLUMN_WHOLE },           { "FOLDER", "folder", NULL, 0 },
                 { "SIZE", "size", size_words, COLUMN_RIGHT }, { "SINCE", "since", date_words, 0 },
                 { "TRIES", "tries", NULL, COLUMN_RIGHT },     { "NEXT", "next", date_words, 0 },
-                { "CAUSE", "cause", NULL, 0 },
+                { "CAUSE", "cause", NULL, COLUMN_BELOW },
         };
         scoped(scoped_json) json_t *answer = NULL;
         const char *forget = tool_option(tool, "forget");

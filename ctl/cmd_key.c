@@ -16,7 +16,7 @@ static int list_keys(struct tool *tool)
                 { "FINGERPRINT", "certificate.fingerprintSha256", digest_words, 0 },
                 { "SUBJECT", "certificate.subject", NULL, 0 },
                 { "VALID UNTIL", "certificate.notAfter", date_words, 0 },
-                { "FAULT", "fault", NULL, 0 },
+                { "FAULT", "fault", NULL, COLUMN_BELOW },
         };
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, TRUST("ListKeys"), NULL, &answer);

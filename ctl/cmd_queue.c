@@ -3,6 +3,7 @@
 #include "common/json_fields.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/live.h"
 #include "ctl/show.h"
 
 #define PAGE 500
@@ -25,16 +26,22 @@ static char *addresses_words(const json_t *recipients)
         return json_words(value);
 }
 
+/* The usual one goes without saying. */
+static char *priority_words(const json_t *value)
+{
+        return same_text(json_string_value(value), "normal") ? copy_text("-") : json_words(value);
+}
+
 static const struct column queue_columns[] = {
         { "ID", "id", NULL, COLUMN_WHOLE },
         { "ACCOUNT", "account", NULL, 0 },
         { "STATE", "state", NULL, COLUMN_STATE },
-        { "PRIORITY", "priority", NULL, 0 },
+        { "PRIORITY", "priority", priority_words, COLUMN_BELOW },
         { "SIZE", "size", size_words, COLUMN_RIGHT },
-        { "SUBMITTED", "submitted", date_words, 0 },
-        { "NEXT TRY", "next", date_words, 0 },
-        { "RECIPIENTS", "recipients", addresses_words, 0 },
-        { "CAUSE", "cause", NULL, 0 },
+        { "SUBMITTED", "submitted", date_words, COLUMN_WHOLE },
+        { "NEXT TRY", "next", date_words, COLUMN_WHOLE },
+        { "RECIPIENTS", "recipients", addresses_words, COLUMN_BELOW },
+        { "CAUSE", "cause", NULL, COLUMN_BELOW },
 };
 
 /* When what has no time goes on. */
@@ -72,29 +79,53 @@ static void put_all_next(const struct tool *tool, json_t *messages)
                 put_next(message);
 }
 
-int run_queue_list(struct tool *tool)
+/* NAME, or --account NAME, which is the same; told where they are two. */
+static int account_meant(const struct tool *tool, const char **out)
 {
+        const char *name = tool_word(tool, 0), *option = tool_option(tool, "account");
+        *out = name ? name : option;
+        return name && option && !same_text(name, option) ? tell_usage(tool, "two accounts are named: %s and %s", name, option)
+                                                          : EXIT_DONE;
+}
+
+/* The whole list, page by page; -1 with failures. */
+static int list_queue(struct tool *tool, void *arg, struct causes *failures)
+{
+        const char *account = arg;
         struct listing listing = { .tool = tool,
                                    .columns = queue_columns,
                                    .column_count = count_of(queue_columns) };
         scoped(scoped_free) char *after = NULL;
         do {
-                json_t *parameters = parameters_of("account", tool_option(tool, "account"));
+                json_t *parameters = parameters_of("account", account);
                 if (tool_has(tool, "state"))
                         json_put(parameters, "states", states_given(tool));
                 parameter_text(parameters, "after", after);
                 json_put(parameters, "limit", json_integer(PAGE));
+                struct call call = { .method = EMAIL("ListQueue"), .parameters = parameters, .fd = -1 };
                 scoped(scoped_json) json_t *answer = NULL;
-                int status = call_daemon(tool, EMAIL("ListQueue"), parameters, &answer);
-                if (status)
-                        return status;
+                if (call_once(tool, call, &answer, failures))
+                        return -1;
                 put_all_next(tool, json_object_get(answer, "messages"));
                 listing_page(&listing, json_at(answer, "messages"));
                 free(after);
                 after = copy_text(json_string_value(json_at(answer, "next")));
         } while (after && after[0]);
         listing_end(&listing, "Nothing waits.");
-        return EXIT_DONE;
+        return 0;
+}
+
+int run_queue_list(struct tool *tool)
+{
+        scoped(causes_free) struct causes failures = { 0 };
+        const char *account = NULL;
+        if (account_meant(tool, &account))
+                return EXIT_USAGE;
+        if (tool_has(tool, "watch")) {
+                tool->no_pager = true;
+                return live_run(tool, list_queue, (void *)(uintptr_t)account);
+        }
+        return list_queue(tool, (void *)(uintptr_t)account, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 
 static void show_recipients(const struct tool *tool, const json_t *message)
@@ -103,8 +134,8 @@ static void show_recipients(const struct tool *tool, const json_t *message)
                 { "RECIPIENT", "address", NULL, COLUMN_WHOLE },
                 { "STATE", "state", NULL, COLUMN_STATE },
                 { "TIME", "time", date_words, 0 },
-                { "REPLY", "reply", NULL, 0 },
-                { "CAUSE", "cause", NULL, 0 },
+                { "REPLY", "reply", NULL, COLUMN_BELOW },
+                { "CAUSE", "cause", NULL, COLUMN_BELOW },
         };
         puts("");
         show_list(tool, columns, count_of(columns), json_at(message, "recipients"), "");
@@ -116,7 +147,7 @@ static void show_history(const struct tool *tool, const json_t *message)
                 { "ATTEMPT", "time", date_words, 0 },
                 { "HOST", "host", NULL, 0 },
                 { "TLS", "tls", NULL, 0 },
-                { "RESULT", "result", NULL, 0 },
+                { "RESULT", "result", NULL, COLUMN_BELOW },
         };
         if (json_array_size(json_at(message, "history")) == 0)
                 return;

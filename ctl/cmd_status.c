@@ -1,206 +1,113 @@
 /* SPDX-License-Identifier: MIT */
-/* `status`: the station at a glance, worst first in words and what to do next. `metrics`, `reload`. */
+/* `status`: the station at a glance, for people, for monitoring, live. `metrics`, `reload`. */
+#include "common/json_fields.h"
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/live.h"
 #include "ctl/show.h"
+#include "ctl/status_check.h"
+#include "ctl/status_view.h"
 
-static const char *status_words(const char *status)
+static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
-        static const struct {
-                const char *status, *words;
-        } all[] = {
-                { "ok", "works" },
-                { "disabled", "is disabled" },
-                { "connecting", "is connecting" },
-                { "down", "cannot be reached, and is tried again by itself" },
-                { "fault", "does not work: a person must act" },
-                { "challenge", "waits for a decision about a certificate" },
-        };
-        for (size_t i = 0; i < count_of(all); i++)
-                if (same_text(status, all[i].status))
-                        return all[i].words;
-        return status;
+        struct call call = { .method = EMAIL("GetStatus"), .parameters = parameters_of("account", name), .fd = -1 };
+        scoped(scoped_json) json_t *answer = NULL;
+        if (call_once(tool, call, &answer, failures))
+                return -1;
+        *out = json_incref(json_object_get(answer, "status"));
+        return 0;
 }
 
-/* What is wrong with an account and what to do, where anything is. */
-static void show_trouble(const json_t *account)
+/* Only these accounts, and what concerns them: for --check and the screen of several. NULL: told, with *status. */
+static json_t *status_of(struct tool *tool, struct causes *failures)
 {
-        const char *challenge = json_text(account, "challenge"), *status = json_text(account, "status");
-        const json_t *cause = json_at(account, "cause");
-        scoped(scoped_free) char *command = text_of("emailsecctl challenge show %s", challenge);
-        if (json_is_object(cause))
-                show_advice(tint_of(status), json_text(cause, "text"),
-                            challenge[0] ? command : json_text(cause, "remedy"));
+        json_t *all = NULL;
+        if (ask_status(tool, tool_word(tool, 0), &all, failures))
+                return NULL;
+        json_t *accounts = json_object_get(all, "accounts"), *advice = json_object_get(all, "advice");
+        for (size_t i = 1; i < tool->word_count; i++) {
+                scoped(scoped_json) json_t *one = NULL;
+                if (ask_status(tool, tool->words[i], &one, failures)) {
+                        json_decref(all);
+                        return NULL;
+                }
+                (void)json_array_extend(accounts, json_object_get(one, "accounts"));
+                (void)json_array_extend(advice, json_object_get(one, "advice"));
+                const char *state = NULL;
+                json_t *count = NULL, *queue = json_object_get(all, "queue");
+                json_object_foreach(json_object_get(one, "queue"), state, count)
+                        json_put(queue, state, json_integer(json_number(queue, state) + json_integer_value(count)));
+        }
+        return all;
 }
 
-static int64_t waiting_in(const json_t *queue)
+static void show_sheets(const json_t *accounts)
 {
-        static const char *const states[] = { "queued", "sending", "deferred", "held", "ambiguous" };
-        int64_t sum = 0;
-        for (size_t i = 0; i < count_of(states); i++)
-                sum += json_number(queue, states[i]);
-        return sum;
-}
-
-static void show_account_line(const json_t *account, size_t width)
-{
-        scoped(scoped_free) char *name = json_words(json_at(account, "name"));
-        scoped(scoped_free) char *transport = json_words(json_at(account, "transport"));
-        scoped(scoped_free) char *host = json_words(json_at(account, "hostname"));
-        const char *status = json_text(account, "status");
-        scoped(scoped_free) char *words = printable_text(status_words(status));
-        printf("%s%-10s%s %-*s %s %s: %s\n", term_tint(tint_of(status)), status, term_plain(), (int)width,
-               name, transport, host, words);
-        show_trouble(account);
-}
-
-static void show_accounts(const json_t *accounts)
-{
-        size_t width = 8;
         for (size_t i = 0; i < json_array_size(accounts); i++) {
-                size_t len = strlen(json_text(json_array_get(accounts, i), "name"));
-                width = len > width && len <= 64 ? len : width;
-        }
-        for (size_t i = 0; i < json_array_size(accounts); i++)
-                show_account_line(json_array_get(accounts, i), width);
-}
-
-static void show_counts(const json_t *status)
-{
-        const json_t *queue = json_at(status, "queue");
-        long long failed = json_number(queue, "failed"), held = json_number(queue, "held");
-        long long challenges = json_number(status, "challenges"), needless = json_number(status, "needless");
-        printf("\nqueue: %lld waiting, %lld of them held; %lld failed\n", (long long)waiting_in(queue), held,
-               failed);
-        printf("challenges: %lld waiting%s\n", challenges, challenges ? ": emailsecctl challenge list" : "");
-        printf("exemptions: %lld, %lld no longer needed%s\n", (long long)json_number(status, "exemptions"),
-               needless, needless ? ": emailsecctl allowed prune" : "");
-}
-
-static void show_faults(const json_t *status)
-{
-        const json_t *faults = json_at(status, "faults");
-        for (size_t i = 0; i < json_array_size(faults); i++) {
-                const json_t *fault = json_array_get(faults, i);
-                show_advice(TINT_BAD, json_text(fault, "text"), json_text(fault, "remedy"));
+                if (i)
+                        puts("");
+                status_show_account(json_array_get(accounts, i));
         }
 }
 
-/* True for what an account's own line has said already: its cause, its challenge. */
-static bool is_said(const json_t *status, const char *advice)
+static void show_text(const struct tool *tool, const json_t *station)
 {
-        const json_t *accounts = json_at(status, "accounts");
-        for (size_t i = 0; i < json_array_size(accounts); i++) {
-                const json_t *account = json_array_get(accounts, i);
-                const char *cause = json_text(account, "cause.text"),
-                           *challenge = json_text(account, "challenge");
-                if ((cause[0] && strstr(advice, cause)) || (challenge[0] && strstr(advice, challenge)))
-                        return true;
-        }
-        return false;
+        if (tool->word_count && !tool_has(tool, "problems"))
+                show_sheets(json_at(station, "accounts"));
+        else
+                status_show_station(station, tool_has(tool, "problems"));
 }
 
-static void show_all_advice(const json_t *status)
+static int draw(struct tool *tool, void *arg, struct causes *failures)
 {
-        const json_t *advice = json_at(status, "advice");
-        bool titled = false;
-        for (size_t i = 0; i < json_array_size(advice); i++) {
-                const char *text = json_string_value(json_array_get(advice, i));
-                if (!text || is_said(status, text))
-                        continue;
-                if (!titled)
-                        puts("\nTo do:");
-                titled = true;
-                show_advice(TINT_NONE, text, NULL);
-        }
+        scoped(scoped_json) json_t *station = status_of(tool, failures);
+        (void)arg;
+        if (!station)
+                return -1;
+        show_text(tool, station);
+        return 0;
 }
 
-/* Who changed the station last. */
-static void show_last_change(const json_t *status)
+/* Nobody reads more than the line and the exit status: what failed is in them. */
+static int run_check(struct tool *tool)
 {
-        const json_t *change = json_at(status, "lastChange");
-        if (!json_is_object(change))
-                return;
-        scoped(scoped_free) char *time = date_words(json_at(change, "time"));
-        scoped(scoped_free) char *text = json_words(json_at(change, "text"));
-        printf("last change: %s, %s\n", time, text);
+        scoped(causes_free) struct causes failures = { 0 };
+        scoped(scoped_json) json_t *station = status_of(tool, &failures);
+        if (!station)
+                return (int)check_unknown(&failures.items[0]);
+        if (tool->word_count) /* those of other accounts are not asked about */
+                json_put(station, "challenges", json_integer((json_int_t)status_count(station, "challenge")));
+        return (int)check_show(station);
 }
 
-static void show_station(const json_t *status)
+/* A bare `emailsecctl` without a daemon is somebody who does not know it yet. */
+static int tell_bare(struct tool *tool, const struct causes *failures)
 {
-        scoped(scoped_free) char *version = json_words(json_at(status, "version"));
-        scoped(scoped_free) char *host = json_words(json_at(status, "hostname"));
-        scoped(scoped_free) char *since = date_words(json_at(status, "started"));
-        printf("%semailsecd%s %s on %s since %s\n\n", term_tint(TINT_STRONG), term_plain(), version, host,
-               since);
-        show_faults(status);
-        show_accounts(json_at(status, "accounts"));
-        show_counts(status);
-        show_last_change(status);
-        show_all_advice(status);
-}
-
-static void show_tls(const json_t *account)
-{
-        const json_t *tls = json_at(account, "tls");
-        if (!json_is_object(tls))
-                return;
-        const char *by = json_text(tls, "verifiedBy");
-        const char *identity = same_text(by, "allowedHost") ? "encrypted, identity by exemption"
-                               : same_text(by, "user")      ? "verified by the User Trust Store"
-                               : same_text(by, "system")    ? "verified by the System Trust Store"
-                                                            : by;
-        sheet_format("tls", "%s, %s\n%s", json_text(tls, "version"), json_text(tls, "cipher"), identity);
-}
-
-/* The sheet of one account: how it is, not how it is set (that is `account show`). */
-static void show_one(const json_t *account)
-{
-        static const char *const fields[] = { "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
-                                              "numberSent",      "numberSentToday",  "numberDiscarded",
-                                              "lastDiscard",     "lastDiscardCause", "numberReceived",
-                                              "lastReceived",    "missing" };
-        scoped(scoped_free) char *name = json_words(json_at(account, "name"));
-        const char *status = json_text(account, "status");
-        sheet_title(name);
-        printf("  %s%s%s\n", term_tint(tint_of(status)), status_words(status), term_plain());
-        show_trouble(account);
-        sheet_value("kind", account, "kind");
-        sheet_value("server", account, "hostname");
-        show_tls(account);
-        const json_t *queue = json_at(account, "queue");
-        if (queue)
-                sheet_format("queue", "%lld waiting, %lld failed", (long long)waiting_in(queue),
-                             (long long)json_number(queue, "failed"));
-        for (size_t i = 0; i < count_of(fields); i++)
-                sheet_value(fields[i], account, fields[i]);
-        const json_t *warnings = json_at(account, "warnings");
-        for (size_t i = 0; i < json_array_size(warnings); i++) {
-                scoped(scoped_free) char *text = json_words(json_array_get(warnings, i));
-                show_advice(TINT_WAIT, text, NULL);
-        }
+        if (failures->items[0].code != CAUSE_NO_DAEMON)
+                return tell_causes(failures);
+        tool->command = NULL;
+        return tell_usage(tool, "a command is missing; without one the status is shown, but %s", failures->items[0].text);
 }
 
 int run_status(struct tool *tool)
 {
-        const char *name = tool_word(tool, 0);
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("GetStatus"), parameters_of("account", name), &answer);
-        if (status)
-                return status;
-        const json_t *station = json_at(answer, "status");
-        const json_t *one = json_array_get(json_at(station, "accounts"), 0);
+        scoped(causes_free) struct causes failures = { 0 };
+        if (tool_has(tool, "check"))
+                return run_check(tool);
+        if (tool_has(tool, "watch"))
+                return live_run(tool, draw, NULL);
+        scoped(scoped_json) json_t *station = status_of(tool, &failures);
+        if (!station)
+                return tool->bare ? tell_bare(tool, &failures) : tell_causes(&failures);
+        const json_t *accounts = json_at(station, "accounts");
         if (tool->json) {
-                show_json(name ? one : station);
-                return status;
+                show_json(tool->word_count > 1 ? accounts : tool->word_count ? json_array_get(accounts, 0) : station);
+                return EXIT_DONE;
         }
         term_pager_open(tool);
-        if (name)
-                show_one(one);
-        else
-                show_station(station);
-        return status;
+        show_text(tool, station);
+        return EXIT_DONE;
 }
 
 int run_metrics(struct tool *tool)

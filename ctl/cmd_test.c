@@ -5,6 +5,7 @@
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/each.h"
 #include "ctl/show.h"
 
 struct steps {
@@ -88,20 +89,40 @@ static int hear_step(struct tool *tool, const json_t *answer, void *arg)
         return EXIT_DONE;
 }
 
-static int watch_steps(struct tool *tool, const char *method, json_t *parameters)
+/* *out: every step that came, also where it ended early. */
+static int hear_steps(struct tool *tool, const char *method, json_t *parameters, json_t **out)
 {
-        scoped(scoped_json) json_t *seen = json_array();
-        struct steps steps = { .seen = seen };
+        struct steps steps = { .seen = json_array() };
         int status = call_stream(tool, method, parameters, hear_step, &steps);
         term_progress_end();
+        *out = steps.seen;
+        return status ? status : steps.failed ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int watch_steps(struct tool *tool, const char *method, json_t *parameters)
+{
+        scoped(scoped_json) json_t *seen = NULL;
+        int status = hear_steps(tool, method, parameters, &seen);
         if (tool->json)
                 show_json(seen);
-        return status ? status : steps.failed ? EXIT_FAILED : EXIT_DONE;
+        return status;
+}
+
+static int test_one(struct tool *tool, const char *name, json_t **out)
+{
+        bool several = tool->word_count > 1;
+        scoped(scoped_free) char *safe = printable_text(name);
+        if (several && !tool->json)
+                sheet_title(safe);
+        int status = hear_steps(tool, EMAIL("TestAccount"), parameters_of("name", name), out);
+        if (several)
+                *out = json_pack("{s:s, s:o}", "account", safe, "steps", *out);
+        return status;
 }
 
 int run_account_test(struct tool *tool)
 {
-        return watch_steps(tool, EMAIL("TestAccount"), parameters_of("name", tool_word(tool, 0)));
+        return each_word(tool, test_one);
 }
 
 int run_account_authorize(struct tool *tool)
@@ -124,21 +145,47 @@ int run_probe(struct tool *tool)
         return watch_steps(tool, EMAIL("Probe"), parameters);
 }
 
+/* Worst first; of one verdict as they came. With --problems only what is not well. */
+static json_t *findings_sorted(const json_t *findings, bool problems)
+{
+        static const char *const verdicts[] = { "alert", "warning", "ok" };
+        json_t *sorted = json_array();
+        for (size_t v = 0; v < count_of(verdicts) - problems; v++)
+                for (size_t i = 0; i < json_array_size(findings); i++) {
+                        json_t *finding = json_array_get(findings, i);
+                        if (same_text(json_text(finding, "verdict"), verdicts[v]))
+                                (void)json_array_append(sorted, finding);
+                }
+        return sorted;
+}
+
+static size_t count_verdict(const json_t *findings, const char *verdict)
+{
+        size_t count = 0;
+        for (size_t i = 0; i < json_array_size(findings); i++)
+                count += same_text(json_text(json_array_get(findings, i), "verdict"), verdict);
+        return count;
+}
+
 int run_audit(struct tool *tool)
 {
         static const struct column columns[] = {
                 { "ACCOUNT", "account", NULL, COLUMN_WHOLE }, { "CHECK", "check", NULL, 0 },
-                { "VERDICT", "verdict", NULL, COLUMN_STATE }, { "FINDING", "text", NULL, 0 },
-                { "WHAT TO DO", "remedy", NULL, 0 },
+                { "VERDICT", "verdict", NULL, COLUMN_STATE }, { "FINDING", "text", NULL, COLUMN_BELOW },
+                { "WHAT TO DO", "remedy", NULL, COLUMN_BELOW },
         };
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, EMAIL("Audit"), NULL, &answer);
         if (status)
                 return status;
+        bool problems = tool_has(tool, "problems");
         const json_t *findings = json_at(answer, "findings");
-        show_list(tool, columns, count_of(columns), findings, "There is nothing to look at yet.");
-        for (size_t i = 0; i < json_array_size(findings); i++)
-                if (same_text(json_text(json_array_get(findings, i), "verdict"), "alert"))
-                        status = EXIT_FAILED;
-        return status;
+        size_t alerts = count_verdict(findings, "alert"), warnings = count_verdict(findings, "warning");
+        scoped(scoped_json) json_t *sorted = findings_sorted(findings, problems);
+        show_list(tool, columns, count_of(columns), sorted,
+                  problems ? "No warnings and no alerts." : "There is nothing to look at yet.");
+        if (json_array_size(sorted) && !tool->json && !tool->no_legend && term_output())
+                printf("\n%zu alert%s, %zu warning%s; %zu passed\n", alerts, alerts == 1 ? "" : "s", warnings,
+                       warnings == 1 ? "" : "s", count_verdict(findings, "ok"));
+        return alerts ? EXIT_FAILED : status;
 }

@@ -97,8 +97,8 @@ int run_trust_import(struct tool *tool)
         static const struct column columns[] = {
                 { "FINGERPRINT", "fingerprintSha256", digest_words, COLUMN_WHOLE },
                 { "RESULT", "result", NULL, COLUMN_STATE },
-                { "SUBJECT", "subject", NULL, 0 },
-                { "REMARK", "text", NULL, 0 },
+                { "SUBJECT", "subject", NULL, COLUMN_BELOW },
+                { "REMARK", "text", NULL, COLUMN_BELOW },
         };
         scoped(scoped_json) json_t *results = json_array();
         int status = EXIT_DONE;
@@ -150,9 +150,9 @@ int run_trust_servers(struct tool *tool)
                 { "VALID UNTIL", "notAfter", date_words, COLUMN_WHOLE },
                 { "DAYS", "daysLeft", days_words, COLUMN_RIGHT | COLUMN_STATE },
                 { "VERIFIED BY", "verifiedBy", verified_words, COLUMN_WHOLE | COLUMN_STATE },
-                { "ACCOUNTS", "accounts", NULL, 0 },
-                { "SUBJECT", "subject", NULL, 0 },
-                { "ISSUER", "issuer", NULL, 0 },
+                { "ACCOUNTS", "accounts", NULL, COLUMN_BELOW },
+                { "SUBJECT", "subject", NULL, COLUMN_BELOW },
+                { "ISSUER", "issuer", NULL, COLUMN_BELOW },
         };
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, TRUST("ListServerCertificates"), NULL, &answer);

@@ -72,11 +72,16 @@ int run_monitor(struct tool *tool)
 
 int run_log(struct tool *tool)
 {
-        const char *name = tool_word(tool, 0), *words[12] = { "journalctl", "--unit", UNIT };
+        const char *name = tool_word(tool, 0), *lines = tool_option(tool, "lines"), *words[14] = { "journalctl", "--unit", UNIT };
         size_t count = 3;
         if (name && !account_name_valid(name))
                 return tell_usage(tool, "'%s' is not the name of an account", name);
+        if (lines && (!lines[0] || lines[strspn(lines, "0123456789")]))
+                return tell_usage(tool, "'%s' is no number of lines", lines);
         scoped(scoped_free) char *field = name ? text_of("ACCOUNT=%s", name) : NULL;
+        scoped(scoped_free) char *count_option = lines ? text_of("--lines=%s", lines) : NULL;
+        if (lines)
+                words[count++] = count_option;
         if (tool_has(tool, "follow"))
                 words[count++] = "--follow";
         if (tool->no_pager)

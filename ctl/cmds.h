@@ -37,5 +37,7 @@ command_run run_inbox_list, run_inbox_missing, run_inbox_show;
 command_run run_subscriber_list, run_subscriber_forget;
 /* cmd_watch.c */
 command_run run_monitor, run_log;
+/* help.c */
+command_run run_help;
 /* complete.c */
 command_run run_complete;

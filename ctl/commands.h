@@ -32,10 +32,14 @@ extern const size_t command_count;
 const struct command *command_named(const char *words);
 /* True when some command begins with this word and has a second one. */
 bool command_is_group(const char *word);
-/* The nearest command or second word for a mistyped one; NULL when nothing is near. Static text. */
-const char *command_near(const char *group, const char *word);
-/* Edit distance of two words (insert, delete, change, swap). */
-size_t word_distance(const char *a, const char *b);
+/* The word of a command that stands alone or, within a group, behind it, *len bytes; NULL where it is of another group. */
+const char *command_word(const struct command *command, const char *group, size_t *len);
+/* What may be meant by a word that is none: another word for it, the command that has it as its second one, or the
+ * likeliest spelling; NULL when nothing is near. The caller frees. */
+char *command_near(const char *group, const char *word) must_use;
+/* Tell that there is no such command or option, and which may be meant; give EXIT_USAGE. */
+int command_unknown(struct tool *tool, const char *group, const char *word);
+int option_unknown(struct tool *tool, const char *name, size_t len);
 
 /* One placeholder of `args`. */
 struct arg_pattern {

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Help, made from the tables of commands, options and properties; and the nearest word for a mistyped one. */
+/* Help, made from the tables of commands, options and properties; and `help`. */
 #include "common/properties.h"
-#include "ctl/commands.h"
+#include "ctl/cmds.h"
 #include "ctl/options.h"
 #include "ctl/term.h"
 
 #include <stdio.h>
 
 #define LEFT_COLUMN  30 /* of options and properties */
-#define NEAR_ENOUGH  2  /* edits between what was typed and what is offered */
-#define LONGEST_WORD 32
 
 bool arg_pattern_next(const char **at, struct arg_pattern *out)
 {
@@ -34,35 +32,7 @@ bool arg_pattern_next(const char **at, struct arg_pattern *out)
         return true;
 }
 
-static size_t least(size_t a, size_t b)
-{
-        return a < b ? a : b;
-}
-
-size_t word_distance(const char *a, const char *b)
-{
-        size_t rows[3][LONGEST_WORD + 1];
-        size_t la = strlen(a), lb = strlen(b);
-        if (la > LONGEST_WORD || lb > LONGEST_WORD)
-                return LONGEST_WORD;
-        for (size_t j = 0; j <= lb; j++)
-                rows[0][j] = j;
-        for (size_t i = 1; i <= la; i++) {
-                size_t *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
-                now[0] = i;
-                for (size_t j = 1; j <= lb; j++) {
-                        bool same = a[i - 1] == b[j - 1];
-                        now[j] = least(least(before[j] + 1, now[j - 1] + 1), before[j - 1] + !same);
-                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                                now[j] = least(now[j], earlier[j - 2] + 1);
-                }
-        }
-        return rows[la % 3][lb];
-}
-
-/* The word of a command that is asked for: the first, or the second within a group; NULL when it is not
- * there. */
-static const char *word_within(const struct command *command, const char *group, size_t *len)
+const char *command_word(const struct command *command, const char *group, size_t *len)
 {
         const char *word = command->words;
         if (group) {
@@ -73,26 +43,6 @@ static const char *word_within(const struct command *command, const char *group,
         }
         *len = strcspn(word, " ");
         return word;
-}
-
-const char *command_near(const char *group, const char *word)
-{
-        static char best[LONGEST_WORD + 1];
-        size_t best_distance = NEAR_ENOUGH + 1;
-        for (size_t i = 0; i < command_count; i++) {
-                size_t len = 0;
-                const char *candidate = word_within(&commands[i], group, &len);
-                if (!candidate || commands[i].flags & COMMAND_HIDDEN)
-                        continue;
-                char one[LONGEST_WORD + 1];
-                (void)snprintf(one, sizeof(one), "%.*s", (int)len, candidate);
-                size_t distance = word_distance(word, one);
-                if (distance < best_distance && distance < strlen(word)) {
-                        best_distance = distance;
-                        memcpy(best, one, sizeof(best));
-                }
-        }
-        return best_distance <= NEAR_ENOUGH ? best : NULL;
 }
 
 static void print_row(const char *left, const char *help)
@@ -188,7 +138,7 @@ static void print_commands(const char *group)
         for (size_t i = 0; i < command_count; i++) {
                 const struct command *c = &commands[i];
                 size_t len = 0;
-                if (c->flags & COMMAND_HIDDEN || !word_within(c, group, &len))
+                if (c->flags & COMMAND_HIDDEN || !command_word(c, group, &len))
                         continue;
                 char left[160];
                 (void)snprintf(left, sizeof(left), "%s%s%s", c->words, c->args[0] ? " " : "", c->args);
@@ -240,4 +190,20 @@ int help_command(const struct command *command)
         print_options("Options", command->options);
         print_options("Options of every command", general_options);
         return EXIT_DONE;
+}
+
+int run_help(struct tool *tool)
+{
+        const char *first = tool_word(tool, 0), *second = tool_word(tool, 1);
+        if (!first)
+                return help_all();
+        scoped(scoped_free) char *words = second ? text_of("%s %s", first, second) : copy_text(first);
+        const struct command *command = command_named(words);
+        if (!command && second) /* "help trust key import": the words behind are arguments */
+                command = command_named(first);
+        if (command)
+                return help_command(command);
+        if (!second && command_is_group(first))
+                return help_group(first);
+        return command_is_group(first) ? command_unknown(tool, first, second) : command_unknown(tool, NULL, first);
 }

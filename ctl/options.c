@@ -90,7 +90,7 @@ static int read_long(struct reading *r, const char *arg)
         if (!rule)
                 rule = rule_named(general_options, arg, len);
         if (!rule)
-                return tell_usage(r->tool, "there is no option --%.*s here", (int)len, arg);
+                return option_unknown(r->tool, arg, len);
         if (!rule->value) {
                 if (equals)
                         return tell_usage(r->tool, "--%s takes no value", rule->name);
@@ -127,17 +127,6 @@ static int read_short(struct reading *r, const char *letters)
         return 0;
 }
 
-static int unknown_command(struct tool *tool, const char *word)
-{
-        const char *near = command_near(tool->group, word);
-        if (tool->group)
-                return near ? tell_usage(tool, "there is no command '%s %s'; did you mean '%s %s'?",
-                                         tool->group, word, tool->group, near)
-                            : tell_usage(tool, "there is no command '%s %s'", tool->group, word);
-        return near ? tell_usage(tool, "there is no command '%s'; did you mean '%s'?", word, near)
-                    : tell_usage(tool, "there is no command '%s'", word);
-}
-
 static int read_word(struct reading *r, const char *word)
 {
         struct tool *tool = r->tool;
@@ -152,7 +141,7 @@ static int read_word(struct reading *r, const char *word)
                 return 0;
         }
         if (tool->group || !command_is_group(word))
-                return unknown_command(tool, word);
+                return command_unknown(tool, tool->group, word);
         tool->group = word;
         return 0;
 }
@@ -214,9 +203,12 @@ int options_parse(struct tool *tool, int argc, char **argv)
         }
         if (tool->help || tool->version)
                 return 0;
-        if (!tool->command)
-                return tool->group ? tell_usage(tool, "'%s' needs a second word", tool->group)
-                                   : tell_usage(tool, "a command is missing");
+        if (!tool->command && tool->group)
+                return tell_usage(tool, "'%s' needs a second word", tool->group);
+        if (!tool->command) {
+                tool->command = command_named("status");
+                tool->bare = true;
+        }
         return tool->command->flags & COMMAND_RAW ? 0 : check_words(tool);
 }
 

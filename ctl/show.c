@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tables, sheets and JSON. A table is aligned by the columns its characters take, not by bytes. */
+/* Sheets, sentences and JSON; tables are in table.c. */
 #include "ctl/show.h"
 
 #include "common/json_fields.h"
@@ -10,8 +10,6 @@
 #include <unistd.h>
 
 #define SHEET_LABEL  28 /* columns of a sheet's labels */
-#define LEAST_COLUMN 8  /* a column is not cut below this */
-#define COLUMN_GAP   2
 
 const json_t *json_at(const json_t *object, const char *path)
 {
@@ -164,133 +162,6 @@ char *digest_words(const json_t *value)
         return out;
 }
 
-/* ---- tables ---- */
-
-static char *cell(const struct column *column, const json_t *row)
-{
-        const json_t *value = json_at(row, column->path);
-        return column->text ? column->text(value) : json_words(value);
-}
-
-static size_t total_width(const struct listing *l)
-{
-        size_t total = COLUMN_GAP * (l->column_count - 1);
-        for (size_t c = 0; c < l->column_count; c++)
-                total += l->widths[c];
-        return total;
-}
-
-/* Takes what is too much from the widest column that may be cut, one by one. */
-static void fit_widths(struct listing *l)
-{
-        size_t total = total_width(l);
-        while (total > term_width()) {
-                size_t widest = SIZE_MAX;
-                for (size_t c = 0; c < l->column_count; c++) {
-                        if (l->columns[c].flags & COLUMN_WHOLE || l->widths[c] <= LEAST_COLUMN)
-                                continue;
-                        if (widest == SIZE_MAX || l->widths[c] > l->widths[widest])
-                                widest = c;
-                }
-                if (widest == SIZE_MAX)
-                        return;
-                l->widths[widest]--;
-                total--;
-        }
-}
-
-static void print_padded(const struct listing *l, size_t c, const char *text, enum tint tint)
-{
-        bool whole = l->columns[c].flags & COLUMN_WHOLE || !term_output();
-        scoped(scoped_free) char *cut = whole ? copy_text(text) : text_cut(text, l->widths[c]);
-        size_t width = printable_width(cut);
-        size_t pad = l->widths[c] > width ? l->widths[c] - width : 0;
-        bool right = l->columns[c].flags & COLUMN_RIGHT, last = c + 1 == l->column_count;
-        printf("%*s%s%s%s%*s", right ? (int)pad : 0, "", term_tint(tint), cut, term_plain(),
-               right || last ? 0 : (int)pad, "");
-        fputs(last ? "\n" : "  ", stdout);
-}
-
-static void print_header(const struct listing *l)
-{
-        for (size_t c = 0; c < l->column_count; c++)
-                print_padded(l, c, l->columns[c].title, TINT_STRONG);
-}
-
-static void measure(struct listing *l, char *const *cells, size_t rows)
-{
-        for (size_t c = 0; c < l->column_count; c++) {
-                size_t title = l->tool->no_legend ? 0 : strlen(l->columns[c].title);
-                if (l->widths[c] < title)
-                        l->widths[c] = title;
-                for (size_t r = 0; r < rows; r++) {
-                        size_t width = printable_width(cells[r * l->column_count + c]);
-                        if (l->widths[c] < width)
-                                l->widths[c] = width;
-                }
-        }
-        if (term_output())
-                fit_widths(l);
-}
-
-static void table_page(struct listing *l, const json_t *rows)
-{
-        size_t count = json_array_size(rows);
-        char **cells = new_zeroed(count * l->column_count, sizeof(*cells));
-        for (size_t r = 0; r < count; r++)
-                for (size_t c = 0; c < l->column_count; c++)
-                        cells[r * l->column_count + c] = cell(&l->columns[c], json_array_get(rows, r));
-        measure(l, cells, count);
-        if (l->shown == 0 && !l->tool->no_legend)
-                print_header(l);
-        for (size_t i = 0; i < count * l->column_count; i++) {
-                size_t c = i % l->column_count;
-                bool state = l->columns[c].flags & COLUMN_STATE;
-                print_padded(l, c, cells[i], state ? tint_of(cells[i]) : TINT_NONE);
-                free(cells[i]);
-        }
-        free(cells);
-}
-
-static void json_page(const struct listing *l, const json_t *rows)
-{
-        size_t flags = term_output() ? JSON_INDENT(2) : JSON_COMPACT;
-        for (size_t r = 0; r < json_array_size(rows); r++) {
-                fputs(l->shown + r == 0 ? "[" : ",", stdout);
-                scoped(scoped_free) char *text = json_shown(json_array_get(rows, r), flags | JSON_ENCODE_ANY);
-                fputs(text ? text : "null", stdout);
-        }
-}
-
-void listing_page(struct listing *l, const json_t *rows)
-{
-        if (json_array_size(rows) == 0)
-                return;
-        if (l->shown == 0)
-                term_pager_open(l->tool);
-        if (l->tool->json)
-                json_page(l, rows);
-        else
-                table_page(l, rows);
-        l->shown += json_array_size(rows);
-}
-
-void listing_end(struct listing *l, const char *none)
-{
-        if (l->tool->json)
-                fputs(l->shown ? "]\n" : "[]\n", stdout);
-        else if (l->shown == 0 && !l->tool->no_legend && term_output())
-                printf("%s\n", none);
-}
-
-void show_list(const struct tool *tool, const struct column *columns, size_t count, const json_t *rows,
-               const char *none)
-{
-        struct listing l = { .tool = tool, .columns = columns, .column_count = count };
-        listing_page(&l, rows);
-        listing_end(&l, none);
-}
-
 /* ---- sheets ---- */
 
 void sheet_title(const char *title)
@@ -298,8 +169,7 @@ void sheet_title(const char *title)
         printf("%s%s%s\n", term_tint(TINT_STRONG), title, term_plain());
 }
 
-/* Prose: on a terminal in lines of whole words that fit beside `column`; elsewhere one line, as it is. */
-static void print_prose(size_t column, const char *text)
+void show_prose(size_t column, const char *text)
 {
         size_t room = term_output() && term_width() > column + 20 ? term_width() - column : SIZE_MAX, used = 0;
         while (*text) {
@@ -325,7 +195,7 @@ void sheet_text(const char *label, const char *text)
                 scoped(scoped_free) char *raw = copy_bytes(line, len);
                 scoped(scoped_free) char *safe = printable_text(raw);
                 printf("  %-*s ", SHEET_LABEL, line == text ? label : "");
-                print_prose(SHEET_LABEL + 3, safe);
+                show_prose(SHEET_LABEL + 3, safe);
                 puts("");
                 line = line[len] ? line + len + 1 : NULL;
         }
@@ -354,13 +224,13 @@ void show_advice(enum tint tint, const char *text, const char *remedy)
 {
         scoped(scoped_free) char *safe = printable_text(text);
         printf("  %s", term_tint(tint));
-        print_prose(2, safe);
+        show_prose(2, safe);
         printf("%s\n", term_plain());
         if (!remedy || !remedy[0])
                 return;
         scoped(scoped_free) char *what = printable_text(remedy);
         fputs("    what to do: ", stdout);
-        print_prose(16, what);
+        show_prose(16, what);
         puts("");
 }
 

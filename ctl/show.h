@@ -27,6 +27,7 @@ enum {
         COLUMN_WHOLE = 1, /* never cut: ids and names that are typed again */
         COLUMN_RIGHT = 2,
         COLUMN_STATE = 4, /* coloured by its word */
+        COLUMN_BELOW = 8, /* goes to a line of its own under the others where the terminal is too narrow for all */
 };
 struct column {
         const char *title;
@@ -43,6 +44,7 @@ struct listing {
         size_t column_count;
         size_t widths[MOST_COLUMNS];
         size_t shown;
+        bool folded; /* COLUMN_BELOW columns are below */
 };
 void listing_page(struct listing *listing, const json_t *rows);
 /* `none`: what to say to a person when nothing was in it. */
@@ -61,6 +63,8 @@ enum tint tint_of(const char *word);
 /* Fits `text` into `width` columns, with an ellipsis where it was cut; the caller frees. */
 char *text_cut(const char *text, size_t width) must_use;
 
+/* Printable prose: on a terminal in lines of whole words that begin at `column`; elsewhere one line, as it is. */
+void show_prose(size_t column, const char *text);
 /* A line of a sheet: "label  text"; several lines of text stay aligned. The text is made printable. */
 void sheet_text(const char *label, const char *text);
 void sheet_format(const char *label, const char *format, ...) printf_like(2, 3);

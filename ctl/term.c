@@ -14,7 +14,7 @@
 
 static struct {
         bool output, input, utf8, colour, progress, dumb;
-        size_t width;
+        size_t width, rows;
         pid_t pager;
 } term;
 
@@ -28,6 +28,13 @@ static size_t columns_of(int fd)
         return columns >= 20 ? columns : 80;
 }
 
+void term_measure(void)
+{
+        struct winsize size = { 0 };
+        term.width = term.output ? columns_of(STDOUT_FILENO) : SIZE_MAX;
+        term.rows = term.output && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_row >= 4 ? size.ws_row : 24;
+}
+
 void term_init(void)
 {
         const char *name = getenv("TERM");
@@ -38,7 +45,7 @@ void term_init(void)
         term.input = isatty(STDIN_FILENO);
         term.dumb = same_text(name, "dumb"); /* it cannot move a cursor, which the usual pager does */
         term.colour = term.output && name && !term.dumb && !(no_colour && no_colour[0]);
-        term.width = term.output ? columns_of(STDOUT_FILENO) : SIZE_MAX;
+        term_measure();
 }
 
 bool term_output(void)
@@ -59,6 +66,16 @@ bool term_utf8(void)
 size_t term_width(void)
 {
         return term.width ? term.width : SIZE_MAX;
+}
+
+size_t term_rows(void)
+{
+        return term.rows;
+}
+
+bool term_moves(void)
+{
+        return term.output && !term.dumb;
 }
 
 const char *term_tint(enum tint tint)

@@ -40,6 +40,7 @@ struct tool {
         bool json, no_pager, no_legend, no_ask_password, quiet, help, version;
 
         const struct command *command;
+        bool bare;          /* no command was given: it is status */
         const char *group;  /* the first word when it is that of a group and no command came */
         const char **words; /* what follows the command's own words */
         size_t word_count;

@@ -5,7 +5,7 @@
         run("emailsecctl", "--socket", daemon.path, "status")
     daemon.calls[0]["parameters"]
 
-An answer is a dict (the parameters of the reply), a list of dicts (a stream), Error(name, **parameters), or a function
+An answer is a dict (the parameters of the reply), a list of dicts (a stream), a generator of them (one that goes on), Error(name, **parameters), or a function
 of (parameters, files) that gives one of these; WithFile(dict, bytes) sends a file along, HANG_UP closes.
 """
 import array
@@ -14,6 +14,7 @@ import os
 import socket
 import tempfile
 import threading
+import types
 
 EMAIL = "io.emailsec.EmailService."
 TRUST = "io.emailsec.Trust."
@@ -109,6 +110,9 @@ class FakeDaemon:
                 frame = json.dumps({"parameters": answer.parameters}).encode() + b"\0"
                 rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))
                 client.sendmsg([frame], [rights])
+        elif isinstance(answer, types.GeneratorType):
+            for one in answer:
+                self.send(client, {"parameters": one, "continues": True})
         elif isinstance(answer, list):
             for i, one in enumerate(answer):
                 self.send(client, {"parameters": one, "continues": i + 1 < len(answer)})

@@ -13,6 +13,8 @@ import select
 import socket
 import subprocess
 import sys
+import termios
+import threading
 
 import pytest
 
@@ -110,7 +112,15 @@ def on_terminal(args, answers=(), size=None, env=None):
     (["acount", "list"], "did you mean 'account'"),
     (["account", "lst"], "did you mean 'account list'"),
     (["account"], "needs a second word"),
-    ([], "a command is missing"),
+    (["test", "alarms"], "did you mean 'account test'"),
+    (["tls"], "did you mean 'account secure'"),
+    (["account", "rm"], "did you mean 'account delete'"),
+    (["status", "--problem"], "did you mean --problems"),
+    (["send", "--user", "a"], "did you mean --account"),
+    (["queue", "list", "a", "--account", "b"], "two accounts"),
+    (["log", "-n", "many"], "no number of lines"),
+    (["help", "acount"], "did you mean 'account'"),
+    (["status", "--watch"], "for a terminal"),
     (["account", "show"], "needs NAME"),
     (["account", "show", "a", "b"], "one word too many"),
     (["account", "set", "a", "nonsense"], "is not PROPERTY=VALUE"),
@@ -150,6 +160,12 @@ def test_help_goes_out_and_fits():
     for args in (["account", "--help"], ["account", "add", "--help"], ["send", "-h"]):
         assert run(*args).returncode == 0
     assert run("--version").out.startswith("emailsecctl ")
+
+
+def test_help_of_a_command():
+    for words in (["account", "add"], ["status"], ["account"], ["trust", "key"], ["help"]):
+        assert run("help", *words).out == run(*words, "--help").out != ""
+    assert run("help").out == run("--help").out
 
 
 def commands_in_help():
@@ -787,6 +803,8 @@ def test_queue_pages(station):
     lines = daemon.run("queue", "list", "--account", "alarms", "--state", "deferred").out.splitlines()
     assert len(lines) == 4 and "2.0 KiB" in lines[1]
     assert daemon.calls[-1]["parameters"]["states"] == ["deferred"]
+    assert daemon.run("queue", "list", "alarms").returncode == 0
+    assert daemon.calls[-1]["parameters"]["account"] == "alarms"
 
 
 def test_queue_show_and_change(station):
@@ -844,6 +862,103 @@ def test_status(station):
     assert daemon.calls[-1]["parameters"] == {"account": "alarms"}
 
 
+def test_a_bare_call_shows_the_status(station, tmp_path):
+    daemon = station(GetStatus={"status": STATUS})
+    assert (daemon.run().out, daemon.run().returncode) == (daemon.run("status").out, 0)
+    assert json.loads(daemon.run("--json").out) == STATUS
+    done = run("--socket", str(tmp_path / "none"))
+    assert done.returncode == 2 and "a command is missing" in done.err and "emailsecctl --help" in done.err
+    assert station_denies(daemon).run().returncode == 4
+
+
+def station_denies(daemon):
+    daemon.answers[EMAIL + "GetStatus"] = Error(EMAIL + "PermissionDenied")
+    return daemon
+
+
+def fleet(**ill):
+    """42 accounts; ill: {status: (how many, text of the cause, remedy)}, NAME in these is the account's."""
+    accounts = [{"name": f"plant{n:02}", "kind": "outgoing", "transport": "smtp", "hostname": "mail.example", "status": "ok"}
+                for n in range(42)]
+    left = list(reversed(accounts))
+    for status, (count, text, remedy) in ill.items():
+        for account in (left.pop() for _ in range(count)):
+            name = account["name"]
+            account.update(status=status, cause={"code": "Connect", "text": text.replace("NAME", name), "retries": True,
+                                                 "remedy": remedy.replace("NAME", name)})
+    return dict(STATUS, accounts=accounts, challenges=0, needless=0,
+                advice=[f"{a['name']}: port 25 is unusual; emailsecctl account secure {a['name']} ssl" for a in accounts])
+
+
+def test_status_of_many_is_one_screen(station):
+    """Totals, worst first, a fault of one server once for all its accounts, the same advice once."""
+    status = fleet(down=(3, "could not connect to mail.example", "wait"),
+                   fault=(2, "no password is stored for account NAME", "emailsecctl account password NAME"))
+    daemon = station(GetStatus={"status": status})
+    out = daemon.run("status").out
+    assert "42 accounts: 37 work, 3 down, 2 fault" in out
+    assert len(out.splitlines()) <= 24
+    assert out.count("could not connect") == out.count("no password is stored for account NAME") == 1
+    assert out.count("is unusual") == 1 and "account secure NAME ssl" in out
+    assert out.index("fault") < out.index("down", out.index("42 accounts") + 50) < out.index("ok  ")
+    assert all(a["name"] in out for a in status["accounts"])
+    problems = daemon.run("status", "--problems").out
+    assert "ok  " not in problems and "plant00" in problems and "queue:" not in problems
+    daemon.answers[EMAIL + "GetStatus"] = {"status": dict(fleet(), advice=[])}
+    assert "Nothing is wrong." in daemon.run("status", "--problems").out
+
+
+@pytest.mark.parametrize("change, status, word", [
+    ({}, 0, "OK"), ({"queue": {"queued": 2, "failed": 1}}, 1, "WARNING"), ({"down": (2, "gone", "wait")}, 1, "WARNING"),
+    ({"fault": (1, "a | b\nc", "x")}, 2, "CRITICAL"), ({"challenges": 1}, 2, "CRITICAL"), ({"accounts": []}, 1, "WARNING"),
+    ({"faults": [{"code": "Storage", "text": "the disk is gone", "remedy": "x"}]}, 2, "CRITICAL")])
+def test_status_for_monitoring(station, change, status, word):
+    """One line, its exit status, performance data as the plug-ins' guidelines have them."""
+    ill = {key: value for key, value in change.items() if key in ("down", "fault")}
+    answer = dict(fleet(**ill), queue={"queued": 3}, **{key: change[key] for key in change if key not in ill and key != "queue"})
+    answer["queue"] = change.get("queue", answer["queue"])
+    done = station(GetStatus={"status": answer}).run("status", "--check")
+    assert done.returncode == status and done.err == ""
+    line, end = done.out.split("\n")
+    text, numbers = line.split(" | ")
+    assert text.startswith(f"EMAILSEC {word} - ") and end == ""
+    assert all(re.fullmatch(r"[a-z]+=\d+;[\d.]*;[\d.]*;[\d.]*", one) for one in numbers.split(" "))
+    assert f"accounts={len(answer['accounts'])};;" in numbers and "queue=" in numbers
+
+
+def test_status_for_monitoring_without_a_daemon(tmp_path):
+    done = run("--socket", str(tmp_path / "none"), "status", "--check")
+    assert done.returncode == 3 and done.out.startswith("EMAILSEC UNKNOWN - no daemon") and done.err == ""
+
+
+def test_several_names(station):
+    """Each in turn, also behind one that failed; in JSON an array."""
+    def changed(parameters, _):
+        return Error(EMAIL + "NotFound") if parameters["name"] == "b" else {"account": dict(ACCOUNT, name=parameters["name"])}
+
+    daemon = station(SetAccount=changed, TestAccount=STEPS[:1], Poll={"text": "2 sent"}, Reject={"entry": ENTRY},
+                     DeleteAllowedHost={"entry": ENTRY}, GetStatus={"status": STATUS})
+    done = daemon.run("account", "disable", "a", "b", "c")
+    assert done.returncode == 1 and "a: disabled" in done.out and "c: disabled" in done.out and "it went wrong" in done.err
+    assert [a["name"] for a in json.loads(daemon.run("account", "enable", "a", "c", "--json").out)] == ["a", "c"]
+    out = daemon.run("account", "test", "a", "c").out
+    assert out.index("a\n") < out.index("c\n") and out.count("192.0.2.7") == 2
+    assert [t["account"] for t in json.loads(daemon.run("account", "test", "a", "c", "--json").out)] == ["a", "c"]
+    assert daemon.run("account", "poll", "a", "c").out == "a: 2 sent\nc: 2 sent\n"
+    assert len(json.loads(daemon.run("challenge", "reject", "x", "y", "--json").out)) == 2
+    assert daemon.run("allowed", "delete", "x", "y").out.count("deleted") == 2
+    assert len(json.loads(daemon.run("status", "a", "c", "--json").out)) == 2
+
+
+def test_audit_of_problems(station):
+    findings = [{"account": n, "check": "tls", "verdict": v, "text": "t", "remedy": None}
+                for n, v in (("a", "ok"), ("b", "warning"), ("c", "alert"))]
+    daemon = station(Audit={"findings": findings})
+    assert [f["account"] for f in json.loads(daemon.run("audit", "--json").out)] == ["c", "b", "a"]
+    done = daemon.run("audit", "--problems")
+    assert done.returncode == 1 and [line.split()[0] for line in done.out.splitlines()[1:]] == ["c", "b"]
+
+
 def test_metrics_and_reload(station):
     daemon = station(GetMetrics={"text": "# EOF\n"}, Reload={"text": "read again", "warnings": ["a file is odd"]})
     assert daemon.run("metrics").out == "# EOF\n"
@@ -856,6 +971,7 @@ def test_log_calls_journalctl(tmp_path):
     journalctl.write_text('#!/bin/sh\necho "$@"\n')
     journalctl.chmod(0o755)
     assert run("log", "-f", "alarms", PATH=str(tmp_path)).out == "--unit emailsecd --follow ACCOUNT=alarms\n"
+    assert run("log", "-n", "20", PATH=str(tmp_path)).out == "--unit emailsecd --lines=20\n"
     done = run("log", PATH=str(tmp_path / "none"))
     assert done.returncode == 1 and "journalctl" in done.err
 
@@ -883,6 +999,72 @@ def test_table_is_cut_to_the_terminal(station):
     status, output = on_terminal(args, env=environment(COLUMNS="80", TERM="xterm", NO_COLOR="1"))
     assert "\033[" not in output
     assert "h" * 200 in daemon.run("account", "list").out
+
+
+def test_queue_on_a_narrow_terminal(station):
+    """Two lines a message, nothing of it cut; where there is room for the table, the table."""
+    long = dict(message(1), cause="no password is stored for account alarms")
+    daemon = station(ListQueue={"messages": [long], "next": None})
+    args = ["--socket", daemon.path, "--no-pager", "queue", "list"]
+    _, output = on_terminal(args, env=environment(COLUMNS="80"))
+    lines = output.splitlines()
+    assert len(lines) == 3 and max(map(len, lines)) <= 80 and "\u2026" not in output
+    assert "2026-11-23 10:00" in lines[1] and lines[2] == "    x@y.example: no password is stored for account alarms"
+    _, output = on_terminal(args, env=environment(COLUMNS="200"))
+    assert len(output.splitlines()) == 2 and "RECIPIENTS" in output
+
+
+class Live:
+    """The tool on a terminal, with what it drew last."""
+
+    def __init__(self, args, **more):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(TOOL, [TOOL, *args], environment(**{"TERM": "xterm", **more}))
+        self.output = ""
+
+    def wait(self, words):
+        seen = len(self.output)
+        while words not in self.output[seen:]:
+            ready, _, _ = select.select([self.fd], [], [], 30)
+            assert ready, self.output
+            self.output += os.read(self.fd, 65536).decode()
+
+    def end(self, key):
+        modes = termios.tcgetattr(self.fd)[3]
+        os.write(self.fd, key)
+        while True:
+            try:
+                self.output += os.read(self.fd, 65536).decode()
+            except OSError:
+                break
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status), modes
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+def test_live_screens(station, key):
+    """Drawn anew with an event; the terminal is left as it was."""
+    go, over = threading.Event(), threading.Event()
+    shown = {"status": dict(STATUS, hostname="before.example")}
+
+    def events(_parameters, _files):
+        yield {"event": None}
+        go.wait(30)
+        yield {"event": {"event": "account.status"}}
+        over.wait(60)
+
+    daemon = station(GetStatus=lambda *unused: shown, Monitor=events)
+    live = Live(["--socket", daemon.path, "status", "--watch"])
+    live.wait("before.example")
+    shown["status"] = dict(STATUS, hostname="after.example")
+    go.set()
+    live.wait("after.example")
+    status, modes = live.end(key)
+    over.set()
+    assert status == 0 and not modes & (termios.ICANON | termios.ECHO)
+    assert live.output.startswith("\033[?1049h") and live.output.rstrip().endswith("\033[?1049l")
 
 
 def test_json_is_pretty_on_a_terminal(station):
