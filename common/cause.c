@@ -69,7 +69,7 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_CERTIFICATE] = { "Certificate", CLASS_FAULT, 1,
                                 "the server's operator must replace the certificate" },
         [CAUSE_TRUST_STORE] = { "TrustStore", CLASS_FAULT, 1,
-                                "repair or remove the file named, then: emailsecctl reload" },
+                                "repair or remove the file named; it is read again every few seconds" },
         [CAUSE_AUTHENTICATION] = { "AuthenticationRefused", CLASS_FAULT, 1,
                                    "check the property account, then: emailsecctl account password NAME" },
         [CAUSE_AUTH_TEMPORARY] = { "AuthenticationUnavailable", CLASS_DOWN, 1,

@@ -133,7 +133,7 @@ static inline enum cause_class cause_class(const struct cause *cause)
 /* True when waiting may heal it: the account or message is tried again by itself. */
 static inline bool cause_retries(const struct cause *cause)
 {
-        return cause_class(cause) == CLASS_DOWN || cause->code == CAUSE_DEFERRED;
+        return cause_class(cause) == CLASS_DOWN || cause->code == CAUSE_DEFERRED || cause->code == CAUSE_TRUST_STORE;
 }
 /* The place's own remedy, else that of the kind; never NULL. */
 const char *cause_remedy_of(const struct cause *cause);

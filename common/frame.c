@@ -149,11 +149,43 @@ static const char *fault_words(const json_error_t *error)
                 return "the same field twice";
         if (code == json_error_invalid_utf8)
                 return "text that is not UTF-8";
-        if (code == json_error_null_character || code == json_error_null_byte_in_key)
-                return "a NUL character in a text";
+        if (code == json_error_null_byte_in_key)
+                return "a NUL character in a name";
         if (code == json_error_numeric_overflow)
                 return "a number that is too large";
         return "a fault in its syntax";
+}
+
+/* The name under which a text with a NUL stands, in depth; NULL: nowhere. Lists are of their member. */
+static const char *nul_under(const char *name, json_t *value)
+{
+        const char *key, *found = NULL;
+        json_t *one;
+        size_t i;
+
+        if (json_is_string(value))
+                return strlen(json_string_value(value)) < json_string_length(value) ? name : NULL;
+        json_array_foreach(value, i, one)
+                if ((found = nul_under(name, one)))
+                        return found;
+        json_object_foreach(value, key, one)
+                if ((found = nul_under(key, one)))
+                        return found;
+        return NULL;
+}
+
+/* JSON can say \u0000, no text of ours can hold it: that is a bad value, not a bad message. */
+static int refuse_nul(const char *text, size_t len, struct cause *cause)
+{
+        json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+        const char *name = nul_under("", json_object_get(object, "parameters"));
+
+        if (name && *name)
+                cause_about(cause, CAUSE_INVALID, name, "has a NUL character");
+        else
+                cause_set(cause, CAUSE_CALL, "a message has a NUL character where a name is");
+        json_decref(object);
+        return -1;
 }
 
 /* jansson recurses: the nesting was looked at first. */
@@ -164,6 +196,8 @@ static int parse(const char *text, size_t len, const struct frame_scan *scan, js
                                  LIMIT_NESTING);
         json_error_t error;
         json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+        if (!object && json_error_code(&error) == json_error_null_character)
+                return refuse_nul(text, len, cause);
         if (!object)
                 return cause_set(cause, CAUSE_CALL, "a message is not JSON: %s near byte %d",
                                  fault_words(&error), error.position);

@@ -33,7 +33,8 @@ int frame_feed(struct frame_reader *reader, const void *bytes, size_t len, struc
 /* Looks at what has come of the next frame, each byte once: true when it is whole. `searched` is then its size, else how
  * much of it there is, and `scan` what can be told without parsing it. */
 bool frame_look(struct frame_reader *reader);
-/* The next whole object: 1 with *out (caller decrefs), 0 none yet, -1 not a JSON object (cause). Bytes of a taken
+/* The next whole object: 1 with *out (caller decrefs), 0 none yet, -1 not a JSON object, or a text in it
+ * has a NUL (cause: CAUSE_INVALID about the member). Bytes of a taken
  * frame are wiped. Depth is bounded (LIMIT_NESTING), duplicate keys refused. */
 int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause) must_use;
 /* Takes descriptor number `index` of those that came with the frame taken last; -1 when there is none. The caller

@@ -68,6 +68,8 @@ static void refuse(struct client *client, const char *interface, const struct ca
         share_notice(client->share, "a control client (%s) was refused: %s", client->who, cause->text);
         json_put_text(object, "error", error);
         json_put(parameters, "cause", cause_json(cause));
+        if (cause->code == CAUSE_INVALID)
+                json_put(parameters, "problems", problems_json(&(struct causes){ .items = (struct cause *)cause, .count = 1 }));
         json_put(object, "parameters", parameters);
         client->closing = client->refused = true;
         client->active = loop_now();
@@ -86,6 +88,15 @@ static void refuse_overdraft(struct client *client)
 
         cause_set(&cause, CAUSE_BUSY, "%s has sent too much that is no whole call yet", client->who);
         refuse_call(client, &cause);
+}
+
+static void refuse_method(struct client *client, const struct method *method, const struct cause *cause)
+{
+        bool own = method && strncmp(method->name, "io.emailsec.", strlen("io.emailsec.")) == 0;
+        scoped(scoped_free) char *interface = copy_text(own ? method->name : "io.emailsec.EmailService.X");
+
+        *strrchr(interface, '.') = '\0';
+        refuse(client, interface, cause);
 }
 
 /* ---- admission ---- */
@@ -113,9 +124,7 @@ static bool admit(struct client *client)
         } else {
                 return true;
         }
-        scoped(scoped_free) char *interface = method ? copy_text(method->name) : copy_text("io.emailsec.EmailService.X");
-        *strrchr(interface, '.') = '\0';
-        refuse(client, interface, &cause);
+        refuse_method(client, method, &cause);
         return false;
 }
 
@@ -229,11 +238,16 @@ static bool take_call(struct client *client)
         struct cause cause = { 0 };
         json_t *object = NULL;
         bool whole = frame_look(&client->reader);
+        const struct frame_scan *scan = &client->reader.scan;
+        const struct method *method = scan->has_method ? method_named(scan->method) : NULL;
 
         if (!admit(client) || !whole)
                 return false;
         if (frame_next(&client->reader, &object, &cause) < 0) {
-                refuse_call(client, &cause);
+                if (cause.code == CAUSE_INVALID)
+                        refuse_method(client, method, &cause);
+                else
+                        refuse_call(client, &cause);
                 return false;
         }
         begin_call(client, object);

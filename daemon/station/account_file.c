@@ -55,6 +55,11 @@ void account_values_of(struct property_values *values, const char *name, const c
                 return; /* with problems */
 }
 
+static void how_to_mend(struct cause *cause)
+{
+        cause_remedy(cause, "repair the file, which is read again every few seconds; or delete the account and add it again");
+}
+
 /* Names every problem in one sentence: for a file, where there is one status to show. */
 static void problems_cause(const char *path, const struct causes *problems, struct cause *cause)
 {
@@ -66,7 +71,7 @@ static void problems_cause(const char *path, const struct causes *problems, stru
                         break;
         char *text = buf_take_text(&words);
         cause_set(cause, CAUSE_STORAGE, "%s: %s", path, text);
-        cause_remedy(cause, "repair the file, then: emailsecctl reload; or delete the account and add it again");
+        how_to_mend(cause);
         free(text);
 }
 
@@ -95,6 +100,7 @@ int account_file_read(const char *path, const char *name, struct property_values
         if (result <= 0) {
                 if (result == 0)
                         cause_set(cause, CAUSE_STORAGE, "%s has gone", path);
+                how_to_mend(cause);
                 buf_free(&bytes);
                 return -1;
         }
@@ -102,7 +108,7 @@ int account_file_read(const char *path, const char *name, struct property_values
         buf_free(&bytes);
         if (!file) {
                 cause_set(cause, CAUSE_STORAGE, "%s is damaged: line %d: %s", path, error.line, error.text);
-                cause_remedy(cause, "repair the file, then: emailsecctl reload; or delete the account and add it again");
+                how_to_mend(cause);
                 return -1;
         }
         if (!same_text(json_string_value(json_object_get(file, "name")), name))

@@ -327,18 +327,52 @@ int accounts_open(struct cause *cause)
         return 0;
 }
 
+static void load_again(struct account *account)
+{
+        scoped(scoped_free) char *name = copy_text(account->name);
+
+        accounts_take_out(account);
+        load_account(name);
+        station_account_added(account_named(name));
+        station_account_removed(account);
+}
+
 void accounts_read_again(void)
 {
         for (struct account *account = accounts, *next; account; account = next) {
                 next = account->next;
-                if (!account->unreadable || account->busy_writing)
-                        continue;
-                scoped(scoped_free) char *name = copy_text(account->name);
-                accounts_take_out(account);
-                load_account(name);
-                station_account_added(account_named(name));
-                station_account_removed(account);
+                if (account->unreadable && !account->busy_writing)
+                        load_again(account);
         }
+}
+
+static bool can_be_read(const char *name)
+{
+        struct property_values values = { 0 };
+        struct cause cause = { 0 };
+        char id[OWNER_ID_SIZE] = "";
+        scoped(scoped_free) char *path = account_file_path(name);
+
+        if (account_file_read(path, name, &values, id, &cause) < 0)
+                return false;
+        properties_done(&values);
+        return true;
+}
+
+size_t accounts_try_again(void)
+{
+        size_t unreadable = 0;
+
+        for (struct account *account = accounts, *next; account; account = next) {
+                next = account->next;
+                if (!account->unreadable)
+                        continue;
+                if (account->busy_writing || owner_is_renewed(account->name) || !can_be_read(account->name))
+                        unreadable++;
+                else
+                        load_again(account);
+        }
+        return unreadable;
 }
 
 void accounts_close(void)

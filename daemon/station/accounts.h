@@ -12,6 +12,8 @@ int accounts_open(struct cause *cause) must_use;
 void accounts_close(void);
 /* On reload: accounts whose file could not be read are tried again. May block shortly. */
 void accounts_read_again(void);
+/* The same for those whose file can be read by now; how many there are whose file cannot. */
+size_t accounts_try_again(void);
 
 struct account *accounts_first(void);  /* in order of name, by ->next */
 struct account *account_named(const char *name);

@@ -219,6 +219,23 @@ void secrets_reload(void)
                         keeper_reload(keeper);
 }
 
+size_t secrets_try_again(void (*healed)(const char *account))
+{
+        size_t broken = 0;
+
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (struct keeper *keeper = keepers[i]; keeper; keeper = keeper->next) {
+                        if (!keeper->broken)
+                                continue;
+                        read_secrets(keeper);
+                        if (keeper->broken)
+                                broken++;
+                        else
+                                healed(keeper->account);
+                }
+        return broken;
+}
+
 static void setting_free(struct setting *setting)
 {
         secret_clear(&setting->secret);
@@ -268,6 +285,8 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
 
         if (keeper && keeper->broken) {
                 cause_set(cause, CAUSE_SECRET, "%s", keeper->broken);
+                cause_remedy(cause, "repair the file, which is read again every few seconds; or set it anew: "
+                                    "emailsecctl account password %s", account);
                 return NULL;
         }
         if (!keeper || index < 0 || (!keeper->of[index].value && !keeper->of[index].credential)) {

@@ -18,6 +18,9 @@ void secrets_load(const char *account, const char *id);
 void secrets_new(const char *account, const char *id);
 /* Reads credentials again. */
 void secrets_reload(void);
+/* Reads files again that could not be read; `healed` is called for each account whose file now can. How many still
+ * cannot. */
+size_t secrets_try_again(void (*healed)(const char *account));
 /* Wipes everything from memory. */
 void secrets_close(void);
 

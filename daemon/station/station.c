@@ -16,6 +16,7 @@
 #include "daemon/station/sender.h"
 #include "daemon/station/subscribers.h"
 #include "daemon/station/token.h"
+#include "daemon/station/unread.h"
 #include "daemon/station/uses.h"
 #include "daemon/station/waiting.h"
 #include "daemon/store/maildir.h"
@@ -109,6 +110,8 @@ void station_account_added(struct account *account)
 {
         if (station.started)
                 uses_changed();
+        if (account->unreadable)
+                unread_watch();
         if (account->unreadable || station.ending)
                 return;
         if (account_is_outgoing(account)) {
@@ -338,12 +341,12 @@ static void tell_fault(const struct cause *cause)
         log_about(&subject, LOG_ERR, MSG_TRUST_FAULT, "%s", cause->text);
 }
 
-static void trust_settings_of(const struct settings *settings, struct trust_settings *out)
+void station_trust_settings(struct trust_settings *out)
 {
         *out = (struct trust_settings){
-                .state_directory = settings->state_directory,
-                .system_store = settings->system_trust_store,
-                .revocation_lists = settings->revocation_lists,
+                .state_directory = station.settings->state_directory,
+                .system_store = station.settings->system_trust_store,
+                .revocation_lists = station.settings->revocation_lists,
         };
 }
 
@@ -356,13 +359,14 @@ static void on_trust_files(void *ctx)
         struct cause poisoned = { 0 };
 
         (void)ctx;
-        trust_settings_of(station.settings, &trust);
+        station_trust_settings(&trust);
         if (trust_reload(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
         else
                 log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "the System Trust Store has changed and was read again");
         event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
         station_status_changed();
+        unread_watch();
         watch_trust(); /* a folder may have been replaced by another of its name */
 }
 
@@ -371,7 +375,7 @@ static void watch_trust(void)
 {
         struct trust_settings trust;
 
-        trust_settings_of(station.settings, &trust);
+        station_trust_settings(&trust);
         trust_watch(&trust, on_trust_files, NULL);
 }
 
@@ -386,7 +390,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         reserve_set(settings->disk_reserve);
         events_open();
         subscribers_open();
-        trust_settings_of(settings, &trust);
+        station_trust_settings(&trust);
         if (trust_open(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
         if (allowed_open(settings->state_directory, &poisoned) < 0)
@@ -403,6 +407,7 @@ int station_open(const struct settings *settings, struct cause *cause)
                 station_account_added(account);
         uses_begin();
         watch_trust();
+        unread_watch();
         station.started = true;
         station.minute = timer_new(every_minute, NULL);
         timer_set(station.minute, 1000);
@@ -450,6 +455,7 @@ void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
 void station_close(void)
 {
         trust_watch_close();
+        unread_close();
         timer_free(take(station.minute));
         timer_free(take(station.ending_timer));
         for (struct account *account = accounts_first(); account; account = account->next) {
@@ -478,7 +484,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         station.settings = settings;
         reserve_set(settings->disk_reserve);
         secrets_reload();
-        trust_settings_of(settings, &trust);
+        station_trust_settings(&trust);
         watch_trust();
         if (trust_reload(&trust, &poisoned) < 0) {
                 tell_fault(&poisoned);
@@ -497,6 +503,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         }
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         accounts_read_again();
+        unread_watch();
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
                         station_account_changed(account);

@@ -16,6 +16,9 @@ void station_close(void);
 /* New settings (already read and valid), credentials and system trust. */
 void station_reload(const struct settings *settings, json_t *warnings);
 const struct settings *station_settings(void);
+struct trust_settings;
+/* What of the settings the trust stores are read by; borrowed as those. */
+void station_trust_settings(struct trust_settings *out);
 bool station_ending(void);
 /* Milliseconds over which accounts spread their first connection: thousands do not begin in one instant. */
 uint32_t station_spread_ms(void);

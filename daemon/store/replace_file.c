@@ -61,6 +61,14 @@ static int not_synced(const char *path, bool undone, int error, struct cause *ca
         return undone ? -1 : -2;
 }
 
+/* A folder in the place of a file is nobody's to replace: it would go unseen under the temporary name. */
+static bool is_folder(int folder, const char *name)
+{
+        struct stat facts;
+
+        return fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(facts.st_mode);
+}
+
 /* 0, -1: failed, and all is as before; -2: failed, and it may be done all the same. */
 static int replace(const char *path, const void *bytes, size_t len, struct cause *cause)
 {
@@ -70,8 +78,10 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
         if (folder < 0)
                 return cause_errno(cause, errno, "cannot write %s", path);
         scoped(scoped_free) char *temporary = text_of(".%s.new", name);
+        if (is_folder(folder, name))
+                return cause_errno(cause, EISDIR, "cannot replace %s", path);
         if (write_temporary(folder, temporary, bytes, len) < 0)
-                return cause_errno(cause, errno, "cannot write %s", path);
+                return cause_errno(cause, errno, "cannot write %s, to be renamed from %s,", path, temporary);
         bool swapped = disk_exchange(folder, temporary, name) == 0, fresh = !swapped && errno == ENOENT;
         if (!swapped && (!none_to_swap(errno) || disk_rename(folder, temporary, folder, name) < 0)) {
                 int error = errno;
@@ -100,6 +110,8 @@ static int remove_it(const char *path, struct cause *cause)
         if (folder < 0)
                 return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot remove %s", path);
         scoped(scoped_free) char *temporary = text_of(".%s.new", name);
+        if (is_folder(folder, name) || is_folder(folder, temporary))
+                return cause_errno(cause, EISDIR, "cannot remove %s (or %s beside it)", path, temporary);
         bool there = disk_rename(folder, name, folder, temporary) == 0;
         if (!there && errno != ENOENT)
                 return cause_errno(cause, errno, "cannot remove %s", path);

@@ -14,6 +14,9 @@
  * verdict (S40) and is kept as it is: -1 with the cause, the daemon goes on. */
 int allowed_open(const char *state_directory, struct cause *cause);
 void allowed_close(void);
+/* Where the file could not be read: reads it again. 1: healed, and the trust generation is new; 0: there was nothing to
+ * heal; -1: not yet. */
+int allowed_try_again(void) must_use;
 
 /* Called on the loop after any change of the list: `id`, the entry (borrowed) and what happened ("challenge",
  * "approved", "rejected", "unapproved", "deleted", "needless", "expired", "flood": older challenges of that

@@ -346,21 +346,42 @@ static void forget_entries(void)
         verified_forget_all();
 }
 
-int allowed_open(const char *state_directory, struct cause *cause)
+const struct cause *allowed_fault(void)
+{
+        return list.fault.code == CAUSE_NONE ? NULL : &list.fault;
+}
+
+static int read_or_fault(void)
 {
         struct cause why = { 0 };
 
-        allowed_close();
-        list.path = text_of("%s/allowed-hosts.json", state_directory);
-        list.lazy = timer_new(on_lazy, NULL);
+        cause_clear(&list.fault);
         if (read_list(&why) == 0)
                 return 0;
         forget_entries();
-        cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s", list.path,
-                  why.text);
+        return cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s", list.path, why.text);
+}
+
+int allowed_open(const char *state_directory, struct cause *cause)
+{
+        allowed_close();
+        list.path = text_of("%s/allowed-hosts.json", state_directory);
+        list.lazy = timer_new(on_lazy, NULL);
+        if (read_or_fault() == 0)
+                return 0;
         if (cause)
                 *cause = list.fault;
         return -1;
+}
+
+int allowed_try_again(void)
+{
+        if (!allowed_fault())
+                return 0;
+        if (read_or_fault() < 0)
+                return -1;
+        trust_changed("the Allowed Hosts can be read again");
+        return 1;
 }
 
 /* What is on its way gets there; whoever waits for an answer is told that it will not come. */
@@ -386,9 +407,4 @@ void allowed_close(void)
                 cause_set(&d->cause, CAUSE_CANCELLED, "the daemon is ending");
         answer_all(flying);
         answer_all(waiting);
-}
-
-const struct cause *allowed_fault(void)
-{
-        return list.fault.code == CAUSE_NONE ? NULL : &list.fault;
 }

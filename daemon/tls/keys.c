@@ -13,6 +13,7 @@
 #include "daemon/tls/x509.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pkcs12.h>
@@ -28,6 +29,7 @@ struct client_key {
 };
 static struct client_key *keys;
 static char *folder; /* NULL: closed */
+static struct cause unread; /* why the folder, or one of the files, could not be read at all */
 
 static void key_free(struct client_key *key)
 {
@@ -48,6 +50,12 @@ void keys_close(void)
                 keys = next;
         }
         free(take(folder));
+        cause_clear(&unread);
+}
+
+bool keys_unread(void)
+{
+        return unread.code != CAUSE_NONE;
 }
 
 /* One PEM block: the first certificate is the client's own, further ones its issuers. */
@@ -132,8 +140,16 @@ static int read_key(const char *path, struct client_key *key)
 {
         struct buf bytes;
 
-        if (read_file(path, LIMIT_SECRET, &bytes, &key->fault) <= 0)
+        int found = read_file(path, LIMIT_SECRET, &bytes, &key->fault);
+        if (found == 0)
+                return cause_set(&key->fault, CAUSE_SECRET, "it has gone");
+        if (found < 0) {
+                unread = key->fault;
+                cause_set(&key->fault, CAUSE_SECRET, "%s", unread.text);
+                cause_remedy(&key->fault, "repair the file, which is read again every few seconds; or import it again: "
+                                          "emailsecctl trust key import %s FILE", key->name);
                 return -1;
+        }
         int result = parse_key(buf_bytes(&bytes), bytes.len, key, &key->fault);
         buf_wipe(&bytes);
         return result;
@@ -158,11 +174,15 @@ void keys_open(const char *state_directory)
         keys_close();
         folder = text_of("%s/keys", state_directory);
         DIR *list = opendir(folder);
-        while (list && (entry = readdir(list)) != NULL) {
+        if (!list && errno != ENOENT)
+                cause_errno(&unread, errno, "cannot read %s", folder);
+        while (list && (errno = 0, entry = readdir(list)) != NULL) {
                 size_t len = strlen(entry->d_name);
                 if (entry->d_name[0] != '.' && len > 4 && strcmp(entry->d_name + len - 4, ".pem") == 0)
                         add_key(entry->d_name, len - 4);
         }
+        if (list && errno)
+                cause_errno(&unread, errno, "cannot read %s", folder);
         if (list)
                 (void)closedir(list);
 }
@@ -181,6 +201,11 @@ static const struct client_key *usable_key(const char *name, struct cause *cause
 {
         const struct client_key *key = find_key(name);
 
+        if (!key && keys_unread()) {
+                cause_about(cause, CAUSE_SECRET, "clientCertificate", "%s", unread.text);
+                cause_remedy(cause, "repair it; it is read again every few seconds");
+                return NULL;
+        }
         if (!key) {
                 cause_about(cause, CAUSE_SECRET, "clientCertificate", "there is no client certificate \"%s\"",
                             name);

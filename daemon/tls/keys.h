@@ -14,6 +14,8 @@
 /* Reads all; one that cannot be read is a fault of the accounts that name it, not of the others. */
 void keys_open(const char *state_directory);
 void keys_close(void);
+/* Whether one of them, or their folder, could not be read from the disk: that may pass. */
+bool keys_unread(void);
 /* Puts the certificate of that name into a session; -1 with CAUSE_SECRET. */
 int keys_use(SSL *ssl, const char *name, struct cause *cause) must_use;
 

@@ -105,6 +105,32 @@ int trust_reload(const struct trust_settings *settings, struct cause *cause)
         return result;
 }
 
+int trust_try_again(const struct trust_settings *settings)
+{
+        struct trust_stores fresh;
+
+        if (!trust_fault()) {
+                if (!keys_unread())
+                        return 0;
+                keys_open(settings->state_directory);
+                if (keys_unread())
+                        return -1;
+                trust_changed("the client keys can be read again");
+                return 1;
+        }
+        if (trust_stores_read(settings, &fresh) < 0) {
+                stores.fault = fresh.fault;
+                trust_stores_done(&fresh);
+                return -1;
+        }
+        trust_stores_done(&stores);
+        stores = fresh;
+        keys_open(settings->state_directory);
+        rebuild();
+        trust_changed("the trust stores can be read again");
+        return 1;
+}
+
 void trust_close(void)
 {
         tickets_drop_all();

@@ -18,6 +18,9 @@ struct trust_settings {
 /* -1 with a cause when a store is poisoned; the daemon goes on, verdicts fail closed. */
 int trust_open(const struct trust_settings *settings, struct cause *cause);
 int trust_reload(const struct trust_settings *settings, struct cause *cause);
+/* Where a store is poisoned, or a client key could not be read: reads again. 1: healed, and the generation is new; 0: there
+ * was nothing to heal; -1: not yet, and all is as before but for the fault's words. */
+int trust_try_again(const struct trust_settings *settings) must_use;
 void trust_close(void);
 const struct cause *trust_fault(void);
 

@@ -66,15 +66,24 @@ void anchors_remove(struct anchors *anchors, const uint8_t sha256[32])
 
 /* ---- files --------------------------------------------------------------------------------- */
 
-/* Reads a regular file, through symbolic links (a system store is full of them). */
-static int read_linked(const char *path, struct buf *out, struct cause *cause)
+/* What has nothing to do with the file: another time it can be read. */
+static bool passes(int error)
+{
+        return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO || error == EINTR;
+}
+
+/* Reads a regular file, through symbolic links (a system store is full of them). *out_passes is set where it fails for
+ * now only. */
+static int read_linked(const char *path, struct buf *out, bool *out_passes, struct cause *cause)
 {
         scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         struct stat st;
 
         buf_init(out, LIMIT_TRUST_FILE);
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                *out_passes = passes(errno);
                 return cause_errno(cause, errno, "%s", path);
+        }
         if (!S_ISREG(st.st_mode) || st.st_size > LIMIT_TRUST_FILE)
                 return cause_set(cause, CAUSE_STORAGE, "%s: not a file, or larger than any trust store",
                                  path);
@@ -83,6 +92,7 @@ static int read_linked(const char *path, struct buf *out, struct cause *cause)
                 ssize_t len = room ? read(fd, room, 16 * KIB) : 0;
                 if (len < 0) {
                         int number = errno;
+                        *out_passes = passes(number);
                         buf_free(out);
                         return cause_errno(cause, number, "%s", path);
                 }
@@ -94,7 +104,8 @@ static int read_linked(const char *path, struct buf *out, struct cause *cause)
 
 struct reading {
         struct trust_stores *stores;
-        bool strict;  /* what cannot be read is a fault */
+        bool strict;  /* what cannot be read is a fault; else only where that passes */
+        bool passes;  /* the last that could not be read may be read another time */
         size_t found; /* certificates and lists seen in this file */
 };
 
@@ -152,7 +163,8 @@ static int read_any(struct reading *r, const char *path, bool lists, struct caus
         struct buf bytes;
 
         r->found = 0;
-        if (read_linked(path, &bytes, cause) < 0)
+        r->passes = false;
+        if (read_linked(path, &bytes, &r->passes, cause) < 0)
                 return -1;
         const uint8_t *at = buf_bytes(&bytes);
         int result;
@@ -208,24 +220,35 @@ static int read_folder(struct reading *r, const char *folder, bool (*fits)(const
                        const char *what)
 {
         DIR *list = opendir(folder);
+        struct cause cause = { 0 };
         struct dirent *entry;
         int count = 0;
 
-        if (!list)
+        if (!list) {
+                int error = errno;
+                cause_errno(&cause, error, "%s", folder);
+                if (!r->strict && passes(error))
+                        fault(r->stores, what, &cause);
+                errno = error;
                 return -1;
-        while ((entry = readdir(list)) != NULL) {
+        }
+        while ((errno = 0, entry = readdir(list)) != NULL) {
                 if (!fits(entry->d_name))
                         continue;
                 char *path = text_of("%s/%s", folder, entry->d_name);
-                struct cause cause = { 0 };
+                cause_clear(&cause);
                 count++;
                 if (read_any(r, path, lists, &cause) < 0) {
-                        if (r->strict)
+                        if (r->strict || r->passes)
                                 fault(r->stores, what, &cause);
                         else
                                 r->stores->skipped++;
                 }
                 free(path);
+        }
+        if (errno) {
+                cause_errno(&cause, errno, "%s", folder);
+                fault(r->stores, what, &cause);
         }
         (void)closedir(list);
         return count;
@@ -268,11 +291,13 @@ static const char *place(const char *variable, const char *fallback)
 static void read_default_places(struct trust_stores *stores)
 {
         struct reading r = { .stores = stores, .strict = false };
+        struct cause cause = { 0 };
         char *folders = copy_text(place(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
         char *rest = folders, *folder;
 
-        (void)read_any(&r, place(X509_get_default_cert_file_env(), X509_get_default_cert_file()), false,
-                       NULL);
+        if (read_any(&r, place(X509_get_default_cert_file_env(), X509_get_default_cert_file()), false, &cause) < 0 &&
+            r.passes)
+                fault(stores, "the System Trust Store", &cause);
         while ((folder = strsep(&rest, ":")) != NULL)
                 if (*folder)
                         (void)read_certificate_folder(&r, folder);
@@ -332,7 +357,7 @@ static void read_user_store(struct trust_stores *stores, const char *state_direc
                         cause_errno(&cause, errno, "%s", folder);
                 fault(stores, "the User Trust Store", &cause);
         }
-        while (list && (entry = readdir(list)) != NULL) {
+        while (list && (errno = 0, entry = readdir(list)) != NULL) {
                 if (entry->d_name[0] == '.' || !has_ending(entry->d_name, ".pem"))
                         continue;
                 char *path = text_of("%s/%s", folder, entry->d_name);
@@ -340,6 +365,10 @@ static void read_user_store(struct trust_stores *stores, const char *state_direc
                 if (read_user_file(stores, path, entry->d_name, &cause) < 0)
                         fault(stores, "the User Trust Store", &cause);
                 free(path);
+        }
+        if (list && errno) {
+                cause_errno(&cause, errno, "%s", folder);
+                fault(stores, "the User Trust Store", &cause);
         }
         if (list)
                 (void)closedir(list);

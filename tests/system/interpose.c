@@ -29,7 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum call { CALL_OPEN, CALL_WRITE, CALL_PWRITE, CALL_FSYNC, CALL_FDATASYNC, CALL_RENAME, CALL_FTRUNCATE, CALL_UNLINK, CALLS };
+enum call { CALL_OPEN, CALL_WRITE, CALL_PWRITE, CALL_FSYNC, CALL_FDATASYNC, CALL_RENAME, CALL_FTRUNCATE, CALL_UNLINK, CALL_READ,
+            CALLS };
 
 /* As tests/system/interpose.py packs it. */
 struct fault {
@@ -233,6 +234,9 @@ static int open_at(int folder, const char *path, int flags, mode_t mode)
 
         if ((flags & (O_CREAT | O_TMPFILE)) && (relative ? fd_fails(CALL_OPEN, folder)
                                                          : strncmp(path, below, strlen(below)) == 0 && fails(CALL_OPEN, path)))
+                return -1;
+        /* "read" is counted where a file is opened for it. */
+        if (!(flags & (O_ACCMODE | O_CREAT | O_DIRECTORY)) && strncmp(path, below, strlen(below)) == 0 && fails(CALL_READ, path))
                 return -1;
         int fd = real_openat(folder, path, flags, mode);
         if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY)

@@ -13,7 +13,7 @@ import station as station_module
 import users
 from waiting import until
 
-CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "unlink")
+CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "unlink", "read")
 KILL = -1      # as an error: the daemon is killed at the call
 HEAD, FAULT = struct.Struct("=qiiqiiii"), struct.Struct("=iiii32s")
 LIBRARY = os.path.join(station_module.BUILD, "tests", "interpose.so")

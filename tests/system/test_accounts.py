@@ -107,7 +107,21 @@ def test_set_changes_all_or_nothing(station):
 @pytest.mark.parametrize("name", ("", ".hidden", "-dash", "a/b", "..", "a b", "ä", "x" * 65, "a\n", "a\0b"), ids=range(10))
 def test_bad_names(station, name):
     error = refused(station, "AddAccount", name=name, kind="outgoing", properties={"hostname": "localhost"})
-    assert error.short == "InvalidProperty"
+    assert error.short == "InvalidProperty" and bad_properties(error) == ["name"]
+    assert os.listdir(os.path.join(station.state, "accounts")) == []
+
+
+def test_a_nul_in_a_value(station):
+    """It is the value that is bad, wherever it stands, and nothing of it counts as a shorter one."""
+    for parameters, name in (({"properties": {"hostname": "localhost\0x"}}, "hostname"),
+                             ({"properties": {"hostname": "localhost", "from": "\0"}}, "from")):
+        error = refused(station, "AddAccount", name="a", kind="outgoing", **parameters)
+        assert error.short == "InvalidProperty" and bad_properties(error) == [name]
+    assert refused(station, "GetAccount", name="\0").short == "InvalidProperty"
+    with station.client() as client:
+        with pytest.raises(varlink.VarlinkError) as caught:
+            client.call(varlink.TRUST + "Approve", id="\0", fingerprint="00")
+    assert caught.value.name == varlink.TRUST + "InvalidProperty"
     assert os.listdir(os.path.join(station.state, "accounts")) == []
 
 

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+import channels
 import interpose
 import letters
 import users
@@ -125,6 +126,65 @@ def test_an_account_that_cannot_be_written(interposed, call):
     assert station.account("a")["hostname"] == "a.example"
     station.ctl("account", "set", "a", "hostname=c.example")
     assert station.account("a")["hostname"] == "c.example"
+
+
+# ---- reading
+
+UNREAD = {"an anchor": (lambda certificates: certificates.user.fingerprint[-20:] + ".pem", "TrustStore"),
+          "the allowed hosts": (lambda _: "allowed-hosts.json", "TrustStore"),
+          "a secret": (lambda _: "secrets/c", "Secret"), "a key": (lambda _: "keys/plant.pem", "Secret"),
+          "an account": (lambda _: "accounts/c.json", None)}
+
+
+@pytest.mark.parametrize("what", UNREAD)
+@pytest.mark.parametrize("error", (errno.EMFILE, errno.EIO), ids=("EMFILE", "EIO"))
+def test_what_cannot_be_read_is_read_again(interposed, new_sink, certificates, folder, what, error):
+    """No server is believed and no password given while something is missing; by itself, when it is there, mail goes."""
+    match, code = UNREAD[what][0](certificates), UNREAD[what][1]
+    sink = new_sink(certificates.leaf("user", "127.0.0.1"), True, True)
+    station = interposed.station.start()
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    key = certificates.leaf("client-only", "client")
+    station.ctl("trust", "key", "import", "plant", "-", stdin=key.key_pem + key.chain_pem)
+    station.add("outgoing", "c", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"), clientCertificate="plant",
+                enabled=False, allowDisabledQueuing=True)
+    mine = station.send("c", "box@example.test")
+    other = new_sink(certificates.leaf("self-signed", "127.0.0.1"), True, True)
+    station.add("outgoing", "o", **channels.properties("smtp", "ssl", other.host, other.port, "user"))
+    station.send("o", "box@example.test")
+    station.wait_status("o", "challenge")
+    station.stop()
+    interposed.fail("read", error=error, match=match)
+    station.start()
+    station.call("SetAccount", name="c", properties={"enabled": True}) if code else None
+    cause = station.wait_status("c", "fault")["cause"]
+    assert code is None or cause["code"] == code, cause
+    assert os.strerror(error) in cause["text"], cause
+    assert "again every few seconds" in cause["remedy"], cause
+    assert not sink.accepted
+    interposed.heal()
+    if code is None:
+        until(lambda: station.account("c")["status"] == "disabled", 20)
+        station.call("SetAccount", name="c", properties={"enabled": True})
+    until(lambda: station.message(mine)["state"] == "sent", 20)
+    assert len(sink.accepted) == 1
+    assert "can be read again" in station.log() or code is None
+
+
+@pytest.mark.parametrize("error", (errno.EMFILE, errno.EIO), ids=("EMFILE", "EIO"))
+def test_a_reload_that_cannot_read(interposed, new_sink, certificates, error):
+    sink = new_sink(certificates.leaf("user", "127.0.0.1"), True, True)
+    station = interposed.station.start()
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"))
+    interposed.fail("read", error=error, match=".pem")
+    station.ctl("reload", code=None)
+    assert any("again every few seconds" in one["remedy"] for one in station.call("GetStatus")["status"]["faults"])
+    queued = station.send("a", "box@example.test")
+    assert station.wait_status("a", "fault")["cause"]["code"] == "TrustStore"
+    interposed.heal()
+    until(lambda: station.message(queued)["state"] == "sent", 20)
+    assert not station.call("GetStatus")["status"]["faults"]
 
 
 def test_the_reserve_of_the_disk(new_station, sink):

@@ -50,6 +50,32 @@ START_TEST(replace_read_remove)
 }
 END_TEST
 
+/* A folder in the place of a file stays, and so does what is in it. */
+START_TEST(folder_in_its_place)
+{
+        char *path = in_folder("file"), *temporary = in_folder(".file.new"), *inside = in_folder("file/inside");
+        struct cause cause = { 0 };
+
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        ck_assert_int_eq(replace_file(inside, "x", 1, &cause), 0);
+        ck_assert_int_eq(replace_file(path, "one", 3, &cause), -1);
+        ck_assert_int_eq(remove_file(path, &cause), -1);
+        check_content(inside, "x");
+        check_content(temporary, NULL);
+        ck_assert_int_eq(remove_file(inside, &cause), 0);
+        ck_assert_int_eq(rmdir(path), 0);
+        ck_assert_int_eq(mkdir(temporary, 0700), 0);
+        ck_assert_int_eq(replace_file(path, "one", 3, &cause), -1);
+        ck_assert_ptr_nonnull(strstr(cause.text, ".file.new"));
+        check_content(path, NULL);
+        ck_assert_int_eq(rmdir(temporary), 0);
+        ck_assert_int_eq(replace_file(path, "one", 3, &cause), 0);
+        free(inside);
+        free(temporary);
+        free(path);
+}
+END_TEST
+
 START_TEST(what_is_not_read)
 {
         char *path = in_folder("file"), *link = in_folder("link");
@@ -238,6 +264,7 @@ int main(void)
         TCase *tests = tcase_create("files");
         tcase_add_checked_fixture(tests, store_up, store_down);
         tcase_add_test(tests, replace_read_remove);
+        tcase_add_test(tests, folder_in_its_place);
         tcase_add_test(tests, what_is_not_read);
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_test(tests, calls_for_one_path_keep_their_order);

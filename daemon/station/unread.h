@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the disk did not give: trust stores, Allowed Hosts, client keys, files of accounts and secrets that could not be
+ * read. Each is a fault of what needs it, and is read again every few seconds until it can be; that is told, and what
+ * waited goes on.
+ */
+#pragma once
+
+/* After the start, and after anything was read again: tries again as long as there is something. */
+void unread_watch(void);
+void unread_close(void);
