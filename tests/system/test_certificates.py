@@ -72,6 +72,11 @@ def cross_signed(w):
     return make(HOST, make("Other root", ca=True, key=key), chain=[make("Other root", w.system, ca=True, key=key)])
 
 
+def wrong_order(w):
+    second = make("Second level", w.issuing, ca=True)
+    return make(HOST, second, chain=[w.issuing, make("In no chain", w.stranger, ca=True), second, w.issuing])
+
+
 def path_length(w):
     first = make("One level only", w.system, ca=True, path_length=0)
     second = make("One too many", first, ca=True)
@@ -197,6 +202,8 @@ CASES = [
     Case("three-defects", lambda w: make("x", names=["elsewhere.example"], last=-DAY), "challenge",
          {"selfSigned", "wrongName", "expired"}, r"self-signed.*expired|expired.*self-signed", r"give the server"),
     Case("cross-signed", cross_signed, "system"),
+    Case("wrong-order", wrong_order, "system"),
+    Case("trailing-dot", lambda w: make(HOST, w.system), "system", host=HOST + "."),
     Case("expired-root-sent", lambda w: make(HOST, w.issuing, chain=[w.issuing, w.old_root]), "system"),
     Case("expired-root-beside", lambda w: make(HOST, w.issuing, chain=[w.issuing]), "system",
          system=lambda w: [w.old_root]),
@@ -284,7 +291,7 @@ def openssl_agrees(folder, case, certificate, world):
     try:
         command += ["-verify_ip", str(ipaddress.ip_address(case.host))]
     except ValueError:
-        command += ["-verify_hostname", case.host.encode("idna").decode()]
+        command += ["-verify_hostname", case.host.encode("idna").decode().rstrip(".")]
     if certificate.chain:
         command += ["-untrusted", write(os.path.join(folder, "v-chain.pem"), b"".join(c.pem for c in certificate.chain))]
     if case.revoked:

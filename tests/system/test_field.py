@@ -204,6 +204,24 @@ def test_bye_while_idling_is_no_end(station, new_box):
     assert station.account("a")["status"] == "ok"
 
 
+def early(talk):
+    talk.update()
+    talk.say("+ idling\r\n")
+    assert talk.line() == "DONE"
+
+
+def test_news_before_the_idling_begins(station, new_box):
+    """EXISTS between IDLE and the go-ahead counts."""
+    box = new_box("imap", contents=())
+
+    def first(talk):
+        box.add(LETTERS[0])
+        early(talk)
+    box.idles = once(first)
+    incoming(station, box, push=True)
+    station.wait_event("mail.received")
+
+
 def test_an_smtp_server_at_the_port(station, sink):
     station.add("incoming", "a", **channels.properties("imap", "plain", sink.host, sink.port, "box", push=False))
     said = poll(station, code=1).err

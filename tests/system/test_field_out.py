@@ -2,13 +2,17 @@
 """Public reports of what servers did to other programs that send mail, each made real. tests/field/README.md says whose they
 are and what came of them."""
 
+import os
 import select
+import subprocess
 import time
 
 import pytest
 
 import channels
 import letters
+import station as station_module
+import users
 from waiting import until
 
 TO = "box@example.test"
@@ -40,6 +44,13 @@ def silence_first(session, _line):
         time.sleep(0.1)
 
 
+def in_pieces(session, _line):
+    for part in ("250-fake\r\n250-PIPELI", "NING\r\n250-8BITMIME\r\n250", " SIZE\r", "\n"):
+        session.peer.sendall(part.encode())
+        time.sleep(0.05)
+    session.greeted = True
+
+
 def ehlo_once(session, line):
     """One behind AUTH would forget the user."""
     if session.user:
@@ -59,6 +70,11 @@ def many(reply):
 GOES = {    # name: (options of the sink, rules, security, whether there is a password)
     "greeting late and in pieces": ({}, [("greeting", silence_first)], "plain", False),
     "greeting without ESMTP": ({}, [("greeting", "220 ready")], "plain", False),
+    "greeting of an ASA": ({}, [("greeting", "220 **********************************")], "plain", False),
+    "greeting bare": ({}, [("greeting", "220")], "plain", False),
+    "EHLO of odd words": ({}, [("ehlo", ehlo("pipelining ", "\t8bitmime", "", "SIZE", "X=Y", "XEXCH250", "Ok"))], "plain", False),
+    "EHLO without a name": ({}, [("ehlo", lambda s, line: setattr(s, "greeted", True) or s._say("250"))], "plain", False),
+    "EHLO in pieces": ({}, [("ehlo", in_pieces)], "plain", False),
     "EHLO unknown": ({}, [("ehlo", "500 5.5.1 Command unrecognized")], "plain", False),
     "greeting 250": ({}, [("greeting", "250 2.0.0 Ok: queued as B4C8112124D", 1)], "plain", False),
     "HELO refused at RCPT": ({}, [("rcpt", "554 5.7.1 <station.example>: Helo command rejected: Access denied", 1)], "plain", False),
@@ -183,6 +199,10 @@ HANDED = {      # name: (arguments, input, recipients, what must be in what goes
     "a patch, -t": (["-t"], PATCH, ["list@x.example"], [b"Message-ID: <p@x.example>"], [b"From 0a0ae"]),
     "many, some twice": (["-t"], f"To: {', '.join(MANY + MANY[:9])}\nCc: {MANY[0]}\nSubject: t\n\nx\n".encode(), MANY, [], []),
     "an address in an address": (["-t"], b"To: xx@x.example <xx@x.example>\nSubject: t\n\nx\n", ["xx@x.example"], [], []),
+    "Bcc and nobody": (["-t"], b"From: a@b.example\nBcc: box@x.example\nTo: undisclosed-recipients:;\nSubject: t\n\nx\n", ["box@x.example"],
+                       [b"undisclosed-recipients:;"], [b"box@x", b"Bcc"]),
+    "a group": (["-t"], b"To: You:one@x.example,\"Last, First\" <two@x.example>;\nSubject: t\n\nx\n", ["one@x.example", "two@x.example"],
+                [], []),
     "a line of a log": (["box@x.example"], b"Subject: cron\n\n" + b"error " * 1000 + b"end\n", ["box@x.example"], [], []),
     "no empty line": (["box@x.example"], b"Subject: t\nTo: box@x.example\n", ["box@x.example"], [b"Subject: t"], []),
     "only text": (["box@x.example"], b"disk full\n", ["box@x.example"], [b"disk full"], []),
@@ -214,3 +234,48 @@ def test_handed_in_for_nobody(station, sink, arguments, text):
     outgoing(station, sink)
     refused = station.ctl("sendmail", *arguments, stdin=text, code=None)
     assert refused.code in (64, 65) and "recipient" in refused.err and station.json("queue", "list") == []
+
+
+# What programs run it in: the text of a shell, `$0` being sendmail.
+SURROUNDINGS = {
+    "no environment": 'exec env -i EMAILSEC_SOCKET="$EMAILSEC_SOCKET" "$0" -t',
+    "a language that is not there": 'LC_ALL=xx_YY.UTF-8 TZ=:/nowhere exec "$0" -t',
+    "nothing to write to": 'exec "$0" -t >&- 2>&-',
+    "a full disk to write to": 'exec "$0" -t >/dev/full 2>/dev/full',
+    "a folder that is gone": 'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$0" -t',
+    "few files": 'ulimit -n 16; ulimit -v 400000; exec "$0" -t',
+    "umask 777": 'umask 777; exec "$0" -t',
+    "SIGPIPE ignored": 'trap "" PIPE; exec "$0" -t',
+    "no terminal": 'exec setsid "$0" -t',
+    "a user without a name": 'exec setpriv --reuid=54321 --regid=54321 --clear-groups -- "$0" -FCron -f root -t',
+    "no network": 'exec unshare -n "$0" -t',
+    "no /proc": "exec unshare -m sh -c 'mount -t tmpfs none /proc; exec \"$0\" -t' \"$0\"",
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_handed_in_from_anywhere(station, sink, folder, name):
+    if not users.IS_ROOT and name in ("a user without a name", "no network", "no /proc"):
+        pytest.skip("needs root")
+    if station_module.FLAVOUR != "plain" and name in ("few files", "no /proc"):
+        pytest.skip("a sanitizer needs more")
+    outgoing(station, sink)
+    link = os.path.join(folder, "sendmail")
+    os.symlink(station.programs["emailsecctl"], link)
+    done = subprocess.run(["sh", "-c", SURROUNDINGS[name], link], input=b"To: box@x.example\nSubject: t\n\nx\n", capture_output=True,
+                          timeout=30, env=station_module.clean_environment(EMAILSEC_SOCKET=station.socket))
+    assert done.returncode == 0, done
+    sink.wait_for(1)
+    assert sink.accepted[0].recipients == ["box@x.example"]
+
+
+# ---- passwords
+
+@pytest.mark.parametrize("mechanism", ("plain", "login", "cram-md5", "scram-sha-256"))
+@pytest.mark.parametrize("password", ('a"b\\c', " b l a n k ", "pä$$wörd€", "{5}%s#;'", "=?utf-8?Q?x?=", "x" * 200), ids=("quotes", "blanks",
+                         "words", "signs", "encoded", "long"))
+def test_passwords(station, new_sink, certificates, monkeypatch, mechanism, password):
+    monkeypatch.setattr(letters, "PASSWORD", password)
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True, mechanisms=mechanism.upper())
+    outgoing(station, sink, "ssl", password=password)
+    assert station.wait_message(station.send("a", TO))["state"] == "sent"
