@@ -241,7 +241,8 @@ def test_credentials_of_every_kind(machine, accounts, drop_in):
         assert "TLSv1.3" in machine.say("emailsecctl", "account", "test", "out"), name
         queued = send(machine)
         until(lambda: state(machine, queued) == "sent", 30, lambda: machine.say("emailsecctl", "status", check=False))
-    machine.run("emailsecctl", "account", "password", "out", "--credential", "none", check=False)
+    warned = machine.run("emailsecctl", "account", "password", "out", "--credential", "none")
+    assert "credential none" in warned.stderr and "several_box" in warned.stderr and "LoadCredential=none:" in warned.stderr
     told = machine.run("emailsecctl", "account", "test", "out", check=False)
     machine.run("emailsecctl", "account", "password", "out", "--credential", "station")
     assert "none" in told.stdout + told.stderr and told.returncode != 0
@@ -329,7 +330,8 @@ def test_numbers_for_node_exporter(machine):
     machine.run("install", "-d", "-o", "nobody", "/var/lib/prometheus/node-exporter")
     machine.run("systemctl", "start", "emailsec-metrics.timer", "emailsec-metrics.service")
     path = "/var/lib/prometheus/node-exporter/emailsec.prom"
-    assert machine.say("tail", "-n1", path) == "# EOF"
+    kept = re.findall(r"^# TYPE emailsec_sent_messages_total counter$|^# HELP emailsec_sent_messages_total ", machine.say("cat", path), re.M)
+    assert len(kept) == 2, "node_exporter would lose help and type"
     assert machine.say("stat", "-c", "%a", path) == "644"
     machine.run("systemctl", "stop", "emailsec-metrics.timer", "emailsecd.service", "emailsecd.socket")
     assert machine.run("systemctl", "start", "emailsec-metrics.service", check=False).returncode != 0
@@ -338,18 +340,102 @@ def test_numbers_for_node_exporter(machine):
     machine.run("systemctl", "start", "emailsecd.socket", "emailsecd.service")
 
 
+# ---- orders and states of the units
+
+def reachable(machine):
+    assert machine.run("emailsecctl", "status", check=False).returncode in (0, 1)
+    assert machine.say("systemctl", "is-active", "emailsecd.service", "emailsecd.socket").split() == ["active"] * 2
+
+
+@pytest.mark.parametrize("commands", (
+    "systemctl restart emailsecd.socket",
+    "systemctl restart emailsecd.service",
+    "systemctl restart emailsecd.socket emailsecd.service",
+    "systemctl restart emailsecd.service emailsecd.socket",
+    "systemctl stop emailsecd.socket; systemctl start emailsecd.socket",
+    "systemctl stop emailsecd.socket; systemctl start emailsecd.service",
+    "systemctl stop emailsecd.service emailsecd.socket; systemctl start emailsecd.service",
+    "systemctl stop emailsecd.service; systemctl restart emailsecd.socket",
+    "systemctl stop emailsecd.service; dpkg --force-confold -i /root/*.deb",
+    "systemctl stop emailsecd.service emailsecd.socket; dpkg --force-confold -i /root/*.deb",
+    "systemctl stop emailsecd.socket; dpkg --force-confold -i /root/*.deb",
+    "dpkg --force-confold -i /root/*.deb",
+    "rm /run/emailsecd/io.emailsec; systemctl restart emailsecd.socket",
+    "systemctl kill -s KILL emailsecd.service",
+), ids=lambda text: re.sub(r"systemctl |dpkg.*|emailsecd\.|[^a-z ]", "", text).strip().replace(" ", "-"))
+def test_every_order_ends_reachable(machine, commands):
+    for _ in range(3):
+        machine.run("sh", "-ec", commands)
+        reachable(machine)
+
+
+@pytest.fixture
+def spoilt(machine):
+    """Something is put in the way of the start; it is taken away in the end whatever happens."""
+    undo = []
+    yield lambda spoil, mend: (machine.run("sh", "-ec", spoil), undo.append(mend))
+    for mend in undo:
+        machine.run("sh", "-c", mend)
+    machine.run("systemctl", "restart", "emailsecd")
+
+
+@pytest.mark.parametrize("spoil, mend", (
+    ("echo 'NoSuchKey=1' >/etc/emailsecd/emailsecd.conf.d/wrong.conf", "rm -f /etc/emailsecd/emailsecd.conf.d/wrong.conf"),
+    ("mv /usr/sbin/emailsecd /usr/sbin/away", "test ! -e /usr/sbin/away || mv /usr/sbin/away /usr/sbin/emailsecd"),
+    ("mv /var/lib/emailsecd/station.db /var/lib/emailsecd/away", "cd /var/lib/emailsecd; test ! -e away || mv away station.db"),
+), ids=("settings", "program", "database"))
+def test_a_start_that_fails_is_told_and_heals(machine, spoilt, accounts, spoil, mend):
+    """The tool tells it from one that is not there, sendmail has its caller try again, and no start is the last."""
+    machine.run("systemctl", "stop", "emailsecd")
+    spoilt(spoil, mend)
+    machine.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do systemctl start emailsecd; done", check=False)
+    for _ in range(3):
+        told = machine.run("emailsecctl", "status", check=False)
+        assert told.returncode == 3, told.stderr
+        assert "emailsecd does not start" in told.stderr and "journalctl -u emailsecd -n 20" in told.stderr
+        sent = machine.run("emailsecctl", "sendmail", "box@example.test", check=False, stdin="Subject: x\n\nx\n")
+        assert sent.returncode == 75, sent.stderr
+    machine.run("sh", "-ec", mend)
+    until(lambda: machine.say("systemctl", "is-active", "emailsecd", check=False) == "active", 30, "it gave up")
+    reachable(machine)
+
+
+def test_one_that_is_stopped_is_told_as_that(machine):
+    machine.run("systemctl", "stop", "emailsecd.service", "emailsecd.socket")
+    told = machine.run("emailsecctl", "status", check=False)
+    machine.run("systemctl", "start", "emailsecd")
+    assert told.returncode == 3 and "is not started" in told.stderr and "systemctl start emailsecd" in told.stderr
+    reachable(machine)
+
+
+def test_by_hand_root_makes_no_files_of_its_own(machine):
+    machine.run("systemctl", "stop", "emailsecd.service", "emailsecd.socket")
+    done = machine.run("timeout", "5", "/usr/sbin/emailsecd", check=False)
+    others = machine.say("find", "/var/lib/emailsecd", "!", "-user", "emailsec")
+    machine.run("systemctl", "start", "emailsecd")
+    assert done.returncode == 1 and "belongs to user emailsec" in done.stderr and "runuser -u emailsec" in done.stderr
+    assert others == ""
+
+
 def test_upgrade_keeps_and_purge_removes(machine, accounts):
     """Last: the machine has no station after it."""
+    machine.run("systemctl", "enable", "--now", "emailsec-metrics.timer")
     machine.run("sh", "-c", "echo '# mine' >>/etc/emailsecd/emailsecd.conf")
     machine.run("sh", "-c", "dpkg --force-confold -i /root/*.deb")
-    assert machine.say("systemctl", "is-active", "emailsecd.service", "emailsecd.socket").split() == ["active"] * 2
+    reachable(machine)
+    assert machine.say("systemctl", "is-active", "emailsec-metrics.timer") == "active"
     assert "# mine" in machine.say("cat", "/etc/emailsecd/emailsecd.conf")
     assert "out" in machine.say("emailsecctl", "account", "list")
+    machine.run("systemctl", "start", "emailsec-metrics.service", check=False)
     machine.run("dpkg", "-r", "emailsecd")
     assert machine.run("test", "-e", "/var/lib/emailsecd/station.db", check=False).returncode == 0
+    assert "emailsec" not in machine.say("systemctl", "list-units", "--all", "--failed", "--no-legend", "--plain")
     machine.run("dpkg", "-P", "emailsecd", "emailsecctl")
-    for path in ("/var/lib/emailsecd", "/etc/emailsecd/emailsecd.conf", "/usr/sbin/emailsecd", "/run/emailsecd/io.emailsec"):
+    for path in ("/var/lib/emailsecd", "/etc/emailsecd", "/usr/sbin/emailsecd", "/run/emailsecd",
+                 "/etc/systemd/system/emailsecd.service.d", "/var/lib/prometheus/node-exporter/emailsec.prom"):
         assert machine.run("test", "-e", path, check=False).returncode != 0, path
+    left = machine.say("systemctl", "list-units", "--all", "--no-legend", "--plain", "emailsec*")
+    assert left == "", left
 
 
 def test_sendmail_is_offered_on_request_only(machine, packages):
