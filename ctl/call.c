@@ -5,6 +5,7 @@
 
 #include "common/frame.h"
 #include "common/json_fields.h"
+#include "ctl/unit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -31,17 +32,47 @@ const char *call_socket_path(const struct tool *tool)
         return path && path[0] ? path : DEFAULT_SOCKET;
 }
 
+/* Nobody was reached, or whoever was there has gone: the service manager knows more of the standard socket. Says so in
+ * place of what the cause says, where that is more. */
+static void ask_service_manager(const char *path, struct cause *cause)
+{
+        static const struct {
+                const char *words, *remedy; /* NULL: the cause's own */
+        } known[] = {
+                [UNIT_UNKNOWN] = { NULL, NULL },
+                [UNIT_ABSENT] = { NULL, "install the package emailsecd, or name the socket of another station by --socket" },
+                [UNIT_STOPPED] = { "no daemon: emailsecd is not started", "systemctl start emailsecd" },
+                [UNIT_FAILING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" },
+                [UNIT_ENDING] = { "emailsecd is ending", "try again in a moment, or: systemctl start emailsecd" },
+                [UNIT_RUNNING] = { NULL, NULL },
+        };
+
+        if (!same_text(path, DEFAULT_SOCKET))
+                return;
+        enum unit_state state = unit_state();
+        if (known[state].words)
+                (void)cause_set(cause, CAUSE_NO_DAEMON, "%s", known[state].words);
+        if (known[state].remedy)
+                cause_remedy(cause, "%s", known[state].remedy);
+}
+
+static void no_socket(const char *path, const char *words, struct cause *cause)
+{
+        (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: %s %s", words, path);
+        cause_remedy(cause, same_text(path, DEFAULT_SOCKET) ? "systemctl restart emailsecd.socket; why it has gone: emailsecctl log" :
+                                                              "start that station, or name another socket by --socket");
+        ask_service_manager(path, cause);
+}
+
 static int unreachable(const char *path, int error, struct cause *cause)
 {
         switch (error) {
         case ENOENT:
         case ENOTDIR:
-                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: there is no socket at %s", path);
-                cause_remedy(cause, "systemctl start emailsecd, or name its socket by --socket");
+                no_socket(path, "there is no socket at", cause);
                 break;
         case ECONNREFUSED:
-                (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: nobody listens at %s any more", path);
-                cause_remedy(cause, "systemctl start emailsecd; why it ended: emailsecctl log");
+                no_socket(path, "nobody listens at", cause);
                 break;
         case EACCES:
         case EPERM:
@@ -51,6 +82,15 @@ static int unreachable(const char *path, int error, struct cause *cause)
         default:
                 (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon reached at %s: %s", path, strerror(error));
         }
+        return -1;
+}
+
+/* It was there, and the connection has ended before the answer. */
+static int hung_up(const char *path, struct cause *cause)
+{
+        (void)cause_set(cause, CAUSE_NO_DAEMON, "the daemon closed the connection before it answered");
+        cause_remedy(cause, "look whether it was done, and try again; why it closed: emailsecctl log");
+        ask_service_manager(path, cause);
         return -1;
 }
 
@@ -124,20 +164,22 @@ static int wait_ready(int fd, short events, time_t deadline, const struct call *
         }
 }
 
+/* 0, -1 with a cause, or -2: the other end has gone. */
 static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t deadline, struct cause *cause)
 {
         size_t fd_count = fd >= 0;
         for (;;) {
                 int sent = frame_send(calls->fd, out, &fd, &fd_count, cause);
                 if (sent)
-                        return sent < 0 ? -1 : 0;
+                        return sent < 0 ? cause->code == CAUSE_CLOSED ? -2 : -1 : 0;
                 if (wait_ready(calls->fd, POLLOUT, deadline, NULL, cause))
                         return -1;
         }
 }
 
-static int receive_frame(struct call_state *calls, const struct call *call, json_t **out, struct cause *cause)
+static int receive_frame(const struct tool *tool, const struct call *call, json_t **out, struct cause *cause)
 {
+        struct call_state *calls = tool->calls;
         time_t deadline = deadline_of(call);
         for (;;) {
                 int found = frame_next(&calls->reader, out, cause);
@@ -146,9 +188,8 @@ static int receive_frame(struct call_state *calls, const struct call *call, json
                 if (wait_ready(calls->fd, POLLIN, deadline, call, cause))
                         return -1;
                 int got = frame_receive(&calls->reader, calls->fd, cause);
-                if (got == 0)
-                        return cause_set(cause, CAUSE_NO_DAEMON,
-                                         "the daemon closed the connection before it answered");
+                if (got == 0 || (got == -2 && cause->code == CAUSE_CLOSED))
+                        return hung_up(call_socket_path(tool), cause);
                 if (got == -2)
                         return -1;
         }
@@ -223,6 +264,8 @@ static int begin_call(struct tool *tool, struct call *call, bool more, struct ca
                 failed = send_frame(tool->calls, &out, call->fd, deadline_of(call), &cause);
                 if (failed && frame_receive(&tool->calls->reader, tool->calls->fd, NULL) > 0)
                         failed = 0; /* it was refused before all of it was sent: the answer says why */
+                else if (failed == -2)
+                        failed = hung_up(call_socket_path(tool), &cause);
         }
         buf_wipe(&out);
         if (failed)
@@ -233,7 +276,7 @@ static int begin_call(struct tool *tool, struct call *call, bool more, struct ca
 static int next_answer(struct tool *tool, const struct call *call, json_t **answer, struct causes *failures)
 {
         struct cause cause = { 0 };
-        if (receive_frame(tool->calls, call, answer, &cause)) {
+        if (receive_frame(tool, call, answer, &cause)) {
                 *causes_add(failures) = cause;
                 return -1;
         }

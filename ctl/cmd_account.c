@@ -265,9 +265,18 @@ static int send_secret(struct tool *tool, json_t *parameters)
         struct call call = {
                 .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true
         };
-        if (call_once(tool, call, NULL, &failures))
+        scoped(scoped_json) json_t *answer = NULL;
+        if (call_once(tool, call, &answer, &failures))
                 return tell_causes(&failures);
-        show_done(tool, "%s: %s", tool_word(tool, 0), tool_has(tool, "clear") ? "forgotten" : "stored");
+        const char *credential = tool_option(tool, "credential");
+        if (credential)
+                show_done(tool, "%s: credential %s", tool_word(tool, 0), credential);
+        else
+                show_done(tool, "%s: %s", tool_word(tool, 0), tool_has(tool, "clear") ? "forgotten" : "stored");
+        struct cause warning = { 0 };
+        cause_from_json(json_at(answer, "warning"), &warning);
+        if (cause_happened(&warning))
+                (void)tell_cause(&warning); /* it was done all the same */
         return EXIT_DONE;
 }
 

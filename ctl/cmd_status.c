@@ -110,6 +110,32 @@ int run_status(struct tool *tool)
         return EXIT_DONE;
 }
 
+/* The older text format of Prometheus, the one that node_exporter reads: help and type of a counter stand under the name
+ * of its samples, with _total; there is no mark of the end. */
+static void print_older(const char *text)
+{
+        scoped(scoped_free) char *counter = NULL; /* the family whose lines these are, when it is one */
+
+        while (*text) {
+                int len = (int)strcspn(text, "\n"), name = 0, type = 0;
+                char kind[5] = "";
+                (void)sscanf(text, "# %4[A-Z] %n%*[a-z0-9_:]%n", kind, &name, &type);
+                bool of_family = type > 0 && type < len && (same_text(kind, "TYPE") || same_text(kind, "HELP"));
+                if (of_family && same_text(kind, "TYPE")) {
+                        free(take(counter));
+                        if (len - type == 8 && !strncmp(text + type, " counter", 8))
+                                counter = copy_bytes(text + name, (size_t)(type - name));
+                }
+                bool of_counter = of_family && counter && strlen(counter) == (size_t)(type - name) &&
+                                  !strncmp(counter, text + name, (size_t)(type - name));
+                if (of_counter)
+                        printf("%.*s_total%.*s\n", type, text, len - type, text + type);
+                else if (len != 5 || strncmp(text, "# EOF", 5) != 0)
+                        printf("%.*s\n", len, text);
+                text += len + (text[len] == '\n');
+        }
+}
+
 int run_metrics(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
@@ -119,6 +145,8 @@ int run_metrics(struct tool *tool)
         scoped(scoped_free) char *text = printable_lines(json_text(answer, "text"));
         if (tool->json)
                 show_json(answer);
+        else if (tool_has(tool, "prometheus"))
+                print_older(text);
         else
                 fputs(text, stdout);
         return status;

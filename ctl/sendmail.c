@@ -189,6 +189,7 @@ static int told(const struct cause *cause)
                 { CAUSE_NO_DAEMON, EX_TEMPFAIL },  { CAUSE_BUSY, EX_TEMPFAIL },
                 { CAUSE_QUEUE_FULL, EX_TEMPFAIL }, { CAUSE_STORAGE, EX_TEMPFAIL },
                 { CAUSE_INTERNAL, EX_TEMPFAIL },   { CAUSE_PERMISSION, EX_NOPERM },
+                { CAUSE_CLOSED, EX_TEMPFAIL },     { CAUSE_CANCELLED, EX_TEMPFAIL },
                 { CAUSE_NOT_FOUND, EX_CONFIG },    { CAUSE_TOO_LARGE, EX_DATAERR },
                 { CAUSE_UNSENDABLE, EX_DATAERR },  { CAUSE_INVALID, EX_DATAERR },
         };

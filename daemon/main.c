@@ -17,6 +17,7 @@
 
 #include <getopt.h>
 #include <locale.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -132,8 +133,12 @@ static void watch_surroundings(void)
 
 /* ---- start ---- */
 
+/* Who waits at a socket that was passed on is told as well: left waiting, each would have the service manager start this
+ * again and again. */
 static int refuse(const struct cause *cause, int status)
 {
+        manager_tell_refused(cause->text);
+        listener_turn_away();
         fprintf(stderr, "%semailsecd: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause->text);
         fprintf(stderr, "%s  what to do: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause_remedy_of(cause));
         return status;
@@ -153,10 +158,28 @@ static void harden(void)
         }
 }
 
+/* What root made in the folder of another user, that user could not use afterwards. */
+static int check_user(const char *directory, struct cause *cause)
+{
+        struct stat there;
+
+        if (geteuid() != 0 || stat(directory, &there) < 0 || there.st_uid == 0)
+                return 0;
+        const struct passwd *owner = getpwuid(there.st_uid);
+        scoped(scoped_free) char *name = owner ? copy_text(owner->pw_name) : text_of("#%u", (unsigned)there.st_uid);
+        (void)cause_set(cause, CAUSE_STATE, "this is root, and the state folder %s belongs to user %s, who could not use the "
+                        "files that root makes there", directory, name);
+        cause_remedy(cause, "systemctl start emailsecd; or by hand: runuser -u %s -- emailsecd ...; for a try, name a folder "
+                            "of its own by --state-directory", name);
+        return -1;
+}
+
 static int serve(void)
 {
         struct cause cause = { 0 };
 
+        if (check_user(me.settings.state_directory, &cause) < 0)
+                return refuse(&cause, EXIT_FAILURE);
         if (loop_open(&cause) < 0)
                 return refuse(&cause, EXIT_FAILURE);
         permit_open(&me.settings);

@@ -154,6 +154,13 @@ void manager_tell_ending(void)
         notify(copy_text("STOPPING=1\nSTATUS=ending: sessions finish what is on its way"));
 }
 
+void manager_tell_refused(const char *why)
+{
+        scoped(scoped_free) char *text = text_of("STATUS=does not start: %s", why);
+
+        (void)sd_notify(0, text);
+}
+
 void manager_open(const struct manager_user *user)
 {
         me.user = *user;

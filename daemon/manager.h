@@ -22,5 +22,7 @@ void manager_tell_ready(void);
 /* RELOADING=1; manager_tell_ready() follows, whether the reload worked or not. */
 void manager_tell_reloading(void);
 void manager_tell_ending(void);
+/* It does not start; before manager_open(). */
+void manager_tell_refused(const char *why);
 /* The line is other than before. Changes are gathered for a moment. */
 void manager_status_changed(void);

@@ -213,6 +213,43 @@ int listener_open(const char *path, struct cause *cause)
         return 0;
 }
 
+/* The words are for anybody: why it does not start stands in the journal. */
+static void tell_not_started(int fd)
+{
+        struct cause cause;
+        struct buf out = BUF_WITH_MAX(4 * KIB);
+        json_t *object = json_object(), *parameters = json_object();
+        char heard[4 * KIB];
+
+        cause_set(&cause, CAUSE_NO_DAEMON, "emailsecd does not start");
+        cause_remedy(&cause, "journalctl -u emailsecd -n 20");
+        json_put_text(object, "error", "io.emailsec.EmailService.NoDaemon");
+        json_put(parameters, "cause", cause_json(&cause));
+        json_put(object, "parameters", parameters);
+        bool told = frame_append(&out, object) == 0 && frame_send(fd, &out, NULL, NULL, NULL) > 0;
+        json_decref(object);
+        buf_free(&out);
+        (void)shutdown(fd, SHUT_WR);
+        while (told && recv(fd, heard, sizeof heard, MSG_DONTWAIT) > 0) {
+                /* what is left unread would take the answer from the peer */
+        }
+        (void)close(fd);
+}
+
+void listener_turn_away(void)
+{
+        struct cause ignored = { 0 };
+
+        if (listener.fd < 0 && take_passed_socket(&ignored) <= 0)
+                return;
+        for (int i = 0; i < BACKLOG; i++) {
+                int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd < 0)
+                        return;
+                tell_not_started(fd);
+        }
+}
+
 void listener_wind_down(void)
 {
         if (listener.watch)

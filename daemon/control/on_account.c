@@ -275,6 +275,17 @@ static void audit_secret(const struct setting *setting)
                                               .data = data });
 }
 
+/* A credential that the service was not given is kept all the same, the unit may be made ready later; but said at once. */
+static json_t *credential_reply(const struct setting *setting)
+{
+        struct cause cause = { 0 };
+        json_t *reply = json_object();
+
+        if (setting->credential && !secret_get(setting->account, setting->kind, &cause))
+                json_put(reply, "warning", cause_json(&cause));
+        return reply;
+}
+
 static void password_set(void *ctx, const struct cause *cause)
 {
         struct setting *setting = ctx;
@@ -286,7 +297,7 @@ static void password_set(void *ctx, const struct cause *cause)
                 if (account && !account->unreadable)
                         station_account_changed(account);
                 audit_secret(setting);
-                call_reply(setting->call, NULL);
+                call_reply(setting->call, credential_reply(setting));
         }
         setting_free(setting);
 }

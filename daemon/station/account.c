@@ -199,7 +199,7 @@ void account_is_ill(struct account *account, const struct cause *cause, const ch
                     (challenge_id && strcmp(challenge_id, account->challenge_id) != 0);
 
         struct cause why = *cause;
-        cause_for_account(&why, account->name);
+        cause_of_account(&why, account->name);
         account->status = status;
         cause_keep(&account->cause, &why);
         (void)snprintf(account->challenge_id, sizeof account->challenge_id, "%s",

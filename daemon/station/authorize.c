@@ -61,7 +61,7 @@ static void finish(struct authorize *authorize, const struct cause *cause)
         struct cause why = *cause;
 
         if (authorize->user) {
-                cause_for_account(&why, prop_text(&authorize->values, PROP_NAME));
+                cause_of_account(&why, prop_text(&authorize->values, PROP_NAME));
                 json_t *step = step_of(authorize->device_code ? "agreed" : "code", why.code ? "failed" : "ok", why.code ? &why : NULL,
                                        why.code ? why.text : "the account may sign in; its refresh token is stored");
                 authorize->user->done(authorize->ctx, step);

@@ -41,7 +41,7 @@ static void finish(struct folder_listing *listing, const struct cause *cause)
         token_wait_cancel(take(listing->token));
         if (listing->link)
                 link_close(take(listing->link));
-        cause_for_account(&why, listing->account->name);
+        cause_of_account(&why, listing->account->name);
         if (listing->done)
                 listing->done(listing->ctx, cause ? NULL : listing->folders, cause ? &why : NULL);
         loop_later(free_listing, listing);

@@ -244,7 +244,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         if (!(certificate && probe->tls_told)) { /* that step has been told already */
                 if (cause.code == CAUSE_NONE)
                         cause_set(&cause, CAUSE_CLOSED, "the server closed the connection");
-                cause_for_account(&cause, prop_text(&probe->values, PROP_NAME));
+                cause_of_account(&cause, prop_text(&probe->values, PROP_NAME));
                 say(probe, failed_step(probe, &cause), "failed", &cause, NULL, cause.text);
         }
         finish(probe, false);
@@ -298,7 +298,7 @@ static void start(void *ctx)
                 return;
         }
         if (secret_signin(&probe->values, &probe->signin, &cause) < 0) {
-                cause_for_account(&cause, prop_text(&probe->values, PROP_NAME));
+                cause_of_account(&cause, prop_text(&probe->values, PROP_NAME));
                 say(probe, "login", "failed", &cause, NULL, cause.text);
                 finish(probe, false);
                 return;

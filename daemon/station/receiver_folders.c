@@ -10,6 +10,7 @@
 #include "common/limits.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
+#include "daemon/station/secrets.h"
 
 enum { SHOWN_MOST = 5 };
 
@@ -139,7 +140,7 @@ void receiver_folder_refused(struct receiver *receiver, const struct cause *caus
         bool news = !*at;
         struct cause why = *cause;
 
-        cause_for_account(&why, receiver->account->name);
+        cause_of_account(&why, receiver->account->name);
         if (news) {
                 *at = new_object(struct refused_folder);
                 (*at)->name = copy_text(receiver->folder);

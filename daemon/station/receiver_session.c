@@ -95,7 +95,7 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
         char id[13];
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
-        cause_for_account(&why, receiver->account->name);
+        cause_of_account(&why, receiver->account->name);
         receiver_drop_session(receiver);
         fact_set_number(receiver->account->name, "lastPollFailure", (int64_t)loop_wall());
         fact_set_text(receiver->account->name, "lastPollFailureCause", why.text);

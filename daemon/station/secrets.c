@@ -13,6 +13,7 @@
 #include "daemon/store/seen_table.h"
 #include "daemon/store/store.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -97,14 +98,42 @@ char *secrets_file_path(const char *account)
         return text_of("%s/secrets/%s", store_directory(), account);
 }
 
+static int is_visible(const struct dirent *entry)
+{
+        return entry->d_name[0] != '.';
+}
+
+/* There is none of that name: which there are, since those of a folder are named by the folder and their file. */
+static void no_credential(const char *id, const char *folder, struct cause *cause)
+{
+        enum { NAMES = 8 };
+        struct dirent **found = NULL;
+        int count = folder ? scandir(folder, &found, is_visible, alphasort) : 0;
+        char *names = copy_text("");
+
+        for (int i = 0; i < count; i++) {
+                if (i < NAMES) {
+                        char *more = text_of("%s%s%s", names, i ? ", " : "", found[i]->d_name);
+                        free(names);
+                        names = more;
+                }
+                free(found[i]);
+        }
+        free(found);
+        cause_set(cause, CAUSE_SECRET, "credential %s: the service was given %s%s%s", id, names[0] ? "others: " : "no credentials",
+                  names, count > NAMES ? ", ..." : "");
+        cause_remedy(cause, "systemctl edit emailsecd, [Service], LoadCredential=%s:FILE; then: systemctl restart emailsecd. "
+                            "Of a folder, LoadCredential=NAME:FOLDER, each file is the credential NAME_FILE", id);
+        free(names);
+}
+
 /* One credential of $CREDENTIALS_DIRECTORY, without what an editor put around it. */
 static char *read_credential(const char *id, struct cause *cause)
 {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
 
         if (!folder) {
-                cause_set(cause, CAUSE_SECRET, "credential %s: the service was given no credentials", id);
-                cause_remedy(cause, "add LoadCredential=%s:FILE to the unit and restart it", id);
+                no_credential(id, NULL, cause);
                 return NULL;
         }
         scoped(scoped_free) char *path = text_of("%s/%s", folder, id);
@@ -112,8 +141,9 @@ static char *read_credential(const char *id, struct cause *cause)
         struct cause why = { 0 };
         int found = read_file(path, LIMIT_SECRET, &bytes, &why);
         if (found <= 0) {
-                cause_set(cause, CAUSE_SECRET, "credential %s: %s", id, found ? why.text : "there is none");
-                cause_remedy(cause, "add LoadCredential=%s:FILE to the unit and restart it", id);
+                no_credential(id, folder, cause);
+                if (found < 0)
+                        cause_set(cause, CAUSE_SECRET, "credential %s: %s", id, why.text);
                 buf_wipe(&bytes);
                 return NULL;
         }
@@ -298,6 +328,20 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
         if (!keeper->of[index].value)
                 keeper->of[index].value = read_credential(keeper->of[index].credential, cause);
         return keeper->of[index].value;
+}
+
+void cause_of_account(struct cause *cause, const char *account)
+{
+        static const char phrase[] = "emailsecctl account password NAME";
+        struct keeper *keeper = keeper_of(account);
+        const char *id = keeper ? keeper->of[0].credential : NULL; /* of kinds[0], the password */
+        scoped(scoped_free) char *general = copy_text(cause_remedy_of(cause));
+        const char *at = id ? strstr(general, phrase) : NULL, *rest = at ? at + strlen(phrase) : NULL;
+
+        if (at && (!*rest || *rest == ';' || *rest == ','))
+                cause_remedy(cause, "%.*scorrect credential %s where the unit takes it from (systemctl cat emailsecd), and: "
+                             "systemctl restart emailsecd%s", (int)(at - general), general, id, rest);
+        cause_for_account(cause, account);
 }
 
 /* What the last sign-ins have shown of this server; not of another that the account had before. */

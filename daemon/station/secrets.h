@@ -27,6 +27,9 @@ void secrets_close(void);
 /* The secret's text, for a sign-in; valid until the next change. NULL with a cause: none stored, or a file or
  * credential that cannot be read. */
 const char *secret_get(const char *account, const char *kind, struct cause *cause);
+/* Makes the remedy one for this account: as cause_for_account(), and where the account's password is a credential, that
+ * is what is to be corrected. */
+void cause_of_account(struct cause *cause, const char *account);
 /* What a session of an account signs in with, texts copied. -1 with secret_get's cause when it needs a password and
  * there is none to be had; nothing is to be freed then. An account that uses tokens has them fetched first: token_due(). */
 int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause) must_use;

@@ -224,7 +224,7 @@ static void exchanged(void *ctx, enum grant_result result, struct grant_answer *
                         say_who_must_agree(token, &cause);
                 if (cause.code == CAUSE_NONE) /* pending, slow down: not an answer to this */
                         cause_set(&cause, CAUSE_PROTOCOL, "the token endpoint answers as if it had been asked for a device");
-                cause_for_account(&cause, token->account);
+                cause_of_account(&cause, token->account);
                 tell(token, &cause, challenge_id);
                 return;
         }

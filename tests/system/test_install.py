@@ -190,6 +190,26 @@ def test_numbers_are_openmetrics(station, new_sink, certificates):
         assert asked and asked <= set(samples), f"{name}: {asked - set(samples)}"
 
 
+def test_the_older_format_keeps_help_and_type(station):
+    """What node_exporter reads (text format 0.0.4): each sample under the name that its help and type stand under."""
+    station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false", "from=a@example.test")
+    lines = station.ctl("metrics", "--prometheus").out.splitlines()
+    helped, typed, samples = set(), {}, set()
+    for line in lines:
+        if line.startswith("# HELP "):
+            helped.add(line.split()[2])
+        elif line.startswith("# TYPE "):
+            typed[line.split()[2]] = line.split()[3]
+        else:
+            assert not line.startswith("#"), line
+            samples.add(re.match(r"[a-z_]+", line)[0])
+    suffixed = {name + end for name, kind in typed.items() if kind == "summary" for end in ("_count", "_sum")}
+    assert helped == set(typed) and samples - set(typed) - suffixed == set()
+    assert typed["emailsec_sent_messages_total"] == "counter"
+    now = {name for name in metrics_of(station.ctl("metrics").out)[0]}
+    assert samples == now
+
+
 OF_ACCOUNTS = {     # what there is for an account of each kind, once it has worked
     "outgoing": ("account_up", "account_status", "last_success_timestamp_seconds", "queue_messages", "sent_messages_total",
                  "deferred_messages_total", "failed_messages_total", "tls_handshake_seconds_count",

@@ -3,7 +3,9 @@
 
 import fcntl
 import glob
+import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -200,6 +202,113 @@ def test_socket_activation(new_station):
     station.stop()
     assert os.path.exists(station.socket), "the socket belongs to the service manager"
     listener.close()
+
+
+SAYS = {    # what the service manager says of the unit: what the tool says where it finds no daemon, or loses it
+    "failing": ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart", "emailsecd does not start",
+                "journalctl -u emailsecd -n 20"),
+    "failed": ("LoadState=loaded\nActiveState=failed\nSubState=failed", "emailsecd does not start",
+               "journalctl -u emailsecd -n 20"),
+    "stopped": ("LoadState=loaded\nActiveState=inactive\nSubState=dead", "is not started", "systemctl start emailsecd"),
+    "running": ("LoadState=loaded\nActiveState=active\nSubState=running", "no daemon", "systemctl restart emailsecd.socket"),
+    "absent": ("LoadState=not-found\nActiveState=inactive\nSubState=dead", "no daemon", "install the package emailsecd"),
+    "unknown": ("", "no daemon", "systemctl restart emailsecd.socket"),
+}
+AT_THE_SOCKET = {   # what is at the standard socket
+    "nothing": "pass",
+    "nobody": "s.bind(path)",
+    "hung-up": "s.bind(path); s.listen(); threading.Thread(target=lambda: s.accept()[0].close()).start()",
+}
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="puts something in the place of the standard socket")
+@pytest.mark.parametrize("there", AT_THE_SOCKET)
+@pytest.mark.parametrize("state", SAYS)
+def test_what_the_service_manager_knows(programs, folder, state, there):
+    """Not there, not started, does not start, hung up: four things, each with its remedy; exit 3, and 75 of sendmail."""
+    says, words, remedy = SAYS[state]
+    if there == "hung-up" and state not in ("failing", "failed", "stopped"):
+        words, remedy = "closed the connection before it answered", None
+    with open(os.path.join(folder, "systemctl"), "w") as out:
+        out.write(f"#!/bin/sh\necho '{says}'\n")
+    os.chmod(out.name, 0o755)
+    for command, code in ((["status"], 3), (["sendmail", "box@example.test"], 75)):
+        script = ("import os, socket, subprocess, sys, threading\n"
+                  "path = '/run/emailsecd/io.emailsec'\nos.mkdir('/run/emailsecd')\n"
+                  f"s = socket.socket(socket.AF_UNIX)\n{AT_THE_SOCKET[there]}\n"
+                  "sys.exit(subprocess.run(sys.argv[1:], input=b'Subject: x\\n\\nx\\n').returncode)\n")
+        done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"',
+                               "sh", "python3", "-c", script, programs["emailsecctl"], *command], capture_output=True, text=True,
+                              timeout=60, env=station_module.clean_environment(PATH=f"{folder}:/usr/bin:/bin"))
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr and (remedy is None or remedy in done.stderr), done.stderr
+
+
+def test_who_waits_for_a_start_that_fails_is_told(new_station):
+    """At a socket that was passed on: the call is answered, not left to have the service started again and again."""
+    station = new_station()
+    with open(station.config, "a") as out:
+        out.write("[Service]\nNoSuchKey=1\n")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(station.socket)
+    os.chmod(station.socket, 0o666)
+    listener.listen(16)
+    tool = subprocess.Popen([station.programs["emailsecctl"], "--socket", station.socket, "status"], stderr=subprocess.PIPE,
+                            env=station_module.clean_environment(), text=True)
+    idle = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    idle.connect(station.socket)
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    assert poller.poll(10000)
+    command = station.command()
+    station.command = lambda: ["/bin/bash", "-c", f"exec 3<&{listener.fileno()} {listener.fileno()}<&-; "
+                               'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', *command]
+    station.pass_fds = (listener.fileno(),)
+    with pytest.raises(AssertionError):
+        station.start()
+    while tool.poll() is None and not poller.poll(100):
+        pass
+    if tool.poll() is None:     # it had come too late for the first one
+        with pytest.raises(AssertionError):
+            station.start()
+    said = tool.communicate(timeout=20)[1]
+    assert tool.returncode == 3 and "emailsecd does not start" in said and "journalctl -u emailsecd -n 20" in said
+    assert any(line.startswith("STATUS=does not start: ") for line in station.notify.seen)
+    station.process = None      # it has ended, as it should
+    idle.close()
+    listener.close()
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="root by hand")
+def test_root_leaves_nothing_in_the_folder_of_another_user(new_station):
+    station = new_station()
+    before = set(os.listdir(station.state)) if os.path.isdir(station.state) else None
+    if before is None:
+        users.give(os.path.dirname(users.private_folder(os.path.dirname(station.state), os.path.basename(station.state)) + "/x"))
+    done = subprocess.run(station.command(), capture_output=True, text=True, env=station_module.clean_environment(), timeout=20)
+    assert done.returncode == 1 and "belongs to user" in done.stderr and "runuser -u" in done.stderr, done.stderr
+    assert not os.listdir(station.state)
+
+
+def test_a_wrong_password_of_a_credential_names_the_credential(new_station, new_sink, certificates, folder):
+    station = new_station()
+    sink = new_sink(certificates.leaf("system"), True, True)
+    place = users.private_folder(folder, "credentials")
+    with open(os.path.join(place, "folder_mail"), "w") as out:
+        out.write("wrong")
+    os.chmod(users.give(out.name), 0o400)
+    station.extra_environment = {"CREDENTIALS_DIRECTORY": place}
+    station.start()
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "account=user",
+                "from=a@example.test")
+    warned = station.ctl("account", "password", "a", "--credential", "folder")
+    assert "credential folder" in warned.err and "folder_mail" in warned.err and "LoadCredential=folder:" in warned.err
+    assert not station.ctl("account", "password", "a", "--credential", "folder_mail").err
+    station.send("a", "box@example.test")
+    station.wait_status("a", "fault")
+    told = station.ctl("account", "test", "a", code=None).said + json.dumps(station.account("a"))
+    assert "credential folder_mail" in told and "systemctl restart emailsecd" in told
+    assert "emailsecctl account password a" not in told
 
 
 def test_the_process_is_not_dumpable(station):
