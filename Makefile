@@ -199,7 +199,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 
 # ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
-UNIT_common  := buf cause dsn frame json_fields names printable properties times
+UNIT_common  := buf cause dsn frame json_fields names printable properties tar times
 UNIT_base    := loop journal settings surroundings
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir subscriber_table
 UNIT_wire    := chat connection resolve server_words

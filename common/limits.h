@@ -76,6 +76,8 @@
 #define LIMIT_ACCOUNT_NAME  64
 #define LIMIT_ACCOUNT_FILE  (256 * KIB)
 #define LIMIT_SECRET        (64 * KIB)
+#define LIMIT_BACKUP_FILES  (256 * MIB)  /* files of a backup besides the database and received mail */
+#define LIMIT_BACKUP_SUMS   (512 * MIB)  /* its list of digests */
 #define LIMIT_PROPERTY_TEXT 4096
 #define LIMIT_FOLDERS_LISTED 20000       /* told by one server */
 #define LIMIT_FOLDERS       1000         /* of one account */

@@ -37,6 +37,8 @@ command_run run_inbox_list, run_inbox_missing, run_inbox_show;
 command_run run_subscriber_list, run_subscriber_forget;
 /* cmd_watch.c */
 command_run run_monitor, run_log;
+/* cmd_backup.c */
+command_run run_backup, run_restore;
 /* help.c */
 command_run run_help;
 /* complete.c */

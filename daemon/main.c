@@ -10,12 +10,15 @@
 #include "daemon/memory.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
+#include "daemon/station/restore.h"
 #include "daemon/station/station.h"
 #include "daemon/station/trail.h"
 #include "daemon/store/store.h"
 #include "daemon/surroundings.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <locale.h>
 #include <pwd.h>
 #include <signal.h>
@@ -32,7 +35,7 @@ enum {
 
 static struct {
         const char *config;
-        bool config_named, check_only;
+        bool config_named, check_only, restore, force;
         const char *assignments[64]; /* --set and the options that stand for one */
         size_t assignment_count;
         struct settings settings;
@@ -174,6 +177,31 @@ static int check_user(const char *directory, struct cause *cause)
         return -1;
 }
 
+/* For what is done once, by root: as the user whose the state folder is, so that everything in it stays that user's. */
+static int become_owner(const char *directory, struct cause *cause)
+{
+        struct stat there;
+
+        if (geteuid() != 0 || stat(directory, &there) < 0 || there.st_uid == 0)
+                return 0;
+        const struct passwd *owner = getpwuid(there.st_uid);
+        gid_t group = owner ? owner->pw_gid : there.st_gid;
+        if ((owner ? initgroups(owner->pw_name, group) : setgroups(0, NULL)) < 0 || setgid(group) < 0 ||
+            setuid(there.st_uid) < 0)
+                return cause_errno(cause, errno, "cannot become the user of %s", directory);
+        return 0;
+}
+
+static int restore(void)
+{
+        struct cause cause = { 0 };
+
+        if (become_owner(me.settings.state_directory, &cause) < 0 ||
+            restore_station(STDIN_FILENO, me.settings.state_directory, me.force, &cause) < 0)
+                return refuse(&cause, EXIT_FAILURE);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int serve(void)
 {
         struct cause cause = { 0 };
@@ -228,6 +256,7 @@ static void print_help(void)
                "  --set SECTION.KEY=VALUE any key of emailsecd.conf, for this start\n"
                "  --foreground            stay in the foreground (it always does)\n"
                "  --accept-new-database   begin with an empty queue where station.db was lost\n"
+               "  --restore [--force]     put the backup at standard input into the state folder, and end\n"
                "  --check-config          check the settings and end\n"
                "  -h, --help              this text\n"
                "      --version           the version\n\n"
@@ -252,7 +281,7 @@ static const char *path_assignment(const char *key, const char *path)
 static int read_options(int argc, char **argv)
 {
         enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION,
-               OPT_NEW_DATABASE };
+               OPT_NEW_DATABASE, OPT_RESTORE, OPT_FORCE };
         static const struct option options[] = {
                 { "config", required_argument, NULL, OPT_CONFIG },
                 { "state-directory", required_argument, NULL, OPT_STATE },
@@ -261,6 +290,8 @@ static int read_options(int argc, char **argv)
                 { "set", required_argument, NULL, OPT_SET },
                 { "foreground", no_argument, NULL, OPT_FOREGROUND },
                 { "accept-new-database", no_argument, NULL, OPT_NEW_DATABASE },
+                { "restore", no_argument, NULL, OPT_RESTORE },
+                { "force", no_argument, NULL, OPT_FORCE },
                 { "check-config", no_argument, NULL, OPT_CHECK },
                 { "version", no_argument, NULL, OPT_VERSION },
                 { "help", no_argument, NULL, 'h' },
@@ -291,6 +322,8 @@ static int read_options(int argc, char **argv)
                         me.config_named = true;
                 }
                 me.check_only |= option == OPT_CHECK;
+                me.restore |= option == OPT_RESTORE;
+                me.force |= option == OPT_FORCE;
                 if (option == OPT_NEW_DATABASE)
                         store_accept_new();
                 if (option >= OPT_STATE && option <= OPT_SET && me.assignment_count == count_of(me.assignments))
@@ -301,6 +334,8 @@ static int read_options(int argc, char **argv)
                         if (stand_for[i].option == option)
                                 me.assignments[me.assignment_count++] = path_assignment(stand_for[i].key, optarg);
         }
+        if (me.force && !me.restore)
+                return usage("--force is for --restore");
         return optind < argc ? usage("takes options only") : -1;
 }
 
@@ -323,7 +358,7 @@ int main(int argc, char **argv)
                 return EXIT_SUCCESS;
         }
         journal_open(me.settings.log_level, me.settings.log_target);
-        int status = serve();
+        int status = me.restore ? restore() : serve();
         settings_done(&me.settings);
         return status;
 }

@@ -50,3 +50,4 @@
 #define MSG_DISK_FAULT       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a50"
 #define MSG_DISK_WELL        "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a51"
 #define MSG_DISK_STUCK       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a52"
+#define MSG_BACKUP           "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a60"

@@ -56,6 +56,9 @@ void on_audit(struct call *call);
 void on_get_metrics(struct call *call);
 void on_reload(struct call *call);
 
+/* ---- on_backup.c ---- */
+void on_backup(struct call *call);
+
 void on_monitor(struct call *call);
 void on_acknowledge(struct call *call);
 void on_list_subscribers(struct call *call);

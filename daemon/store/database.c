@@ -14,7 +14,6 @@ enum {
         BUSY_MS = 5000,
         CHECKPOINT_FRAMES = 4000, /* pages in the log from which on they are brought into the database */
         CHECKPOINT_AGAIN = 1,     /* s after one that failed */
-        APPLICATION = 0x454d5344, /* "EMSD", in the file's header */
 };
 
 struct cached {
@@ -224,7 +223,7 @@ static int one_number(struct database *db, const char *sql, int64_t *out, struct
 static int run_step(struct database *db, size_t index, struct cause *cause)
 {
         scoped(scoped_free) char *version = text_of(
-                "PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", APPLICATION, index + 1);
+                "PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", DATABASE_APPLICATION, index + 1);
 
         if (execute(db, "BEGIN IMMEDIATE", cause) == 0 && execute(db, schema_steps[index], cause) == 0 &&
             execute(db, version, cause) == 0)
@@ -243,7 +242,7 @@ static int upgrade(struct database *db, struct cause *cause)
             one_number(db, "PRAGMA application_id", &application, cause) < 0 ||
             one_number(db, "SELECT count(*) FROM sqlite_schema", &tables, cause) < 0)
                 return -1;
-        if (tables && application != APPLICATION)
+        if (tables && application != DATABASE_APPLICATION)
                 return cause_set(cause, CAUSE_STORAGE, "%s is not a database of emailsecd", db->path);
         if (version < 0 || version > (int64_t)schema_step_count) {
                 (void)cause_set(cause, CAUSE_STORAGE,

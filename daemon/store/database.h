@@ -12,6 +12,8 @@
 
 struct database;
 
+enum { DATABASE_APPLICATION = 0x454d5344 }; /* "EMSD", in the file's header */
+
 /* Opens station.db; the writer makes it and brings the schema up to date. A file that is not
  * ours, damaged, or of a later version is left as it is. NULL with a cause. */
 struct database *database_open(const char *path, bool writer, struct cause *cause) must_use;

@@ -10,6 +10,8 @@
 #include "daemon/loop.h"
 #include "daemon/store/database.h"
 
+#include <stdatomic.h>
+
 struct store_write {
         /* Writer thread. -1 undoes what this one did. */
         int (*write)(struct store_write *write, struct database *db, struct cause *cause);
@@ -56,3 +58,6 @@ int64_t writer_stuck_for(void);
 /* Writer thread, outside a transaction: opens the database anew where a checkpoint has failed. -1: it cannot
  * be opened. */
 int store_make_sound(struct cause *cause) must_use;
+
+/* A thread of its own: database_copy() of station.db, given up where that is opened anew. */
+int store_copy_database(const char *target, const atomic_bool *cancelled, struct cause *cause) must_use;

@@ -4,6 +4,8 @@
 
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/store/backup.h"
+#include "daemon/store/database_copy.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
 #include "daemon/store/maildir_folder.h"
@@ -29,10 +31,12 @@ static struct {
         int lock;
         struct database *writing, *reading;
         pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
+        pthread_mutex_t copying;     /* held while a copy is made */
+        atomic_bool no_copy;         /* one that is being made is given up */
         struct workers *reader, *files, *sync; /* NULL once closing: jobs run at once */
         bool closing;
         bool anew, lost;         /* the database was not there */
-} store = { .lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER };
+} store = { .lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER, .copying = PTHREAD_MUTEX_INITIALIZER };
 
 const char *store_directory(void)
 {
@@ -130,13 +134,28 @@ void store_read(struct store_read *read)
         read->done(read, &closed);
 }
 
+/* A copy has a connection of its own: it gives way. */
 int store_make_sound(struct cause *cause)
 {
         if (!database_doubtful(store.writing))
                 return 0;
+        atomic_store(&store.no_copy, true);
+        pthread_mutex_lock(&store.copying);
         pthread_mutex_lock(&store.connections);
         int result = database_reopen(store.writing, store.reading, cause);
         pthread_mutex_unlock(&store.connections);
+        pthread_mutex_unlock(&store.copying);
+        atomic_store(&store.no_copy, false);
+        return result;
+}
+
+int store_copy_database(const char *target, const atomic_bool *cancelled, struct cause *cause)
+{
+        scoped(scoped_free) char *path = text_of("%s/station.db", store.directory);
+
+        pthread_mutex_lock(&store.copying);
+        int result = database_copy(path, target, cancelled, &store.no_copy, cause);
+        pthread_mutex_unlock(&store.copying);
         return result;
 }
 
@@ -276,12 +295,39 @@ static int load(struct database *db, struct cause *cause)
         return 0;
 }
 
+int store_lock(const char *state_directory, struct cause *cause)
+{
+        if (make_folder(state_directory, cause) == 0 && take_lock(state_directory, cause) == 0)
+                return 0;
+        close_fd(&store.lock);
+        return -1;
+}
+
+void store_unlock(void)
+{
+        close_fd(&store.lock);
+}
+
+/* What a restore that was cut off has left is of two stations. */
+static int check_whole(const char *directory, struct cause *cause)
+{
+        scoped(scoped_free) char *path = text_of("%s/restoring", directory);
+
+        if (access(path, F_OK) < 0)
+                return 0;
+        (void)cause_set(cause, CAUSE_STATE, "a restore was cut off while its files were put in place: %s", path);
+        cause_remedy(cause, "restore again: emailsecctl restore FILE --force");
+        return -1;
+}
+
 static int open_all(const char *directory, struct cause *cause)
 {
-        if (make_folder(directory, cause) < 0 || take_lock(directory, cause) < 0 ||
+        if (make_folder(directory, cause) < 0 || take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 ||
             make_folders(directory, cause) < 0)
                 return -1;
         scoped(scoped_free) char *path = text_of("%s/station.db", directory);
+        scoped(scoped_free) char *copy = text_of("%s/spool/backup.db", directory);
+        (void)unlink(copy); /* of a backup that was cut off */
         if (look_for_database(directory, path, cause) < 0)
                 return -1;
         store.writing = database_open(path, true, cause);
@@ -329,6 +375,7 @@ void store_close(void)
                 return;
         store.closing = true;
         takings_close();
+        backup_close();
         workers_free(take(store.files));
         replace_files_end();
         workers_free(take(store.sync));

@@ -22,6 +22,9 @@ int store_open(const char *state_directory, struct cause *cause) must_use;
 void store_accept_new(void);
 /* Whether that is why store_open failed. */
 bool store_lost_database(void);
+/* The lock alone, for work on the folder of a station that does not run; makes the folder. */
+int store_lock(const char *state_directory, struct cause *cause) must_use;
+void store_unlock(void);
 /* Commits and answers everything that was asked, syncs, closes. */
 void store_close(void);
 const char *store_directory(void);

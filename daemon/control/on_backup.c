@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket method Backup: the archive goes to the client's descriptor. */
+#include "daemon/control/methods.h"
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/store/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+struct asked {
+        int64_t descriptor;
+        bool secrets, mail;
+};
+
+struct backing_up {
+        struct call *call; /* NULL: the client has gone */
+        char *who;
+        bool secrets;
+};
+
+static void cancelled(void *work)
+{
+        struct backing_up *work_of = work;
+
+        work_of->call = NULL;
+        backup_cancel();
+}
+
+static void was_made(void *ctx, const struct backup_result *result, const struct cause *cause)
+{
+        struct backing_up *backing_up = ctx;
+        struct subject subject = { .cause = cause };
+
+        if (cause)
+                log_about(&subject, LOG_WARNING, NULL, "the backup for %s was not made: %s", backing_up->who, cause->text);
+        else
+                log_about(NULL, LOG_NOTICE, MSG_BACKUP, "a backup was made for %s%s: %llu files, %llu bytes", backing_up->who,
+                          backing_up->secrets ? ", with the secrets" : "", (unsigned long long)result->files,
+                          (unsigned long long)result->bytes);
+        if (backing_up->call && cause) {
+                call_fail(backing_up->call, cause);
+        } else if (backing_up->call) {
+                json_t *reply = json_object();
+                json_put(reply, "files", json_integer((json_int_t)result->files));
+                json_put(reply, "bytes", json_integer((json_int_t)result->bytes));
+                call_reply(backing_up->call, reply);
+        }
+        free(backing_up->who);
+        free(backing_up);
+}
+
+static int check_descriptor(int fd, struct cause *cause)
+{
+        int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+
+        if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+                return cause_about(cause, CAUSE_INVALID, "descriptor", "the archive needs a file descriptor that can be written");
+        return 0;
+}
+
+void on_backup(struct call *call)
+{
+        struct asked in = { .mail = true };
+        struct cause cause = { 0 };
+        static const struct json_field fields[] = {
+                { .name = "descriptor", .kind = JSON_FIELD_INT, .offset = offsetof(struct asked, descriptor),
+                  .min = 0, .max = LIMIT_FRAME_FDS - 1, .flags = FIELD_REQUIRED },
+                { .name = "secrets", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct asked, secrets) },
+                { .name = "mail", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct asked, mail) },
+        };
+
+        if (!call_read(call, fields, count_of(fields), &in))
+                return;
+        int fd = call_take_fd(call, (size_t)in.descriptor);
+        struct backing_up *backing_up = new_object(struct backing_up);
+        *backing_up = (struct backing_up){ .call = call, .who = copy_text(call_who(call)), .secrets = in.secrets };
+        struct backup_order order = { .fd = fd, .secrets = in.secrets, .mail = in.mail };
+        if (check_descriptor(fd, &cause) < 0 || backup_begin(&order, was_made, backing_up, &cause) < 0) {
+                close_fd(&fd);
+                free(backing_up->who);
+                free(backing_up);
+                call_fail(call, &cause);
+                return;
+        }
+        call_on_cancel(call, cancelled, backing_up);
+}
