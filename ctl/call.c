@@ -18,9 +18,11 @@
 #define DEFAULT_SOCKET "/run/emailsecd/io.emailsec"
 #define ANSWER_SECONDS 300 /* a commit on a very slow disk still fits in */
 #define TICK_MS 200
+#define SILENCE_SECONDS 3 /* after which the service manager is asked whether there will be an answer */
 
 struct call_state {
         int fd;
+        bool asked; /* the service manager, of the silence */
         struct frame_reader reader;
 };
 
@@ -43,6 +45,7 @@ static void ask_service_manager(const char *path, struct cause *cause)
                 [UNIT_ABSENT] = { NULL, "install the package emailsecd, or name the socket of another station by --socket" },
                 [UNIT_STOPPED] = { "no daemon: emailsecd is not started", "systemctl start emailsecd" },
                 [UNIT_FAILING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" },
+                [UNIT_STARTING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" }, /* who is ready answers */
                 [UNIT_ENDING] = { "emailsecd is ending", "try again in a moment, or: systemctl start emailsecd" },
                 [UNIT_RUNNING] = { NULL, NULL },
         };
@@ -164,6 +167,19 @@ static int wait_ready(int fd, short events, time_t deadline, const struct call *
         }
 }
 
+/* At the standard socket a call waits for a daemon that is started again and again: true when that is so. Once a connection. */
+static bool waits_in_vain(const struct tool *tool, const struct call *call)
+{
+        struct timespec now = { 0 };
+        struct cause late = { 0 };
+
+        if (tool->calls->asked || !same_text(call_socket_path(tool), DEFAULT_SOCKET))
+                return false;
+        tool->calls->asked = true;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return wait_ready(tool->calls->fd, POLLIN, now.tv_sec + SILENCE_SECONDS, call, &late) < 0 && unit_state() == UNIT_FAILING;
+}
+
 /* 0, -1 with a cause, or -2: the other end has gone. */
 static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t deadline, struct cause *cause)
 {
@@ -185,6 +201,8 @@ static int receive_frame(const struct tool *tool, const struct call *call, json_
                 int found = frame_next(&calls->reader, out, cause);
                 if (found)
                         return found < 0 ? -1 : 0;
+                if (waits_in_vain(tool, call))
+                        return hung_up(call_socket_path(tool), cause);
                 if (wait_ready(calls->fd, POLLIN, deadline, call, cause))
                         return -1;
                 int got = frame_receive(&calls->reader, calls->fd, cause);

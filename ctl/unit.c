@@ -28,7 +28,7 @@ enum unit_state unit_state_in(const char *words)
         } lines[] = {   /* the first that fits */
                 { "LoadState=not-found", UNIT_ABSENT },       { "SubState=auto-restart", UNIT_FAILING },
                 { "ActiveState=failed", UNIT_FAILING },       { "ActiveState=inactive", UNIT_STOPPED },
-                { "ActiveState=activating", UNIT_FAILING },   { "ActiveState=deactivating", UNIT_ENDING },
+                { "ActiveState=activating", UNIT_STARTING },  { "ActiveState=deactivating", UNIT_ENDING },
                 { "ActiveState=active", UNIT_RUNNING },       { "ActiveState=reloading", UNIT_RUNNING },
         };
 

@@ -9,7 +9,8 @@ enum unit_state {
         UNIT_UNKNOWN,   /* no service manager here, or it does not answer */
         UNIT_ABSENT,    /* it has no such unit */
         UNIT_STOPPED,
-        UNIT_FAILING,   /* it has failed, or is being started, again as a rule: who is ready answers */
+        UNIT_FAILING,   /* it has failed, or is started again after a while */
+        UNIT_STARTING,
         UNIT_ENDING,
         UNIT_RUNNING,
 };

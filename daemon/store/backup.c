@@ -9,6 +9,7 @@
 #include "daemon/loop.h"
 #include "daemon/store/backup_parts.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/reserve.h"
 #include "daemon/store/store.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ struct backup {
         struct archive archive;
         atomic_bool cancelled;
         char *directory;
-        bool secrets, mail;
+        uint64_t leave;          /* of the disk */
         bool failed;
         struct cause cause;
         void (*done)(void *ctx, const struct backup_result *result, const struct cause *cause);
@@ -45,7 +46,7 @@ static int take_moment(struct backup *backup, int *fd)
                 struct buf before = BUF_WITH_MAX(LIMIT_BACKUP_FILES), after = BUF_WITH_MAX(LIMIT_BACKUP_FILES);
                 bool failed = archive_look(&backup->archive, &before, &backup->cause) < 0 ||
                               archive_gather(&backup->archive, &backup->cause) < 0 ||
-                              store_copy_database(copy, &backup->cancelled, &backup->cause) < 0 ||
+                              store_copy_database(copy, backup->leave, &backup->cancelled, &backup->cause) < 0 ||
                               archive_look(&backup->archive, &after, &backup->cause) < 0;
                 bool same = !failed && before.len == after.len && !memcmp(buf_bytes(&before), buf_bytes(&after), before.len);
                 buf_free(&before);
@@ -99,7 +100,7 @@ int backup_begin(const struct backup_order *order,
         struct backup *backup = new_object(struct backup);
         *backup = (struct backup){
                 .job = { .work = backup_work, .done = backup_done },
-                .directory = copy_text(store_directory()),
+                .directory = copy_text(store_directory()), .leave = reserve_room().reserve,
                 .done = done, .ctx = ctx,
         };
         archive_open(&backup->archive, backup->directory, order, &backup->cancelled);

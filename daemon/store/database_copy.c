@@ -13,7 +13,7 @@
 enum {
         PAGES_A_STEP = 512,
         BUSY_MS = 5000,
-        ROOM_LEFT = 64, /* MiB that the disk keeps for mail that comes meanwhile */
+        ROOM_LEFT = 64, /* MiB that the disk keeps at least for mail that comes meanwhile */
 };
 
 static int fail(sqlite3 *handle, const char *what, const char *path, struct cause *cause)
@@ -49,7 +49,7 @@ static int begin_reading(const char *path, sqlite3 **out, struct cause *cause)
         return 0;
 }
 
-static int look_for_room(sqlite3 *from, const char *path, struct cause *cause)
+static int look_for_room(sqlite3 *from, const char *path, uint64_t leave, struct cause *cause)
 {
         int64_t pages = 0, size = 0;
         struct statvfs disk;
@@ -58,11 +58,13 @@ static int look_for_room(sqlite3 *from, const char *path, struct cause *cause)
                 return fail(from, "cannot read", path, cause);
         if (statvfs(path, &disk) < 0)
                 return cause_errno(cause, errno, "cannot look at the disk of %s", path);
-        int64_t room = (int64_t)(disk.f_bavail * disk.f_frsize / MIB), wanted = pages * size / MIB + 1 + ROOM_LEFT;
+        if (leave < (uint64_t)ROOM_LEFT * MIB)
+                leave = (uint64_t)ROOM_LEFT * MIB;
+        int64_t room = (int64_t)(disk.f_bavail * disk.f_frsize / MIB), wanted = pages * size / MIB + 1 + (int64_t)(leave / MIB);
         if (room >= wanted)
                 return 0;
         (void)cause_set(cause, CAUSE_STORAGE, "the disk of the state folder has room for %lld MiB, and a copy of station.db "
-                        "needs %lld MiB there for a while", (long long)room, (long long)wanted);
+                        "needs %lld MiB there for a while, the reserve included", (long long)room, (long long)wanted);
         cause_remedy(cause, "make room there; or stop emailsecd and copy the state folder");
         return -1;
 }
@@ -95,11 +97,11 @@ static int copy_pages(sqlite3 *from, sqlite3 *to, const char *target, const atom
                                                                      "the backup was given up");
 }
 
-int database_copy(const char *path, const char *target, const atomic_bool *cancelled, const atomic_bool *stop,
+int database_copy(const char *path, const char *target, uint64_t leave, const atomic_bool *cancelled, const atomic_bool *stop,
                   struct cause *cause)
 {
         sqlite3 *from = NULL, *to = NULL;
-        bool failed = begin_reading(path, &from, cause) < 0 || look_for_room(from, path, cause) < 0 ||
+        bool failed = begin_reading(path, &from, cause) < 0 || look_for_room(from, path, leave, cause) < 0 ||
                       begin_writing(target, &to, cause) < 0 || copy_pages(from, to, target, cancelled, stop, cause) < 0;
 
         (void)sqlite3_close(to);

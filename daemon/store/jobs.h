@@ -60,4 +60,4 @@ int64_t writer_stuck_for(void);
 int store_make_sound(struct cause *cause) must_use;
 
 /* A thread of its own: database_copy() of station.db, given up where that is opened anew. */
-int store_copy_database(const char *target, const atomic_bool *cancelled, struct cause *cause) must_use;
+int store_copy_database(const char *target, uint64_t leave, const atomic_bool *cancelled, struct cause *cause) must_use;

@@ -149,12 +149,12 @@ int store_make_sound(struct cause *cause)
         return result;
 }
 
-int store_copy_database(const char *target, const atomic_bool *cancelled, struct cause *cause)
+int store_copy_database(const char *target, uint64_t leave, const atomic_bool *cancelled, struct cause *cause)
 {
         scoped(scoped_free) char *path = text_of("%s/station.db", store.directory);
 
         pthread_mutex_lock(&store.copying);
-        int result = database_copy(path, target, cancelled, &store.no_copy, cause);
+        int result = database_copy(path, target, leave, cancelled, &store.no_copy, cause);
         pthread_mutex_unlock(&store.copying);
         return result;
 }

@@ -388,7 +388,7 @@ def test_a_start_that_fails_is_told_and_heals(machine, spoilt, accounts, spoil, 
     """The tool tells it from one that is not there, sendmail has its caller try again, and no start is the last."""
     machine.run("systemctl", "stop", "emailsecd")
     spoilt(spoil, mend)
-    machine.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do systemctl start emailsecd; done", check=False)
+    machine.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do systemctl restart emailsecd; done", check=False)
     for _ in range(3):
         told = machine.run("emailsecctl", "status", check=False)
         assert told.returncode == 3, told.stderr

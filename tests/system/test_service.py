@@ -217,6 +217,7 @@ SAYS = {    # what the service manager says of the unit: what the tool says wher
 AT_THE_SOCKET = {   # what is at the standard socket
     "nothing": "pass",
     "nobody": "s.bind(path)",
+    "silence": "s.bind(path); s.listen(); s.settimeout(60)",
     "hung-up": "s.bind(path); s.listen(); threading.Thread(target=lambda: s.accept()[0].close()).start()",
 }
 
@@ -227,6 +228,8 @@ AT_THE_SOCKET = {   # what is at the standard socket
 def test_what_the_service_manager_knows(programs, folder, state, there):
     """Not there, not started, does not start, hung up: four things, each with its remedy; exit 3, and 75 of sendmail."""
     says, words, remedy = SAYS[state]
+    if there == "silence" and state not in ("failing", "failed"):
+        pytest.skip("an answer may come")
     if there == "hung-up" and state not in ("failing", "failed", "stopped"):
         words, remedy = "closed the connection before it answered", None
     with open(os.path.join(folder, "systemctl"), "w") as out:
