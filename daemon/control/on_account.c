@@ -111,7 +111,11 @@ static void added(void *ctx, struct account *account, const struct account_chang
                 return;
         }
         audit_account(call, account->name, true, what->differences);
-        call_reply(call, reply_of(account));
+        json_t *reply = reply_of(account);
+        scoped(scoped_free) char *no_default = account_is_outgoing(account) ? accounts_default_missing() : NULL;
+        if (no_default)
+                (void)json_array_append_new(json_object_get(json_object_get(reply, "account"), "warnings"), json_string(no_default));
+        call_reply(call, reply);
 }
 
 static void changed(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)

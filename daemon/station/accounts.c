@@ -47,6 +47,14 @@ size_t accounts_count(void)
         return how_many;
 }
 
+static bool outgoing_behind(const struct account *account)
+{
+        for (account = account->next; account; account = account->next)
+                if (account_is_outgoing(account))
+                        return true;
+        return false;
+}
+
 struct account *accounts_default(struct cause *cause)
 {
         const char *wanted = station_settings()->default_account;
@@ -57,7 +65,8 @@ struct account *accounts_default(struct cause *cause)
                 if (account && account_is_outgoing(account))
                         return account;
                 cause_set(cause, CAUSE_NOT_FOUND, "DefaultAccount=%s names no outgoing account", wanted);
-                cause_remedy(cause, "correct DefaultAccount= in emailsecd.conf, or add the account");
+                cause_remedy(cause, "correct DefaultAccount= in [Service] of emailsecd.conf, then: emailsecctl reload; or add the "
+                                    "account");
                 return NULL;
         }
         for (struct account *account = accounts; account; account = account->next) {
@@ -65,8 +74,10 @@ struct account *accounts_default(struct cause *cause)
                         continue;
                 if (only) {
                         cause_about(cause, CAUSE_NOT_FOUND, "account",
-                                    "there are several outgoing accounts and no DefaultAccount");
-                        cause_remedy(cause, "name one (--account NAME), or set DefaultAccount= in emailsecd.conf");
+                                    "there are several outgoing accounts (%s, %s%s) and no DefaultAccount=", only->name,
+                                    account->name, outgoing_behind(account) ? ", ..." : "");
+                        cause_remedy(cause, "name one (emailsecctl send --account NAME), or set DefaultAccount=%s or another "
+                                            "in [Service] of emailsecd.conf, then: emailsecctl reload", only->name);
                         return NULL;
                 }
                 only = account;
@@ -76,6 +87,19 @@ struct account *accounts_default(struct cause *cause)
                 cause_remedy(cause, "emailsecctl account add outgoing NAME hostname=HOST");
         }
         return only;
+}
+
+char *accounts_default_missing(void)
+{
+        struct cause cause = { 0 };
+        bool any = false;
+
+        for (struct account *account = accounts; account; account = account->next)
+                any = any || account_is_outgoing(account);
+        if (!any || accounts_default(&cause))
+                return NULL;
+        return text_of("mail that names no account (sendmail, cron) is refused, since %s: set DefaultAccount=NAME in [Service] "
+                       "of emailsecd.conf, then: emailsecctl reload", cause.text);
 }
 
 void accounts_insert(struct account *account)

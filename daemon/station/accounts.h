@@ -20,6 +20,9 @@ struct account *account_named(const char *name);
 size_t accounts_count(void);
 /* The account for submissions without one: DefaultAccount, else the only outgoing one. NULL with a cause. */
 struct account *accounts_default(struct cause *cause);
+/* There are outgoing accounts and none of them is the default: what that means, and what to do. NULL: that is not so. The
+ * caller frees. */
+char *accounts_default_missing(void) must_use;
 
 /* What a change came to. */
 struct account_changed {

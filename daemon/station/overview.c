@@ -108,6 +108,9 @@ static void advise_station(json_t *advice)
         json_decref(ending);
         if (accounts_count() == 0)
                 advise(advice, "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST");
+        scoped(scoped_free) char *no_default = accounts_default_missing();
+        if (no_default)
+                advise(advice, "%s", no_default);
         if (needless)
                 advise(advice, "%zu exemption%s no longer needed: emailsecctl allowed prune", needless,
                        needless == 1 ? " is" : "s are");

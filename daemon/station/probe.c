@@ -128,7 +128,17 @@ static char *certificate_words(const struct probe *probe, const struct verdict *
                                                           "verified by the System Trust Store");
 }
 
-/* The cause of a bad verdict; a challenge that an account has raised there already is named. */
+static void name_the_way(const struct probe *probe, struct cause *cause)
+{
+        const char *name = prop_text(&probe->values, PROP_NAME);
+        scoped(scoped_free) char *better = copy_text(cause_remedy_of(cause));
+        scoped(scoped_free) char *poll = name[0] ? text_of("emailsecctl account poll %s, then", name)
+                                                 : copy_text("once an account has met it");
+        cause_remedy(cause, "%s; or compare and accept: %s emailsecctl challenge list", better, poll);
+}
+
+/* The cause of a bad verdict; a challenge that an account has raised there already is named, else how it is raised: a look
+ * records none. */
 static struct cause cause_of(const struct probe *probe, const struct verdict *verdict)
 {
         struct verdict copy = *verdict;
@@ -139,6 +149,8 @@ static struct cause cause_of(const struct probe *probe, const struct verdict *ve
 
         if (entry && same_text(json_string_value(json_object_get(entry, "state")), "pending"))
                 verdict_remedy(&copy, facts, json_string_value(json_object_get(entry, "id")));
+        else if (verdict->kind == VERDICT_CHALLENGE)
+                name_the_way(probe, &copy.cause);
         json_decref(entry);
         return copy.cause;
 }

@@ -332,3 +332,38 @@ def test_changes_are_events(station):
     station.wait_event("account.added", account="a")
     station.ctl("account", "set", "a", "maxConnections=3")
     station.wait_event("account.changed", account="a")
+
+
+def test_a_second_outgoing_account_takes_the_default_away(new_station):
+    """Told when it is added and in To do, by sendmail with what mends it; over when it is mended."""
+    station = new_station().start()
+    first = station.ctl("account", "add", "outgoing", "a", "hostname=a.example", "enabled=false")
+    assert "names no account" not in first.said
+    second = station.ctl("account", "add", "outgoing", "b", "hostname=b.example", "enabled=false")
+    assert "mail that names no account (sendmail, cron) is refused" in second.err and "DefaultAccount=NAME" in second.err
+    assert "names no account" not in station.ctl("account", "add", "incoming", "c", "transport=imap", "hostname=c.example",
+                                                 "enabled=false").said
+    assert "is refused, since there are several outgoing accounts (a, b)" in station.ctl("status").out
+    refused = station.ctl("sendmail", "x@y.example", code=78)
+    assert "several outgoing accounts (a, b)" in refused.err and "DefaultAccount=a" in refused.err
+    station.write_config({"Service.DefaultAccount": "b"})
+    station.ctl("reload")
+    assert "names no account" not in station.ctl("status").out
+    station.ctl("sendmail", "-f", "me@a.example", "x@y.example", stdin=b"Subject: x\n\nx\n")
+    assert station.json("queue", "list")[0]["account"] == "b"
+
+
+def test_a_look_at_a_certificate_says_how_it_is_accepted(station, new_sink, certificates):
+    """Where no challenge is there yet, a test says how one comes; where it is, which."""
+    sink = new_sink(certificates.leaf("self-signed", "127.0.0.1"), True, True)
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user", enabled=False))
+    said = station.ctl("account", "test", "a", code=1).out
+    assert "a person must decide" in said
+    assert station.json("challenge", "list") or "emailsecctl account poll a, then emailsecctl challenge list" in said
+    assert "emailsecctl challenge list" in station.ctl("probe", f"{sink.host}:{sink.port}", "--security", "ssl", code=1).out
+    station.ctl("account", "enable", "a")
+    station.ctl("account", "poll", "a", code=None)
+    station.send("a", letters.address("box"))
+    station.wait_status("a", "challenge")
+    challenge = station.json("challenge", "list")[0]["id"]
+    assert f"emailsecctl challenge show {challenge}" in station.ctl("account", "test", "a", code=1).out
