@@ -337,26 +337,80 @@ int property_set(struct property_values *values, const struct property *property
 /* What people call a property by, from other programs. */
 static const char *meant_by(const char *name)
 {
+        static const char never_an_argument[] = "a password is never an argument: emailsecctl account password NAME";
+        static const char by_command[] = "did you mean useSsl or useStartTls? both, with the port: emailsecctl account secure NAME "
+                                         "ssl|starttls|none";
         static const struct {
                 const char *name, *meant;
         } others[] = {
                 { "host", "did you mean hostname?" },
                 { "server", "did you mean hostname?" },
+                { "address", "did you mean hostname, or from?" },
+                { "ip", "did you mean hostname?" },
+                { "domain", "did you mean hostname?" },
+                { "smtp", "did you mean transport=smtp and hostname?" },
+                { "imap", "did you mean transport=imap and hostname?" },
+                { "pop3", "did you mean transport=pop3 and hostname?" },
+                { "relay", "did you mean hostname?" },
+                { "relayhost", "did you mean hostname?" },
                 { "user", "did you mean account, the name to sign in by?" },
                 { "username", "did you mean account, the name to sign in by?" },
                 { "login", "did you mean account, the name to sign in by?" },
-                { "password", "a password is never an argument: emailsecctl account password NAME" },
-                { "pass", "a password is never an argument: emailsecctl account password NAME" },
+                { "userid", "did you mean account, the name to sign in by?" },
+                { "email", "did you mean from, or account, the name to sign in by?" },
+                { "mail", "did you mean from?" },
+                { "password", never_an_argument },
+                { "pass", never_an_argument },
+                { "passwd", never_an_argument },
+                { "secret", never_an_argument },
+                { "credential", "a credential is named by: emailsecctl account password NAME --credential ID" },
+                { "token", "a token is stored by: emailsecctl account password NAME --secret oauthRefreshToken" },
                 { "protocol", "did you mean transport?" },
                 { "type", "did you mean transport?" },
-                { "ssl", "did you mean useSsl?" },
-                { "tls", "did you mean useSsl or useStartTls?" },
-                { "starttls", "did you mean useStartTls?" },
+                { "tls", by_command },
+                { "ssl", by_command },
+                { "starttls", by_command },
+                { "security", by_command },
+                { "encryption", by_command },
+                { "secure", by_command },
+                { "status", "did you mean enabled?" },
+                { "queueSize", "did you mean maxQueueSize?" },
+                { "passwordSource", never_an_argument },
+                { "tlsversion", "did you mean minTlsVersion?" },
+                { "verify", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+                { "insecure", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+                { "certificate", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
+                { "cert", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
+                { "key", "did you mean clientCertificate?" },
+                { "ca", "issuers are trusted by: emailsecctl trust import FILE" },
                 { "sender", "did you mean from?" },
+                { "reply", "did you mean replyTo?" },
                 { "auth", "did you mean authentication?" },
+                { "mechanism", "did you mean authentication?" },
                 { "timeout", "did you mean connectionTimeout or commandTimeout?" },
                 { "mailbox", "did you mean folder?" },
+                { "folders", "did you mean folder?" },
+                { "inbox", "did you mean folder?" },
                 { "interval", "did you mean pollRate?" },
+                { "poll", "did you mean pollRate?" },
+                { "idle", "did you mean push?" },
+                { "limit", "did you mean maxSendablePerDay or maxQueueSize?" },
+                { "quota", "did you mean maxSendablePerDay or maxQueueSize?" },
+                { "lifetime", "did you mean queueLifetime?" },
+                { "expire", "did you mean queueLifetime?" },
+                { "delete", "did you mean deliveryPolicy?" },
+                { "keep", "did you mean deliveryPolicy?" },
+                { "retention", "did you mean deliveryPolicy?" },
+                { "lmtp", "did you mean deliverTo=lmtp:PATH?" },
+                { "maildir", "did you mean deliverTo=maildir?" },
+                { "active", "did you mean enabled?" },
+                { "disabled", "did you mean enabled=false?" },
+                { "trace", "did you mean debug?" },
+                { "log", "did you mean debug?" },
+                { "postmaster", "did you mean notifyFailed?" },
+                { "bounce", "did you mean notifyFailed?" },
+                { "default", "mail that names no account goes by DefaultAccount= in [Service] of emailsecd.conf" },
+                { "oauth", "did you mean authentication=xoauth2 or oauthbearer, and oauthProvider?" },
         };
         for (size_t i = 0; i < count_of(others); i++)
                 if (strcasecmp(others[i].name, name) == 0)
@@ -364,7 +418,7 @@ static const char *meant_by(const char *name)
         return NULL;
 }
 
-static int refuse_unknown(const char *name, struct causes *problems)
+static int refuse_unknown(const struct property_values *values, const char *name, struct causes *problems)
 {
         struct nearest nearest = { 0 };
 
@@ -379,7 +433,8 @@ static int refuse_unknown(const char *name, struct causes *problems)
         else if (nearest.word)
                 cause_remedy(problem, "did you mean %s?", nearest.word);
         else
-                cause_remedy(problem, "see emailsec-accounts(5) for the properties there are");
+                cause_remedy(problem, "see the properties there are: emailsecctl account set --help, or emailsec-accounts(5)");
+        cause_for_account(problem, prop_text(values, PROP_NAME));
         return -1;
 }
 
@@ -389,7 +444,7 @@ static int apply_one(struct property_values *values, const char *name, const jso
         const struct property *property = property_named(name);
 
         if (!property)
-                return refuse_unknown(name, problems);
+                return refuse_unknown(values, name, problems);
         switch (property->access) {
         case ACCESS_WRITE:
                 return property_set(values, property, value, problems);
@@ -402,7 +457,10 @@ static int apply_one(struct property_values *values, const char *name, const jso
                 bad_value(problems, property, "%s is read-only", name);
                 break;
         }
-        cause_remedy(&problems->items[problems->count - 1], "leave it out");
+        struct cause *problem = &problems->items[problems->count - 1];
+        const char *meant = meant_by(name);
+        cause_remedy(problem, "%s", meant ? meant : "leave it out");
+        cause_for_account(problem, prop_text(values, PROP_NAME));
         return -1;
 }
 

@@ -326,8 +326,53 @@ static int read_value(struct settings *settings, const struct row *row, const ch
         return -1;
 }
 
-static void did_you_mean(struct cause *cause, const struct nearest *nearest)
+/* What other programs have in such a file, and where it is here. */
+static const char *meant_by(const char *key)
 {
+        static const char account[] = "a server is a property of an account: emailsecctl account add outgoing NAME hostname=HOST";
+        static const struct {
+                const char *key, *meant;
+        } others[] = {
+                { "Host", account },
+                { "Server", account },
+                { "Relay", account },
+                { "RelayHost", account },
+                { "MailHub", account },
+                { "User", account },
+                { "Password", "a password is never in a file of settings: emailsecctl account password NAME" },
+                { "From", "a sender is a property of an account: emailsecctl account set NAME from=ADDRESS" },
+                { "Account", "did you mean DefaultAccount?" },
+                { "Default", "did you mean DefaultAccount?" },
+                { "Name", "did you mean Hostname?" },
+                { "MyHostname", "did you mean Hostname?" },
+                { "Socket", "did you mean ControlSocket?" },
+                { "StatePath", "did you mean StateDirectory?" },
+                { "MaxSize", "did you mean MaxMessageSize?" },
+                { "Debug", "did you mean LogLevel=debug?" },
+                { "Verbose", "did you mean LogLevel=debug?" },
+                { "LogFile", "did you mean LogTarget?" },
+                { "Syslog", "did you mean LogTarget?" },
+                { "TrustStore", "did you mean SystemTrustStore? one certificate is trusted by: emailsecctl trust import FILE" },
+                { "CAFile", "did you mean SystemTrustStore? one certificate is trusted by: emailsecctl trust import FILE" },
+                { "CRL", "did you mean RevocationLists?" },
+                { "Group", "did you mean AdminGroup or ReadGroup?" },
+                { "QueueSize", "did you mean QueueSizeLimit?" },
+        };
+
+        for (size_t i = 0; i < count_of(others); i++)
+                if (strcasecmp(others[i].key, key) == 0)
+                        return others[i].meant;
+        return NULL;
+}
+
+static void did_you_mean(struct cause *cause, const char *key, const struct nearest *nearest)
+{
+        const char *meant = meant_by(key);
+
+        if (meant) {
+                cause_remedy(cause, "%s", meant);
+                return;
+        }
         if (nearest->word)
                 cause_remedy(cause, "did you mean %s?", nearest->word);
         else
@@ -346,7 +391,7 @@ static int refuse_name(const char *section, const char *key, struct cause *cause
         }
         if (!known) {
                 cause_set(cause, CAUSE_INVALID, "there is no section [%s]", section);
-                did_you_mean(cause, &sections);
+                did_you_mean(cause, "", &sections);
                 return -1;
         }
         for (size_t i = 0; i < count_of(rows); i++) {
@@ -360,7 +405,7 @@ static int refuse_name(const char *section, const char *key, struct cause *cause
                 return -1;
         }
         cause_set(cause, CAUSE_INVALID, "there is no key %s in [%s]", key, section);
-        did_you_mean(cause, &keys);
+        did_you_mean(cause, key, &keys);
         return -1;
 }
 

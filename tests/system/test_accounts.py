@@ -92,6 +92,21 @@ def test_a_misspelt_property_is_recognised(station):
     assert "useSsl" in problem["text"] + problem["remedy"]
 
 
+@pytest.mark.parametrize("words", (
+    {"host": "hostname", "user": "account", "password": "account password a", "tls": "account secure a", "ssl": "account secure a",
+     "starttls": "account secure a", "username": "account", "email": "from", "sender": "from", "protocol": "transport"},
+    {"timeout": "connectionTimeout", "mailbox": "folder", "interval": "pollRate", "retention": "deliveryPolicy",
+     "verify": "challenge list", "certificate": "trust import", "limit": "maxSendablePerDay", "hostnam": "hostname",
+     "default": "DefaultAccount", "Host": "hostname"}))
+def test_a_word_of_other_programs_gets_the_one_that_is_meant(station, words):
+    station.add("outgoing", "a", hostname="localhost", enabled=False)
+    told = {}
+    for word in words:
+        problem, = refused(station, "SetAccount", name="a", properties={word: "x"}).parameters["problems"]
+        told[word] = problem["remedy"]
+    assert {word: remedy for word, remedy in told.items() if words[word] not in remedy} == {}
+
+
 def test_set_changes_all_or_nothing(station):
     station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
     before = station.account("a")
