@@ -48,6 +48,7 @@ class Mailbox:
         self.cut_after = None          # POP3: the beginning of a command behind whose answer the connection ends
         self.pieces = None             # so many bytes at once
         self.mute = False              # says nothing of new mail while idling
+        self.on_id = lambda: None      # called when the client has named itself
         self.idles = None              # in place of IDLE: called with the connection, which it ends or goes on with
         self.dead = False              # hears nothing more while idling, and says nothing
         self.connections = 0
@@ -190,6 +191,7 @@ class _Imap(_Talk):
             self.say(f"* ENABLED {words[7:]}\r\n")
         elif verb == "ID":
             self.say('* ID ("name" "box")\r\n')
+            self.box.on_id()
         elif verb == "LIST":
             self.say("".join(f"* LIST {folder}\r\n" for folder in self.box.folders))
         elif verb == "IDLE":

@@ -157,6 +157,27 @@ def test_refused_for_a_time(station, new_box, transport, name):
     assert here(station) == sorted(LETTERS) and station.account("a")["status"] == "ok"
 
 
+def test_nothing_is_opened_before_the_client_is_named(station, new_box):
+    """ID stands between the sign-in and SELECT."""
+    box = new_box("imap", words="IMAP4rev1 ID SASL-IR AUTH=PLAIN", failing={"SELECT": "NO SELECT Unsafe Login. Please contact x for help"})
+    box.on_id = lambda: box.failing.clear()
+    incoming(station, box)
+    poll(station)
+    assert here(station) == sorted(LETTERS)
+
+
+@pytest.mark.parametrize("command", ("SELECT", "UID FETCH", "AUTHENTICATE"))
+def test_bye_in_place_of_an_answer(station, new_box, command):
+    """A token that has expired, a session too many: passing, and the next session goes well."""
+    box = new_box("imap", failing={command: "OK x"}, edits=[(rb"^\S+ OK x\r\n", b"* BYE Session invalidated - AccessTokenExpired\r\n")])
+    incoming(station, box)
+    said = poll(station, code=1).err
+    assert "AccessTokenExpired" in said and station.account("a")["status"] == "down"
+    box.failing, box.edits = {}, []
+    poll(station)
+    assert here(station) == sorted(LETTERS)
+
+
 def test_an_empty_mailbox_that_refuses_every_number(station, new_box):
     box = new_box("imap", contents=(), failing={"UID FETCH": "BAD Sequence set is invalid!"})
     incoming(station, box)

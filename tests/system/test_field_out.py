@@ -75,6 +75,7 @@ GOES = {    # name: (options of the sink, rules, security, whether there is a pa
     "EHLO of odd words": ({}, [("ehlo", ehlo("pipelining ", "\t8bitmime", "", "SIZE", "X=Y", "XEXCH250", "Ok"))], "plain", False),
     "EHLO without a name": ({}, [("ehlo", lambda s, line: setattr(s, "greeted", True) or s._say("250"))], "plain", False),
     "EHLO in pieces": ({}, [("ehlo", in_pieces)], "plain", False),
+    "354 without a word": ({}, [("data", "354")], "plain", False),
     "EHLO unknown": ({}, [("ehlo", "500 5.5.1 Command unrecognized")], "plain", False),
     "greeting 250": ({}, [("greeting", "250 2.0.0 Ok: queued as B4C8112124D", 1)], "plain", False),
     "HELO refused at RCPT": ({}, [("rcpt", "554 5.7.1 <station.example>: Helo command rejected: Access denied", 1)], "plain", False),
@@ -119,6 +120,14 @@ WAITS = {   # name: (rules, options, security, what is said of it)
                           "local problem"),
     "450 4.1.2": ([("rcpt", "450 4.1.2 <box@example.test>: Recipient address rejected: Domain not found")], {}, "plain", "Domain not found"),
     "not authenticated": ([("mail", "530 5.7.1 Client was not authenticated")], {}, "plain", "not authenticated"),
+    "432 4.3.2": ([("dot", "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.example/x [Hostname=OS0.outlook.example]")],
+                  {}, "plain", "connections limit"),
+    "432, sender threads": ([("mail", "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded [Hostname=DM5]")], {}, "plain",
+                            "thread limit"),
+    "554 5.2.0, quota of the day": ([("dot", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to "
+                                      "process message due to a permanent exception with message")], {}, "plain", "QuotaExceeded"),
+    "421 to DATA": ([("data", "421 4.4.2 timeout, closing")], {}, "plain", "421 4.4.2"),
+    "451 behind the message": ([("dot", "451 Timeout - closing connection")], {}, "plain", "Timeout - closing"),
     "ends behind MAIL": ([("mail", "close")], {}, "plain", ""),
 }
 
@@ -140,6 +149,73 @@ def test_waits(station, new_sink, certificates, name):
     station.ctl("queue", "retry", queued)
     assert station.wait_message(queued)["state"] == "sent"
     assert len(sink.accepted) == 1
+
+
+SIGN_IN = {     # answer to AUTH: (status, what is said, what is advised, what is not)
+    "454 4.7.0 Too many login attempts, please try again later. 4-20020a - gsmtp":
+        ("down", "Too many login attempts", "", "password"),
+    "421 4.7.0 Try again later, closing connection.": ("down", "Try again later", "", "password"),
+    "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.example/x":
+        ("fault", "disabled for the Tenant", "turn this protocol", "check the property"),
+    "534 5.7.9 Application-specific password required. Learn more at https://support.example":
+        ("fault", "specific password", "password", "turn this protocol"),
+}
+
+
+@pytest.mark.parametrize("reply", SIGN_IN)
+def test_sign_in(station, new_sink, certificates, reply):
+    status, said, advised, unadvised = SIGN_IN[reply]
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True, mechanisms="PLAIN")
+    sink.rule("auth", reply)
+    outgoing(station, sink, "ssl", password=letters.PASSWORD)
+    queued = station.send("a", TO)
+    sheet = station.wait_status("a", status)
+    assert said in sheet["cause"]["text"], sheet["cause"]
+    assert advised in sheet["cause"]["remedy"] and unadvised not in sheet["cause"]["remedy"], sheet["cause"]
+    assert station.message(queued)["state"] != "failed"
+    sink.clear_rules()
+    station.ctl("queue", "retry", queued)
+    assert station.wait_message(queued)["state"] == "sent"
+
+
+def test_one_sign_in_for_many(station, new_sink, certificates):
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True)
+    outgoing(station, sink, "ssl", password=letters.PASSWORD, maxConnections=1)
+    for _ in range(20):
+        station.send("a", TO)
+    sink.wait_for(20)
+    assert sink.connections <= 2
+
+
+def test_354_for_nobody(station, new_sink):
+    """A server that refuses all recipients and takes DATA all the same gets nothing, and nothing was sent."""
+    sink = new_sink()
+    sink.careless = True
+    sink.rule("rcpt", "550 5.1.1 nobody")
+    sink.rule("data", "354")
+    outgoing(station, sink)
+    message = station.wait_message(station.send("a", TO))
+    assert message["state"] == "failed" and "5.1.1" in message["recipients"][0]["reply"]
+    assert all(len(one.content) == 0 for one in sink.accepted)
+    sink.clear_rules()
+    assert station.wait_message(station.send("a", TO))["state"] == "sent"
+
+
+@pytest.mark.skipif(not users.IS_ROOT, reason="a name of its own needs a mount namespace, and that needs root")
+@pytest.mark.parametrize("security", ("ssl", "starttls"))
+@pytest.mark.parametrize("host", ("mail.plant.example", "mail.plant.example."))
+def test_the_server_hears_whom_it_is_asked_for(new_station, new_sink, certificates, security, host):
+    """By SNI, without a dot at the end."""
+    sink = new_sink(certificates.leaf("system", "mail.plant.example"), implicit_tls=security == "ssl")
+    heard = []
+    sink.tls.sni_callback = lambda _socket, name, _context: heard.append(name)
+    station = new_station()
+    station.names = {"mail.plant.example": "127.0.0.1"}
+    station.start()
+    outgoing(station, sink, security)
+    station.ctl("account", "set", "a", f"hostname={host}")
+    assert station.wait_message(station.send("a", TO))["state"] == "sent"
+    assert set(heard) == {"mail.plant.example"}
 
 
 # ---- it does not go, and the sentence says why
