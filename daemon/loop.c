@@ -35,6 +35,8 @@ static struct {
         bool frozen;
         int64_t frozen_at;
         time_t frozen_wall;          /* 0: the wall clock is the real one */
+        bool wall_watched;           /* a step of the wall clock counts when it has been told of */
+        int64_t wall_offset;         /* ms: wall clock minus boot time, as last told */
         bool ending;
         int alarm_fd;
         int64_t lag, lag_before;     /* longest turn of this minute and of the one before */
@@ -51,12 +53,18 @@ static struct {
 
 /* ---- time ---- */
 
+static int64_t clock_ms(clockid_t clock)
+{
+        struct timespec time;
+
+        (void)clock_gettime(clock, &time);
+        return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 int64_t loop_now(void)
 {
         if (!loop.now_is_read && !loop.frozen) {
-                struct timespec time;
-                (void)clock_gettime(CLOCK_BOOTTIME, &time);
-                loop.now = (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+                loop.now = clock_ms(CLOCK_BOOTTIME);
                 loop.now_is_read = true;
         }
         return loop.now;
@@ -66,7 +74,23 @@ time_t loop_wall(void)
 {
         if (loop.frozen && loop.frozen_wall)
                 return loop.frozen_wall + (time_t)((loop.now - loop.frozen_at) / 1000);
-        return time(NULL);
+        int64_t wall = clock_ms(CLOCK_REALTIME), boot = clock_ms(CLOCK_BOOTTIME), step = wall - boot - loop.wall_offset;
+        bool adjusted = step > -LOOP_WALL_STEP_MS && step < LOOP_WALL_STEP_MS;
+
+        if (adjusted || !loop.wall_watched)
+                loop.wall_offset = wall - boot;
+        return (time_t)((boot + loop.wall_offset) / 1000);
+}
+
+void loop_wall_watched(bool watched)
+{
+        loop.wall_watched = watched;
+        loop_wall_told();
+}
+
+void loop_wall_told(void)
+{
+        loop.wall_offset = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME);
 }
 
 void loop_freeze(int64_t now_ms, time_t wall)

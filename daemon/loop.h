@@ -33,8 +33,13 @@ struct event_base *loop_base(void);
 int64_t loop_now(void);
 /* The longest turn, in ms, of the last minute or two: how late the loop can be. */
 int64_t loop_lag(void);
-/* Seconds of the wall clock. */
+/* Seconds of the wall clock. While it is watched, a step of it counts only once it has been told of: nobody acts by a
+ * date whose setting the others do not know yet. Smaller adjustments count at once. */
 time_t loop_wall(void);
+enum { LOOP_WALL_STEP_MS = 2000 };
+/* By whoever watches the clock (surroundings.c): that it does; a step was seen, and is told of next. */
+void loop_wall_watched(bool watched);
+void loop_wall_told(void);
 /* Tests: stop the clocks at these values (wall may be 0 to keep the real one);
  * loop_advance() moves both and runs the timers that came due. */
 void loop_freeze(int64_t now_ms, time_t wall);

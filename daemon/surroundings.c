@@ -17,7 +17,6 @@
 enum {
         CALM_MS = 300,             /* a burst of notices is over after this */
         MESSAGES_A_TURN = 64,      /* read before other descriptors get their turn */
-        CLOCK_LEAST_MS = 2000,     /* less is an adjustment */
         SLEEP_LEAST_MS = 10000,
         FAR_AWAY = 10 * 365 * 86400,
 };
@@ -182,7 +181,8 @@ static void look_at_clock(bool tell)
 
         me.wall_offset = wall_offset;
         me.asleep = asleep;
-        if (tell && (set >= CLOCK_LEAST_MS || set <= -CLOCK_LEAST_MS))
+        loop_wall_told();
+        if (tell && (set >= LOOP_WALL_STEP_MS || set <= -LOOP_WALL_STEP_MS)) /* less is an adjustment */
                 me.user.clock((set + (set > 0 ? 500 : -500)) / 1000);
         if (tell && slept >= SLEEP_LEAST_MS)
                 me.user.woke(slept / 1000);
@@ -235,6 +235,7 @@ int surroundings_open(const struct surroundings_user *user, struct cause *cause)
         watch_for(me.netlink, WATCH_READ);
         watch_for(me.clock, WATCH_READ);
         look_at_clock(false);
+        loop_wall_watched(true);
         arm_clock();
         calm(NULL);
         return 0;
@@ -244,6 +245,7 @@ void surroundings_close(void)
 {
         watch_free(take(me.netlink));
         watch_free(take(me.clock));
+        loop_wall_watched(false);
         timer_free(take(me.calm));
         close_fd(&me.netlink_fd);
         close_fd(&me.clock_fd);

@@ -15,6 +15,6 @@ struct surroundings_user {
 
 /* Needs the loop. -1 with a cause when the kernel gives no netlink socket or timer: nothing is watched then. */
 int surroundings_open(const struct surroundings_user *user, struct cause *cause) must_use;
-/* Looks at the clock now: who acts by the wall clock must not see it before its being set is told of. */
+/* Detects a stepped wall clock now, and tells of it. */
 void surroundings_look(void);
 void surroundings_close(void);

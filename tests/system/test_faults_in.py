@@ -152,7 +152,9 @@ def test_the_disk_fails_while_mail_is_handed_on(interposed, dovecot, box, fault)
         assert words in station.wait_status("a", "fault")["faultCause"]
         for _ in range(5):
             assert words in station.ctl("account", "poll", "a", code=1).err
-        assert len(dovecot.messages(box)) == 10 and len(server.taken) == (4 if fault == "syncing the log" else 0)
+        # what the socket took and the disk noted is done with, what it only took is at the server still
+        taken = 4 if fault == "syncing the log" else 0
+        assert len(server.taken) == taken and len(dovecot.messages(box)) == 10 - max(0, taken - 1)
         server.rule = lambda what, number: None
         interposed.heal()
         until(lambda: station.ctl("account", "poll", "a", code=None).code == 0, 20)
@@ -174,7 +176,9 @@ def test_the_socket_dies(station, dovecot, box, transport, what):
         assert server.path in station.wait_status("a", "down")["faultCause"]
         server.close()
         assert server.path in station.ctl("account", "poll", "a", code=1).err
-        assert station.account("a")["status"] == "down" and len(dovecot.messages(box)) == 6 and not station.inbox("a")
+        assert station.account("a")["status"] == "down" and not station.inbox("a")
+        # those before the cut were taken, and may have gone from the server: POP3 deletes at the end of a good session
+        assert len(dovecot.messages(box)) == (6 if transport == "pop3" else 6 - (first - 1))
         server.rule = lambda where, number: None
         server.open()
         until(lambda: dovecot.messages(box) == [], 30)
