@@ -19,9 +19,9 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_PERMISSION] = { "PermissionDenied", CLASS_NONE, 4,
                                "run it as root or as a member of the group emailsec-admin "
                                "(emailsec for reading only)" },
-        [CAUSE_STATE] = { "WrongState", CLASS_NONE, 1, "look at its state first" },
+        [CAUSE_STATE] = { "WrongState", CLASS_NONE, 1, "see how things are: emailsecctl status" },
         [CAUSE_BUSY] = { "Busy", CLASS_DOWN, 1, "try again in a moment" },
-        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1, "make it smaller" },
+        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1, "make it smaller, or raise the limit that the sentence names, if it names one" },
         [CAUSE_QUEUE_FULL] = { "QueueFull", CLASS_NONE, 1,
                                "see why mail waits: emailsecctl status; then raise maxQueueSize "
                                "or delete what is not needed" },
@@ -41,24 +41,25 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
                             "check hostname and port, the network, and firewalls on the way" },
         [CAUSE_TIMEOUT] = { "Timeout", CLASS_DOWN, 1,
                             "check that the server answers; connectionTimeout may be too short" },
-        [CAUSE_CLOSED] = { "ConnectionLost", CLASS_DOWN, 1, "nothing to do if it passes by itself" },
+        [CAUSE_CLOSED] = { "ConnectionLost", CLASS_DOWN, 1, "nothing to do if it passes by itself; else see how far it comes: emailsecctl account test NAME" },
         [CAUSE_SERVER_BUSY] = { "ServerBusy", CLASS_DOWN, 1,
-                                "nothing to do if it passes by itself; else use fewer connections" },
+                                "nothing to do if it passes by itself; else lower the property maxConnections, or ask the "
+                                "server's operator" },
         [CAUSE_PROTOCOL] = { "ProtocolViolation", CLASS_FAULT, 1,
-                             "check that hostname and port name a server of this protocol" },
+                             "check that the properties hostname and port name a server of this transport: emailsecctl account test NAME" },
         [CAUSE_NO_STARTTLS] = { "StartTlsMissing", CLASS_FAULT, 1,
-                                "use useSsl if the server has it; if it used to offer STARTTLS, "
-                                "someone on the way may be taking it out" },
+                                "if the server has TLS from the first byte: emailsecctl account secure NAME ssl; if it used to offer "
+                                "STARTTLS, someone on the way may be taking it out" },
         [CAUSE_STARTTLS_REFUSED] = { "StartTlsRefused", CLASS_FAULT, 1,
-                                     "ask the server's operator, or use useSsl" },
+                                     "ask the server's operator; if it has TLS from the first byte: emailsecctl account secure NAME ssl" },
         [CAUSE_INJECTION] = { "Injection", CLASS_FAULT, 1,
-                              "someone on the way may be putting words into the server's mouth; "
-                              "use useSsl" },
-        [CAUSE_PREAUTH] = { "Preauth", CLASS_FAULT, 1, "use useSsl; this looks like an attack" },
+                              "someone on the way may be putting words into the server's mouth; if the server has TLS from the first "
+                              "byte: emailsecctl account secure NAME ssl" },
+        [CAUSE_PREAUTH] = { "Preauth", CLASS_FAULT, 1, "this looks like an attack; if the server has TLS from the first byte: emailsecctl account secure NAME ssl" },
         [CAUSE_TLS] = { "TlsHandshake", CLASS_FAULT, 1,
-                        "look at the server's TLS settings: emailsecctl account test NAME" },
+                        "see what both sides said: emailsecctl account test NAME; then ask the server's operator about its TLS settings" },
         [CAUSE_TLS_VERSION] = { "TlsVersion", CLASS_FAULT, 1,
-                                "renew the server's TLS; only where that cannot be, lower minTlsVersion" },
+                                "have the server's operator offer TLS 1.2 or newer; only where that cannot be, lower the property minTlsVersion" },
         [CAUSE_TLS_MISMATCH] = { "TlsMismatch", CLASS_FAULT, 1,
                                  "check port against useSsl and useStartTls: "
                                  "emailsecctl account secure NAME ssl|starttls" },
@@ -75,7 +76,7 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_AUTH_TEMPORARY] = { "AuthenticationUnavailable", CLASS_DOWN, 1,
                                    "nothing to do if it passes by itself" },
         [CAUSE_NO_MECHANISM] = { "NoMechanism", CLASS_FAULT, 1,
-                                 "set authentication to what the server offers" },
+                                 "see what the server offers: emailsecctl account test NAME; then emailsecctl account set NAME authentication=..." },
         [CAUSE_PLAINTEXT_LOGIN] = { "PlaintextLogin", CLASS_FAULT, 1,
                                     "secure the account: emailsecctl account secure NAME ssl|starttls" },
         [CAUSE_ACCOUNT_REFUSED] = { "AccountRefused", CLASS_DOWN, 1,
@@ -89,9 +90,9 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_SECRET] = { "Secret", CLASS_FAULT, 1, "emailsecctl account password NAME" },
         [CAUSE_DEFERRED] = { "Deferred", CLASS_NONE, 1, "nothing to do if it passes by itself" },
         [CAUSE_REFUSED] = { "Refused", CLASS_NONE, 1, "read the server's reply: emailsecctl queue show ID" },
-        [CAUSE_UNSENDABLE] = { "Unsendable", CLASS_NONE, 1, "send it in a form that the server can carry" },
-        [CAUSE_EXPIRED] = { "Expired", CLASS_NONE, 1, "repair the cause, then: emailsecctl queue retry ID" },
-        [CAUSE_MAILBOX] = { "Mailbox", CLASS_FAULT, 1, "check the property folder" },
+        [CAUSE_UNSENDABLE] = { "Unsendable", CLASS_NONE, 1, "send it in another form (smaller, addresses in ASCII), or by another account" },
+        [CAUSE_EXPIRED] = { "Expired", CLASS_NONE, 1, "mend what kept it (emailsecctl queue show ID), then: emailsecctl queue retry ID" },
+        [CAUSE_MAILBOX] = { "Mailbox", CLASS_FAULT, 1, "see which folders there are: emailsecctl account folders NAME; then correct the property folder" },
 };
 
 const struct cause cause_none = { 0 };
@@ -189,7 +190,15 @@ int cause_errno(struct cause *cause, int error, const char *format, ...)
         if (error == ENOSPC || error == EDQUOT)
                 cause_remedy(cause, "make room on the disk; nothing that was accepted is lost");
         else if (error == EROFS)
-                cause_remedy(cause, "mount the disk of the state folder writable again");
+                cause_remedy(cause, "mount the disk that it is on writable again");
+        else if (error == ENOENT || error == ENOTDIR)
+                cause_remedy(cause, "see whether it is there, and the folders above it");
+        else if (error == EACCES || error == EPERM)
+                cause_remedy(cause, "see its rights and those of the folders above it: namei -l PATH");
+        else if (error == EIO)
+                cause_remedy(cause, "look at the disk that it is on: dmesg, smartctl");
+        else if (error == EMFILE || error == ENFILE || error == ENOMEM)
+                cause_remedy(cause, "this machine has no more of it at the moment: close other programs, or raise the limit");
         return -1;
 }
 

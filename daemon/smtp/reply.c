@@ -163,8 +163,8 @@ static const struct {
           "check hostname and port: outgoing mail goes to 465 (useSsl) or 587 (useStartTls)" },
         { "+OK", CAUSE_PROTOCOL, "this is a POP3 server, not one for outgoing mail",
           "check hostname and port: outgoing mail goes to 465 (useSsl) or 587 (useStartTls)" },
-        { "SSH-", CAUSE_PROTOCOL, "this is an SSH server, not one for mail", "check hostname and port" },
-        { "HTTP/", CAUSE_PROTOCOL, "this is a web server, not one for mail", "check hostname and port" },
+        { "SSH-", CAUSE_PROTOCOL, "this is an SSH server, not one for mail", "correct the properties hostname and port" },
+        { "HTTP/", CAUSE_PROTOCOL, "this is a web server, not one for mail", "correct the properties hostname and port" },
 };
 
 int reply_foreign(const uint8_t *bytes, size_t len, struct cause *cause)

@@ -135,6 +135,8 @@ static void start(void *ctx)
         if (!prop_is(values, PROP_TRANSPORT, "imap")) {
                 cause_set(&cause, CAUSE_STATE, "only IMAP has folders, and account %s has transport %s", listing->account->name,
                           prop_text(values, PROP_TRANSPORT));
+                cause_remedy(&cause, "nothing to do: %s",
+                             account_is_outgoing(listing->account) ? "mail is received by an incoming account" : "a POP3 mailbox has no folders, all of it is fetched");
                 finish(listing, &cause);
                 return;
         }

@@ -49,12 +49,17 @@ static int check(enum queue_change what, const struct message_row *row, struct c
         char id[QUEUE_ID_SIZE];
 
         queue_id_of(row->seq, id);
-        if (row->claimed && !rules[what].while_sending)
-                return cause_set(cause, CAUSE_STATE, "message %s is being sent just now and cannot be %s", id,
-                                 rules[what].verb);
-        if ((rules[what].allowed & BIT(row->state)) == 0)
-                return cause_set(cause, CAUSE_STATE, "message %s is %s and cannot be %s", id,
-                                 queue_state_name(row->state), rules[what].verb);
+        if (row->claimed && !rules[what].while_sending) {
+                cause_set(cause, CAUSE_STATE, "message %s is being sent just now and cannot be %s", id, rules[what].verb);
+                cause_remedy(cause, "see when that is over: emailsecctl queue show %s", id);
+                return -1;
+        }
+        if ((rules[what].allowed & BIT(row->state)) == 0) {
+                cause_set(cause, CAUSE_STATE, "message %s is %s and cannot be %s", id, queue_state_name(row->state),
+                          rules[what].verb);
+                cause_remedy(cause, "emailsecctl queue show %s", id);
+                return -1;
+        }
         return 0;
 }
 

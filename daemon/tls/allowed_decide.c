@@ -66,9 +66,11 @@ static int check(const struct entry *entry, const struct allowed_decision *decis
         case DECIDE_APPROVE:
                 return check_approval(entry, decision, cause);
         case DECIDE_UNAPPROVE:
-                if (entry->decided.state == ALLOWED_PENDING)
-                        return cause_set(cause, CAUSE_STATE,
-                                         "entry %s is not approved: it waits for a decision", entry->id);
+                if (entry->decided.state == ALLOWED_PENDING) {
+                        cause_set(cause, CAUSE_STATE, "entry %s is not approved: it waits for a decision", entry->id);
+                        cause_remedy(cause, "emailsecctl challenge show %s", entry->id);
+                        return -1;
+                }
                 return 0;
         case DECIDE_REJECT:
         case DECIDE_DELETE:

@@ -135,7 +135,7 @@ void handshake_plain_text(const struct handshake_facts *facts, struct cause *cau
                 cause_set(cause, CAUSE_TLS_MISMATCH,
                           "the server gave the go-ahead for TLS and then went on in plain text: \"%s\"",
                           said);
-                cause_remedy(cause, "use useSsl if the server has it; someone on the way may be meddling");
+                cause_remedy(cause, "someone on the way may be meddling; if the server has TLS from the first byte: emailsecctl account secure NAME ssl");
                 return;
         }
         cause_set(cause, CAUSE_TLS_MISMATCH,

@@ -75,6 +75,22 @@ START_TEST(long_words_are_cut_at_a_character)
 }
 END_TEST
 
+/* What is to be set is named in full: a property as such, or by its command. */
+START_TEST(remedies_name_things_in_full)
+{
+        static const char *const names[] = { "useSsl", "useStartTls", "minTlsVersion", "maxConnections", "folder" };
+
+        for (int code = CAUSE_NONE + 1; code < CAUSE_CODES; code++) {
+                const char *remedy = cause_kind((enum cause_code)code)->remedy;
+                for (size_t i = 0; i < count_of(names); i++) {
+                        const char *at = strstr(remedy, names[i]);
+                        if (at && !strstr(remedy, "emailsecctl account") && !strstr(remedy, "propert"))
+                                ck_abort_msg("%s: %s", cause_kind((enum cause_code)code)->name, remedy);
+                }
+        }
+}
+END_TEST
+
 START_TEST(errno_has_remedies)
 {
         struct cause cause = { 0 };
@@ -84,7 +100,18 @@ START_TEST(errno_has_remedies)
         ck_assert_ptr_nonnull(strstr(cause.remedy, "make room"));
         cause_errno(&cause, EROFS, "queue");
         ck_assert_ptr_nonnull(strstr(cause.remedy, "writable"));
-        cause_errno(&cause, EIO, "queue");
+        static const struct {
+                int error;
+                const char *remedy;
+        } others[] = {
+                { ENOENT, "whether it is there" }, { EACCES, "rights" }, { EIO, "disk" }, { EMFILE, "limit" },
+        };
+        for (size_t i = 0; i < count_of(others); i++) {
+                cause_errno(&cause, others[i].error, "queue");
+                ck_assert_ptr_nonnull(strstr(cause.remedy, others[i].remedy));
+                ck_assert_ptr_null(strstr(cause.remedy, "state folder")); /* the tool's files are nowhere near it */
+        }
+        cause_errno(&cause, EXDEV, "queue");
         ck_assert_str_eq(cause.remedy, "");
 }
 END_TEST
@@ -173,6 +200,7 @@ int main(void)
         tcase_add_test(tc, words_are_set_and_escaped);
         tcase_add_test(tc, may_quote_itself);
         tcase_add_test(tc, long_words_are_cut_at_a_character);
+        tcase_add_test(tc, remedies_name_things_in_full);
         tcase_add_test(tc, errno_has_remedies);
         tcase_add_test(tc, no_cause_is_fine);
         tcase_add_test(tc, kept_is_what_happened_and_else_nothing);
