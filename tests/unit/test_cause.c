@@ -78,7 +78,7 @@ END_TEST
 /* What is to be set is named in full: a property as such, or by its command. */
 START_TEST(remedies_name_things_in_full)
 {
-        static const char *const names[] = { "useSsl", "useStartTls", "minTlsVersion", "maxConnections", "folder" };
+        static const char *const names[] = { "useSsl", "useStartTls", "minTlsVersion", "maxConnections" };
 
         for (int code = CAUSE_NONE + 1; code < CAUSE_CODES; code++) {
                 const char *remedy = cause_kind((enum cause_code)code)->remedy;
