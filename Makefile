@@ -288,7 +288,7 @@ check-system: all $(BUILD)/tests/interpose.so $(BUILD)/tests/encode
 .PHONY: check-slow
 check-slow: all $(BUILD)/tests/interpose.so $(BUILD)/tests/encode
 	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q -n 2 tests/system
-# Courier, Cyrus and GNU mailutils for the tests, unpacked beside Dovecot; without them those tests are skipped.
+# Courier, Cyrus, GNU mailutils and Exim for the tests, unpacked beside Dovecot and Postfix; without them those tests are skipped.
 .PHONY: servers
 servers:
 	tests/system/unpack-servers.sh $(CURDIR)/build/servers

@@ -228,6 +228,17 @@ def test_tls_at_once_where_it_is_not_spoken(station, sink):
     sink.violations.clear()     # what it heard of TLS
 
 
+def test_a_name_that_is_not_found(station, sink):
+    """It may be found later: the mail waits."""
+    outgoing(station, sink)
+    station.ctl("account", "set", "a", "hostname=nosuch.invalid")
+    queued = station.send("a", TO)
+    until(lambda: station.message(queued)["state"] == "deferred", 20)
+    assert "nosuch.invalid" in str(station.account("a")["cause"])
+    station.ctl("account", "set", "a", "hostname=127.0.0.1")
+    assert station.wait_message(queued)["state"] == "sent"
+
+
 def test_a_long_refusal_is_kept_whole(station, sink):
     sink.rule("dot", many("550 5.7.26 Unauthenticated email from example.jp is not accepted due to domain's|"
                           "5.7.26 DMARC policy. Please contact the administrator of example.jp domain if|"
@@ -301,6 +312,16 @@ def test_handed_in(station, sink, name):
     for word in not_there:
         assert word not in got.content, got.content[:2000]
     assert b"\r\n\r\n" in got.content
+
+
+def test_handed_in_to_root(station, sink):
+    """A name without a domain has the same one in the envelope and in the header."""
+    outgoing(station, sink)
+    station.ctl("sendmail", "-t", stdin=b"From: root (Cron Daemon)\nTo: root\nSubject: t\n\nx\n")
+    sink.wait_for(1)
+    to, = sink.accepted[0].recipients
+    assert to.startswith("root@") and f"To: {to}\r\n".encode() in sink.accepted[0].content
+    assert f"From: {to} (Cron Daemon)\r\n".encode() in sink.accepted[0].content
 
 
 @pytest.mark.parametrize("arguments, text", ((["-i"], b"Subject: t\n\nx\n"), (["-t"], b"Subject: t\n\nx\n"),
