@@ -101,6 +101,9 @@ int account_file_read(const char *path, const char *name, struct property_values
                 if (result == 0)
                         cause_set(cause, CAUSE_STORAGE, "%s has gone", path);
                 how_to_mend(cause);
+                if (result == 0)
+                        cause_remedy(cause, "put the file back, from a backup; it is read again every few seconds; or delete the "
+                                            "account");
                 buf_free(&bytes);
                 return -1;
         }

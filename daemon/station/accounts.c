@@ -228,6 +228,7 @@ static int by_file_name(const struct dirent **a, const struct dirent **b)
 }
 
 struct names {
+        bool there;
         char **of;
         size_t count;
 };
@@ -237,7 +238,7 @@ static void gather(void *ctx, const char *name, enum owner_state state)
 {
         struct names *names = ctx;
 
-        if (state == OWNER_THERE)
+        if ((state == OWNER_THERE) != names->there)
                 return;
         names->of = new_resized(names->of, names->count + 1, sizeof *names->of);
         names->of[names->count++] = copy_text(name);
@@ -335,6 +336,20 @@ static int load_all(const char *folder, struct cause *cause)
         return count;
 }
 
+/* A deletion leaves no such thing: the files were lost. The accounts are there, in fault, and what is kept for them stays. */
+static void load_lost(void)
+{
+        struct names names = { .there = true };
+
+        owners_each(gather, &names);
+        for (size_t i = 0; i < names.count; i++) {
+                if (accounts_count() < LIMIT_ACCOUNTS && !account_name_taken(names.of[i]))
+                        load_account(names.of[i]);
+                free(names.of[i]);
+        }
+        free(names.of);
+}
+
 int accounts_open(struct cause *cause)
 {
         scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
@@ -346,6 +361,7 @@ int accounts_open(struct cause *cause)
         int count = load_all(folder, cause);
         if (count < 0)
                 return -1;
+        load_lost();
         sweep_folder(folder, is_temporary);
         sweep_folder(secrets, count > LIMIT_ACCOUNTS ? is_temporary : is_leftover);
         return 0;

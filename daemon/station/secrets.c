@@ -205,7 +205,7 @@ static void read_secrets(struct keeper *keeper)
         struct cause why = { 0 };
         int found = read_file(path, LIMIT_SECRET, &bytes, &why);
 
-        free(take(keeper->broken));
+        scoped(scoped_free) char *before = take(keeper->broken);
         if (found > 0) {
                 json_t *object = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
                 if (json_is_object(object) && is_of(keeper, object))
@@ -218,6 +218,9 @@ static void read_secrets(struct keeper *keeper)
         } else if (found < 0) {
                 keeper->broken = copy_text(why.text);
         }
+        if (keeper->broken && !same_text(keeper->broken, before))
+                log_about(&(struct subject){ .account = account }, LOG_ERR, MSG_ACCOUNT_UNREADABLE,
+                          "the secrets of account %s cannot be read: %s", account, keeper->broken);
         buf_wipe(&bytes);
 }
 

@@ -49,15 +49,18 @@ static char *held_path(void)
         return text_of("%s/reserve", reserve.directory);
 }
 
-/* Makes the file where there is none and plenty of room. */
+/* Makes the file where there is none and plenty of room. What else may have that name goes, but for a folder. */
 static void hold(const struct disk_room *room)
 {
         scoped(scoped_free) char *path = held_path();
         struct stat facts;
+        bool there = lstat(path, &facts) == 0;
 
-        if (!room->reserve || room->free < room->reserve + HELD || (stat(path, &facts) == 0 && facts.st_size >= HELD))
+        if (!room->reserve || room->free < room->reserve + HELD || (there && S_ISREG(facts.st_mode) && facts.st_size >= HELD))
                 return;
-        scoped(scoped_close) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (there && !S_ISREG(facts.st_mode) && unlink(path) < 0)
+                return;
+        scoped(scoped_close) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
         if (fd < 0)
                 return;
         if (posix_fallocate(fd, 0, HELD) == 0)
@@ -112,7 +115,7 @@ bool reserve_let_go(void)
 
         pthread_mutex_lock(&reserve.lock);
         scoped(scoped_free) char *path = reserve.directory ? held_path() : NULL;
-        bool held = path && stat(path, &facts) == 0 && facts.st_size > 0;
+        bool held = path && lstat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > 0;
         if (held)
                 held = reserve.let_go = unlink(path) == 0;
         pthread_mutex_unlock(&reserve.lock);

@@ -14,6 +14,7 @@ import letters
 import station as station_module
 import users
 import varlink
+from waiting import until
 
 
 def still_well(station):
@@ -163,6 +164,68 @@ def test_an_unreadable_account(station, how, sink):
     station.stop()
     if before is not None:
         assert open(path, "rb").read() == before     # kept as it is, for a person
+
+
+@pytest.mark.parametrize("what", ("a file", "the folder"))
+@pytest.mark.parametrize("then", ("put back", "deleted"))
+def test_a_lost_account_file(station, sink, what, then):
+    """Nobody deleted the account: it is in fault, its mail and its secret stay, and it goes on once the file is back."""
+    station.add("outgoing", "a", hostname=sink.host, port=sink.port, useSsl=False, enabled=False, allowDisabledQueuing=True,
+                **{"from": "a@example.test"})
+    queued = station.send("a", "box@example.test")
+    station.stop()
+    folder = os.path.join(station.state, "accounts")
+    shutil.copytree(folder, folder + ".kept", copy_function=shutil.copy2)
+    if what == "a file":
+        os.unlink(os.path.join(folder, "a.json"))
+    else:
+        shutil.rmtree(folder)
+    station.start()
+    sheet = station.account("a")
+    assert sheet["status"] == "fault" and "a.json has gone" in sheet["cause"]["text"]
+    assert "put the file back" in sheet["cause"]["remedy"]
+    assert station.message(queued)["account"] == "a"
+    secret = os.path.join(station.state, "secrets", "a")
+    assert os.path.exists(secret)
+    if then == "deleted":
+        station.call("DeleteAccount", name="a", force=True)
+        assert not os.path.exists(secret) and not station.json("queue", "list")
+        station.restart()
+        assert not station.json("account", "list")
+        return
+    shutil.copy2(os.path.join(folder + ".kept", "a.json"), folder)
+    users.give(os.path.join(folder, "a.json"))
+    until(lambda: station.account("a")["status"] == "disabled", 20)
+    station.call("SetAccount", name="a", properties={"enabled": True})
+    assert station.wait_message(queued)["state"] == "sent"
+    assert station.account("a")["passwordSource"] == "stored"
+
+
+def test_unreadable_secrets_are_told(station):
+    station.add("outgoing", "a", hostname="a.example", enabled=False)
+    station.stop()
+    damage(os.path.join(station.state, "secrets", "a"), "garbage")
+    station.start()
+    assert "the secrets of account a cannot be read" in station.log()
+
+
+ODD = {"fifo": os.mkfifo, "folder": os.mkdir, "link": lambda path: os.symlink("/nowhere/x", path),
+       "device": lambda path: os.symlink("/dev/full", path)}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_thing_named_reserve(station, sink, what):
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "from=a@example.test")
+    station.stop()
+    path = os.path.join(station.state, "reserve")
+    if os.path.lexists(path):
+        os.unlink(path)
+    ODD[what](path)
+    station.start()
+    assert station.wait_message(station.send("a", "box@example.test"))["state"] == "sent"
+    station.call("GetStatus")
+    station.stop()
 
 
 @pytest.mark.parametrize("how", ("truncated", "garbage", "unreadable"))

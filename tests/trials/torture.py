@@ -330,7 +330,7 @@ class Torture:
         self.tried += 1
         try:
             problem = run(point)
-        except (AssertionError, varlink.Closed, varlink.VarlinkError, OSError) as error:
+        except (AssertionError, varlink.Closed, varlink.VarlinkError, OSError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
             words = ",".join(str(int(one) if isinstance(one, bool) else one) for one in point)
