@@ -8,6 +8,7 @@
 #include "ctl/cmds.h"
 #include "ctl/each.h"
 #include "ctl/show.h"
+#include "ctl/status_view.h"
 
 #include <errno.h>
 
@@ -35,9 +36,15 @@ int run_account_list(struct tool *tool)
         };
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, EMAIL("ListAccounts"), NULL, &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "accounts"),
-                          "There are no accounts yet: emailsecctl account add --help");
+        if (status)
+                return status;
+        scoped(scoped_json) json_t *sorted = status_sorted(json_at(answer, "accounts"), "properties.status");
+        show_list(tool, columns, count_of(columns), tool->json ? json_at(answer, "accounts") : sorted,
+                  "There are no accounts yet: emailsecctl account add --help");
+        if (json_array_size(sorted) && !tool->json && !tool->no_legend && term_output()) {
+                scoped(scoped_free) char *totals = status_totals(sorted, "properties.status");
+                printf("\n%s\n", totals);
+        }
         return status;
 }
 

@@ -37,7 +37,8 @@ static void offer_choices(const char *prefix, const char *choices)
         for (const char *at = choices; *at;) {
                 size_t len = strcspn(at, "|");
                 scoped(scoped_free) char *one = copy_bytes(at, len);
-                offer(prefix, one, NULL);
+                if (at[0] >= 'a' && at[0] <= 'z') /* in capitals it stands for something: N, FILE, - */
+                        offer(prefix, one, NULL);
                 at += len + (at[len] == '|');
         }
 }
@@ -45,23 +46,28 @@ static void offer_choices(const char *prefix, const char *choices)
 /* ---- what the daemon knows ---- */
 
 static const struct source {
-        const char *placeholder, *first_word; /* of the command; NULL = any */
+        const char *placeholder, *first_words; /* of the command; NULL = any */
         const char *method, *list, *key, *meaning;
+        const char *kind; /* of accounts: only these; NULL = both */
 } sources[] = {
-        { "NAME", NULL, EMAIL("ListAccounts"), "accounts", "name", "kind" },
-        { "SUBSCRIBER", NULL, EMAIL("ListSubscribers"), "subscribers", "name", "seen" },
-        { "ID", "queue", EMAIL("ListQueue"), "messages", "id", "state" },
-        { "ID", "challenge", TRUST("ListAllowedHosts"), "entries", "id", "host" },
-        { "ID", "allowed", TRUST("ListAllowedHosts"), "entries", "id", "host" },
-        { "ID", "inbox", EMAIL("ListInbox"), "messages", "id", "subject" },
-        { "FINGERPRINT", "trust", TRUST("ListAnchors"), "anchors", "fingerprintSha256",
-          "certificate.subject" },
+        { "NAME", "inbox", EMAIL("ListAccounts"), "accounts", "name", "kind", "incoming" },
+        { "NAME", "account folders", EMAIL("ListAccounts"), "accounts", "name", "kind", "incoming" },
+        { "NAME", "queue", EMAIL("ListAccounts"), "accounts", "name", "kind", "outgoing" },
+        { "NAME", "send", EMAIL("ListAccounts"), "accounts", "name", "kind", "outgoing" },
+        { "NAME", "trust key", TRUST("ListKeys"), "keys", "name", "certificate.subject", NULL },
+        { "NAME", NULL, EMAIL("ListAccounts"), "accounts", "name", "kind", NULL },
+        { "SUBSCRIBER", NULL, EMAIL("ListSubscribers"), "subscribers", "name", "seen", NULL },
+        { "ID", "queue", EMAIL("ListQueue"), "messages", "id", "state", NULL },
+        { "ID", "challenge", TRUST("ListAllowedHosts"), "entries", "id", "host", NULL },
+        { "ID", "allowed", TRUST("ListAllowedHosts"), "entries", "id", "host", NULL },
+        { "ID", "inbox", EMAIL("ListInbox"), "messages", "id", "subject", NULL },
+        { "FINGERPRINT", "trust", TRUST("ListAnchors"), "anchors", "fingerprintSha256", "certificate.subject", NULL },
 };
 
 static const struct source *source_of(const char *placeholder, const char *words)
 {
         for (size_t i = 0; i < count_of(sources); i++) {
-                const char *first = sources[i].first_word;
+                const char *first = sources[i].first_words;
                 if (same_text(sources[i].placeholder, placeholder) &&
                     (!first || (words && !strncmp(words, first, strlen(first)))))
                         return &sources[i];
@@ -74,9 +80,9 @@ static void offer_from(struct typed *typed, const struct source *source, const c
         scoped(causes_free) struct causes unheard = { 0 };
         scoped(scoped_json) json_t *answer = NULL;
         json_t *parameters = json_object();
-        if (same_text(source->first_word, "inbox"))
+        if (same_text(source->placeholder, "ID") && same_text(source->first_words, "inbox"))
                 parameter_text(parameters, "name", typed->word_count ? typed->words[0] : "");
-        if (same_text(source->first_word, "challenge"))
+        if (same_text(source->first_words, "challenge"))
                 parameter_text(parameters, "state", "pending");
         struct call call = { .method = source->method, .parameters = parameters, .fd = -1 };
         if (call_once(&typed->tool, call, &answer, &unheard))
@@ -84,34 +90,80 @@ static void offer_from(struct typed *typed, const struct source *source, const c
         const json_t *list = json_at(answer, source->list);
         for (size_t i = 0; i < json_array_size(list); i++) {
                 const json_t *item = json_array_get(list, i);
+                if (source->kind && !same_text(json_text(item, "kind"), source->kind))
+                        continue;
                 scoped(scoped_free) char *meaning = json_words(json_at(item, source->meaning));
                 offer(prefix, json_text(item, source->key), meaning);
         }
 }
 
-static void offer_property_values(const struct property *property, const char *prefix)
+/* Which kind the account has that the properties are for: what `account add` says, what the daemon knows; else both. */
+static unsigned kind_meant(struct typed *typed)
+{
+        scoped(causes_free) struct causes unheard = { 0 };
+        scoped(scoped_json) json_t *answer = NULL;
+        const char *kind = typed->word_count ? typed->words[0] : "";
+        if (same_text(typed->command->words, "account set") && typed->word_count) {
+                struct call call = { .method = EMAIL("GetAccount"), .parameters = parameters_of("name", kind), .fd = -1 };
+                kind = call_once(&typed->tool, call, &answer, &unheard) ? "" : json_text(answer, "account.kind");
+        }
+        return same_text(kind, "outgoing") ? KIND_OUTGOING : same_text(kind, "incoming") ? KIND_INCOMING : KIND_BOTH;
+}
+
+/* smtp sends, imap and pop3 receive. */
+static bool fits_kind(const struct property *property, const char *word, unsigned kind)
+{
+        if (property_id(property) != PROP_TRANSPORT)
+                return true;
+        return kind & (same_text(word, "smtp") ? KIND_OUTGOING : KIND_INCOMING);
+}
+
+static void offer_property_values(const struct property *property, const char *prefix, unsigned kind)
 {
         const char *const *words = property->words;
         static const char *const truths[] = { "true", "false", NULL };
         if (property->type == TYPE_BOOL)
                 words = truths;
         for (; words && *words; words++) {
+                if (!fits_kind(property, *words, kind))
+                        continue;
                 scoped(scoped_free) char *whole = text_of("%s=%s", property->name, *words);
                 offer(prefix, whole, NULL);
         }
 }
 
-static void offer_properties(const char *prefix)
+static void offer_properties(struct typed *typed, const char *prefix)
 {
+        unsigned kind = kind_meant(typed);
         const char *equals = strchr(prefix, '=');
         scoped(scoped_free) char *name = equals ? copy_bytes(prefix, (size_t)(equals - prefix)) : NULL;
         const struct property *named = name ? property_named(name) : NULL;
         if (named)
-                offer_property_values(named, prefix);
+                offer_property_values(named, prefix, kind);
         for (size_t i = 0; i < PROPERTIES && !equals; i++) {
                 scoped(scoped_free) char *start = text_of("%s=", properties[i].name);
-                if (properties[i].access == ACCESS_WRITE)
+                if (properties[i].access == ACCESS_WRITE && properties[i].kinds & kind)
                         offer(prefix, start, properties[i].help);
+        }
+}
+
+static void offer_commands(const char *group, const char *prefix)
+{
+        scoped(scoped_free) char *before = copy_text("");
+        size_t skip = group ? strlen(group) + 1 : 0;
+        for (size_t i = 0; i < command_count; i++) {
+                const struct command *command = &commands[i];
+                bool inside =
+                        !group || (command_is_group(group) && !strncmp(command->words, group, skip - 1) &&
+                                   command->words[skip - 1] == ' ');
+                if (command->flags & COMMAND_HIDDEN || !inside)
+                        continue;
+                const char *word = command->words + skip;
+                char *one = copy_bytes(word, strcspn(word, " "));
+                if (!same_text(one, before))
+                        offer(prefix, one, strchr(word, ' ') ? "" : command->help);
+                free(before);
+                before = one;
         }
 }
 
@@ -125,7 +177,9 @@ static void offer_placeholder(struct typed *typed, const char *placeholder, cons
         if (source)
                 offer_from(typed, source, prefix);
         else if (same_text(placeholder, "PROP=VALUE"))
-                offer_properties(prefix);
+                offer_properties(typed, prefix);
+        else if (same_text(placeholder, "COMMAND"))
+                offer_commands(typed->word_count ? typed->words[0] : NULL, prefix);
         else if (!strncmp(placeholder, "FILE", 4) || same_text(placeholder, "PATH"))
                 puts(":files");
         else if (strchr(placeholder, '|'))
@@ -191,26 +245,6 @@ static void offer_options(const struct option_rule *rules, const char *prefix)
         for (; rules && rules->name; rules++) {
                 scoped(scoped_free) char *name = text_of("--%s", rules->name);
                 offer(prefix, name, rules->help);
-        }
-}
-
-static void offer_commands(const char *group, const char *prefix)
-{
-        scoped(scoped_free) char *before = copy_text("");
-        size_t skip = group ? strlen(group) + 1 : 0;
-        for (size_t i = 0; i < command_count; i++) {
-                const struct command *command = &commands[i];
-                bool inside =
-                        !group || (command_is_group(group) && !strncmp(command->words, group, skip - 1) &&
-                                   command->words[skip - 1] == ' ');
-                if (command->flags & COMMAND_HIDDEN || !inside)
-                        continue;
-                const char *word = command->words + skip;
-                char *one = copy_bytes(word, strcspn(word, " "));
-                if (!same_text(one, before))
-                        offer(prefix, one, strchr(word, ' ') ? "" : command->help);
-                free(before);
-                before = one;
         }
 }
 

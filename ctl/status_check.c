@@ -43,7 +43,7 @@ enum check_status check_show(const json_t *status)
                 result = CHECK_CRITICAL;
         else if (down || failed || !accounts)
                 result = CHECK_WARNING;
-        scoped(scoped_free) char *totals = status_totals(status);
+        scoped(scoped_free) char *totals = status_totals(json_at(status, "accounts"), "status");
         scoped(scoped_free) char *first = fault ? first_with(status, "fault") : challenge ? first_with(status, "challenge") :
                                           down ? first_with(status, "down") : NULL;
         const char *station = json_text(json_array_get(faults, 0), "text");

@@ -47,13 +47,30 @@ static bool is_ill(const json_t *account)
         return state_of(json_text(account, "status"))->ill;
 }
 
-size_t status_count(const json_t *status, const char *word)
+static size_t count_at(const json_t *accounts, const char *path, const char *word)
 {
-        const json_t *accounts = json_at(status, "accounts");
         size_t count = 0;
         for (size_t i = 0; i < json_array_size(accounts); i++)
-                count += same_text(json_text(json_array_get(accounts, i), "status"), word);
+                count += same_text(json_text(json_array_get(accounts, i), path), word);
         return count;
+}
+
+size_t status_count(const json_t *status, const char *word)
+{
+        return count_at(json_at(status, "accounts"), "status", word);
+}
+
+json_t *status_sorted(const json_t *accounts, const char *path)
+{
+        json_t *sorted = json_array();
+        for (size_t s = 0; s <= count_of(states); s++) /* what is not known here at the end */
+                for (size_t i = 0; i < json_array_size(accounts); i++) {
+                        json_t *account = json_array_get(accounts, i);
+                        const struct state *state = state_of(json_text(account, path));
+                        if (s < count_of(states) ? state == &states[s] : !state->words[0])
+                                (void)json_array_append(sorted, account);
+                }
+        return sorted;
 }
 
 static size_t count_ill(const json_t *status)
@@ -73,15 +90,15 @@ int64_t status_waiting(const json_t *queue)
         return sum;
 }
 
-char *status_totals(const json_t *status)
+char *status_totals(const json_t *accounts, const char *path)
 {
-        size_t all = json_array_size(json_at(status, "accounts"));
+        size_t all = json_array_size(accounts);
         char *text = text_of("%zu account%s", all, all == 1 ? "" : "s");
         const char *before = ": ";
         for (size_t i = count_of(states); i-- > 0;) {
                 /* those that work stand first, then from bad to worse */
                 const struct state *state = &states[i == 5 ? 4 : i == 4 ? 5 : i];
-                size_t count = status_count(status, state->status);
+                size_t count = count_at(accounts, path, state->status);
                 if (!count)
                         continue;
                 const char *word = !same_text(state->status, "ok") ? state->status : count == 1 ? "works" : "work";
@@ -400,7 +417,7 @@ void status_show_station(const json_t *status, bool problems)
         scoped(scoped_free) char *version = json_words(json_at(status, "version"));
         scoped(scoped_free) char *host = json_words(json_at(status, "hostname"));
         scoped(scoped_free) char *since = date_words(json_at(status, "started"));
-        scoped(scoped_free) char *totals = status_totals(status);
+        scoped(scoped_free) char *totals = status_totals(json_at(status, "accounts"), "status");
         printf("%semailsecd%s %s on %s since %s\n%s\n", term_tint(TINT_STRONG), term_plain(), version, host, since,
                totals);
         if (json_array_size(json_at(status, "faults")) || json_array_size(json_at(status, "accounts")))

@@ -13,9 +13,11 @@ void status_show_station(const json_t *status, bool problems);
 /* The sheet of one account of it. */
 void status_show_account(const json_t *account);
 
-/* "42 accounts: 38 work, 2 down, ..."; the caller frees. */
-char *status_totals(const json_t *status) must_use;
-/* How many accounts have this status. */
+/* "42 accounts: 38 work, 2 down, ..." of an array of accounts that have their status at `path`; the caller frees. */
+char *status_totals(const json_t *accounts, const char *path) must_use;
+/* The same accounts, worst first; those of one status as they came. The caller decrefs. */
+json_t *status_sorted(const json_t *accounts, const char *path) must_use;
+/* How many accounts of the station have this status. */
 size_t status_count(const json_t *status, const char *word);
 /* Messages in the counts of a queue that are not sent and have not failed. */
 int64_t status_waiting(const json_t *queue);

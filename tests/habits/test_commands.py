@@ -151,7 +151,7 @@ def test_commands_in_what_is_told_are_there():
         for text in c_texts(path):
             for rest in re.findall(r"emailsecctl ([a-z][^;]*)", text):
                 words = rest.split()
-                two, one = " ".join(words[:2]).rstrip(".,:)'"), words[0].rstrip(".,:)'")
+                two, one = " ".join(words[:2]).rstrip(".,:)'`"), words[0].rstrip(".,:)'`")
                 command = two if two in commands else one
                 seen += 1
                 if command in ("sendmail", "account,") or rest in PROSE:

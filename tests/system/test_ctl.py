@@ -287,6 +287,18 @@ def test_account_list_is_a_table(station):
     assert json.loads(daemon.run("account", "list", "--json").out) == [ACCOUNT]
 
 
+def test_account_list_has_the_worst_first(station):
+    """As a table; as JSON in the daemon's order. On a terminal with totals."""
+    accounts = [dict(ACCOUNT, name=status, properties=dict(ACCOUNT["properties"], status=status))
+                for status in ("ok", "disabled", "fault", "down", "challenge")]
+    daemon = station(ListAccounts={"accounts": accounts})
+    lines = daemon.run("account", "list", "--no-legend").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["challenge", "fault", "down", "ok", "disabled"]
+    assert [a["name"] for a in json.loads(daemon.run("account", "list", "--json").out)][0] == "ok"
+    _, output = on_terminal(["--socket", daemon.path, "--no-pager", "account", "list"])
+    assert "5 accounts: 1 works, 1 disabled, 1 down, 1 fault, 1 challenge" in output
+
+
 def test_password_from_pipe(station):
     daemon = station(SetPassword={})
     assert daemon.run("account", "password", "alarms", data=b"s3cret word\r\nmore\n").returncode == 0
@@ -1120,6 +1132,16 @@ def test_completion(station):
     assert complete("challenge", "accept", "", **env) == [ENTRY["id"]]
     assert complete("challenge", "accept", "--f") == ["--fingerprint", "--for"]
     assert complete("send", "--account", "", **env) == ["alarms"]
+    assert complete("inbox", "list", "", **env) == []  # of incoming accounts
+    assert complete("queue", "list", "", **env) == ["alarms"]
+    assert complete("account", "test", "alarms", "", **env) == ["alarms"]  # several
+    assert complete("account", "add", "incoming", "x", "transport=") == ["transport=imap", "transport=pop3"]
+    assert complete("account", "add", "outgoing", "x", "transport=") == ["transport=smtp"]
+    assert complete("account", "add", "outgoing", "x", "fol") == []
+    assert complete("account", "secure", "alarms", "ssl", "--port", "") == ["auto"]
+    assert complete("queue", "list", "--state", "sen") == ["sending", "sent"]
+    assert complete("help", "account", "se") == ["set", "secure"]
+    assert complete("help", "qu") == ["queue"]
     assert complete("account", "add", "in") == ["incoming"]
     assert complete("trust", "import", "") == [":files"]
     assert complete("send", "--attach", "") == [":files"]
