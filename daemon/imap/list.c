@@ -51,9 +51,19 @@ static void give_work(struct imap_session *session)
         }
 }
 
+/* Messages that the server says are there, and that are in no list of it. */
+static uint32_t left_out(const struct imap_session *session)
+{
+        const struct imap_listing *listing = &session->listing;
+
+        return listing->whole && listing->exists > listing->told ? listing->exists - listing->told : 0;
+}
+
 static int list_done(struct imap_session *session)
 {
         give_batch(session);
+        if (session->listing.whole && session->config.user->nameless)
+                session->config.user->nameless(session->config.ctx, left_out(session));
         return imap_operation_done(session, finished_list);
 }
 
@@ -66,6 +76,8 @@ void imap_list(struct chat *chat, uint32_t after, bool unseen_only)
                 .after = after,
                 .unseen_only = unseen_only,
                 .filter_seen = unseen_only && session->facts.exists > SEARCHABLE,
+                .whole = !after && !unseen_only,
+                .exists = session->facts.exists,
                 .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)),
         };
         session->finished = finished_list;
@@ -186,6 +198,8 @@ int imap_search_heard(struct chat *chat, const void *reply)
         imap_work_sort(session);
         if (session->listing.refused)
                 give_work(session);
+        if (session->listing.told < session->work.count)
+                session->listing.told = (uint32_t)session->work.count;
         return session->work.count && !session->listing.refused ? (int)IMAP_LIST : list_done(session);
 }
 
@@ -215,6 +229,8 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         }
         session->untagged = 0;
         chat_progress(&session->chat, CHAT_ITEM);
+        listing->told += listing->last != items->uid;
+        listing->last = items->uid;
         struct mailbox_entry entry = { .uid = items->uid, .size = items->size, .seen = items->seen,
                                        .deleted = items->deleted };
         give(session, &entry);
@@ -233,6 +249,7 @@ int imap_list_heard(struct chat *chat, const void *reply)
                 imap_work_say(session, "FETCH", list_what);
         if (session->in_flight)
                 return STEP_SAME;
+        session->listing.refused |= left_out(session) && session->listing.exists <= SEARCHABLE;
         if (session->listing.refused && !session->work.count)
                 return IMAP_SEARCH;
         if (session->listing.refused)

@@ -180,6 +180,8 @@ static void on_expunge(struct imap_session *session, uint64_t number unused_arg,
 {
         if (session->facts.exists)
                 session->facts.exists--;
+        if (session->listing.exists)
+                session->listing.exists--;
         if (session->chat.step == IMAP_EXPUNGE)
                 chat_progress(&session->chat, CHAT_ITEM);
 }

@@ -113,7 +113,10 @@ struct imap_listing {
         uint32_t after;
         bool unseen_only;
         bool filter_seen;          /* the server lists all, seen ones are left out here */
-        bool refused;              /* by the server, or an entry has no UID: found by SEARCH instead, without sizes */
+        bool refused;              /* by the server, or not whole: found by SEARCH instead, without sizes */
+        bool whole;                /* every message is to be in it: */
+        uint32_t exists;           /* of those that were there when it began, those not expunged since; */
+        uint32_t told, last;       /* so many UIDs it has, each counted once where they ascend */
         size_t count;              /* in the batch */
         size_t total;
         struct mailbox_entry *batch; /* owned, IMAP_BATCH; NULL when nothing is listed */

@@ -80,6 +80,7 @@ int pop3_stat_heard(struct chat *chat, const void *reply)
 
 static void finished_list(struct pop3_session *session)
 {
+        pop3_list_clear(session); /* it may be large, and the session go on for long */
         session->config.user->listed_all(session->config.ctx);
 }
 

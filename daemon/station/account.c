@@ -396,7 +396,8 @@ json_t *account_warnings(const struct account *account)
                 (void)json_array_append_new(warnings, json_string(lacking));
         int64_t unnamed = fact_number(account->name, FACT_NAMELESS);
         scoped(scoped_free) char *nameless =
-                unnamed ? text_of("the server gives no unique id (UIDL) for %lld of its messages: they are left there",
+                unnamed ? text_of("the server %s %lld of its messages: they are left there",
+                                  prop_is(&account->values, PROP_TRANSPORT, "pop3") ? "gives no unique id (UIDL) for" : "does not list",
                                   (long long)unnamed)
                         : NULL;
         if (nameless)

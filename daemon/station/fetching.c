@@ -100,6 +100,7 @@ static void destroy(struct fetching *fetching)
         end_over(fetching);
         free(fetching->folder);
         free(fetching->listed);
+        uidl_set_clear(&fetching->uidls);
         free(fetching->wanted);
         free(fetching->tell);
         free(fetching->quit_tell);
@@ -132,6 +133,7 @@ bool fetching_answered(struct fetching *fetching)
 static void forget_list(struct fetching *fetching)
 {
         free(take(fetching->listed));
+        uidl_set_clear(&fetching->uidls);
         free(take(fetching->wanted));
         free(take(fetching->wants));
         free(take(fetching->alone));

@@ -100,6 +100,11 @@ static void try_at(struct fetching *fetching, int64_t time)
                 fetching->next_try = time;
 }
 
+void fetching_look_soon(struct fetching *fetching)
+{
+        try_at(fetching, loop_wall());
+}
+
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         struct missing *row = find(fetching, entry);
@@ -206,7 +211,12 @@ void fetching_on_nameless(void *ctx, size_t count)
                 return;
         struct subject subject = fetching_subject(fetching);
         fact_set_number(fetching->account->name, FACT_NAMELESS, (int64_t)count);
-        if (count)
+        if (count && !fetching->pop3)
+                log_about(&subject, LOG_WARNING, MSG_MISSING,
+                          "%s: the server says that there are more messages in folder %s than it lists, by %zu: those are left "
+                          "there, the others are received",
+                          fetching->account->name, fetching->folder, count);
+        else if (count)
                 log_about(&subject, LOG_WARNING, MSG_MISSING,
                           "%s: the server gives no unique id (UIDL) for %zu of its messages: they are left there, the others are "
                           "received",

@@ -19,7 +19,7 @@ static int by_uid(const void *a, const void *b)
         return one->uid < two->uid ? -1 : one->uid > two->uid;
 }
 
-static void want(struct fetching *fetching, const struct mailbox_entry *entry)
+void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         if (entry->size > fetching_most(fetching))
                 fetching_push(&fetching->left, &fetching->left_count, &fetching->left_size, entry);
@@ -38,8 +38,7 @@ static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t 
         fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
 }
 
-/* What is wanted is known: where a large message was cut before, it is gone on with. */
-static void begin_rounds(struct fetching *fetching)
+void fetching_begin_rounds(struct fetching *fetching)
 {
         bool any = false;
 
@@ -54,57 +53,6 @@ static void begin_rounds(struct fetching *fetching)
         fetching->answers++;
         halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
                     fetching->wanted_count, halves_found, fetching);
-}
-
-static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        for (size_t i = 0; i < count; i++) {
-                if (fetching_sort_out(fetching, &fetching->listed[i]))
-                        continue;
-                if (!known[i])
-                        want(fetching, &fetching->listed[i]);
-                else if (untold[i] && fetching_policy_is(fetching, "delete"))
-                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
-        }
-        fetching_end_gone(fetching);
-        begin_rounds(fetching);
-}
-
-static void pop3_skipped(void *ctx, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        fetching_conclude(fetching);
-}
-
-/* What this account itself has deleted does not come again: with that policy, what looks the same is another one. */
-static void uidls_pruned(void *ctx, bool some, const struct cause *cause)
-{
-        struct fetching *fetching = ctx;
-
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        fetching->some_gone = some;
-        fetching->reconcile = some && !fetching_policy_is(fetching, "delete");
-        fetching->answers++;
-        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, fetching_most(fetching),
-                   uidls_known, fetching);
-}
-
-static void listed_pop3(struct fetching *fetching)
-{
-        fetching->answers++;
-        if (fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new")) {
-                seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count, pop3_skipped, fetching);
-                return;
-        }
-        seen_prune_uidls(fetching->account->name, fetching->listed, fetching->listed_count, uidls_pruned, fetching);
 }
 
 /* By ascending UID, each once: of a message that came in several responses each may have said something else. */
@@ -132,8 +80,7 @@ static void order_listed(struct fetching *fetching)
         fetching->listed_count = kept;
 }
 
-/* The first look of an account that takes new mail only. */
-static bool skips_all(const struct fetching *fetching)
+bool fetching_skips_all(const struct fetching *fetching)
 {
         return fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
 }
@@ -157,7 +104,11 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
                         (void)fetching_sort_out(fetching, &entries[i]);
                         continue;
                 }
-                if (skips_all(fetching) && !fetching->pop3) { /* how far they go is all */
+                if (fetching->pop3) {
+                        fetching_list_uidl(fetching, &entries[i]);
+                        continue;
+                }
+                if (fetching_skips_all(fetching)) { /* how far they go is all */
                         if (entries[i].uid > fetching->highest)
                                 fetching->highest = entries[i].uid;
                         continue;
@@ -165,7 +116,7 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
                 if (fetching->more && entries[i].uid > fetching->listed[LISTED_AT_ONCE - 1].uid)
                         continue;
                 fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
-                if (!fetching->pop3 && fetching->listed_count == 2 * LISTED_AT_ONCE)
+                if (fetching->listed_count == 2 * LISTED_AT_ONCE)
                         keep_lowest(fetching);
         }
 }
@@ -182,18 +133,18 @@ static void listed_imap(struct fetching *fetching)
         if (fetching->more) /* no further */
                 fetching->highest = fetching->after;
         for (size_t i = 0; i < fetching->back_count && !fetching->windows; i++)
-                want(fetching, &fetching->back[i]);
+                fetching_want(fetching, &fetching->back[i]);
         for (size_t i = 0; i < fetching->listed_count; i++) {
                 const struct mailbox_entry *entry = &fetching->listed[i];
                 if (entry->uid > fetching->highest)
                         fetching->highest = entry->uid;
                 if (!entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry) &&
                     !fetching_is_missing(fetching, entry))
-                        want(fetching, entry);
+                        fetching_want(fetching, entry);
         }
         free(take(fetching->listed));
         fetching->listed_count = fetching->listed_size = 0;
-        begin_rounds(fetching);
+        fetching_begin_rounds(fetching);
 }
 
 /* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is asked
@@ -210,7 +161,7 @@ static void list(struct fetching *fetching)
         uint32_t after = fetching->windows ? fetching->highest : all ? 0 : fetching->cursor.uid;
 
         fetching->after = after;
-        fetching->more = false;
+        fetching->more = fetching->list_over = false;
         /* what the listing does not show (unseen only) is dealt with as well */
         fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile) ?
                                     fetching->facts.uidnext - 1 : after;
@@ -253,7 +204,7 @@ void fetching_on_listed_all(void *ctx)
                 fetching_end_gone(fetching);
                 list(fetching);
         } else if (fetching->pop3) {
-                listed_pop3(fetching);
+                fetching_uidls_listed(fetching);
         } else {
                 listed_imap(fetching);
         }

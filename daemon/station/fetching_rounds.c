@@ -5,7 +5,10 @@
 #include "daemon/messages.h"
 #include "daemon/store/maildir.h"
 
-enum { ROUND = 2000 }; /* messages between two tellings of the server */
+enum {
+        ROUND = 2000,            /* messages between two tellings of the server */
+        DELETED_MOST = 1 << 15,  /* POP3: by one session, which has to end for that */
+};
 
 /* ---- the end of a look ---- */
 
@@ -35,7 +38,7 @@ void fetching_conclude(struct fetching *fetching)
                               fetching->back_count);
         fetching->answers++;
         if (fetching->pop3)
-                seen_skip_uidls(fetching->account->name, NULL, 0, cursor_set, fetching);
+                seen_skip_uidls(fetching->account->name, NULL, 0, false, cursor_set, fetching);
         else
                 seen_set_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
                                 fetching->highest, cursor_set, fetching);
@@ -64,6 +67,11 @@ static void begin_round(struct fetching *fetching)
         if (fetching->heads) { /* first, while the cursor has not passed them */
                 fetching->in_order = false;
                 fetching->tools->heads(fetching_chat(fetching), fetching->left, fetching->left_count);
+                return;
+        }
+        if (fetching->quit_tell_count >= DELETED_MOST) {
+                fetching_look_soon(fetching);
+                fetching_finish(fetching, NULL);
                 return;
         }
         if (!count && fetching->more) {

@@ -22,12 +22,15 @@ struct fetching {
         struct mailbox_facts facts;
         bool pop3, first_look, reconcile, unseen_only;
         bool some_gone;                      /* POP3: UIDLs that the server had at the last look */
+        struct uidl_set uidls;               /* POP3: of what is listed; kept while it is listed anew */
+        bool skipping, list_over;            /* POP3: what is listed is being passed over; nothing more is listed, */
+        bool skipped_last;                   /* and it was when that began */
         size_t moved;                        /* POP3: messages that have come under another UIDL */
         struct seen_cursor cursor;
         struct mailbox_entry *listed;        /* as the server lists them */
         size_t listed_count, listed_size;
-        bool more;                           /* IMAP: there are more above those; they are listed anew after these */
-        uint32_t after;                      /* IMAP: the present list is of those above this UID */
+        bool more;                           /* there are more above those; they are listed anew after these */
+        uint32_t after;                      /* the present list is of those above this UID or number */
         struct mailbox_entry *wanted;        /* new ones, in order */
         size_t wanted_size;
         unsigned windows;                    /* lists before the present one in this look */
@@ -111,6 +114,19 @@ void fetching_on_opened(void *ctx, const struct mailbox_facts *facts);
 void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count);
 void fetching_on_listed_all(void *ctx);
 
+/* To be fetched, or left as too large. */
+void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry);
+/* What is wanted is known: where a large message was cut before, it is gone on with. */
+void fetching_begin_rounds(struct fetching *fetching);
+/* The first look of an account that takes new mail only. */
+bool fetching_skips_all(const struct fetching *fetching);
+
+/* ---- fetching_uidls.c ---- */
+
+/* POP3: one of the list; the list is over. */
+void fetching_list_uidl(struct fetching *fetching, const struct mailbox_entry *entry);
+void fetching_uidls_listed(struct fetching *fetching);
+
 /* ---- fetching_rounds.c ---- */
 
 /* Everything new is here: the cursor goes past what was skipped as well. */
@@ -127,6 +143,8 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
 char *fetching_name_of(const struct fetching *fetching, const struct mailbox_entry *entry);
 /* Takes over what is missing at the beginning of a look. */
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count);
+/* The next look is to begin as soon as this one is over. */
+void fetching_look_soon(struct fetching *fetching);
 /* One that the server lists and that was asked for in vain before: true. It is asked for again by itself, or not yet. */
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry);
 bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_entry *entry);
@@ -135,7 +153,7 @@ void fetching_end_gone(struct fetching *fetching);
 /* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session broke).
  * -1: too many of them, one after the other; the look is over. */
 int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why, bool lost);
-/* POP3: messages that cannot be told apart from others, and are left. */
+/* Messages that are in no list, or (POP3) cannot be told apart from others, and are left. */
 void fetching_on_nameless(void *ctx, size_t count);
 int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
 void fetching_on_gone(void *ctx, const struct mailbox_entry *entry);

@@ -7,8 +7,6 @@
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_rows.h"
 
-#include <stdio.h>
-
 /* ---- one object for all that is asked here ---- */
 
 struct seen {
@@ -21,14 +19,13 @@ struct seen {
         struct mailbox_entry *entries;   /* given, or found */
         size_t count;
         bool *known, *untold;            /* for each entry */
-        bool some;                       /* have gone */
+        bool more;                       /* are to be skipped before the mailbox has been looked at */
         struct seen_cursor cursor;
         struct missing *missing;         /* of the cursor */
         void (*on_cursor)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
                           size_t untold_count, const struct cause *cause);
         void (*on_uidls)(void *ctx, const bool *known, const bool *untold, size_t count,
                          const struct cause *cause);
-        void (*on_pruned)(void *ctx, bool some, const struct cause *cause);
         void (*on_done)(void *ctx, const struct cause *cause);
         void *ctx;
         struct store_read read;
@@ -202,7 +199,7 @@ void seen_set_cursor(const char *account, const char *folder, uint64_t uidvalidi
 
 static int by_uidl(const void *a, const void *b)
 {
-        return strcmp(((const struct mailbox_entry *)a)->uidl, ((const struct mailbox_entry *)b)->uidl);
+        return strcmp((*(const struct mailbox_entry *const *)a)->uidl, (*(const struct mailbox_entry *const *)b)->uidl);
 }
 
 static int uidl_work(struct seen *seen, size_t index, struct database *db, struct cause *cause)
@@ -222,23 +219,24 @@ static int uidl_work(struct seen *seen, size_t index, struct database *db, struc
  * their content tells which is new. */
 static int doubles_work(struct seen *seen, struct database *db, struct cause *cause)
 {
-        scoped(scoped_free) struct mailbox_entry *sorted = new_zeroed(seen->count + 1, sizeof *sorted);
+        scoped(scoped_free) const struct mailbox_entry **sorted = new_zeroed(seen->count + 1, sizeof *sorted);
         size_t same;
 
-        memcpy(sorted, seen->entries, seen->count * sizeof *sorted);
+        for (size_t i = 0; i < seen->count; i++)
+                sorted[i] = &seen->entries[i];
         qsort(sorted, seen->count, sizeof *sorted, by_uidl);
         for (size_t i = 0; i < seen->count; i += same) {
-                struct seen_key key = seen_key_of(seen->account, "", 0, &sorted[i]);
+                struct seen_key key = seen_key_of(seen->account, "", 0, sorted[i]);
                 size_t known = 0;
                 for (same = 1; i + same < seen->count && by_uidl(&sorted[i], &sorted[i + same]) == 0; same++)
                         continue;
-                if (same == 1)
+                size_t there = sorted[i]->same > same ? sorted[i]->same : same;
+                if (there == 1)
                         continue;
                 if (seen_count(db, &key, &known, cause) < 0)
                         return -1;
-                for (size_t k = 0; k < seen->count && known < same; k++)
-                        if (by_uidl(&seen->entries[k], &sorted[i]) == 0)
-                                seen->known[k] = seen->untold[k] = false;
+                for (size_t k = i; k < i + same && known < there; k++)
+                        seen->known[sorted[k] - seen->entries] = seen->untold[sorted[k] - seen->entries] = false;
         }
         return 0;
 }
@@ -292,13 +290,16 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                 if (!row.known && seen_record(db, &key, &nothing, cause) < 0)
                         return -1;
         }
-        return seen_move_cursor(db, seen->account, "", 0, 0, cause);
+        return seen->more ? 0 : seen_move_cursor(db, seen->account, "", 0, 0, cause);
 }
 
-void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count, bool more,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
-        write_it(seen_new(account, "", entries, count), skip_work, done, ctx);
+        struct seen *seen = seen_new(account, "", entries, count);
+
+        seen->more = more;
+        write_it(seen, skip_work, done, ctx);
 }
 
 static int update_each(struct store_write *write, struct database *db, const char *query, struct cause *cause)
@@ -341,84 +342,6 @@ void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity
 
         seen->uidvalidity = uidvalidity;
         write_it(seen, not_left_work, NULL, NULL);
-}
-
-/* ---- pruning: looked for by the reader, written only when there is something ---- */
-
-static int prune_look(struct store_read *read, struct database *db, struct cause *cause)
-{
-        struct seen *seen = container_of(read, struct seen, read);
-        struct mailbox_entry *gone = NULL;
-        size_t count = 0;
-        int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT uidl, gone FROM received WHERE account = ? AND folder = '' AND uidvalidity = 0"
-                         " AND uid = 0 AND gone <> 1",
-                         VALUES(v_text(seen->account)));
-
-        qsort(seen->entries, seen->count, sizeof *seen->entries, by_uidl);
-        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
-                struct mailbox_entry entry = { 0 };
-                (void)snprintf(entry.uidl, sizeof entry.uidl, "%s",
-                               (const char *)sqlite3_column_text(rows, 0));
-                bool found_before = sqlite3_column_int(rows, 1) == 2; /* by a look that was cut off */
-                seen->some |= found_before;
-                if (found_before || bsearch(&entry, seen->entries, seen->count, sizeof entry, by_uidl))
-                        continue;
-                if ((count & (count - 1)) == 0)
-                        gone = new_resized(gone, 2 * count + 1, sizeof *gone);
-                gone[count++] = entry;
-        }
-        free(seen->entries);
-        seen->entries = gone;
-        seen->count = count;
-        seen->some |= count > 0;
-        return more;
-}
-
-/* A message's row stays, as no longer known: the inbox tells of it, and the same UIDL may come again
- * for another message. */
-static int prune_work(struct store_write *write, struct database *db, struct cause *cause)
-{
-        if (update_each(write, db, "UPDATE received SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0", cause) < 0)
-                return -1;
-        return update_each(write, db, "DELETE FROM received WHERE " SEEN_KEY_IS " AND file IS NULL", cause);
-}
-
-static void pruned(struct seen *seen, const struct cause *cause)
-{
-        seen->on_pruned(seen->ctx, seen->some, cause);
-        seen_free(seen);
-}
-
-static void prune_done(struct store_write *write, const struct cause *cause)
-{
-        pruned(container_of(write, struct seen, write), cause);
-}
-
-static void prune_looked(struct store_read *read, const struct cause *cause)
-{
-        struct seen *seen = container_of(read, struct seen, read);
-
-        if (cause || seen->count == 0) {
-                pruned(seen, cause);
-                return;
-        }
-        seen->work = prune_work;
-        seen->write = (struct store_write){ .write = write_held, .done = prune_done };
-        store_write(&seen->write);
-}
-
-void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
-                      void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx)
-{
-        struct seen *seen = seen_new(account, "", entries, count);
-
-        seen->on_pruned = done;
-        seen->ctx = ctx;
-        seen->read = (struct store_read){ .read = prune_look, .done = prune_looked };
-        store_read(&seen->read);
 }
 
 static int look_over_work(struct store_write *write, struct database *db, struct cause *cause)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "daemon/store/store.h"
+#include "daemon/store/uidl_set.h"
 #include "daemon/wire/mailbox.h"
 
 #include <jansson.h>
@@ -39,8 +40,8 @@ void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t
 void seen_set_cursor(const char *account, const char *folder, uint64_t uidvalidity, uint32_t uid,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* Records UIDLs as dealt with, without a message; and, at once with them, that the account was looked at: its
- * cursor of the folder "" is known from then on. */
-void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+ * cursor of the folder "" is known from then on. `more`: not yet, there are more of them. */
+void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count, bool more,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* These, which were left as too large, were asked for: they are here now, or have gone. */
 void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
@@ -49,10 +50,12 @@ void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity
 void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
                const struct mailbox_entry *entries, size_t count,
                void (*done)(void *ctx, const struct cause *cause), void *ctx);
-/* Forgets UIDLs that the server no longer has: `entries` is the complete present list. `some`: there are such, and
+/* Forgets UIDLs that the server no longer has: `set`, the caller's until `done`, is the complete present list; it is sorted,
+ * and those that are here are noted as known (left ones are not; with `untold_is_open` nor those that the server was not
+ * told of). `some`: there are such, and
  * until seen_look_over() their messages are known by digest, should they come again under other UIDLs, as those of a
  * mailbox do that was numbered anew or moved to another server. */
-void seen_prune_uidls(const char *account, const struct mailbox_entry *entries, size_t count,
+void seen_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
                       void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx);
 void seen_look_over(const char *account);
 

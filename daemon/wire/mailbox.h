@@ -29,6 +29,7 @@ enum mailbox_odd { AS_ANNOUNCED, ODD, ODD_FOR_GOOD /* again and again: it is tak
 struct mailbox_entry {
         uint32_t uid;                   /* IMAP UID; POP3: message number in this session */
         char uidl[72];                  /* POP3 unique id, NUL-ended; "" for IMAP */
+        uint32_t same;                  /* POP3: so many of the mailbox have this UIDL; 0: as many as come with it */
         uint64_t size;                  /* as the server says (RFC822.SIZE, LIST) */
         bool seen;                      /* IMAP \Seen */
         bool deleted;                   /* IMAP \Deleted */
@@ -48,7 +49,7 @@ struct mailbox_user {
         /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come again, each
          * time with something else of what is known of it (size 0: it is not). */
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
-        /* POP3, before that: so many are there without an id, and are not listed. May be NULL. */
+        /* Before that, of a list of all: so many are there without an id (POP3), or in no list. May be NULL. */
         void (*nameless)(void *ctx, size_t count);
         void (*listed_all)(void *ctx);
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only

@@ -345,3 +345,40 @@ def test_a_large_mailbox_is_held_in_parts(station):
     assert sum(words.startswith("UID FETCH") and "FLAGS" in words for words in box.asked) == 4
     if os.environ.get("FLAVOUR") != "asan":
         assert peak(station) - before < 48
+
+
+def test_a_list_with_less_than_there_is(station, new_box):
+    """What the list leaves out is searched for; what is nowhere to be found is told."""
+    box = new_box(contents=LETTERS[:4])
+    box.list_odd = {2: ""}
+    incoming(station, box)
+    until(lambda: received(station) == 4)
+    assert "does not list" not in station.ctl("status").out
+    other = new_box(contents=LETTERS[:4])
+    other.list_odd = {2: "", 4: ""}
+    other.edits = [(rb"(\* SEARCH).*\r", rb"\1 1 2 3\r")]
+    station.ctl("account", "delete", "a")
+    incoming(station, other)
+    until(lambda: received(station) == 3)
+    until(lambda: "does not list 1 of its messages" in station.ctl("status").out)
+    assert "more messages in folder INBOX than it lists, by 1" in station.log()
+
+
+def test_more_messages_than_are_held_at_once(station, new_box):
+    """POP3: the list comes anew, a window at a time; one UIDL may be that of several."""
+    many = 66000
+    box = new_box("pop3", contents=LETTERS[:1] * many)
+    incoming(station, box, fetch="new")
+    until(lambda: len(box.said("QUIT")) == 1, 60)
+    assert received(station) == 0 and len(box.said("UIDL")) == 1
+    for letter in LETTERS[1:5]:
+        box.add(letter)
+    box.uidls = {5: "id-4", many + 3: "id-3", many + 4: "same", many + 2: "same"}     # 5 has gone, in a way
+    poll(station, timeout=120)
+    assert len(box.said("UIDL")) == 3
+    bodies = sorted(open(path, "rb").read()[-8:-2] for path in station.inbox("a"))
+    # nothing is known of what was passed over, so that the double of one is passed over as well
+    assert [letter[-8:-2] for letter in (LETTERS[1], LETTERS[2], LETTERS[4])] == [body for body in bodies if body != LETTERS[0][-8:-2]]
+    before = len(box.said("RETR"))
+    poll(station, timeout=120)
+    assert len(box.said("RETR")) == before

@@ -415,11 +415,13 @@ static void on_pruned(unused_arg void *ctx, unused_arg bool some, unused_arg con
 START_TEST(uidl_used_again)
 {
         struct mailbox_entry entry = uidl_entry("x1");
+        struct uidl_set none = { 0 };
 
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 1);
-        seen_prune_uidls("in", NULL, 0, on_pruned, NULL); /* it went from the server */
+        seen_prune_uidls("in", &none, false, on_pruned, NULL); /* it went from the server */
         reclose();
+        uidl_set_clear(&none);
         reopen();
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
         check_files(2, 0);

@@ -57,9 +57,15 @@ static void on_pruned(void *ctx, bool some, const struct cause *cause)
 static bool prune(const struct mailbox_entry *entries, size_t count)
 {
         struct pruned pruned = { 0 };
+        struct uidl_set set = { 0 };
 
-        seen_prune_uidls("in", entries, count, on_pruned, &pruned);
+        for (size_t i = 0; i < count; i++)
+                uidl_set_add(&set, entries[i].uidl);
+        seen_prune_uidls("in", &set, true, on_pruned, &pruned);
         wait_well(&pruned.answer);
+        for (size_t i = 0; i < count; i++)
+                ck_assert(uidl_set_knows(&set, entries[i].uidl));
+        uidl_set_clear(&set);
         return pruned.some;
 }
 
@@ -153,13 +159,13 @@ START_TEST(uidls)
 
         check_known("in", "...");
         ck_assert(!cursor_of("in", "").cursor.known);
-        seen_skip_uidls("in", &listed[1], 1, answered, &answer);
+        seen_skip_uidls("in", &listed[1], 1, false, answered, &answer);
         wait_well(&answer);
         ck_assert(cursor_of("in", "").cursor.known); /* looked at, as soon as what was skipped is noted */
         check_known("in", ".k.");
         check_known("other", "...");
         answer.came = false;
-        seen_skip_uidls("in", listed, 3, answered, &answer);
+        seen_skip_uidls("in", listed, 3, false, answered, &answer);
         wait_well(&answer);
         check_known("in", "kkk");
         /* The server no longer has "two"; later it gives that name to another message. */
@@ -181,6 +187,53 @@ static struct database *open_beside(void)
         free(path);
         return db;
 }
+
+START_TEST(a_set_of_uidls)
+{
+        struct uidl_set set = { 0 };
+        char uidl[32];
+
+        for (unsigned i = 0; i < 5000; i++) {
+                (void)snprintf(uidl, sizeof uidl, "%u", i / 2 * 7 % 3000);
+                uidl_set_add(&set, uidl);
+        }
+        uidl_set_sort(&set);
+        for (size_t i = 1; i < set.count; i++)
+                ck_assert_uint_le(set.digests[i - 1], set.digests[i]);
+        ck_assert_uint_eq(uidl_set_has(&set, "7"), 2);
+        ck_assert_uint_eq(uidl_set_has(&set, "x"), 0);
+        uidl_set_note_known(&set, "7"); /* of two no one knows which is here */
+        uidl_set_note_known(&set, "x");
+        ck_assert(!uidl_set_knows(&set, "7") && !uidl_set_knows(&set, "x"));
+        uidl_set_clear(&set);
+        uidl_set_sort(&set);
+        ck_assert_uint_eq(uidl_set_has(&set, "7"), 0);
+        uidl_set_clear(&set);
+}
+END_TEST
+
+START_TEST(many_uidls_go_at_once)
+{
+        enum { MANY = 40000 };
+        struct mailbox_entry *many = new_zeroed(MANY, sizeof *many);
+        struct answer answer = { 0 };
+        int64_t left = 0;
+
+        for (unsigned i = 0; i < MANY; i++)
+                (void)snprintf(many[i].uidl, sizeof many[i].uidl, "%u", i);
+        seen_skip_uidls("in", many, MANY, true, answered, &answer);
+        wait_well(&answer);
+        ck_assert(!cursor_of("in", "").cursor.known); /* the mailbox is not through */
+        ck_assert(!prune(many, MANY));
+        ck_assert(prune(many, 3));
+        struct database *db = open_beside();
+        ck_assert_int_eq(db_number(db, NULL, &left, 0, "SELECT count(*) FROM received WHERE account = ?",
+                                   VALUES(v_text("in"))), 0);
+        database_close(db);
+        ck_assert_int_eq(left, 3);
+        free(many);
+}
+END_TEST
 
 START_TEST(rows)
 {
@@ -308,6 +361,8 @@ int main(void)
         tcase_add_test(tests, cursors);
         tcase_add_test(tests, two_inboxes_become_one);
         tcase_add_test(tests, uidls);
+        tcase_add_test(tests, a_set_of_uidls);
+        tcase_add_test(tests, many_uidls_go_at_once);
         tcase_add_test(tests, rows);
         tcase_add_test(tests, facts_last);
         tcase_add_test(tests, facts_go_with_the_commit_of_their_turn);
