@@ -137,7 +137,7 @@ def c_texts(path):
     """The texts of a C file, those that follow each other joined."""
     text = re.sub(r"/\*.*?\*/", "", read(path), flags=re.S)
     for run in re.findall(r'"(?:\\.|[^"\\])*"(?:\s*"(?:\\.|[^"\\])*")*', text):
-XX
+        yield "".join(re.findall(r'"((?:\\.|[^"\\])*)"', run)).replace("\\n", " ")
 
 
 def test_commands_in_what_is_told_are_there():
