@@ -239,16 +239,28 @@ int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause)
         return result;
 }
 
-static int append_piece(const char *piece, size_t len, void *out)
+/* jansson goes on when a name could not be appended whole: the fault is remembered here. */
+struct appending {
+        struct buf *out;
+        bool failed;
+};
+
+static int append_piece(const char *piece, size_t len, void *ctx)
 {
-        return buf_append(out, piece, len);
+        struct appending *appending = ctx;
+
+        appending->failed = appending->failed || buf_append(appending->out, piece, len) < 0;
+        return appending->failed ? -1 : 0;
 }
 
 int frame_append(struct buf *out, const json_t *object)
 {
         size_t before = out->len;
 
-        if (json_dump_callback(object, append_piece, out, JSON_COMPACT) < 0 || buf_append(out, "", 1) < 0) {
+        struct appending appending = { .out = out };
+
+        if (json_dump_callback(object, append_piece, &appending, JSON_COMPACT) < 0 || appending.failed ||
+            buf_append(out, "", 1) < 0) {
                 out->len = before;
                 return -1;
         }

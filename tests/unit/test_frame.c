@@ -166,6 +166,23 @@ START_TEST(append_keeps_the_bound)
 }
 END_TEST
 
+/* Whole or not at all, wherever the bound is: also in the middle of a name. */
+START_TEST(append_is_whole_at_every_bound)
+{
+        json_t *object = json_pack("{s:{s:s}, s:[i,i]}", "a name", "another longer name", "value", "the last", 1, 2);
+        char *text = json_dumps(object, JSON_COMPACT);
+
+        for (size_t max = 1; max <= strlen(text) + 1; max++) {
+                struct buf scoped(buf_free) out = BUF_WITH_MAX(max);
+                bool fits = max == strlen(text) + 1;
+                ck_assert_int_eq(frame_append(&out, object), fits ? 0 : -1);
+                ck_assert_uint_eq(out.len, fits ? max : 0);
+        }
+        free(text);
+        json_decref(object);
+}
+END_TEST
+
 static size_t open_descriptors(void)
 {
         size_t count = 0;
@@ -306,6 +323,7 @@ int main(void)
         tcase_add_test(tc, nesting_is_bounded);
         tcase_add_test(tc, size_is_bounded);
         tcase_add_test(tc, append_keeps_the_bound);
+        tcase_add_test(tc, append_is_whole_at_every_bound);
         tcase_add_test(tc, descriptors_travel);
         tcase_add_test(tc, too_many_descriptors);
         tcase_add_test(tc, large_through_a_small_socket);
