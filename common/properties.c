@@ -23,6 +23,7 @@ static const char *const delivery_words[] = { "markAsRead", "markAsUnread", "del
 static const char *const fetch_words[] = { "new", "unread", "all", NULL };
 static const char *const provider_words[] = { "google", "microsoft", "custom", NULL };
 static const char *const grant_words[] = { "device", "refreshToken", "clientCredentials", "jwtBearer", NULL };
+static const char *const heartbeat_words[] = { "none", "queued", "sent", "arrived", "missing", NULL };
 static const char *const status_words[] = {
         "ok", "disabled", "connecting", "down", "fault", "challenge", NULL
 };
@@ -99,6 +100,12 @@ const struct property properties[PROPERTIES] = {
         [PROP_NOTIFY_FAILED] = { .name = "notifyFailed", .type = TYPE_ADDRESS, .kinds = KIND_OUTGOING,
                 .access = ACCESS_WRITE, .max = LIMIT_ADDRESS,
                 .help = "who gets a notice when mail has failed; empty: nobody" },
+        [PROP_HEARTBEAT] = { .name = "heartbeat", .type = TYPE_ADDRESS, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .max = LIMIT_ADDRESS,
+                .help = "where a small message goes on a schedule, to prove that alarms would; empty: none" },
+        [PROP_HEARTBEAT_RATE] = { .name = "heartbeatRate", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .min = 60, .max = 31 * DAY, .number = DAY, .unit = UNIT_SECONDS,
+                .help = "seconds from one heartbeat to the next" },
         [PROP_PUSH] = { .name = "push", .type = TYPE_BOOL, .kinds = KIND_INCOMING, .access = ACCESS_WRITE,
                 .number = true, .help = "let the server announce new mail (IMAP IDLE) where it can" },
         [PROP_FOLDER] = { .name = "folder", .type = TYPE_FOLDERS, .kinds = KIND_INCOMING,
@@ -170,6 +177,14 @@ const struct property properties[PROPERTIES] = {
                 .access = ACCESS_READ, .help = "when the last one came" },
         [PROP_MISSING] = { .name = "missing", .type = TYPE_INT, .kinds = KIND_INCOMING,
                 .access = ACCESS_READ, .help = "messages that the server lists and does not hand out" },
+        [PROP_HEARTBEAT_STATE] = { .name = "heartbeatState", .type = TYPE_WORD, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .words = heartbeat_words, .help = "what came of the last heartbeat" },
+        [PROP_LAST_HEARTBEAT] = { .name = "lastHeartbeat", .type = TYPE_TIME, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "when the last heartbeat was handed in" },
+        [PROP_LAST_HEARTBEAT_ARRIVED] = { .name = "lastHeartbeatArrived", .type = TYPE_TIME, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "when one was last received here" },
+        [PROP_LAST_HEARTBEAT_SECONDS] = { .name = "lastHeartbeatSeconds", .type = TYPE_INT, .kinds = KIND_OUTGOING,
+                .access = ACCESS_READ, .help = "how long its round trip took" },
 };
 /* clang-format on */
 

@@ -130,6 +130,11 @@ int run_account_authorize(struct tool *tool)
         return watch_steps(tool, EMAIL("AuthorizeAccount"), parameters_of("name", tool_word(tool, 0)));
 }
 
+int run_account_heartbeat(struct tool *tool)
+{
+        return watch_steps(tool, EMAIL("SendHeartbeat"), parameters_of("name", tool_word(tool, 0)));
+}
+
 int run_probe(struct tool *tool)
 {
         struct cause cause = { 0 };

@@ -21,6 +21,7 @@ const struct method methods[] = {
         { SERVICE "TestAccount", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_test_account },
         { SERVICE "ListFolders", PERMIT_ADMIN, SMALL, METHOD_WAITS, on_list_folders },
         { SERVICE "AuthorizeAccount", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS | METHOD_CHANGES, on_authorize_account },
+        { SERVICE "SendHeartbeat", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_send_heartbeat },
         { SERVICE "Probe", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_probe },
         { SERVICE "Apply", PERMIT_ADMIN, LIMIT_FRAME, 2000000, METHOD_CHANGES, on_apply },
         { SERVICE "Audit", PERMIT_READ, SMALL, METHOD_PLAIN, on_audit },

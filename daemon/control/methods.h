@@ -47,6 +47,9 @@ void on_test_account(struct call *call);
 void on_list_folders(struct call *call);
 void on_probe(struct call *call);
 
+/* ---- on_heartbeat.c ---- */
+void on_send_heartbeat(struct call *call);
+
 /* ---- on_authorize.c ---- */
 void on_authorize_account(struct call *call);
 void on_apply(struct call *call);

@@ -6,6 +6,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
+#include "daemon/station/heartbeat.h"
 #include "daemon/station/receiver.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/sender.h"
@@ -354,6 +355,8 @@ static json_t *read_only_json(const struct account *account, enum property_id id
                 return json_integer((json_int_t)queue_size(account->name));
         if (id == PROP_NUMBER_SENT_TODAY)
                 return json_integer(station_sent_today(account));
+        if (id == PROP_HEARTBEAT_STATE)
+                return json_string(heartbeat_state(account));
         if (id == PROP_LAST_POLL_FAILURE_CAUSE || id == PROP_LAST_DISCARD_CAUSE)
                 return text_fact(account, property->name);
         return fact_json(account, property);
@@ -411,6 +414,9 @@ json_t *account_warnings(const struct account *account)
                         : NULL;
         if (refused)
                 (void)json_array_append_new(warnings, json_string(refused));
+        scoped(scoped_free) char *beat = heartbeat_warning(account);
+        if (beat)
+                (void)json_array_append_new(warnings, json_string(beat));
         scoped(scoped_free) char *pace = account->sender ? sender_pace(account->sender) : NULL;
         if (pace)
                 (void)json_array_append_new(warnings, json_string(pace));

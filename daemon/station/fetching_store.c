@@ -10,6 +10,7 @@
 #include "daemon/messages.h"
 #include "daemon/station/events.h"
 #include "daemon/station/handing.h"
+#include "daemon/station/heartbeat.h"
 #include "daemon/station/leftover.h"
 #include "daemon/store/maildir.h"
 
@@ -32,6 +33,8 @@ static void announce(struct fetching *fetching, const struct delivered *message)
                   message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)",
                   message->handed_on ? ", handed on to " : "",
                   message->handed_on ? prop_text(&fetching->account->values, PROP_DELIVER_TO) : "");
+        if (heartbeat_received(fetching->account->name, message->message_id, message->subject))
+                return; /* which is no mail to tell of */
         scoped(scoped_free) char *text = event_received_text(fetching->account->name, message->subject);
         event_emit("mail.received", fetching->account->name,
                    delivered_json(fetching->account->name, fetching->folder, message), "%s", text);

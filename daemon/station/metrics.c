@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
+#include "daemon/station/heartbeat.h"
 #include "daemon/station/places.h"
 #include "daemon/station/waiting.h"
 #include "daemon/store/queue_table.h"
@@ -111,6 +112,19 @@ static void put_waiting(struct buf *out)
         }
 }
 
+static void put_heartbeats(struct buf *out)
+{
+        family(out, "heartbeat_missing", "gauge", "1 when the last heartbeat of the account did not arrive.");
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if (account_is_outgoing(account) && prop_text(&account->values, PROP_HEARTBEAT)[0])
+                        put(out, "emailsec_heartbeat_missing{account=\"%s\"} %d\n", account->name,
+                            strcmp(heartbeat_state(account), "missing") == 0);
+        family(out, "heartbeat_arrived_timestamp_seconds", "gauge", "When a heartbeat was last received.");
+        put_fact(out, "heartbeat_arrived_timestamp_seconds", "lastHeartbeatArrived", KIND_OUTGOING);
+        family(out, "heartbeat_round_trip_seconds", "gauge", "How long its round trip took.");
+        put_fact(out, "heartbeat_round_trip_seconds", "lastHeartbeatSeconds", KIND_OUTGOING);
+}
+
 static void put_mail(struct buf *out)
 {
         family(out, "queue_messages", "gauge", "Messages by account and state.");
@@ -147,6 +161,7 @@ char *metrics_text(void)
         put_accounts(&out);
         put_handshakes(&out);
         put_mail(&out);
+        put_heartbeats(&out);
         family(&out, "challenges", "gauge", "Certificates that wait for a decision.");
         put(&out, "emailsec_challenges %zu\n", allowed_waiting());
         family(&out, "exemptions", "gauge", "Approved certificates.");

@@ -2,6 +2,7 @@
 /* What the station does when network, clock or power of the machine changed; noticed by daemon/surroundings. */
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
+#include "daemon/station/heartbeat.h"
 #include "daemon/station/receiver.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
@@ -33,6 +34,7 @@ void station_network_changed(void)
 void station_woke(int64_t seconds)
 {
         log_about(NULL, LOG_INFO, NULL, "the machine slept for %lld s", (long long)seconds);
+        heartbeats_clock_was_set(seconds); /* nothing could arrive meanwhile */
         look_again(seconds >= LONG_SLEEP);
 }
 
@@ -48,5 +50,6 @@ void station_clock_was_set(int64_t seconds)
                 else if (account->sender)
                         sender_kick(account->sender);
         }
+        heartbeats_clock_was_set(seconds);
         station_look_at_time();
 }

@@ -5,6 +5,7 @@
 #include "daemon/loop.h"
 #include "daemon/station/accounts.h"
 #include "daemon/station/certificates.h"
+#include "daemon/station/heartbeat.h"
 #include "daemon/station/secrets.h"
 #include "daemon/station/token.h"
 #include "daemon/station/station.h"
@@ -303,6 +304,17 @@ static void audit_certificate(json_t *findings, const struct account *account)
              ended || days < 30 ? "the server's operator must renew it" : NULL);
 }
 
+static void audit_heartbeat(json_t *findings, const struct account *account)
+{
+        bool any = account_is_outgoing(account) && prop_text(&account->values, PROP_HEARTBEAT)[0];
+        scoped(scoped_free) char *missing = any ? heartbeat_warning(account) : NULL;
+        scoped(scoped_free) char *remedy = text_of("emailsecctl account heartbeat %s", account->name);
+
+        if (any)
+                find(findings, account, "heartbeat", missing ? "alert" : "ok", missing ? missing : "no heartbeat is missing",
+                     missing ? remedy : NULL);
+}
+
 json_t *station_audit(void)
 {
         json_t *findings = json_array();
@@ -320,6 +332,7 @@ json_t *station_audit(void)
                 audit_login(findings, account);
                 audit_secrets(findings, account);
                 audit_certificate(findings, account);
+                audit_heartbeat(findings, account);
                 find(findings, account, "debug", debug ? "alert" : "ok",
                      debug ? "the protocol trace is on" : "no protocol trace", debug ? quiet : NULL);
         }

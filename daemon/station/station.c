@@ -9,6 +9,7 @@
 #include "daemon/station/certificates.h"
 #include "daemon/station/doubt.h"
 #include "daemon/station/events.h"
+#include "daemon/station/heartbeat.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/places.h"
 #include "daemon/station/receiver.h"
@@ -141,6 +142,7 @@ void station_account_removed(struct account *account)
         account->deleted = true;
         sender_free(take(account->sender));
         receiver_free(take(account->receiver));
+        heartbeat_forget(account->name);
         token_forget(account->name);
         account_release(account);
 }
@@ -318,6 +320,7 @@ static void every_minute(void *ctx)
                 struct notice_rules notice = account_notice_rules(account);
                 queue_expire(account->name, account_clock(account), &notice, tell_expired, NULL);
         }
+        heartbeats_look();
         certificates_check();
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;
@@ -406,6 +409,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         for (struct account *account = accounts_first(); account; account = account->next)
                 station_account_added(account);
         uses_begin();
+        heartbeats_open();
         watch_trust();
         unread_watch();
         station.started = true;
@@ -470,6 +474,7 @@ void station_close(void)
         trust_close();
         accounts_close();
         subscribers_close();
+        heartbeats_close();
         events_close();
         station.started = station.ending = false;
 }

@@ -8,6 +8,7 @@
 #include "daemon/store/missing_rows.h"
 #include "daemon/store/seen_rows.h"
 #include "daemon/store/subscriber_rows.h"
+#include "daemon/store/own_mail.h"
 
 struct seen_key delivery_key(const struct delivery *delivery, const struct item *item)
 {
@@ -136,6 +137,8 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
         for (size_t i = delivery->recorded; i < delivery->recording && wanting->count; i++) {
                 const struct item *item = &arrival->items[i];
                 struct delivered delivered = delivered_of(item);
+                if (own_mail_is(item->facts.message_id, item->facts.subject))
+                        continue; /* a heartbeat */
                 if (delivered.again || item->entry.left) /* a note is no message: mail.left tells of it */
                         continue;
                 json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);

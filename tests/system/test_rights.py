@@ -21,8 +21,8 @@ RIGHTS = {
         SUBMIT: "Submit WaitMessage",
         READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage ListMissing Monitor "
               "Acknowledge ListSubscribers ForgetSubscriber GetMetrics",
-        ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders AuthorizeAccount Probe Apply RetryMessages "
-               "HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing Backup Reload",
+        ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders SendHeartbeat AuthorizeAccount Probe "
+               "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing Backup Reload",
     },
     "io.emailsec.Trust": {
         READ: "ListAllowedHosts GetAllowedHost ListAnchors GetAnchor ListServerCertificates ListKeys",
