@@ -32,7 +32,8 @@ static struct {
         struct manager_user user;
         struct timer *watchdog, *status;
         struct workers *notifier;
-        atomic_bool ending;     /* manager_close() waits for the thread */
+        atomic_bool ending;     /* manager_close() waits for the thread, */
+        unsigned polls_left;    /* which waits so often then, for all that it has to tell */
         uint64_t watchdog_usec;
         bool told;              /* that the watchdog is not fed any more */
 } me;
@@ -66,12 +67,11 @@ static void notice_send(struct job *job)
         const char *text = container_of(job, struct notice, job)->text;
         scoped(scoped_close) int fd = manager_connect();
         struct pollfd room = { .fd = fd, .events = POLLOUT };
-        int left = ENDING_MS;
 
-        while (fd >= 0 && send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR) && left > 0) {
+        while (fd >= 0 && send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR) &&
+               me.polls_left) {
                 (void)poll(&room, 1, POLL_MS);
-                if (atomic_load(&me.ending))
-                        left -= POLL_MS;
+                me.polls_left -= atomic_load(&me.ending);
         }
 }
 
@@ -165,6 +165,7 @@ void manager_open(const struct manager_user *user)
 {
         me.user = *user;
         atomic_store(&me.ending, false);
+        me.polls_left = ENDING_MS / POLL_MS;
         me.notifier = workers_new("notify", 1);
         me.status = timer_new(tell_status, NULL);
         if (sd_watchdog_enabled(0, &me.watchdog_usec) > 0) {

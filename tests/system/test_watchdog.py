@@ -139,6 +139,9 @@ def test_a_service_manager_that_does_not_read_keeps_no_end_waiting(station):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as crowd, contextlib.suppress(BlockingIOError):
         while True:
             crowd.sendto(b"STATUS=full", socket.MSG_DONTWAIT, station.notify.path)
+    account(station, enabled="false")
+    for number in range(30):        # meanwhile words gather
+        station.ctl("account", "set", "a", f"port={number + 1}")
     station.stop()
 
 
