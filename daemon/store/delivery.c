@@ -186,7 +186,7 @@ void delivery_drop_message(struct delivery *delivery)
 
 void delivery_is_odd(struct delivery *delivery, enum mailbox_odd odd)
 {
-        delivery->odd = odd;
+        delivery->odd = (uint8_t)odd;
 }
 
 size_t delivery_backlog(const struct delivery *delivery)

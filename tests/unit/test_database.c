@@ -84,7 +84,7 @@ START_TEST(every_version_goes_up)
         ck_assert_int_eq(ask("PRAGMA user_version"), 3);
         ck_assert_int_eq(ask("SELECT sum(a) FROM one"), 8);
         ck_assert_int_eq(ask("SELECT count(*) FROM two"), 0);
-        ck_assert_int_eq(ask("PRAGMA application_id"), APPLICATION);
+        ck_assert_int_eq(ask("PRAGMA application_id"), DATABASE_APPLICATION);
 }
 END_TEST
 
