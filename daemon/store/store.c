@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum {
@@ -28,7 +29,7 @@ enum {
 
 static struct {
         char *directory;
-        int lock;
+        int lock, folder_lock; /* of the file, with our pid; of the folder, which nobody removes */
         struct database *writing, *reading;
         pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
         pthread_mutex_t copying;     /* held while a copy is made */
@@ -36,7 +37,7 @@ static struct {
         struct workers *reader, *files, *sync; /* NULL once closing: jobs run at once */
         bool closing;
         bool anew, lost;         /* the database was not there */
-} store = { .lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER, .copying = PTHREAD_MUTEX_INITIALIZER };
+} store = { .lock = -1, .folder_lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER, .copying = PTHREAD_MUTEX_INITIALIZER };
 
 const char *store_directory(void)
 {
@@ -174,7 +175,25 @@ static int locked_by_other(int fd, const char *directory, struct cause *cause)
         return -1;
 }
 
-/* An open-file-description lock: it ends with the process, however that ends. */
+static void let_go_of_locks(void)
+{
+        close_fd(&store.lock);
+        close_fd(&store.folder_lock);
+}
+
+/* The file may have been removed, and be another one now than that of a daemon that runs. A file system without such locks
+ * has the file's alone. */
+static int lock_folder(const char *directory, struct cause *cause)
+{
+        store.folder_lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (store.folder_lock < 0)
+                return cause_errno(cause, errno, "cannot open %s", directory);
+        if (flock(store.folder_lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+                return locked_by_other(store.lock, directory, cause);
+        return 0;
+}
+
+/* Open-file-description locks: they end with the process, however that ends. */
 static int take_lock(const char *directory, struct cause *cause)
 {
         scoped(scoped_free) char *path = text_of("%s/lock", directory);
@@ -184,7 +203,7 @@ static int take_lock(const char *directory, struct cause *cause)
         store.lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (store.lock < 0) {
                 int error = errno;
-                (void)cause_errno(cause, error, "the state folder %s cannot be written", directory);
+                (void)cause_errno(cause, error, "the state folder %s cannot be written (%s)", directory, path);
                 cause_remedy(cause,
                              "it must belong to the user that emailsecd runs as, and its disk be writable");
                 return -1;
@@ -194,6 +213,8 @@ static int take_lock(const char *directory, struct cause *cause)
                         return locked_by_other(store.lock, directory, cause);
                 return cause_errno(cause, errno, "cannot lock %s", path);
         }
+        if (lock_folder(directory, cause) < 0)
+                return -1;
         int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
         if (ftruncate(store.lock, 0) < 0 || disk_write(store.lock, pid, (size_t)len) < 0)
                 return cause_errno(cause, errno, "cannot write %s", path);
@@ -299,13 +320,13 @@ int store_lock(const char *state_directory, struct cause *cause)
 {
         if (make_folder(state_directory, cause) == 0 && take_lock(state_directory, cause) == 0)
                 return 0;
-        close_fd(&store.lock);
+        let_go_of_locks();
         return -1;
 }
 
 void store_unlock(void)
 {
-        close_fd(&store.lock);
+        let_go_of_locks();
 }
 
 /* What a restore that was cut off has left is of two stations. */
@@ -346,7 +367,7 @@ static void close_all(void)
         facts_free();
         owners_free();
         maildir_end();
-        close_fd(&store.lock);
+        let_go_of_locks();
         free(take(store.directory));
 }
 

@@ -4,6 +4,8 @@
 
 #include "store_folder.h"
 
+#include <sys/file.h>
+
 static char *in_folder(const char *name)
 {
         return text_of("%s/%s", folder, name);
@@ -220,6 +222,13 @@ START_TEST(second_daemon)
         ck_assert_int_eq(store_open(folder, &cause), -1);
         ck_assert_int_eq((int)cause.code, CAUSE_STATE);
         ck_assert_msg(strstr(cause.text, want) != NULL, "%s", cause.text);
+        close(other);
+        /* Its file was removed: a new one of that name is free, the folder is not. */
+        other = open(folder, O_RDONLY | O_DIRECTORY);
+        ck_assert_int_eq(flock(other, LOCK_EX), 0);
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(store_open(folder, &cause), -1);
+        ck_assert_int_eq((int)cause.code, CAUSE_STATE);
         close(other);
         loop_close();
         reopen();
