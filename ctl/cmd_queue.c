@@ -41,7 +41,7 @@ static const struct column queue_columns[] = {
         { "SUBMITTED", "submitted", date_words, COLUMN_WHOLE },
         { "NEXT TRY", "next", date_words, COLUMN_WHOLE },
         { "RECIPIENTS", "recipients", addresses_words, COLUMN_BELOW },
-        { "CAUSE", "cause", NULL, COLUMN_BELOW },
+        { "CAUSE", "words", NULL, COLUMN_BELOW },
 };
 
 /* When what has no time goes on. */
@@ -68,6 +68,19 @@ static void put_next(json_t *message)
         json_put_text(message, "next", words);
 }
 
+/* The server's words say more than the code of a cause. */
+static void put_words(json_t *message)
+{
+        const json_t *recipients = json_at(message, "recipients");
+        const char *cause = json_text(message, "cause"), *words = cause;
+        for (size_t i = 0; i < json_array_size(recipients) && words == cause; i++) {
+                const json_t *one = json_array_get(recipients, i);
+                if (json_text(one, "reply")[0] && same_text(json_text(one, "cause"), cause))
+                        words = json_text(one, "reply");
+        }
+        json_put_text(message, "words", words[0] ? words : NULL);
+}
+
 /* For people: scripts get what the daemon says. */
 static void put_all_next(const struct tool *tool, json_t *messages)
 {
@@ -75,8 +88,10 @@ static void put_all_next(const struct tool *tool, json_t *messages)
         json_t *message;
         if (tool->json)
                 return;
-        json_array_foreach(messages, index, message)
+        json_array_foreach(messages, index, message) {
                 put_next(message);
+                put_words(message);
+        }
 }
 
 /* NAME, or --account NAME, which is the same; told where they are two. */

@@ -133,7 +133,7 @@ static char *without_name(const char *text, const char *name)
 static char *remedy_of(const json_t *account)
 {
         const char *challenge = json_text(account, "challenge");
-        if (challenge[0])
+        if (challenge[0] && same_text(json_text(account, "status"), "challenge")) /* one that was rejected is none any more */
                 return text_of("emailsecctl challenge show %s", challenge);
         return copy_text(json_text(account, "cause.remedy"));
 }

@@ -349,7 +349,7 @@ static void begin_delete(struct change *change)
         uint64_t waiting = unsent(change->name);
 
         if (waiting && !change->force) {
-                cause_set(&cause, CAUSE_STATE, "account %s has %llu messages in its queue that are not sent", change->name,
+                cause_set(&cause, CAUSE_STATE, "account %s has mail in its queue that is not sent: %llu", change->name,
                           (unsigned long long)waiting);
                 cause_remedy(&cause, "send them (emailsecctl account poll %s), delete them (emailsecctl queue delete), "
                                      "or repeat with --force",

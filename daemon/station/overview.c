@@ -119,7 +119,7 @@ static void advise_station(json_t *advice)
                 advise(advice, "%zu challenge%s nobody to decide any more: emailsecctl allowed prune", over,
                        over == 1 ? " needs" : "s need");
         if (failed)
-                advise(advice, "%llu message%s failed: emailsecctl queue list", (unsigned long long)failed,
+                advise(advice, "%llu message%s failed: emailsecctl queue list --state failed", (unsigned long long)failed,
                        failed == 1 ? " has" : "s have");
         subscribers_advise(advise_sentence, advice);
 }

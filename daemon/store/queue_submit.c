@@ -74,7 +74,7 @@ static uint64_t part(uint64_t whole, unsigned parts)
 
 static int refuse_count(const struct submission *s, const char *words, uint64_t count, struct cause *cause)
 {
-        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize", "the queue of %s is full%s: %llu messages wait, maxQueueSize is %zu",
+        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize", "the queue of %s is full%s: %llu wait, maxQueueSize is %zu",
                            s->account, words, (unsigned long long)count, s->max_queue);
 }
 
