@@ -187,7 +187,9 @@ static char *server_words(const json_t *account)
 {
         scoped(scoped_free) char *transport = json_words(json_at(account, "transport"));
         scoped(scoped_free) char *host = json_words(json_at(account, "hostname"));
-        scoped(scoped_free) char *safe = printable_text(status_words(json_text(account, "status")));
+        const char *status = json_text(account, "status"), *rests_on = json_text(account, "statusText");
+        bool unknown = same_text(status, "connecting") && rests_on[0];
+        scoped(scoped_free) char *safe = printable_text(unknown ? rests_on : status_words(status));
         return text_of("%s %s: %s", transport, host, safe);
 }
 
@@ -451,7 +453,7 @@ static void show_tls(const json_t *account)
 /* The sheet of one account: how it is, not how it is set (that is `account show`). */
 void status_show_account(const json_t *account)
 {
-        static const char *const fields[] = { "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
+        static const char *const fields[] = { "lastChecked", "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
                                               "numberSent",      "numberSentToday",  "numberDiscarded",
                                               "lastDiscard",     "lastDiscardCause", "numberReceived",
                                               "lastReceived",    "missing" };
@@ -460,6 +462,7 @@ void status_show_account(const json_t *account)
         sheet_title(name);
         printf("  %s%s%s\n", term_tint(tint_of(status)), status_words(status), term_plain());
         show_cause(NULL, account, false);
+        sheet_value("so far", account, "statusText");
         sheet_value("kind", account, "kind");
         sheet_value("server", account, "hostname");
         show_tls(account);

@@ -22,7 +22,14 @@
 #define FACT_PAUSED        "pausedSeconds"
 #define FACT_STOPPED_SINCE "stoppedSince"
 
-enum { HANDED_BACK_SHOWN = 7 * 24 * 60 * 60 }; /* seconds that a message refused by deliverTo is warned of */
+#define FACT_WORKED        "lastPollSuccess"
+#define FACT_CHECKED       "lastChecked"
+
+enum {
+        HANDED_BACK_SHOWN = 7 * 24 * 60 * 60, /* seconds that a message refused by deliverTo is warned of */
+        WORD_LEAST = 2 * 60 * 60,             /* seconds beyond two rounds for which "ok" stands unproven */
+        WORD_WITHOUT_RATE = 2 * 24 * 60 * 60, /* and where there are none */
+};
 
 void account_free(struct account *account)
 {
@@ -179,6 +186,75 @@ void account_is_well(struct account *account)
         emit_status(account);
 }
 
+void account_has_worked(struct account *account)
+{
+        fact_set_number(account->name, FACT_WORKED, (int64_t)loop_wall());
+        account_is_well(account);
+}
+
+void account_was_checked(const struct account *account)
+{
+        fact_set_number(account->name, FACT_CHECKED, (int64_t)loop_wall());
+}
+
+/* Seconds after which somebody should have shown that it works. */
+static int64_t word_lasts(const struct account *account)
+{
+        enum property_id rate = account_is_outgoing(account) ? PROP_CHECK_RATE : PROP_POLL_RATE;
+        int64_t seconds = prop_number(&account->values, rate);
+
+        return seconds ? 2 * seconds + WORD_LEAST : WORD_WITHOUT_RATE;
+}
+
+void account_doubt_word(struct account *account)
+{
+        int64_t age = (int64_t)loop_wall() - fact_number(account->name, FACT_WORKED);
+
+        if (account->status != ACCOUNT_OK || age < word_lasts(account))
+                return;
+        account->status = ACCOUNT_CONNECTING;
+        emit_status(account);
+}
+
+void account_tested(struct account *account, unsigned generation, const struct cause *why, const char *challenge_id)
+{
+        if (account->deleted || account->unreadable || account->generation != generation)
+                return;
+        if (account->sender)
+                sender_tested(account->sender, why, challenge_id);
+        else if (account->receiver)
+                receiver_tested(account->receiver, why);
+}
+
+/* "5 minutes ago". */
+static void ago(int64_t seconds, char *to, size_t size)
+{
+        static const struct {
+                int64_t seconds;
+                const char *one;
+        } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+        size_t i = 0;
+
+        while (i + 1 < count_of(units) && seconds < units[i].seconds)
+                i++;
+        int64_t number = seconds > 0 ? seconds / units[i].seconds : 0;
+        (void)snprintf(to, size, "%lld %s%s ago", (long long)number, units[i].one, number == 1 ? "" : "s");
+}
+
+/* What the status rests on. */
+static char *status_words(const struct account *account)
+{
+        int64_t worked = fact_number(account->name, FACT_WORKED);
+        bool unknown = account->status == ACCOUNT_CONNECTING;
+        const char *lacks = unknown && secret_is_missing(&account->values) ? "; no password or token is stored" : "";
+        char when[48];
+
+        if (!worked)
+                return text_of("%s%s", unknown || account->status == ACCOUNT_DISABLED ? "not used yet" : "has not worked yet", lacks);
+        ago((int64_t)loop_wall() - worked, when, sizeof when);
+        return text_of("last worked %s%s", when, lacks);
+}
+
 static enum account_status status_of(const struct cause *cause)
 {
         switch (cause_class(cause)) {
@@ -214,6 +290,9 @@ void account_is_ill(struct account *account, const struct cause *cause, const ch
         if (status == ACCOUNT_DOWN)
                 log_about(&subject, LOG_WARNING, MSG_ACCOUNT_DOWN, "account %s is down: %s", account->name,
                           cause->text);
+        else if (status == ACCOUNT_FAULT && cause->code == CAUSE_SECRET && secret_is_missing(&account->values))
+                log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_FAULT, "account %s waits for its password or token: %s", account->name,
+                          cause->text); /* as between adding it and setting that */
         else if (status == ACCOUNT_FAULT)
                 log_about(&subject, LOG_ERR, MSG_ACCOUNT_FAULT, "account %s needs a person: %s", account->name,
                           cause->text);
@@ -342,6 +421,10 @@ static json_t *read_only_json(const struct account *account, enum property_id id
                 return json_string(account_status_name(account->status));
         if (id == PROP_FAULT_CAUSE)
                 return account->cause->code ? json_string(account->cause->text) : json_null();
+        if (id == PROP_STATUS_TEXT) {
+                scoped(scoped_free) char *words = status_words(account);
+                return json_string(words);
+        }
         if (id == PROP_WAITING_FOR) {
                 struct waiting waiting;
                 waiting_of(account, &waiting);

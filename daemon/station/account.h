@@ -17,7 +17,7 @@ struct receiver;
 enum account_status {
         ACCOUNT_OK,
         ACCOUNT_DISABLED,
-        ACCOUNT_CONNECTING, /* no session has come to an end yet, good or bad */
+        ACCOUNT_CONNECTING, /* it is not known: no session has come to an end yet, or the last good one was long ago */
         ACCOUNT_DOWN,
         ACCOUNT_FAULT,
         ACCOUNT_CHALLENGE,
@@ -75,6 +75,13 @@ struct subject account_subject(const struct account *account);
  */
 void account_is_well(struct account *account);
 void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id);
+/* A look, a delivery or a sign-in has worked just now; the account is well. Its being well or ill was looked at just now. */
+void account_has_worked(struct account *account);
+void account_was_checked(const struct account *account);
+/* "ok" is a word for a time: once nothing has shown it for long, it is not known any more. */
+void account_doubt_word(struct account *account);
+/* `account test` of the account as it was in that generation has come to its end. */
+void account_tested(struct account *account, unsigned generation, const struct cause *why, const char *challenge_id);
 /* Puts the status in line with `enabled` and forgets the cause: after a change, a decision. */
 void account_start_over(struct account *account);
 /* A session of the account came this far: what its channel is, and what the handshake cost. */

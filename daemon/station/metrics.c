@@ -47,7 +47,7 @@ static void put_fact(struct buf *out, const char *metric, const char *fact, unsi
 
 static void put_accounts(struct buf *out)
 {
-        family(out, "account_up", "gauge", "1 when the account works.");
+        family(out, "account_up", "gauge", "1 when the account works, as shown by a look, a delivery or a sign-in not long ago.");
         for (struct account *account = accounts_first(); account; account = account->next)
                 put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name, direction(account),
                     account->status == ACCOUNT_OK);
@@ -59,6 +59,8 @@ static void put_accounts(struct buf *out)
                             account_status_name((enum account_status)status), (int)account->status == status);
         family(out, "last_success_timestamp_seconds", "gauge", "When the account last worked.");
         put_fact(out, "last_success_timestamp_seconds", "lastPollSuccess", KIND_BOTH);
+        family(out, "last_check_timestamp_seconds", "gauge", "When it was last looked whether the account works.");
+        put_fact(out, "last_check_timestamp_seconds", "lastChecked", KIND_BOTH);
         family(out, "certificate_not_after_timestamp_seconds", "gauge", "End of the server certificate last seen.");
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account->has_tls)

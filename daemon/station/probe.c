@@ -20,6 +20,8 @@
 struct probe {
         handle_id self;                 /* dropped when it is over: nothing is begun any more */
         struct property_values values;  /* what is tried; a copy */
+        struct account *account;        /* held, and told how it went; NULL: a server without one */
+        unsigned generation;            /* of it */
         struct link *link;
         struct token_wait *token;
         struct signin signin;           /* texts owned */
@@ -63,7 +65,18 @@ static void free_probe(void *ctx)
 
         properties_done(&probe->values);
         secret_signin_done(&probe->signin);
+        if (probe->account)
+                account_release(probe->account);
         free(probe);
+}
+
+/* What was found counts for the account as if it had found it itself. */
+static void count_for_account(const struct probe *probe, const struct cause *why, const char *challenge_id)
+{
+        static const struct cause none;
+
+        if (probe->account)
+                account_tested(probe->account, probe->generation, why ? why : &none, challenge_id);
 }
 
 /* In callbacks of the link and of the token, and on the loop's own turn: never from inside what is told to the user. */
@@ -182,6 +195,8 @@ static void reached(void *ctx, enum link_mark mark, const struct verdict *verdic
         struct probe *probe = ctx;
         struct connection_times times = link_times(probe->link);
 
+        if (probe->account && probe->account->generation == probe->generation)
+                account_link_reached(probe->account, probe->link, mark);
         if (mark == LINK_CONNECTED) {
                 const char *address = link_address(probe->link), *before = link_before(probe->link);
                 if (!probe->connected)
@@ -226,6 +241,7 @@ static void ready(void *ctx)
         const char *offers = capabilities_of(probe, chat);
         bool hidden = offers && chat->hides && chat->hides(chat, offers, strlen(offers));
         say(probe, "capabilities", "ok", NULL, NULL, hidden ? "***" : offers);
+        count_for_account(probe, NULL, "");
         finish(probe, true);
 }
 
@@ -252,10 +268,10 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         bool certificate = cause.code == CAUSE_CHALLENGE || cause.code == CAUSE_CERTIFICATE ||
                            cause.code == CAUSE_REJECTED || cause.code == CAUSE_TRUST_STORE;
 
-        (void)challenge_id;
+        if (cause.code == CAUSE_NONE)
+                cause_set(&cause, CAUSE_CLOSED, "the server closed the connection");
+        count_for_account(probe, &cause, challenge_id);
         if (!(certificate && probe->tls_told)) { /* that step has been told already */
-                if (cause.code == CAUSE_NONE)
-                        cause_set(&cause, CAUSE_CLOSED, "the server closed the connection");
                 cause_of_account(&cause, prop_text(&probe->values, PROP_NAME));
                 say(probe, failed_step(probe, &cause), "failed", &cause, NULL, cause.text);
         }
@@ -288,8 +304,9 @@ static void token_is_there(void *ctx, const struct cause *cause, const char *cha
 {
         struct probe *probe = ctx;
 
-        (void)challenge_id;
         probe->token = NULL;
+        if (cause->code)
+                count_for_account(probe, cause, challenge_id);
         say(probe, "token", cause->code ? "failed" : "ok", cause->code ? cause : NULL, NULL,
             cause->code ? cause->text : "an OAuth access token came");
         if (cause->code)
@@ -306,17 +323,18 @@ static void start(void *ctx)
 
         probe->since = loop_now();
         if (token_due(&probe->values)) {
-                probe->token = token_await(&probe->values, false, token_is_there, probe);
+                probe->token = token_await(&probe->values, probe->account != NULL, token_is_there, probe);
                 return;
         }
         if (secret_signin(&probe->values, &probe->signin, &cause) < 0) {
+                count_for_account(probe, &cause, "");
                 cause_of_account(&cause, prop_text(&probe->values, PROP_NAME));
                 say(probe, "login", "failed", &cause, NULL, cause.text);
                 finish(probe, false);
                 return;
         }
         link_plan_of(&probe->values, &plan);
-        plan.record = false;
+        plan.record = probe->account != NULL;
         probe->link = link_open(&plan, new_chat(probe), &link_user, probe);
 }
 
@@ -336,6 +354,8 @@ struct probe *probe_account(struct account *account, const struct probe_user *us
         struct probe *probe = probe_new(user, ctx);
 
         properties_copy(&probe->values, &account->values);
+        probe->account = account_hold(account);
+        probe->generation = account->generation;
         return probe;
 }
 

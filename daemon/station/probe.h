@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `account test` and `probe`: the same session as ever, stopped before any change, each step timed and told as it
- * ends: resolve, connect, tls, certificate, login, capabilities. A challenge is shown, not recorded.
+ * ends: resolve, connect, tls, certificate, login, capabilities. What it finds counts for the account: its status, its
+ * certificate, a challenge. Of a server without an account nothing is recorded.
  */
 #pragma once
 

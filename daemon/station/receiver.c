@@ -69,6 +69,17 @@ int64_t receiver_rests_ms(const struct receiver *receiver)
         return rests ? timer_left(receiver->timer) : -1;
 }
 
+void receiver_tested(struct receiver *receiver, const struct cause *why)
+{
+        bool thought_ill = receiver->account->cause->code != CAUSE_NONE;
+
+        if (receiver->winding_down || !account_enabled(receiver->account))
+                return;
+        account_was_checked(receiver->account);
+        if (thought_ill != (why->code != CAUSE_NONE))
+                receiver_start_over(receiver);
+}
+
 void receiver_check_trust(struct receiver *receiver)
 {
         if (receiver->link && !link_still_trusted(receiver->link)) {

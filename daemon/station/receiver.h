@@ -18,6 +18,9 @@ int64_t receiver_rests_ms(const struct receiver *receiver);
 /* Ways to servers may be others: what is down is tried, and a resting session whose way has gone (or any, when stale) is
  * made anew, `delay` ms from now. */
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);
+/* `account test` has found that the account works (CAUSE_NONE), or why not: where it is thought to be otherwise, it begins
+ * anew and sees for itself. */
+void receiver_tested(struct receiver *receiver, const struct cause *why);
 /* Looks now; `done` when that is over. */
 void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
 /* Ends after what is being committed; receiver_busy tells when that is over. */

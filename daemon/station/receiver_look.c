@@ -60,8 +60,8 @@ static void look_done(struct receiver *receiver)
         if (receiver->wait_end == WAIT_NOTHING)
                 receiver_wait_ended(receiver, receiver->received || receiver->left ? WAIT_NEWS : WAIT_NOTHING, NULL);
         receiver->wait_end = WAIT_OURS;
-        fact_set_number(receiver->account->name, "lastPollSuccess", (int64_t)loop_wall());
-        account_is_well(receiver->account);
+        account_has_worked(receiver->account);
+        account_was_checked(receiver->account);
         if (!receiver_is_pop3(receiver) && !receiver->again) /* POP3 is through when QUIT was answered */
                 receiver_finish_polls(receiver, NULL);
         rest(receiver);

@@ -101,6 +101,7 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
         fact_set_text(receiver->account->name, "lastPollFailureCause", why.text);
         int64_t doubted = doubt_cause(receiver->account->name, (int64_t)loop_wall(), &why);
         account_is_ill(receiver->account, &why, id);
+        account_was_checked(receiver->account);
         receiver_wait(receiver, doubted ? doubted : retry_delay(receiver, &why));
         receiver->failures++;
         receiver_finish_polls(receiver, &why);

@@ -360,6 +360,18 @@ static void put_memory(const struct property_values *values, struct signin *sign
                 signin->proven = copy_text(fact_text(name, FACT_SIGNED_IN_BY));
 }
 
+bool secret_is_missing(const struct property_values *values)
+{
+        const char *name = prop_text(values, PROP_NAME), *grant = prop_text(values, PROP_OAUTH_GRANT);
+        bool token = token_used(values);
+
+        if (!prop_text(values, PROP_ACCOUNT)[0] || prop_is(values, PROP_AUTHENTICATION, "external") ||
+            (token && (same_text(grant, "jwtBearer") || same_text(grant, "clientCredentials"))))
+                return false;
+        scoped(scoped_free) char *source = secret_source(name, token ? "oauthRefreshToken" : "password");
+        return same_text(source, "none");
+}
+
 int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause)
 {
         const char *secret = NULL, *transport = prop_text(values, PROP_TRANSPORT);

@@ -33,6 +33,8 @@ void cause_of_account(struct cause *cause, const char *account);
 /* What a session of an account signs in with, texts copied. -1 with secret_get's cause when it needs a password and
  * there is none to be had; nothing is to be freed then. An account that uses tokens has them fetched first: token_due(). */
 int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause) must_use;
+/* It needs a password or a refresh token, and none was given yet. */
+bool secret_is_missing(const struct property_values *values) must_use;
 /* Wipes and frees, after the present callback, which may be one of the session; a second time does no harm. */
 void secret_signin_done(struct signin *signin);
 /* "none", "stored" or "credential:ID"; the caller frees. */

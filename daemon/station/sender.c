@@ -8,6 +8,7 @@
 #include "daemon/station/doubt.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/sender_state.h"
+#include "daemon/station/station.h"
 #include "daemon/station/token.h"
 #include "daemon/station/waiting.h"
 #include "daemon/store/seen_table.h"
@@ -50,6 +51,7 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
         fact_set_number(name, "lastPollFailure", (int64_t)loop_wall());
         fact_set_text(name, "lastPollFailureCause", why.text);
         account_is_ill(sender->account, &why, challenge_id);
+        sender_checked(sender);
         sender_arm(sender, delay * 1000);
         sender_finish_polls(sender, &why);
 }
@@ -134,6 +136,11 @@ struct sender *sender_new(struct account *account)
         sender->pool_end = &sender->pool;
         pace_reset(&sender->pace);
         sender->timer = timer_new(on_time, sender);
+        sender->check = timer_new(sender_check_due, sender);
+        if (station_spread_ms())
+                sender_plan_check_of_all(sender);
+        else
+                sender_plan_check(sender);
         /* at a start thousands of accounts do not begin in one instant */
         sender_arm(sender, rate > 0 ? (int64_t)(random_number() % (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000)) : 0);
         return sender;
@@ -164,7 +171,9 @@ void sender_start_over(struct sender *sender)
         sender->failures = 0;
         pace_reset(&sender->pace);
         sender->ways_since = 0;
+        sender->checking = false;
         sender_retire_all(sender);
+        sender_plan_check(sender);
         if (account_enabled(sender->account))
                 sender_due_now(sender); /* its mail waits for what has been corrected just now */
         else
@@ -186,6 +195,7 @@ void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct pol
         *poll = (struct poll){ .done = done, .ctx = ctx, .next = sender->polls };
         sender->polls = poll;
         sender->not_before = 0;
+        sender->checking = true; /* where nothing waits, too, the answer says whether the account works */
         sender_due_now(sender);
 }
 
@@ -215,6 +225,7 @@ void sender_wind_down(struct sender *sender)
         sender->winding_down = true;
         sender_give_back(sender, NULL, 0);
         timer_stop(sender->timer);
+        timer_stop(sender->check);
         sender_retire_all(sender);
 }
 
@@ -240,8 +251,8 @@ void sender_free(struct sender *sender)
         sender_give_back(sender, NULL, 0);
         cause_set(&cause, CAUSE_CANCELLED, "the account was removed or the daemon ends");
         sender_finish_polls(sender, &cause);
-        if (sender->timer)
-                timer_free(take(sender->timer));
+        timer_free(take(sender->timer));
+        timer_free(take(sender->check));
         if (sender->callbacks)
                 return; /* the last answer comes back here */
         account_release(sender->account);

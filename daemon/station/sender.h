@@ -15,7 +15,7 @@ void sender_kick(struct sender *sender);
 void sender_try_now(struct sender *sender);
 /* The account's properties, secret or trust changed: old sessions end after what is in flight; waiting is over. */
 void sender_start_over(struct sender *sender);
-/* Sessions that rest on trust that has gone end at once. */
+/* Trust is another: sessions that rest on what has gone end at once, and the account is checked anew. */
 void sender_check_trust(struct sender *sender);
 
 /* Ways to servers may be others: what is down is tried at once, sessions whose way has gone (or all, when stale) end after
@@ -38,6 +38,8 @@ bool sender_is_throttled(const struct sender *sender);
 int64_t sender_period_ms(const struct sender *sender);
 /* A session has mail of it. */
 bool sender_is_sending(const struct sender *sender);
+/* `account test` has found that the account works (CAUSE_NONE), or why not. */
+void sender_tested(struct sender *sender, const struct cause *why, const char *challenge_id);
 /* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */
 void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
 

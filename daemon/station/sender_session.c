@@ -89,9 +89,12 @@ static void session_ready(void *ctx)
 
         session->ready = true;
         token_proved(sender->account->name);
-        fact_set_number(sender->account->name, "lastPollSuccess", (int64_t)loop_wall());
-        account_is_well(sender->account);
+        bool for_nothing = sender->checking && sender->empty && !sender->claiming && !sender->pool_count;
+        account_has_worked(sender->account);
+        sender_checked(sender);
         sender_hand_out(sender);
+        if (for_nothing)
+                timer_set(session->idle, 0); /* mail that has come meanwhile stops it */
 }
 
 static bool session_is_idle(const struct session *session)
@@ -228,6 +231,7 @@ void sender_check_trust(struct sender *sender)
         struct cause cause;
 
         cause_set(&cause, CAUSE_CLOSED, "ended: what this session's trust rested on has gone");
+        sender_plan_check_of_all(sender);
         for (struct session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
                 if (link_still_trusted(session->link))

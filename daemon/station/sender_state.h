@@ -43,6 +43,8 @@ struct sender {
         bool period_open;                 /* pollRate > 0: the queue is being emptied */
         bool winding_down;
         struct timer *timer;
+        struct timer *check;              /* when a session without mail shows that the account works */
+        bool checking;                    /* one is wanted, or under way */
         struct poll *polls;
         unsigned callbacks;               /* store answers under way: it cannot be freed before */
         bool freed;
@@ -58,6 +60,17 @@ void sender_arm(struct sender *sender, int64_t ms);
 void sender_failed(struct sender *sender, const struct cause *cause, const char *challenge_id);
 /* The server says we are too much: fewer sessions, or a pause. */
 void sender_slow_down(struct sender *sender);
+
+/* ---- sender_check.c ---- */
+/* When the account is checked next, by how it is now; `of_all`: every account is, at a start, after a change of trust. */
+void sender_plan_check(struct sender *sender);
+void sender_plan_check_of_all(struct sender *sender);
+/* The timer's. */
+void sender_check_due(void *ctx);
+/* Opens the session that a check wants, unless there is one. */
+void sender_go_on_checking(struct sender *sender);
+/* A session came about, or did not: that was the check. */
+void sender_checked(struct sender *sender);
 
 /* ---- sender_work.c ---- */
 /* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched. */

@@ -112,7 +112,7 @@ static void open_what_is_wanted(struct sender *sender)
 
 static bool nothing_left(const struct sender *sender)
 {
-        return sender->empty && !sender->claiming && !sender->pool_count && !sender->in_flight;
+        return sender->empty && !sender->claiming && !sender->pool_count && !sender->in_flight && !sender->checking;
 }
 
 static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
@@ -169,6 +169,7 @@ static void message_done(void *ctx, struct sending *sending, const struct sendin
                 sender_slow_down(sender);
         if (!result->sent)
                 return;
+        account_has_worked(sender->account);
         sender->failures = 0;
         pace_well(&sender->pace);
 }
@@ -258,6 +259,7 @@ void sender_kick(struct sender *sender)
 
         sender->claim_again = true;
         sender->empty = false;
+        sender_go_on_checking(sender);
         if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls)) {
                 waiting_look(sender->account);
                 return;

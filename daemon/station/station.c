@@ -314,6 +314,7 @@ static void every_minute(void *ctx)
         (void)reserve_room(); /* looked at, and told of */
         surroundings_look(); /* else a clock that was just set would age mail */
         for (struct account *account = accounts_first(); account; account = account->next) {
+                account_doubt_word(account);
                 waiting_look(account);
                 if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
                         continue;
