@@ -253,17 +253,22 @@ static void status_heard(struct imap_session *session, const struct imap_reply *
         }
 }
 
+bool imap_leads_nowhere(struct imap_session *session)
+{
+        if (++session->untagged <= LIMIT_UNTAGGED_IDLE)
+                return false;
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere", LIMIT_UNTAGGED_IDLE);
+        return true;
+}
+
 void imap_untagged_heard(struct imap_session *session, struct imap_cursor cursor)
 {
         struct imap_cursor begin = cursor;
         struct imap_text word;
         uint64_t number = 0;
 
-        if (++session->untagged > LIMIT_UNTAGGED_IDLE) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server sent %d responses that lead nowhere", LIMIT_UNTAGGED_IDLE);
+        if (imap_leads_nowhere(session))
                 return;
-        }
         bool numbered = imap_number(&cursor, UINT32_MAX, &number) && imap_blanks(&cursor);
         if (!numbered)
                 cursor = begin;

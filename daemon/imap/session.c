@@ -163,7 +163,11 @@ static void tagged_heard(struct imap_session *session, struct imap_cursor cursor
 {
         struct imap_text tag;
 
-        if (!imap_word(&cursor, &tag) || !imap_command_answered(session, &tag))
+        if (!imap_word(&cursor, &tag)) { /* an empty line, as some servers say */
+                (void)imap_leads_nowhere(session);
+                return;
+        }
+        if (!imap_command_answered(session, &tag))
                 return;
         (void)imap_blanks(&cursor);
         struct imap_reply reply = imap_reply_read(&cursor);

@@ -55,18 +55,39 @@ void fetching_begin_rounds(struct fetching *fetching)
                     fetching->wanted_count, halves_found, fetching);
 }
 
+static int by_key(const void *a, const void *b)
+{
+        uint64_t one = *(const uint64_t *)a, two = *(const uint64_t *)b;
+
+        return one < two ? -1 : one > two;
+}
+
+/* By keys of 8 bytes: an entry is large, and the loop waits for this. */
+static void sort_listed(struct fetching *fetching)
+{
+        struct mailbox_entry *listed = new_zeroed(fetching->listed_size, sizeof *listed);
+        uint64_t *keys = new_zeroed(fetching->listed_count, sizeof *keys);
+
+        for (size_t i = 0; i < fetching->listed_count; i++)
+                keys[i] = (uint64_t)fetching->listed[i].uid << 32 | i;
+        qsort(keys, fetching->listed_count, sizeof *keys, by_key);
+        for (size_t i = 0; i < fetching->listed_count; i++)
+                listed[i] = fetching->listed[(uint32_t)keys[i]];
+        free(keys);
+        free(fetching->listed);
+        fetching->listed = listed;
+}
+
 /* By ascending UID, each once: of a message that came in several responses each may have said something else. */
 static void order_listed(struct fetching *fetching)
 {
-        struct mailbox_entry *listed = fetching->listed;
-        size_t kept = 0;
+        size_t kept = 0, ordered = 1;
 
-        size_t ordered = 1;
-
-        while (ordered < fetching->listed_count && listed[ordered - 1].uid <= listed[ordered].uid)
+        while (ordered < fetching->listed_count && fetching->listed[ordered - 1].uid <= fetching->listed[ordered].uid)
                 ordered++;
         if (ordered < fetching->listed_count) /* not as servers do; sorting takes as much memory again */
-                qsort(listed, fetching->listed_count, sizeof *listed, by_uid);
+                sort_listed(fetching);
+        struct mailbox_entry *listed = fetching->listed;
         for (size_t i = 0; i < fetching->listed_count; i++) {
                 struct mailbox_entry *same = kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
                 if (!same) {

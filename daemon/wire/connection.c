@@ -37,6 +37,7 @@ static void stop_everything(struct connection *c)
 
 static void connection_free(struct connection *c)
 {
+        pump_stop(c);
         stop_everything(c);
         watch_free(c->watch);
         if (c->transport)

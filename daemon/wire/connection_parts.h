@@ -30,6 +30,7 @@ struct connection {
         uint16_t port;
         bool paused;
         bool read_again;          /* the transport may hold bytes that the socket does not tell of */
+        struct connection *busy_next, **busy_link; /* among those that had more to read than their share; NULL: it is not */
         bool scheduled;           /* a run() is on its way: nothing is freed but in it */
         bool drained_owed;
         int read_needs;           /* WATCH_*: what the read or the handshake waits for */
@@ -64,5 +65,7 @@ void pump_watch(struct connection *connection);
 void pump_read(struct connection *connection);
 void pump_write(struct connection *connection);
 void pump_handshake(struct connection *connection);
+/* It does not wait for a turn to read any more. */
+void pump_stop(struct connection *connection);
 /* The socket is ready: the callback of the watch. */
 void pump_ready(void *ctx, int what);

@@ -6,10 +6,20 @@
  */
 #include "daemon/wire/connection_parts.h"
 
+#include <time.h>
+
 enum {
-        READ_SIZE = 64 * KIB,
-        READ_PER_WAKE = 64 * KIB,  /* then the other connections have their turn: lines of three bytes are many */
+        READ_SIZE = 32 * KIB,
+        READ_PER_WAKE = 32 * KIB,  /* then the other connections have their turn: lines of three bytes are many */
+        BUSY_USEC = 1000,          /* of a turn of the loop, for all that have more to read than that */
 };
+
+/* Those wait here, in order, and share a part of each turn, however many they are: whoever has little to say, and waits
+ * for it in many turns, is not to feel them. */
+static struct {
+        struct connection *first, **end;
+        struct timer *turn;      /* once a turn; gone with the loop */
+} busy;
 
 /* One for all connections: whoever is called with its bytes takes them before the
  * next read, which never happens from inside a callback. */
@@ -19,7 +29,7 @@ void pump_watch(struct connection *c)
 {
         int what = 0;
 
-        if (c->phase == PHASE_HANDSHAKE || (c->phase == PHASE_OPEN && !c->paused))
+        if (c->phase == PHASE_HANDSHAKE || (c->phase == PHASE_OPEN && !c->paused && !c->busy_link))
                 what |= c->read_needs;
         if (c->phase == PHASE_OPEN || c->phase == PHASE_LINGER)
                 what |= c->write_needs;
@@ -57,18 +67,81 @@ static bool read_piece(struct connection *c, size_t *budget)
         return false;
 }
 
+void pump_stop(struct connection *c)
+{
+        if (!c->busy_link)
+                return;
+        *c->busy_link = c->busy_next;
+        if (c->busy_next)
+                c->busy_next->busy_link = c->busy_link;
+        else
+                busy.end = c->busy_link;
+        c->busy_next = NULL;
+        c->busy_link = NULL;
+}
+
+static int64_t usec_now(void)
+{
+        struct timespec time;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &time);
+        return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+/* One after the other, until the time of this turn is over. */
+static void read_busy(unused_arg void *ctx)
+{
+        int64_t end = usec_now() + BUSY_USEC;
+
+        do {
+                struct connection *c = busy.first;
+                if (!c)
+                        return;
+                pump_stop(c);
+                if (c->phase == PHASE_OPEN)
+                        pump_read(c);
+                pump_watch(c);
+        } while (usec_now() < end);
+        if (busy.first)
+                timer_set(busy.turn, 0);
+}
+
+static void forget_busy(unused_arg void *ctx)
+{
+        while (busy.first)
+                pump_stop(busy.first);
+        timer_free(take(busy.turn));
+}
+
+static void wait_for_a_turn(struct connection *c)
+{
+        if (!busy.turn) {
+                busy.turn = timer_new(read_busy, NULL);
+                loop_on_close(forget_busy, NULL);
+        }
+        if (!busy.first) {
+                busy.end = &busy.first;
+                timer_set(busy.turn, 0);
+        }
+        c->busy_link = busy.end;
+        *busy.end = c;
+        busy.end = &c->busy_next;
+}
+
 void pump_read(struct connection *c)
 {
         struct transport *transport = c->transport;
         size_t budget = READ_PER_WAKE;
+
+        if (c->busy_link)
+                return;
 
         c->read_again = false;
         transport->taken = 0;
         /* A callback may have paused, secured or closed it. */
         while (c->phase == PHASE_OPEN && !c->paused && c->transport == transport) {
                 if (budget == 0) {
-                        c->read_again = true;
-                        connection_schedule(c);
+                        wait_for_a_turn(c);
                         return;
                 }
                 if (!read_piece(c, &budget))
@@ -81,6 +154,7 @@ static void write_broke(struct connection *c, const struct cause *why)
 {
         buf_wipe(&c->out);
         c->write_needs = 0;
+        pump_stop(c);
         pump_read(c);
         connection_fail(c, why);
 }

@@ -947,6 +947,60 @@ START_TEST(after_secure_no_plain_byte_is_read)
 }
 END_TEST
 
+/* ---- those that have much to read share a part of each turn ---- */
+
+enum { FLOODS = 6, FLOOD = 200 * 1024 };
+
+static size_t flood_calls, flood_bytes[FLOODS];
+
+static void on_flood(void *ctx, unused_arg const uint8_t *bytes, size_t len)
+{
+        struct timespec began, now;
+
+        *(size_t *)ctx += len;
+        flood_calls++;
+        (void)clock_gettime(CLOCK_MONOTONIC, &began);
+        do /* work that takes longer than that part */
+                (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        while ((now.tv_sec - began.tv_sec) * 1000000000 + now.tv_nsec - began.tv_nsec < 2000000);
+}
+
+START_TEST(a_crowd_that_floods_takes_little_of_a_turn)
+{
+        static const struct connection_user flooded = { on_connected, on_secured, on_flood, on_drained, on_ended };
+        struct connection *crowd[FLOODS];
+        int peers[FLOODS];
+        char *bytes = new_zeroed(FLOOD, 1);
+        size_t before = 0, turns = 0, all = 0;
+
+        for (size_t i = 0; i < FLOODS; i++) {
+                crowd[i] = connection_open(&(struct connection_request){ "127.0.0.1", port, 30, NULL }, &flooded, &flood_bytes[i]);
+                while (connects <= i)
+                        loop_run();
+                peers[i] = accept(listener, NULL, NULL);
+                ck_assert_int_eq(send(peers[i], bytes, FLOOD, 0), FLOOD);
+        }
+        for (; flood_calls < FLOODS; turns++) /* the first piece of each comes when it comes */
+                loop_turn();
+        for (; all < (size_t)FLOODS * FLOOD; turns++) {
+                before = flood_calls;
+                loop_turn();
+                ck_assert_uint_le(flood_calls - before, 2);
+                ck_assert_uint_lt(turns, 1000);
+                all = 0;
+                for (size_t i = 0; i < FLOODS; i++)
+                        all += flood_bytes[i];
+        }
+        connection_close(crowd[0]);
+        for (size_t i = 1; i < FLOODS; i++)
+                connection_abort(crowd[i]);
+        for (size_t i = 0; i < FLOODS; i++)
+                close_fd(&peers[i]);
+        loop_turn();
+        free(bytes);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("connection");
@@ -956,6 +1010,7 @@ int main(void)
         tcase_add_test(tests, bytes_go_both_ways);
         tcase_add_test(tests, a_refused_port_is_told_with_its_remedy);
         tcase_add_test(tests, a_failed_lookup_is_told);
+        tcase_add_test(tests, a_crowd_that_floods_takes_little_of_a_turn);
         tcase_add_test(tests, a_lookup_that_hangs_times_out);
         tcase_add_test(tests, an_address_that_is_silent_gives_way_to_the_next);
         tcase_add_test(tests, an_address_that_refuses_gives_way_at_once);
