@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket method Backup: the archive goes to the client's descriptor. */
+#include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
 #include "daemon/messages.h"
@@ -74,7 +75,7 @@ void on_backup(struct call *call)
                 return;
         int fd = call_take_fd(call, (size_t)in.descriptor);
         struct backing_up *backing_up = new_object(struct backing_up);
-        *backing_up = (struct backing_up){ .call = call, .who = copy_text(call_who(call)), .secrets = in.secrets };
+        *backing_up = (struct backing_up){ .call = call, .who = copy_text(call_actor(call)), .secrets = in.secrets };
         struct backup_order order = { .fd = fd, .secrets = in.secrets, .mail = in.mail };
         if (check_descriptor(fd, &cause) < 0 || backup_begin(&order, was_made, backing_up, &cause) < 0) {
                 close_fd(&fd);
