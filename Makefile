@@ -229,7 +229,7 @@ check-unit: $(UNIT_TESTS)
 
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
-	sasl smtp letter
+	sasl smtp letter tar
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
 # What each links with: the station, but for what the tool does.

@@ -181,6 +181,10 @@ void account_is_well(struct account *account)
         account->challenge_id[0] = '\0';
         set_clock_running(account);
         struct subject subject = account_subject(account);
+        if (account->has_tls) {
+                subject.tls_version = account->tls.version;
+                subject.tls_cipher = account->tls.cipher;
+        }
         log_about(&subject, before == ACCOUNT_CONNECTING ? LOG_INFO : LOG_NOTICE, MSG_ACCOUNT_UP,
                   "account %s works%s", account->name, before == ACCOUNT_CONNECTING ? "" : " again");
         emit_status(account);

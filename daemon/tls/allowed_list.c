@@ -359,7 +359,10 @@ static int read_or_fault(void)
         if (read_list(&why) == 0)
                 return 0;
         forget_entries();
-        return cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s", list.path, why.text);
+        (void)cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s", list.path, why.text);
+        cause_remedy(&list.fault, "let the user of the state folder read it, or put it back from a backup, then: emailsecctl "
+                     "reload; to remove it is to forget every decision");
+        return -1;
 }
 
 int allowed_open(const char *state_directory, struct cause *cause)

@@ -318,6 +318,7 @@ def test_the_journal_has_fields_and_remedies(machine, accounts, certificates):
     assert (challenge["HOST"], challenge["PORT"], challenge["PRIORITY"]) == (HOST, "2465", "4")
     assert challenge["CERT_SHA256"].replace(":", "").lower() == other.fingerprint.replace(":", "").lower()
     assert challenge["REMEDY"] == f"emailsecctl challenge show {challenge['CHALLENGE_ID']}"
+    assert seen[known["MSG_ACCOUNT_UP"]].get("TLS_VERSION", "").startswith("TLSv1.")
     sent = seen[known["MSG_SENT"]]
     assert (sent["ACCOUNT"], sent["DIRECTION"], sent["REPLY_CODE"]) == ("out", "outgoing", "250") and sent["QUEUE_ID"]
     listed = machine.say("journalctl", "--list-catalog", "--no-pager")
@@ -398,6 +399,27 @@ def test_a_start_that_fails_is_told_and_heals(machine, spoilt, accounts, spoil, 
     machine.run("sh", "-ec", mend)
     until(lambda: machine.say("systemctl", "is-active", "emailsecd", check=False) == "active", 30, "it gave up")
     reachable(machine)
+
+
+def test_backup_and_restore(machine, accounts):
+    """Out of the sandbox into a file of root's, and back as the daemon's user; the service starts with what was there."""
+    queued = send(machine, "--hold")
+    machine.run("emailsecctl", "backup", "/root/station.tar", "--secrets")
+    assert machine.say("stat", "-c", "%U %a", "/root/station.tar") == "root 600"
+    machine.run("sh", "-ec", "mkdir /tmp/look; cd /tmp/look; tar -xf /root/station.tar; sha256sum --quiet -c SHA256SUMS")
+    refused = machine.run("emailsecctl", "restore", "/root/station.tar", check=False)
+    assert refused.returncode == 1 and "systemctl stop emailsecd.socket emailsecd.service" in refused.stderr
+    machine.run("emailsecctl", "account", "delete", "in")
+    machine.run("systemctl", "stop", "emailsecd.socket", "emailsecd.service")
+    told = machine.say("emailsecctl", "restore", "/root/station.tar", "--force")
+    assert "2 accounts" in told and "systemctl start emailsecd" in told
+    assert machine.say("find", "/var/lib/emailsecd", "!", "-user", "emailsec") == ""
+    machine.run("systemctl", "start", "emailsecd")
+    reachable(machine)
+    assert state(machine, queued) == "held"
+    machine.run("emailsecctl", "queue", "release", queued)
+    until(lambda: state(machine, queued) == "sent", 30, lambda: machine.say("emailsecctl", "status", check=False))
+    machine.run("sh", "-c", "rm -rf /var/lib/emailsecd/replaced-*")
 
 
 def test_one_that_is_stopped_is_told_as_that(machine):
