@@ -37,6 +37,8 @@
 #define MSG_QUEUE_CHANGED    "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a36"
 #define MSG_HEARTBEAT_MISSING "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a37"
 #define MSG_HEARTBEAT_ARRIVED "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a38"
+#define MSG_FAULT_TOLD       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a3b"
+#define MSG_FAULT_UNTOLD     "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a3a"
 #define MSG_RECEIVED         "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a40"
 #define MSG_LEFT_AT_SERVER   "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a41"
 #define MSG_UIDVALIDITY      "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a42"

@@ -80,6 +80,16 @@ static int read_account(struct settings *settings, const struct row *row, const 
         return 0;
 }
 
+static int read_address(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        struct cause why;
+
+        if (address_check(value, false, &why) < 0)
+                return cause_set(cause, CAUSE_INVALID, "%s", why.text);
+        put_text(settings, row, value);
+        return 0;
+}
+
 /* Numbers of days with commas between them. */
 static int read_days(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
 {
@@ -204,6 +214,8 @@ static const struct row rows[] = {
         { { "Service", "DefaultAccount", "",
             "account for mail that names none; empty: the only outgoing one" },
           place(default_account), STORE_TEXT, EMPTY_IS_NONE, 0, LIMIT_ACCOUNT_NAME, read_account },
+        { { "Service", "NotifyFaults", "", "address that is told by mail of accounts that need a person; empty: none" },
+          place(notify_faults), STORE_TEXT, EMPTY_IS_NONE, 0, LIMIT_ADDRESS, read_address },
         { { "Service", "MaxMessageSize", "50M", "largest message that is taken for sending" },
           place(max_message_size), STORE_NUMBER, EMPTY_REFUSED, 1024, SIZE_MOST, read_size },
         { { "Service", "KeepSent", "7d", "how long a sent message can still be looked up" },

@@ -10,6 +10,7 @@
 struct settings {
         char *state_directory, *control_socket;
         char *hostname, *default_account;
+        char *notify_faults;                 /* an address, or NULL */
         int64_t max_message_size, keep_sent;
         int log_level;
         enum journal_target log_target;

@@ -342,6 +342,5 @@ void heartbeats_open(void)
 void heartbeats_close(void)
 {
         events_unsubscribe(take(subscription));
-        for (const struct account *account = accounts_first(); account; account = account->next)
-                own_mail_forget(account->name);
+        own_mail_close();
 }

@@ -9,6 +9,7 @@
 #include "daemon/station/certificates.h"
 #include "daemon/station/doubt.h"
 #include "daemon/station/events.h"
+#include "daemon/station/fault_mail.h"
 #include "daemon/station/heartbeat.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/places.h"
@@ -411,6 +412,7 @@ int station_open(const struct settings *settings, struct cause *cause)
                 station_account_added(account);
         uses_begin();
         heartbeats_open();
+        fault_mail_open();
         watch_trust();
         unread_watch();
         station.started = true;
@@ -475,6 +477,7 @@ void station_close(void)
         trust_close();
         accounts_close();
         subscribers_close();
+        fault_mail_close();
         heartbeats_close();
         events_close();
         station.started = station.ending = false;
@@ -513,6 +516,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
                         station_account_changed(account);
+        fault_mail_look();
         event_emit("station.reloaded", NULL, NULL, "settings, credentials and system trust were read again");
         station_status_changed();
 }

@@ -49,6 +49,12 @@ void own_mail_forget(const char *account)
         pthread_mutex_unlock(&lock);
 }
 
+void own_mail_close(void)
+{
+        while (all)
+                own_mail_forget(all->account);
+}
+
 static bool carries(const char *text, const char *token)
 {
         return text && token[0] && strstr(text, token);

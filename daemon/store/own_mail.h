@@ -16,6 +16,8 @@
 void own_mail_expect(const char *account, const char *token);
 /* None is out any more. */
 void own_mail_forget(const char *account);
+/* None of any account is. */
+void own_mail_close(void);
 /* Either text may be NULL. */
 bool own_mail_is(const char *message_id, const char *subject);
 /* The account that sent it, for the caller to free, and whether it is the last one it sent; NULL: it is no such message. */
