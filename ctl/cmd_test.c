@@ -8,6 +8,8 @@
 #include "ctl/each.h"
 #include "ctl/show.h"
 
+#define STEP_COLUMN 27 /* where the text of a step begins: behind mark, name and time */
+
 struct steps {
         json_t *seen; /* for --json */
         bool failed;
@@ -59,15 +61,18 @@ static void show_step(const json_t *step)
         scoped(scoped_free) char *text = json_words(json_at(step, "text"));
         bool skipped = same_text(result, "skipped");
         scoped(scoped_free) char *time = skipped ? copy_text("") : time_words(json_number(step, "milliseconds"));
-        printf("%s%s%s %-13s %9s  %s\n", term_tint(tint_of(result)), mark_of(result), term_plain(), name,
-               time, text);
+        printf("%s%s%s %-13s %9s  ", term_tint(tint_of(result)), mark_of(result), term_plain(), name, time);
+        show_prose(STEP_COLUMN, text);
+        puts("");
         show_shown_chain(json_at(step, "details.chain"));
         const json_t *cause = json_at(step, "cause");
         if (json_is_object(cause) && !same_text(json_text(cause, "text"), json_text(step, "text")))
                 show_advice(tint_of(result), json_text(cause, "text"), json_text(cause, "remedy"));
         else if (json_is_object(cause) && json_text(cause, "remedy")[0]) {
                 scoped(scoped_free) char *remedy = printable_text(json_text(cause, "remedy"));
-                printf("    what to do: %s\n", remedy);
+                fputs("    what to do: ", stdout);
+                show_prose(strlen("    what to do: "), remedy);
+                puts("");
         }
         fflush(stdout);
 }

@@ -47,7 +47,7 @@ const struct command commands[] = {
           OPTIONS({ .name = "no-wait", .help = "do not stay until that is done" }), run_account_poll, 0 },
         { "account authorize", "NAME", "sign in by OAuth: a code to type in", NULL,
           run_account_authorize, 0 },
-        { "account heartbeat", "NAME", "send the heartbeat now, and wait for its round trip", NULL,
+        { "account heartbeat", "NAME", "send one now, wait for its round trip", NULL,
           run_account_heartbeat, 0 },
         { "account test", "NAME...", "try each step of a session; changes nothing", NULL, run_account_test, 0 },
         { "account folders", "NAME", "the folders that an IMAP mailbox has", NULL, run_account_folders, 0 },

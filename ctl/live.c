@@ -170,8 +170,8 @@ static void hear_events(struct live *live)
         json_t *answer = NULL;
         int found;
         while ((found = call_stream_next(&live->events, &answer, &unheard)) > 0) {
+                live->due = live->due || json_is_object(json_object_get(answer, "event")); /* none: the stream has begun */
                 json_decref(answer);
-                live->due = true;
         }
         if (found < 0)
                 lose_events(live);

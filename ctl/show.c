@@ -169,23 +169,33 @@ void sheet_title(const char *title)
         printf("%s%s%s\n", term_tint(TINT_STRONG), title, term_plain());
 }
 
-void show_prose(size_t column, const char *text)
+static void write_prose(FILE *to, size_t width, size_t column, const char *text)
 {
-        size_t room = term_output() && term_width() > column + 20 ? term_width() - column : SIZE_MAX, used = 0;
+        size_t room = width != SIZE_MAX && width > column + 20 ? width - column : SIZE_MAX, used = 0;
         while (*text) {
                 size_t blanks = strspn(text, " "), len = blanks + strcspn(text + blanks, " ");
                 scoped(scoped_free) char *word = copy_bytes(text, len);
-                size_t width = printable_width(word);
-                if (used && used + width > room) {
-                        printf("\n%*s", (int)column, "");
-                        fputs(word + blanks, stdout);
-                        used = width - blanks;
+                size_t taken = printable_width(word);
+                if (used && used + taken > room) {
+                        fprintf(to, "\n%*s", (int)column, "");
+                        fputs(word + blanks, to);
+                        used = taken - blanks;
                 } else {
-                        fputs(word, stdout);
-                        used += width;
+                        fputs(word, to);
+                        used += taken;
                 }
                 text += len;
         }
+}
+
+void show_prose(size_t column, const char *text)
+{
+        write_prose(stdout, term_width(), column, text);
+}
+
+void show_prose_of_failure(size_t column, const char *text)
+{
+        write_prose(stderr, term_error_width(), column, text);
 }
 
 void sheet_text(const char *label, const char *text)

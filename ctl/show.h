@@ -65,6 +65,8 @@ char *text_cut(const char *text, size_t width) must_use;
 
 /* Printable prose: on a terminal in lines of whole words that begin at `column`; elsewhere one line, as it is. */
 void show_prose(size_t column, const char *text);
+/* The same on standard error. */
+void show_prose_of_failure(size_t column, const char *text);
 /* A line of a sheet: "label  text"; several lines of text stay aligned. The text is made printable. */
 void sheet_text(const char *label, const char *text);
 void sheet_format(const char *label, const char *format, ...) printf_like(2, 3);

@@ -411,7 +411,9 @@ static void show_last_change(const json_t *status)
                 return;
         scoped(scoped_free) char *time = date_words(json_at(change, "time"));
         scoped(scoped_free) char *text = json_words(json_at(change, "text"));
-        printf("last change: %s, %s\n", time, text);
+        scoped(scoped_free) char *line = text_of("last change: %s, %s", time, text);
+        show_prose(2, line);
+        puts("");
 }
 
 void status_show_station(const json_t *status, bool problems)

@@ -68,6 +68,11 @@ size_t term_width(void)
         return term.width ? term.width : SIZE_MAX;
 }
 
+size_t term_error_width(void)
+{
+        return isatty(STDERR_FILENO) ? columns_of(STDERR_FILENO) : SIZE_MAX;
+}
+
 size_t term_rows(void)
 {
         return term.rows;

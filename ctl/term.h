@@ -14,6 +14,7 @@ bool term_input(void);  /* a person is there to answer */
 bool term_utf8(void);
 size_t term_width(void); /* columns; SIZE_MAX when output is no terminal */
 
+size_t term_error_width(void); /* the same of standard error */
 size_t term_rows(void);  /* lines of the terminal; 24 where nobody knows */
 bool term_moves(void);   /* output is a terminal whose cursor can be moved */
 void term_measure(void); /* looks at its size anew */

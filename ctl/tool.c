@@ -5,6 +5,7 @@
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/commands.h"
+#include "ctl/show.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,12 +47,16 @@ int tell_cause(const struct cause *cause)
         fflush(stdout);
         scoped(scoped_free) char *text = printable_text(cause->text);
         scoped(scoped_free) char *remedy = printable_text(cause_remedy_of(cause));
-        if (cause->property[0])
-                fprintf(stderr, "emailsecctl: %s: %s\n", cause->property, text);
-        else
-                fprintf(stderr, "emailsecctl: %s\n", text);
-        if (remedy[0])
-                fprintf(stderr, "  what to do: %s\n", remedy);
+        scoped(scoped_free) char *sentence =
+                cause->property[0] ? text_of("%s: %s", cause->property, text) : copy_text(text);
+        fputs("emailsecctl: ", stderr);
+        show_prose_of_failure(strlen("emailsecctl: "), sentence);
+        fputs("\n", stderr);
+        if (remedy[0]) {
+                fputs("  what to do: ", stderr);
+                show_prose_of_failure(strlen("  what to do: "), remedy);
+                fputs("\n", stderr);
+        }
         return cause_kind(cause->code)->exit_status;
 }
 
@@ -73,7 +78,9 @@ int tell_usage(const struct tool *tool, const char *format, ...)
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
         scoped(scoped_free) char *safe = printable_text(text);
-        fprintf(stderr, "emailsecctl: %s\n", safe);
+        fputs("emailsecctl: ", stderr);
+        show_prose_of_failure(strlen("emailsecctl: "), safe);
+        fputs("\n", stderr);
         if (tool->command)
                 fprintf(stderr, "  what to do: emailsecctl %s --help\n", tool->command->words);
         else if (tool->group)

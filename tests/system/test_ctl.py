@@ -1103,6 +1103,15 @@ def test_prose_is_wrapped_on_a_terminal_only(station):
     assert warning in daemon.run("account", "show", "alarms").out
 
 
+def test_failures_are_wrapped_on_a_terminal(tmp_path):
+    path = str(tmp_path / ("long" * 12))
+    _, output = on_terminal(["--socket", path, "status"], env=environment(COLUMNS="80"))
+    lines = output.splitlines()
+    assert lines[0].startswith("emailsecctl: no daemon") and any(line.startswith("  what to do: ") for line in lines)
+    assert all(len(line) <= 80 or path in line for line in lines) and len(lines) > 2
+    assert len(run("--socket", path, "status").err.splitlines()) == 2
+
+
 def test_no_pager_of_its_own_on_a_dumb_terminal(station, tmp_path):
     less = tmp_path / "less"
     less.write_text("#!/bin/sh\nsed s/alarms/paged/\n")
