@@ -146,8 +146,8 @@ void imap_body_begun(struct imap_session *session, const struct imap_item *item)
         session->chat.phrase = "receiving a message";
         /* the parser has seen "* N FETCH" */
         if (!imap_take(&cursor, '*') || !imap_blanks(&cursor) || !imap_number(&cursor, UINT32_MAX, &number) ||
-            !imap_blanks(&cursor) || !imap_word(&cursor, &word) || !imap_blanks(&cursor) ||
-            !imap_take(&cursor, '(') || !imap_fetch_items(&cursor, true, &items)) {
+            !imap_blanks(&cursor) || !imap_word(&cursor, &word) ||
+            (imap_blanks(&cursor), !imap_take(&cursor, '(')) || !imap_fetch_items(&cursor, true, &items)) {
                 session->arrival = (struct imap_arrival){ .open = true };
                 read_over(session, item->size);
         } else {
@@ -232,6 +232,7 @@ static void check_heard(struct imap_session *session, const struct imap_fetch_it
 {
         ssize_t found = items->uid ? imap_work_find(session, items->uid) : -1;
 
+        session->work.uncertain |= !items->uid;
         if (found >= 0 && session->work.items[found].state == WANTED_REFUSED)
                 session->work.items[found].state = WANTED_THERE;
 }
@@ -243,6 +244,7 @@ void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor)
         /* one that cannot be read costs itself only: its message is asked for again by itself */
         if (!imap_take(cursor, '(') || !imap_fetch_items(cursor, false, &items)) {
                 session->listing.refused |= session->chat.step == IMAP_LIST;
+                session->work.uncertain |= session->work.checking;
                 return;
         }
         if (session->chat.step == IMAP_HEADS)

@@ -107,14 +107,15 @@ static bool is_answer(const struct imap_reply *reply)
         return reply->status == IMAP_OK || reply->status == IMAP_NO || reply->status == IMAP_REFUSED_AS_BAD;
 }
 
-/* Those refused that are not listed any more have gone. When that cannot be learned they are taken to be there. */
+/* Those refused that are not listed any more have gone. When that cannot be learned, or not be read, they are taken to be
+ * there. */
 static int checked(struct imap_session *session, const struct imap_reply *reply)
 {
         struct imap_work *work = &session->work;
 
         if (imap_served(reply) && imap_work_say_refused(session, check_what))
                 return STEP_SAME;
-        for (size_t i = 0; i < work->count && imap_served(reply); i++) {
+        for (size_t i = 0; i < work->count && imap_served(reply) && !work->uncertain; i++) {
                 struct mailbox_entry entry = { .uid = work->items[i].uid };
                 if (work->items[i].state == WANTED_REFUSED)
                         session->config.user->gone(session->config.ctx, &entry);

@@ -4,11 +4,22 @@
 
 #include <strings.h>
 
+/* A number, also one between quotes. */
+static bool read_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out)
+{
+        struct imap_text text;
+
+        if (!imap_string(cursor, &text))
+                return false;
+        struct imap_cursor digits = imap_cursor(text.bytes, text.len);
+        return imap_number(&digits, max, out) && digits.at == digits.end;
+}
+
 static bool read_uid(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
         uint64_t uid;
 
-        if (!imap_number(cursor, UINT32_MAX, &uid) || uid == 0 || (items->uid && items->uid != uid))
+        if (!read_number(cursor, UINT32_MAX, &uid) || uid == 0 || (items->uid && items->uid != uid))
                 return false;
         items->uid = (uint32_t)uid;
         return true;
@@ -17,15 +28,11 @@ static bool read_uid(struct imap_cursor *cursor, struct imap_fetch_items *items)
 /* One that is no number (NIL, -1) is not known; between quotes it may be one. */
 static bool read_size(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
-        struct imap_text text;
+        uint64_t size;
 
         if (cursor->at < cursor->end && *cursor->at == '(')
                 return imap_skip(cursor);
-        if (!imap_string(cursor, &text))
-                return true;
-        struct imap_cursor digits = imap_cursor(text.bytes, text.len);
-        uint64_t size;
-        if (imap_number(&digits, UINT64_MAX, &size) && digits.at == digits.end) {
+        if (read_number(cursor, UINT64_MAX, &size)) {
                 items->has_size = true;
                 items->size = size;
         }
@@ -60,7 +67,7 @@ static bool read_body(struct imap_cursor *cursor, struct imap_fetch_items *items
         if (items->has_body)
                 return false;
         items->has_body = true;
-        return imap_string(cursor, &items->body);
+        return imap_string(cursor, &items->body) && items->body.form != IMAP_ATOM; /* a bare word is no message */
 }
 
 static const struct {

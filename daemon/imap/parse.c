@@ -37,7 +37,7 @@ static bool has_values(const char *text, size_t len)
         struct imap_cursor cursor = imap_cursor(text, len);
         struct imap_text word;
 
-        if (!imap_take(&cursor, '*') || !imap_take(&cursor, ' ') || !imap_word(&cursor, &word))
+        if (!imap_take(&cursor, '*') || !imap_blanks(&cursor) || !imap_word(&cursor, &word))
                 return false;
         for (size_t i = 0; i < count_of(spoken); i++)
                 if (imap_is(&word, spoken[i]))

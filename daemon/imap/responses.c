@@ -263,12 +263,14 @@ bool imap_leads_nowhere(struct imap_session *session)
 
 void imap_untagged_heard(struct imap_session *session, struct imap_cursor cursor)
 {
-        struct imap_cursor begin = cursor;
+        struct imap_cursor begin;
         struct imap_text word;
         uint64_t number = 0;
 
         if (imap_leads_nowhere(session))
                 return;
+        (void)imap_blanks(&cursor);
+        begin = cursor;
         bool numbered = imap_number(&cursor, UINT32_MAX, &number) && imap_blanks(&cursor);
         if (!numbered)
                 cursor = begin;

@@ -95,6 +95,7 @@ struct imap_work {
         size_t asked;              /* singly: the one in flight */
         size_t refused;            /* how many are */
         bool checking;             /* which of those are still there */
+        bool uncertain;            /* of one of these answers nobody can tell which message it is about */
         struct imap_parts parts;
 };
 

@@ -10,6 +10,8 @@ from boxes import Mailbox
 from waiting import until
 
 LETTERS = [letters.crlf(letters.letter("box", subject=f"number {number}", body=f"text {number}\n" * 20)) for number in range(3)]
+LF = [content.replace(b"\r\n", b"\n") for content in LETTERS]
+DOTS = [b"a\r\n.\r\n..\r\n", b".\r\n", b"Subject: d\r\n\r\n. \r\n.x\r\n\r\n.\r\n"]
 SHORT = [b"a\r\n", b"Subject: s\r\n\r\n", b"\r\n"]
 
 
@@ -97,12 +99,21 @@ FETCHED = {
         "UIDNEXT 0": {"edits": [(rb"\[UIDNEXT \d+\]", b"[UIDNEXT 0]")]},
         "UIDs that do not ascend": {"reorder": [5, 9, 2]},
         "ID refused": {"failing": {"ID": "BAD malformed command"}},
+        "blanks everywhere": {"edits": [(rb"^\* (\d+) FETCH \(", rb"*  \1  FETCH  ( "), (rb" UID ", b"  UID  "),
+                                       (rb"^\* (\d+) EXISTS", rb"*  \1  EXISTS ")]},
+        "no blank before the parenthesis": {"edits": [(rb"FETCH \(", b"FETCH(")]},
+        "UIDs in quotes": {"edits": [(rb"\(UID (\d+) ", rb'(UID "\1" ')]},
+        "list of nothing": {"edits": [(rb"^\* \d+ FETCH \(UID \d+ FLAGS.*\r\n", b"* STATUS x ()\r\n")]},
         "lower case": {"edits": [(rb" FETCH \(UID (\d+) ", rb" fetch (uid \1 "), (rb" BODY\[\] ", rb" body[] "),
                                  (rb"\* (\d+) EXISTS", rb"* \1 exists"), (rb"\[UIDVALIDITY", b"[uidvalidity")]},
     },
     "pop3": {
         "empty and short": {"contents": SHORT},
         "in small pieces": {"pieces": 7},
+        "line feeds only": {"contents": LF},
+        "line feeds only, in pieces": {"contents": LF, "pieces": 3},
+        "line feeds only, byte by byte": {"contents": LF, "pieces": 1},
+        "dots": {"contents": DOTS, "pieces": 2},
         "words behind each answer": {"edits": [(rb"^\+OK\r\n", b"+OK 3 messages (1234 octets)\r\n")]},
         "no PIPELINING, UIDL or TOP named": {"words": "USER"},
         "CAPA refused": {"failing": {"CAPA": "-ERR Unknown command"}},
@@ -174,6 +185,29 @@ def test_bye_in_place_of_an_answer(station, new_box, command):
     said = poll(station, code=1).err
     assert "AccessTokenExpired" in said and station.account("a")["status"] == "down"
     box.failing, box.edits = {}, []
+    poll(station)
+    assert here(station) == sorted(LETTERS)
+
+
+def test_what_cannot_be_read_has_not_gone(station, new_box):
+    """Neither the messages nor the answer to which of them are still there can be read: told as missing, never passed over."""
+    box = new_box("imap", edits=[(rb"UID (\d+)", rb"UID =\1=")])
+    incoming(station, box)
+    poll(station, code=None)
+    poll(station, code=None)
+    assert here(station) == [] and station.account("a")["missing"] == 3
+    box.edits = []
+    poll(station)
+    assert here(station) == sorted(LETTERS) and station.account("a")["missing"] == 0
+
+
+def test_a_bare_word_is_no_message(station, new_box):
+    """A literal whose line ends wrongly: what is not the message is never kept in its place."""
+    box = new_box("imap", edits=[(rb"(BODY\[\] \{\d+\})\r\n", rb"\1\r\r\n")])
+    incoming(station, box)
+    poll(station, code=None)
+    assert here(station) == []
+    box.edits = []
     poll(station)
     assert here(station) == sorted(LETTERS)
 
