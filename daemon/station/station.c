@@ -178,6 +178,7 @@ static void on_trust_changed(void *ctx, const char *why)
 {
         (void)ctx;
         (void)why; /* journal and event are told by who asked: allowed below, imports in control/ */
+        unread_note();
         loop_later(recheck_trust, NULL);
 }
 
@@ -324,6 +325,7 @@ static void every_minute(void *ctx)
         }
         heartbeats_look();
         certificates_check();
+        unread_note();
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;
         if ((int64_t)loop_wall() - station.swept >= SWEEP_EVERY)
@@ -414,6 +416,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         heartbeats_open();
         fault_mail_open();
         watch_trust();
+        unread_tell_lost();
         unread_watch();
         station.started = true;
         station.minute = timer_new(every_minute, NULL);

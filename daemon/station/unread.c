@@ -10,8 +10,12 @@
 #include "daemon/station/secrets.h"
 #include "daemon/station/station.h"
 #include "daemon/station/uses.h"
+#include "daemon/store/seen_table.h"
+#include "daemon/store/store.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
+
+#include <unistd.h>
 
 enum { AGAIN_MS = 5000 };
 
@@ -79,4 +83,60 @@ void unread_watch(void)
 void unread_close(void)
 {
         timer_free(take(again));
+}
+
+/* ---- what is missing ---- */
+
+/* Facts of the station, which is no account. */
+#define STATION ""
+#define FACT_ANCHORS "anchors"
+#define FACT_DECISIONS "decisions"
+
+static int64_t decisions_there(void)
+{
+        scoped(scoped_free) char *path = text_of("%s/allowed-hosts.json", store_directory());
+
+        return access(path, F_OK) == 0;
+}
+
+static void note(const char *name, int64_t value)
+{
+        if (fact_number(STATION, name) != value)
+                fact_set_number(STATION, name, value);
+}
+
+void unread_note(void)
+{
+        if (!trust_fault())
+                note(FACT_ANCHORS, (int64_t)trust_imported());
+        if (!allowed_fault())
+                note(FACT_DECISIONS, decisions_there());
+}
+
+static void tell_lost(const char *text, const char *remedy)
+{
+        struct cause cause;
+        struct subject subject = { .cause = &cause };
+
+        (void)cause_set(&cause, CAUSE_TRUST_STORE, "%s", text);
+        cause_remedy(&cause, "%s", remedy);
+        log_about(&subject, LOG_WARNING, MSG_TRUST_FAULT, "%s", text);
+}
+
+void unread_tell_lost(void)
+{
+        int64_t anchors = fact_number(STATION, FACT_ANCHORS) - (int64_t)trust_imported();
+
+        if (!trust_fault() && anchors > 0) {
+                scoped(scoped_free) char *text =
+                        text_of("%lld certificate%s of the User Trust Store %s there at the last start and %s gone",
+                                (long long)anchors, anchors == 1 ? "" : "s", anchors == 1 ? "was" : "were",
+                                anchors == 1 ? "has" : "have");
+                tell_lost(text, "put the files in trust/ back, from a backup, then: emailsecctl reload; or import them again");
+        }
+        if (!allowed_fault() && fact_number(STATION, FACT_DECISIONS) > decisions_there())
+                tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided about certificates, and "
+                          "which servers verified before, is not known any more",
+                          "stop emailsecd and put it back, from a backup; or decide again: emailsecctl challenge list");
+        unread_note();
 }

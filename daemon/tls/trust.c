@@ -145,6 +145,11 @@ const struct cause *trust_fault(void)
         return stores.fault.code == CAUSE_NONE ? NULL : &stores.fault;
 }
 
+size_t trust_imported(void)
+{
+        return stores.user.count;
+}
+
 size_t trust_skipped(void)
 {
         return stores.skipped;

@@ -36,6 +36,8 @@ json_t *trust_list(bool system) must_use;
 /* The same for one anchor. `fingerprint`: unique beginning, colons allowed; both stores, user first. */
 json_t *trust_get(const char *fingerprint, struct cause *cause) must_use;
 
+/* Certificates in the User Trust Store. */
+size_t trust_imported(void);
 /* Files and certificates of OpenSSL's default places that could not be read and were passed over. */
 size_t trust_skipped(void);
 

@@ -201,6 +201,28 @@ def test_a_lost_account_file(station, sink, what, then):
     assert station.account("a")["passwordSource"] == "stored"
 
 
+def test_what_was_there_at_the_last_start(station, new_sink, certificates):
+    """A missing file is an empty list; that it was not always missing is told once."""
+    sink = new_sink(certificates.leaf("self-signed", "127.0.0.1"), True, True)
+    for anchor in (certificates.user, certificates.intermediate):
+        station.ctl("trust", "import", "-", stdin=anchor.pem)
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"))
+    station.send("a", "box@example.test")
+    station.wait_status("a", "challenge")
+    station.ctl("trust", "delete", certificates.intermediate.fingerprint)
+    station.restart()
+    assert "at the last start" not in station.log()
+    station.stop()
+    os.unlink(os.path.join(station.state, "allowed-hosts.json"))
+    os.unlink(os.path.join(station.state, "trust", certificates.user.fingerprint + ".pem"))
+    station.start()
+    assert "1 certificate of the User Trust Store was there at the last start and has gone" in station.log()
+    assert "allowed-hosts.json was there at the last start and has gone" in station.log()
+    told = station.log().count("at the last start")
+    station.restart()
+    assert station.log().count("at the last start") == told
+
+
 def test_unreadable_secrets_are_told(station):
     station.add("outgoing", "a", hostname="a.example", enabled=False)
     station.stop()
