@@ -235,12 +235,10 @@ FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
 # What each links with: the station, but for what the tool does.
 fuzz_libs = $(call libs_of,$(if $(filter letter,$(1)),ctl,station))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(BUILD)/fuzz/fuzz_$(t): $(call fuzz_libs,$(t))))
-$(BUILD)/fuzz/fuzz_letter: $(MIME_SRC:%.c=$(BUILD)/%.o)
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(built_with)
 	@mkdir -p $(@D)
 	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) \
-		-o $@ $< $(FUZZ_MAIN) $(if $(filter letter,$*),$(MIME_SRC:%.c=$(BUILD)/%.o)) $(call fuzz_libs,$*) $(daemon_libs) \
-		$(if $(filter letter,$*),$(gmime_libs))
+		-o $@ $< $(FUZZ_MAIN) $(call fuzz_libs,$*) $(daemon_libs)
 
 .PHONY: check-fuzz fuzz
 check-fuzz: $(FUZZ_PROGRAMS)

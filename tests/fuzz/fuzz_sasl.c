@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!size)
                 return 0;
         scoped(scoped_free) char *text = copy_bytes((const char *)data + 1, size - 1);
-        (void)sasl_choose(&signin, &channel, text, &cause);
+        (void)sasl_choose(&signin, &channel, text, NULL, &cause);
         struct sasl *sasl = sasl_new(&signin, &channel, mechanisms[data[0] % count_of(mechanisms)], &cause);
         if (sasl)
                 talk(sasl, text);
