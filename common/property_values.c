@@ -259,11 +259,27 @@ static char *folders_checked(const struct property *property, const char *text, 
         return NULL;
 }
 
+int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct cause *cause)
+{
+        bool number = text[strspn(text, "0123456789")] == '\0';
+        int64_t value = 0;
+
+        *seconds = *count = 0;
+        if (!text[0])
+                return 0;
+        if (strlen(text) > 15 || duration_parse(text, &value, NULL) < 0 || value < 1)
+                return cause_set(cause, CAUSE_INVALID, "\"%s\" is neither a duration with its unit (12h, 30d, 8w) nor a "
+                                                       "number of messages", text);
+        *(number ? count : seconds) = value;
+        return 0;
+}
+
 static int set_text(struct property_values *values, const struct property *property, const char *text,
                     struct causes *problems)
 {
         struct cause why = { 0 };
         char *scoped(scoped_free) host = NULL, *scoped(scoped_free) folders = NULL;
+        int64_t seconds, count;
 
         switch (property->type) {
         case TYPE_WORD:
@@ -294,6 +310,10 @@ static int set_text(struct property_values *values, const struct property *prope
                         return -1;
                 text = folders;
                 break;
+        case TYPE_KEPT:
+                if (properties_kept(text, &seconds, &count, &why) < 0)
+                        return bad_value(problems, property, "%s: %s", property->name, why.text);
+                break;
         case TYPE_BOOL:
         case TYPE_INT:
         case TYPE_PORT:
@@ -321,9 +341,14 @@ int property_set(struct property_values *values, const struct property *property
         case TYPE_WORD:
         case TYPE_TEXT:
         case TYPE_FOLDERS:
+        case TYPE_KEPT:
         case TYPE_HOST:
         case TYPE_ADDRESS:
         case TYPE_URL:
+                if (property->type == TYPE_KEPT && json_is_integer(value)) {
+                        scoped(scoped_free) char *number = text_of("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+                        return set_text(values, property, number, problems);
+                }
                 if (json_is_string(value))
                         return set_text(values, property, json_string_value(value), problems);
                 return bad_value(problems, property, "%s must be a text", property->name);

@@ -27,20 +27,65 @@ static char *header_words(const json_t *value)
         return decoded ? printable_text(decoded) : json_words(value);
 }
 
+enum { PAGE = 10000 };                   /* the daemon's most */
+
+static const struct column inbox_columns[] = {
+        { "ID", "id", NULL, COLUMN_WHOLE },           { "RECEIVED", "received", date_words, 0 },
+        { "SIZE", "size", size_words, COLUMN_RIGHT }, { "FROM", "from", header_words, COLUMN_BELOW },
+        { "SUBJECT", "subject", header_words, COLUMN_BELOW },
+};
+
+/* Pages of the newest messages, as they came: the newest page first. */
+static int read_pages(struct tool *tool, int64_t wanted, json_t *pages, int64_t *shown, int64_t *total)
+{
+        scoped(scoped_free) char *after = NULL;
+        do {
+                scoped(scoped_json) json_t *answer = NULL;
+                json_t *parameters = parameters_of("name", tool_word(tool, 0));
+                parameter_text(parameters, "after", after);
+                json_put(parameters, "limit", json_integer(wanted - *shown < PAGE ? wanted - *shown : PAGE));
+                int status = call_daemon(tool, EMAIL("ListInbox"), parameters, &answer);
+                if (status)
+                        return status;
+                *shown += (int64_t)json_array_size(json_at(answer, "messages"));
+                *total = json_number(answer, "total");
+                (void)json_array_append_new(pages, json_incref(json_object_get(answer, "messages")));
+                free(after);
+                after = copy_text(json_string_value(json_at(answer, "next")));
+        } while (after && after[0] && *shown < wanted);
+        return EXIT_DONE;
+}
+
+/* How many are asked for; -1: what was given is no number. */
+static int64_t limit_given(const struct tool *tool)
+{
+        const char *text = tool_option(tool, "limit");
+        if (!text)
+                return tool_has(tool, "all") ? INT64_MAX : PAGE;
+        size_t digits = strspn(text, "0123456789");
+        bool good = digits > 0 && digits < 16 && !text[digits] && strtoll(text, NULL, 10) > 0;
+        return good ? strtoll(text, NULL, 10) : -1;
+}
+
 int run_inbox_list(struct tool *tool)
 {
-        static const struct column columns[] = {
-                { "ID", "id", NULL, COLUMN_WHOLE },           { "RECEIVED", "received", date_words, 0 },
-                { "SIZE", "size", size_words, COLUMN_RIGHT }, { "FROM", "from", header_words, COLUMN_BELOW },
-                { "SUBJECT", "subject", header_words, COLUMN_BELOW },
-        };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status =
-                call_daemon(tool, EMAIL("ListInbox"), parameters_of("name", tool_word(tool, 0)), &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "messages"),
-                          "Nothing was received yet.");
-        return status;
+        struct listing listing = { .tool = tool, .columns = inbox_columns, .column_count = count_of(inbox_columns) };
+        scoped(scoped_json) json_t *pages = json_array();
+        int64_t wanted = limit_given(tool), shown = 0, total = 0;
+        if (wanted < 0)
+                return tell_usage(tool, "--limit takes a number of messages");
+        int status = read_pages(tool, wanted, pages, &shown, &total);
+        if (status)
+                return status;
+        for (size_t i = json_array_size(pages); i-- > 0;)
+                listing_page(&listing, json_array_get(pages, i));
+        listing_end(&listing, "Nothing was received yet.");
+        if (shown < total) {
+                fflush(stdout);
+                fprintf(stderr, "%lld of %lld messages, the newest ones: --all shows all, --limit N so many.\n",
+                        (long long)shown, (long long)total);
+        }
+        return EXIT_DONE;
 }
 
 static int copy_raw(int fd)
@@ -172,6 +217,38 @@ int run_inbox_show(struct tool *tool)
                 return EXIT_DONE;
         (void)cause_errno(&cause, errno, "copying the message");
         return tell_cause(&cause);
+}
+
+/* Seconds of --older-than; -1: it is no duration. */
+static int64_t age_given(const char *text, struct cause *cause)
+{
+        int64_t seconds = 0;
+        return duration_parse(text, &seconds, cause) < 0 ? -1 : seconds;
+}
+
+int run_inbox_delete(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        const char *age = tool_option(tool, "older-than");
+        struct cause cause = { 0 };
+        int64_t seconds = age ? age_given(age, &cause) : 0;
+        if (seconds < 0)
+                return tell_usage(tool, "%s", cause.text);
+        if ((tool->word_count > 1) == (age != NULL))
+                return tell_usage(tool, "say which: IDs, or --older-than 30d");
+        json_t *parameters = parameters_of("name", tool_word(tool, 0)), *ids = json_array();
+        for (size_t i = 1; i < tool->word_count; i++)
+                (void)json_array_append_new(ids, json_string(tool->words[i]));
+        json_put(parameters, age ? "olderThan" : "ids", age ? json_integer(seconds) : json_incref(ids));
+        json_decref(ids);
+        int status = call_daemon(tool, EMAIL("DeleteInboxMessages"), parameters, &answer);
+        if (status)
+                return status;
+        if (tool->json)
+                show_json(answer);
+        int64_t count = json_number(answer, "count");
+        show_done(tool, "%lld message%s deleted", (long long)count, count == 1 ? "" : "s");
+        return EXIT_DONE;
 }
 
 static int forget_missing(struct tool *tool, const char *id)

@@ -49,6 +49,7 @@
 #define MSG_NOT_MARKED       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a4a"
 #define MSG_ALERT            "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a4b"
 #define MSG_WAITING          "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a49"
+#define MSG_DELETED          "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a4f"
 #define MSG_FOLDER_REFUSED   "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a48"
 #define MSG_SUBSCRIBER_MISSED "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a44"
 #define MSG_DISK_FAULT       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a50"

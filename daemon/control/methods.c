@@ -37,6 +37,7 @@ const struct method methods[] = {
         { SERVICE "FlushQueue", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_flush_queue },
         { SERVICE "ListInbox", PERMIT_READ, SMALL, 0, on_list_inbox },
         { SERVICE "OpenInboxMessage", PERMIT_READ, SMALL, 0, on_open_inbox_message },
+        { SERVICE "DeleteInboxMessages", PERMIT_ADMIN, MIB, 65536, METHOD_CHANGES, on_delete_inbox_messages },
         { SERVICE "ListMissing", PERMIT_READ, SMALL, 0, on_list_missing },
         { SERVICE "ForgetMissing", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_forget_missing },
         { SERVICE "Monitor", PERMIT_READ, SMALL, METHOD_MORE | METHOD_WAITS, on_monitor },

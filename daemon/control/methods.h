@@ -34,7 +34,7 @@ bool interface_known(const char *method_name);
 void methods_on_reload(int (*reload)(json_t *warnings, struct cause *cause));
 int methods_reload(json_t *warnings, struct cause *cause);
 
-/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_wait.c, on_mail.c, on_events.c,
+/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_wait.c, on_mail.c, on_inbox.c, on_events.c,
  * on_status.c, service.c. */
 void on_list_accounts(struct call *call);
 void on_get_account(struct call *call);
@@ -70,6 +70,7 @@ void on_forget_subscriber(struct call *call);
 void on_submit(struct call *call);
 void on_list_inbox(struct call *call);
 void on_open_inbox_message(struct call *call);
+void on_delete_inbox_messages(struct call *call);
 void on_list_missing(struct call *call);
 void on_forget_missing(struct call *call);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket methods about mail: submission, the inbox. */
+/* The socket method that submits mail. */
 #include "common/dsn.h"
 #include "common/limits.h"
 #include "common/names.h"
@@ -10,7 +10,6 @@
 #include "daemon/station/events.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
-#include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/taking.h"
 
@@ -279,71 +278,4 @@ void on_submit(struct call *call)
         }
         causes_free(&problems);
         free(in.notifies);
-}
-
-/* ---- inbox ---- */
-
-struct boxed {
-        const char *name, *id;
-};
-static const struct json_field boxed_fields[] = {
-        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct boxed, name), .flags = FIELD_REQUIRED },
-        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct boxed, id), .flags = FIELD_REQUIRED },
-};
-
-static bool is_incoming(struct call *call, const char *name)
-{
-        struct account *account = account_named(name);
-        struct cause cause = { 0 };
-
-        if (!account)
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-        else if (account_is_outgoing(account) && !account->unreadable)
-                cause_about(&cause, CAUSE_INVALID, "name", "account %s is outgoing: it has no inbox", name);
-        if (cause.code)
-                call_fail(call, &cause);
-        return !cause.code;
-}
-
-static void inbox_listed(void *ctx, json_t *messages, const struct cause *cause)
-{
-        struct call *call = ctx;
-
-        if (cause_happened(cause)) {
-                call_fail(call, cause);
-                return;
-        }
-        json_t *reply = json_object();
-        json_put(reply, "messages", json_incref(messages));
-        call_reply(call, reply);
-}
-
-void on_list_inbox(struct call *call)
-{
-        struct boxed in = { 0 };
-
-        if (call_read(call, boxed_fields, 1, &in) && is_incoming(call, in.name))
-                inbox_list(in.name, inbox_listed, call);
-}
-
-static void inbox_opened(void *ctx, int fd, json_t *message, const struct cause *cause)
-{
-        struct call *call = ctx;
-
-        if (cause_happened(cause)) {
-                call_fail(call, cause);
-                return;
-        }
-        json_t *reply = json_object();
-        json_put(reply, "message", json_incref(message));
-        json_put(reply, "descriptor", json_integer(0));
-        call_reply_fd(call, reply, fd);
-}
-
-void on_open_inbox_message(struct call *call)
-{
-        struct boxed in = { 0 };
-
-        if (call_read(call, boxed_fields, count_of(boxed_fields), &in) && is_incoming(call, in.name))
-                inbox_open(in.name, in.id, inbox_opened, call);
 }

@@ -2,10 +2,9 @@
 /* Methods of EmailService about messages that a server does not hand out. */
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
+#include "daemon/control/on_inbox.h"
 
 #include "common/json_fields.h"
-#include "daemon/journal.h"
-#include "daemon/station/accounts.h"
 #include "daemon/store/missing_table.h"
 
 struct asked {
@@ -15,20 +14,6 @@ static const struct json_field fields[] = {
         { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, name), .flags = FIELD_REQUIRED },
         { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, id) },
 };
-
-static bool is_incoming(struct call *call, const char *name)
-{
-        struct account *account = account_named(name);
-        struct cause cause = { 0 };
-
-        if (!account)
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-        else if (account_is_outgoing(account) && !account->unreadable)
-                cause_about(&cause, CAUSE_INVALID, "name", "account %s is outgoing: it has no inbox", name);
-        if (cause.code)
-                call_fail(call, &cause);
-        return !cause.code;
-}
 
 static void listed(void *ctx, json_t *messages, const struct cause *cause)
 {
@@ -47,7 +32,7 @@ void on_list_missing(struct call *call)
 {
         struct asked in = { 0 };
 
-        if (call_read(call, fields, 1, &in) && is_incoming(call, in.name))
+        if (call_read(call, fields, 1, &in) && call_has_inbox(call, in.name))
                 missing_list(in.name, listed, call);
 }
 
@@ -74,6 +59,6 @@ void on_forget_missing(struct call *call)
 {
         struct asked in = { 0 };
 
-        if (call_read(call, fields, count_of(fields), &in) && is_incoming(call, in.name))
+        if (call_read(call, fields, count_of(fields), &in) && call_has_inbox(call, in.name))
                 missing_forget(in.name, in.id ? in.id : "", forgotten, call);
 }

@@ -6,6 +6,7 @@
 #include "daemon/station/receiver_state.h"
 
 #include "daemon/random.h"
+#include "daemon/station/keeping.h"
 #include "daemon/station/rhythm.h"
 #include "daemon/station/station.h"
 
@@ -84,6 +85,8 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
         struct receiver *receiver = ctx;
 
         receiver->received += result->received;
+        if (result->received)
+                keeping_look(receiver->account, false);
         receiver->left += result->left;
         if (result->next_try && (!receiver->next_try || result->next_try < receiver->next_try))
                 receiver->next_try = result->next_try;

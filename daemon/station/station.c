@@ -11,6 +11,7 @@
 #include "daemon/station/events.h"
 #include "daemon/station/fault_mail.h"
 #include "daemon/station/heartbeat.h"
+#include "daemon/station/keeping.h"
 #include "daemon/station/outbox.h"
 #include "daemon/station/places.h"
 #include "daemon/station/receiver.h"
@@ -133,6 +134,8 @@ void station_account_changed(struct account *account)
                 sender_start_over(account->sender);
         if (account->receiver)
                 receiver_start_over(account->receiver);
+        if (account->receiver)
+                keeping_look(account, true);
         token_forget(account->name);
 }
 
@@ -304,8 +307,10 @@ static void sweep(void)
         queue_sweep((time_t)(loop_wall() - station.settings->keep_sent));
         subscribers_look_at_time();
         for (struct account *account = accounts_first(); account; account = account->next)
-                if (!account_is_outgoing(account))
+                if (!account_is_outgoing(account)) {
                         maildir_sweep(account->name);
+                        keeping_look(account, true);
+                }
 }
 
 static void every_minute(void *ctx)
@@ -318,6 +323,8 @@ static void every_minute(void *ctx)
         for (struct account *account = accounts_first(); account; account = account->next) {
                 account_doubt_word(account);
                 waiting_look(account);
+                if (!account_is_outgoing(account))
+                        keeping_look(account, false);
                 if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
                         continue;
                 struct notice_rules notice = account_notice_rules(account);

@@ -49,6 +49,7 @@ static const struct {
         [TRAIL_QUEUE_REROUTED] = { "queue.rerouted", MSG_QUEUE_CHANGED, "moved to another account" },
         [TRAIL_QUEUE_FLUSHED] = { "queue.flushed", MSG_QUEUE_CHANGED, "made due now" },
         [TRAIL_MISSING_FORGOTTEN] = { "missing.forgotten", MSG_CHANGED, "given up" },
+        [TRAIL_INBOX_DELETED] = { "inbox.deleted", MSG_DELETED, "deleted" },
         [TRAIL_SUBSCRIBER_FORGOTTEN] = { "subscriber.forgotten", MSG_CHANGED, "was forgotten" },
         [TRAIL_RELOADED] = { "station.reloaded", MSG_RELOADED, "were read again" },
         [TRAIL_OTHER] = { "other", MSG_CHANGED, "was called" },

@@ -43,6 +43,7 @@ enum trail_action {
         TRAIL_QUEUE_REROUTED,
         TRAIL_QUEUE_FLUSHED,
         TRAIL_MISSING_FORGOTTEN,
+        TRAIL_INBOX_DELETED,
         TRAIL_SUBSCRIBER_FORGOTTEN,
         TRAIL_RELOADED,
         TRAIL_OTHER,                 /* a method that says no more */

@@ -2,6 +2,8 @@
 /* SQLite connections: settings, versions, statement cache, binding; see database.h. */
 #include "daemon/store/database.h"
 
+#include "daemon/store/inbox_id.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -312,6 +314,14 @@ static int after_commit(void *ctx, sqlite3 *handle, const char *schema, int fram
         return SQLITE_OK;
 }
 
+/* inbox_id(FILE): for rows that are made from others. */
+static void id_of_file(sqlite3_context *context, unused_arg int count, sqlite3_value **values)
+{
+        const char *file = (const char *)sqlite3_value_text(values[0]);
+
+        sqlite3_result_int64(context, file ? inbox_id(file) : 0);
+}
+
 static int settle_in(struct database *db, bool writer, struct cause *cause)
 {
         /* What a hostile or damaged schema could do is switched off; a commit waits for the disk;
@@ -331,7 +341,9 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
         (void)sqlite3_extended_result_codes(db->handle, 0);
         if (sqlite3_busy_timeout(db->handle, BUSY_MS) != SQLITE_OK ||
             sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
-            sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL) != SQLITE_OK)
+            sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL) != SQLITE_OK ||
+            sqlite3_create_function_v2(db->handle, "inbox_id", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
+                                       NULL, id_of_file, NULL, NULL, NULL) != SQLITE_OK)
                 return database_cause(db, cause);
         if (execute(db, common, cause) < 0 || execute(db, writer ? writing : reading, cause) < 0)
                 return -1;

@@ -8,6 +8,7 @@
  */
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
+#include "daemon/store/inbox_look.h"
 #include "daemon/store/seen_rows.h"
 
 #include <errno.h>
@@ -50,6 +51,7 @@ static int place_all(struct delivery *delivery)
         if (delivery->look_in_cur && maildir_list(arrival->maildir.cur, false, &cur) < 0)
                 return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s",
                                    delivery->account);
+        struct inbox_change change = inbox_change_begin(&arrival->maildir);
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 if (item->known)
@@ -57,6 +59,7 @@ static int place_all(struct delivery *delivery)
                 else if (place_one(delivery, item, &cur) < 0)
                         return -1;
         }
+        inbox_change_end(delivery->account, &arrival->maildir, &change);
         if (disk_sync(arrival->maildir.new) < 0)
                 return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s",
                                    delivery->account);
@@ -79,6 +82,7 @@ static void placed(struct job *job)
                 return;
         }
         maildir_doubt(delivery->account, delivery->folder);
+        inbox_doubt(delivery->account);
         delivery_give_up(delivery, &delivery->failure);
 }
 
@@ -117,8 +121,10 @@ int delivery_place_one(struct delivery *delivery, struct item *item)
         if (maildir_list(arrival->maildir.cur, false, &cur) < 0)
                 return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s",
                                    delivery->account);
+        struct inbox_change change = inbox_change_begin(&arrival->maildir);
         if (place_one(delivery, item, &cur) < 0)
                 return -1;
+        inbox_change_end(delivery->account, &arrival->maildir, &change);
         if (disk_sync(arrival->maildir.new) < 0)
                 return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s",
                                    delivery->account);
@@ -230,9 +236,10 @@ static int look_up_one(struct delivery *delivery, size_t index, struct database 
                 return 0;
         item->known = is_twin(&delivery->arrival, index);
         if (!item->known && delivery->reconcile) {
-                if (seen_find_digest(db, &key, item->digest, &item->known_file, cause) < 0)
+                int found = seen_find_digest(db, &key, item->digest, &item->known_file, cause);
+                if (found < 0)
                         return -1;
-                item->known = item->known_file != NULL;
+                item->known = found;
         }
         maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key.uid, key.uidl,
                      item->generation, item->file);

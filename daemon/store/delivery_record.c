@@ -5,6 +5,7 @@
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/half.h"
+#include "daemon/store/inbox_look.h"
 #include "daemon/store/missing_rows.h"
 #include "daemon/store/seen_rows.h"
 #include "daemon/store/subscriber_rows.h"
@@ -112,6 +113,7 @@ static int record_item(const struct delivery *delivery, const struct item *item,
         struct seen_key key = delivery_key(delivery, item);
         struct seen_message message = { .generation = item->generation,
                                         .told = !delivery->tell_server || item->entry.left || item->entry.odd,
+                                        .how = item->known ? SEEN_KNOWN : item->handed_on ? SEEN_HANDED_ON : SEEN_PLACED,
                                         .received = item->received,
                                         .file = item_file(item),
                                         .size = item->size,
@@ -179,6 +181,7 @@ static void recorded(struct store_write *write, const struct cause *cause)
 
         if (cause) {
                 maildir_doubt(delivery->account, delivery->folder);
+                inbox_doubt(delivery->account);
                 delivery_give_up(delivery, cause);
                 return;
         }

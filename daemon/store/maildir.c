@@ -4,6 +4,7 @@
 
 #include "common/names.h"
 #include "daemon/store/disk.h"
+#include "daemon/store/inbox_id.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/replace_file.h"
@@ -97,10 +98,7 @@ static size_t base_length(const char *file)
 
 void maildir_id(const char *file, char id[INBOX_ID_SIZE])
 {
-        uint8_t digest[32];
-
-        digest_of(file, base_length(file), digest);
-        hex_print(digest, (INBOX_ID_SIZE - 1) / 2, id);
+        inbox_id_print(inbox_id(file), id);
 }
 
 /* ---- listing ---- */

@@ -87,13 +87,5 @@ json_t *inbox_message_json(const struct inbox_message *message) must_use;
 /* inbox_message_json of a message that was just delivered. */
 json_t *delivered_json(const char *account, const char *folder, const struct delivered *message) must_use;
 
-/* Inbox: [inbox_message_json()], newest last; the newest 10,000. What is in new/ and cur/ now, also files that were not put there by us. */
-void inbox_list(const char *account,
-                void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx);
-/* Opens the file of a message (new/ or cur/, whatever its flags now) by a unique beginning of its id;
- * the fd is the callee's. */
-void inbox_open(const char *account, const char *id,
-                void (*done)(void *ctx, int fd, json_t *message, const struct cause *cause), void *ctx);
-
 /* At start and daily: removes files in tmp/ that a killed daemon left, and others older than 36 hours. */
 void maildir_sweep(const char *account);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/cause.h"
+#include "daemon/store/inbox_id.h"
 
 #include <time.h>
 
@@ -24,7 +25,6 @@ void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uin
 /* A fresh name in tmp/. */
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);
 
-#define INBOX_ID_SIZE 13
 /* The id people use: 12 hex digits of the SHA-256 of the file's name without its flags. */
 void maildir_id(const char *file, char id[INBOX_ID_SIZE]);
 

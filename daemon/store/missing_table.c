@@ -60,7 +60,7 @@ int missing_read(struct database *db, const char *account, const char *folder, u
 
 int missing_end_row(struct database *db, const struct seen_key *key, struct cause *cause)
 {
-        return db_run(db, cause, "DELETE FROM missing WHERE " SEEN_KEY_IS, VALUES(SEEN_KEY_VALUES(key)));
+        return db_run(db, cause, "DELETE FROM missing WHERE " MISSING_KEY_IS, VALUES(SEEN_KEY_VALUES(key)));
 }
 
 /* ---- one object for all that is asked here ---- */
@@ -153,7 +153,7 @@ static void write_it(struct asked *asked,
 /* 1 = the row was there, and *row is as it is; 0 = not. */
 static int find(struct database *db, const struct seen_key *key, struct missing *row, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT " COLUMNS " FROM missing WHERE " SEEN_KEY_IS,
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT " COLUMNS " FROM missing WHERE " MISSING_KEY_IS,
                                                      VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
 

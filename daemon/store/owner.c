@@ -6,6 +6,7 @@
 #include "daemon/loop.h"
 #include "daemon/random.h"
 #include "daemon/store/facts.h"
+#include "daemon/store/inbox_look.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/queue_rows.h"
@@ -215,12 +216,22 @@ static int remove_messages(const char *name, struct owner_rows *removed, struct 
 static int remove_received(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
 {
         if (db_run(db, cause,
-                   "DELETE FROM received WHERE account = ?1 AND (folder, uidvalidity, uid, uidl, generation) IN"
-                   " (SELECT folder, uidvalidity, uid, uidl, generation FROM received WHERE account = ?1 LIMIT ?2)",
+                   "DELETE FROM seen WHERE (place, uidvalidity, uid, uidl, generation) IN"
+                   " (SELECT place, uidvalidity, uid, uidl, generation FROM seen"
+                   " WHERE place IN (SELECT number FROM place WHERE account = ?) LIMIT ?)",
                    VALUES(v_text(name), v_int(STEP_RECEIVED))) < 0)
                 return -1;
         removed->received = (uint64_t)db_changes(db);
         return 0;
+}
+
+/* The files stay, and are found again should there be an account of that name. 1 = there may be more. */
+static int remove_inbox(const char *name, struct database *db, struct cause *cause)
+{
+        if (db_run(db, cause, "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE account = ? LIMIT ?)",
+                   VALUES(v_text(name), v_int(STEP_RECEIVED))) < 0)
+                return -1;
+        return db_changes(db) == STEP_RECEIVED;
 }
 
 /* One step of what may be much; 1 = there may be more, 0 = there is none left. */
@@ -231,7 +242,9 @@ static int remove_some(const char *name, struct owner_rows *removed, struct data
                 return -1;
         if (removed->messages == 0 && remove_received(name, removed, db, cause) < 0)
                 return -1;
-        return removed->messages || removed->received == STEP_RECEIVED;
+        if (removed->messages || removed->received == STEP_RECEIVED)
+                return 1;
+        return remove_inbox(name, db, cause);
 }
 
 static void add_rows(struct owner_rows *sum, const struct owner_rows *rows)
@@ -259,6 +272,8 @@ static int remove_last(const struct renewal *renewal, struct database *db, struc
                 return -1;
         if (db_run(db, cause, "DELETE FROM cursor WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM missing WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM place WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM box WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM fact WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM owner WHERE name = ?", VALUES(name)) < 0)
                 return -1;
@@ -286,6 +301,7 @@ static void renewed(struct renewal *renewal, const struct cause *cause)
         if (!cause) {
                 facts_forget(name);
                 maildir_doubt(name, NULL);
+                inbox_doubt(name);
                 let_go(name);
                 if (!renewal->only_remove)
                         bind_name(name, renewal->owner.id, OWNER_COMING);

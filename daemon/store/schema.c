@@ -13,13 +13,21 @@
  * message.ret, envelope_id, recipient.notify  what was asked about delivery reports (RFC 3461); NULL: nothing
  * recipient.told   1 once its failure was told by a notice, or is to be told by none
  * recipient.was    the state that `sending` replaced
- * received.file    NULL for a UIDL that is known and of which nothing was taken
  * cursor           of a POP3 account (folder ''): only that it was looked at once
- * received.left_size   of a message that was too large and left at the server: its size there; file is then the
+ * place            what one account calls one folder, by a number
+ * seen             that a message was dealt with: kept as long as the server could show it again, so it is small.
+ *                  `received` before
+ * seen.inbox       number of its row in inbox (which may have ended); 0: it was handed on; NULL: a UIDL that is known
+ *                  and of which nothing was taken
+ * seen.left_size   of a message that was too large and left at the server: its size there; the file is then the
  *                  note about it. 0: the message itself is here
- * received.gone     1: a UIDL that the server no longer has. 2: the same, found by a look that is not over: should its
+ * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a look that is not over: should its
  *                  message come under another UIDL, it is known by its digest
- * received.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * seen.digest      the first 16 bytes of SHA-256
+ * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name without
+ *                  flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name
+ * box              how many rows of inbox an account has
  * owner            which account a name is: its identity ('' for one of before there were any), and enum owner_state
  * missing          messages that the server lists and did not hand out; state: enum missing_state
  * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
@@ -127,5 +135,41 @@ const char *const schema_steps[] = {
         " PRIMARY KEY (account, folder, uidvalidity, uid, uidl)) STRICT, WITHOUT ROWID;",
 
         "CREATE INDEX received_file ON received (account, file) WHERE file IS NOT NULL;",
+
+        /* What is known of a message for ever is parted from what is shown of it as long as its file is there. */
+        "CREATE TABLE place ("
+        " number INTEGER PRIMARY KEY, account TEXT NOT NULL, folder TEXT NOT NULL, UNIQUE (account, folder)) STRICT;"
+        "INSERT INTO place (account, folder) SELECT DISTINCT account, folder FROM received;"
+
+        "CREATE TABLE box (account TEXT PRIMARY KEY, messages INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE inbox ("
+        " seq INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, id INTEGER NOT NULL, file TEXT NOT NULL,"
+        " suffix TEXT NOT NULL, in_new INTEGER NOT NULL, received INTEGER NOT NULL, size INTEGER NOT NULL,"
+        " folder TEXT NOT NULL, uid INTEGER NOT NULL, sender TEXT, subject TEXT, date TEXT, message_id TEXT) STRICT;"
+        "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject, date,"
+        " message_id) SELECT account, inbox_id(file), file, '', 1, min(received), size, folder, uid, sender, subject,"
+        " date, message_id FROM received WHERE file IS NOT NULL GROUP BY account, file ORDER BY min(received), uid;"
+        "CREATE INDEX inbox_id ON inbox (account, id);"
+        "CREATE INDEX inbox_time ON inbox (account, received);"
+        "INSERT INTO box SELECT account, count(*) FROM inbox GROUP BY account;"
+        "CREATE TRIGGER inbox_more AFTER INSERT ON inbox BEGIN"
+        " INSERT INTO box VALUES (new.account, 1) ON CONFLICT (account) DO UPDATE SET messages = messages + 1; END;"
+        "CREATE TRIGGER inbox_less AFTER DELETE ON inbox BEGIN"
+        " UPDATE box SET messages = messages - 1 WHERE account = old.account; END;"
+
+        "CREATE TABLE seen ("
+        " place INTEGER NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
+        " generation INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0, told INTEGER NOT NULL, inbox INTEGER,"
+        " size INTEGER NOT NULL, left_size INTEGER NOT NULL DEFAULT 0, digest BLOB,"
+        " PRIMARY KEY (place, uidvalidity, uid, uidl, generation)) STRICT, WITHOUT ROWID;"
+        "INSERT INTO seen SELECT p.number, r.uidvalidity, r.uid, r.uidl, r.generation, r.gone, r.told,"
+        " CASE WHEN r.file IS NOT NULL THEN coalesce((SELECT i.seq FROM inbox i WHERE i.account = r.account"
+        " AND i.id = inbox_id(r.file) AND i.file = r.file), 0) END, r.size, r.left_size, substr(r.digest, 1, 16)"
+        " FROM received r JOIN place p ON p.account = r.account AND p.folder = r.folder;"
+        "CREATE INDEX seen_untold ON seen (place) WHERE told = 0;"
+        "CREATE INDEX seen_left ON seen (place) WHERE left_size > 0;"
+        "CREATE INDEX seen_digest ON seen (digest) WHERE digest IS NOT NULL;"
+        "CREATE INDEX seen_gone ON seen (inbox) WHERE gone = 1;"
+        "DROP TABLE received;",
 };
 const size_t schema_step_count = count_of(schema_steps);

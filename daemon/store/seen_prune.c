@@ -62,9 +62,9 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
         int more = 0;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT uidl, gone, told, left_size FROM received WHERE account = ? AND folder = ''"
+                         "SELECT uidl, gone, told, left_size FROM seen WHERE " SEEN_PLACE_IS
                          " AND uidvalidity = 0 AND uid = 0 AND uidl > ? AND gone <> 1 ORDER BY uidl",
-                         VALUES(v_text(prune->account), v_text(prune->last)));
+                         VALUES(v_text(prune->account), v_text(""), v_text(prune->last)));
 
         uidl_set_sort(prune->set);
         prune->gone_count = 0;
@@ -79,8 +79,8 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
 
 static void look(struct prune *prune);
 
-/* A message's row stays, as no longer known: the inbox tells of it, and the same UIDL may come again for another
- * message. */
+/* A message's row stays, as no longer known, as long as its file: the same UIDL may come again for another message,
+ * which needs another name. */
 static int prune_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         const struct prune *prune = container_of(write, struct prune, write);
@@ -89,9 +89,9 @@ static int prune_work(struct store_write *write, struct database *db, struct cau
                 return -1;
         for (size_t i = 0; i < prune->gone_count; i++) {
                 struct seen_key key = seen_key_of(prune->account, "", 0, &prune->gone[i]);
-                if (db_run(db, cause, "UPDATE received SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
+                if (db_run(db, cause, "UPDATE seen SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
                            VALUES(SEEN_KEY_VALUES(&key))) < 0 ||
-                    db_run(db, cause, "DELETE FROM received WHERE " SEEN_KEY_IS " AND file IS NULL",
+                    db_run(db, cause, "DELETE FROM seen WHERE " SEEN_KEY_IS " AND inbox IS NULL",
                            VALUES(SEEN_KEY_VALUES(&key))) < 0)
                         return -1;
         }

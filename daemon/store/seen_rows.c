@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows of received messages and cursors; see seen_rows.h. */
+/* Rows of what was dealt with, and cursors; see seen_rows.h. */
 #include "daemon/store/seen_rows.h"
+
+#include "daemon/store/inbox_rows.h"
+
+enum { DIGEST_KEPT = 16 }; /* bytes: nobody who does not make both messages finds two that agree in so many */
+
+#define FILE_OF "(SELECT file FROM inbox WHERE seq = seen.inbox)"
 
 struct seen_key seen_key_of(const char *account, const char *folder, uint64_t uidvalidity,
                             const struct mailbox_entry *entry)
@@ -15,7 +21,7 @@ int seen_find(struct database *db, const struct seen_key *key, struct seen_row *
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT generation, gone, told, file, left_size FROM received WHERE " SEEN_KEY_IS
+                         "SELECT generation, gone, told, " FILE_OF ", left_size FROM seen WHERE " SEEN_KEY_IS
                          " ORDER BY generation DESC LIMIT 1",
                          VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
@@ -36,9 +42,9 @@ int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT file FROM received WHERE " SEEN_KEY_IS
+                         "SELECT " FILE_OF " FROM seen WHERE " SEEN_KEY_IS
                          " AND gone = 0 AND (digest = ? OR digest IS NULL) LIMIT 1",
-                         VALUES(SEEN_KEY_VALUES(key), v_bytes(digest, 32)));
+                         VALUES(SEEN_KEY_VALUES(key), v_bytes(digest, DIGEST_KEPT)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         *file = more > 0 ? db_text(rows, 0) : NULL;
@@ -49,7 +55,7 @@ int seen_count(struct database *db, const struct seen_key *key, size_t *count, s
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT count(*), count(digest) FROM received WHERE " SEEN_KEY_IS " AND gone = 0",
+                         "SELECT count(*), count(digest) FROM seen WHERE " SEEN_KEY_IS " AND gone = 0",
                          VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
@@ -65,28 +71,56 @@ int seen_find_digest(struct database *db, const struct seen_key *key, const uint
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT file FROM received WHERE digest = ? AND account = ? AND folder = ?"
-                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND file IS NOT NULL LIMIT 1",
-                         VALUES(v_bytes(digest, 32), v_text(key->account), v_text(key->folder),
+                         "SELECT " FILE_OF " FROM seen WHERE digest = ? AND " SEEN_PLACE_IS
+                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND inbox IS NOT NULL LIMIT 1",
+                         VALUES(v_bytes(digest, DIGEST_KEPT), v_text(key->account), v_text(key->folder),
                                 v_int((int64_t)key->uidvalidity)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         *file = more > 0 ? db_text(rows, 0) : NULL;
-        return more < 0 ? -1 : 0;
+        return more;
+}
+
+/* The number of its row in inbox, as seen.inbox has it. */
+static int inbox_number(struct database *db, const struct seen_key *key, const struct seen_message *message,
+                        struct value *number, struct cause *cause)
+{
+        int64_t seq = 0;
+        struct inbox_row row = { .file = (char *)(uintptr_t)message->file, .in_new = true,
+                                 .received = message->received, .size = (int64_t)message->size,
+                                 .folder = (char *)(uintptr_t)key->folder, .uid = key->uid,
+                                 .from = (char *)(uintptr_t)message->from, .subject = (char *)(uintptr_t)message->subject,
+                                 .date = (char *)(uintptr_t)message->date,
+                                 .message_id = (char *)(uintptr_t)message->message_id };
+
+        *number = v_null();
+        if (message->how == SEEN_NOTHING)
+                return 0;
+        if (message->how == SEEN_KNOWN && message->file && inbox_row_number(db, key->account, message->file, &seq, cause) < 0)
+                return -1;
+        if (message->how == SEEN_PLACED && inbox_row_put(db, key->account, &row, &seq, cause) < 0)
+                return -1;
+        *number = v_int(seq);
+        return 0;
 }
 
 int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
                 struct cause *cause)
 {
+        struct value inbox;
+
+        if (inbox_number(db, key, message, &inbox, cause) < 0 ||
+            db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
+                   VALUES(v_text(key->account), v_text(key->folder))) < 0)
+                return -1;
         return db_run(
                 db, cause,
-                "INSERT OR REPLACE INTO received (account, folder, uidvalidity, uid, uidl, generation, told,"
-                " received, file, size, digest, sender, subject, date, message_id, left_size)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                VALUES(SEEN_KEY_VALUES(key), v_int(message->generation), v_int(message->told),
-                       v_int(message->received), v_text(message->file), v_int((int64_t)message->size),
-                       message->digest ? v_bytes(message->digest, 32) : v_null(), v_text(message->from),
-                       v_text(message->subject), v_text(message->date), v_text(message->message_id),
+                "INSERT OR REPLACE INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, size, digest,"
+                " left_size) VALUES ((SELECT number FROM place WHERE account = ? AND folder = ?),"
+                " ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                VALUES(SEEN_KEY_VALUES(key), v_int(message->generation), v_int(message->told), inbox,
+                       v_int((int64_t)message->size),
+                       message->digest ? v_bytes(message->digest, DIGEST_KEPT) : v_null(),
                        v_int((int64_t)message->left_size)));
 }
 

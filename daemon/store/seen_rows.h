@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows of `received` and `cursor` for the delivery's commit; reader or writer thread. */
+/* Rows of `seen` and `cursor` for the delivery's commit; reader or writer thread. */
 #pragma once
 
 #include "daemon/store/database.h"
@@ -16,7 +16,10 @@ struct seen_key seen_key_of(const char *account, const char *folder, uint64_t ui
                             const struct mailbox_entry *entry);
 
 /* A key in SQL, and its values. */
-#define SEEN_KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
+#define SEEN_PLACE_IS "place = (SELECT number FROM place WHERE account = ? AND folder = ?)"
+#define SEEN_KEY_IS SEEN_PLACE_IS " AND uidvalidity = ? AND uid = ? AND uidl = ?"
+/* In `missing`, with the same values. */
+#define MISSING_KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
 #define SEEN_KEY_VALUES(key)                                                             \
         v_text((key)->account), v_text((key)->folder), v_int((int64_t)(key)->uidvalidity), \
                 v_int((key)->uid), v_text((key)->uidl)
@@ -24,7 +27,7 @@ struct seen_key seen_key_of(const char *account, const char *folder, uint64_t ui
 struct seen_row {
         bool known;              /* dealt with; `told`, `file` and `generation` are its row's */
         bool told;
-        char *file;              /* or NULL; the caller frees */
+        char *file;              /* or NULL, also where it has been deleted; the caller frees */
         uint64_t left_size;      /* over 0: left at the server for its size */
         int64_t generation;      /* when not known: the one that a new row gets */
 };
@@ -36,16 +39,21 @@ int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_
                    struct cause *cause) must_use;
 /* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
 int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause) must_use;
-/* The file under which a message of this digest was received under another UIDVALIDITY than that of `key`, or under a
- * UIDL that has just gone; NULL in *file when there is none. The caller frees. */
+/* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, or under a UIDL that has just
+ * gone; 0 = not. *file is its file, or NULL, also where it has been deleted; the caller frees. */
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                      struct cause *cause) must_use;
 
 struct seen_message {
         int64_t generation;
         bool told;
+        enum { SEEN_NOTHING,     /* nothing was taken */
+               SEEN_HANDED_ON,
+               SEEN_KNOWN,       /* it is in `file`, if that (it may be NULL) is still there */
+               SEEN_PLACED,      /* it was placed in new/ as `file` */
+        } how;
         time_t received;
-        const char *file;        /* NULL: nothing was taken */
+        const char *file;
         uint64_t size;
         uint64_t left_size;      /* `file` is a note about a message of this size */
         const uint8_t *digest;   /* 32 bytes or NULL */

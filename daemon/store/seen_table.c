@@ -15,7 +15,6 @@ struct seen {
         uint64_t uidvalidity;
         uint32_t uid;
         uint64_t most;
-        time_t now;
         struct mailbox_entry *entries;   /* given, or found */
         size_t count;
         bool *known, *untold;            /* for each entry */
@@ -45,7 +44,6 @@ static struct seen *seen_new(const char *account, const char *folder, const stru
         if (count)
                 memcpy(seen->entries, entries, count * sizeof *entries);
         seen->count = count;
-        seen->now = loop_wall();
         return seen;
 }
 
@@ -93,11 +91,11 @@ static void write_it(struct seen *seen,
 /* What is read at the beginning of a look, each kind by one query: account, folder, UIDVALIDITY, lowest UID. */
 enum kind { UNTOLD, LEFT, ABOVE };
 static const char *const entries_of[] = {
-        [UNTOLD] = "SELECT uid, size FROM received WHERE account = ? AND folder = ? AND told = 0"
+        [UNTOLD] = "SELECT uid, size FROM seen WHERE " SEEN_PLACE_IS " AND told = 0"
                    " AND uidvalidity = ? AND uid > ? AND uidl = '' ORDER BY uid",
-        [LEFT] = "SELECT uid, left_size FROM received WHERE account = ? AND folder = ? AND left_size > 0"
+        [LEFT] = "SELECT uid, left_size FROM seen WHERE " SEEN_PLACE_IS " AND left_size > 0"
                  " AND uidvalidity = ? AND uid > ? AND uidl = '' ORDER BY uid",
-        [ABOVE] = "SELECT uid, size FROM received WHERE account = ? AND folder = ?"
+        [ABOVE] = "SELECT uid, size FROM seen WHERE " SEEN_PLACE_IS
                   " AND uidvalidity = ? AND uid > ? AND uidl = '' AND gone = 0 ORDER BY uid",
 };
 
@@ -285,8 +283,8 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                 if (seen_find(db, &key, &row, cause) < 0)
                         return -1;
                 free(row.file);
-                struct seen_message nothing = { .generation = row.generation, .told = true,
-                                                .received = seen->now, .size = seen->entries[i].size };
+                struct seen_message nothing = { .generation = row.generation, .told = true, .how = SEEN_NOTHING,
+                                                .size = seen->entries[i].size };
                 if (!row.known && seen_record(db, &key, &nothing, cause) < 0)
                         return -1;
         }
@@ -317,7 +315,7 @@ static int update_each(struct store_write *write, struct database *db, const cha
 
 static int told_work(struct store_write *write, struct database *db, struct cause *cause)
 {
-        return update_each(write, db, "UPDATE received SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0", cause);
+        return update_each(write, db, "UPDATE seen SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0", cause);
 }
 
 void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
@@ -332,7 +330,7 @@ void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
 
 static int not_left_work(struct store_write *write, struct database *db, struct cause *cause)
 {
-        return update_each(write, db, "UPDATE received SET left_size = 0 WHERE " SEEN_KEY_IS, cause);
+        return update_each(write, db, "UPDATE seen SET left_size = 0 WHERE " SEEN_KEY_IS, cause);
 }
 
 void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
@@ -346,10 +344,16 @@ void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity
 
 static int look_over_work(struct store_write *write, struct database *db, struct cause *cause)
 {
+        struct value account = v_text(container_of(write, struct seen, write)->account);
+
+        if (db_run(db, cause,
+                   "DELETE FROM seen WHERE " SEEN_PLACE_IS " AND uidvalidity = 0 AND uid = 0 AND gone = 2"
+                   " AND NOT EXISTS (SELECT 1 FROM inbox WHERE seq = seen.inbox)",
+                   VALUES(account, v_text(""))) < 0)
+                return -1;
         return db_run(db, cause,
-                      "UPDATE received SET gone = 1 WHERE account = ? AND folder = '' AND uidvalidity = 0 AND uid = 0"
-                      " AND gone = 2",
-                      VALUES(v_text(container_of(write, struct seen, write)->account)));
+                      "UPDATE seen SET gone = 1 WHERE " SEEN_PLACE_IS " AND uidvalidity = 0 AND uid = 0 AND gone = 2",
+                      VALUES(account, v_text("")));
 }
 
 void seen_look_over(const char *account)

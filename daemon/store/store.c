@@ -8,6 +8,7 @@
 #include "daemon/store/database_copy.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
+#include "daemon/store/inbox_look.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
@@ -367,6 +368,7 @@ static void close_all(void)
         facts_free();
         owners_free();
         maildir_end();
+        inbox_looks_end();
         let_go_of_locks();
         free(take(store.directory));
 }

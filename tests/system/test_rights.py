@@ -22,7 +22,8 @@ RIGHTS = {
         READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage ListMissing Monitor "
               "Acknowledge ListSubscribers ForgetSubscriber GetMetrics",
         ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders SendHeartbeat AuthorizeAccount Probe "
-               "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing Backup Reload",
+               "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing "
+               "DeleteInboxMessages Backup Reload",
     },
     "io.emailsec.Trust": {
         READ: "ListAllowedHosts GetAllowedHost ListAnchors GetAnchor ListServerCertificates ListKeys",

@@ -3,6 +3,9 @@
 #include "daemon/store/maildir.c"
 
 #include "daemon/store/delivery.h"
+#include "daemon/store/inbox.h"
+#include "daemon/store/inbox_look.h"
+#include "daemon/store/subscriber_table.h"
 #include "daemon/store/reserve.h"
 #include "store_folder.h"
 
@@ -351,7 +354,7 @@ START_TEST(again_after_a_crash_before_the_commit)
                 deliver(delivery, &entries[i], "Subject: s\r\n\r\n");
         struct commit first = commit_well(delivery, 2);
         reclose();
-        with_database("DELETE FROM received; DELETE FROM cursor");
+        with_database("DELETE FROM seen; DELETE FROM inbox; DELETE FROM cursor");
         read_as_seen(first.file[1]);
         reopen();
         delivery = delivery_new(&imap);
@@ -601,23 +604,45 @@ END_TEST
 struct list {
         struct answer answer;
         json_t *messages;
+        int64_t total;
+        char next[INBOX_PLACE_SIZE];
 };
 
-static void on_list(void *ctx, json_t *messages, const struct cause *cause)
+static void on_list(void *ctx, const struct inbox_page *page, const struct cause *cause)
 {
         struct list *list = ctx;
 
-        list->messages = json_incref(messages);
+        list->messages = page ? json_incref(page->messages) : NULL;
+        list->total = page ? page->total : 0;
+        (void)snprintf(list->next, sizeof list->next, "%s", page && page->more ? page->next : "");
         answered(&list->answer, cause);
+}
+
+static struct list listed(const char *after, size_t limit)
+{
+        struct list list = { 0 };
+        struct inbox_place place;
+
+        ck_assert(inbox_place(after, &place));
+        inbox_list("in", &place, limit, on_list, &list);
+        wait_well(&list.answer);
+        return list;
+}
+
+static const char *subject_at(const struct list *list, size_t index)
+{
+        return json_string_value(json_object_get(json_array_get(list->messages, index), "subject"));
+}
+
+static const char *id_at(const struct list *list, size_t index)
+{
+        return json_string_value(json_object_get(json_array_get(list->messages, index), "id"));
 }
 
 START_TEST(inbox)
 {
-        struct list list = { 0 };
         struct answer answer = { 0 };
-
-        inbox_list("in", on_list, &list);
-        wait_well(&list.answer);
+        struct list list = listed(NULL, 10);
         ck_assert_uint_eq(json_array_size(list.messages), 0); /* not even a folder */
         json_decref(list.messages);
         struct commit one = deliver_one(&imap, uid_entry(1), "Subject: first\r\n\r\n", false);
@@ -630,10 +655,9 @@ START_TEST(inbox)
         struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
         ck_assert_int_eq(replace_file(foreign, "x", 1, NULL), 0);
         ck_assert_int_eq(utimensat(AT_FDCWD, foreign, times, 0), 0);
-        list = (struct list){ 0 };
-        inbox_list("in", on_list, &list);
-        wait_well(&list.answer);
+        list = listed(NULL, 10);
         ck_assert_uint_eq(json_array_size(list.messages), 3);
+        ck_assert_int_eq(list.total, 3);
         const json_t *first = json_array_get(list.messages, 0);
         ck_assert(json_is_null(json_object_get(first, "subject")));
         first = json_array_get(list.messages, 1);
@@ -653,6 +677,206 @@ START_TEST(inbox)
         free(path);
         free(foreign);
         free(want);
+}
+END_TEST
+
+static void deliver_many(uint32_t count)
+{
+        struct delivery *delivery = delivery_new(&imap);
+
+        for (uint32_t uid = 1; uid <= count; uid++) {
+                struct mailbox_entry entry = uid_entry(uid);
+                scoped(scoped_free) char *text = text_of("Subject: %u\r\n\r\n", uid);
+                deliver(delivery, &entry, text);
+        }
+        ck_assert_uint_eq(commit_well(delivery, count).count, count);
+}
+
+START_TEST(pages)
+{
+        struct inbox_place place;
+        size_t seen = 0;
+
+        deliver_many(7);
+        struct list page = listed(NULL, 3);
+        ck_assert_int_eq(page.total, 7);
+        ck_assert_str_eq(subject_at(&page, 0), "5");
+        ck_assert_str_eq(subject_at(&page, 2), "7");
+        while (page.next[0]) {
+                struct list older = listed(page.next, 3);
+                seen += json_array_size(older.messages);
+                json_decref(page.messages);
+                page = older;
+        }
+        ck_assert_uint_eq(seen, 4);
+        ck_assert_str_eq(subject_at(&page, 0), "1");
+        json_decref(page.messages);
+        ck_assert(!inbox_place("", &place) && !inbox_place("1", &place) && !inbox_place("1.2x", &place));
+}
+END_TEST
+
+/* The rows alone answer as long as nobody else has changed a folder: what is wrong in them stays. */
+START_TEST(the_maildir_is_read_only_after_others_changed_it)
+{
+        deliver_many(2);
+        json_decref(listed(NULL, 5).messages);
+        with_database("UPDATE inbox SET suffix = ':2,wrong'");
+        deliver_one(&imap, uid_entry(9), "Subject: own\r\n\r\n", false);
+        struct list list = listed(NULL, 5);
+        ck_assert_int_eq(list.total, 3);
+        ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(list.messages, 0), "file")), "wrong"));
+        json_decref(list.messages);
+        scoped(scoped_free) char *foreign = text_of("%s/mail/in/new/1.other", folder);
+        ck_assert_int_eq(replace_file(foreign, "x", 1, NULL), 0);
+        list = listed(NULL, 5);
+        ck_assert_int_eq(list.total, 4);
+        for (size_t i = 0; i < 4; i++)
+                ck_assert_ptr_null(strstr(json_string_value(json_object_get(json_array_get(list.messages, i), "file")), "wrong"));
+        json_decref(list.messages);
+}
+END_TEST
+
+/* ---- deleting ---- */
+
+static void on_deleted(void *ctx, size_t count, const struct cause *cause)
+{
+        struct answer *answer = ctx;
+
+        answer->count = count;
+        answered(answer, cause);
+}
+
+static struct answer deleted(const char *const *ids, size_t count)
+{
+        struct answer answer = { 0 };
+
+        inbox_delete("in", ids, count, on_deleted, &answer);
+        wait_for(&answer);
+        return answer;
+}
+
+static size_t kept(const struct inbox_keeping *keeping)
+{
+        struct answer answer = { 0 };
+
+        inbox_keep("in", keeping, on_deleted, &answer);
+        wait_well(&answer);
+        return answer.count;
+}
+
+static int64_t rows_of(const char *sql)
+{
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+        sqlite3 *handle;
+        sqlite3_stmt *rows;
+
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_prepare_v2(handle, sql, -1, &rows, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_step(rows), SQLITE_ROW);
+        int64_t count = sqlite3_column_int64(rows, 0);
+        sqlite3_finalize(rows);
+        sqlite3_close(handle);
+        return count;
+}
+
+START_TEST(deleted_by_id)
+{
+        struct commit one = deliver_one(&imap, uid_entry(1), "Subject: 1\r\n\r\n", false);
+        deliver_one(&imap, uid_entry(2), "Subject: 2\r\n\r\n", false);
+        read_as_seen(one.file[0]);
+        struct list list = listed(NULL, 5);
+        const char *ids[] = { id_at(&list, 0), "ffffffffffff" };
+
+        struct answer answer = deleted(ids, 2);
+        ck_assert_int_eq((int)answer.cause.code, CAUSE_NOT_FOUND);
+        check_files(1, 1);
+        answer = deleted(ids, 1);
+        ck_assert(!answer.failed);
+        ck_assert_uint_eq(answer.count, 1);
+        check_files(1, 0);
+        json_decref(list.messages);
+        list = listed(NULL, 5);
+        ck_assert_int_eq(list.total, 1);
+        ck_assert_str_eq(subject_at(&list, 0), "2");
+        json_decref(list.messages);
+        /* not delivered again, under its UID and under another UIDVALIDITY */
+        struct delivery_target renewed = imap;
+        renewed.uidvalidity = 8;
+        ck_assert_uint_eq(deliver_one(&imap, uid_entry(1), "Subject: 1\r\n\r\n", false).again, 1);
+        ck_assert_uint_eq(deliver_one(&renewed, uid_entry(4), "Subject: 1\r\n\r\n", true).again, 1);
+        check_files(1, 0);
+}
+END_TEST
+
+START_TEST(kept_by_number_and_age)
+{
+        deliver_many(450);
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .most = 450 }), 0);
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .most = 5, .look = true }), 445);
+        check_files(5, 0);
+        struct list list = listed(NULL, 10);
+        ck_assert_str_eq(subject_at(&list, 0), "446");
+        json_decref(list.messages);
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .before = 1000 }), 0);
+        with_database("UPDATE inbox SET received = 999 WHERE subject = '447'");
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .before = 1000 }), 1);
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .before = (int64_t)time(NULL) + 10 }), 4);
+        check_files(0, 0);
+}
+END_TEST
+
+START_TEST(kept_until_it_is_acknowledged)
+{
+        const struct subscriber_asker asker = { .admin = true };
+        const struct inbox_keeping all = { .before = (int64_t)time(NULL) + 1000 };
+        struct answer answer = { 0 };
+
+        subscriber_open("s", &asker, NULL, answered, &answer);
+        wait_well(&answer);
+        deliver_many(3);
+        ck_assert_uint_eq(kept(&all), 0);
+        answer = (struct answer){ 0 };
+        subscriber_acknowledge("s", &asker, 2, answered, &answer);
+        wait_well(&answer);
+        ck_assert_uint_eq(kept(&all), 2);
+        check_files(1, 0);
+        answer = (struct answer){ 0 };
+        subscriber_forget("s", &asker, answered, &answer);
+        wait_well(&answer);
+        ck_assert_uint_eq(kept(&all), 1);
+}
+END_TEST
+
+/* A kill between the files and the rows, and a disk that does not delete. */
+START_TEST(deleting_is_gone_on_with)
+{
+        deliver_many(3);
+        struct list list = listed(NULL, 5);
+        scoped(scoped_free) char *file =
+                text_of("%s/mail/in/new/%s", folder, json_string_value(json_object_get(json_array_get(list.messages, 0), "file")));
+        json_decref(list.messages);
+        reclose();
+        ck_assert_int_eq(unlink(file), 0);
+        reopen();
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .most = 1 }), 1);
+        check_files(1, 0);
+        ck_assert_int_eq(rows_of("SELECT messages FROM box"), 1);
+        ck_assert_int_eq(rows_of("SELECT count(*) FROM seen"), 3);
+}
+END_TEST
+
+/* A UIDL that the server no longer has, and whose file has gone, needs no row. */
+START_TEST(rows_end_with_the_file)
+{
+        struct commit one = deliver_one(&pop3, uidl_entry("a"), "Subject: 1\r\n\r\n", false);
+
+        with_database("UPDATE seen SET gone = 1");
+        ck_assert_uint_eq(kept(&(struct inbox_keeping){ .before = (int64_t)time(NULL) + 10 }), 1);
+        ck_assert_int_eq(rows_of("SELECT count(*) FROM seen"), 0);
+        struct commit again = deliver_one(&pop3, uidl_entry("a"), "Subject: 2\r\n\r\n", false);
+        ck_assert_str_eq(again.file[0], one.file[0]);
+        ck_assert_uint_eq(again.again, 0);
+        check_files(1, 0);
 }
 END_TEST
 
@@ -766,6 +990,13 @@ int main(void)
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_test(tests, killed_at_any_moment);
         tcase_add_test(tests, inbox);
+        tcase_add_test(tests, pages);
+        tcase_add_test(tests, the_maildir_is_read_only_after_others_changed_it);
+        tcase_add_test(tests, deleted_by_id);
+        tcase_add_test(tests, kept_by_number_and_age);
+        tcase_add_test(tests, kept_until_it_is_acknowledged);
+        tcase_add_test(tests, deleting_is_gone_on_with);
+        tcase_add_test(tests, rows_end_with_the_file);
         tcase_add_test(tests, cut_and_gone_on_with);
         tcase_add_test(tests, halves_are_bounded);
         tcase_add_test(tests, sweeping);

@@ -53,6 +53,37 @@ START_TEST(every_row_is_whole)
 }
 END_TEST
 
+START_TEST(received_mail_is_kept)
+{
+        static const struct {
+                const char *value;
+                int64_t seconds, count; /* both 0: refused */
+        } cases[] = {
+                { "\"30d\"", 30 * 86400, 0 }, { "\"12h\"", 12 * 3600, 0 }, { "\"5000\"", 0, 5000 }, { "5000", 0, 5000 },
+                { "\"0\"", 0, 0 },           { "\"-1\"", 0, 0 },          { "0", 0, 0 },           { "\"30 parsecs\"", 0, 0 },
+                { "\"d\"", 0, 0 },           { "true", 0, 0 },            { "\"99999999999999999999\"", 0, 0 },
+        };
+        struct property_values values;
+        struct causes problems = { 0 };
+        int64_t seconds, count;
+
+        account_of(&values, KIND_INCOMING, "{}");
+        ck_assert_str_eq(prop_text(&values, PROP_KEEP_RECEIVED), "");
+        for (size_t i = 0; i < count_of(cases); i++) {
+                json_t *value = json_of(cases[i].value);
+                bool good = cases[i].seconds || cases[i].count;
+                ck_assert_int_eq(property_set(&values, &properties[PROP_KEEP_RECEIVED], value, &problems), good ? 0 : -1);
+                json_decref(value);
+                if (!good)
+                        continue;
+                ck_assert_int_eq(properties_kept(prop_text(&values, PROP_KEEP_RECEIVED), &seconds, &count, NULL), 0);
+                ck_assert(seconds == cases[i].seconds && count == cases[i].count);
+        }
+        causes_free(&problems);
+        properties_done(&values);
+}
+END_TEST
+
 START_TEST(defaults_of_both_kinds)
 {
         struct property_values out, in;
@@ -75,7 +106,7 @@ START_TEST(defaults_of_both_kinds)
                 "\"allowPlaintextAuthentication\":false,\"connectionTimeout\":30,\"debug\":false,"
                 "\"pollRate\":60,\"push\":true,\"folder\":\"INBOX\",\"deliveryPolicy\":\"markAsRead\","
                 "\"fetch\":\"all\",\"maxMessageSize\":52428800,\"deliverTo\":\"maildir\","
-                "\"deliverToAddress\":\"\",\"oauthProvider\":\"\",\"oauthGrant\":\"\","
+                "\"deliverToAddress\":\"\",\"keepReceived\":\"\",\"oauthProvider\":\"\",\"oauthGrant\":\"\","
                 "\"oauthClientId\":\"\",\"oauthTenant\":\"\",\"oauthScope\":\"\",\"oauthTokenEndpoint\":\"\","
                 "\"oauthDeviceEndpoint\":\"\",\"clientCertificate\":\"\"}");
         free(text);
@@ -454,6 +485,7 @@ int main(void)
         TCase *tc = tcase_create("properties");
 
         tcase_add_loop_test(tc, every_row_is_whole, 0, PROPERTIES);
+        tcase_add_test(tc, received_mail_is_kept);
         tcase_add_test(tc, defaults_of_both_kinds);
         tcase_add_loop_test(tc, values_are_taken_or_refused, 0, (int)count_of(values_in));
         tcase_add_test(tc, long_texts_are_refused);

@@ -2,7 +2,10 @@
 /* Cursors, UIDLs, what the server was told, and the named values. */
 #include "daemon/store/seen_table.c"
 
+#include "daemon/store/inbox_rows.h"
 #include "store_folder.h"
+
+#include <unistd.h>
 
 struct cursor_answer {
         struct answer answer;
@@ -89,6 +92,25 @@ START_TEST(cursors)
 }
 END_TEST
 
+/* A database as it was before the step in which `word` stands, with `rows` in it. */
+static void old_database(const char *word, const char *rows)
+{
+        sqlite3 *db;
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+        size_t step = 0;
+
+        reclose();
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        for (; !strstr(schema_steps[step], word); step++)
+                ck_assert_int_eq(sqlite3_exec(db, schema_steps[step], NULL, NULL, NULL), SQLITE_OK);
+        scoped(scoped_free) char *version =
+                text_of("PRAGMA application_id = %d; PRAGMA user_version = %zu", 0x454d5344, step);
+        ck_assert_int_eq(sqlite3_exec(db, version, NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
 /* The step of the schema that makes one of "inbox" and "INBOX", on what was there before. */
 START_TEST(two_inboxes_become_one)
 {
@@ -98,17 +120,8 @@ START_TEST(two_inboxes_become_one)
                 "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, told, received, size)"
                 " VALUES ('a', 'inbox', 7, 5, '', 0, 0, 0, 11), ('b', 'InBox', 7, 3, '', 0, 0, 0, 12),"
                 " ('b', 'INBOX', 7, 3, '', 0, 0, 0, 13);";
-        size_t step = 0;
-        sqlite3 *db;
-        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
 
-        reclose();
-        while (!strstr(schema_steps[step], "'inbox'"))
-                step++;
-        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_exec(db, before, NULL, NULL, NULL), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_exec(db, schema_steps[step], NULL, NULL, NULL), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+        old_database("'inbox'", before);
         reopen();
         ck_assert(!cursor_of("a", "inbox").cursor.known && !cursor_of("b", "InBox").cursor.known);
         struct cursor_answer a = cursor_of("a", "INBOX"), b = cursor_of("b", "INBOX"), c = cursor_of("c", "INBOX");
@@ -118,6 +131,51 @@ START_TEST(two_inboxes_become_one)
         ck_assert_uint_eq(b.untold[0].size, 13);
         ck_assert(c.cursor.uidvalidity == 8 && c.cursor.uid == 3);
         ck_assert_uint_eq(cursor_of("d", "inbox/x").cursor.uid, 5);
+}
+END_TEST
+
+/* What was kept of received mail in one row is parted: what says that it is known, and what is shown of it. */
+START_TEST(received_mail_is_parted)
+{
+        static const char before[] =
+                "INSERT INTO cursor VALUES ('a', 'INBOX', 7, 6);"
+                "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, gone, told, received, file, size,"
+                " digest, sender, subject, left_size) VALUES"
+                " ('a', 'INBOX', 7, 5, '', 0, 0, 0, 50, 'U1.emailsecd', 11, zeroblob(32), 'x@y', 'one', 0),"
+                " ('a', 'INBOX', 7, 6, '', 0, 0, 1, 40, 'U2.emailsecd', 99, zeroblob(32), NULL, 'note', 4000),"
+                " ('a', 'INBOX', 6, 1, '', 0, 0, 1, 50, 'U1.emailsecd', 11, zeroblob(32), 'x@y', 'one', 0),"
+                " ('p', '', 0, 0, 'skipped', 0, 0, 1, 0, NULL, 5, NULL, NULL, NULL, 0),"
+                " ('p', '', 0, 0, 'gone', 0, 1, 1, 0, 'U3.emailsecd', 5, NULL, NULL, NULL, 0);";
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+
+        old_database("CREATE TABLE seen", before);
+        reopen();
+        struct cursor_answer a = cursor_of("a", "INBOX");
+        ck_assert_uint_eq(a.cursor.uid, 6);
+        ck_assert_uint_eq(a.untold[0].size, 11);
+        struct cause cause = { 0 };
+        struct database *db = database_open(path, false, &cause);
+        struct seen_key key = { .account = "a", .folder = "INBOX", .uidvalidity = 6, .uid = 1, .uidl = "" };
+        struct seen_row row;
+        struct inbox_row shown;
+        ck_assert_ptr_nonnull(db);
+        ck_assert_int_eq(seen_find(db, &key, &row, &cause), 0);
+        ck_assert_str_eq(row.file, "U1.emailsecd");
+        free(row.file);
+        int64_t count, id = inbox_id("U1.emailsecd:2,S");
+        ck_assert_int_eq(inbox_row_of_id(db, "a", id, id, &shown, &cause), 1);
+        ck_assert_str_eq(shown.subject, "one");
+        ck_assert_int_eq(shown.received, 50);
+        inbox_row_done(&shown);
+        ck_assert_int_eq(inbox_row_count(db, "a", &count, &cause), 0);
+        ck_assert_int_eq(count, 2);
+        key = (struct seen_key){ .account = "p", .folder = "", .uidl = "gone" };
+        ck_assert_int_eq(seen_find(db, &key, &row, &cause), 0);
+        ck_assert(!row.known && row.generation == 1);
+        key.uidl = "skipped";
+        ck_assert_int_eq(seen_find(db, &key, &row, &cause), 0);
+        ck_assert(row.known && !row.file);
+        database_close(db);
 }
 END_TEST
 
@@ -227,7 +285,7 @@ START_TEST(many_uidls_go_at_once)
         ck_assert(!prune(many, MANY));
         ck_assert(prune(many, 3));
         struct database *db = open_beside();
-        ck_assert_int_eq(db_number(db, NULL, &left, 0, "SELECT count(*) FROM received WHERE account = ?",
+        ck_assert_int_eq(db_number(db, NULL, &left, 0, "SELECT count(*) FROM seen WHERE place IN (SELECT number FROM place WHERE account = ?)",
                                    VALUES(v_text("in"))), 0);
         database_close(db);
         ck_assert_int_eq(left, 3);
@@ -242,7 +300,7 @@ START_TEST(rows)
         struct seen_key key = seen_key_of("in", "INBOX", 7, &imap);
         struct seen_key moved = seen_key_of("in", "INBOX", 8, &imap);
         struct seen_key letter = seen_key_of("in", "", 0, &pop3);
-        struct seen_message message = { .received = 1, .file = "U1", .digest = digest };
+        struct seen_message message = { .how = SEEN_PLACED, .received = 1, .file = "U1", .digest = digest };
         struct seen_row row;
         char *file;
 
@@ -260,14 +318,14 @@ START_TEST(rows)
         ck_assert_ptr_null(file);
         ck_assert_int_eq(seen_find_digest(db, &moved, other, &file, NULL), 0);
         ck_assert_ptr_null(file);
-        ck_assert_int_eq(seen_find_digest(db, &moved, digest, &file, NULL), 0);
+        ck_assert_int_eq(seen_find_digest(db, &moved, digest, &file, NULL), 1);
         ck_assert_str_eq(file, "U1");
         free(file);
         /* A UIDL that went and comes again is another message: the next generation. */
         ck_assert_uint_eq(letter.uid, 0);
         ck_assert_int_eq(seen_record(db, &letter, &message, NULL), 0);
         ck_assert_int_eq(
-                db_run(db, NULL, "UPDATE received SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))), 0);
+                db_run(db, NULL, "UPDATE seen SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))), 0);
         ck_assert_int_eq(seen_find(db, &letter, &row, NULL), 0);
         ck_assert(!row.known);
         ck_assert_int_eq(row.generation, 1);
@@ -275,9 +333,9 @@ START_TEST(rows)
         struct mailbox_entry renamed = { .uid = 1, .uidl = "xyz" };
         struct seen_key other_uidl = seen_key_of("in", "", 0, &renamed);
         for (int gone = 0; gone <= 2; gone++) {
-                ck_assert_int_eq(db_run(db, NULL, "UPDATE received SET gone = ? WHERE uidl = ?",
+                ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = ? WHERE uidl = ?",
                                         VALUES(v_int(gone), v_text("abc"))), 0);
-                ck_assert_int_eq(seen_find_digest(db, &other_uidl, digest, &file, NULL), 0);
+                ck_assert_int_eq(seen_find_digest(db, &other_uidl, digest, &file, NULL), gone == 2);
                 ck_assert_int_eq(file != NULL, gone == 2);
                 free(file);
         }
@@ -360,6 +418,7 @@ int main(void)
         tcase_add_checked_fixture(tests, store_up, store_down);
         tcase_add_test(tests, cursors);
         tcase_add_test(tests, two_inboxes_become_one);
+        tcase_add_test(tests, received_mail_is_parted);
         tcase_add_test(tests, uidls);
         tcase_add_test(tests, a_set_of_uidls);
         tcase_add_test(tests, many_uidls_go_at_once);

@@ -159,7 +159,7 @@ END_TEST
 /* The event and the message's row are one commit: where one of them cannot be written, neither is. */
 static const char *const spoilers[] = {
         "CREATE TRIGGER bad BEFORE INSERT ON offer BEGIN SELECT RAISE(ABORT, 'spoiled'); END",
-        "CREATE TRIGGER bad BEFORE INSERT ON received BEGIN SELECT RAISE(ABORT, 'spoiled'); END",
+        "CREATE TRIGGER bad BEFORE INSERT ON seen BEGIN SELECT RAISE(ABORT, 'spoiled'); END",
         "CREATE TRIGGER bad BEFORE INSERT ON cursor BEGIN SELECT RAISE(ABORT, 'spoiled'); END",
 };
 START_TEST(both_or_neither)

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A look at a Maildir; see inbox_look.h. The reader thread compares, the writer takes the differences, step by step. A row
+ * ends only when its file was nowhere during a look in which no folder changed.
+ */
+#include "daemon/store/inbox_look.h"
+
+#include "daemon/store/inbox_rows.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/owner_rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+enum {
+        STEP = 1000,                     /* differences in one write */
+        DIFFERENCES_MOST = 100000,       /* of one look: for more it looks once more */
+        TICK_MS = 20,                    /* changes this near to each other may get the same time */
+};
+
+/* ---- times of folders ---- */
+
+struct noted {
+        char *account;
+        struct inbox_change times;
+        struct noted *next;
+};
+static struct noted *noted;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool same_time(struct timespec one, struct timespec other)
+{
+        return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
+}
+
+static struct timespec time_of(int folder)
+{
+        struct stat facts;
+
+        return folder >= 0 && fstat(folder, &facts) == 0 ? facts.st_mtim : (struct timespec){ 0 };
+}
+
+/* With the lock held. */
+static struct noted **place_of(const char *account)
+{
+        struct noted **place = &noted;
+
+        while (*place && strcmp((*place)->account, account) != 0)
+                place = &(*place)->next;
+        return place;
+}
+
+static void forget(struct noted **place)
+{
+        struct noted *one = *place;
+
+        if (!one)
+                return;
+        *place = one->next;
+        free(one->account);
+        free(one);
+}
+
+struct inbox_change inbox_change_begin(const struct maildir *maildir)
+{
+        return (struct inbox_change){ .new = time_of(maildir->new), .cur = time_of(maildir->cur) };
+}
+
+static bool same_times(const struct inbox_change *one, const struct inbox_change *other)
+{
+        return same_time(one->new, other->new) && same_time(one->cur, other->cur);
+}
+
+void inbox_change_end(const char *account, const struct maildir *maildir, const struct inbox_change *change)
+{
+        struct inbox_change after = inbox_change_begin(maildir);
+
+        pthread_mutex_lock(&lock);
+        struct noted *one = *place_of(account);
+        if (one && same_times(&one->times, change))
+                one->times = after;
+        pthread_mutex_unlock(&lock);
+}
+
+static void note(const char *account, const struct inbox_change *times)
+{
+        pthread_mutex_lock(&lock);
+        struct noted **place = place_of(account);
+        if (!*place) {
+                *place = new_object(struct noted);
+                (*place)->account = copy_text(account);
+        }
+        (*place)->times = *times;
+        pthread_mutex_unlock(&lock);
+}
+
+static bool is_noted(const char *account, const struct inbox_change *times)
+{
+        pthread_mutex_lock(&lock);
+        const struct noted *one = *place_of(account);
+        bool same = one && same_times(&one->times, times);
+        pthread_mutex_unlock(&lock);
+        return same;
+}
+
+void inbox_doubt(const char *account)
+{
+        pthread_mutex_lock(&lock);
+        forget(place_of(account));
+        pthread_mutex_unlock(&lock);
+}
+
+void inbox_looks_end(void)
+{
+        pthread_mutex_lock(&lock);
+        while (noted)
+                forget(&noted);
+        pthread_mutex_unlock(&lock);
+}
+
+/* ---- comparing; reader thread ---- */
+
+struct difference {
+        enum { FILE_NEW, FILE_MOVED, FILE_GONE } kind;
+        struct inbox_row row;            /* of FILE_MOVED and FILE_GONE not all of it */
+};
+
+struct look {
+        char *account;
+        struct owner owner;
+        bool anew, needed, more;
+        struct inbox_change times;
+        struct difference *differences;
+        size_t count, written, writing;
+        void (*done)(void *ctx);
+        void *ctx;
+        struct store_read read;
+        struct store_write write;
+};
+
+struct comparing {
+        struct look *look;
+        struct maildir maildir;
+        struct maildir_listing listing;
+        bool *matched;                   /* files that have a row */
+        int64_t last;                    /* number of the last row before the folders were read */
+};
+
+static struct difference *add_difference(struct look *look)
+{
+        if (look->count == DIFFERENCES_MOST) {
+                look->more = true;
+                return NULL;
+        }
+        if ((look->count & (look->count - 1)) == 0)
+                look->differences = new_resized(look->differences, 2 * look->count + 1, sizeof *look->differences);
+        look->differences[look->count] = (struct difference){ 0 };
+        return &look->differences[look->count++];
+}
+
+static void differences_free(struct look *look)
+{
+        for (size_t i = 0; i < look->count; i++)
+                inbox_row_done(&look->differences[i].row);
+        free(take(look->differences));
+        look->count = look->written = 0;
+}
+
+/* Until a change from now on must get a later time than the last one had. */
+static void await_tick(const struct inbox_change *times)
+{
+        struct timespec now, last = times->new;
+
+        if (times->cur.tv_sec > last.tv_sec || (times->cur.tv_sec == last.tv_sec && times->cur.tv_nsec > last.tv_nsec))
+                last = times->cur;
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        int64_t age = (now.tv_sec - last.tv_sec) * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000;
+        if (age >= 0 && age < TICK_MS)
+                (void)nanosleep(&(struct timespec){ .tv_nsec = (TICK_MS - age) * 1000000 }, NULL);
+}
+
+static int read_folders(struct comparing *comparing, struct cause *cause)
+{
+        int error = 0;
+
+        if (comparing->maildir.new < 0)
+                return 0; /* there is no Maildir: no file */
+        if (maildir_list(comparing->maildir.new, true, &comparing->listing) < 0 ||
+            maildir_list(comparing->maildir.cur, false, &comparing->listing) < 0)
+                error = errno;
+        return error ? cause_errno(cause, error, "cannot read the Maildir of %s", comparing->look->account) : 0;
+}
+
+static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool still)
+{
+        int64_t seq = sqlite3_column_int64(rows, 0);
+        const char *name = (const char *)sqlite3_column_text(rows, 1), *suffix = (const char *)sqlite3_column_text(rows, 2);
+        const struct maildir_file *file = maildir_find(&comparing->listing, name);
+        struct difference *difference;
+
+        if (file) {
+                comparing->matched[file - comparing->listing.files] = true;
+                if (file->in_new == (sqlite3_column_int(rows, 3) != 0) && strcmp(file->name + file->base, suffix) == 0)
+                        return;
+        } else if (!still || seq > comparing->last) {
+                return;
+        }
+        difference = add_difference(comparing->look);
+        if (!difference)
+                return;
+        difference->kind = file ? FILE_MOVED : FILE_GONE;
+        difference->row.seq = seq;
+        if (file) {
+                difference->row.in_new = file->in_new;
+                difference->row.suffix = copy_text(file->name + file->base);
+        }
+}
+
+static int compare_rows(struct comparing *comparing, struct database *db, bool still, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ?",
+                                                     VALUES(v_text(comparing->look->account)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
+                compare_row(comparing, rows, still);
+        return more;
+}
+
+static void add_file(struct comparing *comparing, const struct maildir_file *file)
+{
+        struct stat facts;
+        int folder = file->in_new ? comparing->maildir.new : comparing->maildir.cur;
+
+        if (fstatat(folder, file->name, &facts, AT_SYMLINK_NOFOLLOW) < 0)
+                return;
+        struct difference *difference = add_difference(comparing->look);
+        if (!difference)
+                return;
+        difference->kind = FILE_NEW;
+        difference->row = (struct inbox_row){ .file = copy_bytes(file->name, file->base),
+                                              .suffix = copy_text(file->name + file->base), .in_new = file->in_new,
+                                              .received = facts.st_mtime, .size = facts.st_size };
+}
+
+static int compare(struct comparing *comparing, struct database *db, struct cause *cause)
+{
+        struct look *look = comparing->look;
+
+        await_tick(&look->times);
+        look->times = inbox_change_begin(&comparing->maildir);
+        if (db_number(db, cause, &comparing->last, 0, "SELECT max(seq) FROM inbox", NULL, 0) < 0 ||
+            read_folders(comparing, cause) < 0)
+                return -1;
+        comparing->matched = new_zeroed(comparing->listing.count + 1, sizeof *comparing->matched);
+        struct inbox_change after = inbox_change_begin(&comparing->maildir);
+        bool still = same_times(&look->times, &after);
+        if (compare_rows(comparing, db, still, cause) < 0)
+                return -1;
+        for (size_t i = 0; i < comparing->listing.count; i++)
+                if (!comparing->matched[i])
+                        add_file(comparing, &comparing->listing.files[i]);
+        if (!still)
+                look->times = (struct inbox_change){ 0 };
+        return 0;
+}
+
+static int look_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+        struct comparing comparing = { .look = look, .maildir = MAILDIR_CLOSED };
+        int result = maildir_open(look->account, false, &comparing.maildir, cause);
+
+        if (result < 0)
+                return -1;
+        look->more = false;
+        look->times = inbox_change_begin(&comparing.maildir);
+        look->needed = look->anew || !is_noted(look->account, &look->times);
+        result = look->needed ? compare(&comparing, db, cause) : 0;
+        maildir_listing_free(&comparing.listing);
+        maildir_close(&comparing.maildir);
+        free(comparing.matched);
+        return result;
+}
+
+/* ---- writing the differences ---- */
+
+static void look_end(struct look *look)
+{
+        look->done(look->ctx);
+        differences_free(look);
+        free(look->account);
+        free(look);
+}
+
+static int write_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct look *look = container_of(write, struct look, write);
+        int result = owner_holds(db, &look->owner, cause);
+
+        for (size_t i = look->written; i < look->writing && result == 0; i++) {
+                const struct difference *difference = &look->differences[i];
+                switch (difference->kind) {
+                case FILE_NEW:
+                        result = inbox_row_add(db, look->account, &difference->row, cause);
+                        break;
+                case FILE_MOVED:
+                        result = inbox_row_move(db, &difference->row, cause);
+                        break;
+                case FILE_GONE:
+                        result = inbox_row_end(db, difference->row.seq, cause);
+                        break;
+                }
+        }
+        return result;
+}
+
+static void write_some(struct look *look)
+{
+        look->writing = look->written + STEP < look->count ? look->written + STEP : look->count;
+        store_write(&look->write);
+}
+
+static void wrote(struct store_write *write, const struct cause *cause)
+{
+        struct look *look = container_of(write, struct look, write);
+
+        look->written = look->writing;
+        if (cause || store_closing()) {
+                look_end(look);
+        } else if (look->written < look->count) {
+                write_some(look);
+        } else if (look->more) {
+                differences_free(look);
+                store_read(&look->read);
+        } else {
+                if (look->times.new.tv_sec)
+                        note(look->account, &look->times);
+                look_end(look);
+        }
+}
+
+static void looked(struct store_read *read, const struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+
+        if (!cause && look->needed && !look->count && look->times.new.tv_sec)
+                note(look->account, &look->times);
+        if (cause || !look->count)
+                look_end(look);
+        else
+                write_some(look);
+}
+
+void inbox_look(const char *account, bool anew, void (*done)(void *ctx), void *ctx)
+{
+        struct look *look = new_object(struct look);
+
+        *look = (struct look){ .account = copy_text(account), .owner = owner_of(account), .anew = anew, .done = done,
+                               .ctx = ctx, .read = { .read = look_work, .done = looked },
+                               .write = { .write = write_work, .done = wrote } };
+        store_read(&look->read);
+}

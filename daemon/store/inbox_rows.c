@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of files in Maildirs; see inbox_rows.h. */
+#include "daemon/store/inbox_rows.h"
+
+void inbox_row_done(struct inbox_row *row)
+{
+        free(row->file);
+        free(row->suffix);
+        free(row->folder);
+        free(row->from);
+        free(row->subject);
+        free(row->date);
+        free(row->message_id);
+        *row = (struct inbox_row){ 0 };
+}
+
+void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows)
+{
+        *row = (struct inbox_row){ .seq = sqlite3_column_int64(rows, 0), .file = db_text(rows, 1),
+                                   .suffix = db_text(rows, 2), .in_new = sqlite3_column_int(rows, 3) != 0,
+                                   .received = sqlite3_column_int64(rows, 4), .size = sqlite3_column_int64(rows, 5),
+                                   .folder = db_text(rows, 6), .uid = sqlite3_column_int64(rows, 7),
+                                   .from = db_text(rows, 8), .subject = db_text(rows, 9), .date = db_text(rows, 10),
+                                   .message_id = db_text(rows, 11) };
+}
+
+int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq, struct cause *cause)
+{
+        return db_number(db, cause, seq, 0, "SELECT seq FROM inbox WHERE account = ? AND id = ? AND file = ?",
+                         VALUES(v_text(account), v_int(inbox_id(file)), v_text(file)));
+}
+
+static int insert(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
+{
+        return db_run(db, cause,
+                      "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject,"
+                      " date, message_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      VALUES(v_text(account), v_int(inbox_id(row->file)), v_text(row->file),
+                             v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->received),
+                             v_int(row->size), v_text(row->folder ? row->folder : ""), v_int(row->uid), v_text(row->from),
+                             v_text(row->subject), v_text(row->date), v_text(row->message_id)));
+}
+
+int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
+                  struct cause *cause)
+{
+        if (inbox_row_number(db, account, row->file, seq, cause) < 0)
+                return -1;
+        if (*seq)
+                return db_run(db, cause,
+                              "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, subject = ?,"
+                              " date = ?, message_id = ? WHERE seq = ?",
+                              VALUES(v_int(row->received), v_int(row->size), v_text(row->folder), v_int(row->uid),
+                                     v_text(row->from), v_text(row->subject), v_text(row->date),
+                                     v_text(row->message_id), v_int(*seq)));
+        if (insert(db, account, row, cause) < 0)
+                return -1;
+        *seq = db_last_id(db);
+        return 0;
+}
+
+int inbox_row_add(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
+{
+        int64_t seq;
+
+        if (inbox_row_number(db, account, row->file, &seq, cause) < 0)
+                return -1;
+        return seq ? 0 : insert(db, account, row, cause);
+}
+
+int inbox_row_move(struct database *db, const struct inbox_row *row, struct cause *cause)
+{
+        return db_run(db, cause, "UPDATE inbox SET suffix = ?, in_new = ? WHERE seq = ?",
+                      VALUES(v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->seq)));
+}
+
+int inbox_row_end(struct database *db, int64_t seq, struct cause *cause)
+{
+        if (db_run(db, cause, "DELETE FROM seen WHERE inbox = ? AND gone = 1", VALUES(v_int(seq))) < 0)
+                return -1;
+        return db_run(db, cause, "DELETE FROM inbox WHERE seq = ?", VALUES(v_int(seq)));
+}
+
+int inbox_row_of_id(struct database *db, const char *account, int64_t first, int64_t last, struct inbox_row *row,
+                    struct cause *cause)
+{
+        int more, count = 0;
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT " INBOX_COLUMNS " FROM inbox WHERE account = ? AND id BETWEEN ? AND ? LIMIT 2",
+                         VALUES(v_text(account), v_int(first), v_int(last)));
+
+        *row = (struct inbox_row){ 0 };
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
+                if (count++ == 0)
+                        inbox_row_take(row, rows);
+        if (more < 0)
+                inbox_row_done(row);
+        return more < 0 ? -1 : count;
+}
+
+int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause)
+{
+        return db_number(db, cause, count, 0, "SELECT messages FROM box WHERE account = ?", VALUES(v_text(account)));
+}
