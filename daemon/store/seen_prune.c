@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-enum { ROWS_AT_ONCE = 1 << 15, GONE_AT_ONCE = 1 << 12 };
+enum { ROWS_AT_ONCE = 1 << 12, GONE_AT_ONCE = ROWS_AT_ONCE };
 
 struct prune {
         char *account;
@@ -26,6 +26,7 @@ struct prune {
         size_t gone_count;
         void (*done)(void *ctx, bool some, const struct cause *cause);
         void *ctx;
+        struct job sorting;
         struct store_read read;
         struct store_write write;
 };
@@ -66,9 +67,8 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
                          " AND uidvalidity = 0 AND uid = 0 AND uidl > ? AND gone <> 1 ORDER BY uidl",
                          VALUES(v_text(prune->account), v_text(""), v_text(prune->last)));
 
-        uidl_set_sort(prune->set);
         prune->gone_count = 0;
-        while (prune->gone_count < GONE_AT_ONCE && rows_seen < ROWS_AT_ONCE &&
+        while (rows_seen < ROWS_AT_ONCE &&
                (more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 go_through(prune, rows);
                 rows_seen++;
@@ -78,6 +78,21 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
 }
 
 static void look(struct prune *prune);
+
+/* The next portion, if there is one; not when the daemon ends. */
+static void go_on(struct prune *prune)
+{
+        struct cause closed;
+
+        if (!prune->more) {
+                finished(prune, NULL);
+        } else if (!store_closing()) {
+                look(prune);
+        } else {
+                (void)cause_set(&closed, CAUSE_STATE, "the state folder is being closed");
+                finished(prune, &closed);
+        }
+}
 
 /* A message's row stays, as no longer known, as long as its file: the same UIDL may come again for another message,
  * which needs another name. */
@@ -102,20 +117,20 @@ static void prune_done(struct store_write *write, const struct cause *cause)
 {
         struct prune *prune = container_of(write, struct prune, write);
 
-        if (cause || !prune->more)
+        if (cause)
                 finished(prune, cause);
         else
-                look(prune);
+                go_on(prune);
 }
 
 static void prune_looked(struct store_read *read, const struct cause *cause)
 {
         struct prune *prune = container_of(read, struct prune, read);
 
-        if (cause || (!prune->gone_count && !prune->more)) {
+        if (cause) {
                 finished(prune, cause);
         } else if (!prune->gone_count) {
-                look(prune);
+                go_on(prune);
         } else {
                 prune->write = (struct store_write){ .write = prune_work, .done = prune_done };
                 store_write(&prune->write);
@@ -126,6 +141,16 @@ static void look(struct prune *prune)
 {
         prune->read = (struct store_read){ .read = prune_look, .done = prune_looked };
         store_read(&prune->read);
+}
+
+static void sort(struct job *job)
+{
+        uidl_set_sort(container_of(job, struct prune, sorting)->set);
+}
+
+static void sorted(struct job *job)
+{
+        look(container_of(job, struct prune, sorting));
 }
 
 void seen_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
@@ -140,5 +165,6 @@ void seen_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_
         prune->gone = new_zeroed(GONE_AT_ONCE, sizeof *prune->gone);
         prune->done = done;
         prune->ctx = ctx;
-        look(prune);
+        prune->sorting = (struct job){ .work = sort, .done = sorted };
+        store_run_files(&prune->sorting); /* it may take seconds, and others read */
 }

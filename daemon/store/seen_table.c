@@ -7,6 +7,8 @@
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_rows.h"
 
+enum { UIDLS_AT_ONCE = 1 << 12 }; /* then others have their turn to read */
+
 /* ---- one object for all that is asked here ---- */
 
 struct seen {
@@ -18,6 +20,7 @@ struct seen {
         struct mailbox_entry *entries;   /* given, or found */
         size_t count;
         bool *known, *untold;            /* for each entry */
+        size_t next;                     /* the first that is not yet looked for */
         bool more;                       /* are to be skipped before the mailbox has been looked at */
         struct seen_cursor cursor;
         struct missing *missing;         /* of the cursor */
@@ -243,16 +246,28 @@ static int uidls_work(struct store_read *read, struct database *db, struct cause
 {
         struct seen *seen = container_of(read, struct seen, read);
 
-        for (size_t i = 0; i < seen->count; i++)
-                if (uidl_work(seen, i, db, cause) < 0)
+        size_t until = seen->count - seen->next < UIDLS_AT_ONCE ? seen->count : seen->next + UIDLS_AT_ONCE;
+
+        for (; seen->next < until; seen->next++)
+                if (uidl_work(seen, seen->next, db, cause) < 0)
                         return -1;
-        return doubles_work(seen, db, cause);
+        return seen->next < seen->count ? 0 : doubles_work(seen, db, cause);
 }
 
 static void uidls_done(struct store_read *read, const struct cause *cause)
 {
         struct seen *seen = container_of(read, struct seen, read);
 
+        struct cause closed;
+
+        if (!cause && seen->next < seen->count && !store_closing()) {
+                store_read(&seen->read);
+                return;
+        }
+        if (!cause && seen->next < seen->count) {
+                (void)cause_set(&closed, CAUSE_STATE, "the state folder is being closed");
+                cause = &closed;
+        }
         seen->on_uidls(seen->ctx, seen->known, seen->untold, seen->count, cause);
         seen_free(seen);
 }

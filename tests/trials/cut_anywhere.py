@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Breaks what is under way at random moments: every connection to a server goes through a relay that resets, closes,
-stalls, lies or cuts at a random byte; clients go away at each reply; accounts, passwords, trust and settings change
+stalls, lies or cuts at a random byte; the mailboxes change while they are read; clients go away at each reply; accounts, passwords, trust and settings change
 meanwhile; now and then the daemon is killed and started again. Then the world turns honest, and everything accepted
 must have been sent, everything in the mailboxes received, once.
 
@@ -184,6 +184,29 @@ class Trial:
         box.add(letters.crlf(letters.letter("x", body=body * rng.choice((1, 100, 3000, 20000)))))
         time.sleep(rng.choice((0.01, 0.1)))
 
+    def shift(self, rng):
+        """The mailbox changes while it is read: messages go, all are numbered anew, the server says what nobody asked for."""
+        transport, box = rng.choice(list(self.world.boxes.items()))
+        what = rng.choice(("expunge", "expunge", "expunge", "number anew", "chatter", "quiet"))
+        with box.changed:
+            if what == "expunge" and len(box.messages) > 5:
+                del box.messages[rng.randrange(len(box.messages))]
+            elif what == "number anew" and transport == "imap":
+                box.uidvalidity += 1
+                box.messages = [type(one)(number + 1, one.content) for number, one in enumerate(box.messages)]
+                box.last_uid = len(box.messages)
+            elif what == "number anew":
+                box.uidls = {one.uid: f"{rng.getrandbits(40):x}-{one.uid}" for one in box.messages}
+            elif what == "chatter" and transport == "imap":
+                said = rng.choice((b"* 999 EXISTS\r\n", b"* 1 EXPUNGE\r\n* 2 EXPUNGE\r\n", b"* 1 FETCH (FLAGS (\\\\Seen))\r\n" * 50,
+                                   b"* OK [ALERT] do read this\r\n", b"\r\n" * 20, b"* 2 EXISTS\r\n* 0 RECENT\r\n"))
+                box.edits = [(rb"\A(?=[A-Za-z0-9]+ OK)", said)]
+            elif what == "quiet":
+                box.edits = []
+            box.changed.notify_all()
+        self.counts[what] += 1
+        time.sleep(rng.choice((0.1, 0.5, 2)))
+
     def vanish(self, rng):
         name = rng.choice(("plain", "secure", "imap", "pop3", "challenged"))
         method, parameters = rng.choice((("TestAccount", {"name": name}), ("Poll", {"name": name, "wait": True}),
@@ -247,6 +270,8 @@ class Trial:
         """The world turns honest: what was promised must come true."""
         for breaker in self.world.breakers:
             breaker.bad = False
+        for box in self.world.boxes.values():
+            box.edits = []
         for name in ("plain", "secure", "imap", "pop3"):
             self.station.call("SetAccount", name=name, properties={"enabled": True})
         held = self.station.call("ListQueue", states=["held"])["messages"]
@@ -333,7 +358,7 @@ def main():
         prepare(world, stack, seed)
         trial = Trial(world, seed, time.monotonic() + options.seconds, not options.no_kill)
         actors = [trial.actor("submit", trial.submit), trial.actor("submit 2", trial.submit), trial.actor("deliver", trial.deliver),
-                  trial.actor("vanish", trial.vanish), trial.actor("change", trial.change)]
+                  trial.actor("shift", trial.shift), trial.actor("vanish", trial.vanish), trial.actor("change", trial.change)]
         rng = trial.rng("kill")
         next_kill = time.monotonic() + rng.uniform(4, 15)
         while any(one.is_alive() for one in actors):
