@@ -104,6 +104,21 @@ FETCHED = {
         "no blank before the parenthesis": {"edits": [(rb"FETCH \(", b"FETCH(")]},
         "UIDs in quotes": {"edits": [(rb"\(UID (\d+) ", rb'(UID "\1" ')]},
         "list of nothing": {"edits": [(rb"^\* \d+ FETCH \(UID \d+ FLAGS.*\r\n", b"* STATUS x ()\r\n")]},
+        "literal of 8 bits": {"edits": [(rb"BODY\[\] \{", b"BODY[] ~{")]},
+        "literal with a plus": {"edits": [(rb"BODY\[\] \{(\d+)\}", rb"BODY[] {\1+}")]},
+        "RFC822": {"edits": [(rb"BODY\[\] ", b"RFC822 ")]},
+        "a part from 0": {"edits": [(rb"BODY\[\] ", b"BODY[]<0> ")]},
+        "an empty line before the end": {"edits": [(rb"^(\w+ OK)", b"\r\n\\1")]},
+        "news amid": {"edits": [(rb"^(\* \d+ FETCH \(UID \d+ BODY)", rb"* 1 FETCH (FLAGS (\\Seen))\r\n* 3 EXISTS\r\n* 0 RECENT\r\n\1")]},
+        "line feeds alone": {"edits": [(rb"\r\n", b"\n")]},
+        "labels with a literal": {"edits": [(rb"\(UID (\d+) FLAGS", b'(X-GM-LABELS ("\\\\Inbox" [x] a]b {3}\r\nabc) UID \\1 FLAGS')]},
+        "capabilities twice": {"edits": [(rb"^\* CAPABILITY", rb"* CAPABILITY X\r\n* CAPABILITY")]},
+        "greeting bare": {"edits": [(rb"^\* OK \[CAPABILITY [^\]]*\] hello", rb"* ok imap")]},
+        "sizes of -1": {"edits": [(rb"RFC822.SIZE \d+", rb"RFC822.SIZE -1")]},
+        "no sizes": {"edits": [(rb" RFC822.SIZE \d+", rb"")]},
+        "UIDNEXT too small": {"edits": [(rb"\[UIDNEXT \d+\]", rb"[UIDNEXT 2]")]},
+        "words of other charsets": {"edits": [(rb" done\r\n", b" f\xfcr Sie \xff\r\n")]},
+        "words without end": {"edits": [(rb" done\r\n", b" " + b"x" * 200000 + b"\r\n")]},
         "lower case": {"edits": [(rb" FETCH \(UID (\d+) ", rb" fetch (uid \1 "), (rb" BODY\[\] ", rb" body[] "),
                                  (rb"\* (\d+) EXISTS", rb"* \1 exists"), (rb"\[UIDVALIDITY", b"[uidvalidity")]},
     },
@@ -117,6 +132,14 @@ FETCHED = {
         "words behind each answer": {"edits": [(rb"^\+OK\r\n", b"+OK 3 messages (1234 octets)\r\n")]},
         "no PIPELINING, UIDL or TOP named": {"words": "USER"},
         "CAPA refused": {"failing": {"CAPA": "-ERR Unknown command"}},
+        "list without sizes": {"failing": {"LIST": "+OK\r\n."}},
+        "STAT in words": {"failing": {"STAT": "+OK you have 3 messages"}},
+        "ids in brackets": {"edits": [(rb"(?m)^(\d) (id-\d)", rb"\1 <\2>")]},
+        "numbers with zeros": {"edits": [(rb"(?m)^(\d) (id-\d)", rb"00\1 \2")]},
+        "numbers behind a blank": {"edits": [(rb"(?m)^(\d) (id-\d)", rb" \1 \2")]},
+        "the same id twice": {"uidls": {1: "x", 2: "x", 3: "y"}},
+        "ok in lower case": {"edits": [(rb"^\+OK", b"+ok")]},
+        "SASL without a mechanism": {"words": "USER UIDL SASL"},
         "STAT one short": {"failing": {"STAT": "+OK 2 100"}},
     },
 }
@@ -134,6 +157,16 @@ def test_fetched(station, new_box, transport, name):
     poll(station)
     assert here(station) == sorted(message.content for message in box.messages)
     assert station.account("a")["status"] == "ok" and station.account("a")["missing"] == 0
+
+
+@pytest.mark.parametrize("row, count", (({"failing": {"UIDL": "+OK\r\n."}}, 0), ({"failing": {"UIDL": "+OK\r\n1 id-1\r\n."}}, 1),
+                                        ({"edits": [(rb"(?m)^(\d) (id-\d)", rb"\1: \2")]}, 0)))
+def test_messages_without_ids_are_told(station, new_box, row, count):
+    box = new_box("pop3", **row)
+    incoming(station, box)
+    poll(station)
+    assert len(here(station)) == count
+    assert f"no unique id (UIDL) for {3 - count} of its messages" in station.ctl("status").out
 
 
 # ---- what is refused for a time comes when the time is over, and is told as what it is

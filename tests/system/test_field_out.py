@@ -51,6 +51,17 @@ def in_pieces(session, _line):
     session.greeted = True
 
 
+def takes(reply):
+    """MAIL or RCPT is taken, in these words."""
+    def answer(session, line):
+        session._say(reply)
+        if line.startswith(b"MAIL"):
+            session.sender, session.recipients, session.eight_bit = "sender", [], True
+        else:
+            session.recipients.append("recipient")
+    return answer
+
+
 def ehlo_once(session, line):
     """One behind AUTH would forget the user."""
     if session.user:
@@ -75,6 +86,15 @@ GOES = {    # name: (options of the sink, rules, security, whether there is a pa
     "EHLO of odd words": ({}, [("ehlo", ehlo("pipelining ", "\t8bitmime", "", "SIZE", "X=Y", "XEXCH250", "Ok"))], "plain", False),
     "EHLO without a name": ({}, [("ehlo", lambda s, line: setattr(s, "greeted", True) or s._say("250"))], "plain", False),
     "EHLO in pieces": ({}, [("ehlo", in_pieces)], "plain", False),
+    "SIZE 0": ({}, [("ehlo", ehlo("SIZE 0"))], "plain", False),
+    "SIZE of too many digits": ({}, [("ehlo", ehlo("SIZE 99999999999999999999999"))], "plain", False),
+    "SIZE in words": ({}, [("ehlo", ehlo("SIZE unlimited"))], "plain", False),
+    "251 and 252": ({}, [("rcpt", takes("251 forwarded"), 1), ("rcpt", takes("252 cannot verify"))], "plain", False),
+    "250 and a tab": ({}, [("rcpt", takes("250\tok"))], "plain", False),
+    "200": ({}, [("mail", takes("200 ok"))], "plain", False),
+    "lines of two codes": ({}, [("mail", takes("250-a\r\n251 b"))], "plain", False),
+    "an empty line before the reply": ({}, [("mail", takes("\r\n250 ok"))], "plain", False),
+    "words without end": ({}, [("mail", takes("250 " + "x" * 60000))], "plain", False),
     "354 without a word": ({}, [("data", "354")], "plain", False),
     "EHLO unknown": ({}, [("ehlo", "500 5.5.1 Command unrecognized")], "plain", False),
     "greeting 250": ({}, [("greeting", "250 2.0.0 Ok: queued as B4C8112124D", 1)], "plain", False),
