@@ -45,7 +45,7 @@ const struct method methods[] = {
         { SERVICE "ListSubscribers", PERMIT_READ, SMALL, METHOD_PLAIN, on_list_subscribers },
         { SERVICE "ForgetSubscriber", PERMIT_READ, SMALL, METHOD_CHANGES, on_forget_subscriber },
         { SERVICE "GetMetrics", PERMIT_READ, SMALL, METHOD_PLAIN, on_get_metrics },
-        { SERVICE "Backup", PERMIT_ADMIN, SMALL, METHOD_WAITS, on_backup },
+        { SERVICE "Backup", PERMIT_ADMIN, SMALL, METHOD_WAITS | METHOD_CHANGES, on_backup },
         { SERVICE "Reload", PERMIT_ADMIN, SMALL, METHOD_PLAIN | METHOD_CHANGES, on_reload },
         { TRUST "ListAllowedHosts", PERMIT_READ, SMALL, 0, on_list_allowed_hosts },
         { TRUST "GetAllowedHost", PERMIT_READ, SMALL, 0, on_get_allowed_host },

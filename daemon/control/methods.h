@@ -10,7 +10,7 @@ enum {
         METHOD_ENDING = 2,  /* still answered while the daemon ends */
         METHOD_WAITS = 4,   /* may wait long for something to happen */
         METHOD_PLAIN = 8,   /* has no parameters */
-        METHOD_CHANGES = 16, /* changes something: what, and by whom, goes into the audit trail (audit.h) */
+        METHOD_CHANGES = 16, /* changes something, or hands out all: what, and by whom, goes into the audit trail (audit.h) */
 };
 
 struct method {

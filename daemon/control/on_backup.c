@@ -3,7 +3,6 @@
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
-#include "daemon/messages.h"
 #include "daemon/store/backup.h"
 
 #include <errno.h>
@@ -28,6 +27,18 @@ static void cancelled(void *work)
         backup_cancel();
 }
 
+static void audit_backup(const struct backing_up *backing_up, const struct backup_result *result)
+{
+        scoped(scoped_free) char *details = text_of("%s the secrets; %llu files, %llu bytes",
+                                                    backing_up->secrets ? "with" : "without",
+                                                    (unsigned long long)result->files, (unsigned long long)result->bytes);
+        json_t *data = json_object();
+
+        json_put(data, "secrets", json_boolean(backing_up->secrets));
+        audit(backing_up->call, &(struct trail){ .action = TRAIL_BACKED_UP, .object = "the station", .details = details,
+                                                 .data = data });
+}
+
 static void was_made(void *ctx, const struct backup_result *result, const struct cause *cause)
 {
         struct backing_up *backing_up = ctx;
@@ -35,13 +46,10 @@ static void was_made(void *ctx, const struct backup_result *result, const struct
 
         if (cause)
                 log_about(&subject, LOG_WARNING, NULL, "the backup for %s was not made: %s", backing_up->who, cause->text);
-        else
-                log_about(NULL, LOG_NOTICE, MSG_BACKUP, "a backup was made for %s%s: %llu files, %llu bytes", backing_up->who,
-                          backing_up->secrets ? ", with the secrets" : "", (unsigned long long)result->files,
-                          (unsigned long long)result->bytes);
         if (backing_up->call && cause) {
                 call_fail(backing_up->call, cause);
         } else if (backing_up->call) {
+                audit_backup(backing_up, result);
                 json_t *reply = json_object();
                 json_put(reply, "files", json_integer((json_int_t)result->files));
                 json_put(reply, "bytes", json_integer((json_int_t)result->bytes));

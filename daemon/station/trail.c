@@ -52,6 +52,7 @@ static const struct {
         [TRAIL_INBOX_DELETED] = { "inbox.deleted", MSG_DELETED, "deleted" },
         [TRAIL_SUBSCRIBER_FORGOTTEN] = { "subscriber.forgotten", MSG_CHANGED, "was forgotten" },
         [TRAIL_RELOADED] = { "station.reloaded", MSG_RELOADED, "were read again" },
+        [TRAIL_BACKED_UP] = { "station.backedUp", MSG_BACKUP, "was backed up" },
         [TRAIL_OTHER] = { "other", MSG_CHANGED, "was called" },
 };
 

@@ -46,6 +46,7 @@ enum trail_action {
         TRAIL_INBOX_DELETED,
         TRAIL_SUBSCRIBER_FORGOTTEN,
         TRAIL_RELOADED,
+        TRAIL_BACKED_UP,             /* which changes nothing, and hands out all */
         TRAIL_OTHER,                 /* a method that says no more */
         TRAIL_ACTIONS
 };
