@@ -164,3 +164,14 @@ def test_commands_in_what_is_told_are_there():
                 wrong += [(path, rest, option) for option in re.findall(r"--[a-z-]+", own)
                           if option not in commands[command][1] | general]
     assert wrong == [] and seen > 60
+
+
+def test_the_page_of_faults_names_tests_that_exist():
+    """In both directions: each row has its test, each test of faults is on the page."""
+    page, tests = read("tests/field/people.md"), read("tests/system/test_people.py")
+    rows = re.findall(r"^\|.*\| (?:`accounts:` )?(\w+) \|$", page, re.M)
+    there = set(re.findall(r"^def test_(\w+)", tests, re.M))
+    assert set(rows) - there - {"test"} == {"a_look_at_a_certificate_says_how_it_is_accepted"}
+    assert there - set(rows) == {"a_slip_at_the_command_line"}
+    for name in re.findall(r"\(`(\w+)`(?:, `(\w+)`)?\)", page):
+        assert all(os.path.exists(os.path.join(TOP, "tests/system", f"test_{one}.py")) for one in name if one), name
