@@ -369,16 +369,15 @@ def test_a_second_outgoing_account_takes_the_default_away(new_station):
 
 
 def test_a_look_at_a_certificate_says_how_it_is_accepted(station, new_sink, certificates):
-    """Where no challenge is there yet, a test says how one comes; where it is, which."""
+    """A probe, which records none, says how a challenge comes; where one is, it is named."""
     sink = new_sink(certificates.leaf("self-signed", "127.0.0.1"), True, True)
-    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user", enabled=False))
-    said = station.ctl("account", "test", "a", code=1).out
-    assert "a person must decide" in said
-    assert station.json("challenge", "list") or "emailsecctl account poll a, then emailsecctl challenge list" in said
-    assert "emailsecctl challenge list" in station.ctl("probe", f"{sink.host}:{sink.port}", "--security", "ssl", code=1).out
-    station.ctl("account", "enable", "a")
-    station.ctl("account", "poll", "a", code=None)
+    probe = ("probe", f"{sink.host}:{sink.port}", "--security", "ssl")
+    said = station.ctl(*probe, code=1).out
+    assert "a person must decide" in said and "once an account has met it emailsecctl challenge list" in said
+    assert station.json("challenge", "list") == []
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", sink.host, sink.port, "user"))
     station.send("a", letters.address("box"))
     station.wait_status("a", "challenge")
     challenge = station.json("challenge", "list")[0]["id"]
-    assert f"emailsecctl challenge show {challenge}" in station.ctl("account", "test", "a", code=1).out
+    for look in (probe, ("account", "test", "a")):
+        assert f"emailsecctl challenge show {challenge}" in station.ctl(*look, code=1).out
