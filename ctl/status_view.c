@@ -458,7 +458,8 @@ void status_show_account(const json_t *account)
         static const char *const fields[] = { "lastChecked", "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
                                               "numberSent",      "numberSentToday",  "numberDiscarded",
                                               "lastDiscard",     "lastDiscardCause", "numberReceived",
-                                              "lastReceived",    "missing" };
+                                              "lastReceived",    "missing",          "lastHeartbeat",
+                                              "lastHeartbeatArrived", "lastHeartbeatSeconds" };
         scoped(scoped_free) char *name = json_words(json_at(account, "name"));
         const char *status = json_text(account, "status");
         sheet_title(name);

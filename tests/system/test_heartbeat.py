@@ -55,6 +55,7 @@ def test_the_round_trip(station, sink, dovecot, box):
     assert sheet["heartbeatState"] == "arrived" and sheet["lastHeartbeatSeconds"] == event["data"]["seconds"]
     assert sheet["lastHeartbeatArrived"] and metric(station, "heartbeat_missing") == 0
     assert metric(station, "heartbeat_arrived_timestamp_seconds") > 0
+    assert "lastHeartbeatArrived" in station.ctl("status", "a").out
     content = sink.accepted[0].content.decode()
     assert "Auto-Submitted: auto-generated" in content and len(station.inbox("in")) == 1
 
