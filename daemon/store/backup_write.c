@@ -24,6 +24,7 @@ enum {
         PIECE_OF_PIPE = 4096,   /* PIPE_BUF: what fits when there is room at all */
         LOOK_EVERY = 200,       /* ms */
         DEPTH = 8,
+        RENAMES = 64,           /* of one message while it is to be opened */
 };
 
 void archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
@@ -59,6 +60,7 @@ void archive_free(struct archive *archive)
 
 /* ---- the state folder ---- */
 
+/* `facts` NULL: it was there when the folder was listed, and is not any more by that name. */
 typedef int visitor(struct archive *archive, const char *path, const struct stat *facts, void *arg, struct cause *cause);
 
 /* A name that can stand in a line of SHA256SUMS; all that are made here can. */
@@ -90,8 +92,11 @@ static int walk(struct archive *archive, const char *path, unsigned depth, visit
                 struct stat facts;
                 bool folder_of_maildir = depth == 2 && names[i]->d_name[0] == '.' && names[i]->d_name[1] &&
                                          names[i]->d_name[1] != '.'; /* mail/ACCOUNT/.FOLDER */
-                if (result < 0 || (!is_plain(names[i]->d_name) && !folder_of_maildir) || lstat(place, &facts) < 0)
+                if (result < 0 || (!is_plain(names[i]->d_name) && !folder_of_maildir))
                         ;
+                else if (lstat(place, &facts) < 0)
+                        result = errno == ENOENT ? visit(archive, below, NULL, arg, cause) :
+                                                   cause_errno(cause, errno, "cannot read %s", place);
                 else if (S_ISREG(facts.st_mode))
                         result = visit(archive, below, &facts, arg, cause);
                 else if (S_ISDIR(facts.st_mode) && depth < DEPTH && strcmp(names[i]->d_name, "tmp") != 0)
@@ -115,7 +120,7 @@ static bool lies_in(const char *path, const char *name)
 static int look_at(struct archive *archive unused_arg, const char *path, const struct stat *facts, void *arg,
                    struct cause *cause)
 {
-        if (buf_appendf(arg, "%s %llu %lld %lld.%ld %lld.%ld\n", path, (unsigned long long)facts->st_ino,
+        if (facts && buf_appendf(arg, "%s %llu %lld %lld.%ld %lld.%ld\n", path, (unsigned long long)facts->st_ino,
                         (long long)facts->st_size, (long long)facts->st_mtim.tv_sec, facts->st_mtim.tv_nsec,
                         (long long)facts->st_ctim.tv_sec, facts->st_ctim.tv_nsec) < 0)
                 return cause_set(cause, CAUSE_TOO_LARGE, "there are too many files in the state folder");
@@ -181,7 +186,7 @@ static int gather(struct archive *archive, const char *path, const struct stat *
         for (size_t i = 0; i < count_of(left_out); i++)
                 if (lies_in(path, left_out[i]))
                         return 0;
-        if (backup_stays(path) || (!archive->secrets && lies_in(path, "keys")))
+        if (!facts || backup_stays(path) || (!archive->secrets && lies_in(path, "keys")))
                 return 0;
         int found = read_file(full, LIMIT_BACKUP_FILES, &bytes, cause);
         if (found > 0 && !archive->secrets && lies_in(path, "secrets"))
@@ -298,15 +303,53 @@ static int put_member(struct archive *archive, const char *path, const struct bu
         return result;
 }
 
-static int put_mail(struct archive *archive, const char *path, const struct stat *facts, unused_arg void *arg,
-                    struct cause *cause)
+/* A mail program has changed the flags at the end of its name since the folder was listed: the name that it has now,
+ * below the state folder; the caller frees. NULL: it has gone, or to another folder, which is met later. */
+static char *renamed(const struct archive *archive, const char *path)
+{
+        size_t folder_len = (size_t)(strrchr(path, '/') - path), base_len = strcspn(path + folder_len + 1, ":");
+        scoped(scoped_free) char *folder = text_of("%s/%.*s", archive->directory, (int)folder_len, path);
+        struct dirent **names = NULL;
+        int count = scandir(folder, &names, NULL, NULL);
+        char *found = NULL;
+
+        for (int i = 0; i < count; i++) {
+                const char *name = names[i]->d_name;
+                if (!found && !strncmp(name, path + folder_len + 1, base_len) && (!name[base_len] || name[base_len] == ':') &&
+                    is_plain(name))
+                        found = text_of("%.*s/%s", (int)folder_len, path, name);
+                free(names[i]);
+        }
+        free(names);
+        return found;
+}
+
+static int open_below(const struct archive *archive, const char *path)
 {
         scoped(scoped_free) char *full = text_of("%s/%s", archive->directory, path);
-        scoped(scoped_close) int fd = open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-        if (fd < 0)
-                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot read %s", full);
-        return put_member(archive, path, NULL, fd, (uint64_t)facts->st_size, facts->st_mtime, cause);
+        return open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+static int put_mail(struct archive *archive, const char *path, unused_arg const struct stat *facts, unused_arg void *arg,
+                    struct cause *cause)
+{
+        scoped(scoped_free) char *name = copy_text(path);
+        scoped(scoped_close) int fd = open_below(archive, name);
+        struct stat now;
+
+        for (int i = 0; i < RENAMES && fd < 0 && errno == ENOENT; i++) {
+                free(name);
+                name = renamed(archive, path);
+                if (!name)
+                        return 0;
+                fd = open_below(archive, name);
+        }
+        if (fd < 0 || fstat(fd, &now) < 0)
+                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot read %s", path);
+        if (!S_ISREG(now.st_mode))
+                return 0;
+        return put_member(archive, name, NULL, fd, (uint64_t)now.st_size, now.st_mtime, cause);
 }
 
 static int put_about(struct archive *archive, struct cause *cause)

@@ -192,6 +192,42 @@ def test_what_is_there_is_not_overwritten(new_station, folder):
     assert not [name for name in members(backup(station, folder)) if name.startswith("replaced-")]
 
 
+def test_received_mail_is_in_it_whatever_a_mail_program_does(new_station, folder):
+    """Files are moved from new to cur, and their flags change, all the while: each is there once, or by both names."""
+    station = new_station().start()
+    station.ctl("account", "add", "incoming", "in", "transport=imap", "hostname=localhost", "enabled=false")
+    box = os.path.join(station.state, "mail", "in")
+    for name in ("", "new", "cur", "tmp"):
+        os.makedirs(os.path.join(box, name), 0o700, exist_ok=True)
+        users.give(os.path.join(box, name))
+    users.give(os.path.dirname(box))
+    for number in range(300):
+        with open(os.path.join(box, "new", f"m{number}"), "w") as out:
+            out.write(f"Subject: {number}\n\n" + "text\n" * 500)
+        users.give(out.name)
+    stop = threading.Event()
+
+    def read_mail():
+        flags = 0
+        while not stop.is_set():
+            flags += 1
+            for place in ("new", "cur"):
+                for name in sorted(os.listdir(os.path.join(box, place))):
+                    base = name.split(":")[0]
+                    os.rename(os.path.join(box, place, name), os.path.join(box, "cur", f"{base}:2,{'FRST'[flags % 4]}"))
+
+    thread = threading.Thread(target=read_mail)
+    thread.start()
+    try:
+        found = members(backup(station, folder))
+    finally:
+        stop.set()
+        thread.join()
+    there = {name.split("/")[-1].split(":")[0] for name in found if name.startswith("mail/in/")}
+    assert there == {f"m{number}" for number in range(300)}
+    assert not any(name.startswith("mail") for name in members(backup(station, folder, "--no-mail")))
+
+
 @pytest.mark.parametrize("what", ("cut", "bit", "sums", "link", "outside", "other"))
 def test_a_bad_archive_restores_nothing(new_station, folder, what):
     station, other = new_station().start(), new_station(name="other")
