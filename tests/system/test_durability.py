@@ -23,6 +23,7 @@ import station as station_module
 import users
 import varlink
 from test_queue import outgoing, submit
+from test_receive import fill, incoming
 from waiting import until
 
 
@@ -417,6 +418,30 @@ def test_a_lost_database_is_no_new_one(new_station, sink, how):
     station.extra_arguments = []
     station.start()
     assert [one["name"] for one in station.json("account", "list")] == ["a"]
+
+
+@pytest.mark.parametrize("transport", ("imap", "pop3"))
+def test_a_new_database_brings_no_mail_twice(new_station, dovecot, box, transport):
+    """The files of the Maildir tell what was fetched, also those that a mail reader has moved."""
+    station = new_station().start()
+    expected = fill(dovecot, box, 5)
+    incoming(station, dovecot, transport, box, push=False)
+    station.ctl("account", "poll", "a")
+    path = station.inbox("a")[0]
+    os.rename(path, path.replace("/new/", "/cur/") + ":2,S")
+    station.stop()
+    lose(station, "missing")
+    station.extra_arguments = ["--accept-new-database"]
+    station.start()
+    expected += fill(dovecot, box, 1)
+    station.ctl("account", "poll", "a")
+    assert letters.message_ids(station.inbox("a")) == sorted(expected)
+    assert len(station.json("inbox", "list", "a")) == 6
+    station.stop()
+    station.extra_arguments = []
+    station.start()
+    station.ctl("account", "poll", "a")
+    assert letters.message_ids(station.inbox("a")) == sorted(expected)
 
 
 def test_a_folder_without_accounts_is_new(new_station):
