@@ -151,7 +151,7 @@ static void prepare(size_t recipients)
                                         .size = sizeof body - 1, .body = next_piece, .rewind = rewind_body, .partly = partly,
                                         .finished = finished };
         for (size_t i = 0; i < recipients; i++) {
-                (void)snprintf(post.addresses[i], sizeof post.addresses[i], "r%zu@x.example", i);
+                (void)snprintf(post.addresses[i], sizeof post.addresses[i], "r%u@x.example", (unsigned)i % 1000);
                 post.recipients[i].address = post.addresses[i];
                 post.recipients[i].notify = "FAILURE";
         }
