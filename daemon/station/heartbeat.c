@@ -320,6 +320,14 @@ static void hear(void *ctx, json_t *event)
 
 /* ---- life ---- */
 
+void heartbeat_account_added(const struct account *account)
+{
+        const char *token = fact_text(account->name, FACT_TOKEN);
+
+        if (token && strlen(token) == OWN_MAIL_TOKEN && account_is_outgoing(account))
+                own_mail_expect(account->name, token);
+}
+
 void heartbeat_forget(const char *account)
 {
         struct cause gone;
@@ -332,11 +340,6 @@ void heartbeat_forget(const char *account)
 void heartbeats_open(void)
 {
         subscription = events_subscribe(NULL, hear, NULL);
-        for (const struct account *account = accounts_first(); account; account = account->next) {
-                const char *token = fact_text(account->name, FACT_TOKEN);
-                if (token && strlen(token) == OWN_MAIL_TOKEN && account_is_outgoing(account))
-                        own_mail_expect(account->name, token);
-        }
 }
 
 void heartbeats_close(void)

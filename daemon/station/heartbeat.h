@@ -10,13 +10,14 @@
 
 #include "daemon/station/account.h"
 
-void heartbeats_open(void);  /* after the accounts */
+void heartbeats_open(void);
 void heartbeats_close(void);
 /* Each minute: sends what is due, tells what is missing. */
 void heartbeats_look(void);
 /* The wall clock was set, or time went by while the machine slept: nothing is late by it. */
 void heartbeats_clock_was_set(int64_t seconds);
-/* The account goes. */
+/* The account is there: its last heartbeat is known when it comes back. The account has gone. */
+void heartbeat_account_added(const struct account *account);
 void heartbeat_forget(const char *account);
 
 /* A message was received: true when it is a heartbeat. */

@@ -120,6 +120,7 @@ void station_account_added(struct account *account)
         if (account_is_outgoing(account)) {
                 station_day_was_set(account, 0);
                 account->sender = sender_new(account);
+                heartbeat_account_added(account);
         } else {
                 account->receiver = receiver_new(account);
         }
@@ -146,7 +147,8 @@ void station_account_removed(struct account *account)
         account->deleted = true;
         sender_free(take(account->sender));
         receiver_free(take(account->receiver));
-        heartbeat_forget(account->name);
+        if (!account_named(account->name)) /* else it was read again */
+                heartbeat_forget(account->name);
         token_forget(account->name);
         account_release(account);
 }

@@ -128,8 +128,10 @@ def test_without_who_receives_it_sent_is_enough(interposed, sink):
     station = interposed.station.start()
     outgoing(station, sink, heartbeat="watch@example.test")
     assert "there is no incoming account here that could receive it" in station.ctl("account", "heartbeat", "a").out
+    station.wait_event("heartbeat.sent", account="a")
     interposed.pass_time(DAY)
-    until(lambda: len(sink.accepted) == 2)
+    station.wait_event("heartbeat.sent", account="a")
+    assert len(sink.accepted) == 2
     interposed.pass_time(7200)
     assert station.account("a")["heartbeatState"] == "sent" and "heartbeat.missing" not in station.log()
 
