@@ -142,7 +142,7 @@ const struct command commands[] = {
           run_inbox_list, 0 },
         { "inbox show", "NAME ID", "a received message, decoded",
           OPTIONS({ .name = "raw", .help = "its bytes as they are" }), run_inbox_show, 0 },
-        { "inbox delete", "NAME [ID...]", "delete received messages here, not at the server",
+        { "inbox delete", "NAME [ID...]", "delete received mail here, not at the server",
           OPTIONS({ .name = "older-than", .value = "DURATION", .help = "all that were received before: 30d, 12h" }),
           run_inbox_delete, 0 },
         { "inbox missing", "NAME", "messages that the server does not hand out",
