@@ -180,7 +180,8 @@ static bool belongs(const char *name, char id[OWNER_ID_SIZE])
         if (!*id && bound)
                 (void)snprintf(id, OWNER_ID_SIZE, "%s", bound);
         if ((bound && strcmp(bound, id) == 0) || !*id) {
-                owner_bind(name, id, OWNER_THERE);
+                if (!bound || !owner_is_there(name) || strcmp(bound, id) != 0)
+                        owner_bind(name, id, OWNER_THERE);
                 return true;
         }
         owner_renew(name, id, true, renewed, copy_text(name));

@@ -12,6 +12,7 @@
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/seen_table.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum {
@@ -73,6 +74,13 @@ const char *owner_id(const char *name)
         return bound ? bound->owner.id : NULL;
 }
 
+bool owner_is_there(const char *name)
+{
+        const struct bound *bound = *place_of(name);
+
+        return bound && bound->state == OWNER_THERE;
+}
+
 bool owner_is_going(const char *name)
 {
         const struct bound *bound = *place_of(name);
@@ -127,13 +135,26 @@ struct binding {
         enum owner_state state, before;
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
+        atomic_bool over;              /* the name has gone on: not to be written any more */
         struct store_write write;
+        struct binding *next;
 };
+static struct binding *bindings;       /* under way; loop's */
+
+/* A write that the disk did not take is tried again later: what was said of the name since then counts. */
+static void give_up_bindings(const char *name)
+{
+        for (struct binding *binding = bindings; binding; binding = binding->next)
+                if (strcmp(binding->owner.name, name) == 0)
+                        atomic_store(&binding->over, true);
+}
 
 static int bind_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         const struct binding *binding = container_of(write, struct binding, write);
 
+        if (atomic_load(&binding->over))
+                return 0;
         return db_run(db, cause, "INSERT OR REPLACE INTO owner (name, id, state) VALUES (?, ?, ?)",
                       VALUES(v_text(binding->owner.name), v_text(binding->owner.id), v_int(binding->state)));
 }
@@ -142,12 +163,25 @@ static void bind_done(struct store_write *write, const struct cause *cause)
 {
         struct binding *binding = container_of(write, struct binding, write);
         struct bound *bound = *place_of(binding->owner.name);
+        struct binding **at = &bindings;
 
+        while (*at != binding)
+                at = &(*at)->next;
+        *at = binding->next;
         if (cause && bound)
                 bound->state = binding->before;
+        if (cause && bound && binding->state == OWNER_GOING && !store_closing())
+                owner_bind(binding->owner.name, binding->owner.id, binding->before); /* what was given up for it */
         if (binding->done)
                 binding->done(binding->ctx, cause);
         free(binding);
+}
+
+static void start(struct binding *binding)
+{
+        binding->next = bindings;
+        bindings = binding;
+        store_write(&binding->write);
 }
 
 void owner_bind(const char *name, const char *id, enum owner_state state)
@@ -155,9 +189,10 @@ void owner_bind(const char *name, const char *id, enum owner_state state)
         struct binding *binding = new_object(struct binding);
 
         bind_name(name, id, state);
+        give_up_bindings(name);
         *binding = (struct binding){ .owner = owner_of(name), .state = state, .before = state,
                                      .write = { .write = bind_work, .done = bind_done, .stubborn = true } };
-        store_write(&binding->write);
+        start(binding);
 }
 
 void owner_going(const char *name, void (*done)(void *ctx, const struct cause *cause), void *ctx)
@@ -171,7 +206,8 @@ void owner_going(const char *name, void (*done)(void *ctx, const struct cause *c
                 bind_name(name, "", OWNER_THERE); /* never bound, as nothing was ever kept for it */
         binding->owner = owner_of(name);
         (*place_of(name))->state = OWNER_GOING;
-        store_write(&binding->write);
+        give_up_bindings(name);
+        start(binding);
 }
 
 /* ---- removing what is under a name ---- */
@@ -336,6 +372,7 @@ void owner_renew(const char *name, const char *id, bool stubborn,
 {
         struct renewal *renewal = new_object(struct renewal);
 
+        give_up_bindings(name);
         *renewal = (struct renewal){ .only_remove = !id, .done = done, .ctx = ctx,
                                      .write = { .write = renew_step, .done = renew_done, .stubborn = stubborn } };
         (void)snprintf(renewal->owner.name, sizeof renewal->owner.name, "%s", name);

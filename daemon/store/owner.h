@@ -29,6 +29,7 @@ void owner_id_new(char id[OWNER_ID_SIZE]);
 /* The identity that the name is bound to; NULL: none. */
 const char *owner_id(const char *name);
 bool owner_is_going(const char *name);
+bool owner_is_there(const char *name);
 /* Calls for each name that is bound, in no order. Nothing may be bound or let go meanwhile. */
 void owners_each(void (*each)(void *ctx, const char *name, enum owner_state state), void *ctx);
 

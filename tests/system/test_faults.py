@@ -323,6 +323,23 @@ def test_a_change_of_accounts_at_each_disk_call(interposed, with_b, name, how):
     assert not wrong, f"old {old}, new {new}: " + "\n".join(wrong)
 
 
+@pytest.mark.parametrize("calls", (("fdatasync",), ("fdatasync", "fsync")), ids=("data", "all"))
+def test_a_deleted_account_stays_deleted(interposed, calls):
+    """What could not be written of it before, and is tried again, does not bring it back."""
+    station = interposed.station.start()
+    for name in ("b", "c"):
+        station.add("outgoing", name, hostname=f"{name}.example", enabled=False, **{"from": "a@example.test"})
+    station.send("b", "box@example.test")
+    station.restart()
+    interposed.fail(*calls, times=1)
+    with contextlib.suppress(varlink.VarlinkError):
+        station.call("DeleteAccount", name="b", force=True)
+    interposed.heal()
+    gone = "b" not in [one["name"] for one in station.json("account", "list")]
+    station.restart()
+    assert [one["name"] for one in station.json("account", "list")] == (["c"] if gone else ["b", "c"])
+
+
 def test_an_account_added_anew_inherits_nothing(interposed, sink):
     """Killed at any call of its deletion: once its name is another's, nothing of it is."""
     station = interposed.station.start()
