@@ -93,6 +93,7 @@ enum smtp_step {
 struct smtp_session {
         struct chat chat; /* first: the chat is the session */
         struct smtp_config config;
+        char *hello, *domain;    /* those of config: settings may be read anew meanwhile */
         struct reply reply;
         struct smtp_capabilities can;
         const char *mechanism;

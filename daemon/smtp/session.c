@@ -416,6 +416,8 @@ static void session_free(struct chat *chat)
                 smtp_mail_lost(chat, chat->state == CHAT_FAILED ? chat->cause : &why);
         }
         signin_forget(s);
+        free(s->hello);
+        free(s->domain);
         pipeline_done(&s->mail);
         reply_done(&s->reply);
         chat_done(chat);
@@ -448,6 +450,8 @@ struct chat *smtp_session_new(const struct smtp_config *config)
         s->chat.wants_starttls = config->starttls;
         s->chat.hides = repeats_secret;
         s->config = *config;
+        s->config.hello = s->hello = copy_text(config->hello);
+        s->config.domain = s->domain = copy_text(config->domain);
         s->known = config->ways ? config->ways : &s->own_ways;
         reply_init(&s->reply);
         return &s->chat;

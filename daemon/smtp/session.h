@@ -24,8 +24,8 @@ struct smtp_ways {
 struct smtp_config {
         struct signin signin;   /* borrowed texts must outlive the session */
         bool starttls;
-        const char *hello;      /* full name in EHLO; NULL: this end's address is said (RFC 5321 section 4.1.4) */
-        const char *domain;     /* what is said where neither is taken, or NULL */
+        const char *hello;      /* full name in EHLO, copied; NULL: this end's address is said (RFC 5321 section 4.1.4) */
+        const char *domain;     /* what is said where neither is taken, copied, or NULL */
         bool lmtp;              /* LHLO (RFC 2033); mail then has one recipient, so each has its one reply */
         unsigned longest_wait;  /* seconds for any reply while mail is sent; 0: as RFC 5321 section 4.5.3.2 */
         struct smtp_ways *ways; /* NULL: the session's own */

@@ -289,6 +289,21 @@ START_TEST(test_trace_has_no_secret)
 }
 END_TEST
 
+START_TEST(test_the_hello_is_the_sessions_own)
+{
+        struct smtp_config config = config_of(TLS, "auto");
+        struct script_run run;
+        char *hello = copy_text("station.example");
+
+        config.hello = hello;
+        script_start(&run, "own hello", &config, true, 0);
+        free(hello); /* settings are read anew before the greeting comes */
+        script_line(&run, "S:220 x");
+        ck_assert_ptr_nonnull(memmem(buf_bytes(&run.sent), run.sent.len, "EHLO station.example\r\n", 22));
+        script_end(&run);
+}
+END_TEST
+
 START_TEST(test_bad_hello_is_not_sent)
 {
         struct smtp_config config = config_of(TLS, "auto");
@@ -334,6 +349,7 @@ int main(void)
         tcase_add_test(tc, test_long_initial_response);
         tcase_add_test(tc, test_trace_has_no_secret);
         tcase_add_test(tc, test_bad_hello_is_not_sent);
+        tcase_add_test(tc, test_the_hello_is_the_sessions_own);
         tcase_add_test(tc, test_endless_line_and_reply);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
