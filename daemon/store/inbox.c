@@ -22,6 +22,7 @@ struct asked {
         int64_t received, seq;           /* the place that the page lies before */
         size_t limit;
         bool looked, unsure;             /* of the message: only another look can tell */
+        bool wrong;                      /* its row was, though nobody seems to have changed anything */
         struct inbox_page page;
         int fd;
         json_t *message;
@@ -183,7 +184,7 @@ static int open_row(struct asked *asked, const struct inbox_row *row, struct cau
                 return -1;
         if (there)
                 asked->fd = openat(row->in_new ? maildir.new : maildir.cur, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        asked->unsure = !there || (asked->fd < 0 && errno == ENOENT);
+        asked->unsure = asked->wrong = !there || (asked->fd < 0 && errno == ENOENT);
         if (asked->unsure)
                 return not_found(asked, cause);
         if (asked->fd < 0)
@@ -224,7 +225,7 @@ static void open_done(struct store_read *read, const struct cause *cause)
 
         if (cause && asked->unsure && !asked->looked) {
                 asked->looked = true;
-                inbox_look(asked->account, true, open_it, asked);
+                inbox_look(asked->account, asked->wrong, open_it, asked);
                 return;
         }
         if (cause)

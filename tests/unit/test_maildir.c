@@ -715,6 +715,21 @@ START_TEST(pages)
 }
 END_TEST
 
+static int64_t rows_of(const char *sql)
+{
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+        sqlite3 *handle;
+        sqlite3_stmt *rows;
+
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_prepare_v2(handle, sql, -1, &rows, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_step(rows), SQLITE_ROW);
+        int64_t count = sqlite3_column_int64(rows, 0);
+        sqlite3_finalize(rows);
+        sqlite3_close(handle);
+        return count;
+}
+
 /* The rows alone answer as long as nobody else has changed a folder: what is wrong in them stays. */
 START_TEST(the_maildir_is_read_only_after_others_changed_it)
 {
@@ -726,6 +741,11 @@ START_TEST(the_maildir_is_read_only_after_others_changed_it)
         ck_assert_int_eq(list.total, 3);
         ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(list.messages, 0), "file")), "wrong"));
         json_decref(list.messages);
+        struct answer answer = { 0 };
+        inbox_open("in", "ffffffffffff", on_opened, &answer); /* an id of nothing makes no other look */
+        wait_for(&answer);
+        ck_assert_int_eq((int)answer.cause.code, CAUSE_NOT_FOUND);
+        ck_assert_int_eq(rows_of("SELECT count(*) FROM inbox WHERE suffix = ':2,wrong'"), 2);
         scoped(scoped_free) char *foreign = text_of("%s/mail/in/new/1.other", folder);
         ck_assert_int_eq(replace_file(foreign, "x", 1, NULL), 0);
         list = listed(NULL, 5);
@@ -762,21 +782,6 @@ static size_t kept(const struct inbox_keeping *keeping)
         inbox_keep("in", keeping, on_deleted, &answer);
         wait_well(&answer);
         return answer.count;
-}
-
-static int64_t rows_of(const char *sql)
-{
-        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
-        sqlite3 *handle;
-        sqlite3_stmt *rows;
-
-        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_prepare_v2(handle, sql, -1, &rows, NULL), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_step(rows), SQLITE_ROW);
-        int64_t count = sqlite3_column_int64(rows, 0);
-        sqlite3_finalize(rows);
-        sqlite3_close(handle);
-        return count;
 }
 
 START_TEST(deleted_by_id)
