@@ -165,6 +165,9 @@ $(BUILD)/emailsec-mime.so: $(call obj,$(MIME_SRC))
 $(BUILD)/emailsec-pem.so: $(call obj,$(PEM_SRC))
 	$(call say,LD)$(CC) $(CFLAGS) $(filter-out -fPIE -pie,$(EM_LDFLAGS)) $(LDFLAGS) -shared -o $@ $^ $(pem_libs)
 $(call obj,$(MIME_SRC) $(PEM_SRC)): EM_CFLAGS := $(filter-out -fPIE,$(EM_CFLAGS)) -fPIC -fvisibility=hidden
+# The day of the release in Debian's changelog: the same bytes whenever it is built.
+BUILT := $(or $(SOURCE_DATE_EPOCH),$(shell date -d "$$(sed -n 's/^ -- .*>  //p' conf/debian/changelog | head -n 1)" +%s),0)
+$(BUILD)/daemon/tls/clock_doubt.o: EM_CFLAGS += -DBUILT=$(BUILT)
 $(BUILD)/ctl/part_load.o: EM_CFLAGS += -DPKGLIBDIR='"$(pkglibdir)"'
 $(BUILD)/ctl/part_load.o: $(BUILD)/pkglibdir
 
@@ -203,7 +206,7 @@ UNIT_common  := buf cause dsn frame json_fields names printable properties tar t
 UNIT_base    := loop journal settings surroundings
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table
 UNIT_wire    := chat connection resolve server_words
-UNIT_tls     := judge certificate allowed allowed_history trust trust_watch keys channel
+UNIT_tls     := judge clock_doubt certificate allowed allowed_history trust trust_watch keys channel
 UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_meaning smtp_ways smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch

@@ -24,10 +24,21 @@ static int fail_quoting(struct chat *chat, enum cause_code code, const char *sen
 
 /* ---- greeting ---- */
 
+static void keep_greeting(struct chat *chat, const struct reply *reply)
+{
+        char words[512];
+
+        reply_words(reply, words, sizeof words);
+        free(chat->greeting);
+        chat->greeting = copy_text(words);
+}
+
 static int heard_greeting(struct chat *chat, const void *heard)
 {
         const struct reply *reply = heard;
 
+        if (!chat->channel.tls)
+                keep_greeting(chat, reply);
         if (reply_class(reply) == 2)
                 return session_of(chat)->config.lmtp ? SMTP_LHLO : SMTP_EHLO;
         if (reply_class(reply) == 4)

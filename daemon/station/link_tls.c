@@ -3,6 +3,7 @@
 #include "daemon/journal.h"
 #include "daemon/station/certificates.h"
 #include "daemon/station/link_parts.h"
+#include "daemon/tls/clock_doubt.h"
 #include "daemon/tls/trust.h"
 
 void link_begin_tls(struct link *link, bool implicit)
@@ -18,6 +19,7 @@ void link_begin_tls(struct link *link, bool implicit)
                 .client_certificate = link->plan.client_certificate,
                 .implicit = implicit,
                 .record = link->plan.record,
+                .server_time = link->chat && link->chat->greeting ? clock_doubt_time_in(link->chat->greeting) : 0,
         };
 
         if (!implicit && connection_has_unread(link->connection)) {

@@ -6,10 +6,11 @@
 #include "daemon/station/receiver.h"
 #include "daemon/station/sender.h"
 #include "daemon/station/station.h"
+#include "daemon/tls/clock_doubt.h"
 
 #include <stdlib.h>
 
-enum { EACH_MS = 4, MOST_MS = 30 * 1000, LONG_SLEEP = 60 };
+enum { EACH_MS = 4, MOST_MS = 30 * 1000, LONG_SLEEP = 60, LONG_STEP = 60 };
 
 /* Thousands of accounts do not connect in one instant: each a little after the one before. */
 static void look_again(bool sessions_are_stale)
@@ -42,9 +43,16 @@ void station_clock_was_set(int64_t seconds)
 {
         log_about(NULL, LOG_NOTICE, NULL, "the clock was set %lld s %s", (long long)llabs(seconds),
                   seconds < 0 ? "back" : "forward");
+        clock_doubt_was_set();
         for (struct account *account = accounts_first(); account; account = account->next) {
                 account_clock_was_set(account, seconds);
                 station_day_was_set(account, seconds);
+                if (account->cause->code && !account->unreadable && llabs(seconds) >= LONG_STEP) {
+                        station_account_changed(account); /* it may have failed by that clock, and waits by it */
+                        continue;
+                }
+                if (account->sender)
+                        sender_check_soon(account->sender);
                 if (account->sender && seconds < 0)
                         sender_due_now(account->sender); /* times to try again would lie too far ahead */
                 else if (account->sender)

@@ -138,7 +138,7 @@ struct sender *sender_new(struct account *account)
         sender->timer = timer_new(on_time, sender);
         sender->check = timer_new(sender_check_due, sender);
         if (station_spread_ms())
-                sender_plan_check_of_all(sender);
+                sender_check_soon(sender);
         else
                 sender_plan_check(sender);
         /* at a start thousands of accounts do not begin in one instant */

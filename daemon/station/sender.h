@@ -38,6 +38,8 @@ bool sender_is_throttled(const struct sender *sender);
 int64_t sender_period_ms(const struct sender *sender);
 /* A session has mail of it. */
 bool sender_is_sending(const struct sender *sender);
+/* The account is checked soon, with all the others: at a start, after a change of trust, when the clock was set. */
+void sender_check_soon(struct sender *sender);
 /* `account test` has found that the account works (CAUSE_NONE), or why not. */
 void sender_tested(struct sender *sender, const struct cause *why, const char *challenge_id);
 /* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */

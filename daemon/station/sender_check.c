@@ -49,7 +49,7 @@ void sender_plan_check(struct sender *sender)
                 timer_stop(sender->check);
 }
 
-void sender_plan_check_of_all(struct sender *sender)
+void sender_check_soon(struct sender *sender)
 {
         int64_t most = (int64_t)accounts_count() * EACH_MS;
 

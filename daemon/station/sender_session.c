@@ -231,7 +231,7 @@ void sender_check_trust(struct sender *sender)
         struct cause cause;
 
         cause_set(&cause, CAUSE_CLOSED, "ended: what this session's trust rested on has gone");
-        sender_plan_check_of_all(sender);
+        sender_check_soon(sender);
         for (struct session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
                 if (link_still_trusted(session->link))

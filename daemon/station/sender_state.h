@@ -62,9 +62,8 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
 void sender_slow_down(struct sender *sender);
 
 /* ---- sender_check.c ---- */
-/* When the account is checked next, by how it is now; `of_all`: every account is, at a start, after a change of trust. */
+/* When the account is checked next, by how it is now. */
 void sender_plan_check(struct sender *sender);
-void sender_plan_check_of_all(struct sender *sender);
 /* The timer's. */
 void sender_check_due(void *ctx);
 /* Opens the session that a check wants, unless there is one. */

@@ -11,6 +11,7 @@
 #include "common/times.h"
 #include "daemon/loop.h"
 #include "daemon/tls/allowed_list.h"
+#include "daemon/tls/clock_doubt.h"
 #include "daemon/tls/trust.h"
 
 #include <stdio.h>
@@ -324,6 +325,10 @@ static void record_verified(const struct tls_facts *facts)
 
 void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict)
 {
+        if (verdict->kind <= VERDICT_USER)
+                clock_doubt_verified();
+        else if (verdict->errors && (verdict->errors & ~(1u << PROBLEM_EXPIRED | 1u << PROBLEM_NOT_YET_VALID)) == 0)
+                clock_doubt_failed(facts->host, facts->port, loop_now());
         if (allowed_fault() || facts->chain_count == 0)
                 return;
         switch (verdict->kind) {

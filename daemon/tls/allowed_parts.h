@@ -90,6 +90,8 @@ int history_from_file(struct decided *decided, const json_t *list, struct cause 
 bool verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now);
 /* When that host and port last verified; 0: never. */
 time_t verified_when(const char *host, uint16_t port);
+/* The latest of all those times; 0: none. */
+time_t verified_latest(void);
 json_t *verified_json(void) must_use;
 int verified_from_file(const json_t *list, struct cause *cause) must_use;
 void verified_forget_all(void);

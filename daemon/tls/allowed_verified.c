@@ -20,6 +20,7 @@ struct verified {
 };
 static struct verified *buckets[BUCKETS];
 static size_t count;
+static time_t latest;
 
 static struct verified **place_of(const char *host, uint16_t port)
 {
@@ -56,6 +57,7 @@ bool verified_note(const char *host, uint16_t port, const uint8_t sha256[32], ti
                 return false;
         memcpy(verified->sha256, sha256, 32);
         verified->time = now;
+        latest = now > latest ? now : latest;
         return true;
 }
 
@@ -64,6 +66,11 @@ time_t verified_when(const char *host, uint16_t port)
         const struct verified *verified = *place_of(host, port);
 
         return verified ? verified->time : 0;
+}
+
+time_t verified_latest(void)
+{
+        return latest;
 }
 
 void verified_forget_all(void)
@@ -76,6 +83,7 @@ void verified_forget_all(void)
                         buckets[i] = next;
                 }
         count = 0;
+        latest = 0;
 }
 
 json_t *verified_json(void)

@@ -289,6 +289,7 @@ struct channel *channel_new(const struct tls_policy *policy, int fd, struct caus
                 .alpn = refuses_alpn(policy->host, policy->port) ? NULL : alpn_name(policy->alpn),
                 .implicit = policy->implicit,
                 .record = policy->record,
+                .server_time = policy->server_time,
                 .staple = "none",
                 .generation = trust_generation(),
                 .verdict = { .kind = VERDICT_FAULT },

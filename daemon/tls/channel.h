@@ -20,6 +20,7 @@ struct tls_policy {                   /* borrowed texts, copied by channel_new *
         const char *alpn;             /* "imap", "pop3" or NULL */
         const char *client_certificate; /* name in the user key store, or NULL */
         bool implicit;                /* TLS from the first byte: for the words of a failure */
+        time_t server_time;           /* as the server said before, unproven; 0: it did not */
         bool record;                  /* a challenge is recorded in the Allowed Hosts (false: probe) */
 };
 

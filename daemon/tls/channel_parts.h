@@ -17,6 +17,7 @@ struct channel {
         uint16_t port;
         uint8_t min_version;
         bool implicit, record;
+        time_t server_time; /* as the policy has it */
         bool finished; /* the handshake is done */
         bool broken;   /* nothing may be sent any more, not even close_notify */
         bool judged;

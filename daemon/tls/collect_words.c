@@ -7,6 +7,9 @@
 #include "common/names.h"
 #include "common/printable.h"
 #include "common/times.h"
+#include "daemon/loop.h"
+#include "daemon/tls/allowed_parts.h"
+#include "daemon/tls/clock_doubt.h"
 #include "daemon/tls/collect.h"
 #include "daemon/tls/x509.h"
 
@@ -182,7 +185,7 @@ static void put_name(const struct collected *item, const struct code_row *row, s
 
 static void put_date(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
 {
-        char name[80], when[32] = "";
+        char name[80], when[32] = "", now[32], doubt[64];
         bool over = row->problem == PROBLEM_EXPIRED;
 
         name_of(item, false, name);
@@ -190,8 +193,17 @@ static void put_date(const struct collected *item, const struct code_row *row, s
                 time_rfc3339(
                         asn1_time(over ? X509_get0_notAfter(item->x509) : X509_get0_notBefore(item->x509)),
                         when);
-        facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s %s", name,
-                  over ? "expired at" : "is not valid before", when);
+        clock_doubt(loop_wall(), loop_now(), facts->server_time, verified_latest(), facts->host, facts->port, doubt, sizeof doubt);
+        if (!doubt[0]) {
+                facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s %s", name,
+                          over ? "expired at" : "is not valid before", when);
+                return;
+        }
+        time_rfc3339(loop_wall(), now);
+        facts_add(facts, row->problem, item->depth, item->code, "certificate \"%.40s\" %s %s; this machine's clock says %s, %s",
+                  name, over ? "expired at" : "is not valid before", when, now, doubt);
+        facts_remedy(facts, "look at this machine's clock first: timedatectl (what failed by it is tried again when it is set); then: %s",
+                     over ? "renew it" : "see the server's clock");
 }
 
 static void put_weak(const struct collected *item, const struct code_row *row, struct tls_facts *facts)

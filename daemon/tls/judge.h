@@ -44,6 +44,7 @@ struct tls_facts {
         size_t chain_count;
         bool anchor_is_user;  /* the chain ended in the User Trust Store */
         uint8_t anchor_sha256[32]; /* of the anchor it ended at; zero when none */
+        time_t server_time;   /* as the server says, unproven; 0: it does not */
         bool store_poisoned;  /* a trust store that must be consulted could not be read */
         struct cause store_cause; /* then: which and why */
 };

@@ -63,6 +63,7 @@ static struct channel_report *report_new(struct channel *channel)
 
         facts->host = channel->host;
         facts->port = channel->port;
+        facts->server_time = channel->server_time;
         report->chain = chain_of(channel->ssl, &facts->chain_count);
         facts->chain = report->chain;
         if (facts->chain_count == 0)

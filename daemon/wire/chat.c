@@ -48,6 +48,7 @@ void chat_done(struct chat *chat)
         cause_keep(&chat->cause, NULL);
         cause_keep(&chat->refused, NULL);
         free(take(chat->signin_broken));
+        free(take(chat->greeting));
         if (chat->calculation)
                 chat->calculation->free(take(chat->calculation));
         chat->searched = 0;

@@ -111,6 +111,7 @@ struct chat {
         void (*trace)(void *ctx, char direction, const char *line, size_t len);
         struct calculation *calculation; /* due: the owner takes it; see chat_calculate */
         int (*calculated)(struct chat *chat, const struct calculation *calculation); /* awaits its end; NULL: nothing does */
+        char *greeting;                  /* the server's first words, where they may carry its time; owned; NULL: none */
         const char *signed_in_by;        /* mechanism that signed in, static; NULL: none did */
         char *signin_broken;             /* those that did not work at this server, parted by blanks; NULL: none; owned */
         const struct cause *refused;     /* see chat_refused; kept by cause_keep */

@@ -220,6 +220,74 @@ def test_an_exemption_ends_for_a_session_in_progress(clock, dovecot, certificate
     assert entry["id"] == challenge["id"] and [step["what"] for step in entry["history"]][-1] == "expired"
 
 
+@pytest.mark.parametrize("transport", ("smtp", "imap"))
+def test_a_machine_without_a_clock_at_its_start(clock, new_sink, dovecot, certificates, box, transport):
+    """It begins long before its certificates do; once the clock is set everything is tried anew, and nothing is left of it."""
+    station = clock.station
+    clock.set_clock(-400 * DAY)
+    station.start()
+    if transport == "smtp":
+        sink = new_sink(certificates.leaf("system", "127.0.0.1"), True)
+        station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "from=a@example.test")
+        queued = station.send("a", "box@example.test")
+    else:
+        station.add("incoming", "a", **channels.properties("imap", "ssl", dovecot.host("system"),
+                                                           dovecot.port("imap", "ssl", "system"), box))
+    sheet = station.wait_status("a", "challenge")
+    assert "is not valid before" in sheet["faultCause"] and "this machine's clock says" in sheet["faultCause"]
+    assert "before emailsecd was built" in sheet["faultCause"]
+    assert sheet["cause"]["remedy"].startswith("look at this machine's clock first: timedatectl")
+    shown = station.ctl("challenge", "show", sheet["challenge"]).out
+    assert "timedatectl" in shown
+    clock.set_clock(0)
+    station.wait_status("a", "ok")
+    if transport == "smtp":
+        assert station.wait_message(queued)["state"] == "sent"
+    status = station.json("status")
+    assert status["challenges"] == 0 and station.json("challenge", "list") == []
+    station.wait_event("challenge.ended")
+
+
+def test_a_clock_far_from_that_of_the_server(clock, new_sink, certificates):
+    """Years ahead all certificates have ended: a server that says its time in its greeting shows whose clock it is."""
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), False)
+    now = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())
+    sink.rule("greeting", f"220 sink.example ESMTP ready at {now}")
+    station = clock.station
+    clock.set_clock(900 * DAY)
+    station.start()
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "useSsl=false",
+                "useStartTls=true", "from=a@example.test")
+    queued = station.send("a", "box@example.test")
+    sheet = station.wait_status("a", "challenge")
+    assert "expired at" in sheet["faultCause"] and "this machine's clock says" in sheet["faultCause"]
+    assert "timedatectl" in sheet["cause"]["remedy"]
+    clock.set_clock(0)
+    assert station.wait_message(queued)["state"] == "sent"
+
+
+def test_an_expired_certificate_is_the_servers_where_the_clock_is_right(station, new_sink, certificates):
+    sink = new_sink(certificates.leaf("expired", "127.0.0.1"), True)
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    station.ctl("account", "add", "outgoing", "a", f"hostname={sink.host}", f"port={sink.port}", "from=a@example.test")
+    station.send("a", "box@example.test")
+    sheet = station.wait_status("a", "challenge")
+    assert "expired" in sheet["faultCause"] and "clock" not in sheet["faultCause"]
+    assert "renew" in sheet["cause"]["remedy"] and "timedatectl" not in sheet["cause"]["remedy"]
+
+
+def test_what_waits_when_the_clock_is_set_is_tried(clock, new_sink):
+    """An account that is down, too: its back-off began by another clock."""
+    port = ports.take()
+    station = clock.station.start()
+    station.ctl("account", "add", "outgoing", "a", "hostname=127.0.0.1", f"port={port}", "useSsl=false", "from=a@example.test")
+    queued = station.send("a", "box@example.test")
+    station.wait_status("a", "down")
+    new_sink(port=port)
+    clock.set_clock(DAY)
+    assert station.wait_message(queued)["state"] == "sent"
+
+
 def test_the_daemon_stands_still_for_a_while(station, sink):
     """Stopped as by a debugger or a full machine, longer than its time limits: nothing is lost, nothing comes twice."""
     outgoing(station, sink, connectionTimeout=1)
