@@ -283,7 +283,7 @@ class Trial:
             for name in ("plain", "secure"):
                 self.station.call("FlushQueue", name=name)
                 with contextlib.suppress(varlink.VarlinkError):
-                    self.station.call("Poll", name=name)
+                    self.station.call("Poll", name=name, wait=False)
             for name in ("imap", "pop3"):
                 with contextlib.suppress(varlink.VarlinkError):
                     self.station.call("Poll", name=name, wait=True)
