@@ -62,6 +62,7 @@ def test_deleted_is_not_fetched_again(station, dovecot, box, transport):
     station.ctl("inbox", "delete", "a", first, "ffffffffffff", code=1)
     assert len(ids(station)) == 3
     station.ctl("inbox", "delete", "a", first[:8], second)
+    assert station.wait_event("audit.recorded", action="inbox.deleted", account="a")["data"]["who"]
     poll(station)
     station.restart()
     poll(station)

@@ -229,8 +229,8 @@ CHANGES = {
     "Approve": approve, "Reject": reject, "Unapprove": unapprove, "DeleteAllowedHost": delete_allowed_host, "Prune": prune,
     "ImportAnchors": import_anchors, "DeleteAnchor": delete_anchor, "ImportKey": import_key, "DeleteKey": delete_key,
 }
-# Needs a server of its own, below and in test_odd_mailboxes.py.
-ELSEWHERE = {"AuthorizeAccount", "ForgetMissing"}
+# Needs a server of its own: below, in test_inbox.py and test_odd_mailboxes.py.
+ELSEWHERE = {"AuthorizeAccount", "ForgetMissing", "DeleteInboxMessages"}
 # What an administrator may ask for and that changes nothing.
 ASKS = {"Poll", "TestAccount", "ListFolders", "SendHeartbeat", "Probe"}
 
