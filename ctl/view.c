@@ -165,7 +165,7 @@ static void add_attachment(const struct reading *reading, const struct entity *e
 {
         struct view *view = reading->view;
         size_t len = 0;
-        scoped(scoped_free) char *bytes = leaf_bytes(entity, &len);
+        free(leaf_bytes(entity, &len)); /* its length alone is told */
         char *name = disposition->name ? parameter(reading, disposition, "filename") : NULL;
         if (!name && entity->type.name)
                 name = parameter(reading, &entity->type, "name");
