@@ -87,6 +87,7 @@ static int read_all(const struct trust_settings *settings, struct cause *cause)
                 *cause = stores.fault;
         keys_open(settings->state_directory);
         rebuild();
+        trust_bundle_resume(take(stores.pending));
         return result;
 }
 
@@ -127,6 +128,7 @@ int trust_try_again(const struct trust_settings *settings)
         stores = fresh;
         keys_open(settings->state_directory);
         rebuild();
+        trust_bundle_resume(take(stores.pending));
         trust_changed("the trust stores can be read again");
         return 1;
 }
@@ -134,6 +136,7 @@ int trust_try_again(const struct trust_settings *settings)
 void trust_close(void)
 {
         tickets_drop_all();
+        trust_bundle_close();
         context_close();
         keys_close();
         trust_stores_done(&stores);
@@ -143,6 +146,11 @@ void trust_close(void)
 const struct cause *trust_fault(void)
 {
         return stores.fault.code == CAUSE_NONE ? NULL : &stores.fault;
+}
+
+const struct cause *trust_pending_fault(void)
+{
+        return stores.pending_unread ? &stores.fault : NULL;
 }
 
 size_t trust_imported(void)
@@ -243,12 +251,22 @@ const struct anchors *trust_anchors(bool user)
         return user ? &stores.user : &stores.system;
 }
 
-char *trust_file(const uint8_t sha256[32])
+bool trust_is_open(void)
+{
+        return state_directory != NULL;
+}
+
+char *trust_place(const char *name)
+{
+        return text_of("%s/trust/%s", state_directory, name);
+}
+
+char *trust_file_name(const uint8_t sha256[32])
 {
         char digest[65];
 
         hex_print(sha256, 32, digest);
-        return text_of("%s/trust/%s.pem", state_directory, digest);
+        return text_of("%s.pem", digest);
 }
 
 void trust_take_user_anchors(X509 *const *list, size_t count, const char *why)
@@ -266,12 +284,22 @@ void trust_take_user_anchors(X509 *const *list, size_t count, const char *why)
 }
 
 struct deletion {
+        char *fingerprint; /* as it was given */
         uint8_t sha256[32];
         json_t *anchor;
         char *who;
         void (*done)(void *ctx, const struct cause *cause, json_t *anchor);
         void *ctx;
 };
+
+static void deletion_end(struct deletion *deletion, const struct cause *cause)
+{
+        deletion->done(deletion->ctx, cause, cause->code == CAUSE_NONE ? deletion->anchor : NULL);
+        json_decref(deletion->anchor);
+        free(deletion->fingerprint);
+        free(deletion->who);
+        free(deletion);
+}
 
 static void deleted(void *ctx, const struct cause *cause)
 {
@@ -287,18 +315,20 @@ static void deleted(void *ctx, const struct cause *cause)
                 trust_changed(why);
                 free(why);
         }
-        deletion->done(deletion->ctx, cause, cause->code == CAUSE_NONE ? deletion->anchor : NULL);
-        json_decref(deletion->anchor);
-        free(deletion->who);
-        free(deletion);
+        deletion_end(deletion, cause);
 }
 
-void trust_delete(const char *fingerprint, const char *who,
-                  void (*done)(void *ctx, const struct cause *cause, json_t *anchor), void *ctx)
+static void deletion_begin(void *ctx, const struct cause *refused)
 {
+        struct deletion *deletion = ctx;
         struct cause cause = { 0 };
         bool user = false;
-        const struct anchor *anchor = find_anchor(fingerprint, &user, &cause);
+        const struct anchor *anchor = NULL;
+
+        if (refused)
+                cause = *refused;
+        else
+                anchor = find_anchor(deletion->fingerprint, &user, &cause);
 
         if (anchor && !user) {
                 cause_set(&cause, CAUSE_STATE,
@@ -306,16 +336,23 @@ void trust_delete(const char *fingerprint, const char *who,
                 cause_remedy(&cause, "remove it by the means of the distribution, then: emailsecctl reload");
         }
         if (cause.code != CAUSE_NONE) {
-                done(ctx, &cause, NULL);
+                deletion_end(deletion, &cause);
                 return;
         }
-        struct deletion *deletion = new_object(struct deletion);
         memcpy(deletion->sha256, anchor->sha256, 32);
         deletion->anchor = anchor_json(anchor, true);
-        deletion->who = copy_text(who);
-        deletion->done = done;
-        deletion->ctx = ctx;
-        char *path = trust_file(anchor->sha256);
+        scoped(scoped_free) char *name = trust_file_name(anchor->sha256);
+        scoped(scoped_free) char *path = trust_place(name);
         replace_file_later(path, NULL, 0, deleted, deletion);
-        free(path);
+}
+
+void trust_delete(const char *fingerprint, const char *who,
+                  void (*done)(void *ctx, const struct cause *cause, json_t *anchor), void *ctx)
+{
+        struct deletion *deletion = new_object(struct deletion);
+
+        *deletion = (struct deletion){
+                .fingerprint = copy_text(fingerprint), .who = copy_text(who), .done = done, .ctx = ctx
+        };
+        trust_change_begin(deletion_begin, deletion);
 }

@@ -7,6 +7,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
+#include "common/printable.h"
 #include "common/times.h"
 #include "daemon/loop.h"
 #include "daemon/store/replace_file.h"
@@ -27,13 +28,13 @@ struct import {
         char *who;
         void (*done)(void *ctx, const struct cause *cause, json_t *results);
         void *ctx;
-        struct import_file **files; /* being written */
-        size_t count, pending;
+        struct import_file *files; /* to be written, all or none */
+        size_t count;
+        struct cause failed;
 };
 
 struct import_file {
-        struct import *import;
-        X509 *x509;  /* NULL when it could not be written */
+        X509 *x509;
         json_t *row; /* borrowed from results */
 };
 
@@ -143,7 +144,7 @@ static bool listed_before(const struct import *import, const uint8_t sha256[32])
         uint8_t other[32];
 
         for (size_t i = 0; i < import->count; i++) {
-                x509_digest(import->files[i]->x509, other);
+                x509_digest(import->files[i].x509, other);
                 if (memcmp(other, sha256, 32) == 0)
                         return true;
         }
@@ -185,7 +186,7 @@ static void choose_all(struct import *import)
 {
         int count = sk_X509_num(import->input);
 
-        import->files = new_zeroed((size_t)count, sizeof(struct import_file *));
+        import->files = new_zeroed((size_t)count, sizeof(struct import_file));
         for (int i = 0; i < count; i++) {
                 X509 *x509 = sk_X509_value(import->input, i);
                 struct certificate certificate;
@@ -196,13 +197,8 @@ static void choose_all(struct import *import)
                 hex_print(certificate.sha256, 32, digest);
                 json_put_text(row, "fingerprintSha256", digest);
                 json_put_text(row, "subject", certificate.subject);
-                if (choose(import, x509, &certificate, row)) {
-                        struct import_file *file = new_object(struct import_file);
-                        *file = (struct import_file){ .import = import, .x509 = x509, .row = row };
-                        if (X509_up_ref(x509) != 1)
-                                abort();
-                        import->files[import->count++] = file;
-                }
+                if (choose(import, x509, &certificate, row))
+                        import->files[import->count++] = (struct import_file){ .x509 = x509, .row = row };
                 certificate_done(&certificate);
                 if (json_array_append_new(import->results, row) < 0)
                         abort();
@@ -213,8 +209,6 @@ static void choose_all(struct import *import)
 
 static void import_free(struct import *import)
 {
-        for (size_t i = 0; i < import->count; i++)
-                free(import->files[i]);
         free(import->files);
         sk_X509_pop_free(import->input, X509_free);
         json_decref(import->results);
@@ -238,18 +232,22 @@ static bool any_result(const struct import *import, const char *result)
 static void finish(struct import *import)
 {
         X509 **taken = new_zeroed(import->count, sizeof(X509 *));
-        size_t count = 0;
-        struct cause cause = { 0 };
+        size_t count = cause_happened(&import->failed) ? 0 : import->count;
+        struct cause cause = import->failed;
 
-        for (size_t i = 0; i < import->count; i++)
-                if (import->files[i]->x509)
-                        taken[count++] = import->files[i]->x509;
+        for (size_t i = 0; i < count; i++) {
+                taken[i] = import->files[i].x509;
+                if (X509_up_ref(taken[i]) != 1)
+                        abort();
+        }
         char *why =
                 text_of("%zu certificates were imported into the User Trust Store by %s", count, import->who);
         trust_take_user_anchors(taken, count, why);
         free(why);
         free(taken);
-        if (count == 0 && !any_result(import, "present")) {
+        if (cause_happened(&cause)) {
+                cause_prefix(&cause, "nothing could be imported: ");
+        } else if (count == 0 && !any_result(import, "present")) {
                 json_t *first = json_array_get(import->results, 0);
                 cause_set(&cause, CAUSE_INVALID, "nothing could be imported: %s",
                           json_string_value(json_object_get(first, "text")));
@@ -260,33 +258,66 @@ static void finish(struct import *import)
 
 static void written(void *ctx, const struct cause *cause)
 {
-        struct import_file *file = ctx;
-        struct import *import = file->import;
+        struct import *import = ctx;
 
-        if (cause && cause->code != CAUSE_NONE) {
-                say(file->row, "refused", cause->text);
-                X509_free(take(file->x509));
+        if (cause_happened(cause)) {
+                import->failed = *cause;
+                for (size_t i = 0; i < import->count; i++)
+                        say(import->files[i].row, "refused", cause->text);
         }
-        if (--import->pending == 0)
-                finish(import);
+        finish(import);
 }
 
 /* The file says who imported it and when; readers of PEM pass such lines over. */
-static void write_file(struct import_file *file)
+static json_t *file_json(const struct import *import, X509 *x509)
 {
         struct certificate certificate;
+        json_t *file = json_object();
         char when[32];
 
-        certificate_from_x509(file->x509, &certificate);
-        char *path = trust_file(certificate.sha256), *pem = certificate_pem(&certificate);
+        certificate_from_x509(x509, &certificate);
+        scoped(scoped_free) char *name = trust_file_name(certificate.sha256);
+        scoped(scoped_free) char *pem = certificate_pem(&certificate);
         time_rfc3339(loop_wall(), when);
-        char *text =
-                text_of("# %s\n# imported %s by %s\n%s", certificate.subject, when, file->import->who, pem);
-        replace_file_later(path, text, strlen(text), written, file);
-        free(text);
-        free(pem);
-        free(path);
+        scoped(scoped_free) char *subject = printable_text(certificate.subject);
+        scoped(scoped_free) char *who = printable_text(import->who);
+        scoped(scoped_free) char *text = text_of("# %s\n# imported %s by %s\n%s", subject, when, who, pem);
+        json_put_text(file, "name", name);
+        json_put_text(file, "text", text);
         certificate_done(&certificate);
+        return file;
+}
+
+static void write_one(const json_t *file, struct import *import)
+{
+        const char *text = json_string_value(json_object_get(file, "text"));
+        scoped(scoped_free) char *path = trust_place(json_string_value(json_object_get(file, "name")));
+
+        replace_file_later(path, text, strlen(text), written, import);
+}
+
+static void import_begin(void *ctx, const struct cause *refused)
+{
+        struct import *import = ctx;
+
+        if (refused) {
+                written(import, refused);
+                return;
+        }
+        choose_all(import);
+        json_t *files = json_array();
+        for (size_t i = 0; i < import->count; i++)
+                if (json_array_append_new(files, file_json(import, import->files[i].x509)) < 0)
+                        abort();
+        if (import->count > 1) {
+                trust_bundle_write(files, written, import);
+                return;
+        }
+        if (import->count == 1)
+                write_one(json_array_get(files, 0), import);
+        else
+                finish(import);
+        json_decref(files);
 }
 
 void trust_import(const uint8_t *bytes, size_t len, const char *who,
@@ -307,13 +338,5 @@ void trust_import(const uint8_t *bytes, size_t len, const char *who,
                 import_free(import);
                 return;
         }
-        choose_all(import);
-        import->pending = import->count;
-        if (import->count == 0) {
-                finish(import);
-                return;
-        }
-        size_t count = import->count;
-        for (size_t i = 0; i < count; i++)
-                write_file(import->files[i]);
+        trust_change_begin(import_begin, import);
 }

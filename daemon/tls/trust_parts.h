@@ -24,6 +24,8 @@ struct trust_stores {
         struct anchors system, user;
         STACK_OF(X509_CRL) * revocation_lists;
         size_t skipped;
+        json_t *pending;     /* files of an import.pending that was there: [{name, text}] */
+        bool pending_unread; /* there is one, and `fault` says why it cannot be read */
         struct cause fault;
 };
 void trust_stores_done(struct trust_stores *stores);
@@ -32,6 +34,21 @@ int trust_stores_read(const struct trust_settings *settings, struct trust_stores
 
 /* trust.c, for the import */
 const struct anchors *trust_anchors(bool user);
-char *trust_file(const uint8_t sha256[32]); /* the caller frees */
+bool trust_is_open(void);
+/* Path in trust/; the caller frees. Only while it is open. */
+char *trust_place(const char *name);
+char *trust_file_name(const uint8_t sha256[32]); /* SHA256.pem; the caller frees */
 /* Makes imported anchors (taken over) effective: new store, new generation. Nothing after trust_close. */
 void trust_take_user_anchors(X509 *const *list, size_t count, const char *why);
+/* NULL where no import.pending is in the way of a change. */
+const struct cause *trust_pending_fault(void);
+
+/* trust_bundle.c. Runs `begin` once no import of several certificates is under way; at once with a cause where that may
+ * last. Every change of the User Trust Store begins here, and no other change is made before it. */
+void trust_change_begin(void (*begin)(void *ctx, const struct cause *cause), void *ctx);
+#define TRUST_PENDING "import.pending"
+/* Writes these files, [{name, text}], taken over, all or none. `done` with a cause: none. */
+void trust_bundle_write(json_t *files, void (*done)(void *ctx, const struct cause *cause), void *ctx);
+/* Goes on with what was decided (taken over; NULL: nothing). */
+void trust_bundle_resume(json_t *files);
+void trust_bundle_close(void);

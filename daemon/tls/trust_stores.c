@@ -4,6 +4,7 @@
  * cannot be read is a fault that condemns every verdict (S40), never a shorter list. OpenSSL's default places
  * belong to the distribution: what cannot be read there is passed over and counted.
  */
+#include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/store/replace_file.h"
@@ -317,18 +318,13 @@ static void read_revocation_lists(struct trust_stores *stores, const char *folde
 
 /* ---- the User Trust Store -------------------------------------------------------------------- */
 
-static int read_user_file(struct trust_stores *stores, const char *path, const char *name,
+static int take_user_text(struct trust_stores *stores, const char *path, const char *name, const char *text,
                           struct cause *cause)
 {
         struct certificate certificate;
-        struct buf bytes;
         char digest[65];
 
-        if (read_file(path, LIMIT_TRUST_FILE, &bytes, cause) <= 0)
-                return cause && cause->code ? -1 : cause_set(cause, CAUSE_STORAGE, "%s: it has gone", path);
-        char *text = buf_take_text(&bytes);
         int result = certificate_from_pem(text, &certificate, cause);
-        free(text);
         if (result < 0) {
                 cause_prefix(cause, "%s: ", path);
                 return -1;
@@ -345,6 +341,61 @@ static int read_user_file(struct trust_stores *stores, const char *path, const c
         return result;
 }
 
+static int read_user_file(struct trust_stores *stores, const char *path, const char *name,
+                          struct cause *cause)
+{
+        struct buf bytes;
+
+        if (read_file(path, LIMIT_TRUST_FILE, &bytes, cause) <= 0)
+                return cause && cause->code ? -1 : cause_set(cause, CAUSE_STORAGE, "%s: it has gone", path);
+        scoped(scoped_free) char *text = buf_take_text(&bytes);
+        return take_user_text(stores, path, name, text, cause);
+}
+
+static int take_pending(struct trust_stores *stores, const char *path, const json_t *files, struct cause *cause)
+{
+        size_t index;
+        json_t *file;
+
+        if (!json_is_array(files))
+                return cause_set(cause, CAUSE_STORAGE, "%s: it is damaged", path);
+        json_array_foreach((json_t *)files, index, file)
+        {
+                const char *name = json_string_value(json_object_get(file, "name"));
+                const char *text = json_string_value(json_object_get(file, "text"));
+                if (!name || !text)
+                        return cause_set(cause, CAUSE_STORAGE, "%s: it is damaged", path);
+                if (take_user_text(stores, path, name, text, cause) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* What an import of several certificates has decided, see trust_bundle.c. */
+static void read_pending(struct trust_stores *stores, const char *folder)
+{
+        scoped(scoped_free) char *path = text_of("%s/" TRUST_PENDING, folder);
+        struct cause cause = { 0 };
+        struct buf bytes;
+
+        int result = read_file(path, LIMIT_TRUST_FILE, &bytes, &cause);
+        if (result > 0) {
+                json_t *decision = json_loadb((const char *)buf_bytes(&bytes), bytes.len, 0, NULL);
+                json_t *files = json_object_get(decision, "files");
+                result = take_pending(stores, path, files, &cause);
+                if (result == 0)
+                        stores->pending = json_incref(files);
+                json_decref(decision);
+        }
+        buf_free(&bytes);
+        if (result < 0) {
+                stores->pending_unread = true;
+                fault(stores, "the User Trust Store", &cause);
+                cause_remedy(&stores->fault, "put the file, which an import has left, back from a backup; it is read again every few "
+                             "seconds; or remove it and import again");
+        }
+}
+
 static void read_user_store(struct trust_stores *stores, const char *state_directory)
 {
         char *folder = text_of("%s/trust", state_directory);
@@ -357,6 +408,7 @@ static void read_user_store(struct trust_stores *stores, const char *state_direc
                         cause_errno(&cause, errno, "%s", folder);
                 fault(stores, "the User Trust Store", &cause);
         }
+        read_pending(stores, folder); /* before the files, which are all there when it goes */
         while (list && (errno = 0, entry = readdir(list)) != NULL) {
                 if (entry->d_name[0] == '.' || !has_ending(entry->d_name, ".pem"))
                         continue;
@@ -380,6 +432,7 @@ void trust_stores_done(struct trust_stores *stores)
         anchors_done(&stores->system);
         anchors_done(&stores->user);
         sk_X509_CRL_pop_free(stores->revocation_lists, X509_CRL_free);
+        json_decref(stores->pending);
         *stores = (struct trust_stores){ 0 };
 }
 

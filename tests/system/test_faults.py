@@ -2,6 +2,7 @@
 """The disk under a running daemon fails, fills up, loses what was not synced. A submission is answered with an error
 or its message is safe, never neither; nothing crashes; the station says what is wrong, and goes on when it is over."""
 
+import base64
 import contextlib
 import errno
 import os
@@ -15,6 +16,7 @@ import pytest
 import channels
 import interpose
 import letters
+import pki
 import users
 import varlink
 from test_durability import Flow, doubles_are_told, pour_and_kill
@@ -321,6 +323,55 @@ def test_a_change_of_accounts_at_each_disk_call(interposed, with_b, name, how):
             if b_in_state(station) not in right:
                 wrong.append(f"{call} {number} after the start: {b_in_state(station)}")
     assert not wrong, f"old {old}, new {new}: " + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("how", ("killed", "fails", "fails from there on"))
+def test_an_import_of_three_at_each_disk_call(interposed, with_b, how):
+    """All or none: all once it was answered, none once it was refused, in the daemon and after a kill -9."""
+    station = interposed.station
+    bundle = [pki.authority(f"Issuer {number}") for number in range(3)]
+    given = {"certificates": base64.b64encode(b"".join(one.pem for one in bundle)).decode()}
+
+    def anchors():
+        return sorted(one["fingerprintSha256"] for one in station.call(varlink.TRUST + "ListAnchors")["anchors"]
+                      if one["store"] == "user")
+
+    calls, new = ("write", "fsync", "rename", "unlink"), sorted(one.fingerprint for one in bundle)
+    with_b()
+    interposed.fail(*calls, times=0)
+    station.call(varlink.TRUST + "ImportAnchors", **given)
+    counts = {call: interposed.seen(call) for call in calls}
+    assert anchors() == new and counts["fsync"] >= 6, counts
+    wrong, seen = [], set()
+    for call, count in counts.items():
+        for number in range(count):
+            with_b()
+            interposed.fail(call, error=interpose.KILL if how == "killed" else errno.EIO, skip=number,
+                            times=-1 if how == "fails from there on" else 1)
+            try:
+                with varlink.Client(station.socket, timeout=1 if how == "fails from there on" else 5) as client:
+                    client.call(varlink.TRUST + "ImportAnchors", **given)
+                right = [new]
+            except varlink.VarlinkError:
+                right = [[]]
+            except (OSError, varlink.Closed):
+                right = [[], new]
+            if how == "fails" and anchors() not in right:
+                wrong.append(f"{call} {number} in the daemon: {anchors()}")
+            interposed.heal()
+            station.kill()
+            station.start()
+            seen.add(len(anchors()))
+            if anchors() not in right:
+                wrong.append(f"{call} {number} after the start: {anchors()}")
+            if how != "killed" or not anchors():
+                continue
+            station.call(varlink.TRUST + "DeleteAnchor", fingerprint=new[0])
+            station.restart()
+            if anchors() != new[1:]:
+                wrong.append(f"{call} {number} after a deletion: {anchors()}")
+    assert not wrong, "\n".join(wrong)
+    assert seen == {0, 3}
 
 
 @pytest.mark.parametrize("calls", (("fdatasync",), ("fdatasync", "fsync")), ids=("data", "all"))

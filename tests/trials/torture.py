@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from world import World, letters, station_module, users, varlink, waiting
+from world import World, letters, pki, station_module, users, varlink, waiting
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KINDS = ("disk", "open", "write", "pwrite", "sync", "rename", "unlink", "truncate", "mkdir", "read", "mmap", "connect",
@@ -150,7 +150,7 @@ class Torture:
             if not name.startswith("."):
                 with open(os.path.join(folder, name), errors="replace") as source:
                     secrets[name] = source.read()
-        return repr((lasting(ask("ListAccounts")["accounts"]), lasting(self.entries()), lasting(ask(TRUST + "ListAnchors")["anchors"]),
+        return repr((lasting(ask("ListAccounts")["accounts"]), lasting(self.entries()), sorted(map(repr, lasting(ask(TRUST + "ListAnchors")["anchors"]))),
                      lasting(ask(TRUST + "ListKeys")["keys"]), sorted(queue), sorted(secrets.values())))
 
     # ---- the operations
@@ -159,7 +159,7 @@ class Torture:
         world, off = self.world, {"hostname": "z.example", "enabled": False}
         accounts = [{"name": "b", "kind": "outgoing", "properties": off}, {"name": "z1", "kind": "outgoing", "properties": off},
                     {"name": "z2", "kind": "incoming", "properties": {**off, "transport": "imap"}}]
-        key = world.certificates.leaf("client-only", "client")
+        key, other = world.certificates.leaf("client-only", "client"), pki.authority("Other root")
         fingerprint = self.entry["certificate"]["fingerprintSha256"]
         return {
             "set": (SERVICE + "SetAccount", {"name": "b", "properties": {"hostname": "new.example", "port": 2, "connectionTimeout": 77}}),
@@ -171,7 +171,7 @@ class Torture:
             "approve": (TRUST + "Approve", {"id": self.entry["id"], "fingerprint": fingerprint}),
             "reject": (TRUST + "Reject", {"id": self.entry["id"], "reason": "no"}),
             "forget": (TRUST + "DeleteAllowedHost", {"id": self.entry["id"]}),
-            "import": (TRUST + "ImportAnchors", {"certificates": self.text(world.certificates.intermediate.pem)}),
+            "import": (TRUST + "ImportAnchors", {"certificates": self.text(world.certificates.intermediate.pem + other.pem)}),
             "unimport": (TRUST + "DeleteAnchor", {"fingerprint": world.certificates.user.fingerprint}),
             "key": (TRUST + "ImportKey", {"name": "k", "key": self.text(key.key_pem + key.chain_pem)}),
             "submit": (SERVICE + "Submit", {"account": "b", "from": "a@example.test", "recipients": ["r@example.test"], "message": self.letter("<n@example.test>"), "key": "k1"}),

@@ -180,6 +180,166 @@ START_TEST(import_bundle)
 }
 END_TEST
 
+static bool pending_is_there(void)
+{
+        scoped(scoped_free) char *path = folder_path("trust/import.pending");
+
+        return access(path, F_OK) == 0;
+}
+
+/* What an import has decided: these certificates, and nothing of them on disk yet. */
+static void leave_pending(const struct pki *list, size_t count)
+{
+        json_t *decision = json_object(), *files = json_array();
+
+        for (size_t i = 0; i < count; i++) {
+                uint8_t sha256[32];
+                x509_digest(list[i].x509, sha256);
+                char *name = trust_file_name(sha256), *pem = pki_pem(&list[i]);
+                json_t *file = json_object();
+                json_put_text(file, "name", name);
+                json_put_text(file, "text", pem);
+                ck_assert_int_eq(json_array_append_new(files, file), 0);
+                free(name);
+                free(pem);
+        }
+        json_put(decision, "version", json_integer(1));
+        json_put(decision, "files", files);
+        char *text = json_dumps(decision, 0);
+        folder_write("trust/import.pending", text, strlen(text));
+        free(text);
+        json_decref(decision);
+}
+
+static void delete_anchor(const struct pki *pki)
+{
+        uint8_t sha256[32];
+
+        x509_digest(pki->x509, sha256);
+        char *digits = fingerprint_text(sha256);
+        answered = false;
+        trust_delete(digits, "root (uid 0)", on_answer, NULL);
+        await_answer();
+        free(digits);
+}
+
+/* An import that was decided before a crash is there at once; what is deleted then does not come back with it. */
+START_TEST(pending_import)
+{
+        struct pki list[] = { pki_make(&(struct pki_spec){ .cn = "CA 1", .ca = true }),
+                              pki_make(&(struct pki_spec){ .cn = "CA 2", .ca = true }) };
+        struct cause cause = { 0 };
+
+        trust_close();
+        leave_pending(list, 2);
+        ck_assert_msg(trust_open(&settings, &cause) == 0, "%s", cause.text);
+        ck_assert_int_eq(kind_of(&list[0]), ANCHOR_USER);
+        ck_assert_int_eq(kind_of(&list[1]), ANCHOR_USER);
+        delete_anchor(&list[0]); /* waits for the files */
+        ck_assert_int_eq(answer_cause.code, CAUSE_NONE);
+        ck_assert(!pending_is_there());
+        trust_close();
+        ck_assert_msg(trust_open(&settings, &cause) == 0, "%s", cause.text);
+        ck_assert_int_eq(kind_of(&list[0]), ANCHOR_NONE);
+        ck_assert_int_eq(kind_of(&list[1]), ANCHOR_USER);
+        pki_free(&list[0]);
+        pki_free(&list[1]);
+}
+END_TEST
+
+/* Where one file cannot be written all are anchors all the same, and no deletion is promised until it is. */
+START_TEST(bundle_that_cannot_be_ended)
+{
+        struct pki list[] = { pki_make(&(struct pki_spec){ .cn = "CA 1", .ca = true }),
+                              pki_make(&(struct pki_spec){ .cn = "CA 2", .ca = true }) };
+        char *first = pki_pem(&list[0]), *second = pki_pem(&list[1]), *both = text_of("%s%s", first, second);
+        struct cause cause = { 0 };
+        uint8_t sha256[32];
+
+        x509_digest(list[1].x509, sha256);
+        char *name = trust_file_name(sha256), *path = trust_place(name);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        import(both, strlen(both));
+        ck_assert_int_eq(answer_cause.code, CAUSE_NONE);
+        ck_assert_int_eq(kind_of(&list[0]), ANCHOR_USER);
+        ck_assert_int_eq(kind_of(&list[1]), ANCHOR_USER);
+        ck_assert(pending_is_there());
+        delete_anchor(&list[0]);
+        ck_assert_int_eq(answer_cause.code, CAUSE_STORAGE);
+        ck_assert_int_eq(kind_of(&list[0]), ANCHOR_USER);
+        ck_assert_int_eq(rmdir(path), 0);
+        trust_close();
+        ck_assert_msg(trust_open(&settings, &cause) == 0, "%s", cause.text);
+        delete_anchor(&list[0]);
+        ck_assert_int_eq(answer_cause.code, CAUSE_NONE);
+        ck_assert(!pending_is_there());
+        ck_assert_int_eq(access(path, F_OK), 0);
+        free(path);
+        free(name);
+        free(both);
+        free(second);
+        free(first);
+        pki_free(&list[0]);
+        pki_free(&list[1]);
+}
+END_TEST
+
+/* Where what decides cannot be written, nothing is: neither on disk nor in effect. */
+START_TEST(bundle_that_cannot_be_decided)
+{
+        struct pki list[] = { pki_make(&(struct pki_spec){ .cn = "CA 1", .ca = true }),
+                              pki_make(&(struct pki_spec){ .cn = "CA 2", .ca = true }) };
+        char *first = pki_pem(&list[0]), *second = pki_pem(&list[1]), *both = text_of("%s%s", first, second);
+        char *path = folder_path("trust/import.pending");
+        struct cause cause = { 0 };
+
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        import(both, strlen(both));
+        ck_assert_int_eq(answer_cause.code, CAUSE_STORAGE);
+        ck_assert_str_eq(result_of(0), "refused");
+        ck_assert_str_eq(result_of(1), "refused");
+        ck_assert_int_eq(kind_of(&list[0]), ANCHOR_NONE);
+        ck_assert_int_eq(rmdir(path), 0);
+        ck_assert_int_eq(trust_reload(&settings, &cause), 0);
+        ck_assert_uint_eq(trust_imported(), 0);
+        import(both, strlen(both));
+        ck_assert_int_eq(answer_cause.code, CAUSE_NONE);
+        ck_assert(!pending_is_there());
+        free(path);
+        free(both);
+        free(second);
+        free(first);
+        pki_free(&list[0]);
+        pki_free(&list[1]);
+}
+END_TEST
+
+/* A damaged decision condemns, and is not written over. */
+START_TEST(poisoned_pending_import)
+{
+        struct pki ca = pki_make(&(struct pki_spec){ .cn = "CA", .ca = true });
+        char *pem = pki_pem(&ca), *path = folder_path("trust/import.pending");
+        struct cause cause = { 0 };
+
+        leave_pending(&ca, 1);
+        ck_assert_int_eq(truncate(path, 300), 0);
+        ck_assert_int_eq(trust_reload(&settings, &cause), -1);
+        ck_assert_int_eq(cause.code, CAUSE_TRUST_STORE);
+        ck_assert_ptr_nonnull(strstr(cause.text, "import.pending"));
+        ck_assert_ptr_nonnull(strstr(cause.remedy, "remove it"));
+        import(pem, strlen(pem));
+        ck_assert_int_eq(answer_cause.code, CAUSE_TRUST_STORE);
+        ck_assert(pending_is_there());
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(trust_try_again(&settings), 1);
+        import(pem, strlen(pem));
+        ck_assert_int_eq(answer_cause.code, CAUSE_NONE);
+        free(path);
+        free(pem);
+        pki_free(&ca);
+}
+END_TEST
+
 static void add_to_bundle(PKCS7 *bundle, const struct pki *pki)
 {
         ck_assert_int_eq(PKCS7_add_certificate(bundle, pki->x509), 1);
@@ -384,6 +544,10 @@ int main(void)
         tcase_add_test(tests, system_store);
         tcase_add_test(tests, import_pem_and_delete);
         tcase_add_test(tests, import_bundle);
+        tcase_add_test(tests, pending_import);
+        tcase_add_test(tests, bundle_that_cannot_be_ended);
+        tcase_add_test(tests, bundle_that_cannot_be_decided);
+        tcase_add_test(tests, poisoned_pending_import);
         tcase_add_test(tests, import_der_and_pkcs7);
         tcase_add_test(tests, import_refused);
         tcase_add_test(tests, poisoned_user_store);
