@@ -68,9 +68,9 @@ static bool read_type(const struct letter_field *field, struct span *type, struc
 const char *entity_parameter(const struct letter_field *type, const char *name, size_t *len)
 {
         struct span main, sub;
-        const char *at, *end = type->value + type->value_len;
         if (!type->name)
                 return NULL;
+        const char *at, *end = type->value + type->value_len;
         if (!read_type(type, &main, &sub, &at)) /* of Content-Disposition too, whose value is one word */
                 at = memchr(type->value, ';', type->value_len);
         if (!at)

@@ -112,11 +112,26 @@ static unsigned long scram_iterations(const char *text)
         return *end == '\0' || *end == ',' ? count : 0;
 }
 
+/* The server's error of RFC 5802 section 7, one of its words: what else a server writes there may be a secret of ours. */
+static const char *scram_error(const char *text)
+{
+        static const char *const words[] = {
+                "invalid-encoding", "extensions-not-supported", "invalid-proof", "channel-bindings-dont-match",
+                "server-does-support-channel-binding", "channel-binding-not-supported", "unsupported-channel-binding-type",
+                "unknown-user", "invalid-username-encoding", "no-resources", "other-error",
+        };
+
+        for (size_t i = 0; i < count_of(words); i++)
+                if (strncmp(text, words[i], strlen(words[i])) == 0 && strchr(",", text[strlen(words[i])]))
+                        return words[i];
+        return "a reason that RFC 5802 does not have";
+}
+
 static int check_scram(const struct sasl *sasl, const char *text, struct cause *cause)
 {
         if (strncmp(text, "e=", 2) == 0)
                 return cause_set(cause, CAUSE_AUTHENTICATION, "the server refused the %s sign-in: %s",
-                                 sasl->mechanism->name, text + 2);
+                                 sasl->mechanism->name, scram_error(text + 2));
         if (sasl->rounds > 1)
                 return 0;
         unsigned long count = scram_iterations(text);

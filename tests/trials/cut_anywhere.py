@@ -183,6 +183,7 @@ class Trial:
         body = "x" * 70 + "\n"
         box.add(letters.crlf(letters.letter("x", body=body * rng.choice((1, 100, 3000, 20000)))))
         time.sleep(rng.choice((0.01, 0.1)))
+        self.wait_while(lambda: self.unread_count() > 200)
 
     def shift(self, rng):
         """The mailbox changes while it is read: messages go, all are numbered anew, the server says what nobody asked for."""
@@ -286,11 +287,15 @@ class Trial:
                     self.station.call("Poll", name=name, wait=False)
             for name in ("imap", "pop3"):
                 with contextlib.suppress(varlink.VarlinkError):
-                    self.station.call("Poll", name=name, wait=True)
+                    self.station.call("Poll", name=name, wait=False)
             return not self.unsent() and not self.unread() and not self.queued()
         waiting.until(done, 60 * PATIENCE, lambda: f"not sent: {self.unsent()}; not received: {self.unread()}; "
                                                    f"in the queue: {self.queued()}")
         self.compare()
+
+    def unread_count(self):
+        """About how many messages are still to be received; cheap."""
+        return sum(len(box.messages) - len(self.station.inbox(name)) for name, box in self.world.boxes.items())
 
     def queued(self):
         return [(one["id"], one["state"], one.get("cause")) for one in self.station.call("ListQueue")["messages"]][:5]
