@@ -360,8 +360,8 @@ static int read_or_fault(void)
                 return 0;
         forget_entries();
         (void)cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s", list.path, why.text);
-        cause_remedy(&list.fault, "let the user of the state folder read it, or put it back from a backup, then: emailsecctl "
-                     "reload; to remove it is to forget every decision");
+        cause_remedy(&list.fault, "let the user of the state folder read it, or put it back from a backup: it is read again "
+                     "every few seconds; to remove it is to forget every decision");
         return -1;
 }
 
