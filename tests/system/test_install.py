@@ -184,6 +184,8 @@ def test_numbers_are_openmetrics(station, new_sink, certificates):
     assert sum(value for labels, value in samples["emailsec_account_status"]) == 2   # each account has one
     assert all(name.startswith("emailsec_") for name in families)
     # what the examples ask for is there
+    station.ctl("account", "set", "a", "heartbeat=box@example.test")
+    samples, _ = metrics_of(station.ctl("metrics").out)
     for name in ("emailsec-alerts.yml", "emailsec-dashboard.json"):
         text = open(os.path.join(ROOT, "conf", name)).read()
         asked = set(re.findall(r"\bemailsec_[a-z_]+", text))

@@ -373,6 +373,6 @@ def test_audit(station, tokens, sender):
     store(station, "oauthClientSecret", "hush")
     store(station, "oauthRefreshToken", "first-refresh-token")
     findings = [one for one in station.json("audit", code=None) if one["check"] in ("login", "secret")]
-    assert [one["verdict"] for one in findings] == ["ok", "warning", "warning"]
-    assert "OAuth" in findings[0]["text"] and "--secret oauthClientSecret --credential" in findings[1]["remedy"]
-    assert "refresh token" in findings[2]["text"] and not findings[2]["remedy"]
+    assert [one["verdict"] for one in findings] == ["warning", "warning", "ok"]     # the worst first
+    assert "OAuth" in findings[2]["text"] and "--secret oauthClientSecret --credential" in findings[0]["remedy"]
+    assert "refresh token" in findings[1]["text"] and not findings[1]["remedy"]
