@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+import boxes as boxes_module
 import dovecot as dovecot_module
 import fake as fake_module
 import interpose as interpose_module
@@ -176,6 +177,20 @@ def new_fake(folder):
 
     def make(transport, mode, *args, **options):
         made.append(fake_module.Fake(transport, mode, folder, *args, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def new_box():
+    """Makes mailboxes of our own, IMAP or POP3."""
+    made = []
+
+    def make(*args, **options):
+        made.append(boxes_module.Mailbox(*args, **options))
         return made[-1]
 
     yield make

@@ -6,23 +6,10 @@ import re
 import pytest
 
 import channels
-from boxes import IMAP_WORDS, Mailbox
+from boxes import IMAP_WORDS
 from waiting import until
 
 LETTER = b"From: a@example.org\r\nSubject: one\r\n\r\ntext\r\n"
-
-
-@pytest.fixture
-def new_box():
-    made = []
-
-    def make(*args, **options):
-        made.append(Mailbox(*args, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def incoming(station, box, **more):

@@ -10,23 +10,10 @@ import time
 import pytest
 
 import channels
-from boxes import IMAP_WORDS, Mailbox, Message, Relay
+from boxes import IMAP_WORDS, Message, Relay
 from waiting import until
 
 LETTERS = [b"From: a@example.org\r\nSubject: number %d\r\n\r\ntext %d\r\n" % (n, n) for n in range(8)]
-
-
-@pytest.fixture
-def new_box():
-    made = []
-
-    def make(*args, **options):
-        made.append(Mailbox(*args, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def incoming(station, box, **more):

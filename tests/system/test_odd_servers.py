@@ -5,7 +5,7 @@ import pytest
 
 import channels
 import letters
-from boxes import Answer, Cut, Mailbox
+from boxes import Answer, Cut
 from waiting import until
 
 BOTH = ("imap", "pop3")
@@ -13,19 +13,6 @@ BOTH = ("imap", "pop3")
 
 def letter(number, lines=1):
     return letters.crlf(letters.letter("box", subject=f"number {number}", body=f"{number} text\n" * lines))
-
-
-@pytest.fixture
-def new_box():
-    made = []
-
-    def make(*args, **options):
-        made.append(Mailbox(*args, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def incoming(station, box, **more):

@@ -13,7 +13,6 @@ import pytest
 
 import channels
 import letters
-from boxes import Mailbox
 from processes import end_children
 from waiting import until
 
@@ -144,19 +143,6 @@ def test_a_large_message_behind_a_full_batch(station, dovecot, box, transport):
     incoming(station, dovecot, transport, box)
     station.ctl("account", "poll", "a")
     check_once(station, messages + large)
-
-
-@pytest.fixture
-def new_box():
-    made = []
-
-    def make(*args, **options):
-        made.append(Mailbox(*args, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def numbered(*numbers):

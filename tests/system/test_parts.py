@@ -8,7 +8,7 @@ import pytest
 
 import channels
 import letters
-from boxes import Mailbox, Relay
+from boxes import Relay
 from station import PATIENCE
 from waiting import until
 
@@ -20,19 +20,6 @@ def large(size, seed=1):
     text = b"From: a@example.org\r\nSubject: large\r\n\r\n" + b"".join(
         b"%064x\r\n" % lines.getrandbits(256) for _ in range(size // 66))
     return text + b"end"
-
-
-@pytest.fixture
-def new_box():
-    made = []
-
-    def make(*args, **options):
-        made.append(Mailbox(*args, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 @pytest.fixture
