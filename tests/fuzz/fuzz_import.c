@@ -15,7 +15,7 @@ static void take_anchors(const uint8_t *data, size_t size)
         else
                 fuzz_must(cause.code != CAUSE_NONE);
         for (size_t i = 0; i < import->count; i++)
-                X509_free(import->files[i]->x509); /* as when they are written */
+                X509_free(import->files[i].x509); /* as when they are written */
         import_free(import);
         ERR_clear_error();
 }
