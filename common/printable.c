@@ -59,11 +59,18 @@ bool utf8_valid(const char *bytes, size_t len)
 
 bool is_treacherous(uint32_t point)
 {
-        return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0xad || point == 0x61c ||
-               point == 0x180e || (point >= 0x200b && point <= 0x200f) ||
-               (point >= 0x2028 && point <= 0x202e) || (point >= 0x2060 && point <= 0x206f) ||
-               point == 0xfeff || (point >= 0xfff9 && point <= 0xfffb) ||
-               (point >= 0xe0000 && point <= 0xe007f);
+        static const struct {
+                uint32_t first, last;
+        } ranges[] = {
+                { 0, 0x1f },         { 0x7f, 0x9f },      { 0xad, 0xad },      { 0x61c, 0x61c },
+                { 0x180e, 0x180e },  { 0x200b, 0x200f },  { 0x2028, 0x202e },  { 0x2060, 0x206f },
+                { 0xfeff, 0xfeff },  { 0xfff9, 0xfffb },  { 0xe0000, 0xe007f },
+        };
+
+        for (size_t i = 0; i < count_of(ranges); i++)
+                if (point >= ranges[i].first && point <= ranges[i].last)
+                        return true;
+        return false;
 }
 
 /* The next piece of output for the front of the input; returns bytes used. */

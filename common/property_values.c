@@ -274,54 +274,57 @@ int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct c
         return 0;
 }
 
-static int set_text(struct property_values *values, const struct property *property, const char *text,
-                    struct causes *problems)
+/* The text as it is kept; the caller frees. NULL: it does not do, and the problems say why. */
+static char *text_as_kept(const struct property *property, const char *text, struct causes *problems)
 {
         struct cause why = { 0 };
-        char *scoped(scoped_free) host = NULL, *scoped(scoped_free) folders = NULL;
         int64_t seconds, count;
+        char *host;
+        int result = 0;
 
         switch (property->type) {
-        case TYPE_WORD:
-                if (check_word(property, text, problems) < 0)
-                        return -1;
-                break;
         case TYPE_HOST:
                 host = host_normal(text, &why);
                 if (!host)
-                        return bad_value(problems, property, "%s", why.text);
-                text = host;
+                        (void)bad_value(problems, property, "%s", why.text);
+                return host;
+        case TYPE_FOLDERS:
+                return check_text(property, text, problems) < 0 ? NULL : folders_checked(property, text, problems);
+        case TYPE_WORD:
+                result = check_word(property, text, problems);
                 break;
         case TYPE_ADDRESS:
                 if (address_check(text, true, &why) < 0)
-                        return bad_value(problems, property, "%s", why.text);
+                        result = bad_value(problems, property, "%s", why.text);
                 break;
         case TYPE_URL:
-                if (check_text(property, text, problems) < 0 || check_url(property, text, problems) < 0)
-                        return -1;
+                result = check_text(property, text, problems) < 0 ? -1 : check_url(property, text, problems);
                 break;
         case TYPE_TEXT:
-                if (check_text(property, text, problems) < 0)
-                        return -1;
-                break;
-        case TYPE_FOLDERS:
-                folders = check_text(property, text, problems) < 0 ? NULL : folders_checked(property, text, problems);
-                if (!folders)
-                        return -1;
-                text = folders;
+                result = check_text(property, text, problems);
                 break;
         case TYPE_KEPT:
                 if (properties_kept(text, &seconds, &count, &why) < 0)
-                        return bad_value(problems, property, "%s: %s", property->name, why.text);
+                        result = bad_value(problems, property, "%s: %s", property->name, why.text);
                 break;
         case TYPE_BOOL:
         case TYPE_INT:
         case TYPE_PORT:
         case TYPE_OBJECT:
         case TYPE_TIME:
-                return bad_value(problems, property, "%s is not a text", property->name);
+                result = bad_value(problems, property, "%s is not a text", property->name);
         }
-        put_text(values, property_id(property), text);
+        return result < 0 ? NULL : copy_text(text);
+}
+
+static int set_text(struct property_values *values, const struct property *property, const char *text,
+                    struct causes *problems)
+{
+        scoped(scoped_free) char *kept = text_as_kept(property, text, problems);
+
+        if (!kept)
+                return -1;
+        put_text(values, property_id(property), kept);
         return 0;
 }
 
@@ -359,87 +362,89 @@ int property_set(struct property_values *values, const struct property *property
         return bad_value(problems, property, "%s cannot be set", property->name);
 }
 
+static const char never_an_argument[] = "a password is never an argument: emailsecctl account password NAME";
+static const char by_command[] = "did you mean useSsl or useStartTls? both, with the port: emailsecctl account secure NAME "
+                                 "ssl|starttls|none";
+
 /* What people call a property by, from other programs. */
+static const struct {
+        const char *name, *meant;
+} names_elsewhere[] = {
+        { "host", "did you mean hostname?" },
+        { "server", "did you mean hostname?" },
+        { "address", "did you mean hostname, or from?" },
+        { "ip", "did you mean hostname?" },
+        { "domain", "did you mean hostname?" },
+        { "smtp", "did you mean transport=smtp and hostname?" },
+        { "imap", "did you mean transport=imap and hostname?" },
+        { "pop3", "did you mean transport=pop3 and hostname?" },
+        { "relay", "did you mean hostname?" },
+        { "relayhost", "did you mean hostname?" },
+        { "user", "did you mean account, the name to sign in by?" },
+        { "username", "did you mean account, the name to sign in by?" },
+        { "login", "did you mean account, the name to sign in by?" },
+        { "userid", "did you mean account, the name to sign in by?" },
+        { "email", "did you mean from, or account, the name to sign in by?" },
+        { "mail", "did you mean from?" },
+        { "password", never_an_argument },
+        { "pass", never_an_argument },
+        { "passwd", never_an_argument },
+        { "secret", never_an_argument },
+        { "credential", "a credential is named by: emailsecctl account password NAME --credential ID" },
+        { "token", "a token is stored by: emailsecctl account password NAME --secret oauthRefreshToken" },
+        { "protocol", "did you mean transport?" },
+        { "type", "did you mean transport?" },
+        { "tls", by_command },
+        { "ssl", by_command },
+        { "starttls", by_command },
+        { "security", by_command },
+        { "encryption", by_command },
+        { "secure", by_command },
+        { "status", "did you mean enabled?" },
+        { "queueSize", "did you mean maxQueueSize?" },
+        { "passwordSource", never_an_argument },
+        { "tlsversion", "did you mean minTlsVersion?" },
+        { "verify", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "insecure", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "certificate", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
+        { "cert", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
+        { "key", "did you mean clientCertificate?" },
+        { "ca", "issuers are trusted by: emailsecctl trust import FILE" },
+        { "sender", "did you mean from?" },
+        { "reply", "did you mean replyTo?" },
+        { "auth", "did you mean authentication?" },
+        { "mechanism", "did you mean authentication?" },
+        { "timeout", "did you mean connectionTimeout or commandTimeout?" },
+        { "mailbox", "did you mean folder?" },
+        { "folders", "did you mean folder?" },
+        { "inbox", "did you mean folder?" },
+        { "interval", "did you mean pollRate?" },
+        { "poll", "did you mean pollRate?" },
+        { "idle", "did you mean push?" },
+        { "limit", "did you mean maxSendablePerDay or maxQueueSize?" },
+        { "quota", "did you mean maxSendablePerDay or maxQueueSize?" },
+        { "lifetime", "did you mean queueLifetime?" },
+        { "expire", "did you mean queueLifetime?" },
+        { "delete", "did you mean deliveryPolicy?" },
+        { "keep", "did you mean deliveryPolicy?" },
+        { "retention", "did you mean deliveryPolicy?" },
+        { "lmtp", "did you mean deliverTo=lmtp:PATH?" },
+        { "maildir", "did you mean deliverTo=maildir?" },
+        { "active", "did you mean enabled?" },
+        { "disabled", "did you mean enabled=false?" },
+        { "trace", "did you mean debug?" },
+        { "log", "did you mean debug?" },
+        { "postmaster", "did you mean notifyFailed?" },
+        { "bounce", "did you mean notifyFailed?" },
+        { "default", "mail that names no account goes by DefaultAccount= in [Service] of emailsecd.conf" },
+        { "oauth", "did you mean authentication=xoauth2 or oauthbearer, and oauthProvider?" },
+};
+
 static const char *meant_by(const char *name)
 {
-        static const char never_an_argument[] = "a password is never an argument: emailsecctl account password NAME";
-        static const char by_command[] = "did you mean useSsl or useStartTls? both, with the port: emailsecctl account secure NAME "
-                                         "ssl|starttls|none";
-        static const struct {
-                const char *name, *meant;
-        } others[] = {
-                { "host", "did you mean hostname?" },
-                { "server", "did you mean hostname?" },
-                { "address", "did you mean hostname, or from?" },
-                { "ip", "did you mean hostname?" },
-                { "domain", "did you mean hostname?" },
-                { "smtp", "did you mean transport=smtp and hostname?" },
-                { "imap", "did you mean transport=imap and hostname?" },
-                { "pop3", "did you mean transport=pop3 and hostname?" },
-                { "relay", "did you mean hostname?" },
-                { "relayhost", "did you mean hostname?" },
-                { "user", "did you mean account, the name to sign in by?" },
-                { "username", "did you mean account, the name to sign in by?" },
-                { "login", "did you mean account, the name to sign in by?" },
-                { "userid", "did you mean account, the name to sign in by?" },
-                { "email", "did you mean from, or account, the name to sign in by?" },
-                { "mail", "did you mean from?" },
-                { "password", never_an_argument },
-                { "pass", never_an_argument },
-                { "passwd", never_an_argument },
-                { "secret", never_an_argument },
-                { "credential", "a credential is named by: emailsecctl account password NAME --credential ID" },
-                { "token", "a token is stored by: emailsecctl account password NAME --secret oauthRefreshToken" },
-                { "protocol", "did you mean transport?" },
-                { "type", "did you mean transport?" },
-                { "tls", by_command },
-                { "ssl", by_command },
-                { "starttls", by_command },
-                { "security", by_command },
-                { "encryption", by_command },
-                { "secure", by_command },
-                { "status", "did you mean enabled?" },
-                { "queueSize", "did you mean maxQueueSize?" },
-                { "passwordSource", never_an_argument },
-                { "tlsversion", "did you mean minTlsVersion?" },
-                { "verify", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
-                { "insecure", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
-                { "certificate", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
-                { "cert", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
-                { "key", "did you mean clientCertificate?" },
-                { "ca", "issuers are trusted by: emailsecctl trust import FILE" },
-                { "sender", "did you mean from?" },
-                { "reply", "did you mean replyTo?" },
-                { "auth", "did you mean authentication?" },
-                { "mechanism", "did you mean authentication?" },
-                { "timeout", "did you mean connectionTimeout or commandTimeout?" },
-                { "mailbox", "did you mean folder?" },
-                { "folders", "did you mean folder?" },
-                { "inbox", "did you mean folder?" },
-                { "interval", "did you mean pollRate?" },
-                { "poll", "did you mean pollRate?" },
-                { "idle", "did you mean push?" },
-                { "limit", "did you mean maxSendablePerDay or maxQueueSize?" },
-                { "quota", "did you mean maxSendablePerDay or maxQueueSize?" },
-                { "lifetime", "did you mean queueLifetime?" },
-                { "expire", "did you mean queueLifetime?" },
-                { "delete", "did you mean deliveryPolicy?" },
-                { "keep", "did you mean deliveryPolicy?" },
-                { "retention", "did you mean deliveryPolicy?" },
-                { "lmtp", "did you mean deliverTo=lmtp:PATH?" },
-                { "maildir", "did you mean deliverTo=maildir?" },
-                { "active", "did you mean enabled?" },
-                { "disabled", "did you mean enabled=false?" },
-                { "trace", "did you mean debug?" },
-                { "log", "did you mean debug?" },
-                { "postmaster", "did you mean notifyFailed?" },
-                { "bounce", "did you mean notifyFailed?" },
-                { "default", "mail that names no account goes by DefaultAccount= in [Service] of emailsecd.conf" },
-                { "oauth", "did you mean authentication=xoauth2 or oauthbearer, and oauthProvider?" },
-        };
-        for (size_t i = 0; i < count_of(others); i++)
-                if (strcasecmp(others[i].name, name) == 0)
-                        return others[i].meant;
+        for (size_t i = 0; i < count_of(names_elsewhere); i++)
+                if (strcasecmp(names_elsewhere[i].name, name) == 0)
+                        return names_elsewhere[i].meant;
         return NULL;
 }
 

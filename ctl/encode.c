@@ -171,6 +171,16 @@ static int put_transfer(const struct encoding *e, const struct form *form)
                                                                "Content-Transfer-Encoding: quoted-printable\n");
 }
 
+/* A parameter may follow as it is. */
+static bool ends_in_semicolon(const struct letter_field *field)
+{
+        size_t len = field->value_len;
+
+        while (len && strchr(" \t\r\n", field->value[len - 1]))
+                len--;
+        return len && field->value[len - 1] == ';';
+}
+
 /* The type with the charset that the text is in. */
 static int put_type(const struct encoding *e, const struct form *form, const struct letter_field *field, const char *end)
 {
@@ -178,18 +188,12 @@ static int put_type(const struct encoding *e, const struct form *form, const str
         const char *value = entity_parameter(field, "charset", &len);
         scoped(buf_free) struct buf type = BUF_WITH_MAX(LIMIT_HEADER);
         size_t front = value ? (size_t)(value - field->value) : field->value_len;
-        bool semicolon = memchr(field->value, ';', field->value_len) && !value;
-        for (size_t at = field->value_len; semicolon && at; at--) {
-                if (strchr(" \t\r\n", field->value[at - 1]))
-                        continue;
-                semicolon = field->value[at - 1] == ';';
-                break;
-        }
+        const char *between = value ? "" : ends_in_semicolon(field) ? " charset=" : "; charset=";
         if (!form->charset)
                 return field_write(field, end, e->out, e->cause);
         if (buf_append(&type, field->name, field->name_len) || buf_append_text(&type, ":") ||
             buf_append(&type, field->value, front) ||
-            buf_append_text(&type, value ? "" : semicolon ? " charset=" : "; charset=") ||
+            buf_append_text(&type, between) ||
             buf_append_text(&type, form->charset) ||
             (value && buf_append(&type, value + len, field->value_len - front - len)) || buf_append_text(&type, "\n"))
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
@@ -245,6 +249,17 @@ static int put_field(const struct encoding *e, const struct entity *entity, cons
         return field_write(field, end, e->out, e->cause);
 }
 
+/* The fields that `form` needs and the header did not have. */
+static int put_missing(const struct encoding *e, const struct form *form, const struct head *head, bool top)
+{
+        if (top && !head->version && put_text(e, "MIME-Version: 1.0\n"))
+                return -1;
+        if (form->charset && !head->type &&
+            (put_text(e, "Content-Type: text/plain; charset=") || put_text(e, form->charset) || put_text(e, "\n")))
+                return -1;
+        return head->transfer ? 0 : put_transfer(e, form);
+}
+
 /* The fields, and those that `form` needs; NULL: the body stays as it is. */
 static int put_head(const struct encoding *e, const struct entity *entity, const struct form *form, bool top)
 {
@@ -260,12 +275,7 @@ static int put_head(const struct encoding *e, const struct entity *entity, const
         }
         if (entity->head.len && bytes[entity->head.len - 1] != '\n' && put_text(e, "\n"))
                 return -1;
-        if (form && top && !head.version && put_text(e, "MIME-Version: 1.0\n"))
-                return -1;
-        if (form && form->charset && !head.type &&
-            (put_text(e, "Content-Type: text/plain; charset=") || put_text(e, form->charset) || put_text(e, "\n")))
-                return -1;
-        return form && !head.transfer ? put_transfer(e, form) : 0;
+        return form ? put_missing(e, form, &head, top) : 0;
 }
 
 static int put_blank(const struct encoding *e, const struct entity *entity, bool needed)
@@ -288,6 +298,34 @@ static void choose_charset(const struct entity *entity, struct form *form)
                 form->charset = seen;
 }
 
+/* A part of a message that is to be put together elsewhere (RFC 2046 section 5.2.2): it may be eight bit, and no more. */
+static int put_bound(const struct encoding *e, const struct entity *entity, const struct flaws *flaws, bool top)
+{
+        struct form form = { .replace_type = !entity->type_valid, .transfer = TRANSFER_EIGHT };
+        if (is_hard(flaws))
+                return refuse(e, flaws, "it is in a part that may not be encoded (RFC 2046)",
+                              "send a message whose parts have short lines of text");
+        return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_span(e, entity->body) ? -1 : 0;
+}
+
+/* The bytes of the body, and how they are to be written. */
+static void decode_body(const struct entity *entity, struct form *form)
+{
+        bool base64 = entity->transfer == TRANSFER_BASE64 && base64_is(entity->body.at, entity->body.len);
+        enum transfer from = base64 ? TRANSFER_BASE64 : entity->transfer == TRANSFER_QUOTED ? TRANSFER_QUOTED : TRANSFER_SEVEN;
+        form->bytes = transfer_decode(from, entity->body.at, entity->body.len, &form->len);
+        if (from != TRANSFER_SEVEN)
+                form->transfer = from;
+        else if (!form->text)
+                form->transfer = TRANSFER_BASE64;
+        else if (entity->transfer == TRANSFER_EIGHT)
+                form->transfer = TRANSFER_QUOTED; /* its words are not hidden where their sender showed them */
+        else
+                form->transfer = transfer_for(form->bytes, form->len);
+        if (base64)
+                form->text = false; /* its bytes are what they are, line ends too */
+}
+
 static int put_leaf(const struct encoding *e, const struct entity *entity, bool top)
 {
         struct flaws flaws;
@@ -298,27 +336,10 @@ static int put_leaf(const struct encoding *e, const struct entity *entity, bool 
                 return put_head(e, entity, NULL, top) || put_blank(e, entity, false) || put_span(e, entity->body) ? -1 : 0;
         if (entity->sealed)
                 return refuse_sealed(e, &flaws);
+        if (entity->kind == ENTITY_BOUND)
+                return put_bound(e, entity, &flaws, top);
         scoped(form_free) struct form form = { .text = entity->kind == ENTITY_TEXT, .replace_type = !entity->type_valid };
-        if (entity->kind == ENTITY_BOUND) {
-                if (is_hard(&flaws))
-                        return refuse(e, &flaws, "it is in a part that may not be encoded (RFC 2046)",
-                                      "send a message whose parts have short lines of text");
-                form.transfer = TRANSFER_EIGHT;
-                return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_span(e, entity->body) ? -1 : 0;
-        }
-        bool base64 = entity->transfer == TRANSFER_BASE64 && base64_is(entity->body.at, entity->body.len);
-        enum transfer from = base64 ? TRANSFER_BASE64 : entity->transfer == TRANSFER_QUOTED ? TRANSFER_QUOTED : TRANSFER_SEVEN;
-        form.bytes = transfer_decode(from, entity->body.at, entity->body.len, &form.len);
-        if (from != TRANSFER_SEVEN)
-                form.transfer = from;
-        else if (!form.text)
-                form.transfer = TRANSFER_BASE64;
-        else if (entity->transfer == TRANSFER_EIGHT)
-                form.transfer = TRANSFER_QUOTED; /* its words are not hidden where their sender showed them */
-        else
-                form.transfer = transfer_for(form.bytes, form.len);
-        if (base64)
-                form.text = false; /* its bytes are what they are, line ends too */
+        decode_body(entity, &form);
         if (entity->kind == ENTITY_TEXT)
                 choose_charset(entity, &form);
         return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_body(e, &form) ? -1 : 0;
@@ -355,42 +376,55 @@ static bool margin_needs(const struct encoding *e, const struct entity *entity, 
 
 static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without, unsigned depth);
 
+/* A multipart as it is written, piece by piece. */
+struct parts {
+        const struct entity *entity;
+        struct span behind;     /* the last margin, where it becomes a part before the end; else empty */
+        bool open;              /* a boundary may follow as it stands in the message */
+};
+
+static int put_boundary(const struct encoding *e, struct parts *parts, const struct piece *piece)
+{
+        if (piece->last && parts->behind.len) {
+                if (put_text(e, "\n") || put_margin(e, parts->entity, parts->behind))
+                        return -1;
+                parts->open = false;
+        }
+        if (!parts->open && piece->bytes.at[0] == '-' && put_text(e, "\n"))
+                return -1;
+        parts->open = true;
+        return put_span(e, piece->bytes);
+}
+
+static int put_piece(const struct encoding *e, struct parts *parts, const struct piece *piece, unsigned depth)
+{
+        switch (piece->kind) {
+        case PIECE_BEFORE:
+                if (!margin_needs(e, parts->entity, piece->bytes))
+                        return put_span(e, piece->bytes);
+                parts->open = false;
+                return put_margin(e, parts->entity, piece->bytes);
+        case PIECE_BOUNDARY:
+                return put_boundary(e, parts, piece);
+        case PIECE_PART:
+                return put_entity(e, piece->bytes, parts->entity->digest ? DEFAULT_MESSAGE : DEFAULT_TEXT, depth + 1);
+        case PIECE_AFTER:
+                return parts->behind.len ? 0 : put_span(e, piece->bytes);
+        }
+        return 0;
+}
+
 static int put_parts(const struct encoding *e, const struct entity *entity, unsigned depth)
 {
-        struct span behind = { 0 };
-        enum entity_default without = entity->digest ? DEFAULT_MESSAGE : DEFAULT_TEXT;
-        bool open = true;
+        struct parts parts = { .entity = entity, .open = true };
         for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);) /* what is behind comes before the end */
                 if (piece.kind == PIECE_AFTER)
-                        behind = piece.bytes;
-        bool behind_moves = behind.len && margin_needs(e, entity, behind);
-        for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);) {
-                int failed = 0;
-                switch (piece.kind) {
-                case PIECE_BEFORE:
-                        if (margin_needs(e, entity, piece.bytes))
-                                failed = put_margin(e, entity, piece.bytes), open = false;
-                        else
-                                failed = put_span(e, piece.bytes);
-                        break;
-                case PIECE_BOUNDARY:
-                        if (piece.last && behind_moves)
-                                failed = put_text(e, "\n") || put_margin(e, entity, behind), open = false;
-                        if (!open && piece.bytes.at[0] == '-')
-                                failed = failed || put_text(e, "\n");
-                        open = true;
-                        failed = failed || put_span(e, piece.bytes);
-                        break;
-                case PIECE_PART:
-                        failed = put_entity(e, piece.bytes, without, depth + 1);
-                        break;
-                case PIECE_AFTER:
-                        failed = behind_moves ? 0 : put_span(e, piece.bytes);
-                        break;
-                }
-                if (failed)
+                        parts.behind = piece.bytes;
+        if (parts.behind.len && !margin_needs(e, entity, parts.behind))
+                parts.behind = (struct span){ 0 };
+        for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);)
+                if (put_piece(e, &parts, &piece, depth))
                         return -1;
-        }
         return 0;
 }
 

@@ -192,12 +192,37 @@ bool entity_next_piece(const struct entity *entity, struct piece *piece)
 
 /* ---- an entity ---- */
 
+/* Text in a charset whose line ends and signs are not bytes of ASCII. */
+static bool is_wide(const struct entity *entity)
+{
+        static const char *const names[] = { "utf-16", "utf-32", "utf16", "utf32", "ucs-", "iso-10646" };
+        size_t len = 0;
+        const char *charset = entity_parameter(&entity->type, "charset", &len);
+        size_t quote = charset && len && charset[0] == '"';
+        if (!charset || len < 4 + quote)
+                return false;
+        for (size_t i = 0; i < count_of(names); i++)
+                if (!strncasecmp(charset + quote, names[i], strlen(names[i])))
+                        return true;
+        return false;
+}
+
+static void read_multipart(struct entity *entity, struct span sub)
+{
+        size_t len = 0;
+        bool ignored;
+        entity->sealed = is_word(sub, "signed") || is_word(sub, "encrypted");
+        entity->digest = is_word(sub, "digest");
+        entity->alternative = is_word(sub, "alternative");
+        entity->mixed = is_word(sub, "mixed") || entity->digest;
+        entity->type_valid = read_boundary(entity) && find_boundary(entity, 0, &len, &ignored);
+        entity->kind = entity->type_valid ? ENTITY_MULTIPART : ENTITY_TEXT;
+}
+
 static void read_kind(struct entity *entity, enum entity_default without)
 {
         struct span type = { 0 }, sub = { 0 };
         const char *rest;
-        size_t len = 0;
-        bool ignored;
         if (!entity->type.name) {
                 entity->type_valid = true;
                 entity->kind = without == DEFAULT_MESSAGE ? ENTITY_MESSAGE : ENTITY_TEXT;
@@ -208,25 +233,12 @@ static void read_kind(struct entity *entity, enum entity_default without)
         if (!entity->type_valid)
                 return;
         if (is_word(type, "multipart")) {
-                entity->sealed = is_word(sub, "signed") || is_word(sub, "encrypted");
-                entity->digest = is_word(sub, "digest");
-                entity->alternative = is_word(sub, "alternative");
-                entity->mixed = is_word(sub, "mixed") || entity->digest;
-                entity->type_valid = read_boundary(entity) && find_boundary(entity, 0, &len, &ignored);
-                entity->kind = entity->type_valid ? ENTITY_MULTIPART : ENTITY_TEXT;
+                read_multipart(entity, sub);
         } else if (is_word(type, "message")) {
                 bool whole = is_word(sub, "rfc822") || is_word(sub, "global");
                 bool plain = entity->transfer != TRANSFER_QUOTED && entity->transfer != TRANSFER_BASE64;
                 entity->kind = !plain ? ENTITY_LEAF : whole ? ENTITY_MESSAGE : ENTITY_BOUND;
-        } else if (is_word(type, "text")) {
-                const char *charset = entity_parameter(&entity->type, "charset", &len);
-                size_t quote = charset && len && charset[0] == '"';
-                bool wide = charset && len >= 4 + quote &&
-                            (!strncasecmp(charset + quote, "utf-16", 6) || !strncasecmp(charset + quote, "utf-32", 6) ||
-                             !strncasecmp(charset + quote, "utf16", 5) || !strncasecmp(charset + quote, "utf32", 5) ||
-                             !strncasecmp(charset + quote, "ucs-", 4) || !strncasecmp(charset + quote, "iso-10646", 9));
-                entity->kind = wide ? ENTITY_LEAF : ENTITY_TEXT;
-        } else {
+        } else if (!is_word(type, "text") || is_wide(entity)) {
                 entity->kind = ENTITY_LEAF;
         }
 }

@@ -5,6 +5,18 @@
 #include "common/limits.h"
 #include "common/names.h"
 
+/* Outside of quotes and comments: true when the item ends before this. */
+static bool item_ends(char c, bool *angle, bool *literal)
+{
+        if (c == '<' || c == '>')
+                *angle = c == '<';
+        else if (c == '[' || c == ']')
+                *literal = c == '[';
+        else
+                return !*angle && (c == ',' || c == ';' || (c == ':' && !*literal));
+        return false;
+}
+
 size_t mailbox_item(const char *list)
 {
         bool quoted = false, angle = false, literal = false;
@@ -21,11 +33,7 @@ size_t mailbox_item(const char *list)
                         continue;
                 else if (c == '(')
                         depth = 1;
-                else if (c == '<' || c == '>')
-                        angle = c == '<';
-                else if (c == '[' || c == ']')
-                        literal = c == '[';
-                else if (!angle && (c == ',' || c == ';' || (c == ':' && !literal)))
+                else if (item_ends(c, &angle, &literal))
                         break;
         }
         return n;

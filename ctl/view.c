@@ -60,23 +60,31 @@ static void decode_percent(char *text)
         *to = 0;
 }
 
+/* Its piece number `i` in whichever form it is there; NULL: there is none. *extended where it is one with %XX. */
+static const char *parameter_piece(const struct letter_field *field, const char *name, unsigned i, size_t *len, bool *extended)
+{
+        for (unsigned form = 0; form < (i ? 2 : 4); form++) { /* name*0*, name*0, name*, name */
+                bool coded = form == 0 || form == 2;
+                char word[64], number[16] = "";
+                if (form < 2)
+                        (void)snprintf(number, sizeof number, "*%u", i);
+                (void)snprintf(word, sizeof word, "%s%s%s", name, number, coded ? "*" : "");
+                const char *value = entity_parameter(field, word, len);
+                *extended = *extended || (value && coded);
+                if (value)
+                        return value;
+        }
+        return NULL;
+}
+
 /* A parameter in any of its forms: name=, name*=charset''%XX, name*0= name*1=, name*0*= ... (RFC 2231); NULL when none. */
 static char *parameter(const struct reading *reading, const struct letter_field *field, const char *name)
 {
         size_t len = 0;
-        char word[64];
         struct buf joined = BUF_WITH_MAX(64 * 1024);
         bool extended = false;
         for (unsigned i = 0; i < 100; i++) {
-                const char *value = NULL;
-                for (unsigned form = 0; !value && form < (i ? 2 : 4); form++) { /* name*0*, name*0, name*, name */
-                        char number[16] = "";
-                        if (form < 2)
-                                (void)snprintf(number, sizeof number, "*%u", i);
-                        (void)snprintf(word, sizeof word, "%s%s%s", name, number, form == 0 || form == 2 ? "*" : "");
-                        value = entity_parameter(field, word, &len);
-                        extended = extended || (value && (form == 0 || form == 2));
-                }
+                const char *value = parameter_piece(field, name, i, &len, &extended);
                 if (!value)
                         break;
                 scoped(scoped_free) char *piece = unquoted(value, len);
@@ -173,15 +181,22 @@ static void add_attachment(const struct reading *reading, const struct entity *e
         view->attachments[view->attachment_count++] = (struct attachment){ name, copy_text(type), len };
 }
 
-static void look_at_leaf(const struct reading *reading, const struct entity *entity, bool alternative)
+/* Content-Disposition, the last one; its name is NULL where there is none. */
+static struct letter_field disposition_of(const struct entity *entity)
 {
-        struct view *view = reading->view;
         struct letter_field field, disposition = { 0 };
-        scoped(scoped_free) char *value = entity->type_valid && entity->type.name ? letter_value(&entity->type) : copy_text("text/plain");
-        value[strcspn(value, " \t;(")] = 0;
         for (size_t at = 0; letter_next(entity->head.at, entity->head.len, &at, &field);)
                 if (letter_field_is(&field, "Content-Disposition"))
                         disposition = field;
+        return disposition;
+}
+
+static void look_at_leaf(const struct reading *reading, const struct entity *entity, bool alternative)
+{
+        struct view *view = reading->view;
+        struct letter_field disposition = disposition_of(entity);
+        scoped(scoped_free) char *value = entity->type_valid && entity->type.name ? letter_value(&entity->type) : copy_text("text/plain");
+        value[strcspn(value, " \t;(")] = 0;
         scoped(scoped_free) char *how = disposition.name ? letter_value(&disposition) : copy_text("");
         bool attached = !strncasecmp(how, "attachment", 10), html = !strcasecmp(value, "text/html");
         bool text = entity->kind == ENTITY_TEXT || !strncasecmp(value, "text/", 5);

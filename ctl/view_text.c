@@ -92,20 +92,36 @@ static char *converted(const char *bytes, size_t len, const char *charset, bool 
         return take(text);
 }
 
+/* What senders mean by the name of a charset; NULL: nothing that could be told, or there is none. */
+static const char *charset_meant(const char *charset)
+{
+        const char *name = charset ? charset : "";
+        for (size_t i = 0; i < count_of(charset_names); i++)
+                if (!strcasecmp(charset_names[i].name, name))
+                        return charset_names[i].meant;
+        return name;
+}
+
+/* What a reader is to know of how the text was read; NULL: nothing. */
+static char *remark_on(const char *charset, const char *meant, bool unknown, bool odd, bool guessed)
+{
+        scoped(scoped_free) char *name = printable_text(charset ? charset : "");
+        if (unknown)
+                return text_of("the charset %s is not known here; shown as %s", name, guessed ? "windows-1252" : "utf-8");
+        if (odd)
+                return text_of("what is not %s is shown as " REPLACEMENT, meant ? meant : "readable");
+        if (guessed && (!charset || strcasecmp(charset, "iso-8859-1") != 0))
+                return text_of("it does not say its charset; shown as windows-1252");
+        return NULL;
+}
+
 char *view_text(const char *bytes, size_t len, const char *charset, char **remark)
 {
         bool odd = false;
-        const char *meant = charset ? charset : "";
-        *remark = NULL;
-        for (size_t i = 0; meant && i < count_of(charset_names); i++)
-                if (!strcasecmp(charset_names[i].name, meant)) {
-                        meant = charset_names[i].meant;
-                        break;
-                }
-        char *text = NULL;
-        if (meant && strcasecmp(meant, "utf-8") != 0)
-                text = converted(bytes, len, meant, &odd);
-        bool unknown = meant && strcasecmp(meant, "utf-8") != 0 && !text;
+        const char *meant = charset_meant(charset);
+        bool other = meant && strcasecmp(meant, "utf-8") != 0;
+        char *text = other ? converted(bytes, len, meant, &odd) : NULL;
+        bool unknown = other && !text;
         if (!text && ((meant && !unknown) || utf8_valid(bytes, len)))
                 text = utf8_repaired(bytes, len, &odd);
         bool guessed = !text;
@@ -113,12 +129,6 @@ char *view_text(const char *bytes, size_t len, const char *charset, char **remar
                 text = converted(bytes, len, "windows-1252", &odd);
         if (!text)
                 text = utf8_repaired(bytes, len, &odd);
-        scoped(scoped_free) char *name = printable_text(charset ? charset : "");
-        if (unknown)
-                *remark = text_of("the charset %s is not known here; shown as %s", name, guessed ? "windows-1252" : "utf-8");
-        else if (odd)
-                *remark = text_of("what is not %s is shown as " REPLACEMENT, meant ? meant : "readable");
-        else if (guessed && (!charset || strcasecmp(charset, "iso-8859-1") != 0))
-                *remark = text_of("it does not say its charset; shown as windows-1252");
+        *remark = remark_on(charset, meant, unknown, odd, guessed);
         return text;
 }

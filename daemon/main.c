@@ -277,62 +277,86 @@ static const char *path_assignment(const char *key, const char *path)
         return text_of("%s=%s%s%s", key, here ? here : "", here ? "/" : "", path);
 }
 
+enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION,
+       OPT_NEW_DATABASE, OPT_RESTORE, OPT_FORCE };
+
+static const struct option options[] = {
+        { "config", required_argument, NULL, OPT_CONFIG },
+        { "state-directory", required_argument, NULL, OPT_STATE },
+        { "socket", required_argument, NULL, OPT_SOCKET },
+        { "system-trust", required_argument, NULL, OPT_TRUST },
+        { "set", required_argument, NULL, OPT_SET },
+        { "foreground", no_argument, NULL, OPT_FOREGROUND },
+        { "accept-new-database", no_argument, NULL, OPT_NEW_DATABASE },
+        { "restore", no_argument, NULL, OPT_RESTORE },
+        { "force", no_argument, NULL, OPT_FORCE },
+        { "check-config", no_argument, NULL, OPT_CHECK },
+        { "version", no_argument, NULL, OPT_VERSION },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+};
+
+/* The key=value that an option stands for; `text` is kept. */
+static const char *assignment_of(int option, const char *text)
+{
+        return option == OPT_STATE    ? path_assignment("Service.StateDirectory", text)
+               : option == OPT_SOCKET ? path_assignment("Service.ControlSocket", text)
+               : option == OPT_TRUST  ? path_assignment("Trust.SystemTrustStore", text)
+                                      : text;
+}
+
+/* -1: go on; else the exit status. */
+static int take_option(int option, char *const *argv)
+{
+        switch (option) {
+        case 'h':
+                print_help();
+                return EXIT_SUCCESS;
+        case OPT_VERSION:
+                printf("emailsecd %s\n", VERSION);
+                return EXIT_SUCCESS;
+        case OPT_CONFIG:
+                me.config = optarg;
+                me.config_named = true;
+                break;
+        case OPT_STATE:
+        case OPT_SOCKET:
+        case OPT_TRUST:
+        case OPT_SET:
+                if (me.assignment_count == count_of(me.assignments))
+                        return usage("too many settings on the command line");
+                me.assignments[me.assignment_count++] = assignment_of(option, optarg);
+                break;
+        case OPT_NEW_DATABASE:
+                store_accept_new();
+                break;
+        case OPT_RESTORE:
+                me.restore = true;
+                break;
+        case OPT_FORCE:
+                me.force = true;
+                break;
+        case OPT_CHECK:
+                me.check_only = true;
+                break;
+        case OPT_FOREGROUND:
+                break;
+        default: {
+                scoped(scoped_free) char *words = text_of("%s is no option, or wants a value", argv[optind - 1]);
+                return usage(words);
+        }
+        }
+        return -1;
+}
+
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv)
 {
-        enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION,
-               OPT_NEW_DATABASE, OPT_RESTORE, OPT_FORCE };
-        static const struct option options[] = {
-                { "config", required_argument, NULL, OPT_CONFIG },
-                { "state-directory", required_argument, NULL, OPT_STATE },
-                { "socket", required_argument, NULL, OPT_SOCKET },
-                { "system-trust", required_argument, NULL, OPT_TRUST },
-                { "set", required_argument, NULL, OPT_SET },
-                { "foreground", no_argument, NULL, OPT_FOREGROUND },
-                { "accept-new-database", no_argument, NULL, OPT_NEW_DATABASE },
-                { "restore", no_argument, NULL, OPT_RESTORE },
-                { "force", no_argument, NULL, OPT_FORCE },
-                { "check-config", no_argument, NULL, OPT_CHECK },
-                { "version", no_argument, NULL, OPT_VERSION },
-                { "help", no_argument, NULL, 'h' },
-                { NULL, 0, NULL, 0 },
-        };
-        static const struct { int option; const char *key; } stand_for[] = {
-                { OPT_STATE, "Service.StateDirectory" },
-                { OPT_SOCKET, "Service.ControlSocket" },
-                { OPT_TRUST, "Trust.SystemTrustStore" },
-        };
-
         opterr = 0; /* said once, and with what to do */
         for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-                if (option == 'h') {
-                        print_help();
-                        return EXIT_SUCCESS;
-                }
-                if (option == OPT_VERSION) {
-                        printf("emailsecd %s\n", VERSION);
-                        return EXIT_SUCCESS;
-                }
-                if (option == '?') {
-                        scoped(scoped_free) char *words = text_of("%s is no option, or wants a value", argv[optind - 1]);
-                        return usage(words);
-                }
-                if (option == OPT_CONFIG) {
-                        me.config = optarg;
-                        me.config_named = true;
-                }
-                me.check_only |= option == OPT_CHECK;
-                me.restore |= option == OPT_RESTORE;
-                me.force |= option == OPT_FORCE;
-                if (option == OPT_NEW_DATABASE)
-                        store_accept_new();
-                if (option >= OPT_STATE && option <= OPT_SET && me.assignment_count == count_of(me.assignments))
-                        return usage("too many settings on the command line");
-                if (option == OPT_SET)
-                        me.assignments[me.assignment_count++] = optarg;
-                for (size_t i = 0; i < count_of(stand_for); i++)
-                        if (stand_for[i].option == option)
-                                me.assignments[me.assignment_count++] = path_assignment(stand_for[i].key, optarg);
+                int status = take_option(option, argv);
+                if (status >= 0)
+                        return status;
         }
         if (me.force && !me.restore)
                 return usage("--force is for --restore");

@@ -44,61 +44,64 @@ static void take_run(struct pop3_unstuff *unstuff, struct pop3_input *input, str
         take_bytes(input, (size_t)(at - begin));
 }
 
+/* What a byte leads to in a state in which it counts, and is not content. */
+static const struct step {
+        enum pop3_unstuff_state from;
+        uint8_t byte;
+        enum pop3_unstuff_state to;
+        bool ends;              /* that was the end of the message */
+} steps[] = {
+        { AT_START, '.', AFTER_DOT, false },
+        { AFTER_DOT, '\r', AFTER_DOT_CR, false },
+        { AFTER_DOT_CR, '\n', AFTER_DOT_CR, true },
+        { AFTER_LF, '.', AFTER_LF_DOT, false },
+        { AFTER_LF_DOT, '\r', AFTER_LF_DOT_CR, false },
+        { AFTER_LF_DOT, '\n', AFTER_LF_DOT, true },
+        { AFTER_LF_DOT_CR, '\n', AFTER_LF_DOT_CR, true },
+};
+
+/* And any other byte, before which these turn out to have been content. NULL: it is content as well. */
+static const struct {
+        const char *held;
+        enum pop3_unstuff_state to;
+} otherwise[] = {
+        [AFTER_DOT] = { "", IN_LINE },
+        [AFTER_DOT_CR] = { "\r", AFTER_CR },
+        [AFTER_LF] = { "", IN_LINE },
+        [AFTER_LF_DOT] = { ".", IN_LINE },
+        [AFTER_LF_DOT_CR] = { ".\r", AFTER_CR },
+        [AT_START] = { NULL, IN_LINE },
+        [IN_LINE] = { NULL, IN_LINE },
+        [AFTER_CR] = { NULL, IN_LINE },
+};
+
+static const struct step *step_at(const struct pop3_unstuff *unstuff, uint8_t byte)
+{
+        for (size_t i = 0; i < count_of(steps); i++)
+                if (steps[i].from == unstuff->state && steps[i].byte == byte)
+                        return &steps[i];
+        return NULL;
+}
+
 bool pop3_unstuff_next(struct pop3_unstuff *unstuff, struct pop3_input *input, struct pop3_input *out_piece)
 {
         while (input->len && !unstuff->ended) {
-                uint8_t next = input->bytes[0];
+                const struct step *step = step_at(unstuff, input->bytes[0]);
+                const char *held = otherwise[unstuff->state].held;
 
-                switch (unstuff->state) {
-                case AT_START:
-                        if (next != '.') {
-                                take_run(unstuff, input, out_piece);
-                                return true;
-                        }
-                        unstuff->state = AFTER_DOT;
+                if (step) {
+                        unstuff->state = step->to;
+                        unstuff->ended = step->ends;
                         take_bytes(input, 1);
-                        break;
-                case AFTER_DOT:
-                        unstuff->state = next == '\r' ? AFTER_DOT_CR : IN_LINE;
-                        if (next == '\r')
-                                take_bytes(input, 1);
-                        break;
-                case AFTER_DOT_CR:
-                        if (next == '\n') {
-                                unstuff->ended = true;
-                                take_bytes(input, 1);
-                                break;
-                        }
-                        unstuff->state = AFTER_CR;
-                        *out_piece = (struct pop3_input){ (const uint8_t *)"\r", 1 };
-                        return true;
-                case AFTER_LF:
-                        unstuff->state = next == '.' ? AFTER_LF_DOT : IN_LINE;
-                        if (next == '.')
-                                take_bytes(input, 1);
-                        break;
-                case AFTER_LF_DOT:
-                        if (next == '\r' || next == '\n') {
-                                unstuff->ended = next == '\n';
-                                unstuff->state = AFTER_LF_DOT_CR;
-                                take_bytes(input, 1);
-                                break;
-                        }
-                        unstuff->state = IN_LINE;
-                        *out_piece = (struct pop3_input){ (const uint8_t *)".", 1 };
-                        return true;
-                case AFTER_LF_DOT_CR:
-                        if (next == '\n') {
-                                unstuff->ended = true;
-                                take_bytes(input, 1);
-                                break;
-                        }
-                        unstuff->state = AFTER_CR;
-                        *out_piece = (struct pop3_input){ (const uint8_t *)".\r", 2 };
-                        return true;
-                case IN_LINE:
-                case AFTER_CR:
+                        continue;
+                }
+                if (!held) {
                         take_run(unstuff, input, out_piece);
+                        return true;
+                }
+                unstuff->state = otherwise[unstuff->state].to;
+                if (*held) {
+                        *out_piece = (struct pop3_input){ (const uint8_t *)held, strlen(held) };
                         return true;
                 }
         }

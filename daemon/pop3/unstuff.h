@@ -15,7 +15,7 @@ struct pop3_input {
 };
 
 struct pop3_unstuff {
-        enum { AT_START, IN_LINE, AFTER_CR, AFTER_DOT, AFTER_DOT_CR, AFTER_LF, AFTER_LF_DOT, AFTER_LF_DOT_CR } state;
+        enum pop3_unstuff_state { AT_START, IN_LINE, AFTER_CR, AFTER_DOT, AFTER_DOT_CR, AFTER_LF, AFTER_LF_DOT, AFTER_LF_DOT_CR } state;
         uint64_t expected, taken, bare; /* bytes of the message: announced (0: unknown); handed out; line feeds alone */
         bool crlf;      /* a line ended in it */
         bool ended;     /* the final dot was seen; what follows is not the message's */

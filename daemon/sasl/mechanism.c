@@ -151,19 +151,30 @@ static bool may_go_weaker(const struct signin *signin, const struct chat_channel
         return !ways || !ways->tried || (channel->tls && !(scram_before && sasl_is_automatic(signin)));
 }
 
+static bool is_wanted(const struct sasl_mechanism *mechanism, const struct signin *signin)
+{
+        return sasl_is_automatic(signin) ? mechanism->flags & SASL_AUTOMATIC : same_text(mechanism->word, signin->mechanism);
+}
+
+/* False for one that this server cannot do, or that cannot carry this password. */
+static bool is_hopeful(const struct sasl_mechanism *mechanism, const struct signin *signin)
+{
+        if (signin->broken && sasl_offers(signin->broken, mechanism->name))
+                return false;
+        return !(mechanism->flags & SASL_SCRAM) || sasl_prepares(signin);
+}
+
 /* The best that is offered; *barred names one that may not be used here. `any`: also those of little hope. */
 static const struct sasl_mechanism *best_of(const struct signin *signin, const struct chat_channel *channel,
                                             const char *offered, const struct sasl_ways *ways, bool any, const char **barred)
 {
         bool automatic = sasl_is_automatic(signin);
+        unsigned tried = ways ? ways->tried : 0;
 
         for (size_t i = 0; i < SASL_MECHANISMS; i++) {
                 const struct sasl_mechanism *m = &sasl_mechanisms[i];
-                bool wanted = automatic ? m->flags & SASL_AUTOMATIC : same_text(m->word, signin->mechanism);
-                bool hopeful = any || !automatic ||
-                               (!(signin->broken && sasl_offers(signin->broken, m->name)) &&
-                                (!(m->flags & SASL_SCRAM) || sasl_prepares(signin)));
-                if (!wanted || !hopeful || !sasl_offers(offered, m->name) || (ways && ways->tried & 1u << i))
+                bool hopeful = any || !automatic || is_hopeful(m, signin);
+                if (!is_wanted(m, signin) || !hopeful || !sasl_offers(offered, m->name) || (tried & 1u << i))
                         continue;
                 if ((m->flags & SASL_BINDS) && !channel->binding.present)
                         continue;

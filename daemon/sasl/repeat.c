@@ -78,24 +78,24 @@ static const struct {
         { "&#x2F;", '/' }, { "&#43;", '+' }, { "&#x2B;", '+' }, { "&#61;", '=' }, { "&#x3D;", '=' },
 };
 
-/* What one escape at the begin of `at` stands for; its length, 0 when there is none. */
-static size_t escape_at(const char *at, size_t left, int *means)
+/* What the escapes of JSON and of string literals stand for. */
+static size_t backslash_at(const char *at, size_t left, int *means)
 {
-        size_t digits = at[0] != '\\' ? 2 : left > 1 && at[1] == 'u' ? 4 : left > 1 && at[1] == 'x' ? 2 : 0;
+        char kind = left > 1 ? at[1] : '\0';
+        size_t digits = kind == 'u' ? 4 : kind == 'x' ? 2 : 0;
 
-        if (at[0] == '%' || at[0] == '=') { /* of a form; quoted-printable */
-                *means = hex(at + 1, left - 1, 2);
-                return *means >= 0 ? 3 : 0;
-        }
-        if (at[0] == '\\' && digits) {
-                *means = left > 2 ? hex(at + 2, left - 2, digits) : -1;
+        if (digits) {
+                *means = hex(at + 2, left - 2, digits);
                 return *means >= 0 && *means < 256 ? 2 + digits : 0;
         }
-        if (at[0] == '\\' && left > 1 && strchr("\"\\/'", at[1])) {
-                *means = at[1];
-                return 2;
-        }
-        for (size_t i = 0; at[0] == '&' && i < count_of(entities); i++) {
+        *means = kind;
+        return kind && strchr("\"\\/'", kind) ? 2 : 0;
+}
+
+/* And those of markup. */
+static size_t entity_at(const char *at, size_t left, int *means)
+{
+        for (size_t i = 0; i < count_of(entities); i++) {
                 size_t len = strlen(entities[i].escape);
                 if (left >= len && memcmp(at, entities[i].escape, len) == 0) {
                         *means = entities[i].means;
@@ -103,6 +103,23 @@ static size_t escape_at(const char *at, size_t left, int *means)
                 }
         }
         return 0;
+}
+
+/* What one escape at the begin of `at` stands for; its length, 0 when there is none. */
+static size_t escape_at(const char *at, size_t left, int *means)
+{
+        switch (at[0]) {
+        case '%':       /* of a form */
+        case '=':       /* quoted-printable */
+                *means = hex(at + 1, left - 1, 2);
+                return *means >= 0 ? 3 : 0;
+        case '\\':
+                return backslash_at(at, left, means);
+        case '&':
+                return entity_at(at, left, means);
+        default:
+                return 0;
+        }
 }
 
 /* Unescapes in place what begins with one of these signs: the new length. */

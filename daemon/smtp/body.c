@@ -29,6 +29,11 @@ static const uint8_t *line_break(const uint8_t *at, const uint8_t *end, const ui
         return cr ? cr : *lf;
 }
 
+static bool is_crlf(const uint8_t *at, const uint8_t *end)
+{
+        return *at == '\r' && at + 1 < end && at[1] == '\n';
+}
+
 int body_stuff(struct body *body, struct buf *out, const uint8_t *bytes, size_t len)
 {
         const uint8_t *end = bytes + len, *span = bytes, *at = bytes, *lf = NULL;
@@ -50,7 +55,7 @@ int body_stuff(struct body *body, struct buf *out, const uint8_t *bytes, size_t 
                 body->line_start = at < end;
                 if (at == end)
                         break;
-                if (*at == '\r' && at + 1 < end && at[1] == '\n') {
+                if (is_crlf(at, end)) {
                         at += 2;
                         continue;
                 }

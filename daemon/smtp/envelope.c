@@ -113,29 +113,32 @@ static char *xtext(const char *front, const char *text, size_t max)
         return buf_take_text(&to);
 }
 
+static const char *ret_parameter(const char *ret)
+{
+        return strcasecmp(ret, "FULL") == 0 ? " RET=FULL" : strcasecmp(ret, "HDRS") == 0 ? " RET=HDRS" : "";
+}
+
+/* The caller frees; NULL: it is not said. */
+static char *envid_parameter(const char *envid)
+{
+        return envid && envid[0] ? xtext(" ENVID=", envid, ENVID_MAX) : NULL;
+}
+
 bool envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail)
 {
         const struct smtp_capabilities *can = &session->can;
-        bool plain = session->known->no_mail_parameters, utf8 = needs_utf8(mail);
-        const char *ret = "";
-        char *envid = NULL;
+        bool plain = session->known->no_mail_parameters, utf8 = needs_utf8(mail), dsn = can->dsn && !plain;
+        const char *ret = dsn && mail->ret ? ret_parameter(mail->ret) : "";
+        scoped(scoped_free) char *envid = dsn ? envid_parameter(mail->envid) : NULL;
         char size[40] = "";
 
         if (can->size_known && !plain)
                 (void)snprintf(size, sizeof size, " SIZE=%" PRIu64, mail->size);
-        if (can->dsn && mail->ret && !plain)
-                ret = strcasecmp(mail->ret, "FULL") == 0   ? " RET=FULL"
-                      : strcasecmp(mail->ret, "HDRS") == 0 ? " RET=HDRS"
-                                                           : "";
-        if (can->dsn && mail->envid && mail->envid[0] && !plain)
-                envid = xtext(" ENVID=", mail->envid, ENVID_MAX);
         const char *body = (mail->eight_bit || utf8) && can->eight_bit && !plain ? " BODY=8BITMIME" : "";
         scoped(scoped_free) char *from = address_on_wire(mail->from);
         chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", from, size, body, utf8 ? " SMTPUTF8" : "", ret,
                        envid ? envid : "");
-        bool parameters = size[0] || body[0] || ret[0] || envid;
-        free(envid);
-        return parameters;
+        return size[0] || body[0] || ret[0] || envid;
 }
 
 /* "NEVER" or a list of the other three; nothing else goes out. */

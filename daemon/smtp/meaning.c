@@ -158,16 +158,21 @@ static enum server_kind kind_of(const struct said *said)
         return server_words_meaning(&words).kind;
 }
 
-static bool fits(const struct row *row, const struct said *said)
+/* The conditions that hold. */
+static unsigned conditions_of(const struct said *said)
 {
         bool young = said->attempts < ODD_ATTEMPTS;
-        unsigned has = (said->parameters ? IF_PARAMETERS : 0) | (said->pipelined ? IF_PIPELINED : 0) |
-                       (said->accepted ? IF_ACCEPTED : 0) | (said->signed_in ? 0 : IF_NOT_SIGNED_IN) |
-                       (said->worked && young ? IF_WORKED : 0) | (young ? IF_YOUNG : 0) | (said->enhanced[0] ? 0 : IF_BARE) |
-                       (said->carried ? IF_CARRIED : 0);
 
+        return (said->parameters ? IF_PARAMETERS : 0) | (said->pipelined ? IF_PIPELINED : 0) |
+               (said->accepted ? IF_ACCEPTED : 0) | (said->signed_in ? 0 : IF_NOT_SIGNED_IN) |
+               (said->worked && young ? IF_WORKED : 0) | (young ? IF_YOUNG : 0) | (said->enhanced[0] ? 0 : IF_BARE) |
+               (said->carried ? IF_CARRIED : 0);
+}
+
+static bool fits(const struct row *row, const struct said *said)
+{
         return (row->commands & said->command) && said->code >= row->low && said->code <= row->high &&
-               (row->when & ~has) == 0 && (!row->enhanced || has_enhanced(said->enhanced, row->enhanced)) &&
+               (row->when & ~conditions_of(said)) == 0 && (!row->enhanced || has_enhanced(said->enhanced, row->enhanced)) &&
                (!row->words || has_words(said->words, row->words)) && (!row->kind || row->kind == kind_of(said));
 }
 

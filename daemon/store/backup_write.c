@@ -78,6 +78,12 @@ static int last_first(const struct dirent **one, const struct dirent **other)
         return strcmp((*other)->d_name, (*one)->d_name);
 }
 
+/* What is kept of a folder's content; mail/ACCOUNT/.FOLDER is a folder of a Maildir. */
+static bool is_kept(const char *name, unsigned depth)
+{
+        return is_plain(name) || (depth == 2 && name[0] == '.' && name[1] && name[1] != '.');
+}
+
 static int walk(struct archive *archive, const char *path, unsigned depth, visitor *visit, void *arg, struct cause *cause)
 {
         scoped(scoped_free) char *full = text_of("%s/%s", archive->directory, path);
@@ -90,9 +96,7 @@ static int walk(struct archive *archive, const char *path, unsigned depth, visit
                 scoped(scoped_free) char *below = text_of("%s%s%s", path, path[0] ? "/" : "", names[i]->d_name);
                 scoped(scoped_free) char *place = text_of("%s/%s", archive->directory, below);
                 struct stat facts;
-                bool folder_of_maildir = depth == 2 && names[i]->d_name[0] == '.' && names[i]->d_name[1] &&
-                                         names[i]->d_name[1] != '.'; /* mail/ACCOUNT/.FOLDER */
-                if (result < 0 || (!is_plain(names[i]->d_name) && !folder_of_maildir))
+                if (result < 0 || !is_kept(names[i]->d_name, depth))
                         ;
                 else if (lstat(place, &facts) < 0)
                         result = errno == ENOENT ? visit(archive, below, NULL, arg, cause) :

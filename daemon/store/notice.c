@@ -208,6 +208,14 @@ static size_t header_len(const struct notice *n)
         return last;
 }
 
+/* A blank at the end of a line would be lost on the way. */
+static bool stands_for_itself(uint8_t c, bool before_end)
+{
+        bool blank = c == ' ' || c == '\t';
+
+        return blank ? !before_end : c > ' ' && c <= '~' && c != '=';
+}
+
 /* Quoted-printable (RFC 2045 section 6.7) of whole lines. */
 static int append_quoted(struct buf *out, const uint8_t *bytes, size_t len)
 {
@@ -217,7 +225,6 @@ static int append_quoted(struct buf *out, const uint8_t *bytes, size_t len)
                 uint8_t c = bytes[i];
                 bool line_end = c == '\r' && i + 1 < len && bytes[i + 1] == '\n';
                 bool before_end = i + 1 < len && bytes[i + 1] == '\r';
-                bool blank = c == ' ' || c == '\t';
                 if (line_end) {
                         if (buf_append_text(out, "\r\n"))
                                 return -1;
@@ -230,7 +237,7 @@ static int append_quoted(struct buf *out, const uint8_t *bytes, size_t len)
                                 return -1;
                         column = 0;
                 }
-                bool plain = (blank && !before_end) || (c > ' ' && c <= '~' && c != '=');
+                bool plain = stands_for_itself(c, before_end);
                 if (plain ? buf_append(out, &c, 1) : buf_appendf(out, "=%02X", (unsigned)c))
                         return -1;
                 column += plain ? 1 : 3;

@@ -32,40 +32,52 @@ static int settle_one(const struct settle *settle, const struct settled_recipien
                              v_int((int64_t)settle->seq), v_int(recipient->index)));
 }
 
-static int settle_write(struct store_write *write, struct database *db, struct cause *cause)
-{
-        struct settle *settle = container_of(write, struct settle, write);
-        struct message_row row;
-        size_t settled = 0;
-        bool ambiguous = false, failed = false;
-        int found = queue_row_read(db, settle->seq, &row, cause);
+/* What became of the recipients of one settlement. */
+struct settled {
+        size_t count;
+        bool ambiguous, failed;
+};
 
-        if (found <= 0)
-                return found; /* its account was deleted meanwhile */
+static int settle_all(const struct settle *settle, struct settled *out, struct database *db, struct cause *cause)
+{
         for (size_t i = 0; i < settle->recipient_count; i++) {
                 const struct settled_recipient *recipient = &settle->recipients[i];
                 if (recipient->state == QUEUE_QUEUED)
                         continue;
                 if (settle_one(settle, recipient, db, cause) < 0)
                         return -1;
-                ambiguous = ambiguous || recipient->state == QUEUE_AMBIGUOUS;
-                failed = failed || recipient->state == QUEUE_FAILED;
-                settled++;
+                out->ambiguous = out->ambiguous || recipient->state == QUEUE_AMBIGUOUS;
+                out->failed = out->failed || recipient->state == QUEUE_FAILED;
+                out->count++;
         }
+        return 0;
+}
+
+static int settle_write(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct settle *settle = container_of(write, struct settle, write);
+        struct message_row row;
+        struct settled settled = { 0 };
+        int found = queue_row_read(db, settle->seq, &row, cause);
+
+        if (found <= 0)
+                return found; /* its account was deleted meanwhile */
+        if (settle_all(settle, &settled, db, cause) < 0)
+                return -1;
         /* Those not settled, or settled as untouched, go back to what they were, unless they are still on their way. */
         if (!settle->partly && db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = 1",
                                       VALUES(v_int((int64_t)settle->seq))) < 0)
                 return -1;
         row.claimed = settle->partly;
-        row.attempts += !settle->partly && settled != 0;
+        row.attempts += !settle->partly && settled.count != 0;
         if (settle->result && queue_history_add(db, settle->seq, settle->time, settle->host, settle->tls,
                                                 settle->result, cause) < 0)
                 return -1;
-        if (ambiguous && db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
+        if (settled.ambiguous && db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
                                 VALUES(v_int((int64_t)settle->seq))) < 0)
                 return -1;
         (void)snprintf(settle->account, sizeof settle->account, "%s", row.account);
-        if (failed && queue_notice_add(db, settle->seq, &settle->notice, settle->time, settle->notice_id, cause) < 0)
+        if (settled.failed && queue_notice_add(db, settle->seq, &settle->notice, settle->time, settle->notice_id, cause) < 0)
                 return -1;
         if (queue_row_follow(db, &row, settle->time, cause) < 0)
                 return -1;

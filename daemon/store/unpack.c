@@ -60,17 +60,26 @@ static int read_whole(int fd, void *bytes, size_t len, struct cause *cause)
 
 /* ---- names ---- */
 
+/* One part of a path. */
+static bool part_is_plain(const char *part, size_t len)
+{
+        if (!len || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
+                return false;
+        for (; len; len--, part++)
+                if ((unsigned char)*part < ' ' || *part == 0x7f)
+                        return false;
+        return true;
+}
+
 static bool name_is_plain(const char *name)
 {
         if (!name[0] || name[0] == '.' || backup_stays(name) || !strncmp(name, "station.db-", 11))
                 return false;
         for (const char *at = name; *at; at += at[0] == '/') {
                 size_t len = strcspn(at, "/");
-                if (!len || (len == 1 && at[0] == '.') || (len == 2 && at[0] == '.' && at[1] == '.') || (at[len] && !at[len + 1]))
+                if (!part_is_plain(at, len) || (at[len] && !at[len + 1]))
                         return false;
-                for (; len; len--, at++)
-                        if ((unsigned char)*at < ' ' || *at == 0x7f)
-                                return false;
+                at += len;
         }
         return true;
 }
