@@ -4,7 +4,8 @@
 that fails and the command that repeats it.
 
     soak.py TIME            for so long: 90, 30m, 8h
-    soak.py --once          each once, as long as CI has time for
+    soak.py --once          each once, as long as CI has time for; the seed is the commit's, so that a change is tried in
+                            the same way again
 
 The daemons are those of FLAVOUR; torture needs the plain one and is left out of others."""
 
@@ -28,10 +29,16 @@ def seconds_of(text):
     return float(text[:-1]) * UNITS[text[-1]] if text[-1] in UNITS else float(text)
 
 
+def seed_of_commit():
+    """A number that is the commit's, or any where there is none."""
+    said = subprocess.run(["git", "-C", HERE, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False)
+    return int(said.stdout.strip()[:8], 16) if said.returncode == 0 else None
+
+
 class Round:
-    def __init__(self, name, seconds):
-        self.command = [sys.executable, os.path.join(HERE, name + ".py"), "--seconds", f"{seconds:g}", "--seed",
-                        str(random.SystemRandom().randrange(1 << 32))]
+    def __init__(self, name, seconds, seed=None):
+        seed = seed if seed is not None else random.SystemRandom().randrange(1 << 32)
+        self.command = [sys.executable, os.path.join(HERE, name + ".py"), "--seconds", f"{seconds:g}", "--seed", str(seed)]
         self.output = tempfile.TemporaryFile()
         self.process = subprocess.Popen(self.command, stdout=self.output, stderr=subprocess.STDOUT)
 
@@ -52,7 +59,7 @@ class Round:
 def rounds(until):
     """Those of CI, or for ever in turn until the time is over."""
     if until is None:
-        yield from ((name, row[1][FLAVOUR]) for name, row in TRIALS.items() if FLAVOUR in row[1])
+        yield from ((name, row[1][FLAVOUR], seed_of_commit()) for name, row in TRIALS.items() if FLAVOUR in row[1])
         return
     while time.monotonic() < until:
         for name, row in TRIALS.items():
