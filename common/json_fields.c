@@ -34,14 +34,14 @@ static int check_int(const json_t *value, const struct json_field *field, struct
                            "%s must be %" PRId64 " to %" PRId64, field->name, field->min, field->max);
 }
 
-static bool all_texts(const json_t *array)
+static bool all_are(const json_t *array, json_type type)
 {
         size_t i;
         json_t *item;
 
         if (!json_is_array(array))
                 return false;
-        json_array_foreach(array, i, item) if (!json_is_string(item)) return false;
+        json_array_foreach(array, i, item) if (json_typeof(item) != type) return false;
         return true;
 }
 
@@ -60,7 +60,9 @@ static const char *kind_fault(const json_t *value, enum json_kind kind)
         case JSON_FIELD_ARRAY:
                 return json_is_array(value) ? NULL : "a list";
         case JSON_FIELD_TEXTS:
-                return all_texts(value) ? NULL : "a list of texts";
+                return all_are(value, JSON_STRING) ? NULL : "a list of texts";
+        case JSON_FIELD_OBJECTS:
+                return all_are(value, JSON_OBJECT) ? NULL : "a list of objects";
         }
         return "of a known kind";
 }
@@ -81,6 +83,7 @@ static void store(const json_t *value, const struct json_field *field, void *out
                 break;
         case JSON_FIELD_OBJECT:
         case JSON_FIELD_ARRAY:
+        case JSON_FIELD_OBJECTS:
         case JSON_FIELD_TEXTS:
                 memcpy(place, &value, sizeof value);
                 break;

@@ -15,6 +15,7 @@ enum json_kind {
         JSON_FIELD_INT,      /* int64_t */
         JSON_FIELD_OBJECT,   /* json_t *, borrowed */
         JSON_FIELD_ARRAY,    /* json_t *, borrowed */
+        JSON_FIELD_OBJECTS,  /* json_t * array whose items are all objects */
         JSON_FIELD_TEXTS,    /* json_t * array whose items are all strings */
 };
 enum {

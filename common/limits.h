@@ -52,6 +52,9 @@
 #define LIMIT_CLIENT_UNREAD (256 * KIB)  /* replies not read by a client, with which no more of its calls are taken */
 #define LIMIT_MONITOR_BACKLOG (4 * MIB)  /* parts of a `more` stream not read; then the client is dropped */
 
+#define LIMIT_QUEUE_PAGE    1000         /* messages in one reply of ListQueue */
+#define LIMIT_INBOX_PAGE    10000        /* and of ListInbox */
+
 #define LIMIT_SUBSCRIBERS   32           /* named subscribers of received mail */
 #define LIMIT_SUBSCRIBERS_OF_UID 12      /* of one user who is not in charge */
 #define LIMIT_SUBSCRIBERS_OF_USERS 24    /* of all of these; the others are for the people in charge */

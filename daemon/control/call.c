@@ -18,9 +18,9 @@ const char *call_who(const struct call *call)
         return call->who;
 }
 
-const json_t *call_parameters(const struct call *call)
+const struct parameters *call_parameters(const struct call *call)
 {
-        return call->parameters;
+        return &call->parameters;
 }
 
 bool call_wants_more(const struct call *call)
@@ -137,10 +137,10 @@ void call_fail_varlink(struct call *call, const char *error, const char *field, 
         fail_named(call, VARLINK, error, parameters);
 }
 
-bool call_read(struct call *call, const struct json_field *fields, size_t count, void *out)
+bool call_read(struct call *call)
 {
         struct causes problems = { 0 };
-        bool good = json_read_fields(call->parameters, fields, count, out, &problems) == 0;
+        bool good = parameters_read(call->sent, call->method->takes, &call->parameters, &problems) == 0;
 
         if (!good && (problems.count == 1 || strncmp(call->method->name, VARLINK, strlen(VARLINK)) == 0))
                 call_fail_varlink(call, "InvalidParameter", "parameter", problems.items[0].property);

@@ -24,7 +24,7 @@ static void call_free(struct call *call)
 {
         (void)share_count(call->share, BUDGET_WAITING, &call->waiting, 0);
         share_drop(call->share);
-        json_decref(call->parameters);
+        json_decref(call->sent);
         free(call);
 }
 

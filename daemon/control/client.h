@@ -14,6 +14,7 @@
 struct client;
 struct call;
 struct share;
+struct parameters;
 
 /* Takes the socket over and lives until the peer goes. */
 void client_new(int fd, const struct peer *peer);
@@ -30,7 +31,8 @@ const struct peer *call_peer(const struct call *call);
 /* "alice (uid 1000)", "uid 1000" where the name is not told in time: for the record of who did something. Who is the same
  * is told by the uid. */
 const char *call_who(const struct call *call);
-const json_t *call_parameters(const struct call *call);
+/* What the call says, checked; lives as long as the call. */
+const struct parameters *call_parameters(const struct call *call);
 bool call_wants_more(const struct call *call);
 /* True when nobody waits for an answer. */
 bool call_is_oneway(const struct call *call);
@@ -52,5 +54,5 @@ void call_fail_problems(struct call *call, const struct causes *problems);
 /* org.varlink.service errors: "InvalidParameter" with the parameter's name, and the like. */
 void call_fail_varlink(struct call *call, const char *error, const char *field, const char *value);
 
-/* Reads the parameters into `out`; false after the call was ended with what is wrong. */
-bool call_read(struct call *call, const struct json_field *fields, size_t count, void *out);
+/* Reads what the call's method takes, for call_parameters(); false after the call was ended with what is wrong. */
+bool call_read(struct call *call);

@@ -7,6 +7,7 @@
 #include "common/limits.h"
 #include "daemon/control/budget.h"
 #include "daemon/control/client.h"
+#include "daemon/control/parameters.h"
 #include "daemon/control/usernames.h"
 #include "daemon/loop.h"
 #include "daemon/station/trail.h"
@@ -46,7 +47,8 @@ struct call {
         struct share *share;
         size_t waiting;               /* counted of BUDGET_WAITING */
         const struct method *method;
-        json_t *parameters;
+        json_t *sent;                 /* its parameters as they came; NULL: none */
+        struct parameters parameters; /* and as they were read */
         bool more, oneway;
         void (*cancel)(void *work);
         void *work;

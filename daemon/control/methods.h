@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* THE table of socket methods: name, who may call it, how it is called, how large, who handles it. */
+/* THE table of socket methods: name, who may call it, how large a call is, how it is called, who handles it, what it takes. */
 #pragma once
 
 #include "common/limits.h"
 #include "daemon/control/client.h"
+#include "daemon/control/parameters.h"
 
 enum {
         METHOD_MORE = 1,    /* must be called with `more` */
         METHOD_ENDING = 2,  /* still answered while the daemon ends */
         METHOD_WAITS = 4,   /* may wait long for something to happen */
-        METHOD_PLAIN = 8,   /* has no parameters */
-        METHOD_CHANGES = 16, /* changes something, or hands out all: what, and by whom, goes into the audit trail (audit.h) */
+        METHOD_CHANGES = 8, /* changes something, or hands out all: what, and by whom, goes into the audit trail (audit.h) */
 };
 
 struct method {
@@ -19,6 +19,7 @@ struct method {
         size_t size, values;           /* of a call at most: bytes, and JSON values in them */
         unsigned flags;
         void (*handle)(struct call *call);
+        struct taken takes[TAKEN_MAX + 1]; /* ends with PARAMETER_NONE */
 };
 extern const struct method methods[];
 extern const size_t method_count;

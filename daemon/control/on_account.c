@@ -45,14 +45,6 @@ static struct account *account_of(struct call *call, const char *name)
         return account;
 }
 
-struct named {
-        const char *name;
-        bool wait, force;
-};
-static const struct json_field name_field[] = {
-        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
-};
-
 void on_list_accounts(struct call *call)
 {
         json_t *reply = json_object(), *list = json_array();
@@ -65,11 +57,8 @@ void on_list_accounts(struct call *call)
 
 void on_get_account(struct call *call)
 {
-        struct named in = { 0 };
+        const struct account *account = account_of(call, call_parameters(call)->name);
 
-        if (!call_read(call, name_field, 1, &in))
-                return;
-        struct account *account = account_of(call, in.name);
         if (account)
                 call_reply(call, reply_of(account));
 }
@@ -149,54 +138,26 @@ static void deleted(void *ctx, struct account *account, const struct account_cha
         call_reply(call, NULL);
 }
 
-struct given {
-        const char *name, *kind;
-        json_t *properties;
-};
-
 void on_add_account(struct call *call)
 {
-        struct given in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct given, name), .flags = FIELD_REQUIRED },
-                { .name = "kind", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct given, kind), .flags = FIELD_REQUIRED },
-                { .name = "properties", .kind = JSON_FIELD_OBJECT, .offset = offsetof(struct given, properties),
-                  .flags = FIELD_REQUIRED },
-        };
+        const struct parameters *in = call_parameters(call);
 
-        if (call_read(call, fields, count_of(fields), &in))
-                accounts_add(in.name, in.kind, in.properties, added, call);
+        accounts_add(in->name, in->kind, in->properties, added, call);
 }
 
 void on_set_account(struct call *call)
 {
-        struct given in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct given, name), .flags = FIELD_REQUIRED },
-                { .name = "properties", .kind = JSON_FIELD_OBJECT, .offset = offsetof(struct given, properties),
-                  .flags = FIELD_REQUIRED },
-        };
+        const struct parameters *in = call_parameters(call);
 
-        if (call_read(call, fields, count_of(fields), &in))
-                accounts_set(in.name, in.properties, changed, call);
+        accounts_set(in->name, in->properties, changed, call);
 }
 
 void on_delete_account(struct call *call)
 {
-        struct named in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
-                { .name = "force", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct named, force) },
-        };
+        const struct parameters *in = call_parameters(call);
 
-        if (call_read(call, fields, count_of(fields), &in))
-                accounts_delete(in.name, in.force, deleted, call);
+        accounts_delete(in->name, in->force, deleted, call);
 }
-
-struct applied {
-        json_t *accounts;
-        bool dry_run;
-};
 
 /* One record for each account that is another one now. */
 static void audit_applied(struct call *call, const json_t *changes)
@@ -221,7 +182,7 @@ static void applied(void *ctx, json_t *changes, const struct causes *problems)
                 call_fail_problems(call, problems);
                 return;
         }
-        if (json_is_true(json_object_get(call_parameters(call), "dryRun")))
+        if (call_parameters(call)->dry_run)
                 audit_nothing(call);
         else
                 audit_applied(call, changes);
@@ -232,23 +193,12 @@ static void applied(void *ctx, json_t *changes, const struct causes *problems)
 
 void on_apply(struct call *call)
 {
-        struct applied in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "accounts", .kind = JSON_FIELD_ARRAY, .offset = offsetof(struct applied, accounts),
-                  .flags = FIELD_REQUIRED },
-                { .name = "dryRun", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct applied, dry_run) },
-        };
+        const struct parameters *in = call_parameters(call);
 
-        if (call_read(call, fields, count_of(fields), &in))
-                accounts_apply(in.accounts, in.dry_run, applied, call);
+        accounts_apply(in->account_list, in->dry_run, applied, call);
 }
 
 /* ---- secrets ---- */
-
-struct password {
-        const char *name, *secret, *password, *credential;
-        bool clear;
-};
 
 struct setting {
         struct call *call;
@@ -306,13 +256,14 @@ static void password_set(void *ctx, const struct cause *cause)
         setting_free(setting);
 }
 
-static int check_password(const struct password *in, struct cause *cause)
+/* `password`: without a line end after it; NULL: none was given. */
+static int check_password(const struct parameters *in, const char *password, struct cause *cause)
 {
         if (!secret_kind_valid(in->secret))
                 return cause_about(cause, CAUSE_INVALID, "secret", "there is no secret of that kind");
-        if (!!in->password + !!in->credential + in->clear != 1)
+        if (!!password + !!in->credential + in->clear != 1)
                 return cause_about(cause, CAUSE_INVALID, "password", "give one of password, credential and clear");
-        if (in->password && (!in->password[0] || !secret_is_clean(in->password)))
+        if (password && (!password[0] || !secret_is_clean(password)))
                 return cause_about(cause, CAUSE_INVALID, "password", "is empty or has control characters in it (a line end?)");
         if (in->credential && !account_name_valid(in->credential))
                 return cause_about(cause, CAUSE_INVALID, "credential", "\"%s\" is no name of a credential", in->credential);
@@ -321,31 +272,21 @@ static int check_password(const struct password *in, struct cause *cause)
 
 void on_set_password(struct call *call)
 {
-        struct password in = { .secret = "password" };
+        const struct parameters *in = call_parameters(call);
         struct cause cause;
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, name), .flags = FIELD_REQUIRED },
-                { .name = "secret", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, secret) },
-                { .name = "password", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, password),
-                  .flags = FIELD_SECRET, .max = LIMIT_SECRET },
-                { .name = "credential", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct password, credential) },
-                { .name = "clear", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct password, clear) },
-        };
 
-        if (!call_read(call, fields, count_of(fields), &in))
+        if (!account_of(call, in->name))
                 return;
-        if (!account_of(call, in.name))
-                return;
-        size_t len = in.password ? strlen(in.password) : 0;
-        in.password = in.password ? secret_bare(in.password, &len) : NULL;
-        if (check_password(&in, &cause) < 0) {
+        size_t len = in->password ? strlen(in->password) : 0;
+        const char *password = in->password ? secret_bare(in->password, &len) : NULL;
+        if (check_password(in, password, &cause) < 0) {
                 call_fail(call, &cause);
                 return;
         }
         struct setting *setting = new_object(struct setting);
-        *setting = (struct setting){ .call = call, .account = copy_text(in.name), .kind = copy_text(in.secret),
-                                     .credential = copy_text(in.credential), .clear = in.clear };
-        secret_set(in.name, in.secret, in.password, in.credential, password_set, setting);
+        *setting = (struct setting){ .call = call, .account = copy_text(in->name), .kind = copy_text(in->secret),
+                                     .credential = copy_text(in->credential), .clear = in->clear };
+        secret_set(in->name, in->secret, password, in->credential, password_set, setting);
 }
 
 /* ---- poll ---- */
@@ -435,30 +376,24 @@ static void polled_unwatched(void *ctx, const struct poll_result *result)
 
 void on_poll(struct call *call)
 {
-        struct named in = { .wait = true };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
-                { .name = "wait", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct named, wait) },
-        };
+        const struct parameters *in = call_parameters(call);
+        struct account *account = account_of(call, in->name);
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
-        struct account *account = account_of(call, in.name);
         if (!account)
                 return;
         if (account->unreadable) {
                 call_fail(call, account->cause);
                 return;
         }
-        void (*done)(void *, const struct poll_result *) = in.wait ? polled : polled_unwatched;
-        struct polling *polling = in.wait ? new_object(struct polling) : NULL;
+        void (*done)(void *, const struct poll_result *) = in->wait ? polled : polled_unwatched;
+        struct polling *polling = in->wait ? new_object(struct polling) : NULL;
         if (polling)
                 *polling = (struct polling){ .call = call, .account = copy_text(account->name) };
         if (account->sender)
                 sender_poll(account->sender, done, polling);
         else
                 receiver_poll(account->receiver, done, polling);
-        if (!in.wait)
+        if (!in->wait)
                 call_reply(call, poll_reply("started", &(struct poll_result){ 0 }));
 }
 
@@ -512,11 +447,8 @@ static struct testing *testing_new(struct call *call)
 
 void on_test_account(struct call *call)
 {
-        struct named in = { 0 };
+        struct account *account = account_of(call, call_parameters(call)->name);
 
-        if (!call_read(call, name_field, 1, &in))
-                return;
-        struct account *account = account_of(call, in.name);
         if (!account)
                 return;
         if (account->unreadable) {
@@ -527,13 +459,8 @@ void on_test_account(struct call *call)
         testing->probe = probe_account(account, &testing_user, testing);
 }
 
-struct probed {
-        const char *host, *transport, *security;
-        int64_t port;
-};
-
 /* What the port alone says, where transport or security are not given. */
-static void guess_probe(struct probed *in)
+static void guess_probe(struct parameters *in)
 {
         static const struct {
                 int64_t port;
@@ -568,17 +495,9 @@ void on_probe(struct call *call)
 {
         static const char *const transports[] = { "smtp", "imap", "pop3", NULL };
         static const char *const securities[] = { "ssl", "starttls", "none", NULL };
-        struct probed in = { 0 };
+        struct parameters in = *call_parameters(call);
         struct causes problems = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "host", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct probed, host), .flags = FIELD_REQUIRED },
-                { .name = "port", .kind = JSON_FIELD_INT, .offset = offsetof(struct probed, port), .min = 0, .max = 65535 },
-                { .name = "transport", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct probed, transport) },
-                { .name = "security", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct probed, security) },
-        };
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
         guess_probe(&in);
         struct cause host_cause = { 0 };
         scoped(scoped_free) char *host = host_normal(in.host, &host_cause);

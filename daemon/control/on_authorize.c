@@ -28,7 +28,7 @@ static void step_told(void *ctx, json_t *step)
 static void done(void *ctx, json_t *last)
 {
         struct authorizing *authorizing = ctx;
-        const char *name = json_string_value(json_object_get(call_parameters(authorizing->call), "name"));
+        const char *name = call_parameters(authorizing->call)->name;
         scoped(scoped_free) char *object = text_of("account %s", name);
 
         if (same_text(json_string_value(json_object_get(last, "result")), "ok"))
@@ -51,14 +51,8 @@ static void cancelled(void *work)
 void on_authorize_account(struct call *call)
 {
         static const struct authorize_user user = { .step = step_told, .done = done };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = 0, .flags = FIELD_REQUIRED },
-        };
-        const char *name = NULL;
+        const char *name = call_parameters(call)->name;
         struct cause cause = { 0 };
-
-        if (!call_read(call, fields, count_of(fields), &name))
-                return;
         const struct account *account = account_named(name);
         struct authorizing *authorizing = new_object(struct authorizing);
         authorizing->call = call;

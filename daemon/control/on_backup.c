@@ -8,11 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 
-struct asked {
-        int64_t descriptor;
-        bool secrets, mail;
-};
-
 struct backing_up {
         struct call *call; /* NULL: the client has gone */
         char *who;
@@ -70,21 +65,12 @@ static int check_descriptor(int fd, struct cause *cause)
 
 void on_backup(struct call *call)
 {
-        struct asked in = { .mail = true };
+        const struct parameters *in = call_parameters(call);
+        int fd = call_take_fd(call, (size_t)in->descriptor);
         struct cause cause = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "descriptor", .kind = JSON_FIELD_INT, .offset = offsetof(struct asked, descriptor),
-                  .min = 0, .max = LIMIT_FRAME_FDS - 1, .flags = FIELD_REQUIRED },
-                { .name = "secrets", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct asked, secrets) },
-                { .name = "mail", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct asked, mail) },
-        };
-
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
-        int fd = call_take_fd(call, (size_t)in.descriptor);
         struct backing_up *backing_up = new_object(struct backing_up);
-        *backing_up = (struct backing_up){ .call = call, .who = copy_text(call_actor(call)), .secrets = in.secrets };
-        struct backup_order order = { .fd = fd, .secrets = in.secrets, .mail = in.mail };
+        *backing_up = (struct backing_up){ .call = call, .who = copy_text(call_actor(call)), .secrets = in->secrets };
+        struct backup_order order = { .fd = fd, .secrets = in->secrets, .mail = in->mail };
         if (check_descriptor(fd, &cause) < 0 || backup_begin(&order, was_made, backing_up, &cause) < 0) {
                 close_fd(&fd);
                 free(backing_up->who);

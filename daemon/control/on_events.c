@@ -112,12 +112,7 @@ static struct subscriber_asker asker_of(const struct call *call)
 
 /* ---- the methods ---- */
 
-struct watched {
-        json_t *events, *accounts;
-        const char *since, *subscriber;
-};
-
-static bool refused(struct call *call, const struct watched *in)
+static bool refused(struct call *call, const struct parameters *in)
 {
         struct causes problems = { 0 };
 
@@ -138,7 +133,7 @@ static bool refused(struct call *call, const struct watched *in)
         return bad;
 }
 
-static void monitor_named(struct call *call, const struct watched *in)
+static void monitor_named(struct call *call, const struct parameters *in)
 {
         struct subscribed *subscribed = new_object(struct subscribed);
         struct subscriber_asker asker = asker_of(call);
@@ -150,29 +145,19 @@ static void monitor_named(struct call *call, const struct watched *in)
 
 void on_monitor(struct call *call)
 {
-        struct watched in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "events", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct watched, events) },
-                { .name = "accounts",
-                  .kind = JSON_FIELD_TEXTS,
-                  .offset = offsetof(struct watched, accounts) },
-                { .name = "since", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct watched, since) },
-                { .name = "subscriber",
-                  .kind = JSON_FIELD_TEXT,
-                  .offset = offsetof(struct watched, subscriber) },
-        };
+        const struct parameters *in = call_parameters(call);
 
-        if (!call_read(call, fields, count_of(fields), &in) || refused(call, &in))
+        if (refused(call, in))
                 return;
-        if (in.subscriber) {
-                monitor_named(call, &in);
+        if (in->subscriber) {
+                monitor_named(call, in);
                 return;
         }
         struct monitor *monitor = new_object(struct monitor);
-        *monitor = (struct monitor){ .call = call, .events = in.events, .accounts = in.accounts };
+        *monitor = (struct monitor){ .call = call, .events = in->events, .accounts = in->accounts };
         tell_standing(call);
         call_on_cancel(call, stop_monitor, monitor);
-        monitor->subscription = events_subscribe(in.since, hear, monitor);
+        monitor->subscription = events_subscribe(in->since, hear, monitor);
 }
 
 /* A call about one subscriber that is answered when it is on disk. */
@@ -206,10 +191,6 @@ static struct settling *settling_new(struct call *call, const char *name,
         return settling;
 }
 
-struct acknowledged {
-        const char *subscriber, *cursor;
-};
-
 static void tell_acknowledged(const struct settling *settling)
 {
         streams_acknowledged(settling->name, settling->seq);
@@ -217,34 +198,22 @@ static void tell_acknowledged(const struct settling *settling)
 
 void on_acknowledge(struct call *call)
 {
-        struct acknowledged in = { 0 };
+        const struct parameters *in = call_parameters(call);
         struct subscriber_asker asker = asker_of(call);
         struct cause cause;
         char *end;
-        static const struct json_field fields[] = {
-                { .name = "subscriber",
-                  .kind = JSON_FIELD_TEXT,
-                  .offset = offsetof(struct acknowledged, subscriber),
-                  .flags = FIELD_REQUIRED },
-                { .name = "cursor",
-                  .kind = JSON_FIELD_TEXT,
-                  .offset = offsetof(struct acknowledged, cursor),
-                  .flags = FIELD_REQUIRED },
-        };
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
         errno = 0;
-        long long seq = strtoll(in.cursor, &end, 10);
-        if (in.cursor[0] < '1' || in.cursor[0] > '9' || *end || errno) {
+        long long seq = strtoll(in->cursor, &end, 10);
+        if (in->cursor[0] < '1' || in->cursor[0] > '9' || *end || errno) {
                 cause_about(&cause, CAUSE_INVALID, "cursor",
-                            "\"%s\" is no cursor of a named subscriber's event", in.cursor);
+                            "\"%s\" is no cursor of a named subscriber's event", in->cursor);
                 call_fail(call, &cause);
                 return;
         }
-        struct settling *settling = settling_new(call, in.subscriber, tell_acknowledged);
+        struct settling *settling = settling_new(call, in->subscriber, tell_acknowledged);
         settling->seq = seq;
-        subscriber_acknowledge(in.subscriber, &asker, seq, settled, settling);
+        subscriber_acknowledge(in->subscriber, &asker, seq, settled, settling);
 }
 
 static void listed(void *ctx, json_t *subscribers, const struct cause *cause)
@@ -280,16 +249,8 @@ static void tell_forgotten(const struct settling *settling)
 
 void on_forget_subscriber(struct call *call)
 {
-        struct acknowledged in = { 0 };
+        const char *name = call_parameters(call)->name;
         struct subscriber_asker asker = asker_of(call);
-        static const struct json_field fields[] = {
-                { .name = "name",
-                  .kind = JSON_FIELD_TEXT,
-                  .offset = offsetof(struct acknowledged, subscriber),
-                  .flags = FIELD_REQUIRED },
-        };
 
-        if (call_read(call, fields, count_of(fields), &in))
-                subscriber_forget(in.subscriber, &asker, settled,
-                                  settling_new(call, in.subscriber, tell_forgotten));
+        subscriber_forget(name, &asker, settled, settling_new(call, name, tell_forgotten));
 }

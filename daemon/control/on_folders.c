@@ -23,23 +23,14 @@ static void cancelled(void *work)
         folder_listing_cancel(work);
 }
 
-struct asked {
-        const char *name;
-};
-
 void on_list_folders(struct call *call)
 {
-        struct asked in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, name), .flags = FIELD_REQUIRED },
-        };
+        const char *name = call_parameters(call)->name;
+        struct account *account = account_named(name);
         struct cause cause;
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
-        struct account *account = account_named(in.name);
         if (!account) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", in.name);
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
                 cause_remedy(&cause, "emailsecctl account list");
                 call_fail(call, &cause);
         } else if (account->unreadable) {

@@ -43,14 +43,8 @@ static void cancelled(void *work)
 void on_send_heartbeat(struct call *call)
 {
         static const struct heartbeat_user user = { .step = step_told, .done = done };
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = 0, .flags = FIELD_REQUIRED },
-        };
-        const char *name = NULL;
+        const char *name = call_parameters(call)->name;
         struct cause cause = { 0 };
-
-        if (!call_read(call, fields, count_of(fields), &name))
-                return;
         struct account *account = account_named(name);
         struct beating *beating = new_object(struct beating);
         beating->call = call;

@@ -13,16 +13,6 @@ struct key_call {
         const char *event, *words;
 };
 
-struct key_fields {
-        const char *name, *key;
-};
-static const struct json_field fields[] = {
-        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct key_fields, name), .flags = FIELD_REQUIRED },
-        { .name = "key", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct key_fields, key),
-          .flags = FIELD_REQUIRED | FIELD_SECRET },
-};
-enum { NAME_ONLY = 1, NAME_AND_KEY = count_of(fields) };
-
 void on_list_keys(struct call *call)
 {
         json_t *reply = json_object();
@@ -64,18 +54,16 @@ static struct key_call *key_call_new(struct call *call, enum trail_action action
 
 void on_import_key(struct call *call)
 {
-        struct key_fields in = { 0 };
+        const struct parameters *in = call_parameters(call);
         struct cause cause;
         uint8_t *bytes = NULL;
         size_t len = 0;
 
-        if (!call_read(call, fields, NAME_AND_KEY, &in))
-                return;
-        if (base64_decode(in.key, strlen(in.key), &bytes, &len) < 0) {
+        if (base64_decode(in->private_key, strlen(in->private_key), &bytes, &len) < 0) {
                 cause_about(&cause, CAUSE_INVALID, "key", "is not base64");
                 call_fail(call, &cause);
         } else {
-                keys_import(in.name, bytes, len, key_done, key_call_new(call, TRAIL_KEY_IMPORTED, "key.imported", "stored"));
+                keys_import(in->name, bytes, len, key_done, key_call_new(call, TRAIL_KEY_IMPORTED, "key.imported", "stored"));
         }
         if (bytes)
                 explicit_bzero(bytes, len);
@@ -94,17 +82,15 @@ static const struct account *user_of(const char *name)
 
 void on_delete_key(struct call *call)
 {
-        struct key_fields in = { 0 };
+        const char *name = call_parameters(call)->name;
+        const struct account *user = user_of(name);
         struct cause cause;
 
-        if (!call_read(call, fields, NAME_ONLY, &in))
-                return;
-        const struct account *user = user_of(in.name);
         if (user) {
-                cause_set(&cause, CAUSE_STATE, "account %s uses the client certificate %s", user->name, in.name);
+                cause_set(&cause, CAUSE_STATE, "account %s uses the client certificate %s", user->name, name);
                 cause_remedy(&cause, "emailsecctl account set %s clientCertificate=", user->name);
                 call_fail(call, &cause);
                 return;
         }
-        keys_delete(in.name, key_done, key_call_new(call, TRAIL_KEY_DELETED, "key.deleted", "deleted"));
+        keys_delete(name, key_done, key_call_new(call, TRAIL_KEY_DELETED, "key.deleted", "deleted"));
 }

@@ -226,34 +226,33 @@ static void submit(struct call *call, const struct submitted *in, struct account
         submitting->ticket = queue_submit(&submission, was_submitted, submitting); /* answers later */
 }
 
-static const struct json_field submit_fields[] = {
-        { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, account) },
-        { .name = "from", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, from),
-          .present = offsetof(struct submitted, has_from) },
-        { .name = "recipients", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct submitted, recipients),
-          .flags = FIELD_REQUIRED },
-        { .name = "message", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, message) },
-        { .name = "descriptor", .kind = JSON_FIELD_INT, .offset = offsetof(struct submitted, descriptor), .min = 0,
-          .max = LIMIT_FRAME_FDS - 1, .present = offsetof(struct submitted, has_descriptor) },
-        { .name = "key", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, key), .flags = FIELD_CLEAN,
-          .max = LIMIT_IDEMPOTENCY_KEY },
-        { .name = "priority", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, priority) },
-        { .name = "notify", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct submitted, notify) },
-        { .name = "ret", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, ret) },
-        { .name = "envelopeId", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct submitted, envelope_id) },
-        { .name = "hold", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct submitted, hold) },
-};
+static struct submitted submitted_of(const struct parameters *said)
+{
+        return (struct submitted){
+                .account = said->account,
+                .from = said->from,
+                .message = said->message,
+                .key = said->key,
+                .priority = said->priority,
+                .ret = said->ret,
+                .envelope_id = said->envelope_id,
+                .recipients = said->recipients,
+                .notify = said->notify,
+                .descriptor = said->descriptor,
+                .hold = said->hold,
+                .has_from = said->from != NULL,
+                .has_descriptor = said->said[PARAMETER_DESCRIPTOR],
+        };
+}
 
 void on_submit(struct call *call)
 {
-        struct submitted in = { 0 };
+        struct submitted in = submitted_of(call_parameters(call));
         struct causes problems = { 0 };
         struct cause cause = { 0 };
         scoped(scoped_free) uint8_t *bytes = NULL;
         size_t len = 0;
 
-        if (!call_read(call, submit_fields, count_of(submit_fields), &in))
-                return;
         struct account *account = account_for(call, &in, &cause);
         if (!account) {
                 call_fail(call, &cause);

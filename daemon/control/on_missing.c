@@ -7,14 +7,6 @@
 #include "common/json_fields.h"
 #include "daemon/store/missing_table.h"
 
-struct asked {
-        const char *name, *id;
-};
-static const struct json_field fields[] = {
-        { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, name), .flags = FIELD_REQUIRED },
-        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct asked, id) },
-};
-
 static void listed(void *ctx, json_t *messages, const struct cause *cause)
 {
         struct call *call = ctx;
@@ -30,10 +22,10 @@ static void listed(void *ctx, json_t *messages, const struct cause *cause)
 
 void on_list_missing(struct call *call)
 {
-        struct asked in = { 0 };
+        const struct parameters *in = call_parameters(call);
 
-        if (call_read(call, fields, 1, &in) && call_has_inbox(call, in.name))
-                missing_list(in.name, listed, call);
+        if (call_has_inbox(call, in->name))
+                missing_list(in->name, listed, call);
 }
 
 static void forgotten(void *ctx, size_t count, const struct cause *cause)
@@ -44,7 +36,7 @@ static void forgotten(void *ctx, size_t count, const struct cause *cause)
                 call_fail(call, cause);
                 return;
         }
-        const char *name = json_string_value(json_object_get(call_parameters(call), "name"));
+        const char *name = call_parameters(call)->name;
         scoped(scoped_free) char *object = text_of("%zu missing message%s of account %s", count, count == 1 ? "" : "s", name);
         if (count)
                 audit(call, &(struct trail){ .action = TRAIL_MISSING_FORGOTTEN, .about = { .account = name }, .object = object });
@@ -57,8 +49,8 @@ static void forgotten(void *ctx, size_t count, const struct cause *cause)
 
 void on_forget_missing(struct call *call)
 {
-        struct asked in = { 0 };
+        const struct parameters *in = call_parameters(call);
 
-        if (call_read(call, fields, count_of(fields), &in) && call_has_inbox(call, in.name))
-                missing_forget(in.name, in.id ? in.id : "", forgotten, call);
+        if (call_has_inbox(call, in->name))
+                missing_forget(in->name, in->id ? in->id : "", forgotten, call);
 }

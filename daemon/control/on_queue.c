@@ -14,14 +14,6 @@
 
 #include <errno.h>
 
-enum { PAGE = 1000 };
-
-struct listed {
-        const char *account, *after;
-        json_t *states;
-        int64_t limit;
-};
-
 static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struct cause *cause)
 {
         struct call *call = ctx;
@@ -60,39 +52,24 @@ static int state_bits(const json_t *names, unsigned *out, struct cause *cause)
 
 void on_list_queue(struct call *call)
 {
-        struct listed in = { .limit = PAGE };
+        const struct parameters *in = call_parameters(call);
         unsigned states = 0;
         struct cause cause = { 0 };
         char *end = NULL;
-        static const struct json_field fields[] = {
-                { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct listed, account) },
-                { .name = "states", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct listed, states) },
-                { .name = "after", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct listed, after) },
-                { .name = "limit", .kind = JSON_FIELD_INT, .offset = offsetof(struct listed, limit), .min = 1, .max = PAGE },
-        };
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
         errno = 0;
-        unsigned long long after = in.after ? strtoull(in.after, &end, 10) : 0;
-        if (in.account && !account_named(in.account))
-                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in.account);
-        else if (in.after && (errno || !end || *end || end == in.after))
-                cause_about(&cause, CAUSE_INVALID, "after", "\"%s\" is no place in the list", in.after);
+        unsigned long long after = in->after ? strtoull(in->after, &end, 10) : 0;
+        if (in->account && !account_named(in->account))
+                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in->account);
+        else if (in->after && (errno || !end || *end || end == in->after))
+                cause_about(&cause, CAUSE_INVALID, "after", "\"%s\" is no place in the list", in->after);
         else
-                (void)state_bits(in.states, &states, &cause);
+                (void)state_bits(in->states, &states, &cause);
         if (cause.code)
                 call_fail(call, &cause);
         else
-                queue_list(in.account, states, after, (size_t)in.limit, queue_listed, call);
+                queue_list(in->account, states, after, (size_t)in->queue_limit, queue_listed, call);
 }
-
-struct about {
-        const char *id;
-};
-static const struct json_field id_field[] = {
-        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct about, id), .flags = FIELD_REQUIRED },
-};
 
 static void message_shown(void *ctx, json_t *message, const struct cause *cause)
 {
@@ -110,10 +87,7 @@ static void message_shown(void *ctx, json_t *message, const struct cause *cause)
 
 void on_get_message(struct call *call)
 {
-        struct about in = { 0 };
-
-        if (call_read(call, id_field, 1, &in))
-                queue_get(in.id, message_shown, call);
+        queue_get(call_parameters(call)->id, message_shown, call);
 }
 
 /* ---- changes ---- */
@@ -210,19 +184,15 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
         station_status_changed();
 }
 
-struct many {
-        json_t *ids;
-        const char *account; /* REROUTE's */
-        size_t max_queue;    /* and how many may wait there */
-};
-
-static void begin_change(struct call *call, enum queue_change what, const char *words, const struct many *in)
+/* max_queue: of QUEUE_REROUTE, how many may wait at the account that the call names. */
+static void begin_change(struct call *call, enum queue_change what, const char *words, size_t max_queue)
 {
         static const enum trail_action actions[] = {
                 [QUEUE_RETRY] = TRAIL_QUEUE_RETRIED,   [QUEUE_HOLD] = TRAIL_QUEUE_HELD,
                 [QUEUE_RELEASE] = TRAIL_QUEUE_RELEASED, [QUEUE_DELETE] = TRAIL_QUEUE_DELETED,
                 [QUEUE_REROUTE] = TRAIL_QUEUE_REROUTED,
         };
+        const struct parameters *in = call_parameters(call);
         size_t count = json_array_size(in->ids);
         const char **ids = new_zeroed(count, sizeof *ids);
         struct changing *changing = new_object(struct changing);
@@ -236,62 +206,45 @@ static void begin_change(struct call *call, enum queue_change what, const char *
                 .action = actions[what],
                 .tells = what == QUEUE_RETRY || what == QUEUE_RELEASE || what == QUEUE_REROUTE,
         };
-        queue_change(what, ids, count, in->account, in->max_queue, queue_changed, changing);
+        queue_change(what, ids, count, in->account, max_queue, queue_changed, changing);
         free(ids);
-}
-
-static void change(struct call *call, enum queue_change what, const char *words)
-{
-        struct many in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "ids", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct many, ids), .flags = FIELD_REQUIRED },
-        };
-
-        if (call_read(call, fields, 1, &in))
-                begin_change(call, what, words, &in);
 }
 
 void on_retry_messages(struct call *call)
 {
-        change(call, QUEUE_RETRY, "tried again");
+        begin_change(call, QUEUE_RETRY, "tried again", 0);
 }
 
 void on_hold_messages(struct call *call)
 {
-        change(call, QUEUE_HOLD, "held");
+        begin_change(call, QUEUE_HOLD, "held", 0);
 }
 
 void on_release_messages(struct call *call)
 {
-        change(call, QUEUE_RELEASE, "released");
+        begin_change(call, QUEUE_RELEASE, "released", 0);
 }
 
 void on_delete_messages(struct call *call)
 {
-        change(call, QUEUE_DELETE, "deleted");
+        begin_change(call, QUEUE_DELETE, "deleted", 0);
 }
 
 void on_reroute_messages(struct call *call)
 {
-        struct many in = { 0 };
+        const char *name = call_parameters(call)->account;
+        const struct account *account = account_named(name);
+        size_t max_queue = 0;
         struct cause cause = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "ids", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct many, ids), .flags = FIELD_REQUIRED },
-                { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct many, account),
-                  .flags = FIELD_REQUIRED },
-        };
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
-        const struct account *account = account_named(in.account);
         if (!account)
-                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in.account);
+                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", name);
         else if (account_takes_mail(account, &cause) == 0)
-                in.max_queue = (size_t)prop_number(&account->values, PROP_MAX_QUEUE_SIZE);
+                max_queue = (size_t)prop_number(&account->values, PROP_MAX_QUEUE_SIZE);
         if (cause.code)
                 call_fail(call, &cause);
         else
-                begin_change(call, QUEUE_REROUTE, "moved to another account", &in);
+                begin_change(call, QUEUE_REROUTE, "moved to another account", max_queue);
 }
 
 /* ---- flush ---- */
@@ -323,7 +276,6 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
                 json_t *reply = json_object();
                 json_put(reply, "count", json_integer((json_int_t)count));
                 audit_flushed(flushing, count);
-                if (account && account->sender)
                 if (account && account->sender) {
                         struct waiting waiting;
                         sender_start_over(account->sender);
@@ -337,27 +289,18 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
         free(flushing);
 }
 
-struct named {
-        const char *name;
-};
-
 void on_flush_queue(struct call *call)
 {
-        struct named in = { 0 };
+        const char *name = call_parameters(call)->name;
+        const struct account *account = account_named(name);
         struct cause cause;
-        static const struct json_field fields[] = {
-                { .name = "name", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct named, name), .flags = FIELD_REQUIRED },
-        };
 
-        if (!call_read(call, fields, 1, &in))
-                return;
-        struct account *account = account_named(in.name);
         if (!account || !account->sender) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no outgoing account \"%s\"", in.name);
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no outgoing account \"%s\"", name);
                 call_fail(call, &cause);
                 return;
         }
         struct flushing *flushing = new_object(struct flushing);
-        *flushing = (struct flushing){ .call = call, .account = copy_text(in.name) };
-        queue_due_now(in.name, flushed, flushing);
+        *flushing = (struct flushing){ .call = call, .account = copy_text(name) };
+        queue_due_now(name, flushed, flushing);
 }

@@ -5,21 +5,11 @@
 #include "daemon/station/metrics.h"
 #include "daemon/station/station.h"
 
-struct about {
-        const char *account;
-};
-
 void on_get_status(struct call *call)
 {
-        struct about in = { 0 };
         struct cause cause;
-        static const struct json_field fields[] = {
-                { .name = "account", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct about, account) },
-        };
+        json_t *status = station_status(call_parameters(call)->account, &cause);
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
-        json_t *status = station_status(in.account, &cause);
         if (!status) {
                 call_fail(call, &cause);
                 return;

@@ -19,57 +19,28 @@ static json_t *wrapped(const char *name, json_t *value)
 
 /* ---- Allowed Hosts ---- */
 
-struct filter {
-        const char *state;
-};
-
 void on_list_allowed_hosts(struct call *call)
 {
-        struct filter in = { 0 };
+        const char *state = call_parameters(call)->state;
         struct cause cause;
-        static const struct json_field fields[] = {
-                { .name = "state", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct filter, state) },
-        };
 
-        if (!call_read(call, fields, 1, &in))
-                return;
         if (allowed_fault()) {
                 call_fail(call, allowed_fault());
                 return;
         }
-        if (in.state && strcmp(in.state, "pending") != 0 && strcmp(in.state, "approved") != 0 &&
-            strcmp(in.state, "rejected") != 0) {
-                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected",
-                            in.state);
+        if (state && strcmp(state, "pending") != 0 && strcmp(state, "approved") != 0 && strcmp(state, "rejected") != 0) {
+                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected", state);
                 call_fail(call, &cause);
                 return;
         }
-        call_reply(call, wrapped("entries", allowed_list(in.state)));
+        call_reply(call, wrapped("entries", allowed_list(state)));
 }
-
-struct decided {
-        const char *id, *fingerprint, *pins, *until, *reason;
-};
-static const struct json_field decided_fields[] = {
-        { .name = "id", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, id),
-          .flags = FIELD_REQUIRED },
-        { .name = "reason", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, reason),
-          .flags = FIELD_CLEAN, .max = 1000 },
-        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, fingerprint),
-          .flags = FIELD_REQUIRED },
-        { .name = "pins", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, pins) },
-        { .name = "until", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct decided, until) },
-};
-enum { ID_ONLY = 1, ID_AND_REASON = 2, ALL_OF_THEM = count_of(decided_fields) };
 
 void on_get_allowed_host(struct call *call)
 {
-        struct decided in = { 0 };
         struct cause cause;
+        json_t *entry = allowed_get(call_parameters(call)->id, &cause);
 
-        if (!call_read(call, decided_fields, ID_ONLY, &in))
-                return;
-        json_t *entry = allowed_get(in.id, &cause);
         if (!entry) {
                 call_fail(call, &cause);
                 return;
@@ -145,30 +116,28 @@ static void decision_done(void *ctx, const struct cause *cause, json_t *entry)
 
 void on_approve(struct call *call)
 {
-        struct decided in = { .pins = "certificate" };
+        const struct parameters *in = call_parameters(call);
+        bool key = strcmp(in->pins, "key") == 0;
         struct cause cause = { 0 };
         time_t until = 0;
 
-        if (!call_read(call, decided_fields, ALL_OF_THEM, &in))
-                return;
-        bool key = strcmp(in.pins, "key") == 0;
-        if (!key && strcmp(in.pins, "certificate") != 0)
-                cause_about(&cause, CAUSE_INVALID, "pins", "\"%s\" is not certificate or key", in.pins);
-        else if (in.until && time_parse(in.until, &until, &cause) < 0)
+        if (!key && strcmp(in->pins, "certificate") != 0)
+                cause_about(&cause, CAUSE_INVALID, "pins", "\"%s\" is not certificate or key", in->pins);
+        else if (in->until && time_parse(in->until, &until, &cause) < 0)
                 (void)snprintf(cause.property, sizeof cause.property, "until");
-        else if (in.until && until == 0) /* which is no end in a decision */
-                cause_about(&cause, CAUSE_INVALID, "until", "%s is in the past", in.until);
+        else if (in->until && until == 0) /* which is no end in a decision */
+                cause_about(&cause, CAUSE_INVALID, "until", "%s is in the past", in->until);
         if (cause.code) {
                 call_fail(call, &cause);
                 return;
         }
         struct allowed_decision decision = {
-                .id = in.id,
+                .id = in->id,
                 .what = DECIDE_APPROVE,
-                .fingerprint = in.fingerprint,
+                .fingerprint = in->fingerprint,
                 .pins = key ? PINS_KEY : PINS_CERTIFICATE,
                 .until = until,
-                .reason = in.reason,
+                .reason = in->reason,
                 .who = call_actor(call),
         };
         allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_APPROVED));
@@ -176,33 +145,27 @@ void on_approve(struct call *call)
 
 void on_reject(struct call *call)
 {
-        struct decided in = { 0 };
-
-        if (!call_read(call, decided_fields, ID_AND_REASON, &in))
-                return;
+        const struct parameters *in = call_parameters(call);
         struct allowed_decision decision = {
-                .id = in.id, .what = DECIDE_REJECT, .reason = in.reason, .who = call_actor(call)
+                .id = in->id, .what = DECIDE_REJECT, .reason = in->reason, .who = call_actor(call)
         };
+
         allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_REJECTED));
 }
 
 void on_unapprove(struct call *call)
 {
-        struct decided in = { 0 };
+        const char *id = call_parameters(call)->id;
+        struct allowed_decision decision = { .id = id, .what = DECIDE_UNAPPROVE, .who = call_actor(call) };
 
-        if (!call_read(call, decided_fields, ID_ONLY, &in))
-                return;
-        struct allowed_decision decision = { .id = in.id, .what = DECIDE_UNAPPROVE, .who = call_actor(call) };
         allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_UNAPPROVED));
 }
 
 void on_delete_allowed_host(struct call *call)
 {
-        struct decided in = { 0 };
+        const char *id = call_parameters(call)->id;
+        struct allowed_decision decision = { .id = id, .what = DECIDE_DELETE, .who = call_actor(call) };
 
-        if (!call_read(call, decided_fields, ID_ONLY, &in))
-                return;
-        struct allowed_decision decision = { .id = in.id, .what = DECIDE_DELETE, .who = call_actor(call) };
         allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_DELETED));
 }
 
@@ -239,39 +202,20 @@ void on_prune(struct call *call)
 
 /* ---- anchors ---- */
 
-struct anchors {
-        const char *certificates, *fingerprint;
-        bool system;
-};
-
 void on_list_anchors(struct call *call)
 {
-        struct anchors in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "system", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct anchors, system) },
-        };
-
-        if (!call_read(call, fields, 1, &in))
-                return;
         if (trust_fault())
                 call_fail(call, trust_fault());
         else
-                call_reply(call, wrapped("anchors", trust_list(in.system)));
+                call_reply(call, wrapped("anchors", trust_list(call_parameters(call)->system)));
 }
 
-static const struct json_field fingerprint_field[] = {
-        { .name = "fingerprint", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct anchors, fingerprint),
-          .flags = FIELD_REQUIRED },
-};
 
 void on_get_anchor(struct call *call)
 {
-        struct anchors in = { 0 };
         struct cause cause;
+        json_t *anchor = trust_get(call_parameters(call)->fingerprint, &cause);
 
-        if (!call_read(call, fingerprint_field, 1, &in))
-                return;
-        json_t *anchor = trust_get(in.fingerprint, &cause);
         if (anchor)
                 call_reply(call, wrapped("anchor", anchor));
         else
@@ -312,18 +256,12 @@ static void imported(void *ctx, const struct cause *cause, json_t *results)
 
 void on_import_anchors(struct call *call)
 {
-        struct anchors in = { 0 };
+        const char *certificates = call_parameters(call)->certificates;
         struct cause cause;
         scoped(scoped_free) uint8_t *bytes = NULL;
         size_t len = 0;
-        static const struct json_field fields[] = {
-                { .name = "certificates", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct anchors, certificates),
-                  .flags = FIELD_REQUIRED },
-        };
 
-        if (!call_read(call, fields, 1, &in))
-                return;
-        if (base64_decode(in.certificates, strlen(in.certificates), &bytes, &len) < 0) {
+        if (base64_decode(certificates, strlen(certificates), &bytes, &len) < 0) {
                 cause_about(&cause, CAUSE_INVALID, "certificates", "is not base64");
                 call_fail(call, &cause);
         } else if (len > LIMIT_TRUST_IMPORT) {
@@ -351,10 +289,7 @@ static void anchor_deleted(void *ctx, const struct cause *cause, json_t *anchor)
 
 void on_delete_anchor(struct call *call)
 {
-        struct anchors in = { 0 };
-
-        if (call_read(call, fingerprint_field, 1, &in))
-                trust_delete(in.fingerprint, call_actor(call), anchor_deleted, call);
+        trust_delete(call_parameters(call)->fingerprint, call_actor(call), anchor_deleted, call);
 }
 
 /* ---- what servers showed ---- */

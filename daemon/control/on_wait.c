@@ -175,17 +175,9 @@ static void hear(void *ctx, json_t *event)
 
 void on_wait_message(struct call *call)
 {
-        struct {
-                const char *id;
-        } in = { 0 };
-        static const struct json_field id_field[] = {
-                { .name = "id", .kind = JSON_FIELD_TEXT, .flags = FIELD_REQUIRED },
-        };
-
-        if (!call_read(call, id_field, 1, &in))
-                return;
         struct waiter *waiting = new_object(struct waiter);
-        *waiting = (struct waiter){ .call = call, .id = copy_text(in.id) };
+
+        *waiting = (struct waiter){ .call = call, .id = copy_text(call_parameters(call)->id) };
         call_on_cancel(call, stop_waiting, waiting);
         waiting->subscription = events_subscribe(NULL, hear, waiting);
         waiting->timer = timer_new(look_now, waiting);

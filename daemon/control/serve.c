@@ -176,7 +176,7 @@ static void dispatch(struct call *call, const char *name)
         } else if (!may_wait(call)) {
                 cause_set(&cause, CAUSE_BUSY, "too many calls of %s wait already", call->who);
                 call_fail(call, &cause);
-        } else if (!(method->flags & METHOD_PLAIN) || call_read(call, NULL, 0, NULL)) {
+        } else if (call_read(call)) {
                 method->handle(call);
         }
 }
@@ -223,7 +223,7 @@ static void begin_call(struct client *client, const json_t *object)
         *call = (struct call){ .client = client, .peer = client->peer, .share = share_keep(client->share), .method = &none };
         memcpy(call->who, client->who, sizeof call->who);
         name_actor(call, client);
-        call->parameters = json_is_object(parameters) ? json_incref(parameters) : NULL;
+        call->sent = json_is_object(parameters) ? json_incref(parameters) : NULL;
         client->call = call;
         const char *wrong = read_flags(call, object);
         if (wrong)

@@ -64,21 +64,14 @@ void on_get_info(struct call *call)
 
 void on_get_interface_description(struct call *call)
 {
-        struct {
-                const char *interface;
-        } in = { 0 };
-        static const struct json_field fields[] = {
-                { .name = "interface", .kind = JSON_FIELD_TEXT, .offset = 0, .flags = FIELD_REQUIRED },
-        };
+        const char *name = call_parameters(call)->interface;
 
-        if (!call_read(call, fields, count_of(fields), &in))
-                return;
         for (size_t i = 0; i < count_of(interfaces); i++)
-                if (strcmp(interfaces[i].name, in.interface) == 0) {
+                if (strcmp(interfaces[i].name, name) == 0) {
                         json_t *reply = json_object();
                         json_put_text(reply, "description", interfaces[i].text);
                         call_reply(call, reply);
                         return;
                 }
-        call_fail_varlink(call, "InterfaceNotFound", "interface", in.interface);
+        call_fail_varlink(call, "InterfaceNotFound", "interface", name);
 }

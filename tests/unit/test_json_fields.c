@@ -9,7 +9,7 @@ struct request {
         const char *name, *secret;
         bool wait, wait_given;
         int64_t limit;
-        json_t *properties, *items, *words;
+        json_t *properties, *items, *words, *rows;
 };
 static const struct json_field fields[] = {
         { "name", JSON_FIELD_TEXT, offsetof(struct request, name), FIELD_REQUIRED | FIELD_CLEAN, 0, 10, 0 },
@@ -20,6 +20,7 @@ static const struct json_field fields[] = {
         { "properties", JSON_FIELD_OBJECT, offsetof(struct request, properties), 0, 0, 0, 0 },
         { "items", JSON_FIELD_ARRAY, offsetof(struct request, items), 0, 0, 0, 0 },
         { "words", JSON_FIELD_TEXTS, offsetof(struct request, words), 0, 0, 0, 0 },
+        { "rows", JSON_FIELD_OBJECTS, offsetof(struct request, rows), 0, 0, 0, 0 },
 };
 
 static json_t *json_of(const char *text)
@@ -65,6 +66,7 @@ static const struct {
         { "{\"name\":\"a\",\"limit\":5.0}", "limit", "a whole number" },
         { "{\"name\":\"a\",\"properties\":[]}", "properties", "an object" },
         { "{\"name\":\"a\",\"items\":{}}", "items", "a list" },
+        { "{\"name\":\"a\",\"rows\":[{},1]}", "rows", "a list of objects" },
         { "{\"name\":\"a\",\"words\":[\"b\",1]}", "words", "a list of texts" },
         { "{\"name\":\"a\",\"words\":\"b\"}", "words", "a list of texts" },
         { "{\"name\":\"a\",\"propertys\":{}}", "propertys", "there is no field" },

@@ -35,7 +35,7 @@ static unsigned cancelled, handled;
 static void on_echo(struct call *call)
 {
         handled++;
-        call_reply(call, json_deep_copy(call_parameters(call)));
+        call_reply(call, json_deep_copy(call->sent));
 }
 
 static void on_who(struct call *call)
@@ -117,16 +117,17 @@ static void on_work(struct call *call)
 }
 
 #define TEST "io.emailsec.EmailService.Test"
+#define NOTHING { { PARAMETER_NONE, false } }
 static const struct method test_methods[] = {
-        { TEST "Echo", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_echo },
-        { TEST "Who", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_who },
-        { TEST "Hold", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_hold },
-        { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream },
-        { TEST "Flood", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_flood },
-        { TEST "Work", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_work },
-        { TEST "Large", PERMIT_READ, MIB, 10, 0, on_echo },
-        { TEST "Big", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_big },
-        { TEST "Descriptor", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_descriptor },
+        { TEST "Echo", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_echo, { { PARAMETER_PORT, true } } },
+        { TEST "Who", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_who, NOTHING },
+        { TEST "Hold", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_hold, NOTHING },
+        { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream, NOTHING },
+        { TEST "Flood", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_flood, NOTHING },
+        { TEST "Work", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_work, NOTHING },
+        { TEST "Large", PERMIT_READ, MIB, 10, 0, on_echo, { { PARAMETER_MESSAGE, true } } },
+        { TEST "Big", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_big, NOTHING },
+        { TEST "Descriptor", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_descriptor, NOTHING },
 };
 
 static const struct method *seam_method(const char *name)
@@ -307,8 +308,8 @@ static int memory_file(const char *text)
         return fd;
 }
 
-#define ECHO(number) "{\"method\":\"" TEST "Echo\",\"parameters\":{\"n\":" #number "}}"
-#define ECHOED(number) "{\"parameters\":{\"n\":" #number "}}"
+#define ECHO(number) "{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":" #number "}}"
+#define ECHOED(number) "{\"parameters\":{\"port\":" #number "}}"
 
 static void open_all(void)
 {
@@ -378,13 +379,13 @@ START_TEST(many_calls_in_one_write_are_answered_in_order)
         struct user user;
 
         for (int i = 0; i < CALLS; i++)
-                ck_assert_int_eq(buf_appendf(&calls, "{\"method\":\"" TEST "Echo\",\"parameters\":{\"n\":%d}}%c", i, 0), 0);
+                ck_assert_int_eq(buf_appendf(&calls, "{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":%d}}%c", i, 0), 0);
         open_user(&user);
         say_bytes(&user, buf_bytes(&calls), calls.len);
         await_replies(&user, CALLS);
         for (int i = 0; i < CALLS; i++)
                 ck_assert_int_eq(json_integer_value(json_object_get(
-                                         json_object_get(json_array_get(user.replies, (size_t)i), "parameters"), "n")),
+                                         json_object_get(json_array_get(user.replies, (size_t)i), "parameters"), "port")),
                                  i);
         buf_free(&calls);
         close_user(&user);
@@ -524,7 +525,7 @@ static const struct {
         BYTES("{\"method\":\"" TEST "Echo\"} {\"method\":\"" TEST "Echo\"}"),
         BYTES("{\"method\":\"\xff\"}"),
         BYTES("{\"method\":\"x\\u0000y\"}"),
-        BYTES("{\"method\":\"" TEST "Echo\",\"parameters\":{\"n\":1e999}}"),
+        BYTES("{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":1e999}}"),
         BYTES("{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"),
 };
 
@@ -668,14 +669,14 @@ START_TEST(a_large_call_of_a_method_that_may_be_large)
         struct user user;
 
         memset(text, 'x', sizeof text - 1);
-        int len = snprintf(call, sizeof call, "{\"method\":\"" TEST "Large\",\"parameters\":{\"a\":\"%s\"}}", text);
+        int len = snprintf(call, sizeof call, "{\"method\":\"" TEST "Large\",\"parameters\":{\"message\":\"%s\"}}", text);
         open_user(&user);
         for (ssize_t at = 0, sent; at <= len; at += sent > 0 ? sent : 0) {
                 sent = send(user.fd, call + at, (size_t)(len + 1 - at), MSG_NOSIGNAL);
                 loop_turn();
         }
         json_t *reply = next_reply(&user);
-        ck_assert_uint_eq(json_string_length(json_object_get(json_object_get(reply, "parameters"), "a")), sizeof text - 1);
+        ck_assert_uint_eq(json_string_length(json_object_get(json_object_get(reply, "parameters"), "message")), sizeof text - 1);
         json_decref(reply);
         settle();
         ck_assert_uint_eq(clients->reader.in.size, 0); /* memory is given back */
@@ -701,6 +702,45 @@ START_TEST(no_method_takes_what_it_does_not_know)
                 json_decref(reply);
                 close_user(&user);
         }
+}
+END_TEST
+
+/* A value that is not of the type. */
+static const char *another_type(enum parameter parameter)
+{
+        const char *type = parameter_type(parameter);
+
+        return strcmp(type, "string") == 0 ? "7" : strcmp(type, "[]string") == 0 ? "[\"a\",1]" :
+               strcmp(type, "[]object") == 0 ? "[{},[]]" : "\"text\"";
+}
+
+/* Every parameter of every method: one of another type, and one that must be there and is not, is refused by its name. */
+START_TEST(every_parameter_has_its_type)
+{
+        for (size_t i = 0; i < method_count; i++)
+                for (const struct taken *taken = methods[i].takes; taken->parameter; taken++) {
+                        const char *name = parameter_name(taken->parameter);
+                        struct causes problems = { 0 };
+                        struct parameters in;
+                        scoped(scoped_free) char *text = text_of("{\"%s\":%s}", name, another_type(taken->parameter));
+                        json_t *wrong = json_loads(text, 0, NULL), *null = json_pack("{s:n}", name);
+                        bool told = false;
+                        ck_assert_int_eq(parameters_read(wrong, methods[i].takes, &in, &problems), -1);
+                        for (size_t k = 0; k < problems.count; k++)
+                                told = told || (same_text(problems.items[k].property, name) &&
+                                                strstr(problems.items[k].text, "must be"));
+                        ck_assert_msg(told, "%s takes %s", methods[i].name, text);
+                        causes_free(&problems);
+                        told = false;
+                        (void)!parameters_read(null, methods[i].takes, &in, &problems);
+                        for (size_t k = 0; k < problems.count; k++)
+                                told = told || same_text(problems.items[k].property, name);
+                        ck_assert_msg(told != taken->optional, "%s without %s", methods[i].name, name);
+                        ck_assert(!in.said[taken->parameter]);
+                        causes_free(&problems);
+                        json_decref(wrong);
+                        json_decref(null);
+                }
 }
 END_TEST
 
@@ -1363,6 +1403,66 @@ START_TEST(the_table_is_what_is_described)
 }
 END_TEST
 
+/* "name: string, secret: ?string" of the table. */
+static char *signature_of(const struct method *method)
+{
+        struct buf out = BUF_WITH_MAX(KIB);
+
+        for (const struct taken *taken = method->takes; taken->parameter; taken++)
+                ck_assert_int_eq(buf_appendf(&out, "%s%s: %s%s", taken == method->takes ? "" : ", ",
+                                             parameter_name(taken->parameter), taken->optional ? "?" : "",
+                                             parameter_type(taken->parameter)), 0);
+        return buf_take_text(&out);
+}
+
+/* The same of the description, blanks and line ends made one blank. */
+static char *described_signature(const char *text, const char *name)
+{
+        struct buf out = BUF_WITH_MAX(KIB);
+        scoped(scoped_free) char *head = text_of("\nmethod %s(", name);
+        const char *at = strstr(text, head);
+
+        ck_assert_msg(at != NULL, "%s", name);
+        at += strlen(head);
+        for (size_t len = strcspn(at, ")"); len; len--, at++) {
+                bool blank = *at == ' ' || *at == '\n';
+                if (!blank || (at[-1] != ' ' && at[-1] != '\n'))
+                        ck_assert_int_eq(buf_append(&out, blank ? " " : at, 1), 0);
+        }
+        return buf_take_text(&out);
+}
+
+/* What a method takes: names, types, what must be there, and the order. */
+START_TEST(parameters_are_what_is_described)
+{
+        for (size_t m = 0; m < method_count; m++) {
+                size_t i = 0, len = 0;
+                for (; i < count_of(described); i++) {
+                        len = strlen(described[i].name);
+                        if (strncmp(methods[m].name, described[i].name, len) == 0 && methods[m].name[len] == '.')
+                                break;
+                }
+                if (i == count_of(described))
+                        continue; /* org.varlink.service is not ours */
+                scoped(scoped_free) char *own = signature_of(&methods[m]);
+                scoped(scoped_free) char *wanted = described_signature(described[i].text, methods[m].name + len + 1);
+                ck_assert_msg(strcmp(own, wanted) == 0, "%s takes (%s), described is (%s)", methods[m].name, own, wanted);
+        }
+}
+END_TEST
+
+START_TEST(every_parameter_is_taken)
+{
+        bool taken[PARAMETER_COUNT] = { [PARAMETER_NONE] = true };
+
+        for (size_t m = 0; m < method_count; m++)
+                for (const struct taken *one = methods[m].takes; one->parameter; one++)
+                        taken[one->parameter] = true;
+        for (int i = 0; i < PARAMETER_COUNT; i++)
+                ck_assert_msg(taken[i], "no method takes %s", parameter_name((enum parameter)i));
+}
+END_TEST
+
 /* Whatever goes wrong, the error is one that the interface has, and so are those that the varlink service has. */
 START_TEST(every_error_is_described)
 {
@@ -1397,6 +1497,7 @@ static TCase *server_tests(void)
         tcase_add_test(tests, the_size_of_a_call_is_that_of_its_method);
         tcase_add_test(tests, a_large_call_of_a_method_that_may_be_large);
         tcase_add_test(tests, no_method_takes_what_it_does_not_know);
+        tcase_add_test(tests, every_parameter_has_its_type);
         tcase_add_test(tests, one_that_is_dropped_while_it_is_told_ends_a_turn_later);
         tcase_add_test(tests, one_that_ends_its_side_gets_its_answers);
         tcase_add_test(tests, one_that_goes_with_calls_unread_is_seen_to_go);
@@ -1440,6 +1541,8 @@ int main(void)
         suite_add_tcase(suite, server_tests());
         suite_add_tcase(suite, listener_tests());
         tcase_add_test(descriptions, the_table_is_what_is_described);
+        tcase_add_test(descriptions, parameters_are_what_is_described);
+        tcase_add_test(descriptions, every_parameter_is_taken);
         tcase_add_test(descriptions, every_error_is_described);
         suite_add_tcase(suite, descriptions);
         SRunner *runner = srunner_create(suite);
