@@ -101,7 +101,9 @@ SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
 SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC) $(PEM_SRC),$(sort $(wildcard ctl/*.c)))
 LAYERS := common base store wire tls sasl smtp imap pop3 station control
-$(foreach l,$(filter-out common base,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
+ROOMS := accounts session outgoing incoming service
+SRC_station := $(sort $(foreach r,$(ROOMS),$(wildcard daemon/$(r)/*.c)))
+$(foreach l,$(filter-out common base station,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 lib = $(BUILD)/lib$(1).a
@@ -203,7 +205,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 # ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause dsn frame json_fields names printable properties tar times
-UNIT_base    := loop journal settings surroundings
+UNIT_base    := loop journal settings netmon
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table
 UNIT_wire    := chat connection resolve server_words
 UNIT_tls     := judge clock_doubt certificate allowed allowed_history trust trust_watch keys channel
@@ -211,7 +213,7 @@ UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_meaning smtp_ways smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
 UNIT_pop3    := pop3_session pop3_retrieve
-UNIT_station := link account accounts certificates outbox pace rhythm doubt waits
+UNIT_station := session account accounts server_certificates queue_policy throttle poll_schedule fault_grace idle_policy
 UNIT_control := permit varlink_server
 UNIT_ctl     := ctl_show ctl_send
 UNIT_TESTS :=

@@ -28,7 +28,7 @@ struct subject {
         const char *session;      /* SESSION= */
         const struct cause *cause; /* CAUSE=, REMEDY= */
         const char *file;         /* FILE= */
-        /* Of the audit trail (station/trail.h): `action` makes it EMAILSEC_AUDIT=1, and neither LogLevel= nor repetition
+        /* Of the audit trail (service/audit_trail.h): `action` makes it EMAILSEC_AUDIT=1, and neither LogLevel= nor repetition
          * keeps it back. */
         const char *action;       /* EMAILSEC_ACTION= */
         const char *who, *uid, *login_uid; /* EMAILSEC_WHO=, EMAILSEC_UID=, EMAILSEC_LOGIN_UID= */

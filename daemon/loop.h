@@ -37,7 +37,7 @@ int64_t loop_lag(void);
  * date whose setting the others do not know yet. Smaller adjustments count at once. */
 time_t loop_wall(void);
 enum { LOOP_WALL_STEP_MS = 2000 };
-/* By whoever watches the clock (surroundings.c): that it does; a step was seen, and is told of next. */
+/* By whoever watches the clock (netmon.c): that it does; a step was seen, and is told of next. */
 void loop_wall_watched(bool watched);
 void loop_wall_told(void);
 /* Tests: stop the clocks at these values (wall may be 0 to keep the real one);

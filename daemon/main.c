@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emailsecd: options, settings, reload, the order of start and end. What the daemon does is in station/ and control/.
+ * emailsecd: options, settings, reload, the order of start and end. What the daemon does is in service/, the folders
+ * below it, and control/.
  */
 #include "common/json_fields.h"
 #include "daemon/control/listener.h"
@@ -9,12 +10,12 @@
 #include "daemon/manager.h"
 #include "daemon/memory.h"
 #include "daemon/messages.h"
+#include "daemon/netmon.h"
+#include "daemon/service/audit_trail.h"
+#include "daemon/service/restore.h"
+#include "daemon/service/service.h"
 #include "daemon/settings.h"
-#include "daemon/station/restore.h"
-#include "daemon/station/station.h"
-#include "daemon/station/trail.h"
 #include "daemon/store/store.h"
-#include "daemon/surroundings.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -122,7 +123,7 @@ static void on_end(void *ctx, int number)
 
 static void watch_surroundings(void)
 {
-        static const struct surroundings_user user = {
+        static const struct netmon_user user = {
                 .network = station_network_changed,
                 .clock = station_clock_was_set,
                 .woke = station_woke,
@@ -130,7 +131,7 @@ static void watch_surroundings(void)
         struct cause cause = { 0 };
         struct subject subject = { .cause = &cause };
 
-        if (surroundings_open(&user, &cause) < 0)
+        if (netmon_open(&user, &cause) < 0)
                 log_about(&subject, LOG_WARNING, NULL, "%s; accounts are tried again by time alone", cause.text);
 }
 
@@ -233,7 +234,7 @@ static int serve(void)
 
         loop_run();
 
-        surroundings_close();
+        netmon_close();
         station_on_status(NULL);
         listener_close();
         station_close();

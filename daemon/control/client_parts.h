@@ -10,7 +10,7 @@
 #include "daemon/control/parameters.h"
 #include "daemon/control/usernames.h"
 #include "daemon/loop.h"
-#include "daemon/station/trail.h"
+#include "daemon/service/audit_trail.h"
 
 struct client {
         int fd;

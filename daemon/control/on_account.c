@@ -2,14 +2,14 @@
 /* Socket methods about accounts. */
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/accounts/accounts.h"
+#include "daemon/accounts/secrets.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/probe.h"
-#include "daemon/station/receiver.h"
-#include "daemon/station/secrets.h"
-#include "daemon/station/station.h"
-#include "daemon/station/waiting.h"
+#include "daemon/incoming/receiver.h"
+#include "daemon/service/probe.h"
+#include "daemon/service/service.h"
+#include "daemon/service/waiting.h"
 #include "daemon/store/store.h"
 
 static json_t *entry_of(const struct account *account)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket method by which a person lets an account sign in at its OAuth provider. */
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/authorize.h"
+#include "daemon/service/authorize.h"
 
 struct authorizing {
         struct call *call;

@@ -3,8 +3,8 @@
 #include "common/names.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/events.h"
-#include "daemon/station/subscribers.h"
+#include "daemon/events.h"
+#include "daemon/incoming/subscribers.h"
 
 #include <errno.h>
 

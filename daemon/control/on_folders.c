@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket method that lists the folders of a mailbox. */
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/folder_listing.h"
+#include "daemon/incoming/folder_listing.h"
 
 static void listed(void *ctx, json_t *folders, const struct cause *cause)
 {

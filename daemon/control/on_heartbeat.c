@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket method that sends a heartbeat now and follows its round trip. */
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/heartbeat.h"
+#include "daemon/service/heartbeat.h"
 
 struct beating {
         struct call *call;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about received mail. */
 #include "common/limits.h"
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/control/on_inbox.h"
+#include "daemon/incoming/retention.h"
 #include "daemon/loop.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/keeping.h"
 #include "daemon/store/inbox.h"
 
 bool call_has_inbox(struct call *call, const char *name)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about the user key store: client certificates go in with their keys, only certificates come out. */
 #include "common/limits.h"
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/events.h"
+#include "daemon/events.h"
 #include "daemon/tls/keys.h"
 
 struct key_call {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about the queue. */
 #include "common/limits.h"
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
+#include "daemon/events.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/events.h"
-#include "daemon/station/sender.h"
-#include "daemon/station/station.h"
-#include "daemon/station/waiting.h"
+#include "daemon/outgoing/sender.h"
+#include "daemon/service/service.h"
+#include "daemon/service/waiting.h"
 #include "daemon/store/queue_table.h"
 
 #include <errno.h>

@@ -2,8 +2,8 @@
 /* Socket methods about the station: status, audit, metrics, reload. */
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/metrics.h"
-#include "daemon/station/station.h"
+#include "daemon/service/metrics.h"
+#include "daemon/service/service.h"
 
 void on_get_status(struct call *call)
 {

@@ -4,8 +4,8 @@
 #include "common/times.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/station/certificates.h"
-#include "daemon/station/events.h"
+#include "daemon/events.h"
+#include "daemon/session/server_certificates.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 

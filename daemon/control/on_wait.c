@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* WaitMessage: the answer comes when a message is sent, failed, or waits for a person; with `more` its states on the way come too. */
+#include "daemon/accounts/accounts.h"
 #include "daemon/control/methods.h"
 #include "daemon/control/usernames.h"
+#include "daemon/events.h"
 #include "daemon/loop.h"
-#include "daemon/station/accounts.h"
-#include "daemon/station/events.h"
-#include "daemon/station/sender.h"
-#include "daemon/station/waiting.h"
+#include "daemon/outgoing/sender.h"
+#include "daemon/service/waiting.h"
 #include "daemon/store/queue_table.h"
 
 /* That a session has taken a message is not an event: who wants to see it looks now and then. */

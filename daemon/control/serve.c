@@ -7,7 +7,7 @@
 #include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
-#include "daemon/station/station.h"
+#include "daemon/service/service.h"
 
 #include <errno.h>
 #include <poll.h>

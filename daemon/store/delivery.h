@@ -7,12 +7,12 @@
 #pragma once
 
 #include "common/buf.h"
-#include "daemon/store/half.h"
 #include "daemon/store/header_facts.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/owner_rows.h"
+#include "daemon/store/partial_download.h"
 #include "daemon/store/seen_rows.h"
 
 #include <openssl/evp.h>

@@ -4,12 +4,12 @@
 #include "common/names.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
-#include "daemon/store/half.h"
 #include "daemon/store/inbox_look.h"
 #include "daemon/store/missing_rows.h"
+#include "daemon/store/own_mail.h"
+#include "daemon/store/partial_download.h"
 #include "daemon/store/seen_rows.h"
 #include "daemon/store/subscriber_rows.h"
-#include "daemon/store/own_mail.h"
 
 struct seen_key delivery_key(const struct delivery *delivery, const struct item *item)
 {

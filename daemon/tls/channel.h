@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TLS over a connection: makes the SSL from the account's policy, is the connection's
- * transport, and after the handshake says who is there. The owner (station/link) puts
+ * transport, and after the handshake says who is there. The owner (session/session) puts
  * the transport in with connection_secure(), waits for `secured`, and asks
  * channel_verdict() before the first application byte.
  */

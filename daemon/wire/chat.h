@@ -4,7 +4,7 @@
  * send and a state out. SMTP, IMAP and POP3 each embed a struct chat as their
  * first member, fill a table of steps and give a chat_class; the driver here is
  * the only place that changes the step. Whoever owns the connection
- * (station/link) calls the class's functions, is told by chat->due that there is
+ * (session/session) calls the class's functions, is told by chat->due that there is
  * something to see to, and then, not from inside that call, looks at chat->state, sends
  * chat->out, and arms the wait.
  *

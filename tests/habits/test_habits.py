@@ -9,6 +9,7 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, "build", os.environ.get("FLAVOUR", "plain"))
 
+ROOMS = [f"daemon/{room}" for room in ("accounts", "session", "outgoing", "incoming", "service")]
 # Each folder may include headers of itself and of these.
 LAYERS = {
     "common": set(),
@@ -20,10 +21,10 @@ LAYERS = {
     "daemon/smtp": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/imap": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/pop3": {"common", "daemon", "daemon/wire", "daemon/sasl"},
-    "daemon/station": {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls", "daemon/sasl", "daemon/smtp",
-                       "daemon/imap", "daemon/pop3"},
-    "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", "daemon/station"},
+    "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", *ROOMS},
     "ctl": {"common"},
+    **{room: {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls", "daemon/sasl", "daemon/smtp", "daemon/imap",
+              "daemon/pop3", *ROOMS} for room in ROOMS},
 }
 
 

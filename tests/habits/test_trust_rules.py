@@ -106,7 +106,7 @@ LIFE = {
         "postfix_demands_a_certificate; keys.c: a_disk_that_fails_changes_nothing a_broken_file_is_a_fault_of_its_own"),
     "certificates about to end": ("trust_life.py: warnings_before_a_certificate_ends "
                                   "the_certificates_of_all_servers_are_listed; "
-                                  "certificates.c: warns_once_for_each_day_of_the_setting"),
+                                  "server_certificates.c: warns_once_for_each_day_of_the_setting"),
     "test, probe and audit": ("trust_life.py: account_test_shows_everything "
                               "a_step_that_failed_has_its_time_and_its_command audit_has_a_verdict_on_each"),
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One account: what a cause makes of its status, who hears of it, the clock of its mail, how it is shown. */
-#include "daemon/station/account.c"
+#include "daemon/accounts/account.c"
 
-#include "station_folder.h"
+#include "state_folder.h"
 
 enum { NOON = 1742727600 };
 

@@ -3,8 +3,8 @@
  * The set of accounts on a real state folder: what is on disk when an answer comes, changes in a row, files that
  * cannot be read, making the station match a document. What the station does with them is counted, not done.
  */
-#include "daemon/station/accounts.h"
-#include "daemon/station/station.h"
+#include "daemon/accounts/accounts.h"
+#include "daemon/service/service.h"
 
 static struct settings settings;
 static unsigned added, changed, removed;
@@ -34,12 +34,12 @@ static void seam_removed(struct account *account)
 #define station_account_added     seam_added
 #define station_account_changed   seam_changed
 #define station_account_removed   seam_removed
-#include "daemon/station/accounts.c"
-#include "daemon/station/account_change.c"
-#include "daemon/station/apply.c"
+#include "daemon/accounts/account_change.c"
+#include "daemon/accounts/accounts.c"
+#include "daemon/accounts/apply.c"
 #include "daemon/store/seen_table.h"
 
-#include "station_folder.h"
+#include "state_folder.h"
 
 /* ---- asking and waiting ---- */
 

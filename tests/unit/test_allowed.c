@@ -6,7 +6,7 @@
 #include "daemon/tls/allowed.c"
 #include "daemon/tls/x509.h"
 #include "pki.h"
-#include "station_folder.h"
+#include "state_folder.h"
 
 enum { WALL = 1790000000 };
 

@@ -9,7 +9,7 @@
 #include "daemon/tls/tickets.h"
 #include "daemon/tls/x509.h"
 #include "pki.h"
-#include "station_folder.h"
+#include "state_folder.h"
 
 #include <fcntl.h>
 #include <openssl/ocsp.h>

@@ -32,7 +32,7 @@ static void seam_changed(const char *why)
 #undef trust_changed
 
 #include "pki.h"
-#include "station_folder.h"
+#include "state_folder.h"
 
 static struct pki issuer, client;
 static char *issuer_pem, *client_pem, *key_pem;

@@ -2,7 +2,7 @@
 /* The trust stores: reading, poison, import in every form, deletion, generation. */
 #include "daemon/tls/trust.c"
 #include "pki.h"
-#include "station_folder.h"
+#include "state_folder.h"
 
 #include <openssl/pkcs7.h>
 

@@ -13,7 +13,7 @@ static void seam_timer_set(struct timer *timer, int64_t ms)
 #include "daemon/tls/trust_watch.c"
 #undef timer_set
 
-#include "station_folder.h"
+#include "state_folder.h"
 
 static unsigned changes;
 static char *store;

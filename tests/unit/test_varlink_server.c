@@ -5,22 +5,22 @@
  */
 #include "daemon/control/methods.h"
 #include "daemon/loop.h"
-#include "daemon/station/station.h"
+#include "daemon/service/service.h"
 
 static const struct method *seam_method(const char *name);
 static bool ending;
 #define method_named     seam_method
 #define station_ending() ending
 #include "daemon/control/budget.c"
+#include "daemon/control/call.c"
 #include "daemon/control/client.c"
 #include "daemon/control/serve.c"
-#include "daemon/control/call.c"
 #undef method_named
 #define refuse listener_refuse
 #include "daemon/control/listener.c"
 #undef refuse
 
-#include "station_folder.h"
+#include "state_folder.h"
 #include "varlink_texts.h"
 
 #include <dirent.h>

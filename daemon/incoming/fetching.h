@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One look at one folder: what is new there (by the cursor), fetched in batches to the Maildir, then told to the
+ * server. The session is the receiver's; this is the order of work within it, for IMAP and POP3 alike.
+ */
+#pragma once
+
+#include "daemon/accounts/account.h"
+#include "daemon/session/session.h"
+#include "daemon/wire/mailbox.h"
+
+struct fetching;
+
+struct fetching_result {
+        struct cause cause;        /* of this machine (disk); the session's failures end the link */
+        struct cause refused;      /* the server does not open the folder; the session stands */
+        int64_t next_try;          /* seconds until something is to be asked for again; 0: nothing is */
+        uint64_t received, left;   /* here; at the server as too large, of which a note is here */
+};
+
+/* `tools`: the operations of the link's chat. `done` once, unless fetching_free comes first. */
+struct fetching *fetching_new(struct account *account, struct link *link, const struct mailbox_class *tools,
+                              const char *folder, void (*done)(void *ctx, const struct fetching_result *result),
+                              void *ctx) must_use;
+/* Opens the folder (or refreshes it when it is open already) and begins. */
+void fetching_begin(struct fetching *fetching, bool is_open);
+/* POP3: QUIT was answered (deleted = it was +OK): what was deleted is recorded as told. */
+void fetching_quit_answered(struct fetching *fetching, bool deleted);
+/* True while something is on its way to the disk. */
+bool fetching_committing(const struct fetching *fetching);
+bool fetching_can_idle(const struct fetching *fetching);
+/* True when deletions wait for QUIT. */
+bool fetching_needs_quit(const struct fetching *fetching);
+/* The look to come asks for all that is missing, whenever its next try is. */
+void fetching_try_all(struct fetching *fetching);
+/* The session broke, before fetching_free: the message that was awaited is asked for last the next time. */
+enum fetching_end {
+        FETCHING_BROKE,         /* no message was: it is about the session */
+        FETCHING_BROKE_OVER,    /* over a message: others can be had the next time */
+        FETCHING_AS_GOOD,       /* all others are here: the look is as good as over */
+};
+enum fetching_end fetching_broke(struct fetching *fetching, const struct cause *why);
+/* True when whole messages have come in this look: a session that breaks then is gone on with soon. */
+bool fetching_moved_on(const struct fetching *fetching);
+/* The session is gone or not wanted: what came whole is committed, the rest dropped. Freed when its last answer has
+ * come; the account's next look waits for that. */
+void fetching_free(struct fetching *fetching);
+
+/* The engine's callbacks, to be handed to the session; `ctx` is a struct fetching ** that may hold NULL. */
+extern const struct mailbox_user fetching_mailbox_user;
+/* What the owner hears of idling. */
+void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),
+                      void (*refused)(void *ctx, const struct cause *cause));

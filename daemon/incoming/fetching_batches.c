@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* The rounds of a look: messages are asked for, stored (fetching_store.c), the server is told, then the next. */
+#include "daemon/incoming/fetching_state.h"
+
+#include "daemon/messages.h"
+#include "daemon/store/maildir.h"
+
+enum {
+        ROUND = 2000,            /* messages between two tellings of the server */
+        DELETED_MOST = 1 << 15,  /* POP3: by one session, which has to end for that */
+};
+
+/* ---- the end of a look ---- */
+
+static void cursor_set(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause))
+                fetching_next_alone(fetching);
+}
+
+static void note_moved(const struct fetching *fetching)
+{
+        struct subject subject = fetching_subject(fetching);
+
+        log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
+                  "%s: the server has other UIDLs than before for messages that are here (%zu): known by their content, "
+                  "they are not delivered again",
+                  fetching->account->name, fetching->moved);
+}
+
+/* Everything new is here: the cursor goes past what was skipped as well. */
+void fetching_conclude(struct fetching *fetching)
+{
+        if (fetching->back_count)
+                seen_not_left(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->back,
+                              fetching->back_count);
+        fetching->answers++;
+        if (fetching->pop3)
+                seen_skip_uidls(fetching->account->name, NULL, 0, false, cursor_set, fetching);
+        else
+                seen_set_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
+                                fetching->highest, cursor_set, fetching);
+        if (fetching->pop3 && fetching->some_gone)
+                seen_look_over(fetching->account->name);
+        if (fetching->pop3 && fetching->moved)
+                note_moved(fetching);
+}
+
+static bool cursor_moves_on(const struct fetching *fetching)
+{
+        return !fetching->pop3 && !fetching->reconcile && !fetching->unseen_only;
+}
+
+static void begin_round(struct fetching *fetching)
+{
+        size_t count = fetching->wanted_count - fetching->next;
+
+        if (fetching->in_alone) {
+                fetching_next_alone(fetching);
+                return;
+        }
+        fetching->round_received = false;
+        fetching->heads = fetching->left_count && !fetching->heads_over;
+        fetching->heads_over = true;
+        if (fetching->heads) { /* first, while the cursor has not passed them */
+                fetching->in_order = false;
+                fetching->tools->heads(fetching_chat(fetching), fetching->left, fetching->left_count);
+                return;
+        }
+        if (fetching->quit_tell_count >= DELETED_MOST) {
+                fetching_look_soon(fetching);
+                fetching_finish(fetching, NULL);
+                return;
+        }
+        if (!count && fetching->more) {
+                fetching_list_more(fetching);
+                return;
+        }
+        if (!count) {
+                fetching_conclude(fetching);
+                return;
+        }
+        if (count > ROUND)
+                count = ROUND;
+        const struct mailbox_entry *first = &fetching->wanted[fetching->next];
+        fetching->round = fetching->expected = fetching->next;
+        fetching->asking = true;
+        fetching->next += count;
+        fetching->in_order = cursor_moves_on(fetching);
+        fetching->tools->fetch(fetching_chat(fetching), first, count);
+}
+
+/* ---- telling the server ---- */
+
+/* Without UIDPLUS there is no deleting that would not take with it what others have flagged: told once, and shown as
+ * a warning of the account for as long as it is so. */
+static void note_expunge(struct fetching *fetching)
+{
+        struct subject subject = fetching_subject(fetching);
+        bool known = fact_number(fetching->account->name, FACT_NO_EXPUNGE);
+
+        if (known == !fetching->facts.can_expunge_uid)
+                return;
+        fact_set_number(fetching->account->name, FACT_NO_EXPUNGE, !known);
+        if (!known)
+                log_about(&subject, LOG_WARNING, MSG_NOT_EXPUNGED,
+                          "%s: the server has no UIDPLUS: what is deleted there is only flagged as deleted and left, since "
+                          "more would delete what others have flagged as well",
+                          fetching->account->name);
+}
+
+static void told(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause))
+                begin_round(fetching);
+}
+
+void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        struct subject subject = fetching_subject(fetching);
+        scoped(scoped_free) char *name = fetching_name_of(fetching, entry);
+        if (!fetching->not_told_count)
+                log_about(&subject, LOG_WARNING, MSG_NOT_MARKED, "%s: %s: %s; it is tried again at the next look",
+                          fetching->account->name, name, why->text);
+        fetching_push(&fetching->not_told, &fetching->not_told_count, &fetching->not_told_size, entry);
+}
+
+static bool was_marked(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        for (size_t i = 0; i < fetching->not_told_count; i++)
+                if (fetching->not_told[i].uid == entry->uid)
+                        return false;
+        return true;
+}
+
+static void leave_out_not_marked(struct fetching *fetching)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < fetching->tell_count && fetching->not_told_count; i++)
+                if (was_marked(fetching, &fetching->tell[i]))
+                        fetching->tell[kept++] = fetching->tell[i];
+        if (fetching->not_told_count)
+                fetching->tell_count = kept;
+}
+
+void fetching_on_marked(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        leave_out_not_marked(fetching);
+        if (fetching->pop3) { /* counts only after QUIT (RFC 1939 section 6) */
+                size_t all = fetching->quit_tell_count + fetching->tell_count;
+                fetching->quit_tell = new_resized(fetching->quit_tell, all, sizeof *fetching->quit_tell);
+                memcpy(fetching->quit_tell + fetching->quit_tell_count, fetching->tell,
+                       fetching->tell_count * sizeof *fetching->tell);
+                fetching->quit_tell_count = all;
+                fetching->tell_count = 0;
+                begin_round(fetching);
+                return;
+        }
+        fetching->answers++;
+        seen_told(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->tell,
+                  fetching->tell_count, told, fetching);
+        fetching->tell_count = 0;
+}
+
+void fetching_tell_server(struct fetching *fetching)
+{
+        bool deletes = fetching_policy_is(fetching, "delete");
+
+        if (!fetching->tell_count || !fetching_tells_server(fetching) || fetching->facts.read_only) {
+                fetching->tell_count = 0;
+                begin_round(fetching);
+                return;
+        }
+        if (deletes)
+                note_expunge(fetching);
+        fetching->tools->mark(fetching_chat(fetching), fetching->tell, fetching->tell_count,
+                              deletes ? MARK_DELETED : MARK_SEEN);
+}
+
+static void recorded_as_told(void *ctx, const struct cause *cause)
+{
+        (void)cause; /* not recorded: the server is told once more next time, which harms nothing */
+        (void)fetching_answered(ctx);
+}
+
+void fetching_quit_answered(struct fetching *fetching, bool deleted)
+{
+        if (!deleted || !fetching->quit_tell_count)
+                return;
+        fetching->answers++;
+        seen_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell, fetching->quit_tell_count,
+                  recorded_as_told, fetching);
+        fetching->quit_tell_count = 0;
+}
+
+bool fetching_needs_quit(const struct fetching *fetching)
+{
+        return fetching->quit_tell_count > 0;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which messages of a folder are new: the cursor from disk, the server's list, and what stands between the two (read
+ * already, skipped, too large, begun before, under other numbers). The rounds follow (fetching_batches.c).
+ */
+#include "daemon/incoming/fetching_state.h"
+
+#include "daemon/messages.h"
+#include "daemon/store/partial_download.h"
+
+enum { LISTED_AT_ONCE = 1 << 17 }; /* messages of a folder that are held, and as many again while they are sorted */
+
+#define OUR_UIDVALIDITY ((uint64_t)1 << 62)
+
+static int by_uid(const void *a, const void *b)
+{
+        const struct mailbox_entry *one = a, *two = b;
+
+        return one->uid < two->uid ? -1 : one->uid > two->uid;
+}
+
+void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        if (entry->size > fetching_most(fetching))
+                fetching_push(&fetching->left, &fetching->left_count, &fetching->left_size, entry);
+        else
+                fetching_push(&fetching->wanted, &fetching->wanted_count, &fetching->wanted_size, entry);
+}
+
+static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct fetching *fetching = ctx;
+
+        if (!fetching_answered(fetching))
+                return;
+        for (size_t i = 0; i < count; i++)
+                fetching->wanted[i].from = entries[i].from;
+        fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
+}
+
+void fetching_begin_rounds(struct fetching *fetching)
+{
+        bool any = false;
+
+        free(fetching->wants);
+        fetching->wants = new_zeroed(fetching->wanted_count + 1, sizeof *fetching->wants);
+        for (size_t i = 0; i < fetching->wanted_count && !any; i++)
+                any = half_is_kept(&fetching->wanted[i]);
+        if (!any) {
+                fetching_tell_server(fetching);
+                return;
+        }
+        fetching->answers++;
+        halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
+                    fetching->wanted_count, halves_found, fetching);
+}
+
+static int by_key(const void *a, const void *b)
+{
+        uint64_t one = *(const uint64_t *)a, two = *(const uint64_t *)b;
+
+        return one < two ? -1 : one > two;
+}
+
+/* By keys of 8 bytes: an entry is large, and the loop waits for this. */
+static void sort_listed(struct fetching *fetching)
+{
+        struct mailbox_entry *listed = new_zeroed(fetching->listed_size, sizeof *listed);
+        uint64_t *keys = new_zeroed(fetching->listed_count, sizeof *keys);
+
+        for (size_t i = 0; i < fetching->listed_count; i++)
+                keys[i] = (uint64_t)fetching->listed[i].uid << 32 | i;
+        qsort(keys, fetching->listed_count, sizeof *keys, by_key);
+        for (size_t i = 0; i < fetching->listed_count; i++)
+                listed[i] = fetching->listed[(uint32_t)keys[i]];
+        free(keys);
+        free(fetching->listed);
+        fetching->listed = listed;
+}
+
+/* By ascending UID, each once: of a message that came in several responses each may have said something else. */
+static void order_listed(struct fetching *fetching)
+{
+        size_t kept = 0, ordered = 1;
+
+        while (ordered < fetching->listed_count && fetching->listed[ordered - 1].uid <= fetching->listed[ordered].uid)
+                ordered++;
+        if (ordered < fetching->listed_count) /* not as servers do; sorting takes as much memory again */
+                sort_listed(fetching);
+        struct mailbox_entry *listed = fetching->listed;
+        for (size_t i = 0; i < fetching->listed_count; i++) {
+                struct mailbox_entry *same = kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
+                if (!same) {
+                        listed[kept++] = listed[i];
+                        continue;
+                }
+                same->size = listed[i].size > same->size ? listed[i].size : same->size;
+                same->seen |= listed[i].seen;
+                same->deleted |= listed[i].deleted;
+        }
+        fetching->listed_count = kept;
+}
+
+bool fetching_skips_all(const struct fetching *fetching)
+{
+        return fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
+}
+
+/* Of a mailbox with more messages than we hold at once the lowest UIDs are dealt with first. */
+static void keep_lowest(struct fetching *fetching)
+{
+        order_listed(fetching);
+        if (fetching->listed_count <= LISTED_AT_ONCE)
+                return;
+        fetching->listed_count = LISTED_AT_ONCE;
+        fetching->more = true;
+}
+
+void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        for (size_t i = 0; fetching && i < count; i++) {
+                if (fetching->checking) {
+                        (void)fetching_sort_out(fetching, &entries[i]);
+                        continue;
+                }
+                if (fetching->pop3) {
+                        fetching_list_uidl(fetching, &entries[i]);
+                        continue;
+                }
+                if (fetching_skips_all(fetching)) { /* how far they go is all */
+                        if (entries[i].uid > fetching->highest)
+                                fetching->highest = entries[i].uid;
+                        continue;
+                }
+                if (fetching->more && entries[i].uid > fetching->listed[LISTED_AT_ONCE - 1].uid)
+                        continue;
+                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
+                if (fetching->listed_count == 2 * LISTED_AT_ONCE)
+                        keep_lowest(fetching);
+        }
+}
+
+static bool is_known(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        return fetching->known_count &&
+               bsearch(entry, fetching->known, fetching->known_count, sizeof *entry, by_uid) != NULL;
+}
+
+static void listed_imap(struct fetching *fetching)
+{
+        keep_lowest(fetching);
+        if (fetching->more) /* no further */
+                fetching->highest = fetching->after;
+        for (size_t i = 0; i < fetching->back_count && !fetching->windows; i++)
+                fetching_want(fetching, &fetching->back[i]);
+        for (size_t i = 0; i < fetching->listed_count; i++) {
+                const struct mailbox_entry *entry = &fetching->listed[i];
+                if (entry->uid > fetching->highest)
+                        fetching->highest = entry->uid;
+                if (!entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry) &&
+                    !fetching_is_missing(fetching, entry))
+                        fetching_want(fetching, entry);
+        }
+        free(take(fetching->listed));
+        fetching->listed_count = fetching->listed_size = 0;
+        fetching_begin_rounds(fetching);
+}
+
+/* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is asked
+ * for all the same, should the server have been silent. */
+static bool nothing_new(const struct fetching *fetching, uint32_t after)
+{
+        return fetching->just_opened && fetching->facts.uidnext && fetching->facts.uidnext - 1 <= after &&
+               !fetching->first_look && !fetching->reconcile;
+}
+
+static void list(struct fetching *fetching)
+{
+        bool all = !fetching->windows && (fetching->pop3 || fetching->first_look || fetching->reconcile);
+        uint32_t after = fetching->windows ? fetching->highest : all ? 0 : fetching->cursor.uid;
+
+        fetching->after = after;
+        fetching->more = fetching->list_over = false;
+        /* what the listing does not show (unseen only) is dealt with as well */
+        fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile) ?
+                                    fetching->facts.uidnext - 1 : after;
+        fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
+                                prop_is(&fetching->account->values, PROP_FETCH, "unread");
+        if (!fetching->windows && nothing_new(fetching, after)) {
+                listed_imap(fetching);
+                return;
+        }
+        fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
+}
+
+/* What is missing may lie below the cursor: whether it is still there has to be asked for. */
+static void check_missing(struct fetching *fetching)
+{
+        struct mailbox_entry *entries = NULL;
+        size_t count = 0, size = 0;
+
+        for (size_t i = 0; i < fetching->missing_count && fetching->facts.exists && !fetching->pop3; i++)
+                fetching_push(&entries, &count, &size, &fetching->missing[i].entry);
+        fetching->checking = count > 0;
+        if (count) {
+                fetching->tools->list_these(fetching_chat(fetching), entries, count);
+        } else {
+                if (!fetching->pop3)
+                        fetching_end_gone(fetching);
+                list(fetching);
+        }
+        free(entries);
+}
+
+void fetching_on_listed_all(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        if (fetching->checking) {
+                fetching->checking = false;
+                fetching_end_gone(fetching);
+                list(fetching);
+        } else if (fetching->pop3) {
+                fetching_uidls_listed(fetching);
+        } else {
+                listed_imap(fetching);
+        }
+}
+
+void fetching_list_more(struct fetching *fetching)
+{
+        fetching->windows++;
+        fetching->listed_count = fetching->wanted_count = fetching->left_count = fetching->next = 0;
+        fetching->expected = fetching->round = 0;
+        free(take(fetching->wanted));
+        fetching->wanted_size = 0;
+        fetching->heads_over = false;
+        list(fetching);
+}
+
+static void note_new_uidvalidity(struct fetching *fetching)
+{
+        struct subject subject = fetching_subject(fetching);
+
+        log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
+                  "%s: folder %s was numbered anew by the server (UIDVALIDITY %llu, was %llu): comparing by content, "
+                  "nothing is delivered again",
+                  fetching->account->name, fetching->folder, (unsigned long long)fetching->facts.uidvalidity,
+                  (unsigned long long)fetching->cursor.uidvalidity);
+}
+
+/* A server that gives no UIDVALIDITY: a number of ours stands for it, beyond what servers give. It is the same as long as
+ * UIDs seem to go on; when they do not, the next, so that messages are compared by content. */
+static void number_ourselves(struct fetching *fetching)
+{
+        const struct seen_cursor *cursor = &fetching->cursor;
+        struct subject subject = fetching_subject(fetching);
+        bool ours = cursor->known && cursor->uidvalidity >= OUR_UIDVALIDITY;
+        bool goes_on = !fetching->facts.uidnext || fetching->facts.uidnext > cursor->uid;
+
+        fetching->facts.uidvalidity = !ours ? OUR_UIDVALIDITY : cursor->uidvalidity + !goes_on;
+        if (cursor->known && cursor->uidvalidity == fetching->facts.uidvalidity)
+                return;
+        log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
+                  "%s: the server gives no UIDVALIDITY for folder %s, or 0: when it seems to number its messages anew, they are "
+                  "compared by content, and nothing is delivered again",
+                  fetching->account->name, fetching->folder);
+}
+
+static void cursor_known(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+                         size_t count, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
+                return;
+        bool numbered = fetching->facts.uidvalidity != 0;
+        fetching->cursor = *cursor;
+        if (!fetching->pop3 && !numbered)
+                number_ourselves(fetching);
+        fetching->first_look = !cursor->known;
+        fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->facts.uidvalidity;
+        if (fetching->reconcile && fetching->facts.uidvalidity < OUR_UIDVALIDITY)
+                note_new_uidvalidity(fetching);
+        /* what is told is of the server's present numbers, or of ours */
+        bool present = numbered || !fetching->reconcile;
+        if (present)
+                fetching_take_missing(fetching, cursor->missing, cursor->missing_count);
+        for (size_t i = 0; i < count && present; i++) {
+                struct mailbox_entry entry = untold[i];
+                entry.left = entry.here = false;
+                if (untold[i].here)
+                        fetching_push(&fetching->known, &fetching->known_count, &fetching->known_size, &entry);
+                else if (!untold[i].left)
+                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &entry);
+                else if (entry.size <= fetching_most(fetching) && entry.uid <= cursor->uid)
+                        fetching_push(&fetching->back, &fetching->back_count, &fetching->back_size, &entry);
+        }
+        check_missing(fetching);
+}
+
+void fetching_read_cursor(struct fetching *fetching)
+{
+        fetching->answers++;
+        seen_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, cursor_known, fetching);
+}
+
+void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        fetching->facts = *facts;
+        fetching_behind_others(fetching);
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages of a look on their way to the disk: pieces fill a delivery; batches are committed one after the other
+ * while the next one fills, and the server waits when the disk is behind.
+ */
+#include "daemon/incoming/fetching_state.h"
+
+#include "common/json_fields.h"
+#include "daemon/events.h"
+#include "daemon/incoming/lmtp_delivery.h"
+#include "daemon/incoming/oversize_notice.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/service/heartbeat.h"
+#include "daemon/store/maildir.h"
+
+enum {
+        BATCH_MESSAGES = 250,                /* of one commit */
+        BATCH_BYTES = 4 * 1024 * 1024,
+        TAKEN_AFTER = 3,                     /* tries that brought what was not announced: it is what it is */
+        BACKLOG_HIGH = 8 * 1024 * 1024,      /* not yet on disk: the server waits */
+        BACKLOG_LOW = 2 * 1024 * 1024,
+};
+
+/* ---- storing ---- */
+
+static void announce(struct fetching *fetching, const struct delivered *message)
+{
+        struct subject subject = fetching_subject(fetching);
+
+        subject.file = message->file;
+        log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s%s%s", fetching->account->name,
+                  message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)",
+                  message->handed_on ? ", handed on to " : "",
+                  message->handed_on ? prop_text(&fetching->account->values, PROP_DELIVER_TO) : "");
+        if (heartbeat_received(fetching->account->name, message->message_id, message->subject))
+                return; /* which is no mail to tell of */
+        scoped(scoped_free) char *text = event_received_text(fetching->account->name, message->subject);
+        event_emit("mail.received", fetching->account->name,
+                   delivered_json(fetching->account->name, fetching->folder, message), "%s", text);
+}
+
+static void count_left(struct fetching *fetching, const struct delivered *message)
+{
+        const struct mailbox_entry *entry = &message->entry;
+        struct subject subject = fetching_subject(fetching);
+        json_t *data = json_object();
+
+        fetching->noted++;
+        subject.file = message->file;
+        log_about(&subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
+                  "%s: a message of %llu bytes was left at the server (%s %u%s%s): maxMessageSize is %llu%s%s",
+                  fetching->account->name, (unsigned long long)entry->size, fetching->pop3 ? "number" : "uid", entry->uid,
+                  fetching->pop3 ? ", UIDL " : "", entry->uidl,
+                  (unsigned long long)fetching_most(fetching), message->handed_on ? "" : "; of it tells ",
+                  message->handed_on ? "" : message->file);
+        json_put_text(data, "file", message->handed_on ? NULL : message->file);
+        json_put(data, "size", json_integer((json_int_t)entry->size));
+        json_put(data, "uid", json_integer(entry->uid));
+        json_put_text(data, "folder", fetching->folder);
+        event_emit("mail.left", fetching->account->name, data, "%s: a message of %llu bytes was left at the server",
+                   fetching->account->name, (unsigned long long)entry->size);
+}
+
+static void count_received(struct fetching *fetching, const struct delivered *message)
+{
+        fetching->received++;
+        fact_add(fetching->account->name, "numberReceived", 1);
+        fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
+        announce(fetching, message);
+}
+
+static void hand_over(struct fetching *fetching);
+
+static void round_over(struct fetching *fetching)
+{
+        if (fetching->round_received && !fetching->committing && !fetching->full && !fetching->filling)
+                fetching_note_vain(fetching, fetching_tell_server);
+}
+
+static void committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        fetching->committing = false;
+        for (size_t i = 0; i < count; i++) {
+                if (!fetching->freed && !messages[i].entry.left && !messages[i].entry.odd)
+                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
+                fetching->moved += messages[i].again && fetching->reconcile;
+                if (!messages[i].again)
+                        (messages[i].entry.left ? count_left : count_received)(fetching, &messages[i]);
+                if (messages[i].entry.missing && messages[i].entry.odd != ODD)
+                        fetching_came(fetching, &messages[i].entry);
+        }
+        if (fetching->freed && !cause)
+                hand_over(fetching);
+        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
+                return;
+        hand_over(fetching);
+        round_over(fetching);
+}
+
+/* The place of a message in its round; those that come in order are found at once. SIZE_MAX: it is none of it. */
+static size_t place_of(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        if (fetching->expected < fetching->next && fetching->wanted[fetching->expected].uid == entry->uid)
+                return fetching->expected;
+        for (size_t i = fetching->round; i < fetching->next; i++)
+                if (fetching->wanted[i].uid == entry->uid)
+                        return i;
+        return SIZE_MAX;
+}
+
+/* The cursor may pass a batch only where everything below has arrived: not after a message that was left out (it may
+ * be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen ones only. */
+void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want)
+{
+        size_t place = place_of(fetching, entry);
+
+        if (place != fetching->expected || want != WANT_HERE)
+                fetching->in_order = false;
+        if (place == SIZE_MAX)
+                return;
+        fetching->wants[place] = (uint8_t)want;
+        fetching->expected = place + 1;
+}
+
+static void commit_full(struct fetching *fetching)
+{
+        struct delivery *delivery = take(fetching->full);
+
+        fetching->committing = true;
+        fetching->answers++;
+        delivery_commit(delivery, fetching->in_order ? fetching->full_last : 0, committed, fetching);
+        if (!fetching->freed)
+                link_pause(fetching->link, false);
+}
+
+/* Batches go to the disk one after the other: the cursor of one must not be there before the files of the last. One
+ * is being committed, one waits filled, one fills. */
+static void hand_over(struct fetching *fetching)
+{
+        bool ripe = fetching->filling && !fetching->in_message &&
+                    (fetching->round_received || delivery_messages(fetching->filling) >= BATCH_MESSAGES ||
+                     delivery_bytes(fetching->filling) >= BATCH_BYTES);
+
+        if (fetching->full && !fetching->committing)
+                commit_full(fetching);
+        if (!ripe || fetching->full)
+                return;
+        if (delivery_messages(fetching->filling) == 0) {
+                delivery_abandon(take(fetching->filling));
+                return;
+        }
+        fetching->full = take(fetching->filling);
+        fetching->full_last = fetching->filling_last;
+        if (!fetching->committing)
+                commit_full(fetching);
+}
+
+void fetching_keep_whole(struct fetching *fetching)
+{
+        fetching->in_message = false; /* of one that was cut the beginning stays, when it is a large one */
+        fetching->round_received = true;
+        hand_over(fetching);
+}
+
+static void on_disk_progress(void *ctx)
+{
+        struct fetching *fetching = ctx;
+
+        if (!fetching->freed && fetching->filling && delivery_backlog(fetching->filling) < BACKLOG_LOW)
+                link_pause(fetching->link, false);
+}
+
+static int disk_failed(struct fetching *fetching, const struct cause *cause)
+{
+        fetching_finish(fetching, cause);
+        return -1;
+}
+
+/* How much of a message is taken: what was announced, with what honest servers err by, and what the account takes.
+ * When it is asked for again by itself, the second of these alone counts. */
+static uint64_t most_of(const struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        uint64_t most = fetching_most(fetching), announced = entry->size;
+
+        if (!announced || announced > most)
+                return most;
+        uint64_t honest = announced + announced / 8 + 4 * 1024;
+        uint64_t likely = announced + announced / 2 + 1024 * 1024;
+        most = most > honest ? most : honest;
+        return fetching->in_alone || most < likely ? most : likely;
+}
+
+/* It is more than that: -1 when there are too many such. */
+static int too_much(struct fetching *fetching, const struct mailbox_entry *entry, uint64_t size)
+{
+        struct cause why;
+
+        (void)cause_set(&why, CAUSE_PROTOCOL,
+                        "the server announced %llu bytes and sends %llu or more; maxMessageSize is %llu",
+                        (unsigned long long)entry->size, (unsigned long long)size,
+                        (unsigned long long)fetching_most(fetching));
+        fetching_set_want(fetching, entry, WANT_REFUSED);
+        (void)fetching_not_had(fetching, entry, &why, false);
+        return 1;
+}
+
+static void make_delivery(struct fetching *fetching)
+{
+        struct delivery_target target = {
+                .account = fetching->account->name,
+                .folder = fetching->folder,
+                .uidvalidity = fetching->facts.uidvalidity,
+                .tell_server = fetching_tells_server(fetching),
+                .give = fetching->handing ? handing_give : NULL,
+                .give_ctx = fetching->handing,
+        };
+
+        fetching->filling = delivery_new(&target);
+        delivery_reconcile(fetching->filling, fetching->reconcile);
+        delivery_on_progress(fetching->filling, on_disk_progress, fetching);
+}
+
+static int begin_message(struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        struct cause cause = { 0 };
+
+        if (!fetching->filling)
+                make_delivery(fetching);
+        fetching->in_message = true;
+        fetching->arriving = *entry;
+        fetching->got = entry->from;
+        fetching->fresh = fetching->lines = fetching->returns = 0;
+        return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
+}
+
+int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching || fetching->finished)
+                return -1;
+        if (fetching->in_message && fetching->arriving.uid != entry->uid)
+                fetching->in_order = false;
+        return entry->from + size > most_of(fetching, entry) ? too_much(fetching, entry, entry->from + size)
+                                                              : begin_message(fetching, entry);
+}
+
+static void count_lines(struct fetching *fetching, const uint8_t *bytes, size_t len)
+{
+        const uint8_t *at = bytes, *end = bytes + len;
+
+        while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
+                fetching->lines++;
+                fetching->returns += at == bytes || at[-1] == '\r';
+                at++;
+        }
+}
+
+int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+        struct cause cause = { 0 };
+
+        if (!fetching || !fetching->filling)
+                return -1;
+        fetching->got += len;
+        fetching->fresh += len;
+        if (fetching->got > most_of(fetching, &fetching->arriving) && !fetching->arriving.left) {
+                delivery_drop_message(fetching->filling);
+                fetching->in_message = false;
+                return too_much(fetching, &fetching->arriving, fetching->got);
+        }
+        count_lines(fetching, bytes, len);
+        if (delivery_piece(fetching->filling, bytes, len, &cause) < 0)
+                return disk_failed(fetching, &cause);
+        if (delivery_backlog(fetching->filling) > BACKLOG_HIGH)
+                link_pause(fetching->link, true);
+        return 0;
+}
+
+/* Servers count line ends as LF and send CRLF, or the other way round, and add fields of their own. */
+static enum mailbox_odd oddness(const struct fetching *fetching)
+{
+        const struct mailbox_entry *entry = &fetching->arriving;
+        uint64_t got = fetching->got, announced = entry->size;
+        uint64_t bare = fetching->lines > fetching->returns ? fetching->lines - fetching->returns : 0;
+        uint64_t most = got + bare, least = got - (fetching->returns < got ? fetching->returns : got);
+
+        if (!announced || entry->left ||
+            (most + most / 8 + 16 >= announced && least <= announced + announced / 8 + 128))
+                return AS_ANNOUNCED;
+        return fetching->in_alone && got && fetching_tries(fetching, entry) > TAKEN_AFTER ? ODD_FOR_GOOD : ODD;
+}
+
+static int end_message(struct fetching *fetching)
+{
+        struct cause cause = { 0 };
+
+        fetching->in_message = false;
+        fetching->moved_on = true;
+        fetching->vain_in_row = 0;
+        fetching->filling_last = fetching->arriving.uid;
+        if (delivery_end(fetching->filling, &cause) < 0)
+                return disk_failed(fetching, &cause);
+        hand_over(fetching);
+        if (fetching->filling && delivery_bytes(fetching->filling) >= 2 * (uint64_t)BATCH_BYTES)
+                link_pause(fetching->link, true); /* the disk is behind by two batches */
+        return 0;
+}
+
+/* What came is not what was announced: it is kept, but the server is not told of it, and it is asked for again. */
+static void note_odd(struct fetching *fetching, enum mailbox_odd odd)
+{
+        const struct mailbox_entry *entry = &fetching->arriving;
+        struct cause why;
+
+        delivery_is_odd(fetching->filling, odd);
+        (void)cause_set(&why, CAUSE_PROTOCOL,
+                        "%llu bytes came where %llu were announced: they are in the inbox, and the server was not told so",
+                        (unsigned long long)fetching->got, (unsigned long long)entry->size);
+        if (odd == ODD)
+                (void)fetching_not_had(fetching, entry, &why, false);
+}
+
+int fetching_on_message_end(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching || !fetching->filling)
+                return -1;
+        enum mailbox_odd odd = oddness(fetching);
+        fetching_set_want(fetching, &fetching->arriving, WANT_HERE);
+        if (odd)
+                note_odd(fetching, odd);
+        return end_message(fetching);
+}
+
+/* Stores the note about a message that is too large. */
+static int store_note(struct fetching *fetching, struct mailbox_entry *entry, const char *head, size_t len)
+{
+        struct leftover left = { .account = fetching->account->name, .folder = fetching->folder, .entry = entry,
+                                 .most = fetching_most(fetching), .head = head, .head_len = len,
+                                 .now = loop_wall() };
+        scoped(scoped_free) char *text = leftover_text(&left);
+
+        entry->left = true;
+        if (begin_message(fetching, entry) < 0 ||
+            fetching_on_message_piece(&fetching, (const uint8_t *)text, strlen(text)) < 0)
+                return -1;
+        return end_message(fetching);
+}
+
+int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        for (size_t i = 0; fetching && i < fetching->left_count; i++)
+                if (fetching->left[i].uid == entry->uid)
+                        return fetching->left[i].left ? 0 : store_note(fetching, &fetching->left[i], bytes, len);
+        return fetching ? 0 : -1;
+}
+
+/* POP3 without TOP: those are still there of which no header came. With IMAP they have gone. */
+static void notes_without_head(struct fetching *fetching)
+{
+        for (size_t i = 0; i < fetching->left_count && fetching->pop3 && !fetching->finished; i++)
+                if (!fetching->left[i].left)
+                        (void)store_note(fetching, &fetching->left[i], "", 0);
+}
+
+/* Each message of the round is here, refused or gone; should the session have lost sight of one, it is not. */
+static void settle_round(struct fetching *fetching)
+{
+        struct cause why;
+
+        (void)cause_set(&why, CAUSE_PROTOCOL, "the server did not hand it out");
+        for (size_t i = fetching->round; i < fetching->next; i++)
+                if (fetching->wants[i] == WANT_OPEN)
+                        (void)fetching_not_had(fetching, &fetching->wanted[i], &why, false);
+}
+
+void fetching_on_fetched(void *ctx)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        if (fetching->in_message) { /* it has gone from the server amidst */
+                delivery_cancel_message(fetching->filling);
+                fetching->in_message = fetching->in_order = false;
+        }
+        fetching->asking = false;
+        if (fetching->heads)
+                notes_without_head(fetching);
+        else
+                settle_round(fetching);
+        fetching->round_received = true;
+        hand_over(fetching);
+        round_over(fetching);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages from the spool to an LMTP socket by the SMTP engine; see lmtp_delivery.h. */
+#include "daemon/incoming/lmtp_delivery.h"
+
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "daemon/events.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/service/service.h"
+#include "daemon/session/session.h"
+#include "daemon/smtp/mail.h"
+#include "daemon/smtp/session.h"
+#include "daemon/store/maildir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PIECE = 64 * KIB };
+
+/* One message on its way. It outlives its end while a piece of it is being read. */
+struct letter {
+        struct smtp_mail mail;
+        struct smtp_recipient recipient;
+        struct handing *handing;
+        struct delivery *delivery;
+        int fd;
+        uint8_t *bytes;
+        size_t len;
+        int error;
+        enum { PIECE_NONE, PIECE_READING, PIECE_READY } piece;
+        bool over;
+        bool first;                     /* of its session */
+        bool again;                     /* the session was gone before it: it begins anew in another */
+        struct job job;
+};
+
+struct handing {
+        struct account *account;
+        char *socket, *address;
+        struct link *link;
+        struct smtp_ways ways;
+        bool ready, quitting, stopped;
+        bool used;             /* the session has carried a message */
+        struct letter *letter; /* waits for the session, or is in it */
+};
+
+/* ---- the message ---- */
+
+static void letter_free(struct letter *letter)
+{
+        close_fd(&letter->fd);
+        free(letter->bytes);
+        free(letter);
+}
+
+static void read_work(struct job *job)
+{
+        struct letter *letter = container_of(job, struct letter, job);
+        ssize_t got;
+
+        do
+                got = read(letter->fd, letter->bytes, PIECE);
+        while (got < 0 && errno == EINTR);
+        letter->error = got < 0 ? errno : 0;
+        letter->len = got < 0 ? 0 : (size_t)got;
+}
+
+static void read_done(struct job *job)
+{
+        struct letter *letter = container_of(job, struct letter, job);
+
+        letter->piece = PIECE_READY;
+        if (letter->over) {
+                letter_free(letter);
+                return;
+        }
+        if (letter->handing->link)
+                smtp_mail_continue(link_chat(letter->handing->link), &letter->mail);
+}
+
+static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
+{
+        struct letter *letter = container_of(mail, struct letter, mail);
+
+        if (letter->piece == PIECE_READY) {
+                letter->piece = PIECE_NONE;
+                *bytes = letter->bytes;
+                *len = letter->len;
+                return letter->error ? BODY_FAILED : letter->len ? BODY_BYTES : BODY_END;
+        }
+        if (letter->piece == PIECE_NONE) {
+                letter->piece = PIECE_READING;
+                letter->job = (struct job){ .work = read_work, .done = read_done };
+                workers_run(store_file_workers(), &letter->job);
+        }
+        return BODY_LATER;
+}
+
+/* The file is at its beginning again; what cannot be read from there is not read to its end either. */
+static void rewind_file(struct smtp_mail *mail)
+{
+        struct letter *letter = container_of(mail, struct letter, mail);
+
+        if (letter->piece == PIECE_READY)
+                letter->piece = PIECE_NONE;
+        if (lseek(letter->fd, 0, SEEK_SET) < 0)
+                close_fd(&letter->fd);
+}
+
+/* ---- what became of it ---- */
+
+static void tell_refused(const struct handing *handing, const char *reply)
+{
+        const char *name = handing->account->name;
+        struct subject subject = account_subject(handing->account);
+        json_t *data = json_object();
+
+        log_about(&subject, LOG_WARNING, MSG_HANDED_BACK,
+                  "%s: the socket %s refused a message, which is in the inbox here: %s", name,
+                  handing->socket, reply);
+        fact_add(name, "handedBack", 1);
+        fact_set_number(name, "lastHandedBack", (int64_t)loop_wall());
+        json_put_text(data, "socket", handing->socket);
+        json_put_text(data, "reply", reply);
+        event_emit("mail.handedBack", name, data,
+                   "%s: the socket refused a message, which is in the inbox here", name);
+}
+
+/* The sentence stands at an account, and "the server" in it would be the one that the mail comes from. */
+static void name_socket(const struct handing *handing, struct cause *why)
+{
+        if (!strstr(why->text, handing->socket))
+                cause_prefix(why, "handing mail to %s: ", handing->socket);
+}
+
+/* Ends it: the delivery goes on by itself, later. */
+static void end_letter(struct handing *handing, enum handed what, const struct cause *why)
+{
+        struct letter *letter = take(handing->letter);
+        struct delivery *delivery = letter->delivery;
+
+        letter->over = true;
+        if (letter->piece != PIECE_READING)
+                letter_free(letter);
+        delivery_handed(delivery, what, why);
+}
+
+/* A session that was kept may be gone when the next message comes, which says nothing about the socket. */
+static bool begins_anew(struct letter *letter)
+{
+        bool anew = smtp_session_anew(link_chat(letter->handing->link));
+
+        if ((letter->first && !anew) || letter->handing->stopped || letter->piece == PIECE_READING ||
+            lseek(letter->fd, 0, SEEK_SET) < 0)
+                return false;
+        letter->again = true;
+        letter->piece = PIECE_NONE;
+        letter->recipient = (struct smtp_recipient){ .address = letter->handing->address };
+        return true;
+}
+
+static void finished(struct smtp_mail *mail, const struct cause *session_cause)
+{
+        struct letter *letter = container_of(mail, struct letter, mail);
+        struct handing *handing = letter->handing;
+        const struct smtp_recipient *recipient = &letter->recipient;
+        struct cause why = { 0 };
+
+        if (recipient->outcome == OUTCOME_NONE && cause_happened(session_cause) && begins_anew(letter))
+                return;
+        switch (recipient->outcome) {
+        case OUTCOME_SENT:
+                end_letter(handing, HANDED_ON, NULL);
+                return;
+        case OUTCOME_REFUSED:
+                tell_refused(handing, recipient->reply);
+                end_letter(handing, HANDED_BACK, NULL);
+                return;
+        case OUTCOME_DEFERRED:
+                cause_set(&why, CAUSE_SERVER_BUSY, "the socket %s puts mail off: %s", handing->socket,
+                          recipient->reply);
+                cause_remedy(&why, "nothing to do if it passes by itself: the mail waits at the server");
+                break;
+        case OUTCOME_NONE:
+        case OUTCOME_AMBIGUOUS:
+                if (cause_happened(session_cause))
+                        why = *session_cause;
+                else
+                        cause_set(&why, CAUSE_CLOSED, "the session was ended");
+                name_socket(handing, &why);
+                break;
+        }
+        end_letter(handing, HANDED_LATER, &why);
+}
+
+static void send_letter(struct handing *handing)
+{
+        struct letter *letter = handing->letter;
+        struct chat *chat = link_chat(handing->link);
+
+        letter->first = !handing->used;
+        letter->again = false;
+        handing->used = true;
+        letter->mail.eight_bit =
+                smtp_session_capabilities(chat)->eight_bit; /* said where it can be; sent in any case */
+        smtp_mail_send(chat, &letter->mail);
+}
+
+/* ---- the session ---- */
+
+static void connect_now(struct handing *handing);
+
+static void session_ready(void *ctx)
+{
+        struct handing *handing = ctx;
+
+        handing->ready = true;
+        if (handing->letter)
+                send_letter(handing);
+}
+
+static void session_ended(void *ctx, const struct cause *why, const char *challenge_id unused_arg)
+{
+        struct handing *handing = ctx;
+        bool expected = handing->quitting;
+        struct cause cause = *why;
+
+        if (!cause_happened(&cause))
+                cause_set(&cause, CAUSE_CLOSED, "the socket %s closed the connection", handing->socket);
+        if (handing->ready && smtp_mail_flying(link_chat(handing->link)))
+                smtp_mail_lost(link_chat(handing->link), &cause);
+        link_close(take(handing->link));
+        handing->ready = handing->quitting = handing->used = false;
+        if (handing->letter && (expected || handing->letter->again)) {
+                connect_now(handing); /* it came while the session was at its end */
+        } else if (handing->letter) {
+                name_socket(handing, &cause);
+                end_letter(handing, HANDED_LATER, &cause);
+        }
+}
+
+static const struct link_user link_user = { .ready = session_ready, .ended = session_ended };
+
+static void connect_now(struct handing *handing)
+{
+        const struct property_values *values = &handing->account->values;
+        struct smtp_config config = { .hello = settings_hello(station_settings()), .lmtp = true, .ways = &handing->ways };
+        struct link_plan plan = {
+                .account = handing->account->name,
+                .direction = "incoming",
+                .host = handing->socket,
+                .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),
+                .debug = prop_bool(values, PROP_DEBUG),
+        };
+
+        handing->link = link_open(&plan, smtp_session_new(&config), &link_user, handing);
+}
+
+/* ---- from outside ---- */
+
+struct handing *handing_new(struct account *account)
+{
+        const char *socket = properties_lmtp_socket(&account->values);
+
+        if (!socket)
+                return NULL;
+        struct handing *handing = new_object(struct handing);
+        handing->account = account;
+        handing->socket = copy_text(socket);
+        handing->address = copy_text(prop_text(&account->values, PROP_DELIVER_TO_ADDRESS));
+        return handing;
+}
+
+void handing_give(void *ctx, struct delivery *delivery, int fd, uint64_t size)
+{
+        struct handing *handing = ctx;
+        struct letter *letter = new_object(struct letter);
+
+        *letter = (struct letter){
+                .handing = handing, .delivery = delivery, .fd = fd, .bytes = new_zeroed(1, PIECE)
+        };
+        letter->recipient.address = handing->address;
+        letter->mail = (struct smtp_mail){ .from = "",
+                                           .recipients = &letter->recipient,
+                                           .recipient_count = 1,
+                                           .size = size,
+                                           .body = next_piece,
+                                           .rewind = rewind_file,
+                                           .finished = finished };
+        handing->letter = letter;
+        if (handing->stopped) {
+                struct cause why;
+                cause_set(&why, CAUSE_CANCELLED, "the session was ended");
+                end_letter(handing, HANDED_LATER, &why);
+        } else if (!handing->link) {
+                connect_now(handing);
+        } else if (handing->ready && !handing->quitting) {
+                send_letter(handing);
+        }
+}
+
+void handing_rest(struct handing *handing)
+{
+        if (!handing || !handing->ready || handing->letter || handing->quitting)
+                return;
+        handing->quitting = true;
+        link_quit(handing->link);
+}
+
+void handing_stop(struct handing *handing)
+{
+        struct cause why;
+
+        if (!handing || handing->stopped)
+                return;
+        handing->stopped = true;
+        cause_set(&why, CAUSE_CANCELLED, "the session was ended");
+        if (handing->ready && smtp_mail_flying(link_chat(handing->link)))
+                smtp_mail_lost(link_chat(handing->link), &why);
+        if (handing->link)
+                link_close(take(handing->link));
+        handing->ready = false;
+        if (handing->letter)
+                end_letter(handing, HANDED_LATER, &why);
+}
+
+void handing_free(struct handing *handing)
+{
+        if (!handing)
+                return;
+        handing_stop(handing);
+        free(handing->socket);
+        free(handing->address);
+        free(handing);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fetches the mail of one incoming account: polls or waits in IDLE, brings new messages to the Maildir in the
+ * crash-safe order of mail.md, and tells the server afterwards what the delivery policy says.
+ */
+#pragma once
+
+#include "daemon/outgoing/sender.h" /* struct poll_result */
+
+#include <jansson.h>
+
+struct receiver *receiver_new(struct account *account) must_use;
+/* Properties, secret or trust changed: the session ends, the next begins at once. */
+void receiver_start_over(struct receiver *receiver);
+void receiver_check_trust(struct receiver *receiver);
+/* Milliseconds until it looks again by itself; -1: it is at work, or waits for the server to tell of mail. */
+int64_t receiver_rests_ms(const struct receiver *receiver);
+/* Ways to servers may be others: what is down is tried, and a resting session whose way has gone (or any, when stale) is
+ * made anew, `delay` ms from now. */
+void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);
+/* `account test` has found that the account works (CAUSE_NONE), or why not: where it is thought to be otherwise, it begins
+ * anew and sees for itself. */
+void receiver_tested(struct receiver *receiver, const struct cause *why);
+/* Looks now; `done` when that is over. */
+void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
+/* Ends after what is being committed; receiver_busy tells when that is over. */
+void receiver_wind_down(struct receiver *receiver);
+bool receiver_busy(const struct receiver *receiver);
+/* Sentences about what is amiss although the account works; added to the array. */
+void receiver_warnings(const struct receiver *receiver, json_t *warnings);
+void receiver_free(struct receiver *receiver);

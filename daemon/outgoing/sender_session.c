@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* The sessions of one outgoing account: opened, kept a moment, ended; see sender.h. */
+#include "common/names.h"
+#include "daemon/accounts/secrets.h"
+#include "daemon/loop.h"
+#include "daemon/outgoing/sender_state.h"
+#include "daemon/service/service.h"
+#include "daemon/session/token.h"
+#include "daemon/store/seen_table.h"
+
+#include <stdio.h>
+
+enum {
+        KEEP_IDLE_MS = 10000, /* a session is kept this long for the next message */
+        WAYS_KEPT_MS = 24 * 60 * 60 * 1000,
+};
+
+unsigned sender_session_count(const struct sender *sender)
+{
+        unsigned count = 0;
+
+        for (struct session *session = sender->sessions; session; session = session->next)
+                count++;
+        return count;
+}
+
+void sender_session_free(struct session *session)
+{
+        struct session **at = &session->sender->sessions;
+
+        while (*at != session)
+                at = &(*at)->next;
+        *at = session->next;
+        if (session->link)
+                link_close(session->link);
+        timer_free(session->idle);
+        secret_signin_done(&session->signin);
+        free(session->hello);
+        free(session->domain);
+        free(session);
+}
+
+static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
+{
+        struct session *session = ctx;
+        struct sender *sender = session->sender;
+        struct cause cause = *why;
+        bool was_ready = session->ready, retiring = session->retiring;
+        bool again = !was_ready && cause.code == CAUSE_CLOSED && link_trust_moved(session->link);
+        if (cause.code == CAUSE_AUTHENTICATION && token_used(&sender->account->values))
+                again = token_refused(sender->account->name);
+        char id[13] = "";
+
+        (void)snprintf(id, sizeof id, "%s", challenge_id);
+        if (was_ready) {
+                struct cause lost = cause;
+                if (!lost.code)
+                        cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
+                smtp_mail_lost(link_chat(session->link), &lost);
+        }
+        bool anew = smtp_session_anew(link_chat(session->link));
+        sender_session_free(session);
+        sender_tell_news(sender);
+        if (cause.code == CAUSE_SERVER_BUSY)
+                sender_slow_down(sender);
+        /* a session that had worked and was closed by the server is no failure of the account */
+        bool harmless = cause.code == CAUSE_NONE || again || anew || (retiring && cause_class(&cause) == CLASS_DOWN) ||
+                        (was_ready && (cause.code == CAUSE_CLOSED || cause.code == CAUSE_SERVER_BUSY) &&
+                         sender->failures == 0);
+        if (!harmless)
+                sender_failed(sender, &cause, id);
+        else if (cause.code && !again && !anew)
+                sender->failures++;
+        sender_kick(sender);
+}
+
+static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+{
+        struct session *session = ctx;
+
+        (void)verdict;
+        account_link_reached(session->sender->account, session->link, mark);
+}
+
+static void session_ready(void *ctx)
+{
+        struct session *session = ctx;
+        struct sender *sender = session->sender;
+
+        session->ready = true;
+        token_proved(sender->account->name);
+        bool for_nothing = sender->checking && sender->empty && !sender->claiming && !sender->pool_count;
+        account_has_worked(sender->account);
+        sender_checked(sender);
+        sender_hand_out(sender);
+        if (for_nothing)
+                timer_set(session->idle, 0); /* mail that has come meanwhile stops it */
+}
+
+static bool session_is_idle(const struct session *session)
+{
+        return session->ready && smtp_mail_flying(link_chat(session->link)) == 0;
+}
+
+static void retire_idle(void *ctx)
+{
+        struct session *session = ctx;
+
+        session->retiring = true;
+        link_quit(session->link);
+}
+
+void sender_session_tend(struct session *session)
+{
+        if (!session_is_idle(session)) {
+                timer_stop(session->idle);
+                return;
+        }
+        if (session->retiring || session->sender->winding_down || link_contended(session->link) ||
+            smtp_mail_room(link_chat(session->link)) == 0) {
+                session->retiring = true;
+                timer_set(session->idle, 0);
+        } else if (!timer_is_set(session->idle)) {
+                timer_set(session->idle, KEEP_IDLE_MS);
+        }
+}
+
+static void session_progress(void *ctx)
+{
+        struct session *session = ctx;
+
+        sender_hand_out(session->sender);
+        sender_session_tend(session);
+}
+
+static struct chat *new_chat(void *ctx)
+{
+        struct session *session = ctx;
+        struct smtp_config config = {
+                .signin = session->signin,
+                .starttls = prop_bool(&session->sender->account->values, PROP_USE_STARTTLS),
+                .hello = session->hello,
+                .domain = session->domain,
+                .longest_wait = (unsigned)prop_number(&session->sender->account->values, PROP_COMMAND_TIMEOUT),
+                .ways = &session->sender->ways,
+        };
+
+        return smtp_session_new(&config);
+}
+
+/* Mail of another account does not wait for the end of our idleness. */
+static void session_wanted(void *ctx)
+{
+        sender_session_tend(ctx);
+}
+
+static const struct link_user link_user = {
+        .again = new_chat,
+        .reached = session_reached,
+        .ready = session_ready,
+        .progress = session_progress,
+        .wanted = session_wanted,
+        .ended = session_ended,
+};
+
+static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
+{
+        struct sender *sender = ctx;
+
+        sender->token = NULL;
+        if (cause->code)
+                sender_failed(sender, cause, challenge_id);
+        sender_kick(sender);
+}
+
+/* A server may be mended: after a day its ways are learnt anew. */
+static void forget_old_ways(struct sender *sender)
+{
+        if (sender->sessions || (sender->ways_since && loop_now() - sender->ways_since < WAYS_KEPT_MS))
+                return;
+        sender->ways = (struct smtp_ways){ 0 };
+        sender->ways_since = loop_now();
+}
+
+void sender_open_session(struct sender *sender)
+{
+        const struct property_values *values = &sender->account->values;
+        struct cause cause = { 0 };
+        struct signin signin;
+
+        if (token_due(values)) {
+                if (!sender->token)
+                        sender->token = token_await(values, true, token_is_there, sender);
+                return;
+        }
+        if (secret_signin(values, &signin, &cause) < 0) {
+                sender_failed(sender, &cause, "");
+                return;
+        }
+        struct session *session = new_object(struct session);
+        struct link_plan plan;
+        *session = (struct session){
+                .sender = sender, .signin = signin, .generation = sender->account->generation
+        };
+        forget_old_ways(sender);
+        session->hello = copy_text(settings_hello(station_settings()));
+        const char *at = strrchr(prop_text(values, PROP_FROM), '@');
+        session->domain = at ? host_normal(at + 1, NULL) : NULL;
+        session->idle = timer_new(retire_idle, session);
+        session->next = sender->sessions;
+        sender->sessions = session;
+        link_plan_of(values, &plan);
+        session->link = link_open(&plan, new_chat(session), &link_user, session);
+}
+
+void sender_retire_all(struct sender *sender)
+{
+        token_wait_cancel(take(sender->token));
+        for (struct session *session = sender->sessions, *next; session; session = next) {
+                next = session->next;
+                session->retiring = true;
+                if (!session->ready)
+                        sender_session_free(session); /* nothing in flight: an old way of connecting */
+                else
+                        sender_session_tend(session);
+        }
+}
+
+void sender_check_trust(struct sender *sender)
+{
+        struct cause cause;
+
+        cause_set(&cause, CAUSE_CLOSED, "ended: what this session's trust rested on has gone");
+        sender_check_soon(sender);
+        for (struct session *session = sender->sessions, *next; session; session = next) {
+                next = session->next;
+                if (link_still_trusted(session->link))
+                        continue;
+                if (session->ready)
+                        smtp_mail_lost(link_chat(session->link), &cause);
+                sender_session_free(session);
+        }
+}

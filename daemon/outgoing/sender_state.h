@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files behind sender.h share: the runner of one outgoing account and its sessions. */
+#pragma once
+
+#include "daemon/outgoing/sender.h"
+#include "daemon/outgoing/sending.h"
+#include "daemon/session/session.h"
+#include "daemon/session/throttle.h"
+#include "daemon/smtp/session.h"
+
+struct session {
+        struct sender *sender;
+        struct link *link;
+        struct signin signin;
+        char *hello, *domain;
+        bool used;                        /* it was given mail: what it knows of the server may be old */
+        unsigned generation;              /* of the account's properties */
+        bool ready, retiring;
+        struct timer *idle;
+        struct session *next;
+};
+
+struct poll {
+        void (*done)(void *ctx, const struct poll_result *result);
+        void *ctx;
+        struct poll_result result;
+        struct poll *next;
+};
+
+struct sender {
+        struct account *account;
+        struct session *sessions;
+        struct token_wait *token;         /* an OAuth token is being fetched, before any session */
+        struct sending *pool, **pool_end; /* claimed, not given to a session */
+        size_t pool_count, in_flight;
+        bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
+        struct pace pace;                 /* what the server lets us do */
+        struct smtp_ways ways;            /* and how; learnt in sessions, forgotten after a day */
+        int64_t ways_since;               /* loop_now() */
+        unsigned failures;                /* sessions that failed in a row */
+        int64_t not_before;               /* loop_now() before which nothing is tried */
+        bool throttled;                   /* because the server asked for less mail */
+        bool period_open;                 /* pollRate > 0: the queue is being emptied */
+        bool winding_down;
+        struct timer *timer;
+        struct timer *check;              /* when a session without mail shows that the account works */
+        bool checking;                    /* one is wanted, or under way */
+        struct poll *polls;
+        unsigned callbacks;               /* store answers under way: it cannot be freed before */
+        bool freed;
+};
+
+
+/* ---- sender.c ---- */
+/* It went as `cause` says (NULL: well): whoever waits for a poll hears of it. */
+void sender_finish_polls(struct sender *sender, const struct cause *cause);
+/* Something is to be done in `ms`. */
+void sender_arm(struct sender *sender, int64_t ms);
+/* The account cannot send: how long to leave it alone, and what becomes of the claimed mail. */
+void sender_failed(struct sender *sender, const struct cause *cause, const char *challenge_id);
+/* The server says we are too much: fewer sessions, or a pause. */
+void sender_slow_down(struct sender *sender);
+
+/* ---- sender_check.c ---- */
+/* When the account is checked next, by how it is now. */
+void sender_plan_check(struct sender *sender);
+/* The timer's. */
+void sender_check_due(void *ctx);
+/* Opens the session that a check wants, unless there is one. */
+void sender_go_on_checking(struct sender *sender);
+/* A session came about, or did not: that was the check. */
+void sender_checked(struct sender *sender);
+
+/* ---- sender_work.c ---- */
+/* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched. */
+void sender_give_back(struct sender *sender, const struct cause *cause, time_t again);
+/* Tells what was learnt of the server. */
+void sender_tell_news(struct sender *sender);
+/* Gives what is claimed to sessions with room, opens more of them, claims more. */
+void sender_hand_out(struct sender *sender);
+
+/* ---- sender_session.c ---- */
+unsigned sender_session_count(const struct sender *sender);
+void sender_open_session(struct sender *sender);
+/* After work was done: what is idle and not wanted says good-bye, the rest is kept a moment. */
+void sender_session_tend(struct session *session);
+void sender_session_free(struct session *session);
+/* Every session ends after what is in flight. */
+void sender_retire_all(struct sender *sender);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* What one outgoing account does with its mail: claims it, hands it to sessions with room; see sender.h. */
+#include "daemon/loop.h"
+#include "daemon/outgoing/queue_policy.h"
+#include "daemon/outgoing/sender_state.h"
+#include "daemon/service/service.h"
+#include "daemon/service/waiting.h"
+#include "daemon/store/seen_table.h"
+
+enum {
+        CLAIM_MESSAGES = 200,             /* at once */
+        CLAIM_BYTES = 8 * 1024 * 1024,
+        POOL_LOW = 100,                   /* claim more below this */
+        MESSAGES_FOR_ONE_MORE = 8,        /* waiting messages that are worth another session */
+};
+
+/* ---- pool ---- */
+
+static void pool_push(struct sender *sender, struct sending *sending)
+{
+        sending->next = NULL;
+        *sender->pool_end = sending;
+        sender->pool_end = &sending->next;
+        sender->pool_count++;
+}
+
+static void pool_push_front(struct sender *sender, struct sending *sending)
+{
+        sending->next = sender->pool;
+        sender->pool = sending;
+        if (!sending->next)
+                sender->pool_end = &sending->next;
+        sender->pool_count++;
+}
+
+static struct sending *pool_pop(struct sender *sender)
+{
+        struct sending *sending = sender->pool;
+
+        sender->pool = sending->next;
+        if (!sender->pool)
+                sender->pool_end = &sender->pool;
+        sender->pool_count--;
+        return sending;
+}
+
+void sender_give_back(struct sender *sender, const struct cause *cause, time_t again)
+{
+        while (sender->pool_count) {
+                struct sending *sending = pool_pop(sender);
+                if (cause && cause_class(cause) == CLASS_DOWN)
+                        sending_defer(sending, cause, again);
+                else
+                        sending_give_back(sending);
+        }
+}
+
+/* ---- the work ---- */
+
+bool sender_may_try(const struct sender *sender)
+{
+        return !sender->winding_down && !sender->freed && account_enabled(sender->account) &&
+               loop_now() >= sender->not_before;
+}
+
+/* The session that takes the next message: the one with the least in flight. */
+static struct session *session_with_room(struct sender *sender)
+{
+        struct session *best = NULL;
+        size_t least = SIZE_MAX;
+
+        for (struct session *session = sender->sessions; session; session = session->next) {
+                if (!session->ready || session->retiring || session->generation != sender->account->generation)
+                        continue;
+                struct chat *chat = link_chat(session->link);
+                if (chat->state != CHAT_READY || smtp_mail_room(chat) == 0)
+                        continue;
+                size_t flying = smtp_mail_flying(chat);
+                if (flying < least) {
+                        least = flying;
+                        best = session;
+                }
+        }
+        return best;
+}
+
+static unsigned sessions_wanted(const struct sender *sender)
+{
+        unsigned most = (unsigned)prop_number(&sender->account->values, PROP_MAX_CONNECTIONS);
+        size_t wanted = (sender->pool_count + MESSAGES_FOR_ONE_MORE - 1) / MESSAGES_FOR_ONE_MORE;
+
+        if (most > sender->pace.sessions)
+                most = sender->pace.sessions;
+        return wanted < most ? (unsigned)wanted : most;
+}
+
+/* One session at first; more once it has shown that the server can be reached. */
+static void open_what_is_wanted(struct sender *sender)
+{
+        unsigned have = sender_session_count(sender), wanted = sessions_wanted(sender);
+
+        if (!have && wanted) {
+                sender_open_session(sender);
+                return;
+        }
+        for (struct session *session = sender->sessions; session; session = session->next)
+                if (!session->ready)
+                        return;
+        if (have < wanted)
+                sender_open_session(sender);
+}
+
+static bool nothing_left(const struct sender *sender)
+{
+        return sender->empty && !sender->claiming && !sender->pool_count && !sender->in_flight && !sender->checking;
+}
+
+static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                    const struct cause *cause);
+
+static void claim(struct sender *sender)
+{
+        uint64_t left = outbox_left_today(prop_number(&sender->account->values, PROP_MAX_SENDABLE_PER_DAY),
+                                          station_sent_today(sender->account));
+        uint64_t taken = sender->pool_count + sender->in_flight;
+
+        if (sender->claiming || sender->pool_count >= POOL_LOW)
+                return;
+        if (left <= taken) {
+                sender->empty = true;
+                sender_arm(sender, outbox_until_midnight(loop_wall()) * 1000);
+                if (!taken)
+                        waiting_look(sender->account);
+                return;
+        }
+        sender->claiming = true;
+        sender->claim_again = false;
+        sender->callbacks++;
+        size_t max = left - taken < CLAIM_MESSAGES ? (size_t)(left - taken) : CLAIM_MESSAGES;
+        struct notice_rules notice = account_notice_rules(sender->account);
+        queue_claim(sender->account->name, loop_wall(), max, CLAIM_BYTES, &notice, claimed, sender);
+}
+
+void sender_tell_news(struct sender *sender)
+{
+        struct subject subject = account_subject(sender->account);
+
+        if (!sender->ways.news[0])
+                return;
+        log_about(&subject, LOG_NOTICE, NULL, "%s: the server %s", sender->account->name, sender->ways.news);
+        sender->ways.news[0] = '\0';
+}
+
+static void message_done(void *ctx, struct sending *sending, const struct sending_result *result)
+{
+        struct sender *sender = ctx;
+
+        sender->in_flight--;
+        sender_tell_news(sender);
+        if (result->again) {
+                pool_push_front(sender, sending);
+                return;
+        }
+        for (struct poll *poll = sender->polls; poll; poll = poll->next) {
+                poll->result.sent += result->sent;
+                poll->result.failed += result->failed;
+        }
+        if (result->slow_down)
+                sender_slow_down(sender);
+        if (!result->sent)
+                return;
+        account_has_worked(sender->account);
+        sender->failures = 0;
+        pace_well(&sender->pace);
+}
+
+/* Mail of this sender has gone by this account before: what is refused now may be passing. */
+static bool worked(const struct sender *sender, const struct sending *sending)
+{
+        const char *from = sending->mail.from;
+
+        return from[0] && same_text(from, prop_text(&sender->account->values, PROP_FROM)) &&
+               fact_number(sender->account->name, "numberSent") > 0;
+}
+
+void sender_hand_out(struct sender *sender)
+{
+        while (sender->pool_count && sender_may_try(sender)) {
+                struct session *session = session_with_room(sender);
+                if (!session)
+                        break;
+                if (session->used && !smtp_mail_fits(link_chat(session->link), &sender->pool->mail)) {
+                        session->retiring = true; /* only what a server says now refuses a message */
+                        sender_session_tend(session);
+                        continue;
+                }
+                struct sending *sending = pool_pop(sender);
+                sender->in_flight++;
+                timer_stop(session->idle);
+                session->used = true;
+                sending_start(sending, session->link, worked(sender, sending), message_done, sender);
+                sender_session_tend(session); /* what fails without a word to the server leaves it idle */
+        }
+        if (sender_may_try(sender)) {
+                if (sender->pool_count)
+                        open_what_is_wanted(sender);
+                if (sender->pool_count < POOL_LOW && (!sender->empty || sender->claim_again))
+                        claim(sender);
+        }
+        if (nothing_left(sender)) {
+                sender->period_open = false;
+                sender_finish_polls(sender, NULL);
+        }
+}
+
+static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                    const struct cause *cause)
+{
+        struct sender *sender = ctx;
+
+        sender->callbacks--;
+        sender->claiming = false;
+        if (cause_happened(cause)) {
+                if (!sender->freed)
+                        sender_failed(sender, cause, "");
+                return;
+        }
+        for (size_t i = 0; i < count; i++) {
+                struct sending *sending = sending_new(sender->account, messages[i]);
+                if (sender->freed || sender->winding_down)
+                        sending_give_back(sending);
+                else
+                        pool_push(sender, sending);
+        }
+        if (sender->freed) {
+                sender_free(sender);
+                return;
+        }
+        sender->empty = count == 0 && !sender->claim_again;
+        if (count == 0 && next_due && outbox_too_far(next_due, loop_wall())) {
+                sender_due_now(sender);
+                return;
+        }
+        if (next_due && sender_may_try(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
+                int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
+                int64_t midnight = outbox_until_midnight(loop_wall()) * 1000;
+                sender_arm(sender, ms < 500 ? 500 : ms < midnight ? ms : midnight);
+        }
+        if (!sender_may_try(sender) && sender->pool_count)
+                sender_give_back(sender, NULL, 0);
+        if (count)
+                waiting_look(sender->account);
+        sender_hand_out(sender);
+}
+
+void sender_kick(struct sender *sender)
+{
+        int64_t rate = prop_number(&sender->account->values, PROP_POLL_RATE);
+
+        sender->claim_again = true;
+        sender->empty = false;
+        sender_go_on_checking(sender);
+        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls)) {
+                waiting_look(sender->account);
+                return;
+        }
+        sender_hand_out(sender);
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One message on its way; see sending.h. The body comes from the queue in chunks, the next one read while one is
+ * being sent, so that a message of any size needs two chunks of memory.
+ */
+#include "daemon/outgoing/sending.h"
+
+#include "common/json_fields.h"
+#include "common/names.h"
+#include "daemon/events.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/outgoing/queue_policy.h"
+#include "daemon/outgoing/sender.h"
+#include "daemon/random.h"
+#include "daemon/service/service.h"
+#include "daemon/smtp/session.h"
+#include "daemon/store/seen_table.h"
+
+#include <stdio.h>
+
+enum { ROUNDS_MOST = 4 }; /* sessions in a row that a message is given to at once */
+
+/* Whom the disk answers to: a message may be through, and gone, before a part of it has been read. */
+struct body_reader {
+        handle_id sending;
+};
+
+static void sending_free(struct sending *sending)
+{
+        handle_drop(&sending->self);
+        free(sending->chunk.bytes);
+        free(sending->mail.recipients);
+        free(sending->settled);
+        free(sending->saved);
+        account_release(sending->account);
+        queued_message_free(sending->message);
+        free(sending);
+}
+
+/* ---- body ---- */
+
+static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
+{
+        struct body_reader *reader = ctx;
+        struct sending *sending = handle_object(reader->sending);
+
+        free(reader);
+        if (!sending)
+                return;
+        bool failed = cause_happened(cause) || len == 0;
+        sending->chunk.state = failed ? CHUNK_FAILED : CHUNK_HERE;
+        if (!failed) {
+                sending->chunk.bytes = (uint8_t *)copy_bytes((const char *)bytes, len);
+                sending->chunk.len = len;
+        }
+        struct link *link = handle_object(sending->link);
+        if (link)
+                smtp_mail_continue(link_chat(link), &sending->mail);
+}
+
+static void begin_read(struct sending *sending)
+{
+        struct body_reader *reader = new_object(struct body_reader);
+
+        reader->sending = sending->self;
+        sending->chunk.state = CHUNK_READING;
+        queue_read_body(sending->message->seq, sending->handed, chunk_read, reader);
+}
+
+static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+        const struct queued_message *message = sending->message;
+
+        if (sending->handed == 0 && message->first_len) {
+                *bytes = message->first;
+                *len = message->first_len;
+                sending->handed = message->first_len;
+                return BODY_BYTES;
+        }
+        if (sending->chunk.state == CHUNK_GIVEN) {
+                free(take(sending->chunk.bytes));
+                sending->chunk.state = CHUNK_NONE;
+        }
+        if (sending->handed >= message->size)
+                return BODY_END;
+        if (sending->chunk.state == CHUNK_NONE)
+                begin_read(sending);
+        if (sending->chunk.state == CHUNK_READING)
+                return BODY_LATER;
+        if (sending->chunk.state == CHUNK_FAILED)
+                return BODY_FAILED;
+        *bytes = sending->chunk.bytes;
+        *len = sending->chunk.len;
+        sending->handed += *len;
+        sending->chunk.state = CHUNK_GIVEN;
+        return BODY_BYTES;
+}
+
+/* From the first byte again; a part that is still being read is not waited for. */
+static void rewind_body(struct smtp_mail *mail)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+
+        handle_drop(&sending->self);
+        sending->self = handle_new(sending);
+        free(take(sending->chunk.bytes));
+        sending->chunk.state = CHUNK_NONE;
+        sending->handed = 0;
+}
+
+/* ---- result ---- */
+
+static void tell(const struct sending *sending, enum queue_state state, const struct smtp_recipient *recipient,
+                 const struct settled_recipient *settled)
+{
+        static const struct {
+                const char *event, *message_id, *words;
+                int priority;
+        } forms[QUEUE_STATES] = {
+                [QUEUE_SENT] = { "mail.sent", MSG_SENT, "sent", LOG_INFO },
+                [QUEUE_DEFERRED] = { "mail.deferred", MSG_DEFERRED, "deferred", LOG_NOTICE },
+                [QUEUE_FAILED] = { "mail.failed", MSG_FAILED, "failed", LOG_WARNING },
+                [QUEUE_AMBIGUOUS] = { "mail.deferred", MSG_AMBIGUOUS, "may have been sent, will be sent again",
+                                      LOG_WARNING },
+        };
+        struct subject subject = account_subject(sending->account);
+        json_t *data = json_object();
+
+        if (!forms[state].event) {
+                json_decref(data);
+                return;
+        }
+        subject.queue_id = sending->message->id;
+        subject.reply_code = recipient->code;
+        subject.enhanced_code = recipient->enhanced[0] ? recipient->enhanced : NULL;
+        if (state == QUEUE_DEFERRED || state == QUEUE_AMBIGUOUS)
+                fact_add(sending->account->name, "numberDeferred", 1);
+        log_about(&subject, forms[state].priority, forms[state].message_id, "%s: %s to %s by %s: %s",
+                  sending->message->id, forms[state].words, recipient->address, sending->account->name,
+                  settled->reply ? settled->reply : "");
+        json_put_text(data, "id", sending->message->id);
+        json_put_text(data, "recipient", recipient->address);
+        json_put_text(data, "messageId", sending->message->message_id);
+        json_put_text(data, "reply", settled->reply);
+        json_put_text(data, "enhancedCode", recipient->enhanced[0] ? recipient->enhanced : NULL);
+        if (settled->cause)
+                json_put_text(data, "cause", cause_kind(settled->cause)->name);
+        json_put_time(data, "nextAttempt", (int64_t)settled->next_attempt);
+        event_emit(forms[state].event, sending->account->name, data, "%s: %s to %s", sending->message->id,
+                   forms[state].words, recipient->address);
+}
+
+static void count(struct sending *sending, const struct sending_result *result, const char *reply)
+{
+        const char *name = sending->account->name;
+
+        if (result->sent) {
+                station_count_sent(sending->account, 1);
+                fact_add(name, "numberSent", 1);
+        }
+        if (result->failed) {
+                fact_add(name, "numberDiscarded", 1);
+                fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
+                fact_set_text(name, "lastDiscardCause", reply);
+        }
+}
+
+static void channel_words(const struct sending *sending, char *to, size_t size)
+{
+        const struct link *link = handle_object(sending->link);
+        struct channel_info info;
+
+        to[0] = '\0';
+        if (link && link_tls_info(link, &info))
+                (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
+}
+
+/* The result is on disk: now it is true, and told. A disk that failed keeps the message as it was before, and says so
+ * itself. */
+static void settled(void *ctx, const struct cause *cause)
+{
+        struct sending *sending = ctx;
+        bool failed = false;
+
+        for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++) {
+                if (!sending->saved[i])
+                        tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
+                failed |= sending->settled[i].state == QUEUE_FAILED;
+        }
+        if (failed && sending->account->sender)
+                sender_kick(sending->account->sender); /* there may be a notice of it to send */
+        sending_free(sending);
+}
+
+/* `partly`: the others are still on their way. What is on disk already is left alone. */
+static void settle(struct sending *sending, const char *result, bool partly)
+{
+        char host[300], tls[40];
+        size_t recipients = sending->message->recipient_count;
+        scoped(scoped_free) struct settled_recipient *fresh = new_zeroed(recipients, sizeof *fresh);
+        struct notice_rules notice = account_notice_rules(sending->account);
+        struct settlement settlement = {
+                .seq = sending->message->seq,
+                .time = loop_wall(),
+                .host = host,
+                .tls = tls,
+                .result = result,
+                .recipients = fresh,
+                .recipient_count = recipients,
+                .notice = &notice,
+                .partly = partly,
+        };
+
+        for (size_t i = 0; i < recipients; i++) {
+                fresh[i] = sending->settled[i];
+                if (sending->saved[i])
+                        fresh[i].state = QUEUE_QUEUED;
+        }
+        (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),
+                       port_in_use(&sending->account->values));
+        channel_words(sending, tls, sizeof tls);
+        if (!partly)
+                sending->link = HANDLE_NONE; /* it is done with it */
+        queue_settle(&settlement, partly ? NULL : settled, partly ? NULL : sending);
+}
+
+static void judge_recipient(struct sending *sending, size_t i, const struct cause *session_cause)
+{
+        const struct queued_recipient *queued = &sending->message->recipients[i];
+        const struct smtp_recipient *recipient = &sending->mail.recipients[i];
+        struct outbox_verdict verdict =
+                outbox_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
+
+        sending->settled[i] = (struct settled_recipient){
+                .index = queued->index,
+                .state = verdict.state,
+                .next_attempt = verdict.next_attempt,
+                .reply = verdict.reply,
+                .enhanced = recipient->enhanced,
+                .cause = verdict.cause,
+        };
+}
+
+/* Some recipients are through, others go on: a station that dies now does not send to the first ones again. */
+static void save_decided(struct smtp_mail *mail)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                if (mail->recipients[i].outcome != OUTCOME_NONE && !sending->saved[i])
+                        judge_recipient(sending, i, NULL);
+                else if (!sending->saved[i])
+                        sending->settled[i] = (struct settled_recipient){ .index = sending->message->recipients[i].index,
+                                                                          .state = QUEUE_QUEUED };
+        }
+        settle(sending, NULL, true);
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                if (mail->recipients[i].outcome == OUTCOME_NONE || sending->saved[i])
+                        continue;
+                mail->recipients[i].decided = sending->saved[i] = true;
+                tell(sending, sending->settled[i].state, &mail->recipients[i], &sending->settled[i]);
+        }
+}
+
+/* The session ended before anything was decided for some, for no fault of the server's or theirs. */
+static bool goes_again(const struct sending *sending)
+{
+        const struct smtp_mail *mail = &sending->mail;
+        bool any = false;
+
+        struct link *link = handle_object(sending->link);
+
+        if (sending->rounds >= ROUNDS_MOST || !link || !smtp_session_anew(link_chat(link)))
+                return false;
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                any |= mail->recipients[i].outcome == OUTCOME_NONE;
+                if (mail->recipients[i].outcome == OUTCOME_AMBIGUOUS)
+                        return false;
+        }
+        return any;
+}
+
+static void go_again(struct sending *sending)
+{
+        struct sending_result result = { .again = true };
+
+        save_decided(&sending->mail);
+        rewind_body(&sending->mail);
+        sending->link = HANDLE_NONE;
+        sending->rounds++;
+        sending->done(sending->ctx, sending, &result);
+}
+
+static void finished(struct smtp_mail *mail, const struct cause *session_cause)
+{
+        struct sending *sending = container_of(mail, struct sending, mail);
+        size_t recipients = mail->recipient_count;
+        struct sending_result result = { 0 };
+
+        if (session_cause && goes_again(sending)) {
+                go_again(sending);
+                return;
+        }
+        if (session_cause)
+                sending->cause = *session_cause;
+        const char *words = sending->cause.text;
+        bool twice = false;
+        for (size_t i = 0; i < recipients; i++) {
+                if (!sending->saved[i])
+                        judge_recipient(sending, i, session_cause ? &sending->cause : NULL);
+                const struct settled_recipient *verdict = &sending->settled[i];
+                twice |= verdict->state == QUEUE_AMBIGUOUS;
+                result.sent |= verdict->state == QUEUE_SENT;
+                result.failed |= verdict->state == QUEUE_FAILED;
+                result.slow_down |= mail->recipients[i].outcome == OUTCOME_DEFERRED && mail->recipients[i].slow_down;
+                if (verdict->reply && verdict->reply[0])
+                        words = verdict->reply;
+        }
+        count(sending, &result, words);
+        sending->done(sending->ctx, sending, &result);
+        scoped(scoped_free) char *doubt = twice ? text_of("%s: it may arrive twice", words) : NULL;
+        settle(sending, doubt ? doubt : words, false);
+}
+
+/* ---- from outside ---- */
+
+struct sending *sending_new(struct account *account, struct queued_message *message)
+{
+        struct sending *sending = new_object(struct sending);
+
+        sending->self = handle_new(sending);
+        sending->account = account_hold(account);
+        sending->message = message;
+        sending->mail = (struct smtp_mail){
+                .from = message->from,
+                .recipients = new_zeroed(message->recipient_count, sizeof(struct smtp_recipient)),
+                .recipient_count = message->recipient_count,
+                .size = message->size,
+                .eight_bit = message->eight_bit,
+                .utf8 = message->header_utf8,
+                .ret = message->ret,
+                .envid = message->envelope_id,
+                .body = next_piece,
+                .rewind = rewind_body,
+                .partly = save_decided,
+                .finished = finished,
+        };
+        sending->settled = new_zeroed(message->recipient_count, sizeof *sending->settled);
+        sending->saved = new_zeroed(message->recipient_count, sizeof *sending->saved);
+        for (size_t i = 0; i < message->recipient_count; i++) {
+                const struct queued_recipient *queued = &message->recipients[i];
+                struct smtp_recipient *recipient = &sending->mail.recipients[i];
+                recipient->address = queued->address;
+                recipient->notify = queued->notify;
+                recipient->attempts = queued->attempts;
+                /* a report names the address it was asked for; rfc822 has no form for one that is not ASCII before the @ */
+                recipient->orcpt = queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
+        }
+        return sending;
+}
+
+void sending_start(struct sending *sending, struct link *link, bool worked,
+                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx)
+{
+        sending->link = link_handle(link);
+        sending->done = done;
+        sending->ctx = ctx;
+        sending->mail.worked = worked;
+        smtp_mail_send(link_chat(link), &sending->mail);
+}
+
+void sending_give_back(struct sending *sending)
+{
+        queue_unclaim(sending->message->seq);
+        sending_free(sending);
+}
+
+void sending_defer(struct sending *sending, const struct cause *cause, time_t again)
+{
+        size_t recipients = sending->message->recipient_count;
+
+        sending->cause = *cause;
+        for (size_t i = 0; i < recipients; i++)
+                if (!sending->saved[i])
+                        sending->settled[i] = (struct settled_recipient){
+                        .index = sending->message->recipients[i].index,
+                        .state = QUEUE_DEFERRED,
+                        .next_attempt = again,
+                        .reply = sending->cause.text,
+                        .enhanced = "",
+                        .cause = cause->code,
+                };
+        settle(sending, sending->cause.text, false);
+}

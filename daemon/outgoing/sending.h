@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* One claimed message on its way through a session: its body piece by piece, its results to the queue. */
+#pragma once
+
+#include "daemon/accounts/account.h"
+#include "daemon/session/session.h"
+#include "daemon/store/queue_table.h"
+
+#include "daemon/smtp/mail.h"
+
+struct sending_result {
+        unsigned sent, failed; /* 1 when the message went to all, or failed for one */
+        bool slow_down;
+        bool again;            /* undecided for some, and goes at once in a new session: the sending was not freed */
+};
+
+/* A part of a body on its way from the disk to the session. */
+struct body_chunk {
+        enum { CHUNK_NONE, CHUNK_READING, CHUNK_HERE, CHUNK_GIVEN, CHUNK_FAILED } state;
+        uint8_t *bytes; /* of CHUNK_HERE and CHUNK_GIVEN: the session has these */
+        size_t len;
+};
+
+struct sending {
+        struct sending *next;          /* the sender's pool */
+        struct smtp_mail mail;
+        struct account *account;
+        struct queued_message *message;
+        handle_id self;                /* for who reads its body */
+        handle_id link;                /* the session that has it; HANDLE_NONE: none, yet or any more */
+        uint64_t handed;               /* bytes of the body given to the session */
+        struct body_chunk chunk;       /* being read, or at hand */
+        void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
+        void *ctx;
+        struct settled_recipient *settled; /* what became of each; told when it is on disk */
+        bool *saved;                   /* of each: on disk already, the others still go on */
+        unsigned rounds;               /* how often it was given to another session at once */
+        struct cause cause;            /* what ended the session or the account, else CAUSE_NONE */
+};
+
+/* Takes the message over. */
+struct sending *sending_new(struct account *account, struct queued_message *message) must_use;
+/* Gives it to a session that has room, `worked`: mail of its sender has gone by the account before. `done` when every recipient has its result; the object frees itself when that
+ * is on disk and was told (journal, event). */
+void sending_start(struct sending *sending, struct link *link, bool worked,
+                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx);
+/* Not started: back to the queue as it was; or deferred until `again` with the cause's words. Freed. */
+void sending_give_back(struct sending *sending);
+void sending_defer(struct sending *sending, const struct cause *cause, time_t again);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* What could not be read is tried again; see reread.h. */
+#include "daemon/service/reread.h"
+
+#include "daemon/accounts/accounts.h"
+#include "daemon/accounts/secrets.h"
+#include "daemon/events.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/service/server_users.h"
+#include "daemon/service/service.h"
+#include "daemon/store/seen_table.h"
+#include "daemon/store/store.h"
+#include "daemon/tls/allowed.h"
+#include "daemon/tls/trust.h"
+
+#include <unistd.h>
+
+enum { AGAIN_MS = 5000 };
+
+static struct timer *again;
+
+static void tell_healed(const char *what)
+{
+        log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "%s can be read again", what);
+        event_emit("trust.reloaded", NULL, NULL, "%s can be read again", what);
+}
+
+static bool trust_again(void)
+{
+        struct trust_settings trust;
+        bool stores = trust_fault() != NULL;
+
+        station_trust_settings(&trust);
+        int result = trust_try_again(&trust);
+        if (result > 0)
+                tell_healed(stores ? "the trust stores" : "the client keys");
+        return result >= 0;
+}
+
+static bool allowed_again(void)
+{
+        int result = allowed_try_again();
+
+        if (result > 0) {
+                uses_begin();
+                tell_healed("the Allowed Hosts");
+        }
+        return result >= 0;
+}
+
+static void secrets_healed(const char *name)
+{
+        struct account *account = account_named(name);
+        struct subject subject = { .account = name };
+
+        log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED, "the secrets of account %s can be read again", name);
+        if (account && !account->unreadable)
+                station_account_changed(account);
+}
+
+static void try_again(void *ctx)
+{
+        (void)ctx;
+        bool well = trust_again();
+        well = allowed_again() && well;
+        well = accounts_try_again() == 0 && well;
+        well = secrets_try_again(secrets_healed) == 0 && well;
+        if (!well)
+                timer_set(again, AGAIN_MS);
+        station_status_changed();
+}
+
+void unread_watch(void)
+{
+        if (!again)
+                again = timer_new(try_again, NULL);
+        if (!timer_is_set(again))
+                timer_set(again, AGAIN_MS);
+}
+
+void unread_close(void)
+{
+        timer_free(take(again));
+}
+
+/* ---- what is missing ---- */
+
+/* Facts of the station, which is no account. */
+#define STATION ""
+#define FACT_ANCHORS "anchors"
+#define FACT_DECISIONS "decisions"
+
+static int64_t decisions_there(void)
+{
+        scoped(scoped_free) char *path = text_of("%s/allowed-hosts.json", store_directory());
+
+        return access(path, F_OK) == 0;
+}
+
+static void note(const char *name, int64_t value)
+{
+        if (fact_number(STATION, name) != value)
+                fact_set_number(STATION, name, value);
+}
+
+void unread_note(void)
+{
+        if (!trust_fault())
+                note(FACT_ANCHORS, (int64_t)trust_imported());
+        if (!allowed_fault())
+                note(FACT_DECISIONS, decisions_there());
+}
+
+static void tell_lost(const char *text, const char *remedy)
+{
+        struct cause cause;
+        struct subject subject = { .cause = &cause };
+
+        (void)cause_set(&cause, CAUSE_TRUST_STORE, "%s", text);
+        cause_remedy(&cause, "%s", remedy);
+        log_about(&subject, LOG_WARNING, MSG_TRUST_FAULT, "%s", text);
+}
+
+void unread_tell_lost(void)
+{
+        int64_t anchors = fact_number(STATION, FACT_ANCHORS) - (int64_t)trust_imported();
+
+        if (!trust_fault() && anchors > 0) {
+                scoped(scoped_free) char *text =
+                        text_of("%lld certificate%s of the User Trust Store %s there at the last start and %s gone",
+                                (long long)anchors, anchors == 1 ? "" : "s", anchors == 1 ? "was" : "were",
+                                anchors == 1 ? "has" : "have");
+                tell_lost(text, "put the files in trust/ back, from a backup, then: emailsecctl reload; or import them again");
+        }
+        if (!allowed_fault() && fact_number(STATION, FACT_DECISIONS) > decisions_there())
+                tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided about certificates, and "
+                          "which servers verified before, is not known any more",
+                          "stop emailsecd and put it back, from a backup; or decide again: emailsecctl challenge list");
+        unread_note();
+}

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/* The station as a whole: start, end, time, trust, reload; see service.h. What it shows is in status.c. */
+#include "daemon/service/service.h"
+
+#include "common/json_fields.h"
+#include "daemon/accounts/accounts.h"
+#include "daemon/accounts/fault_grace.h"
+#include "daemon/accounts/secrets.h"
+#include "daemon/events.h"
+#include "daemon/incoming/receiver.h"
+#include "daemon/incoming/retention.h"
+#include "daemon/incoming/subscribers.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/netmon.h"
+#include "daemon/outgoing/queue_policy.h"
+#include "daemon/outgoing/sender.h"
+#include "daemon/service/fault_mail.h"
+#include "daemon/service/heartbeat.h"
+#include "daemon/service/reread.h"
+#include "daemon/service/server_users.h"
+#include "daemon/service/waiting.h"
+#include "daemon/session/server_certificates.h"
+#include "daemon/session/session_limits.h"
+#include "daemon/session/token.h"
+#include "daemon/store/maildir.h"
+#include "daemon/store/queue_table.h"
+#include "daemon/store/reserve.h"
+#include "daemon/store/seen_table.h"
+#include "daemon/tls/allowed.h"
+#include "daemon/tls/trust.h"
+#include "daemon/tls/trust_watch.h"
+
+enum {
+        MINUTE_MS = 60 * 1000,
+        SWEEP_EVERY = 3600,          /* seconds between sweeps of what is kept for a time */
+        SPREAD_FROM = 50,            /* accounts from which first connections are spread, 4 ms each, */
+        SPREAD_MOST_MS = 30 * 1000,  /* at most over this */
+};
+
+static struct {
+        const struct settings *settings;
+        struct timer *minute, *ending_timer;
+        int64_t swept;                          /* wall time of the last sweep */
+        bool ending, started;
+        int64_t end_by;                         /* loop_now() */
+        void (*ended)(void *ctx);
+        void *ended_ctx;
+        void (*status_changed)(void);
+} station;
+
+const struct settings *station_settings(void)
+{
+        return station.settings;
+}
+
+bool station_ending(void)
+{
+        return station.ending;
+}
+
+void station_on_status(void (*changed)(void))
+{
+        station.status_changed = changed;
+}
+
+void station_status_changed(void)
+{
+        if (station.status_changed)
+                station.status_changed();
+}
+
+uint32_t station_spread_ms(void)
+{
+        size_t count = accounts_count();
+
+        if (station.started || count < SPREAD_FROM)
+                return 0;
+        return count * 4 < SPREAD_MOST_MS ? (uint32_t)count * 4 : SPREAD_MOST_MS;
+}
+
+/* ---- the daily number ---- */
+
+int64_t station_sent_today(const struct account *account)
+{
+        if (fact_number(account->name, "sentDay") != outbox_day(loop_wall()))
+                return 0;
+        return fact_number(account->name, "sentOnDay");
+}
+
+void station_count_sent(const struct account *account, int64_t messages)
+{
+        int64_t today = outbox_day(loop_wall());
+
+        if (fact_number(account->name, "sentDay") != today) {
+                fact_set_number(account->name, "sentDay", today);
+                fact_set_number(account->name, "sentOnDay", 0);
+        }
+        fact_add(account->name, "sentOnDay", messages);
+}
+
+void station_day_was_set(const struct account *account, int64_t seconds)
+{
+        int64_t today = outbox_day(loop_wall()), counted = fact_number(account->name, "sentDay");
+
+        if (counted > today || (counted && counted == outbox_day(loop_wall() - (time_t)seconds)))
+                fact_set_number(account->name, "sentDay", today);
+}
+
+/* ---- accounts come and go ---- */
+
+void station_account_added(struct account *account)
+{
+        if (station.started)
+                uses_changed();
+        if (account->unreadable)
+                unread_watch();
+        if (account->unreadable || station.ending)
+                return;
+        if (account_is_outgoing(account)) {
+                station_day_was_set(account, 0);
+                account->sender = sender_new(account);
+                heartbeat_account_added(account);
+        } else {
+                account->receiver = receiver_new(account);
+        }
+}
+
+void station_account_changed(struct account *account)
+{
+        uses_changed();
+        account_start_over(account);
+        doubt_forget(account->name);
+        if (account->sender)
+                sender_start_over(account->sender);
+        if (account->receiver)
+                receiver_start_over(account->receiver);
+        if (account->receiver)
+                keeping_look(account, true);
+        token_forget(account->name);
+}
+
+void station_account_removed(struct account *account)
+{
+        uses_changed();
+        account_hold(account);
+        account->deleted = true;
+        sender_free(take(account->sender));
+        receiver_free(take(account->receiver));
+        if (!account_named(account->name)) /* else it was read again */
+                heartbeat_forget(account->name);
+        token_forget(account->name);
+        account_release(account);
+}
+
+/* ---- trust ---- */
+
+/* What a decision changed concerns every account at that host and port, and those whose session rests on it. */
+static void recheck_trust(void *ctx)
+{
+        (void)ctx;
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                bool waits = account->status == ACCOUNT_CHALLENGE ||
+                             (account->status == ACCOUNT_FAULT &&
+                              (account->cause->code == CAUSE_REJECTED || account->cause->code == CAUSE_CERTIFICATE ||
+                               account->cause->code == CAUSE_TRUST_STORE || account->cause->code == CAUSE_SECRET));
+                if (waits) {
+                        account_start_over(account);
+                        if (account->sender)
+                                sender_start_over(account->sender);
+                        if (account->receiver)
+                                receiver_start_over(account->receiver);
+                        continue;
+                }
+                if (account->sender)
+                        sender_check_trust(account->sender);
+                if (account->receiver)
+                        receiver_check_trust(account->receiver);
+        }
+}
+
+static void on_trust_changed(void *ctx, const char *why)
+{
+        (void)ctx;
+        (void)why; /* journal and event are told by who asked: allowed below, imports in control/ */
+        unread_note();
+        loop_later(recheck_trust, NULL);
+}
+
+struct allowed_words {
+        const char *what, *event, *message_id, *words;
+        int priority;
+};
+static const struct allowed_words allowed_words[] = {
+        { "challenge", "challenge.raised", MSG_CHALLENGE, "waits for a decision", LOG_WARNING },
+        { "approved", "allowed.approved", MSG_ALLOWED_DECIDED, "was approved", LOG_NOTICE },
+        { "rejected", "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected", LOG_NOTICE },
+        { "unapproved", "allowed.unapproved", MSG_ALLOWED_DECIDED, "is approved no more", LOG_NOTICE },
+        { "deleted", "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted", LOG_NOTICE },
+        { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS, "is needed no more: emailsecctl allowed prune", LOG_NOTICE },
+        { "healed", "challenge.ended", MSG_ALLOWED_NEEDLESS, "waits for nobody's decision any more", LOG_NOTICE },
+        { "expired", "allowed.expired", MSG_ALLOWED_EXPIRED, "has come to its end", LOG_NOTICE },
+        { "flood", "challenge.flood", MSG_CHALLENGE_FLOOD, "was dropped: too many certificates from one server", LOG_WARNING },
+};
+
+static const char *text_in(const json_t *object, const char *name)
+{
+        const char *text = json_string_value(json_object_get(object, name));
+
+        return text ? text : "";
+}
+
+/* True when a person asked for it. */
+static bool is_decision(const char *what, const json_t *entry)
+{
+        if (strcmp(what, "deleted") == 0)
+                return json_object_get(entry, "deletedBy") != NULL;
+        return strcmp(what, "approved") == 0 || strcmp(what, "rejected") == 0 || strcmp(what, "unapproved") == 0;
+}
+
+static void tell_allowed(const struct allowed_words *words, const char *id, json_t *entry)
+{
+        const json_t *certificate = json_object_get(entry, "certificate");
+        const char *host = text_in(entry, "host");
+        long long port = (long long)json_integer_value(json_object_get(entry, "port"));
+        bool regression = strcmp(words->what, "challenge") == 0 && strcmp(text_in(entry, "class"), "regression") == 0;
+        struct cause cause = { 0 };
+        struct subject subject = {
+                .host = host,
+                .port = (uint16_t)port,
+                .challenge_id = id,
+                .cert_sha256 = text_in(certificate, "fingerprintSha256"),
+                .key_sha256 = text_in(certificate, "publicKeySha256"),
+        };
+
+        if (strcmp(words->what, "challenge") == 0) {
+                cause_set(&cause, CAUSE_CHALLENGE, "the certificate of %s:%lld is not vouched for", host, port);
+                cause_remedy(&cause, "emailsecctl challenge show %s", id);
+                subject.cause = &cause;
+        }
+        if (!is_decision(words->what, entry)) /* else it is in the audit trail */
+                log_about(&subject, regression ? LOG_CRIT : words->priority, regression ? MSG_CERT_REGRESSION : words->message_id,
+                  "certificate of %s:%lld (%s, SHA-256 %s) %s%s", host, port, id, subject.cert_sha256, words->words,
+                  regression ? "; this server verified without help before: this is what an attack looks like" : "");
+        json_t *data = json_object();
+        json_put_text(data, "id", id);
+        json_put_text(data, "host", host);
+        json_put(data, "port", json_integer(port));
+        json_put_text(data, "class", text_in(entry, "class"));
+        json_put_text(data, "fingerprintSha256", subject.cert_sha256);
+        bool deleted = strcmp(words->what, "deleted") == 0;
+        json_put_text(data, "decidedBy", json_string_value(json_object_get(entry, deleted ? "deletedBy" : "decidedBy")));
+        event_emit(words->event, NULL, data, "certificate of %s:%lld %s", host, port, words->words);
+}
+
+static void on_allowed_changed(void *ctx, const char *id, const char *what, json_t *entry)
+{
+        bool healed = strcmp(what, "needless") == 0 && strcmp(text_in(entry, "state"), "pending") == 0;
+
+        (void)ctx;
+        for (size_t i = 0; i < count_of(allowed_words); i++)
+                if (strcmp(allowed_words[i].what, what) == 0 || (healed && strcmp(allowed_words[i].what, "healed") == 0))
+                        tell_allowed(&allowed_words[i], id, entry);
+        station_status_changed();
+}
+
+/* ---- time ---- */
+
+/* A notice that an expired message left in the queue goes at once. */
+static void tell_notice(const json_t *expired, const char *id, const char *name)
+{
+        const char *notice = json_string_value(json_object_get(expired, "notice"));
+        struct account *account = account_named(name);
+        struct subject subject = { .account = name, .direction = "outgoing", .queue_id = notice };
+
+        if (!notice)
+                return;
+        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: notice that %s failed", notice, id);
+        if (account && account->sender)
+                sender_kick(account->sender);
+}
+
+static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
+{
+        size_t index;
+        json_t *one;
+
+        (void)ctx;
+        if (cause_happened(cause))
+                return; /* the disk's fault is told by the store; tried again in a minute */
+        json_array_foreach(expired, index, one) {
+                const char *id = text_in(one, "id"), *name = text_in(one, "account");
+                struct subject subject = { .account = name, .queue_id = id };
+                log_about(&subject, LOG_WARNING, MSG_FAILED, "%s: failed: queueLifetime of %s has passed", id, name);
+                fact_add(name, "numberDiscarded", 1);
+                fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
+                fact_set_text(name, "lastDiscardCause", "queueLifetime has passed");
+                tell_notice(one, id, name);
+                json_t *data = json_object();
+                json_put_text(data, "id", id);
+                json_put_text(data, "cause", cause_kind(CAUSE_EXPIRED)->name);
+                event_emit("mail.failed", name, data, "%s: failed: its lifetime has passed", id);
+        }
+}
+
+static void sweep(void)
+{
+        station.swept = (int64_t)loop_wall();
+        queue_sweep((time_t)(loop_wall() - station.settings->keep_sent));
+        subscribers_look_at_time();
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if (!account_is_outgoing(account)) {
+                        maildir_sweep(account->name);
+                        keeping_look(account, true);
+                }
+}
+
+static void every_minute(void *ctx)
+{
+        (void)ctx;
+        journal_tell_repeats(false);
+        queue_oldest_look();
+        (void)reserve_room(); /* looked at, and told of */
+        netmon_look(); /* else a clock that was just set would age mail */
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                account_doubt_word(account);
+                waiting_look(account);
+                if (!account_is_outgoing(account))
+                        keeping_look(account, false);
+                if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
+                        continue;
+                struct notice_rules notice = account_notice_rules(account);
+                queue_expire(account->name, account_clock(account), &notice, tell_expired, NULL);
+        }
+        heartbeats_look();
+        certificates_check();
+        unread_note();
+        time_t next = allowed_expire(loop_wall());
+        int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;
+        if ((int64_t)loop_wall() - station.swept >= SWEEP_EVERY)
+                sweep();
+        timer_set(station.minute, ms < 1000 ? 1000 : ms < MINUTE_MS ? ms : MINUTE_MS);
+}
+
+void station_look_at_time(void)
+{
+        if (station.minute)
+                timer_set(station.minute, 0);
+}
+
+/* ---- start and end ---- */
+
+static void tell_fault(const struct cause *cause)
+{
+        struct subject subject = { .cause = cause };
+
+        log_about(&subject, LOG_ERR, MSG_TRUST_FAULT, "%s", cause->text);
+}
+
+void station_trust_settings(struct trust_settings *out)
+{
+        *out = (struct trust_settings){
+                .state_directory = station.settings->state_directory,
+                .system_store = station.settings->system_trust_store,
+                .revocation_lists = station.settings->revocation_lists,
+        };
+}
+
+static void watch_trust(void);
+
+/* The System Trust Store was changed on disk. */
+static void on_trust_files(void *ctx)
+{
+        struct trust_settings trust;
+        struct cause poisoned = { 0 };
+
+        (void)ctx;
+        station_trust_settings(&trust);
+        if (trust_reload(&trust, &poisoned) < 0)
+                tell_fault(&poisoned);
+        else
+                log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "the System Trust Store has changed and was read again");
+        event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
+        station_status_changed();
+        unread_watch();
+        watch_trust(); /* a folder may have been replaced by another of its name */
+}
+
+/* Its callback watches again, so one of the two must be known before. */
+static void watch_trust(void)
+{
+        struct trust_settings trust;
+
+        station_trust_settings(&trust);
+        trust_watch(&trust, on_trust_files, NULL);
+}
+
+int station_open(const struct settings *settings, struct cause *cause)
+{
+        struct trust_settings trust;
+        struct cause poisoned = { 0 };
+
+        station.settings = settings;
+        if (store_open(settings->state_directory, cause) < 0)
+                return -1;
+        reserve_set(settings->disk_reserve);
+        events_open();
+        subscribers_open();
+        station_trust_settings(&trust);
+        if (trust_open(&trust, &poisoned) < 0)
+                tell_fault(&poisoned);
+        if (allowed_open(settings->state_directory, &poisoned) < 0)
+                tell_fault(&poisoned);
+        certificates_open(settings->state_directory);
+        trust_on_change(on_trust_changed, NULL);
+        allowed_on_change(on_allowed_changed, NULL);
+        links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
+        if (accounts_open(cause) < 0) {
+                station_close();
+                return -1;
+        }
+        for (struct account *account = accounts_first(); account; account = account->next)
+                station_account_added(account);
+        uses_begin();
+        heartbeats_open();
+        fault_mail_open();
+        watch_trust();
+        unread_tell_lost();
+        unread_watch();
+        station.started = true;
+        station.minute = timer_new(every_minute, NULL);
+        timer_set(station.minute, 1000);
+        return 0;
+}
+
+static bool anything_busy(void)
+{
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if ((account->sender && sender_busy(account->sender)) ||
+                    (account->receiver && receiver_busy(account->receiver)))
+                        return true;
+        return false;
+}
+
+static void look_whether_ended(void *ctx)
+{
+        (void)ctx;
+        if (anything_busy() && loop_now() < station.end_by) {
+                timer_set(station.ending_timer, 20);
+                return;
+        }
+        station.ended(station.ended_ctx);
+}
+
+void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
+{
+        if (station.ending)
+                return;
+        station.ending = true;
+        station.end_by = loop_now() + ms;
+        station.ended = ended;
+        station.ended_ctx = ctx;
+        event_emit("station.ending", NULL, NULL, "the station ends");
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (account->sender)
+                        sender_wind_down(account->sender);
+                if (account->receiver)
+                        receiver_wind_down(account->receiver);
+        }
+        station.ending_timer = timer_new(look_whether_ended, NULL);
+        timer_set(station.ending_timer, 0);
+}
+
+void station_close(void)
+{
+        trust_watch_close();
+        unread_close();
+        timer_free(take(station.minute));
+        timer_free(take(station.ending_timer));
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                sender_free(take(account->sender));
+                receiver_free(take(account->receiver));
+        }
+        tokens_close();
+        store_close(); /* answers what is under way: the last uses of the accounts */
+        loop_turn();
+        certificates_close();
+        allowed_close();
+        trust_close();
+        accounts_close();
+        subscribers_close();
+        fault_mail_close();
+        heartbeats_close();
+        events_close();
+        station.started = station.ending = false;
+}
+
+/* ---- reload ---- */
+
+void station_reload(const struct settings *settings, json_t *warnings)
+{
+        struct trust_settings trust;
+        struct cause poisoned = { 0 };
+
+        station.settings = settings;
+        reserve_set(settings->disk_reserve);
+        secrets_reload();
+        station_trust_settings(&trust);
+        watch_trust();
+        if (trust_reload(&trust, &poisoned) < 0) {
+                tell_fault(&poisoned);
+                if (warnings)
+                        (void)json_array_append_new(warnings, json_string(poisoned.text));
+        }
+        if (allowed_fault()) { /* someone may have repaired the file */
+                allowed_close();
+                if (allowed_open(settings->state_directory, &poisoned) < 0) {
+                        tell_fault(&poisoned);
+                        if (warnings)
+                                (void)json_array_append_new(warnings, json_string(poisoned.text));
+                }
+                allowed_on_change(on_allowed_changed, NULL);
+                uses_begin();
+        }
+        links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
+        accounts_read_again();
+        unread_watch();
+        for (struct account *account = accounts_first(); account; account = account->next)
+                if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
+                        station_account_changed(account);
+        fault_mail_look();
+        event_emit("station.reloaded", NULL, NULL, "settings, credentials and system trust were read again");
+        station_status_changed();
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* What the station shows of itself: status with advice, the line for the service manager, the audit. */
+#include "common/json_fields.h"
+#include "common/times.h"
+#include "daemon/accounts/accounts.h"
+#include "daemon/accounts/secrets.h"
+#include "daemon/incoming/subscribers.h"
+#include "daemon/loop.h"
+#include "daemon/service/audit_trail.h"
+#include "daemon/service/heartbeat.h"
+#include "daemon/service/service.h"
+#include "daemon/service/waiting.h"
+#include "daemon/session/server_certificates.h"
+#include "daemon/session/token.h"
+#include "daemon/store/queue_table.h"
+#include "daemon/store/reserve.h"
+#include "daemon/tls/allowed.h"
+#include "daemon/tls/trust.h"
+
+#include <stdio.h>
+
+static time_t started_at;
+
+static json_t *queue_json(const char *account)
+{
+        struct queue_counts counts = queue_counts(account);
+        json_t *queue = json_object();
+
+        for (int state = 0; state < QUEUE_STATES; state++)
+                json_put(queue, queue_state_name((enum queue_state)state), json_integer((json_int_t)counts.messages[state]));
+        json_put(queue, "bytes", json_integer((json_int_t)counts.bytes));
+        return queue;
+}
+
+static void advise(json_t *advice, const char *format, ...) printf_like(2, 3);
+static void advise(json_t *advice, const char *format, ...)
+{
+        char text[900];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        json_t *one = json_string(text);
+        if (one)
+                (void)json_array_append_new(advice, one);
+}
+
+/* Mail that waits although nothing is wrong with the account. */
+static void advise_waiting(json_t *advice, const struct account *account)
+{
+        struct waiting waiting;
+
+        waiting_of(account, &waiting);
+        scoped(scoped_free) char *words = waiting_words(&waiting);
+        if (waiting.messages && account->status == ACCOUNT_DISABLED)
+                advise(advice, "%s: %s: emailsecctl account enable %s", account->name, words, account->name);
+        else if (waiting.reason == WAITING_FOR_DAILY_LIMIT)
+                advise(advice, "%s: %s: emailsecctl account set %s maxSendablePerDay=NUMBER", account->name, words, account->name);
+}
+
+static void advise_account(json_t *advice, const struct account *account)
+{
+        switch (account->status) {
+        case ACCOUNT_CHALLENGE:
+                advise(advice, "%s: a certificate waits for a decision: emailsecctl challenge show %s", account->name,
+                       account->challenge_id);
+                break;
+        case ACCOUNT_FAULT:
+        case ACCOUNT_DOWN:
+                advise(advice, "%s: %s: %s", account->name, account->cause->text, cause_remedy_of(account->cause));
+                break;
+        case ACCOUNT_OK:
+        case ACCOUNT_DISABLED:
+        case ACCOUNT_CONNECTING:
+                advise_waiting(advice, account);
+                break;
+        }
+        json_t *warnings = account_warnings(account);
+        size_t index;
+        json_t *warning;
+        json_array_foreach(warnings, index, warning)
+                advise(advice, "%s: %s", account->name, json_string_value(warning));
+        json_decref(warnings);
+}
+
+static void push_cause(json_t *list, const struct cause *cause)
+{
+        if (cause)
+                (void)json_array_append_new(list, cause_json(cause));
+}
+
+static void advise_sentence(void *advice, const char *sentence)
+{
+        advise(advice, "%s", sentence);
+}
+
+static void advise_station(json_t *advice)
+{
+        size_t needless = allowed_count("approved", true), over = allowed_count("pending", true);
+        uint64_t failed = queue_counts(NULL).messages[QUEUE_FAILED];
+
+        json_t *ending = certificates_ending();
+        size_t index;
+        json_t *words;
+
+        json_array_foreach(ending, index, words)
+                advise(advice, "%s: have the server's operator renew it", json_string_value(words));
+        json_decref(ending);
+        if (accounts_count() == 0)
+                advise(advice, "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST");
+        scoped(scoped_free) char *no_default = accounts_default_missing();
+        if (no_default)
+                advise(advice, "%s", no_default);
+        if (needless)
+                advise(advice, "%zu exemption%s no longer needed: emailsecctl allowed prune", needless,
+                       needless == 1 ? " is" : "s are");
+        if (over)
+                advise(advice, "%zu challenge%s nobody to decide any more: emailsecctl allowed prune", over,
+                       over == 1 ? " needs" : "s need");
+        if (failed)
+                advise(advice, "%llu message%s failed: emailsecctl queue list --state failed", (unsigned long long)failed,
+                       failed == 1 ? " has" : "s have");
+        subscribers_advise(advise_sentence, advice);
+}
+
+static json_t *account_entry(const struct account *account)
+{
+        json_t *entry = account_json(account);
+
+        json_put(entry, "warnings", account_warnings(account));
+        if (account_is_outgoing(account))
+                json_put(entry, "queue", queue_json(account->name));
+        return entry;
+}
+
+json_t *station_status(const char *name, struct cause *cause)
+{
+        struct account *only = name ? account_named(name) : NULL;
+
+        if (name && !only) {
+                cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", name);
+                cause_remedy(cause, "emailsecctl account list");
+                return NULL;
+        }
+        json_t *status = json_object(), *accounts = json_array(), *advice = json_array(), *faults = json_array();
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (only && account != only)
+                        continue;
+                (void)json_array_append_new(accounts, account_entry(account));
+                advise_account(advice, account);
+        }
+        if (!only)
+                advise_station(advice);
+        struct disk_room room = reserve_room();
+        if (!only && room.reserve && room.free >= room.reserve && room.free / 2 < room.reserve)
+                advise(advice, "the disk of the state folder has %llu MiB free; with less than %llu MiB nothing is fetched "
+                               "(DiskReserve): make room", (unsigned long long)(room.free >> 20),
+                       (unsigned long long)(room.reserve >> 20));
+        push_cause(faults, store_fault());
+        push_cause(faults, reserve_fault());
+        push_cause(faults, trust_fault());
+        push_cause(faults, allowed_fault());
+        if (!started_at)
+                started_at = loop_wall();
+        json_put_text(status, "version", VERSION);
+        json_put_text(status, "hostname", station_settings()->hostname);
+        json_put_time(status, "started", (int64_t)started_at);
+        json_put(status, "accounts", accounts);
+        json_put(status, "queue", queue_json(name));
+        json_put(status, "challenges", json_integer((json_int_t)allowed_waiting()));
+        json_put(status, "exemptions", json_integer((json_int_t)allowed_count("approved", false)));
+        json_put(status, "needless", json_integer((json_int_t)allowed_needless()));
+        json_put(status, "faults", faults);
+        json_put(status, "advice", advice);
+        json_t *last = trail_last();
+        json_put(status, "lastChange", last ? last : json_null());
+        return status;
+}
+
+char *station_line(void)
+{
+        size_t total = 0, ill = 0, challenged = 0;
+        struct queue_counts counts = queue_counts(NULL);
+        uint64_t waiting = 0;
+
+        if (!started_at)
+                started_at = loop_wall();
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                total++;
+                ill += account->status == ACCOUNT_DOWN || account->status == ACCOUNT_FAULT;
+                challenged += account->status == ACCOUNT_CHALLENGE;
+        }
+        for (int state = 0; state < QUEUE_STATES; state++)
+                waiting += state == QUEUE_SENT || state == QUEUE_FAILED ? 0 : counts.messages[state];
+        size_t pending = allowed_waiting();
+        scoped(scoped_free) char *trouble =
+                ill + challenged ? text_of(" (%zu not working)", ill + challenged) : copy_text("");
+        return text_of("%zu account%s%s; %llu in the queue, %llu failed; %zu challenge%s waiting%s", total,
+                       total == 1 ? "" : "s", trouble, (unsigned long long)waiting,
+                       (unsigned long long)counts.messages[QUEUE_FAILED], pending, pending == 1 ? "" : "s",
+                       station_ending() ? "; ending" : "");
+}
+
+/* ---- audit ---- */
+
+static void find(json_t *findings, const struct account *account, const char *check, const char *verdict,
+                 const char *text, const char *remedy)
+{
+        json_t *finding = json_object();
+
+        json_put_text(finding, "account", account->name);
+        json_put_text(finding, "check", check);
+        json_put_text(finding, "verdict", verdict);
+        json_put_text(finding, "text", text);
+        json_put_text(finding, "remedy", remedy);
+        (void)json_array_append_new(findings, finding);
+}
+
+static void audit_channel(json_t *findings, const struct account *account)
+{
+        const struct property_values *values = &account->values;
+        bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
+        scoped(scoped_free) char *secure = text_of("emailsecctl account secure %s ssl", account->name);
+        scoped(scoped_free) char *floor = text_of("emailsecctl account set %s minTlsVersion=1.2", account->name);
+        scoped(scoped_free) char *legacy = text_of("emailsecctl account set %s allowLegacyRenegotiation=false", account->name);
+
+        find(findings, account, "tls", tls ? "ok" : "alert",
+             tls ? "encrypted" : "neither useSsl nor useStartTls: everything goes in clear", tls ? NULL : secure);
+        if (tls)
+                find(findings, account, "tlsVersion", properties_min_tls(values) >= 12 ? "ok" : "alert",
+                     properties_min_tls(values) >= 12 ? "TLS 1.2 or newer" : "accepts TLS below 1.2",
+                     properties_min_tls(values) >= 12 ? NULL : floor);
+        if (tls && prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION))
+                find(findings, account, "renegotiation", "warning", "a server without secure renegotiation (RFC 5746) is let in",
+                     legacy);
+}
+
+static void audit_login(json_t *findings, const struct account *account)
+{
+        const struct property_values *values = &account->values;
+        bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
+        bool plain = prop_is(values, PROP_AUTHENTICATION, "plain") || prop_is(values, PROP_AUTHENTICATION, "login");
+        bool open = prop_bool(values, PROP_ALLOW_PLAINTEXT) && !tls;
+        scoped(scoped_free) char *remedy =
+                open ? text_of("emailsecctl account set %s allowPlaintextAuthentication=false", account->name) :
+                       text_of("emailsecctl account set %s authentication=auto", account->name);
+
+        if (!prop_text(values, PROP_ACCOUNT)[0])
+                return;
+        find(findings, account, "login", open ? "alert" : plain ? "warning" : "ok",
+             open  ? "the password may go in clear" :
+             plain ? "the server is told the password itself, inside TLS" :
+             token_used(values) ? "by OAuth tokens of its provider" :
+                     "the strongest mechanism both sides have",
+             open || plain ? remedy : NULL);
+}
+
+static void audit_secrets(json_t *findings, const struct account *account)
+{
+        static const struct {
+                const char *kind, *what, *option; /* option: of the command that names a credential; NULL: none helps */
+        } secrets[] = {
+                { "password", "the password", "" },
+                { "oauthClientSecret", "the client's secret", " --secret oauthClientSecret" },
+                { "oauthRefreshToken", "the OAuth refresh token", NULL }, /* its provider's next one is written there */
+        };
+        bool any = false;
+
+        if (!prop_text(&account->values, PROP_ACCOUNT)[0])
+                return;
+        for (size_t i = 0; i < count_of(secrets); i++) {
+                scoped(scoped_free) char *source = secret_source(account->name, secrets[i].kind);
+                if (strcmp(source, "stored") != 0)
+                        continue;
+                scoped(scoped_free) char *words =
+                        text_of("%s lies in a file of the state folder (readable by the daemon only)", secrets[i].what);
+                scoped(scoped_free) char *remedy =
+                        text_of("use a systemd credential: emailsecctl account password %s%s --credential ID", account->name,
+                                secrets[i].option ? secrets[i].option : "");
+                find(findings, account, "secret", "warning", words, secrets[i].option ? remedy : NULL);
+                any = true;
+        }
+        if (!any)
+                find(findings, account, "secret", "ok", "no secret lies in the state folder", NULL);
+}
+
+static void audit_certificate(json_t *findings, const struct account *account)
+{
+        if (!account->has_tls)
+                return;
+        bool exempt = same_text(account->tls.verified_by, "allowedHost");
+        int64_t left = (int64_t)account->tls.not_after - (int64_t)loop_wall();
+        int64_t days = (left < 0 ? -left : left) / 86400;
+        bool ended = left <= 0;
+        char text[128];
+
+        find(findings, account, "identity", exempt ? "warning" : "ok",
+             exempt ? "encrypted, identity by exemption" : "verified by a trust store",
+             exempt ? "emailsecctl trust import FILE, then emailsecctl allowed prune" : NULL);
+        (void)snprintf(text, sizeof text, "the server's certificate %s %lld day%s%s", ended ? "ended" : "is valid for",
+                       (long long)days, days == 1 ? "" : "s", ended ? " ago" : "");
+        find(findings, account, "expiry", ended ? "alert" : days < 30 ? "warning" : "ok", text,
+             ended || days < 30 ? "the server's operator must renew it" : NULL);
+}
+
+static void audit_heartbeat(json_t *findings, const struct account *account)
+{
+        bool any = account_is_outgoing(account) && prop_text(&account->values, PROP_HEARTBEAT)[0];
+        scoped(scoped_free) char *missing = any ? heartbeat_warning(account) : NULL;
+        scoped(scoped_free) char *remedy = text_of("emailsecctl account heartbeat %s", account->name);
+
+        if (any)
+                find(findings, account, "heartbeat", missing ? "alert" : "ok", missing ? missing : "no heartbeat is missing",
+                     missing ? remedy : NULL);
+}
+
+json_t *station_audit(void)
+{
+        json_t *findings = json_array();
+
+        for (struct account *account = accounts_first(); account; account = account->next) {
+                if (account->unreadable) {
+                        find(findings, account, "file", "alert", account->cause->text, cause_remedy_of(account->cause));
+                        continue;
+                }
+                if (!account_enabled(account))
+                        continue;
+                scoped(scoped_free) char *quiet = text_of("emailsecctl account set %s debug=false", account->name);
+                bool debug = prop_bool(&account->values, PROP_DEBUG);
+                audit_channel(findings, account);
+                audit_login(findings, account);
+                audit_secrets(findings, account);
+                audit_certificate(findings, account);
+                audit_heartbeat(findings, account);
+                find(findings, account, "debug", debug ? "alert" : "ok",
+                     debug ? "the protocol trace is on" : "no protocol trace", debug ? quiet : NULL);
+        }
+        return findings;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory of servers' certificates and the warnings before one ends; see server_certificates.h. */
+#include "common/json_fields.h"
+#include "common/limits.h"
+#include "common/names.h"
+#include "common/times.h"
+#include "daemon/accounts/accounts.h"
+#include "daemon/events.h"
+#include "daemon/journal.h"
+#include "daemon/loop.h"
+#include "daemon/messages.h"
+#include "daemon/service/service.h"
+#include "daemon/session/server_certificates_parts.h"
+
+#include <stdio.h>
+
+enum { A_DAY = 86400 };
+
+struct certificate_memory certificate_memory;
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+static void seen_free(struct seen *seen)
+{
+        free(seen->host);
+        free(seen->subject);
+        free(seen->issuer);
+        free(seen);
+}
+
+/* Where the server is in its bucket, or the end of that. */
+static struct seen **place_of(const char *host, uint16_t port)
+{
+        uint32_t hash = 2166136261u ^ port; /* FNV-1a */
+
+        for (const char *c = host; *c; c++)
+                hash = (hash ^ (uint8_t)*c) * 16777619u;
+        struct seen **at = &certificate_memory.buckets[hash % CERTIFICATE_BUCKETS];
+        while (*at && ((*at)->port != port || strcmp((*at)->host, host) != 0))
+                at = &(*at)->next;
+        return at;
+}
+
+struct seen *certificates_find(const char *host, uint16_t port)
+{
+        struct seen **at = place_of(host, port);
+
+        if (!*at && certificate_memory.count < LIMIT_ACCOUNTS) {
+                *at = new_object(struct seen);
+                (*at)->host = copy_text(host);
+                (*at)->port = port;
+                certificate_memory.count++;
+        }
+        return *at;
+}
+
+/* The word as one of ours, which lives on; "" for any other. */
+static const char *verifier(const char *word)
+{
+        static const char *const words[] = { "system", "user", "allowedHost" };
+
+        for (size_t i = 0; i < count_of(words); i++)
+                if (same_text(words[i], word))
+                        return words[i];
+        return "";
+}
+
+void certificates_describe(struct seen *seen, const char *subject, const char *issuer, const char *verified_by)
+{
+        free(seen->subject);
+        free(seen->issuer);
+        seen->subject = copy_text(subject ? subject : "");
+        seen->issuer = copy_text(issuer ? issuer : "");
+        seen->verified_by = verifier(verified_by);
+}
+
+void certificates_close(void)
+{
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                while (certificate_memory.buckets[i]) {
+                        struct seen *next = certificate_memory.buckets[i]->next;
+                        seen_free(certificate_memory.buckets[i]);
+                        certificate_memory.buckets[i] = next;
+                }
+        certificate_memory.count = 0;
+        certificate_memory.saving = certificate_memory.changed = false;
+        free(take(certificate_memory.path));
+}
+
+/* ---- warnings -------------------------------------------------------------------------------- */
+
+/* The smallest number of the setting that is not below `days`; 0: none. */
+static int due_warning(int64_t days)
+{
+        int best = 0;
+
+        for (const char *at = station_settings()->expiry_warnings; *at;) {
+                int number = (int)strtol(at, NULL, 10);
+                if (days <= number && (best == 0 || number < best))
+                        best = number;
+                at += strcspn(at, ",");
+                at += *at == ',';
+        }
+        return best;
+}
+
+/* Whole days; below 0 when it has ended. */
+static int64_t days_left(const struct seen *seen, time_t now)
+{
+        int64_t seconds = (int64_t)seen->not_after - (int64_t)now;
+
+        return (seconds < 0 ? seconds - (A_DAY - 1) : seconds) / A_DAY;
+}
+
+static char *words_of(const struct seen *seen, time_t now)
+{
+        long long days = (long long)days_left(seen, now);
+        char when[32];
+
+        time_rfc3339((int64_t)seen->not_after, when);
+        if (seen->not_after <= now)
+                return text_of("the certificate of %s:%u ended at %s", seen->host, seen->port, when);
+        if (days == 0)
+                return text_of("the certificate of %s:%u ends within a day, at %s", seen->host, seen->port, when);
+        return text_of("the certificate of %s:%u ends in %lld day%s, at %s", seen->host, seen->port, days,
+                       days == 1 ? "" : "s", when);
+}
+
+static void warn(const struct seen *seen, time_t now)
+{
+        struct subject subject = { .host = seen->host, .port = seen->port, .cert_sha256 = seen->fingerprint };
+        scoped(scoped_free) char *words = words_of(seen, now);
+        json_t *data = json_object();
+
+        log_about(&subject, LOG_WARNING, MSG_CERT_EXPIRES, "%s: have the server's operator renew it", words);
+        json_put_text(data, "host", seen->host);
+        json_put(data, "port", json_integer(seen->port));
+        json_put_text(data, "fingerprintSha256", seen->fingerprint);
+        json_put_time(data, "notAfter", (int64_t)seen->not_after);
+        event_emit("certificate.expires", NULL, data, "%s", words);
+}
+
+/* True when a warning was due and given. */
+static bool announce(struct seen *seen, time_t now)
+{
+        int due = due_warning(days_left(seen, now));
+
+        if (due == 0 || (seen->warned && seen->warned <= due))
+                return false;
+        seen->warned = due;
+        warn(seen, now);
+        return true;
+}
+
+bool certificates_known(const char *host, uint16_t port, const char *fingerprint, const char *verified_by)
+{
+        struct seen *seen = certificate_memory.path ? *place_of(host, port) : NULL;
+        time_t now = loop_wall();
+
+        if (!seen || strcmp(seen->fingerprint, fingerprint) != 0 || strcmp(seen->verified_by, verified_by) != 0 ||
+            now - seen->kept >= A_DAY)
+                return false;
+        seen->last_seen = now;
+        return true;
+}
+
+void certificates_note(const char *host, uint16_t port, const struct certificate *leaf, const char *verified_by)
+{
+        struct seen *seen = certificate_memory.path ? certificates_find(host, port) : NULL;
+        time_t now = loop_wall();
+        char fingerprint[65];
+
+        if (!seen)
+                return;
+        hex_print(leaf->sha256, sizeof leaf->sha256, fingerprint);
+        if (strcmp(seen->fingerprint, fingerprint) != 0)
+                seen->warned = 0;
+        memcpy(seen->fingerprint, fingerprint, sizeof fingerprint);
+        certificates_describe(seen, leaf->subject, leaf->issuer, verified_by);
+        seen->not_after = leaf->not_after;
+        seen->last_seen = seen->kept = now;
+        (void)announce(seen, now);
+        certificates_save();
+}
+
+/* The server of an account, or NULL when it was not seen yet. */
+static struct seen *seen_of(const struct account *account)
+{
+        if (account->unreadable)
+                return NULL;
+        return *place_of(prop_text(&account->values, PROP_HOSTNAME), port_in_use(&account->values));
+}
+
+static void mark_in_use(void)
+{
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                        seen->in_use = false;
+        for (const struct account *account = accounts_first(); account; account = account->next) {
+                struct seen *seen = seen_of(account);
+                if (seen)
+                        seen->in_use = true;
+        }
+}
+
+static void forget_unused(struct seen **at)
+{
+        while (*at) {
+                struct seen *seen = *at;
+                if (seen->in_use) {
+                        at = &seen->next;
+                        continue;
+                }
+                *at = seen->next;
+                certificate_memory.count--;
+                seen_free(seen);
+                certificates_save();
+        }
+}
+
+void certificates_check(void)
+{
+        time_t now = loop_wall();
+
+        mark_in_use();
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++) {
+                forget_unused(&certificate_memory.buckets[i]);
+                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                        if (announce(seen, now))
+                                certificates_save();
+        }
+}
+
+json_t *certificates_ending(void)
+{
+        json_t *list = json_array();
+        time_t now = loop_wall();
+
+        mark_in_use();
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                for (const struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next) {
+                        if (!seen->in_use || !due_warning(days_left(seen, now)))
+                                continue;
+                        scoped(scoped_free) char *words = words_of(seen, now);
+                        json_t *text = json_string(words);
+                        if (!text || json_array_append_new(list, text) < 0)
+                                abort();
+                }
+        return list;
+}
+
+/* ---- looking ---------------------------------------------------------------------------------- */
+
+static json_t *row_of(struct seen *seen, time_t now)
+{
+        json_t *row = json_object();
+
+        json_put_text(row, "host", seen->host);
+        json_put(row, "port", json_integer(seen->port));
+        json_put(row, "accounts", json_array());
+        json_put_text(row, "subject", seen->subject);
+        json_put_text(row, "issuer", seen->issuer);
+        json_put_text(row, "fingerprintSha256", seen->fingerprint);
+        json_put_time(row, "notAfter", (int64_t)seen->not_after);
+        json_put(row, "daysLeft", json_integer((json_int_t)days_left(seen, now)));
+        json_put_text(row, "verifiedBy", seen->verified_by[0] ? seen->verified_by : NULL);
+        json_put_time(row, "lastSeen", (int64_t)seen->last_seen);
+        return row;
+}
+
+static int ends_first(const void *a, const void *b)
+{
+        const struct seen *one = *(struct seen *const *)a, *other = *(struct seen *const *)b;
+
+        if (one->not_after != other->not_after)
+                return one->not_after < other->not_after ? -1 : 1;
+        int order = strcmp(one->host, other->host);
+        return order ? order : (int)one->port - (int)other->port;
+}
+
+json_t *certificates_list(void)
+{
+        struct seen **all = new_zeroed(certificate_memory.count + 1, sizeof(struct seen *));
+        json_t *list = json_array();
+        size_t count = 0;
+
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                        all[count++] = seen;
+        qsort(all, count, sizeof(struct seen *), ends_first);
+        for (size_t i = 0; i < count; i++) {
+                all[i]->row = row_of(all[i], loop_wall());
+                if (json_array_append_new(list, all[i]->row) < 0)
+                        abort();
+        }
+        free(all);
+        for (const struct account *account = accounts_first(); account; account = account->next) {
+                struct seen *seen = seen_of(account);
+                json_t *name = seen ? json_string(account->name) : NULL;
+                if (name && json_array_append_new(json_object_get(seen->row, "accounts"), name) < 0)
+                        abort();
+        }
+        return list;
+}

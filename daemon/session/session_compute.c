@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What a chat must have worked out before it goes on, done by threads: a server that asks for a million rounds of hashing
+ * holds up nobody but itself. */
+#include "common/limits.h"
+#include "daemon/loop.h"
+#include "daemon/session/session_parts.h"
+
+#include <stdatomic.h>
+
+enum { CALCULATING_THREADS = 2 };
+
+struct calculating {
+        struct job job;
+        struct calculation *calculation;
+        handle_id link;
+        atomic_bool wanted;             /* for the thread: the link waits for it */
+};
+
+static struct workers *pool;
+
+static void forget_pool(unused_arg void *ctx)
+{
+        workers_free(take(pool)); /* those not begun are not wanted any more */
+}
+
+static void calculate(struct job *job)
+{
+        struct calculating *calculating = container_of(job, struct calculating, job);
+
+        if (atomic_load(&calculating->wanted))
+                calculating->calculation->work(calculating->calculation);
+}
+
+static void calculated(struct job *job)
+{
+        struct calculating *calculating = container_of(job, struct calculating, job);
+        struct link *link = handle_object(calculating->link);
+
+        if (link && link->calculating == calculating) {
+                link->calculating = NULL;
+                link_calculated(link, calculating->calculation);
+        }
+        calculating->calculation->free(calculating->calculation);
+        free(calculating);
+}
+
+void link_calculate(struct link *link)
+{
+        struct calculating *calculating = new_object(struct calculating);
+
+        calculating->job = (struct job){ .work = calculate, .done = calculated };
+        calculating->calculation = take(link->chat->calculation);
+        calculating->link = link_handle(link);
+        atomic_init(&calculating->wanted, true);
+        link->calculating = calculating;
+        if (!pool) {
+                pool = workers_new("calculate", CALCULATING_THREADS);
+                loop_on_close(forget_pool, NULL);
+        }
+        workers_run(pool, &calculating->job);
+}
+
+void link_forget_calculation(struct link *link)
+{
+        struct calculating *calculating = take(link->calculating);
+
+        if (calculating)
+                atomic_store(&calculating->wanted, false);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Counting sessions in all and at each server; see session_limits.h. */
+#include "daemon/session/session_limits.h"
+
+struct host {
+        char *name;
+        unsigned open, links;
+        struct host *next; /* in its bucket */
+};
+enum { BUCKETS = 1024 };
+
+static struct {
+        struct host *hosts[BUCKETS];
+        unsigned open, most, most_per_host;
+} places = { .most = 2000, .most_per_host = 20 };
+
+void links_set_limits(unsigned all, unsigned per_host)
+{
+        places.most = all;
+        places.most_per_host = per_host;
+}
+
+unsigned links_open(void)
+{
+        return places.open;
+}
+
+static struct host **host_place(const char *name)
+{
+        struct host **place = &places.hosts[text_hash(name) % BUCKETS];
+
+        while (*place && strcmp((*place)->name, name) != 0)
+                place = &(*place)->next;
+        return place;
+}
+
+struct host *host_hold(const char *name)
+{
+        struct host **place = host_place(name);
+
+        if (!*place) {
+                *place = new_object(struct host);
+                (*place)->name = copy_text(name);
+        }
+        (*place)->links++;
+        return *place;
+}
+
+void host_release(struct host *host)
+{
+        if (--host->links)
+                return;
+        *host_place(host->name) = host->next;
+        free(host->name);
+        free(host);
+}
+
+bool places_all_taken(void)
+{
+        return places.open >= places.most;
+}
+
+bool place_is_free(const struct host *host)
+{
+        return !places_all_taken() && host->open < places.most_per_host;
+}
+
+void place_take(struct host *host)
+{
+        places.open++;
+        host->open++;
+}
+
+void place_give_back(struct host *host)
+{
+        places.open--;
+        host->open--;
+}
