@@ -64,10 +64,7 @@ static struct server_meaning meaning_of(const struct imap_session *session, cons
 
 bool imap_echoes_secret(const struct imap_session *session, const char *words, size_t len)
 {
-        const char *said = session->last_said;
-
-        return signin_repeated(&session->config.signin, words, len) ||
-               (said && said[0] && memmem(words, len, said, strlen(said)));
+        return line_signin_repeated(&session->signing, words, len);
 }
 
 enum server_kind imap_explain(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,

@@ -317,7 +317,7 @@ static void forget(struct imap_session *session)
 {
         imap_parser_done(&session->parser);
         imap_parser_init(&session->parser);
-        imap_signin_clear(session);
+        line_signin_clear(&session->signing);
         free(take(session->capabilities));
         session->capabilities_fresh = session->utf8 = false;
         session->facts = (struct mailbox_facts){ 0 };
@@ -365,7 +365,7 @@ static void imap_free(struct chat *chat)
                 return;
         struct imap_session *session = imap_session_of(chat);
         imap_fetch_clear(session);
-        imap_signin_clear(session);
+        line_signin_clear(&session->signing);
         imap_parser_done(&session->parser);
         free(session->capabilities);
         free(session->broken);
@@ -411,6 +411,7 @@ struct chat *imap_session_new(const struct imap_config *config)
         session->chat.wants_starttls = config->starttls;
         session->chat.hides = hides;
         session->config = *config;
+        imap_signin_init(session);
         session->refusal = &cause_none;
         imap_parser_init(&session->parser);
         return &session->chat;

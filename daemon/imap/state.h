@@ -8,6 +8,7 @@
 #include "common/limits.h"
 #include "daemon/imap/parse.h"
 #include "daemon/imap/session.h"
+#include "daemon/sasl/line_signin.h"
 
 enum imap_step {
         IMAP_GREETING = CHAT_FIRST_STEP,
@@ -140,15 +141,8 @@ struct imap_session {
         bool capabilities_fresh;   /* came after the last change of what they depend on */
         bool signed_in;
         bool utf8;                 /* UTF8=ACCEPT or IMAP4rev2 is enabled */
-        struct sasl *sasl;
-        const char *mechanism;
-        struct sasl_ways ways;
+        struct line_signin signing; /* its rounds: also the literals of LOGIN */
         char *broken;              /* of sasl_broken(), for what is offered before the sign-in */
-        bool first_sent;           /* the initial response went with the command */
-        int after_cancel;          /* the step once the server has heard that the exchange is cancelled; 0: it is not */
-        char *first_response;      /* secret: waits for the server's go-ahead */
-        char *last_said;           /* secret: the last line of the sign-in */
-        unsigned rounds;           /* challenges, or literals of LOGIN */
 
         char *folder;
         bool examine;

@@ -105,10 +105,7 @@ enum cause_code pop3_cause_of_code(const struct pop3_session *session, const cha
 bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len)
 {
         const struct pop3_session *session = container_of(chat, struct pop3_session, chat);
-        const char *said = session->last_said;
-
-        return signin_repeated(&session->config.signin, words, len) ||
-               (said && said[0] && memmem(words, len, said, strlen(said)));
+        return line_signin_repeated(&session->signing, words, len);
 }
 
 enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,

@@ -246,7 +246,7 @@ static void pop3_received(struct chat *chat, const uint8_t *bytes, size_t len)
 static void begin(struct pop3_session *session, const struct chat_channel *channel, int step)
 {
         pop3_forget_capabilities(session);
-        pop3_signin_clear(session);
+        line_signin_clear(&session->signing);
         session->first_end = session->in_flight = 0;
         session->line = NULL;
         session->chat.channel = *channel;
@@ -289,7 +289,7 @@ static void pop3_free(struct chat *chat)
                 return;
         struct pop3_session *session = pop3_session_of(chat);
         pop3_retrieve_clear(session);
-        pop3_signin_clear(session);
+        line_signin_clear(&session->signing);
         pop3_forget_capabilities(session);
         chat_done(chat);
         free(session);
@@ -320,6 +320,7 @@ struct chat *pop3_session_new(const struct pop3_config *config)
         session->chat.wants_starttls = config->starttls;
         session->chat.hides = pop3_echoes_secret;
         session->config = *config;
+        pop3_signin_init(session);
         buf_init(&session->head, LIMIT_HEAD);
         return &session->chat;
 }

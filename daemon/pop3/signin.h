@@ -4,10 +4,10 @@
 
 #include "daemon/pop3/state.h"
 
+/* Of a new session, once its config is there. */
+void pop3_signin_init(struct pop3_session *session);
 /* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none. */
 int pop3_sign_in(struct pop3_session *session);
-/* Wipes what signing in left behind. */
-void pop3_signin_clear(struct pop3_session *session);
 
 /* True for a greeting with a timestamp between angle brackets. */
 bool pop3_offers_apop(const char *greeting);

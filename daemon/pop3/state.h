@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "daemon/pop3/session.h"
 #include "daemon/pop3/unstuff.h"
+#include "daemon/sasl/line_signin.h"
 #include "daemon/wire/server_words.h"
 
 enum pop3_step {
@@ -67,15 +68,8 @@ struct pop3_session {
         struct pop3_config config;
         struct pop3_capabilities capabilities;
         bool signed_in;
-        struct sasl *sasl;
-        const char *mechanism;
-        struct sasl_ways ways;
-        bool first_sent;        /* the initial response went with the command */
-        int after_cancel;       /* the step once the server has heard that the exchange is cancelled; 0: it is not */
+        struct line_signin signing;
         bool apop;              /* the greeting had a timestamp (RFC 1939 section 7) */
-        char *first_response;   /* secret: waits for the server's go-ahead */
-        char *last_said;        /* secret: the last line of the sign-in */
-        unsigned rounds;
 
         uint64_t said;          /* bytes ever appended to chat.out */
         uint64_t ends[POP3_WINDOW]; /* where in them the commands in flight end, a ring */
