@@ -6,6 +6,7 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
+#include "daemon/control/steps.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/service/probe.h"
 #include "daemon/service/service.h"
@@ -408,10 +409,9 @@ struct testing {
 static void step_told(void *ctx, json_t *step)
 {
         struct testing *testing = ctx;
-        json_t *reply = json_object(), *before = testing->last;
+        json_t *before = testing->last;
 
-        json_put(reply, "step", json_incref(step));
-        testing->last = reply;
+        testing->last = steps_reply(step);
         if (before)
                 call_reply_part(testing->call, before);
 }

@@ -1,62 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket method that sends a heartbeat now and follows its round trip. */
-#include "daemon/accounts/accounts.h"
 #include "daemon/control/methods.h"
+#include "daemon/control/steps.h"
 #include "daemon/service/heartbeat.h"
 
-struct beating {
-        struct call *call;
-        struct heartbeat_watch *watch;
-};
-
-static json_t *reply_of(json_t *step)
+static int begin(struct account *account, struct steps *steps, void **work, struct cause *cause)
 {
-        json_t *reply = json_object();
+        static const struct heartbeat_user user = { .step = steps_told, .done = steps_over };
+        struct heartbeat_watch *watch = NULL;
+        int result = heartbeat_ask(account, &user, steps, &watch, cause);
 
-        json_put(reply, "step", json_incref(step));
-        return reply;
+        *work = watch;
+        return result;
 }
 
-static void step_told(void *ctx, json_t *step)
+static void cancel(void *work)
 {
-        struct beating *beating = ctx;
-
-        call_reply_part(beating->call, reply_of(step));
-}
-
-static void done(void *ctx, json_t *last)
-{
-        struct beating *beating = ctx;
-
-        call_reply(beating->call, reply_of(last));
-        free(beating);
-}
-
-static void cancelled(void *work)
-{
-        struct beating *beating = work;
-
-        heartbeat_cancel(beating->watch);
-        free(beating);
+        heartbeat_cancel(work);
 }
 
 void on_send_heartbeat(struct call *call)
 {
-        static const struct heartbeat_user user = { .step = step_told, .done = done };
-        const char *name = call_parameters(call)->name;
-        struct cause cause = { 0 };
-        struct account *account = account_named(name);
-        struct beating *beating = new_object(struct beating);
-        beating->call = call;
-        if (!account) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-                cause_remedy(&cause, "emailsecctl account list");
-        } else if (account->unreadable) {
-                cause = *account->cause;
-        } else if (heartbeat_ask(account, &user, beating, &beating->watch, &cause) == 0) {
-                call_on_cancel(call, cancelled, beating);
-                return;
-        }
-        free(beating);
-        call_fail(call, &cause);
+        static const struct steps_kind kind = { .begin = begin, .cancel = cancel };
+
+        steps_begin(call, &kind);
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Following what is under way with an account, step by step; see steps.h. */
+#include "daemon/control/steps.h"
+
+#include "common/json_fields.h"
+#include "daemon/accounts/accounts.h"
+#include "daemon/control/methods.h"
+
+struct steps {
+        const struct steps_kind *kind;
+        struct call *call;
+        void *work;
+};
+
+json_t *steps_reply(json_t *step)
+{
+        json_t *reply = json_object();
+
+        json_put(reply, "step", json_incref(step));
+        return reply;
+}
+
+void steps_told(void *ctx, json_t *step)
+{
+        struct steps *steps = ctx;
+
+        call_reply_part(steps->call, steps_reply(step));
+}
+
+void steps_over(void *ctx, json_t *last)
+{
+        struct steps *steps = ctx;
+
+        if (steps->kind->over)
+                steps->kind->over(steps->call, last);
+        call_reply(steps->call, steps_reply(last));
+        free(steps);
+}
+
+static void cancelled(void *work)
+{
+        struct steps *steps = work;
+
+        steps->kind->cancel(steps->work);
+        free(steps);
+}
+
+void steps_begin(struct call *call, const struct steps_kind *kind)
+{
+        const char *name = call_parameters(call)->name;
+        struct account *account = account_named(name);
+        struct cause cause = { 0 };
+        struct steps *steps = new_object(struct steps);
+        *steps = (struct steps){ .kind = kind, .call = call };
+        if (!account) {
+                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
+                cause_remedy(&cause, "emailsecctl account list");
+        } else if (account->unreadable) {
+                cause = *account->cause;
+        } else if (kind->begin(account, steps, &steps->work, &cause) == 0) {
+                call_on_cancel(call, cancelled, steps);
+                return;
+        }
+        free(steps);
+        call_fail(call, &cause);
+}
