@@ -100,15 +100,17 @@ PEM_SRC     := ctl/pem.c
 SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
 SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC) $(PEM_SRC),$(sort $(wildcard ctl/*.c)))
-LAYERS := common base store wire tls sasl smtp imap pop3 station control
+SRC_esmtp   := $(sort $(wildcard common/esmtp/*.c))
+LAYERS := common esmtp base store wire tls sasl smtp imap pop3 station control
 ROOMS := accounts session outgoing incoming service
 SRC_station := $(sort $(foreach r,$(ROOMS),$(wildcard daemon/$(r)/*.c)))
-$(foreach l,$(filter-out common base station,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
+$(foreach l,$(filter-out common esmtp base station,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 lib = $(BUILD)/lib$(1).a
 # What a layer links with: itself and everything below (the linker wants users first).
 DEPS_common  := common
+DEPS_esmtp   := esmtp $(DEPS_common)
 DEPS_base    := base $(DEPS_common)
 DEPS_store   := store $(DEPS_base)
 DEPS_wire    := wire $(DEPS_base)
@@ -119,7 +121,7 @@ DEPS_imap    := imap $(DEPS_sasl)
 DEPS_pop3    := pop3 $(DEPS_sasl)
 DEPS_station := station smtp imap pop3 sasl $(DEPS_tls)
 DEPS_control := control $(DEPS_station)
-DEPS_ctl     := ctl common
+DEPS_ctl     := ctl $(DEPS_esmtp)
 libs_of = $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
 
 # Flags are a prerequisite like any other: objects of other flags than these are built again. WERROR=1 says that everything
@@ -205,6 +207,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 # ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause dsn frame json_fields names printable properties tar times
+UNIT_esmtp   := esmtp
 UNIT_base    := loop journal settings netmon
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table
 UNIT_wire    := chat connection resolve server_words
@@ -234,11 +237,11 @@ check-unit: $(UNIT_TESTS)
 
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
-	sasl smtp letter tar
+	sasl smtp letter tar esmtp
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
 # What each links with: the station, but for what the tool does.
-fuzz_libs = $(call libs_of,$(if $(filter letter,$(1)),ctl,station))
+fuzz_libs = $(call libs_of,$(if $(filter letter,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,station)))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(BUILD)/fuzz/fuzz_$(t): $(call fuzz_libs,$(t))))
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(built_with)
 	@mkdir -p $(@D)

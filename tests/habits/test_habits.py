@@ -13,6 +13,7 @@ ROOMS = [f"daemon/{room}" for room in ("accounts", "session", "outgoing", "incom
 # Each folder may include headers of itself and of these.
 LAYERS = {
     "common": set(),
+    "common/esmtp": {"common"},
     "daemon": {"common"},
     "daemon/store": {"common", "daemon", "daemon/wire"},  # wire/mailbox.h: the entry of a message
     "daemon/wire": {"common", "daemon"},
@@ -22,7 +23,7 @@ LAYERS = {
     "daemon/imap": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/pop3": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", *ROOMS},
-    "ctl": {"common"},
+    "ctl": {"common", "common/esmtp"},
     **{room: {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls", "daemon/sasl", "daemon/smtp", "daemon/imap",
               "daemon/pop3", *ROOMS} for room in ROOMS},
 }
