@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `account test`, `probe`, `account authorize`: each step as it happens. `audit`: a verdict on every account. */
+/* `account test`, `probe`, `account authorize`: each step as it happens. */
 #include "common/json_fields.h"
 #include "common/names.h"
 #include "common/printable.h"
@@ -153,49 +153,4 @@ int run_probe(struct tool *tool)
         parameter_text(parameters, "transport", tool_option(tool, "transport"));
         parameter_text(parameters, "security", tool_option(tool, "security"));
         return watch_steps(tool, EMAIL("Probe"), parameters);
-}
-
-/* Worst first; of one verdict as they came. With --problems only what is not well. */
-static json_t *findings_sorted(const json_t *findings, bool problems)
-{
-        static const char *const verdicts[] = { "alert", "warning", "ok" };
-        json_t *sorted = json_array();
-        for (size_t v = 0; v < count_of(verdicts) - problems; v++)
-                for (size_t i = 0; i < json_array_size(findings); i++) {
-                        json_t *finding = json_array_get(findings, i);
-                        if (same_text(json_text(finding, "verdict"), verdicts[v]))
-                                (void)json_array_append(sorted, finding);
-                }
-        return sorted;
-}
-
-static size_t count_verdict(const json_t *findings, const char *verdict)
-{
-        size_t count = 0;
-        for (size_t i = 0; i < json_array_size(findings); i++)
-                count += same_text(json_text(json_array_get(findings, i), "verdict"), verdict);
-        return count;
-}
-
-int run_audit(struct tool *tool)
-{
-        static const struct column columns[] = {
-                { "ACCOUNT", "account", NULL, COLUMN_WHOLE }, { "CHECK", "check", NULL, 0 },
-                { "VERDICT", "verdict", NULL, COLUMN_STATE }, { "FINDING", "text", NULL, COLUMN_BELOW },
-                { "WHAT TO DO", "remedy", NULL, COLUMN_BELOW },
-        };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("Audit"), NULL, &answer);
-        if (status)
-                return status;
-        bool problems = tool_has(tool, "problems");
-        const json_t *findings = json_at(answer, "findings");
-        size_t alerts = count_verdict(findings, "alert"), warnings = count_verdict(findings, "warning");
-        scoped(scoped_json) json_t *sorted = findings_sorted(findings, problems);
-        show_list(tool, columns, count_of(columns), sorted,
-                  problems ? "No warnings and no alerts." : "There is nothing to look at yet.");
-        if (json_array_size(sorted) && !tool->json && !tool->no_legend && term_output())
-                printf("\n%zu alert%s, %zu warning%s; %zu passed\n", alerts, alerts == 1 ? "" : "s", warnings,
-                       warnings == 1 ? "" : "s", count_verdict(findings, "ok"));
-        return alerts ? EXIT_FAILED : status;
 }

@@ -6,10 +6,10 @@
 #include "ctl/status_view.h"
 
 #include "common/printable.h"
+#include "ctl/alike.h"
 #include "ctl/show.h"
 
 #define MOST_LISTED  12 /* accounts that work and have a line each; of more only the names */
-#define MOST_NAMED   80 /* names of those that work, or share a fault */
 #define MOST_ADVICE  20
 #define STATUS_WIDTH 10
 
@@ -112,24 +112,6 @@ char *status_totals(const json_t *accounts, const char *path)
 
 /* ---- what is not well ---- */
 
-/* The text without the account's own name, so that the same of another account is the same. The caller frees. */
-static char *without_name(const char *text, const char *name)
-{
-        size_t len = strlen(name);
-        char *out = copy_text("");
-        for (const char *at = text; *at;) {
-                const char *found = len ? strstr(at, name) : NULL;
-                bool word = found && (found == text || strchr(" \"'", found[-1])) &&
-                            (!found[len] || strchr(" ,;:.\"')", found[len]));
-                size_t plain = found ? (size_t)(found - at) + (word ? 0 : len) : strlen(at);
-                char *longer = text_of("%s%.*s%s", out, (int)plain, at, word ? "NAME" : "");
-                free(out);
-                out = longer;
-                at += plain + (word ? len : 0);
-        }
-        return out;
-}
-
 static char *remedy_of(const json_t *account)
 {
         const char *challenge = json_text(account, "challenge");
@@ -145,29 +127,9 @@ static bool same_trouble(const json_t *a, const json_t *b)
         if (!same_text(json_text(a, "status"), json_text(b, "status")) ||
             !same_text(json_text(a, "challenge"), json_text(b, "challenge")))
                 return false;
-        scoped(scoped_free) char *text_a = without_name(json_text(a, "cause.text"), name_a);
-        scoped(scoped_free) char *text_b = without_name(json_text(b, "cause.text"), name_b);
+        scoped(scoped_free) char *text_a = text_without_name(json_text(a, "cause.text"), name_a);
+        scoped(scoped_free) char *text_b = text_without_name(json_text(b, "cause.text"), name_b);
         return same_text(text_a, text_b) && text_a[0];
-}
-
-static void append_name(char **list, const char *name, size_t *named)
-{
-        if (++*named > MOST_NAMED)
-                return;
-        scoped(scoped_free) char *safe = printable_text(name);
-        char *longer = *list ? text_of("%s, %s", *list, safe) : copy_text(safe);
-        free(*list);
-        *list = longer;
-}
-
-/* "a, b, c and 12 more"; takes the list over. The caller frees. */
-static char *names_words(char *list, size_t named)
-{
-        if (named <= MOST_NAMED)
-                return list ? list : copy_text("");
-        char *more = text_of("%s and %zu more", list, named - MOST_NAMED);
-        free(list);
-        return more;
 }
 
 static void print_status(const char *status)
@@ -207,8 +169,8 @@ static void show_cause(const json_t *status, const json_t *account, bool several
 {
         const char *text = json_text(account, "cause.text"), *name = json_text(account, "name");
         scoped(scoped_free) char *remedy = remedy_of(account);
-        scoped(scoped_free) char *general = several ? without_name(remedy, name) : copy_text(remedy);
-        scoped(scoped_free) char *sentence = several ? without_name(text, name) : copy_text(text);
+        scoped(scoped_free) char *general = several ? text_without_name(remedy, name) : copy_text(remedy);
+        scoped(scoped_free) char *sentence = several ? text_without_name(text, name) : copy_text(text);
         if (json_is_object(json_at(account, "cause")) && !is_station_fault(status, text))
                 show_advice(tint_of(json_text(account, "status")), sentence, general);
 }
@@ -217,19 +179,18 @@ static void show_cause(const json_t *status, const json_t *account, bool several
 static void show_trouble(const json_t *status, size_t first, bool *told)
 {
         const json_t *accounts = json_at(status, "accounts"), *account = json_array_get(accounts, first);
-        char *list = NULL;
-        size_t named = 0;
+        struct names list = { 0 };
         for (size_t i = first; i < json_array_size(accounts); i++) {
                 const json_t *other = json_array_get(accounts, i);
                 if (told[i] || (i != first && !same_trouble(account, other)))
                         continue;
                 told[i] = true;
-                append_name(&list, json_text(other, "name"), &named);
+                names_add(&list, json_text(other, "name"), MOST_NAMED);
         }
-        bool several = named > 1;
-        scoped(scoped_free) char *names = names_words(list, named);
+        bool several = list.count > 1;
+        scoped(scoped_free) char *names = names_take(&list, MOST_NAMED);
         scoped(scoped_free) char *server = server_words(account);
-        scoped(scoped_free) char *line = several ? text_of("%zu accounts: %s", named, names) : text_of("%s  %s", names, server);
+        scoped(scoped_free) char *line = several ? text_of("%zu accounts: %s", list.count, names) : text_of("%s  %s", names, server);
         print_status(json_text(account, "status"));
         print_line(line);
         if (several) {
@@ -279,8 +240,7 @@ static void show_well(const json_t *status)
         size_t width = name_width(accounts);
         bool few = json_array_size(accounts) <= MOST_LISTED;
         for (size_t s = 0; s < count_of(states); s++) {
-                char *list = NULL;
-                size_t named = 0;
+                struct names list = { 0 };
                 for (size_t i = 0; i < json_array_size(accounts); i++) {
                         const json_t *account = json_array_get(accounts, i);
                         if (states[s].ill || !same_text(json_text(account, "status"), states[s].status))
@@ -288,11 +248,11 @@ static void show_well(const json_t *status)
                         if (few)
                                 show_line(account, width);
                         else
-                                append_name(&list, json_text(account, "name"), &named);
+                                names_add(&list, json_text(account, "name"), MOST_NAMED);
                 }
-                if (!list)
+                if (!list.count)
                         continue;
-                scoped(scoped_free) char *names = names_words(list, named);
+                scoped(scoped_free) char *names = names_take(&list, MOST_NAMED);
                 print_status(states[s].status);
                 print_line(names);
         }
@@ -352,32 +312,30 @@ static const char *advice_of_account(const json_t *status, const char *text, con
 struct advice {
         char *text; /* with NAME for the account's own */
         const char *whole;
-        char *names;
-        size_t named;
+        struct names names;
 };
 
 static void add_advice(struct advice *all, size_t *count, const json_t *status, const char *text)
 {
         const char *name = "", *own = advice_of_account(status, text, &name);
-        char *general = own ? without_name(own, name) : copy_text(text);
+        char *general = own ? text_without_name(own, name) : copy_text(text);
         size_t at = 0;
-        while (at < *count && !(own && all[at].named && same_text(all[at].text, general)))
+        while (at < *count && !(own && all[at].names.count && same_text(all[at].text, general)))
                 at++;
         if (at < *count)
                 free(general);
         else
                 all[(*count)++] = (struct advice){ .text = general, .whole = text };
         if (own)
-                append_name(&all[at].names, name, &all[at].named);
+                names_add(&all[at].names, name, MOST_NAMED);
 }
 
 static void print_advice(struct advice *one)
 {
-        char *more = one->named > MOST_NAMED ? text_of(" and %zu more", one->named - MOST_NAMED) : copy_text("");
-        scoped(scoped_free) char *text =
-                one->named > 1 ? text_of("%s%s: %s", one->names, more, one->text) : copy_text(one->whole);
+        bool several = one->names.count > 1;
+        scoped(scoped_free) char *names = names_take(&one->names, MOST_NAMED);
+        scoped(scoped_free) char *text = several ? text_of("%s: %s", names, one->text) : copy_text(one->whole);
         show_advice(TINT_NONE, text, NULL);
-        free(more);
 }
 
 static void show_all_advice(const json_t *status)
@@ -396,7 +354,7 @@ static void show_all_advice(const json_t *status)
                 if (i < MOST_ADVICE)
                         print_advice(&all[i]);
                 free(all[i].text);
-                free(all[i].names);
+                free(all[i].names.text);
         }
         if (count > MOST_ADVICE)
                 printf("  and %zu more: emailsecctl status --json\n", count - MOST_ADVICE);

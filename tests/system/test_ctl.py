@@ -923,11 +923,20 @@ def test_status_of_many_is_one_screen(station):
 @pytest.mark.parametrize("change, status, word", [
     ({}, 0, "OK"), ({"queue": {"queued": 2, "failed": 1}}, 1, "WARNING"), ({"down": (2, "gone", "wait")}, 1, "WARNING"),
     ({"fault": (1, "a | b\nc", "x")}, 2, "CRITICAL"), ({"challenges": 1}, 2, "CRITICAL"), ({"accounts": []}, 1, "WARNING"),
-    ({"faults": [{"code": "Storage", "text": "the disk is gone", "remedy": "x"}]}, 2, "CRITICAL")])
+    ({"faults": [{"code": "Storage", "text": "the disk is gone", "remedy": "x"}]}, 2, "CRITICAL"),
+    ({"soon": [{"code": "Certificate", "text": "it ends in 3 days", "remedy": "x"}]}, 1, "WARNING"),
+    ({"sheet": {"heartbeatState": "missing"}}, 2, "CRITICAL"),
+    ({"sheet": {"heartbeatState": "missing", "status": "disabled"}}, 0, "OK"),
+    ({"sheet": {"waitingFor": {"reason": "dailyLimit", "messages": 2, "text": "9 of 9 sent today"}}}, 1, "WARNING"),
+    ({"sheet": {"waitingFor": {"reason": "account", "messages": 1, "text": "is disabled"}, "status": "disabled"}}, 1, "WARNING"),
+    ({"sheet": {"waitingFor": {"reason": "pollRate", "messages": 1, "text": "every 60 s"}}}, 0, "OK")])
 def test_status_for_monitoring(station, change, status, word):
     """One line, its exit status, performance data as the plug-ins' guidelines have them."""
     ill = {key: value for key, value in change.items() if key in ("down", "fault")}
-    answer = dict(fleet(**ill), queue={"queued": 3}, **{key: change[key] for key in change if key not in ill and key != "queue"})
+    apart = (*ill, "queue", "sheet")
+    answer = dict(fleet(**ill), queue={"queued": 3}, **{key: change[key] for key in change if key not in apart})
+    for sheet in answer["accounts"][:1]:
+        sheet.update(change.get("sheet", {}))
     answer["queue"] = change.get("queue", answer["queue"])
     done = station(GetStatus={"status": answer}).run("status", "--check")
     assert done.returncode == status and done.err == ""
@@ -969,6 +978,33 @@ def test_audit_of_problems(station):
     assert [f["account"] for f in json.loads(daemon.run("audit", "--json").out)] == ["c", "b", "a"]
     done = daemon.run("audit", "--problems")
     assert done.returncode == 1 and [line.split()[0] for line in done.out.splitlines()[1:]] == ["c", "b"]
+
+
+def test_audit_of_many_is_one_screen(station):
+    """On a terminal what several have in common is told once; for programs each has its row."""
+    findings = []
+    for n in range(42):
+        name = f"plant{n:02}"
+        rows = [("secret", "warning", "the password lies in a file", f"emailsecctl account password {name} --credential ID"),
+                ("expiry", "warning", "the certificate of mail.example is valid for 3 days", "have it renewed"),
+                ("tls", "ok", "encrypted", None), ("debug", "ok", "no protocol trace", None)]
+        if n < 2:
+            rows.append(("login", "alert", "the password may go in clear", f"emailsecctl account secure {name} ssl"))
+        findings += [{"account": name, "check": c, "verdict": v, "text": t, "remedy": r} for c, v, t, r in rows]
+    daemon = station(Audit={"findings": findings})
+    args = ["--socket", daemon.path, "--no-pager", "audit"]
+    code, output = on_terminal([*args, "--problems"], env=environment(COLUMNS="80"))
+    lines = output.splitlines()
+    assert code == 1 and len(lines) <= 24 and max(map(len, lines)) <= 80, output
+    said = " ".join(output.split())
+    assert said.startswith("alert 2 accounts: plant00, plant01 login: the password may go in clear")
+    assert "emailsecctl account secure NAME ssl" in said and said.count("the certificate of mail.example") == 1
+    assert "warning 42 accounts: plant00" in said and said.count("the password lies in a file") == 1
+    code, output = on_terminal(args, env=environment(COLUMNS="80"))
+    assert "tls: encrypted (42 accounts: plant00" in " ".join(output.split()) and "and 30 more" in output
+    assert len(output.splitlines()) <= 40, output
+    assert len(daemon.run("audit").out.splitlines()) == len(findings) + 1
+    assert len(json.loads(daemon.run("audit", "--problems", "--json").out)) == 86
 
 
 def test_metrics_and_reload(station):
