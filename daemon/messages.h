@@ -19,6 +19,7 @@
 #define MSG_TRUST_CHANGED    "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a16"
 #define MSG_TRUST_FAULT      "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a17"
 #define MSG_CERT_EXPIRES     "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a18"
+#define MSG_EXEMPTION_ENDS   "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a1a"
 #define MSG_SIGNIN_BROKEN    "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a4e"
 #define MSG_SIGNIN_WEAKER    "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a19"
 #define MSG_ACCOUNT_UP       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a20"

@@ -7,6 +7,7 @@
 #include "daemon/accounts/accounts.h"
 #include "daemon/loop.h"
 #include "daemon/service/heartbeat.h"
+#include "daemon/service/service.h"
 #include "daemon/service/waiting.h"
 #include "daemon/session/session_limits.h"
 #include "daemon/store/queue_table.h"
@@ -154,6 +155,12 @@ static void put_mail(struct buf *out)
         put_fact(out, "received_messages_total", "numberReceived", KIND_INCOMING);
 }
 
+static void put_end(void *out, const struct allowed_end *end)
+{
+        put(out, "emailsec_exemption_end_timestamp_seconds{id=\"%s\",host=\"%s\",port=\"%u\"} %lld\n", end->id, end->host,
+            (unsigned)end->port, (long long)end->time);
+}
+
 char *metrics_text(void)
 {
         struct buf out = BUF_WITH_MAX(LIMIT_METRICS);
@@ -168,6 +175,10 @@ char *metrics_text(void)
         put(&out, "emailsec_challenges %zu\n", allowed_waiting());
         family(&out, "exemptions", "gauge", "Approved certificates.");
         put(&out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
+        family(&out, "exemption_end_timestamp_seconds", "gauge", "When an approval ends that has a date of its own.");
+        allowed_ends(put_end, &out);
+        family(&out, "station_faults", "gauge", "What is wrong with the station itself: its disk, its trust stores.");
+        put(&out, "emailsec_station_faults %zu\n", station_fault_count());
         family(&out, "sessions", "gauge", "Sessions with mail servers.");
         put(&out, "emailsec_sessions %u\n", links_open());
         family(&out, "loop_lag_seconds", "gauge", "Longest turn of the event loop in the last minute or two.");

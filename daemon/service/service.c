@@ -19,6 +19,7 @@
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/reread.h"
 #include "daemon/service/server_users.h"
+#include "daemon/service/soon.h"
 #include "daemon/service/waiting.h"
 #include "daemon/session/server_certificates.h"
 #include "daemon/session/session_limits.h"
@@ -261,6 +262,7 @@ static void on_allowed_changed(void *ctx, const char *id, const char *what, json
         for (size_t i = 0; i < count_of(allowed_words); i++)
                 if (strcmp(allowed_words[i].what, what) == 0 || (healed && strcmp(allowed_words[i].what, "healed") == 0))
                         tell_allowed(&allowed_words[i], id, entry);
+        soon_check();
         station_status_changed();
 }
 
@@ -334,6 +336,7 @@ static void every_minute(void *ctx)
         }
         heartbeats_look();
         certificates_check();
+        soon_check();
         unread_note();
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;

@@ -25,6 +25,8 @@ uint32_t station_spread_ms(void);
 
 /* One line for sd_notify STATUS= ; the caller frees. */
 char *station_line(void) must_use;
+/* How many things are wrong with the station itself: its disk, its trust stores. */
+size_t station_fault_count(void);
 /* Called after anything that changes that line. */
 void station_on_status(void (*changed)(void));
 void station_status_changed(void);

@@ -9,8 +9,8 @@
 #include "daemon/service/audit_trail.h"
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/service.h"
+#include "daemon/service/soon.h"
 #include "daemon/service/waiting.h"
-#include "daemon/session/server_certificates.h"
 #include "daemon/session/token.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
@@ -100,13 +100,6 @@ static void advise_station(json_t *advice)
         size_t needless = allowed_count("approved", true), over = allowed_count("pending", true);
         uint64_t failed = queue_counts(NULL).messages[QUEUE_FAILED];
 
-        json_t *ending = certificates_ending();
-        size_t index;
-        json_t *words;
-
-        json_array_foreach(ending, index, words)
-                advise(advice, "%s: have the server's operator renew it", json_string_value(words));
-        json_decref(ending);
         if (accounts_count() == 0)
                 advise(advice, "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST");
         scoped(scoped_free) char *no_default = accounts_default_missing();
@@ -122,6 +115,37 @@ static void advise_station(json_t *advice)
                 advise(advice, "%llu message%s failed: emailsecctl queue list --state failed", (unsigned long long)failed,
                        failed == 1 ? " has" : "s have");
         subscribers_advise(advise_sentence, advice);
+}
+
+/* What is wrong with the station itself. The caller owns it. */
+static json_t *station_faults(void)
+{
+        json_t *faults = json_array();
+
+        push_cause(faults, store_fault());
+        push_cause(faults, reserve_fault());
+        push_cause(faults, trust_fault());
+        push_cause(faults, allowed_fault());
+        return faults;
+}
+
+size_t station_fault_count(void)
+{
+        json_t *faults = station_faults();
+        size_t count = json_array_size(faults);
+
+        json_decref(faults);
+        return count;
+}
+
+static void advise_soon(json_t *advice, const json_t *soon)
+{
+        size_t index;
+        json_t *cause;
+
+        json_array_foreach(soon, index, cause)
+                advise(advice, "%s: %s", json_string_value(json_object_get(cause, "text")),
+                       json_string_value(json_object_get(cause, "remedy")));
 }
 
 static json_t *account_entry(const struct account *account)
@@ -143,24 +167,17 @@ json_t *station_status(const char *name, struct cause *cause)
                 cause_remedy(cause, "emailsecctl account list");
                 return NULL;
         }
-        json_t *status = json_object(), *accounts = json_array(), *advice = json_array(), *faults = json_array();
+        json_t *status = json_object(), *accounts = json_array(), *advice = json_array(), *faults = station_faults();
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (only && account != only)
                         continue;
                 (void)json_array_append_new(accounts, account_entry(account));
                 advise_account(advice, account);
         }
+        json_t *soon = only ? json_array() : soon_causes();
+        advise_soon(advice, soon);
         if (!only)
                 advise_station(advice);
-        struct disk_room room = reserve_room();
-        if (!only && room.reserve && room.free >= room.reserve && room.free / 2 < room.reserve)
-                advise(advice, "the disk of the state folder has %llu MiB free; with less than %llu MiB nothing is fetched "
-                               "(DiskReserve): make room", (unsigned long long)(room.free >> 20),
-                       (unsigned long long)(room.reserve >> 20));
-        push_cause(faults, store_fault());
-        push_cause(faults, reserve_fault());
-        push_cause(faults, trust_fault());
-        push_cause(faults, allowed_fault());
         if (!started_at)
                 started_at = loop_wall();
         json_put_text(status, "version", VERSION);
@@ -172,6 +189,7 @@ json_t *station_status(const char *name, struct cause *cause)
         json_put(status, "exemptions", json_integer((json_int_t)allowed_count("approved", false)));
         json_put(status, "needless", json_integer((json_int_t)allowed_needless()));
         json_put(status, "faults", faults);
+        json_put(status, "soon", soon);
         json_put(status, "advice", advice);
         json_t *last = trail_last();
         json_put(status, "lastChange", last ? last : json_null());
@@ -293,13 +311,13 @@ static void audit_certificate(json_t *findings, const struct account *account)
         int64_t left = (int64_t)account->tls.not_after - (int64_t)loop_wall();
         int64_t days = (left < 0 ? -left : left) / 86400;
         bool ended = left <= 0;
-        char text[128];
+        char text[400];
 
         find(findings, account, "identity", exempt ? "warning" : "ok",
              exempt ? "encrypted, identity by exemption" : "verified by a trust store",
              exempt ? "emailsecctl trust import FILE, then emailsecctl allowed prune" : NULL);
-        (void)snprintf(text, sizeof text, "the server's certificate %s %lld day%s%s", ended ? "ended" : "is valid for",
-                       (long long)days, days == 1 ? "" : "s", ended ? " ago" : "");
+        (void)snprintf(text, sizeof text, "the certificate of %s %s %lld day%s%s", prop_text(&account->values, PROP_HOSTNAME),
+                       ended ? "ended" : "is valid for", (long long)days, days == 1 ? "" : "s", ended ? " ago" : "");
         find(findings, account, "expiry", ended ? "alert" : days < 30 ? "warning" : "ok", text,
              ended || days < 30 ? "the server's operator must renew it" : NULL);
 }

@@ -89,8 +89,7 @@ void certificates_close(void)
 
 /* ---- warnings -------------------------------------------------------------------------------- */
 
-/* The smallest number of the setting that is not below `days`; 0: none. */
-static int due_warning(int64_t days)
+int expiry_warning_due(int64_t days)
 {
         int best = 0;
 
@@ -143,7 +142,7 @@ static void warn(const struct seen *seen, time_t now)
 /* True when a warning was due and given. */
 static bool announce(struct seen *seen, time_t now)
 {
-        int due = due_warning(days_left(seen, now));
+        int due = expiry_warning_due(days_left(seen, now));
 
         if (due == 0 || (seen->warned && seen->warned <= due))
                 return false;
@@ -231,22 +230,18 @@ void certificates_check(void)
         }
 }
 
-json_t *certificates_ending(void)
+void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ctx)
 {
-        json_t *list = json_array();
         time_t now = loop_wall();
 
         mark_in_use();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 for (const struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next) {
-                        if (!seen->in_use || !due_warning(days_left(seen, now)))
+                        if (!seen->in_use || !expiry_warning_due(days_left(seen, now)))
                                 continue;
                         scoped(scoped_free) char *words = words_of(seen, now);
-                        json_t *text = json_string(words);
-                        if (!text || json_array_append_new(list, text) < 0)
-                                abort();
+                        tell(ctx, words);
                 }
-        return list;
 }
 
 /* ---- looking ---------------------------------------------------------------------------------- */

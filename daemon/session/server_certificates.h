@@ -23,5 +23,7 @@ void certificates_check(void);
 /* All of them, the first to end first: [{host, port, accounts, subject, issuer, fingerprintSha256, notAfter, daysLeft,
  * verifiedBy (null: it was not accepted), lastSeen}]; the caller owns the array. */
 json_t *certificates_list(void) must_use;
-/* Each that ends within the largest of those days, as a sentence; the caller owns the array. */
-json_t *certificates_ending(void) must_use;
+/* Calls `tell` with a sentence for each that ends within the largest of those days. */
+void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ctx);
+/* The smallest number of that setting that is not below `days`; 0: none. */
+int expiry_warning_due(int64_t days);

@@ -8,6 +8,7 @@
 
 #include "common/json_fields.h"
 #include "common/limits.h"
+#include "common/names.h"
 #include "common/times.h"
 #include "daemon/loop.h"
 #include "daemon/tls/allowed_list.h"
@@ -391,4 +392,23 @@ time_t allowed_expire(time_t now)
                 trust_changed("an exemption has ended");
         }
         return next;
+}
+
+void allowed_ends(void (*tell)(void *ctx, const struct allowed_end *end), void *ctx)
+{
+        size_t count;
+        struct entry **entries = list_entries(&count);
+
+        for (size_t i = 0; i < count; i++) {
+                struct entry *entry = entries[i];
+                struct decided *decided = &entry->decided;
+                char fingerprint[65];
+                if (decided->state != ALLOWED_APPROVED || !decided->expires || end_of(entry) != decided->expires ||
+                    entry_is_over(entry))
+                        continue;
+                hex_print(entry->certificate.sha256, sizeof entry->certificate.sha256, fingerprint);
+                struct allowed_end end = { .id = entry->id, .host = entry->host, .port = entry->port, .time = decided->expires,
+                                           .fingerprint = fingerprint, .warned = &decided->warned };
+                tell(ctx, &end);
+        }
 }

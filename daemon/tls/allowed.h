@@ -66,5 +66,14 @@ void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool
 /* Ends `approved` entries whose time is over, by their own date or with the certificate (they are `pending`
  * again); next such time or 0. The station calls it by timer. */
 time_t allowed_expire(time_t now);
+/* An approval that ends on a date of its own, before its certificate does. */
+struct allowed_end {
+        const char *id, *host, *fingerprint;
+        uint16_t port;
+        time_t time;
+        int *warned; /* the caller's, 0 at first: how many days before its end that was told */
+};
+/* Calls `tell` for each that somebody uses. */
+void allowed_ends(void (*tell)(void *ctx, const struct allowed_end *end), void *ctx);
 /* The fault that poisons, or NULL. */
 const struct cause *allowed_fault(void);

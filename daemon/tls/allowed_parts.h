@@ -20,6 +20,7 @@ struct decided {
         enum allowed_pins pins;
         uint32_t errors; /* bit set of problems approved */
         time_t expires;  /* 0: none */
+        int warned;      /* the days before that end that were told; not on disk */
         time_t time;     /* of the decision; 0: never decided */
         char *by, *reason;
         struct past *past; /* how it came to this, oldest first, at most LIMIT_HISTORY */

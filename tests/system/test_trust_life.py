@@ -266,6 +266,8 @@ def test_warnings_before_a_certificate_ends(station, account, certificates):
     assert (event["data"]["host"], event["data"]["port"]) == ("127.0.0.1", one.sink.port)
     assert "ends in 5 days" in event["text"]
     assert any("ends in 5 days" in advice for advice in station.json("status")["advice"])
+    check = station.ctl("status", "--check", code=1).out
+    assert check.startswith("EMAILSEC WARNING - ") and "ends in 5 days" in check
     seen, = json.load(open(os.path.join(station.state, "certificates.json")))["certificates"]
     assert seen["port"] == one.sink.port and seen["notAfter"] and seen["lastSeen"]
     until(lambda: json.load(open(os.path.join(station.state, "certificates.json")))["certificates"][0]["warned"] == 7)
@@ -275,6 +277,27 @@ def test_warnings_before_a_certificate_ends(station, account, certificates):
     one.serve(pki.leaf(certificates.system, ["127.0.0.1"], last=300 * pki.DAY))
     one.send_through()
     assert not any("ends in" in advice for advice in station.json("status")["advice"])
+
+
+def test_warnings_before_an_exemption_ends(station, account, certificates):
+    """One with a date of its own, in time; with one that ends later nothing is told."""
+    one = account(certificates.leaf("self-signed", "127.0.0.1"))
+    one.challenged()
+    entry, = station.json("challenge", "list")
+    approve = ("allowed", "approve", entry["id"], "--fingerprint", certificates.leaf("self-signed", "127.0.0.1").fingerprint, "--for")
+    station.ctl(*approve, "200d", code=0)
+    one.send_through()
+    assert station.ctl("status", "--check", code=0).out.startswith("EMAILSEC OK - ")
+    station.ctl(*approve, "60h", code=0)
+    event = station.wait_event("allowed.ends")
+    assert (event["data"]["id"], event["data"]["port"]) == (entry["id"], one.sink.port)
+    assert "ends in 2 days" in event["text"]
+    check = station.ctl("status", "--check", code=1).out
+    assert check.startswith("EMAILSEC WARNING - ") and "the exemption for 127.0.0.1" in check
+    status = " ".join(station.ctl("status").out.split())
+    assert "ends in 2 days" in status and f"emailsecctl allowed show {entry['id']}" in status
+    assert f'emailsec_exemption_end_timestamp_seconds{{id="{entry["id"]}"' in station.ctl("metrics").out
+    assert "emailsec_station_faults 0" in station.ctl("metrics").out
 
 
 def test_the_certificates_of_all_servers_are_listed(station, account, certificates, folder):
