@@ -14,15 +14,43 @@ enum {
 #define SIZE_MAX_BYTES (INT64_C(1) << 40)
 
 /* clang-format off */
+#define AT(word) ((word) & 0xff)
 static const char *const kind_words[] = { "outgoing", "incoming", NULL };
-static const char *const transport_words[] = { "smtp", "imap", "pop3", NULL };
-static const char *const tls_words[] = { "1.0", "1.1", "1.2", "1.3", NULL };
-static const char *const authentication_words[] = { "auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-1-plus",
-        "scram-sha-256", "scram-sha-256-plus", "oauthbearer", "xoauth2", "external", NULL };
-static const char *const delivery_words[] = { "markAsRead", "markAsUnread", "delete", NULL };
-static const char *const fetch_words[] = { "new", "unread", "all", NULL };
-static const char *const provider_words[] = { "google", "microsoft", "custom", NULL };
-static const char *const grant_words[] = { "device", "refreshToken", "clientCredentials", "jwtBearer", NULL };
+static const char *const transport_words[] = {
+        [AT(WORD_SMTP)] = "smtp", [AT(WORD_IMAP)] = "imap", [AT(WORD_POP3)] = "pop3",
+        NULL
+};
+static const char *const tls_words[] = {
+        [AT(WORD_TLS_1_0)] = "1.0", [AT(WORD_TLS_1_1)] = "1.1", [AT(WORD_TLS_1_2)] = "1.2",
+        [AT(WORD_TLS_1_3)] = "1.3",
+        NULL
+};
+static const char *const authentication_words[] = {
+        [AT(WORD_AUTO)] = "auto", [AT(WORD_PLAIN)] = "plain", [AT(WORD_LOGIN)] = "login",
+        [AT(WORD_CRAM_MD5)] = "cram-md5", [AT(WORD_SCRAM_SHA_1)] = "scram-sha-1",
+        [AT(WORD_SCRAM_SHA_1_PLUS)] = "scram-sha-1-plus", [AT(WORD_SCRAM_SHA_256)] = "scram-sha-256",
+        [AT(WORD_SCRAM_SHA_256_PLUS)] = "scram-sha-256-plus", [AT(WORD_OAUTHBEARER)] = "oauthbearer",
+        [AT(WORD_XOAUTH2)] = "xoauth2", [AT(WORD_EXTERNAL)] = "external",
+        NULL
+};
+static const char *const delivery_words[] = {
+        [AT(WORD_MARK_AS_READ)] = "markAsRead", [AT(WORD_MARK_AS_UNREAD)] = "markAsUnread",
+        [AT(WORD_DELETE)] = "delete",
+        NULL
+};
+static const char *const fetch_words[] = {
+        [AT(WORD_NEW)] = "new", [AT(WORD_UNREAD)] = "unread", [AT(WORD_ALL)] = "all",
+        NULL
+};
+static const char *const provider_words[] = {
+        [AT(WORD_GOOGLE)] = "google", [AT(WORD_MICROSOFT)] = "microsoft", [AT(WORD_CUSTOM)] = "custom",
+        NULL
+};
+static const char *const grant_words[] = {
+        [AT(WORD_DEVICE)] = "device", [AT(WORD_REFRESH_TOKEN)] = "refreshToken",
+        [AT(WORD_CLIENT_CREDENTIALS)] = "clientCredentials", [AT(WORD_JWT_BEARER)] = "jwtBearer",
+        NULL
+};
 static const char *const heartbeat_words[] = { "none", "queued", "sent", "arrived", "missing", NULL };
 static const char *const status_words[] = {
         "ok", "disabled", "connecting", "down", "fault", "challenge", NULL
@@ -206,17 +234,28 @@ const struct property *property_named(const char *name)
         return NULL;
 }
 
+static const struct {
+        const char *transport;
+        uint16_t neither, starttls, ssl;
+} ports[] = {
+        { "smtp", 25, 587, 465 },
+        { "imap", 143, 143, 993 },
+        { "pop3", 110, 110, 995 },
+};
+
+bool port_means(uint16_t port, const char **transport, const char **security)
+{
+        for (size_t i = 0; i < count_of(ports); i++)
+                if (port == ports[i].neither || port == ports[i].starttls || port == ports[i].ssl) {
+                        *transport = ports[i].transport;
+                        *security = port == ports[i].ssl ? "ssl" : "starttls";
+                        return true;
+                }
+        return false;
+}
+
 uint16_t port_of_table(const char *transport, bool ssl, bool starttls)
 {
-        static const struct {
-                const char *transport;
-                uint16_t neither, starttls, ssl;
-        } ports[] = {
-                { "smtp", 25, 587, 465 },
-                { "imap", 143, 143, 993 },
-                { "pop3", 110, 110, 995 },
-        };
-
         for (size_t i = 0; i < count_of(ports); i++)
                 if (same_text(transport, ports[i].transport))
                         return ssl ? ports[i].ssl : starttls ? ports[i].starttls : ports[i].neither;
@@ -235,10 +274,13 @@ uint16_t port_in_use(const struct property_values *values)
 
 int properties_min_tls(const struct property_values *values)
 {
-        static const int versions[] = { 10, 11, 12, 13 };
+        static const struct {
+                enum property_word word;
+                int version;
+        } versions[] = { { WORD_TLS_1_0, 10 }, { WORD_TLS_1_1, 11 }, { WORD_TLS_1_2, 12 }, { WORD_TLS_1_3, 13 } };
 
-        for (size_t i = 0; tls_words[i]; i++)
-                if (prop_is(values, PROP_MIN_TLS_VERSION, tls_words[i]))
-                        return versions[i];
+        for (size_t i = 0; i < count_of(versions); i++)
+                if (prop_is(values, versions[i].word))
+                        return versions[i].version;
         return 12;
 }

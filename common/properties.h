@@ -57,6 +57,19 @@ enum property_id {
         PROPERTIES
 };
 
+/* What a WORD property may be: of which property it is in the upper bits, its place among that property's words below. */
+enum property_word {
+        WORD_SMTP = PROP_TRANSPORT << 8, WORD_IMAP, WORD_POP3,
+        WORD_TLS_1_0 = PROP_MIN_TLS_VERSION << 8, WORD_TLS_1_1, WORD_TLS_1_2, WORD_TLS_1_3,
+        WORD_AUTO = PROP_AUTHENTICATION << 8, WORD_PLAIN, WORD_LOGIN, WORD_CRAM_MD5, WORD_SCRAM_SHA_1,
+        WORD_SCRAM_SHA_1_PLUS, WORD_SCRAM_SHA_256, WORD_SCRAM_SHA_256_PLUS, WORD_OAUTHBEARER, WORD_XOAUTH2,
+        WORD_EXTERNAL,
+        WORD_MARK_AS_READ = PROP_DELIVERY_POLICY << 8, WORD_MARK_AS_UNREAD, WORD_DELETE,
+        WORD_NEW = PROP_FETCH << 8, WORD_UNREAD, WORD_ALL,
+        WORD_GOOGLE = PROP_OAUTH_PROVIDER << 8, WORD_MICROSOFT, WORD_CUSTOM,
+        WORD_DEVICE = PROP_OAUTH_GRANT << 8, WORD_REFRESH_TOKEN, WORD_CLIENT_CREDENTIALS, WORD_JWT_BEARER,
+};
+
 struct property {
         const char *name;
         enum property_type type;
@@ -67,7 +80,7 @@ struct property {
         int64_t number;            /* default of BOOL, INT, PORT; where outgoing and incoming differ: of outgoing */
         int64_t number_incoming;   /* pollRate: 60 */
         const char *text;          /* default of the others; NULL = "" */
-        const char *const *words;  /* of WORD, NULL-ended */
+        const char *const *words;  /* of WORD, in the order of enum property_word, NULL-ended */
         const char *help;          /* one line */
         enum property_unit unit;
         int64_t min_incoming;      /* where it is higher than min */
@@ -106,7 +119,9 @@ static inline const char *prop_text(const struct property_values *v, enum proper
 {
         return v->of[id].text ? v->of[id].text : "";
 }
-bool prop_is(const struct property_values *v, enum property_id id, const char *word);
+bool prop_is(const struct property_values *v, enum property_word word);
+/* True when it signs in by OAuth tokens. */
+bool prop_uses_oauth(const struct property_values *v);
 
 /* Takes a JSON value for one property, checked against its row (type, range, words, kind). Texts from people are
  * accepted where a bool or number is meant ("true", "yes", "on", "993", "auto", "30d" for seconds, "50M" for
@@ -130,6 +145,9 @@ json_t *properties_warnings(const struct property_values *values) must_use;
 
 /* The port table: what `auto` means for these values. */
 uint16_t port_of_table(const char *transport, bool ssl, bool starttls);
+/* The other way round: what a server at that port usually speaks ("smtp", "imap", "pop3"), and how it is secured ("ssl",
+ * "starttls"). False, and nothing set, for a port that is not in the table. */
+bool port_means(uint16_t port, const char **transport, const char **security);
 /* The port to connect to. */
 uint16_t port_in_use(const struct property_values *values);
 

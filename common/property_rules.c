@@ -121,10 +121,9 @@ static int check_tenant(const struct property_values *values, struct causes *pro
  * password: then no provider is named. */
 static int check_authentication(const struct property_values *values, struct causes *problems)
 {
-        bool oauth = prop_is(values, PROP_AUTHENTICATION, "oauthbearer") ||
-                     prop_is(values, PROP_AUTHENTICATION, "xoauth2");
-        bool external = prop_is(values, PROP_AUTHENTICATION, "external");
-        bool custom = prop_is(values, PROP_OAUTH_PROVIDER, "custom");
+        bool oauth = prop_uses_oauth(values);
+        bool external = prop_is(values, WORD_EXTERNAL);
+        bool custom = prop_is(values, WORD_CUSTOM);
         int bad = 0;
 
         if (oauth)
@@ -134,12 +133,12 @@ static int check_authentication(const struct property_values *values, struct cau
                 bad |= need(values, PROP_OAUTH_CLIENT_ID, "with an oauthProvider", problems);
                 if (custom)
                         bad |= need(values, PROP_OAUTH_TOKEN_ENDPOINT, "with oauthProvider custom", problems);
-                if (custom && prop_is(values, PROP_OAUTH_GRANT, "device"))
+                if (custom && prop_is(values, WORD_DEVICE))
                         bad |= need(values, PROP_OAUTH_DEVICE_ENDPOINT, "with oauthGrant device", problems);
-                if (prop_is(values, PROP_OAUTH_GRANT, "jwtBearer"))
+                if (prop_is(values, WORD_JWT_BEARER))
                         bad |= need(values, PROP_CLIENT_CERTIFICATE, "with oauthGrant jwtBearer: its key signs", problems);
                 bad |= check_tenant(values, problems);
-                if (prop_is(values, PROP_OAUTH_PROVIDER, "microsoft") && prop_is(values, PROP_OAUTH_GRANT, "clientCredentials"))
+                if (prop_is(values, WORD_MICROSOFT) && prop_is(values, WORD_CLIENT_CREDENTIALS))
                         bad |= need(values, PROP_OAUTH_TENANT, "with oauthGrant clientCredentials", problems);
         }
         if (external)
@@ -162,7 +161,7 @@ static int check_delivery(const struct property_values *values, struct causes *p
         const char *socket = properties_lmtp_socket(values);
         const size_t most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
 
-        if (values->kind != KIND_INCOMING || prop_is(values, PROP_DELIVER_TO, "maildir"))
+        if (values->kind != KIND_INCOMING || strcmp(prop_text(values, PROP_DELIVER_TO), "maildir") == 0)
                 return 0;
         if (!socket || socket[0] != '/' || strlen(socket) > most) {
                 struct cause *problem = causes_add(problems);
@@ -232,11 +231,11 @@ json_t *properties_warnings(const struct property_values *values)
         if (prop_bool(values, PROP_DEBUG))
                 warn(list,
                      copy_text("debug: every session is traced to the journal, mail addresses included"));
-        if (prop_is(values, PROP_DELIVERY_POLICY, "delete"))
+        if (prop_is(values, WORD_DELETE))
                 warn(list,
                      copy_text(
                              "deliveryPolicy delete: messages are deleted at the server once they are here"));
-        bool oauth = prop_is(values, PROP_AUTHENTICATION, "oauthbearer") || prop_is(values, PROP_AUTHENTICATION, "xoauth2");
+        bool oauth = prop_uses_oauth(values);
         if (oauth && !prop_text(values, PROP_OAUTH_PROVIDER)[0])
                 warn(list, copy_text("no oauthProvider: the stored password is taken as the access token, and whoever gets "
                                      "tokens must store each new one"));

@@ -73,9 +73,14 @@ void properties_copy(struct property_values *to, const struct property_values *f
                 to->of[i].text = copy_text(from->of[i].text);
 }
 
-bool prop_is(const struct property_values *v, enum property_id id, const char *word)
+bool prop_is(const struct property_values *v, enum property_word word)
 {
-        return same_text(prop_text(v, id), word);
+        return same_text(prop_text(v, (enum property_id)(word >> 8)), properties[word >> 8].words[word & 0xff]);
+}
+
+bool prop_uses_oauth(const struct property_values *v)
+{
+        return prop_is(v, WORD_OAUTHBEARER) || prop_is(v, WORD_XOAUTH2);
 }
 
 #define bad_value(problems, property, ...)                                                                   \
@@ -479,7 +484,7 @@ static int apply_one(struct property_values *values, const char *name, const jso
         case ACCESS_WRITE:
                 return property_set(values, property, value, problems);
         case ACCESS_FIXED:
-                if (json_is_string(value) && prop_is(values, property_id(property), json_string_value(value)))
+                if (same_text(prop_text(values, property_id(property)), json_string_value(value)))
                         return 0;
                 bad_value(problems, property, "%s never changes", name);
                 break;
@@ -515,7 +520,7 @@ static bool is_default(const struct property_values *values, const struct proper
                 return false; /* it has none */
         if (is_numeric(property))
                 return values->of[id].number == default_number(property, values->kind);
-        return prop_is(values, id, default_text(property, values->kind));
+        return same_text(prop_text(values, id), default_text(property, values->kind));
 }
 
 static json_t *value_json(const struct property_values *values, const struct property *property)

@@ -473,7 +473,7 @@ json_t *account_warnings(const struct account *account)
                 (void)json_array_append_new(
                         warnings, json_string("encrypted, identity by exemption: import the root certificate "
                                               "(emailsecctl trust import FILE), then delete the exemption"));
-        if (prop_is(&account->values, PROP_DELIVERY_POLICY, "delete") && fact_number(account->name, FACT_NO_EXPUNGE))
+        if (prop_is(&account->values, WORD_DELETE) && fact_number(account->name, FACT_NO_EXPUNGE))
                 (void)json_array_append_new(
                         warnings, json_string("the server has no UIDPLUS: what is deleted there is flagged as deleted and "
                                               "left, for a mail program to expunge"));
@@ -487,7 +487,7 @@ json_t *account_warnings(const struct account *account)
         int64_t unnamed = fact_number(account->name, FACT_NAMELESS);
         scoped(scoped_free) char *nameless =
                 unnamed ? text_of("the server %s %lld of its messages: they are left there",
-                                  prop_is(&account->values, PROP_TRANSPORT, "pop3") ? "gives no unique id (UIDL) for" : "does not list",
+                                  prop_is(&account->values, WORD_POP3) ? "gives no unique id (UIDL) for" : "does not list",
                                   (long long)unnamed)
                         : NULL;
         if (nameless)

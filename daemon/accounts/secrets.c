@@ -365,7 +365,7 @@ bool secret_is_missing(const struct property_values *values)
         const char *name = prop_text(values, PROP_NAME), *grant = prop_text(values, PROP_OAUTH_GRANT);
         bool token = token_used(values);
 
-        if (!prop_text(values, PROP_ACCOUNT)[0] || prop_is(values, PROP_AUTHENTICATION, "external") ||
+        if (!prop_text(values, PROP_ACCOUNT)[0] || prop_is(values, WORD_EXTERNAL) ||
             (token && (same_text(grant, "jwtBearer") || same_text(grant, "clientCredentials"))))
                 return false;
         scoped(scoped_free) char *source = secret_source(name, token ? "oauthRefreshToken" : "password");
@@ -382,7 +382,7 @@ int secret_signin(const struct property_values *values, struct signin *out, stru
                 secret = token_access(prop_text(values, PROP_NAME));
                 if (!secret)
                         return cause_set(cause, CAUSE_SECRET, "there is no OAuth access token yet");
-        } else if (wanted && !prop_is(values, PROP_AUTHENTICATION, "external")) {
+        } else if (wanted && !prop_is(values, WORD_EXTERNAL)) {
                 secret = secret_get(prop_text(values, PROP_NAME), "password", cause);
                 if (!secret)
                         return -1;

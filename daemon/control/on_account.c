@@ -462,21 +462,14 @@ void on_test_account(struct call *call)
 /* What the port alone says, where transport or security are not given. */
 static void guess_probe(struct parameters *in)
 {
-        static const struct {
-                int64_t port;
-                const char *transport, *security;
-        } ports[] = {
-                { 25, "smtp", "starttls" }, { 587, "smtp", "starttls" }, { 465, "smtp", "ssl" }, { 143, "imap", "starttls" },
-                { 993, "imap", "ssl" },     { 110, "pop3", "starttls" }, { 995, "pop3", "ssl" },
-        };
+        const char *transport, *security;
 
-        for (size_t i = 0; i < count_of(ports); i++)
-                if (ports[i].port == in->port) {
-                        if (!in->transport)
-                                in->transport = ports[i].transport;
-                        if (!in->security && strcmp(in->transport, ports[i].transport) == 0)
-                                in->security = ports[i].security;
-                }
+        if (port_means((uint16_t)in->port, &transport, &security)) {
+                if (!in->transport)
+                        in->transport = transport;
+                if (!in->security && strcmp(in->transport, transport) == 0)
+                        in->security = security;
+        }
         if (!in->transport)
                 in->transport = "smtp";
         if (!in->security)

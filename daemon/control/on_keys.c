@@ -75,7 +75,7 @@ static const struct account *user_of(const char *name)
 {
         const struct account *account = accounts_first();
 
-        while (account && (account->unreadable || !prop_is(&account->values, PROP_CLIENT_CERTIFICATE, name)))
+        while (account && (account->unreadable || strcmp(prop_text(&account->values, PROP_CLIENT_CERTIFICATE), name) != 0))
                 account = account->next;
         return account;
 }

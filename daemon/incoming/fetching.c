@@ -23,15 +23,15 @@ struct subject fetching_subject(const struct fetching *fetching)
         return account_subject(fetching->account);
 }
 
-bool fetching_policy_is(const struct fetching *fetching, const char *word)
+bool fetching_policy_is(const struct fetching *fetching, enum property_word word)
 {
-        return prop_is(&fetching->account->values, PROP_DELIVERY_POLICY, word);
+        return prop_is(&fetching->account->values, word);
 }
 
 /* What the server is to be told of a stored message: nothing, \Seen or deletion. */
 bool fetching_tells_server(const struct fetching *fetching)
 {
-        return fetching_policy_is(fetching, "delete") || (fetching_policy_is(fetching, "markAsRead") && !fetching->pop3);
+        return fetching_policy_is(fetching, WORD_DELETE) || (fetching_policy_is(fetching, WORD_MARK_AS_READ) && !fetching->pop3);
 }
 
 void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry)
@@ -248,7 +248,7 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
         fetching->handing = handing_new(account);
         fetching->link = link;
         fetching->tools = tools;
-        fetching->pop3 = prop_is(&account->values, PROP_TRANSPORT, "pop3");
+        fetching->pop3 = prop_is(&account->values, WORD_POP3);
         fetching->folder = copy_text(fetching->pop3 ? "" : folder);
         fetching->done = done;
         fetching->ctx = ctx;
@@ -261,7 +261,7 @@ void fetching_begin(struct fetching *fetching, bool is_open)
         if (!fetching->just_opened)
                 fetching->tools->refresh(fetching_chat(fetching));
         else
-                fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, "markAsUnread"));
+                fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, WORD_MARK_AS_UNREAD));
 }
 
 void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),

@@ -177,7 +177,7 @@ void fetching_on_marked(void *ctx)
 
 void fetching_tell_server(struct fetching *fetching)
 {
-        bool deletes = fetching_policy_is(fetching, "delete");
+        bool deletes = fetching_policy_is(fetching, WORD_DELETE);
 
         if (!fetching->tell_count || !fetching_tells_server(fetching) || fetching->facts.read_only) {
                 fetching->tell_count = 0;

@@ -103,7 +103,7 @@ static void order_listed(struct fetching *fetching)
 
 bool fetching_skips_all(const struct fetching *fetching)
 {
-        return fetching->first_look && prop_is(&fetching->account->values, PROP_FETCH, "new");
+        return fetching->first_look && prop_is(&fetching->account->values, WORD_NEW);
 }
 
 /* Of a mailbox with more messages than we hold at once the lowest UIDs are dealt with first. */
@@ -187,7 +187,7 @@ static void list(struct fetching *fetching)
         fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile) ?
                                     fetching->facts.uidnext - 1 : after;
         fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
-                                prop_is(&fetching->account->values, PROP_FETCH, "unread");
+                                prop_is(&fetching->account->values, WORD_UNREAD);
         if (!fetching->windows && nothing_new(fetching, after)) {
                 listed_imap(fetching);
                 return;

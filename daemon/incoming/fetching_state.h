@@ -86,7 +86,7 @@ struct fetching {
 /* ---- fetching.c ---- */
 
 struct subject fetching_subject(const struct fetching *fetching);
-bool fetching_policy_is(const struct fetching *fetching, const char *word);
+bool fetching_policy_is(const struct fetching *fetching, enum property_word word);
 /* True when the server is to be told of a stored message: \Seen or deletion. */
 bool fetching_tells_server(const struct fetching *fetching);
 void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry);

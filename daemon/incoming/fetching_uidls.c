@@ -107,7 +107,7 @@ static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t
                         continue;
                 if (!known[i])
                         fetching_want(fetching, &fetching->listed[i]);
-                else if (untold[i] && fetching_policy_is(fetching, "delete"))
+                else if (untold[i] && fetching_policy_is(fetching, WORD_DELETE))
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
         }
         free(take(fetching->listed));
@@ -132,7 +132,7 @@ static void pruned(void *ctx, bool some, const struct cause *cause)
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
         fetching->some_gone = some;
-        fetching->reconcile = some && !fetching_policy_is(fetching, "delete");
+        fetching->reconcile = some && !fetching_policy_is(fetching, WORD_DELETE);
         if (fetching->more) {
                 fetching_list_more(fetching);
                 return;
@@ -154,7 +154,7 @@ void fetching_uidls_listed(struct fetching *fetching)
                 for (size_t i = 0; i < fetching->listed_count; i++)
                         uidl_set_add(&fetching->uidls, fetching->listed[i].uidl);
                 fetching->answers++;
-                seen_prune_uidls(fetching->account->name, &fetching->uidls, fetching_policy_is(fetching, "delete"), pruned,
+                seen_prune_uidls(fetching->account->name, &fetching->uidls, fetching_policy_is(fetching, WORD_DELETE), pruned,
                                  fetching);
         }
 }

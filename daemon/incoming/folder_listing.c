@@ -132,7 +132,7 @@ static void start(void *ctx)
 
         if (listing->over)
                 return;
-        if (!prop_is(values, PROP_TRANSPORT, "imap")) {
+        if (!prop_is(values, WORD_IMAP)) {
                 cause_set(&cause, CAUSE_STATE, "only IMAP has folders, and account %s has transport %s", listing->account->name,
                           prop_text(values, PROP_TRANSPORT));
                 cause_remedy(&cause, "nothing to do: %s",

@@ -23,7 +23,7 @@ enum {
 
 bool receiver_is_pop3(const struct receiver *receiver)
 {
-        return prop_is(&receiver->account->values, PROP_TRANSPORT, "pop3");
+        return prop_is(&receiver->account->values, WORD_POP3);
 }
 
 const struct mailbox_class *receiver_tools(const struct receiver *receiver)

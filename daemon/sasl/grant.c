@@ -39,7 +39,7 @@ static const char *scope_of(const struct provider *provider, const struct proper
 {
         const char *transport = prop_text(values, PROP_TRANSPORT);
 
-        if (provider->own && prop_is(values, PROP_OAUTH_GRANT, "clientCredentials"))
+        if (provider->own && prop_is(values, WORD_CLIENT_CREDENTIALS))
                 return provider->own;
         return strcmp(transport, "imap") == 0 ? provider->imap : strcmp(transport, "pop3") == 0 ? provider->pop3 : provider->smtp;
 }

@@ -186,7 +186,7 @@ int authorize_begin(const struct account *account, const struct authorize_user *
 {
         struct grant_request request;
 
-        if (!token_used(&account->values) || !prop_is(&account->values, PROP_OAUTH_GRANT, "device")) {
+        if (!token_used(&account->values) || !prop_is(&account->values, WORD_DEVICE)) {
                 cause_about(cause, CAUSE_STATE, "name", "account %s does not sign in by OAuth with oauthGrant device", account->name);
                 cause_remedy(cause, "emailsecctl account set %s authentication=xoauth2 oauthGrant=device oauthProvider=... "
                              "oauthClientId=...", account->name);

@@ -215,9 +215,9 @@ static void reached(void *ctx, enum link_mark mark, const struct verdict *verdic
 
 static const char *capabilities_of(const struct probe *probe, const struct chat *chat)
 {
-        if (prop_is(&probe->values, PROP_TRANSPORT, "imap"))
+        if (prop_is(&probe->values, WORD_IMAP))
                 return imap_session_capabilities(chat);
-        if (prop_is(&probe->values, PROP_TRANSPORT, "pop3"))
+        if (prop_is(&probe->values, WORD_POP3))
                 return pop3_session_capabilities(chat);
         return smtp_session_capabilities(chat)->text;
 }
@@ -283,11 +283,11 @@ static struct chat *new_chat(void *ctx)
         struct probe *probe = ctx;
         bool starttls = prop_bool(&probe->values, PROP_USE_STARTTLS);
 
-        if (prop_is(&probe->values, PROP_TRANSPORT, "imap")) {
+        if (prop_is(&probe->values, WORD_IMAP)) {
                 struct imap_config config = { probe->signin, starttls, &probe->no_mailbox, probe };
                 return imap_session_new(&config);
         }
-        if (prop_is(&probe->values, PROP_TRANSPORT, "pop3")) {
+        if (prop_is(&probe->values, WORD_POP3)) {
                 struct pop3_config config = { probe->signin, starttls, &probe->no_mailbox, probe };
                 return pop3_session_new(&config);
         }

@@ -161,7 +161,7 @@ static bool lacks_password(const struct restore *restore, const struct property_
 {
         scoped(scoped_free) char *secrets = text_of("secrets/%s", prop_text(values, PROP_NAME));
 
-        return prop_text(values, PROP_ACCOUNT)[0] && !prop_is(values, PROP_AUTHENTICATION, "external") &&
+        return prop_text(values, PROP_ACCOUNT)[0] && !prop_is(values, WORD_EXTERNAL) &&
                !is_there(restore->directory, secrets);
 }
 

@@ -258,7 +258,7 @@ static void audit_login(json_t *findings, const struct account *account)
 {
         const struct property_values *values = &account->values;
         bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
-        bool plain = prop_is(values, PROP_AUTHENTICATION, "plain") || prop_is(values, PROP_AUTHENTICATION, "login");
+        bool plain = prop_is(values, WORD_PLAIN) || prop_is(values, WORD_LOGIN);
         bool open = prop_bool(values, PROP_ALLOW_PLAINTEXT) && !tls;
         scoped(scoped_free) char *remedy =
                 open ? text_of("emailsecctl account set %s allowPlaintextAuthentication=false", account->name) :

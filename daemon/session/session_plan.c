@@ -25,7 +25,7 @@ void link_plan_of(const struct property_values *values, struct link_plan *plan)
                 .client_certificate = client[0] ? client : NULL,
                 .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),
                 .debug = prop_bool(values, PROP_DEBUG),
-                .auto_signin = prop_is(values, PROP_AUTHENTICATION, "auto"),
+                .auto_signin = prop_is(values, WORD_AUTO),
                 .record = true,
         };
 }

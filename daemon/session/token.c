@@ -66,8 +66,7 @@ static struct token *token_made(const char *account)
 
 bool token_used(const struct property_values *values)
 {
-        return (prop_is(values, PROP_AUTHENTICATION, "oauthbearer") || prop_is(values, PROP_AUTHENTICATION, "xoauth2")) &&
-               prop_text(values, PROP_OAUTH_PROVIDER)[0];
+        return prop_uses_oauth(values) && prop_text(values, PROP_OAUTH_PROVIDER)[0];
 }
 
 bool token_due(const struct property_values *values)
@@ -114,7 +113,7 @@ static const char *refresh_token(const struct property_values *values, struct ca
         if (!same_text(kept, "none"))
                 return secret_get(name, "oauthRefreshToken", cause);
         cause_set(cause, CAUSE_SECRET, "account %s has no OAuth refresh token", name);
-        if (prop_is(values, PROP_OAUTH_GRANT, "device"))
+        if (prop_is(values, WORD_DEVICE))
                 cause_remedy(cause, "emailsecctl account authorize %s", name);
         else
                 cause_remedy(cause, "emailsecctl account password %s --secret oauthRefreshToken", name);
@@ -133,10 +132,10 @@ static int ask(struct token *token, const struct property_values *values, bool r
 
         grant_source_of(values, &source);
         int result = token_client(values, &source, &request, cause);
-        if (result == 0 && prop_is(values, PROP_OAUTH_GRANT, "jwtBearer")) {
+        if (result == 0 && prop_is(values, WORD_JWT_BEARER)) {
                 request.assertion = assertion = signed_assertion(values, &source, cause);
                 result = assertion ? 0 : -1;
-        } else if (result == 0 && !prop_is(values, PROP_OAUTH_GRANT, "clientCredentials")) {
+        } else if (result == 0 && !prop_is(values, WORD_CLIENT_CREDENTIALS)) {
                 request.refresh_token = refresh_token(values, cause);
                 result = request.refresh_token ? 0 : -1;
         }
@@ -206,9 +205,9 @@ static void say_who_must_agree(const struct token *token, struct cause *cause)
 {
         const struct account *account = account_named(token->account);
 
-        if (account && prop_is(&account->values, PROP_OAUTH_GRANT, "refreshToken"))
+        if (account && prop_is(&account->values, WORD_REFRESH_TOKEN))
                 cause_remedy(cause, "get a new one and store it: emailsecctl account password NAME --secret oauthRefreshToken");
-        else if (account && prop_is(&account->values, PROP_OAUTH_GRANT, "jwtBearer"))
+        else if (account && prop_is(&account->values, WORD_JWT_BEARER))
                 cause_remedy(cause, "see that the provider knows the key of clientCertificate and lets it act for this user");
 }
 

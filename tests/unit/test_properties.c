@@ -115,12 +115,54 @@ START_TEST(defaults_of_both_kinds)
         ck_assert_int_eq(prop_number(&out, PROP_MAX_CONNECTIONS), 4);
         ck_assert_int_eq(prop_number(&out, PROP_MAX_QUEUE_SIZE), 100000);
         ck_assert_int_eq(prop_number(&out, PROP_QUEUE_LIFETIME), 432000);
-        ck_assert(prop_is(&out, PROP_TRANSPORT, "smtp"));
+        ck_assert(prop_is(&out, WORD_SMTP));
         ck_assert_int_eq(properties_min_tls(&in), 12);
         ck_assert_uint_eq(port_in_use(&in), 993);
         ck_assert_uint_eq(port_in_use(&out), 465);
         properties_done(&in);
         properties_done(&out);
+}
+END_TEST
+
+/* A word of the enum is the word of the table, and there are no others. */
+START_TEST(words_are_those_of_the_table)
+{
+        static const struct {
+                enum property_word last;
+                const char *word;
+        } cases[] = {
+                { WORD_POP3, "pop3" },   { WORD_TLS_1_3, "1.3" }, { WORD_EXTERNAL, "external" }, { WORD_DELETE, "delete" },
+                { WORD_ALL, "all" },     { WORD_CUSTOM, "custom" }, { WORD_JWT_BEARER, "jwtBearer" },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                const struct property *property = &properties[cases[i].last >> 8];
+                size_t place = cases[i].last & 0xff;
+                ck_assert_int_eq(property->type, TYPE_WORD);
+                for (size_t k = 0; k <= place; k++)
+                        ck_assert_ptr_nonnull(property->words[k]);
+                ck_assert_str_eq(property->words[place], cases[i].word);
+                ck_assert_ptr_null(property->words[place + 1]);
+        }
+}
+END_TEST
+
+START_TEST(what_a_port_means)
+{
+        static const struct {
+                uint16_t port;
+                const char *transport, *security;
+        } cases[] = {
+                { 25, "smtp", "starttls" },  { 587, "smtp", "starttls" }, { 465, "smtp", "ssl" },       { 143, "imap", "starttls" },
+                { 993, "imap", "ssl" },      { 110, "pop3", "starttls" }, { 995, "pop3", "ssl" },       { 2525, NULL, NULL },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                const char *transport = NULL, *security = NULL;
+                ck_assert_int_eq(port_means(cases[i].port, &transport, &security), cases[i].transport != NULL);
+                ck_assert(same_text(transport, cases[i].transport) || (!transport && !cases[i].transport));
+                ck_assert(same_text(security, cases[i].security) || (!security && !cases[i].security));
+        }
 }
 END_TEST
 
@@ -487,6 +529,8 @@ int main(void)
         tcase_add_loop_test(tc, every_row_is_whole, 0, PROPERTIES);
         tcase_add_test(tc, received_mail_is_kept);
         tcase_add_test(tc, defaults_of_both_kinds);
+        tcase_add_test(tc, words_are_those_of_the_table);
+        tcase_add_test(tc, what_a_port_means);
         tcase_add_loop_test(tc, values_are_taken_or_refused, 0, (int)count_of(values_in));
         tcase_add_test(tc, long_texts_are_refused);
         tcase_add_test(tc, every_bad_property_at_once);
