@@ -21,7 +21,7 @@ WHO = f"(uid {ME})"
 def table():
     """{method: (permission, changes)} of the daemon's table."""
     with open(os.path.join(ROOT, "daemon", "control", "methods.c")) as source:
-        rows = re.findall(r'\{ (SERVICE|TRUST) "(\w+)", (PERMIT_\w+), (.*?), on_\w+ \}', source.read())
+        rows = re.findall(r'\{ (SERVICE|TRUST) "(\w+)", (PERMIT_\w+), (.*?), on_\w+,', source.read())
     return {name: (permission, "METHOD_CHANGES" in rest) for _, name, permission, rest in rows}
 
 
