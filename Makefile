@@ -208,7 +208,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause dsn frame json_fields names printable properties tar times
 UNIT_esmtp   := esmtp
-UNIT_base    := loop journal settings netmon
+UNIT_base    := backoff loop journal settings netmon
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table
 UNIT_wire    := chat connection resolve server_words
 UNIT_tls     := judge clock_doubt certificate allowed allowed_history trust trust_watch keys channel
@@ -216,7 +216,7 @@ UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_meaning smtp_ways smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
 UNIT_pop3    := pop3_session pop3_retrieve
-UNIT_station := session account accounts server_certificates queue_policy throttle poll_schedule fault_grace idle_policy
+UNIT_station := session account accounts account_view server_certificates quota queue_policy throttle poll_schedule fault_grace idle_policy
 UNIT_control := permit varlink_server
 UNIT_ctl     := ctl_show ctl_send
 UNIT_TESTS :=

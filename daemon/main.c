@@ -226,7 +226,6 @@ static int serve(void)
         loop_on_signal(SIGINT, on_end, NULL);
         loop_on_signal(SIGHUP, on_hangup, NULL);
         manager_open(&(struct manager_user){ .line = station_line, .stuck_for = store_stuck_for });
-        station_on_status(manager_status_changed);
         watch_surroundings();
         scoped(scoped_free) char *line = station_line();
         log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
@@ -235,10 +234,9 @@ static int serve(void)
         loop_run();
 
         netmon_close();
-        station_on_status(NULL);
+        manager_close();
         listener_close();
         station_close();
-        manager_close();
         loop_close();
         journal_tell_repeats(true);
         return EXIT_SUCCESS;

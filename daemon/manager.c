@@ -129,7 +129,7 @@ static void tell_status(unused_arg void *ctx)
 
 void manager_status_changed(void)
 {
-        if (!timer_is_set(me.status))
+        if (me.status && !timer_is_set(me.status))
                 timer_set(me.status, STATUS_MS);
 }
 

@@ -24,5 +24,5 @@ void manager_tell_reloading(void);
 void manager_tell_ending(void);
 /* It does not start; before manager_open(). */
 void manager_tell_refused(const char *why);
-/* The line is other than before. Changes are gathered for a moment. */
+/* The line is other than before. Changes are gathered for a moment. Nothing while it is not open. */
 void manager_status_changed(void);

@@ -249,6 +249,18 @@ static const struct row rows[] = {
 };
 /* clang-format on */
 
+static const struct settings *current;
+
+void settings_put_current(const struct settings *settings)
+{
+        current = settings;
+}
+
+const struct settings *settings_current(void)
+{
+        return current;
+}
+
 size_t settings_keys(const struct settings_key_info **out)
 {
         static struct settings_key_info infos[count_of(rows)];

@@ -33,6 +33,10 @@ int settings_set(struct settings *settings, const char *assignment, struct cause
 void settings_copy(struct settings *to, const struct settings *from); /* `to` is raw memory */
 void settings_done(struct settings *settings);
 
+/* Those that the daemon runs by: borrowed until others are put in their place. */
+void settings_put_current(const struct settings *settings);
+const struct settings *settings_current(void);
+
 /* The name for EHLO; NULL: there is no full one, an address literal is said (RFC 5321 section 4.1.4). */
 const char *settings_hello(const struct settings *settings);
 

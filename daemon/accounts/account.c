@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* One account: status with its cause, the clock of its mail, and how it is shown; see account.h. */
+/* One account: status with its cause, and the clock of its mail; see account.h. */
 #include "daemon/accounts/account.h"
 
 #include "common/json_fields.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/events.h"
-#include "daemon/incoming/receiver.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
-#include "daemon/outgoing/sender.h"
-#include "daemon/service/heartbeat.h"
-#include "daemon/service/service.h"
-#include "daemon/service/waiting.h"
-#include "daemon/store/missing_table.h"
-#include "daemon/store/queue_table.h"
+#include "daemon/settings.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
@@ -22,14 +17,41 @@
 #define FACT_PAUSED        "pausedSeconds"
 #define FACT_STOPPED_SINCE "stoppedSince"
 
-#define FACT_WORKED        "lastPollSuccess"
-#define FACT_CHECKED       "lastChecked"
-
 enum {
-        HANDED_BACK_SHOWN = 7 * 24 * 60 * 60, /* seconds that a message refused by deliverTo is warned of */
         WORD_LEAST = 2 * 60 * 60,             /* seconds beyond two rounds for which "ok" stands unproven */
         WORD_WITHOUT_RATE = 2 * 24 * 60 * 60, /* and where there are none */
 };
+
+static const struct account_observer *observer;
+
+void account_observe(const struct account_observer *to)
+{
+        observer = to;
+}
+
+void account_tell_added(struct account *account)
+{
+        if (observer)
+                observer->added(account);
+}
+
+void account_tell_changed(struct account *account)
+{
+        if (observer)
+                observer->changed(account);
+}
+
+void account_tell_removed(struct account *account)
+{
+        if (observer)
+                observer->removed(account);
+}
+
+void account_tell_status(struct account *account)
+{
+        if (observer)
+                observer->status(account);
+}
 
 void account_free(struct account *account)
 {
@@ -166,8 +188,8 @@ static void emit_status(struct account *account)
                 json_put_text(data, "challenge", account->challenge_id);
         event_emit("account.status", account->name, data, "%s: %s%s%s", account->name,
                    account_status_name(account->status), ill ? ": " : "", ill ? account->cause->text : "");
-        station_status_changed();
-        waiting_look(account);
+        manager_status_changed();
+        account_tell_status(account);
 }
 
 void account_is_well(struct account *account)
@@ -218,45 +240,6 @@ void account_doubt_word(struct account *account)
                 return;
         account->status = ACCOUNT_CONNECTING;
         emit_status(account);
-}
-
-void account_tested(struct account *account, unsigned generation, const struct cause *why, const char *challenge_id)
-{
-        if (account->deleted || account->unreadable || account->generation != generation)
-                return;
-        if (account->sender)
-                sender_tested(account->sender, why, challenge_id);
-        else if (account->receiver)
-                receiver_tested(account->receiver, why);
-}
-
-/* "5 minutes ago". */
-static void ago(int64_t seconds, char *to, size_t size)
-{
-        static const struct {
-                int64_t seconds;
-                const char *one;
-        } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
-        size_t i = 0;
-
-        while (i + 1 < count_of(units) && seconds < units[i].seconds)
-                i++;
-        int64_t number = seconds > 0 ? seconds / units[i].seconds : 0;
-        (void)snprintf(to, size, "%lld %s%s ago", (long long)number, units[i].one, number == 1 ? "" : "s");
-}
-
-/* What the status rests on. */
-static char *status_words(const struct account *account)
-{
-        int64_t worked = fact_number(account->name, FACT_WORKED);
-        bool unknown = account->status == ACCOUNT_CONNECTING;
-        const char *lacks = unknown && secret_is_missing(&account->values) ? "; no password or token is stored" : "";
-        char when[48];
-
-        if (!worked)
-                return text_of("%s%s", unknown || account->status == ACCOUNT_DISABLED ? "not used yet" : "has not worked yet", lacks);
-        ago((int64_t)loop_wall() - worked, when, sizeof when);
-        return text_of("last worked %s%s", when, lacks);
 }
 
 static enum account_status status_of(const struct cause *cause)
@@ -341,173 +324,19 @@ struct notice_rules account_notice_rules(const struct account *account)
         return (struct notice_rules){
                 .to = prop_text(values, PROP_NOTIFY_FAILED),
                 .from = prop_text(values, PROP_FROM),
-                .hostname = station_settings()->hostname,
+                .hostname = settings_current()->hostname,
                 .server = prop_text(values, PROP_HOSTNAME),
                 .lifetime = prop_number(values, PROP_QUEUE_LIFETIME),
         };
 }
 
-void account_link_reached(struct account *account, const struct link *link, enum link_mark mark)
+void account_put_tls(struct account *account, const struct channel_info *info, int64_t handshake_ms)
 {
-        bool plain = !prop_bool(&account->values, PROP_USE_SSL) && !prop_bool(&account->values, PROP_USE_STARTTLS);
-        struct channel_info info;
-        int64_t ms = link_times(link).handshake;
-
-        if (mark == LINK_CONNECTED && plain)
-                account->has_tls = false;
-        if (mark != LINK_SECURED || !link_tls_info(link, &info))
+        account->has_tls = info != NULL;
+        if (!info)
                 return;
-        account->has_tls = true;
-        account->tls = info;
+        account->tls = *info;
         account->handshakes++;
-        account->handshakes_resumed += info.resumed;
-        account->handshake_ms += (uint64_t)(ms > 0 ? ms : 0);
-}
-
-static json_t *tls_json(const struct account *account)
-{
-        if (!account->has_tls)
-                return json_null();
-        json_t *tls = json_object();
-        json_put_text(tls, "version", account->tls.version);
-        json_put_text(tls, "cipher", account->tls.cipher);
-        json_put_text(tls, "fingerprintSha256", account->tls.fingerprint);
-        json_put_text(tls, "verifiedBy", account->tls.verified_by);
-        json_put_time(tls, "notAfter", (int64_t)account->tls.not_after);
-        return tls;
-}
-
-static json_t *text_fact(const struct account *account, const char *name)
-{
-        const char *text = fact_text(account->name, name);
-
-        return text ? json_string(text) : json_null();
-}
-
-/* Read-only properties that are a number or a time under their own name in the facts. */
-static json_t *fact_json(const struct account *account, const struct property *property)
-{
-        if (property->type == TYPE_TIME) {
-                json_t *holder = json_object();
-                json_put_time(holder, "time", fact_number(account->name, property->name));
-                json_t *time = json_incref(json_object_get(holder, "time"));
-                json_decref(holder);
-                return time;
-        }
-        return json_integer(fact_number(account->name, property->name));
-}
-
-static json_t *password_source(const struct account *account)
-{
-        char *source = secret_source(account->name, "password");
-        json_t *text = json_string(source);
-
-        free(source);
-        return text;
-}
-
-static uint64_t queue_size(const char *account)
-{
-        struct queue_counts counts = queue_counts(account);
-        uint64_t size = 0;
-
-        for (int state = 0; state < QUEUE_STATES; state++)
-                if (state != QUEUE_SENT && state != QUEUE_FAILED)
-                        size += counts.messages[state];
-        return size;
-}
-
-static json_t *read_only_json(const struct account *account, enum property_id id)
-{
-        const struct property *property = &properties[id];
-
-        if (id == PROP_STATUS)
-                return json_string(account_status_name(account->status));
-        if (id == PROP_FAULT_CAUSE)
-                return account->cause->code ? json_string(account->cause->text) : json_null();
-        if (id == PROP_STATUS_TEXT) {
-                scoped(scoped_free) char *words = status_words(account);
-                return json_string(words);
-        }
-        if (id == PROP_WAITING_FOR) {
-                struct waiting waiting;
-                waiting_of(account, &waiting);
-                return waiting_json(&waiting);
-        }
-        if (id == PROP_TLS)
-                return tls_json(account);
-        if (id == PROP_PASSWORD_SOURCE)
-                return password_source(account);
-        if (id == PROP_QUEUE_SIZE)
-                return json_integer((json_int_t)queue_size(account->name));
-        if (id == PROP_NUMBER_SENT_TODAY)
-                return json_integer(station_sent_today(account));
-        if (id == PROP_HEARTBEAT_STATE)
-                return json_string(heartbeat_state(account));
-        if (id == PROP_LAST_POLL_FAILURE_CAUSE || id == PROP_LAST_DISCARD_CAUSE)
-                return text_fact(account, property->name);
-        return fact_json(account, property);
-}
-
-json_t *account_json(const struct account *account)
-{
-        json_t *all = properties_json(&account->values, false);
-
-        for (int id = 0; id < PROPERTIES; id++) {
-                const struct property *property = &properties[id];
-                if (property->access == ACCESS_READ && (property->kinds & (unsigned)account->values.kind))
-                        json_put(all, property->name, read_only_json(account, (enum property_id)id));
-        }
-        json_put(all, "cause", cause_json(account->cause->code ? account->cause : NULL));
-        if (account->challenge_id[0])
-                json_put_text(all, "challenge", account->challenge_id);
-        return all;
-}
-
-json_t *account_warnings(const struct account *account)
-{
-        json_t *warnings = account->unreadable ? json_array() : properties_warnings(&account->values);
-
-        if (account->has_tls && same_text(account->tls.verified_by, "allowedHost") &&
-            (prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS)))
-                (void)json_array_append_new(
-                        warnings, json_string("encrypted, identity by exemption: import the root certificate "
-                                              "(emailsecctl trust import FILE), then delete the exemption"));
-        if (prop_is(&account->values, WORD_DELETE) && fact_number(account->name, FACT_NO_EXPUNGE))
-                (void)json_array_append_new(
-                        warnings, json_string("the server has no UIDPLUS: what is deleted there is flagged as deleted and "
-                                              "left, for a mail program to expunge"));
-        int64_t missing = fact_number(account->name, FACT_MISSING);
-        scoped(scoped_free) char *lacking =
-                missing ? text_of("%lld message%s cannot be had from the server, and %s asked for again: emailsecctl inbox missing %s",
-                                  (long long)missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are", account->name)
-                        : NULL;
-        if (lacking)
-                (void)json_array_append_new(warnings, json_string(lacking));
-        int64_t unnamed = fact_number(account->name, FACT_NAMELESS);
-        scoped(scoped_free) char *nameless =
-                unnamed ? text_of("the server %s %lld of its messages: they are left there",
-                                  prop_is(&account->values, WORD_POP3) ? "gives no unique id (UIDL) for" : "does not list",
-                                  (long long)unnamed)
-                        : NULL;
-        if (nameless)
-                (void)json_array_append_new(warnings, json_string(nameless));
-        int64_t back = fact_number(account->name, "lastHandedBack");
-        scoped(scoped_free) char *refused =
-                back && loop_wall() - back < HANDED_BACK_SHOWN
-                        ? text_of("%lld received messages were refused by the socket of deliverTo so far and are in the "
-                                  "inbox here: emailsecctl inbox list %s",
-                                  (long long)fact_number(account->name, "handedBack"), account->name)
-                        : NULL;
-        if (refused)
-                (void)json_array_append_new(warnings, json_string(refused));
-        scoped(scoped_free) char *beat = heartbeat_warning(account);
-        if (beat)
-                (void)json_array_append_new(warnings, json_string(beat));
-        scoped(scoped_free) char *pace = account->sender ? sender_pace(account->sender) : NULL;
-        if (pace)
-                (void)json_array_append_new(warnings, json_string(pace));
-        if (account->receiver)
-                receiver_warnings(account->receiver, warnings);
-        return warnings;
+        account->handshakes_resumed += info->resumed;
+        account->handshake_ms += (uint64_t)(handshake_ms > 0 ? handshake_ms : 0);
 }

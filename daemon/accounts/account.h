@@ -7,9 +7,9 @@
 
 #include "common/properties.h"
 #include "daemon/journal.h"
-#include "daemon/session/session.h"
 #include "daemon/store/owner.h"
 #include "daemon/store/queue_table.h"
+#include "daemon/tls/channel.h"
 
 struct sender;
 struct receiver;
@@ -46,6 +46,23 @@ struct account {
         struct account *same_bucket; /* accounts.c's own */
 };
 
+/* What follows from an account's coming, changing and going; the service's. Called on the loop. */
+struct account_observer {
+        void (*added)(struct account *account);
+        /* Its properties, its secrets or what they rest on are others: its runner starts over. */
+        void (*changed)(struct account *account);
+        /* It was taken out of the set, and is freed when nothing holds it any more. */
+        void (*removed)(struct account *account);
+        /* Its status, or what its mail waits for, may be other than before. */
+        void (*status)(struct account *account);
+};
+/* `observer` is borrowed; NULL: nobody. */
+void account_observe(const struct account_observer *observer);
+void account_tell_added(struct account *account);
+void account_tell_changed(struct account *account);
+void account_tell_removed(struct account *account);
+void account_tell_status(struct account *account);
+
 /* Takes the values over (they are empty afterwards). */
 struct account *account_new(struct property_values *values) must_use;
 /* Its file could not be read: FAULT, and nothing runs until it can be. */
@@ -80,12 +97,10 @@ void account_has_worked(struct account *account);
 void account_was_checked(const struct account *account);
 /* "ok" is a word for a time: once nothing has shown it for long, it is not known any more. */
 void account_doubt_word(struct account *account);
-/* `account test` of the account as it was in that generation has come to its end. */
-void account_tested(struct account *account, unsigned generation, const struct cause *why, const char *challenge_id);
 /* Puts the status in line with `enabled` and forgets the cause: after a change, a decision. */
 void account_start_over(struct account *account);
-/* A session of the account came this far: what its channel is, and what the handshake cost. */
-void account_link_reached(struct account *account, const struct link *link, enum link_mark mark);
+/* What its latest session has shown of TLS: NULL: it has none. A handshake took so long. */
+void account_put_tls(struct account *account, const struct channel_info *info, int64_t handshake_ms);
 
 /* Whether mail may come into its queue: -1 where it is unreadable, incoming, or disabled without allowDisabledQueuing.
  * maxQueueSize is the queue's to check. */
@@ -101,10 +116,10 @@ void account_clock_was_set(const struct account *account, int64_t seconds);
 /* True when mail waits for a person: disabled, fault, challenge. */
 bool account_is_stopped(const struct account *account);
 
+/* When it last worked, and when that was last looked at (wall clock). */
+#define FACT_WORKED "lastPollSuccess"
+#define FACT_CHECKED "lastChecked"
 /* The fact that the server cannot delete single messages (IMAP without UIDPLUS). */
 #define FACT_NO_EXPUNGE "noUidExpunge"
 /* How many messages a POP3 server has without an id. */
 #define FACT_NAMELESS "nameless"
-/* All properties, read-only ones too; warnings (json array, caller decrefs). */
-json_t *account_json(const struct account *account) must_use;
-json_t *account_warnings(const struct account *account) must_use;

@@ -12,8 +12,8 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
-#include "daemon/service/service.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/replace_file.h"
 
@@ -135,7 +135,7 @@ static void answer(struct change *change, struct account *account, const struct 
 static void tell(const char *name, const char *event, const char *what)
 {
         event_emit(event, name, NULL, "account %s was %s", name, what);
-        station_status_changed();
+        manager_status_changed();
 }
 
 /* ---- names that are taken ---- */
@@ -199,7 +199,7 @@ void account_change_values(struct account *account, struct property_values *valu
         account->values = *values;
         *values = (struct property_values){ .kind = account->values.kind };
         account->generation++;
-        station_account_changed(account);
+        account_tell_changed(account);
         tell(account->name, "account.changed", "changed");
 }
 
@@ -288,7 +288,7 @@ static void leave(struct change *change)
         move(change);
         secrets_forget(change->name);
         begin_next(account); /* those behind hear that it has gone */
-        station_account_removed(account);
+        account_tell_removed(account);
 }
 
 static void file_removed(void *ctx, const struct cause *cause)
@@ -417,7 +417,7 @@ struct account *account_appear(struct property_values *values, const char *id)
         accounts_insert(account);
         secrets_new(account->name, id);
         owner_bind(account->name, id, OWNER_THERE);
-        station_account_added(account);
+        account_tell_added(account);
         tell(account->name, "account.added", "added");
         return account;
 }

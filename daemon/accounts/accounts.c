@@ -6,7 +6,7 @@
 #include "common/names.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/messages.h"
-#include "daemon/service/service.h"
+#include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/store.h"
@@ -57,7 +57,7 @@ static bool outgoing_behind(const struct account *account)
 
 struct account *accounts_default(struct cause *cause)
 {
-        const char *wanted = station_settings()->default_account;
+        const char *wanted = settings_current()->default_account;
         struct account *only = NULL;
 
         if (wanted && wanted[0]) {
@@ -374,8 +374,8 @@ static void load_again(struct account *account)
 
         accounts_take_out(account);
         load_account(name);
-        station_account_added(account_named(name));
-        station_account_removed(account);
+        account_tell_added(account_named(name));
+        account_tell_removed(account);
 }
 
 void accounts_read_again(void)

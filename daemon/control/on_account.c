@@ -8,8 +8,8 @@
 #include "daemon/control/methods.h"
 #include "daemon/control/steps.h"
 #include "daemon/incoming/receiver.h"
+#include "daemon/service/account_view.h"
 #include "daemon/service/probe.h"
-#include "daemon/service/service.h"
 #include "daemon/service/waiting.h"
 #include "daemon/store/store.h"
 
@@ -250,7 +250,7 @@ static void password_set(void *ctx, const struct cause *cause)
                 call_fail(setting->call, cause);
         } else {
                 if (account && !account->unreadable)
-                        station_account_changed(account);
+                        account_tell_changed(account);
                 audit_secret(setting);
                 call_reply(setting->call, credential_reply(setting));
         }

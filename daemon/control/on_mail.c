@@ -7,9 +7,10 @@
 #include "daemon/control/methods.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/sender.h"
-#include "daemon/service/service.h"
+#include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/taking.h"
 
@@ -54,7 +55,7 @@ static void tell_accepted(const struct submitting *submitting, const char *id)
                   submitting->account, submitting->recipients, submitting->recipients == 1 ? "" : "s");
         if (account && account->sender)
                 sender_kick(account->sender);
-        station_status_changed();
+        manager_status_changed();
 }
 
 static void was_submitted(void *ctx, const char *id, bool duplicate, const struct cause *cause)
@@ -204,16 +205,16 @@ static void submit(struct call *call, const struct submitted *in, struct account
                 .key = in->key,
                 .submitted_by = call_who(call),
                 .rules = {
-                        .hostname = station_settings()->hostname,
+                        .hostname = settings_current()->hostname,
                         .from = from[0] ? from : own_from,
                         .reply_to = reply_to[0] ? reply_to : NULL,
                         .now = loop_wall(),
-                        .max_size = (uint64_t)station_settings()->max_message_size,
+                        .max_size = (uint64_t)settings_current()->max_message_size,
                 },
                 .lifetime = prop_number(values, PROP_QUEUE_LIFETIME),
                 .account_clock = account_clock(account),
                 .max_queue = (size_t)prop_number(values, PROP_MAX_QUEUE_SIZE),
-                .max_disk = (uint64_t)station_settings()->queue_size_limit,
+                .max_disk = (uint64_t)settings_current()->queue_size_limit,
                 .held = in->hold,
                 .owner = call_peer(call)->uid,
                 .in_charge = permit(call_peer(call), PERMIT_ADMIN),

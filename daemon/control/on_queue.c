@@ -7,8 +7,8 @@
 #include "daemon/events.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/outgoing/sender.h"
-#include "daemon/service/service.h"
 #include "daemon/service/waiting.h"
 #include "daemon/store/queue_table.h"
 
@@ -181,7 +181,7 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
                 json_decref(waiting);
         call_reply(changing->call, reply);
         free(changing);
-        station_status_changed();
+        manager_status_changed();
 }
 
 /* max_queue: of QUEUE_REROUTE, how many may wait at the account that the call names. */

@@ -7,8 +7,8 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/service/service.h"
 #include "daemon/session/session.h"
+#include "daemon/settings.h"
 #include "daemon/smtp/mail.h"
 #include "daemon/smtp/session.h"
 #include "daemon/store/maildir.h"
@@ -246,7 +246,7 @@ static const struct link_user link_user = { .ready = session_ready, .ended = ses
 static void connect_now(struct handing *handing)
 {
         const struct property_values *values = &handing->account->values;
-        struct smtp_config config = { .hello = settings_hello(station_settings()), .lmtp = true, .ways = &handing->ways };
+        struct smtp_config config = { .hello = settings_hello(settings_current()), .lmtp = true, .ways = &handing->ways };
         struct link_plan plan = {
                 .account = handing->account->name,
                 .direction = "incoming",

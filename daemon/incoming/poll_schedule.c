@@ -2,11 +2,12 @@
 /* When to renew and when to come back; see poll_schedule.h. */
 #include "daemon/incoming/poll_schedule.h"
 
+#include "daemon/backoff.h"
+
 enum {
         IDLE_MOST = 25 * 60,    /* seconds */
         IDLE_PER_POLL = 10,
         AGAIN_MS = 1000,
-        EACH_MS = 4, SPREAD_MOST_MS = 30 * 1000, /* 250 accounts a second */
 };
 
 int64_t rhythm_idle_ms(int64_t poll_rate, bool several_folders, uint32_t random)
@@ -21,7 +22,5 @@ int64_t rhythm_idle_ms(int64_t poll_rate, bool several_folders, uint32_t random)
 
 int64_t rhythm_again_ms(size_t accounts, uint32_t random)
 {
-        size_t spread = accounts < SPREAD_MOST_MS / EACH_MS ? accounts * EACH_MS : SPREAD_MOST_MS;
-
-        return AGAIN_MS + (int64_t)(random % (uint32_t)(spread + 1));
+        return AGAIN_MS + (int64_t)(random % (backoff_stagger_ms(accounts) + 1));
 }

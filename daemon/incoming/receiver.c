@@ -6,7 +6,6 @@
 #include "daemon/incoming/receiver_state.h"
 
 #include "daemon/random.h"
-#include "daemon/service/service.h"
 
 /* Goes on to a look at all folders where the receiver only waits. False: it is at work. */
 static bool look_now(struct receiver *receiver)
@@ -40,15 +39,14 @@ static void on_time(void *ctx)
 
 /* ---- from outside ---- */
 
-struct receiver *receiver_new(struct account *account)
+struct receiver *receiver_new(struct account *account, uint32_t spread_ms)
 {
         struct receiver *receiver = new_object(struct receiver);
-        uint32_t spread = station_spread_ms();
 
         receiver->account = account_hold(account);
         receiver->timer = timer_new(on_time, receiver);
         if (account_enabled(account))
-                timer_set(receiver->timer, spread ? (int64_t)(random_number() % spread) : 0);
+                timer_set(receiver->timer, spread_ms ? (int64_t)(random_number() % spread_ms) : 0);
         return receiver;
 }
 

@@ -9,7 +9,8 @@
 
 #include <jansson.h>
 
-struct receiver *receiver_new(struct account *account) must_use;
+/* `spread_ms`: it connects within that time; 0: at once. */
+struct receiver *receiver_new(struct account *account, uint32_t spread_ms) must_use;
 /* Properties, secret or trust changed: the session ends, the next begins at once. */
 void receiver_start_over(struct receiver *receiver);
 void receiver_check_trust(struct receiver *receiver);

@@ -8,7 +8,6 @@
 #include "daemon/incoming/poll_schedule.h"
 #include "daemon/incoming/retention.h"
 #include "daemon/random.h"
-#include "daemon/service/service.h"
 
 enum {
         KEEP_OPEN_BELOW = 600,       /* pollRate up to which an IMAP session is kept between looks */

@@ -5,6 +5,7 @@
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/fault_grace.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/backoff.h"
 #include "daemon/imap/session.h"
 #include "daemon/incoming/poll_schedule.h"
 #include "daemon/outgoing/queue_policy.h"
@@ -84,8 +85,8 @@ static int64_t retry_delay(const struct receiver *receiver, const struct cause *
         unsigned before = receiver->failures ? receiver->failures - 1 : 0;
 
         if (cause_class(why) != CLASS_DOWN && !disk)
-                return outbox_account_delay(FAULT_RETRY, 0, random_number());
-        int64_t delay = outbox_account_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, random_number());
+                return backoff_delay(FAULT_RETRY, 0, random_number());
+        int64_t delay = backoff_delay(rate < RETRY_FIRST ? rate : RETRY_FIRST, before, random_number());
         return delay < most ? delay : most;
 }
 
@@ -124,7 +125,7 @@ static void session_reached(void *ctx, enum link_mark mark, const struct verdict
         struct receiver *receiver = ctx;
 
         (void)verdict;
-        account_link_reached(receiver->account, receiver->link, mark);
+        link_tell_account(receiver->link, mark, receiver->account);
 }
 
 /* The session that waited has gone, the mailbox has been looked at: the next one begins soon, or at the next look where

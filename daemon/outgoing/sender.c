@@ -4,12 +4,11 @@
  * sender_session.c's, the mail they are given sender_work.c's, one message on its way sending.c's.
  */
 #include "daemon/accounts/fault_grace.h"
+#include "daemon/backoff.h"
 #include "daemon/loop.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender_state.h"
 #include "daemon/random.h"
-#include "daemon/service/service.h"
-#include "daemon/service/waiting.h"
 #include "daemon/session/token.h"
 #include "daemon/store/seen_table.h"
 
@@ -41,8 +40,8 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
         int64_t doubted = doubt_cause(name, (int64_t)loop_wall(), &why);
         bool passes = cause_class(&why) == CLASS_DOWN || why.code == CAUSE_STORAGE; /* a disk has room again */
         int64_t delay = doubted ? doubted :
-                        passes  ? outbox_account_delay(60, sender->failures, random_number()) :
-                                                          outbox_account_delay(FAULT_RETRY, 0, random_number());
+                        passes  ? backoff_delay(60, sender->failures, random_number()) :
+                                                          backoff_delay(FAULT_RETRY, 0, random_number());
 
         sender->failures++;
         sender->not_before = loop_now() + delay * 1000;
@@ -66,7 +65,7 @@ void sender_slow_down(struct sender *sender)
         sender->throttled = true;
         sender_give_back(sender, NULL, 0);
         sender_arm(sender, pause * 1000);
-        waiting_look(sender->account);
+        account_tell_status(sender->account);
 }
 
 int64_t sender_rests_ms(const struct sender *sender)
@@ -127,7 +126,7 @@ static void on_time(void *ctx)
         sender_kick(sender);
 }
 
-struct sender *sender_new(struct account *account)
+struct sender *sender_new(struct account *account, uint32_t spread_ms)
 {
         struct sender *sender = new_object(struct sender);
         int64_t rate = prop_number(&account->values, PROP_POLL_RATE);
@@ -137,7 +136,7 @@ struct sender *sender_new(struct account *account)
         pace_reset(&sender->pace);
         sender->timer = timer_new(on_time, sender);
         sender->check = timer_new(sender_check_due, sender);
-        if (station_spread_ms())
+        if (spread_ms)
                 sender_check_soon(sender);
         else
                 sender_plan_check(sender);

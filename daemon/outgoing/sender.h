@@ -8,7 +8,8 @@
 
 #include "daemon/accounts/account.h"
 
-struct sender *sender_new(struct account *account) must_use;
+/* `spread_ms`: its first steps come within that time; 0: at once. */
+struct sender *sender_new(struct account *account, uint32_t spread_ms) must_use;
 /* There may be something to do: a submission, a release, a day that began. */
 void sender_kick(struct sender *sender);
 /* As sender_kick for a person who wants it tried: a pause after a failure is over. */

@@ -8,7 +8,6 @@
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender_state.h"
 #include "daemon/random.h"
-#include "daemon/service/service.h"
 
 enum {
         SETTLE_MS = 2000,        /* who adds an account sets its password next: one check for both */

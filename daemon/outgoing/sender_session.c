@@ -4,8 +4,8 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender_state.h"
-#include "daemon/service/service.h"
 #include "daemon/session/token.h"
+#include "daemon/settings.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
@@ -79,7 +79,7 @@ static void session_reached(void *ctx, enum link_mark mark, const struct verdict
         struct session *session = ctx;
 
         (void)verdict;
-        account_link_reached(session->sender->account, session->link, mark);
+        link_tell_account(session->link, mark, session->sender->account);
 }
 
 static void session_ready(void *ctx)
@@ -203,7 +203,7 @@ void sender_open_session(struct sender *sender)
                 .sender = sender, .signin = signin, .generation = sender->account->generation
         };
         forget_old_ways(sender);
-        session->hello = copy_text(settings_hello(station_settings()));
+        session->hello = copy_text(settings_hello(settings_current()));
         const char *at = strrchr(prop_text(values, PROP_FROM), '@');
         session->domain = at ? host_normal(at + 1, NULL) : NULL;
         session->idle = timer_new(retire_idle, session);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What one outgoing account does with its mail: claims it, hands it to sessions with room; see sender.h. */
+#include "daemon/accounts/quota.h"
+#include "daemon/backoff.h"
 #include "daemon/loop.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender_state.h"
-#include "daemon/service/service.h"
-#include "daemon/service/waiting.h"
 #include "daemon/store/seen_table.h"
 
 enum {
@@ -120,17 +120,17 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
 
 static void claim(struct sender *sender)
 {
-        uint64_t left = outbox_left_today(prop_number(&sender->account->values, PROP_MAX_SENDABLE_PER_DAY),
-                                          station_sent_today(sender->account));
+        uint64_t left = quota_left(prop_number(&sender->account->values, PROP_MAX_SENDABLE_PER_DAY),
+                                          quota_sent_today(sender->account));
         uint64_t taken = sender->pool_count + sender->in_flight;
 
         if (sender->claiming || sender->pool_count >= POOL_LOW)
                 return;
         if (left <= taken) {
                 sender->empty = true;
-                sender_arm(sender, outbox_until_midnight(loop_wall()) * 1000);
+                sender_arm(sender, quota_until_midnight(loop_wall()) * 1000);
                 if (!taken)
-                        waiting_look(sender->account);
+                        account_tell_status(sender->account);
                 return;
         }
         sender->claiming = true;
@@ -237,19 +237,19 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
                 return;
         }
         sender->empty = count == 0 && !sender->claim_again;
-        if (count == 0 && next_due && outbox_too_far(next_due, loop_wall())) {
+        if (count == 0 && next_due && backoff_too_far(next_due, loop_wall())) {
                 sender_due_now(sender);
                 return;
         }
         if (next_due && sender_may_try(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
                 int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
-                int64_t midnight = outbox_until_midnight(loop_wall()) * 1000;
+                int64_t midnight = quota_until_midnight(loop_wall()) * 1000;
                 sender_arm(sender, ms < 500 ? 500 : ms < midnight ? ms : midnight);
         }
         if (!sender_may_try(sender) && sender->pool_count)
                 sender_give_back(sender, NULL, 0);
         if (count)
-                waiting_look(sender->account);
+                account_tell_status(sender->account);
         sender_hand_out(sender);
 }
 
@@ -261,7 +261,7 @@ void sender_kick(struct sender *sender)
         sender->empty = false;
         sender_go_on_checking(sender);
         if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls)) {
-                waiting_look(sender->account);
+                account_tell_status(sender->account);
                 return;
         }
         sender_hand_out(sender);

@@ -7,13 +7,13 @@
 
 #include "common/json_fields.h"
 #include "common/names.h"
+#include "daemon/accounts/quota.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender.h"
 #include "daemon/random.h"
-#include "daemon/service/service.h"
 #include "daemon/smtp/session.h"
 #include "daemon/store/seen_table.h"
 
@@ -157,7 +157,7 @@ static void count(struct sending *sending, const struct sending_result *result, 
         const char *name = sending->account->name;
 
         if (result->sent) {
-                station_count_sent(sending->account, 1);
+                quota_count_sent(sending->account, 1);
                 fact_add(name, "numberSent", 1);
         }
         if (result->failed) {

@@ -8,7 +8,6 @@
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/service/service.h"
 #include "daemon/session/token.h"
 #include "daemon/session/token_exchange.h"
 
@@ -84,7 +83,7 @@ static void stored(void *ctx, const struct cause *cause)
                 log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED, "account %s was authorized at its OAuth provider",
                           subject.account);
                 if (account && !account->unreadable)
-                        station_account_changed(account);
+                        account_tell_changed(account);
         }
         finish(authorize, cause_happened(cause) ? cause : &none);
 }

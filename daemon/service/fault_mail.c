@@ -7,13 +7,14 @@
 #include "common/printable.h"
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/quota.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/own_message.h"
-#include "daemon/service/service.h"
+#include "daemon/settings.h"
 #include "daemon/store/seen_table.h"
 
 #include <stdio.h>
@@ -55,7 +56,7 @@ static struct {
 
 static const char *address(void)
 {
-        return station_settings()->notify_faults;
+        return settings_current()->notify_faults;
 }
 
 /* ---- what waits ---- */
@@ -239,7 +240,7 @@ static size_t put_rows(struct buf *out, bool is_over, const char *title)
 
 static char *subject_of(size_t ill, size_t well)
 {
-        const char *host = station_settings()->hostname, *first = faults.first->account;
+        const char *host = settings_current()->hostname, *first = faults.first->account;
 
         if (ill + well == 1)
                 return text_of("%s: account %s %s", host, first, ill ? "needs a person" : "works again");
@@ -309,7 +310,7 @@ static void send_mail(struct account *carrier)
         struct buf body = BUF_WITH_MAX(BODY_MOST);
         struct cause cause;
 
-        put(&body, "This is emailsecd on %s.\n\n", station_settings()->hostname);
+        put(&body, "This is emailsecd on %s.\n\n", settings_current()->hostname);
         size_t ill = put_rows(&body, false, "These accounts need a person:");
         size_t well = put_rows(&body, true, "These work again:");
         put(&body, "More: emailsecctl status\n\nYou get this by NotifyFaults= in emailsecd.conf, through account %s.\n",
@@ -330,7 +331,7 @@ static void send_mail(struct account *carrier)
 
 static void tell(void *ctx)
 {
-        int64_t today = outbox_day(loop_wall());
+        int64_t today = quota_day(loop_wall());
 
         (void)ctx;
         if (faults.told)

@@ -8,11 +8,12 @@
 #include "daemon/accounts/accounts.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/random.h"
 #include "daemon/service/heartbeat_parts.h"
 #include "daemon/service/own_message.h"
-#include "daemon/service/service.h"
+#include "daemon/settings.h"
 #include "daemon/store/own_mail.h"
 #include "daemon/store/seen_table.h"
 
@@ -132,7 +133,7 @@ static void tell_missing(struct account *account, const char *why)
         json_t *data = data_of(account);
         json_put(data, "cause", cause_json(&cause));
         event_emit("heartbeat.missing", account->name, data, "%s: the heartbeat to %s %s", account->name, address_of(account), why);
-        station_status_changed();
+        manager_status_changed();
 }
 
 static void tell_arrived(struct account *account, const char *incoming)
@@ -149,7 +150,7 @@ static void tell_arrived(struct account *account, const char *incoming)
         json_put(data, "seconds", json_integer(seconds));
         event_emit("heartbeat.arrived", account->name, data, "%s: the heartbeat to %s arrived after %lld s", account->name,
                    address_of(account), (long long)seconds);
-        station_status_changed();
+        manager_status_changed();
 }
 
 /* ---- sending ---- */
@@ -185,13 +186,13 @@ int heartbeat_send(struct account *account, struct cause *cause)
 
         random_token(token, OWN_MAIL_TOKEN);
         time_rfc5322((time_t)now, date);
-        scoped(scoped_free) char *subject = text_of("Heartbeat of %s on %s (%s)", account->name, station_settings()->hostname, token);
-        scoped(scoped_free) char *message_id = text_of("<heartbeat.%s@%s>", token, station_settings()->hostname);
+        scoped(scoped_free) char *subject = text_of("Heartbeat of %s on %s (%s)", account->name, settings_current()->hostname, token);
+        scoped(scoped_free) char *message_id = text_of("<heartbeat.%s@%s>", token, settings_current()->hostname);
         scoped(scoped_free) char *body =
                 text_of("This is emailsecd on %s. Account %s sends mail: it sent this one at\n%s.\n\n"
                         "It comes every %lld seconds, by the properties heartbeat and heartbeatRate of the account.\n"
                         "That it comes shows that alarms would.\n",
-                        station_settings()->hostname, account->name, date, (long long)rate);
+                        settings_current()->hostname, account->name, date, (long long)rate);
         const struct own_letter letter = { .to = address, .subject = subject, .message_id = message_id, .body = body,
                                            .what = "heartbeat", .lifetime = rate > PATIENCE ? rate : PATIENCE };
         struct beat *beat = new_object(struct beat);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the station does when network, clock or power of the machine changed; noticed by daemon/netmon. */
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/quota.h"
+#include "daemon/backoff.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender.h"
@@ -10,19 +12,19 @@
 
 #include <stdlib.h>
 
-enum { EACH_MS = 4, MOST_MS = 30 * 1000, LONG_SLEEP = 60, LONG_STEP = 60 };
+enum { LONG_SLEEP = 60, LONG_STEP = 60 };
 
 /* Thousands of accounts do not connect in one instant: each a little after the one before. */
 static void look_again(bool sessions_are_stale)
 {
-        int64_t delay = 0;
+        size_t before = 0;
 
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (account->sender)
                         sender_network_changed(account->sender, sessions_are_stale);
                 if (account->receiver)
-                        receiver_network_changed(account->receiver, sessions_are_stale, delay);
-                delay = delay < MOST_MS ? delay + EACH_MS : MOST_MS;
+                        receiver_network_changed(account->receiver, sessions_are_stale, backoff_stagger_ms(before));
+                before++;
         }
 }
 
@@ -46,9 +48,9 @@ void station_clock_was_set(int64_t seconds)
         clock_doubt_was_set();
         for (struct account *account = accounts_first(); account; account = account->next) {
                 account_clock_was_set(account, seconds);
-                station_day_was_set(account, seconds);
+                quota_clock_was_set(account, seconds);
                 if (account->cause->code && !account->unreadable && llabs(seconds) >= LONG_STEP) {
-                        station_account_changed(account); /* it may have failed by that clock, and waits by it */
+                        account_tell_changed(account); /* it may have failed by that clock, and waits by it */
                         continue;
                 }
                 if (account->sender)

@@ -6,9 +6,10 @@
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/sender.h"
-#include "daemon/service/service.h"
+#include "daemon/settings.h"
 
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ static void was_queued(void *ctx, const char *id, bool duplicate, const struct c
                 log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: %s for %s", id, what, name);
                 if (account && account->sender)
                         sender_kick(account->sender);
-                station_status_changed();
+                manager_status_changed();
         }
         own->done(own->ctx, id, cause);
 }
@@ -48,7 +49,7 @@ static char *letter_text(const struct own_letter *letter, const char *from)
 {
         struct buf text = BUF_WITH_MAX(LETTER_MOST);
 
-        if (buf_appendf(&text, "From: \"Mail station %s\" <%s>\nTo: <%s>\nSubject: ", station_settings()->hostname, from,
+        if (buf_appendf(&text, "From: \"Mail station %s\" <%s>\nTo: <%s>\nSubject: ", settings_current()->hostname, from,
                         letter->to) < 0 ||
             buf_appendf(&text, "%s\n%s%s%s", letter->subject, letter->message_id ? "Message-ID: " : "",
                         letter->message_id ? letter->message_id : "", letter->message_id ? "\n" : "") < 0 ||
@@ -86,11 +87,11 @@ int own_letter_send(struct account *account, const struct own_letter *letter,
                 .recipients = recipients,
                 .recipient_count = 1,
                 .submitted_by = by,
-                .rules = { .hostname = station_settings()->hostname, .from = from, .now = loop_wall(), .max_size = LETTER_MOST },
+                .rules = { .hostname = settings_current()->hostname, .from = from, .now = loop_wall(), .max_size = LETTER_MOST },
                 .lifetime = letter->lifetime < lifetime ? letter->lifetime : lifetime,
                 .account_clock = account_clock(account),
                 .max_queue = (size_t)prop_number(values, PROP_MAX_QUEUE_SIZE),
-                .max_disk = (uint64_t)station_settings()->queue_size_limit,
+                .max_disk = (uint64_t)settings_current()->queue_size_limit,
                 .owner = geteuid(),
                 .in_charge = true,
                 .fd = -1,

@@ -7,11 +7,13 @@
 #include "common/times.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/imap/session.h"
+#include "daemon/incoming/receiver.h"
 #include "daemon/loop.h"
+#include "daemon/outgoing/sender.h"
 #include "daemon/pop3/session.h"
-#include "daemon/service/service.h"
 #include "daemon/session/session.h"
 #include "daemon/session/token.h"
+#include "daemon/settings.h"
 #include "daemon/smtp/session.h"
 #include "daemon/tls/allowed.h"
 
@@ -70,13 +72,18 @@ static void free_probe(void *ctx)
         free(probe);
 }
 
-/* What was found counts for the account as if it had found it itself. */
+/* What was found counts for the account as if it had found it itself, where it is still as it was then. */
 static void count_for_account(const struct probe *probe, const struct cause *why, const char *challenge_id)
 {
         static const struct cause none;
+        struct account *account = probe->account;
 
-        if (probe->account)
-                account_tested(probe->account, probe->generation, why ? why : &none, challenge_id);
+        if (!account || account->deleted || account->unreadable || account->generation != probe->generation)
+                return;
+        if (account->sender)
+                sender_tested(account->sender, why ? why : &none, challenge_id);
+        else if (account->receiver)
+                receiver_tested(account->receiver, why ? why : &none);
 }
 
 /* In callbacks of the link and of the token, and on the loop's own turn: never from inside what is told to the user. */
@@ -196,7 +203,7 @@ static void reached(void *ctx, enum link_mark mark, const struct verdict *verdic
         struct connection_times times = link_times(probe->link);
 
         if (probe->account && probe->account->generation == probe->generation)
-                account_link_reached(probe->account, probe->link, mark);
+                link_tell_account(probe->link, mark, probe->account);
         if (mark == LINK_CONNECTED) {
                 const char *address = link_address(probe->link), *before = link_before(probe->link);
                 if (!probe->connected)
@@ -292,7 +299,7 @@ static struct chat *new_chat(void *ctx)
                 return pop3_session_new(&config);
         }
         struct smtp_config config = { .signin = probe->signin, .starttls = starttls,
-                                      .hello = settings_hello(station_settings()) };
+                                      .hello = settings_hello(settings_current()) };
         return smtp_session_new(&config);
 }
 

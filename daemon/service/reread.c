@@ -7,6 +7,7 @@
 #include "daemon/events.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/server_users.h"
 #include "daemon/service/service.h"
@@ -57,7 +58,7 @@ static void secrets_healed(const char *name)
 
         log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED, "the secrets of account %s can be read again", name);
         if (account && !account->unreadable)
-                station_account_changed(account);
+                account_tell_changed(account);
 }
 
 static void try_again(void *ctx)
@@ -69,7 +70,7 @@ static void try_again(void *ctx)
         well = secrets_try_again(secrets_healed) == 0 && well;
         if (!well)
                 timer_set(again, AGAIN_MS);
-        station_status_changed();
+        manager_status_changed();
 }
 
 void unread_watch(void)

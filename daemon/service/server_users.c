@@ -4,8 +4,8 @@
 
 #include "daemon/accounts/accounts.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/sasl/grant.h"
-#include "daemon/service/service.h"
 #include "daemon/session/token.h"
 #include "daemon/tls/allowed.h"
 
@@ -58,7 +58,7 @@ static void look(void *ctx)
         (void)ctx;
         looking = false;
         allowed_look_at_users(uses_of, true);
-        station_status_changed();
+        manager_status_changed();
 }
 
 void uses_changed(void)

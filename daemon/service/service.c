@@ -5,15 +5,17 @@
 #include "common/json_fields.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/fault_grace.h"
+#include "daemon/accounts/quota.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/backoff.h"
 #include "daemon/events.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/incoming/retention.h"
 #include "daemon/incoming/subscribers.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/netmon.h"
-#include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender.h"
 #include "daemon/service/fault_mail.h"
 #include "daemon/service/heartbeat.h"
@@ -24,6 +26,7 @@
 #include "daemon/session/server_certificates.h"
 #include "daemon/session/session_limits.h"
 #include "daemon/session/token.h"
+#include "daemon/settings.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
@@ -35,82 +38,35 @@
 enum {
         MINUTE_MS = 60 * 1000,
         SWEEP_EVERY = 3600,          /* seconds between sweeps of what is kept for a time */
-        SPREAD_FROM = 50,            /* accounts from which first connections are spread, 4 ms each, */
-        SPREAD_MOST_MS = 30 * 1000,  /* at most over this */
+        SPREAD_FROM = 50,            /* accounts from which their first connections are spread */
 };
 
 static struct {
-        const struct settings *settings;
         struct timer *minute, *ending_timer;
         int64_t swept;                          /* wall time of the last sweep */
         bool ending, started;
         int64_t end_by;                         /* loop_now() */
         void (*ended)(void *ctx);
         void *ended_ctx;
-        void (*status_changed)(void);
 } station;
-
-const struct settings *station_settings(void)
-{
-        return station.settings;
-}
 
 bool station_ending(void)
 {
         return station.ending;
 }
 
-void station_on_status(void (*changed)(void))
-{
-        station.status_changed = changed;
-}
+/* ---- accounts come and go ---- */
 
-void station_status_changed(void)
-{
-        if (station.status_changed)
-                station.status_changed();
-}
-
-uint32_t station_spread_ms(void)
+/* Milliseconds over which first connections are spread: thousands do not begin in one instant. */
+static uint32_t first_spread_ms(void)
 {
         size_t count = accounts_count();
 
-        if (station.started || count < SPREAD_FROM)
-                return 0;
-        return count * 4 < SPREAD_MOST_MS ? (uint32_t)count * 4 : SPREAD_MOST_MS;
+        return station.started || count < SPREAD_FROM ? 0 : backoff_stagger_ms(count);
 }
 
-/* ---- the daily number ---- */
 
-int64_t station_sent_today(const struct account *account)
-{
-        if (fact_number(account->name, "sentDay") != outbox_day(loop_wall()))
-                return 0;
-        return fact_number(account->name, "sentOnDay");
-}
-
-void station_count_sent(const struct account *account, int64_t messages)
-{
-        int64_t today = outbox_day(loop_wall());
-
-        if (fact_number(account->name, "sentDay") != today) {
-                fact_set_number(account->name, "sentDay", today);
-                fact_set_number(account->name, "sentOnDay", 0);
-        }
-        fact_add(account->name, "sentOnDay", messages);
-}
-
-void station_day_was_set(const struct account *account, int64_t seconds)
-{
-        int64_t today = outbox_day(loop_wall()), counted = fact_number(account->name, "sentDay");
-
-        if (counted > today || (counted && counted == outbox_day(loop_wall() - (time_t)seconds)))
-                fact_set_number(account->name, "sentDay", today);
-}
-
-/* ---- accounts come and go ---- */
-
-void station_account_added(struct account *account)
+static void account_added(struct account *account)
 {
         if (station.started)
                 uses_changed();
@@ -119,15 +75,15 @@ void station_account_added(struct account *account)
         if (account->unreadable || station.ending)
                 return;
         if (account_is_outgoing(account)) {
-                station_day_was_set(account, 0);
-                account->sender = sender_new(account);
+                quota_clock_was_set(account, 0);
+                account->sender = sender_new(account, first_spread_ms());
                 heartbeat_account_added(account);
         } else {
-                account->receiver = receiver_new(account);
+                account->receiver = receiver_new(account, first_spread_ms());
         }
 }
 
-void station_account_changed(struct account *account)
+static void account_changed(struct account *account)
 {
         uses_changed();
         account_start_over(account);
@@ -141,7 +97,7 @@ void station_account_changed(struct account *account)
         token_forget(account->name);
 }
 
-void station_account_removed(struct account *account)
+static void account_removed(struct account *account)
 {
         uses_changed();
         account_hold(account);
@@ -153,6 +109,8 @@ void station_account_removed(struct account *account)
         token_forget(account->name);
         account_release(account);
 }
+
+static const struct account_observer observer = { account_added, account_changed, account_removed, waiting_look };
 
 /* ---- trust ---- */
 
@@ -263,7 +221,7 @@ static void on_allowed_changed(void *ctx, const char *id, const char *what, json
                 if (strcmp(allowed_words[i].what, what) == 0 || (healed && strcmp(allowed_words[i].what, "healed") == 0))
                         tell_allowed(&allowed_words[i], id, entry);
         soon_check();
-        station_status_changed();
+        manager_status_changed();
 }
 
 /* ---- time ---- */
@@ -308,7 +266,7 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
 static void sweep(void)
 {
         station.swept = (int64_t)loop_wall();
-        queue_sweep((time_t)(loop_wall() - station.settings->keep_sent));
+        queue_sweep((time_t)(loop_wall() - settings_current()->keep_sent));
         subscribers_look_at_time();
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account_is_outgoing(account)) {
@@ -363,9 +321,9 @@ static void tell_fault(const struct cause *cause)
 void station_trust_settings(struct trust_settings *out)
 {
         *out = (struct trust_settings){
-                .state_directory = station.settings->state_directory,
-                .system_store = station.settings->system_trust_store,
-                .revocation_lists = station.settings->revocation_lists,
+                .state_directory = settings_current()->state_directory,
+                .system_store = settings_current()->system_trust_store,
+                .revocation_lists = settings_current()->revocation_lists,
         };
 }
 
@@ -384,7 +342,7 @@ static void on_trust_files(void *ctx)
         else
                 log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "the System Trust Store has changed and was read again");
         event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
-        station_status_changed();
+        manager_status_changed();
         unread_watch();
         watch_trust(); /* a folder may have been replaced by another of its name */
 }
@@ -403,7 +361,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         struct trust_settings trust;
         struct cause poisoned = { 0 };
 
-        station.settings = settings;
+        settings_put_current(settings);
         if (store_open(settings->state_directory, cause) < 0)
                 return -1;
         reserve_set(settings->disk_reserve);
@@ -418,12 +376,13 @@ int station_open(const struct settings *settings, struct cause *cause)
         trust_on_change(on_trust_changed, NULL);
         allowed_on_change(on_allowed_changed, NULL);
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
+        account_observe(&observer);
         if (accounts_open(cause) < 0) {
                 station_close();
                 return -1;
         }
         for (struct account *account = accounts_first(); account; account = account->next)
-                station_account_added(account);
+                account_added(account);
         uses_begin();
         heartbeats_open();
         fault_mail_open();
@@ -505,7 +464,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         struct trust_settings trust;
         struct cause poisoned = { 0 };
 
-        station.settings = settings;
+        settings_put_current(settings);
         reserve_set(settings->disk_reserve);
         secrets_reload();
         station_trust_settings(&trust);
@@ -530,8 +489,8 @@ void station_reload(const struct settings *settings, json_t *warnings)
         unread_watch();
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
-                        station_account_changed(account);
+                        account_changed(account);
         fault_mail_look();
         event_emit("station.reloaded", NULL, NULL, "settings, credentials and system trust were read again");
-        station_status_changed();
+        manager_status_changed();
 }

@@ -8,28 +8,21 @@
 #include "daemon/accounts/account.h"
 #include "daemon/settings.h"
 
-/* `settings` is borrowed until station_close. May block (start). -1: nothing was opened. */
+/* `settings` become those in use (settings_current), borrowed until station_close. May block (start). -1: nothing was opened. */
 int station_open(const struct settings *settings, struct cause *cause) must_use;
 /* Ends sessions in order (at most `ms`), then calls `ended` on the loop. */
 void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx);
 void station_close(void);
 /* New settings (already read and valid), credentials and system trust. */
 void station_reload(const struct settings *settings, json_t *warnings);
-const struct settings *station_settings(void);
 struct trust_settings;
 /* What of the settings the trust stores are read by; borrowed as those. */
 void station_trust_settings(struct trust_settings *out);
 bool station_ending(void);
-/* Milliseconds over which accounts spread their first connection: thousands do not begin in one instant. */
-uint32_t station_spread_ms(void);
-
 /* One line for sd_notify STATUS= ; the caller frees. */
 char *station_line(void) must_use;
 /* How many things are wrong with the station itself: its disk, its trust stores. */
 size_t station_fault_count(void);
-/* Called after anything that changes that line. */
-void station_on_status(void (*changed)(void));
-void station_status_changed(void);
 
 /* The machine's surroundings changed (daemon/netmon): accounts that are down are tried at once, sessions over a way
  * that has gone are made anew; mail gets no older by a clock that was set. */
@@ -39,20 +32,7 @@ void station_clock_was_set(int64_t seconds);
 /* What time brings (ends of exemptions, of mail's lifetime) is looked at now. */
 void station_look_at_time(void);
 
-/* An account came, changed, or goes: makes its runner or ends it. */
-void station_account_added(struct account *account);
-void station_account_changed(struct account *account);
-/* Ends its sessions; the account is freed when nothing uses it any more. */
-void station_account_removed(struct account *account);
-
 /* GetStatus; account NULL = all. NULL with a cause when there is none of that name. */
 json_t *station_status(const char *account, struct cause *cause) must_use;
 /* [{account, check, verdict, text, remedy}] */
 json_t *station_audit(void) must_use;
-
-/* Messages sent since local midnight. */
-int64_t station_sent_today(const struct account *account);
-void station_count_sent(const struct account *account, int64_t messages);
-/* The clock was set by so many seconds (0: perhaps back, while nobody watched). That begins no new day: what was sent
- * stays counted until the next midnight. */
-void station_day_was_set(const struct account *account, int64_t seconds);

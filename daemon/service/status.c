@@ -6,12 +6,14 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/incoming/subscribers.h"
 #include "daemon/loop.h"
+#include "daemon/service/account_view.h"
 #include "daemon/service/audit_trail.h"
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/service.h"
 #include "daemon/service/soon.h"
 #include "daemon/service/waiting.h"
 #include "daemon/session/token.h"
+#include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/tls/allowed.h"
@@ -181,7 +183,7 @@ json_t *station_status(const char *name, struct cause *cause)
         if (!started_at)
                 started_at = loop_wall();
         json_put_text(status, "version", VERSION);
-        json_put_text(status, "hostname", station_settings()->hostname);
+        json_put_text(status, "hostname", settings_current()->hostname);
         json_put_time(status, "started", (int64_t)started_at);
         json_put(status, "accounts", accounts);
         json_put(status, "queue", queue_json(name));

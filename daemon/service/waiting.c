@@ -5,13 +5,13 @@
 #include "common/json_fields.h"
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/quota.h"
 #include "daemon/events.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender.h"
-#include "daemon/service/service.h"
 
 #include <stdio.h>
 
@@ -69,11 +69,11 @@ static void set(struct waiting *out, enum waiting_reason reason, time_t until, c
 /* An account that works, or has not been used, and yet sends nothing at present. */
 static void of_sender(const struct account *account, struct waiting *out)
 {
-        int64_t most = prop_number(&account->values, PROP_MAX_SENDABLE_PER_DAY), sent = station_sent_today(account);
+        int64_t most = prop_number(&account->values, PROP_MAX_SENDABLE_PER_DAY), sent = quota_sent_today(account);
         int64_t rests = sender_rests_ms(account->sender);
 
-        if (out->messages && outbox_left_today(most, sent) == 0)
-                set(out, WAITING_FOR_DAILY_LIMIT, (time_t)loop_wall() + (time_t)outbox_until_midnight(loop_wall()),
+        if (out->messages && quota_left(most, sent) == 0)
+                set(out, WAITING_FOR_DAILY_LIMIT, (time_t)loop_wall() + (time_t)quota_until_midnight(loop_wall()),
                     "%lld of %lld sent today (maxSendablePerDay)", (long long)sent, (long long)most);
         else if (rests >= 0 && sender_is_throttled(account->sender))
                 set(out, WAITING_FOR_THROTTLE, in_ms(rests), "the server asked for less mail");

@@ -9,8 +9,8 @@
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/service/service.h"
 #include "daemon/session/server_certificates_parts.h"
+#include "daemon/settings.h"
 
 #include <stdio.h>
 
@@ -93,7 +93,7 @@ int expiry_warning_due(int64_t days)
 {
         int best = 0;
 
-        for (const char *at = station_settings()->expiry_warnings; *at;) {
+        for (const char *at = settings_current()->expiry_warnings; *at;) {
                 int number = (int)strtol(at, NULL, 10);
                 if (days <= number && (best == 0 || number < best))
                         best = number;

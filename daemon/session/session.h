@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "common/properties.h"
+#include "daemon/accounts/account.h"
 #include "daemon/handle.h"
 #include "daemon/tls/channel.h"
 #include "daemon/wire/connection.h"
@@ -69,6 +69,9 @@ void link_pause(struct link *link, bool paused);
 void link_quit(struct link *link);
 /* Lets go of it; no callback after this. NULL is fine. */
 void link_close(struct link *link);
+
+/* A session of the account came this far: what its channel is, and what the handshake cost, is noted there. */
+void link_tell_account(const struct link *link, enum link_mark mark, struct account *account);
 
 /* Facts for `account test`. */
 struct connection_times link_times(const struct link *link);

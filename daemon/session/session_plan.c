@@ -52,6 +52,17 @@ bool link_tls_info(const struct link *link, struct channel_info *out)
         return link->info.version[0] != '\0';
 }
 
+void link_tell_account(const struct link *link, enum link_mark mark, struct account *account)
+{
+        const struct property_values *values = &account->values;
+        bool plain = !prop_bool(values, PROP_USE_SSL) && !prop_bool(values, PROP_USE_STARTTLS);
+
+        if (mark == LINK_CONNECTED && plain)
+                account_put_tls(account, NULL, 0);
+        if (mark == LINK_SECURED && link->info.version[0])
+                account_put_tls(account, &link->info, link_times(link).handshake);
+}
+
 const struct tls_facts *link_facts(const struct link *link)
 {
         return link->channel ? channel_facts(link->channel) : NULL;

@@ -2,7 +2,7 @@
 /* Slowing down for a server, and recovering; see throttle.h. */
 #include "daemon/session/throttle.h"
 
-#include "daemon/outgoing/queue_policy.h"
+#include "daemon/backoff.h"
 
 enum {
         CALM_AFTER = 50,                 /* messages sent well after which one step is taken back */
@@ -27,7 +27,7 @@ int64_t pace_down(struct pace *pace, int64_t now, unsigned running, uint32_t ran
                 pace->sessions /= 2;
                 return 0;
         }
-        return outbox_pause(PAUSE_FIRST, PAUSE_LONGEST, pace->pauses++, random);
+        return backoff_pause(PAUSE_FIRST, PAUSE_LONGEST, pace->pauses++, random);
 }
 
 void pace_well(struct pace *pace)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One account: what a cause makes of its status, who hears of it, the clock of its mail, how it is shown. */
+/* One account: what a cause makes of its status, who hears of it, the clock of its mail. */
 #include "daemon/accounts/account.c"
 
+#include "account_made.h"
 #include "state_folder.h"
 
 enum { NOON = 1742727600 };
@@ -43,30 +44,6 @@ static void close_all(void)
         events_close();
         journal_capture(NULL);
         folder_close();
-}
-
-static struct account *make(const char *name, enum account_kind kind, bool enabled)
-{
-        struct property_values values;
-
-        properties_defaults(&values, kind);
-        free(values.of[PROP_NAME].text);
-        values.of[PROP_NAME].text = copy_text(name);
-        free(values.of[PROP_HOSTNAME].text);
-        values.of[PROP_HOSTNAME].text = copy_text("mail.example.net");
-        values.of[PROP_ENABLED].number = enabled;
-        struct account *account = account_new(&values);
-        ck_assert_ptr_null(values.of[PROP_NAME].text); /* taken over */
-        properties_done(&values);
-        return account;
-}
-
-static void fall_ill(struct account *account, enum cause_code code, const char *challenge_id)
-{
-        struct cause cause;
-
-        cause_set(&cause, code, "words");
-        account_is_ill(account, &cause, challenge_id);
 }
 
 static const struct {
@@ -230,103 +207,6 @@ START_TEST(a_wall_clock_set_back_does_no_harm)
 }
 END_TEST
 
-START_TEST(every_property_is_shown)
-{
-        static const enum account_kind kinds[] = { KIND_OUTGOING, KIND_INCOMING };
-
-        for (size_t k = 0; k < count_of(kinds); k++) {
-                struct account *account = make("plant", kinds[k], true);
-                json_t *all = account_json(account);
-                for (size_t id = 0; id < PROPERTIES; id++)
-                        ck_assert_msg((json_object_get(all, properties[id].name) != NULL) ==
-                                              ((properties[id].kinds & (unsigned)kinds[k]) != 0),
-                                      "%s", properties[id].name);
-                ck_assert_str_eq(json_string_value(json_object_get(all, "status")), "connecting");
-                ck_assert_str_eq(json_string_value(json_object_get(all, "passwordSource")), "none");
-                ck_assert(json_is_null(json_object_get(all, "tls")));
-                ck_assert(json_is_null(json_object_get(all, "cause")));
-                ck_assert(json_is_null(json_object_get(all, "faultCause")));
-                ck_assert(json_is_null(json_object_get(all, "lastPollSuccess")));
-                ck_assert_ptr_null(json_object_get(all, "challenge"));
-                json_decref(all);
-                account_free(account);
-        }
-}
-END_TEST
-
-/* What a session's link tells: account_link_reached() needs a real one. */
-static void learn_tls(struct account *account, const struct channel_info *info)
-{
-        account->has_tls = info != NULL;
-        if (info)
-                account->tls = *info;
-}
-
-START_TEST(what_was_learnt_is_shown)
-{
-        struct account *account = make("plant", KIND_OUTGOING, true);
-        struct channel_info info = { .version = "TLSv1.3", .not_after = NOON, .verified_by = "system" };
-
-        (void)snprintf(info.cipher, sizeof info.cipher, "TLS_AES_256_GCM_SHA384");
-        (void)snprintf(info.fingerprint, sizeof info.fingerprint, "abcd");
-        learn_tls(account, &info);
-        fact_set_number("plant", "numberSent", 42);
-        fact_set_number("plant", "lastPollSuccess", NOON);
-        fact_set_text("plant", "lastPollFailureCause", "the server is away");
-        station_count_sent(account, 3);
-        fall_ill(account, CAUSE_CHALLENGE, "0123456789ab");
-        json_t *all = account_json(account), *tls = json_object_get(all, "tls");
-
-        ck_assert_str_eq(json_string_value(json_object_get(tls, "version")), "TLSv1.3");
-        ck_assert_str_eq(json_string_value(json_object_get(tls, "verifiedBy")), "system");
-        ck_assert_int_eq(json_integer_value(json_object_get(all, "numberSent")), 42);
-        ck_assert_int_eq(json_integer_value(json_object_get(all, "numberSentToday")), 3);
-        ck_assert_int_eq(json_integer_value(json_object_get(all, "queueSize")), 0);
-        ck_assert_str_eq(json_string_value(json_object_get(all, "lastPollSuccess")), "2025-03-23T11:00:00Z");
-        ck_assert_str_eq(json_string_value(json_object_get(all, "lastPollFailureCause")), "the server is away");
-        ck_assert_str_eq(json_string_value(json_object_get(all, "faultCause")), "words");
-        ck_assert_str_eq(json_string_value(json_object_get(all, "challenge")), "0123456789ab");
-        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(all, "cause"), "code")), "Challenge");
-        json_decref(all);
-        learn_tls(account, NULL);
-        all = account_json(account);
-        ck_assert(json_is_null(json_object_get(all, "tls")));
-        json_decref(all);
-        account_free(account);
-}
-END_TEST
-
-static bool warned(const struct account *account, const char *words)
-{
-        json_t *warnings = account_warnings(account), *one;
-        size_t index;
-        bool found = false;
-
-        json_array_foreach(warnings, index, one)
-                found |= strstr(json_string_value(one), words) != NULL;
-        json_decref(warnings);
-        return found;
-}
-
-START_TEST(an_exemption_is_a_warning)
-{
-        struct account *account = make("plant", KIND_OUTGOING, true);
-        struct channel_info info = { .verified_by = "allowedHost" };
-
-        ck_assert(!warned(account, "by exemption"));
-        learn_tls(account, &info);
-        ck_assert(warned(account, "by exemption"));
-        info.verified_by = "user";
-        learn_tls(account, &info);
-        ck_assert(!warned(account, "by exemption"));
-        account->values.of[PROP_USE_SSL].number = false;
-        ck_assert(warned(account, "no TLS"));
-        account->unreadable = true;
-        ck_assert(!warned(account, "no TLS"));
-        account_free(account);
-}
-END_TEST
-
 START_TEST(the_journals_name_for_it)
 {
         struct account *account = make("plant", KIND_INCOMING, true);
@@ -371,9 +251,6 @@ int main(void)
         tcase_add_test(tests, the_clock_stands_still_while_a_person_is_waited_for);
         tcase_add_test(tests, one_that_is_added_disabled_has_a_standing_clock);
         tcase_add_test(tests, a_wall_clock_set_back_does_no_harm);
-        tcase_add_test(tests, every_property_is_shown);
-        tcase_add_test(tests, what_was_learnt_is_shown);
-        tcase_add_test(tests, an_exemption_is_a_warning);
         tcase_add_test(tests, the_journals_name_for_it);
         tcase_add_test(tests, the_last_user_frees_a_deleted_one);
         suite_add_tcase(suite, tests);

@@ -4,36 +4,33 @@
  * cannot be read, making the station match a document. What the station does with them is counted, not done.
  */
 #include "daemon/accounts/accounts.h"
-#include "daemon/service/service.h"
+#include "daemon/settings.h"
 
 static struct settings settings;
 static unsigned added, changed, removed;
 
-static const struct settings *seam_settings(void)
-{
-        return &settings;
-}
-static void seam_added(struct account *account)
+static void count_added(struct account *account)
 {
         (void)account;
         added++;
 }
-static void seam_changed(struct account *account)
+static void count_changed(struct account *account)
 {
         account_start_over(account);
         changed++;
 }
-static void seam_removed(struct account *account)
+static void count_removed(struct account *account)
 {
         removed++;
         account_hold(account);
         account->deleted = true;
         account_release(account);
 }
-#define station_settings()        seam_settings()
-#define station_account_added     seam_added
-#define station_account_changed   seam_changed
-#define station_account_removed   seam_removed
+static void count_status(struct account *account)
+{
+        (void)account;
+}
+static const struct account_observer observer = { count_added, count_changed, count_removed, count_status };
 #include "daemon/accounts/account_change.c"
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"
@@ -159,6 +156,8 @@ static void open_all(void)
 
         added = changed = removed = 0;
         settings = (struct settings){ 0 };
+        settings_put_current(&settings);
+        account_observe(&observer);
         folder_open();
         events_open();
         ck_assert_msg(accounts_open(&cause) == 0, "%s", cause.text);
@@ -604,24 +603,6 @@ START_TEST(a_document_is_made_true)
 }
 END_TEST
 
-START_TEST(what_is_shown_can_be_applied)
-{
-        struct answer answer = apply(document, false);
-
-        forget(&answer);
-        json_t *list = json_array();
-        for (const struct account *account = accounts_first(); account; account = account->next) {
-                json_t *all = account_json(account);
-                json_put(all, "warnings", account_warnings(account));
-                (void)json_array_append_new(list, all);
-        }
-        accounts_apply(list, false, changes_came, &answer);
-        await(&answer, 1);
-        expect_changes(&answer, "in:none plant:none");
-        json_decref(list);
-}
-END_TEST
-
 static const struct {
         const char *document, *problems;
 } bad_documents[] = {
@@ -671,7 +652,6 @@ int main(void)
         tcase_add_test(tests, in_order_of_name);
         tcase_add_test(tests, the_default_account);
         tcase_add_test(tests, a_document_is_made_true);
-        tcase_add_test(tests, what_is_shown_can_be_applied);
         tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);

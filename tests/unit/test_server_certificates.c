@@ -2,7 +2,6 @@
 /* The memory of servers' certificates: what is remembered, warned of once for each day of the setting, listed in order,
  * forgotten when no account names the server, and found again on disk. */
 #include "daemon/accounts/accounts.h"
-#include "daemon/service/service.h"
 #include "daemon/store/replace_file.h"
 
 #include <check.h>
@@ -14,10 +13,6 @@ static struct account *seam_first(void)
 {
         return users;
 }
-static const struct settings *seam_settings(void)
-{
-        return &settings;
-}
 /* Writes at once: the clocks stand still in these tests. */
 static void seam_replace(const char *path, const void *bytes, size_t len,
                          void (*done)(void *ctx, const struct cause *cause), void *ctx)
@@ -28,7 +23,6 @@ static void seam_replace(const char *path, const void *bytes, size_t len,
         done(ctx, &cause);
 }
 #define accounts_first     seam_first
-#define station_settings   seam_settings
 #define replace_file_later seam_replace
 #include "daemon/session/server_certificates.c"
 #include "daemon/session/server_certificates_file.c"
@@ -84,6 +78,7 @@ static void open_all(void)
         loop_freeze(1000, NOON);
         warnings = 0;
         settings.expiry_warnings = copy_text("30,7,1");
+        settings_put_current(&settings);
         events_open();
         journal_capture(hear_line);
         certificates_open(state_folder);

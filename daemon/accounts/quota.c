@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The daily number of sent messages; see quota.h. */
+#include "daemon/accounts/quota.h"
+
+#include "daemon/loop.h"
+#include "daemon/store/seen_table.h"
+
+#define FACT_DAY  "sentDay"     /* quota_day() of the count */
+#define FACT_SENT "sentOnDay"
+
+uint64_t quota_left(int64_t max_per_day, int64_t sent_today)
+{
+        if (max_per_day <= 0)
+                return UINT64_MAX;
+        return sent_today >= max_per_day ? 0 : (uint64_t)(max_per_day - sent_today);
+}
+
+int64_t quota_day(time_t now)
+{
+        struct tm day;
+
+        if (!localtime_r(&now, &day))
+                return 0;
+        return (int64_t)(day.tm_year + 1900) * 10000 + (day.tm_mon + 1) * 100 + day.tm_mday;
+}
+
+int64_t quota_until_midnight(time_t now)
+{
+        struct tm day;
+
+        if (!localtime_r(&now, &day))
+                return 3600;
+        day.tm_mday++;
+        day.tm_hour = day.tm_min = day.tm_sec = 0;
+        day.tm_isdst = -1;
+        time_t midnight = mktime(&day);
+        return midnight > now ? (int64_t)(midnight - now) : 1;
+}
+
+int64_t quota_sent_today(const struct account *account)
+{
+        if (fact_number(account->name, FACT_DAY) != quota_day(loop_wall()))
+                return 0;
+        return fact_number(account->name, FACT_SENT);
+}
+
+void quota_count_sent(const struct account *account, int64_t messages)
+{
+        int64_t today = quota_day(loop_wall());
+
+        if (fact_number(account->name, FACT_DAY) != today) {
+                fact_set_number(account->name, FACT_DAY, today);
+                fact_set_number(account->name, FACT_SENT, 0);
+        }
+        fact_add(account->name, FACT_SENT, messages);
+}
+
+void quota_clock_was_set(const struct account *account, int64_t seconds)
+{
+        int64_t today = quota_day(loop_wall()), counted = fact_number(account->name, FACT_DAY);
+
+        if (counted > today || (counted && counted == quota_day(loop_wall() - (time_t)seconds)))
+                fact_set_number(account->name, FACT_DAY, today);
+}
