@@ -65,6 +65,9 @@
 /* mail */
 #define LIMIT_RECIPIENTS    1000         /* of one submission */
 #define LIMIT_ADDRESS       320          /* RFC 5321 4.5.3.1: 64 + 1 + 255 */
+#define LIMIT_LOCAL_NAME    64           /* RFC 5321 4.5.3.1.1: of a name without a domain */
+#define LIMIT_ALIAS_FILE    (1 * MIB)    /* /etc/aliases */
+#define LIMIT_ALIAS_DEPTH   10           /* aliases of aliases */
 #define LIMIT_HEADER        (1 * MIB)    /* header section of a submission */
 #define LIMIT_SMTP_LINE     998          /* RFC 5322 2.1.1: bytes before CRLF */
 #define LIMIT_IDEMPOTENCY_KEY 128

@@ -18,6 +18,7 @@ enum property_type {
         TYPE_WORD,      /* one of `words` */
         TYPE_TEXT,      /* clean text up to max bytes */
         TYPE_FOLDERS,   /* names of mailboxes parted by commas, up to max bytes; kept without blanks around them, each once */
+        TYPE_SENDERS,   /* addresses and domains parted by commas, may be ""; kept in small letters and A-labels, each once */
         TYPE_KEPT,      /* how long or how many: a duration with its unit, or a number; may be "" */
         TYPE_HOST,      /* host name or IP literal */
         TYPE_PORT,      /* 1..65535 or "auto" (0 inside) */
@@ -40,7 +41,7 @@ enum property_id {
         PROP_USE_STARTTLS, PROP_MIN_TLS_VERSION, PROP_ALLOW_LEGACY_RENEGOTIATION, PROP_ACCOUNT,
         PROP_PASSWORD_SOURCE, PROP_AUTHENTICATION, PROP_ALLOW_PLAINTEXT, PROP_CONNECTION_TIMEOUT,
         PROP_COMMAND_TIMEOUT, PROP_DEBUG,
-        PROP_POLL_RATE, PROP_CHECK_RATE, PROP_FROM, PROP_REPLY_TO, PROP_MAX_CONNECTIONS, PROP_MAX_QUEUE_SIZE,
+        PROP_POLL_RATE, PROP_CHECK_RATE, PROP_FROM, PROP_REPLY_TO, PROP_SENDS_FOR, PROP_MAX_CONNECTIONS, PROP_MAX_QUEUE_SIZE,
         PROP_MAX_SENDABLE_PER_DAY, PROP_ALLOW_DISABLED_QUEUING, PROP_QUEUE_LIFETIME, PROP_NOTIFY_FAILED,
         PROP_HEARTBEAT, PROP_HEARTBEAT_RATE,
         PROP_PUSH, PROP_FOLDER, PROP_DELIVERY_POLICY, PROP_FETCH, PROP_MAX_MESSAGE_SIZE,

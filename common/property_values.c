@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "common/names.h"
 #include "common/properties.h"
+#include "common/sender_list.h"
 #include "common/times.h"
 
 #include <inttypes.h>
@@ -279,6 +280,16 @@ int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct c
         return 0;
 }
 
+static char *senders_checked(const struct property *property, const char *text, struct causes *problems)
+{
+        struct cause why = { 0 };
+        char *senders = sender_list_normal(text, &why);
+
+        if (!senders)
+                (void)bad_value(problems, property, "%s: %s", property->name, why.text);
+        return senders;
+}
+
 /* The text as it is kept; the caller frees. NULL: it does not do, and the problems say why. */
 static char *text_as_kept(const struct property *property, const char *text, struct causes *problems)
 {
@@ -308,6 +319,8 @@ static char *text_as_kept(const struct property *property, const char *text, str
         case TYPE_TEXT:
                 result = check_text(property, text, problems);
                 break;
+        case TYPE_SENDERS:
+                return check_text(property, text, problems) < 0 ? NULL : senders_checked(property, text, problems);
         case TYPE_KEPT:
                 if (properties_kept(text, &seconds, &count, &why) < 0)
                         result = bad_value(problems, property, "%s: %s", property->name, why.text);
@@ -349,6 +362,7 @@ int property_set(struct property_values *values, const struct property *property
         case TYPE_WORD:
         case TYPE_TEXT:
         case TYPE_FOLDERS:
+        case TYPE_SENDERS:
         case TYPE_KEPT:
         case TYPE_HOST:
         case TYPE_ADDRESS:

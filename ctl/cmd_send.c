@@ -6,7 +6,7 @@
 #include "ctl/cmds.h"
 #include "ctl/fields.h"
 #include "ctl/letter.h"
-#include "ctl/mailboxes.h"
+#include "common/mailboxes.h"
 #include "ctl/mend.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
@@ -47,15 +47,12 @@ static int check_options(const struct tool *tool)
 static void add_recipients(const struct tool *tool, json_t *into, struct causes *bad)
 {
         static const char *const names[] = { "to", "cc", "bcc" };
-        scoped(scoped_free) char *domain = NULL;
         for (size_t i = 0; i < tool->option_count; i++) {
                 const struct given_option *given = &tool->options[i];
                 for (size_t n = 0; n < count_of(names); n++) {
                         if (!same_text(given->rule->name, names[n]))
                                 continue;
-                        if (!domain)
-                                domain = letter_domain();
-                        mailboxes_add(given->value, domain, into, bad);
+                        mailboxes_add(given->value, into, bad);
                 }
         }
 }
@@ -88,38 +85,42 @@ static int write_text(const struct tool *tool, const struct buf *text, struct bu
         return failed || (text->len && buf_append(out, buf_bytes(text), text->len)) ? -1 : 0;
 }
 
-/* Addresses as a header has them: each with a domain, in ASCII. The caller frees. */
-static char *header_addresses(const char *value)
+/* All values of an option as lists of addresses of a header, NULL-ended; each item is one where it can be: a local name before
+ * a comma would be taken for a part of what follows. */
+static const char **header_lists(const struct tool *tool, const char *name)
 {
-        scoped(scoped_free) char *probe = field_whole_addresses(value, "");
-        scoped(scoped_free) char *domain = probe ? letter_domain() : NULL;
-        scoped(scoped_free) char *whole = domain ? field_whole_addresses(value, domain) : NULL;
-        return field_ascii_addresses(whole ? whole : value);
+        const char **out = new_zeroed(1, sizeof *out);
+        size_t at = 0, count = 0;
+        for (const char *value; (value = tool_next_option(tool, name, &at));) {
+                bool whole = strpbrk(value, ":;") != NULL;
+                while (*value) {
+                        size_t len = whole ? strlen(value) : mailbox_item(value);
+                        scoped(scoped_free) char *item = copy_bytes(value, len);
+                        out = new_resized(out, count + 2, sizeof *out);
+                        out[count++] = field_ascii_addresses(item);
+                        out[count] = NULL;
+                        value += len + (value[len] != 0);
+                }
+        }
+        return out;
 }
 
-/* All values of an option as one such list; NULL when there is none. The caller frees. */
-static char *header_list(const struct tool *tool, const char *name)
+static void lists_free(const char ***lists)
 {
-        size_t at = 0;
-        char *list = NULL;
-        for (const char *value; (value = tool_next_option(tool, name, &at));) {
-                scoped(scoped_free) char *one = header_addresses(value);
-                scoped(scoped_free) char *before = list;
-                list = before ? text_of("%s, %s", before, one) : copy_text(one);
-        }
-        return list;
+        for (const char **list = *lists; *list; list++)
+                free((char *)(uintptr_t)*list);
+        free(*lists);
 }
 
 static int compose_by_mime(const struct tool *tool, const struct buf *text, struct submission *submission,
                            struct cause *cause)
 {
-        scoped(scoped_free) char *to_list = header_list(tool, "to");
-        scoped(scoped_free) char *cc_list = header_list(tool, "cc");
-        const char *const to[] = { to_list, NULL }, *const cc[] = { cc_list, NULL };
+        scoped(lists_free) const char **to = header_lists(tool, "to");
+        scoped(lists_free) const char **cc = header_lists(tool, "cc");
         scoped(scoped_free) const char **headers = values_of(tool, "header");
         scoped(scoped_free) const char **files = values_of(tool, "attach");
         const char *given = tool_option(tool, "from");
-        scoped(scoped_free) char *from = given && given[0] && !same_text(given, "<>") ? header_addresses(given) : NULL;
+        scoped(scoped_free) char *from = given && given[0] && !same_text(given, "<>") ? field_ascii_addresses(given) : NULL;
         struct mime_draft draft = {
                 .from = from,
                 .subject = tool_option(tool, "subject"),
@@ -166,8 +167,7 @@ static int find_recipients(const struct tool *tool, const struct buf *input, jso
         scoped(causes_free) struct causes bad = { 0 };
         add_recipients(tool, into, &bad);
         if (!json_array_size(into) && !bad.count && !tool_has(tool, "subject") && input->len) {
-                scoped(scoped_free) char *domain = letter_domain();
-                letter_recipients((const char *)buf_bytes(input), input->len, domain, into, &bad);
+                letter_recipients((const char *)buf_bytes(input), input->len, into, &bad);
         }
         bool any = json_array_size(into) > 0;
         for (size_t i = 0; any && i < bad.count; i++) {
@@ -203,9 +203,8 @@ static char *sender_of(const struct tool *tool)
                 return NULL;
         scoped(causes_free) struct causes bad = { 0 };
         scoped(scoped_json) json_t *one = json_array();
-        scoped(scoped_free) char *domain = letter_domain();
         if (from[0] && !same_text(from, "<>"))
-                mailboxes_add(from, domain, one, &bad);
+                mailboxes_add(from, one, &bad);
         const char *address = json_string_value(json_array_get(one, 0));
         return copy_text(address ? address : bad.count ? from : ""); /* the daemon says what is wrong with it */
 }

@@ -5,7 +5,7 @@
 #include "common/limits.h"
 #include "common/names.h"
 #include "common/printable.h"
-#include "ctl/mailboxes.h"
+#include "common/mailboxes.h"
 
 #include <stdio.h>
 
@@ -275,38 +275,6 @@ static void append_addresses(struct made *out, const char *list)
         }
 }
 
-bool field_has_addresses(const struct letter_field *field)
-{
-        static const char *const names[] = { "From",        "Sender",    "Reply-To",  "To",         "Cc",
-                                             "Bcc",         "Resent-To", "Resent-Cc", "Resent-Bcc", "Resent-From",
-                                             "Resent-Sender" };
-        for (size_t i = 0; i < count_of(names); i++)
-                if (letter_field_is(field, names[i]))
-                        return true;
-        return false;
-}
-
-char *field_whole_addresses(const char *value, const char *domain)
-{
-        scoped(made_free) struct made out = { .text = BUF_WITH_MAX((size_t)512 * LIMIT_HEADER) };
-        bool any = false;
-
-        while (*value) {
-                size_t len = mailbox_item(value), at = 0, address_len = 0;
-                bool found = value[len] != ':' && mailbox_find(value, len, &at, &address_len);
-                scoped(scoped_free) char *address = copy_bytes(value + at, address_len);
-                bool local = found && mailbox_is_local(address);
-                size_t front = local ? at + address_len : len;
-                add(&out, value, front);
-                if (local)
-                        addf(&out, "@%s", domain);
-                add(&out, value + front, len - front + (value[len] != 0));
-                any = any || local;
-                value += len + (value[len] != 0);
-        }
-        return any && !out.full ? buf_take_text(&out.text) : NULL;
-}
-
 char *field_ascii_addresses(const char *value)
 {
         scoped(made_free) struct made out = { .text = BUF_WITH_MAX((size_t)64 * LIMIT_HEADER) };
@@ -394,7 +362,7 @@ static bool is_carried(const char *at, const char *end)
 
 static void append_value(struct made *out, const struct letter_field *field, const char *value)
 {
-        if (field_has_addresses(field))
+        if (field_has_addresses(field->name, field->name_len))
                 append_addresses(out, value);
         else if (letter_field_is(field, "Content-Type") || letter_field_is(field, "Content-Disposition"))
                 append_parameters(out, value);

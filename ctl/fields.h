@@ -11,12 +11,7 @@
 /* Appends the field, which ends at `end`, as it is or written anew. -1 with a cause without the number of its line when
  * it cannot be carried, or when `out` is full. */
 int field_write(const struct letter_field *field, const char *end, struct buf *out, struct cause *cause) must_use;
-/* The value of a list of addresses with a domain put to each local name, the rest as it stands; NULL when every address
- * has one. The caller frees. */
-char *field_whole_addresses(const char *value, const char *domain) must_use;
 /* The value of a list of addresses in ASCII, but for a part before an @ that has no such form. The caller frees. */
 char *field_ascii_addresses(const char *value) must_use;
-/* Whether the field holds addresses by RFC 5322 section 3.6. */
-bool field_has_addresses(const struct letter_field *field);
 /* The charset that bytes are in by the look of them: us-ascii, utf-8, else one that has a character for each byte. */
 const char *text_charset(const char *text, size_t len);

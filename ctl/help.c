@@ -94,6 +94,8 @@ static char *values_words(const struct property *p)
                 return copy_text("https URL");
         case TYPE_FOLDERS:
                 return copy_text("FOLDER, ...");
+        case TYPE_SENDERS:
+                return copy_text("ADDRESS | DOMAIN, ...");
         case TYPE_KEPT:
                 return copy_text("DURATION | NUMBER");
         case TYPE_TEXT:

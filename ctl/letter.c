@@ -3,12 +3,9 @@
 #include "ctl/letter.h"
 
 #include "common/limits.h"
-#include "ctl/mailboxes.h"
+#include "common/mailboxes.h"
 
-#include <netdb.h>
-#include <stdio.h>
 #include <strings.h>
-#include <unistd.h>
 
 /* ---- fields ---- */
 
@@ -168,7 +165,7 @@ bool letter_needs_encoding(const struct letter_facts *facts)
 
 /* ---- recipients ---- */
 
-static void add_fields(const char *bytes, size_t len, const char *const names[3], const char *domain, json_t *into,
+static void add_fields(const char *bytes, size_t len, const char *const names[3], json_t *into,
                        struct causes *bad)
 {
         struct letter_field field;
@@ -178,48 +175,16 @@ static void add_fields(const char *bytes, size_t len, const char *const names[3]
                         wanted = wanted || letter_field_is(&field, names[i]);
                 scoped(scoped_free) char *value = wanted ? letter_value(&field) : NULL;
                 if (value)
-                        mailboxes_add(value, domain, into, bad);
+                        mailboxes_add(value, into, bad);
         }
 }
 
-void letter_recipients(const char *bytes, size_t len, const char *domain, json_t *into, struct causes *bad)
+void letter_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad)
 {
         static const char *const resent[3] = { "Resent-To", "Resent-Cc", "Resent-Bcc" };
         static const char *const usual[3] = { "To", "Cc", "Bcc" };
         size_t before = json_array_size(into), wrong = bad->count;
-        add_fields(bytes, len, resent, domain, into, bad);
+        add_fields(bytes, len, resent, into, bad);
         if (json_array_size(into) == before && bad->count == wrong)
-                add_fields(bytes, len, usual, domain, into, bad);
-}
-
-static char *mailname(void)
-{
-        char line[300] = "";
-        FILE *file = fopen("/etc/mailname", "re");
-        if (!file)
-                return NULL;
-        char *got = fgets(line, sizeof(line), file);
-        (void)fclose(file);
-        line[strcspn(line, " \t\r\n")] = 0;
-        return got && line[0] ? copy_text(line) : NULL;
-}
-
-static char *full_name_of(const char *host)
-{
-        struct addrinfo hints = { .ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM }, *found = NULL;
-        if (strchr(host, '.') || getaddrinfo(host, NULL, &hints, &found))
-                return copy_text(host);
-        char *name = copy_text(found->ai_canonname ? found->ai_canonname : host);
-        freeaddrinfo(found);
-        return name;
-}
-
-char *letter_domain(void)
-{
-        char host[256] = "localhost";
-        char *name = mailname();
-        if (name)
-                return name;
-        (void)gethostname(host, sizeof(host) - 1);
-        return full_name_of(host);
+                add_fields(bytes, len, usual, into, bad);
 }

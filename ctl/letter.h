@@ -43,7 +43,5 @@ void letter_look(const char *bytes, size_t len, struct letter_facts *out);
 /* Whether anything is there that SMTP might not carry as it is; ctl/encode.h looks closer. */
 bool letter_needs_encoding(const struct letter_facts *facts);
 
-/* The addresses of To, Cc and Bcc, or of their Resent- forms where there are any, as mailboxes_add (ctl/mailboxes.h). */
-void letter_recipients(const char *bytes, size_t len, const char *domain, json_t *into, struct causes *bad);
-/* The domain for addresses without one: /etc/mailname, else the machine's full name. The caller frees. */
-char *letter_domain(void) must_use;
+/* The addresses of To, Cc and Bcc, or of their Resent- forms where there are any, as mailboxes_add (common/mailboxes.h). */
+void letter_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad);

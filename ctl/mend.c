@@ -2,7 +2,6 @@
 /* A letter made whole; see mend.h. */
 #include "ctl/mend.h"
 
-#include "ctl/fields.h"
 #include "ctl/letter.h"
 
 static const char *bytes_of(const struct buf *text)
@@ -58,36 +57,26 @@ void letter_mend_front(struct buf *text)
         buf_consume(text, mbox_line(bytes_of(text), text->len));
 }
 
-/* The field with whole addresses; false when it stays as it is. */
-static bool mend_field(const struct letter_field *field, char *(*domain)(void), char **name, struct buf *out)
+/* A From, Sender or Reply-To without anybody in it. */
+static bool names_nobody(const struct letter_field *field)
 {
+        if (!letter_field_is(field, "From") && !letter_field_is(field, "Sender") && !letter_field_is(field, "Reply-To"))
+                return false;
         scoped(scoped_free) char *value = letter_value(field);
-        if (!field_has_addresses(field))
-                return false;
-        if (!value[0])
-                return letter_field_is(field, "From") || letter_field_is(field, "Sender") || letter_field_is(field, "Reply-To");
-        scoped(scoped_free) char *probe = field_whole_addresses(value, "");
-        if (!probe)
-                return false;
-        if (!*name)
-                *name = domain();
-        scoped(scoped_free) char *whole = field_whole_addresses(value, *name);
-        return !buf_append(out, field->name, field->name_len) && !buf_appendf(out, ": %s\n", whole);
+        return !value[0];
 }
 
-/* Addresses without a domain get one, as they do in the envelope. */
-static int mend_fields(struct buf *text, char *(*domain)(void), struct cause *cause)
+static int drop_empty_fields(struct buf *text, struct cause *cause)
 {
-        scoped(scoped_free) char *name = NULL;
         scoped(buf_free) struct buf head = BUF_WITH_MAX(text->max);
         struct letter_field field;
         const char *bytes = bytes_of(text);
         size_t end = 0;
         bool any = false;
         for (size_t at = 0; letter_next(bytes, text->len, &at, &field); end = at) {
-                bool mended = mend_field(&field, domain, &name, &head);
-                any = any || mended;
-                if (!mended && buf_append(&head, bytes + end, at - end))
+                bool dropped = names_nobody(&field);
+                any = any || dropped;
+                if (!dropped && buf_append(&head, bytes + end, at - end))
                         return too_large(cause);
         }
         if (!any)
@@ -113,12 +102,12 @@ static int insert_at(struct buf *text, size_t at, const char *bytes, struct caus
         return 0;
 }
 
-int letter_mend(struct buf *text, char *(*domain)(void), struct cause *cause)
+int letter_mend(struct buf *text, struct cause *cause)
 {
         struct letter_field field;
         size_t at = 0;
         letter_mend_front(text);
-        if (mend_fields(text, domain, cause))
+        if (drop_empty_fields(text, cause))
                 return -1;
         const char *bytes = bytes_of(text);
         while (letter_next(bytes, text->len, &at, &field))

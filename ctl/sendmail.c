@@ -4,18 +4,16 @@
  * line, answers in sysexits codes, and does no more than it must: one connection, one call.
  */
 #include "common/names.h"
-#include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
-#include "ctl/mailboxes.h"
+#include "common/mailboxes.h"
 #include "ctl/sendmail.h"
 #include "ctl/submit.h"
 
 #include <stdio.h>
 #include <strings.h>
 #include <sysexits.h>
-#include <syslog.h>
 
 enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_REFUSED };
 
@@ -84,7 +82,7 @@ static void take_mode(struct form *form, const char *value)
         case 'p':
                 form->mode = MODE_LIST;
                 break;
-        case 'i': /* newaliases: there are none */
+        case 'i': /* newaliases: aliases are read again by themselves */
                 form->mode = MODE_NOTHING;
                 break;
         default:
@@ -243,17 +241,10 @@ static int take_wishes(const struct form *form, struct submission *submission)
         return EX_OK;
 }
 
-/* Those to whom it cannot go are told of, where a person sees it and where a script's mail leaves a trace. The others get
- * it all the same: an alarm is worth more than a tidy command line. */
 static void tell_bad_recipients(const struct causes *bad)
 {
-        openlog("sendmail", LOG_PID, LOG_MAIL);
-        for (size_t i = 0; i < bad->count; i++) {
-                scoped(scoped_free) char *text = printable_text(bad->items[i].text);
-                fprintf(stderr, "sendmail: %s; the other recipients get the message\n", text);
-                syslog(LOG_WARNING, "%s; the other recipients get the message", text);
-        }
-        closelog();
+        for (size_t i = 0; i < bad->count; i++)
+                submission_tell_left_out("sendmail", bad->items[i].text);
 }
 
 static int find_recipients(struct form *form, struct submission *submission)
@@ -261,11 +252,10 @@ static int find_recipients(struct form *form, struct submission *submission)
         scoped(causes_free) struct causes bad = { 0 };
         const struct buf *letter = &submission->letter;
         json_t *into = submission->recipients;
-        scoped(scoped_free) char *domain = letter_domain();
         for (size_t i = 0; i < form->recipient_count; i++)
-                mailboxes_add(form->recipients[i], domain, into, &bad);
+                mailboxes_add(form->recipients[i], into, &bad);
         if (form->from_header)
-                letter_recipients((const char *)buf_bytes(letter), letter->len, domain, into, &bad);
+                letter_recipients((const char *)buf_bytes(letter), letter->len, into, &bad);
         if (json_array_size(into) > 0) {
                 if (bad.count)
                         tell_bad_recipients(&bad);
@@ -309,8 +299,7 @@ static int find_sender(struct form *form, struct submission *submission, char **
                 *out = copy_text("");
         } else {
                 scoped(scoped_json) json_t *one = json_array();
-                scoped(scoped_free) char *domain = letter_domain();
-                mailboxes_add(form->sender, domain, one, &bad);
+                mailboxes_add(form->sender, one, &bad);
                 if (bad.count)
                         return told_first(&bad);
                 const char *address = json_string_value(json_array_get(one, 0));
@@ -332,6 +321,7 @@ static int send_input(struct form *form)
         scoped(scoped_free) char *sender = NULL;
         scoped(submission_done) struct submission submission;
         submission_init(&submission);
+        submission.program = "sendmail";
         int status = take_wishes(form, &submission);
         if (!status)
                 status = read_input(form, &submission);

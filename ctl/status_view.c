@@ -361,6 +361,19 @@ static void show_all_advice(const json_t *status)
         free(all);
 }
 
+/* By which account mail goes that names none, where that is a question. */
+static void show_default(const json_t *status)
+{
+        const json_t *accounts = json_at(status, "accounts");
+        size_t outgoing = 0;
+        for (size_t i = 0; i < json_array_size(accounts); i++)
+                outgoing += same_text(json_text(json_array_get(accounts, i), "kind"), "outgoing");
+        if (outgoing < 2 || !json_is_string(json_at(status, "defaultAccount")))
+                return;
+        scoped(scoped_free) char *name = json_words(json_at(status, "defaultAccount"));
+        printf("  mail that names no account goes out by %s, the default\n", name);
+}
+
 /* Who changed the station last. */
 static void show_last_change(const json_t *status)
 {
@@ -392,6 +405,7 @@ void status_show_station(const json_t *status, bool problems)
                 show_well(status);
                 puts("");
                 show_counts(status);
+                show_default(status);
                 show_last_change(status);
         }
         show_all_advice(status);
@@ -426,6 +440,8 @@ void status_show_account(const json_t *account)
         sheet_value("so far", account, "statusText");
         sheet_value("kind", account, "kind");
         sheet_value("server", account, "hostname");
+        if (json_is_true(json_at(account, "default")))
+                sheet_format("default", "mail that names no account goes out here");
         show_tls(account);
         const json_t *queue = json_at(account, "queue");
         if (queue)

@@ -5,18 +5,24 @@
 
 #include "common/dsn.h"
 #include "common/json_fields.h"
+#include "common/mailboxes.h"
+#include "common/names.h"
+#include "common/printable.h"
 #include "common/times.h"
 #include "ctl/call.h"
 #include "ctl/encode.h"
 #include "ctl/letter.h"
 #include "ctl/mend.h"
 #include "ctl/mime_load.h"
+#include "ctl/show.h"
 #include "ctl/term.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define READ_PIECE 65536
@@ -30,12 +36,13 @@ void submission_done(struct submission *submission)
 {
         json_decref(submission->recipients);
         buf_free(&submission->letter);
+        free(submission->author);
         close_fd(&submission->made);
 }
 
 int submission_complete(struct submission *submission, struct cause *cause)
 {
-        return letter_mend(&submission->letter, letter_domain, cause);
+        return letter_mend(&submission->letter, cause);
 }
 
 /* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on.
@@ -197,15 +204,50 @@ static void show_handing(void *arg)
                 term_progress(handing->tool, "%s handed over, being written to disk", size);
 }
 
+/* Those to whom it cannot go are told of, where a person sees it and where a script's mail leaves a trace. The others get
+ * it all the same: an alarm is worth more than a tidy command line. */
+void submission_tell_left_out(const char *program, const char *words)
+{
+        scoped(scoped_free) char *text = printable_text(words);
+        fprintf(stderr, "%s: %s; the other recipients get the message\n", program, text);
+        openlog(program, LOG_PID, LOG_MAIL);
+        syslog(LOG_WARNING, "%s; the other recipients get the message", text);
+        closelog();
+}
+
+/* The address in From, by which an account may be chosen where no sender is given. */
+static void note_author(struct submission *submission)
+{
+        scoped(scoped_free) char *from = submission->from || !submission->letter.len ? NULL :
+                letter_find((const char *)buf_bytes(&submission->letter), submission->letter.len, "From");
+        size_t at, len;
+        if (from && mailbox_find(from, mailbox_item(from), &at, &len) && text_is_clean(from))
+                submission->author = copy_bytes(from + at, len);
+}
+
+static void tell_refused(const struct submission *submission, const json_t *answer)
+{
+        size_t index;
+        json_t *one;
+        json_array_foreach(json_object_get(answer, "refused"), index, one)
+                submission_tell_left_out(submission->program ? submission->program : "emailsecctl", json_text(one, "text"));
+}
+
 int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
 {
         struct cause cause = { 0 };
+        scoped(scoped_json) json_t *own = NULL;
+        if (!out)
+                out = &own;
+        note_author(submission);
         if (seal(submission, &cause)) {
                 *causes_add(failures) = cause;
                 return -1;
         }
         json_t *parameters = parameters_of("account", submission->account);
         parameter_text(parameters, "from", submission->from);
+        parameter_text(parameters, "author", submission->author);
+        parameter_flag(parameters, "partial", true);
         parameter_text(parameters, "key", submission->key);
         parameter_text(parameters, "priority", submission->priority);
         parameter_flag(parameters, "hold", submission->hold);
@@ -217,12 +259,16 @@ int submission_send(struct tool *tool, struct submission *submission, json_t **o
         json_put(parameters, "descriptor", json_integer(0));
         struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = submission->made };
         struct stat facts = { 0 };
-        if (!submission->watched || fstat(submission->made, &facts))
-                return call_once(tool, call, out, failures);
+        if (!submission->watched || fstat(submission->made, &facts)) {
+                int status = call_once(tool, call, out, failures);
+                tell_refused(submission, *out);
+                return status;
+        }
         struct handing handing = { .tool = tool, .fd = submission->made, .size = (uint64_t)facts.st_size };
         call.tick = show_handing;
         call.tick_arg = &handing;
         int failed = call_once(tool, call, out, failures);
         term_progress_end();
+        tell_refused(submission, *out);
         return failed;
 }

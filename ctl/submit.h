@@ -20,6 +20,8 @@ struct submission {
         enum encode_body body;
         bool hold;
         bool watched;       /* show a person at the terminal how far a long handing over is */
+        const char *program;        /* the name in what is told of recipients that are left out; NULL: emailsecctl */
+        char *author;       /* the address in its From where `from` is NULL; owned, set when it is handed over */
         json_t *recipients; /* texts; owned */
         struct buf letter;  /* the message, while it is worked on */
         int made;           /* where it lies once it is ready; -1: not yet */
@@ -39,6 +41,9 @@ int submission_compose(struct submission *submission, struct mime_draft *draft, 
 int submission_encode(struct submission *submission, struct cause *cause) must_use;
 /* Whether notify, ret and envelope_id are in order; `names` are what the caller calls these three. */
 int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause) must_use;
-/* Hands it over. 0 with the daemon's answer, -1 with failures. Takes the recipients. */
+/* Tells of a recipient to whom it cannot go, at the terminal and in the mail log. */
+void submission_tell_left_out(const char *program, const char *words);
+/* Hands it over. 0 with the daemon's answer (`out` may be NULL), -1 with failures. Takes the recipients; of those that the
+ * daemon left out it tells. */
 int submission_send(struct tool *tool, struct submission *submission, json_t **out,
                     struct causes *failures) must_use;

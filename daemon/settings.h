@@ -11,6 +11,8 @@ struct settings {
         char *state_directory, *control_socket;
         char *hostname, *default_account;
         char *notify_faults;                 /* an address, or NULL */
+        char *local_recipients;              /* an address, or NULL */
+        char *alias_file;                    /* a path, or NULL */
         int64_t max_message_size, keep_sent;
         int log_level;
         enum journal_target log_target;

@@ -98,8 +98,8 @@ char *accounts_default_missing(void)
                 any = any || account_is_outgoing(account);
         if (!any || accounts_default(&cause))
                 return NULL;
-        return text_of("mail that names no account (sendmail, cron) is refused, since %s: set DefaultAccount=NAME in [Service] "
-                       "of emailsecd.conf, then: emailsecctl reload", cause.text);
+        return text_of("mail that names no account (sendmail, cron) is refused, since %s, unless an account sends for its "
+                       "sender (sendsFor, from): set DefaultAccount=NAME in [Service] of emailsecd.conf, then: emailsecctl reload", cause.text);
 }
 
 void accounts_insert(struct account *account)

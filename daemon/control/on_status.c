@@ -2,11 +2,14 @@
 /* Socket methods about the station: status, audit, metrics, reload. */
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
+#include "daemon/local_names.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/service.h"
 
-void on_get_status(struct call *call)
+/* What local names stand for is told as the files say it now. */
+static void status_known(void *ctx)
 {
+        struct call *call = ctx;
         struct cause cause;
         json_t *status = station_status(call_parameters(call)->account, &cause);
 
@@ -19,12 +22,23 @@ void on_get_status(struct call *call)
         call_reply(call, reply);
 }
 
-void on_audit(struct call *call)
+void on_get_status(struct call *call)
 {
+        local_names_look(status_known, call);
+}
+
+static void audit_known(void *ctx)
+{
+        struct call *call = ctx;
         json_t *reply = json_object();
 
         json_put(reply, "findings", station_audit());
         call_reply(call, reply);
+}
+
+void on_audit(struct call *call)
+{
+        local_names_look(audit_known, call);
 }
 
 void on_get_metrics(struct call *call)

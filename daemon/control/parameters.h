@@ -14,6 +14,7 @@
         X(ACCOUNT_LIST, OBJECTS, account_list, "accounts", 0, 0, 0) /* of Apply */              \
         X(ACCOUNTS, TEXTS, accounts, "accounts", 0, 0, 0)                                       \
         X(AFTER, TEXT, after, "after", 0, 0, 0)                                                 \
+        X(AUTHOR, TEXT, author, "author", 0, 0, 0)                                              \
         X(CERTIFICATES, TEXT, certificates, "certificates", 0, 0, 0)                            \
         X(CLEAR, BOOL, clear, "clear", 0, 0, 0)                                                 \
         X(CREDENTIAL, TEXT, credential, "credential", 0, 0, 0)                                  \
@@ -38,6 +39,7 @@
         X(NAME, TEXT, name, "name", 0, 0, 0)                                                    \
         X(NOTIFY, TEXTS, notify, "notify", 0, 0, 0)                                             \
         X(OLDER_THAN, INT, older_than, "olderThan", 0, 0, INT32_MAX) /* seconds */              \
+        X(PARTIAL, BOOL, partial, "partial", 0, 0, 0)                                           \
         X(PASSWORD, TEXT, password, "password", FIELD_SECRET, 0, LIMIT_SECRET)                  \
         X(PINS, TEXT, pins, "pins", 0, 0, 0)                                                    \
         X(PORT, INT, port, "port", 0, 0, 65535)                                                 \

@@ -12,6 +12,7 @@
 #include "daemon/incoming/receiver.h"
 #include "daemon/incoming/retention.h"
 #include "daemon/incoming/subscribers.h"
+#include "daemon/local_names.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
@@ -366,6 +367,7 @@ int station_open(const struct settings *settings, struct cause *cause)
                 return -1;
         reserve_set(settings->disk_reserve);
         events_open();
+        local_names_open(settings);
         subscribers_open();
         station_trust_settings(&trust);
         if (trust_open(&trust, &poisoned) < 0)
@@ -444,6 +446,7 @@ void station_close(void)
                 receiver_free(take(account->receiver));
         }
         tokens_close();
+        local_names_close();
         store_close(); /* answers what is under way: the last uses of the accounts */
         loop_turn();
         certificates_close();
@@ -466,6 +469,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
 
         settings_put_current(settings);
         reserve_set(settings->disk_reserve);
+        local_names_open(settings);
         secrets_reload();
         station_trust_settings(&trust);
         watch_trust();

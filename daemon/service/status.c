@@ -5,6 +5,7 @@
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/incoming/subscribers.h"
+#include "daemon/local_names.h"
 #include "daemon/loop.h"
 #include "daemon/service/account_view.h"
 #include "daemon/service/audit_trail.h"
@@ -97,6 +98,15 @@ static void advise_sentence(void *advice, const char *sentence)
         advise(advice, "%s", sentence);
 }
 
+static const struct account *any_outgoing(void)
+{
+        const struct account *account = accounts_first();
+
+        while (account && !account_is_outgoing(account))
+                account = account->next;
+        return account;
+}
+
 static void advise_station(json_t *advice)
 {
         size_t needless = allowed_count("approved", true), over = allowed_count("pending", true);
@@ -107,6 +117,8 @@ static void advise_station(json_t *advice)
         scoped(scoped_free) char *no_default = accounts_default_missing();
         if (no_default)
                 advise(advice, "%s", no_default);
+        if (any_outgoing())
+                local_names_advise(advise_sentence, advice);
         if (needless)
                 advise(advice, "%zu exemption%s no longer needed: emailsecctl allowed prune", needless,
                        needless == 1 ? " is" : "s are");
@@ -156,13 +168,15 @@ static json_t *account_entry(const struct account *account)
 
         json_put(entry, "warnings", account_warnings(account));
         if (account_is_outgoing(account))
+                json_put(entry, "default", json_boolean(account == accounts_default(NULL)));
+        if (account_is_outgoing(account))
                 json_put(entry, "queue", queue_json(account->name));
         return entry;
 }
 
 json_t *station_status(const char *name, struct cause *cause)
 {
-        struct account *only = name ? account_named(name) : NULL;
+        struct account *only = name ? account_named(name) : NULL, *standard = accounts_default(NULL);
 
         if (name && !only) {
                 cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", name);
@@ -184,6 +198,7 @@ json_t *station_status(const char *name, struct cause *cause)
                 started_at = loop_wall();
         json_put_text(status, "version", VERSION);
         json_put_text(status, "hostname", settings_current()->hostname);
+        json_put_text(status, "defaultAccount", standard ? standard->name : NULL);
         json_put_time(status, "started", (int64_t)started_at);
         json_put(status, "accounts", accounts);
         json_put(status, "queue", queue_json(name));
@@ -335,10 +350,32 @@ static void audit_heartbeat(json_t *findings, const struct account *account)
                      missing ? remedy : NULL);
 }
 
+static void add_sentence(void *list, const char *sentence)
+{
+        (void)json_array_append_new(list, json_string(sentence));
+}
+
+/* Told with the account that cron's mail goes out by. */
+static void audit_local_names(json_t *findings)
+{
+        const struct account *standard = accounts_default(NULL), *account = standard ? standard : any_outgoing();
+        json_t *sentences = json_array(), *sentence;
+        size_t index;
+
+        if (account)
+                local_names_advise(add_sentence, sentences);
+        json_array_foreach(sentences, index, sentence)
+                find(findings, account, "localNames", "warning", json_string_value(sentence), NULL);
+        if (account && !index)
+                find(findings, account, "localNames", "ok", "mail to root goes to an address", NULL);
+        json_decref(sentences);
+}
+
 json_t *station_audit(void)
 {
         json_t *findings = json_array();
 
+        audit_local_names(findings);
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (account->unreadable) {
                         find(findings, account, "file", "alert", account->cause->text, cause_remedy_of(account->cause));

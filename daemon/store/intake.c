@@ -8,14 +8,19 @@
 #include "daemon/store/intake.h"
 
 #include "common/limits.h"
+#include "common/mailboxes.h"
 #include "common/names.h"
 #include "common/times.h"
+#include "daemon/local_names.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
-enum { MEASURED = 1000000 }; /* bytes of a line, from where on it does not matter how long it is */
+enum {
+        MEASURED = 1000000, /* bytes of a line, from where on it does not matter how long it is */
+        FOLD_AT = 78,
+};
 
 enum place { AT_START, IN_HEADER, IN_BODY };
 
@@ -49,12 +54,16 @@ struct intake {
         char held[LIMIT_SMTP_LINE];
         size_t held_len;         /* beginning of the line, from earlier feeds */
         struct buf id;           /* the Message-ID field's value, unfolded */
+        struct local_names *names;
+        struct buf field;        /* lines of a field of addresses, each with its CRLF, until it is over */
+        size_t field_name;       /* length of its name */
         struct intake_facts facts;
 };
 
 /* A domain of U-labels would need SMTPUTF8 for the header alone. */
-static char *address_field(const char *name, const char *address)
+static char *address_field(const char *name, const char *given, const struct local_names *names)
 {
+        scoped(scoped_free) char *address = names ? local_names_sender(names, given) : copy_text(given);
         scoped(scoped_free) char *ascii = address_on_wire(address);
 
         return text_of("%s: %s\r\n", name, ascii);
@@ -69,14 +78,16 @@ struct intake *intake_new(const struct intake_rules *rules)
         intake->added[FIELD_DATE] = text_of("Date: %s\r\n", date);
         intake->added[FIELD_MESSAGE_ID] = text_of("Message-ID: <%s@%s>\r\n", rules->id, rules->hostname);
         if (rules->from && *rules->from)
-                intake->added[FIELD_FROM] = address_field("From", rules->from);
+                intake->added[FIELD_FROM] = address_field("From", rules->from, rules->names);
         if (rules->reply_to && *rules->reply_to)
-                intake->added[FIELD_REPLY_TO] = address_field("Reply-To", rules->reply_to);
+                intake->added[FIELD_REPLY_TO] = address_field("Reply-To", rules->reply_to, rules->names);
         intake->facts.message_id = text_of("<%s@%s>", rules->id, rules->hostname);
         intake->max_size = rules->max_size;
         intake->line = 1;
         intake->current = FIELDS;
+        intake->names = local_names_hold_again(rules->names);
         buf_init(&intake->id, 2 * LIMIT_SMTP_LINE);
+        buf_init(&intake->field, 2 * LIMIT_HEADER);
         return intake;
 }
 
@@ -87,6 +98,8 @@ void intake_free(struct intake *intake)
         for (int field = 0; field < FIELDS; field++)
                 free(intake->added[field]);
         buf_free(&intake->id);
+        buf_free(&intake->field);
+        local_names_release(intake->names);
         free(intake->facts.message_id);
         free(intake);
 }
@@ -158,9 +171,80 @@ static void note_message_id(struct intake *intake)
         intake->facts.message_id = copy_text(from);
 }
 
+/* A line of the header that is complete. */
+static int put_field_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+{
+        if (has_high(line, len))
+                intake->facts.header_utf8 = true;
+        return put_line(intake, line, len, out, cause);
+}
+
+/* The bytes in lines, each ended by CRLF. */
+static int put_field_lines(struct intake *intake, const char *bytes, size_t len, struct buf *out, struct cause *cause)
+{
+        for (const char *end = bytes + len; bytes < end;) {
+                const char *stop = memmem(bytes, (size_t)(end - bytes), "\r\n", 2);
+                if (put_field_line(intake, bytes, (size_t)((stop ? stop : end) - bytes), out, cause) < 0)
+                        return -1;
+                bytes = stop ? stop + 2 : end;
+        }
+        return 0;
+}
+
+/* "Name: value" in lines, folded behind commas. -1 where a line would be too long. */
+static int fold_addresses(const char *name, size_t name_len, const char *value, struct buf *out)
+{
+        size_t column = name_len + 1;
+
+        if (buf_append(out, name, name_len) < 0 || buf_append_text(out, ":") < 0)
+                return -1;
+        while (*value) {
+                value += strspn(value, " \t");
+                size_t item = mailbox_item(value), len = item + (value[item] != '\0');
+                bool folds = column > name_len + 1 && column + 1 + len > FOLD_AT;
+                if (len >= LIMIT_SMTP_LINE - name_len || buf_append_text(out, folds ? "\r\n " : " ") < 0 ||
+                    buf_append(out, value, len) < 0)
+                        return -1;
+                column = (folds ? 0 : column) + 1 + len;
+                value += len;
+        }
+        return buf_append_text(out, "\r\n");
+}
+
+/* The field with whole addresses; empty when it stays as it is. */
+static void whole_addresses(const struct intake *intake, struct buf *out)
+{
+        const char *bytes = (const char *)buf_bytes(&intake->field), *end = bytes + intake->field.len;
+        const char *colon = memchr(bytes, ':', intake->field.len);
+        scoped(scoped_free) char *value = new_zeroed(intake->field.len + 1, 1);
+        size_t len = 0;
+
+        for (const char *at = colon + 1; at < end; at++)
+                if (*at != '\r' && *at != '\n')
+                        value[len++] = *at;
+        scoped(scoped_free) char *whole = local_names_in_field(intake->names, bytes, intake->field_name, value);
+        if (whole && fold_addresses(bytes, intake->field_name, whole, out) < 0)
+                buf_clear(out);
+}
+
+/* A field of addresses that was kept is over. */
+static int flush_field(struct intake *intake, struct buf *out, struct cause *cause)
+{
+        if (!intake->field.len)
+                return 0;
+        scoped(buf_free) struct buf whole = BUF_WITH_MAX(2 * LIMIT_HEADER);
+        whole_addresses(intake, &whole);
+        const struct buf *made = whole.len ? &whole : &intake->field;
+        int result = put_field_lines(intake, (const char *)buf_bytes(made), made->len, out, cause);
+        buf_clear(&intake->field);
+        return result;
+}
+
 /* Puts in what is missing and the line between header and body. */
 static int end_header(struct intake *intake, struct buf *out, struct cause *cause)
 {
+        if (flush_field(intake, out, cause) < 0)
+                return -1;
         for (int field = 0; field < FIELDS; field++) {
                 const char *line = intake->added[field];
                 if (intake->seen[field] || !line)
@@ -211,9 +295,14 @@ static int field_line(struct intake *intake, const char *line, size_t len, size_
                         return cause_set(cause, CAUSE_UNSENDABLE, "the Message-ID is longer than %zu bytes",
                                          intake->id.max);
         }
-        if (has_high(line, len))
-                intake->facts.header_utf8 = true;
-        return put_line(intake, line, len, out, cause);
+        if (intake->names && name && field_has_addresses(line, name)) {
+                intake->field_name = name;
+        } else if (!intake->field.len) {
+                return put_field_line(intake, line, len, out, cause);
+        }
+        if (buf_append(&intake->field, line, len) < 0 || buf_append(&intake->field, "\r\n", 2) < 0)
+                return cause_set(cause, CAUSE_TOO_LARGE, "the header is larger than %d bytes", LIMIT_HEADER);
+        return 0;
 }
 
 /* One line of the header, or the first that no longer belongs to it. */
@@ -229,6 +318,8 @@ static int header_line(struct intake *intake, const char *line, size_t len, stru
         if (len == 0)
                 return end_header(intake, out, cause);
         if (name) {
+                if (flush_field(intake, out, cause) < 0)
+                        return -1;
                 intake->current = known_field(line, name);
                 if (intake->current != FIELDS)
                         intake->seen[intake->current] = true;

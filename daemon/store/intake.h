@@ -4,13 +4,15 @@
  * filter, bytes in, bytes out, no I/O. Line ends become CRLF (bare LF too), Bcc is
  * taken out, Date, Message-ID, From and Reply-To are put in where missing, a message
  * without header gets one. NUL, CR that is no end of a line, lines over 998 bytes are refused with the line's number.
- * A header is looked at line by line only; MIME is never parsed.
+ * A header is looked at line by line only, and fields of addresses field by field, for
+ * local names in them (daemon/local_names.h); MIME is never parsed.
  */
 #pragma once
 
 #include "common/buf.h"
 #include "common/cause.h"
 
+struct local_names;
 struct intake_rules {
         const char *hostname;      /* Message-ID domain */
         const char *from;          /* From: where missing */
@@ -18,6 +20,7 @@ struct intake_rules {
         const char *id;            /* left part of the Message-ID: a random token */
         time_t now;                /* Date: where missing */
         uint64_t max_size;         /* of the result */
+        struct local_names *names; /* what local names in the header stand for; NULL: they stay. Held again where it is kept */
 };
 struct intake;
 struct intake *intake_new(const struct intake_rules *rules) must_use; /* rules copied */

@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* Submitted messages: the same result whatever the portions; every line legal, every line end CRLF. */
+#include "daemon/local_names.h"
+#include "daemon/loop.h"
 #include "daemon/store/intake.h"
 #include "fuzz.h"
+
+/* What local names stand for: one address. */
+static struct local_names *names(void)
+{
+        static struct local_names *held;
+        struct settings settings = { .hostname = (char *)(uintptr_t)"h.example", .local_recipients = (char *)(uintptr_t)"ops@b.example" };
+
+        if (!held) {
+                fuzz_must(loop_open(NULL) == 0);
+                local_names_open(&settings);
+                held = local_names_hold();
+        }
+        return held;
+}
 
 static int take_in(const uint8_t *data, size_t size, size_t portion, struct buf *out, struct intake_facts *facts)
 {
         struct intake_rules rules = {
-                .hostname = "h.example", .from = "a@h.example", .reply_to = "r@h.example", .id = "id", .now = 1742727600, .max_size = MIB
+                .hostname = "h.example", .from = "a@h.example", .reply_to = "r@h.example", .id = "id", .now = 1742727600, .max_size = MIB,
+                .names = names(),
         };
         struct intake *intake = intake_new(&rules);
         struct cause cause = { 0 };

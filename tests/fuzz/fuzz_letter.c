@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         json_t *recipients = json_array();
 
         (void)letter_has_header(bytes, size);
-        letter_recipients(bytes, size, "example.net", recipients, &bad);
+        letter_recipients(bytes, size, recipients, &bad);
         json_decref(recipients);
         causes_free(&bad);
         letter_look(bytes, size, &facts);

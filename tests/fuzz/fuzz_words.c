@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Words that people, files and messages bring: addresses, hosts, fingerprints, times, sizes, RFC 3461. What is accepted is
+/* Words that people, files and messages bring: addresses and lists of them, hosts, fingerprints, times, sizes, RFC 3461. What is accepted is
  * clean, and is accepted again in its normal form. */
 #include "common/dsn.h"
 #include "common/names.h"
+#include "common/sender_list.h"
 #include "common/times.h"
+#include "daemon/alias_file.h"
 #include "fuzz.h"
 
 static void look_at_names(const char *text)
@@ -58,6 +60,22 @@ static void look_at_dsn(const char *text)
         (void)!dsn_envelope_id(text, &cause);
 }
 
+static void look_at_lists(const char *text)
+{
+        struct cause cause = { 0 };
+        struct aliases aliases;
+        scoped(scoped_free) char *senders = sender_list_normal(text, &cause);
+
+        if (senders) {
+                scoped(scoped_free) char *again = sender_list_normal(senders, &cause);
+                fuzz_must(same_text(senders, again));
+        }
+        aliases_parse(text, strlen(text), &aliases);
+        for (size_t i = 0; i < aliases.count; i++)
+                fuzz_must(aliases_find(&aliases, aliases.of[i].name) == &aliases.of[i]);
+        aliases_free(&aliases);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         scoped(scoped_free) char *text = copy_bytes((const char *)data, size);
@@ -65,5 +83,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         look_at_names(text);
         look_at_numbers(text);
         look_at_dsn(text);
+        look_at_lists(text);
         return 0;
 }

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-static char *here(void)
-{
-        return copy_text("local.example");
-}
-
 int main(int argc, char **argv)
 {
         const char *word = argc > 1 ? argv[1] : "";
@@ -24,7 +19,7 @@ int main(int argc, char **argv)
                 if (!room || fread(room, 1, len, stdin) != len)
                         return EXIT_FAILURE;
                 buf_grown(&letter, len);
-                int failed = letter_mend(&letter, here, &cause) ||
+                int failed = letter_mend(&letter, &cause) ||
                              encode_letter((const char *)buf_bytes(&letter), letter.len, body, &out, &cause);
                 size_t made = failed ? strlen(cause.text) : out.len;
                 printf("%s %zu\n", failed ? "no" : "ok", made);

@@ -127,6 +127,7 @@ class Station:
         self.trust = os.path.join(self.folder, "system.pem")
         with open(self.trust, "wb") as out:
             out.write(system_trust or b"")
+        self.alias_file = os.path.join(self.folder, "aliases")
         self.write_config(settings or {})
         self.notify = Notifications(os.path.join(self.folder, "notify"))
         self.process = None
@@ -141,7 +142,7 @@ class Station:
     def write_config(self, settings):
         """`settings`: {"Section.Key": value}, on top of what every test needs."""
         rows = {"Service.Hostname": "station.example", "Service.LogTarget": "stderr", "Service.LogLevel": "debug",
-                **settings}
+                "Service.AliasFile": self.alias_file, **settings}
         text = ""
         for section in sorted({key.split(".")[0] for key in rows}):
             text += f"[{section}]\n"

@@ -508,7 +508,7 @@ def test_send_text(station):
                       data=b"text\n")
     assert (done.returncode, done.out) == (0, "Q1\n")
     assert daemon.calls[0]["parameters"] == {
-        "account": "alarms", "key": "k", "priority": "urgent", "hold": True, "descriptor": 0,
+        "account": "alarms", "key": "k", "priority": "urgent", "hold": True, "descriptor": 0, "partial": True,
         "recipients": ["a@b.example", "c@d.example", "x@y.example"]}
     assert daemon.files[0] == b"To: A <a@b.example>\nCc: c@d.example\nSubject: Hello\nX-A: b\n\ntext\n"
 
@@ -547,9 +547,8 @@ def test_send_attached_text(station, tmp_path, name, content, kind, charset):
 
 
 @pytest.mark.parametrize("attached", (False, True))
-def test_send_writes_whole_addresses(station, tmp_path, attached):
-    """Local names get their domain in the header as in the envelope, with an attachment as without; one that is none is
-    told of, and the others get it."""
+def test_send_writes_addresses(station, tmp_path, attached):
+    """Local names are the daemon's to make whole, with an attachment as without; what is no address is told of, and the others get it."""
     daemon = station(Submit=SUBMITTED)
     file = tmp_path / "a.bin"
     file.write_bytes(b"\0")
@@ -557,11 +556,10 @@ def test_send_writes_whole_addresses(station, tmp_path, attached):
                       "--from", "plant", "-s", "x", *(["--attach", str(file)] if attached else []), data=b"a\rb\n")
     assert done.returncode == 0 and "'two words'" in done.err, done.err
     parameters, message = daemon.calls[0]["parameters"], email.message_from_bytes(daemon.files[0], policy=email.policy.default)
-    domain = parameters["from"].removeprefix("plant@")
-    assert parameters["recipients"] == [f"root@{domain}", "u@b\u00fccher.example", "a..b@c.example"]
-    assert message["From"].addresses[0].addr_spec == f"plant@{domain}" and daemon.files[0].isascii()
+    assert parameters["from"] == "plant" and parameters["recipients"] == ["root", "u@b\u00fccher.example", "a..b@c.example"]
+    assert message["From"] == "plant" and daemon.files[0].isascii()
     to = str(message["To"])
-    assert f"root@{domain}" in to and "J\u00fcrgen <u@xn--bcher-kva.example>" in to
+    assert to.startswith("root,") and "J\u00fcrgen <u@xn--bcher-kva.example>" in to
     text = message.get_body() or message
     assert text.get_payload(decode=True).replace(b"\r\n", b"\n").rstrip(b"\n") == b"a\rb"
 
@@ -704,19 +702,30 @@ def test_sendmail_completes(sendmail):
     sendmail("root", data=b"Subject: s\n\nx\n")
     assert sendmail.daemon.files[0] == b"\nonly text\n"
     assert sendmail.daemon.files[1].startswith(b'From: "The \\"Box\\"" <box@h.example>\nSubject: s\n')
-    assert re.fullmatch(r"root@.+", sendmail.daemon.calls[2]["parameters"]["recipients"][0])
+    assert sendmail.daemon.calls[2]["parameters"]["recipients"] == ["root"]
 
 
-def test_sendmail_gives_local_names_a_domain_in_the_header_too(sendmail):
-    """What cron hands in."""
-    done = sendmail("-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root",
-                    data=b"From: root (Cron Daemon)\nTo: root\nCc: Joe <joe>, \"A, B\" <a@b.example>\n\nx\n")
+def test_sendmail_leaves_local_names_to_the_daemon(sendmail):
+    """What cron hands in; the other doors hand them to the daemon as well, which knows what they stand for."""
+    letter = b"From: root (Cron Daemon)\nTo: root\nCc: Joe <joe>, \"A, B\" <a@b.example>\n\nx\n"
+    done = sendmail("-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root", data=letter)
     assert done.returncode == 0 and not done.stderr
     parameters = sendmail.daemon.calls[0]["parameters"]
-    domain = parameters["from"].partition("@")[2]
-    assert parameters["recipients"] == [f"root@{domain}", f"joe@{domain}", "a@b.example"]
-    assert sendmail.daemon.files[0].decode() == \
-        f"From: root@{domain} (Cron Daemon)\nTo: root@{domain}\nCc: Joe <joe@{domain}>, \"A, B\" <a@b.example>\n\nx\n"
+    assert parameters["from"] == "root" and parameters["recipients"] == ["root", "joe", "a@b.example"]
+    assert parameters["partial"] is True and sendmail.daemon.files == [letter]
+
+
+def test_sendmail_tells_of_recipients_that_the_daemon_left_out(sendmail):
+    answer = dict(SUBMITTED, refused=[{"address": "root", "text": "root is a local name\x1b[1m"}])
+    done = sendmail("root", "a@b.example", data=b"x\n", answer=answer)
+    assert done.returncode == 0
+    assert done.stderr == b"sendmail: root is a local name\\x1b[1m; the other recipients get the message\n"
+
+
+def test_the_author_is_told_where_no_sender_is_given(sendmail):
+    sendmail("a@b.example", data=b"From: \"X, Y\" <x@y.example>\n\nx\n")
+    sendmail("-f", "z@y.example", "a@b.example", data=b"From: x@y.example\n\nx\n")
+    assert [call["parameters"].get("author") for call in sendmail.daemon.calls] == ["x@y.example", None]
 
 
 def test_a_bad_recipient_is_told_of(sendmail):

@@ -34,6 +34,7 @@ static const struct account_observer observer = { count_added, count_changed, co
 #include "daemon/accounts/account_change.c"
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"
+#include "daemon/outgoing/submit.c"
 #include "daemon/store/seen_table.h"
 
 #include "state_folder.h"
@@ -544,6 +545,44 @@ START_TEST(the_default_account)
 }
 END_TEST
 
+/* sendsFor, then the default, then the only one, then a sender's own account. */
+START_TEST(the_account_of_a_sender)
+{
+        struct cause cause = { 0 };
+        struct answer answer = add("one", "outgoing", "{\"hostname\": \"h.example\", \"from\": \"one@example.com\"}");
+        expect_problems(&answer, "");
+        ck_assert_str_eq(submit_account("anybody@example.org", &cause)->name, "one");
+        answer = add("two", "outgoing", "{\"hostname\": \"h.example\", \"account\": \"two@example.com\"}");
+        expect_problems(&answer, "");
+        ck_assert_str_eq(submit_account("One@Example.COM", &cause)->name, "one");
+        ck_assert_int_eq(cause.code, CAUSE_NONE);
+        ck_assert_str_eq(submit_account("two@example.com", &cause)->name, "two");
+        const char *const nobodys[] = { "three@example.com", "", NULL };
+        for (size_t i = 0; i < count_of(nobodys); i++) {
+                ck_assert_ptr_null(submit_account(nobodys[i], &cause));
+                ck_assert_int_eq(cause.code, CAUSE_NOT_FOUND);
+                ck_assert_str_eq(cause.property, "account");
+        }
+        answer = add("list", "outgoing", "{\"hostname\": \"h.example\", \"sendsFor\": \"b\303\274cher.example, @example.net ,x@example.org\"}");
+        expect_problems(&answer, "");
+        ck_assert_str_eq(prop_text(&account_named("list")->values, PROP_SENDS_FOR), "xn--bcher-kva.example,example.net,x@example.org");
+        answer = add("late", "outgoing", "{\"hostname\": \"h.example\", \"sendsFor\": \"y@example.net\"}");
+        expect_problems(&answer, "");
+        settings.default_account = (char[]){ "two" };
+        static const struct {
+                const char *sender, *account;
+        } senders[] = { { "a@example.net", "list" }, { "A@EXAMPLE.NET", "list" }, { "y@example.net", "late" },
+                        { "a@sub.example.net", "two" }, { "x@example.org", "list" }, { "z@example.org", "two" },
+                        { "u@b\303\274cher.example", "list" }, { "one@example.com", "two" }, { "", "two" } };
+        for (size_t i = 0; i < count_of(senders); i++)
+                ck_assert_str_eq(submit_account(senders[i].sender, &cause)->name, senders[i].account);
+        settings.default_account = (char[]){ "gone" };
+        ck_assert_ptr_null(submit_account("one@example.com", &cause));
+        answer = add("bad", "outgoing", "{\"hostname\": \"h.example\", \"sendsFor\": \"192.0.2.1, a@b\"}");
+        expect_problems(&answer, "sendsFor");
+}
+END_TEST
+
 /* ---- apply ---- */
 
 static struct answer apply(const char *document, bool dry_run)
@@ -651,6 +690,7 @@ int main(void)
         tcase_add_test(tests, a_link_is_not_followed);
         tcase_add_test(tests, in_order_of_name);
         tcase_add_test(tests, the_default_account);
+        tcase_add_test(tests, the_account_of_a_sender);
         tcase_add_test(tests, a_document_is_made_true);
         tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
         suite_add_tcase(suite, tests);

@@ -6,7 +6,7 @@
 #include "ctl/submit.c"
 #include "ctl/entity.h"
 #include "ctl/fields.h"
-#include "ctl/mailboxes.h"
+#include "common/mailboxes.h"
 #include "ctl/view.h"
 
 #include <check.h>
@@ -110,9 +110,9 @@ static const struct {
         { "a@b.example (comment, with comma)", "a@b.example", 0 },
         { "Group: a@b.example, c@d.example;", "a@b.example c@d.example", 0 },
         { "undisclosed-recipients:;", "", 0 },
-        { "root", "root@station.example", 0 },
-        { "root (Cron Daemon)", "root@station.example", 0 },
-        { "Root <root>", "root@station.example", 0 },
+        { "root", "root", 0 },
+        { "root (Cron Daemon)", "root", 0 },
+        { "Root <root>", "root", 0 },
         { "a@b.example, a@b.example", "a@b.example", 0 },
         { " , ,a@b.example,, ", "a@b.example", 0 },
         { "", "", 0 },
@@ -140,7 +140,7 @@ START_TEST(address_lists)
 {
         scoped(causes_free) struct causes bad = { 0 };
         json_t *found = json_array();
-        mailboxes_add(lists[_i].list, "station.example", found, &bad);
+        mailboxes_add(lists[_i].list, found, &bad);
         ck_assert_uint_eq(bad.count, lists[_i].bad);
         scoped(scoped_free) char *joined = copy_text("");
         for (size_t i = 0; i < json_array_size(found); i++) {
@@ -161,10 +161,10 @@ START_TEST(resent_recipients_win)
                 "To: a@b.example\nCc: c@d.example\nBcc: x@y.example\n\nTo: no@no.example\n";
         json_t *found = json_array();
         scoped(causes_free) struct causes bad = { 0 };
-        letter_recipients(text, sizeof(text) - 1, "h", found, &bad);
+        letter_recipients(text, sizeof(text) - 1, found, &bad);
         ck_assert_uint_eq(json_array_size(found), 1);
         json_array_clear(found);
-        letter_recipients(usual, sizeof(usual) - 1, "h", found, &bad);
+        letter_recipients(usual, sizeof(usual) - 1, found, &bad);
         ck_assert_uint_eq(json_array_size(found), 3);
         json_decref(found);
 }
@@ -188,18 +188,12 @@ static const struct {
         { "Subject: s\r\rone\rtwo\r", "Subject: s\n\none\ntwo\n" },
         { "one\rtwo\r", "\none\ntwo\n" },
         { "Subject: s\n\none\rtwo\n", "Subject: s\n\none\rtwo\n" },
-        { "From: root (Cron Daemon)\nTo: root\n\nx", "From: root@h.example (Cron Daemon)\nTo: root@h.example\n\nx" },
-        { "From:\nTo: a@b, Root <root>, G: x, \"y z\"@c;\n\nx",
-          "To: a@b, Root <root@h.example>, G: x@h.example, \"y z\"@c;\n\nx" },
+        { "From: root (Cron Daemon)\nTo: root\n\nx", "From: root (Cron Daemon)\nTo: root\n\nx" },
+        { "From:\nTo: a@b, Root <root>\n\nx", "To: a@b, Root <root>\n\nx" },
         { "Reply-To:  \nCc:\nSubject: root\n\nx", "Cc:\nSubject: root\n\nx" },
         { "", "\n" },
         { "\nbody", "\nbody" },
 };
-
-static char *here(void)
-{
-        return copy_text("h.example");
-}
 
 START_TEST(header_is_closed)
 {
@@ -207,7 +201,7 @@ START_TEST(header_is_closed)
         struct cause cause = { 0 };
         submission_init(&s);
         ck_assert_int_eq(buf_append_text(&s.letter, completions[_i].before), 0);
-        ck_assert_int_eq(letter_mend(&s.letter, here, &cause), 0);
+        ck_assert_int_eq(letter_mend(&s.letter, &cause), 0);
         ck_assert_uint_eq(s.letter.len, strlen(completions[_i].after));
         ck_assert_mem_eq(buf_bytes(&s.letter), completions[_i].after, s.letter.len);
         submission_done(&s);

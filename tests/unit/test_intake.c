@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The filter of submitted messages: whole, byte by byte, and at every split. */
+#include "daemon/loop.h"
 #include "daemon/store/intake.c"
 
 #include <check.h>
@@ -190,6 +191,48 @@ START_TEST(too_large)
 }
 END_TEST
 
+/* Local names in the header: only the fields that have them are written anew. */
+static const struct {
+        const char *in, *out;
+} local[] = {
+        { "From: root (Cron Daemon)\nTo: root\nSubject: root\n\nTo: root\n",
+          "From: root@station.example (Cron Daemon)\r\nTo: ops@example.com\r\nSubject: root\r\n{D}" ADDED_ID "\r\nTo: root\r\n" },
+        { "To:  odd@b.example ,\n  more@c.example\nCc: x@y.example,\n\troot,\n z@w.example\nfrom: a@b.example\n\n",
+          "To:  odd@b.example ,\r\n  more@c.example\r\nCc: x@y.example, ops@example.com, z@w.example\r\nfrom: a@b.example\r\n{D}" ADDED_ID "\r\n" },
+        { "Bcc: root\n more\nTo : root\nFrom: a@b", "To: ops@example.com\r\nFrom: a@b\r\n{D}" ADDED_ID "\r\n" },
+        { "From: a@b\nTo: root\nno field\n", "From: a@b\r\nTo: ops@example.com\r\n{D}" ADDED_ID "\r\nno field\r\n" },
+        { "From: a@b\nTo: root,root,root,root,root\n",
+          "From: a@b\r\nTo: ops@example.com, ops@example.com, ops@example.com, ops@example.com,\r\n ops@example.com\r\n{D}" ADDED_ID "\r\n" },
+        { "", "{D}" ADDED_ID "From: plant@station.example\r\n\r\n" },
+};
+
+START_TEST(local_names)
+{
+        struct settings settings = { .hostname = (char *)"station.example", .local_recipients = (char *)"ops@example.com" };
+        struct intake_rules with = rules;
+        scoped(scoped_free) char *wanted = with_date(local[_i].out);
+
+        ck_assert_int_eq(loop_open(NULL), 0);
+        local_names_open(&settings);
+        with.names = local_names_hold();
+        with.reply_to = NULL;
+        with.from = "plant";
+        for (size_t portion = 1; portion < 100; portion++) {
+                struct buf out = BUF_WITH_MAX(MIB);
+                struct cause cause;
+                struct intake *intake = intake_new(&with);
+                ck_assert_int_eq(run(intake, local[_i].in, strlen(local[_i].in), 0, portion, &out, &cause), 0);
+                ck_assert_uint_eq(intake_facts(intake)->size, out.len);
+                scoped(scoped_free) char *text = buf_take_text(&out);
+                ck_assert_str_eq(text, wanted);
+                intake_free(intake);
+        }
+        local_names_release(with.names);
+        local_names_close();
+        loop_close();
+}
+END_TEST
+
 START_TEST(null_sender)
 {
         struct intake_rules bare = rules;
@@ -213,6 +256,7 @@ int main(void)
         tcase_add_loop_test(tests, messages, 0, (int)count_of(cases));
         tcase_add_loop_test(tests, long_lines, 0, (int)count_of(lines));
         tcase_add_test(tests, too_large);
+        tcase_add_loop_test(tests, local_names, 0, (int)count_of(local));
         tcase_add_test(tests, null_sender);
         Suite *suite = suite_create("intake");
         suite_add_tcase(suite, tests);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists of addresses; see mailboxes.h. */
-#include "ctl/mailboxes.h"
+#include "common/mailboxes.h"
 
+#include "common/buf.h"
 #include "common/limits.h"
 #include "common/names.h"
+
+#include <strings.h>
 
 /* Outside of quotes and comments: true when the item ends before this. */
 static bool item_ends(char c, bool *angle, bool *literal)
@@ -112,14 +115,12 @@ static bool is_blank_text(const char *text)
 }
 
 /* The address of an item as the envelope has it. The caller frees; NULL when there is none. */
-static char *address_of(const char *item, const char *domain)
+static char *address_of(const char *item)
 {
         size_t at, len;
         if (!mailbox_find(item, strlen(item), &at, &len))
                 return NULL;
         scoped(scoped_free) char *bare = copy_bytes(item + at, len);
-        if (mailbox_is_local(bare))
-                return text_of("%s@%s", bare, domain);
         if (strchr(bare, '(')) {
                 scoped(scoped_free) char *inner = address_of_mailbox(bare);
                 return take(inner);
@@ -152,7 +153,8 @@ static bool is_there(const json_t *into, const char *address)
 
 static int add_address(const char *address, json_t *into, struct cause *cause)
 {
-        if (address_check(address, false, cause))
+        bool local = mailbox_is_local(address) && strlen(address) <= LIMIT_LOCAL_NAME && text_is_clean(address);
+        if (!local && address_check(address, false, cause))
                 return -1;
         if (is_there(into, address))
                 return 0;
@@ -181,24 +183,61 @@ static bool add_by_blanks(const char *item, json_t *into)
         return count > 0;
 }
 
-static void add_item(const char *item, const char *domain, json_t *into, struct causes *bad)
+static void add_item(const char *item, json_t *into, struct causes *bad)
 {
         struct cause cause = { 0 };
-        scoped(scoped_free) char *address = address_of(item, domain);
+        scoped(scoped_free) char *address = address_of(item);
         if (address && !add_address(address, into, &cause))
                 return;
         if (!add_by_blanks(item, into))
                 tell_bad(bad, item, address ? &cause : NULL);
 }
 
-void mailboxes_add(const char *list, const char *domain, json_t *into, struct causes *bad)
+void mailboxes_add(const char *list, json_t *into, struct causes *bad)
 {
         while (*list) {
                 size_t len = mailbox_item(list);
                 scoped(scoped_free) char *item = copy_bytes(list, len);
                 bool group_name = list[len] == ':';
                 if (!group_name && !is_blank_text(item))
-                        add_item(item, domain, into, bad);
+                        add_item(item, into, bad);
                 list += len + (list[len] != 0);
         }
+}
+
+/* ---- fields of a header ---- */
+
+bool field_has_addresses(const char *name, size_t len)
+{
+        static const char *const names[] = { "From",        "Sender",    "Reply-To",  "To",         "Cc",
+                                             "Bcc",         "Resent-To", "Resent-Cc", "Resent-Bcc", "Resent-From",
+                                             "Resent-Sender" };
+        for (size_t i = 0; i < count_of(names); i++)
+                if (strlen(names[i]) == len && !strncasecmp(names[i], name, len))
+                        return true;
+        return false;
+}
+
+char *mailboxes_replace(const char *value, char *(*other)(void *ctx, const char *address), void *ctx)
+{
+        scoped(buf_free) struct buf out = BUF_WITH_MAX((size_t)LIMIT_HEADER);
+        bool any = false, full = false;
+
+        while (*value && !full) {
+                size_t len = mailbox_item(value), at = 0, address_len = 0;
+                bool found = value[len] != ':' && mailbox_find(value, len, &at, &address_len);
+                scoped(scoped_free) char *address = copy_bytes(value + at, address_len);
+                scoped(scoped_free) char *instead = found ? other(ctx, address) : NULL;
+                size_t first = instead ? strcspn(instead, ",") : 0;
+                full |= buf_append(&out, value, instead ? at : len) < 0;
+                if (instead) {
+                        full |= buf_append(&out, instead, first) < 0 ||
+                                buf_append(&out, value + at + address_len, len - at - address_len) < 0 ||
+                                buf_append_text(&out, instead + first) < 0;
+                }
+                full |= buf_append(&out, value + len, value[len] != 0) < 0;
+                any = any || instead;
+                value += len + (value[len] != 0);
+        }
+        return any && !full ? buf_take_text(&out) : NULL;
 }
