@@ -19,10 +19,11 @@
 #define ANSWER_SECONDS 300 /* a commit on a very slow disk still fits in */
 #define TICK_MS 200
 #define SILENCE_SECONDS 3 /* after which the service manager is asked whether there will be an answer */
+#define COMING_SECONDS 15 /* after which one that is started again should be there */
 
 struct call_state {
         int fd;
-        bool asked; /* the service manager, of the silence */
+        int asks_after; /* so many seconds of silence the service manager is asked; 0: it was not yet, below 0: no more */
         struct frame_reader reader;
 };
 
@@ -44,6 +45,10 @@ static void ask_service_manager(const char *path, struct cause *cause)
                 [UNIT_UNKNOWN] = { NULL, NULL },
                 [UNIT_ABSENT] = { NULL, "install the package emailsecd, or name the socket of another station by --socket" },
                 [UNIT_STOPPED] = { "no daemon: emailsecd is not started", "systemctl start emailsecd" },
+                [UNIT_MASKED] = { "no daemon: emailsecd is masked",
+                                  "systemctl unmask emailsecd.service emailsecd.socket; systemctl start emailsecd" },
+                [UNIT_COMING] = { "emailsecd has ended and is started again",
+                                  "look in a moment whether it was done; why it ended: journalctl -u emailsecd -n 20" },
                 [UNIT_FAILING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" },
                 [UNIT_STARTING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" }, /* who is ready answers */
                 [UNIT_ENDING] = { "emailsecd is ending", "try again in a moment, or: systemctl start emailsecd" },
@@ -167,17 +172,26 @@ static int wait_ready(int fd, short events, time_t deadline, const struct call *
         }
 }
 
-/* At the standard socket a call waits for a daemon that is started again and again: true when that is so. Once a connection. */
+/* At the standard socket a call may wait for a daemon that is started again and again: true when that is so. One that comes
+ * up again is waited for. */
 static bool waits_in_vain(const struct tool *tool, const struct call *call)
 {
         struct timespec now = { 0 };
         struct cause late = { 0 };
 
-        if (tool->calls->asked || !same_text(call_socket_path(tool), DEFAULT_SOCKET))
-                return false;
-        tool->calls->asked = true;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return wait_ready(tool->calls->fd, POLLIN, now.tv_sec + SILENCE_SECONDS, call, &late) < 0 && unit_state() == UNIT_FAILING;
+        while (tool->calls->asks_after >= 0 && same_text(call_socket_path(tool), DEFAULT_SOCKET)) {
+                int seconds = tool->calls->asks_after ? tool->calls->asks_after : SILENCE_SECONDS;
+                (void)clock_gettime(CLOCK_MONOTONIC, &now);
+                if (wait_ready(tool->calls->fd, POLLIN, now.tv_sec + seconds, call, &late) == 0)
+                        break;
+                enum unit_state state = unit_state();
+                bool first = tool->calls->asks_after == 0, comes = state == UNIT_COMING || state == UNIT_STARTING;
+                tool->calls->asks_after = first && comes ? COMING_SECONDS : -1;
+                if (state == UNIT_FAILING || (state == UNIT_COMING && !first))
+                        return true;
+        }
+        tool->calls->asks_after = -1;
+        return false;
 }
 
 /* 0, -1 with a cause, or -2: the other end has gone. */

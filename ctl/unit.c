@@ -20,18 +20,32 @@ static bool has_line(const char *words, const char *line)
         return false;
 }
 
+/* How one that is up ends and one that cannot start does not; a start that crashes is taken for the first kind. */
+static bool was_killed(const char *words)
+{
+        static const char *const results[] = { "Result=signal", "Result=core-dump", "Result=watchdog", "Result=oom-kill" };
+
+        for (size_t i = 0; i < count_of(results); i++)
+                if (has_line(words, results[i]))
+                        return true;
+        return false;
+}
+
 enum unit_state unit_state_in(const char *words)
 {
         static const struct {
                 const char *line;
                 enum unit_state state;
         } lines[] = {   /* the first that fits */
-                { "LoadState=not-found", UNIT_ABSENT },       { "SubState=auto-restart", UNIT_FAILING },
+                { "LoadState=not-found", UNIT_ABSENT },       { "LoadState=masked", UNIT_MASKED },
+                { "SubState=auto-restart", UNIT_FAILING },
                 { "ActiveState=failed", UNIT_FAILING },       { "ActiveState=inactive", UNIT_STOPPED },
                 { "ActiveState=activating", UNIT_STARTING },  { "ActiveState=deactivating", UNIT_ENDING },
                 { "ActiveState=active", UNIT_RUNNING },       { "ActiveState=reloading", UNIT_RUNNING },
         };
 
+        if (has_line(words, "SubState=auto-restart") && was_killed(words))
+                return UNIT_COMING;
         for (size_t i = 0; i < count_of(lines); i++)
                 if (has_line(words, lines[i].line))
                         return lines[i].state;
@@ -44,7 +58,7 @@ static _Noreturn void ask(int to)
 
         if (nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(nothing, STDERR_FILENO) >= 0 && dup2(to, STDOUT_FILENO) >= 0)
                 execlp("timeout", "timeout", "5", "systemctl", "show", "--property=LoadState", "--property=ActiveState",
-                       "--property=SubState", "emailsecd.service", (char *)NULL);
+                       "--property=SubState", "--property=Result", "emailsecd.service", (char *)NULL);
         _exit(127);
 }
 

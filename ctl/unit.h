@@ -9,12 +9,14 @@ enum unit_state {
         UNIT_UNKNOWN,   /* no service manager here, or it does not answer */
         UNIT_ABSENT,    /* it has no such unit */
         UNIT_STOPPED,
-        UNIT_FAILING,   /* it has failed, or is started again after a while */
+        UNIT_MASKED,    /* nobody can start it */
+        UNIT_FAILING,   /* it does not come up, and is tried again after a while or not at all */
+        UNIT_COMING,    /* it was up, has been killed, and is started again in a moment */
         UNIT_STARTING,
         UNIT_ENDING,
         UNIT_RUNNING,
 };
 
-/* The state by the words that `systemctl show` prints: NAME=VALUE lines of LoadState, ActiveState, SubState. */
+/* The state by the words that `systemctl show` prints: NAME=VALUE lines of LoadState, ActiveState, SubState, Result. */
 enum unit_state unit_state_in(const char *words);
 enum unit_state unit_state(void);

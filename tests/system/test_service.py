@@ -205,8 +205,11 @@ def test_socket_activation(new_station):
 
 
 SAYS = {    # what the service manager says of the unit: what the tool says where it finds no daemon, or loses it
-    "failing": ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart", "emailsecd does not start",
+    "failing": ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code", "emailsecd does not start",
                 "journalctl -u emailsecd -n 20"),
+    "killed": ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=signal", "has ended and is started again",
+               "journalctl -u emailsecd -n 20"),
+    "masked": ("LoadState=masked\nActiveState=inactive\nSubState=dead", "emailsecd is masked", "systemctl unmask emailsecd.service"),
     "failed": ("LoadState=loaded\nActiveState=failed\nSubState=failed", "emailsecd does not start",
                "journalctl -u emailsecd -n 20"),
     "stopped": ("LoadState=loaded\nActiveState=inactive\nSubState=dead", "is not started", "systemctl start emailsecd"),
@@ -230,7 +233,7 @@ def test_what_the_service_manager_knows(programs, folder, state, there):
     says, words, remedy = SAYS[state]
     if there == "silence" and state not in ("failing", "failed"):
         pytest.skip("an answer may come")
-    if there == "hung-up" and state not in ("failing", "failed", "stopped"):
+    if there == "hung-up" and state not in ("failing", "failed", "stopped", "killed", "masked"):
         words, remedy = "closed the connection before it answered", None
     with open(os.path.join(folder, "systemctl"), "w") as out:
         out.write(f"#!/bin/sh\necho '{says}'\n")
