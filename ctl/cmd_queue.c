@@ -54,6 +54,7 @@ static void put_next(json_t *message)
                 { "trust", "when decided" },
                 { "account", "when mended" },
                 { "disk", "with room on disk" },
+                { "place", "with a place" },
         };
         const char *reason = json_text(message, "waitingFor.reason");
         const json_t *time = json_at(message, "nextAttempt");
@@ -285,10 +286,13 @@ int run_queue_reroute(struct tool *tool)
 static void show_flushed(const struct tool *tool, const json_t *answer)
 {
         scoped(scoped_free) char *why = words_of_wait(json_at(answer, "waitingFor"));
+        long long messages = json_number(answer, "messages");
         if (why)
                 show_done(tool, "%s: %s", tool_word(tool, 0), why);
+        else if (!messages)
+                show_done(tool, "%s: nothing waits to be sent", tool_word(tool, 0));
         else
-                show_done(tool, "%s: %lld tried now", tool_word(tool, 0), (long long)json_number(answer, "count"));
+                show_done(tool, "%s: %lld tried now", tool_word(tool, 0), messages);
 }
 
 int run_queue_flush(struct tool *tool)

@@ -129,11 +129,9 @@ static void audit_changed(const struct changing *changing, const json_t *changed
 /* Where a person's word does not help: a disabled account, a day's number that is full. */
 static void add_waiting(json_t *list, const char *id, const struct account *account)
 {
-        struct waiting waiting = { 0 };
+        struct waiting waiting;
 
-        if (account && account->sender)
-                waiting_of(account, &waiting);
-        if (!waiting.reason || (sender_may_try(account->sender) && waiting.reason != WAITING_FOR_DAILY_LIMIT))
+        if (!waiting_all_the_same(account, &waiting))
                 return;
         waiting.messages = 1;
         json_t *one = json_object();
@@ -278,10 +276,14 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
                 audit_flushed(flushing, count);
                 if (account && account->sender) {
                         struct waiting waiting;
-                        sender_start_over(account->sender);
-                        waiting_of(account, &waiting);
-                        bool tried = sender_may_try(account->sender) && waiting.reason != WAITING_FOR_DAILY_LIMIT;
-                        json_put(reply, "waitingFor", tried ? json_null() : waiting_json(&waiting));
+                        struct queue_counts counts = queue_counts(account->name);
+                        uint64_t messages = counts.messages[QUEUE_QUEUED] + counts.messages[QUEUE_SENDING] +
+                                            counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
+                        if (!sender_waits_for_place(account->sender)) /* it would lose its turn */
+                                sender_start_over(account->sender);
+                        bool waits = waiting_all_the_same(account, &waiting);
+                        json_put(reply, "messages", json_integer((json_int_t)messages));
+                        json_put(reply, "waitingFor", waits ? waiting_json(&waiting) : json_null());
                 }
                 call_reply(flushing->call, reply);
         }

@@ -67,6 +67,11 @@ int64_t receiver_rests_ms(const struct receiver *receiver)
         return rests ? timer_left(receiver->timer) : -1;
 }
 
+const struct link *receiver_waits_for_place(const struct receiver *receiver)
+{
+        return receiver->link && link_waits_ms(receiver->link) >= 0 ? receiver->link : NULL;
+}
+
 void receiver_tested(struct receiver *receiver, const struct cause *why)
 {
         bool thought_ill = receiver->account->cause->code != CAUSE_NONE;

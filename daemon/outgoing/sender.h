@@ -8,6 +8,8 @@
 
 #include "daemon/accounts/account.h"
 
+struct link;
+
 /* `spread_ms`: its first steps come within that time; 0: at once. */
 struct sender *sender_new(struct account *account, uint32_t spread_ms) must_use;
 /* There may be something to do: a submission, a release, a day that began. */
@@ -37,6 +39,8 @@ bool sender_may_try(const struct sender *sender);
 int64_t sender_rests_ms(const struct sender *sender);
 bool sender_is_throttled(const struct sender *sender);
 int64_t sender_period_ms(const struct sender *sender);
+/* The session that waits for a place while no other is there, so that nothing is being sent; NULL: nothing waits for one. */
+const struct link *sender_waits_for_place(const struct sender *sender);
 /* A session has mail of it. */
 bool sender_is_sending(const struct sender *sender);
 /* The account is checked soon, with all the others: at a start, after a change of trust, when the clock was set. */

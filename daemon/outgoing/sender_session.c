@@ -24,6 +24,18 @@ unsigned sender_session_count(const struct sender *sender)
         return count;
 }
 
+const struct link *sender_waits_for_place(const struct sender *sender)
+{
+        const struct link *waiting = NULL;
+
+        for (const struct session *session = sender->sessions; session; session = session->next) {
+                if (link_waits_ms(session->link) < 0)
+                        return NULL;
+                waiting = session->link;
+        }
+        return waiting;
+}
+
 void sender_session_free(struct session *session)
 {
         struct session **at = &session->sender->sessions;

@@ -25,6 +25,7 @@
 #include "daemon/service/soon.h"
 #include "daemon/service/waiting.h"
 #include "daemon/session/server_certificates.h"
+#include "daemon/session/session.h"
 #include "daemon/session/session_limits.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
@@ -489,6 +490,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
                 uses_begin();
         }
         links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
+        links_start_waiting();
         accounts_read_again();
         unread_watch();
         for (struct account *account = accounts_first(); account; account = account->next)

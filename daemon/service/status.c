@@ -58,6 +58,8 @@ static void advise_waiting(json_t *advice, const struct account *account)
         scoped(scoped_free) char *words = waiting_words(&waiting);
         if (waiting.messages && account->status == ACCOUNT_DISABLED)
                 advise(advice, "%s: %s: emailsecctl account enable %s", account->name, words, account->name);
+        else if (waiting.reason == WAITING_FOR_PLACE && waiting.since_ms >= PLACE_TOLD_MS)
+                advise(advice, "%s: %s: raise it in emailsecd.conf, then: emailsecctl reload", account->name, words);
         else if (waiting.reason == WAITING_FOR_DAILY_LIMIT)
                 advise(advice, "%s: %s: emailsecctl account set %s maxSendablePerDay=NUMBER", account->name, words, account->name);
 }

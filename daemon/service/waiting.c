@@ -12,8 +12,12 @@
 #include "daemon/messages.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender.h"
+#include "daemon/session/session.h"
+#include "daemon/store/store.h"
 
 #include <stdio.h>
+
+enum { STUCK_MS = 5000 }; /* no disk that works keeps a job so long */
 
 const char *waiting_name(enum waiting_reason reason)
 {
@@ -21,7 +25,7 @@ const char *waiting_name(enum waiting_reason reason)
                 [WAITING_FOR_DAILY_LIMIT] = "dailyLimit", [WAITING_FOR_BACKOFF] = "backoff",
                 [WAITING_FOR_ACCOUNT] = "account",        [WAITING_FOR_TRUST] = "trust",
                 [WAITING_FOR_THROTTLE] = "throttle",      [WAITING_FOR_DISK] = "disk",
-                [WAITING_FOR_POLL_RATE] = "pollRate",     [WAITING_FOR_OPERATOR] = "operator",
+                [WAITING_FOR_POLL_RATE] = "pollRate",     [WAITING_FOR_OPERATOR] = "operator",  [WAITING_FOR_PLACE] = "place",
         };
 
         return names[reason];
@@ -66,6 +70,26 @@ static void set(struct waiting *out, enum waiting_reason reason, time_t until, c
         va_end(args);
 }
 
+static void of_place(const struct link *link, struct waiting *out)
+{
+        scoped(scoped_free) char *words = link ? link_waits_words(link) : NULL;
+
+        if (!link)
+                return;
+        set(out, WAITING_FOR_PLACE, 0, "%s", words);
+        out->since_ms = link_waits_ms(link);
+}
+
+/* The disk threads do not come back: whatever the account's state, nothing is claimed or stored. */
+static bool of_stuck_disk(struct waiting *out)
+{
+        int64_t stuck = store_stuck_for();
+
+        if (stuck >= STUCK_MS)
+                set(out, WAITING_FOR_DISK, 0, "the disk of the state folder has not answered for %lld s", (long long)(stuck / 1000));
+        return stuck >= STUCK_MS;
+}
+
 /* An account that works, or has not been used, and yet sends nothing at present. */
 static void of_sender(const struct account *account, struct waiting *out)
 {
@@ -79,6 +103,8 @@ static void of_sender(const struct account *account, struct waiting *out)
                 set(out, WAITING_FOR_THROTTLE, in_ms(rests), "the server asked for less mail");
         else if (rests >= 0)
                 set(out, WAITING_FOR_BACKOFF, in_ms(rests), "the last try failed");
+        else if (sender_waits_for_place(account->sender))
+                of_place(sender_waits_for_place(account->sender), out);
         else if (out->messages && sender_period_ms(account->sender) >= 0)
                 set(out, WAITING_FOR_POLL_RATE, in_ms(sender_period_ms(account->sender)), "mail goes out every %lld s (pollRate)",
                     (long long)prop_number(&account->values, PROP_POLL_RATE));
@@ -88,6 +114,7 @@ static void of_receiver(const struct account *account, struct waiting *out)
 {
         int64_t rests = receiver_rests_ms(account->receiver);
 
+        of_place(receiver_waits_for_place(account->receiver), out);
         if (rests >= 0 && account->status == ACCOUNT_OK)
                 set(out, WAITING_FOR_POLL_RATE, in_ms(rests), "the mailbox is looked at every %lld s (pollRate)",
                     (long long)prop_number(&account->values, PROP_POLL_RATE));
@@ -112,12 +139,26 @@ void waiting_of(const struct account *account, struct waiting *out)
                 break;
         case ACCOUNT_OK:
         case ACCOUNT_CONNECTING:
+                if (of_stuck_disk(out))
+                        break;
+                if (account->sender && sender_waits_for_place(account->sender))
+                        out->messages += counts.messages[QUEUE_SENDING]; /* claimed for the session that is to come */
                 if (account->sender)
                         of_sender(account, out);
                 else if (account->receiver)
                         of_receiver(account, out);
                 break;
         }
+}
+
+bool waiting_all_the_same(const struct account *account, struct waiting *out)
+{
+        *out = (struct waiting){ 0 };
+        if (!account || !account->sender)
+                return false;
+        waiting_of(account, out);
+        bool stays = out->reason == WAITING_FOR_DAILY_LIMIT || out->reason == WAITING_FOR_DISK || out->reason == WAITING_FOR_PLACE;
+        return out->reason && (stays || !sender_may_try(account->sender));
 }
 
 /* ---- in words ---- */
@@ -200,14 +241,15 @@ static bool waits_to_go(const char *state)
         return same_text(state, "queued") || same_text(state, "deferred") || same_text(state, "ambiguous");
 }
 
-/* What was claimed for a session that did not come about is on its way back. */
+/* What was claimed for a session that did not come about is on its way back, or waits with it for a place. */
 static void show_as_given_back(json_t *message, const struct account *account)
 {
         size_t index;
         json_t *recipient;
 
-        if (!account || !account_is_stopped(account) || !same_text(text_in(message, "state"), "sending") ||
-            (account->sender && (sender_may_try(account->sender) || sender_is_sending(account->sender))))
+        bool placeless = account && account->sender && sender_waits_for_place(account->sender);
+        if (!account || !same_text(text_in(message, "state"), "sending") || (!account_is_stopped(account) && !placeless) ||
+            (account->sender && (sender_may_try(account->sender) || sender_is_sending(account->sender)) && !placeless))
                 return;
         json_put_text(message, "state", queue_state_name(QUEUE_QUEUED));
         json_array_foreach(json_object_get(message, "recipients"), index, recipient)
@@ -270,6 +312,8 @@ void waiting_look(struct account *account)
         waiting_of(account, &waiting);
         if (!waiting.messages)
                 waiting.reason = WAITING_FOR_NOTHING;
+        if (waiting.reason == WAITING_FOR_PLACE && waiting.since_ms < PLACE_TOLD_MS)
+                return; /* that passes all the time where places are few */
         bool trying = !waiting.reason && waiting.messages &&
                       (account->status == ACCOUNT_CONNECTING || (account->sender && sender_is_throttled(account->sender)));
         if (waiting.reason != account->told_waiting && !trying) /* between two tries the wait goes on */

@@ -53,6 +53,19 @@ bool link_contended(const struct link *link)
         return false;
 }
 
+int64_t link_waits_ms(const struct link *link)
+{
+        return waits(link) ? loop_now() - link->since : -1;
+}
+
+char *link_waits_words(const struct link *link)
+{
+        if (places_all_taken())
+                return text_of("all %u sessions that MaxSessions allows are taken", links_open());
+        return text_of("all %u sessions with %s that MaxSessionsPerHost allows are taken", places_at_host(),
+                       link->plan.host);
+}
+
 static void free_link(void *ctx)
 {
         struct link *link = ctx;
@@ -67,16 +80,20 @@ static void free_link(void *ctx)
 
 static void start_waiting(void *unused);
 
+void links_start_waiting(void)
+{
+        if (!links.sweeping)
+                loop_later(start_waiting, NULL);
+        links.sweeping = true;
+}
+
 static void give_back_place(struct link *link)
 {
         if (!link->counted)
                 return;
         link->counted = false;
         place_give_back(link->host);
-        if (!links.sweeping) {
-                links.sweeping = true;
-                loop_later(start_waiting, NULL);
-        }
+        links_start_waiting();
 }
 
 /* ---- the end ---- */
@@ -351,6 +368,7 @@ struct link *link_open(const struct link_plan *plan, struct chat *chat, const st
         link->generation = trust_generation();
         link->times = (struct connection_times){ -1, -1, -1 };
         link->host = host_hold(link->plan.host);
+        link->since = loop_now();
         link->previous = links.last;
         *(links.last ? &links.last->next : &links.all) = link;
         links.last = link;

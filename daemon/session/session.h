@@ -81,6 +81,12 @@ bool link_tls_info(const struct link *link, struct channel_info *out); /* false:
 const struct tls_facts *link_facts(const struct link *link);           /* NULL: no TLS */
 /* True when others wait for a place at this host: do not sit on it. */
 bool link_contended(const struct link *link);
+/* Places have become free: those that wait for one are looked at, soon. */
+void links_start_waiting(void);
+/* Milliseconds that it has waited for a place under MaxSessions or MaxSessionsPerHost, -1: it has one; and which of the two
+ * is full, as a sentence that the caller frees. */
+int64_t link_waits_ms(const struct link *link);
+char *link_waits_words(const struct link *link) must_use;
 
 /* True when the session leaves by the address that the machine would use now. */
 bool link_still_routed(const struct link *link);

@@ -60,6 +60,11 @@ bool places_all_taken(void)
         return places.open >= places.most;
 }
 
+unsigned places_at_host(void)
+{
+        return places.most_per_host;
+}
+
 bool place_is_free(const struct host *host)
 {
         return !places_all_taken() && host->open < places.most_per_host;

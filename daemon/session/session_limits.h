@@ -16,6 +16,7 @@ void host_release(struct host *host);
 bool place_is_free(const struct host *host);
 /* True when no session may begin anywhere. */
 bool places_all_taken(void);
+unsigned places_at_host(void); /* MaxSessionsPerHost */
 void place_take(struct host *host);
 void place_give_back(struct host *host);
 

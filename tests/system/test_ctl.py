@@ -829,10 +829,10 @@ def test_queue_pages(station):
 
 
 def test_queue_show_and_change(station):
-    daemon = station(GetMessage={"message": message(1)}, RetryMessages={"ids": ["Q1"]}, FlushQueue={"count": 4})
+    daemon = station(GetMessage={"message": message(1)}, RetryMessages={"ids": ["Q1"]}, FlushQueue={"count": 4, "messages": 5})
     assert "451 later" in daemon.run("queue", "show", "Q").out
     assert daemon.run("queue", "retry", "Q1").out == "Q1: tried now\n"
-    assert daemon.run("queue", "flush", "alarms").out == "alarms: 4 tried now\n"
+    assert daemon.run("queue", "flush", "alarms").out == "alarms: 5 tried now\n"
 
 
 MAIL = ("From: =?utf-8?q?J=C3=BCrgen?= <j@b.example>\nSubject: =?utf-8?b?w5w=?=\nMIME-Version: 1.0\n"

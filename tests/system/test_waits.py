@@ -3,6 +3,7 @@
 tool; and what a person corrects is tried at once."""
 
 import datetime
+import os
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_what_is_corrected_is_tried_at_once(station, new_sink, how):
     message, account = station.message(queued[0]), station.account("a")
     assert message["nextAttempt"] and message["cause"] and account["waitingFor"]["reason"] == "backoff"
     assert when(account["waitingFor"]["until"]) > datetime.datetime.now().timestamp()
-    assert metric(station, "waiting_messages") == {'{account="a",reason="backoff"}': 2}
+    until(lambda: metric(station, "waiting_messages") == {'{account="a",reason="backoff"}': 2})
     sink = new_sink(port=port) if how != "set" else new_sink()
     corrections(station, sink, port)[how]()
     for one in queued:
@@ -187,3 +188,224 @@ def test_the_age_of_the_oldest_message(interposed, sink):
     station.ctl("queue", "retry", first)
     assert station.wait_message(first)["state"] == "sent"
     assert metric(station, "queue_oldest_seconds") == {'{account="a"}': 0}
+
+
+# ---- each reason, in each place ----
+
+class Wait:
+    """A station whose account "a" is made to wait, and what was done to it."""
+
+    def __init__(self, interposed, new_sink, certificates):
+        self.interposed, self.new_sink, self.certificates = interposed, new_sink, certificates
+        self.station = interposed.station.start()
+
+    def mail(self):
+        return self.station.send("a", "box@example.test")
+
+    def secured(self, kind):
+        sink = self.new_sink(self.certificates.leaf(kind, "127.0.0.1"), True, True)
+        self.station.add("outgoing", "a", **channels.properties("smtp", "ssl", "127.0.0.1", sink.port, "user"))
+        return sink
+
+
+def by_the_daily_limit(wait):
+    outgoing(wait.station, wait.new_sink(), maxSendablePerDay=1)
+    assert wait.station.wait_message(wait.mail())["state"] == "sent"
+    return wait.mail()
+
+
+def by_backoff(wait):
+    sink = wait.new_sink()
+    sink.stop()
+    outgoing(wait.station, sink)
+    return wait.mail()
+
+
+def by_a_disabled_account(wait):
+    outgoing(wait.station, wait.new_sink(), enabled=False)
+    return wait.mail()
+
+
+def by_a_fault(wait):
+    outgoing(wait.station, wait.new_sink(), useStartTls=True)
+    return wait.mail()
+
+
+def by_a_challenge(wait):
+    wait.secured("self-signed")
+    return wait.mail()
+
+
+def by_a_rejection(wait):
+    wait.secured("self-signed")
+    queued = wait.mail()
+    wait.station.wait_status("a", "challenge")
+    wait.station.ctl("challenge", "reject", wait.station.json("challenge", "list")[0]["id"])
+    wait.station.wait_status("a", "fault")
+    return queued
+
+
+def by_a_trust_store(wait):
+    wait.secured("system")
+    with open(wait.station.trust, "wb") as out:
+        out.write(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    wait.station.wait_event("trust.reloaded")
+    return wait.mail()
+
+
+def by_throttling(wait):
+    sink = wait.new_sink()
+    outgoing(wait.station, sink, maxConnections=1)
+    sink.rule("mail", "450 4.7.0 too much mail, slow down")
+    return wait.mail()
+
+
+def by_a_disk(wait):
+    """It takes the message, and then nothing any more."""
+    outgoing(wait.station, wait.new_sink(), enabled=False)
+    queued = wait.mail()
+    wait.station.ctl("account", "enable", "a")
+    return queued
+
+
+def by_a_rhythm(wait):
+    outgoing(wait.station, wait.new_sink(), pollRate=3600)
+    return wait.mail()
+
+
+def by_a_place(wait):
+    """Another account is at the only one."""
+    slow = wait.new_sink()
+    slow.rule("greeting", "hang")
+    outgoing(wait.station, slow, "b", connectionTimeout=3600)
+    wait.station.send("b", "box@example.test")
+    until(lambda: "emailsec_sessions 1" in wait.station.ctl("metrics").out)
+    outgoing(wait.station, wait.new_sink())
+    queued = wait.mail()
+    until(lambda: wait.station.account("a")["waitingFor"])
+    wait.interposed.pass_time(45)     # nobody is told of a short wait for a place
+    return queued
+
+
+WAITS = {   # how it comes about: (reason, words, whether it says until when, status of the account)
+    by_the_daily_limit: ("dailyLimit", "1 of 1 sent today", True, "ok"),
+    by_backoff: ("backoff", "could not connect", True, "down"),
+    by_a_disabled_account: ("account", "is disabled", False, "disabled"),
+    by_a_fault: ("account", "STARTTLS", True, "fault"),
+    by_a_challenge: ("trust", "in no trust store", True, "challenge"),
+    by_a_rejection: ("trust", "rejected", True, "fault"),
+    by_a_trust_store: ("trust", "cannot be read", True, "fault"),
+    by_throttling: ("throttle", "asked for less mail", True, None),
+    by_a_rhythm: ("pollRate", "every 3600 s", True, None),
+    by_a_place: ("place", "all 1 sessions that MaxSessions allows are taken", False, None),
+}
+
+
+@pytest.fixture
+def wait(interposed, new_sink, certificates, request):
+    if request.node.callspec.params["how"] is by_a_place:
+        interposed.station.write_config({"Limits.MaxSessions": 1})
+    return Wait(interposed, new_sink, certificates)
+
+
+@pytest.mark.parametrize("how", WAITS, ids=lambda how: how.__name__)
+def test_each_wait_is_told_alike(wait, how):
+    """Sheet and status of the account, the message and its list, metric, event and journal name the same reason."""
+    reason_, words, timed, status = WAITS[how]
+    station, queued = wait.station, how(wait)
+    event = station.wait_event("account.waiting", account="a", reason=reason_, timeout=75)
+    sheet = until(lambda: station.account("a") if (station.account("a")["waitingFor"] or {}).get("reason") == reason_ else None)
+    told = sheet["waitingFor"]
+    assert status in (None, sheet["status"])
+    assert words in told["text"] and words in event["text"] and told["messages"] == 1 and bool(told["until"]) == timed
+    listed = station.ctl("queue", "list").out
+    for message in [one for one in station.json("queue", "list") if one["account"] == "a"] + [station.message(queued)]:
+        if reason_ == "throttle" and message["waitingFor"]["reason"] == "backoff":
+            assert when(message["nextAttempt"]) > when(told["until"]), "its own wait is the longer one"
+            words = "slow down"
+            continue
+        assert message["waitingFor"]["reason"] == reason_ and words in message["cause"] and words in message["waitingFor"]["text"]
+        assert bool(message["nextAttempt"]) == timed
+        if timed:
+            assert when(message["nextAttempt"]) == when(message["waitingFor"]["until"])
+    assert words in " ".join(listed.split())
+    labels = f'{{account="a",reason="{reason_}"}}'
+    assert metric(station, "waiting_messages")[labels] == 1
+    assert (labels in metric(station, "waiting_until_timestamp_seconds")) == timed
+    assert any("a: " in line and words in line for line in station.log().splitlines())
+    answered = station.ctl("queue", "flush", "a").out
+    assert "1 tried now" in answered or words in answered, answered
+    assert words in answered or reason_ not in ("dailyLimit", "place")
+    assert words in answered or status != "disabled"
+
+
+def test_an_incoming_account_says_that_it_waits_for_a_place(interposed, new_sink):
+    interposed.station.write_config({"Limits.MaxSessionsPerHost": 1})
+    station, slow = interposed.station.start(), new_sink()
+    slow.rule("greeting", "hang")
+    outgoing(station, slow, "b", connectionTimeout=3600)
+    station.send("b", "box@example.test")
+    until(lambda: "emailsec_sessions 1" in station.ctl("metrics").out)
+    station.add("incoming", "in", transport="imap", hostname="127.0.0.1", port=slow.port, useSsl=False, account="user",
+                allowPlaintextAuthentication=True)
+    station.ctl("account", "password", "in", stdin="secret\n")
+    told = until(lambda: station.account("in")["waitingFor"])
+    assert told["reason"] == "place" and "all 1 sessions with 127.0.0.1 that MaxSessionsPerHost allows" in told["text"]
+
+
+def test_a_place_that_is_raised_is_taken_at_once(interposed, new_sink, certificates):
+    interposed.station.write_config({"Limits.MaxSessions": 1})
+    wait = Wait(interposed, new_sink, certificates)
+    queued = by_a_place(wait)
+    advice = " ".join(wait.station.ctl("status").out.split())
+    assert "MaxSessions allows are taken; 1 message waits: raise it in emailsecd.conf, then: emailsecctl reload" in advice
+    wait.station.write_config({"Limits.MaxSessions": 9})
+    wait.station.ctl("reload")
+    assert wait.station.wait_message(queued)["state"] == "sent"
+    wait.station.wait_event("account.waiting", account="a", reason=None)
+
+
+# ---- what a person does about trust ----
+
+def accept(station, certificates):
+    entry, = station.json("challenge", "list")
+    station.ctl("challenge", "accept", entry["id"], "--fingerprint", certificates.leaf("self-signed", "127.0.0.1").fingerprint)
+
+
+def reject_and_approve(station, certificates):
+    entry, = station.json("challenge", "list")
+    station.ctl("challenge", "reject", entry["id"])
+    station.wait_status("a", "fault")
+    station.ctl("allowed", "approve", entry["id"], "--fingerprint", certificates.leaf("self-signed", "127.0.0.1").fingerprint)
+
+
+def import_its_issuer(station, certificates):
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+
+
+def mend_the_store(station, certificates):
+    with open(station.trust + ".new", "wb") as out:
+        out.write(certificates.system.pem)
+    os.rename(station.trust + ".new", station.trust)
+
+
+def trust_nobody(station, _certificates):
+    station.ctl("account", "set", "a", "useSsl=false", "allowPlaintextAuthentication=true", "port=" + str(station.plain.port))
+
+
+@pytest.mark.parametrize("kind, correct", (("self-signed", accept), ("self-signed", reject_and_approve), ("user", import_its_issuer),
+                                           ("system", mend_the_store), ("self-signed", trust_nobody)))
+def test_what_is_decided_is_followed_at_once(station, new_sink, certificates, kind, correct):
+    wait = new_sink(certificates.leaf(kind, "127.0.0.1"), True, True)
+    station.plain = new_sink(login=True)
+    if kind == "system":
+        with open(station.trust, "wb") as out:
+            out.write(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        station.wait_event("trust.reloaded")
+    station.add("outgoing", "a", **channels.properties("smtp", "ssl", "127.0.0.1", wait.port, "user"))
+    queued = station.send("a", "box@example.test")
+    station.wait_status("a", "challenge", "fault")
+    until(lambda: reason(station, queued) == "trust")
+    correct(station, certificates)
+    until(lambda: station.message(queued)["state"] == "sent")
+    station.wait_event("account.waiting", account="a", reason=None)
