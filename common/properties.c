@@ -25,6 +25,7 @@ static const char *const tls_words[] = {
         [AT(WORD_TLS_1_3)] = "1.3",
         NULL
 };
+static const char *const policy_words[] = { [AT(WORD_AS_GIVEN)] = "asGiven", [AT(WORD_AS_ACCOUNT)] = "account", NULL };
 static const char *const authentication_words[] = {
         [AT(WORD_AUTO)] = "auto", [AT(WORD_PLAIN)] = "plain", [AT(WORD_LOGIN)] = "login",
         [AT(WORD_CRAM_MD5)] = "cram-md5", [AT(WORD_SCRAM_SHA_1)] = "scram-sha-1",
@@ -113,6 +114,9 @@ const struct property properties[PROPERTIES] = {
         [PROP_REPLY_TO] = { .name = "replyTo", .type = TYPE_ADDRESS, .kinds = KIND_OUTGOING,
                 .access = ACCESS_WRITE, .max = LIMIT_ADDRESS,
                 .help = "Reply-To for messages that have none" },
+        [PROP_SENDER_POLICY] = { .name = "senderPolicy", .type = TYPE_WORD, .kinds = KIND_OUTGOING,
+                .access = ACCESS_WRITE, .words = policy_words, .text = "asGiven",
+                .help = "account: all mail leaves with the account's own address as its sender, who it was stays in Reply-To" },
         [PROP_SENDS_FOR] = { .name = "sendsFor", .type = TYPE_SENDERS, .kinds = KIND_OUTGOING,
                 .access = ACCESS_WRITE, .max = LIMIT_PROPERTY_TEXT,
                 .help = "addresses and domains, comma-separated: mail of these senders that names no account goes out here" },

@@ -41,7 +41,7 @@ enum property_id {
         PROP_USE_STARTTLS, PROP_MIN_TLS_VERSION, PROP_ALLOW_LEGACY_RENEGOTIATION, PROP_ACCOUNT,
         PROP_PASSWORD_SOURCE, PROP_AUTHENTICATION, PROP_ALLOW_PLAINTEXT, PROP_CONNECTION_TIMEOUT,
         PROP_COMMAND_TIMEOUT, PROP_DEBUG,
-        PROP_POLL_RATE, PROP_CHECK_RATE, PROP_FROM, PROP_REPLY_TO, PROP_SENDS_FOR, PROP_MAX_CONNECTIONS, PROP_MAX_QUEUE_SIZE,
+        PROP_POLL_RATE, PROP_CHECK_RATE, PROP_FROM, PROP_REPLY_TO, PROP_SENDER_POLICY, PROP_SENDS_FOR, PROP_MAX_CONNECTIONS, PROP_MAX_QUEUE_SIZE,
         PROP_MAX_SENDABLE_PER_DAY, PROP_ALLOW_DISABLED_QUEUING, PROP_QUEUE_LIFETIME, PROP_NOTIFY_FAILED,
         PROP_HEARTBEAT, PROP_HEARTBEAT_RATE,
         PROP_PUSH, PROP_FOLDER, PROP_DELIVERY_POLICY, PROP_FETCH, PROP_MAX_MESSAGE_SIZE,
@@ -61,6 +61,7 @@ enum property_id {
 /* What a WORD property may be: of which property it is in the upper bits, its place among that property's words below. */
 enum property_word {
         WORD_SMTP = PROP_TRANSPORT << 8, WORD_IMAP, WORD_POP3,
+        WORD_AS_GIVEN = PROP_SENDER_POLICY << 8, WORD_AS_ACCOUNT,
         WORD_TLS_1_0 = PROP_MIN_TLS_VERSION << 8, WORD_TLS_1_1, WORD_TLS_1_2, WORD_TLS_1_3,
         WORD_AUTO = PROP_AUTHENTICATION << 8, WORD_PLAIN, WORD_LOGIN, WORD_CRAM_MD5, WORD_SCRAM_SHA_1,
         WORD_SCRAM_SHA_1_PLUS, WORD_SCRAM_SHA_256, WORD_SCRAM_SHA_256_PLUS, WORD_OAUTHBEARER, WORD_XOAUTH2,
@@ -121,6 +122,8 @@ static inline const char *prop_text(const struct property_values *v, enum proper
         return v->of[id].text ? v->of[id].text : "";
 }
 bool prop_is(const struct property_values *v, enum property_word word);
+/* The address of its own that an outgoing account sends from: `from`, else its user name where that is one; "" */
+const char *prop_own_address(const struct property_values *v);
 /* True when it signs in by OAuth tokens. */
 bool prop_uses_oauth(const struct property_values *v);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The rules between properties of one account, and what is allowed but worth a warning. */
 #include "common/json_fields.h"
+#include "common/names.h"
 #include "common/properties.h"
 
 #include <inttypes.h>
@@ -149,6 +150,13 @@ static int check_authentication(const struct property_values *values, struct cau
         return bad;
 }
 
+const char *prop_own_address(const struct property_values *values)
+{
+        const char *from = prop_text(values, PROP_FROM), *user = prop_text(values, PROP_ACCOUNT);
+
+        return from[0] ? from : address_check(user, false, NULL) == 0 ? user : "";
+}
+
 const char *properties_lmtp_socket(const struct property_values *values)
 {
         const char *where = prop_text(values, PROP_DELIVER_TO);
@@ -176,6 +184,13 @@ static int check_delivery(const struct property_values *values, struct causes *p
                     "with deliverTo=lmtp: the mailbox that the socket delivers to", problems);
 }
 
+static int check_sender_policy(const struct property_values *values, struct causes *problems)
+{
+        if (!prop_is(values, WORD_AS_ACCOUNT) || prop_own_address(values)[0])
+                return 0;
+        return need(values, PROP_FROM, "with senderPolicy account: it becomes the sender", problems);
+}
+
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems)
 {
@@ -186,6 +201,7 @@ int properties_check(const struct property_values *values, const struct property
         bad |= check_port(values, old, request, problems);
         bad |= check_authentication(values, problems);
         bad |= check_delivery(values, problems);
+        bad |= check_sender_policy(values, problems);
         return bad ? -1 : 0;
 }
 

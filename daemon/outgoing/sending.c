@@ -13,6 +13,7 @@
 #include "daemon/messages.h"
 #include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender.h"
+#include "daemon/outgoing/sender_policy.h"
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"
 #include "daemon/store/seen_table.h"
@@ -33,6 +34,7 @@ static void sending_free(struct sending *sending)
         free(sending->mail.recipients);
         free(sending->settled);
         free(sending->saved);
+        free(sending->own_from);
         account_release(sending->account);
         queued_message_free(sending->message);
         free(sending);
@@ -76,7 +78,7 @@ static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, 
         if (sending->handed == 0 && message->first_len) {
                 *bytes = message->first;
                 *len = message->first_len;
-                sending->handed = message->first_len;
+                sending->handed = sending->first_stored;
                 return BODY_BYTES;
         }
         if (sending->chunk.state == CHUNK_GIVEN) {
@@ -324,6 +326,57 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         settle(sending, doubt ? doubt : words, false);
 }
 
+/* ---- the account's own sender ---- */
+
+static void tell_signed(const struct sending *sending)
+{
+        struct subject subject = account_subject(sending->account);
+
+        subject.queue_id = sending->message->id;
+        log_about(&subject, LOG_WARNING, MSG_SENT, "%s: it is signed (DKIM), and senderPolicy account changes its From: the "
+                                                   "signature does not hold any more", sending->message->id);
+}
+
+/* The header that is sent in the place of the queue's. What cannot have one is refused when it is started. */
+static void apply_policy(struct sending *sending)
+{
+        struct queued_message *message = sending->message;
+        const char *own = prop_own_address(&sending->account->values);
+        scoped(sender_policy_done) struct sender_policy policy = { 0 };
+
+        if (!prop_is(&sending->account->values, WORD_AS_ACCOUNT) || !own[0])
+                return;
+        if (sending->mail.from[0]) /* a null sender stays: nothing may answer it */
+                sending->mail.from = sending->own_from = copy_text(own);
+        if (sender_policy_apply((const char *)message->first, message->first_len, own, &policy, &sending->unfit) < 0 ||
+            !policy.header.len)
+                return;
+        if (policy.was_signed && !sending->mail.recipients[0].attempts)
+                tell_signed(sending);
+        size_t rest = message->first_len - policy.header_len, len = policy.header.len + rest;
+        uint8_t *first = new_zeroed(len, 1);
+        memcpy(first, buf_bytes(&policy.header), policy.header.len);
+        memcpy(first + policy.header.len, message->first + policy.header_len, rest);
+        free(message->first);
+        message->first = first;
+        message->first_len = len;
+        sending->mail.size = message->size - policy.header_len + policy.header.len;
+        sending->mail.utf8 |= address_needs_utf8(own);
+}
+
+static void refuse_unfit(struct sending *sending)
+{
+        struct smtp_mail *mail = &sending->mail;
+
+        for (size_t i = 0; i < mail->recipient_count; i++) {
+                struct smtp_recipient *recipient = &mail->recipients[i];
+                recipient->outcome = OUTCOME_REFUSED;
+                recipient->cause = sending->unfit.code;
+                (void)snprintf(recipient->reply, sizeof recipient->reply, "%.*s", (int)sizeof recipient->reply - 1, sending->unfit.text);
+        }
+        finished(mail, NULL);
+}
+
 /* ---- from outside ---- */
 
 struct sending *sending_new(struct account *account, struct queued_message *message)
@@ -358,6 +411,8 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
                 /* a report names the address it was asked for; rfc822 has no form for one that is not ASCII before the @ */
                 recipient->orcpt = queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
         }
+        sending->first_stored = message->first_len;
+        apply_policy(sending);
         return sending;
 }
 
@@ -368,7 +423,10 @@ void sending_start(struct sending *sending, struct link *link, bool worked,
         sending->done = done;
         sending->ctx = ctx;
         sending->mail.worked = worked;
-        smtp_mail_send(link_chat(link), &sending->mail);
+        if (sending->unfit.code)
+                refuse_unfit(sending);
+        else
+                smtp_mail_send(link_chat(link), &sending->mail);
 }
 
 void sending_give_back(struct sending *sending)

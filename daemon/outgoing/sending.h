@@ -28,13 +28,16 @@ struct sending {
         struct queued_message *message;
         handle_id self;                /* for who reads its body */
         handle_id link;                /* the session that has it; HANDLE_NONE: none, yet or any more */
-        uint64_t handed;               /* bytes of the body given to the session */
+        uint64_t handed;               /* bytes of the body, as the queue has it, given to the session */
+        size_t first_stored;           /* of these in message->first, whose header may be another than the queue's */
         struct body_chunk chunk;       /* being read, or at hand */
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
         struct settled_recipient *settled; /* what became of each; told when it is on disk */
         bool *saved;                   /* of each: on disk already, the others still go on */
         unsigned rounds;               /* how often it was given to another session at once */
+        char *own_from;                /* the envelope's sender where it is the account's; NULL: it is the message's */
+        struct cause unfit;            /* why it cannot be sent by this account at all, else CAUSE_NONE */
         struct cause cause;            /* what ended the session or the account, else CAUSE_NONE */
 };
 

@@ -65,8 +65,7 @@ void submit_give_up(struct submitting *submitting)
 
 static bool is_own_address(const struct account *account, const char *sender)
 {
-        const char *from = prop_text(&account->values, PROP_FROM);
-        scoped(scoped_free) char *own = address_on_wire(from[0] ? from : prop_text(&account->values, PROP_ACCOUNT));
+        scoped(scoped_free) char *own = address_on_wire(prop_own_address(&account->values));
 
         return strcasecmp(own, sender) == 0;
 }
@@ -116,14 +115,6 @@ static struct account *account_for(const struct submit_order *order, const char 
 }
 
 /* ---- sender and recipients ---- */
-
-/* The sender's address: given, the account's, or the user name when that is an address. */
-static const char *account_from(const struct account *account)
-{
-        const char *from = prop_text(&account->values, PROP_FROM);
-
-        return !from[0] && strchr(prop_text(&account->values, PROP_ACCOUNT), '@') ? prop_text(&account->values, PROP_ACCOUNT) : from;
-}
 
 static void check_sender(const struct submitting *submitting, const char *from, const struct account *account, struct causes *problems)
 {
@@ -331,7 +322,7 @@ static bool go_on(struct submitting *submitting)
         struct account *account = account_for(order, sender ? sender : order->author, &cause);
 
         if (account) {
-                const char *from = sender ? sender : account_from(account);
+                const char *from = sender ? sender : prop_own_address(&account->values);
                 check_sender(submitting, from, account, problems);
                 find_recipients(submitting, names, &envelope, problems);
                 if (!problems->count)
