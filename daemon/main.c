@@ -152,7 +152,7 @@ static void harden(void)
 {
         struct rlimit files;
 
-        (void)umask(077);
+        (void)umask(027); /* received mail is a group's to read; all else is made with a mode that says so */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core dump holds a password (rule 19) */
         memory_open();
         (void)signal(SIGPIPE, SIG_IGN);

@@ -356,7 +356,7 @@ int accounts_open(struct cause *cause)
         scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
         scoped(scoped_free) char *secrets = text_of("%s/secrets", store_directory());
 
-        if (make_folder(folder, cause) < 0 || make_folder(secrets, cause) < 0 || apply_recover(cause) < 0)
+        if (make_folder(folder, 0700, cause) < 0 || make_folder(secrets, 0700, cause) < 0 || apply_recover(cause) < 0)
                 return -1;
         end_what_was_cut();
         int count = load_all(folder, cause);

@@ -6,6 +6,7 @@
 #include "daemon/control/login.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/store/maildir_rights.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -84,12 +85,18 @@ static void look_up(struct job *job)
 
 /* ---- on the loop ---- */
 
+static void settle(const struct naming *naming)
+{
+        rules = naming->found;
+        maildir_readers(rules.have_read, rules.read, naming->read_group);
+}
+
 static void looked_up(struct job *job)
 {
         struct naming *naming = container_of(job, struct naming, job), **place = &namings;
 
         if (naming == namings && naming->over) /* not one that was abandoned, and not of older settings */
-                rules = naming->found;
+                settle(naming);
         while (*place != naming)
                 place = &(*place)->next;
         *place = naming->next;
@@ -148,7 +155,7 @@ void permit_open(const struct settings *settings)
         namings = naming;
         workers_run(pool, &naming->job);
         if (await_names(naming))
-                rules = naming->found;
+                settle(naming);
         else
                 log_about(NULL, LOG_WARNING, NULL, "the system does not tell who is in the groups of the settings: until it does, "
                           "only root and the daemon's own user may manage this station");

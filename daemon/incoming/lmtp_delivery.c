@@ -26,7 +26,8 @@ struct letter {
         struct handing *handing;
         struct delivery *delivery;
         int fd;
-        uint8_t *bytes;
+        bool lf;                        /* the file has LF where the message has CRLF */
+        uint8_t *bytes, *file_bytes;
         size_t len;
         int error;
         enum { PIECE_NONE, PIECE_READING, PIECE_READY } piece;
@@ -52,6 +53,7 @@ static void letter_free(struct letter *letter)
 {
         close_fd(&letter->fd);
         free(letter->bytes);
+        free(letter->file_bytes);
         free(letter);
 }
 
@@ -61,10 +63,12 @@ static void read_work(struct job *job)
         ssize_t got;
 
         do
-                got = read(letter->fd, letter->bytes, PIECE);
+                got = read(letter->fd, letter->file_bytes, PIECE / 2);
         while (got < 0 && errno == EINTR);
         letter->error = got < 0 ? errno : 0;
         letter->len = got < 0 ? 0 : (size_t)got;
+        if (letter->lf)
+                letter->len = line_ends_lengthen(letter->file_bytes, letter->len, letter->bytes);
 }
 
 static void read_done(struct job *job)
@@ -86,7 +90,7 @@ static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, 
 
         if (letter->piece == PIECE_READY) {
                 letter->piece = PIECE_NONE;
-                *bytes = letter->bytes;
+                *bytes = letter->lf ? letter->bytes : letter->file_bytes;
                 *len = letter->len;
                 return letter->error ? BODY_FAILED : letter->len ? BODY_BYTES : BODY_END;
         }
@@ -273,19 +277,20 @@ struct handing *handing_new(struct account *account)
         return handing;
 }
 
-void handing_give(void *ctx, struct delivery *delivery, int fd, uint64_t size)
+void handing_give(void *ctx, struct delivery *delivery, const struct given *given)
 {
         struct handing *handing = ctx;
         struct letter *letter = new_object(struct letter);
 
         *letter = (struct letter){
-                .handing = handing, .delivery = delivery, .fd = fd, .bytes = new_zeroed(1, PIECE)
+                .handing = handing, .delivery = delivery, .fd = given->fd, .lf = given->line_ends == LINE_ENDS_LF,
+                .bytes = new_zeroed(1, PIECE), .file_bytes = new_zeroed(1, PIECE / 2)
         };
         letter->recipient.address = handing->address;
         letter->mail = (struct smtp_mail){ .from = "",
                                            .recipients = &letter->recipient,
                                            .recipient_count = 1,
-                                           .size = size,
+                                           .size = given->size,
                                            .body = next_piece,
                                            .rewind = rewind_file,
                                            .finished = finished };

@@ -147,7 +147,7 @@ static int put_in_place(const struct restore *restore, struct cause *cause)
                 return -1;
         if (disk_rename(AT_FDCWD, restore->fresh, AT_FDCWD, restore->moving) < 0)
                 return cause_errno(cause, errno, "cannot rename %s", restore->fresh);
-        if (make_folder(restore->aside, cause) < 0 || move_all(restore->directory, restore->aside, cause) < 0 ||
+        if (make_folder(restore->aside, 0700, cause) < 0 || move_all(restore->directory, restore->aside, cause) < 0 ||
             move_all(restore->moving, restore->directory, cause) < 0)
                 return -1;
         if (rmdir(restore->moving) < 0)
@@ -233,7 +233,7 @@ static int restore_into(struct restore *restore, int fd, bool force, struct caus
 
         if (!empty && !force)
                 return -1;
-        if (remove_tree(restore->fresh, cause) < 0 || make_folder(restore->fresh, cause) < 0 ||
+        if (remove_tree(restore->fresh, cause) < 0 || make_folder(restore->fresh, 0700, cause) < 0 ||
             unpack_archive(fd, restore->fresh, &restore->unpacked, cause) < 0 || check_unpacked(restore, cause) < 0) {
                 if (remove_tree(restore->fresh, NULL) < 0)
                         printf("%s is left over, to be removed\n", restore->fresh);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "common/line_ends.h"
 #include "daemon/store/header_facts.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
@@ -37,8 +38,9 @@ struct item {
         char temporary[MAILDIR_NAME_SIZE];
         char file[MAILDIR_NAME_SIZE];    /* its name in new/ */
         char *known_file;                /* where it is already, when `known` */
-        uint64_t size;
+        uint64_t size;                   /* of the message as it came; so is the digest */
         uint8_t digest[32];
+        enum line_ends line_ends;        /* of its file */
         struct header_facts facts;
         int64_t generation;
         time_t received;                 /* when its row was made */
@@ -54,6 +56,7 @@ struct arrival {
         struct item now;                 /* it */
         char half[HALF_SIZE];            /* its file is kept when it is cut; "": it is not */
         uint64_t kept;                   /* bytes of it that are safe */
+        bool cr;                         /* its last byte, not written yet: a LF may follow */
         EVP_MD_CTX *hash;
         struct buf head;                 /* its first bytes */
         struct item *items;
@@ -69,7 +72,7 @@ struct delivery {
         uint64_t uidvalidity;
         bool tell_server, reconcile;
         time_t begun;
-        void (*give)(void *ctx, struct delivery *delivery, int fd, uint64_t size);
+        void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
         void *give_ctx;
         /* gathering; loop */
         struct piece *first, *last;      /* not yet begun; the last one is being filled */

@@ -39,14 +39,14 @@ static void open_work(struct job *job)
 static void opened(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
-        int fd = delivery->given;
+        const struct item *item = &delivery->arrival.items[next_item(delivery)];
+        struct given given = { .fd = delivery->given, .line_ends = item->line_ends, .size = item->size };
 
         delivery->given = -1;
-        if (fd < 0)
+        if (given.fd < 0)
                 delivery_give_up(delivery, &delivery->failure);
         else
-                delivery->give(delivery->give_ctx, delivery, fd,
-                               delivery->arrival.items[next_item(delivery)].size);
+                delivery->give(delivery->give_ctx, delivery, &given);
 }
 
 void delivery_hand_on(struct delivery *delivery)

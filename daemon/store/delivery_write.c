@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Pieces of the stream into files in tmp/, with size, digest and header facts of each message. File pool. */
+/*
+ * Pieces of the stream into files in tmp/, with size, digest and header facts of each message. Size and digest are of the
+ * message as it came; its file has LF for CRLF, until a LF without CR shows that it has to be the same bytes. File pool.
+ */
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
 
@@ -41,11 +44,10 @@ static int open_file(struct delivery *delivery, const struct mailbox_entry *entr
                 return half_open(arrival->maildir.tmp, arrival->half, entry->from, arrival->now.temporary);
         }
         maildir_temporary_name(delivery->begun, arrival->now.temporary);
-        return openat(arrival->maildir.tmp, arrival->now.temporary,
-                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        return maildir_create(arrival->maildir.tmp, arrival->now.temporary);
 }
 
-/* Takes bytes of the message into account that are in the file. */
+/* Takes bytes of the message into account. */
 static void count_bytes(struct arrival *arrival, const uint8_t *given, size_t len)
 {
         size_t room = arrival->head.max - arrival->head.len;
@@ -57,20 +59,41 @@ static void count_bytes(struct arrival *arrival, const uint8_t *given, size_t le
         arrival->now.size += len;
 }
 
-/* What came of the message in an earlier session. */
-static void read_again(struct arrival *arrival, uint64_t size)
+/* How much of the file stands for the first `len` bytes that `lf` of it stand for when each LF is CRLF. Between CR and LF:
+ * without the LF, and *cr. */
+static size_t shortened(const uint8_t *lf, size_t lf_len, size_t len, bool *cr)
 {
-        uint8_t memory[64 * KIB];
+        size_t at = 0;
+
+        *cr = false;
+        for (size_t used = 0; at < lf_len && used < len && !*cr; at += !*cr) {
+                used += lf[at] == '\n' ? 2 : 1;
+                *cr = used > len;
+        }
+        return at;
+}
+
+/* What came of the message in an earlier session; what lies behind it goes. */
+static int read_again(struct arrival *arrival, uint64_t size)
+{
+        uint8_t memory[32 * KIB], whole[2 * sizeof memory];
+        off_t place = 0;
+        bool lf = !half_is_as_came(arrival->now.temporary);
 
         while (arrival->now.size < size) {
-                ssize_t len = read(arrival->fd, memory, sizeof memory);
-                if (len <= 0) {
-                        fail_errno(arrival, "cannot read what came of a message before");
-                        return;
+                ssize_t got = read(arrival->fd, memory, sizeof memory);
+                if (got <= 0)
+                        return -1;
+                size_t used = (size_t)got, len = lf ? line_ends_lengthen(memory, used, whole) : used;
+                if (len > size - arrival->now.size) {
+                        len = (size_t)(size - arrival->now.size);
+                        used = lf ? shortened(memory, used, len, &arrival->cr) : len;
                 }
-                count_bytes(arrival, memory, (size_t)len);
+                count_bytes(arrival, lf ? whole : memory, len);
+                place += (off_t)used;
         }
         arrival->kept = size;
+        return ftruncate(arrival->fd, place) < 0 || lseek(arrival->fd, place, SEEK_SET) < 0 ? -1 : 0;
 }
 
 static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
@@ -85,30 +108,94 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
                 }
                 arrival->opened = true;
         }
-        arrival->now = (struct item){ .entry = *entry };
+        arrival->now = (struct item){ .entry = *entry, .line_ends = LINE_ENDS_LF };
+        arrival->cr = false;
         arrival->fd = open_file(delivery, entry);
         if (arrival->fd < 0) {
                 fail_errno(arrival, "cannot make a file for a received message");
                 return;
         }
+        if (arrival->half[0] && half_is_as_came(arrival->now.temporary))
+                arrival->now.line_ends = LINE_ENDS_AS_CAME;
         if (!arrival->hash)
                 arrival->hash = EVP_MD_CTX_new();
         if (!arrival->hash || EVP_DigestInit_ex(arrival->hash, EVP_sha256(), NULL) != 1)
                 abort(); /* as new_object */
         buf_clear(&arrival->head);
-        read_again(arrival, entry->from);
+        if (entry->from && read_again(arrival, entry->from) < 0)
+                fail_errno(arrival, "cannot read what came of a message before");
 }
 
-static void bytes(struct arrival *arrival, const uint8_t *given, size_t len)
+/* All of it so far, with its line ends, into another file. */
+static int write_as_came(struct arrival *arrival, int fd)
 {
-        if (disk_write(arrival->fd, given, len) < 0) {
+        uint8_t memory[32 * KIB], whole[2 * sizeof memory];
+        ssize_t got;
+
+        if (lseek(arrival->fd, 0, SEEK_SET) < 0)
+                return -1;
+        while ((got = read(arrival->fd, memory, sizeof memory)) > 0)
+                if (disk_write(fd, whole, line_ends_lengthen(memory, (size_t)got, whole)) < 0)
+                        return -1;
+        return got < 0 ? -1 : 0;
+}
+
+/* A LF without CR: from here on the file is the same bytes as the message, from its beginning. */
+static int go_on_as_came(struct arrival *arrival, time_t begun)
+{
+        char name[MAILDIR_NAME_SIZE];
+
+        if (!arrival->half[0])
+                maildir_temporary_name(begun, name);
+        int fd = arrival->half[0] ? half_open_as_came(arrival->maildir.tmp, arrival->half, name) :
+                                    maildir_create(arrival->maildir.tmp, name);
+        if (fd < 0)
+                return -1;
+        int written = write_as_came(arrival, fd);
+        close_fd(&arrival->fd);
+        (void)disk_unlink(arrival->maildir.tmp, arrival->now.temporary); /* maildir_sweep finds it later */
+        arrival->fd = fd;
+        memcpy(arrival->now.temporary, name, sizeof name);
+        arrival->now.line_ends = LINE_ENDS_AS_CAME;
+        arrival->kept = 0;
+        return written;
+}
+
+/* The CR that was held back was none of a line end. */
+static int write_held_back(struct arrival *arrival)
+{
+        bool held = arrival->cr;
+
+        arrival->cr = false;
+        return held ? disk_write(arrival->fd, "\r", 1) : 0;
+}
+
+static int write_bytes(struct arrival *arrival, time_t begun, uint8_t *given, size_t len)
+{
+        size_t taken = 0;
+
+        if (arrival->now.line_ends == LINE_ENDS_LF) {
+                if (len && given[0] != '\n' && write_held_back(arrival) < 0)
+                        return -1;
+                size_t lf = line_ends_shorten(given, len, &arrival->cr, &taken);
+                if (disk_write(arrival->fd, given, lf) < 0 || (taken < len && go_on_as_came(arrival, begun) < 0))
+                        return -1;
+        }
+        return disk_write(arrival->fd, given + taken, len - taken);
+}
+
+static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
+{
+        struct arrival *arrival = &delivery->arrival;
+
+        count_bytes(arrival, given, len);
+        if (write_bytes(arrival, delivery->begun, given, len) < 0) {
                 fail_errno(arrival, "cannot write a received message");
                 return;
         }
-        count_bytes(arrival, given, len);
         if (!arrival->half[0] || arrival->now.size - arrival->kept < HALF_STEP)
                 return;
-        if (half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size, arrival->now.temporary) < 0)
+        if (half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) < 0)
                 fail_errno(arrival, "cannot sync a received message");
         arrival->kept = arrival->now.size;
 }
@@ -119,7 +206,7 @@ static void drop(struct arrival *arrival)
         if (arrival->fd < 0)
                 return;
         bool kept = arrival->half[0] && !arrival->failed &&
-                    half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size, arrival->now.temporary) == 0;
+                    half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) == 0;
         close_fd(&arrival->fd);
         if (kept)
                 return;
@@ -155,6 +242,8 @@ static void end(struct delivery *delivery, uint8_t odd)
         struct item *item = &arrival->now;
 
         item->entry.odd = odd;
+        if (write_held_back(arrival) < 0)
+                fail_errno(arrival, "cannot write a received message");
         if (arrival->half[0])
                 no_longer_half(arrival, delivery->begun);
         if (arrival->failed)
@@ -179,7 +268,7 @@ static void end(struct delivery *delivery, uint8_t odd)
 void arrival_work(struct delivery *delivery, struct piece *piece)
 {
         struct arrival *arrival = &delivery->arrival;
-        const uint8_t *at = buf_bytes(&piece->bytes);
+        uint8_t *at = (uint8_t *)(uintptr_t)buf_bytes(&piece->bytes); /* nobody else reads them after this */
 
         for (size_t i = 0; i < piece->step_count && !arrival->failed; i++) {
                 const struct step *step = &piece->steps[i];
@@ -188,7 +277,7 @@ void arrival_work(struct delivery *delivery, struct piece *piece)
                         begin(delivery, &step->entry);
                         break;
                 case STEP_BYTES:
-                        bytes(arrival, at, step->len);
+                        bytes(delivery, at, step->len);
                         at += step->len;
                         break;
                 case STEP_END:

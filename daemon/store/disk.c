@@ -92,9 +92,9 @@ int disk_rename_new(int from_folder, const char *from, int to_folder, const char
         return disk_rename(from_folder, from, to_folder, to);
 }
 
-int disk_exchange(int folder, const char *one, const char *other)
+int disk_exchange(int one_folder, const char *one, int other_folder, const char *other)
 {
-        return atomic_load(&calls)->rename(folder, one, folder, other, RENAME_EXCHANGE);
+        return atomic_load(&calls)->rename(one_folder, one, other_folder, other, RENAME_EXCHANGE);
 }
 
 int disk_unlink(int folder, const char *name)

@@ -29,5 +29,5 @@ int disk_rename(int from_folder, const char *from, int to_folder, const char *to
 /* Fails with EEXIST when `to` is there already. */
 int disk_rename_new(int from_folder, const char *from, int to_folder, const char *to) must_use;
 /* Both must be there. EINVAL: the filesystem cannot. */
-int disk_exchange(int folder, const char *one, const char *other) must_use;
+int disk_exchange(int one_folder, const char *one, int other_folder, const char *other) must_use;
 int disk_unlink(int folder, const char *name);

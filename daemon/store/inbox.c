@@ -43,6 +43,19 @@ static void asked_free(struct asked *asked)
 
 /* ---- JSON ---- */
 
+static json_t *line_ends_json(enum line_ends line_ends)
+{
+        switch (line_ends) {
+        case LINE_ENDS_LF:
+                return json_string("lf");
+        case LINE_ENDS_AS_CAME:
+                return json_string("asReceived");
+        case LINE_ENDS_UNKNOWN:
+                break;
+        }
+        return json_null();
+}
+
 json_t *inbox_message_json(const struct inbox_message *message)
 {
         json_t *object = json_object();
@@ -54,6 +67,8 @@ json_t *inbox_message_json(const struct inbox_message *message)
         json_put_text(object, "id", id);
         json_put_text(object, "file", message->handed_on ? NULL : message->file);
         json_put_text(object, "path", message->handed_on ? NULL : path);
+        json_put(object, "lineEnds", line_ends_json(message->handed_on ? LINE_ENDS_UNKNOWN : message->line_ends));
+        json_put(object, "seen", message->handed_on ? json_null() : json_boolean(inbox_is_seen(message->file, message->in_cur)));
         json_put_text(object, "folder", message->folder ? message->folder : "");
         json_put(object, "uid", message->uid ? json_integer(message->uid) : json_null());
         json_put(object, "size", json_integer(message->size));
@@ -68,7 +83,7 @@ json_t *inbox_message_json(const struct inbox_message *message)
 json_t *delivered_json(const char *account, const char *folder, const struct delivered *message)
 {
         struct inbox_message known = { .account = account, .file = message->file, .folder = folder,
-                                       .handed_on = message->handed_on,
+                                       .handed_on = message->handed_on, .line_ends = message->line_ends,
                                        .uid = message->entry.uidl[0] ? 0 : message->entry.uid,
                                        .size = (int64_t)message->size, .received = message->received,
                                        .from = message->from, .subject = message->subject,
@@ -81,7 +96,7 @@ static json_t *row_json(const char *account, const struct inbox_row *row)
 {
         scoped(scoped_free) char *file = text_of("%s%s", row->file, row->suffix);
         struct inbox_message message = { .account = account, .file = file, .folder = row->folder,
-                                         .in_cur = !row->in_new, .uid = row->uid, .size = row->size,
+                                         .in_cur = !row->in_new, .line_ends = row->line_ends, .uid = row->uid, .size = row->size,
                                          .received = row->received, .from = row->from, .subject = row->subject,
                                          .date = row->date, .message_id = row->message_id };
 

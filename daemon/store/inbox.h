@@ -38,6 +38,12 @@ void inbox_open(const char *account, const char *id,
 void inbox_delete(const char *account, const char *const *ids, size_t id_count,
                   void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx);
 
+/* Marks those as seen or not; `count`: of how many that was changed. Where an id names none or several, nothing is. */
+void inbox_mark(const char *account, const char *const *ids, size_t id_count, bool seen,
+                void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx);
+/* By the name of a file, flags included. */
+bool inbox_is_seen(const char *file, bool in_cur);
+
 struct inbox_keeping {
         int64_t before;                  /* those received before go; 0: none for their age */
         int64_t most;                    /* and those beyond the newest so many; 0: none for their number */

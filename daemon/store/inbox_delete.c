@@ -73,22 +73,6 @@ static void choose(struct deletion *deletion, const struct inbox_row *row)
                                                                .name = text_of("%s%s", row->file, row->suffix) };
 }
 
-static int find_id(const struct deletion *deletion, const char *id, struct inbox_row *row, struct database *db,
-                   struct cause *cause)
-{
-        int64_t first, last;
-        int count = inbox_id_range(id, &first, &last) < 0 ?
-                            0 :
-                            inbox_row_of_id(db, deletion->account, first, last, row, cause);
-
-        if (count == 0)
-                return cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", id, deletion->account);
-        if (count > 1)
-                return cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s",
-                                 deletion->account, id);
-        return count < 0 ? -1 : 0;
-}
-
 /* All of them are looked for before the first one goes. */
 static int check_ids(struct deletion *deletion, struct database *db, struct cause *cause)
 {
@@ -96,7 +80,7 @@ static int check_ids(struct deletion *deletion, struct database *db, struct caus
 
         for (size_t i = 0; i < deletion->id_count && result == 0; i++) {
                 struct inbox_row row = { 0 };
-                result = find_id(deletion, deletion->ids[i], &row, db, cause);
+                result = inbox_row_find(db, deletion->account, deletion->ids[i], &row, cause);
                 if (result == 0) {
                         free(deletion->ids[i]);
                         deletion->ids[i] = copy_text(row.file);

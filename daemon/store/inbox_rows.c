@@ -21,7 +21,8 @@ void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows)
                                    .received = sqlite3_column_int64(rows, 4), .size = sqlite3_column_int64(rows, 5),
                                    .folder = db_text(rows, 6), .uid = sqlite3_column_int64(rows, 7),
                                    .from = db_text(rows, 8), .subject = db_text(rows, 9), .date = db_text(rows, 10),
-                                   .message_id = db_text(rows, 11) };
+                                   .message_id = db_text(rows, 11),
+                                   .line_ends = (enum line_ends)sqlite3_column_int(rows, 12) };
 }
 
 int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq, struct cause *cause)
@@ -34,11 +35,11 @@ static int insert(struct database *db, const char *account, const struct inbox_r
 {
         return db_run(db, cause,
                       "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject,"
-                      " date, message_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      " date, message_id, line_ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                       VALUES(v_text(account), v_int(inbox_id(row->file)), v_text(row->file),
                              v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->received),
                              v_int(row->size), v_text(row->folder ? row->folder : ""), v_int(row->uid), v_text(row->from),
-                             v_text(row->subject), v_text(row->date), v_text(row->message_id)));
+                             v_text(row->subject), v_text(row->date), v_text(row->message_id), v_int(row->line_ends)));
 }
 
 int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
@@ -49,10 +50,10 @@ int inbox_row_put(struct database *db, const char *account, const struct inbox_r
         if (*seq)
                 return db_run(db, cause,
                               "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, subject = ?,"
-                              " date = ?, message_id = ? WHERE seq = ?",
+                              " date = ?, message_id = ?, line_ends = ? WHERE seq = ?",
                               VALUES(v_int(row->received), v_int(row->size), v_text(row->folder), v_int(row->uid),
                                      v_text(row->from), v_text(row->subject), v_text(row->date),
-                                     v_text(row->message_id), v_int(*seq)));
+                                     v_text(row->message_id), v_int(row->line_ends), v_int(*seq)));
         if (insert(db, account, row, cause) < 0)
                 return -1;
         *seq = db_last_id(db);
@@ -96,6 +97,18 @@ int inbox_row_of_id(struct database *db, const char *account, int64_t first, int
         if (more < 0)
                 inbox_row_done(row);
         return more < 0 ? -1 : count;
+}
+
+int inbox_row_find(struct database *db, const char *account, const char *id, struct inbox_row *row, struct cause *cause)
+{
+        int64_t first, last;
+        int count = inbox_id_range(id, &first, &last) < 0 ? 0 : inbox_row_of_id(db, account, first, last, row, cause);
+
+        if (count == 0)
+                return cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", id, account);
+        if (count > 1)
+                return cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s", account, id);
+        return count < 0 ? -1 : 0;
 }
 
 int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause)

@@ -2,6 +2,8 @@
 /* Rows of `inbox`: the files of a Maildir and what is shown of them, found by id and by time; reader or writer thread. */
 #pragma once
 
+#include "common/line_ends.h"
+
 #include "daemon/store/database.h"
 #include "daemon/store/inbox_id.h"
 
@@ -12,6 +14,7 @@ struct inbox_row {
         int64_t received, size;
         char *folder;                    /* "" where nobody fetched it */
         int64_t uid;
+        enum line_ends line_ends;        /* of the file */
         char *from, *subject, *date, *message_id; /* or NULL */
 };
 /* Frees the texts. */
@@ -31,9 +34,11 @@ int inbox_row_end(struct database *db, int64_t seq, struct cause *cause) must_us
 /* Up to two of those whose ids are from `first` to `last`: the first of them, and how many (0 to 2). */
 int inbox_row_of_id(struct database *db, const char *account, int64_t first, int64_t last, struct inbox_row *row,
                     struct cause *cause) must_use;
+/* The one that a unique beginning of an id names: 0, or -1 where there is none, or several. */
+int inbox_row_find(struct database *db, const char *account, const char *id, struct inbox_row *row, struct cause *cause) must_use;
 /* How many the account has. */
 int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause) must_use;
 
 /* The columns of `inbox` that inbox_row_take() reads, in its order. */
-#define INBOX_COLUMNS "seq, file, suffix, in_new, received, size, folder, uid, sender, subject, date, message_id"
+#define INBOX_COLUMNS "seq, file, suffix, in_new, received, size, folder, uid, sender, subject, date, message_id, line_ends"
 void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows);

@@ -7,7 +7,7 @@
 #include "daemon/store/inbox_id.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_folder.h"
-#include "daemon/store/replace_file.h"
+#include "daemon/store/maildir_rights.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,10 +24,10 @@ enum { TEMPORARY_LIFE = 36 * 3600 }; /* seconds: the Maildir custom */
 
 static int open_folder(const char *path, bool make, int *fd, struct cause *cause)
 {
-        if (make && make_folder(path, cause) < 0)
-                return -1;
+        if (make)
+                return maildir_folder_make(path, fd, cause);
         *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (*fd < 0 && errno == ENOENT && !make)
+        if (*fd < 0 && errno == ENOENT)
                 return 0;
         return *fd < 0 ? cause_errno(cause, errno, "cannot open the folder %s", path) : 1;
 }
@@ -41,7 +41,8 @@ int maildir_open(const char *account, bool make, struct maildir *maildir, struct
 
         *maildir = MAILDIR_CLOSED;
         scoped(scoped_free) char *whole = text_of("%s/mail/%s", store_directory(), account);
-        if (make && make_folder(whole, cause) < 0)
+        scoped(scoped_close) int fd = -1;
+        if (make && maildir_folder_make(whole, &fd, cause) < 0)
                 return -1;
         for (size_t i = 0; i < count_of(parts); i++) {
                 scoped(scoped_free) char *path = text_of("%s/%s", whole, parts[i].name);

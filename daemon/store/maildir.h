@@ -9,18 +9,24 @@
  */
 #pragma once
 
+#include "common/line_ends.h"
+
 #include "daemon/store/seen_table.h"
 
 struct delivery;
+struct given {                        /* a message to be handed on */
+        int fd;                       /* reads its file from the beginning; the callee's */
+        enum line_ends line_ends;     /* of the file */
+        uint64_t size;                /* of the message as it came */
+};
 struct delivery_target {              /* copied */
         const char *account;
         const char *folder;           /* "INBOX"; POP3: "" */
         uint64_t uidvalidity;         /* POP3: 0 */
         bool tell_server;             /* the policy flags or deletes: rows start as not told */
         /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each one's row
-         * committed before the next is given. `fd` (the callee's) reads a whole message from its beginning;
-         * delivery_handed() is the answer, later. */
-        void (*give)(void *ctx, struct delivery *delivery, int fd, uint64_t size);
+         * committed before the next is given. delivery_handed() is the answer, later. */
+        void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
         void *give_ctx;
 };
 enum handed {
@@ -51,8 +57,9 @@ uint64_t delivery_bytes(const struct delivery *delivery);
 struct delivered {                    /* what the event and the journal tell of one message */
         struct mailbox_entry entry;
         char *file;                   /* name in new/ */
-        uint64_t size;
+        uint64_t size;                /* of the message as it came; so is the digest */
         char sha256[65];
+        enum line_ends line_ends;     /* of the file */
         time_t received;
         char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */
         bool again;                   /* a row was here already: it was counted and told of before */
@@ -77,11 +84,12 @@ struct inbox_message {
         const char *account, *file, *folder;
         bool handed_on;               /* it is in no file here */
         bool in_cur;                  /* else in new/ */
+        enum line_ends line_ends;     /* of the file */
         int64_t uid, size, received;  /* uid 0: none (POP3) */
         const char *from, *subject, *date, *message_id;
 };
-/* {id, file, path, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. What was handed
- * on has null for file and path. Any thread. */
+/* {id, file, path, lineEnds, seen, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. What was handed
+ * on has null for file, path, lineEnds and seen. Any thread. */
 json_t *inbox_message_json(const struct inbox_message *message) must_use;
 
 /* inbox_message_json of a message that was just delivered. */

@@ -24,6 +24,8 @@ void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uin
                   const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE]);
 /* A fresh name in tmp/. */
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);
+/* A new file there, for reading and writing, with the rights of received mail (maildir_rights.h); -1 with errno. */
+int maildir_create(int tmp, const char *name) must_use;
 
 /* The id people use: 12 hex digits of the SHA-256 of the file's name without its flags. */
 void maildir_id(const char *file, char id[INBOX_ID_SIZE]);

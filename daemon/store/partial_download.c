@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { FORM_LF = 'L', FORM_AS_CAME = 'C' };
+
 bool half_is_kept(const struct mailbox_entry *entry)
 {
         return !entry->uidl[0] && entry->size > MAILBOX_WHOLE;
@@ -27,7 +29,12 @@ void half_of(const char *key, const char *folder, uint64_t uidvalidity, const st
 
         /* the name in new/ comes from the same facts but for the size, which takes the place of a UIDL */
         maildir_name(key, folder, uidvalidity, entry->uid, size, 0, source);
-        (void)snprintf(half, HALF_SIZE, "H%.32s", source + 1);
+        (void)snprintf(half, HALF_SIZE, "%c%.32s", FORM_LF, source + 1);
+}
+
+bool half_is_as_came(const char *name)
+{
+        return name[0] == FORM_AS_CAME;
 }
 
 static void name_of(const char *half, uint64_t length, char name[MAILDIR_NAME_SIZE])
@@ -41,7 +48,7 @@ static int64_t length_of(const char *name)
         long long length;
         int end = 0;
 
-        if (name[0] != 'H' || strlen(name) < HALF_SIZE ||
+        if ((name[0] != FORM_LF && name[0] != FORM_AS_CAME) || strlen(name) < HALF_SIZE ||
             sscanf(name + HALF_SIZE - 1, ".%lld.emailsecd%n", &length, &end) != 1 || !end || name[HALF_SIZE - 1 + end])
                 return -1;
         return length;
@@ -49,7 +56,7 @@ static int64_t length_of(const char *name)
 
 static bool is_of(const char *name, const char *half)
 {
-        return strncmp(name, half, HALF_SIZE - 1) == 0 && length_of(name) >= 0;
+        return strncmp(name + 1, half + 1, HALF_SIZE - 2) == 0 && length_of(name) >= 0;
 }
 
 static time_t written(int tmp, const char *name)
@@ -89,7 +96,6 @@ static void make_room(int tmp, const struct maildir_listing *listing, const char
 int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_SIZE])
 {
         scoped(maildir_listing_free) struct maildir_listing listing = { 0 };
-        scoped(scoped_close) int fd = -1;
         const char *found = NULL;
 
         if (maildir_list(tmp, false, &listing) < 0)
@@ -102,16 +108,19 @@ int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_S
                 errno = ENOENT;
                 return -1;
         }
-        if (found)
-                (void)snprintf(name, MAILDIR_NAME_SIZE, "%s", found);
-        else
+        if (!found) {
                 name_of(half, 0, name);
-        fd = openat(tmp, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | (found ? 0 : O_CREAT | O_EXCL), 0600);
-        if (fd < 0 || ftruncate(fd, (off_t)from) < 0)
-                return -1;
-        int opened = fd;
-        fd = -1;
-        return opened;
+                return maildir_create(tmp, name);
+        }
+        (void)snprintf(name, MAILDIR_NAME_SIZE, "%s", found);
+        return openat(tmp, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int half_open_as_came(int tmp, const char *half, char name[MAILDIR_NAME_SIZE])
+{
+        name_of(half, 0, name);
+        name[0] = FORM_AS_CAME;
+        return maildir_create(tmp, name);
 }
 
 int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE])

@@ -2,9 +2,10 @@
 /*
  * Large messages of which only the beginning has come: files in tmp/ that outlive the session and the daemon, so that
  * a later one goes on where this one was cut. All there is to know of one stands in its name, HALF.LENGTH.emailsecd:
- * which message (account, folder, UIDVALIDITY, UID and the size the server gave), and how many bytes were safe when
- * it was named so; what lies behind them counts for nothing. What nobody goes on with within the life of a temporary
- * file is swept away; never are there more than LIMIT_HALVES in a Maildir.
+ * whether its line ends are LF or as they came (the first letter), which message (account, folder, UIDVALIDITY, UID and the
+ * size the server gave), and how many bytes of it, as they came, were safe when it was named so; what lies behind them
+ * counts for nothing. What nobody goes on with within the life of a temporary file is swept away; never are there more than
+ * LIMIT_HALVES in a Maildir.
  */
 #pragma once
 
@@ -20,9 +21,13 @@ bool half_is_kept(const struct mailbox_entry *entry);
 /* The first part of the name; `key`: owner_key(). */
 void half_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
              char half[HALF_SIZE]);
-/* Opens the file for writing behind its first `from` bytes, which must be there; 0: a new one. The descriptor, also
- * good for reading, or -1 with errno. `name` becomes that of the file. Others of the same message are removed. */
+/* Opens the file, of which the first `from` bytes of the message must be there; 0: a new one. The descriptor, for reading
+ * from its beginning and for writing, or -1 with errno. `name` becomes that of the file. Others of the same message are
+ * removed. */
 int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_SIZE]);
+/* A new one for the message as it came, beside the other; the same otherwise. */
+int half_open_as_came(int tmp, const char *half, char name[MAILDIR_NAME_SIZE]);
+bool half_is_as_came(const char *name);
 /* Makes the first `length` bytes safe, and the name say so; or removes the file when that is none. -1 with errno. */
 int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE]) must_use;
 /* ---- loop ---- */

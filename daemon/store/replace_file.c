@@ -82,7 +82,7 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
                 return cause_errno(cause, EISDIR, "cannot replace %s", path);
         if (write_temporary(folder, temporary, bytes, len) < 0)
                 return cause_errno(cause, errno, "cannot write %s, to be renamed from %s,", path, temporary);
-        bool swapped = disk_exchange(folder, temporary, name) == 0, fresh = !swapped && errno == ENOENT;
+        bool swapped = disk_exchange(folder, temporary, folder, name) == 0, fresh = !swapped && errno == ENOENT;
         if (!swapped && (!none_to_swap(errno) || disk_rename(folder, temporary, folder, name) < 0)) {
                 int error = errno;
                 (void)disk_unlink(folder, temporary);
@@ -90,7 +90,7 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
         }
         if (disk_sync(folder) < 0) {
                 int error = errno;
-                bool undone = swapped ? disk_exchange(folder, temporary, name) == 0
+                bool undone = swapped ? disk_exchange(folder, temporary, folder, name) == 0
                                       : fresh && disk_unlink(folder, name) == 0;
                 if (swapped && undone)
                         (void)disk_unlink(folder, temporary);
@@ -175,7 +175,7 @@ int read_file(const char *path, size_t max, struct buf *out, struct cause *cause
         return result;
 }
 
-int make_folder(const char *path, struct cause *cause)
+int make_folder(const char *path, mode_t mode, struct cause *cause)
 {
         const char *name;
         struct stat facts;
@@ -188,7 +188,7 @@ int make_folder(const char *path, struct cause *cause)
         scoped(scoped_close) int parent = open_parent(path, &name);
         if (parent < 0)
                 return cause_errno(cause, errno, "cannot make the folder %s", path);
-        if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+        if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
                 return cause_errno(cause, errno, "cannot make the folder %s", path);
         if (disk_sync(parent) < 0)
                 return cause_errno(cause, errno, "cannot sync the folder of %s", path);

@@ -5,6 +5,8 @@
 #include "common/buf.h"
 #include "common/cause.h"
 
+#include <sys/types.h>
+
 /* Replaces PATH atomically by these bytes, mode 0600. On a cause all is as before, unless that says otherwise. Blocks:
  * worker threads, or start. */
 int replace_file(const char *path, const void *bytes, size_t len, struct cause *cause) must_use;
@@ -13,8 +15,8 @@ int remove_file(const char *path, struct cause *cause) must_use;
 /* Reads at most `max` bytes of a regular file (O_NOFOLLOW; a larger one is an error). 1 = read, 0 = there is
  * none, -1 cause. `out` is initialised here. */
 int read_file(const char *path, size_t max, struct buf *out, struct cause *cause) must_use;
-/* mkdir with mode 0700 where missing, and fsync of the parent. */
-int make_folder(const char *path, struct cause *cause) must_use;
+/* mkdir with this mode where missing, and fsync of the parent. */
+int make_folder(const char *path, mode_t mode, struct cause *cause) must_use;
 
 /* The same on the file pool: bytes are copied (wiped after use); NULL bytes removes. `done` on the loop.
  * Calls for the same path take effect in the order they were made. With a cause all is as before: what cannot be done and

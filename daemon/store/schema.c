@@ -26,7 +26,10 @@
  * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
  * seen.digest      the first 16 bytes of SHA-256
  * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name without
- *                  flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name
+ *                  flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name; size: of
+ *                  the message as it came, or of a file that somebody else has put there; line_ends: enum line_ends
+ * meta.crlfTo      number of the last row of inbox whose file has the line ends of an earlier version; crlfAt: up to which
+ *                  number they have been made LF
  * box              how many rows of inbox an account has
  * owner            which account a name is: its identity ('' for one of before there were any), and enum owner_state
  * missing          messages that the server lists and did not hand out; state: enum missing_state
@@ -171,5 +174,9 @@ const char *const schema_steps[] = {
         "CREATE INDEX seen_digest ON seen (digest) WHERE digest IS NOT NULL;"
         "CREATE INDEX seen_gone ON seen (inbox) WHERE gone = 1;"
         "DROP TABLE received;",
+
+        /* What was received before there was LF in the Maildir is made so by inbox_lf.c. */
+        "ALTER TABLE inbox ADD COLUMN line_ends INTEGER NOT NULL DEFAULT 0;"
+        "INSERT INTO meta (name, value) SELECT 'crlfTo', seq FROM inbox ORDER BY seq DESC LIMIT 1;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -88,7 +88,7 @@ static int inbox_number(struct database *db, const struct seen_key *key, const s
         int64_t seq = 0;
         struct inbox_row row = { .file = (char *)(uintptr_t)message->file, .in_new = true,
                                  .received = message->received, .size = (int64_t)message->size,
-                                 .folder = (char *)(uintptr_t)key->folder, .uid = key->uid,
+                                 .folder = (char *)(uintptr_t)key->folder, .uid = key->uid, .line_ends = message->line_ends,
                                  .from = (char *)(uintptr_t)message->from, .subject = (char *)(uintptr_t)message->subject,
                                  .date = (char *)(uintptr_t)message->date,
                                  .message_id = (char *)(uintptr_t)message->message_id };

@@ -2,6 +2,8 @@
 /* Rows of `seen` and `cursor` for the delivery's commit; reader or writer thread. */
 #pragma once
 
+#include "common/line_ends.h"
+
 #include "daemon/store/database.h"
 #include "daemon/store/seen_table.h"
 
@@ -54,6 +56,7 @@ struct seen_message {
         } how;
         time_t received;
         const char *file;
+        enum line_ends line_ends; /* of `file` */
         uint64_t size;
         uint64_t left_size;      /* `file` is a note about a message of this size */
         const uint8_t *digest;   /* 32 bytes or NULL */

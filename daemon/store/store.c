@@ -8,8 +8,10 @@
 #include "daemon/store/database_copy.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
+#include "daemon/store/inbox_lf.h"
 #include "daemon/store/inbox_look.h"
 #include "daemon/store/maildir_folder.h"
+#include "daemon/store/maildir_rights.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/replace_file.h"
@@ -228,7 +230,7 @@ static int make_folders(const char *directory, struct cause *cause)
 
         for (size_t i = 0; i < count_of(inside); i++) {
                 scoped(scoped_free) char *path = text_of("%s/%s", directory, inside[i]);
-                if (make_folder(path, cause) < 0)
+                if (make_folder(path, 0700, cause) < 0)
                         return -1;
         }
         return 0;
@@ -311,7 +313,7 @@ static int load(struct database *db, struct cause *cause)
         if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0 || queue_ids_load(db, cause) < 0 ||
             queue_counts_load(db, cause) < 0 || owners_load(db, cause) < 0 || queue_recover(db, cause) < 0 ||
             queue_counts_save(db, cause) < 0 || facts_load(db, cause) < 0 ||
-            db_run(db, cause, "COMMIT", NULL, 0) < 0)
+            inbox_lf_load(db, cause) < 0 || db_run(db, cause, "COMMIT", NULL, 0) < 0)
                 return -1;
         queue_counts_apply(queue_counts_take());
         return 0;
@@ -319,7 +321,7 @@ static int load(struct database *db, struct cause *cause)
 
 int store_lock(const char *state_directory, struct cause *cause)
 {
-        if (make_folder(state_directory, cause) == 0 && take_lock(state_directory, cause) == 0)
+        if (make_folder(state_directory, 0700, cause) == 0 && take_lock(state_directory, cause) == 0)
                 return 0;
         let_go_of_locks();
         return -1;
@@ -344,7 +346,7 @@ static int check_whole(const char *directory, struct cause *cause)
 
 static int open_all(const char *directory, struct cause *cause)
 {
-        if (make_folder(directory, cause) < 0 || take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 ||
+        if (make_folder(directory, 0700, cause) < 0 || take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 ||
             make_folders(directory, cause) < 0)
                 return -1;
         scoped(scoped_free) char *path = text_of("%s/station.db", directory);
@@ -387,6 +389,8 @@ int store_open(const char *state_directory, struct cause *cause)
         reserve_open(state_directory);
         takings_open(state_directory);
         writer_open(store.writing);
+        maildir_rights_open();
+        inbox_lf_begin();
         return 0;
 }
 
@@ -397,6 +401,7 @@ void store_close(void)
         if (!store.writing)
                 return;
         store.closing = true;
+        inbox_lf_end();
         takings_close();
         backup_close();
         workers_free(take(store.files));

@@ -330,7 +330,7 @@ void keys_import(const char *name, const uint8_t *bytes, size_t len,
                 cause_about(&cause, CAUSE_INVALID, "name", "\"%.80s\" is no name for a client certificate", name);
         } else if (len > LIMIT_SECRET) {
                 cause_set(&cause, CAUSE_TOO_LARGE, "a client certificate takes %d bytes at most", LIMIT_SECRET);
-        } else if (make_folder(folder, &cause) == 0) {
+        } else if (make_folder(folder, 0700, &cause) == 0) {
                 struct client_key *key = key_new(name, strlen(name));
                 if (parse_key(bytes, len, key, &cause) == 0) {
                         change_later(key, bytes, len, done, ctx);

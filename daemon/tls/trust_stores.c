@@ -400,7 +400,7 @@ static void read_user_store(struct trust_stores *stores, const char *state_direc
 {
         char *folder = text_of("%s/trust", state_directory);
         struct cause cause = { 0 };
-        DIR *list = make_folder(folder, &cause) < 0 ? NULL : opendir(folder);
+        DIR *list = make_folder(folder, 0700, &cause) < 0 ? NULL : opendir(folder);
         struct dirent *entry;
 
         if (!list) {

@@ -3,6 +3,7 @@
 
 import email
 import os
+import re
 import smtplib
 import uuid
 
@@ -44,6 +45,15 @@ def maildir(folder):
         if os.path.isdir(place):
             found += [os.path.join(place, name) for name in sorted(os.listdir(place))]
     return found
+
+
+def whole(content):
+    """The message that a received file holds: LF stands for CRLF, unless the message has a LF without its CR, which is kept
+    byte for byte."""
+    if b"\r\n" not in content:
+        return content.replace(b"\n", b"\r\n")
+    assert re.search(rb"(?<!\r)\n", content), "CRLF in a Maildir, and no reason for it"
+    return content
 
 
 def message_ids(files):

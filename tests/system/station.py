@@ -333,6 +333,15 @@ class Station:
         """The received files of an account."""
         return letters.maildir(os.path.join(self.state, "mail", name))
 
+    def received(self, name):
+        """The received messages of an account as they came, by what the station says of their files."""
+        found = []
+        for message in self.call("ListInbox", name=name)["messages"]:
+            with open(message["path"], "rb") as source:
+                content = source.read()
+            found.append(content.replace(b"\n", b"\r\n") if message["lineEnds"] == "lf" else content)
+        return sorted(found)
+
 
 class Monitor:
     """Collects every event of a running station."""

@@ -291,7 +291,7 @@ def cut_under_tls(run, new_servers, transport, security):
             assert (sheet["status"], sheet["cause"]["code"]) == ("down", "ConnectionLost"), (place.sent, sheet)
         for path in station.inbox(sheet["name"]):
             with open(path, "rb") as source:
-                assert source.read().replace(b"\r\n", b"\n").endswith(LETTER.replace(b"\r\n", b"\n"))
+                assert letters.whole(source.read()).endswith(LETTER)
 
 
 @pytest.mark.parametrize("transport", channels.TRANSPORTS)

@@ -48,7 +48,7 @@ def contents(paths):
     found = []
     for path in paths:
         with open(path, "rb") as source:
-            found.append(source.read())
+            found.append(letters.whole(source.read()))
     return Counter(found)
 
 

@@ -41,11 +41,7 @@ def poll(station, code=0):
 
 
 def here(station):
-    found = []
-    for path in station.inbox("a"):
-        with open(path, "rb") as source:
-            found.append(source.read())
-    return sorted(found)
+    return station.received("a")
 
 
 def once(idles):
@@ -367,7 +363,7 @@ def test_shown(station, new_box):
     station.ctl("inbox", "list", "a")
     for path in station.inbox("a"):
         with open(path, "rb") as source:
-            content = source.read()
+            content = letters.whole(source.read())
         name = next(name for name, (message, _) in SHOWN.items() if message == content)
         shown = station.ctl("inbox", "show", "a", next(one for file, one in listed.items() if path.endswith(file)), code=None)
         missing = [word for word in SHOWN[name][1] if word not in shown.out]

@@ -29,7 +29,7 @@ def contents(station):
     found = []
     for path in station.inbox("a"):
         with open(path, "rb") as source:
-            found.append(source.read())
+            found.append(letters.whole(source.read()))
     return found
 
 

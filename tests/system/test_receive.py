@@ -47,7 +47,7 @@ def test_received_as_the_server_has_it(station, dovecot, box, transport):
     found = []
     for path in station.inbox("a"):
         with open(path, "rb") as source:
-            found.append(letters.crlf(source.read()))
+            found.append(letters.whole(source.read()))
     assert sorted(found) == sorted(content for _, content in dovecot.messages(box))
     assert station.account("a")["numberReceived"] == len(bodies)
 

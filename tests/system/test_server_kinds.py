@@ -62,7 +62,7 @@ def contents(station):
     found = []
     for path in station.inbox("a"):
         with open(path, "rb") as source:
-            found.append(source.read())
+            found.append(letters.whole(source.read()))
     return Counter(found)
 
 

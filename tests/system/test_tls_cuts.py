@@ -177,7 +177,7 @@ class Imap:
         files = station.inbox(name)
         for path in files:
             with open(path, "rb") as source:
-                assert source.read().replace(b"\r\n", b"\n").endswith(FETCHED.replace(b"\r\n", b"\n")), (name, path)
+                assert letters.whole(source.read()).endswith(FETCHED), (name, path)
         return len(files)
 
     def check_first(self, station, accounts):

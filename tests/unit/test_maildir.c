@@ -5,6 +5,7 @@
 #include "daemon/store/delivery.h"
 #include "daemon/store/inbox.h"
 #include "daemon/store/inbox_look.h"
+#include "daemon/store/replace_file.h"
 #include "daemon/store/subscriber_table.h"
 #include "daemon/store/reserve.h"
 #include "store_folder.h"
@@ -17,7 +18,7 @@
 struct commit {
         struct answer answer;
         size_t count, again;
-        char file[8][64];
+        char file[20][64];
         char sha256[65];
         char subject[300];
 };
@@ -139,6 +140,59 @@ static void with_database(const char *sql)
         free(path);
 }
 
+static int64_t rows_of(const char *sql)
+{
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+        sqlite3 *handle;
+        sqlite3_stmt *rows;
+
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_prepare_v2(handle, sql, -1, &rows, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_step(rows), SQLITE_ROW);
+        int64_t count = sqlite3_column_int64(rows, 0);
+        sqlite3_finalize(rows);
+        sqlite3_close(handle);
+        return count;
+}
+
+struct list {
+        struct answer answer;
+        json_t *messages;
+        int64_t total;
+        char next[INBOX_PLACE_SIZE];
+};
+
+static void on_list(void *ctx, const struct inbox_page *page, const struct cause *cause)
+{
+        struct list *list = ctx;
+
+        list->messages = page ? json_incref(page->messages) : NULL;
+        list->total = page ? page->total : 0;
+        (void)snprintf(list->next, sizeof list->next, "%s", page && page->more ? page->next : "");
+        answered(&list->answer, cause);
+}
+
+static struct list listed(const char *after, size_t limit)
+{
+        struct list list = { 0 };
+        struct inbox_place place;
+
+        ck_assert(inbox_place(after, &place));
+        inbox_list("in", &place, limit, on_list, &list);
+        wait_well(&list.answer);
+        return list;
+}
+
+static const char *subject_at(const struct list *list, size_t index)
+{
+        return json_string_value(json_object_get(json_array_get(list->messages, index), "subject"));
+}
+
+static const char *id_at(const struct list *list, size_t index)
+{
+        return json_string_value(json_object_get(json_array_get(list->messages, index), "id"));
+}
+
 /* ---- names ---- */
 
 START_TEST(names)
@@ -238,7 +292,7 @@ START_TEST(one_message)
         ck_assert_str_eq(done.sha256, "49ccf1cff08fab376ae95bd83f5314aca6c4aded01defd83e4d3424a4db50e25");
         check_files(1, 0);
         char *text = content_of(done.file[0]);
-        ck_assert_str_eq(text, "Subject: hello\r\n\r\nbody\r\n");
+        ck_assert_str_eq(text, "Subject: hello\n\nbody\n");
         free(text);
         /* Fetched again by mistake: the row says so, even when the file has gone. */
         read_as_seen(done.file[0]);
@@ -246,6 +300,308 @@ START_TEST(one_message)
         ck_assert_uint_eq(twice.again, 1);
         ck_assert_str_eq(twice.file[0], done.file[0]);
         check_files(0, 1);
+}
+END_TEST
+
+/* ---- line ends ---- */
+
+static char *file_bytes(const char *path, size_t *len)
+{
+        struct buf bytes;
+        struct cause cause = { 0 };
+
+        ck_assert_msg(read_file(path, 8 * MIB, &bytes, &cause) == 1, "%s", cause.text);
+        *len = bytes.len;
+        return buf_take_text(&bytes);
+}
+
+/* Whether it is the message, by the mark in its row. */
+static bool is_whole(const char *file, size_t file_len, const char *text, size_t len, int64_t line_ends)
+{
+        scoped(scoped_free) uint8_t *whole = new_zeroed(2, file_len + 1);
+
+        if (line_ends != LINE_ENDS_LF)
+                return file_len == len && memcmp(file, text, len) == 0;
+        return line_ends_lengthen((const uint8_t *)file, file_len, whole) == len && memcmp(whole, text, len) == 0;
+}
+
+static const char *const texts[] = {
+        "", "\n", "\r", "\r\n", "a\r\n", "a\r\nb", "a\rb\r\n", "\r\r\n", "\r\r\r\n\r\n", "a\r\n\r", "a\r\n\rb\r\n", "a\nb\r\n",
+        "a\r\nb\n", "a\r\n\n", "\n\n\n", "a\r\nb\r\nc\nd\r\ne\r", "\r\n\r\n\r\nx\n\r\n", "no end", "Subject: x\r\n\r\n.\r\n..\r\n",
+};
+
+/* Each text behind a piece of its own, cut at each place: both parts are written by themselves. The digest is that of what
+ * came. */
+START_TEST(each_message_is_whole)
+{
+        enum { BEFORE = 256 * KIB };
+        scoped(scoped_free) char *text = new_zeroed(1, BEFORE + 100);
+        size_t len = BEFORE + strlen(texts[_i]);
+        struct delivery *delivery = delivery_new(&imap);
+        bool bare = false;
+        char hex[65];
+        uint8_t digest[32];
+
+        memset(text, 'x', BEFORE);
+        memcpy(text + BEFORE, texts[_i], len - BEFORE);
+        for (const char *lf = text; (lf = strchr(lf, '\n')); lf++)
+                bare |= lf[-1] != '\r';
+        digest_of(text, len, digest);
+        hex_print(digest, 32, hex);
+        for (size_t cut = BEFORE; cut <= len; cut++) {
+                struct mailbox_entry entry = uid_entry((uint32_t)(cut - BEFORE + 1));
+                ck_assert_int_eq(delivery_begin(delivery, &entry, NULL), 0);
+                ck_assert_int_eq(delivery_piece(delivery, (const uint8_t *)text, cut, NULL), 0);
+                while (delivery_backlog(delivery))
+                        loop_turn();
+                ck_assert_int_eq(delivery_piece(delivery, (const uint8_t *)text + cut, len - cut, NULL), 0);
+                ck_assert_int_eq(delivery_end(delivery, NULL), 0);
+        }
+        struct commit done = commit_well(delivery, 1);
+        ck_assert_str_eq(done.sha256, hex);
+        check_files(len - BEFORE + 1, 0);
+        for (size_t i = 0; i < done.count && i < count_of(done.file); i++) {
+                scoped(scoped_free) char *path = text_of("%s/mail/in/new/%s", folder, done.file[i]);
+                scoped(scoped_free) char *sql = text_of("SELECT line_ends FROM inbox WHERE file = '%s'", done.file[i]);
+                size_t file_len;
+                scoped(scoped_free) char *file = file_bytes(path, &file_len);
+                int64_t mark = rows_of(sql);
+                ck_assert_int_eq(mark, bare ? LINE_ENDS_AS_CAME : LINE_ENDS_LF);
+                ck_assert_msg(is_whole(file, file_len, text, len, mark), "%d cut at %zu", _i, i);
+        }
+}
+END_TEST
+
+/* Shorten in all cuts, without a disk; with NUL and every byte. */
+START_TEST(line_ends_there_and_back)
+{
+        uint8_t text[2000], piece[2000], lf[2000], whole[4000];
+
+        srand(5);
+        for (int round = 0; round < 3000; round++) {
+                size_t len = (size_t)rand() % 40, at = 0, lf_len = 0, taken;
+                bool cr = false, stopped = false;
+                for (size_t i = 0; i < len; i++)
+                        text[i] = (uint8_t)("\r\n\0ab\r\n"[rand() % 7]);
+                while (at < len && !stopped) {
+                        size_t part = 1 + (size_t)rand() % (len - at);
+                        memcpy(piece, text + at, part);
+                        if (cr && piece[0] != '\n') {
+                                lf[lf_len++] = '\r';
+                                cr = false;
+                        }
+                        size_t kept = line_ends_shorten(piece, part, &cr, &taken);
+                        memcpy(lf + lf_len, piece, kept);
+                        lf_len += kept;
+                        stopped = taken < part;
+                        at += taken;
+                        ck_assert(!stopped || (text[at] == '\n' && (at == 0 || text[at - 1] != '\r')));
+                }
+                if (cr)
+                        lf[lf_len++] = '\r';
+                ck_assert_uint_eq(line_ends_lengthen(lf, lf_len, whole), at);
+                ck_assert_mem_eq(whole, text, at);
+        }
+}
+END_TEST
+
+/* As an earlier version left it. */
+static void with_crlf(uint32_t count)
+{
+        struct delivery *delivery = delivery_new(&imap);
+
+        for (uint32_t uid = 1; uid <= count; uid++) {
+                struct mailbox_entry entry = uid_entry(uid);
+                scoped(scoped_free) char *text = text_of("Subject: %u\r\n\r\na\rb\r\r\n%s\r\n", uid, uid % 10 == 3 ? "bare\nLF" : "");
+                deliver(delivery, &entry, text);
+        }
+        struct commit done = commit_well(delivery, count);
+        ck_assert_uint_eq(done.count, count);
+        reclose();
+        with_database("UPDATE inbox SET line_ends = 0;"
+                      "INSERT OR REPLACE INTO meta (name, value) SELECT 'crlfTo', max(seq) FROM inbox;"
+                      "DELETE FROM meta WHERE name = 'crlfAt'");
+        for (int in_cur = 0; in_cur < 2; in_cur++) {
+                scoped(scoped_free) char *place = text_of("%s/mail/in/%s", folder, in_cur ? "cur" : "new");
+                struct maildir_listing listing = { 0 };
+                int fd = open(place, O_RDONLY | O_DIRECTORY);
+                ck_assert_int_eq(maildir_list(fd, true, &listing), 0);
+                close(fd);
+                for (size_t i = 0; i < listing.count; i++) {
+                        scoped(scoped_free) char *path = text_of("%s/%s", place, listing.files[i].name);
+                        size_t len;
+                        scoped(scoped_free) char *file = file_bytes(path, &len);
+                        scoped(scoped_free) uint8_t *whole = new_zeroed(2, len + 1);
+                        struct timespec times[2] = { { .tv_sec = 1234567 }, { .tv_sec = 1234567 } };
+                        if (!strstr(file, "bare"))
+                                len = line_ends_lengthen((const uint8_t *)file, len, whole);
+                        else
+                                memcpy(whole, file, len);
+                        ck_assert_int_eq(replace_file(path, whole, len, NULL), 0);
+                        ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+                        if (i % 4 == 1) { /* a mail reader has been there */
+                                scoped(scoped_free) char *to = text_of("%s/mail/in/cur/%s:2,S", folder, listing.files[i].name);
+                                ck_assert_int_eq(rename(path, to), 0);
+                        }
+                }
+                maildir_listing_free(&listing);
+                if (in_cur == 0 && files_in("cur"))
+                        break;
+        }
+}
+
+static void check_migrated(size_t count)
+{
+        size_t seen = 0;
+
+        for (int in_cur = 0; in_cur < 2; in_cur++) {
+                scoped(scoped_free) char *place = text_of("%s/mail/in/%s", folder, in_cur ? "cur" : "new");
+                struct maildir_listing listing = { 0 };
+                int fd = open(place, O_RDONLY | O_DIRECTORY);
+                ck_assert_int_eq(maildir_list(fd, true, &listing), 0);
+                close(fd);
+                for (size_t i = 0; i < listing.count; i++, seen++) {
+                        scoped(scoped_free) char *path = text_of("%s/%s", place, listing.files[i].name);
+                        size_t len;
+                        struct stat facts;
+                        scoped(scoped_free) char *file = file_bytes(path, &len);
+                        unsigned number = (unsigned)strtoul(file + 9, NULL, 10);
+                        bool bare = number % 10 == 3;
+                        scoped(scoped_free) char *want =
+                                text_of(bare ? "Subject: %u\r\n\r\na\rb\r\r\nbare\nLF\r\n" : "Subject: %u\n\na\rb\r\n\n", number);
+                        ck_assert_str_eq(file, want);
+                        ck_assert_int_eq(stat(path, &facts), 0);
+                        ck_assert_int_eq(facts.st_mtime, 1234567);
+                        scoped(scoped_free) char *sql =
+                                text_of("SELECT line_ends FROM inbox WHERE subject = '%u'", number);
+                        ck_assert_int_eq(rows_of(sql), bare ? LINE_ENDS_AS_CAME : LINE_ENDS_LF);
+                }
+                maildir_listing_free(&listing);
+        }
+        ck_assert_uint_eq(seen, count);
+        ck_assert_uint_eq(files_in("tmp"), 0);
+}
+
+static bool is_migrated(void)
+{
+        return rows_of("SELECT count(*) FROM meta WHERE name = 'crlfTo'") == 0;
+}
+
+static void await_migrated(void)
+{
+        while (!is_migrated())
+                loop_turn();
+}
+
+START_TEST(mail_of_an_earlier_version)
+{
+        with_crlf(250);
+        reopen();
+        await_migrated();
+        check_migrated(250);
+        /* known as before */
+        ck_assert_uint_eq(deliver_one(&imap, uid_entry(7), "Subject: 7\r\n\r\na\rb\r\r\n\r\n", false).again, 1);
+}
+END_TEST
+
+static atomic_int calls_left;
+
+static void one_call_less(void)
+{
+        if (atomic_fetch_sub(&calls_left, 1) == 0)
+                (void)raise(SIGKILL);
+}
+
+static ssize_t last_write(int fd, const void *bytes, size_t len)
+{
+        one_call_less();
+        return disk_real_calls()->write(fd, bytes, len);
+}
+
+static int last_sync_data(int fd)
+{
+        one_call_less();
+        return disk_real_calls()->sync_data(fd);
+}
+
+static int last_rename(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+        one_call_less();
+        return disk_real_calls()->rename(from_folder, from, to_folder, to, flags);
+}
+
+static int last_sync(int fd)
+{
+        one_call_less();
+        return disk_real_calls()->sync(fd);
+}
+
+static int last_unlink(int at, const char *name)
+{
+        one_call_less();
+        return disk_real_calls()->unlink(at, name);
+}
+
+/* A kill at the n-th call to the disk, again and again. */
+START_TEST(mail_of_an_earlier_version_and_kill)
+{
+        static const struct disk_calls calls = { last_write, last_sync, last_sync_data, last_rename, last_unlink };
+        int status = 0;
+
+        with_crlf(250);
+        srand(7);
+        for (int round = 0; round < 60 && !is_migrated(); round++) {
+                pid_t child = fork();
+                if (child == 0) {
+                        atomic_store(&calls_left, rand() % (round < 20 ? 60 : 700));
+                        disk_use(&calls);
+                        reopen();
+                        await_migrated();
+                        _exit(0);
+                }
+                (void)rand();
+                ck_assert_int_eq(waitpid(child, &status, 0), child);
+                ck_assert_uint_eq(files_in("new") + files_in("cur"), 250);
+        }
+        reopen();
+        await_migrated();
+        maildir_sweep("in");
+        reclose();
+        check_migrated(250);
+        reopen();
+}
+END_TEST
+
+static atomic_bool full;
+
+/* The database and other small files do without it. */
+static int full_sync_data(int fd)
+{
+        if (atomic_load(&full)) {
+                errno = ENOSPC;
+                return -1;
+        }
+        return disk_real_calls()->sync_data(fd);
+}
+
+/* The disk is full: all stays as it is, and is gone on with. */
+START_TEST(mail_of_an_earlier_version_and_a_full_disk)
+{
+        struct disk_calls calls = *disk_real_calls();
+
+        calls.sync_data = full_sync_data;
+        with_crlf(20);
+        atomic_store(&full, true);
+        disk_use(&calls);
+        reopen();
+        json_decref(listed(NULL, 5).messages);
+        atomic_store(&full, false);
+        reclose();
+        ck_assert(!is_migrated());
+        reopen();
+        await_migrated();
+        disk_use(NULL);
+        check_migrated(20);
 }
 END_TEST
 
@@ -601,44 +957,6 @@ END_TEST
 
 /* ---- inbox ---- */
 
-struct list {
-        struct answer answer;
-        json_t *messages;
-        int64_t total;
-        char next[INBOX_PLACE_SIZE];
-};
-
-static void on_list(void *ctx, const struct inbox_page *page, const struct cause *cause)
-{
-        struct list *list = ctx;
-
-        list->messages = page ? json_incref(page->messages) : NULL;
-        list->total = page ? page->total : 0;
-        (void)snprintf(list->next, sizeof list->next, "%s", page && page->more ? page->next : "");
-        answered(&list->answer, cause);
-}
-
-static struct list listed(const char *after, size_t limit)
-{
-        struct list list = { 0 };
-        struct inbox_place place;
-
-        ck_assert(inbox_place(after, &place));
-        inbox_list("in", &place, limit, on_list, &list);
-        wait_well(&list.answer);
-        return list;
-}
-
-static const char *subject_at(const struct list *list, size_t index)
-{
-        return json_string_value(json_object_get(json_array_get(list->messages, index), "subject"));
-}
-
-static const char *id_at(const struct list *list, size_t index)
-{
-        return json_string_value(json_object_get(json_array_get(list->messages, index), "id"));
-}
-
 START_TEST(inbox)
 {
         struct answer answer = { 0 };
@@ -714,21 +1032,6 @@ START_TEST(pages)
         ck_assert(!inbox_place("", &place) && !inbox_place("1", &place) && !inbox_place("1.2x", &place));
 }
 END_TEST
-
-static int64_t rows_of(const char *sql)
-{
-        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
-        sqlite3 *handle;
-        sqlite3_stmt *rows;
-
-        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_prepare_v2(handle, sql, -1, &rows, NULL), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_step(rows), SQLITE_ROW);
-        int64_t count = sqlite3_column_int64(rows, 0);
-        sqlite3_finalize(rows);
-        sqlite3_close(handle);
-        return count;
-}
 
 /* The rows alone answer as long as nobody else has changed a folder: what is wrong in them stays. */
 START_TEST(the_maildir_is_read_only_after_others_changed_it)
@@ -942,6 +1245,41 @@ START_TEST(cut_and_gone_on_with)
 }
 END_TEST
 
+/* Cut at each place, also between CR and LF, and with a LF without CR before or after the cut. */
+START_TEST(cut_anywhere_and_gone_on_with)
+{
+        static const char *const wholes[] = { "S: l\r\n\r\na\r\n\r\r\nb\r", "S: l\r\n\r\na\nb\r\nc\r\n" };
+        const char *whole = wholes[_i];
+        size_t len = strlen(whole);
+
+        for (size_t cut = 1; cut < len; cut++) {
+                struct mailbox_entry entry = { .uid = (uint32_t)cut, .size = 2 * MIB };
+                struct commit done = { 0 };
+                uint8_t digest[32];
+                char hex[65];
+                scoped(scoped_free) char *first = copy_bytes(whole, cut);
+                digest_of(whole, len, digest);
+                hex_print(digest, 32, hex);
+                begin_and_cut(&entry, first);
+                entry.from = bytes_here(&entry);
+                ck_assert_uint_le(entry.from, cut);
+                ck_assert_uint_ge(entry.from + 1, cut);
+                if (entry.from > 1 && cut % 2)
+                        entry.from--; /* less is asked for than is here */
+                struct delivery *delivery = delivery_new(&imap);
+                deliver(delivery, &entry, whole + entry.from);
+                delivery_commit(delivery, 0, on_committed, &done);
+                wait_well(&done.answer);
+                ck_assert_str_eq(done.sha256, hex);
+                scoped(scoped_free) char *path = text_of("%s/mail/in/new/%s", folder, done.file[0]);
+                size_t file_len;
+                scoped(scoped_free) char *file = file_bytes(path, &file_len);
+                ck_assert_msg(is_whole(file, file_len, whole, len, _i ? LINE_ENDS_AS_CAME : LINE_ENDS_LF), "cut at %zu", cut);
+                ck_assert_uint_eq(files_in("tmp"), 0);
+        }
+}
+END_TEST
+
 START_TEST(halves_are_bounded)
 {
         for (uint32_t uid = 1; uid <= LIMIT_HALVES + 3; uid++) {
@@ -983,6 +1321,11 @@ int main(void)
         tcase_add_test(tests, names);
         tcase_add_test(tests, header_of_a_message);
         tcase_add_test(tests, one_message);
+        tcase_add_loop_test(tests, each_message_is_whole, 0, count_of(texts));
+        tcase_add_test(tests, line_ends_there_and_back);
+        tcase_add_test(tests, mail_of_an_earlier_version);
+        tcase_add_test(tests, mail_of_an_earlier_version_and_kill);
+        tcase_add_test(tests, mail_of_an_earlier_version_and_a_full_disk);
         tcase_add_test(tests, large_and_small_in_one_batch);
         tcase_add_test(tests, empty_batch_moves_the_cursor);
         tcase_add_test(tests, committed_in_the_middle_of_a_message);
@@ -1003,6 +1346,7 @@ int main(void)
         tcase_add_test(tests, deleting_is_gone_on_with);
         tcase_add_test(tests, rows_end_with_the_file);
         tcase_add_test(tests, cut_and_gone_on_with);
+        tcase_add_loop_test(tests, cut_anywhere_and_gone_on_with, 0, 2);
         tcase_add_test(tests, halves_are_bounded);
         tcase_add_test(tests, sweeping);
         Suite *suite = suite_create("maildir");

@@ -42,8 +42,8 @@ START_TEST(replace_read_remove)
         ck_assert_int_eq(remove_file(missing, &cause), 0);
         ck_assert_int_eq(replace_file(missing, "x", 1, &cause), -1);
         ck_assert_int_eq((int)cause.code, CAUSE_STORAGE);
-        ck_assert_int_eq(make_folder(inside, &cause), 0);
-        ck_assert_int_eq(make_folder(inside, &cause), 0);
+        ck_assert_int_eq(make_folder(inside, 0700, &cause), 0);
+        ck_assert_int_eq(make_folder(inside, 0700, &cause), 0);
         ck_assert_int_eq(stat(inside, &facts), 0);
         ck_assert_uint_eq(facts.st_mode & 0777, 0700);
         free(path);
