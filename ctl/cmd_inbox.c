@@ -3,8 +3,10 @@
 #include "common/json_fields.h"
 #include "common/printable.h"
 #include "common/times.h"
+#include "ctl/attachments.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/inbox_filter.h"
 #include "ctl/mime_load.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
@@ -13,55 +15,64 @@
 #include <errno.h>
 #include <unistd.h>
 
-static bool is_encoded_word(const char *text)
-{
-        return strstr(text, "=?") != NULL;
-}
-
-/* Fields come as they stand in the message; =?...?= is decoded where there is any. */
-static char *header_words(const json_t *value)
-{
-        const char *text = json_string_value(value);
-        const struct mime_functions *mime = text && is_encoded_word(text) ? mime_load(NULL) : NULL;
-        scoped(scoped_free) char *decoded = mime ? mime->decode(text) : NULL;
-        return decoded ? printable_text(decoded) : json_words(value);
-}
-
 enum { PAGE = 10000 };                   /* the daemon's most */
+
+static char *new_words(const json_t *value)
+{
+        return copy_text(json_is_true(value) ? "-" : "new");
+}
 
 static const struct column inbox_columns[] = {
         { "ID", "id", NULL, COLUMN_WHOLE },           { "RECEIVED", "received", date_words, 0 },
-        { "SIZE", "size", size_words, COLUMN_RIGHT }, { "FROM", "from", header_words, COLUMN_BELOW },
-        { "SUBJECT", "subject", header_words, COLUMN_BELOW },
+        { "NEW", "seen", new_words, 0 },              { "SIZE", "size", size_words, COLUMN_RIGHT },
+        { "FROM", "from", inbox_field_words, COLUMN_BELOW }, { "SUBJECT", "subject", inbox_field_words, COLUMN_BELOW },
 };
 
-/* Pages of the newest messages, as they came: the newest page first. */
-static int read_pages(struct tool *tool, int64_t wanted, json_t *pages, int64_t *shown, int64_t *total)
+/* The messages of a page that are meant, newest last; *ended: older ones are not. */
+static json_t *taken_of(const json_t *page, const struct inbox_filter *filter, int64_t room, bool *ended)
+{
+        json_t *taken = json_array();
+        for (size_t i = json_array_size(page); i-- > 0 && (int64_t)json_array_size(taken) < room && !*ended;) {
+                json_t *message = json_array_get(page, i);
+                *ended = inbox_filter_ends(filter, message);
+                if (inbox_filter_takes(filter, message))
+                        (void)json_array_insert_new(taken, 0, json_incref(message));
+        }
+        return taken;
+}
+
+/* Pages of the newest messages that are meant, as they came: the newest page first. */
+static int read_pages(struct tool *tool, const struct inbox_filter *filter, int64_t wanted, json_t *pages, int64_t *shown,
+                      int64_t *total)
 {
         scoped(scoped_free) char *after = NULL;
+        bool ended = false;
         do {
                 scoped(scoped_json) json_t *answer = NULL;
+                int64_t ask = filter->any || wanted - *shown > PAGE ? PAGE : wanted - *shown;
                 json_t *parameters = parameters_of("name", tool_word(tool, 0));
                 parameter_text(parameters, "after", after);
-                json_put(parameters, "limit", json_integer(wanted - *shown < PAGE ? wanted - *shown : PAGE));
+                json_put(parameters, "limit", json_integer(ask));
                 int status = call_daemon(tool, EMAIL("ListInbox"), parameters, &answer);
                 if (status)
                         return status;
-                *shown += (int64_t)json_array_size(json_at(answer, "messages"));
+                json_t *taken = filter->any ? taken_of(json_at(answer, "messages"), filter, wanted - *shown, &ended) :
+                                              json_incref(json_object_get(answer, "messages"));
+                *shown += (int64_t)json_array_size(taken);
                 *total = json_number(answer, "total");
-                (void)json_array_append_new(pages, json_incref(json_object_get(answer, "messages")));
+                (void)json_array_append_new(pages, taken);
                 free(after);
                 after = copy_text(json_string_value(json_at(answer, "next")));
-        } while (after && after[0] && *shown < wanted);
+        } while (after && after[0] && *shown < wanted && !ended);
         return EXIT_DONE;
 }
 
 /* How many are asked for; -1: what was given is no number. */
-static int64_t limit_given(const struct tool *tool)
+static int64_t limit_given(const struct tool *tool, bool filtered)
 {
         const char *text = tool_option(tool, "limit");
         if (!text)
-                return tool_has(tool, "all") ? INT64_MAX : PAGE;
+                return tool_has(tool, "all") || filtered ? INT64_MAX : PAGE;
         size_t digits = strspn(text, "0123456789");
         bool good = digits > 0 && digits < 16 && !text[digits] && strtoll(text, NULL, 10) > 0;
         return good ? strtoll(text, NULL, 10) : -1;
@@ -71,16 +82,19 @@ int run_inbox_list(struct tool *tool)
 {
         struct listing listing = { .tool = tool, .columns = inbox_columns, .column_count = count_of(inbox_columns) };
         scoped(scoped_json) json_t *pages = json_array();
-        int64_t wanted = limit_given(tool), shown = 0, total = 0;
-        if (wanted < 0)
+        struct inbox_filter filter;
+        int status = inbox_filter_of(tool, &filter);
+        int64_t wanted = limit_given(tool, filter.any), shown = 0, total = 0;
+        if (!status && wanted < 0)
                 return tell_usage(tool, "--limit takes a number of messages");
-        int status = read_pages(tool, wanted, pages, &shown, &total);
+        if (!status)
+                status = read_pages(tool, &filter, wanted, pages, &shown, &total);
         if (status)
                 return status;
         for (size_t i = json_array_size(pages); i-- > 0;)
                 listing_page(&listing, json_array_get(pages, i));
-        listing_end(&listing, "Nothing was received yet.");
-        if (shown < total) {
+        listing_end(&listing, total ? "No message is like that." : "Nothing was received yet.");
+        if (shown < total && !filter.any) {
                 fflush(stdout);
                 fprintf(stderr, "%lld of %lld messages, the newest ones: --all shows all, --limit N so many.\n",
                         (long long)shown, (long long)total);
@@ -185,7 +199,7 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
                 return tell_cause(&cause);
         const char *text = bytes.len ? (const char *)buf_bytes(&bytes) : "";
         const struct mime_functions *mime = memmem(text, bytes.len, "=?", 2) ? mime_load(NULL) : NULL;
-        view_read(text, bytes.len, mime ? mime->decode : NULL, &view);
+        view_read(text, bytes.len, mime ? mime->decode : NULL, false, &view);
         if (tool->json) {
                 scoped(scoped_json) json_t *out = view_json(message, &view);
                 show_json(out);
@@ -197,26 +211,109 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
         return EXIT_DONE;
 }
 
+/* The file of the message that the command line names; *answer holds its fields. -1: the status is in *status. */
+static int open_message(struct tool *tool, json_t **answer, int *status)
+{
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        struct cause cause = { 0 };
+        parameter_text(parameters, "id", tool_word(tool, 1));
+        *status = call_daemon(tool, EMAIL("OpenInboxMessage"), parameters, answer);
+        if (*status)
+                return -1;
+        int fd = call_take_fd(tool, (size_t)json_number(*answer, "descriptor"));
+        if (fd < 0) {
+                (void)cause_set(&cause, CAUSE_INTERNAL, "the daemon sent no file along");
+                *status = tell_cause(&cause);
+        }
+        return fd;
+}
+
 int run_inbox_show(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        json_t *parameters = parameters_of("name", tool_word(tool, 0));
-        parameter_text(parameters, "id", tool_word(tool, 1));
-        int status = call_daemon(tool, EMAIL("OpenInboxMessage"), parameters, &answer);
-        if (status)
-                return status;
-        scoped(scoped_close) int fd = call_take_fd(tool, (size_t)json_number(answer, "descriptor"));
+        int status;
+        scoped(scoped_close) int fd = open_message(tool, &answer, &status);
         struct cause cause;
-        if (fd < 0) {
-                (void)cause_set(&cause, CAUSE_INTERNAL, "the daemon sent no file along");
-                return tell_cause(&cause);
-        }
+        if (fd < 0)
+                return status;
         if (!tool_has(tool, "raw"))
                 return show_decoded(tool, json_at(answer, "message"), fd);
         if (!copy_raw(fd))
                 return EXIT_DONE;
         (void)cause_errno(&cause, errno, "copying the message");
         return tell_cause(&cause);
+}
+
+int run_inbox_save_attachments(struct tool *tool)
+{
+        scoped(scoped_json) json_t *answer = NULL, *saved = json_array();
+        scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_LETTER);
+        struct cause cause = { 0 };
+        int status;
+        scoped(scoped_close) int fd = open_message(tool, &answer, &status);
+        if (fd < 0)
+                return status;
+        if (submission_read_all(fd, &bytes, &cause) ||
+            attachments_save(&bytes, !same_text(json_text(answer, "message.lineEnds"), "asReceived"), tool_option(tool, "to"), saved,
+                             &cause))
+                return tell_cause(&cause);
+        if (tool->json)
+                show_json(saved);
+        for (size_t i = 0; i < json_array_size(saved) && !tool->json; i++) {
+                const json_t *one = json_array_get(saved, i);
+                scoped(scoped_free) char *path = json_words(json_at(one, "path")), *size = size_words(json_at(one, "size"));
+                printf("%s (%s)\n", path, size);
+        }
+        if (!json_array_size(saved))
+                show_done(tool, "The message has no attachments");
+        return EXIT_DONE;
+}
+
+/* ---- deleting and marking ---- */
+
+/* Those that the command line names, or chooses. */
+static int gather_ids(struct tool *tool, size_t first, const struct inbox_filter *filter, json_t *ids)
+{
+        scoped(scoped_json) json_t *pages = json_array();
+        int64_t shown = 0, total = 0;
+        size_t i, k;
+        const json_t *page, *message;
+        for (i = first; i < tool->word_count; i++)
+                (void)json_array_append_new(ids, json_string(tool->words[i]));
+        int status = filter->any ? read_pages(tool, filter, INT64_MAX, pages, &shown, &total) : EXIT_DONE;
+        json_array_foreach(pages, i, page)
+                json_array_foreach(page, k, message)
+                        (void)json_array_append_new(ids, json_string(json_text(message, "id")));
+        return status;
+}
+
+/* One call for so many of them as one call takes; adds up what each did. */
+static int change(struct tool *tool, const char *method, json_t *ids, const char *flag, bool value, int64_t *count)
+{
+        enum { MOST = 20000 };
+        for (size_t at = 0; at == 0 || at < json_array_size(ids); at += MOST) {
+                scoped(scoped_json) json_t *answer = NULL;
+                json_t *parameters = parameters_of("name", tool_word(tool, 0)), *some = json_array();
+                for (size_t i = at; i < at + MOST && i < json_array_size(ids); i++)
+                        (void)json_array_append(some, json_array_get(ids, i));
+                json_put(parameters, "ids", some);
+                if (flag)
+                        json_put(parameters, flag, json_boolean(value));
+                int status = call_daemon(tool, method, parameters, &answer);
+                if (status)
+                        return status;
+                *count += json_number(answer, "count");
+        }
+        return EXIT_DONE;
+}
+
+static int tell_count(const struct tool *tool, int64_t count, const char *what)
+{
+        scoped(scoped_json) json_t *answer = json_pack("{sI}", "count", (json_int_t)count);
+        if (tool->json)
+                show_json(answer);
+        show_done(tool, "%lld message%s %s", (long long)count, count == 1 ? "" : "s", what);
+        return EXIT_DONE;
 }
 
 /* Seconds of --older-than; -1: it is no duration. */
@@ -226,29 +323,52 @@ static int64_t age_given(const char *text, struct cause *cause)
         return duration_parse(text, &seconds, cause) < 0 ? -1 : seconds;
 }
 
-int run_inbox_delete(struct tool *tool)
+static int delete_old(struct tool *tool, const char *age, int64_t *count)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        const char *age = tool_option(tool, "older-than");
         struct cause cause = { 0 };
-        int64_t seconds = age ? age_given(age, &cause) : 0;
+        int64_t seconds = age_given(age, &cause);
         if (seconds < 0)
                 return tell_usage(tool, "%s", cause.text);
-        if ((tool->word_count > 1) == (age != NULL))
-                return tell_usage(tool, "say which: IDs, or --older-than 30d");
-        json_t *parameters = parameters_of("name", tool_word(tool, 0)), *ids = json_array();
-        for (size_t i = 1; i < tool->word_count; i++)
-                (void)json_array_append_new(ids, json_string(tool->words[i]));
-        json_put(parameters, age ? "olderThan" : "ids", age ? json_integer(seconds) : json_incref(ids));
-        json_decref(ids);
+        json_t *parameters = parameters_of("name", tool_word(tool, 0));
+        json_put(parameters, "olderThan", json_integer(seconds));
         int status = call_daemon(tool, EMAIL("DeleteInboxMessages"), parameters, &answer);
+        *count = status ? 0 : json_number(answer, "count");
+        return status;
+}
+
+int run_inbox_delete(struct tool *tool)
+{
+        scoped(scoped_json) json_t *ids = json_array();
+        const char *age = tool_option(tool, "older-than");
+        struct inbox_filter filter;
+        int64_t count = 0;
+        int status = inbox_filter_of(tool, &filter);
         if (status)
                 return status;
-        if (tool->json)
-                show_json(answer);
-        int64_t count = json_number(answer, "count");
-        show_done(tool, "%lld message%s deleted", (long long)count, count == 1 ? "" : "s");
-        return EXIT_DONE;
+        if ((tool->word_count > 1) + (age != NULL) + filter.any != 1)
+                return tell_usage(tool, "say which: IDs, or --older-than 30d, or --from, --subject, --since, --before");
+        status = age ? delete_old(tool, age, &count) : gather_ids(tool, 1, &filter, ids);
+        if (!status && !age && json_array_size(ids))
+                status = change(tool, EMAIL("DeleteInboxMessages"), ids, NULL, false, &count);
+        return status ? status : tell_count(tool, count, "deleted");
+}
+
+int run_inbox_mark(struct tool *tool)
+{
+        scoped(scoped_json) json_t *ids = json_array();
+        struct inbox_filter filter;
+        int64_t count = 0;
+        bool seen = same_text(tool_word(tool, 1), "seen");
+        int status = inbox_filter_of(tool, &filter);
+        if (status)
+                return status;
+        if ((tool->word_count > 2) == filter.any)
+                return tell_usage(tool, "say which: IDs, or --from, --subject, --since, --before");
+        status = gather_ids(tool, 2, &filter, ids);
+        if (!status && json_array_size(ids))
+                status = change(tool, EMAIL("MarkInboxMessages"), ids, "seen", seen, &count);
+        return status ? status : tell_count(tool, count, seen ? "marked as seen" : "marked as not seen");
 }
 
 static int forget_missing(struct tool *tool, const char *id)

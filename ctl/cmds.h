@@ -32,7 +32,7 @@ command_run run_queue_list, run_queue_show, run_queue_retry, run_queue_hold, run
         run_queue_delete, run_queue_reroute;
 command_run run_queue_flush;
 /* cmd_inbox.c */
-command_run run_inbox_delete, run_inbox_list, run_inbox_missing, run_inbox_show;
+command_run run_inbox_delete, run_inbox_list, run_inbox_mark, run_inbox_missing, run_inbox_save_attachments, run_inbox_show;
 /* cmd_subscriber.c */
 command_run run_subscriber_list, run_subscriber_forget;
 /* cmd_watch.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table. Order is that of help: what one does most comes first. */
 #include "ctl/cmds.h"
+#include "ctl/inbox_filter.h"
 
 #define OPTIONS(...) ((const struct option_rule[]){ __VA_ARGS__, { 0 } })
 
@@ -138,12 +139,18 @@ const struct command commands[] = {
 
         { "inbox list", "NAME", "received mail of an account",
           OPTIONS({ .name = "limit", .value = "N", .help = "the newest N; 10000 where nothing is said" },
-                  { .name = "all", .help = "every message" }),
+                  { .name = "all", .help = "every message" }, OPTIONS_INBOX_FILTER),
           run_inbox_list, 0 },
         { "inbox show", "NAME ID", "a received message, decoded",
           OPTIONS({ .name = "raw", .help = "its bytes as they are" }), run_inbox_show, 0 },
+        { "inbox save-attachments", "NAME ID", "what is attached to a message, into files",
+          OPTIONS({ .name = "to", .value = "DIR", .help = "into this folder instead of the present one" }),
+          run_inbox_save_attachments, 0 },
+        { "inbox mark", "NAME seen|unseen [ID...]", "mark messages as seen, or not", OPTIONS(OPTIONS_INBOX_FILTER),
+          run_inbox_mark, 0 },
         { "inbox delete", "NAME [ID...]", "delete received mail here, not at the server",
-          OPTIONS({ .name = "older-than", .value = "DURATION", .help = "all that were received before: 30d, 12h" }),
+          OPTIONS({ .name = "older-than", .value = "DURATION", .help = "all that were received before: 30d, 12h" },
+                  OPTIONS_INBOX_FILTER),
           run_inbox_delete, 0 },
         { "inbox missing", "NAME", "messages that the server does not hand out",
           OPTIONS({ .name = "forget", .value = "ID", .help = "ask for this one no more; \"all\": for none of them" }),

@@ -14,6 +14,7 @@
 struct reading {
         struct view *view;
         char *(*decode)(const char *text);
+        bool keep;
 };
 
 /* ---- fields ---- */
@@ -173,12 +174,15 @@ static void add_attachment(const struct reading *reading, const struct entity *e
 {
         struct view *view = reading->view;
         size_t len = 0;
-        free(leaf_bytes(entity, &len)); /* its length alone is told */
+        char *bytes = leaf_bytes(entity, &len);
+        if (!reading->keep)
+                free(take(bytes)); /* its length alone is told */
         char *name = disposition->name ? parameter(reading, disposition, "filename") : NULL;
         if (!name && entity->type.name)
                 name = parameter(reading, &entity->type, "name");
         view->attachments = new_resized(view->attachments, view->attachment_count + 1, sizeof(*view->attachments));
-        view->attachments[view->attachment_count++] = (struct attachment){ name, copy_text(type), len };
+        view->attachments[view->attachment_count++] =
+                (struct attachment){ name, copy_text(type), len, bytes, entity->transfer };
 }
 
 /* Content-Disposition, the last one; its name is NULL where there is none. */
@@ -224,10 +228,10 @@ static void look_at(const struct reading *reading, struct span bytes, enum entit
         }
 }
 
-void view_read(const char *bytes, size_t len, char *(*decode)(const char *text), struct view *out)
+void view_read(const char *bytes, size_t len, char *(*decode)(const char *text), bool keep, struct view *out)
 {
         struct entity entity;
-        struct reading reading = { out, decode };
+        struct reading reading = { out, decode, keep };
         *out = (struct view){ 0 };
         entity_read((struct span){ bytes, len }, DEFAULT_TEXT, 0, &entity);
         out->from = field_text(&reading, entity.head, "From");
@@ -246,6 +250,7 @@ void view_done(struct view *view)
         for (size_t i = 0; i < view->attachment_count; i++) {
                 free(view->attachments[i].name);
                 free(view->attachments[i].type);
+                free(view->attachments[i].bytes);
         }
         free(view->attachments);
         *view = (struct view){ 0 };

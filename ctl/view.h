@@ -7,11 +7,14 @@
 #pragma once
 
 #include "common/cause.h"
+#include "ctl/transfer.h"
 
 struct attachment {
         char *name; /* NULL = it has none */
         char *type;
         size_t size; /* decoded */
+        char *bytes; /* them, where they are kept */
+        enum transfer transfer;
 };
 struct view {
         char *from, *to, *cc, *date, *subject; /* NULL = no such field */
@@ -23,7 +26,8 @@ struct view {
         size_t attachment_count;
 };
 /* `decode` (of a field's text with encoded words; the result is freed) may be NULL: they stay as they are. */
-void view_read(const char *bytes, size_t len, char *(*decode)(const char *text), struct view *out);
+/* `keep`: the bytes of attachments. */
+void view_read(const char *bytes, size_t len, char *(*decode)(const char *text), bool keep, struct view *out);
 void view_done(struct view *view);
 
 /* Bytes in that charset ("" or NULL: none is named) as UTF-8. *remark: what had to be guessed, NULL when nothing; both are

@@ -61,6 +61,8 @@ const struct method methods[] = {
           { MUST(NAME), MUST(ID) } },
         { SERVICE "DeleteInboxMessages", PERMIT_ADMIN, MIB, 65536, METHOD_CHANGES, on_delete_inbox_messages,
           { MUST(NAME), MAY(IDS), MAY(OLDER_THAN) } },
+        { SERVICE "MarkInboxMessages", PERMIT_ADMIN, MIB, 65536, METHOD_CHANGES, on_mark_inbox_messages,
+          { MUST(NAME), MUST(IDS), MUST(SEEN) } },
         { SERVICE "ListMissing", PERMIT_READ, SMALL, 0, on_list_missing, { MUST(NAME) } },
         { SERVICE "ForgetMissing", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_forget_missing,
           { MUST(NAME), MAY(ID) } },

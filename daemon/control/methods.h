@@ -72,6 +72,7 @@ void on_submit(struct call *call);
 void on_list_inbox(struct call *call);
 void on_open_inbox_message(struct call *call);
 void on_delete_inbox_messages(struct call *call);
+void on_mark_inbox_messages(struct call *call);
 void on_list_missing(struct call *call);
 void on_forget_missing(struct call *call);
 

@@ -80,16 +80,16 @@ void on_open_inbox_message(struct call *call)
                 inbox_open(in->name, in->id, inbox_opened, call);
 }
 
-/* ---- delete ---- */
+/* ---- delete, mark ---- */
 
-static void deleted(void *ctx, size_t count, const struct cause *cause)
+/* What became of `count` messages, also beside a cause. */
+static void changed(struct call *call, enum trail_action action, size_t count, const struct cause *cause)
 {
-        struct call *call = ctx;
         const char *name = call_parameters(call)->name;
         scoped(scoped_free) char *object = text_of("%zu received message%s of account %s", count, count == 1 ? "" : "s", name);
 
         if (count)
-                audit(call, &(struct trail){ .action = TRAIL_INBOX_DELETED, .about = { .account = name }, .object = object });
+                audit(call, &(struct trail){ .action = action, .about = { .account = name }, .object = object });
         else
                 audit_nothing(call);
         if (cause_happened(cause)) {
@@ -101,25 +101,55 @@ static void deleted(void *ctx, size_t count, const struct cause *cause)
         call_reply(call, reply);
 }
 
+/* The texts are borrowed; the caller frees the list. */
+static const char **ids_of(const struct parameters *in, size_t *count)
+{
+        const char **ids;
+
+        *count = json_array_size(in->ids);
+        ids = new_zeroed(*count + 1, sizeof *ids);
+        for (size_t i = 0; i < *count; i++)
+                ids[i] = json_string_value(json_array_get(in->ids, i));
+        return ids;
+}
+
+static void deleted(void *ctx, size_t count, const struct cause *cause)
+{
+        changed(ctx, TRAIL_INBOX_DELETED, count, cause);
+}
+
 void on_delete_inbox_messages(struct call *call)
 {
         const struct parameters *in = call_parameters(call);
         bool by_age = in->said[PARAMETER_OLDER_THAN];
-        size_t count = json_array_size(in->ids);
         struct cause cause = { 0 };
+        size_t count;
 
         if (!call_has_inbox(call, in->name))
                 return;
+        scoped(scoped_free) const char **ids = ids_of(in, &count);
         if (by_age == (count > 0)) {
                 cause_about(&cause, CAUSE_INVALID, "ids", "say which: either ids or olderThan");
                 call_fail(call, &cause);
-                return;
-        }
-        scoped(scoped_free) const char **ids = new_zeroed(count + 1, sizeof *ids);
-        for (size_t i = 0; i < count; i++)
-                ids[i] = json_string_value(json_array_get(in->ids, i));
-        if (by_age)
+        } else if (by_age) {
                 keeping_delete_old(in->name, (int64_t)loop_wall() - in->older_than, deleted, call);
-        else
+        } else {
                 keeping_delete(in->name, ids, count, deleted, call);
+        }
+}
+
+static void marked(void *ctx, size_t count, const struct cause *cause)
+{
+        changed(ctx, TRAIL_INBOX_MARKED, count, cause);
+}
+
+void on_mark_inbox_messages(struct call *call)
+{
+        const struct parameters *in = call_parameters(call);
+        size_t count;
+
+        if (!call_has_inbox(call, in->name))
+                return;
+        scoped(scoped_free) const char **ids = ids_of(in, &count);
+        inbox_mark(in->name, ids, count, in->seen, marked, call);
 }

@@ -53,6 +53,7 @@
         X(SECRET, TEXT, secret, "secret", 0, 0, 0)                                              \
         X(SECRETS, BOOL, secrets, "secrets", 0, 0, 0)                                           \
         X(SECURITY, TEXT, security, "security", 0, 0, 0)                                        \
+        X(SEEN, BOOL, seen, "seen", 0, 0, 0)                                                    \
         X(SINCE, TEXT, since, "since", 0, 0, 0)                                                 \
         X(STATE, TEXT, state, "state", 0, 0, 0)                                                 \
         X(STATES, TEXTS, states, "states", 0, 0, 0)                                             \

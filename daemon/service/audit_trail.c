@@ -50,6 +50,7 @@ static const struct {
         [TRAIL_QUEUE_FLUSHED] = { "queue.flushed", MSG_QUEUE_CHANGED, "made due now" },
         [TRAIL_MISSING_FORGOTTEN] = { "missing.forgotten", MSG_CHANGED, "given up" },
         [TRAIL_INBOX_DELETED] = { "inbox.deleted", MSG_DELETED, "deleted" },
+        [TRAIL_INBOX_MARKED] = { "inbox.marked", MSG_CHANGED, "marked" },
         [TRAIL_SUBSCRIBER_FORGOTTEN] = { "subscriber.forgotten", MSG_CHANGED, "was forgotten" },
         [TRAIL_RELOADED] = { "station.reloaded", MSG_RELOADED, "were read again" },
         [TRAIL_BACKED_UP] = { "station.backedUp", MSG_BACKUP, "was backed up" },

@@ -44,6 +44,7 @@ enum trail_action {
         TRAIL_QUEUE_FLUSHED,
         TRAIL_MISSING_FORGOTTEN,
         TRAIL_INBOX_DELETED,
+        TRAIL_INBOX_MARKED,
         TRAIL_SUBSCRIBER_FORGOTTEN,
         TRAIL_RELOADED,
         TRAIL_BACKED_UP,             /* which changes nothing, and hands out all */

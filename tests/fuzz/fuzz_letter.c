@@ -10,7 +10,7 @@ static void show(const char *bytes, size_t len)
 {
         struct view view = { 0 };
 
-        view_read(bytes, len, NULL, &view);
+        view_read(bytes, len, NULL, false, &view);
         view_done(&view);
 }
 

@@ -87,7 +87,7 @@ def table():
     """{words: (what follows them, [options with dashes])} as help has it."""
     rows = {}
     for line in tool("--help").stdout.split("\nOptions:")[0].splitlines():
-        found = re.match(r"  ([a-z]+(?: [a-z]+)?)(?: ((?:\[?[A-Z(]|[a-z]+\|)\S*.*?|\.\.\.))?(?:  |$)", line)
+        found = re.match(r"  ([a-z]+(?: [a-z-]+)?)(?: ((?:\[?[A-Z(]|[a-z]+\|)\S*.*?|\.\.\.))?(?:  |$)", line)
         if found and found[1] != "sendmail":
             help_text = tool(*found[1].split(), "--help").stdout.split("Options of every command")[0]
             rows[found[1]] = (found[2] or "", set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", help_text, re.M)))
@@ -98,7 +98,7 @@ def manual_rows():
     """The same of emailsecctl(1): {words: [options]}, an option belonging to the command above it."""
     rows, current = {}, None
     for line in read("man/emailsecctl.1").replace("\\-", "-").splitlines():
-        command = re.match(r"\.It Ic ([a-z]+(?: [a-z]+)?)(?: (?:Oo|Ar|Op|Cm|Fl)|$)", line)
+        command = re.match(r"\.It Ic ([a-z]+(?: [a-z-]+)?)(?: (?:Oo|Ar|Op|Cm|Fl)|$)", line)
         if command:
             current = rows.setdefault(command[1], set())
         elif line.startswith(".It Fl") and current is not None:

@@ -23,7 +23,7 @@ RIGHTS = {
               "Acknowledge ListSubscribers ForgetSubscriber GetMetrics",
         ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders SendHeartbeat AuthorizeAccount Probe "
                "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing "
-               "DeleteInboxMessages Backup Reload",
+               "DeleteInboxMessages MarkInboxMessages Backup Reload",
     },
     "io.emailsec.Trust": {
         READ: "ListAllowedHosts GetAllowedHost ListAnchors GetAnchor ListServerCertificates ListKeys",

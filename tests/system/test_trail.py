@@ -230,7 +230,7 @@ CHANGES = {
     "ImportAnchors": import_anchors, "DeleteAnchor": delete_anchor, "ImportKey": import_key, "DeleteKey": delete_key,
 }
 # Needs a server of its own: below, in test_inbox.py and test_odd_mailboxes.py.
-ELSEWHERE = {"AuthorizeAccount", "ForgetMissing", "DeleteInboxMessages"}
+ELSEWHERE = {"AuthorizeAccount", "ForgetMissing", "DeleteInboxMessages", "MarkInboxMessages"}
 # What an administrator may ask for and that changes nothing.
 ASKS = {"Poll", "TestAccount", "ListFolders", "SendHeartbeat", "Probe"}
 

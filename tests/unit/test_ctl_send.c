@@ -437,7 +437,7 @@ START_TEST(viewed_parts)
                 "--b\nContent-Type: image/png\nContent-Disposition: attachment; filename=\"a b.png\"\n"
                 "Content-Transfer-Encoding: base64\n\nAAEC\n--b--\n";
         struct view view;
-        view_read(message, sizeof(message) - 1, emailsec_mime()->decode, &view);
+        view_read(message, sizeof(message) - 1, emailsec_mime()->decode, false, &view);
         ck_assert_str_eq(view.from, "J\xc3\xbcrgen <j@b.example>");
         ck_assert(!view.html);
         ck_assert_str_eq(view.text, "plain");
@@ -478,7 +478,7 @@ static const struct {
 START_TEST(broken_ones_are_shown)
 {
         struct view view;
-        view_read(views[_i].message, strlen(views[_i].message), NULL, &view);
+        view_read(views[_i].message, strlen(views[_i].message), NULL, false, &view);
         ck_assert_msg(same_text(view.text ? view.text : "", views[_i].text), "%s: '%s'", views[_i].name, view.text);
         ck_assert_uint_eq(view.attachment_count, 0);
         if (views[_i].remark)
@@ -502,7 +502,7 @@ START_TEST(names_of_attachments)
         for (size_t i = 0; i < count_of(names); i++) {
                 struct view view;
                 scoped(scoped_free) char *text = text_of("Content-Type: image/png\nContent-Disposition: attachment%s\n\nx\n", names[i][0]);
-                view_read(text, strlen(text), emailsec_mime()->decode, &view);
+                view_read(text, strlen(text), emailsec_mime()->decode, false, &view);
                 ck_assert_uint_eq(view.attachment_count, 1);
                 ck_assert_str_eq(view.attachments[0].name, names[i][1]);
                 view_done(&view);
