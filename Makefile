@@ -102,7 +102,7 @@ SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
 SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC) $(PEM_SRC),$(sort $(wildcard ctl/*.c)))
 SRC_esmtp   := $(sort $(wildcard common/esmtp/*.c))
 LAYERS := common esmtp base store wire tls sasl smtp imap pop3 station control
-ROOMS := accounts session outgoing incoming service
+ROOMS := accounts session runner outgoing incoming service
 SRC_station := $(sort $(foreach r,$(ROOMS),$(wildcard daemon/$(r)/*.c)))
 $(foreach l,$(filter-out common esmtp base station,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
 
@@ -216,7 +216,7 @@ UNIT_sasl    := grant sasl
 UNIT_smtp    := smtp_reply smtp_meaning smtp_ways smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
 UNIT_pop3    := pop3_session pop3_retrieve
-UNIT_station := session account accounts account_view server_certificates quota queue_policy throttle poll_schedule fault_grace idle_policy sender_policy
+UNIT_station := session outcome account accounts account_view server_certificates quota queue_policy throttle poll_schedule fault_grace idle_policy sender_policy
 UNIT_control := permit varlink_server
 UNIT_ctl     := ctl_show ctl_send
 UNIT_TESTS :=

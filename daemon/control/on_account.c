@@ -8,6 +8,7 @@
 #include "daemon/control/methods.h"
 #include "daemon/control/steps.h"
 #include "daemon/incoming/receiver.h"
+#include "daemon/outgoing/sender.h"
 #include "daemon/service/account_view.h"
 #include "daemon/service/probe.h"
 #include "daemon/service/waiting.h"

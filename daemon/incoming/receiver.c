@@ -32,10 +32,27 @@ static bool look_now(struct receiver *receiver)
         return false;
 }
 
-static void on_time(void *ctx)
+static struct receiver *receiver_of(struct runner *runner)
 {
-        (void)look_now(ctx);
+        return container_of(runner, struct receiver, runner);
 }
+
+static void on_time(struct runner *runner)
+{
+        (void)look_now(receiver_of(runner));
+}
+
+static void token_came(struct runner *runner)
+{
+        receiver_connect(receiver_of(runner));
+}
+
+static void cannot_sign_in(struct runner *runner, const struct cause *cause, const char *challenge_id)
+{
+        receiver_failed(receiver_of(runner), cause, challenge_id);
+}
+
+static const struct runner_class runner_class = { .due = on_time, .token_came = token_came, .failed = cannot_sign_in };
 
 /* ---- from outside ---- */
 
@@ -43,10 +60,9 @@ struct receiver *receiver_new(struct account *account, uint32_t spread_ms)
 {
         struct receiver *receiver = new_object(struct receiver);
 
-        receiver->account = account_hold(account);
-        receiver->timer = timer_new(on_time, receiver);
+        runner_init(&receiver->runner, &runner_class, account);
         if (account_enabled(account))
-                timer_set(receiver->timer, spread_ms ? (int64_t)(random_number() % spread_ms) : 0);
+                timer_set(receiver->runner.timer, spread_ms ? (int64_t)(random_number() % spread_ms) : 0);
         return receiver;
 }
 
@@ -55,8 +71,8 @@ void receiver_start_over(struct receiver *receiver)
         receiver_drop_session(receiver);
         receiver_forget_folders(receiver);
         receiver_forget_waits(receiver);
-        receiver->failures = 0;
-        timer_stop(receiver->timer);
+        receiver->runner.failures = 0;
+        timer_stop(receiver->runner.timer);
         receiver_wait(receiver, 0);
 }
 
@@ -64,7 +80,7 @@ int64_t receiver_rests_ms(const struct receiver *receiver)
 {
         bool rests = receiver->phase == WAITING || receiver->phase == RESTING;
 
-        return rests ? timer_left(receiver->timer) : -1;
+        return rests ? timer_left(receiver->runner.timer) : -1;
 }
 
 const struct link *receiver_waits_for_place(const struct receiver *receiver)
@@ -74,11 +90,11 @@ const struct link *receiver_waits_for_place(const struct receiver *receiver)
 
 void receiver_tested(struct receiver *receiver, const struct cause *why)
 {
-        bool thought_ill = receiver->account->cause->code != CAUSE_NONE;
+        bool thought_ill = receiver->runner.account->cause->code != CAUSE_NONE;
 
-        if (receiver->winding_down || !account_enabled(receiver->account))
+        if (!runner_may_run(&receiver->runner))
                 return;
-        account_was_checked(receiver->account);
+        account_was_checked(receiver->runner.account);
         if (thought_ill != (why->code != CAUSE_NONE))
                 receiver_start_over(receiver);
 }
@@ -96,28 +112,19 @@ void receiver_network_changed(struct receiver *receiver, bool stale, int64_t del
         bool resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == WAKING ||
                        receiver->phase == CONNECTING;
         bool lost = resting && receiver->link && (stale || !link_still_routed(receiver->link));
-        bool down = receiver->phase == WAITING && receiver->account->status == ACCOUNT_DOWN;
+        bool down = receiver->phase == WAITING && receiver->runner.account->status == ACCOUNT_DOWN;
 
-        if (receiver->winding_down || !account_enabled(receiver->account) || !(lost || down))
+        if (!runner_may_run(&receiver->runner) || !(lost || down))
                 return;
         receiver_drop_session(receiver);
-        receiver->failures = 0;
-        timer_set(receiver->timer, delay);
+        receiver->runner.failures = 0;
+        timer_set(receiver->runner.timer, delay);
 }
 
-void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx)
+void receiver_poll(struct receiver *receiver, runner_polled *done, void *ctx)
 {
-        struct poll_result result = { 0 };
-
-        if (!account_enabled(receiver->account)) {
-                cause_set(&result.cause, CAUSE_DISABLED, "account %s is disabled", receiver->account->name);
-                cause_remedy(&result.cause, "emailsecctl account enable %s", receiver->account->name);
-                done(ctx, &result);
+        if (!runner_poll(&receiver->runner, done, ctx))
                 return;
-        }
-        struct poll *poll = new_object(struct poll);
-        *poll = (struct poll){ .done = done, .ctx = ctx, .next = receiver->polls };
-        receiver->polls = poll;
         if (look_now(receiver))
                 return;
         if (receiver->phase == CONNECTING || receiver->phase == WAKING)
@@ -128,8 +135,8 @@ void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const stru
 
 void receiver_wind_down(struct receiver *receiver)
 {
-        receiver->winding_down = true;
-        timer_stop(receiver->timer);
+        receiver->runner.winding_down = true;
+        timer_stop(receiver->runner.timer);
         /* nothing is on its way: thousands of good-byes would only hold up the end */
         if (receiver->phase == IDLING || receiver->phase == RESTING || receiver->phase == WAKING ||
             receiver->phase == CONNECTING)
@@ -138,21 +145,17 @@ void receiver_wind_down(struct receiver *receiver)
 
 bool receiver_busy(const struct receiver *receiver)
 {
-        return receiver->link || receiver->token || (receiver->fetching && fetching_committing(receiver->fetching));
+        return receiver->link || receiver->runner.token || (receiver->fetching && fetching_committing(receiver->fetching));
 }
 
 void receiver_free(struct receiver *receiver)
 {
-        struct cause cause;
-
         if (!receiver)
                 return;
         receiver_drop_session(receiver);
-        cause_set(&cause, CAUSE_CANCELLED, "the account was removed or the daemon ends");
-        receiver_finish_polls(receiver, &cause);
-        timer_free(receiver->timer);
+        runner_stop(&receiver->runner);
         receiver_forget_folders(receiver);
         receiver_forget_waits(receiver);
-        account_release(receiver->account);
+        runner_done(&receiver->runner);
         free(receiver);
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "daemon/outgoing/sender.h" /* struct poll_result */
+#include "daemon/runner/runner.h"
 
 #include <jansson.h>
 
@@ -25,7 +25,7 @@ void receiver_network_changed(struct receiver *receiver, bool stale, int64_t del
  * anew and sees for itself. */
 void receiver_tested(struct receiver *receiver, const struct cause *why);
 /* Looks now; `done` when that is over. */
-void receiver_poll(struct receiver *receiver, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
+void receiver_poll(struct receiver *receiver, runner_polled *done, void *ctx);
 /* Ends after what is being committed; receiver_busy tells when that is over. */
 void receiver_wind_down(struct receiver *receiver);
 bool receiver_busy(const struct receiver *receiver);

@@ -65,7 +65,7 @@ static void all_found(struct receiver *receiver)
 /* Goes on in the property up to the next pattern; true when there is one. */
 static bool ask_next(struct receiver *receiver)
 {
-        const char *all = prop_text(&receiver->account->values, PROP_FOLDER);
+        const char *all = prop_text(&receiver->runner.account->values, PROP_FOLDER);
 
         while (all[receiver->pattern]) {
                 size_t len = strcspn(all + receiver->pattern, ",");
@@ -84,7 +84,7 @@ bool receiver_ask_folders(struct receiver *receiver)
 {
         receiver->pattern = 0;
         free(take(receiver->names));
-        return receiver_tools(receiver)->folders && is_pattern(prop_text(&receiver->account->values, PROP_FOLDER)) &&
+        return receiver_tools(receiver)->folders && is_pattern(prop_text(&receiver->runner.account->values, PROP_FOLDER)) &&
                ask_next(receiver);
 }
 
@@ -118,8 +118,8 @@ static struct refused_folder **place_of(struct receiver *receiver, const char *n
 
 static void tell(const struct receiver *receiver, const struct cause *cause)
 {
-        const char *account = receiver->account->name, *folder = receiver->folder;
-        struct subject subject = account_subject(receiver->account);
+        const char *account = receiver->runner.account->name, *folder = receiver->folder;
+        struct subject subject = account_subject(receiver->runner.account);
         json_t *data = json_object();
 
         subject.cause = cause;
@@ -140,7 +140,7 @@ void receiver_folder_refused(struct receiver *receiver, const struct cause *caus
         bool news = !*at;
         struct cause why = *cause;
 
-        cause_of_account(&why, receiver->account->name);
+        cause_of_account(&why, receiver->runner.account->name);
         if (news) {
                 *at = new_object(struct refused_folder);
                 (*at)->name = copy_text(receiver->folder);

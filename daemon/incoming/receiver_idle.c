@@ -12,25 +12,25 @@
 /* Says it in the journal, and keeps it as a warning. Takes the words over. */
 static void tell(struct receiver *receiver, char *words)
 {
-        struct subject subject = account_subject(receiver->account);
+        struct subject subject = account_subject(receiver->runner.account);
 
         free(receiver->waits_words);
         receiver->waits_words = words;
         if (!receiver->waits.told)
-                log_about(&subject, LOG_NOTICE, MSG_WAITING, "%s: %s", receiver->account->name, words);
+                log_about(&subject, LOG_NOTICE, MSG_WAITING, "%s: %s", receiver->runner.account->name, words);
         receiver->waits.told = true;
 }
 
 static void tell_well(struct receiver *receiver)
 {
-        struct subject subject = account_subject(receiver->account);
+        struct subject subject = account_subject(receiver->runner.account);
 
         if (!receiver->waits.told)
                 return;
         receiver->waits.told = false;
         free(take(receiver->waits_words));
         log_about(&subject, LOG_NOTICE, MSG_WAITING, "%s: waiting for mail at the server works again",
-                  receiver->account->name);
+                  receiver->runner.account->name);
 }
 
 static bool given_up(const struct receiver *receiver)
@@ -65,7 +65,7 @@ void receiver_idle_refused(struct receiver *receiver, const struct cause *cause)
 void receiver_alerted(void *ctx, const char *words)
 {
         struct receiver *receiver = container_of((struct fetching **)ctx, struct receiver, fetching);
-        struct subject subject = account_subject(receiver->account);
+        struct subject subject = account_subject(receiver->runner.account);
         char *printable = printable_text(words);
 
         if (receiver->alert && same_text(receiver->alert, printable)) { /* told already, perhaps by each session */
@@ -74,7 +74,7 @@ void receiver_alerted(void *ctx, const char *words)
         }
         free(receiver->alert);
         receiver->alert = printable;
-        log_about(&subject, LOG_NOTICE, MSG_ALERT, "%s: the server says: %s", receiver->account->name, printable);
+        log_about(&subject, LOG_NOTICE, MSG_ALERT, "%s: the server says: %s", receiver->runner.account->name, printable);
 }
 
 void receiver_forget_waits(struct receiver *receiver)

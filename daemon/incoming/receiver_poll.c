@@ -27,20 +27,20 @@ static void idle(struct receiver *receiver)
         receiver_tools(receiver)->idle(link_chat(receiver->link));
         if (receiver->next_try && left > receiver->next_try * 1000)
                 left = receiver->next_try * 1000;
-        timer_set(receiver->timer, left > 0 ? left : 0);
+        timer_set(receiver->runner.timer, left > 0 ? left : 0);
 }
 
 static void rest(struct receiver *receiver)
 {
         int64_t rate = receiver_poll_rate(receiver), pause = waits_pause(&receiver->waits);
         bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
-                     prop_bool(&receiver->account->values, PROP_PUSH) && waits_may_idle(&receiver->waits, loop_now());
+                     prop_bool(&receiver->runner.account->values, PROP_PUSH) && waits_may_idle(&receiver->waits, loop_now());
         bool apart = waits_apart(&receiver->waits, loop_now());
 
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;
                 receiver_begin_look(receiver);
-        } else if (receiver_is_pop3(receiver) || receiver->winding_down || link_contended(receiver->link) ||
+        } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down || link_contended(receiver->link) ||
                    apart || (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
                 link_quit(receiver->link);
@@ -50,20 +50,20 @@ static void rest(struct receiver *receiver)
                 receiver->phase = RESTING;
                 receiver->waiting_since = loop_now();
                 int64_t wait = receiver_next_look(receiver) * 1000;
-                timer_set(receiver->timer, idles && pause < wait ? pause : wait);
+                timer_set(receiver->runner.timer, idles && pause < wait ? pause : wait);
         }
 }
 
 static void look_done(struct receiver *receiver)
 {
-        receiver->failures = 0;
+        receiver->runner.failures = 0;
         if (receiver->wait_end == WAIT_NOTHING)
                 receiver_wait_ended(receiver, receiver->received || receiver->left ? WAIT_NEWS : WAIT_NOTHING, NULL);
         receiver->wait_end = WAIT_OURS;
-        account_has_worked(receiver->account);
-        account_was_checked(receiver->account);
+        account_has_worked(receiver->runner.account);
+        account_was_checked(receiver->runner.account);
         if (!receiver_is_pop3(receiver) && !receiver->again) /* POP3 is through when QUIT was answered */
-                receiver_finish_polls(receiver, NULL);
+                receiver_answer_polls(receiver, NULL);
         rest(receiver);
 }
 
@@ -85,7 +85,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
 
         receiver->received += result->received;
         if (result->received)
-                keeping_look(receiver->account, false);
+                keeping_look(receiver->runner.account, false);
         receiver->left += result->left;
         if (result->next_try && (!receiver->next_try || result->next_try < receiver->next_try))
                 receiver->next_try = result->next_try;
@@ -146,7 +146,7 @@ static void idle_woken(void *ctx)
         if (receiver->phase == IDLING) /* the server has ended it */
                 receiver->wait_end = WAIT_NOTHING;
         receiver->whole |= loop_now() >= receiver->whole_due;
-        if (receiver->winding_down)
+        if (receiver->runner.winding_down)
                 rest(receiver);
         else
                 receiver_begin_look(receiver);
@@ -159,7 +159,7 @@ static void idle_refused(void *ctx, const struct cause *cause)
         bool wanted = receiver->phase == WAKING; /* somebody asked for a look meanwhile */
 
         receiver_idle_refused(receiver, cause);
-        if (wanted && !receiver->winding_down)
+        if (wanted && !receiver->runner.winding_down)
                 receiver_begin_look(receiver);
         else
                 rest(receiver);
@@ -168,9 +168,9 @@ static void idle_refused(void *ctx, const struct cause *cause)
 static void begin_folder(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
-        receiver->fetching = fetching_new(receiver->account, receiver->link, receiver_tools(receiver), receiver->folder,
+        receiver->fetching = fetching_new(receiver->runner.account, receiver->link, receiver_tools(receiver), receiver->folder,
                                           fetching_done, receiver);
-        if (receiver->polls)
+        if (receiver->runner.polls)
                 fetching_try_all(receiver->fetching);
         fetching_on_idle(receiver->fetching, idle_changed, idle_woken, idle_refused);
         fetching_begin(receiver->fetching, receiver->folder_open);
@@ -188,7 +188,7 @@ void receiver_begin_look(struct receiver *receiver)
         receiver->opened = 0;
         receiver->partial = !others && several_folders(receiver);
         receiver->phase = LOOKING;
-        timer_stop(receiver->timer);
+        timer_stop(receiver->runner.timer);
         receiver->folder = receiver->folders;
         if (others) {
                 receiver->folder += strlen(receiver->folders) + 1;

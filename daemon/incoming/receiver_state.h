@@ -5,17 +5,10 @@
 #include "daemon/incoming/fetching.h"
 #include "daemon/incoming/idle_policy.h"
 #include "daemon/incoming/receiver.h"
+#include "daemon/incoming/receiver_outcome.h"
 #include "daemon/loop.h"
 #include "daemon/sasl/mechanism.h"
 #include "daemon/store/seen_table.h"
-
-enum phase { WAITING, CONNECTING, LOOKING, RESTING, IDLING, WAKING, QUITTING };
-
-struct poll {
-        void (*done)(void *ctx, const struct poll_result *result);
-        void *ctx;
-        struct poll *next;
-};
 
 /* Folders that the server does not open: those that are told already. */
 struct refused_folder {
@@ -25,9 +18,8 @@ struct refused_folder {
 };
 
 struct receiver {
-        struct account *account;
+        struct runner runner;        /* first; its timer: the next session, or the next look */
         enum phase phase;
-        struct token_wait *token;    /* an OAuth token is being fetched, before the session */
         struct link *link;
         struct signin signin;
         struct fetching *fetching;
@@ -48,11 +40,7 @@ struct receiver {
         int64_t next_try;            /* seconds until something missing is asked for again, of the present look; 0: nothing is */
         int64_t whole_due;           /* when it must be, loop_now() */
         uint64_t received, left;     /* of the present look, all folders */
-        unsigned failures;
         bool again;                  /* asked to look while looking */
-        bool winding_down;
-        struct timer *timer;
-        struct poll *polls;
 };
 
 /* ---- receiver_session.c ---- */
@@ -72,7 +60,7 @@ void receiver_wait(struct receiver *receiver, int64_t seconds);
 /* The session or the look failed: the account shows why, and is tried again when that makes sense. */
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id);
 /* The look is over: answers those who asked for it; `cause` NULL: it went well. */
-void receiver_finish_polls(struct receiver *receiver, const struct cause *cause);
+void receiver_answer_polls(struct receiver *receiver, const struct cause *cause);
 
 /* ---- receiver_folders.c ---- */
 

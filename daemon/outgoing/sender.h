@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "daemon/accounts/account.h"
+#include "daemon/runner/runner.h"
 
 struct link;
 
@@ -27,11 +27,6 @@ void sender_network_changed(struct sender *sender, bool stale);
 /* Mail that waits for its time is due now. */
 void sender_due_now(struct sender *sender);
 
-struct poll_result {
-        struct cause cause;      /* CAUSE_NONE: it went well */
-        uint64_t sent, failed;   /* outgoing */
-        uint64_t received, left; /* incoming; left at the server as too large, of which this look told */
-};
 /* True when nothing but the server can hold up what is due: no pause, no fault that is waited out, not disabled. */
 bool sender_may_try(const struct sender *sender);
 /* Milliseconds until it tries again after a failure or a server's wish for less mail; -1: it need not wait. The latter is
@@ -48,7 +43,7 @@ void sender_check_soon(struct sender *sender);
 /* `account test` has found that the account works (CAUSE_NONE), or why not. */
 void sender_tested(struct sender *sender, const struct cause *why, const char *challenge_id);
 /* Sends what waits, now; `done` when nothing is left to do or it cannot go on. */
-void sender_poll(struct sender *sender, void (*done)(void *ctx, const struct poll_result *result), void *ctx);
+void sender_poll(struct sender *sender, runner_polled *done, void *ctx);
 
 /* No new mail; sessions say good-bye after what is in flight. sender_busy tells when that is over. */
 void sender_wind_down(struct sender *sender);

@@ -18,9 +18,9 @@ enum {
 
 static bool may_check(const struct sender *sender)
 {
-        const struct property_values *values = &sender->account->values;
+        const struct property_values *values = &sender->runner.account->values;
 
-        return prop_number(values, PROP_CHECK_RATE) > 0 && account_enabled(sender->account) && !sender->winding_down &&
+        return prop_number(values, PROP_CHECK_RATE) > 0 && runner_may_run(&sender->runner) &&
                !sender->freed && !secret_is_missing(values);
 }
 
@@ -31,11 +31,11 @@ static int64_t spread_ms(int64_t most)
 
 static int64_t delay_ms(const struct sender *sender)
 {
-        int64_t rate = prop_number(&sender->account->values, PROP_CHECK_RATE), rests = sender_rests_ms(sender);
+        int64_t rate = prop_number(&sender->runner.account->values, PROP_CHECK_RATE), rests = sender_rests_ms(sender);
 
-        if (sender->account->status == ACCOUNT_OK) /* in milliseconds a month would not fit into what is drawn */
+        if (sender->runner.account->status == ACCOUNT_OK) /* in milliseconds a month would not fit into what is drawn */
                 return (rate * 9 / 10 + spread_ms(rate / 5)) * 1000;
-        if (sender->account->status != ACCOUNT_CONNECTING)
+        if (sender->runner.account->status != ACCOUNT_CONNECTING)
                 return (rests > 0 ? rests : 0) + spread_ms(SOONER_MS);
         return SETTLE_MS;
 }
@@ -72,28 +72,28 @@ void sender_check_due(void *ctx)
 
 void sender_go_on_checking(struct sender *sender)
 {
-        if (sender->checking && !sender->sessions && !sender->token && sender_may_try(sender))
+        if (sender->checking && !sender->sessions && !sender->runner.token && sender_may_try(sender))
                 sender_open_session(sender);
 }
 
 void sender_checked(struct sender *sender)
 {
         sender->checking = false;
-        account_was_checked(sender->account);
+        account_was_checked(sender->runner.account);
         sender_plan_check(sender);
 }
 
 void sender_tested(struct sender *sender, const struct cause *why, const char *challenge_id)
 {
-        bool was_ill = sender->account->cause->code != CAUSE_NONE;
+        bool was_ill = sender->runner.account->cause->code != CAUSE_NONE;
 
-        if (sender->winding_down || !account_enabled(sender->account))
+        if (sender->runner.winding_down || !account_enabled(sender->runner.account))
                 return;
         if (why->code) {
                 sender_failed(sender, why, challenge_id);
                 return;
         }
-        account_has_worked(sender->account);
+        account_has_worked(sender->runner.account);
         if (was_ill)
                 sender_start_over(sender);
         sender_checked(sender);

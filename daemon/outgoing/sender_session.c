@@ -3,10 +3,10 @@
 #include "common/names.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/loop.h"
+#include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_state.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
-#include "daemon/store/seen_table.h"
 
 #include <stdio.h>
 
@@ -52,37 +52,44 @@ void sender_session_free(struct session *session)
         free(session);
 }
 
+/* What was under way in a session is over, whatever becomes of the account. */
+static void let_go(struct session *session, const struct cause *why)
+{
+        struct cause lost = *why;
+
+        if (!session->ready)
+                return;
+        if (lost.code == CAUSE_NONE)
+                cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
+        smtp_mail_lost(link_chat(session->link), &lost);
+}
+
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct session *session = ctx;
         struct sender *sender = session->sender;
-        struct cause cause = *why;
-        bool was_ready = session->ready, retiring = session->retiring;
-        bool again = !was_ready && cause.code == CAUSE_CLOSED && link_trust_moved(session->link);
-        if (cause.code == CAUSE_AUTHENTICATION && token_used(&sender->account->values))
-                again = token_refused(sender->account->name);
+        struct sender_session_end facts = { .retiring = session->retiring };
         char id[13] = "";
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
-        if (was_ready) {
-                struct cause lost = cause;
-                if (!lost.code)
-                        cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
-                smtp_mail_lost(link_chat(session->link), &lost);
-        }
-        bool anew = smtp_session_anew(link_chat(session->link));
+        runner_session_end(&sender->runner, session->link, why, session->ready, &facts.end);
+        let_go(session, why);
+        facts.anew = smtp_session_anew(link_chat(session->link));
         sender_session_free(session);
         sender_tell_news(sender);
-        if (cause.code == CAUSE_SERVER_BUSY)
+        if (sender_end_slows_down(&facts))
                 sender_slow_down(sender);
-        /* a session that had worked and was closed by the server is no failure of the account */
-        bool harmless = cause.code == CAUSE_NONE || again || anew || (retiring && cause_class(&cause) == CLASS_DOWN) ||
-                        (was_ready && (cause.code == CAUSE_CLOSED || cause.code == CAUSE_SERVER_BUSY) &&
-                         sender->failures == 0);
-        if (!harmless)
-                sender_failed(sender, &cause, id);
-        else if (cause.code && !again && !anew)
-                sender->failures++;
+        facts.failing = sender->runner.failures > 0;
+        switch (sender_outcome(&facts)) {
+        case SENDER_GOES_ON:
+                break;
+        case SENDER_GOES_ON_WARILY:
+                sender->runner.failures++;
+                break;
+        case SENDER_FAILS:
+                sender_failed(sender, &facts.end.why, id);
+                break;
+        }
         sender_kick(sender);
 }
 
@@ -91,7 +98,7 @@ static void session_reached(void *ctx, enum link_mark mark, const struct verdict
         struct session *session = ctx;
 
         (void)verdict;
-        link_tell_account(session->link, mark, session->sender->account);
+        link_tell_account(session->link, mark, session->sender->runner.account);
 }
 
 static void session_ready(void *ctx)
@@ -100,9 +107,9 @@ static void session_ready(void *ctx)
         struct sender *sender = session->sender;
 
         session->ready = true;
-        token_proved(sender->account->name);
+        token_proved(sender->runner.account->name);
         bool for_nothing = sender->checking && sender->empty && !sender->claiming && !sender->pool_count;
-        account_has_worked(sender->account);
+        account_has_worked(sender->runner.account);
         sender_checked(sender);
         sender_hand_out(sender);
         if (for_nothing)
@@ -128,7 +135,7 @@ void sender_session_tend(struct session *session)
                 timer_stop(session->idle);
                 return;
         }
-        if (session->retiring || session->sender->winding_down || link_contended(session->link) ||
+        if (session->retiring || session->sender->runner.winding_down || link_contended(session->link) ||
             smtp_mail_room(link_chat(session->link)) == 0) {
                 session->retiring = true;
                 timer_set(session->idle, 0);
@@ -150,10 +157,10 @@ static struct chat *new_chat(void *ctx)
         struct session *session = ctx;
         struct smtp_config config = {
                 .signin = session->signin,
-                .starttls = prop_bool(&session->sender->account->values, PROP_USE_STARTTLS),
+                .starttls = prop_bool(&session->sender->runner.account->values, PROP_USE_STARTTLS),
                 .hello = session->hello,
                 .domain = session->domain,
-                .longest_wait = (unsigned)prop_number(&session->sender->account->values, PROP_COMMAND_TIMEOUT),
+                .longest_wait = (unsigned)prop_number(&session->sender->runner.account->values, PROP_COMMAND_TIMEOUT),
                 .ways = &session->sender->ways,
         };
 
@@ -175,16 +182,6 @@ static const struct link_user link_user = {
         .ended = session_ended,
 };
 
-static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
-{
-        struct sender *sender = ctx;
-
-        sender->token = NULL;
-        if (cause->code)
-                sender_failed(sender, cause, challenge_id);
-        sender_kick(sender);
-}
-
 /* A server may be mended: after a day its ways are learnt anew. */
 static void forget_old_ways(struct sender *sender)
 {
@@ -196,23 +193,15 @@ static void forget_old_ways(struct sender *sender)
 
 void sender_open_session(struct sender *sender)
 {
-        const struct property_values *values = &sender->account->values;
-        struct cause cause = { 0 };
+        const struct property_values *values = &sender->runner.account->values;
         struct signin signin;
 
-        if (token_due(values)) {
-                if (!sender->token)
-                        sender->token = token_await(values, true, token_is_there, sender);
+        if (runner_sign_in(&sender->runner, &signin) != RUNNER_SIGNS_IN)
                 return;
-        }
-        if (secret_signin(values, &signin, &cause) < 0) {
-                sender_failed(sender, &cause, "");
-                return;
-        }
         struct session *session = new_object(struct session);
         struct link_plan plan;
         *session = (struct session){
-                .sender = sender, .signin = signin, .generation = sender->account->generation
+                .sender = sender, .signin = signin, .generation = sender->runner.account->generation
         };
         forget_old_ways(sender);
         session->hello = copy_text(settings_hello(settings_current()));
@@ -227,7 +216,7 @@ void sender_open_session(struct sender *sender)
 
 void sender_retire_all(struct sender *sender)
 {
-        token_wait_cancel(take(sender->token));
+        runner_forget_token(&sender->runner);
         for (struct session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
                 session->retiring = true;

@@ -20,40 +20,28 @@ struct session {
         struct session *next;
 };
 
-struct poll {
-        void (*done)(void *ctx, const struct poll_result *result);
-        void *ctx;
-        struct poll_result result;
-        struct poll *next;
-};
-
 struct sender {
-        struct account *account;
+        struct runner runner;             /* first; its timer: a pause is over, a period begins, mail comes due, a day begins */
         struct session *sessions;
-        struct token_wait *token;         /* an OAuth token is being fetched, before any session */
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
         struct pace pace;                 /* what the server lets us do */
         struct smtp_ways ways;            /* and how; learnt in sessions, forgotten after a day */
         int64_t ways_since;               /* loop_now() */
-        unsigned failures;                /* sessions that failed in a row */
         int64_t not_before;               /* loop_now() before which nothing is tried */
         bool throttled;                   /* because the server asked for less mail */
         bool period_open;                 /* pollRate > 0: the queue is being emptied */
-        bool winding_down;
-        struct timer *timer;
         struct timer *check;              /* when a session without mail shows that the account works */
         bool checking;                    /* one is wanted, or under way */
-        struct poll *polls;
         unsigned callbacks;               /* store answers under way: it cannot be freed before */
         bool freed;
 };
 
 
 /* ---- sender.c ---- */
-/* It went as `cause` says (NULL: well): whoever waits for a poll hears of it. */
-void sender_finish_polls(struct sender *sender, const struct cause *cause);
+/* At the head of each answer of the store: false when nobody wants it any more, and the sender may be gone. */
+bool sender_answered(struct sender *sender) must_use;
 /* Something is to be done in `ms`. */
 void sender_arm(struct sender *sender, int64_t ms);
 /* The account cannot send: how long to leave it alone, and what becomes of the claimed mail. */

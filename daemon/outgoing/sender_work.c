@@ -3,7 +3,7 @@
 #include "daemon/accounts/quota.h"
 #include "daemon/backoff.h"
 #include "daemon/loop.h"
-#include "daemon/outgoing/queue_policy.h"
+#include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_state.h"
 #include "daemon/store/seen_table.h"
 
@@ -59,8 +59,7 @@ void sender_give_back(struct sender *sender, const struct cause *cause, time_t a
 
 bool sender_may_try(const struct sender *sender)
 {
-        return !sender->winding_down && !sender->freed && account_enabled(sender->account) &&
-               loop_now() >= sender->not_before;
+        return runner_may_run(&sender->runner) && !sender->freed && loop_now() >= sender->not_before;
 }
 
 /* The session that takes the next message: the one with the least in flight. */
@@ -70,7 +69,7 @@ static struct session *session_with_room(struct sender *sender)
         size_t least = SIZE_MAX;
 
         for (struct session *session = sender->sessions; session; session = session->next) {
-                if (!session->ready || session->retiring || session->generation != sender->account->generation)
+                if (!session->ready || session->retiring || session->generation != sender->runner.account->generation)
                         continue;
                 struct chat *chat = link_chat(session->link);
                 if (chat->state != CHAT_READY || smtp_mail_room(chat) == 0)
@@ -86,7 +85,7 @@ static struct session *session_with_room(struct sender *sender)
 
 static unsigned sessions_wanted(const struct sender *sender)
 {
-        unsigned most = (unsigned)prop_number(&sender->account->values, PROP_MAX_CONNECTIONS);
+        unsigned most = (unsigned)prop_number(&sender->runner.account->values, PROP_MAX_CONNECTIONS);
         size_t wanted = (sender->pool_count + MESSAGES_FOR_ONE_MORE - 1) / MESSAGES_FOR_ONE_MORE;
 
         if (most > sender->pace.sessions)
@@ -120,8 +119,8 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
 
 static void claim(struct sender *sender)
 {
-        uint64_t left = quota_left(prop_number(&sender->account->values, PROP_MAX_SENDABLE_PER_DAY),
-                                          quota_sent_today(sender->account));
+        uint64_t left = quota_left(prop_number(&sender->runner.account->values, PROP_MAX_SENDABLE_PER_DAY),
+                                          quota_sent_today(sender->runner.account));
         uint64_t taken = sender->pool_count + sender->in_flight;
 
         if (sender->claiming || sender->pool_count >= POOL_LOW)
@@ -130,24 +129,24 @@ static void claim(struct sender *sender)
                 sender->empty = true;
                 sender_arm(sender, quota_until_midnight(loop_wall()) * 1000);
                 if (!taken)
-                        account_tell_status(sender->account);
+                        account_tell_status(sender->runner.account);
                 return;
         }
         sender->claiming = true;
         sender->claim_again = false;
         sender->callbacks++;
         size_t max = left - taken < CLAIM_MESSAGES ? (size_t)(left - taken) : CLAIM_MESSAGES;
-        struct notice_rules notice = account_notice_rules(sender->account);
-        queue_claim(sender->account->name, loop_wall(), max, CLAIM_BYTES, &notice, claimed, sender);
+        struct notice_rules notice = account_notice_rules(sender->runner.account);
+        queue_claim(sender->runner.account->name, loop_wall(), max, CLAIM_BYTES, &notice, claimed, sender);
 }
 
 void sender_tell_news(struct sender *sender)
 {
-        struct subject subject = account_subject(sender->account);
+        struct subject subject = account_subject(sender->runner.account);
 
         if (!sender->ways.news[0])
                 return;
-        log_about(&subject, LOG_NOTICE, NULL, "%s: the server %s", sender->account->name, sender->ways.news);
+        log_about(&subject, LOG_NOTICE, NULL, "%s: the server %s", sender->runner.account->name, sender->ways.news);
         sender->ways.news[0] = '\0';
 }
 
@@ -161,16 +160,13 @@ static void message_done(void *ctx, struct sending *sending, const struct sendin
                 pool_push_front(sender, sending);
                 return;
         }
-        for (struct poll *poll = sender->polls; poll; poll = poll->next) {
-                poll->result.sent += result->sent;
-                poll->result.failed += result->failed;
-        }
+        runner_count(&sender->runner, result->sent, result->failed);
         if (result->slow_down)
                 sender_slow_down(sender);
         if (!result->sent)
                 return;
-        account_has_worked(sender->account);
-        sender->failures = 0;
+        account_has_worked(sender->runner.account);
+        sender->runner.failures = 0;
         pace_well(&sender->pace);
 }
 
@@ -179,8 +175,8 @@ static bool worked(const struct sender *sender, const struct sending *sending)
 {
         const char *from = sending->mail.from;
 
-        return from[0] && same_text(from, prop_text(&sender->account->values, PROP_FROM)) &&
-               fact_number(sender->account->name, "numberSent") > 0;
+        return from[0] && same_text(from, prop_text(&sender->runner.account->values, PROP_FROM)) &&
+               fact_number(sender->runner.account->name, "numberSent") > 0;
 }
 
 void sender_hand_out(struct sender *sender)
@@ -209,31 +205,44 @@ void sender_hand_out(struct sender *sender)
         }
         if (nothing_left(sender)) {
                 sender->period_open = false;
-                sender_finish_polls(sender, NULL);
+                runner_answer_polls(&sender->runner, &(struct poll_result){ 0 });
         }
+}
+
+/* What was claimed is put behind what waits for a session, or goes back where nobody is to send it any more. */
+static void take_over(struct sender *sender, struct queued_message **messages, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                struct sending *sending = sending_new(sender->runner.account, messages[i]);
+                if (sender->freed || sender->runner.winding_down)
+                        sending_give_back(sending);
+                else
+                        pool_push(sender, sending);
+        }
+}
+
+/* Nothing is due: when to look again. */
+static void wait_for_next(struct sender *sender, time_t next_due)
+{
+        bool by_period = prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0;
+
+        if (!by_period && sender_may_try(sender))
+                sender_arm(sender, sender_wake_ms(next_due, loop_wall(), quota_until_midnight(loop_wall())));
 }
 
 static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                     const struct cause *cause)
 {
         struct sender *sender = ctx;
+        bool failed = cause_happened(cause);
 
-        sender->callbacks--;
         sender->claiming = false;
-        if (cause_happened(cause)) {
-                if (!sender->freed)
-                        sender_failed(sender, cause, "");
+        if (!failed)
+                take_over(sender, messages, count);
+        if (!sender_answered(sender))
                 return;
-        }
-        for (size_t i = 0; i < count; i++) {
-                struct sending *sending = sending_new(sender->account, messages[i]);
-                if (sender->freed || sender->winding_down)
-                        sending_give_back(sending);
-                else
-                        pool_push(sender, sending);
-        }
-        if (sender->freed) {
-                sender_free(sender);
+        if (failed) {
+                sender_failed(sender, cause, "");
                 return;
         }
         sender->empty = count == 0 && !sender->claim_again;
@@ -241,27 +250,24 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
                 sender_due_now(sender);
                 return;
         }
-        if (next_due && sender_may_try(sender) && count == 0 && !prop_number(&sender->account->values, PROP_POLL_RATE)) {
-                int64_t ms = ((int64_t)next_due - (int64_t)loop_wall()) * 1000;
-                int64_t midnight = quota_until_midnight(loop_wall()) * 1000;
-                sender_arm(sender, ms < 500 ? 500 : ms < midnight ? ms : midnight);
-        }
-        if (!sender_may_try(sender) && sender->pool_count)
+        if (count == 0 && next_due)
+                wait_for_next(sender, next_due);
+        if (!sender_may_try(sender))
                 sender_give_back(sender, NULL, 0);
         if (count)
-                account_tell_status(sender->account);
+                account_tell_status(sender->runner.account);
         sender_hand_out(sender);
 }
 
 void sender_kick(struct sender *sender)
 {
-        int64_t rate = prop_number(&sender->account->values, PROP_POLL_RATE);
+        int64_t rate = prop_number(&sender->runner.account->values, PROP_POLL_RATE);
 
         sender->claim_again = true;
         sender->empty = false;
         sender_go_on_checking(sender);
-        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->polls)) {
-                account_tell_status(sender->account);
+        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->runner.polls)) {
+                account_tell_status(sender->runner.account);
                 return;
         }
         sender_hand_out(sender);

@@ -9,7 +9,7 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, "build", os.environ.get("FLAVOUR", "plain"))
 
-ROOMS = [f"daemon/{room}" for room in ("accounts", "session", "outgoing", "incoming", "service")]
+ROOMS = [f"daemon/{room}" for room in ("accounts", "session", "runner", "outgoing", "incoming", "service")]
 # Each folder may include headers of itself and of these.
 LAYERS = {
     "common": set(),

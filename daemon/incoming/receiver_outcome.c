@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What the end of a session is to a receiver; see receiver_outcome.h. */
+#include "daemon/incoming/receiver_outcome.h"
+
+static bool only_waits(enum phase phase)
+{
+        return phase == RESTING || phase == IDLING || phase == WAKING;
+}
+
+enum receiver_outcome receiver_outcome(const struct receiver_session_end *facts)
+{
+        const struct cause *why = &facts->end.why;
+        bool closed = why->code == CAUSE_NONE || cause_class(why) == CLASS_DOWN;
+
+        if (facts->phase == QUITTING && (why->code == CAUSE_NONE || !facts->quit_counts))
+                return RECEIVER_LOOK_OVER;
+        if (session_end_is_void(&facts->end))
+                return RECEIVER_AGAIN;
+        if (only_waits(facts->phase) && closed) /* a server may close a kept session at any time */
+                return RECEIVER_WAIT_LOST;
+        return RECEIVER_LOOK_BROKE;
+}
+
+enum receiver_look_outcome receiver_look_outcome(enum fetching_end end, const struct cause *why)
+{
+        if (end == FETCHING_AS_GOOD)
+                return LOOK_AS_GOOD_AS_OVER;
+        return end == FETCHING_BROKE_OVER && cause_class(why) != CLASS_DOWN ? LOOK_FAILED_BRIEFLY : LOOK_FAILED;
+}

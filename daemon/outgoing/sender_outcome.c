@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* What the end of a session is to a sender; see sender_outcome.h. */
+#include "daemon/outgoing/sender_outcome.h"
+
+enum { WAKE_LEAST_MS = 500 };
+
+bool sender_end_slows_down(const struct sender_session_end *facts)
+{
+        return facts->end.why.code == CAUSE_SERVER_BUSY;
+}
+
+enum sender_outcome sender_outcome(const struct sender_session_end *facts)
+{
+        const struct cause *why = &facts->end.why;
+        bool by_server = why->code == CAUSE_CLOSED || why->code == CAUSE_SERVER_BUSY;
+
+        if (why->code == CAUSE_NONE || facts->anew || session_end_is_void(&facts->end))
+                return SENDER_GOES_ON;
+        if (facts->retiring && cause_class(why) == CLASS_DOWN)
+                return SENDER_GOES_ON_WARILY;
+        /* a session that had worked and was closed by the server is no failure of the account */
+        if (facts->end.ready && by_server && !facts->failing)
+                return SENDER_GOES_ON_WARILY;
+        return SENDER_FAILS;
+}
+
+int64_t sender_wake_ms(time_t next_due, time_t now, int64_t seconds_until_midnight)
+{
+        int64_t ms = ((int64_t)next_due - (int64_t)now) * 1000, most = seconds_until_midnight * 1000;
+
+        if (ms < WAKE_LEAST_MS)
+                return WAKE_LEAST_MS;
+        return ms < most ? ms : most;
+}
