@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An outgoing account as a whole, in virtual time: runner, messages and SMTP engine as they are, with a state folder of its
+ * own, against a server that is played here. Back-off, limits, periods, clocks that are set, networks and trust that
+ * change, tokens, disks that fail, and ends.
+ */
+#include "daemon/outgoing/sender.h"
+
+#include "runner_script.h"
+
+#include "daemon/accounts/quota.h"
+#include "daemon/store/queue_table.h"
+
+/* ---- the server ------------------------------------------------------------------------------------------------ */
+
+enum { SERVER_COMMANDS, SERVER_CONTENT };
+enum { SESSIONS_NOTED = 4096 };
+
+static struct {
+        const char *greeting, *auth, *rcpt, *dot; /* what it says other than usual; "": nothing; NULL: the usual */
+        bool closes_at_dot;             /* in place of a reply */
+        unsigned messages, quits;       /* taken; good-byes said */
+        unsigned sessions;
+        int64_t begun[SESSIONS_NOTED];  /* when, in seconds since the beginning of the test */
+} server;
+
+static int64_t began;
+
+static void server_begins(struct link *link)
+{
+        if (!server.greeting)
+                server_says(link, "220 mail.example.net hello\r\n");
+        else if (server.greeting[0])
+                server_says(link, "%s\r\n", server.greeting);
+}
+
+static void server_hears(struct link *link, char *line)
+{
+        if (link->state == SERVER_CONTENT) {
+                if (strcmp(line, ".") != 0)
+                        return;
+                link->state = SERVER_COMMANDS;
+                if (server.closes_at_dot) {
+                        server_closes(link);
+                        return;
+                }
+                server.messages += !server.dot || server.dot[0] == '2';
+                server_says(link, "%s\r\n", server.dot ? server.dot : "250 2.0.0 taken");
+        } else if (strncmp(line, "EHLO", 4) == 0) {
+                server_says(link, "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
+        } else if (strncmp(line, "AUTH", 4) == 0) {
+                server_says(link, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
+        } else if (strncmp(line, "RCPT", 4) == 0) {
+                server_says(link, "%s\r\n", server.rcpt ? server.rcpt : "250 2.1.5 ok");
+        } else if (strcmp(line, "DATA") == 0) {
+                link->state = SERVER_CONTENT;
+                server_says(link, "354 go\r\n");
+        } else if (strcmp(line, "QUIT") == 0) {
+                server.quits++;
+                server_says(link, "221 2.0.0 bye\r\n");
+        } else {
+                server_says(link, "250 2.0.0 ok\r\n");
+        }
+}
+
+/* ---- mail ------------------------------------------------------------------------------------------------------ */
+
+static struct sender *sender;
+
+static void submitted(void *ctx, const char *id, unused_arg bool duplicate, const struct cause *cause)
+{
+        ck_assert_msg(!cause_happened(cause), "%s", cause ? cause->text : "");
+        if (ctx)
+                (void)snprintf(ctx, QUEUE_ID_SIZE, "%s", id);
+}
+
+static void submit(unsigned count)
+{
+        static const char *to[] = { "ann@example.com" };
+        struct submission submission = {
+                .account = "box", .from = "bob@example.net", .recipients = to, .recipient_count = 1, .submitted_by = "test",
+                .rules = { .hostname = "h", .from = "bob@example.net", .now = loop_wall(), .max_size = MIB },
+                .lifetime = 30 * 24 * 3600, .account_clock = account_clock(account), .max_queue = 100000, .fd = -1,
+                .bytes = "Subject: x\n\nbody\n", .len = 17,
+        };
+
+        for (unsigned i = 0; i < count; i++)
+                queue_submit(&submission, submitted, NULL);
+        settle();
+        sender_kick(sender);
+        settle();
+}
+
+static uint64_t in_state(enum queue_state state)
+{
+        return queue_counts("box").messages[state];
+}
+
+#define check_queue(state, count) ck_assert_uint_eq(in_state(state), count)
+
+/* Lets time pass second by second, and notes when sessions are begun. */
+static void watch(int64_t seconds)
+{
+        for (int64_t i = 0; i < seconds; i++) {
+                unsigned before = net.opened;
+                pass(1);
+                if (net.opened != before && server.sessions < SESSIONS_NOTED)
+                        server.begun[server.sessions++] = (loop_now() - began) / 1000;
+        }
+}
+
+static void open_all(void)
+{
+        memset(&server, 0, sizeof server);
+        runner_open(KIND_OUTGOING);
+        set_text_property(PROP_FROM, "bob@example.net");
+        set_number_property(PROP_CHECK_RATE, 0);
+        sender = account->sender = sender_new(account, 0);
+        began = loop_now();
+        settle();
+}
+
+static void close_all(void)
+{
+        account->sender = NULL;
+        sender_free(take(sender));
+        settle();
+        runner_close();
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(mail_goes_and_the_session_is_kept_a_moment)
+{
+        submit(3);
+        pass(1);
+        check_queue(QUEUE_SENT, 3);
+        check_status(ACCOUNT_OK);
+        ck_assert_uint_eq(net.opened, 1);
+        ck_assert_uint_eq(net.open, 1);
+        pass(8);
+        ck_assert_uint_eq(net.open, 1);
+        submit(1); /* it is used again, and kept anew */
+        pass(8);
+        ck_assert_uint_eq(net.open, 1);
+        pass(4);
+        ck_assert_uint_eq(net.open, 0);
+        ck_assert_uint_eq(server.quits, 1);
+        ck_assert_uint_eq(net.opened, 1);
+        ck_assert_int_eq(quota_sent_today(account), 4);
+}
+END_TEST
+
+START_TEST(a_server_that_is_down_is_tried_less_and_less_often)
+{
+        /* the shortest of each spread, a fifth less: 48, 96, 192, ... 2880 s; for a day */
+        static const int64_t pauses[] = { 48, 96, 192, 384, 768, 1536, 2880, 2880, 2880 };
+
+        net.fails = CAUSE_CONNECT;
+        submit(1);
+        watch(24 * 3600);
+        check_status(ACCOUNT_DOWN);
+        check_queue(QUEUE_DEFERRED, 1);
+        for (size_t i = 0; i < count_of(pauses); i++)
+                ck_assert_int_eq(server.begun[i] - (i ? server.begun[i - 1] : 0), pauses[i]);
+        ck_assert_uint_lt(server.sessions, 40);
+        net.fails = CAUSE_NONE;
+        pass(3600);
+        check_queue(QUEUE_SENT, 1);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
+START_TEST(a_person_or_another_network_ends_the_pause)
+{
+        net.fails = CAUSE_CONNECT;
+        submit(1);
+        pass(1000);
+        unsigned before = net.opened;
+        sender_network_changed(sender, false);
+        settle();
+        ck_assert_uint_eq(net.opened, before + 1);
+        watch(60); /* and pauses are short again */
+        ck_assert_uint_eq(net.opened, before + 2);
+        net.fails = CAUSE_NONE;
+        pass(1);
+        check_queue(QUEUE_DEFERRED, 1);
+        sender_due_now(sender);
+        sender_try_now(sender);
+        settle();
+        check_queue(QUEUE_SENT, 1);
+}
+END_TEST
+
+START_TEST(a_session_whose_way_has_gone_ends_after_its_mail)
+{
+        submit(1);
+        net.first->unrouted = true;
+        sender_network_changed(sender, false);
+        settle();
+        pass(1);
+        ck_assert_uint_eq(net.open, 0);
+        submit(1);
+        ck_assert_uint_eq(net.opened, 2);
+        sender_network_changed(sender, false); /* its way is there */
+        settle();
+        ck_assert_uint_eq(net.open, 1);
+        sender_network_changed(sender, true);
+        settle();
+        pass(1);
+        ck_assert_uint_eq(net.open, 0);
+        check_queue(QUEUE_SENT, 2);
+}
+END_TEST
+
+START_TEST(no_more_sessions_than_max_connections)
+{
+        set_number_property(PROP_MAX_CONNECTIONS, 3);
+        submit(100);
+        pass(2);
+        check_queue(QUEUE_SENT, 100);
+        ck_assert_uint_eq(net.open_most, 3);
+        net_contends(); /* nobody sits idle on a place that others want */
+        pass(1);
+        ck_assert_uint_eq(net.open, 0);
+        submit(1);
+        pass(1);
+        ck_assert_uint_eq(net.open, 0);
+        check_queue(QUEUE_SENT, 101);
+}
+END_TEST
+
+START_TEST(a_server_that_asks_for_less_gets_less)
+{
+        set_number_property(PROP_MAX_CONNECTIONS, 4);
+        server.dot = "451 4.7.1 too many messages, slow down";
+        submit(40);
+        pass(2);
+        ck_assert_ptr_nonnull(sender_pace(sender));
+        free(sender_pace(sender));
+        watch(3600);
+        ck_assert(sender_is_throttled(sender));
+        server.dot = NULL;
+        pass(3 * 3600);
+        check_queue(QUEUE_SENT, 40);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
+START_TEST(a_busy_server_is_left_alone)
+{
+        server.greeting = "421 4.3.2 too busy";
+        submit(1);
+        watch(600);
+        check_status(ACCOUNT_DOWN);
+        ck_assert_uint_le(server.sessions, 6);
+        check_queue(QUEUE_DEFERRED, 1);
+}
+END_TEST
+
+START_TEST(the_daily_limit_ends_at_midnight)
+{
+        set_number_property(PROP_MAX_SENDABLE_PER_DAY, 2);
+        submit(3);
+        pass(3600);
+        check_queue(QUEUE_SENT, 2);
+        check_queue(QUEUE_QUEUED, 1);
+        pass(quota_until_midnight(loop_wall()) - 60);
+        check_queue(QUEUE_SENT, 2);
+        pass(120);
+        check_queue(QUEUE_SENT, 3);
+}
+END_TEST
+
+START_TEST(mail_waits_for_the_period_of_poll_rate)
+{
+        set_number_property(PROP_POLL_RATE, 600);
+        sender_start_over(sender);
+        settle();
+        pass(1);
+        submit(1);
+        int64_t left = sender_period_ms(sender);
+        ck_assert_int_gt(left, 0);
+        pass_ms(left - 1000);
+        check_queue(QUEUE_QUEUED, 1);
+        pass(2);
+        check_queue(QUEUE_SENT, 1);
+        pass(300);
+        submit(1);
+        check_queue(QUEUE_QUEUED, 1);
+        pass(301);
+        check_queue(QUEUE_SENT, 2);
+        submit(1);
+        sender_try_now(sender);
+        settle();
+        check_queue(QUEUE_SENT, 3);
+}
+END_TEST
+
+START_TEST(mail_comes_due_though_the_clock_was_set_back)
+{
+        server.rcpt = "450 4.2.0 later";
+        submit(1);
+        check_queue(QUEUE_DEFERRED, 1);
+        server.rcpt = NULL;
+        step_clock(-10 * 24 * 3600); /* and nobody says so */
+        sender_kick(sender);
+        settle();
+        pass(1);
+        check_queue(QUEUE_SENT, 1);
+}
+END_TEST
+
+START_TEST(what_waits_for_trust_does_not_age)
+{
+        net.fails = CAUSE_CHALLENGE;
+        net.challenge_id = "abc";
+        submit(1);
+        check_status(ACCOUNT_CHALLENGE);
+        ck_assert_str_eq(account->challenge_id, "abc");
+        check_queue(QUEUE_QUEUED, 1); /* as if it had never been tried */
+        watch(3 * 24 * 3600);
+        ck_assert_uint_gt(server.sessions, 48);
+        ck_assert_uint_lt(server.sessions, 96);
+        check_queue(QUEUE_QUEUED, 1);
+        net.fails = CAUSE_NONE;
+        account_start_over(account);
+        sender_start_over(sender);
+        settle();
+        pass(1);
+        check_queue(QUEUE_SENT, 1);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
+START_TEST(a_session_that_is_trusted_no_more_ends_at_once)
+{
+        net.silent = true;
+        submit(1);
+        ck_assert_uint_eq(net.open, 1);
+        net.first->untrusted = true;
+        net.silent = false;
+        sender_check_trust(sender);
+        settle();
+        pass(90); /* what was on its way goes by another */
+        check_queue(QUEUE_SENT, 1);
+        ck_assert_uint_eq(net.opened, 2);
+}
+END_TEST
+
+START_TEST(a_session_made_while_trust_changed_says_nothing)
+{
+        server.greeting = "";
+        submit(1);
+        net.first->trust_moved = true;
+        server.greeting = NULL;
+        net_breaks(NULL, CAUSE_CLOSED);
+        settle();
+        ck_assert_uint_eq(net.opened, 2); /* at once */
+        check_queue(QUEUE_SENT, 1);
+        check_status(ACCOUNT_OK);
+        ck_assert_int_eq(fact_number("box", "lastPollFailure"), 0);
+}
+END_TEST
+
+START_TEST(what_the_server_closes_after_its_work_is_no_failure)
+{
+        submit(1);
+        server_closes(net.first);
+        settle();
+        check_status(ACCOUNT_OK);
+        ck_assert_uint_eq(net.open, 0);
+        ck_assert_int_eq(sender_rests_ms(sender), -1);
+        server.closes_at_dot = true; /* again, with mail in it */
+        submit(1);
+        check_queue(QUEUE_AMBIGUOUS, 1);
+        check_status(ACCOUNT_OK);
+        server.closes_at_dot = false;
+        pass(120);
+        check_queue(QUEUE_SENT, 2);
+}
+END_TEST
+
+START_TEST(a_withdrawn_token_is_fetched_anew)
+{
+        use_tokens();
+        submit(1);
+        ck_assert_uint_eq(questions, 1);
+        ck_assert_uint_eq(net.opened, 0);
+        answer_token("one", 3600, CAUSE_NONE);
+        check_queue(QUEUE_SENT, 1);
+        pass(20);
+        submit(1); /* the same one */
+        ck_assert_uint_eq(questions, 1);
+        pass(20);
+        server.auth = "535 5.7.8 token revoked";
+        submit(1);
+        ck_assert_uint_eq(questions, 2); /* it was good before */
+        ck_assert_int_ne(account->status, ACCOUNT_FAULT);
+        answer_token("two", 3600, CAUSE_NONE); /* and this one never was */
+        settle();
+        ck_assert_uint_eq(questions, 2);
+        ck_assert_int_ne(account->status, ACCOUNT_OK);
+        server.auth = NULL;
+        pass(2 * 3600);
+        if (asked)
+                answer_token("three", 3600, CAUSE_NONE);
+        pass(3600);
+        check_queue(QUEUE_SENT, 3);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
+START_TEST(a_token_ends_by_time)
+{
+        use_tokens();
+        submit(1);
+        answer_token("one", 3600, CAUSE_NONE);
+        pass(3600);
+        submit(1);
+        ck_assert_uint_eq(questions, 2);
+        answer_token(NULL, 0, CAUSE_CONNECT);
+        check_status(ACCOUNT_DOWN);
+        pass(60);
+        answer_token("two", 3600, CAUSE_NONE);
+        check_queue(QUEUE_SENT, 2);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
+/* `due`: the mail could go by its time; else it is to be made due first, which is written as well. */
+static void fail_by_disk(bool due)
+{
+        struct answered_poll answer = { 0 };
+
+        net.fails = due ? CAUSE_CHALLENGE : CAUSE_CONNECT;
+        net.challenge_id = "abc";
+        submit(1);
+        pass(20);
+        net.fails = CAUSE_NONE;
+        disk_takes_writes(false);
+        sender_poll(sender, poll_answered, &answer);
+        settle();
+        bool rests = sender_rests_ms(sender) > 0;
+        disk_takes_writes(true);
+        ck_assert_uint_eq(answer.times, 1);
+        ck_assert_int_eq(answer.result.cause.code, CAUSE_STORAGE);
+        ck_assert(rests);
+        pass(300);
+        check_queue(QUEUE_SENT, 1);
+        check_status(ACCOUNT_OK);
+}
+
+START_TEST(a_disk_that_takes_no_writes_stops_it_until_it_does)
+{
+        fail_by_disk(_i == 1);
+}
+END_TEST
+
+/* The answer about a disk that failed comes when nobody is there any more. */
+START_TEST(it_may_be_freed_while_a_claim_fails)
+{
+        net.fails = CAUSE_CHALLENGE;
+        net.challenge_id = "abc";
+        submit(1); /* due, but the account rests */
+        disk_takes_writes(false);
+        sender_try_now(sender);
+        account->sender = NULL;
+        sender_free(take(sender));
+        settle();
+        disk_takes_writes(true);
+        ck_assert_uint_eq(account->users, 1);
+}
+END_TEST
+
+START_TEST(it_may_be_freed_at_any_moment)
+{
+        submit(20);
+        net.silent = true;
+        submit(20);
+        account->sender = NULL;
+        sender_free(take(sender));
+        settle();
+        ck_assert_uint_eq(net.open, 0);
+        check_queue(QUEUE_SENDING, 0);
+}
+END_TEST
+
+START_TEST(changed_properties_are_for_new_sessions)
+{
+        net.silent = true;
+        submit(1);
+        struct link *old = net.first;
+        account->generation++;
+        net.silent = false;
+        sender_start_over(sender);
+        settle();
+        pass(1);
+        ck_assert_ptr_ne(net.first, old); /* it had not come about */
+        check_queue(QUEUE_SENT, 1);
+        account->generation++;
+        sender_start_over(sender);
+        settle();
+        submit(1);
+        pass(1);
+        check_queue(QUEUE_SENT, 2);
+        ck_assert_uint_eq(net.opened, 3);
+}
+END_TEST
+
+START_TEST(a_poll_is_answered_when_all_is_done)
+{
+        struct answered_poll answer = { 0 };
+
+        sender_poll(sender, poll_answered, &answer);
+        settle();
+        ck_assert_uint_eq(answer.times, 1); /* nothing waits: a session shows whether it works */
+        ck_assert_int_eq(answer.result.cause.code, CAUSE_NONE);
+        ck_assert_uint_eq(net.opened, 1);
+        net.fails = CAUSE_CONNECT;
+        pass(20);
+        submit(2);
+        answer.times = 0;
+        sender_poll(sender, poll_answered, &answer);
+        settle();
+        ck_assert_uint_eq(answer.times, 1);
+        ck_assert_int_eq(answer.result.cause.code, CAUSE_CONNECT);
+        net.fails = CAUSE_NONE;
+        server.rcpt = "550 5.1.1 nobody";
+        sender_poll(sender, poll_answered, &answer);
+        settle();
+        ck_assert_uint_eq(answer.times, 2);
+        ck_assert_uint_eq(answer.result.failed, 2);
+        set_number_property(PROP_ENABLED, 0);
+        sender_poll(sender, poll_answered, &answer);
+        ck_assert_uint_eq(answer.times, 3);
+        ck_assert_int_eq(answer.result.cause.code, CAUSE_DISABLED);
+}
+END_TEST
+
+START_TEST(an_idle_account_is_checked)
+{
+        set_number_property(PROP_CHECK_RATE, 3600);
+        sender_start_over(sender);
+        settle();
+        pass(3);
+        ck_assert_uint_eq(net.opened, 1);
+        check_status(ACCOUNT_OK);
+        watch(24 * 3600);
+        ck_assert_uint_ge(net.opened, 24);
+        ck_assert_uint_le(net.opened, 28);
+        net.fails = CAUSE_AUTHENTICATION;
+        pass(4000);
+        ck_assert_int_ne(account->status, ACCOUNT_OK);
+        unsigned before = net.opened;
+        struct cause good = { 0 };
+        net.fails = CAUSE_NONE;
+        sender_tested(sender, &good, ""); /* `account test` has found that it works */
+        settle();
+        check_status(ACCOUNT_OK);
+        pass(3600);
+        ck_assert_uint_le(net.opened, before + 2);
+}
+END_TEST
+
+START_TEST(winding_down_waits_for_what_is_in_flight)
+{
+        submit(1);
+        pass(1);
+        net.silent = true;
+        submit(1);
+        ck_assert(sender_busy(sender));
+        sender_wind_down(sender);
+        settle();
+        ck_assert(sender_busy(sender));
+        net.silent = false;
+        submit(1); /* comes too late */
+        script_touch(net.first);
+        settle();
+        pass(1);
+        ck_assert(!sender_busy(sender));
+        check_queue(QUEUE_SENT, 2);
+        check_queue(QUEUE_QUEUED, 1);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("sender");
+        TCase *cases = tcase_create("sender");
+
+        tcase_set_timeout(cases, 60);
+        tcase_add_checked_fixture(cases, open_all, close_all);
+        tcase_add_test(cases, mail_goes_and_the_session_is_kept_a_moment);
+        tcase_add_test(cases, a_server_that_is_down_is_tried_less_and_less_often);
+        tcase_add_test(cases, a_person_or_another_network_ends_the_pause);
+        tcase_add_test(cases, a_session_whose_way_has_gone_ends_after_its_mail);
+        tcase_add_test(cases, no_more_sessions_than_max_connections);
+        tcase_add_test(cases, a_server_that_asks_for_less_gets_less);
+        tcase_add_test(cases, a_busy_server_is_left_alone);
+        tcase_add_test(cases, the_daily_limit_ends_at_midnight);
+        tcase_add_test(cases, mail_waits_for_the_period_of_poll_rate);
+        tcase_add_test(cases, mail_comes_due_though_the_clock_was_set_back);
+        tcase_add_test(cases, what_waits_for_trust_does_not_age);
+        tcase_add_test(cases, a_session_that_is_trusted_no_more_ends_at_once);
+        tcase_add_test(cases, a_session_made_while_trust_changed_says_nothing);
+        tcase_add_test(cases, what_the_server_closes_after_its_work_is_no_failure);
+        tcase_add_test(cases, a_withdrawn_token_is_fetched_anew);
+        tcase_add_test(cases, a_token_ends_by_time);
+        tcase_add_loop_test(cases, a_disk_that_takes_no_writes_stops_it_until_it_does, 0, 2);
+        tcase_add_test(cases, it_may_be_freed_while_a_claim_fails);
+        tcase_add_test(cases, it_may_be_freed_at_any_moment);
+        tcase_add_test(cases, changed_properties_are_for_new_sessions);
+        tcase_add_test(cases, a_poll_is_answered_when_all_is_done);
+        tcase_add_test(cases, an_idle_account_is_checked);
+        tcase_add_test(cases, winding_down_waits_for_what_is_in_flight);
+        suite_add_tcase(suite, cases);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
