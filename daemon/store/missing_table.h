@@ -9,10 +9,13 @@
 #include "daemon/store/store.h"
 #include "daemon/wire/mailbox.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <time.h>
 
-enum missing_state { MISSING_SUSPECTED, MISSING_TOLD, MISSING_GIVEN_UP };
+/* Kept in the database, so the numbers never change. */
+enum missing_state { MISSING_SUSPECTED = 0, MISSING_TOLD = 1, MISSING_GIVEN_UP = 2 };
+static_assert(MISSING_SUSPECTED == 0 && MISSING_TOLD == 1 && MISSING_GIVEN_UP == 2, "states of missing mail are on disk");
 
 enum { MISSING_TEXT_SIZE = 320 };
 

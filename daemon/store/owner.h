@@ -14,13 +14,17 @@
 #include "common/cause.h"
 #include "common/limits.h"
 
+#include <assert.h>
+
 #define OWNER_ID_SIZE 33
 
+/* Kept in the database, so the numbers never change. */
 enum owner_state {
-        OWNER_COMING, /* bound, and its file is not yet there for certain */
-        OWNER_THERE,
-        OWNER_GOING,  /* deleted: nothing is written for it any more */
+        OWNER_COMING = 0, /* bound, and its file is not yet there for certain */
+        OWNER_THERE = 1,
+        OWNER_GOING = 2,  /* deleted: nothing is written for it any more */
 };
+static_assert(OWNER_COMING == 0 && OWNER_THERE == 1 && OWNER_GOING == 2, "states of owners are on disk");
 
 /* ---- loop ---- */
 

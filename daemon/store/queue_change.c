@@ -86,7 +86,7 @@ static int change_recipients(struct database *db, const struct change *change, s
         /* An ambiguous one that is held or queued anew may still arrive twice. */
         if (db_run(db, cause,
                    "UPDATE message SET maybe_sent = 1 WHERE seq = ? AND EXISTS"
-                   " (SELECT 1 FROM recipient WHERE recipient.seq = message.seq AND state = 4)",
+                   " (SELECT 1 FROM recipient WHERE recipient.seq = message.seq AND state = " SQL_AMBIGUOUS ")",
                    VALUES(seq)) < 0 ||
             db_run(db, cause,
                    "UPDATE recipient SET state = ?, next_attempt = 0, told = 0 WHERE seq = ? AND (1 << state) & ? <> 0",

@@ -150,7 +150,7 @@ static int load_recipients(struct queued_message *message, struct database *db, 
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT number, address, attempts, state, notify FROM recipient WHERE seq = ?"
-                         " AND (state = 0 OR (state IN (2, 4) AND next_attempt <= ?)) ORDER BY number",
+                         " AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME " AND next_attempt <= ?)) ORDER BY number",
                          VALUES(v_int((int64_t)message->seq), v_int(until)));
 
         if (!rows)
@@ -226,10 +226,10 @@ static int mark_sending(const struct claim *claim, const struct queued_message *
         struct value seq = v_int((int64_t)message->seq);
 
         if (db_run(db, cause,
-                   "UPDATE recipient SET was = state, state = 1, next_attempt = min(next_attempt, ?)"
-                   " WHERE seq = ? AND (state = 0 OR (state IN (2, 4) AND next_attempt <= ?))",
+                   "UPDATE recipient SET was = state, state = " SQL_SENDING ", next_attempt = min(next_attempt, ?)"
+                   " WHERE seq = ? AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME " AND next_attempt <= ?))",
                    VALUES(v_int(claim->now), seq, v_int(until))) < 0 ||
-            db_run(db, cause, "UPDATE message SET state = 1, due = NULL, claimed = 1 WHERE seq = ?",
+            db_run(db, cause, "UPDATE message SET state = " SQL_SENDING ", due = NULL, claimed = 1 WHERE seq = ?",
                    VALUES(seq)) < 0)
                 return -1;
         queue_counts_add(claim->account, was, -1, -(int64_t)message->size);
@@ -247,9 +247,9 @@ static int set_aside(struct claim *claim, uint64_t seq, struct database *db, con
         if (queue_row_read(db, seq, &row, cause) <= 0)
                 return -1;
         if (db_run(db, cause,
-                   "UPDATE recipient SET state = 5, reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, "
+                   "UPDATE recipient SET state = " SQL_FAILED ", reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, "
                    "time = ?"
-                   " WHERE seq = ? AND state <> 6",
+                   " WHERE seq = ? AND state <> " SQL_SENT,
                    VALUES(v_text(why->text), v_text(cause_kind(CAUSE_STORAGE)->name), v_int(claim->now),
                           v_int((int64_t)seq))) < 0 ||
             db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",

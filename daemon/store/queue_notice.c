@@ -87,7 +87,7 @@ static int read_recipients(struct database *db, uint64_t seq, struct facts *fact
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT address, reply, enhanced, cause FROM recipient"
-                         " WHERE seq = ? AND state = 5 AND told = 0 ORDER BY number",
+                         " WHERE seq = ? AND state = " SQL_FAILED " AND told = 0 ORDER BY number",
                          VALUES(v_int((int64_t)seq)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
@@ -196,7 +196,7 @@ int queue_notice_add(struct database *db, uint64_t seq, const struct notice_rule
                 return -1;
         if (found < 0 || (facts.recipient_count && write_notice(db, &facts, rules, now, id, cause) < 0))
                 return -1;
-        return db_run(db, cause, "UPDATE recipient SET told = 1 WHERE seq = ? AND state = 5 AND told = 0",
+        return db_run(db, cause, "UPDATE recipient SET told = 1 WHERE seq = ? AND state = " SQL_FAILED " AND told = 0",
                       VALUES(v_int((int64_t)seq)));
 }
 

@@ -31,7 +31,7 @@ static int look_work(struct store_read *read, struct database *db, struct cause 
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT account, min(submitted) FROM message WHERE finished IS NULL AND state IN (0, 1, 2, 4)"
+                         "SELECT account, min(submitted) FROM message WHERE finished IS NULL AND state IN " SQL_IS_UNDER_WAY
                          " GROUP BY account", NULL, 0);
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {

@@ -124,9 +124,9 @@ static int expire_one(struct pass *pass, uint64_t seq, struct database *db, stru
         scoped(scoped_free) char *text = text_of("not delivered within %s", words);
         /* What the server last said stays readable beside why it was given up. */
         if (db_run(db, cause,
-                   "UPDATE recipient SET state = 5, cause = ?, time = ?,"
+                   "UPDATE recipient SET state = " SQL_FAILED ", cause = ?, time = ?,"
                    " reply = ? || CASE WHEN reply IS NULL THEN '' ELSE '; last: ' || reply END"
-                   " WHERE seq = ? AND state IN (0, 2, 3, 4)", /* held ones as well, where they age */
+                   " WHERE seq = ? AND state IN (" SQL_QUEUED ", " SQL_DEFERRED ", " SQL_HELD ", " SQL_AMBIGUOUS ")", /* held ones as well, where they age */
                    VALUES(v_text(cause_kind(CAUSE_EXPIRED)->name), v_int(now), v_text(text),
                           v_int((int64_t)seq))) < 0 ||
             db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",

@@ -9,6 +9,23 @@
 #include "daemon/store/queue_counts.h"
 #include "daemon/store/queue_ids.h"
 
+#include <assert.h>
+
+/* enum queue_state as SQL has it. */
+#define SQL_QUEUED    "0"
+#define SQL_SENDING   "1"
+#define SQL_DEFERRED  "2"
+#define SQL_HELD      "3"
+#define SQL_AMBIGUOUS "4"
+#define SQL_FAILED    "5"
+#define SQL_SENT      "6"
+static_assert(QUEUE_QUEUED == 0 && QUEUE_SENDING == 1 && QUEUE_DEFERRED == 2 && QUEUE_HELD == 3 && QUEUE_AMBIGUOUS == 4 &&
+                      QUEUE_FAILED == 5 && QUEUE_SENT == 6 && QUEUE_STATES == 7,
+              "states of the queue are on disk");
+/* Recipients that wait for a time of their own, and messages that are on their way at all. */
+#define SQL_WAITS_FOR_TIME "(" SQL_DEFERRED ", " SQL_AMBIGUOUS ")"
+#define SQL_IS_UNDER_WAY   "(" SQL_QUEUED ", " SQL_SENDING ", " SQL_DEFERRED ", " SQL_AMBIGUOUS ")"
+
 #define BODY_CHUNK   (256 * KIB)
 #define CLOCK_NEVER  INT64_MAX  /* message.expires_clock: held or failed, does not age */
 #define CLOCK_FRESH  INT64_C(-1) /* a full lifetime, from the next queue_expire on */

@@ -52,8 +52,8 @@ static int summary(struct database *db, const struct message_row *row, enum queu
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT min(state), min(CASE state WHEN 0 THEN 0 WHEN 2 THEN next_attempt"
-                         " WHEN 4 THEN next_attempt END) FROM recipient WHERE seq = ?",
+                         "SELECT min(state), min(CASE state WHEN " SQL_QUEUED " THEN 0 WHEN " SQL_DEFERRED
+                         " THEN next_attempt WHEN " SQL_AMBIGUOUS " THEN next_attempt END) FROM recipient WHERE seq = ?",
                          VALUES(v_int((int64_t)row->seq)));
 
         if (!rows || db_next(db, rows, cause) < 0)
@@ -153,7 +153,7 @@ static int recover_one(struct database *db, uint64_t seq, struct cause *cause)
         if (found <= 0)
                 return found;
         row.claimed = false;
-        if (db_run(db, cause, "UPDATE recipient SET state = 0, next_attempt = 0 WHERE seq = ? AND state = 1",
+        if (db_run(db, cause, "UPDATE recipient SET state = " SQL_QUEUED ", next_attempt = 0 WHERE seq = ? AND state = " SQL_SENDING,
                    VALUES(v_int((int64_t)seq))) < 0 ||
             db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
                    VALUES(v_int((int64_t)seq))) < 0 ||

@@ -13,11 +13,17 @@
 #include <jansson.h>
 #include <sys/types.h>
 
-/* The order is that of "least finished": a message's state is that of the first of these
- * that one of its recipients has. */
+/* Kept in the database, so the numbers never change. Their order is that of "least finished": the state of a message is
+ * the smallest of its recipients' (SQL's min), or QUEUE_FAILED where it has none. */
 enum queue_state {
-        QUEUE_QUEUED, QUEUE_SENDING, QUEUE_DEFERRED, QUEUE_HELD, QUEUE_AMBIGUOUS, QUEUE_FAILED,
-        QUEUE_SENT, QUEUE_STATES
+        QUEUE_QUEUED = 0,
+        QUEUE_SENDING = 1,   /* claimed: a session has it, or had it when the daemon ended */
+        QUEUE_DEFERRED = 2,
+        QUEUE_HELD = 3,
+        QUEUE_AMBIGUOUS = 4, /* the session ended before the server's last word: sent again */
+        QUEUE_FAILED = 5,
+        QUEUE_SENT = 6,
+        QUEUE_STATES
 };
 const char *queue_state_name(enum queue_state state);
 
