@@ -117,8 +117,8 @@ static void on_end(void *ctx, int number)
                 return;
         manager_tell_ending();
         log_about(NULL, LOG_INFO, MSG_ENDING, "ending (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        station_end(END_MS, ended, NULL); /* first: who listens is told of the end */
         listener_wind_down();
-        station_end(END_MS, ended, NULL);
 }
 
 static void watch_surroundings(void)

@@ -94,9 +94,11 @@ static const char *error_name(const struct call *call, enum cause_code code)
         };
         static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED,
                                                        CAUSE_CALL };
+        static const enum cause_code not_of_service[] = { CAUSE_FINGERPRINT };
         bool trust = strstr(call->method->name, ".Trust.") != NULL;
 
-        if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))))
+        if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))) ||
+            (!trust && is_among(code, not_of_service, count_of(not_of_service))))
                 return trust ? "Internal" : "Failed";
         return cause_kind(code)->name;
 }

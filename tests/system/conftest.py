@@ -10,6 +10,7 @@ import pytest
 import boxes as boxes_module
 import dovecot as dovecot_module
 import fake as fake_module
+import idl
 import interpose as interpose_module
 import pki as pki_module
 import postfix as postfix_module
@@ -32,6 +33,55 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: make check-slow"))
+
+
+# ---- what is declared is delivered: over the whole suite, every field, event and word comes at least once ----
+
+# What no test can bring about, or not so that this sees it.
+NEVER = {
+    *(f"io.emailsec.{one}{field}" for one in ("EmailService.Internal", "Trust.Internal") for field in ("", ".cause")),  # our fault
+    *(f"io.emailsec.Trust.Busy{field}" for field in ("", ".cause")),       # in the moment when the daemon ends
+    # told to who waits at the socket of a service that does not start: test_service.py asks by the tool
+    *(f"io.emailsec.EmailService.NoDaemon{field}" for field in ("", ".cause")),
+}
+
+
+def pytest_testnodedown(node):
+    """A worker ends."""
+    idl.delivered.update(getattr(node, "workeroutput", {}).get("delivered", ()))
+
+
+def is_whole(config):
+    """True when nothing was left out but what is slow or cannot be had here."""
+    return users.IS_ROOT and [os.path.realpath(path) for path in config.args] == [os.path.dirname(os.path.abspath(__file__))] \
+        and not any(config.getoption(name) for name in ("keyword", "markexpr", "deselect", "ignore", "lf"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["delivered"] = sorted(idl.delivered)
+        return
+    collected = os.environ.get("EMAILSEC_DELIVERED")      # a file, over several runs
+    if collected:
+        if os.path.exists(collected):
+            with open(collected) as source:
+                idl.delivered.update(source.read().splitlines())
+        with open(collected, "w") as file:
+            file.write("\n".join(sorted(idl.delivered)))
+    if exitstatus == 0 and is_whole(config):
+        config.never_delivered = sorted(idl.declared() - idl.delivered - NEVER)
+        if config.never_delivered:
+            session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter):
+    missing = getattr(terminalreporter.config, "never_delivered", ())
+    if missing:
+        terminalreporter.section("declared in a .varlink file and never delivered")
+        for one in missing:
+            terminalreporter.write_line(one)
 
 
 @pytest.fixture(autouse=True)

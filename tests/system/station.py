@@ -132,6 +132,7 @@ class Station:
         self.notify = Notifications(os.path.join(self.folder, "notify"))
         self.process = None
         self.monitor = None
+        self.faults = []           # events that were not as described
         self.extra_environment = {}
         self.extra_arguments = []
         self.pass_fds = ()
@@ -234,6 +235,7 @@ class Station:
     def _gone(self):
         if self.monitor:
             self.monitor.stop()
+            self.faults += [str(self.monitor.fault)] if self.monitor.fault else []
             self.monitor = None
 
     def end(self):
@@ -246,6 +248,7 @@ class Station:
             found = SANITIZER.search(self.log())
             assert not found, self.log()[max(0, found.start() - 500):][:8000]
             assert letters.PASSWORD not in self.log(), "the password is in the log"
+            assert not self.faults, self.faults
         finally:
             if self.running():
                 self.process.kill()
@@ -347,7 +350,7 @@ class Monitor:
     """Collects every event of a running station."""
 
     def __init__(self, path):
-        self.events, self.total = [], 0
+        self.events, self.total, self.fault = [], 0, None
         self.changed = threading.Condition()
         self.client = varlink.Client(path, timeout=None)
         self.stream = self.client.stream("Monitor")
@@ -364,6 +367,8 @@ class Monitor:
                         self.changed.notify_all()
         except (OSError, varlink.Closed, varlink.VarlinkError, ValueError):
             pass
+        except AssertionError as fault:      # not as described: told at the end of the test
+            self.fault = fault
 
     def stop(self):
         try:

@@ -43,7 +43,20 @@ def contract_problems(method, got):
         return described.problems(described.errors[name], got.get("parameters", {}), got["error"])
     if not described or name not in described.methods:
         return []
-    return described.problems(described.methods[name].gives, got.get("parameters", {}), method)
+    parameters = got.get("parameters", {})
+    problems = described.problems(described.methods[name].gives, parameters, method)
+    if name == "Monitor" and parameters.get("event"):
+        problems += event_problems(described, parameters["event"])
+    return problems
+
+
+def event_problems(described, event):
+    """How an event's data departs from what stands beside its name."""
+    name = event.get("event")
+    if name not in described.events:
+        return [f"event {name}: not declared"]
+    idl.delivered.add(f"event {name}")
+    return described.problems(described.events[name], event.get("data"), f"event {name}")
 
 
 class Client:
@@ -92,8 +105,8 @@ class Client:
             self.pending += data
         frame, self.pending = self.pending.split(b"\0", 1)
         got = json.loads(frame)
-        if self.asked:
-            method = self.asked[0] if got.get("continues") else self.asked.popleft()
+        method = "" if not self.asked else self.asked[0] if got.get("continues") else self.asked.popleft()
+        if method or "error" in got:       # what was sent raw may have been no call
             problems = contract_problems(method, got)
             assert not problems, problems
         return got
