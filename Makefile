@@ -413,6 +413,17 @@ lint:
 	mandoc -Tlint -Wwarning $(MAN_PAGES)
 	shellcheck tests/unit/run.sh tests/system/unpack-servers.sh .ci/run
 
+# The whole tree as .clang-format has it, and no line of it wider than 110 columns.
+CLANG_FORMAT ?= clang-format-19
+FORMATTED = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find common daemon ctl tests -name '*.[ch]')
+.PHONY: format check-format check-columns
+format:
+	@printf '%s\n' $(FORMATTED) | xargs -P 2 -n 40 $(CLANG_FORMAT) -i
+check-format: check-columns
+	@printf '%s\n' $(FORMATTED) | xargs -P 2 -n 40 $(CLANG_FORMAT) --dry-run --Werror
+check-columns:
+	@awk 'length($$0) > 110 { print FILENAME ":" FNR ": " length($$0) " columns"; wide = 1 } END { exit wide }' $(FORMATTED)
+
 .PHONY: clean
 clean:
 	rm -rf build
