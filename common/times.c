@@ -3,6 +3,7 @@
 #include "common/times.h"
 
 #include <inttypes.h>
+#include <ctype.h>
 #include <stdio.h>
 
 enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WEEK = 7 * DAY };
@@ -139,6 +140,31 @@ static bool take_amount(const char *text, const struct unit *units, size_t count
                 if (same_text(text + digits, units[i].name))
                         return !__builtin_mul_overflow(value, units[i].factor, out);
         return false;
+}
+
+static time_t time_at(const char *words)
+{
+        struct tm parts = { 0 };
+        const char *end = strptime(words, "%d %b %Y %H:%M:%S %z", &parts);
+
+        if (!end)
+                end = strptime(words, "%d-%b-%Y %H:%M:%S %z", &parts);
+        if (!end && (end = strptime(words, "%d %b %Y %H:%M:%S GMT", &parts)))
+                parts.tm_gmtoff = 0;
+        long zone = parts.tm_gmtoff;
+
+        return end ? timegm(&parts) - zone : 0;
+}
+
+time_t time_in_words(const char *words)
+{
+        for (const char *at = words; *at; at++) {
+                bool starts = isdigit((unsigned char)*at) && (at == words || !isalnum((unsigned char)at[-1]));
+                time_t found = starts ? time_at(at) : 0;
+                if (found > 0)
+                        return found;
+        }
+        return 0;
 }
 
 int duration_parse(const char *text, int64_t *out_seconds, struct cause *cause)

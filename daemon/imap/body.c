@@ -126,6 +126,12 @@ static void body_end(struct imap_session *session)
 
 /* ---- a body as a literal ---- */
 
+static void note_date(const struct imap_session *session, const struct imap_fetch_items *items)
+{
+        if (items->date && session->config.user->dated)
+                session->config.user->dated(session->config.ctx, items->date);
+}
+
 void imap_body_begun(struct imap_session *session, const struct imap_item *item)
 {
         struct imap_cursor cursor = imap_cursor(item->text, item->len);
@@ -151,6 +157,7 @@ void imap_body_begun(struct imap_session *session, const struct imap_item *item)
                 session->arrival = (struct imap_arrival){ .open = true };
                 read_over(session, item->size);
         } else {
+                note_date(session, &items);
                 body_begin(session, &items, item->size);
         }
 }
@@ -179,6 +186,7 @@ void imap_body_ended(struct imap_session *session, const struct imap_item *item)
         /* what is not the one is begun anew with the user when it is asked for by itself */
         if (imap_fetch_items(&cursor, false, &items) && session->arrival.wanted && is_the_one(session, &items))
                 body_end(session);
+        note_date(session, &items);
         session->arrival = (struct imap_arrival){ 0 };
 }
 

@@ -8,7 +8,7 @@
 #include "daemon/imap/responses.h"
 #include "daemon/imap/work.h"
 
-static const char fetch_what[] = " (UID BODY.PEEK[])";
+static const char fetch_what[] = " (UID BODY.PEEK[])", fetch_dated[] = " (UID INTERNALDATE BODY.PEEK[])";
 static const char check_what[] = " (UID FLAGS)";
 
 void imap_fetch_clear(struct imap_session *session)
@@ -43,7 +43,10 @@ void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t c
 
 void imap_say_fetch(struct chat *chat)
 {
-        imap_work_say(imap_session_of(chat), "FETCH", fetch_what);
+        struct imap_session *session = imap_session_of(chat);
+        const struct mailbox_user *user = session->config.user;
+
+        imap_work_say(session, "FETCH", user->wants_dates && user->wants_dates(session->config.ctx) ? fetch_dated : fetch_what);
 }
 
 /* Why nothing came of a message that was asked for by itself. */

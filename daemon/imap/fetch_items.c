@@ -2,6 +2,8 @@
 /* Reading FETCH responses: a table of the items that we ask for; all others are read over. */
 #include "daemon/imap/fetch_items.h"
 
+#include "common/times.h"
+
 #include <strings.h>
 
 /* A number, also one between quotes. */
@@ -62,6 +64,22 @@ static bool read_flags(struct imap_cursor *cursor, struct imap_fetch_items *item
         return true;
 }
 
+/* One that makes no sense is not known. */
+static bool read_date(struct imap_cursor *cursor, struct imap_fetch_items *items)
+{
+        struct imap_text text;
+        char words[48];
+
+        if (cursor->at < cursor->end && *cursor->at == '(')
+                return imap_skip(cursor);
+        if (!imap_string(cursor, &text) || text.len >= sizeof words)
+                return true;
+        memcpy(words, text.bytes, text.len);
+        words[text.len] = '\0';
+        items->date = time_in_words(words + strspn(words, " "));
+        return true;
+}
+
 static bool read_body(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
         if (items->has_body)
@@ -77,6 +95,7 @@ static const struct {
         { "UID", read_uid },
         { "FLAGS", read_flags },
         { "RFC822.SIZE", read_size },
+        { "INTERNALDATE", read_date },
 };
 
 static bool names_message(const struct imap_text *name, struct imap_fetch_items *items)

@@ -9,6 +9,7 @@ struct imap_fetch_items {
         bool has_size;          /* a number was said */
         bool has_flags, seen, deleted;
         uint64_t size;
+        time_t date;            /* INTERNALDATE: when it was taken in there; 0: not said */
         bool has_body;
         bool is_part;           /* BODY[]<origin> */
         uint64_t origin;

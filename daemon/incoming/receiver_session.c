@@ -9,6 +9,7 @@
 #include "daemon/pop3/session.h"
 #include "daemon/random.h"
 #include "daemon/session/token.h"
+#include "daemon/tls/clock_doubt.h"
 
 #include <stdio.h>
 
@@ -187,6 +188,17 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         }
 }
 
+static bool wants_dates(unused_arg void *ctx)
+{
+        return clock_doubt_wanted(loop_now());
+}
+
+/* When mail was taken in there it is no earlier than that here. */
+static void dated(unused_arg void *ctx, time_t taken_in)
+{
+        clock_doubt_said(taken_in, true, "and mail was taken in elsewhere at", loop_now());
+}
+
 /* The looks hear of messages; of folders, before there is a look, the receiver itself. */
 static const struct mailbox_user *mailbox_user(void)
 {
@@ -194,6 +206,8 @@ static const struct mailbox_user *mailbox_user(void)
 
         user = fetching_mailbox_user;
         user.alert = receiver_alerted;
+        user.wants_dates = wants_dates;
+        user.dated = dated;
         user.folder = receiver_folder_found;
         user.folders_listed = receiver_folders_found;
         return &user;

@@ -4,6 +4,7 @@
 
 #include "common/limits.h"
 #include "common/names.h"
+#include "common/times.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -27,6 +28,7 @@ struct http_post {
         enum part part;
         unsigned lines;
         unsigned status, retry_after;
+        time_t date;
         bool has_length, chunked, other_coding;
         size_t left;            /* of the body, or of the chunk */
         char *location;         /* where a redirect points */
@@ -165,6 +167,8 @@ static void header_heard(struct http_post *post, const char *line)
         } else if (name == strlen("Retry-After") && strncasecmp(line, "Retry-After", name) == 0) {
                 if (read_size(value, 10, &number) == 0)
                         post->retry_after = (unsigned)number;
+        } else if (name == strlen("Date") && strncasecmp(line, "Date", name) == 0) {
+                post->date = time_in_words(value);
         } else if (name == strlen("Location") && strncasecmp(line, "Location", name) == 0) {
                 free(post->location);
                 post->location = copy_text(value);
@@ -336,6 +340,7 @@ struct http_answer http_post_answer(const struct chat *chat)
         return (struct http_answer){
                 .status = post->status,
                 .retry_after = post->retry_after,
+                .date = post->date,
                 .body = buf_bytes(&post->body),
                 .len = post->body.len,
         };

@@ -26,6 +26,7 @@ struct chat *http_post_new(const struct http_place *place, const char *form) mus
 struct http_answer {
         unsigned status;
         unsigned retry_after;   /* seconds; 0: not said */
+        time_t date;            /* when it was made, as it says; 0: it does not */
         const uint8_t *body;    /* belongs to the chat */
         size_t len;
 };

@@ -4,9 +4,11 @@
  * turn, however many calls led there (link_flush). So nobody has to say that a chat was called, and no user is called
  * from inside a call of his own.
  */
+#include "common/times.h"
 #include "common/printable.h"
 #include "daemon/journal.h"
 #include "daemon/session/session_parts.h"
+#include "daemon/tls/clock_doubt.h"
 
 enum {
         CHUNK_OUT = 256 * 1024,
@@ -58,10 +60,20 @@ void link_hold_reading(const struct link *link)
                                                            chat_is_over(link->chat));
 }
 
+/* A greeting that has a date shows what time it is elsewhere. */
+static void note_time(const struct link *link)
+{
+        scoped(scoped_free) char *who = text_of("that of %.40s", link->plan.host);
+
+        if (link->chat->greeting)
+                clock_doubt_said(time_in_words(link->chat->greeting), false, who, loop_now());
+}
+
 static void became_ready(struct link *link)
 {
         link->was_ready = true;
         connection_served(link->connection);
+        note_time(link);
         link_note_signin(link);
         link_touch(link);
         if (link->user->reached)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TLS of a session: begun, judged, noted; the verdict stands between the handshake and the chat. See session.h. */
+#include "common/times.h"
 #include "daemon/journal.h"
 #include "daemon/session/server_certificates.h"
 #include "daemon/session/session_parts.h"
@@ -19,7 +20,7 @@ void link_begin_tls(struct link *link, bool implicit)
                 .client_certificate = link->plan.client_certificate,
                 .implicit = implicit,
                 .record = link->plan.record,
-                .server_time = link->chat && link->chat->greeting ? clock_doubt_time_in(link->chat->greeting) : 0,
+                .server_time = link->chat && link->chat->greeting ? time_in_words(link->chat->greeting) : 0,
         };
 
         if (!implicit && connection_has_unread(link->connection)) {

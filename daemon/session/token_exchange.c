@@ -5,6 +5,7 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/loop.h"
 #include "daemon/session/session.h"
+#include "daemon/tls/clock_doubt.h"
 
 #include <stdio.h>
 
@@ -92,6 +93,8 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
 
         if (cause.code == CAUSE_NONE) {
                 struct http_answer heard = http_post_answer(link_chat(exchange->link));
+                scoped(scoped_free) char *who = text_of("that of %.40s", exchange->place.host);
+                clock_doubt_said(heard.date, false, who, loop_now());
                 result = grant_read(&heard, &exchange->request, &answer, &cause);
         } else {
                 explain(&cause);

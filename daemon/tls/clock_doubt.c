@@ -4,12 +4,12 @@
 
 #include "common/times.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 enum {
         FAR = 24 * 3600,               /* seconds by which clocks do not differ by accident */
         LATELY_MS = 2 * 3600 * 1000,
+        WITNESS_MS = 24 * 3600 * 1000,
 };
 
 /* The last two servers that failed by dates, with no good one since. */
@@ -18,6 +18,15 @@ static struct failed {
         uint16_t port;
         int64_t at; /* loop_now(); 0: none */
 } failed[2];
+
+static int64_t failed_last; /* loop_now() of the last one, whatever was good since; 0: none */
+
+/* The last who said what time it is, and the last by which it is no earlier than that. */
+static struct witness {
+        time_t said;
+        int64_t at; /* loop_now(); said 0: none */
+        char who[64];
+} exactly, at_least;
 
 static bool is_of(const struct failed *one, const char *host, uint16_t port)
 {
@@ -28,18 +37,57 @@ void clock_doubt_failed(const char *host, uint16_t port, int64_t now_ms)
 {
         if (!is_of(&failed[0], host, port))
                 failed[1] = failed[0];
+        failed_last = now_ms ? now_ms : 1;
         failed[0] = (struct failed){ .port = port, .at = now_ms ? now_ms : 1 };
         (void)snprintf(failed[0].host, sizeof failed[0].host, "%s", host);
 }
 
 void clock_doubt_verified(void)
 {
-        clock_doubt_was_set();
+        memset(failed, 0, sizeof failed);
 }
 
 void clock_doubt_was_set(void)
 {
         memset(failed, 0, sizeof failed);
+        failed_last = 0;
+}
+
+void clock_doubt_said(time_t said, bool no_earlier, const char *who, int64_t now_ms)
+{
+        struct witness *witness = no_earlier ? &at_least : &exactly;
+
+        if (said <= 0)
+                return;
+        *witness = (struct witness){ .said = said, .at = now_ms };
+        (void)snprintf(witness->who, sizeof witness->who, "%s", who);
+}
+
+bool clock_doubt_wanted(int64_t now_ms)
+{
+        return failed_last && now_ms - failed_last < LATELY_MS;
+}
+
+/* What it would say now; 0: nothing. */
+static time_t testimony(const struct witness *witness, int64_t now_ms)
+{
+        int64_t since = now_ms - witness->at;
+
+        return witness->said && since >= 0 && since < WITNESS_MS ? witness->said + (time_t)(since / 1000) : 0;
+}
+
+/* True when a witness contradicts the clock. */
+static bool contradicted(time_t now, int64_t now_ms, char *out, size_t size)
+{
+        time_t exact = testimony(&exactly, now_ms), least = testimony(&at_least, now_ms);
+        bool other = exact && (exact - now > FAR || now - exact > FAR), behind = least && least - now > FAR;
+        char when[32];
+
+        if (!other && !behind)
+                return false;
+        time_rfc3339(other ? exact : least, when);
+        (void)snprintf(out, size, "%s %s", other ? exactly.who : at_least.who, when);
+        return true;
 }
 
 static bool others_fail_too(const char *host, uint16_t port, int64_t now_ms)
@@ -63,26 +111,6 @@ void clock_doubt(time_t now, int64_t now_ms, time_t server, time_t verified, con
         else if (server && (server - now > FAR || now - server > FAR)) {
                 time_rfc3339(server, when);
                 (void)snprintf(out, size, "the server's %s", when);
-        } else if (others_fail_too(host, port, now_ms))
+        } else if (!contradicted(now, now_ms, out, size) && others_fail_too(host, port, now_ms))
                 (void)snprintf(out, size, "and other servers fail by date too");
-}
-
-static time_t time_at(const char *words)
-{
-        struct tm parts = { 0 };
-        const char *end = strptime(words, "%d %b %Y %H:%M:%S %z", &parts);
-        long zone = parts.tm_gmtoff;
-
-        return end ? timegm(&parts) - zone : 0;
-}
-
-time_t clock_doubt_time_in(const char *words)
-{
-        for (const char *at = words; *at; at++) {
-                bool starts = isdigit((unsigned char)*at) && (at == words || !isalnum((unsigned char)at[-1]));
-                time_t found = starts ? time_at(at) : 0;
-                if (found > 0)
-                        return found;
-        }
-        return 0;
 }

@@ -13,6 +13,12 @@
 /* A server's certificate verified, dates and all, or failed by its dates. */
 void clock_doubt_verified(void);
 void clock_doubt_failed(const char *host, uint16_t port, int64_t now_ms);
+/* Somebody says that it is that time, unproven, in a greeting or an HTTP Date; or that it is no earlier (`at_least`), by when
+ * mail was taken in there. The last of each kind is a witness for a day. `who`: as it stands before the time in the end of
+ * a sentence about this machine's clock; now_ms: loop_now(). */
+void clock_doubt_said(time_t said, bool at_least, const char *who, int64_t now_ms);
+/* Some server has failed by its dates lately: what others say of the time is worth asking for. */
+bool clock_doubt_wanted(int64_t now_ms);
 /* The clock was set: what other servers' certificates looked like before says nothing. */
 void clock_doubt_was_set(void);
 
@@ -20,5 +26,3 @@ void clock_doubt_was_set(void);
  * `verified`: the latest time at which this station verified a server. */
 void clock_doubt(time_t now, int64_t now_ms, time_t server, time_t verified, const char *host, uint16_t port, char *out,
                  size_t size);
-/* The time that a server's words carry in the form of RFC 5322, as greetings do; 0: none. */
-time_t clock_doubt_time_in(const char *words);

@@ -185,7 +185,7 @@ static void put_name(const struct collected *item, const struct code_row *row, s
 
 static void put_date(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
 {
-        char name[80], when[32] = "", now[32], doubt[64];
+        char name[80], when[32] = "", now[32], doubt[112];
         bool over = row->problem == PROBLEM_EXPIRED;
 
         name_of(item, false, name);

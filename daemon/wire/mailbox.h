@@ -81,6 +81,9 @@ struct mailbox_user {
         void (*idle_refused)(void *ctx, const struct cause *cause);
         /* At any time: the server wants a person to read this; bounded, not escaped. NULL: nobody does. */
         void (*alert)(void *ctx, const char *words);
+        /* IMAP, for who wants to know what time it is elsewhere: when a message was taken in there. Both may be NULL. */
+        bool (*wants_dates)(void *ctx);
+        void (*dated)(void *ctx, time_t taken_in);
         /* A folder that folders() asked for, its name in UTF-8; selectable: it can be opened. Then folders_listed. */
         void (*folder)(void *ctx, const char *name, bool selectable);
         void (*folders_listed)(void *ctx);

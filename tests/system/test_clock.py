@@ -266,6 +266,24 @@ def test_a_clock_far_from_that_of_the_server(clock, new_sink, certificates):
     assert station.wait_message(queued)["state"] == "sent"
 
 
+def test_others_are_witnesses_of_the_time(clock, new_sink, dovecot, certificates, box):
+    """Where the failing server says nothing before TLS: the greeting of another one; or mail that was taken in just now."""
+    station = clock.station
+    clock.set_clock(900 * DAY)
+    station.start()
+    plain, ending = new_sink(), new_sink(certificates.leaf("system", "127.0.0.1"), True)
+    now = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())
+    plain.rule("greeting", f"220 sink.example ESMTP ready at {now}")
+    for name, sink in (("plain", plain), ("tls", ending)):
+        station.ctl("account", "add", "outgoing", name, f"hostname={sink.host}", f"port={sink.port}", "from=a@example.test",
+                    f"useSsl={str(sink is ending).lower()}")
+    assert station.wait_message(station.send("plain", "box@example.test"))["state"] == "sent"
+    station.send("tls", "box@example.test")
+    sheet = station.wait_status("tls", "challenge")
+    assert "that of 127.0.0.1 " + time.strftime("%Y-%m-%d", time.gmtime()) in sheet["faultCause"]
+    assert sheet["cause"]["remedy"].startswith("look at this machine's clock first: timedatectl")
+
+
 def test_an_expired_certificate_is_the_servers_where_the_clock_is_right(station, new_sink, certificates):
     sink = new_sink(certificates.leaf("expired", "127.0.0.1"), True)
     station.ctl("trust", "import", "-", stdin=certificates.user.pem)

@@ -154,7 +154,25 @@ static inline void play_idle_refused(void *ctx, const struct cause *cause)
         tell(ctx, "idle_refused ");
 }
 
+static bool play_dates; /* until the operation is over that a script begins with it */
+
+static inline bool play_wants_dates(void *ctx)
+{
+        (void)ctx;
+        return play_dates;
+}
+
+static inline void play_dated(void *ctx, time_t taken_in)
+{
+        char text[64];
+
+        (void)snprintf(text, sizeof text, "dated(%lld) ", (long long)taken_in);
+        tell(ctx, text);
+}
+
 static const struct mailbox_user play_user = {
+        .wants_dates = play_wants_dates,
+        .dated = play_dated,
         .opened = play_opened,
         .not_opened = play_not_opened,
         .listed = play_listed,

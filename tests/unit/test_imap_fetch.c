@@ -54,6 +54,13 @@ static void fetch_two(struct chat *chat)
         static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
         imap_mailbox.fetch(chat, two, 2);
 }
+static void fetch_with_dates(struct chat *chat)
+{
+        play_dates = true;
+        fetch_two(chat);
+        play_dates = false;
+}
+
 static void fetch_large(struct chat *chat)
 {
         static const struct mailbox_entry two[] = { { .uid = 7, .size = 2 * MIB }, { .uid = 9, .size = 4 } };
@@ -308,6 +315,16 @@ static const struct script scripts[] = {
                 { S, "t3 NO oops\r\n", NULL }, { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "t4 BAD eek\r\n", NULL }, { C, "t5 UID FETCH 7,9 (UID FLAGS)\r\n", NULL },
                 { S, "t5 NO oops\r\n", NULL },) },
+        { "when it was taken in", .tls = true, .state = CHAT_READY,
+          .told = TOLD "dated(837596665) 7,5<12345> 9,1<x> dated(1795978800) fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_with_dates }, { C, "t2 UID FETCH 7,9 (UID INTERNALDATE BODY.PEEK[])\r\n", NULL },
+                { S, "* 2 FETCH (UID 7 INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {5}\r\n12345)\r\n"
+                     "* 3 FETCH (UID 9 BODY[] {1}\r\nx INTERNALDATE \"29-Nov-2026 20:00:00 +0100\")\r\nt2 OK\r\n", NULL },) },
+        { "a date that is none", .tls = true, .state = CHAT_READY,
+          .told = TOLD "7,1<x> 9,1<y> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_with_dates }, { C, "t2 UID FETCH 7,9 (UID INTERNALDATE BODY.PEEK[])\r\n", NULL },
+                { S, "* 2 FETCH (UID 7 INTERNALDATE NIL BODY[] {1}\r\nx)\r\n"
+                     "* 3 FETCH (UID 9 INTERNALDATE (1) BODY[] {1}\r\ny)\r\nt2 OK\r\n", NULL },) },
         { "nothing to fetch", .tls = true, .state = CHAT_READY, .told = TOLD "fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_none }, { C, "t2 NOOP\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
         /* ---- marking ---- */
