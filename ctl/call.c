@@ -5,6 +5,7 @@
 
 #include "common/frame.h"
 #include "common/json_fields.h"
+#include "ctl/term.h"
 #include "ctl/unit.h"
 
 #include <errno.h>
@@ -189,6 +190,9 @@ static bool waits_in_vain(const struct tool *tool, const struct call *call)
                 tool->calls->asks_after = first && comes ? COMING_SECONDS : -1;
                 if (state == UNIT_FAILING || (state == UNIT_COMING && !first))
                         return true;
+                if (!call->waits && !call->tick)
+                        term_progress(tool, state == UNIT_COMING ? "emailsecd has ended and is started again..."
+                                                                 : "emailsecd has not answered yet...");
         }
         tool->calls->asks_after = -1;
         return false;
@@ -207,7 +211,7 @@ static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t 
         }
 }
 
-static int receive_frame(const struct tool *tool, const struct call *call, json_t **out, struct cause *cause)
+static int await_frame(const struct tool *tool, const struct call *call, json_t **out, struct cause *cause)
 {
         struct call_state *calls = tool->calls;
         time_t deadline = deadline_of(call);
@@ -225,6 +229,14 @@ static int receive_frame(const struct tool *tool, const struct call *call, json_
                 if (got == -2)
                         return -1;
         }
+}
+
+static int receive_frame(const struct tool *tool, const struct call *call, json_t **out, struct cause *cause)
+{
+        int failed = await_frame(tool, call, out, cause);
+        if (!call->waits && !call->tick)
+                term_progress_end();
+        return failed;
 }
 
 static void add_problem(struct causes *failures, const json_t *problem, const char *error)

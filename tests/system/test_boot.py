@@ -384,7 +384,11 @@ def spoilt(machine):
     ("echo 'NoSuchKey=1' >/etc/emailsecd/emailsecd.conf.d/wrong.conf", "rm -f /etc/emailsecd/emailsecd.conf.d/wrong.conf"),
     ("mv /usr/sbin/emailsecd /usr/sbin/away", "test ! -e /usr/sbin/away || mv /usr/sbin/away /usr/sbin/emailsecd"),
     ("mv /var/lib/emailsecd/station.db /var/lib/emailsecd/away", "cd /var/lib/emailsecd; test ! -e away || mv away station.db"),
-), ids=("settings", "program", "database"))
+    ("cd /var/lib/emailsecd; cp -p station.db away; printf '\\0\\0\\377\\377' | dd of=station.db bs=1 seek=60 conv=notrunc status=none",
+     "cd /var/lib/emailsecd; test ! -e away || mv away station.db"),
+    ("printf '[Service]\\nReadOnlyPaths=/var/lib/emailsecd\\n' >/etc/systemd/system/emailsecd.service.d/spoilt.conf; "
+     "systemctl daemon-reload", "rm -f /etc/systemd/system/emailsecd.service.d/spoilt.conf; systemctl daemon-reload"),
+), ids=("settings", "program", "database", "newer", "read-only"))
 def test_a_start_that_fails_is_told_and_heals(machine, spoilt, accounts, spoil, mend):
     """The tool tells it from one that is not there, sendmail has its caller try again, and no start is the last."""
     machine.run("systemctl", "stop", "emailsecd")
@@ -428,6 +432,33 @@ def test_one_that_is_stopped_is_told_as_that(machine):
     machine.run("systemctl", "start", "emailsecd")
     assert told.returncode == 3 and "is not started" in told.stderr and "systemctl start emailsecd" in told.stderr
     reachable(machine)
+
+
+def test_one_that_is_masked_is_told_as_that(machine):
+    machine.run("systemctl", "stop", "emailsecd.service", "emailsecd.socket")
+    machine.run("systemctl", "mask", "emailsecd.service")
+    told = machine.run("emailsecctl", "status", check=False)
+    machine.run("sh", "-ec", re.search(r"what to do: (systemctl .*)", told.stderr)[1])
+    assert told.returncode == 3 and "emailsecd is masked" in told.stderr
+    reachable(machine)
+
+
+def test_one_that_was_killed_is_waited_for(machine):
+    machine.run("systemctl", "kill", "-s", "KILL", "emailsecd.service")
+    assert machine.run("emailsecctl", "status").stderr == ""
+    reachable(machine)
+
+
+def test_the_users_number_may_change(machine, accounts):
+    """As when a machine is set up anew around its disk: what the daemon keeps becomes its own again."""
+    before = machine.say("emailsecctl", "account", "list")
+    machine.run("systemctl", "stop", "emailsecd.service", "emailsecd.socket")
+    old = machine.say("id", "-u", "emailsec")
+    machine.run("usermod", "-u", "4321", "emailsec")
+    machine.run("systemctl", "start", "emailsecd.service")
+    reachable(machine)
+    assert machine.say("find", "/var/lib/emailsecd", "-uid", old) == ""
+    assert machine.say("emailsecctl", "account", "list").split() == before.split()
 
 
 def test_by_hand_root_makes_no_files_of_its_own(machine):
