@@ -94,7 +94,7 @@ struct delivery {
         /* commit */
         uint32_t cursor_uid;
         time_t received;
-        bool look_in_cur;
+        bool look_in_cur;                /* files may be there of which no row tells */
         bool last_was_new;
         unsigned syncing;                /* jobs not done */
         size_t recorded, recording;      /* items that are on disk; that will be with the present write */

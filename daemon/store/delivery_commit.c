@@ -7,6 +7,7 @@
  * that are handed on take another way after the look up: delivery_hand_on.c.
  */
 #include "daemon/store/delivery.h"
+#include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/inbox_look.h"
 #include "daemon/store/seen_rows.h"
@@ -88,7 +89,6 @@ static void placed(struct job *job)
 
 static void place(struct delivery *delivery)
 {
-        delivery->look_in_cur = !maildir_is_certain(delivery->account, delivery->folder);
         delivery->job = (struct job){ .work = place_work, .done = placed };
         store_run_files(&delivery->job);
 }
@@ -213,7 +213,8 @@ static int look_up_copy(struct item *item, const struct seen_key *key, struct da
         return 0;
 }
 
-static int look_up_one(struct delivery *delivery, size_t index, struct database *db, struct cause *cause)
+static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded, struct database *db,
+                       struct cause *cause)
 {
         struct item *item = &delivery->arrival.items[index];
         struct seen_key key = delivery_key(delivery, item);
@@ -243,15 +244,22 @@ static int look_up_one(struct delivery *delivery, size_t index, struct database 
         }
         maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key.uid, key.uidl,
                      item->generation, item->file);
+        const char *there = item->known ? NULL : unrecorded_take(unrecorded, item->digest);
+        if (there)
+                (void)snprintf(item->file, sizeof item->file, "%s", there); /* ours: as long as any */
         return 0;
 }
 
 static int look_up_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct delivery *delivery = container_of(read, struct delivery, read);
+        scoped(unrecorded_free) struct unrecorded unrecorded = { 0 };
 
+        if (delivery->reconcile && delivery->look_in_cur && !delivery->give &&
+            unrecorded_read(delivery->account, db, &unrecorded, cause) < 0)
+                return -1;
         for (size_t i = 0; i < delivery->arrival.count; i++)
-                if (look_up_one(delivery, i, db, cause) < 0)
+                if (look_up_one(delivery, i, &unrecorded, db, cause) < 0)
                         return -1;
         return 0;
 }
@@ -273,6 +281,7 @@ void delivery_finish(struct delivery *delivery)
         if (delivery->abandoned || delivery->failed) {
                 delivery_give_up(delivery, &delivery->failure);
         } else if (delivery->arrival.count) {
+                delivery->look_in_cur = !maildir_is_certain(delivery->account, delivery->folder);
                 delivery->read = (struct store_read){ .read = look_up_work, .done = looked_up };
                 store_read(&delivery->read);
         } else if (delivery->cursor_uid) {

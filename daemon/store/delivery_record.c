@@ -192,7 +192,7 @@ static void recorded(struct store_write *write, const struct cause *cause)
                 delivery_hand_on(delivery);
                 return;
         }
-        if (delivery->last_was_new && !delivery->give)
+        if (delivery->last_was_new && !delivery->give && !delivery->reconcile) /* anew numbered, the order may be another */
                 maildir_make_certain(delivery->account, delivery->folder);
         if (delivery->give)
                 clean(delivery, answer_cleaned);

@@ -729,6 +729,38 @@ START_TEST(again_after_a_crash_before_the_commit)
 }
 END_TEST
 
+/* The same, and the server has numbered the folder anew before it is fetched again: no name is as it was. */
+START_TEST(again_after_a_crash_and_numbered_anew)
+{
+        static const char *const contents[] = { "Subject: one\r\n\r\nfirst\r\n", "Subject: two\r\n\r\nlone \n in it\r\n",
+                                             "Subject: three\r\n\r\n" };
+        struct delivery_target renumbered = imap;
+        struct delivery *delivery = delivery_new(&imap);
+
+        for (uint32_t i = 0; i < 2; i++) {
+                struct mailbox_entry entry = uid_entry(i + 1);
+                deliver(delivery, &entry, contents[i]);
+        }
+        struct commit first = commit_well(delivery, 2);
+        reclose();
+        with_database("DELETE FROM seen; DELETE FROM inbox; DELETE FROM cursor");
+        read_as_seen(first.file[1]);
+        reopen();
+        renumbered.uidvalidity = imap.uidvalidity + 1;
+        delivery = delivery_new(&renumbered);
+        delivery_reconcile(delivery, true);
+        for (uint32_t i = 0; i < 3; i++) {
+                struct mailbox_entry entry = uid_entry(11 + i);
+                deliver(delivery, &entry, contents[2 - i]);
+        }
+        ck_assert_uint_eq(commit_well(delivery, 13).again, 0); /* nobody was told of them yet */
+        check_files(2, 1);
+        ck_assert(!maildir_is_certain("in", "INBOX"));
+        ck_assert_uint_eq(deliver_one(&renumbered, uid_entry(12), contents[1], true).again, 1);
+        check_files(2, 1);
+}
+END_TEST
+
 START_TEST(nothing_is_begun_within_the_reserve)
 {
         struct mailbox_entry entry = uid_entry(5);
@@ -1331,6 +1363,7 @@ int main(void)
         tcase_add_test(tests, committed_in_the_middle_of_a_message);
         tcase_add_test(tests, abandoned_without_trace);
         tcase_add_test(tests, again_after_a_crash_before_the_commit);
+        tcase_add_test(tests, again_after_a_crash_and_numbered_anew);
         tcase_add_test(tests, nothing_is_begun_within_the_reserve);
         tcase_add_test(tests, new_uidvalidity);
         tcase_add_test(tests, uidl_used_again);
