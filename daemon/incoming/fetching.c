@@ -15,6 +15,7 @@
 #include "daemon/incoming/lmtp_delivery.h"
 #include "daemon/loop.h"
 #include "daemon/store/maildir.h"
+#include "daemon/store/reserve.h"
 
 /* ---- helpers ---- */
 
@@ -150,7 +151,7 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
         fetching->finished = true;
         handing_rest(fetching->handing);
         struct fetching_result result = { .received = fetching->received, .left = fetching->noted };
-        fetching->failed = cause != NULL;
+        fetching->failed = cause != NULL && !fetching->no_room;
         if (fetching->next_try)
                 result.next_try = fetching->next_try > loop_wall() ? fetching->next_try - loop_wall() : 1;
         if (cause)
@@ -257,6 +258,7 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
 
 void fetching_begin(struct fetching *fetching, bool is_open)
 {
+        (void)reserve_room(); /* looked at now, known when the first message comes */
         fetching->just_opened = !is_open || !fetching->tools->refresh;
         if (!fetching->just_opened)
                 fetching->tools->refresh(fetching_chat(fetching));

@@ -79,6 +79,7 @@ struct fetching {
         uint64_t received, noted;            /* messages; notes about those that are too large */
         unsigned answers;                    /* store answers under way */
         bool freed, finished, failed;        /* failed: the look ended for a cause of this machine */
+        bool no_room;                        /* for one more message: what came before it is kept */
         struct fetching *sibling;            /* among those that end, or that wait for one (fetching.c) */
         bool just_opened;                    /* facts are of SELECT, not what was heard since */
 };

@@ -233,7 +233,11 @@ static int begin_message(struct fetching *fetching, const struct mailbox_entry *
         fetching->arriving = *entry;
         fetching->got = entry->from;
         fetching->fresh = fetching->lines = fetching->returns = 0;
-        return delivery_begin(fetching->filling, entry, &cause) < 0 ? disk_failed(fetching, &cause) : 0;
+        if (delivery_begin(fetching->filling, entry, &cause) == 0)
+                return 0;
+        fetching->no_room = true;
+        fetching_keep_whole(fetching);
+        return disk_failed(fetching, &cause);
 }
 
 int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size)

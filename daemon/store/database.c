@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -14,9 +15,12 @@
 enum {
         CACHE_BUCKETS = 128,
         BUSY_MS = 5000,
-        CHECKPOINT_FRAMES = 4000, /* pages in the log from which on they are brought into the database */
+        PAGE = 4096,
         CHECKPOINT_AGAIN = 1,     /* s after one that failed */
 };
+
+/* Bytes of the log from which on they are brought into the database. */
+static atomic_size_t log_most = DATABASE_LOG_MOST;
 
 struct cached {
         const char *sql;
@@ -31,6 +35,8 @@ struct database {
         struct cause checkpoint;  /* why the last one failed; CAUSE_NONE: it did not */
         time_t failed;            /* when; monotonic */
         bool doubtful;            /* the file was not opened anew since, and no checkpoint runs */
+        bool checkpoint_full;     /* it failed because the disk was full */
+        bool shrunk;              /* pages at the end are not used any more: a checkpoint gives them back */
 };
 
 /* ---- causes ---- */
@@ -51,9 +57,37 @@ static const struct {
         { SQLITE_BUSY, "another program keeps it locked", "end the program that has station.db open" },
 };
 
+static bool is_no_room(int error)
+{
+        return error == ENOSPC || error == EDQUOT;
+}
+
+/* The last error of the database's file, or of its log (`which`: SQLITE_FCNTL_FILE_POINTER or _JOURNAL_POINTER). */
+static int file_errno(sqlite3 *handle, int which)
+{
+        sqlite3_file *file = NULL;
+        int error = 0;
+
+        if (sqlite3_file_control(handle, "main", which, &file) != SQLITE_OK || !file || !file->pMethods ||
+            file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error) != SQLITE_OK)
+                return 0;
+        return error;
+}
+
+/* SQLite has a code of its own for ENOSPC in a write alone: not for a quota, and not where it makes a file longer. */
+static bool is_full(sqlite3 *handle)
+{
+        int code = sqlite3_errcode(handle) & 0xff;
+
+        return code == SQLITE_FULL ||
+               ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) &&
+                (is_no_room(sqlite3_system_errno(handle)) || is_no_room(file_errno(handle, SQLITE_FCNTL_FILE_POINTER)) ||
+                 is_no_room(file_errno(handle, SQLITE_FCNTL_JOURNAL_POINTER))));
+}
+
 static int database_cause(const struct database *db, struct cause *cause)
 {
-        int code = sqlite3_errcode(db->handle) & 0xff;
+        int code = is_full(db->handle) ? SQLITE_FULL : sqlite3_errcode(db->handle) & 0xff;
 
         for (size_t i = 0; i < count_of(troubles); i++) {
                 if (troubles[i].code != code)
@@ -75,7 +109,7 @@ bool database_damaged(const struct database *db)
 
 bool database_full(const struct database *db)
 {
-        return (sqlite3_errcode(db->handle) & 0xff) == SQLITE_FULL;
+        return db->checkpoint_full || is_full(db->handle);
 }
 
 bool database_in_transaction(const struct database *db)
@@ -301,17 +335,37 @@ static int after_commit(void *ctx, sqlite3 *handle, const char *schema, int fram
 {
         struct database *db = ctx;
 
-        if (frames < CHECKPOINT_FRAMES || db->doubtful)
+        if (db->doubtful || ((size_t)frames < atomic_load(&log_most) / PAGE && !db->shrunk))
                 return SQLITE_OK;
         int code = sqlite3_wal_checkpoint_v2(handle, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        if (code == SQLITE_OK)
+        if (code == SQLITE_OK) {
                 cause_clear(&db->checkpoint);
+                db->shrunk = db->checkpoint_full = false;
+        }
         if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED)
                 return SQLITE_OK;
+        db->checkpoint_full = is_full(handle);
         (void)database_cause(db, &db->checkpoint);
         db->failed = monotonic();
-        db->doubtful = true;
+        db->doubtful = code != SQLITE_FULL; /* a write that was refused has lost nothing */
         return SQLITE_OK;
+}
+
+void database_log_is(size_t most)
+{
+        atomic_store(&log_most, most);
+}
+
+int64_t database_shrink(struct database *db, unsigned pages, struct cause *cause)
+{
+        scoped(scoped_free) char *sql = text_of("PRAGMA incremental_vacuum(%u)", pages);
+        int64_t before = 0, after = 0;
+
+        if (one_number(db, "PRAGMA freelist_count", &before, cause) < 0 || (before && execute(db, sql, cause) < 0) ||
+            (before && one_number(db, "PRAGMA freelist_count", &after, cause) < 0))
+                return -1;
+        db->shrunk = db->shrunk || after < before;
+        return after < before ? after : 0;
 }
 
 /* inbox_id(FILE): for rows that are made from others. */
@@ -322,10 +376,21 @@ static void id_of_file(sqlite3_context *context, unused_arg int count, sqlite3_v
         sqlite3_result_int64(context, file ? inbox_id(file) : 0);
 }
 
+/* Of a database that is there already it would be a change, each time. */
+static int settle_new(struct database *db, struct cause *cause)
+{
+        int64_t pages;
+
+        if (one_number(db, "PRAGMA page_count", &pages, cause) < 0)
+                return -1;
+        return pages ? 0 : execute(db, "PRAGMA auto_vacuum = INCREMENTAL", cause);
+}
+
 static int settle_in(struct database *db, bool writer, struct cause *cause)
 {
         /* What a hostile or damaged schema could do is switched off; a commit waits for the disk;
-         * deleted content is overwritten where that costs no further write. */
+         * deleted content is overwritten where that costs no further write. Pages that are not used any more can be
+         * given back to the disk, of a database that was made so. */
         static const char common[] = "PRAGMA trusted_schema = OFF;"
                                      "PRAGMA cell_size_check = ON;"
                                      "PRAGMA foreign_keys = ON;"
@@ -333,7 +398,6 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
         static const char writing[] = "PRAGMA journal_mode = WAL;"
                                       "PRAGMA synchronous = FULL;"
                                       "PRAGMA secure_delete = FAST;"
-                                      "PRAGMA journal_size_limit = 67108864;"
                                       "PRAGMA cache_size = -16000;";
         static const char reading[] = "PRAGMA query_only = ON;"
                                       "PRAGMA cache_size = -4000;";
@@ -345,7 +409,11 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
             sqlite3_create_function_v2(db->handle, "inbox_id", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
                                        NULL, id_of_file, NULL, NULL, NULL) != SQLITE_OK)
                 return database_cause(db, cause);
-        if (execute(db, common, cause) < 0 || execute(db, writer ? writing : reading, cause) < 0)
+        /* What the log has taken it keeps, and is written again: on a small disk no more of it than is meant. */
+        size_t log = atomic_load(&log_most);
+        scoped(scoped_free) char *keep = text_of("PRAGMA journal_size_limit = %zu", log < DATABASE_LOG_MOST ? log : 4 * log);
+        if (execute(db, common, cause) < 0 || (writer && settle_new(db, cause) < 0) || execute(db, writer ? writing : reading, cause) < 0 ||
+            (writer && execute(db, keep, cause) < 0))
                 return -1;
         if (writer)
                 (void)sqlite3_wal_hook(db->handle, after_commit, db);
@@ -410,7 +478,7 @@ int database_reopen(struct database *writing, struct database *reading, struct c
                 close_handle(writing);
                 return -1;
         }
-        reading->doubtful = writing->doubtful = false;
+        reading->doubtful = writing->doubtful = writing->checkpoint_full = false;
         return 0;
 }
 

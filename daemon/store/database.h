@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/cause.h"
+#include "common/limits.h"
 
 #include <sqlite3.h>
 
@@ -37,8 +38,18 @@ int database_reopen(struct database *writing, struct database *reading, struct c
 void database_roll_back(struct database *db);
 /* Whether the last failed statement has ended the whole transaction. */
 bool database_in_transaction(const struct database *db);
-/* Whether the last failure says that the disk is full. */
+/* Whether the last failure, or the last checkpoint, says that the disk is full. */
 bool database_full(const struct database *db);
+
+/*
+ * How large the log may be before it is brought into the database: both may need that much place then. It follows the
+ * disk; any thread.
+ */
+#define DATABASE_LOG_MOST (16 * MIB)
+void database_log_is(size_t most);
+/* In a transaction: gives back up to so many pages that are not used any more, once a checkpoint has followed. How many
+ * are left, or -1. */
+int64_t database_shrink(struct database *db, unsigned pages, struct cause *cause) must_use;
 /* Whether the last failure says that content is damaged, rather than that the disk is in trouble. */
 bool database_damaged(const struct database *db);
 

@@ -118,14 +118,9 @@ static int check(const struct delivery *delivery, struct cause *cause)
 
 int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry, struct cause *cause)
 {
-        const struct cause *full = reserve_fault();
-
-        if (check(delivery, cause) < 0)
+        if (check(delivery, cause) < 0 || reserve_fits(entry->size > entry->from ? entry->size - entry->from : 0, cause) < 0)
                 return -1;
-        if (full) {
-                *cause = *full;
-                return -1;
-        }
+        reserve_arrived(0, true);
         delivery_cancel_message(delivery);
         delivery->in_message = true;
         delivery->half_kept |= half_is_kept(entry);
@@ -138,6 +133,7 @@ int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, 
 {
         if (check(delivery, cause) < 0)
                 return -1;
+        reserve_arrived(len, false);
         while (len) {
                 struct piece *piece = filling(delivery);
                 size_t room = PIECE_MAX - piece->bytes.len;

@@ -5,6 +5,7 @@
  */
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
+#include "daemon/store/reserve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,6 +102,11 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
         struct arrival *arrival = &delivery->arrival;
         struct cause cause = { 0 };
 
+        /* Later ones go by what the loop knows: what came before them is not to be lost. */
+        if (!arrival->count && reserve_allows_fetching(&cause) < 0) {
+                fail(arrival, &cause);
+                return;
+        }
         if (!arrival->opened) {
                 if (maildir_open(delivery->account, true, &arrival->maildir, &cause) < 0) {
                         fail(arrival, &cause);
@@ -187,7 +193,12 @@ static int write_bytes(struct arrival *arrival, time_t begun, uint8_t *given, si
 static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
 {
         struct arrival *arrival = &delivery->arrival;
+        struct cause cause;
 
+        if (reserve_spares(len, &cause) < 0) {
+                fail(arrival, &cause);
+                return;
+        }
         count_bytes(arrival, given, len);
         if (write_bytes(arrival, delivery->begun, given, len) < 0) {
                 fail_errno(arrival, "cannot write a received message");

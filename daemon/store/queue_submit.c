@@ -209,7 +209,7 @@ static int insert(struct store_write *write, struct database *db, struct cause *
         if (known_key(submit, db, &seq, cause) < 0)
                 return -1;
         submit->duplicate = seq != 0;
-        if (!submit->duplicate && reserve_allows(submit->s.priority > 0, cause) < 0)
+        if (!submit->duplicate && reserve_allows(submit->s.priority > 0, intake_facts(submit->taking->intake)->size, cause) < 0)
                 return -1;
         if (!submit->duplicate && (owner_holds(db, &submit->owner, cause) < 0 ||
                                    check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||

@@ -2,15 +2,19 @@
 /*
  * The reserve of disk (DiskReserve=). Received mail and submissions may not take the place that the queue needs to record
  * what becomes of its messages: with less than the reserve free, nothing is fetched; with less than half of it, what is
- * submitted without priority urgent is refused. And should the disk be full all the same, a file that holds place in the
- * state folder is let go, once, for what is written about messages that are here already.
+ * submitted without priority urgent is refused; and nothing is taken that would not fit. Files count as bytes do. And
+ * should the disk be full all the same, a file that holds place in the state folder is let go, once, for what is written
+ * about messages that are here already. How much it holds, and how long the database's log may become, follow the size of
+ * the disk. While there is little room, what the database does not use any more is given back to the disk.
  */
 #pragma once
 
 #include "common/cause.h"
 
 struct disk_room {
-        uint64_t free, reserve; /* bytes; reserve 0: none is kept, or the disk does not tell */
+        uint64_t free, reserve;        /* bytes; reserve 0: none is kept, or the disk does not tell */
+        uint64_t files, files_reserve; /* files that can be made yet; reserve 0: the disk has no bound of them */
+        bool let_go;                   /* the place that was held: nothing new comes until it is held again */
 };
 
 /* `reserve`: bytes, or below 0 so many percent of the disk, and then 1 GiB at most; 0: none. At start and reload. */
@@ -22,11 +26,25 @@ const struct cause *reserve_fault(void);
 
 /* ---- the store's ---- */
 
-/* Before the loop; `directory` is the state folder. */
+/* Before the database is opened: its log follows the disk. `directory` is the state folder. */
 void reserve_open(const char *directory);
 void reserve_close(void);
-/* Any thread but the loop's: whether a submission may come, else -1 with CAUSE_STORAGE. Urgent ones may as long as the
- * place that is held has not been let go. */
-int reserve_allows(bool urgent, struct cause *cause) must_use;
-/* Writer thread, when the disk was full: whether there was place to let go. */
+/* Loop: whether a message of that size may be fetched, else -1 with CAUSE_STORAGE; and what has come since, which may not be
+ * on disk yet. */
+int reserve_fits(uint64_t size, struct cause *cause) must_use;
+void reserve_arrived(size_t bytes, bool file);
+/* Any thread but the loop's: the same as reserve_fault() by a new look. */
+int reserve_allows_fetching(struct cause *cause) must_use;
+/* Any thread but the loop's, for each piece of a fetched message: whether it leaves submissions what is theirs. */
+int reserve_spares(size_t size, struct cause *cause) must_use;
+/* Writer thread, before each commit: a new look. */
+void reserve_begin_commit(void);
+/* Writer thread: whether a submission of that size may come, else -1 with CAUSE_STORAGE. Urgent ones may as long as they fit
+ * and the place that is held has not been let go. */
+int reserve_allows(bool urgent, uint64_t size, struct cause *cause) must_use;
+/* Writer thread or before the loop, when the disk was full: whether there was place to let go. */
 bool reserve_let_go(void);
+/* Before the loop: whether the disk has next to nothing left. */
+bool reserve_disk_full(void);
+/* Any thread: whether the place is not held, so that commits should be small. */
+bool reserve_is_let_go(void);

@@ -346,8 +346,7 @@ static int check_whole(const char *directory, struct cause *cause)
 
 static int open_all(const char *directory, struct cause *cause)
 {
-        if (make_folder(directory, 0700, cause) < 0 || take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 ||
-            make_folders(directory, cause) < 0)
+        if (take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 || make_folders(directory, cause) < 0)
                 return -1;
         scoped(scoped_free) char *path = text_of("%s/station.db", directory);
         scoped(scoped_free) char *copy = text_of("%s/spool/backup.db", directory);
@@ -375,18 +374,30 @@ static void close_all(void)
         free(take(store.directory));
 }
 
+/* What it takes to begin (the log's index, a changed row) must not be lacking where the disk is full. */
+static int open_or_close(const char *directory, struct cause *cause)
+{
+        store.directory = copy_text(directory);
+        if (open_all(directory, cause) == 0)
+                return 0;
+        close_all();
+        return -1;
+}
+
 int store_open(const char *state_directory, struct cause *cause)
 {
-        store.directory = copy_text(state_directory);
         store.closing = false;
-        if (open_all(state_directory, cause) < 0) {
-                close_all();
+        if (make_folder(state_directory, 0700, cause) < 0)
+                return -1;
+        reserve_open(state_directory);
+        if (open_or_close(state_directory, cause) < 0 &&
+            (!reserve_disk_full() || !reserve_let_go() || open_or_close(state_directory, cause) < 0)) {
+                reserve_close();
                 return -1;
         }
         store.reader = workers_new("store-reader", 1);
         store.files = workers_new("store-files", FILE_THREADS);
         store.sync = workers_new("store-sync", STORE_SYNC_THREADS);
-        reserve_open(state_directory);
         takings_open(state_directory);
         writer_open(store.writing);
         maildir_rights_open();

@@ -18,6 +18,7 @@
 
 enum {
         BATCH_MAX = 1024,     /* jobs in one commit: answers keep flowing under load */
+        BATCH_TIGHT = 16,     /* on a disk that was full: they must fit into little room */
         RETRY_AFTER = 1000    /* ms after a failed commit */
 };
 
@@ -127,10 +128,12 @@ static int run_batch(struct database *db, struct batch *batch, bool bring)
 
 static void take_jobs(struct writes *jobs)
 {
+        int most = reserve_is_let_go() ? BATCH_TIGHT : BATCH_MAX;
+
         list_init(jobs);
         pthread_mutex_lock(&waiting.lock);
         waiting.scheduled = false;
-        for (int i = 0; i < BATCH_MAX && waiting.writes.first; i++)
+        for (int i = 0; i < most && waiting.writes.first; i++)
                 list_add(jobs, list_take(&waiting.writes));
         pthread_mutex_unlock(&waiting.lock);
 }
@@ -160,8 +163,9 @@ static int run_in_reserve(struct database *db, struct batch *batch)
 
         while (own && own->brings)
                 own = own->next;
-        if (!own || !database_full(db) || !reserve_let_go())
+        if (!own || !database_full(db))
                 return -1;
+        (void)reserve_let_go(); /* it may have gone before: without what is new there may still be room enough */
         queue_counts_undo(0);
         database_roll_back(db);
         cause_clear(&batch->cause);
@@ -173,6 +177,12 @@ static int run_in_reserve(struct database *db, struct batch *batch)
         return 0;
 }
 
+/* To open the database takes room for the log's index. */
+static bool is_sound(struct cause *cause)
+{
+        return store_make_sound(cause) == 0 || (reserve_disk_full() && reserve_let_go() && store_make_sound(cause) == 0);
+}
+
 static void batch_work(struct job *job)
 {
         struct batch *batch = container_of(job, struct batch, job);
@@ -180,12 +190,15 @@ static void batch_work(struct job *job)
         take_jobs(&batch->writes);
         if (!batch->writes.first)
                 return;
-        bool sound = store_make_sound(&batch->cause) == 0;
+        reserve_begin_commit();
+        bool sound = is_sound(&batch->cause);
         if (sound && (run_batch(writer.db, batch, true) == 0 || run_in_reserve(writer.db, batch) == 0)) {
                 batch->counts = queue_counts_take();
                 const struct cause *behind = database_behind(writer.db);
                 if (behind)
                         batch->cause = *behind;
+                if (behind && database_full(writer.db))
+                        (void)reserve_let_go(); /* the next try has room */
                 return;
         }
         if (batch->cause.code == CAUSE_NONE)
@@ -238,7 +251,7 @@ static void batch_done(struct job *job)
                 answer(write);
         free(batch);
         pthread_mutex_lock(&waiting.lock);
-        bool more = waiting.writes.first; /* what was over BATCH_MAX */
+        bool more = waiting.writes.first; /* what was too many for one commit */
         pthread_mutex_unlock(&waiting.lock);
         if (more)
                 store_wake();

@@ -128,7 +128,8 @@ def test_a_file_system_that_is_full(new_station, dovecot, box, transport, count,
         messages = fill(dovecot, box, count, lines)
         incoming(station, dovecot, transport, box)
         account = station.wait_status("a", "fault")
-        assert os.strerror(errno.ENOSPC) in account["faultCause"] or "full" in account["faultCause"]
+        assert os.strerror(errno.ENOSPC) in account["faultCause"] or "full" in account["faultCause"] or \
+            "DiskReserve" in account["faultCause"] or "does not fit" in account["faultCause"]
         sound(station, dovecot, box, messages)
         subprocess.run(["mount", "-o", "remount,size=200m", station.state], check=True)
         all_here(station, dovecot, box, messages)
