@@ -225,17 +225,47 @@ bool frame_look(struct frame_reader *reader)
         return reader->whole;
 }
 
-int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause)
+/* The frame, of which nothing is needed any more, is gone. */
+static void forget_frame(struct frame_reader *reader, size_t frame)
 {
-        if (!frame_look(reader))
-                return 0;
-        size_t frame = reader->searched;
-        int result = parse((const char *)buf_bytes(&reader->in), frame, &reader->scan, out, cause);
         buf_forget(&reader->in, frame + 1);
         own_fds(reader, frame + 1);
         reader->searched = 0;
         reader->whole = false;
         frame_scan_reset(&reader->scan);
+}
+
+int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause)
+{
+        if (!frame_look(reader))
+                return 0;
+        int result = parse((const char *)buf_bytes(&reader->in), reader->searched, &reader->scan, out, cause);
+        forget_frame(reader, reader->searched);
+        return result;
+}
+
+void frame_take_text(struct frame_reader *reader, struct frame_text *text)
+{
+        struct buf *in = &reader->in;
+        size_t frame = reader->searched;
+
+        *text = (struct frame_text){ .len = frame, .size = frame + 1, .scan = reader->scan };
+        if (in->start == 0 && in->len == frame + 1) { /* nothing came behind it */
+                text->size = in->size;
+                text->bytes = take(in->memory);
+                *in = BUF_WITH_MAX(in->max);
+        } else {
+                text->bytes = (uint8_t *)copy_bytes((const char *)buf_bytes(in), frame);
+        }
+        forget_frame(reader, frame);
+}
+
+int frame_parse(struct frame_text *text, json_t **out, struct cause *cause)
+{
+        int result = parse((const char *)text->bytes, text->len, &text->scan, out, cause);
+
+        explicit_bzero(text->bytes, text->size);
+        free(take(text->bytes));
         return result;
 }
 

@@ -37,6 +37,15 @@ bool frame_look(struct frame_reader *reader);
  * has a NUL (cause: CAUSE_INVALID about the member). Bytes of a taken
  * frame are wiped. Depth is bounded (LIMIT_NESTING), duplicate keys refused. */
 int frame_next(struct frame_reader *reader, json_t **out, struct cause *cause) must_use;
+/* The same in two steps, for a frame that is whole (frame_look): its bytes are taken out, and parsed by any thread, which
+ * overwrites and frees them. What came with it is its own as after frame_next. */
+struct frame_text {
+        uint8_t *bytes;
+        size_t len, size;            /* of the frame; of the memory */
+        struct frame_scan scan;
+};
+void frame_take_text(struct frame_reader *reader, struct frame_text *text);
+int frame_parse(struct frame_text *text, json_t **out, struct cause *cause) must_use;
 /* Takes descriptor number `index` of those that came with the frame taken last; -1 when there is none. The caller
  * closes. */
 int frame_take_fd(struct frame_reader *reader, size_t index);

@@ -36,6 +36,7 @@ static void detach(struct client *client)
         if (client->detached)
                 return;
         client->detached = true;
+        handle_drop(&client->parsing);
         client_leave_line(client);
         username_cancel(take(client->username));
         while (*at != client)
@@ -121,7 +122,7 @@ void client_watch(struct client *client)
 
         if (client->ending)
                 return;
-        bool wants = !client->username && !client->half_closed && !client->put_off && client->out.len < LIMIT_CLIENT_UNREAD &&
+        bool wants = !client->username && !client->parsing && !client->half_closed && !client->put_off && client->out.len < LIMIT_CLIENT_UNREAD &&
                      !(client->call && client->more_came); /* also while a call waits: to see the client go */
         if (client->closing ? client->refused && !client->out.len : wants)
                 what |= WATCH_READ;
@@ -320,7 +321,7 @@ bool clients_end_idle(const struct share *of)
         struct client *longest = NULL;
 
         for (struct client *client = clients; client; client = client->next)
-                if (!client->ending && !client->call && !share_in_charge(client->share) && (!of || client->share == of) &&
+                if (!client->ending && !client->call && !client->parsing && !share_in_charge(client->share) && (!of || client->share == of) &&
                     loop_now() - client->active >= IDLE_MS && (!longest || client->active < longest->active))
                         longest = client;
         if (longest)
@@ -334,7 +335,7 @@ void clients_wind_down(void)
                 client->winding_down = true;
                 if (client->call && client->call->cancel && (client->call->method->flags & METHOD_WAITS)) {
                         client_end(client);
-                } else if (!client->call) {
+                } else if (!client->call && !client->parsing) {
                         client->closing = true; /* once it has read its answers */
                         client_flush(client);
                 }
@@ -349,6 +350,7 @@ void clients_close(void)
                 detach(client); /* now: what its call works with ends next */
         }
         timer_free(take(patrol));
+        parse_apart_close();
         serve_close();
         usernames_close();
 }

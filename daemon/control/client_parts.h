@@ -9,6 +9,7 @@
 #include "daemon/control/client.h"
 #include "daemon/control/parameters.h"
 #include "daemon/control/usernames.h"
+#include "daemon/handle.h"
 #include "daemon/loop.h"
 #include "daemon/service/audit_trail.h"
 
@@ -26,6 +27,7 @@ struct client {
         int out_fds[LIMIT_FRAME_FDS];
         size_t out_fd_count;
         struct call *call;            /* the one that is not answered yet */
+        handle_id parsing;            /* the next one is being parsed by a thread; else HANDLE_NONE */
         int64_t active;               /* loop_now() when something went in or out last */
         bool half_closed;             /* the peer has ended its side: what came is answered, then the end */
         bool closing;                 /* what is in `out` still goes, then the end */
@@ -69,7 +71,14 @@ void client_watch(struct client *client);
 /* Ends the call: sends the object, unless oneway or gone, and lets the next call in. */
 void call_end(struct call *call, json_t *object, int fd);
 
+/* ---- parse_apart.c ---- */
+/* Has the frame that has come whole parsed by a thread; client_call_came() follows, unless the client has gone. */
+void client_parse_apart(struct client *client, const struct method *method);
+void parse_apart_close(void);
+
 /* ---- serve.c ---- */
+/* A frame was parsed: `object` is borrowed, NULL where it was not right for that cause. Goes on with what is behind it. */
+void client_call_came(struct client *client, const struct method *method, const json_t *object, const struct cause *cause);
 /* The descriptor is ready. */
 void client_ready(void *ctx, int what);
 /* Takes the calls that have come and can be taken now. */

@@ -21,7 +21,10 @@ static struct {
         struct timer *timer;
 } line = { .end = &line.first };
 
-enum { NEXT_TURN_MS = 1 }; /* a timer that is due now may fire again within this turn */
+enum {
+        NEXT_TURN_MS = 1,          /* a timer that is due now may fire again within this turn */
+        PARSED_HERE = 256 * KIB,   /* a larger call is parsed by a thread */
+};
 
 static void serve_line(void *ctx);
 
@@ -232,7 +235,17 @@ static void begin_call(struct client *client, const json_t *object)
                 dispatch(call, name);
 }
 
-/* False when there is none. */
+static void take_object(struct client *client, const struct method *method, const json_t *object, const struct cause *cause)
+{
+        if (object)
+                begin_call(client, object);
+        else if (cause->code == CAUSE_INVALID)
+                refuse_method(client, method, cause);
+        else
+                refuse_call(client, cause);
+}
+
+/* False when there is none, or it will be there later. */
 static bool take_call(struct client *client)
 {
         struct cause cause = { 0 };
@@ -243,21 +256,20 @@ static bool take_call(struct client *client)
 
         if (!admit(client) || !whole)
                 return false;
-        if (frame_next(&client->reader, &object, &cause) < 0) {
-                if (cause.code == CAUSE_INVALID)
-                        refuse_method(client, method, &cause);
-                else
-                        refuse_call(client, &cause);
+        if (client->reader.searched > PARSED_HERE) {
+                client_parse_apart(client, method);
                 return false;
         }
-        begin_call(client, object);
+        if (frame_next(&client->reader, &object, &cause) < 0)
+                object = NULL;
+        take_object(client, method, object, &cause);
         json_decref(object);
         return true;
 }
 
 static bool may_take(const struct client *client)
 {
-        return !client->ending && !client->closing && !client->call && client->out.len < LIMIT_CLIENT_UNREAD;
+        return !client->ending && !client->closing && !client->call && !client->parsing && client->out.len < LIMIT_CLIENT_UNREAD;
 }
 
 void client_take_calls(struct client *client)
@@ -277,9 +289,23 @@ void client_take_calls(struct client *client)
         client->handling = false;
         if (!client->reader.in.len)
                 buf_release(&client->reader.in);
-        if (client->half_closed && !client->call && !frame_look(&client->reader))
+        if (client->half_closed && !client->call && !client->parsing && !frame_look(&client->reader))
                 client->closing = true;
         client_flush(client);
+}
+
+void client_call_came(struct client *client, const struct method *method, const json_t *object, const struct cause *cause)
+{
+        if (client->ending)
+                return;
+        client->handling = true;
+        share_start(client->share);
+        take_object(client, method, object, cause);
+        share_stop(client->share);
+        client->handling = false;
+        if (client->winding_down && !client->call)
+                client->closing = true;
+        client_take_calls(client);
 }
 
 /* ---- the descriptor ---- */
@@ -379,7 +405,7 @@ void client_ready(void *ctx, int what)
 
         if (what & WATCH_WRITE)
                 client_flush(client);
-        if (client->ending || !(what & WATCH_READ))
+        if (client->ending || client->parsing || !(what & WATCH_READ))
                 return;
         if (client->call) {
                 look_whether_gone(client);

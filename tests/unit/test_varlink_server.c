@@ -14,6 +14,7 @@ static bool ending;
 #include "daemon/control/budget.c"
 #include "daemon/control/call.c"
 #include "daemon/control/client.c"
+#include "daemon/control/parse_apart.c"
 #include "daemon/control/serve.c"
 #undef method_named
 #define refuse listener_refuse
@@ -663,25 +664,124 @@ START_TEST(the_size_of_a_call_is_that_of_its_method)
 }
 END_TEST
 
-START_TEST(a_large_call_of_a_method_that_may_be_large)
+/* A call of Large of so many bytes, with what follows its message. */
+static char *large_call(size_t size, const char *more)
 {
-        static char text[512 * KIB], call[sizeof text + 200];
-        struct user user;
+        scoped(scoped_free) char *text = new_zeroed(1, size + 1);
 
-        memset(text, 'x', sizeof text - 1);
-        int len = snprintf(call, sizeof call, "{\"method\":\"" TEST "Large\",\"parameters\":{\"message\":\"%s\"}}", text);
-        open_user(&user);
-        for (ssize_t at = 0, sent; at <= len; at += sent > 0 ? sent : 0) {
-                sent = send(user.fd, call + at, (size_t)(len + 1 - at), MSG_NOSIGNAL);
+        memset(text, 'x', size);
+        return text_of("{\"method\":\"" TEST "Large\",%s\"parameters\":{\"message\":\"%s\"}}", more, text);
+}
+
+/* All of it, however little the socket takes at once. */
+static void pour(struct user *user, const char *bytes, size_t len)
+{
+        for (size_t at = 0; at < len;) {
+                ssize_t sent = send(user->fd, bytes + at, len - at, MSG_NOSIGNAL);
+                at += sent > 0 ? (size_t)sent : 0;
                 loop_turn();
         }
-        json_t *reply = next_reply(&user);
-        ck_assert_uint_eq(json_string_length(json_object_get(json_object_get(reply, "parameters"), "message")), sizeof text - 1);
+}
+
+static void expect_large(json_t *reply, size_t size)
+{
+        ck_assert_uint_eq(json_string_length(json_object_get(json_object_get(reply, "parameters"), "message")), size);
         json_decref(reply);
-        settle();
-        ck_assert_uint_eq(clients->reader.in.size, 0); /* memory is given back */
-        ck_assert_uint_eq(clients->out.size, 0);
+}
+
+START_TEST(a_large_call_of_a_method_that_may_be_large)
+{
+        static const size_t sizes[] = { 100 * KIB, PARSED_HERE - 100, PARSED_HERE + 100, 512 * KIB };
+        struct user user;
+
+        open_user(&user);
+        for (size_t i = 0; i < count_of(sizes); i++) {
+                scoped(scoped_free) char *call = large_call(sizes[i], "");
+                pour(&user, call, strlen(call) + 1);
+                expect_large(next_reply(&user), sizes[i]);
+                settle();
+                ck_assert_uint_eq(clients->reader.in.size, 0); /* memory is given back */
+                ck_assert_uint_eq(clients->out.size, 0);
+                ck_assert_uint_eq(budget.used[BUDGET_INPUT] + budget.reserve_used[BUDGET_INPUT], 0);
+        }
         close_user(&user);
+}
+END_TEST
+
+/* A thread parses the large ones; the others wait behind them, and descriptors stay with theirs. */
+START_TEST(calls_behind_a_large_one_wait_for_it)
+{
+        scoped(scoped_free) char *call = large_call(600 * KIB, "");
+        int fd = memory_file("of the call behind");
+        struct user user;
+
+        open_user(&user);
+        user.wanted = 5;
+        say(&user, ECHO(1));
+        pour(&user, call, strlen(call) + 1);
+        say_with_fds(&user, "{\"method\":\"" TEST "Descriptor\"}", &fd, 1);
+        pour(&user, call, strlen(call) + 1);
+        say(&user, ECHO(2));
+        ck_assert_int_eq(shutdown(user.fd, SHUT_WR), 0);
+        await_replies(&user, 5);
+        expect(pop(&user), ECHOED(1));
+        expect_large(pop(&user), 600 * KIB);
+        json_t *reply = pop(&user);
+        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(reply, "parameters"), "text")), "of the call behind");
+        json_decref(reply);
+        expect_large(pop(&user), 600 * KIB);
+        expect(pop(&user), ECHOED(2));
+        await_end(&user);
+        (void)close(fd);
+        close_user(&user);
+}
+END_TEST
+
+/* Until it was parsed nobody notices; what it says holds all the same. */
+START_TEST(one_that_goes_after_a_large_call)
+{
+        scoped(scoped_free) char *call = large_call(600 * KIB, "\"oneway\":true,");
+        struct user user, other;
+
+        open_user(&user);
+        pour(&user, call, strlen(call) + 1);
+        close_user(&user);
+        while (gone() < 1)
+                loop_turn();
+        ck_assert_uint_eq(handled, 1);
+        /* The daemon ends meanwhile: nobody is answered, and nothing is left. */
+        open_user(&other);
+        pour(&other, call, strlen(call)); /* without its end */
+        say_bytes(&other, "", 1);
+        while (!clients->parsing && handled < 2)
+                loop_turn();
+        clients_close();
+        ck_assert_uint_eq(budget.used[BUDGET_INPUT] + budget.reserve_used[BUDGET_INPUT], 0);
+        settle();
+        ck_assert_ptr_null(budget.shares);
+        close_user(&other);
+}
+END_TEST
+
+START_TEST(a_large_call_that_is_none)
+{
+        static const struct {
+                const char *end, *error;
+        } cases[] = {
+                { "\"", "InvalidCall" }, { "\\u0000\"}}", "InvalidProperty" }, { "\xff\"}}", "InvalidCall" }, { "\"}},", "InvalidCall" },
+        };
+        for (size_t i = 0; i < count_of(cases); i++) {
+                scoped(scoped_free) char *whole = large_call(300 * KIB, "");
+                scoped(scoped_free) char *error = text_of("io.emailsec.EmailService.%s", cases[i].error);
+                struct user user;
+
+                whole[strlen(whole) - 3] = '\0';
+                scoped(scoped_free) char *call = text_of("%s%s", whole, cases[i].end);
+                open_user(&user);
+                pour(&user, call, strlen(call) + 1);
+                expect_error(next_reply(&user), error);
+                close_user(&user);
+        }
 }
 END_TEST
 
@@ -1496,6 +1596,9 @@ static TCase *server_tests(void)
         tcase_add_test(tests, a_call_without_end_is_dropped);
         tcase_add_test(tests, the_size_of_a_call_is_that_of_its_method);
         tcase_add_test(tests, a_large_call_of_a_method_that_may_be_large);
+        tcase_add_test(tests, calls_behind_a_large_one_wait_for_it);
+        tcase_add_test(tests, one_that_goes_after_a_large_call);
+        tcase_add_test(tests, a_large_call_that_is_none);
         tcase_add_test(tests, no_method_takes_what_it_does_not_know);
         tcase_add_test(tests, every_parameter_has_its_type);
         tcase_add_test(tests, one_that_is_dropped_while_it_is_told_ends_a_turn_later);
