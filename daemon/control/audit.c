@@ -7,6 +7,11 @@
 
 #include <stdio.h>
 
+const struct actor *call_doer(const struct call *call)
+{
+        return &call->actor;
+}
+
 const char *call_actor(const struct call *call)
 {
         return call->actor.who;

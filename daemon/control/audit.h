@@ -15,5 +15,7 @@ void audit_nothing(struct call *call);
 /* For call.c: the call of a changing method succeeds. */
 void audit_answered(struct call *call);
 
+/* Who is at it, for who records later. */
+const struct actor *call_doer(const struct call *call);
 /* "root (uid 0), logged in as alice (uid 1000)": for records that show who, and are not compared. */
 const char *call_actor(const struct call *call);

@@ -9,7 +9,7 @@ static int begin(struct account *account, struct steps *steps, void **work, stru
 {
         static const struct authorize_user user = { .step = steps_told, .done = steps_over };
         struct authorize *authorize = NULL;
-        int result = authorize_begin(account, &user, steps, &authorize, cause);
+        int result = authorize_begin(account, call_doer(steps_call(steps)), &user, steps, &authorize, cause);
 
         *work = authorize;
         return result;
@@ -20,16 +20,10 @@ static void cancel(void *work)
         authorize_cancel(work);
 }
 
-/* What was agreed to is in the audit trail; what came to nothing is not. */
-static void over(struct call *call, const json_t *last)
+/* What was agreed to has been recorded where it was stored: also when nobody waited for it any more. */
+static void over(struct call *call, unused_arg const json_t *last)
 {
-        const char *name = call_parameters(call)->name;
-        scoped(scoped_free) char *object = text_of("account %s", name);
-
-        if (same_text(json_string_value(json_object_get(last, "result")), "ok"))
-                audit(call, &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED, .about = { .account = name }, .object = object });
-        else
-                audit_nothing(call);
+        audit_nothing(call);
 }
 
 void on_authorize_account(struct call *call)

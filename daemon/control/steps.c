@@ -12,6 +12,11 @@ struct steps {
         void *work;
 };
 
+struct call *steps_call(const struct steps *steps)
+{
+        return steps->call;
+}
+
 json_t *steps_reply(json_t *step)
 {
         json_t *reply = json_object();

@@ -19,6 +19,7 @@ struct steps_kind {
 
 /* Begins it for the account of the parameter `name`, or fails the call. */
 void steps_begin(struct call *call, const struct steps_kind *kind);
+struct call *steps_call(const struct steps *steps);
 /* Callbacks for who does it: a step, and the last one. Steps are borrowed. */
 void steps_told(void *ctx, json_t *step);
 void steps_over(void *ctx, json_t *last);

@@ -25,6 +25,7 @@ struct authorize {
         char *device_code;
         int64_t interval, until;        /* seconds; loop_now() */
         bool storing;                   /* the end is on its way to the disk */
+        struct actor actor;
         const struct authorize_user *user; /* NULL: cancelled */
         void *ctx;
 };
@@ -80,8 +81,11 @@ static void stored(void *ctx, const struct cause *cause)
         struct cause none = { 0 };
 
         if (!cause_happened(cause)) {
+                scoped(scoped_free) char *object = text_of("account %s", subject.account);
                 log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED, "account %s was authorized at its OAuth provider",
                           subject.account);
+                trail_record(&authorize->actor,
+                             &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED, .about = subject, .object = object });
                 if (account && !account->unreadable)
                         account_tell_changed(account);
         }
@@ -180,8 +184,8 @@ static void code_came(void *ctx, enum grant_result result, struct grant_answer *
         tell_code(authorize, answer);
 }
 
-int authorize_begin(const struct account *account, const struct authorize_user *user, void *ctx, struct authorize **out,
-                    struct cause *cause)
+int authorize_begin(const struct account *account, const struct actor *actor, const struct authorize_user *user, void *ctx,
+                    struct authorize **out, struct cause *cause)
 {
         struct grant_request request;
 
@@ -192,6 +196,7 @@ int authorize_begin(const struct account *account, const struct authorize_user *
                 return -1;
         }
         struct authorize *authorize = new_object(struct authorize);
+        authorize->actor = *actor;
         authorize->user = user;
         authorize->ctx = ctx;
         authorize->again = timer_new(ask_whether, authorize);

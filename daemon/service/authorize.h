@@ -6,6 +6,7 @@
 #pragma once
 
 #include "daemon/accounts/account.h"
+#include "daemon/service/audit_trail.h"
 
 struct authorize;
 
@@ -14,8 +15,9 @@ struct authorize_user {
         void (*done)(void *ctx, json_t *last);          /* the last step, borrowed; it is over and freed after the call */
 };
 
-/* -1 with a cause for an account without that grant. Never calls back before it returns. */
-int authorize_begin(const struct account *account, const struct authorize_user *user, void *ctx, struct authorize **out,
-                    struct cause *cause) must_use;
-/* No call any more; what a person has agreed to meanwhile is lost. */
+/* -1 with a cause for an account without that grant. Never calls back before it returns. That the account was authorized is
+ * in the audit trail as the actor's doing (copied). */
+int authorize_begin(const struct account *account, const struct actor *actor, const struct authorize_user *user, void *ctx,
+                    struct authorize **out, struct cause *cause) must_use;
+/* No call any more. What a person has agreed to meanwhile is lost, unless it is on its way to the disk. */
 void authorize_cancel(struct authorize *authorize);

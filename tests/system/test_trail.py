@@ -5,6 +5,7 @@ import base64
 import os
 import re
 import subprocess
+import threading
 
 import pytest
 
@@ -12,6 +13,7 @@ import letters
 import users
 import varlink
 from test_oauth import sender, tokens  # noqa: F401 (fixtures)
+from test_watchdog import hanging  # noqa: F401 (fixture)
 from station import ROOT
 
 ME = os.geteuid()
@@ -255,6 +257,30 @@ def test_authorizing_is_recorded(station, tokens, sender):  # noqa: F811
     sender(server, "device")
     server.agreed.set()
     station.ctl("account", "authorize", "a")
+    trail(station, "account.authorized", account="a")
+
+
+def test_authorizing_is_recorded_when_nobody_waits_any_more(station, hanging, tokens, sender):  # noqa: F811
+    """Whoever asked goes while the token is on its way to the disk."""
+    folder = users.private_folder(station.folder, "hang")
+    station.extra_environment = {"LD_PRELOAD": hanging, "HANG": folder}
+    station.restart()
+    server = tokens()
+    sender(server, "device")
+    client = varlink.Client(station.socket)
+    next(client.stream("AuthorizeAccount", name="a"))
+    answered = threading.Event()
+    over = server.servers[0].shutdown_request
+    server.servers[0].shutdown_request = lambda request: (over(request), server.good and answered.set())
+    disk = os.path.join(folder, "disk")
+    open(disk, "w").close()
+    server.agreed.set()
+    assert answered.wait(20)
+    for _ in range(3):                          # meanwhile the answer is read
+        station.call("GetStatus")
+    client.close()
+    station.call("GetStatus")
+    os.unlink(disk)
     trail(station, "account.authorized", account="a")
 
 
