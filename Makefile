@@ -410,6 +410,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(k="";(v=json_object_get(o,k));)' \
 		'-Djson_object_foreach_safe(o,n,k,v)=for(k="",n=0;(v=json_object_get(o,k));)' \
 		-I. common daemon ctl
+	/usr/bin/python3 tests/habits/functions.py
 	mandoc -Tlint -Wwarning $(MAN_PAGES)
 	shellcheck tests/unit/run.sh tests/system/unpack-servers.sh .ci/run
 

@@ -62,7 +62,7 @@ char *attachment_file_name(const char *name, size_t number)
                 uint32_t point;
                 size_t step = utf8_character(part + at, len - at, &point);
                 bool bad = !step || is_treacherous(point) || strchr("/\\:*?\"<>|", part[at]);
-                bool first = !safe.len && (part[at] == '.' || part[at] == '-' || part[at] == ' ' || part[at] == '~');
+                bool first = !safe.len && strchr(".- ~", part[at]);
                 put(&safe, bad || first ? "_" : part + at, bad || first ? 1 : step);
                 at += step ? step : 1;
         }

@@ -39,20 +39,29 @@ static bool take_said(struct esmtp *esmtp, const char *text)
         return false;
 }
 
+/* False: nobody can sign in now, and that was said. */
+static bool may_sign_in(struct esmtp *esmtp)
+{
+        if (esmtp->signed_in || esmtp->has_mail) {
+                esmtp_wrong(esmtp, 503, "5.5.1", esmtp->has_mail ? "not within a message" : "you have signed in already");
+                return false;
+        }
+        if (esmtp->mechanisms && esmtp->secure)
+                return true;
+        if (esmtp->mechanisms)
+                esmtp_wrong(esmtp, 538, "5.7.11", "a password is taken inside TLS only: say STARTTLS first");
+        else
+                esmtp_wrong(esmtp, 502, "5.5.1", "nobody can sign in here");
+        return false;
+}
+
 void esmtp_on_auth(struct esmtp *esmtp, char *rest)
 {
         size_t word = strcspn(rest, " ");
         char *initial = rest + word + strspn(rest + word, " ");
 
-        if (esmtp->signed_in || esmtp->has_mail) {
-                esmtp_wrong(esmtp, 503, "5.5.1", esmtp->has_mail ? "not within a message" : "you have signed in already");
+        if (!may_sign_in(esmtp))
                 return;
-        }
-        if (!esmtp->mechanisms || !esmtp->secure) {
-                esmtp_wrong(esmtp, esmtp->mechanisms ? 538 : 502, esmtp->mechanisms ? "5.7.11" : "5.5.1", esmtp->mechanisms ?
-                            "a password is taken inside TLS only: say STARTTLS first" : "nobody can sign in here");
-                return;
-        }
         rest[word] = '\0';
         if (!esmtp->extended || !is_offered(esmtp, rest)) {
                 esmtp_wrong(esmtp, 504, "5.5.4", "the mechanisms here are %s", esmtp->mechanisms);

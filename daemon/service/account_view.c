@@ -147,49 +147,76 @@ json_t *account_json(const struct account *account)
         return all;
 }
 
+/* ---- warnings: sentences about what is amiss although the account works; the caller frees, NULL: it is not ---- */
+
+static char *warn_of_exemption(const struct account *account)
+{
+        bool secured = prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS);
+
+        if (!account->has_tls || !secured || !same_text(account->tls.verified_by, "allowedHost"))
+                return NULL;
+        return copy_text("encrypted, identity by exemption: import the root certificate (emailsecctl trust import FILE), then "
+                         "delete the exemption");
+}
+
+static char *warn_of_expunge(const struct account *account)
+{
+        if (!prop_is(&account->values, WORD_DELETE) || !fact_number(account->name, FACT_NO_EXPUNGE))
+                return NULL;
+        return copy_text("the server has no UIDPLUS: what is deleted there is flagged as deleted and left, for a mail program "
+                         "to expunge");
+}
+
+static char *warn_of_missing(const struct account *account)
+{
+        int64_t missing = fact_number(account->name, FACT_MISSING);
+
+        if (!missing)
+                return NULL;
+        return text_of("%lld message%s cannot be had from the server, and %s asked for again: emailsecctl inbox missing %s",
+                       (long long)missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are", account->name);
+}
+
+static char *warn_of_nameless(const struct account *account)
+{
+        int64_t nameless = fact_number(account->name, FACT_NAMELESS);
+
+        if (!nameless)
+                return NULL;
+        return text_of("the server %s %lld of its messages: they are left there",
+                       prop_is(&account->values, WORD_POP3) ? "gives no unique id (UIDL) for" : "does not list",
+                       (long long)nameless);
+}
+
+static char *warn_of_handed_back(const struct account *account)
+{
+        int64_t back = fact_number(account->name, "lastHandedBack");
+
+        if (!back || loop_wall() - back >= HANDED_BACK_SHOWN)
+                return NULL;
+        return text_of("%lld received messages were refused by the socket of deliverTo so far and are in the inbox here: "
+                       "emailsecctl inbox list %s",
+                       (long long)fact_number(account->name, "handedBack"), account->name);
+}
+
+static char *warn_of_pace(const struct account *account)
+{
+        return account->sender ? sender_pace(account->sender) : NULL;
+}
+
 json_t *account_warnings(const struct account *account)
 {
+        static char *(*const kinds[])(const struct account *account) = {
+                warn_of_exemption, warn_of_expunge, warn_of_missing, warn_of_nameless, warn_of_handed_back, heartbeat_warning,
+                warn_of_pace,
+        };
         json_t *warnings = account->unreadable ? json_array() : properties_warnings(&account->values);
 
-        if (account->has_tls && same_text(account->tls.verified_by, "allowedHost") &&
-            (prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS)))
-                (void)json_array_append_new(
-                        warnings, json_string("encrypted, identity by exemption: import the root certificate "
-                                              "(emailsecctl trust import FILE), then delete the exemption"));
-        if (prop_is(&account->values, WORD_DELETE) && fact_number(account->name, FACT_NO_EXPUNGE))
-                (void)json_array_append_new(
-                        warnings, json_string("the server has no UIDPLUS: what is deleted there is flagged as deleted and "
-                                              "left, for a mail program to expunge"));
-        int64_t missing = fact_number(account->name, FACT_MISSING);
-        scoped(scoped_free) char *lacking =
-                missing ? text_of("%lld message%s cannot be had from the server, and %s asked for again: emailsecctl inbox missing %s",
-                                  (long long)missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are", account->name)
-                        : NULL;
-        if (lacking)
-                (void)json_array_append_new(warnings, json_string(lacking));
-        int64_t unnamed = fact_number(account->name, FACT_NAMELESS);
-        scoped(scoped_free) char *nameless =
-                unnamed ? text_of("the server %s %lld of its messages: they are left there",
-                                  prop_is(&account->values, WORD_POP3) ? "gives no unique id (UIDL) for" : "does not list",
-                                  (long long)unnamed)
-                        : NULL;
-        if (nameless)
-                (void)json_array_append_new(warnings, json_string(nameless));
-        int64_t back = fact_number(account->name, "lastHandedBack");
-        scoped(scoped_free) char *refused =
-                back && loop_wall() - back < HANDED_BACK_SHOWN
-                        ? text_of("%lld received messages were refused by the socket of deliverTo so far and are in the "
-                                  "inbox here: emailsecctl inbox list %s",
-                                  (long long)fact_number(account->name, "handedBack"), account->name)
-                        : NULL;
-        if (refused)
-                (void)json_array_append_new(warnings, json_string(refused));
-        scoped(scoped_free) char *beat = heartbeat_warning(account);
-        if (beat)
-                (void)json_array_append_new(warnings, json_string(beat));
-        scoped(scoped_free) char *pace = account->sender ? sender_pace(account->sender) : NULL;
-        if (pace)
-                (void)json_array_append_new(warnings, json_string(pace));
+        for (size_t i = 0; i < count_of(kinds); i++) {
+                scoped(scoped_free) char *text = kinds[i](account);
+                if (text)
+                        (void)json_array_append_new(warnings, json_string(text));
+        }
         if (account->receiver)
                 receiver_warnings(account->receiver, warnings);
         return warnings;
