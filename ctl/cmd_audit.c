@@ -80,7 +80,7 @@ static size_t group_findings(const json_t *findings, struct group *out)
                         free(text);
                         free(remedy);
                 }
-                names_add(&out[at].names, name, most_named(finding));
+                names_add(&out[at].names, name[0] ? name : "the station", most_named(finding));
         }
         return count;
 }

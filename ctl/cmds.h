@@ -25,6 +25,8 @@ command_run run_trust_servers, run_trust_list, run_trust_show, run_trust_import,
 int trust_from_server(struct tool *tool, char **pem) must_use;
 /* cmd_key.c */
 command_run run_trust_key;
+/* cmd_device.c */
+command_run run_device_add, run_device_delete, run_device_list, run_device_password;
 /* cmd_send.c, sendmail.c */
 command_run run_send, run_sendmail;
 /* cmd_queue.c */

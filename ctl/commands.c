@@ -94,6 +94,14 @@ const struct command commands[] = {
         { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates, PEM or PKCS#12", NULL, run_trust_key,
           0 },
 
+        { "device list", "", "who may submit by SMTP with a password", NULL, run_device_list, 0 },
+        { "device add", "DEVICE", "let one sign in at the submission listener",
+          OPTIONS({ .name = "account", .value = "NAME", .help = "the account that its mail goes out by" },
+                  { .name = "from", .value = "ADDRESS", .help = "the only sender that it may name" }),
+          run_device_add, 0 },
+        { "device password", "DEVICE", "give it a password", NULL, run_device_password, 0 },
+        { "device delete", "DEVICE", "let it sign in no more", NULL, run_device_delete, 0 },
+
         { "send", "[FILE|-]", "send a message, or a text made into one",
           OPTIONS({ .name = "account", .value = "NAME", .help = "by which account; else the default one" },
                   { .name = "from", .value = "ADDRESS", .help = "sender" },

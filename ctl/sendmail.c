@@ -15,7 +15,7 @@
 #include <strings.h>
 #include <sysexits.h>
 
-enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_REFUSED };
+enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_SMTP, MODE_REFUSED };
 
 struct form {
         struct tool *tool;
@@ -81,6 +81,9 @@ static void take_mode(struct form *form, const char *value)
                 break;
         case 'p':
                 form->mode = MODE_LIST;
+                break;
+        case 's':
+                form->mode = MODE_SMTP;
                 break;
         case 'i': /* newaliases: aliases are read again by themselves */
                 form->mode = MODE_NOTHING;
@@ -395,6 +398,8 @@ int run_sendmail(struct tool *tool)
                 return ask_queue(tool, sendmail_flush);
         case MODE_NOTHING:
                 return EX_OK;
+        case MODE_SMTP:
+                return sendmail_smtp(tool);
         case MODE_REFUSED:
                 break;
         }

@@ -35,6 +35,7 @@ void submission_init(struct submission *submission)
 void submission_done(struct submission *submission)
 {
         json_decref(submission->recipients);
+        json_decref(submission->notify_each);
         buf_free(&submission->letter);
         free(submission->author);
         close_fd(&submission->made);
@@ -247,11 +248,13 @@ int submission_send(struct tool *tool, struct submission *submission, json_t **o
         json_t *parameters = parameters_of("account", submission->account);
         parameter_text(parameters, "from", submission->from);
         parameter_text(parameters, "author", submission->author);
-        parameter_flag(parameters, "partial", true);
+        parameter_flag(parameters, "partial", !submission->whole);
         parameter_text(parameters, "key", submission->key);
         parameter_text(parameters, "priority", submission->priority);
         parameter_flag(parameters, "hold", submission->hold);
-        if (submission->notify)
+        if (submission->notify_each)
+                json_put(parameters, "notify", take(submission->notify_each));
+        else if (submission->notify)
                 json_put(parameters, "notify", json_pack("[s]", submission->notify));
         parameter_text(parameters, "ret", submission->ret);
         parameter_text(parameters, "envelopeId", submission->envelope_id);

@@ -17,6 +17,8 @@ struct submission {
         const char *from;           /* envelope sender; NULL = the account's, "" = the null sender */
         const char *key, *priority; /* NULL = none */
         const char *notify, *ret, *envelope_id; /* about delivery reports (common/dsn.h); NULL = nothing asked */
+        json_t *notify_each;        /* the same, for each recipient ("": nothing); owned; NULL = `notify` for all */
+        bool whole;                 /* to all recipients, or not at all */
         enum encode_body body;
         bool hold;
         bool watched;       /* show a person at the terminal how far a long handing over is */

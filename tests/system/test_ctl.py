@@ -744,7 +744,7 @@ def test_sendmail_encodes(sendmail):
 
 
 @pytest.mark.parametrize("args, data, status", [
-    (["-t"], b"Subject: nobody\n\nx\n", 64), ([], b"x", 64), (["-Z", "a@b.example"], b"x", 64), (["-bs"], b"", 64),
+    (["-t"], b"Subject: nobody\n\nx\n", 64), ([], b"x", 64), (["-Z", "a@b.example"], b"x", 64), (["-bs"], b"", 0), (["-bs"], b"GET / HTTP/1.0\r\n", 76), (["-bd"], b"", 64),
     (["-f"], b"", 64), (["a@b@c"], b"x", 65), (["-bi"], b"", 0)])
 def test_sendmail_statuses(sendmail, args, data, status):
     assert sendmail(*args, data=data).returncode == status
