@@ -101,7 +101,7 @@ SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
 SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC) $(PEM_SRC),$(sort $(wildcard ctl/*.c)))
 SRC_esmtp   := $(sort $(wildcard common/esmtp/*.c))
-LAYERS := common esmtp base store wire tls sasl smtp imap pop3 station control
+LAYERS := common esmtp base store wire tls sasl smtp imap pop3 station control smtpd
 ROOMS := accounts session runner outgoing incoming service
 SRC_station := $(sort $(foreach r,$(ROOMS),$(wildcard daemon/$(r)/*.c)))
 $(foreach l,$(filter-out common esmtp base station,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
@@ -121,6 +121,7 @@ DEPS_imap    := imap $(DEPS_sasl)
 DEPS_pop3    := pop3 $(DEPS_sasl)
 DEPS_station := station smtp imap pop3 sasl $(DEPS_tls)
 DEPS_control := control $(DEPS_station)
+DEPS_smtpd   := smtpd esmtp $(DEPS_control)
 DEPS_ctl     := ctl $(DEPS_esmtp)
 libs_of = $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
 
@@ -158,7 +159,7 @@ PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so $(
 all: $(PROGRAMS)
 FORCE:
 
-$(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,control)
+$(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
@@ -208,16 +209,17 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause dsn frame json_fields names printable properties tar times
 UNIT_esmtp   := esmtp
-UNIT_base    := backoff loop journal settings netmon local_names
+UNIT_base    := backoff loop journal settings netmon local_names networks
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table
 UNIT_wire    := chat connection resolve server_words
 UNIT_tls     := judge clock_doubt certificate allowed allowed_history trust trust_watch keys channel
-UNIT_sasl    := grant sasl
+UNIT_sasl    := grant sasl scram_server
 UNIT_smtp    := smtp_reply smtp_meaning smtp_ways smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
 UNIT_pop3    := pop3_session pop3_retrieve
 UNIT_station := session outcome sender receiver account accounts account_view server_certificates quota queue_policy throttle poll_schedule fault_grace idle_policy sender_policy
 UNIT_control := permit varlink_server
+UNIT_smtpd   := peer_uid
 UNIT_ctl     := ctl_show ctl_send
 UNIT_TESTS :=
 define unit_rule
@@ -352,7 +354,7 @@ deps deps-slow:
 # ---- installing -------------------------------------------------------------------------------
 INSTALL ?= install
 MAN_PAGES := $(wildcard man/*.[1-9])
-UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer
+UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-smtp.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer
 EXAMPLES := conf/emailsec-alerts.yml conf/emailsec-dashboard.json conf/root-only.conf
 subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g'
 

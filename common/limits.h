@@ -55,6 +55,17 @@
 #define LIMIT_QUEUE_PAGE    1000         /* messages in one reply of ListQueue */
 #define LIMIT_INBOX_PAGE    10000        /* and of ListInbox */
 
+/* submission listener: clients at one time */
+#define LIMIT_SMTP_NETWORK  1000         /* from the network, */
+#define LIMIT_SMTP_OF_ADDRESS 64         /* and of one address of it, or one /64 of IPv6 */
+#define LIMIT_SMTP_LOCAL    1000         /* of this machine's users, */
+#define LIMIT_SMTP_OF_USER  250          /* and of one of them; */
+#define LIMIT_SMTP_IN_CHARGE 2000        /* of root and the daemon's user */
+#define LIMIT_DEVICES       5000         /* that may sign in there */
+#define LIMIT_SMTP_WAIT     300          /* seconds for a command (RFC 5321 section 4.5.3.2.7), or the next bytes of a message, */
+#define LIMIT_SMTP_FIRST    60           /* and before anything was accepted from one of the network */
+#define LIMIT_SMTP_LEAST_RATE 256        /* bytes a second that a message comes at, beyond the first five minutes */
+
 #define LIMIT_SUBSCRIBERS   32           /* named subscribers of received mail */
 #define LIMIT_SUBSCRIBERS_OF_UID 12      /* of one user who is not in charge */
 #define LIMIT_SUBSCRIBERS_OF_USERS 24    /* of all of these; the others are for the people in charge */

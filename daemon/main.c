@@ -15,6 +15,8 @@
 #include "daemon/service/restore.h"
 #include "daemon/service/service.h"
 #include "daemon/settings.h"
+#include "daemon/smtpd/door.h"
+#include "daemon/smtpd/spool.h"
 #include "daemon/store/store.h"
 
 #include <errno.h>
@@ -86,6 +88,7 @@ static int reload(json_t *warnings, struct cause *cause)
                 journal_open(fresh.log_level, fresh.log_target);
                 permit_open(&me.settings);
                 station_reload(&me.settings, warnings);
+                doors_reload(&me.settings);
                 settings_done(&old);
         }
         manager_tell_ready();
@@ -104,10 +107,18 @@ static void on_hangup(void *ctx, int number)
                      &(struct trail){ .action = TRAIL_RELOADED, .object = "settings, credentials and system trust" });
 }
 
+static unsigned ending; /* parts that have not ended yet */
+
+static void part_ended(void)
+{
+        if (--ending == 0)
+                loop_end();
+}
+
 static void ended(void *ctx)
 {
         (void)ctx;
-        loop_end();
+        part_ended();
 }
 
 static void on_end(void *ctx, int number)
@@ -117,8 +128,10 @@ static void on_end(void *ctx, int number)
                 return;
         manager_tell_ending();
         log_about(NULL, LOG_INFO, MSG_ENDING, "ending (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        ending = 2;
         station_end(END_MS, ended, NULL); /* first: who listens is told of the end */
         listener_wind_down();
+        doors_wind_down(END_MS, part_ended);
 }
 
 static void watch_surroundings(void)
@@ -143,6 +156,7 @@ static int refuse(const struct cause *cause, int status)
 {
         manager_tell_refused(cause->text);
         listener_turn_away();
+        doors_turn_away();
         fprintf(stderr, "%semailsecd: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause->text);
         fprintf(stderr, "%s  what to do: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause_remedy_of(cause));
         return status;
@@ -203,6 +217,13 @@ static int restore(void)
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int64_t stuck_for(void)
+{
+        int64_t store = store_stuck_for(), doors = spools_stuck_for();
+
+        return store > doors ? store : doors;
+}
+
 static int serve(void)
 {
         struct cause cause = { 0 };
@@ -222,10 +243,11 @@ static int serve(void)
                 loop_close();
                 return refuse(&cause, EXIT_FAILURE);
         }
+        doors_open(&me.settings);
         loop_on_signal(SIGTERM, on_end, NULL);
         loop_on_signal(SIGINT, on_end, NULL);
         loop_on_signal(SIGHUP, on_hangup, NULL);
-        manager_open(&(struct manager_user){ .line = station_line, .stuck_for = store_stuck_for });
+        manager_open(&(struct manager_user){ .line = station_line, .stuck_for = stuck_for });
         watch_surroundings();
         scoped(scoped_free) char *line = station_line();
         log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
@@ -236,6 +258,7 @@ static int serve(void)
         netmon_close();
         manager_close();
         listener_close();
+        doors_close();
         station_close();
         loop_close();
         journal_tell_repeats(true);

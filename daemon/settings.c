@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "common/names.h"
 #include "common/times.h"
+#include "daemon/networks.h"
 
 #include <inttypes.h>
 #include <netdb.h>
@@ -75,7 +76,7 @@ static int read_account(struct settings *settings, const struct row *row, const 
                         struct cause *cause)
 {
         if (!account_name_valid(value))
-                return cause_set(cause, CAUSE_INVALID, "%s is not a name for an account", value);
+                return cause_set(cause, CAUSE_INVALID, "%s is not a name: letters, digits, dots, hyphens and underscores", value);
         put_text(settings, row, value);
         return 0;
 }
@@ -88,6 +89,11 @@ static int read_address(struct settings *settings, const struct row *row, const 
                 return cause_set(cause, CAUSE_INVALID, "%s", why.text);
         put_text(settings, row, value);
         return 0;
+}
+
+static int read_networks(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+{
+        return networks_check(value, cause) < 0 ? -1 : read_text(settings, row, value, cause);
 }
 
 /* Numbers of days with commas between them. */
@@ -244,6 +250,10 @@ static const struct row rows[] = {
         { { "Control", "AllowSubmit", "all",
             "users and groups that may send mail, or all; empty: readers and admins only" },
           place(allow_submit), STORE_TEXT, EMPTY_IS_TEXT, 0, LIST_BYTES, read_text },
+        { { "Submission", "AllowFrom", "", "addresses and networks that may submit by SMTP without signing in; empty: none" },
+          place(allow_from), STORE_TEXT, EMPTY_IS_TEXT, 0, LIST_BYTES, read_networks },
+        { { "Submission", "Certificate", "", "client certificate or credential that the submission listener shows for TLS; empty: none" },
+          place(certificate), STORE_TEXT, EMPTY_IS_NONE, 0, LIMIT_ACCOUNT_NAME, read_account },
         { { "Limits", "MaxSessions", "2000", "sessions with mail servers at one time" },
           place(max_sessions), STORE_NUMBER, EMPTY_REFUSED, 1, 100000, read_count },
         { { "Limits", "MaxSessionsPerHost", "20", "the same with one server" },

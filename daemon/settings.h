@@ -16,6 +16,8 @@ struct settings {
         int64_t max_message_size, keep_sent;
         int log_level;
         enum journal_target log_target;
+        char *allow_from;                    /* networks whose clients may submit by SMTP without signing in; "": none */
+        char *certificate;                   /* of the submission listener: in the key store, or a credential; or NULL */
         char *system_trust_store, *revocation_lists;
         char *expiry_warnings;               /* "30, 7, 1" */
         char *read_group, *admin_group;

@@ -7,13 +7,13 @@
 #include "daemon/control/client.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
+#include "daemon/passed.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum {
@@ -179,31 +179,16 @@ static int make_socket(const char *path, struct cause *cause)
         return 0;
 }
 
-/* A socket passed on by the service manager; 1 taken, 0 none, -1 cause. */
-static int take_passed_socket(struct cause *cause)
+/* A socket passed on by the service manager; false: there is none. */
+static bool take_passed_socket(void)
 {
-        int count = sd_listen_fds(1);
-
-        if (count <= 0)
-                return 0;
-        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
-                if (listener.fd < 0 && sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
-                        listener.fd = fd;
-                else
-                        (void)close(fd);
-        }
-        if (listener.fd < 0)
-                return cause_set(cause, CAUSE_INVALID, "none of the %d sockets passed on is a listening Unix stream socket",
-                                 count);
-        (void)fcntl(listener.fd, F_SETFL, fcntl(listener.fd, F_GETFL) | O_NONBLOCK);
-        return 1;
+        listener.fd = passed_take(PASSED_UNIX, NULL);
+        return listener.fd >= 0;
 }
 
 int listener_open(const char *path, struct cause *cause)
 {
-        int passed = take_passed_socket(cause);
-
-        if (passed < 0 || (passed == 0 && make_socket(path, cause) < 0))
+        if (!take_passed_socket() && make_socket(path, cause) < 0)
                 return -1;
         listener.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         listener.pause = timer_new(resume, NULL);
@@ -238,9 +223,7 @@ static void tell_not_started(int fd)
 
 void listener_turn_away(void)
 {
-        struct cause ignored = { 0 };
-
-        if (listener.fd < 0 && take_passed_socket(&ignored) <= 0)
+        if (listener.fd < 0 && !take_passed_socket())
                 return;
         for (int i = 0; i < BACKLOG; i++) {
                 int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -102,5 +102,11 @@ void on_list_keys(struct call *call);
 void on_import_key(struct call *call);
 void on_delete_key(struct call *call);
 
+/* ---- on_device.c ---- */
+void on_list_devices(struct call *call);
+void on_add_device(struct call *call);
+void on_set_device_password(struct call *call);
+void on_delete_device(struct call *call);
+
 void on_get_info(struct call *call);
 void on_get_interface_description(struct call *call);

@@ -6,18 +6,23 @@
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 
 enum {
         THREADS = 4,
         PATIENCE_MS = 1000,
+        USER_GROUPS = 128,
 };
 
 struct username {
         struct job job;
         uid_t uid;
-        char name[40];             /* the thread's, until the job is done */
+        char name[40];             /* the thread's, until the job is done; so are: */
+        gid_t groups[USER_GROUPS];
+        int group_count;
+        bool wants_groups;
         struct timer *patience;
         void (*told)(void *ctx, const char *name); /* NULL: nobody waits */
         void *ctx;
@@ -53,8 +58,12 @@ static void look_up(struct job *job)
         struct passwd user, *found = NULL;
         char memory[4096];
 
-        if (getpwuid_r(username->uid, &user, memory, sizeof memory, &found) == 0 && found)
-                (void)snprintf(username->name, sizeof username->name, "%s", user.pw_name);
+        if (getpwuid_r(username->uid, &user, memory, sizeof memory, &found) != 0 || !found)
+                return;
+        username->group_count = username->wants_groups ? USER_GROUPS : 0;
+        if (username->wants_groups && getgrouplist(user.pw_name, user.pw_gid, username->groups, &username->group_count) < 0)
+                username->group_count = USER_GROUPS; /* the first so many of them */
+        (void)snprintf(username->name, sizeof username->name, "%s", user.pw_name);
 }
 
 static void looked_up(struct job *job)
@@ -72,12 +81,13 @@ static void looked_up(struct job *job)
         free(username);
 }
 
-struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx)
+static struct username *begin(uid_t uid, bool groups, void (*told)(void *ctx, const char *name), void *ctx)
 {
         if (under_way >= (slow ? THREADS : LIMIT_USERNAMES))
                 return NULL;
         struct username *username = new_object(struct username);
-        *username = (struct username){ .job = { .work = look_up, .done = looked_up }, .uid = uid, .told = told, .ctx = ctx };
+        *username = (struct username){ .job = { .work = look_up, .done = looked_up }, .uid = uid, .told = told, .ctx = ctx,
+                                       .wants_groups = groups };
         username->patience = timer_new(out_of_patience, username);
         timer_set(username->patience, PATIENCE_MS);
         if (!pool)
@@ -87,6 +97,22 @@ struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char 
         under_way++;
         workers_run(pool, &username->job);
         return username;
+}
+
+struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx)
+{
+        return begin(uid, false, told, ctx);
+}
+
+struct username *username_and_groups(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx)
+{
+        return begin(uid, true, told, ctx);
+}
+
+size_t username_groups(const struct username *username, const gid_t **out)
+{
+        *out = username->groups;
+        return (size_t)username->group_count;
 }
 
 void username_cancel(struct username *username)

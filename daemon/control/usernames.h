@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct username;
@@ -13,6 +14,10 @@ struct username;
 /* Looks the user's name up. `told` is called once from the loop: with the name, or with NULL where there is none or
  * the directory is slow; the lookup is over then. NULL: none is begun, since every thread hangs. */
 struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx);
+/* The same with the groups that the user is in. */
+struct username *username_and_groups(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx);
+/* Those, the primary one first; how many. From inside `told` with a name only. */
+size_t username_groups(const struct username *username, const gid_t **out);
 /* Nobody waits for it any more; not after `told`. NULL is fine. */
 void username_cancel(struct username *username);
 /* Lookups that hang are left behind (the daemon ends). */

@@ -41,7 +41,8 @@ static void free_texts(const char *const *texts, size_t count)
 static void submitting_free(struct submitting *submitting)
 {
         struct submit_order *order = &submitting->order;
-        const char *texts[] = { order->account, order->from, order->author, order->ret, order->envelope_id, order->key, order->who };
+        const char *texts[] = { order->account, order->from, order->author, order->ret, order->envelope_id, order->key, order->who,
+                                order->trace };
 
         for (size_t i = 0; i < count_of(texts); i++)
                 free((char *)(uintptr_t)texts[i]);
@@ -288,6 +289,7 @@ static void queue(struct submitting *submitting, const struct account *account, 
                         .hostname = settings_current()->hostname,
                         .from = from[0] ? from : own_from,
                         .reply_to = reply_to[0] ? reply_to : NULL,
+                        .trace = order->trace,
                         .now = loop_wall(),
                         .max_size = (uint64_t)settings_current()->max_message_size,
                         .names = names,
@@ -386,6 +388,7 @@ static struct submitting *submitting_new(const struct submit_order *order)
         own->envelope_id = copy_text(order->envelope_id);
         own->key = copy_text(order->key);
         own->who = copy_text(order->who);
+        own->trace = copy_text(order->trace);
         submitting->refused = json_array();
         for (size_t i = 0; order->problems && i < order->problems->count; i++)
                 *causes_add(&submitting->problems) = order->problems->items[i];

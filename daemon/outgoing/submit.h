@@ -23,6 +23,7 @@ struct submit_order {                /* copied, but for what is taken over */
         size_t recipient_count;
         bool partial;                /* those to whom it cannot go are told in the answer; the others get it all the same */
         const char *ret, *envelope_id, *key; /* as in struct submission, or NULL */
+        const char *trace;           /* a Received field with its line ends, for the top of the header; or NULL */
         bool urgent, held;
         const char *who;             /* "alice (uid 1000)" */
         uid_t owner;

@@ -62,6 +62,8 @@ extern const struct sasl_class sasl_xoauth2;
 
 /* True when SCRAM can carry this name and password: SASLprep (RFC 4013) takes them. */
 bool sasl_prepares(const struct signin *signin);
+/* The text by SASLprep; NULL: it is not taken. The caller wipes and frees. */
+char *sasl_prepared(const char *text) must_use;
 static inline bool sasl_is_automatic(const struct signin *signin)
 {
         return !signin->mechanism || !signin->mechanism[0] || same_text(signin->mechanism, "auto");

@@ -61,6 +61,18 @@ static bool prepares(const char *text)
         return good;
 }
 
+char *sasl_prepared(const char *text)
+{
+        char *prepared = NULL, *copy = NULL;
+
+        if (gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK)
+                copy = copy_text(prepared);
+        if (prepared)
+                explicit_bzero(prepared, strlen(prepared));
+        gsasl_free(prepared);
+        return copy;
+}
+
 bool sasl_prepares(const struct signin *signin)
 {
         return prepares(signin->user) && (!signin->secret || prepares(signin->secret));

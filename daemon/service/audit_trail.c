@@ -33,6 +33,8 @@ static const struct {
         [TRAIL_ACCOUNT_AUTHORIZED] = { "account.authorized", MSG_SECRET_CHANGED, "was authorized at its OAuth provider" },
         [TRAIL_SECRET_SET] = { "secret.set", MSG_SECRET_CHANGED, "was set" },
         [TRAIL_SECRET_CLEARED] = { "secret.cleared", MSG_SECRET_CHANGED, "was cleared" },
+        [TRAIL_DEVICE_ADDED] = { "device.added", MSG_ACCOUNT_CHANGED, "was added" },
+        [TRAIL_DEVICE_DELETED] = { "device.deleted", MSG_ACCOUNT_CHANGED, "was deleted" },
         [TRAIL_ALLOWED_APPROVED] = { "allowed.approved", MSG_ALLOWED_DECIDED, "was approved" },
         [TRAIL_ALLOWED_REJECTED] = { "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected" },
         [TRAIL_ALLOWED_UNAPPROVED] = { "allowed.unapproved", MSG_ALLOWED_DECIDED, "is approved no more: taken back" },

@@ -13,6 +13,7 @@
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/store/seen_table.h"
+#include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 
 enum { LIMIT_METRICS = 64 * MIB };
@@ -155,6 +156,25 @@ static void put_mail(struct buf *out)
         put_fact(out, "received_messages_total", "numberReceived", KIND_INCOMING);
 }
 
+/* Of a station that listens to nobody there is nothing to tell. */
+static void put_submission(struct buf *out)
+{
+        const struct submission_counts *counts = &submission_counts;
+
+        if (!counts->doors)
+                return;
+        family(out, "submission_clients", "gauge", "Clients of the submission listener.");
+        put(out, "emailsec_submission_clients %u\n", counts->clients);
+        family(out, "submission_connections", "counter", "Connections to the submission listener.");
+        put(out, "emailsec_submission_connections_total %llu\n", (unsigned long long)counts->connections);
+        family(out, "submission_accepted_messages", "counter", "Messages that were accepted by SMTP.");
+        put(out, "emailsec_submission_accepted_messages_total %llu\n", (unsigned long long)counts->accepted);
+        family(out, "submission_refused", "counter", "Clients, sign-ins and messages that the submission listener refused.");
+        for (int i = 0; i < SUBMISSION_REFUSALS; i++)
+                put(out, "emailsec_submission_refused_total{reason=\"%s\"} %llu\n", submission_refusal_name((enum submission_refusal)i),
+                    (unsigned long long)counts->refused[i]);
+}
+
 static void put_end(void *out, const struct allowed_end *end)
 {
         put(out, "emailsec_exemption_end_timestamp_seconds{id=\"%s\",host=\"%s\",port=\"%u\"} %lld\n", end->id, end->host,
@@ -171,6 +191,7 @@ char *metrics_text(void)
         put_handshakes(&out);
         put_mail(&out);
         put_heartbeats(&out);
+        put_submission(&out);
         family(&out, "challenges", "gauge", "Certificates that wait for a decision.");
         put(&out, "emailsec_challenges %zu\n", allowed_waiting());
         family(&out, "exemptions", "gauge", "Approved certificates.");

@@ -60,7 +60,7 @@ static bool is_there(const char *directory, const char *name)
 /* A station that was just installed has nothing of its own. */
 static int check_empty(const char *directory, struct cause *cause)
 {
-        static const char *const told_by[] = { "accounts", "trust", "keys", "secrets", "mail" };
+        static const char *const told_by[] = { "accounts", "devices", "trust", "keys", "secrets", "mail" };
         scoped(scoped_free) char *database = text_of("%s/station.db", directory);
         struct cause ignored = { 0 };
         int64_t messages = 0;

@@ -4,6 +4,7 @@
 
 #include "common/json_fields.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/devices.h"
 #include "daemon/accounts/fault_grace.h"
 #include "daemon/accounts/quota.h"
 #include "daemon/accounts/secrets.h"
@@ -370,6 +371,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         events_open();
         local_names_open(settings);
         subscribers_open();
+        devices_open(settings->state_directory);
         station_trust_settings(&trust);
         if (trust_open(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
@@ -448,6 +450,7 @@ void station_close(void)
         }
         tokens_close();
         local_names_close();
+        devices_close();
         store_close(); /* answers what is under way: the last uses of the accounts */
         loop_turn();
         certificates_close();

@@ -17,6 +17,7 @@
 #include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
+#include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 
@@ -133,6 +134,23 @@ static void advise_station(json_t *advice)
         subscribers_advise(advise_sentence, advice);
 }
 
+/* The listener for SMTP; null: there is none. */
+static json_t *submission_json(void)
+{
+        uint64_t refused = 0;
+        json_t *object = submission_counts.doors ? json_object() : json_null();
+
+        for (int i = 0; i < SUBMISSION_REFUSALS; i++)
+                refused += submission_counts.refused[i];
+        if (!submission_counts.doors)
+                return object;
+        json_put(object, "sockets", json_integer(submission_counts.doors));
+        json_put(object, "clients", json_integer(submission_counts.clients));
+        json_put(object, "accepted", json_integer((json_int_t)submission_counts.accepted));
+        json_put(object, "refused", json_integer((json_int_t)refused));
+        return object;
+}
+
 /* What is wrong with the station itself. The caller owns it. */
 static json_t *station_faults(void)
 {
@@ -210,6 +228,7 @@ json_t *station_status(const char *name, struct cause *cause)
         json_put(status, "faults", faults);
         json_put(status, "soon", soon);
         json_put(status, "advice", advice);
+        json_put(status, "submission", submission_json());
         json_t *last = trail_last();
         json_put(status, "lastChange", last ? last : json_null());
         return status;
@@ -241,12 +260,13 @@ char *station_line(void)
 
 /* ---- audit ---- */
 
+/* account NULL: of the station as a whole. */
 static void find(json_t *findings, const struct account *account, const char *check, const char *verdict,
                  const char *text, const char *remedy)
 {
         json_t *finding = json_object();
 
-        json_put_text(finding, "account", account->name);
+        json_put_text(finding, "account", account ? account->name : "");
         json_put_text(finding, "check", check);
         json_put_text(finding, "verdict", verdict);
         json_put_text(finding, "text", text);
@@ -373,10 +393,23 @@ static void audit_local_names(json_t *findings)
         json_decref(sentences);
 }
 
+/* Who may send through this station without saying who it is. */
+static void audit_submission(json_t *findings)
+{
+        const char *allowed = settings_current()->allow_from;
+        scoped(scoped_free) char *text = text_of("whoever sends from %s sends in this station's name, without a password and in clear "
+                                                 "(AllowFrom)", allowed);
+
+        if (allowed[0])
+                find(findings, NULL, "allowFrom", "alert", text, "give each device a password: emailsecctl device add; then take "
+                     "AllowFrom= out of emailsecd.conf");
+}
+
 json_t *station_audit(void)
 {
         json_t *findings = json_array();
 
+        audit_submission(findings);
         audit_local_names(findings);
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (account->unreadable) {

@@ -133,7 +133,7 @@ static int look_at(struct archive *archive unused_arg, const char *path, const s
 
 int archive_look(struct archive *archive, struct buf *out, struct cause *cause)
 {
-        static const char *const told_by[] = { "accounts", "keys", "secrets", "trust" };
+        static const char *const told_by[] = { "accounts", "devices", "keys", "secrets", "trust" };
         scoped(scoped_free) char *allowed = text_of("%s/allowed-hosts.json", archive->directory);
         struct stat facts;
 
@@ -168,6 +168,21 @@ static void leave_secrets_out(struct buf *bytes)
         free_secret(text);
 }
 
+/* Of a device, all but what its password is known by. */
+static void leave_device_keys_out(struct buf *bytes)
+{
+        json_t *device = json_loadb((const char *)buf_bytes(bytes), bytes->len, 0, NULL);
+        (void)json_object_del(device, "password");
+        char *text = device ? json_dumps(device, JSON_INDENT(1)) : NULL;
+
+        json_decref(device);
+        buf_wipe(bytes);
+        buf_init(bytes, LIMIT_SECRET);
+        if (text && buf_append_text(bytes, text) < 0)
+                buf_clear(bytes);
+        free_secret(text);
+}
+
 bool backup_stays(const char *path)
 {
         static const char *const names[] = { "lock", "spool", "reserve", "restoring", "restoring.new" };
@@ -195,6 +210,8 @@ static int gather(struct archive *archive, const char *path, const struct stat *
         int found = read_file(full, LIMIT_BACKUP_FILES, &bytes, cause);
         if (found > 0 && !archive->secrets && lies_in(path, "secrets"))
                 leave_secrets_out(&bytes);
+        if (found > 0 && !archive->secrets && lies_in(path, "devices"))
+                leave_device_keys_out(&bytes);
         if (found <= 0 || (!bytes.len && lies_in(path, "secrets"))) {
                 buf_wipe(&bytes);
                 return found < 0 ? -1 : 0;

@@ -55,6 +55,7 @@ struct intake {
         size_t held_len;         /* beginning of the line, from earlier feeds */
         struct buf id;           /* the Message-ID field's value, unfolded */
         struct local_names *names;
+        char *trace;             /* to be put in at the top; NULL: none, or it was */
         struct buf field;        /* lines of a field of addresses, each with its CRLF, until it is over */
         size_t field_name;       /* length of its name */
         struct intake_facts facts;
@@ -85,6 +86,7 @@ struct intake *intake_new(const struct intake_rules *rules)
         intake->max_size = rules->max_size;
         intake->line = 1;
         intake->current = FIELDS;
+        intake->trace = copy_text(rules->trace);
         intake->names = local_names_hold_again(rules->names);
         buf_init(&intake->id, 2 * LIMIT_SMTP_LINE);
         buf_init(&intake->field, 2 * LIMIT_HEADER);
@@ -100,6 +102,7 @@ void intake_free(struct intake *intake)
         buf_free(&intake->id);
         buf_free(&intake->field);
         local_names_release(intake->names);
+        free(intake->trace);
         free(intake->facts.message_id);
         free(intake);
 }
@@ -305,6 +308,13 @@ static int field_line(struct intake *intake, const char *line, size_t len, size_
         return 0;
 }
 
+static int put_trace(struct intake *intake, struct buf *out, struct cause *cause)
+{
+        scoped(scoped_free) char *trace = take(intake->trace);
+
+        return trace ? put(intake, trace, strlen(trace), out, cause) : 0;
+}
+
 /* One line of the header, or the first that no longer belongs to it. */
 static int header_line(struct intake *intake, const char *line, size_t len, struct buf *out,
                        struct cause *cause)
@@ -315,6 +325,8 @@ static int header_line(struct intake *intake, const char *line, size_t len, stru
         if (first && intake->line == 1 && len >= 5 && memcmp(line, "From ", 5) == 0)
                 return 0; /* mbox */
         intake->place = IN_HEADER;
+        if (put_trace(intake, out, cause) < 0)
+                return -1;
         if (len == 0)
                 return end_header(intake, out, cause);
         if (name) {
@@ -483,7 +495,7 @@ int intake_end(struct intake *intake, struct buf *out, struct cause *cause)
         if (intake->held_len && whole_line(intake, intake->held, intake->held_len, out, cause) < 0)
                 return -1;
         intake->held_len = 0;
-        if (intake->place != IN_BODY)
-                return end_header(intake, out, cause);
-        return 0;
+        if (intake->place == IN_BODY)
+                return 0;
+        return put_trace(intake, out, cause) < 0 ? -1 : end_header(intake, out, cause);
 }

@@ -17,6 +17,7 @@ struct intake_rules {
         const char *hostname;      /* Message-ID domain */
         const char *from;          /* From: where missing */
         const char *reply_to;      /* Reply-To: where missing, or NULL */
+        const char *trace;         /* put before all else: a field with its line ends, or NULL */
         const char *id;            /* left part of the Message-ID: a random token */
         time_t now;                /* Date: where missing */
         uint64_t max_size;         /* of the result */

@@ -92,7 +92,7 @@ static enum transport_result on_handshake(struct transport *transport, struct ca
 
         ERR_clear_error();
         channel->number = 0;
-        int result = SSL_connect(channel->ssl);
+        int result = SSL_do_handshake(channel->ssl);
         int error = SSL_get_error(channel->ssl, result);
         if (result == 1) {
                 channel->finished = true;
@@ -261,6 +261,31 @@ static int on_certificate_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
         return 0;
 }
 
+static struct transport transport_here(void)
+{
+        return (struct transport){ .handshake = on_handshake, .read = on_read, .write = on_write, .finish = on_finish,
+                                   .free = channel_free };
+}
+
+struct channel *channel_accepting(const char *certificate, int fd, struct cause *cause)
+{
+        SSL *ssl = context_server_ssl(cause);
+
+        if (!ssl)
+                return NULL;
+        struct channel *channel = new_object(struct channel);
+        *channel = (struct channel){ .transport = transport_here(), .ssl = ssl, .fd = fd, .min_version = 12, .implicit = true,
+                                     .account = copy_text(""), .host = copy_text("a client"), .staple = "none" };
+        SSL_set_app_data(ssl, channel);
+        SSL_set_accept_state(ssl);
+        if (channel_use_wire(channel) == 0 && keys_use(ssl, certificate, cause) == 0)
+                return channel;
+        if (!cause_happened(cause))
+                cause_set(cause, CAUSE_INTERNAL, "OpenSSL cannot make a TLS session");
+        channel_free(&channel->transport);
+        return NULL;
+}
+
 struct channel *channel_new(const struct tls_policy *policy, int fd, struct cause *cause)
 {
         if (!policy->host[0] || policy->host[0] == '.') {
@@ -275,11 +300,7 @@ struct channel *channel_new(const struct tls_policy *policy, int fd, struct caus
                 return NULL;
         struct channel *channel = new_object(struct channel);
         *channel = (struct channel){
-                .transport = { .handshake = on_handshake,
-                               .read = on_read,
-                               .write = on_write,
-                               .finish = on_finish,
-                               .free = channel_free },
+                .transport = transport_here(),
                 .ssl = ssl,
                 .fd = fd,
                 .port = policy->port,

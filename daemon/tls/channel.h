@@ -28,6 +28,9 @@ struct channel;
 
 /* NULL with a cause (a trust store poisons the verdict, not this). */
 struct channel *channel_new(const struct tls_policy *policy, int fd, struct cause *cause) must_use;
+/* The server's side, for a client that came here: shows the certificate of that name (keys.h). Its words of a failure are
+ * about a server all the same. NULL with a cause. Nothing is judged: it has no verdict. */
+struct channel *channel_accepting(const char *certificate, int fd, struct cause *cause) must_use;
 /* Owned by the channel; the connection's free() of it frees the channel. */
 struct transport *channel_transport(struct channel *channel);
 

@@ -19,6 +19,7 @@ static const struct version_class {
         { 13, TLS1_3_VERSION, 2, "TLS 1.3" },
 };
 static SSL_CTX *contexts[count_of(classes)];
+static SSL_CTX *server_context;
 static X509_STORE *present_store;
 
 /* An unknown version gets the strictest class. */
@@ -36,10 +37,10 @@ const char *context_offer(int min_version)
         return classes[class_of(min_version)].offer;
 }
 
-static SSL_CTX *context_new(const struct version_class *class,
-                            int (*new_session)(SSL *ssl, SSL_SESSION *session))
+/* What both sides have in common; NULL when OpenSSL has none of it. */
+static SSL_CTX *context_of(const struct version_class *class, const SSL_METHOD *method)
 {
-        SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+        SSL_CTX *context = SSL_CTX_new(method);
 
         if (!context)
                 return NULL;
@@ -50,9 +51,6 @@ static SSL_CTX *context_new(const struct version_class *class,
         (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         SSL_CTX_set_max_cert_list(context, LIMIT_CERTIFICATE);
-        SSL_CTX_set_verify_depth(context, LIMIT_CHAIN);
-        SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-        SSL_CTX_sess_set_new_cb(context, new_session);
         if (SSL_CTX_set_min_proto_version(context, class->protocol) != 1 ||
             SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
             SSL_CTX_set_cipher_list(context,
@@ -63,9 +61,47 @@ static SSL_CTX *context_new(const struct version_class *class,
                 SSL_CTX_free(context);
                 return NULL;
         }
+        return context;
+}
+
+static SSL_CTX *context_new(const struct version_class *class,
+                            int (*new_session)(SSL *ssl, SSL_SESSION *session))
+{
+        SSL_CTX *context = context_of(class, TLS_client_method());
+
+        if (!context)
+                return NULL;
+        SSL_CTX_set_verify_depth(context, LIMIT_CHAIN);
+        SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(context, new_session);
         if (present_store)
                 SSL_CTX_set1_cert_store(context, present_store);
         return context;
+}
+
+/* Clients show no certificate. A session that is resumed would outlive a certificate that was taken away. */
+static SSL_CTX *server_context_new(void)
+{
+        SSL_CTX *context = context_of(&classes[class_of(12)], TLS_server_method());
+
+        if (!context)
+                return NULL;
+        (void)SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
+        SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+        if (SSL_CTX_set_num_tickets(context, 0) == 1)
+                return context;
+        SSL_CTX_free(context);
+        return NULL;
+}
+
+SSL *context_server_ssl(struct cause *cause)
+{
+        if (!server_context)
+                server_context = server_context_new();
+        SSL *ssl = server_context ? SSL_new(server_context) : NULL;
+        if (!ssl)
+                cause_set(cause, CAUSE_INTERNAL, "OpenSSL cannot make a TLS session");
+        return ssl;
 }
 
 SSL *context_ssl(int min_version, int (*new_session)(SSL *ssl, SSL_SESSION *session), struct cause *cause)
@@ -102,6 +138,8 @@ void context_close(void)
                 SSL_CTX_free(contexts[i]);
                 contexts[i] = NULL;
         }
+        SSL_CTX_free(server_context);
+        server_context = NULL;
         X509_STORE_free(present_store);
         present_store = NULL;
 }

@@ -18,6 +18,7 @@
 #include <openssl/evp.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
+#include <unistd.h>
 
 struct client_key {
         char *name;
@@ -28,6 +29,7 @@ struct client_key {
         struct client_key *next;
 };
 static struct client_key *keys;
+static struct client_key *credential; /* or NULL */
 static char *folder; /* NULL: closed */
 static struct cause unread; /* why the folder, or one of the files, could not be read at all */
 
@@ -196,11 +198,28 @@ static struct client_key *find_key(const char *name)
         return key;
 }
 
+void keys_credential(const char *name)
+{
+        const char *place = getenv("CREDENTIALS_DIRECTORY");
+
+        key_free(take(credential));
+        if (!name || !place)
+                return;
+        scoped(scoped_free) char *path = text_of("%s/%s", place, name);
+        if (access(path, F_OK) < 0)
+                return;
+        credential = key_new(name, strlen(name));
+        if (read_key(path, credential) < 0)
+                cause_prefix(&credential->fault, "credential %s: ", name);
+}
+
 /* NULL with a cause when there is none, or one that cannot be used. */
 static const struct client_key *usable_key(const char *name, struct cause *cause)
 {
         const struct client_key *key = find_key(name);
 
+        if (!key && credential && strcmp(credential->name, name) == 0)
+                key = credential;
         if (!key && keys_unread()) {
                 cause_about(cause, CAUSE_SECRET, "clientCertificate", "%s", unread.text);
                 cause_remedy(cause, "repair it; it is read again every few seconds");

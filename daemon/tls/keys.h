@@ -19,6 +19,10 @@ bool keys_unread(void);
 /* Puts the certificate of that name into a session; -1 with CAUSE_SECRET. */
 int keys_use(SSL *ssl, const char *name, struct cause *cause) must_use;
 
+/* The same name may be that of a credential of the service manager ($CREDENTIALS_DIRECTORY), for keys_use() where the store
+ * has none: read now, in place of the one read before; NULL: none. May block shortly (start, reload). */
+void keys_credential(const char *name);
+
 /* The private key of that name, borrowed until keys change; NULL with CAUSE_SECRET. */
 EVP_PKEY *keys_private(const char *name, struct cause *cause) must_use;
 

@@ -72,14 +72,19 @@ static bool linger(struct connection *c)
         return c->phase == PHASE_CLOSED;
 }
 
-static void begin_talking(struct connection *c, int fd)
+static void take_socket(struct connection *c, int fd)
 {
         c->fd = fd;
         c->watch = watch_new(fd, pump_ready, c);
         plain_init(&c->plain, fd);
         c->transport = &c->plain.transport;
-        c->times.connect = loop_now() - c->since;
         c->phase = PHASE_OPEN;
+}
+
+static void begin_talking(struct connection *c, int fd)
+{
+        take_socket(c, fd);
+        c->times.connect = loop_now() - c->since;
         timer_stop(c->deadline);
         timer_free(take(c->again));
         c->user->connected(c->ctx);
@@ -315,22 +320,41 @@ static void on_resolved(void *ctx, const struct addresses *found, const struct c
         begin_dialling(c, &tried);
 }
 
-struct connection *connection_open(const struct connection_request *request,
-                                   const struct connection_user *user, void *ctx)
+static struct connection *connection_new(const struct connection_user *user, void *ctx)
 {
         struct connection *c = new_object(struct connection);
 
         c->user = user;
         c->ctx = ctx;
-        c->phase = PHASE_LOOKUP;
-        c->host = copy_text(request->host);
-        c->port = request->port;
         c->fd = -1;
         c->read_needs = WATCH_READ;
         c->times = (struct connection_times){ -1, -1, -1 };
         c->since = loop_now();
         buf_init(&c->out, UNSENT_MAX);
         c->deadline = timer_new(on_deadline, c);
+        return c;
+}
+
+struct connection *connection_accepted(int fd, const struct sockaddr_storage *peer, const struct connection_user *user, void *ctx)
+{
+        struct connection *c = connection_new(user, ctx);
+        char address[ADDRESS_TEXT];
+
+        address_text(peer, address, sizeof address);
+        c->address = copy_text(address);
+        take_socket(c, fd);
+        pump_watch(c);
+        return c;
+}
+
+struct connection *connection_open(const struct connection_request *request,
+                                   const struct connection_user *user, void *ctx)
+{
+        struct connection *c = connection_new(user, ctx);
+
+        c->phase = PHASE_LOOKUP;
+        c->host = copy_text(request->host);
+        c->port = request->port;
         set_deadline(c, request->timeout_seconds, NULL);
         if (c->host[0] == '/') {
                 c->phase = PHASE_CONNECT;

@@ -64,6 +64,11 @@ struct connection_request {
 struct connection *connection_open(const struct connection_request *request,
                                    const struct connection_user *user, void *ctx) must_use;
 
+/* One that somebody else made to this machine, and that was accepted: the descriptor, which does not block, is taken
+ * over; it is open at once, without `connected`. Words of causes call the peer the server all the same. */
+struct connection *connection_accepted(int fd, const struct sockaddr_storage *peer, const struct connection_user *user,
+                                       void *ctx) must_use;
+
 /* Queues bytes; all that was written in one callback leaves in one piece right after
  * it. `drained` follows, never from inside this call. The owner bounds what it queues
  * by connection_unsent(); past 64 MiB the connection fails. */

@@ -23,6 +23,8 @@ LAYERS = {
     "daemon/imap": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/pop3": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", *ROOMS},
+    "daemon/smtpd": {"common", "common/esmtp", "daemon", "daemon/store", "daemon/wire", "daemon/tls", "daemon/sasl",
+                     "daemon/control", *ROOMS},
     "ctl": {"common", "common/esmtp"},
     **{room: {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls", "daemon/sasl", "daemon/smtp", "daemon/imap",
               "daemon/pop3", *ROOMS} for room in ROOMS},
@@ -172,7 +174,7 @@ def test_every_property_is_in_the_man_page():
 def test_every_setting_is_in_the_man_page_and_the_sample():
     help_text = read("daemon/settings.c")
     keys = set(re.findall(r'"(\w+)",\s*"([A-Z]\w+)"', help_text))
-    keys = {key for section, key in keys if section in ("Service", "Trust", "Control", "Limits")}
+    keys = {key for section, key in keys if section in ("Service", "Trust", "Control", "Submission", "Limits")}
     assert len(keys) > 12
     page, sample = read("man/emailsecd.conf.5"), read("conf/emailsecd.conf")
     assert [k for k in keys if k not in page or not re.search(r"^#?%s=" % k, sample, flags=re.M)] == []
@@ -208,7 +210,7 @@ def test_man_pages_are_clean():
 
 
 def test_units_are_accepted(tmp_path):
-    for unit in ("emailsecd.service", "emailsecd.socket", "emailsec-metrics.service", "emailsec-metrics.timer"):
+    for unit in ("emailsecd.service", "emailsecd.socket", "emailsec-smtp.socket", "emailsec-metrics.service", "emailsec-metrics.timer"):
         text = read("systemd/" + unit).replace("@sbindir@/emailsecd", "/bin/true").replace("@bindir@/emailsecctl", "/bin/true")
         (tmp_path / unit).write_text(text)
     run = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())], capture_output=True, text=True)

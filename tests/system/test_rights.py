@@ -20,10 +20,10 @@ RIGHTS = {
     "io.emailsec.EmailService": {
         SUBMIT: "Submit WaitMessage",
         READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage ListMissing Monitor "
-              "Acknowledge ListSubscribers ForgetSubscriber GetMetrics",
+              "Acknowledge ListSubscribers ForgetSubscriber GetMetrics ListDevices",
         ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders SendHeartbeat AuthorizeAccount Probe "
                "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing "
-               "DeleteInboxMessages MarkInboxMessages Backup Reload",
+               "DeleteInboxMessages MarkInboxMessages AddDevice SetDevicePassword DeleteDevice Backup Reload",
     },
     "io.emailsec.Trust": {
         READ: "ListAllowedHosts GetAllowedHost ListAnchors GetAnchor ListServerCertificates ListKeys",

@@ -214,6 +214,26 @@ def delete_key(world):
     trail(world.station, "key.deleted")
 
 
+def add_device(world):
+    call(world.station, "AddDevice", name="press", account="a", **{"from": "press@example.test"})
+    assert "device press, account a, sender press@example.test was added" in trail(world.station, "device.added")["text"]
+
+
+def set_device_password(world):
+    add_device(world)
+    call(world.station, "SetDevicePassword", name="press", password="correct horse")
+    for account in ("a", "c"):
+        trail(world.station, "secret.set", account=account)
+    assert "the password of device press was set" in trail(world.station, "secret.set")["text"]
+    assert "horse" not in world.station.log()
+
+
+def delete_device(world):
+    add_device(world)
+    call(world.station, "DeleteDevice", name="press")
+    trail(world.station, "device.deleted")
+
+
 def backup(world):
     path = os.path.join(world.station.folder, "backup.tar")
     world.station.ctl("backup", path, "--secrets")
@@ -230,6 +250,7 @@ CHANGES = {
     "RerouteMessages": of_queue("RerouteMessages", "queue.rerouted", account="c"),
     "Approve": approve, "Reject": reject, "Unapprove": unapprove, "DeleteAllowedHost": delete_allowed_host, "Prune": prune,
     "ImportAnchors": import_anchors, "DeleteAnchor": delete_anchor, "ImportKey": import_key, "DeleteKey": delete_key,
+    "AddDevice": add_device, "SetDevicePassword": set_device_password, "DeleteDevice": delete_device,
 }
 # Needs a server of its own: below, in test_inbox.py and test_odd_mailboxes.py.
 ELSEWHERE = {"AuthorizeAccount", "ForgetMissing", "DeleteInboxMessages", "MarkInboxMessages"}

@@ -250,11 +250,38 @@ START_TEST(null_sender)
 }
 END_TEST
 
+START_TEST(a_trace_goes_on_top)
+{
+        static const struct {
+                const char *in, *out;
+        } traced[] = {
+                { WHOLE "\r\nb\r\n", "Received: x\r\n" WHOLE "\r\nb\r\n" },
+                { "From someone\r\n" WHOLE "\r\nb\r\n", "Received: x\r\n" WHOLE "\r\nb\r\n" },
+                { " folded\r\n", "Received: x\r\n" ALL "\r\n folded\r\n" }, /* it continues no field of ours */
+                { "", "Received: x\r\n" ALL "\r\n" },
+        };
+        struct intake_rules with = rules;
+
+        with.trace = "Received: x\r\n";
+        for (size_t i = 0; i < count_of(traced); i++) {
+                struct buf out = BUF_WITH_MAX(100000);
+                struct intake *intake = intake_new(&with);
+                scoped(scoped_free) char *wanted = with_date(traced[i].out);
+                ck_assert_int_eq(intake_feed(intake, (const uint8_t *)traced[i].in, strlen(traced[i].in), &out, NULL), 0);
+                ck_assert_int_eq(intake_end(intake, &out, NULL), 0);
+                scoped(scoped_free) char *text = buf_take_text(&out);
+                ck_assert_str_eq(text, wanted);
+                intake_free(intake);
+        }
+}
+END_TEST
+
 int main(void)
 {
         TCase *tests = tcase_create("intake");
         tcase_add_loop_test(tests, messages, 0, (int)count_of(cases));
         tcase_add_loop_test(tests, long_lines, 0, (int)count_of(lines));
+        tcase_add_test(tests, a_trace_goes_on_top);
         tcase_add_test(tests, too_large);
         tcase_add_loop_test(tests, local_names, 0, (int)count_of(local));
         tcase_add_test(tests, null_sender);

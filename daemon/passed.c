@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets passed on by the service manager; see passed.h. */
+#include "daemon/passed.h"
+
+#include "common/cleanup.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+static struct {
+        bool looked;
+        int first, count;
+        char **names;    /* of each; NULL: they have none */
+        bool *taken;
+} passed;
+
+static void look(void)
+{
+        if (passed.looked)
+                return;
+        passed.looked = true;
+        passed.first = SD_LISTEN_FDS_START;
+        passed.count = sd_listen_fds_with_names(1, &passed.names);
+        if (passed.count < 0)
+                passed.count = 0;
+        passed.taken = new_zeroed((size_t)passed.count + 1, sizeof *passed.taken);
+}
+
+static bool is_of(int fd, enum passed_kind kind)
+{
+        if (kind == PASSED_UNIX)
+                return sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0;
+        return sd_is_socket_inet(fd, AF_INET, SOCK_STREAM, 1, 0) > 0 || sd_is_socket_inet(fd, AF_INET6, SOCK_STREAM, 1, 0) > 0;
+}
+
+int passed_take(enum passed_kind kind, const char **name)
+{
+        look();
+        for (int i = 0; i < passed.count; i++) {
+                int fd = passed.first + i;
+                if (passed.taken[i] || !is_of(fd, kind))
+                        continue;
+                passed.taken[i] = true;
+                if (name)
+                        *name = passed.names && passed.names[i] ? passed.names[i] : "";
+                (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+                return fd;
+        }
+        return -1;
+}
+
+unsigned passed_close(void)
+{
+        unsigned left = 0;
+
+        look();
+        for (int i = 0; i < passed.count; i++) {
+                if (!passed.taken[i]) {
+                        (void)close(passed.first + i);
+                        left++;
+                }
+                if (passed.names)
+                        free(passed.names[i]);
+        }
+        free(take(passed.names));
+        free(take(passed.taken));
+        passed.count = 0;
+        return left;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The submission listener: sockets that the service manager passed on, and who comes in by them. It makes no socket of its
+ * own, so that the daemon needs no right to ports below 1024. Without such sockets nobody is listened to.
+ */
+#pragma once
+
+#include "daemon/settings.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/* Takes its sockets and begins to listen. `settings` is borrowed until doors_reload() or doors_close(). */
+void doors_open(const struct settings *settings);
+/* New settings: for who comes from now on. */
+void doors_reload(const struct settings *settings);
+/* Nobody more is let in; those within a message may finish it within `ms`. Then `over`, on the loop; once. */
+void doors_wind_down(int64_t ms, void (*over)(void));
+void doors_close(void);
+/* The daemon does not start: who waits at its sockets is told (421), and does not have it started again and again. */
+void doors_turn_away(void);
+
+/* ---- for visitor.c ---- */
+const struct settings *doors_settings(void);
+/* The descriptor that peer_uid() asks with. */
+int doors_diag(void);
+
+/* What is said in the journal about clients, a few lines a minute; beyond that they are counted. */
+void door_notice(const char *format, ...) printf_like(1, 2);

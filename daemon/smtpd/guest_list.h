@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many clients of the submission listener are there, of whom: each user of this machine and each address of the network
+ * has a share of the places, root and the daemon's own user have a reserve. Who fills a share loses its longest idle client
+ * to a new one, so that sleepers keep nobody out.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct guest {                   /* part of whoever is there */
+        bool local;
+        uid_t uid;               /* of a local one; (uid_t)-1: nobody knows */
+        uint8_t address[16];     /* of another: its IPv4 address, or the first 64 bits of an IPv6 one */
+        int64_t since;           /* loop_now() when it last did something that counts */
+        bool evictable;          /* nothing is lost with it */
+        void *owner;
+        struct guest *next, **link;
+};
+
+/* Adds it. False: there is no place, and none could be made by `evict`, which ends the one that is given to it. */
+bool guest_enter(struct guest *guest, void (*evict)(void *owner));
+void guest_leave(struct guest *guest);
+/* Fills in the address. */
+void guest_address(struct guest *guest, const struct sockaddr_storage *address);
+
+/* ---- passwords that were wrong ---- */
+
+/* One of this client's was wrong: how long, in ms, the answer is kept back. It grows with each. */
+int64_t guest_failed(const struct guest *guest);
+/* So many of its address were wrong that no more are looked at for a while. */
+bool guest_is_barred(const struct guest *guest);

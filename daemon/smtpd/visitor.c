@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a client's session and its bytes; see visitor.h. Whatever ends one marks it; it is freed on the loop's next turn. */
+#include "common/limits.h"
+#include "daemon/journal.h"
+#include "daemon/smtpd/door.h"
+#include "daemon/smtpd/visitor_parts.h"
+#include "daemon/tls/channel.h"
+
+#include <unistd.h>
+
+enum {
+        LEAVE_MS = 2000,           /* the last words are waited for so long */
+        HANDSHAKE_SECONDS = 30,
+        UNTAKEN = 32 * KIB,        /* said and not taken: no more is read */
+        IN_MOST = 256 * KIB,
+};
+
+static struct visitor *visitors;
+static void (*all_over)(void); /* they are winding down */
+
+/* ---- the end ---- */
+
+static void visitor_free(void *object)
+{
+        struct visitor *v = object;
+
+        handle_drop(&v->self);
+        visitor_signin_free(v);
+        esmtp_free(v->esmtp);      /* which forgets the message */
+        spool_free(v->spool);
+        timer_free(v->timer);
+        buf_wipe(&v->in);
+        free(v->device);
+        free(v);
+}
+
+static void look_whether_over(void)
+{
+        bool busy = false;
+
+        for (const struct visitor *v = visitors; all_over && v; v = v->next)
+                busy = busy || !v->leaving;
+        if (all_over && !busy) {
+                void (*over)(void) = take(all_over);
+                over();
+        }
+}
+
+/* Nothing more comes of it; the object goes on the next turn. */
+static void end(struct visitor *v)
+{
+        if (v->gone)
+                return;
+        v->gone = true;
+        guest_leave(&v->guest);
+        *v->link = v->next;
+        if (v->next)
+                v->next->link = v->link;
+        submission_counts.clients--;
+        username_cancel(take(v->naming));
+        visitor_forget(v);
+        timer_stop(v->timer);
+        connection_close(take(v->connection));
+        loop_later_to(v->self, visitor_free);
+        look_whether_over();
+}
+
+/* The last words have left. A socket that is closed with bytes unread would take them from the client: these are read away,
+ * for a moment. */
+static void say_no_more(struct visitor *v)
+{
+        if (connection_transport(v->connection))
+                end(v);
+        else
+                (void)shutdown(connection_fd(v->connection), SHUT_WR);
+}
+
+static void leave(struct visitor *v)
+{
+        const char *offence = esmtp_offence(v->esmtp);
+
+        if (v->leaving || v->gone)
+                return;
+        if (offence && !v->ended_for) {
+                v->ended_for = true;
+                submission_counts.refused[REFUSED_PROTOCOL]++;
+                door_notice("SMTP client %s: %s: the session was ended", v->who, offence);
+        }
+        v->leaving = true;
+        v->waiting = v->flushing = false;
+        buf_wipe(&v->in);
+        timer_set(v->timer, LEAVE_MS);
+        if (connection_unsent(v->connection) == 0)
+                say_no_more(v);
+        else
+                connection_pause(v->connection, false);
+        look_whether_over();
+}
+
+static void send_out(struct visitor *v)
+{
+        struct buf *out = esmtp_out(v->esmtp);
+
+        if (out->len && v->connection)
+                connection_write(v->connection, buf_bytes(out), out->len);
+        buf_clear(out);
+        buf_release(out);
+}
+
+void visitor_farewell(struct visitor *v, int code, const char *enhanced, const char *text)
+{
+        if (v->gone || v->leaving)
+                return;
+        esmtp_farewell(v->esmtp, &(struct esmtp_answer){ .code = code, .enhanced = enhanced, .text = text });
+        send_out(v);
+        leave(v);
+}
+
+void visitor_refuse(struct visitor *v, enum submission_refusal why, const struct esmtp_answer *answer)
+{
+        submission_counts.refused[why]++;
+        door_notice("SMTP client %s was refused: %s", v->who, answer->text);
+        esmtp_answer(v->esmtp, answer);
+}
+
+/* ---- time ---- */
+
+static void too_slow(void *ctx)
+{
+        struct visitor *v = ctx;
+
+        if (v->leaving) {
+                end(v);
+                return;
+        }
+        submission_counts.refused[REFUSED_SLOW]++;
+        door_notice("SMTP client %s was too slow: the session was ended", v->who);
+        visitor_farewell(v, 421, "4.4.2", "timed out");
+}
+
+/* What is awaited now has so long. `said`: an answer was given, so the client's time begins. */
+static void set_deadline(struct visitor *v, bool said)
+{
+        bool trusted = v->guest.local || v->device || v->accepted || v->let_in;
+        int64_t ms = (trusted ? LIMIT_SMTP_WAIT : LIMIT_SMTP_FIRST) * INT64_C(1000);
+
+        if (esmtp_in_body(v->esmtp)) {
+                int64_t left = LIMIT_SMTP_WAIT * INT64_C(1000) +
+                               (int64_t)(v->body_bytes / LIMIT_SMTP_LEAST_RATE) * 1000 - (loop_now() - v->body_since);
+                timer_set(v->timer, left < ms ? (left > 0 ? left : 0) : ms);
+        } else if (said || !timer_is_set(v->timer)) {
+                timer_set(v->timer, ms);
+        }
+}
+
+/* ---- wishes ---- */
+
+static void begin_tls(struct visitor *v, unsigned seconds)
+{
+        struct cause cause = { 0 };
+        const char *certificate = doors_settings()->certificate;
+        struct channel *channel = v->in.len || !certificate ? NULL : channel_accepting(certificate, connection_fd(v->connection), &cause);
+
+        v->tls_due = false;
+        if (channel) {
+                timer_stop(v->timer);
+                connection_secure(v->connection, channel_transport(channel), seconds);
+                return;
+        }
+        door_notice("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
+        end(v);
+}
+
+static bool has_certificate(void)
+{
+        return doors_settings()->certificate != NULL;
+}
+
+void visitor_offer(struct visitor *v)
+{
+        esmtp_offer(v->esmtp, has_certificate(), visitor_mechanisms());
+}
+
+/* All that came is used. */
+static void want_input(struct visitor *v, bool said)
+{
+        buf_release(&v->in);
+        if (v->winding && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from) {
+                visitor_farewell(v, 421, "4.3.2", "the service is ending");
+                return;
+        }
+        if (v->spool && esmtp_in_body(v->esmtp)) {
+                spool_write(v->spool, false);
+                v->waiting = spool_is_busy(v->spool);
+        }
+        set_deadline(v, said);
+        v->guest.evictable = !v->waiting && !esmtp_envelope(v->esmtp)->from;
+        if (said)
+                v->guest.since = loop_now();
+}
+
+/* False: nothing more can be done now. */
+static bool see_to(struct visitor *v, enum esmtp_want want, bool said)
+{
+        switch (want) {
+        case ESMTP_INPUT:
+                want_input(v, said);
+                return false;
+        case ESMTP_FLUSH:
+                v->flushing = connection_unsent(v->connection) > 0;
+                return !v->flushing;
+        case ESMTP_MAIL:
+                visitor_on_mail(v);
+                return true;
+        case ESMTP_RECIPIENT:
+                visitor_on_recipient(v);
+                return true;
+        case ESMTP_DATA:
+                visitor_on_data(v);
+                return true;
+        case ESMTP_COMMIT:
+                visitor_on_commit(v);
+                return true;
+        case ESMTP_SIGNIN:
+                visitor_on_signin(v);
+                return true;
+        case ESMTP_STARTTLS:
+                v->waiting = v->tls_due = true;
+                return true;
+        case ESMTP_END:
+                leave(v);
+                return false;
+        }
+        return false;
+}
+
+static void go_on(struct visitor *v)
+{
+        bool more = true, said = false;
+
+        if (v->working || v->gone || v->leaving)
+                return;
+        v->working = true;
+        v->guest.evictable = false;
+        while (more && !v->waiting && !v->flushing && !v->gone && !v->leaving) {
+                size_t used = 0;
+                enum esmtp_want want = esmtp_work(v->esmtp, v->in.len ? buf_bytes(&v->in) : (const uint8_t *)"", v->in.len, &used);
+                buf_consume(&v->in, used);
+                said = said || esmtp_out(v->esmtp)->len;
+                send_out(v);
+                more = see_to(v, want, said);
+                if (!v->gone)
+                        send_out(v);
+        }
+        v->working = false;
+        if (v->gone || v->leaving)
+                return;
+        if (v->waiting && !v->tls_due)
+                timer_stop(v->timer);
+        connection_pause(v->connection, v->waiting || v->flushing || connection_unsent(v->connection) > UNTAKEN);
+}
+
+void visitor_resume(struct visitor *v)
+{
+        v->waiting = false;
+        go_on(v);
+}
+
+/* ---- the connection ---- */
+
+static void connected(unused_arg void *ctx)
+{
+        /* it was from the beginning */
+}
+
+static void secured(void *ctx)
+{
+        struct visitor *v = ctx;
+        bool first = v->began == 0;
+
+        esmtp_secured(v->esmtp);
+        visitor_offer(v);
+        if (first) {
+                v->began = loop_now();
+                esmtp_greet(v->esmtp, NULL);
+                send_out(v);
+        }
+        visitor_resume(v);
+}
+
+static void received(void *ctx, const uint8_t *bytes, size_t len)
+{
+        struct visitor *v = ctx;
+
+        if (v->gone || v->leaving)
+                return;
+        if (buf_append(&v->in, bytes, len) < 0)
+                visitor_farewell(v, 421, "4.3.0", "more came than is read at a time"); /* reading stops long before */
+        else
+                go_on(v);
+}
+
+static void drained(void *ctx)
+{
+        struct visitor *v = ctx;
+
+        if (v->gone)
+                return;
+        if (v->leaving)
+                say_no_more(v);
+        else if (v->tls_due)
+                begin_tls(v, HANDSHAKE_SECONDS);
+        else if (v->flushing || connection_unsent(v->connection) == 0) {
+                v->flushing = false;
+                go_on(v);
+        }
+}
+
+static void ended(void *ctx, const struct cause *why)
+{
+        struct visitor *v = ctx;
+
+        if (cause_happened(why) && !v->leaving)
+                log_debug(NULL, "SMTP client %s has gone: %s", v->who, why->text);
+        end(v);
+}
+
+static const struct connection_user user = {
+        .connected = connected, .secured = secured, .received = received, .drained = drained, .ended = ended,
+};
+
+/* ---- coming and going ---- */
+
+static void evict(void *owner)
+{
+        struct visitor *v = owner;
+
+        visitor_farewell(v, 421, "4.7.0", "idle for long, and others wait");
+}
+
+static struct visitor *make(int fd, const struct sockaddr_storage *peer)
+{
+        static const struct esmtp_user engine_user = { .body = visitor_body, .forget = visitor_forget };
+        const struct settings *settings = doors_settings();
+        struct esmtp_rules rules = { .hostname = settings->hostname, .max_size = (uint64_t)settings->max_message_size };
+        struct visitor *v = new_object(struct visitor);
+
+        v->self = handle_new(v);
+        v->guest.owner = v;
+        buf_init(&v->in, IN_MOST);
+        v->timer = timer_new(too_slow, v);
+        v->esmtp = esmtp_new(&rules, &engine_user, v);
+        v->connection = connection_accepted(fd, peer, &user, v);
+        v->next = visitors;
+        v->link = &visitors;
+        if (visitors)
+                visitors->link = &v->next;
+        visitors = v;
+        submission_counts.clients++;
+        submission_counts.connections++;
+        return v;
+}
+
+void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
+{
+        struct visitor *v = make(fd, peer);
+        static const struct esmtp_answer full = { .code = 421, .enhanced = "4.7.0", .text = "too many connections: try again in a while" };
+
+        visitor_identify(v, peer);
+        if (!guest_enter(&v->guest, evict)) {
+                submission_counts.refused[REFUSED_BUSY]++;
+                door_notice("SMTP client %s was refused: there are too many", v->who);
+                if (tls) {
+                        end(v);
+                        return;
+                }
+                esmtp_greet(v->esmtp, &full);
+                send_out(v);
+                leave(v);
+                return;
+        }
+        if (tls) {
+                v->waiting = true;
+                begin_tls(v, HANDSHAKE_SECONDS);
+                return;
+        }
+        v->began = loop_now();
+        visitor_offer(v);
+        esmtp_greet(v->esmtp, NULL);
+        send_out(v);
+        set_deadline(v, true);
+        v->guest.evictable = true;
+}
+
+void visitors_wind_down(void (*over)(void))
+{
+        all_over = NULL;
+        for (struct visitor *v = visitors, *next; v; v = next) {
+                next = v->next;
+                v->winding = true;
+                if (!v->waiting && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from)
+                        visitor_farewell(v, 421, "4.3.2", "the service is ending");
+        }
+        all_over = over;
+        look_whether_over();
+}
+
+void visitors_close(void)
+{
+        all_over = NULL;
+        while (visitors)
+                end(visitors);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A client of the submission listener: an engine (common/esmtp), its connection, who it is and what it may, and the message
+ * that it brings. Engine and connection decide nothing; here is which wish gets which answer.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* Lets one in. The descriptor is taken over. `tls`: from the first byte. */
+void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls);
+/* Says 421 to all who bring no message just now, and to the others once it is accepted; then `over`, perhaps at once. */
+void visitors_wind_down(void (*over)(void));
+void visitors_close(void);
