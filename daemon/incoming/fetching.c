@@ -171,7 +171,7 @@ bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause)
 
 struct chat *fetching_chat(struct fetching *fetching)
 {
-        return link_chat(fetching->link);
+        return session_chat(fetching->session);
 }
 
 uint64_t fetching_most(const struct fetching *fetching)
@@ -239,7 +239,7 @@ const struct mailbox_user fetching_mailbox_user = {
 
 /* ---- from outside ---- */
 
-struct fetching *fetching_new(struct account *account, struct link *link, const struct mailbox_class *tools,
+struct fetching *fetching_new(struct account *account, struct session *session, const struct mailbox_class *tools,
                               const char *folder, void (*done)(void *ctx, const struct fetching_result *result),
                               void *ctx)
 {
@@ -247,7 +247,7 @@ struct fetching *fetching_new(struct account *account, struct link *link, const 
 
         fetching->account = account_hold(account);
         fetching->handing = handing_new(account);
-        fetching->link = link;
+        fetching->session = session;
         fetching->tools = tools;
         fetching->pop3 = prop_is(&account->values, WORD_POP3);
         fetching->folder = copy_text(fetching->pop3 ? "" : folder);

@@ -12,14 +12,14 @@
 struct fetching;
 
 struct fetching_result {
-        struct cause cause;        /* of this machine (disk); the session's failures end the link */
+        struct cause cause;        /* of this machine (disk); its failures end it */
         struct cause refused;      /* the server does not open the folder; the session stands */
         int64_t next_try;          /* seconds until something is to be asked for again; 0: nothing is */
         uint64_t received, left;   /* here; at the server as too large, of which a note is here */
 };
 
-/* `tools`: the operations of the link's chat. `done` once, unless fetching_free comes first. */
-struct fetching *fetching_new(struct account *account, struct link *link, const struct mailbox_class *tools,
+/* `tools`: the operations of the session's chat. `done` once, unless fetching_free comes first. */
+struct fetching *fetching_new(struct account *account, struct session *session, const struct mailbox_class *tools,
                               const char *folder, void (*done)(void *ctx, const struct fetching_result *result),
                               void *ctx) must_use;
 /* Opens the folder (or refreshes it when it is open already) and begins. */

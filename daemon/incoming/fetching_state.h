@@ -11,7 +11,7 @@ enum want { WANT_OPEN, WANT_HERE, WANT_REFUSED, WANT_GONE };
 
 struct fetching {
         struct account *account;
-        struct link *link;
+        struct session *session;
         const struct mailbox_class *tools;
         char *folder;
         void (*done)(void *ctx, const struct fetching_result *result);

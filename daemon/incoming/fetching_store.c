@@ -133,7 +133,7 @@ static void commit_full(struct fetching *fetching)
         fetching->answers++;
         delivery_commit(delivery, fetching->in_order ? fetching->full_last : 0, committed, fetching);
         if (!fetching->freed)
-                link_pause(fetching->link, false);
+                session_pause(fetching->session, false);
 }
 
 /* Batches go to the disk one after the other: the cursor of one must not be there before the files of the last. One
@@ -170,7 +170,7 @@ static void on_disk_progress(void *ctx)
         struct fetching *fetching = ctx;
 
         if (!fetching->freed && fetching->filling && delivery_backlog(fetching->filling) < BACKLOG_LOW)
-                link_pause(fetching->link, false);
+                session_pause(fetching->session, false);
 }
 
 static int disk_failed(struct fetching *fetching, const struct cause *cause)
@@ -281,7 +281,7 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
         if (delivery_piece(fetching->filling, bytes, len, &cause) < 0)
                 return disk_failed(fetching, &cause);
         if (delivery_backlog(fetching->filling) > BACKLOG_HIGH)
-                link_pause(fetching->link, true);
+                session_pause(fetching->session, true);
         return 0;
 }
 
@@ -311,7 +311,7 @@ static int end_message(struct fetching *fetching)
                 return disk_failed(fetching, &cause);
         hand_over(fetching);
         if (fetching->filling && delivery_bytes(fetching->filling) >= 2 * (uint64_t)BATCH_BYTES)
-                link_pause(fetching->link, true); /* the disk is behind by two batches */
+                session_pause(fetching->session, true); /* the disk is behind by two batches */
         return 0;
 }
 

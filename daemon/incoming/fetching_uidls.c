@@ -24,7 +24,7 @@ static void skipped(void *ctx, const struct cause *cause)
         fetching->skipping = false;
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
-        link_pause(fetching->link, false);
+        session_pause(fetching->session, false);
         if (last)
                 fetching_conclude(fetching);
         else if (fetching->list_over)
@@ -37,7 +37,7 @@ static void skip_all(struct fetching *fetching)
         fetching->skipping = true;
         fetching->skipped_last = fetching->list_over;
         fetching->answers++;
-        link_pause(fetching->link, true);
+        session_pause(fetching->session, true);
         seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count,
                         !fetching->skipped_last, skipped, fetching);
         fetching->listed_count = 0;

@@ -12,7 +12,7 @@
 
 struct folder_listing {
         struct account *account;        /* held */
-        struct link *link;
+        struct session *session;
         struct token_wait *token;
         struct signin signin;           /* texts owned */
         json_t *folders;
@@ -39,8 +39,8 @@ static void finish(struct folder_listing *listing, const struct cause *cause)
                 return;
         listing->over = true;
         token_wait_cancel(take(listing->token));
-        if (listing->link)
-                link_close(take(listing->link));
+        if (listing->session)
+                session_close(take(listing->session));
         cause_of_account(&why, listing->account->name);
         if (listing->done)
                 listing->done(listing->ctx, cause ? NULL : listing->folders, cause ? &why : NULL);
@@ -72,7 +72,7 @@ static void all_told(void *ctx)
         struct folder_listing *listing = ctx;
 
         listing->listed = true;
-        link_quit(listing->link);
+        session_quit(listing->session);
 }
 
 static const struct mailbox_user mailbox_user = { .folder = folder_told, .folders_listed = all_told };
@@ -81,7 +81,7 @@ static void ready(void *ctx)
 {
         struct folder_listing *listing = ctx;
 
-        imap_mailbox.folders(link_chat(listing->link), "*");
+        imap_mailbox.folders(session_chat(listing->session), "*");
 }
 
 static struct chat *new_chat(void *ctx)
@@ -93,7 +93,7 @@ static struct chat *new_chat(void *ctx)
         return imap_session_new(&config);
 }
 
-static void reached(void *ctx unused_arg, enum link_mark mark unused_arg, const struct verdict *verdict unused_arg)
+static void reached(void *ctx unused_arg, enum session_mark mark unused_arg, const struct verdict *verdict unused_arg)
 {
 }
 
@@ -108,7 +108,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id u
         finish(listing, listing->listed ? NULL : &cause);
 }
 
-static const struct link_user link_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
+static const struct session_user session_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
 
 static void start(void *ctx);
 
@@ -128,7 +128,7 @@ static void start(void *ctx)
         struct folder_listing *listing = ctx;
         const struct property_values *values = &listing->account->values;
         struct cause cause = { 0 };
-        struct link_plan plan;
+        struct session_plan plan;
 
         if (listing->over)
                 return;
@@ -148,8 +148,8 @@ static void start(void *ctx)
                 finish(listing, &cause);
                 return;
         }
-        link_plan_of(values, &plan);
-        listing->link = link_open(&plan, new_chat(listing), &link_user, listing);
+        session_plan_of(values, &plan);
+        listing->session = session_open(&plan, new_chat(listing), &session_user, listing);
 }
 
 struct folder_listing *folder_listing_new(struct account *account,

@@ -40,7 +40,7 @@ struct letter {
 struct handing {
         struct account *account;
         char *socket, *address;
-        struct link *link;
+        struct session *session;
         struct smtp_ways ways;
         bool ready, quitting, stopped;
         bool used;             /* the session has carried a message */
@@ -80,8 +80,8 @@ static void read_done(struct job *job)
                 letter_free(letter);
                 return;
         }
-        if (letter->handing->link)
-                smtp_mail_continue(link_chat(letter->handing->link), &letter->mail);
+        if (letter->handing->session)
+                smtp_mail_continue(session_chat(letter->handing->session), &letter->mail);
 }
 
 static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
@@ -154,7 +154,7 @@ static void end_letter(struct handing *handing, enum handed what, const struct c
 /* A session that was kept may be gone when the next message comes, which says nothing about the socket. */
 static bool begins_anew(struct letter *letter)
 {
-        bool anew = smtp_session_anew(link_chat(letter->handing->link));
+        bool anew = smtp_session_anew(session_chat(letter->handing->session));
 
         if ((letter->first && !anew) || letter->handing->stopped || letter->piece == PIECE_READING ||
             lseek(letter->fd, 0, SEEK_SET) < 0)
@@ -202,7 +202,7 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
 static void send_letter(struct handing *handing)
 {
         struct letter *letter = handing->letter;
-        struct chat *chat = link_chat(handing->link);
+        struct chat *chat = session_chat(handing->session);
 
         letter->first = !handing->used;
         letter->again = false;
@@ -233,9 +233,9 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
 
         if (!cause_happened(&cause))
                 cause_set(&cause, CAUSE_CLOSED, "the socket %s closed the connection", handing->socket);
-        if (handing->ready && smtp_mail_flying(link_chat(handing->link)))
-                smtp_mail_lost(link_chat(handing->link), &cause);
-        link_close(take(handing->link));
+        if (handing->ready && smtp_mail_flying(session_chat(handing->session)))
+                smtp_mail_lost(session_chat(handing->session), &cause);
+        session_close(take(handing->session));
         handing->ready = handing->quitting = handing->used = false;
         if (handing->letter && (expected || handing->letter->again)) {
                 connect_now(handing); /* it came while the session was at its end */
@@ -245,13 +245,13 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         }
 }
 
-static const struct link_user link_user = { .ready = session_ready, .ended = session_ended };
+static const struct session_user session_user = { .ready = session_ready, .ended = session_ended };
 
 static void connect_now(struct handing *handing)
 {
         const struct property_values *values = &handing->account->values;
         struct smtp_config config = { .hello = settings_hello(settings_current()), .lmtp = true, .ways = &handing->ways };
-        struct link_plan plan = {
+        struct session_plan plan = {
                 .account = handing->account->name,
                 .direction = "incoming",
                 .host = handing->socket,
@@ -259,7 +259,7 @@ static void connect_now(struct handing *handing)
                 .debug = prop_bool(values, PROP_DEBUG),
         };
 
-        handing->link = link_open(&plan, smtp_session_new(&config), &link_user, handing);
+        handing->session = session_open(&plan, smtp_session_new(&config), &session_user, handing);
 }
 
 /* ---- from outside ---- */
@@ -299,7 +299,7 @@ void handing_give(void *ctx, struct delivery *delivery, const struct given *give
                 struct cause why;
                 cause_set(&why, CAUSE_CANCELLED, "the session was ended");
                 end_letter(handing, HANDED_LATER, &why);
-        } else if (!handing->link) {
+        } else if (!handing->session) {
                 connect_now(handing);
         } else if (handing->ready && !handing->quitting) {
                 send_letter(handing);
@@ -311,7 +311,7 @@ void handing_rest(struct handing *handing)
         if (!handing || !handing->ready || handing->letter || handing->quitting)
                 return;
         handing->quitting = true;
-        link_quit(handing->link);
+        session_quit(handing->session);
 }
 
 void handing_stop(struct handing *handing)
@@ -322,10 +322,10 @@ void handing_stop(struct handing *handing)
                 return;
         handing->stopped = true;
         cause_set(&why, CAUSE_CANCELLED, "the session was ended");
-        if (handing->ready && smtp_mail_flying(link_chat(handing->link)))
-                smtp_mail_lost(link_chat(handing->link), &why);
-        if (handing->link)
-                link_close(take(handing->link));
+        if (handing->ready && smtp_mail_flying(session_chat(handing->session)))
+                smtp_mail_lost(session_chat(handing->session), &why);
+        if (handing->session)
+                session_close(take(handing->session));
         handing->ready = false;
         if (handing->letter)
                 end_letter(handing, HANDED_LATER, &why);

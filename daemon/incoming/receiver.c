@@ -83,9 +83,9 @@ int64_t receiver_rests_ms(const struct receiver *receiver)
         return rests ? timer_left(receiver->runner.timer) : -1;
 }
 
-const struct link *receiver_waits_for_place(const struct receiver *receiver)
+const struct session *receiver_waits_for_place(const struct receiver *receiver)
 {
-        return receiver->link && link_waits_ms(receiver->link) >= 0 ? receiver->link : NULL;
+        return receiver->session && session_waits_ms(receiver->session) >= 0 ? receiver->session : NULL;
 }
 
 void receiver_tested(struct receiver *receiver, const struct cause *why)
@@ -101,7 +101,7 @@ void receiver_tested(struct receiver *receiver, const struct cause *why)
 
 void receiver_check_trust(struct receiver *receiver)
 {
-        if (receiver->link && !link_still_trusted(receiver->link)) {
+        if (receiver->session && !session_still_trusted(receiver->session)) {
                 receiver_drop_session(receiver);
                 receiver_wait(receiver, 0);
         }
@@ -111,7 +111,7 @@ void receiver_network_changed(struct receiver *receiver, bool stale, int64_t del
 {
         bool resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == WAKING ||
                        receiver->phase == CONNECTING;
-        bool lost = resting && receiver->link && (stale || !link_still_routed(receiver->link));
+        bool lost = resting && receiver->session && (stale || !session_still_routed(receiver->session));
         bool down = receiver->phase == WAITING && receiver->runner.account->status == ACCOUNT_DOWN;
 
         if (!runner_may_run(&receiver->runner) || !(lost || down))
@@ -145,7 +145,7 @@ void receiver_wind_down(struct receiver *receiver)
 
 bool receiver_busy(const struct receiver *receiver)
 {
-        return receiver->link || receiver->runner.token || (receiver->fetching && fetching_committing(receiver->fetching));
+        return receiver->session || receiver->runner.token || (receiver->fetching && fetching_committing(receiver->fetching));
 }
 
 void receiver_free(struct receiver *receiver)

@@ -17,7 +17,7 @@ void receiver_check_trust(struct receiver *receiver);
 /* Milliseconds until it looks again by itself; -1: it is at work, or waits for the server to tell of mail. */
 int64_t receiver_rests_ms(const struct receiver *receiver);
 /* Its session, where that waits for a place; else NULL. */
-const struct link *receiver_waits_for_place(const struct receiver *receiver);
+const struct session *receiver_waits_for_place(const struct receiver *receiver);
 /* Ways to servers may be others: what is down is tried, and a resting session whose way has gone (or any, when stale) is
  * made anew, `delay` ms from now. */
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);

@@ -72,7 +72,7 @@ static bool ask_next(struct receiver *receiver)
                 scoped(scoped_free) char *name = copy_bytes(all + receiver->pattern, len);
                 receiver->pattern += len + (all[receiver->pattern + len] == ',');
                 if (is_pattern(name)) {
-                        receiver_tools(receiver)->folders(link_chat(receiver->link), name);
+                        receiver_tools(receiver)->folders(session_chat(receiver->session), name);
                         return true;
                 }
                 add_name(receiver, name);

@@ -24,7 +24,7 @@ static void idle(struct receiver *receiver)
 
         receiver->phase = IDLING;
         receiver->waiting_since = loop_now();
-        receiver_tools(receiver)->idle(link_chat(receiver->link));
+        receiver_tools(receiver)->idle(session_chat(receiver->session));
         if (receiver->next_try && left > receiver->next_try * 1000)
                 left = receiver->next_try * 1000;
         timer_set(receiver->runner.timer, left > 0 ? left : 0);
@@ -40,10 +40,10 @@ static void rest(struct receiver *receiver)
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;
                 receiver_begin_look(receiver);
-        } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down || link_contended(receiver->link) ||
+        } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down || session_contended(receiver->session) ||
                    apart || (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
-                link_quit(receiver->link);
+                session_quit(receiver->session);
         } else if (idles && !pause) {
                 idle(receiver);
         } else {
@@ -117,7 +117,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
 static void end_idle(struct receiver *receiver)
 {
         receiver->phase = WAKING;
-        receiver_tools(receiver)->wake(link_chat(receiver->link));
+        receiver_tools(receiver)->wake(session_chat(receiver->session));
 }
 
 void receiver_wake(struct receiver *receiver)
@@ -168,7 +168,7 @@ static void idle_refused(void *ctx, const struct cause *cause)
 static void begin_folder(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
-        receiver->fetching = fetching_new(receiver->runner.account, receiver->link, receiver_tools(receiver), receiver->folder,
+        receiver->fetching = fetching_new(receiver->runner.account, receiver->session, receiver_tools(receiver), receiver->folder,
                                           fetching_done, receiver);
         if (receiver->runner.polls)
                 fetching_try_all(receiver->fetching);

@@ -43,8 +43,8 @@ void receiver_drop_session(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
         runner_forget_token(&receiver->runner);
-        if (receiver->link)
-                link_close(take(receiver->link));
+        if (receiver->session)
+                session_close(take(receiver->session));
         secret_signin_done(&receiver->signin);
         free(take(receiver->folders));
         free(take(receiver->names));
@@ -98,12 +98,12 @@ static void session_ready(void *ctx)
                 receiver_begin_look(receiver);
 }
 
-static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+static void session_reached(void *ctx, enum session_mark mark, const struct verdict *verdict)
 {
         struct receiver *receiver = ctx;
 
         (void)verdict;
-        link_tell_account(receiver->link, mark, receiver->runner.account);
+        session_tell_account(receiver->session, mark, receiver->runner.account);
 }
 
 /* The session that waited has gone, the mailbox has been looked at: the next one begins soon, or at the next look where
@@ -167,7 +167,7 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         };
         struct cause cause = *why;
 
-        runner_session_end(&receiver->runner, receiver->link, why, receiver->phase != CONNECTING, &facts.end);
+        runner_session_end(&receiver->runner, receiver->session, why, receiver->phase != CONNECTING, &facts.end);
         if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
                           prop_text(&receiver->runner.account->values, PROP_HOSTNAME));
@@ -227,7 +227,7 @@ static struct chat *new_chat(void *ctx)
         return imap_session_new(&config);
 }
 
-static const struct link_user link_user = {
+static const struct session_user session_user = {
         .again = new_chat,
         .reached = session_reached,
         .ready = session_ready,
@@ -237,7 +237,7 @@ static const struct link_user link_user = {
 void receiver_connect(struct receiver *receiver)
 {
         const struct property_values *values = &receiver->runner.account->values;
-        struct link_plan plan;
+        struct session_plan plan;
 
         timer_stop(receiver->runner.timer);
         if (!runner_may_run(&receiver->runner))
@@ -246,6 +246,6 @@ void receiver_connect(struct receiver *receiver)
         if (runner_sign_in(&receiver->runner, &receiver->signin) != RUNNER_SIGNS_IN)
                 return;
         receiver_take_folders(receiver, copy_text(prop_text(values, PROP_FOLDER)));
-        link_plan_of(values, &plan);
-        receiver->link = link_open(&plan, new_chat(receiver), &link_user, receiver);
+        session_plan_of(values, &plan);
+        receiver->session = session_open(&plan, new_chat(receiver), &session_user, receiver);
 }

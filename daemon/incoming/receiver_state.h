@@ -20,7 +20,7 @@ struct refused_folder {
 struct receiver {
         struct runner runner;        /* first; its timer: the next session, or the next look */
         enum phase phase;
-        struct link *link;
+        struct session *session;
         struct signin signin;
         struct fetching *fetching;
         char *folders, *folders_end; /* of this session: names, each ended by NUL */

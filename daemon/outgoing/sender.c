@@ -192,9 +192,9 @@ void sender_poll(struct sender *sender, runner_polled *done, void *ctx)
 
 void sender_network_changed(struct sender *sender, bool stale)
 {
-        for (struct session *session = sender->sessions, *next; session; session = next) {
+        for (struct sender_session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
-                if (!stale && link_still_routed(session->link))
+                if (!stale && session_still_routed(session->session))
                         continue;
                 session->retiring = true;
                 if (session->ready)
@@ -235,7 +235,7 @@ void sender_free(struct sender *sender)
         cause_set(&cause, CAUSE_CLOSED, "the account or the daemon was stopped");
         while (sender->sessions) {
                 if (sender->sessions->ready)
-                        smtp_mail_lost(link_chat(sender->sessions->link), &cause);
+                        smtp_mail_lost(session_chat(sender->sessions->session), &cause);
                 sender_session_free(sender->sessions);
         }
         sender_give_back(sender, NULL, 0);

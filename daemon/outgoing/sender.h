@@ -8,7 +8,7 @@
 
 #include "daemon/runner/runner.h"
 
-struct link;
+struct session;
 
 /* `spread_ms`: its first steps come within that time; 0: at once. */
 struct sender *sender_new(struct account *account, uint32_t spread_ms) must_use;
@@ -35,7 +35,7 @@ int64_t sender_rests_ms(const struct sender *sender);
 bool sender_is_throttled(const struct sender *sender);
 int64_t sender_period_ms(const struct sender *sender);
 /* The session that waits for a place while no other is there, so that nothing is being sent; NULL: nothing waits for one. */
-const struct link *sender_waits_for_place(const struct sender *sender);
+const struct session *sender_waits_for_place(const struct sender *sender);
 /* A session has mail of it. */
 bool sender_is_sending(const struct sender *sender);
 /* The account is checked soon, with all the others: at a start, after a change of trust, when the clock was set. */

@@ -19,32 +19,32 @@ unsigned sender_session_count(const struct sender *sender)
 {
         unsigned count = 0;
 
-        for (struct session *session = sender->sessions; session; session = session->next)
+        for (struct sender_session *session = sender->sessions; session; session = session->next)
                 count++;
         return count;
 }
 
-const struct link *sender_waits_for_place(const struct sender *sender)
+const struct session *sender_waits_for_place(const struct sender *sender)
 {
-        const struct link *waiting = NULL;
+        const struct session *waiting = NULL;
 
-        for (const struct session *session = sender->sessions; session; session = session->next) {
-                if (link_waits_ms(session->link) < 0)
+        for (const struct sender_session *session = sender->sessions; session; session = session->next) {
+                if (session_waits_ms(session->session) < 0)
                         return NULL;
-                waiting = session->link;
+                waiting = session->session;
         }
         return waiting;
 }
 
-void sender_session_free(struct session *session)
+void sender_session_free(struct sender_session *session)
 {
-        struct session **at = &session->sender->sessions;
+        struct sender_session **at = &session->sender->sessions;
 
         while (*at != session)
                 at = &(*at)->next;
         *at = session->next;
-        if (session->link)
-                link_close(session->link);
+        if (session->session)
+                session_close(session->session);
         timer_free(session->idle);
         secret_signin_done(&session->signin);
         free(session->hello);
@@ -53,7 +53,7 @@ void sender_session_free(struct session *session)
 }
 
 /* What was under way in a session is over, whatever becomes of the account. */
-static void let_go(struct session *session, const struct cause *why)
+static void let_go(struct sender_session *session, const struct cause *why)
 {
         struct cause lost = *why;
 
@@ -61,20 +61,20 @@ static void let_go(struct session *session, const struct cause *why)
                 return;
         if (lost.code == CAUSE_NONE)
                 cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
-        smtp_mail_lost(link_chat(session->link), &lost);
+        smtp_mail_lost(session_chat(session->session), &lost);
 }
 
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
-        struct session *session = ctx;
+        struct sender_session *session = ctx;
         struct sender *sender = session->sender;
         struct sender_session_end facts = { .retiring = session->retiring };
         char id[13] = "";
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
-        runner_session_end(&sender->runner, session->link, why, session->ready, &facts.end);
+        runner_session_end(&sender->runner, session->session, why, session->ready, &facts.end);
         let_go(session, why);
-        facts.anew = smtp_session_anew(link_chat(session->link));
+        facts.anew = smtp_session_anew(session_chat(session->session));
         sender_session_free(session);
         sender_tell_news(sender);
         if (sender_end_slows_down(&facts))
@@ -93,17 +93,17 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         sender_kick(sender);
 }
 
-static void session_reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+static void session_reached(void *ctx, enum session_mark mark, const struct verdict *verdict)
 {
-        struct session *session = ctx;
+        struct sender_session *session = ctx;
 
         (void)verdict;
-        link_tell_account(session->link, mark, session->sender->runner.account);
+        session_tell_account(session->session, mark, session->sender->runner.account);
 }
 
 static void session_ready(void *ctx)
 {
-        struct session *session = ctx;
+        struct sender_session *session = ctx;
         struct sender *sender = session->sender;
 
         session->ready = true;
@@ -116,27 +116,27 @@ static void session_ready(void *ctx)
                 timer_set(session->idle, 0); /* mail that has come meanwhile stops it */
 }
 
-static bool session_is_idle(const struct session *session)
+static bool session_is_idle(const struct sender_session *session)
 {
-        return session->ready && smtp_mail_flying(link_chat(session->link)) == 0;
+        return session->ready && smtp_mail_flying(session_chat(session->session)) == 0;
 }
 
 static void retire_idle(void *ctx)
 {
-        struct session *session = ctx;
+        struct sender_session *session = ctx;
 
         session->retiring = true;
-        link_quit(session->link);
+        session_quit(session->session);
 }
 
-void sender_session_tend(struct session *session)
+void sender_session_tend(struct sender_session *session)
 {
         if (!session_is_idle(session)) {
                 timer_stop(session->idle);
                 return;
         }
-        if (session->retiring || session->sender->runner.winding_down || link_contended(session->link) ||
-            smtp_mail_room(link_chat(session->link)) == 0) {
+        if (session->retiring || session->sender->runner.winding_down || session_contended(session->session) ||
+            smtp_mail_room(session_chat(session->session)) == 0) {
                 session->retiring = true;
                 timer_set(session->idle, 0);
         } else if (!timer_is_set(session->idle)) {
@@ -146,7 +146,7 @@ void sender_session_tend(struct session *session)
 
 static void session_progress(void *ctx)
 {
-        struct session *session = ctx;
+        struct sender_session *session = ctx;
 
         sender_hand_out(session->sender);
         sender_session_tend(session);
@@ -154,7 +154,7 @@ static void session_progress(void *ctx)
 
 static struct chat *new_chat(void *ctx)
 {
-        struct session *session = ctx;
+        struct sender_session *session = ctx;
         struct smtp_config config = {
                 .signin = session->signin,
                 .starttls = prop_bool(&session->sender->runner.account->values, PROP_USE_STARTTLS),
@@ -173,7 +173,7 @@ static void session_wanted(void *ctx)
         sender_session_tend(ctx);
 }
 
-static const struct link_user link_user = {
+static const struct session_user session_user = {
         .again = new_chat,
         .reached = session_reached,
         .ready = session_ready,
@@ -198,9 +198,9 @@ void sender_open_session(struct sender *sender)
 
         if (runner_sign_in(&sender->runner, &signin) != RUNNER_SIGNS_IN)
                 return;
-        struct session *session = new_object(struct session);
-        struct link_plan plan;
-        *session = (struct session){
+        struct sender_session *session = new_object(struct sender_session);
+        struct session_plan plan;
+        *session = (struct sender_session){
                 .sender = sender, .signin = signin, .generation = sender->runner.account->generation
         };
         forget_old_ways(sender);
@@ -210,14 +210,14 @@ void sender_open_session(struct sender *sender)
         session->idle = timer_new(retire_idle, session);
         session->next = sender->sessions;
         sender->sessions = session;
-        link_plan_of(values, &plan);
-        session->link = link_open(&plan, new_chat(session), &link_user, session);
+        session_plan_of(values, &plan);
+        session->session = session_open(&plan, new_chat(session), &session_user, session);
 }
 
 void sender_retire_all(struct sender *sender)
 {
         runner_forget_token(&sender->runner);
-        for (struct session *session = sender->sessions, *next; session; session = next) {
+        for (struct sender_session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
                 session->retiring = true;
                 if (!session->ready)
@@ -233,12 +233,12 @@ void sender_check_trust(struct sender *sender)
 
         cause_set(&cause, CAUSE_CLOSED, "ended: what this session's trust rested on has gone");
         sender_check_soon(sender);
-        for (struct session *session = sender->sessions, *next; session; session = next) {
+        for (struct sender_session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
-                if (link_still_trusted(session->link))
+                if (session_still_trusted(session->session))
                         continue;
                 if (session->ready)
-                        smtp_mail_lost(link_chat(session->link), &cause);
+                        smtp_mail_lost(session_chat(session->session), &cause);
                 sender_session_free(session);
         }
 }

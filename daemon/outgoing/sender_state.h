@@ -8,21 +8,21 @@
 #include "daemon/session/throttle.h"
 #include "daemon/smtp/session.h"
 
-struct session {
+struct sender_session {
         struct sender *sender;
-        struct link *link;
+        struct session *session;
         struct signin signin;
         char *hello, *domain;
         bool used;                        /* it was given mail: what it knows of the server may be old */
         unsigned generation;              /* of the account's properties */
         bool ready, retiring;
         struct timer *idle;
-        struct session *next;
+        struct sender_session *next;
 };
 
 struct sender {
         struct runner runner;             /* first; its timer: a pause is over, a period begins, mail comes due, a day begins */
-        struct session *sessions;
+        struct sender_session *sessions;
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
@@ -71,7 +71,7 @@ void sender_hand_out(struct sender *sender);
 unsigned sender_session_count(const struct sender *sender);
 void sender_open_session(struct sender *sender);
 /* After work was done: what is idle and not wanted says good-bye, the rest is kept a moment. */
-void sender_session_tend(struct session *session);
-void sender_session_free(struct session *session);
+void sender_session_tend(struct sender_session *session);
+void sender_session_free(struct sender_session *session);
 /* Every session ends after what is in flight. */
 void sender_retire_all(struct sender *sender);

@@ -63,15 +63,15 @@ bool sender_may_try(const struct sender *sender)
 }
 
 /* The session that takes the next message: the one with the least in flight. */
-static struct session *session_with_room(struct sender *sender)
+static struct sender_session *session_with_room(struct sender *sender)
 {
-        struct session *best = NULL;
+        struct sender_session *best = NULL;
         size_t least = SIZE_MAX;
 
-        for (struct session *session = sender->sessions; session; session = session->next) {
+        for (struct sender_session *session = sender->sessions; session; session = session->next) {
                 if (!session->ready || session->retiring || session->generation != sender->runner.account->generation)
                         continue;
-                struct chat *chat = link_chat(session->link);
+                struct chat *chat = session_chat(session->session);
                 if (chat->state != CHAT_READY || smtp_mail_room(chat) == 0)
                         continue;
                 size_t flying = smtp_mail_flying(chat);
@@ -102,7 +102,7 @@ static void open_what_is_wanted(struct sender *sender)
                 sender_open_session(sender);
                 return;
         }
-        for (struct session *session = sender->sessions; session; session = session->next)
+        for (struct sender_session *session = sender->sessions; session; session = session->next)
                 if (!session->ready)
                         return;
         if (have < wanted)
@@ -182,10 +182,10 @@ static bool worked(const struct sender *sender, const struct sending *sending)
 void sender_hand_out(struct sender *sender)
 {
         while (sender->pool_count && sender_may_try(sender)) {
-                struct session *session = session_with_room(sender);
+                struct sender_session *session = session_with_room(sender);
                 if (!session)
                         break;
-                if (session->used && !smtp_mail_fits(link_chat(session->link), &sender->pool->mail)) {
+                if (session->used && !smtp_mail_fits(session_chat(session->session), &sender->pool->mail)) {
                         session->retiring = true; /* only what a server says now refuses a message */
                         sender_session_tend(session);
                         continue;
@@ -194,7 +194,7 @@ void sender_hand_out(struct sender *sender)
                 sender->in_flight++;
                 timer_stop(session->idle);
                 session->used = true;
-                sending_start(sending, session->link, worked(sender, sending), message_done, sender);
+                sending_start(sending, session->session, worked(sender, sending), message_done, sender);
                 sender_session_tend(session); /* what fails without a word to the server leaves it idle */
         }
         if (sender_may_try(sender)) {

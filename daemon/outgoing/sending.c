@@ -56,9 +56,9 @@ static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct
                 sending->chunk.bytes = (uint8_t *)copy_bytes((const char *)bytes, len);
                 sending->chunk.len = len;
         }
-        struct link *link = handle_object(sending->link);
-        if (link)
-                smtp_mail_continue(link_chat(link), &sending->mail);
+        struct session *session = handle_object(sending->session);
+        if (session)
+                smtp_mail_continue(session_chat(session), &sending->mail);
 }
 
 static void begin_read(struct sending *sending)
@@ -171,11 +171,11 @@ static void count(struct sending *sending, const struct sending_result *result, 
 
 static void channel_words(const struct sending *sending, char *to, size_t size)
 {
-        const struct link *link = handle_object(sending->link);
+        const struct session *session = handle_object(sending->session);
         struct channel_info info;
 
         to[0] = '\0';
-        if (link && link_tls_info(link, &info))
+        if (session && session_tls_info(session, &info))
                 (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
 }
 
@@ -224,7 +224,7 @@ static void settle(struct sending *sending, const char *result, bool partly)
                        port_in_use(&sending->account->values));
         channel_words(sending, tls, sizeof tls);
         if (!partly)
-                sending->link = HANDLE_NONE; /* it is done with it */
+                sending->session = HANDLE_NONE; /* it is done with it */
         queue_settle(&settlement, partly ? NULL : settled, partly ? NULL : sending);
 }
 
@@ -272,9 +272,9 @@ static bool goes_again(const struct sending *sending)
         const struct smtp_mail *mail = &sending->mail;
         bool any = false;
 
-        struct link *link = handle_object(sending->link);
+        struct session *session = handle_object(sending->session);
 
-        if (sending->rounds >= ROUNDS_MOST || !link || !smtp_session_anew(link_chat(link)))
+        if (sending->rounds >= ROUNDS_MOST || !session || !smtp_session_anew(session_chat(session)))
                 return false;
         for (size_t i = 0; i < mail->recipient_count; i++) {
                 any |= mail->recipients[i].outcome == OUTCOME_NONE;
@@ -290,7 +290,7 @@ static void go_again(struct sending *sending)
 
         save_decided(&sending->mail);
         rewind_body(&sending->mail);
-        sending->link = HANDLE_NONE;
+        sending->session = HANDLE_NONE;
         sending->rounds++;
         sending->done(sending->ctx, sending, &result);
 }
@@ -416,17 +416,17 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
         return sending;
 }
 
-void sending_start(struct sending *sending, struct link *link, bool worked,
+void sending_start(struct sending *sending, struct session *session, bool worked,
                    void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx)
 {
-        sending->link = link_handle(link);
+        sending->session = session_handle(session);
         sending->done = done;
         sending->ctx = ctx;
         sending->mail.worked = worked;
         if (sending->unfit.code)
                 refuse_unfit(sending);
         else
-                smtp_mail_send(link_chat(link), &sending->mail);
+                smtp_mail_send(session_chat(session), &sending->mail);
 }
 
 void sending_give_back(struct sending *sending)

@@ -27,7 +27,7 @@ struct sending {
         struct account *account;
         struct queued_message *message;
         handle_id self;                /* for who reads its body */
-        handle_id link;                /* the session that has it; HANDLE_NONE: none, yet or any more */
+        handle_id session;                /* the session that has it; HANDLE_NONE: none, yet or any more */
         uint64_t handed;               /* bytes of the body, as the queue has it, given to the session */
         size_t first_stored;           /* of these in message->first, whose header may be another than the queue's */
         struct body_chunk chunk;       /* being read, or at hand */
@@ -45,7 +45,7 @@ struct sending {
 struct sending *sending_new(struct account *account, struct queued_message *message) must_use;
 /* Gives it to a session that has room, `worked`: mail of its sender has gone by the account before. `done` when every recipient has its result; the object frees itself when that
  * is on disk and was told (journal, event). */
-void sending_start(struct sending *sending, struct link *link, bool worked,
+void sending_start(struct sending *sending, struct session *session, bool worked,
                    void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx);
 /* Not started: back to the queue as it was; or deferred until `again` with the cause's words. Freed. */
 void sending_give_back(struct sending *sending);

@@ -124,12 +124,12 @@ void runner_forget_token(struct runner *runner)
         token_wait_cancel(take(runner->token));
 }
 
-void runner_session_end(const struct runner *runner, const struct link *link, const struct cause *why, bool ready,
+void runner_session_end(const struct runner *runner, const struct session *session, const struct cause *why, bool ready,
                         struct session_end *out)
 {
         const struct account *account = runner->account;
 
-        *out = (struct session_end){ .why = *why, .ready = ready, .trust_moved = link_trust_moved(link) };
+        *out = (struct session_end){ .why = *why, .ready = ready, .trust_moved = session_trust_moved(session) };
         if (why->code == CAUSE_AUTHENTICATION && token_used(&account->values))
                 out->token = token_refused(account->name) ? TOKEN_WITHDRAWN : TOKEN_REFUSED;
 }

@@ -10,7 +10,7 @@
 #include "daemon/runner/outcome.h"
 #include "daemon/sasl/mechanism.h"
 
-struct link;
+struct session;
 struct runner;
 
 /* What a poll has come to. */
@@ -69,7 +69,7 @@ enum runner_signin runner_sign_in(struct runner *runner, struct signin *out) mus
 /* Nobody waits for a token any more. */
 void runner_forget_token(struct runner *runner);
 /* Facts about a session that has ended. A token that was refused is not used again. */
-void runner_session_end(const struct runner *runner, const struct link *link, const struct cause *why, bool ready,
+void runner_session_end(const struct runner *runner, const struct session *session, const struct cause *why, bool ready,
                         struct session_end *out);
 
 /* ---- failures ---- */

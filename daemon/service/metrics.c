@@ -201,7 +201,7 @@ char *metrics_text(void)
         family(&out, "station_faults", "gauge", "What is wrong with the station itself: its disk, its trust stores.");
         put(&out, "emailsec_station_faults %zu\n", station_fault_count());
         family(&out, "sessions", "gauge", "Sessions with mail servers.");
-        put(&out, "emailsec_sessions %u\n", links_open());
+        put(&out, "emailsec_sessions %u\n", sessions_open());
         family(&out, "loop_lag_seconds", "gauge", "Longest turn of the event loop in the last minute or two.");
         put(&out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
         family(&out, "store_oldest_job_seconds", "gauge", "Age of the oldest unfinished job of the disk threads.");

@@ -24,7 +24,7 @@ struct probe {
         struct property_values values;  /* what is tried; a copy */
         struct account *account;        /* held, and told how it went; NULL: a server without one */
         unsigned generation;            /* of it */
-        struct link *link;
+        struct session *session;
         struct token_wait *token;
         struct signin signin;           /* texts owned */
         const struct probe_user *user;
@@ -86,15 +86,15 @@ static void count_for_account(const struct probe *probe, const struct cause *why
                 receiver_tested(account->receiver, why ? why : &none);
 }
 
-/* In callbacks of the link and of the token, and on the loop's own turn: never from inside what is told to the user. */
+/* In callbacks of the session and of the token, and on the loop's own turn: never from inside what is told to the user. */
 static void finish(struct probe *probe, bool good)
 {
         if (!probe->self)
                 return;
         handle_drop(&probe->self);
         token_wait_cancel(take(probe->token));
-        if (probe->link)
-                link_close(take(probe->link));
+        if (probe->session)
+                session_close(take(probe->session));
         if (probe->user)
                 probe->user->done(probe->ctx, good);
         loop_later(free_probe, probe);
@@ -116,7 +116,7 @@ void probe_cancel(struct probe *probe)
 
 static json_t *certificate_details(const struct probe *probe, const struct verdict *verdict)
 {
-        const struct tls_facts *facts = link_facts(probe->link);
+        const struct tls_facts *facts = session_facts(probe->session);
         json_t *details = json_object(), *chain = json_array(), *errors = json_array();
 
         for (size_t i = 0; facts && i < facts->chain_count; i++)
@@ -138,7 +138,7 @@ static json_t *certificate_details(const struct probe *probe, const struct verdi
 static char *certificate_words(const struct probe *probe, const struct verdict *verdict, const struct channel_info *info)
 {
         char until[32];
-        const struct tls_facts *facts = link_facts(probe->link);
+        const struct tls_facts *facts = session_facts(probe->session);
         const char *subject = facts && facts->chain_count ? facts->chain[0].subject : "?";
 
         time_rfc3339(info->not_after, until);
@@ -164,7 +164,7 @@ static struct cause cause_of(const struct probe *probe, const struct verdict *ve
         struct verdict copy = *verdict;
         scoped(scoped_free) char *place =
                 text_of("%s:%u", prop_text(&probe->values, PROP_HOSTNAME), port_in_use(&probe->values));
-        const struct tls_facts *facts = link_facts(probe->link);
+        const struct tls_facts *facts = session_facts(probe->session);
         json_t *entry = facts && verdict->kind == VERDICT_CHALLENGE ? allowed_get(place, NULL) : NULL;
 
         if (entry && same_text(json_string_value(json_object_get(entry, "state")), "pending"))
@@ -181,7 +181,7 @@ static void tell_tls(struct probe *probe, const struct verdict *verdict)
         bool good = verdict_is_good(verdict);
         json_t *details = json_object();
 
-        (void)link_tls_info(probe->link, &info);
+        (void)session_tls_info(probe->session, &info);
         probe->tls_told = true;
         json_put_text(details, "version", info.version);
         json_put_text(details, "cipher", info.cipher);
@@ -197,15 +197,15 @@ static void tell_tls(struct probe *probe, const struct verdict *verdict)
             good ? NULL : &cause, certificate_details(probe, verdict), named);
 }
 
-static void reached(void *ctx, enum link_mark mark, const struct verdict *verdict)
+static void reached(void *ctx, enum session_mark mark, const struct verdict *verdict)
 {
         struct probe *probe = ctx;
-        struct connection_times times = link_times(probe->link);
+        struct connection_times times = session_times(probe->session);
 
         if (probe->account && probe->account->generation == probe->generation)
-                link_tell_account(probe->link, mark, probe->account);
-        if (mark == LINK_CONNECTED) {
-                const char *address = link_address(probe->link), *before = link_before(probe->link);
+                session_tell_account(probe->session, mark, probe->account);
+        if (mark == SESSION_CONNECTED) {
+                const char *address = session_address(probe->session), *before = session_before(probe->session);
                 if (!probe->connected)
                         say_timed(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
                 probe->connected = true;
@@ -213,7 +213,7 @@ static void reached(void *ctx, enum link_mark mark, const struct verdict *verdic
                                                           before ? "; " : "", before ? before : "");
                 say_timed(probe, "connect", "ok", times.connect, NULL, NULL, words);
                 probe->since = loop_now();
-        } else if (mark == LINK_SECURED) {
+        } else if (mark == SESSION_SECURED) {
                 tell_tls(probe, verdict);
         }
 }
@@ -244,7 +244,7 @@ static void ready(void *ctx)
         } else {
                 say(probe, "login", "skipped", NULL, NULL, "no user name is set");
         }
-        const struct chat *chat = link_chat(probe->link);
+        const struct chat *chat = session_chat(probe->session);
         const char *offers = capabilities_of(probe, chat);
         bool hidden = offers && chat->hides && chat->hides(chat, offers, strlen(offers));
         say(probe, "capabilities", "ok", NULL, NULL, hidden ? "***" : offers);
@@ -255,7 +255,7 @@ static void ready(void *ctx)
 /* The step that a failure belongs to; where that is connecting, the name had been found. */
 static const char *failed_step(struct probe *probe, const struct cause *cause)
 {
-        int64_t lookup = link_times(probe->link).lookup;
+        int64_t lookup = session_times(probe->session).lookup;
 
         if (cause->code == CAUSE_RESOLVE || (!probe->connected && lookup < 0))
                 return "resolve";
@@ -303,7 +303,7 @@ static struct chat *new_chat(void *ctx)
         return smtp_session_new(&config);
 }
 
-static const struct link_user link_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
+static const struct session_user session_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
 
 static void start(void *ctx);
 
@@ -326,7 +326,7 @@ static void start(void *ctx)
 {
         struct probe *probe = ctx;
         struct cause cause = { 0 };
-        struct link_plan plan;
+        struct session_plan plan;
 
         probe->since = loop_now();
         if (token_due(&probe->values)) {
@@ -340,9 +340,9 @@ static void start(void *ctx)
                 finish(probe, false);
                 return;
         }
-        link_plan_of(&probe->values, &plan);
+        session_plan_of(&probe->values, &plan);
         plan.record = probe->account != NULL;
-        probe->link = link_open(&plan, new_chat(probe), &link_user, probe);
+        probe->session = session_open(&plan, new_chat(probe), &session_user, probe);
 }
 
 static struct probe *probe_new(const struct probe_user *user, void *ctx)

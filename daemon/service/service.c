@@ -380,7 +380,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         certificates_open(settings->state_directory);
         trust_on_change(on_trust_changed, NULL);
         allowed_on_change(on_allowed_changed, NULL);
-        links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
+        sessions_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         account_observe(&observer);
         if (accounts_open(cause) < 0) {
                 station_close();
@@ -492,8 +492,8 @@ void station_reload(const struct settings *settings, json_t *warnings)
                 allowed_on_change(on_allowed_changed, NULL);
                 uses_begin();
         }
-        links_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
-        links_start_waiting();
+        sessions_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
+        sessions_start_waiting();
         accounts_read_again();
         unread_watch();
         for (struct account *account = accounts_first(); account; account = account->next)

@@ -70,14 +70,14 @@ static void set(struct waiting *out, enum waiting_reason reason, time_t until, c
         va_end(args);
 }
 
-static void of_place(const struct link *link, struct waiting *out)
+static void of_place(const struct session *session, struct waiting *out)
 {
-        scoped(scoped_free) char *words = link ? link_waits_words(link) : NULL;
+        scoped(scoped_free) char *words = session ? session_waits_words(session) : NULL;
 
-        if (!link)
+        if (!session)
                 return;
         set(out, WAITING_FOR_PLACE, 0, "%s", words);
-        out->since_ms = link_waits_ms(link);
+        out->since_ms = session_waits_ms(session);
 }
 
 /* The disk threads do not come back: whatever the account's state, nothing is claimed or stored. */

@@ -15,85 +15,85 @@ enum {
         ATTEMPT_TIMEOUTS = 2,           /* of these have passed, no further address is begun with */
 };
 
-struct link_end {
+struct session_end {
         struct cause why;
         char challenge_id[13];
 };
 
 static struct {
-        struct link *all, *last;
+        struct session *all, *last;
         unsigned waiting;
         bool sweeping, telling;
 } links;
 
-struct subject link_subject(const struct link *link)
+struct subject session_subject(const struct session *session)
 {
         return (struct subject){
-                .account = link->plan.account[0] ? link->plan.account : NULL,
-                .direction = link->plan.direction,
-                .host = link->plan.host,
-                .port = link->plan.port,
+                .account = session->plan.account[0] ? session->plan.account : NULL,
+                .direction = session->plan.direction,
+                .host = session->plan.host,
+                .port = session->plan.port,
         };
 }
 
 /* ---- places ---- */
 
-static bool waits(const struct link *link)
+static bool waits(const struct session *session)
 {
-        return !link->counted && !link->end;
+        return !session->counted && !session->end;
 }
 
-bool link_contended(const struct link *link)
+bool session_contended(const struct session *session)
 {
         if (!links.waiting)
                 return false;
-        for (struct link *other = links.all; other; other = other->next)
-                if (waits(other) && (places_all_taken() || other->host == link->host))
+        for (struct session *other = links.all; other; other = other->next)
+                if (waits(other) && (places_all_taken() || other->host == session->host))
                         return true;
         return false;
 }
 
-int64_t link_waits_ms(const struct link *link)
+int64_t session_waits_ms(const struct session *session)
 {
-        return waits(link) ? loop_now() - link->since : -1;
+        return waits(session) ? loop_now() - session->since : -1;
 }
 
-char *link_waits_words(const struct link *link)
+char *session_waits_words(const struct session *session)
 {
         if (places_all_taken())
-                return text_of("all %u sessions that MaxSessions allows are taken", links_open());
+                return text_of("all %u sessions that MaxSessions allows are taken", sessions_open());
         return text_of("all %u sessions with %s that MaxSessionsPerHost allows are taken", places_at_host(),
-                       link->plan.host);
+                       session->plan.host);
 }
 
 static void free_link(void *ctx)
 {
-        struct link *link = ctx;
+        struct session *session = ctx;
 
-        free((char *)link->plan.account);
-        free((char *)link->plan.host);
-        free((char *)link->plan.client_certificate);
-        free(link->end);
-        free(link->before);
-        free(link);
+        free((char *)session->plan.account);
+        free((char *)session->plan.host);
+        free((char *)session->plan.client_certificate);
+        free(session->end);
+        free(session->before);
+        free(session);
 }
 
 static void start_waiting(void *unused);
 
-void links_start_waiting(void)
+void sessions_start_waiting(void)
 {
         if (!links.sweeping)
                 loop_later(start_waiting, NULL);
         links.sweeping = true;
 }
 
-static void give_back_place(struct link *link)
+static void give_back_place(struct session *session)
 {
-        if (!link->counted)
+        if (!session->counted)
                 return;
-        link->counted = false;
-        place_give_back(link->host);
-        links_start_waiting();
+        session->counted = false;
+        place_give_back(session->host);
+        sessions_start_waiting();
 }
 
 /* ---- the end ---- */
@@ -106,60 +106,60 @@ static void free_chat_later(struct chat *chat)
 
 static void tell_end(void *object)
 {
-        struct link *link = object;
+        struct session *session = object;
 
-        link->user->ended(link->ctx, &link->end->why, link->end->challenge_id);
+        session->user->ended(session->ctx, &session->end->why, session->end->challenge_id);
 }
 
-void link_end_with(struct link *link, const struct cause *why, const char *challenge_id)
+void session_end_with(struct session *session, const struct cause *why, const char *challenge_id)
 {
-        if (link->end)
+        if (session->end)
                 return;
-        if (waits(link))
+        if (waits(session))
                 links.waiting--;
-        link->end = new_object(struct link_end);
-        link->end->why = *why;
-        (void)snprintf(link->end->challenge_id, sizeof link->end->challenge_id, "%s", challenge_id);
-        link_forget_calculation(link);
-        if (link->connection) {
-                link->times = connection_times(link->connection);
+        session->end = new_object(struct session_end);
+        session->end->why = *why;
+        (void)snprintf(session->end->challenge_id, sizeof session->end->challenge_id, "%s", challenge_id);
+        session_forget_calculation(session);
+        if (session->connection) {
+                session->times = connection_times(session->connection);
                 if (why->code == CAUSE_NONE)
-                        connection_close(take(link->connection));
+                        connection_close(take(session->connection));
                 else
-                        connection_abort(take(link->connection));
-                link->channel = NULL;
+                        connection_abort(take(session->connection));
+                session->channel = NULL;
         }
-        if (why->code != CAUSE_NONE && !chat_is_over(link->chat))
-                (void)chat_fail_with(link->chat, why); /* it takes no more work until the user knows */
-        give_back_place(link);
-        loop_later_to(link->self, tell_end);
+        if (why->code != CAUSE_NONE && !chat_is_over(session->chat))
+                (void)chat_fail_with(session->chat, why); /* it takes no more work until the user knows */
+        give_back_place(session);
+        loop_later_to(session->self, tell_end);
 }
 
-void link_close(struct link *link)
+void session_close(struct session *session)
 {
-        if (!link || !link->self)
+        if (!session || !session->self)
                 return;
-        handle_drop(&link->self);
-        if (waits(link))
+        handle_drop(&session->self);
+        if (waits(session))
                 links.waiting--;
-        link_forget_calculation(link);
-        if (link->connection)
-                connection_close(take(link->connection));
-        link->channel = NULL;
-        give_back_place(link);
-        *(link->previous ? &link->previous->next : &links.all) = link->next;
-        *(link->next ? &link->next->previous : &links.last) = link->previous;
-        host_release(link->host);
-        free_chat_later(take(link->chat));
-        loop_later(free_link, link);
+        session_forget_calculation(session);
+        if (session->connection)
+                connection_close(take(session->connection));
+        session->channel = NULL;
+        give_back_place(session);
+        *(session->previous ? &session->previous->next : &links.all) = session->next;
+        *(session->next ? &session->next->previous : &links.last) = session->previous;
+        host_release(session->host);
+        free_chat_later(take(session->chat));
+        loop_later(free_link, session);
 }
 
 /* ---- what went wrong ---- */
 
 /* A server may let a handshake without client certificate pass, and refuse all else for want of it. */
-static void explain_refusal(const struct link *link, struct cause *cause)
+static void explain_refusal(const struct session *session, struct cause *cause)
 {
-        if (!link->info.asked_certificate || (cause->code != CAUSE_AUTHENTICATION && cause->code != CAUSE_SERVER_BUSY))
+        if (!session->info.asked_certificate || (cause->code != CAUSE_AUTHENTICATION && cause->code != CAUSE_SERVER_BUSY))
                 return;
         scoped(scoped_free) char *remedy = copy_text(cause_remedy_of(cause));
         cause_remedy(cause, "the server asks for a client certificate and this account has none: emailsecctl trust key "
@@ -167,76 +167,76 @@ static void explain_refusal(const struct link *link, struct cause *cause)
 }
 
 /* A server that waits for TLS from the first byte is as silent as one that hangs. */
-static void explain_silence(const struct link *link, struct cause *cause)
+static void explain_silence(const struct session *session, struct cause *cause)
 {
-        if (cause->code != CAUSE_TIMEOUT || link->plan.ssl || link->heard || link_times(link).connect < 0)
+        if (cause->code != CAUSE_TIMEOUT || session->plan.ssl || session->heard || session_times(session).connect < 0)
                 return;
         cause_remedy(cause, "if port %u there has TLS from the first byte: emailsecctl account secure NAME ssl --port %u; "
                             "else see whether the server answers; one that is slow to greet needs a longer connectionTimeout",
-                     link->plan.port, link->plan.port);
+                     session->plan.port, session->plan.port);
 }
 
 /* True when the address as such does not serve: it broke off, or refused, before it had answered anything, or in the
  * TLS handshake (RFC 5321 section 5.1). What the certificate is judged to be is not among it. */
-static bool address_fails(const struct link *link, const struct cause *why)
+static bool address_fails(const struct session *session, const struct cause *why)
 {
-        bool serves = link->chat->bound && link->chat->state != CHAT_WANTS_TLS;
+        bool serves = session->chat->bound && session->chat->state != CHAT_WANTS_TLS;
 
-        return !serves && link_times(link).connect >= 0 && why->code != CAUSE_INJECTION && why->code != CAUSE_INTERNAL &&
+        return !serves && session_times(session).connect >= 0 && why->code != CAUSE_INJECTION && why->code != CAUSE_INTERNAL &&
                why->code != CAUSE_INVALID;
 }
 
-static bool may_try_next(const struct link *link)
+static bool may_try_next(const struct session *session)
 {
-        int64_t most = (int64_t)link->plan.timeout_seconds * ATTEMPT_TIMEOUTS * 1000;
+        int64_t most = (int64_t)session->plan.timeout_seconds * ATTEMPT_TIMEOUTS * 1000;
 
-        return link->user->again && connection_others(link->connection) && loop_now() - link->since < most;
+        return session->user->again && connection_others(session->connection) && loop_now() - session->since < most;
 }
 
-static void open_connection(struct link *link, struct connection *after);
+static void open_connection(struct session *session, struct connection *after);
 
-static void try_next(struct link *link, const struct cause *why)
+static void try_next(struct session *session, const struct cause *why)
 {
-        struct subject subject = link_subject(link);
-        struct connection *failed = link->connection;
+        struct subject subject = session_subject(session);
+        struct connection *failed = session->connection;
 
-        free(link->before);
-        link->before = text_of("%s does not serve (%s)", connection_address(failed), why->text);
-        log_about(&subject, LOG_NOTICE, NULL, "%s:%u: %s: trying another address", link->plan.host, link->plan.port,
-                  link->before);
-        link_forget_calculation(link);
-        link->channel = NULL;
-        link->info = (struct channel_info){ 0 };
-        link->talking = link->heard = link->moved = link->drained = link->armed = false;
-        free_chat_later(link->chat);
-        link_use_chat(link, link->user->again(link->ctx));
-        open_connection(link, failed);
+        free(session->before);
+        session->before = text_of("%s does not serve (%s)", connection_address(failed), why->text);
+        log_about(&subject, LOG_NOTICE, NULL, "%s:%u: %s: trying another address", session->plan.host, session->plan.port,
+                  session->before);
+        session_forget_calculation(session);
+        session->channel = NULL;
+        session->info = (struct channel_info){ 0 };
+        session->talking = session->heard = session->moved = session->drained = session->armed = false;
+        free_chat_later(session->chat);
+        session_use_chat(session, session->user->again(session->ctx));
+        open_connection(session, failed);
         connection_abort(failed);
 }
 
-void link_lose(struct link *link, const struct cause *why)
+void session_lose(struct session *session, const struct cause *why)
 {
         struct cause cause = *why;
 
-        if (address_fails(link, &cause)) {
-                connection_blame(link->connection);
-                if (may_try_next(link)) {
-                        try_next(link, &cause);
+        if (address_fails(session, &cause)) {
+                connection_blame(session->connection);
+                if (may_try_next(session)) {
+                        try_next(session, &cause);
                         return;
                 }
         }
-        explain_silence(link, &cause);
-        link_explain_signin(link, &cause);
-        explain_refusal(link, &cause);
-        link_end_with(link, &cause, "");
+        explain_silence(session, &cause);
+        session_explain_signin(session, &cause);
+        explain_refusal(session, &cause);
+        session_end_with(session, &cause, "");
 }
 
-unsigned link_share(const struct link *link)
+unsigned session_share(const struct session *session)
 {
-        unsigned whole = link->plan.timeout_seconds, others = (unsigned)connection_others(link->connection);
+        unsigned whole = session->plan.timeout_seconds, others = (unsigned)connection_others(session->connection);
         unsigned least = whole / 2 < SHARE_LEAST ? whole / 2 : SHARE_LEAST, share = whole / (others + 1);
 
-        if (!others || !link->user->again)
+        if (!others || !session->user->again)
                 return whole;
         return share > least ? share : least > 0 ? least : 1;
 }
@@ -245,51 +245,51 @@ unsigned link_share(const struct link *link)
 
 static void on_connected(void *ctx)
 {
-        struct link *link = ctx;
+        struct session *session = ctx;
         struct chat_channel plain = { .tls = false };
 
-        connection_local(link->connection, plain.local, sizeof plain.local);
-        if (link->plan.ssl)
-                link_begin_tls(link, true);
+        connection_local(session->connection, plain.local, sizeof plain.local);
+        if (session->plan.ssl)
+                session_begin_tls(session, true);
         else
-                link_talk(link, &plain);
-        if (link->connection && link->user->reached)
-                link->user->reached(link->ctx, LINK_CONNECTED, NULL);
+                session_talk(session, &plain);
+        if (session->connection && session->user->reached)
+                session->user->reached(session->ctx, SESSION_CONNECTED, NULL);
 }
 
 static void on_secured(void *ctx)
 {
-        link_secured(ctx);
+        session_secured(ctx);
 }
 
 static void on_received(void *ctx, const uint8_t *bytes, size_t len)
 {
-        link_received(ctx, bytes, len);
+        session_received(ctx, bytes, len);
 }
 
 static void on_drained(void *ctx)
 {
-        link_drained(ctx);
+        session_drained(ctx);
 }
 
 /* What the chat has come to counts before how the connection ended. */
 static void on_ended(void *ctx, const struct cause *why)
 {
-        struct link *link = ctx;
-        struct chat *chat = link->chat;
+        struct session *session = ctx;
+        struct chat *chat = session->chat;
         struct cause cause = *why;
 
-        if (cause.code == CAUSE_NONE && link->talking && !chat_is_over(chat))
+        if (cause.code == CAUSE_NONE && session->talking && !chat_is_over(chat))
                 chat->class->closed(chat);
-        if (!link->connection)
+        if (!session->connection)
                 return; /* closed in between */
         if (chat->state == CHAT_FAILED)
                 cause = *chat->cause;
         else if (chat->state == CHAT_ENDED)
                 cause = cause_none;
         else if (cause.code == CAUSE_NONE)
-                cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", link->plan.host);
-        link_lose(link, &cause);
+                cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", session->plan.host);
+        session_lose(session, &cause);
 }
 
 static const struct connection_user connection_user = {
@@ -302,34 +302,34 @@ static const struct connection_user connection_user = {
 
 /* ---- opening ---- */
 
-static void open_connection(struct link *link, struct connection *after)
+static void open_connection(struct session *session, struct connection *after)
 {
         struct connection_request request = {
-                .host = link->plan.host,
-                .port = link->plan.port,
-                .timeout_seconds = link->plan.timeout_seconds,
+                .host = session->plan.host,
+                .port = session->plan.port,
+                .timeout_seconds = session->plan.timeout_seconds,
                 .after = after,
         };
 
-        link->connection = connection_open(&request, &connection_user, link);
+        session->connection = connection_open(&request, &connection_user, session);
 }
 
-static void start(struct link *link)
+static void start(struct session *session)
 {
-        link->counted = true;
-        place_take(link->host);
-        link->since = loop_now();
-        open_connection(link, NULL);
+        session->counted = true;
+        place_take(session->host);
+        session->since = loop_now();
+        open_connection(session, NULL);
 }
 
 static void start_waiting(void *unused)
 {
         (void)unused;
         links.sweeping = false;
-        for (struct link *link = links.all; link && links.waiting; link = link->next)
-                if (waits(link) && place_is_free(link->host)) {
+        for (struct session *session = links.all; session && links.waiting; session = session->next)
+                if (waits(session) && place_is_free(session->host)) {
                         links.waiting--;
-                        start(link);
+                        start(session);
                 }
 }
 
@@ -338,10 +338,10 @@ static void tell_wanted(void *unused)
 {
         (void)unused;
         links.telling = false;
-        for (struct link *link = links.all, *next; link && links.waiting; link = next) {
-                next = link->next;
-                if (link->counted && !link->end && link->user->wanted)
-                        link->user->wanted(link->ctx);
+        for (struct session *session = links.all, *next; session && links.waiting; session = next) {
+                next = session->next;
+                if (session->counted && !session->end && session->user->wanted)
+                        session->user->wanted(session->ctx);
         }
 }
 
@@ -353,59 +353,59 @@ static void wait_for_place(void)
         links.telling = true;
 }
 
-struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user, void *ctx)
+struct session *session_open(const struct session_plan *plan, struct chat *chat, const struct session_user *user, void *ctx)
 {
-        struct link *link = new_object(struct link);
+        struct session *session = new_object(struct session);
 
-        link->plan = *plan;
-        link->plan.account = copy_text(plan->account ? plan->account : "");
-        link->plan.host = copy_text(plan->host);
-        link->plan.client_certificate = copy_text(plan->client_certificate);
-        link->self = handle_new(link);
-        link_use_chat(link, chat);
-        link->user = user;
-        link->ctx = ctx;
-        link->generation = trust_generation();
-        link->times = (struct connection_times){ -1, -1, -1 };
-        link->host = host_hold(link->plan.host);
-        link->since = loop_now();
-        link->previous = links.last;
-        *(links.last ? &links.last->next : &links.all) = link;
-        links.last = link;
-        if (place_is_free(link->host) || link->plan.host[0] == '/')
-                start(link);
+        session->plan = *plan;
+        session->plan.account = copy_text(plan->account ? plan->account : "");
+        session->plan.host = copy_text(plan->host);
+        session->plan.client_certificate = copy_text(plan->client_certificate);
+        session->self = handle_new(session);
+        session_use_chat(session, chat);
+        session->user = user;
+        session->ctx = ctx;
+        session->generation = trust_generation();
+        session->times = (struct connection_times){ -1, -1, -1 };
+        session->host = host_hold(session->plan.host);
+        session->since = loop_now();
+        session->previous = links.last;
+        *(links.last ? &links.last->next : &links.all) = session;
+        links.last = session;
+        if (place_is_free(session->host) || session->plan.host[0] == '/')
+                start(session);
         else
                 wait_for_place();
-        return link;
+        return session;
 }
 
-struct chat *link_chat(struct link *link)
+struct chat *session_chat(struct session *session)
 {
-        return link->chat;
+        return session->chat;
 }
 
-handle_id link_handle(const struct link *link)
+handle_id session_handle(const struct session *session)
 {
-        return link->self;
+        return session->self;
 }
 
-void link_pause(struct link *link, bool paused)
+void session_pause(struct session *session, bool paused)
 {
-        if (link->paused == paused)
+        if (session->paused == paused)
                 return;
-        link->paused = paused;
-        link_hold_reading(link);
-        link_touch(link);
+        session->paused = paused;
+        session_hold_reading(session);
+        session_touch(session);
 }
 
-void link_quit(struct link *link)
+void session_quit(struct session *session)
 {
         struct cause none = { 0 };
 
-        if (link->end)
+        if (session->end)
                 return;
-        if (link->chat->state == CHAT_READY && link->connection)
-                link->chat->class->quit(link->chat);
+        if (session->chat->state == CHAT_READY && session->connection)
+                session->chat->class->quit(session->chat);
         else
-                link_end_with(link, &none, "");
+                session_end_with(session, &none, "");
 }

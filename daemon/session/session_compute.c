@@ -12,8 +12,8 @@ enum { CALCULATING_THREADS = 2 };
 struct calculating {
         struct job job;
         struct calculation *calculation;
-        handle_id link;
-        atomic_bool wanted;             /* for the thread: the link waits for it */
+        handle_id session;
+        atomic_bool wanted;             /* for the thread: the session waits for it */
 };
 
 static struct workers *pool;
@@ -34,25 +34,25 @@ static void calculate(struct job *job)
 static void calculated(struct job *job)
 {
         struct calculating *calculating = container_of(job, struct calculating, job);
-        struct link *link = handle_object(calculating->link);
+        struct session *session = handle_object(calculating->session);
 
-        if (link && link->calculating == calculating) {
-                link->calculating = NULL;
-                link_calculated(link, calculating->calculation);
+        if (session && session->calculating == calculating) {
+                session->calculating = NULL;
+                session_calculated(session, calculating->calculation);
         }
         calculating->calculation->free(calculating->calculation);
         free(calculating);
 }
 
-void link_calculate(struct link *link)
+void session_calculate(struct session *session)
 {
         struct calculating *calculating = new_object(struct calculating);
 
         calculating->job = (struct job){ .work = calculate, .done = calculated };
-        calculating->calculation = take(link->chat->calculation);
-        calculating->link = link_handle(link);
+        calculating->calculation = take(session->chat->calculation);
+        calculating->session = session_handle(session);
         atomic_init(&calculating->wanted, true);
-        link->calculating = calculating;
+        session->calculating = calculating;
         if (!pool) {
                 pool = workers_new("calculate", CALCULATING_THREADS);
                 loop_on_close(forget_pool, NULL);
@@ -60,9 +60,9 @@ void link_calculate(struct link *link)
         workers_run(pool, &calculating->job);
 }
 
-void link_forget_calculation(struct link *link)
+void session_forget_calculation(struct session *session)
 {
-        struct calculating *calculating = take(link->calculating);
+        struct calculating *calculating = take(session->calculating);
 
         if (calculating)
                 atomic_store(&calculating->wanted, false);

@@ -14,13 +14,13 @@ static struct {
         unsigned open, most, most_per_host;
 } places = { .most = 2000, .most_per_host = 20 };
 
-void links_set_limits(unsigned all, unsigned per_host)
+void sessions_set_limits(unsigned all, unsigned per_host)
 {
         places.most = all;
         places.most_per_host = per_host;
 }
 
-unsigned links_open(void)
+unsigned sessions_open(void)
 {
         return places.open;
 }

@@ -20,5 +20,5 @@ unsigned places_at_host(void); /* MaxSessionsPerHost */
 void place_take(struct host *host);
 void place_give_back(struct host *host);
 
-void links_set_limits(unsigned all, unsigned per_host);
-unsigned links_open(void);
+void sessions_set_limits(unsigned all, unsigned per_host);
+unsigned sessions_open(void);

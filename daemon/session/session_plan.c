@@ -7,12 +7,12 @@
 #include "daemon/tls/trust.h"
 #include "daemon/wire/route.h"
 
-void link_plan_of(const struct property_values *values, struct link_plan *plan)
+void session_plan_of(const struct property_values *values, struct session_plan *plan)
 {
         const char *transport = prop_text(values, PROP_TRANSPORT);
         const char *client = prop_text(values, PROP_CLIENT_CERTIFICATE);
 
-        *plan = (struct link_plan){
+        *plan = (struct session_plan){
                 .account = prop_text(values, PROP_NAME),
                 .direction = values->kind == KIND_OUTGOING ? "outgoing" : "incoming",
                 .host = prop_text(values, PROP_HOSTNAME),
@@ -30,76 +30,76 @@ void link_plan_of(const struct property_values *values, struct link_plan *plan)
         };
 }
 
-struct connection_times link_times(const struct link *link)
+struct connection_times session_times(const struct session *session)
 {
-        return link->connection ? connection_times(link->connection) : link->times;
+        return session->connection ? connection_times(session->connection) : session->times;
 }
 
-const char *link_address(const struct link *link)
+const char *session_address(const struct session *session)
 {
-        return link->connection ? connection_address(link->connection) : "";
+        return session->connection ? connection_address(session->connection) : "";
 }
 
-const char *link_before(const struct link *link)
+const char *session_before(const struct session *session)
 {
-        return link->before;
+        return session->before;
 }
 
-bool link_tls_info(const struct link *link, struct channel_info *out)
+bool session_tls_info(const struct session *session, struct channel_info *out)
 {
-        if (link->info.version[0])
-                *out = link->info;
-        return link->info.version[0] != '\0';
+        if (session->info.version[0])
+                *out = session->info;
+        return session->info.version[0] != '\0';
 }
 
-void link_tell_account(const struct link *link, enum link_mark mark, struct account *account)
+void session_tell_account(const struct session *session, enum session_mark mark, struct account *account)
 {
         const struct property_values *values = &account->values;
         bool plain = !prop_bool(values, PROP_USE_SSL) && !prop_bool(values, PROP_USE_STARTTLS);
 
-        if (mark == LINK_CONNECTED && plain)
+        if (mark == SESSION_CONNECTED && plain)
                 account_put_tls(account, NULL, 0);
-        if (mark == LINK_SECURED && link->info.version[0])
-                account_put_tls(account, &link->info, link_times(link).handshake);
+        if (mark == SESSION_SECURED && session->info.version[0])
+                account_put_tls(account, &session->info, session_times(session).handshake);
 }
 
-const struct tls_facts *link_facts(const struct link *link)
+const struct tls_facts *session_facts(const struct session *session)
 {
-        return link->channel ? channel_facts(link->channel) : NULL;
+        return session->channel ? channel_facts(session->channel) : NULL;
 }
 
 /* True when the approval that the session rests on is still there. */
-static bool exemption_stands(const struct link *link)
+static bool exemption_stands(const struct session *session)
 {
-        json_t *entry = allowed_get(link->allowed_id, NULL);
+        json_t *entry = allowed_get(session->allowed_id, NULL);
         bool stands = same_text(json_string_value(json_object_get(entry, "state")), "approved");
 
         json_decref(entry);
         return stands;
 }
 
-bool link_trust_moved(const struct link *link)
+bool session_trust_moved(const struct session *session)
 {
-        return link->generation != trust_generation();
+        return session->generation != trust_generation();
 }
 
-bool link_still_routed(const struct link *link)
+bool session_still_routed(const struct session *session)
 {
-        int fd = link->connection ? connection_fd(link->connection) : -1;
+        int fd = session->connection ? connection_fd(session->connection) : -1;
 
-        return !link->counted || (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
+        return !session->counted || (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
 }
 
-bool link_still_trusted(const struct link *link)
+bool session_still_trusted(const struct session *session)
 {
-        if (!link->info.version[0] || link->generation == trust_generation())
+        if (!session->info.version[0] || session->generation == trust_generation())
                 return true;
-        switch (link->verdict) {
+        switch (session->verdict) {
         case VERDICT_ALLOWED:
-                return exemption_stands(link);
+                return exemption_stands(session);
         case VERDICT_SYSTEM:
         case VERDICT_USER:
-                return link->channel && trust_anchor(channel_anchor(link->channel)) != ANCHOR_NONE;
+                return session->channel && trust_anchor(channel_anchor(session->channel)) != ANCHOR_NONE;
         case VERDICT_CHALLENGE:
         case VERDICT_REJECTED:
         case VERDICT_FAULT:

@@ -8,32 +8,32 @@
 #include "daemon/store/seen_table.h"
 
 /* What a server offers and cannot do is told of once, and not tried again there (secrets.c reads it). */
-static void note_broken(const struct link *link)
+static void note_broken(const struct session *session)
 {
-        const char *broken = link->chat->signin_broken, *account = link->plan.account;
+        const char *broken = session->chat->signin_broken, *account = session->plan.account;
         scoped(scoped_free) char *kept =
-                broken ? text_of("%s:%u %s", link->plan.host, (unsigned)link->plan.port, broken) : copy_text("");
+                broken ? text_of("%s:%u %s", session->plan.host, (unsigned)session->plan.port, broken) : copy_text("");
 
         const char *before = fact_text(account, FACT_SIGNIN_BROKEN);
         if (same_text(before ? before : "", kept))
                 return;
         if (broken) {
-                struct subject subject = link_subject(link);
+                struct subject subject = session_subject(session);
                 log_about(&subject, LOG_WARNING, MSG_SIGNIN_BROKEN,
                           "%s: %s:%u offers %s to sign in and refuses it; signed in by %s, and so from now on", account,
-                          link->plan.host, (unsigned)link->plan.port, broken, link->chat->signed_in_by);
+                          session->plan.host, (unsigned)session->plan.port, broken, session->chat->signed_in_by);
         }
         fact_set_text(account, FACT_SIGNIN_BROKEN, kept);
 }
 
 /* S39: a server that proved itself by SCRAM once and now wants the password itself is told of, once. */
-static void note_weaker(const struct link *link, const char *before, const char *by)
+static void note_weaker(const struct session *session, const char *before, const char *by)
 {
-        const char *account = link->plan.account;
+        const char *account = session->plan.account;
 
-        if (!link->plan.auto_signin || !before || strncmp(before, "SCRAM-", 6) != 0 || strncmp(by, "SCRAM-", 6) == 0)
+        if (!session->plan.auto_signin || !before || strncmp(before, "SCRAM-", 6) != 0 || strncmp(by, "SCRAM-", 6) == 0)
                 return;
-        struct subject subject = link_subject(link);
+        struct subject subject = session_subject(session);
         log_about(&subject, LOG_WARNING, MSG_SIGNIN_WEAKER,
                   "%s signed in by %s before and by %s now: if the server's operator did not mean that, "
                   "someone else may be answering there",
@@ -41,36 +41,36 @@ static void note_weaker(const struct link *link, const char *before, const char 
         event_emit("account.signinWeaker", account, NULL, "signed in by %s before and by %s now", before, by);
 }
 
-void link_note_signin(const struct link *link)
+void session_note_signin(const struct session *session)
 {
-        const char *by = link->chat->signed_in_by, *account = link->plan.account;
+        const char *by = session->chat->signed_in_by, *account = session->plan.account;
 
-        if (!link->plan.record || !account[0])
+        if (!session->plan.record || !account[0])
                 return;
         doubt_worked(account, (int64_t)loop_wall());
         if (!by)
                 return;
-        if (link->plan.auto_signin)
-                note_broken(link);
-        scoped(scoped_free) char *at = text_of("%s:%u", link->plan.host, (unsigned)link->plan.port);
+        if (session->plan.auto_signin)
+                note_broken(session);
+        scoped(scoped_free) char *at = text_of("%s:%u", session->plan.host, (unsigned)session->plan.port);
         if (!same_text(fact_text(account, FACT_SIGNED_IN_AT), at))
                 fact_set_text(account, FACT_SIGNED_IN_AT, at);
         const char *before = fact_text(account, FACT_SIGNED_IN_BY);
         if (same_text(before, by))
                 return;
-        note_weaker(link, before, by);
+        note_weaker(session, before, by);
         fact_set_text(account, FACT_SIGNED_IN_BY, by);
 }
 
-void link_explain_signin(const struct link *link, struct cause *cause)
+void session_explain_signin(const struct session *session, struct cause *cause)
 {
         /* cut off at the second way of signing in: the first was refused for this */
-        if (cause->code == CAUSE_CLOSED && link->chat && cause_happened(link->chat->refused))
-                *cause = *link->chat->refused;
+        if (cause->code == CAUSE_CLOSED && session->chat && cause_happened(session->chat->refused))
+                *cause = *session->chat->refused;
         bool about = cause->code == CAUSE_AUTHENTICATION || cause->code == CAUSE_NO_MECHANISM;
-        const char *kept = link->plan.record && link->plan.account[0] ? fact_text(link->plan.account, FACT_SIGNIN_BROKEN) : NULL;
+        const char *kept = session->plan.record && session->plan.account[0] ? fact_text(session->plan.account, FACT_SIGNIN_BROKEN) : NULL;
 
         /* what was thought of this server's mechanisms is thought over when it lets nobody in */
-        if (about && !link->was_ready && kept && kept[0])
-                fact_set_text(link->plan.account, FACT_SIGNIN_BROKEN, "");
+        if (about && !session->was_ready && kept && kept[0])
+                fact_set_text(session->plan.account, FACT_SIGNIN_BROKEN, "");
 }

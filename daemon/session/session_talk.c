@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A session's chat: what arrives goes to it at once; what it has to say, and what it has come to, is looked at once a
- * turn, however many calls led there (link_flush). So nobody has to say that a chat was called, and no user is called
+ * turn, however many calls led there (session_flush). So nobody has to say that a chat was called, and no user is called
  * from inside a call of his own.
  */
 #include "common/times.h"
@@ -16,188 +16,188 @@ enum {
 };
 
 /* Moves what the chat wants to say to the connection, in bounded portions. */
-static void move_out(struct link *link)
+static void move_out(struct session *session)
 {
-        struct buf *out = &link->chat->out;
+        struct buf *out = &session->chat->out;
 
-        while (out->len && connection_unsent(link->connection) < CHUNK_OUT) {
+        while (out->len && connection_unsent(session->connection) < CHUNK_OUT) {
                 size_t len = out->len < CHUNK_OUT ? out->len : CHUNK_OUT;
-                connection_write(link->connection, buf_bytes(out), len);
+                connection_write(session->connection, buf_bytes(out), len);
                 buf_consume(out, len);
         }
-        if (!out->len && !link->was_ready)
+        if (!out->len && !session->was_ready)
                 buf_wipe(out); /* what signs in does not stay in memory */
         else
                 buf_release(out);
-        if (link->drained)
-                chat_release(link->chat);
-        link->drained = false;
+        if (session->drained)
+                chat_release(session->chat);
+        session->drained = false;
 }
 
 /* The deadline of what is awaited. It begins anew with each thing awaited, and while enough comes of what was asked
  * for, but not with bytes of any other kind: a server that dribbles gains no time. */
-static void arm(struct link *link)
+static void arm(struct session *session)
 {
-        const struct chat *chat = link->chat;
-        unsigned wait = chat->wait ? chat->wait : link->plan.timeout_seconds;
-        bool anew = link->armed_waits != chat->waits || chat->progress - link->armed_progress >= PROGRESS_LEAST;
+        const struct chat *chat = session->chat;
+        unsigned wait = chat->wait ? chat->wait : session->plan.timeout_seconds;
+        bool anew = session->armed_waits != chat->waits || chat->progress - session->armed_progress >= PROGRESS_LEAST;
 
-        if (chat->idle || link->paused || link->calculating) {
-                connection_expect(link->connection, 0, NULL);
-                link->armed = false;
-        } else if (!link->armed || anew) {
-                connection_expect(link->connection, chat->bound ? wait : link_share(link), chat->phrase);
-                link->armed = true;
-                link->armed_waits = chat->waits;
-                link->armed_progress = chat->progress;
+        if (chat->idle || session->paused || session->calculating) {
+                connection_expect(session->connection, 0, NULL);
+                session->armed = false;
+        } else if (!session->armed || anew) {
+                connection_expect(session->connection, chat->bound ? wait : session_share(session), chat->phrase);
+                session->armed = true;
+                session->armed_waits = chat->waits;
+                session->armed_progress = chat->progress;
         }
 }
 
-void link_hold_reading(const struct link *link)
+void session_hold_reading(const struct session *session)
 {
-        if (link->connection && link->talking)
-                connection_pause(link->connection, link->paused || link->calculating || link->chat->calculation ||
-                                                           chat_is_over(link->chat));
+        if (session->connection && session->talking)
+                connection_pause(session->connection, session->paused || session->calculating || session->chat->calculation ||
+                                                           chat_is_over(session->chat));
 }
 
 /* A greeting that has a date shows what time it is elsewhere. */
-static void note_time(const struct link *link)
+static void note_time(const struct session *session)
 {
-        scoped(scoped_free) char *who = text_of("that of %.40s", link->plan.host);
+        scoped(scoped_free) char *who = text_of("that of %.40s", session->plan.host);
 
-        if (link->chat->greeting)
-                clock_doubt_said(time_in_words(link->chat->greeting), false, who, loop_now());
+        if (session->chat->greeting)
+                clock_doubt_said(time_in_words(session->chat->greeting), false, who, loop_now());
 }
 
-static void became_ready(struct link *link)
+static void became_ready(struct session *session)
 {
-        link->was_ready = true;
-        connection_served(link->connection);
-        note_time(link);
-        link_note_signin(link);
-        link_touch(link);
-        if (link->user->reached)
-                link->user->reached(link->ctx, LINK_READY, NULL);
-        if (link->connection && link->user->ready)
-                link->user->ready(link->ctx);
+        session->was_ready = true;
+        connection_served(session->connection);
+        note_time(session);
+        session_note_signin(session);
+        session_touch(session);
+        if (session->user->reached)
+                session->user->reached(session->ctx, SESSION_READY, NULL);
+        if (session->connection && session->user->ready)
+                session->user->ready(session->ctx);
 }
 
-/* Looks at what the chat has come to. The user is called last, and may close the link. */
-static void link_flush(void *object)
+/* Looks at what the chat has come to. The user is called last, and may close the session. */
+static void session_flush(void *object)
 {
-        struct link *link = object;
-        const struct chat *chat = link->chat;
+        struct session *session = object;
+        const struct chat *chat = session->chat;
         struct cause none = { 0 };
 
-        link->touched = false;
-        if (!link->connection || !link->talking)
+        session->touched = false;
+        if (!session->connection || !session->talking)
                 return;
         if (chat->state == CHAT_FAILED) {
-                link_lose(link, chat->cause);
+                session_lose(session, chat->cause);
                 return;
         }
-        move_out(link);
+        move_out(session);
         if (chat->state == CHAT_ENDED) {
-                link_end_with(link, &none, "");
+                session_end_with(session, &none, "");
                 return;
         }
         if (chat->state == CHAT_WANTS_TLS) {
-                if (!link->channel)
-                        link_begin_tls(link, false);
+                if (!session->channel)
+                        session_begin_tls(session, false);
                 return;
         }
         if (chat->calculation)
-                link_calculate(link);
-        link_hold_reading(link);
-        arm(link);
-        if (chat->state == CHAT_READY && !link->was_ready) {
-                became_ready(link);
-        } else if (link->moved && link->was_ready) {
-                link->moved = false;
-                if (link->user->progress)
-                        link->user->progress(link->ctx);
+                session_calculate(session);
+        session_hold_reading(session);
+        arm(session);
+        if (chat->state == CHAT_READY && !session->was_ready) {
+                became_ready(session);
+        } else if (session->moved && session->was_ready) {
+                session->moved = false;
+                if (session->user->progress)
+                        session->user->progress(session->ctx);
         }
 }
 
-void link_touch(struct link *link)
+void session_touch(struct session *session)
 {
-        if (link->touched)
+        if (session->touched)
                 return;
-        link->touched = true;
-        loop_later_to(link->self, link_flush);
+        session->touched = true;
+        loop_later_to(session->self, session_flush);
 }
 
 /* ---- what happens to the chat ---- */
 
 static void chat_is_due(void *ctx)
 {
-        link_touch(ctx);
+        session_touch(ctx);
 }
 
 static void trace_line(void *ctx, char direction, const char *line, size_t len)
 {
-        const struct link *link = ctx;
-        struct subject subject = link_subject(link);
+        const struct session *session = ctx;
+        struct subject subject = session_subject(session);
         char text[1024];
 
         (void)printable_copy(text, sizeof text, line, len);
-        log_about(&subject, LOG_INFO, NULL, "%s: %c %s", link->plan.account, direction, text);
+        log_about(&subject, LOG_INFO, NULL, "%s: %c %s", session->plan.account, direction, text);
 }
 
 static void trace_step(void *ctx, const char *from, const char *to)
 {
-        const struct link *link = ctx;
-        struct subject subject = link_subject(link);
+        const struct session *session = ctx;
+        struct subject subject = session_subject(session);
 
-        log_about(&subject, LOG_INFO, NULL, "%s: %s -> %s", link->plan.account, from, to);
+        log_about(&subject, LOG_INFO, NULL, "%s: %s -> %s", session->plan.account, from, to);
 }
 
-void link_use_chat(struct link *link, struct chat *chat)
+void session_use_chat(struct session *session, struct chat *chat)
 {
-        link->chat = chat;
+        session->chat = chat;
         chat->due = chat_is_due;
-        chat->owner = link;
-        if (link->plan.debug) {
+        chat->owner = session;
+        if (session->plan.debug) {
                 chat->trace = trace_line;
                 chat->traced_step = trace_step;
-                chat->trace_ctx = link;
+                chat->trace_ctx = session;
         }
 }
 
-void link_talk(struct link *link, const struct chat_channel *channel)
+void session_talk(struct session *session, const struct chat_channel *channel)
 {
-        const struct chat_class *class = link->chat->class;
+        const struct chat_class *class = session->chat->class;
 
-        if (link->talking)
-                class->secured(link->chat, channel);
+        if (session->talking)
+                class->secured(session->chat, channel);
         else
-                class->start(link->chat, channel);
-        link->talking = true;
-        link_hold_reading(link);
-        link_touch(link);
+                class->start(session->chat, channel);
+        session->talking = true;
+        session_hold_reading(session);
+        session_touch(session);
 }
 
-void link_received(struct link *link, const uint8_t *bytes, size_t len)
+void session_received(struct session *session, const uint8_t *bytes, size_t len)
 {
-        link->heard = link->moved = true;
-        link->chat->class->received(link->chat, bytes, len);
-        link_hold_reading(link);
-        link_touch(link);
+        session->heard = session->moved = true;
+        session->chat->class->received(session->chat, bytes, len);
+        session_hold_reading(session);
+        session_touch(session);
 }
 
-void link_drained(struct link *link)
+void session_drained(struct session *session)
 {
-        struct chat *chat = link->chat;
+        struct chat *chat = session->chat;
 
-        link->moved = link->drained = true;
-        if (link->talking && chat->class->drained && !chat->out.len)
+        session->moved = session->drained = true;
+        if (session->talking && chat->class->drained && !chat->out.len)
                 chat->class->drained(chat);
-        link_touch(link);
+        session_touch(session);
 }
 
-void link_calculated(struct link *link, const struct calculation *calculation)
+void session_calculated(struct session *session, const struct calculation *calculation)
 {
-        chat_calculated(link->chat, calculation);
-        link_hold_reading(link);
-        link_touch(link);
+        chat_calculated(session->chat, calculation);
+        session_hold_reading(session);
+        session_touch(session);
 }

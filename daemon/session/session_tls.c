@@ -7,86 +7,86 @@
 #include "daemon/tls/clock_doubt.h"
 #include "daemon/tls/trust.h"
 
-void link_begin_tls(struct link *link, bool implicit)
+void session_begin_tls(struct session *session, bool implicit)
 {
         struct cause cause = { 0 };
         struct tls_policy policy = {
-                .account = link->plan.account,
-                .host = link->plan.host,
-                .port = link->plan.port,
-                .min_version = link->plan.min_tls,
-                .legacy_renegotiation = link->plan.legacy_renegotiation,
-                .alpn = link->plan.alpn,
-                .client_certificate = link->plan.client_certificate,
+                .account = session->plan.account,
+                .host = session->plan.host,
+                .port = session->plan.port,
+                .min_version = session->plan.min_tls,
+                .legacy_renegotiation = session->plan.legacy_renegotiation,
+                .alpn = session->plan.alpn,
+                .client_certificate = session->plan.client_certificate,
                 .implicit = implicit,
-                .record = link->plan.record,
-                .server_time = link->chat && link->chat->greeting ? time_in_words(link->chat->greeting) : 0,
+                .record = session->plan.record,
+                .server_time = session->chat && session->chat->greeting ? time_in_words(session->chat->greeting) : 0,
         };
 
-        if (!implicit && connection_has_unread(link->connection)) {
+        if (!implicit && connection_has_unread(session->connection)) {
                 cause_set(&cause, CAUSE_INJECTION,
-                          "%s sent more after its go-ahead for STARTTLS, before TLS began", link->plan.host);
-                link_end_with(link, &cause, "");
+                          "%s sent more after its go-ahead for STARTTLS, before TLS began", session->plan.host);
+                session_end_with(session, &cause, "");
                 return;
         }
-        link->generation = trust_generation();
-        link->channel = channel_new(&policy, connection_fd(link->connection), &cause);
-        if (!link->channel) {
-                link_end_with(link, &cause, "");
+        session->generation = trust_generation();
+        session->channel = channel_new(&policy, connection_fd(session->connection), &cause);
+        if (!session->channel) {
+                session_end_with(session, &cause, "");
                 return;
         }
-        connection_secure(link->connection, channel_transport(link->channel), link_share(link));
+        connection_secure(session->connection, channel_transport(session->channel), session_share(session));
 }
 
-static void log_channel(const struct link *link)
+static void log_channel(const struct session *session)
 {
-        struct subject subject = link_subject(link);
+        struct subject subject = session_subject(session);
 
-        subject.tls_version = link->info.version;
-        subject.tls_cipher = link->info.cipher;
-        subject.cert_sha256 = link->info.fingerprint;
-        subject.key_sha256 = link->info.key_fingerprint;
-        log_debug(&subject, "%s:%u: %s %s, %s%s", link->plan.host, link->plan.port, link->info.version,
-                  link->info.cipher,
-                  same_text(link->info.verified_by, "allowedHost") ? "encrypted, identity by exemption" : "verified by ",
-                  same_text(link->info.verified_by, "allowedHost") ? "" : link->info.verified_by);
+        subject.tls_version = session->info.version;
+        subject.tls_cipher = session->info.cipher;
+        subject.cert_sha256 = session->info.fingerprint;
+        subject.key_sha256 = session->info.key_fingerprint;
+        log_debug(&subject, "%s:%u: %s %s, %s%s", session->plan.host, session->plan.port, session->info.version,
+                  session->info.cipher,
+                  same_text(session->info.verified_by, "allowedHost") ? "encrypted, identity by exemption" : "verified by ",
+                  same_text(session->info.verified_by, "allowedHost") ? "" : session->info.verified_by);
 }
 
-static void remember_certificate(const struct link *link)
+static void remember_certificate(const struct session *session)
 {
         struct certificate leaf;
 
-        if (certificates_known(link->plan.host, link->plan.port, link->info.fingerprint, link->info.verified_by) ||
-            !channel_leaf(link->channel, &leaf))
+        if (certificates_known(session->plan.host, session->plan.port, session->info.fingerprint, session->info.verified_by) ||
+            !channel_leaf(session->channel, &leaf))
                 return;
-        certificates_note(link->plan.host, link->plan.port, &leaf, link->info.verified_by);
+        certificates_note(session->plan.host, session->plan.port, &leaf, session->info.verified_by);
         certificate_done(&leaf);
 }
 
-void link_secured(struct link *link)
+void session_secured(struct session *session)
 {
         struct chat_channel channel = { .tls = true };
         struct verdict verdict;
 
-        channel_verdict(link->channel, &verdict);
-        link->verdict = verdict.kind;
-        memcpy(link->allowed_id, verdict.allowed_id, sizeof link->allowed_id);
-        channel_info(link->channel, &link->info);
-        if (link->plan.record)
-                remember_certificate(link);
+        channel_verdict(session->channel, &verdict);
+        session->verdict = verdict.kind;
+        memcpy(session->allowed_id, verdict.allowed_id, sizeof session->allowed_id);
+        channel_info(session->channel, &session->info);
+        if (session->plan.record)
+                remember_certificate(session);
         if (verdict_is_good(&verdict))
-                link->generation = trust_generation(); /* recording it may have made an entry needless */
-        if (link->user->reached)
-                link->user->reached(link->ctx, LINK_SECURED, &verdict);
-        if (!link->connection)
+                session->generation = trust_generation(); /* recording it may have made an entry needless */
+        if (session->user->reached)
+                session->user->reached(session->ctx, SESSION_SECURED, &verdict);
+        if (!session->connection)
                 return; /* closed */
         if (!verdict_is_good(&verdict)) {
-                link_end_with(link, &verdict.cause, verdict.allowed_id);
+                session_end_with(session, &verdict.cause, verdict.allowed_id);
                 return;
         }
-        log_channel(link);
-        channel_binding(link->channel, &channel.binding);
-        connection_local(link->connection, channel.local, sizeof channel.local);
-        link_talk(link, &channel);
+        log_channel(session);
+        channel_binding(session->channel, &channel.binding);
+        connection_local(session->connection, channel.local, sizeof channel.local);
+        session_talk(session, &channel);
         explicit_bzero(&channel.binding, sizeof channel.binding);
 }

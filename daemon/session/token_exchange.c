@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A link with an HTTP chat, and what came of it; see token_exchange.h. */
+/* A session with an HTTP chat, and what came of it; see token_exchange.h. */
 #include "daemon/session/token_exchange.h"
 
 #include "daemon/accounts/secrets.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 struct token_exchange {
-        struct link *link;              /* NULL: `failure` is told later */
+        struct session *session;              /* NULL: `failure` is told later */
         struct grant_request request;   /* texts owned */
         struct http_place place;
         struct cause failure;
@@ -45,8 +45,8 @@ static void exchange_free(struct token_exchange *exchange)
         forget(exchange->request.device_code);
         forget(exchange->request.assertion);
         http_place_done(&exchange->place);
-        if (exchange->link)
-                link_close(exchange->link);
+        if (exchange->session)
+                session_close(exchange->session);
         free(exchange);
 }
 
@@ -92,7 +92,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         enum grant_result result = GRANT_REFUSED;
 
         if (cause.code == CAUSE_NONE) {
-                struct http_answer heard = http_post_answer(link_chat(exchange->link));
+                struct http_answer heard = http_post_answer(session_chat(exchange->session));
                 scoped(scoped_free) char *who = text_of("that of %.40s", exchange->place.host);
                 clock_doubt_said(heard.date, false, who, loop_now());
                 result = grant_read(&heard, &exchange->request, &answer, &cause);
@@ -122,13 +122,13 @@ static struct chat *new_chat(void *ctx)
 }
 
 /* The chat ends without ever being ready. */
-static const struct link_user link_user = { .again = new_chat, .ended = ended };
+static const struct session_user session_user = { .again = new_chat, .ended = ended };
 
 static void open_link(struct token_exchange *exchange, const struct property_values *values, bool record)
 {
-        struct link_plan plan;
+        struct session_plan plan;
 
-        link_plan_of(values, &plan);
+        session_plan_of(values, &plan);
         plan.host = exchange->place.host;
         plan.port = exchange->place.port;
         plan.ssl = true;
@@ -138,7 +138,7 @@ static void open_link(struct token_exchange *exchange, const struct property_val
         plan.alpn = "http/1.1";
         plan.client_certificate = NULL;
         plan.record = record;
-        exchange->link = link_open(&plan, new_chat(exchange), &link_user, exchange);
+        exchange->session = session_open(&plan, new_chat(exchange), &session_user, exchange);
 }
 
 struct token_exchange *token_exchange_begin(const struct property_values *values, const char *url,
@@ -161,7 +161,7 @@ void token_exchange_cancel(struct token_exchange *exchange)
         if (!exchange)
                 return;
         exchange->done = NULL;
-        if (exchange->link)
+        if (exchange->session)
                 exchange_free(exchange);
 }
 

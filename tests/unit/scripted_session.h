@@ -2,7 +2,7 @@
 /*
  * Sessions without sockets: what daemon/session/session.h declares, between an engine and a server that the test plays,
  * line by line. It stands in for the session*.c files, which are then not linked. What a session otherwise learns of
- * the network and of trust is set by the test, in `net` for all, or in one `struct link`.
+ * the network and of trust is set by the test, in `net` for all, or in one `struct session`.
  */
 #pragma once
 
@@ -23,34 +23,34 @@ static struct {
         bool contended;                 /* others wait for a place */
         bool silent;                    /* servers say nothing any more */
         unsigned opened, open, open_most; /* sessions: ever; now; at once, at most */
-        struct link *first;
+        struct session *first;
 } net;
 
-struct link {
+struct session {
         handle_id self;
-        struct link_plan plan;
+        struct session_plan plan;
         struct chat *chat;
-        const struct link_user *user;
+        const struct session_user *user;
         void *ctx;
         struct buf heard, said;         /* by the server: not yet a line; on its way to the engine */
         bool touched, talking, was_ready, over, paused;
-        bool unrouted, untrusted, trust_moved; /* what link_still_*() tell */
+        bool unrouted, untrusted, trust_moved; /* what session_still_*() tell */
         struct cause why;
         char challenge_id[13];
         struct timer *deadline;
         unsigned waits;                 /* of the engine, for which it is set */
         int state;                      /* the test's: what its server is at */
-        struct link *next;
+        struct session *next;
 };
 
 /* The server, by the test: a session has begun (it may greet); a line has come, without its end. */
-static void server_begins(struct link *link);
-static void server_hears(struct link *link, char *line);
+static void server_begins(struct session *session);
+static void server_hears(struct session *session, char *line);
 
-static void script_touch(struct link *link);
+static void script_touch(struct session *session);
 
 /* The server says this, line ends included. */
-static inline void server_says(struct link *link, const char *format, ...)
+static inline void server_says(struct session *session, const char *format, ...)
 {
         char text[4096];
         va_list args;
@@ -59,164 +59,164 @@ static inline void server_says(struct link *link, const char *format, ...)
         int len = vsnprintf(text, sizeof text, format, args);
         va_end(args);
         must(len < (int)sizeof text);
-        must(buf_append(&link->said, text, (size_t)len) == 0);
-        script_touch(link);
+        must(buf_append(&session->said, text, (size_t)len) == 0);
+        script_touch(session);
 }
 
 static void script_tell_end(void *object)
 {
-        struct link *link = object;
+        struct session *session = object;
 
-        link->user->ended(link->ctx, &link->why, link->challenge_id);
+        session->user->ended(session->ctx, &session->why, session->challenge_id);
 }
 
-static inline void script_end(struct link *link, const struct cause *why, const char *challenge_id)
+static inline void script_end(struct session *session, const struct cause *why, const char *challenge_id)
 {
-        if (link->over)
+        if (session->over)
                 return;
-        link->over = true;
+        session->over = true;
         net.open--;
-        link->why = *why;
-        (void)snprintf(link->challenge_id, sizeof link->challenge_id, "%s", challenge_id);
-        if (why->code != CAUSE_NONE && !chat_is_over(link->chat))
-                (void)chat_fail_with(link->chat, why);
-        timer_stop(link->deadline);
-        loop_later_to(link->self, script_tell_end);
+        session->why = *why;
+        (void)snprintf(session->challenge_id, sizeof session->challenge_id, "%s", challenge_id);
+        if (why->code != CAUSE_NONE && !chat_is_over(session->chat))
+                (void)chat_fail_with(session->chat, why);
+        timer_stop(session->deadline);
+        loop_later_to(session->self, script_tell_end);
 }
 
 /* The server closes the connection. */
-static inline void server_closes(struct link *link)
+static inline void server_closes(struct session *session)
 {
-        if (link->over)
+        if (session->over)
                 return;
         struct cause why = { 0 };
-        if (!chat_is_over(link->chat))
-                link->chat->class->closed(link->chat);
-        if (link->chat->state == CHAT_FAILED)
-                why = *link->chat->cause;
-        else if (link->chat->state != CHAT_ENDED)
-                cause_set(&why, CAUSE_CLOSED, "%s closed the connection", link->plan.host);
-        script_end(link, &why, "");
+        if (!chat_is_over(session->chat))
+                session->chat->class->closed(session->chat);
+        if (session->chat->state == CHAT_FAILED)
+                why = *session->chat->cause;
+        else if (session->chat->state != CHAT_ENDED)
+                cause_set(&why, CAUSE_CLOSED, "%s closed the connection", session->plan.host);
+        script_end(session, &why, "");
 }
 
 /* Others wait for a place: those who sit on one are told. */
 static inline void net_contends(void)
 {
         net.contended = true;
-        for (struct link *one = net.first; one; one = one->next)
+        for (struct session *one = net.first; one; one = one->next)
                 if (!one->over && one->user->wanted)
                         one->user->wanted(one->ctx);
         settle();
 }
 
-/* The connection breaks: all sessions lose it at once where `link` is NULL. */
-static inline void net_breaks(struct link *link, enum cause_code code)
+/* The connection breaks: all sessions lose it at once where `session` is NULL. */
+static inline void net_breaks(struct session *session, enum cause_code code)
 {
         struct cause why;
 
         cause_set(&why, code, "the connection broke");
-        for (struct link *one = net.first; one; one = one->next)
-                if (!link || one == link)
+        for (struct session *one = net.first; one; one = one->next)
+                if (!session || one == session)
                         script_end(one, &why, "");
 }
 
 static void script_late(void *ctx)
 {
-        struct link *link = ctx;
+        struct session *session = ctx;
         struct cause why;
 
-        cause_set(&why, CAUSE_TIMEOUT, "no answer: %s", link->chat->phrase ? link->chat->phrase : "");
-        script_end(link, &why, "");
+        cause_set(&why, CAUSE_TIMEOUT, "no answer: %s", session->chat->phrase ? session->chat->phrase : "");
+        script_end(session, &why, "");
 }
 
-static inline void script_arm(struct link *link)
+static inline void script_arm(struct session *session)
 {
-        const struct chat *chat = link->chat;
-        unsigned seconds = chat->wait ? chat->wait : link->plan.timeout_seconds;
+        const struct chat *chat = session->chat;
+        unsigned seconds = chat->wait ? chat->wait : session->plan.timeout_seconds;
 
-        if (chat->idle || link->paused)
-                timer_stop(link->deadline);
-        else if (!timer_is_set(link->deadline) || link->waits != chat->waits)
-                timer_set(link->deadline, (int64_t)seconds * 1000);
-        link->waits = chat->waits;
+        if (chat->idle || session->paused)
+                timer_stop(session->deadline);
+        else if (!timer_is_set(session->deadline) || session->waits != chat->waits)
+                timer_set(session->deadline, (int64_t)seconds * 1000);
+        session->waits = chat->waits;
 }
 
 /* What the engine has said goes to the server, line by line. */
-static inline void script_hand_over(struct link *link)
+static inline void script_hand_over(struct session *session)
 {
-        struct buf *out = &link->chat->out;
+        struct buf *out = &session->chat->out;
 
-        must(!out->len || buf_append(&link->heard, buf_bytes(out), out->len) == 0);
+        must(!out->len || buf_append(&session->heard, buf_bytes(out), out->len) == 0);
         buf_clear(out);
         for (;;) {
-                const char *bytes = link->heard.len ? (const char *)buf_bytes(&link->heard) : "";
-                const char *end = link->heard.len ? memchr(bytes, '\n', link->heard.len) : NULL;
+                const char *bytes = session->heard.len ? (const char *)buf_bytes(&session->heard) : "";
+                const char *end = session->heard.len ? memchr(bytes, '\n', session->heard.len) : NULL;
                 if (!end || net.silent)
                         return;
                 size_t len = (size_t)(end - bytes);
                 scoped(scoped_free) char *line = copy_bytes(bytes, len && end[-1] == '\r' ? len - 1 : len);
-                buf_consume(&link->heard, len + 1);
-                server_hears(link, line);
+                buf_consume(&session->heard, len + 1);
+                server_hears(session, line);
         }
 }
 
-static void script_calculate(struct link *link)
+static void script_calculate(struct session *session)
 {
-        struct calculation *calculation = take(link->chat->calculation);
+        struct calculation *calculation = take(session->chat->calculation);
 
         calculation->work(calculation);
-        chat_calculated(link->chat, calculation);
+        chat_calculated(session->chat, calculation);
         calculation->free(calculation);
-        script_touch(link);
+        script_touch(session);
 }
 
 static void script_flush(void *object)
 {
-        struct link *link = object;
-        struct chat *chat = link->chat;
+        struct session *session = object;
+        struct chat *chat = session->chat;
         const struct cause none = { 0 };
         bool moved = false;
 
-        link->touched = false;
-        if (link->over || !link->talking)
+        session->touched = false;
+        if (session->over || !session->talking)
                 return;
-        if (chat->out.len || link->heard.len)
-                script_hand_over(link);
+        if (chat->out.len || session->heard.len)
+                script_hand_over(session);
         if (chat->calculation) {
-                script_calculate(link);
-        } else if (link->said.len && !link->paused && !chat_is_over(chat) && !link->over) {
-                struct buf said = link->said;
-                link->said = BUF_WITH_MAX(64 * MIB);
+                script_calculate(session);
+        } else if (session->said.len && !session->paused && !chat_is_over(chat) && !session->over) {
+                struct buf said = session->said;
+                session->said = BUF_WITH_MAX(64 * MIB);
                 moved = true;
                 chat->class->received(chat, buf_bytes(&said), said.len);
                 if (chat->class->drained && !chat->out.len && !chat_is_over(chat))
                         chat->class->drained(chat);
                 buf_free(&said);
-                script_touch(link);
+                script_touch(session);
         }
-        if (link->over)
+        if (session->over)
                 return;
         if (chat->state == CHAT_FAILED || chat->state == CHAT_ENDED) {
-                script_end(link, chat->state == CHAT_FAILED ? chat->cause : &none, "");
+                script_end(session, chat->state == CHAT_FAILED ? chat->cause : &none, "");
                 return;
         }
-        script_arm(link);
-        if (chat->state == CHAT_READY && !link->was_ready) {
-                link->was_ready = true;
-                if (link->user->reached)
-                        link->user->reached(link->ctx, LINK_READY, NULL);
-                link->user->ready(link->ctx);
-        } else if (moved && link->was_ready && link->user->progress) {
-                link->user->progress(link->ctx);
+        script_arm(session);
+        if (chat->state == CHAT_READY && !session->was_ready) {
+                session->was_ready = true;
+                if (session->user->reached)
+                        session->user->reached(session->ctx, SESSION_READY, NULL);
+                session->user->ready(session->ctx);
+        } else if (moved && session->was_ready && session->user->progress) {
+                session->user->progress(session->ctx);
         }
 }
 
-static void script_touch(struct link *link)
+static void script_touch(struct session *session)
 {
-        if (link->touched)
+        if (session->touched)
                 return;
-        link->touched = true;
-        loop_later_to(link->self, script_flush);
+        session->touched = true;
+        loop_later_to(session->self, script_flush);
 }
 
 static void script_due(void *owner)
@@ -226,29 +226,29 @@ static void script_due(void *owner)
 
 static void script_begin(void *object)
 {
-        struct link *link = object;
+        struct session *session = object;
         struct chat_channel channel = { .tls = true };
         struct cause why = { 0 };
 
         if (net.fails != CAUSE_NONE) {
                 cause_set(&why, net.fails, "it did not come about");
-                script_end(link, &why, net.fails == CAUSE_CHALLENGE ? net.challenge_id : "");
+                script_end(session, &why, net.fails == CAUSE_CHALLENGE ? net.challenge_id : "");
                 return;
         }
-        if (link->user->reached)
-                link->user->reached(link->ctx, LINK_CONNECTED, NULL);
-        link->talking = true;
-        link->chat->class->start(link->chat, &channel);
+        if (session->user->reached)
+                session->user->reached(session->ctx, SESSION_CONNECTED, NULL);
+        session->talking = true;
+        session->chat->class->start(session->chat, &channel);
         if (!net.silent)
-                server_begins(link);
-        script_touch(link);
+                server_begins(session);
+        script_touch(session);
 }
 
 /* ---- what session.h declares ---- */
 
-void link_plan_of(const struct property_values *values, struct link_plan *plan)
+void session_plan_of(const struct property_values *values, struct session_plan *plan)
 {
-        *plan = (struct link_plan){
+        *plan = (struct session_plan){
                 .account = prop_text(values, PROP_NAME),
                 .direction = values->kind == KIND_OUTGOING ? "outgoing" : "incoming",
                 .host = prop_text(values, PROP_HOSTNAME),
@@ -257,26 +257,26 @@ void link_plan_of(const struct property_values *values, struct link_plan *plan)
         };
 }
 
-struct link *link_open(const struct link_plan *plan, struct chat *chat, const struct link_user *user, void *ctx)
+struct session *session_open(const struct session_plan *plan, struct chat *chat, const struct session_user *user, void *ctx)
 {
-        struct link *link = new_object(struct link);
+        struct session *session = new_object(struct session);
 
-        link->self = handle_new(link);
-        link->plan = *plan;
-        link->chat = chat;
-        link->user = user;
-        link->ctx = ctx;
-        link->heard = link->said = BUF_WITH_MAX(64 * MIB);
-        link->deadline = timer_new(script_late, link);
+        session->self = handle_new(session);
+        session->plan = *plan;
+        session->chat = chat;
+        session->user = user;
+        session->ctx = ctx;
+        session->heard = session->said = BUF_WITH_MAX(64 * MIB);
+        session->deadline = timer_new(script_late, session);
         chat->due = script_due;
-        chat->owner = link;
-        link->next = net.first;
-        net.first = link;
+        chat->owner = session;
+        session->next = net.first;
+        net.first = session;
         net.opened++;
         if (++net.open > net.open_most)
                 net.open_most = net.open;
-        loop_later_to(link->self, script_begin);
-        return link;
+        loop_later_to(session->self, script_begin);
+        return session;
 }
 
 static void script_free_chat(void *ctx)
@@ -286,109 +286,109 @@ static void script_free_chat(void *ctx)
         chat->class->free(chat);
 }
 
-void link_close(struct link *link)
+void session_close(struct session *session)
 {
-        if (!link || !link->self)
+        if (!session || !session->self)
                 return;
-        struct link **at = &net.first;
-        while (*at != link)
+        struct session **at = &net.first;
+        while (*at != session)
                 at = &(*at)->next;
-        *at = link->next;
-        net.open -= !link->over;
-        handle_drop(&link->self);
-        timer_free(link->deadline);
-        link->chat->due = NULL;
-        loop_later(script_free_chat, link->chat);
-        buf_free(&link->heard);
-        buf_free(&link->said);
-        loop_later(free, link);
+        *at = session->next;
+        net.open -= !session->over;
+        handle_drop(&session->self);
+        timer_free(session->deadline);
+        session->chat->due = NULL;
+        loop_later(script_free_chat, session->chat);
+        buf_free(&session->heard);
+        buf_free(&session->said);
+        loop_later(free, session);
 }
 
-struct chat *link_chat(struct link *link)
+struct chat *session_chat(struct session *session)
 {
-        return link->chat;
+        return session->chat;
 }
 
-handle_id link_handle(const struct link *link)
+handle_id session_handle(const struct session *session)
 {
-        return link->self;
+        return session->self;
 }
 
-void link_pause(struct link *link, bool paused)
+void session_pause(struct session *session, bool paused)
 {
-        link->paused = paused;
-        script_touch(link);
+        session->paused = paused;
+        script_touch(session);
 }
 
-void link_quit(struct link *link)
+void session_quit(struct session *session)
 {
         const struct cause none = { 0 };
 
-        if (link->chat->state == CHAT_READY && !link->over)
-                link->chat->class->quit(link->chat);
+        if (session->chat->state == CHAT_READY && !session->over)
+                session->chat->class->quit(session->chat);
         else
-                script_end(link, &none, "");
+                script_end(session, &none, "");
 }
 
-struct connection_times link_times(unused_arg const struct link *link)
+struct connection_times session_times(unused_arg const struct session *session)
 {
         return (struct connection_times){ -1, -1, -1 };
 }
 
-const char *link_address(unused_arg const struct link *link)
+const char *session_address(unused_arg const struct session *session)
 {
         return "";
 }
 
-const char *link_before(unused_arg const struct link *link)
+const char *session_before(unused_arg const struct session *session)
 {
         return NULL;
 }
 
-bool link_tls_info(unused_arg const struct link *link, unused_arg struct channel_info *out)
+bool session_tls_info(unused_arg const struct session *session, unused_arg struct channel_info *out)
 {
         return false;
 }
 
-const struct tls_facts *link_facts(unused_arg const struct link *link)
+const struct tls_facts *session_facts(unused_arg const struct session *session)
 {
         return NULL;
 }
 
-bool link_contended(unused_arg const struct link *link)
+bool session_contended(unused_arg const struct session *session)
 {
         return net.contended;
 }
 
-bool link_still_routed(const struct link *link)
+bool session_still_routed(const struct session *session)
 {
-        return !link->unrouted;
+        return !session->unrouted;
 }
 
-bool link_still_trusted(const struct link *link)
+bool session_still_trusted(const struct session *session)
 {
-        return !link->untrusted;
+        return !session->untrusted;
 }
 
-bool link_trust_moved(const struct link *link)
+bool session_trust_moved(const struct session *session)
 {
-        return link->trust_moved;
+        return session->trust_moved;
 }
 
-void link_tell_account(unused_arg const struct link *link, unused_arg enum link_mark mark, unused_arg struct account *account)
+void session_tell_account(unused_arg const struct session *session, unused_arg enum session_mark mark, unused_arg struct account *account)
 {
 }
 
-int64_t link_waits_ms(unused_arg const struct link *link)
+int64_t session_waits_ms(unused_arg const struct session *session)
 {
         return -1;
 }
 
-char *link_waits_words(unused_arg const struct link *link)
+char *session_waits_words(unused_arg const struct session *session)
 {
         return NULL;
 }
 
-void links_start_waiting(void)
+void sessions_start_waiting(void)
 {
 }

@@ -49,9 +49,9 @@ static void arrives(unsigned count)
 {
         for (; count; count--)
                 box.messages[box.count++].uid = ++box.next_uid;
-        for (struct link *link = net.first; link; link = link->next)
-                if (link->state == SERVER_IDLING)
-                        server_says(link, "* %u EXISTS\r\n", here());
+        for (struct session *session = net.first; session; session = session->next)
+                if (session->state == SERVER_IDLING)
+                        server_says(session, "* %u EXISTS\r\n", here());
 }
 
 static void expunge(void)
@@ -85,17 +85,17 @@ static bool is_protocol(const char *name)
 }
 
 /* True when the connection broke over this message. */
-static bool hands_out(struct link *link, unsigned uid)
+static bool hands_out(struct session *session, unsigned uid)
 {
         if (uid == box.breaks_at) {
-                server_closes(link);
+                server_closes(session);
                 return false;
         }
         box.bodies++;
         return true;
 }
 
-static void answer_fetch(struct link *link, const char *set, bool bodies)
+static void answer_fetch(struct session *session, const char *set, bool bodies)
 {
         for (unsigned i = 0, sequence = 0; i < box.count; i++) {
                 if (box.messages[i].gone)
@@ -104,22 +104,22 @@ static void answer_fetch(struct link *link, const char *set, bool bodies)
                 if (!in_set(set, box.messages[i].uid))
                         continue;
                 if (!bodies)
-                        server_says(link, "* %u FETCH (UID %u FLAGS () RFC822.SIZE %zu)\r\n", sequence, box.messages[i].uid,
+                        server_says(session, "* %u FETCH (UID %u FLAGS () RFC822.SIZE %zu)\r\n", sequence, box.messages[i].uid,
                                     strlen(BODY));
-                else if (hands_out(link, box.messages[i].uid))
-                        server_says(link, "* %u FETCH (UID %u BODY[] {%zu}\r\n%s)\r\n", sequence, box.messages[i].uid,
+                else if (hands_out(session, box.messages[i].uid))
+                        server_says(session, "* %u FETCH (UID %u BODY[] {%zu}\r\n%s)\r\n", sequence, box.messages[i].uid,
                                     strlen(BODY), BODY);
                 else
                         return;
         }
 }
 
-static void answer_uid(struct link *link, const char *command)
+static void answer_uid(struct session *session, const char *command)
 {
         const char *set = strchr(command, ' ') + 1;
 
         if (strncmp(command, "FETCH", 5) == 0)
-                answer_fetch(link, set, strstr(command, "BODY.PEEK[]") != NULL);
+                answer_fetch(session, set, strstr(command, "BODY.PEEK[]") != NULL);
         else if (strncmp(command, "STORE", 5) == 0)
                 for (unsigned i = 0; i < box.count; i++)
                         box.messages[i].deleted |= strstr(command, "\\Deleted") && in_set(set, box.messages[i].uid);
@@ -127,12 +127,12 @@ static void answer_uid(struct link *link, const char *command)
                 expunge();
 }
 
-static void select_folder(struct link *link, const char *tag, const char *name)
+static void select_folder(struct session *session, const char *tag, const char *name)
 {
         if (box.refused_folder && strstr(name, box.refused_folder))
-                server_says(link, "%s NO [NONEXISTENT] no such folder\r\n", tag);
+                server_says(session, "%s NO [NONEXISTENT] no such folder\r\n", tag);
         else
-                server_says(link, "* %u EXISTS\r\n* OK [UIDVALIDITY 7]\r\n* OK [UIDNEXT %u] x\r\n%s OK [READ-WRITE] x\r\n", here(),
+                server_says(session, "* %u EXISTS\r\n* OK [UIDVALIDITY 7]\r\n* OK [UIDNEXT %u] x\r\n%s OK [READ-WRITE] x\r\n", here(),
                             box.next_uid + 1, tag);
 }
 
@@ -141,58 +141,58 @@ static const char *offered(void)
         return box.no_idle_offered ? "IMAP4rev1 UIDPLUS AUTH=XOAUTH2" : "IMAP4rev1 UIDPLUS AUTH=XOAUTH2 IDLE";
 }
 
-static void imap_hears(struct link *link, char *line)
+static void imap_hears(struct session *session, char *line)
 {
         char *command = strchr(line, ' ');
 
-        if (link->state != SERVER_COMMANDS) { /* DONE, or what signs in */
-                bool signing_in = link->state == SERVER_SIGNING_IN;
-                link->state = SERVER_COMMANDS;
-                server_says(link, "%s %s\r\n", box.tag, signing_in && box.auth ? box.auth : "OK");
+        if (session->state != SERVER_COMMANDS) { /* DONE, or what signs in */
+                bool signing_in = session->state == SERVER_SIGNING_IN;
+                session->state = SERVER_COMMANDS;
+                server_says(session, "%s %s\r\n", box.tag, signing_in && box.auth ? box.auth : "OK");
                 return;
         }
         must(command && command - line < 16);
         *command++ = '\0';
         (void)snprintf(box.tag, sizeof box.tag, "%s", line);
         if (strncmp(command, "AUTHENTICATE", 12) == 0) {
-                link->state = SERVER_SIGNING_IN;
-                server_says(link, "+ \r\n");
+                session->state = SERVER_SIGNING_IN;
+                server_says(session, "+ \r\n");
                 return;
         }
         if (strcmp(command, "IDLE") == 0 && !box.idle_refused) {
-                link->state = SERVER_IDLING;
+                session->state = SERVER_IDLING;
                 box.idles++;
-                server_says(link, "+ idling\r\n");
+                server_says(session, "+ idling\r\n");
                 return;
         }
         if (strncmp(command, "SELECT", 6) == 0 || strncmp(command, "EXAMINE", 7) == 0) {
-                select_folder(link, line, command);
+                select_folder(session, line, command);
                 return;
         }
         if (strcmp(command, "CAPABILITY") == 0)
-                server_says(link, "* CAPABILITY %s\r\n", offered());
+                server_says(session, "* CAPABILITY %s\r\n", offered());
         else if (strncmp(command, "UID ", 4) == 0)
-                answer_uid(link, command + 4);
+                answer_uid(session, command + 4);
         else if (strcmp(command, "NOOP") == 0)
-                server_says(link, "* %u EXISTS\r\n", here());
+                server_says(session, "* %u EXISTS\r\n", here());
         else if (strcmp(command, "LOGOUT") == 0)
-                box.quits++, server_says(link, "* BYE\r\n");
-        server_says(link, "%s %s\r\n", line, strcmp(command, "IDLE") == 0 ? "NO not here" : "OK done");
+                box.quits++, server_says(session, "* BYE\r\n");
+        server_says(session, "%s %s\r\n", line, strcmp(command, "IDLE") == 0 ? "NO not here" : "OK done");
 }
 
-static void answer_lists(struct link *link, bool uidl)
+static void answer_lists(struct session *session, bool uidl)
 {
-        server_says(link, "+OK\r\n");
+        server_says(session, "+OK\r\n");
         for (unsigned i = 0, number = 0; i < box.count; i++) {
                 if (box.messages[i].gone)
                         continue;
                 number++;
                 if (uidl)
-                        server_says(link, "%u u%u\r\n", number, box.messages[i].uid);
+                        server_says(session, "%u u%u\r\n", number, box.messages[i].uid);
                 else
-                        server_says(link, "%u %zu\r\n", number, strlen(BODY));
+                        server_says(session, "%u %zu\r\n", number, strlen(BODY));
         }
-        server_says(link, ".\r\n");
+        server_says(session, ".\r\n");
 }
 
 /* The index of the message with that number, as the session counts. */
@@ -205,45 +205,45 @@ static unsigned numbered(const char *text)
                         return i;
 }
 
-static void pop3_hears(struct link *link, char *line)
+static void pop3_hears(struct session *session, char *line)
 {
         if (strcmp(line, "CAPA") == 0) {
-                server_says(link, "+OK\r\nUIDL\r\n.\r\n");
+                server_says(session, "+OK\r\nUIDL\r\n.\r\n");
         } else if (strcmp(line, "STAT") == 0) {
-                server_says(link, "+OK %u %u\r\n", here(), here() * 20);
+                server_says(session, "+OK %u %u\r\n", here(), here() * 20);
         } else if (strcmp(line, "LIST") == 0 || strcmp(line, "UIDL") == 0) {
-                answer_lists(link, line[0] == 'U');
+                answer_lists(session, line[0] == 'U');
         } else if (strncmp(line, "RETR ", 5) == 0) {
-                if (hands_out(link, box.messages[numbered(line + 5)].uid))
-                        server_says(link, "+OK\r\n" BODY ".\r\n");
+                if (hands_out(session, box.messages[numbered(line + 5)].uid))
+                        server_says(session, "+OK\r\n" BODY ".\r\n");
         } else if (strncmp(line, "DELE ", 5) == 0) {
                 box.messages[numbered(line + 5)].deleted = true;
-                server_says(link, "+OK\r\n");
+                server_says(session, "+OK\r\n");
         } else if (strcmp(line, "QUIT") == 0 && box.breaks_at_quit) {
-                server_closes(link);
+                server_closes(session);
         } else if (strcmp(line, "QUIT") == 0) {
                 box.quits++;
                 expunge();
-                server_says(link, "+OK bye\r\n");
+                server_says(session, "+OK bye\r\n");
         } else {
-                server_says(link, "-ERR what\r\n");
+                server_says(session, "-ERR what\r\n");
         }
 }
 
-static void server_begins(struct link *link)
+static void server_begins(struct session *session)
 {
         if (is_protocol("pop3"))
-                server_says(link, "+OK hello\r\n");
+                server_says(session, "+OK hello\r\n");
         else
-                server_says(link, "* OK [CAPABILITY %s] hello\r\n", offered());
+                server_says(session, "* OK [CAPABILITY %s] hello\r\n", offered());
 }
 
-static void server_hears(struct link *link, char *line)
+static void server_hears(struct session *session, char *line)
 {
         if (is_protocol("pop3"))
-                pop3_hears(link, line);
+                pop3_hears(session, line);
         else
-                imap_hears(link, line);
+                imap_hears(session, line);
 }
 
 /* ---- the account ----------------------------------------------------------------------------------------------- */

@@ -26,40 +26,40 @@ static struct {
 
 static int64_t began;
 
-static void server_begins(struct link *link)
+static void server_begins(struct session *session)
 {
         if (!server.greeting)
-                server_says(link, "220 mail.example.net hello\r\n");
+                server_says(session, "220 mail.example.net hello\r\n");
         else if (server.greeting[0])
-                server_says(link, "%s\r\n", server.greeting);
+                server_says(session, "%s\r\n", server.greeting);
 }
 
-static void server_hears(struct link *link, char *line)
+static void server_hears(struct session *session, char *line)
 {
-        if (link->state == SERVER_CONTENT) {
+        if (session->state == SERVER_CONTENT) {
                 if (strcmp(line, ".") != 0)
                         return;
-                link->state = SERVER_COMMANDS;
+                session->state = SERVER_COMMANDS;
                 if (server.closes_at_dot) {
-                        server_closes(link);
+                        server_closes(session);
                         return;
                 }
                 server.messages += !server.dot || server.dot[0] == '2';
-                server_says(link, "%s\r\n", server.dot ? server.dot : "250 2.0.0 taken");
+                server_says(session, "%s\r\n", server.dot ? server.dot : "250 2.0.0 taken");
         } else if (strncmp(line, "EHLO", 4) == 0) {
-                server_says(link, "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
+                server_says(session, "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
         } else if (strncmp(line, "AUTH", 4) == 0) {
-                server_says(link, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
+                server_says(session, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
         } else if (strncmp(line, "RCPT", 4) == 0) {
-                server_says(link, "%s\r\n", server.rcpt ? server.rcpt : "250 2.1.5 ok");
+                server_says(session, "%s\r\n", server.rcpt ? server.rcpt : "250 2.1.5 ok");
         } else if (strcmp(line, "DATA") == 0) {
-                link->state = SERVER_CONTENT;
-                server_says(link, "354 go\r\n");
+                session->state = SERVER_CONTENT;
+                server_says(session, "354 go\r\n");
         } else if (strcmp(line, "QUIT") == 0) {
                 server.quits++;
-                server_says(link, "221 2.0.0 bye\r\n");
+                server_says(session, "221 2.0.0 bye\r\n");
         } else {
-                server_says(link, "250 2.0.0 ok\r\n");
+                server_says(session, "250 2.0.0 ok\r\n");
         }
 }
 
@@ -490,7 +490,7 @@ START_TEST(changed_properties_are_for_new_sessions)
 {
         net.silent = true;
         submit(1);
-        struct link *old = net.first;
+        struct session *old = net.first;
         account->generation++;
         net.silent = false;
         sender_start_over(sender);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link with a chat of a protocol made for the purpose, against sockets in the same thread: what is sent without being
+ * A session (session.h) with a chat of a protocol made for the purpose, against sockets in the same thread: what is sent without being
  * pumped, what reaches the user and when, deadlines by progress, the addresses of a host one after the other, answers of
  * workers to links that have gone.
  */
@@ -129,16 +129,16 @@ static struct chat *toy_new(unused_arg void *ctx)
 
 /* ---- the user ------------------------------------------------------------------------------------------------- */
 
-static struct link *the_link;
+static struct session *the_link;
 static bool in_call;                   /* the test is in a call of its own: nobody may be called back */
 static unsigned readies, ends, connects, progresses;
 static struct cause end_cause;
 static void (*at_ready)(void);
 
-static void on_reached(unused_arg void *ctx, enum link_mark mark, unused_arg const struct verdict *verdict)
+static void on_reached(unused_arg void *ctx, enum session_mark mark, unused_arg const struct verdict *verdict)
 {
         ck_assert(!in_call);
-        connects += mark == LINK_CONNECTED;
+        connects += mark == SESSION_CONNECTED;
 }
 
 static void on_ready(unused_arg void *ctx)
@@ -160,20 +160,20 @@ static void on_ended(unused_arg void *ctx, const struct cause *why, unused_arg c
         ck_assert(!in_call);
         ends++;
         end_cause = *why;
-        ck_assert_ptr_nonnull(link_chat(the_link));
-        link_close(take(the_link));
+        ck_assert_ptr_nonnull(session_chat(the_link));
+        session_close(take(the_link));
 }
 
-static const struct link_user user = {
+static const struct session_user user = {
         .reached = on_reached, .ready = on_ready, .progress = on_progress, .again = toy_new, .ended = on_ended,
 };
 
 static void open_link_to(const char *host, uint16_t port, unsigned seconds)
 {
-        struct link_plan plan = { .direction = "outgoing", .host = host, .port = port, .timeout_seconds = seconds };
+        struct session_plan plan = { .direction = "outgoing", .host = host, .port = port, .timeout_seconds = seconds };
 
         in_call = true;
-        the_link = link_open(&plan, toy_new(NULL), &user, NULL);
+        the_link = session_open(&plan, toy_new(NULL), &user, NULL);
         in_call = false;
 }
 
@@ -281,12 +281,12 @@ static void setup(void)
 
 static void teardown(void)
 {
-        link_close(take(the_link));
+        session_close(take(the_link));
         for (int i = 0; i < 5; i++)
                 loop_turn();
         loop_close();
         ck_assert_uint_eq(chats_freed, chats_made);
-        ck_assert_uint_eq(links_open(), 0);
+        ck_assert_uint_eq(sessions_open(), 0);
         for (size_t i = 0; i < SERVERS; i++) {
                 close_fd(&listeners[i]);
                 close_fd(&peers[i]);
@@ -302,16 +302,16 @@ START_TEST(what_a_chat_says_is_sent_by_itself)
         open_link_to("127.0.0.2", port, 30);
         UNTIL(readies == 1);
         in_call = true;
-        chat_go(link_chat(the_link), WORK);
+        chat_go(session_chat(the_link), WORK);
         in_call = false;
         for (int i = 0; i < 1000 && recv(peers[0], line, sizeof line - 1, 0) <= 0; i++)
                 loop_turn();
         ck_assert_str_eq(line, "WORK\r\n");
         tell(peers[0], "200 done\r\n");
-        UNTIL(link_chat(the_link)->state == CHAT_READY);
+        UNTIL(session_chat(the_link)->state == CHAT_READY);
         ck_assert_uint_eq(readies, 1);
         in_call = true;
-        link_quit(the_link);
+        session_quit(the_link);
         in_call = false;
         UNTIL(ends == 1);
         ck_assert_int_eq(end_cause.code, CAUSE_NONE);
@@ -324,10 +324,10 @@ START_TEST(a_chat_that_fails_in_a_call_is_told_later)
         open_link_to("127.0.0.2", port, 30);
         UNTIL(readies == 1);
         in_call = true;
-        (void)chat_fail(link_chat(the_link), CAUSE_STORAGE, "no room");
-        link_pause(the_link, true);
-        link_pause(the_link, false);
-        link_quit(the_link);
+        (void)chat_fail(session_chat(the_link), CAUSE_STORAGE, "no room");
+        session_pause(the_link, true);
+        session_pause(the_link, false);
+        session_quit(the_link);
         in_call = false;
         ck_assert_uint_eq(ends, 0);
         UNTIL(ends == 1);
@@ -338,7 +338,7 @@ START_TEST(quitting_before_it_is_ready)
 {
         open_link_to("127.0.0.2", port, 30);
         in_call = true;
-        link_quit(the_link);
+        session_quit(the_link);
         in_call = false;
         UNTIL(ends == 1);
         ck_assert_int_eq(end_cause.code, CAUSE_NONE);
@@ -348,13 +348,13 @@ END_TEST
 
 static void close_link(void)
 {
-        link_close(take(the_link));
+        session_close(take(the_link));
 }
 
 static void work_and_close(void)
 {
-        chat_go(link_chat(the_link), WORK);
-        link_quit(the_link);
+        chat_go(session_chat(the_link), WORK);
+        session_quit(the_link);
         close_link();
 }
 
@@ -396,7 +396,7 @@ START_TEST(noise_is_no_progress)
                 UNTIL(connects == 1);
         } else {
                 UNTIL(readies == 1);
-                chat_go(link_chat(the_link), WORK);
+                chat_go(session_chat(the_link), WORK);
         }
         int64_t since = loop_now();
         dribble(noise, 4000);
@@ -412,7 +412,7 @@ START_TEST(what_was_asked_for_is_progress)
 
         open_link_to("127.0.0.2", port, 1);
         UNTIL(readies == 1);
-        chat_go(link_chat(the_link), WORK);
+        chat_go(session_chat(the_link), WORK);
         dribble(piece, 2500);
         ck_assert_uint_eq(ends, 0);
         dribble("+1\r\n", 2500); /* too little of it */
@@ -434,16 +434,16 @@ START_TEST(an_address_that_does_not_serve_gives_way)
         ck_assert_uint_eq(accepted[1], 1);
         ck_assert_uint_eq(ends, 0);
         ck_assert_uint_eq(chats_made, 2);
-        ck_assert_str_eq(link_address(the_link), "127.0.0.3");
-        ck_assert_ptr_nonnull(strstr(link_before(the_link), "127.0.0.2"));
-        link_close(take(the_link));
+        ck_assert_str_eq(session_address(the_link), "127.0.0.3");
+        ck_assert_ptr_nonnull(strstr(session_before(the_link), "127.0.0.2"));
+        session_close(take(the_link));
 
         scripts[0] = "200 hello\r\n"; /* it serves again; but it is tried last for a while */
         open_link_to("pool.test", port, 2);
         UNTIL(readies == 2);
         ck_assert_uint_eq(accepted[0], 1);
         ck_assert_uint_eq(accepted[1], 2);
-        ck_assert_ptr_null(link_before(the_link));
+        ck_assert_ptr_null(session_before(the_link));
 }
 END_TEST
 
@@ -517,14 +517,14 @@ START_TEST(a_late_answer_finds_nobody)
         sum->calculation = (struct calculation){ sum_work, sum_free };
         open_link_to("127.0.0.2", port, 30);
         UNTIL(readies == 1);
-        (void)chat_calculate(link_chat(the_link), &sum->calculation, sum_done);
+        (void)chat_calculate(session_chat(the_link), &sum->calculation, sum_done);
         for (int i = 0; i < 50; i++) /* begun on its thread */
                 turn();
         if (_i == 0) {
-                link_close(take(the_link));
+                session_close(take(the_link));
         } else if (_i == 1) {
                 cause_set(&end_cause, CAUSE_CLOSED, "over");
-                link_end_with(the_link, &end_cause, "");
+                session_end_with(the_link, &end_cause, "");
                 loop_turn();
         }
         for (int i = 0; i < 5; i++)
@@ -537,8 +537,8 @@ END_TEST
 
 int main(void)
 {
-        Suite *suite = suite_create("link");
-        TCase *tests = tcase_create("link");
+        Suite *suite = suite_create("session");
+        TCase *tests = tcase_create("session");
 
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_set_timeout(tests, 60);
