@@ -220,7 +220,7 @@ UNIT_pop3    := pop3_session pop3_retrieve
 UNIT_station := session outcome sender receiver account accounts account_view server_certificates quota queue_policy throttle poll_schedule fault_grace idle_policy sender_policy
 UNIT_control := permit varlink_server
 UNIT_smtpd   := peer_uid
-UNIT_ctl     := ctl_show ctl_send
+UNIT_ctl     := ctl_show ctl_send servers
 UNIT_TESTS :=
 define unit_rule
 $(BUILD)/tests/test_$(2): tests/unit/test_$(2).c $(call libs_of,$(1)) $(built_with)
@@ -239,11 +239,11 @@ check-unit: $(UNIT_TESTS)
 
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
-	sasl smtp letter tar esmtp
+	sasl smtp letter servers tar esmtp
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
 # What each links with: the station, but for what the tool does.
-fuzz_libs = $(call libs_of,$(if $(filter letter,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,station)))
+fuzz_libs = $(call libs_of,$(if $(filter letter servers,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,station)))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(BUILD)/fuzz/fuzz_$(t): $(call fuzz_libs,$(t))))
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(built_with)
 	@mkdir -p $(@D)

@@ -7,6 +7,7 @@
 #include "ctl/cmds.h"
 #include "ctl/each.h"
 #include "ctl/show.h"
+#include "ctl/steps.h"
 
 #define STEP_COLUMN 27 /* where the text of a step begins: behind mark, name and time */
 
@@ -94,8 +95,7 @@ static int hear_step(struct tool *tool, const json_t *answer, void *arg)
         return EXIT_DONE;
 }
 
-/* *out: every step that came, also where it ended early. */
-static int hear_steps(struct tool *tool, const char *method, json_t *parameters, json_t **out)
+int steps_hear(struct tool *tool, const char *method, json_t *parameters, json_t **out)
 {
         struct steps steps = { .seen = json_array() };
         int status = call_stream(tool, method, parameters, hear_step, &steps);
@@ -107,7 +107,7 @@ static int hear_steps(struct tool *tool, const char *method, json_t *parameters,
 static int watch_steps(struct tool *tool, const char *method, json_t *parameters)
 {
         scoped(scoped_json) json_t *seen = NULL;
-        int status = hear_steps(tool, method, parameters, &seen);
+        int status = steps_hear(tool, method, parameters, &seen);
         if (tool->json)
                 show_json(seen);
         return status;
@@ -119,7 +119,7 @@ static int test_one(struct tool *tool, const char *name, json_t **out)
         scoped(scoped_free) char *safe = printable_text(name);
         if (several && !tool->json)
                 sheet_title(safe);
-        int status = hear_steps(tool, EMAIL("TestAccount"), parameters_of("name", name), out);
+        int status = steps_hear(tool, EMAIL("TestAccount"), parameters_of("name", name), out);
         if (several)
                 *out = json_pack("{s:s, s:o}", "account", safe, "steps", *out);
         return status;
@@ -142,6 +142,8 @@ int run_account_heartbeat(struct tool *tool)
 
 int run_probe(struct tool *tool)
 {
+        if (strchr(tool_word(tool, 0), '@'))
+                return run_probe_address(tool);
         struct cause cause = { 0 };
         uint16_t port = 0;
         scoped(scoped_free) char *host = host_port_parse(tool_word(tool, 0), &port, &cause);

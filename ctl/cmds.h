@@ -14,6 +14,8 @@ command_run run_account_secure, run_account_password, run_account_enable, run_ac
 command_run run_account_export, run_account_apply;
 /* cmd_test.c */
 command_run run_account_test, run_account_folders, run_account_authorize, run_account_heartbeat, run_probe, run_audit;
+/* cmd_setup.c */
+command_run run_setup, run_probe_address;
 /* cmd_challenge.c */
 command_run run_challenge_list, run_challenge_show, run_challenge_accept, run_challenge_reject;
 command_run run_allowed_list, run_allowed_show, run_allowed_approve, run_allowed_unapprove,

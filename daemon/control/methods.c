@@ -35,6 +35,7 @@ const struct method methods[] = {
           { MUST(NAME) } },
         { SERVICE "Probe", PERMIT_ADMIN, SMALL, METHOD_MORE | METHOD_WAITS, on_probe,
           { MUST(HOST), MAY(PORT), MAY(TRANSPORT), MAY(SECURITY) } },
+        { SERVICE "FetchAutoconfig", PERMIT_ADMIN, SMALL, METHOD_WAITS, on_fetch_autoconfig, { MUST(DOMAIN) } },
         { SERVICE "Apply", PERMIT_ADMIN, LIMIT_FRAME, 2000000, METHOD_CHANGES, on_apply,
           { MUST(ACCOUNT_LIST), MAY(DRY_RUN) } },
         { SERVICE "Audit", PERMIT_READ, SMALL, 0, on_audit, NOTHING },

@@ -48,6 +48,9 @@ void on_test_account(struct call *call);
 void on_list_folders(struct call *call);
 void on_probe(struct call *call);
 
+/* ---- on_autoconfig.c ---- */
+void on_fetch_autoconfig(struct call *call);
+
 /* ---- on_heartbeat.c ---- */
 void on_send_heartbeat(struct call *call);
 

@@ -20,6 +20,7 @@
         X(CREDENTIAL, TEXT, credential, "credential", 0, 0, 0)                                  \
         X(CURSOR, TEXT, cursor, "cursor", 0, 0, 0)                                              \
         X(DESCRIPTOR, INT, descriptor, "descriptor", 0, 0, LIMIT_FRAME_FDS - 1)                 \
+        X(DOMAIN, TEXT, domain, "domain", 0, 0, 253)                                            \
         X(DRY_RUN, BOOL, dry_run, "dryRun", 0, 0, 0)                                            \
         X(ENVELOPE_ID, TEXT, envelope_id, "envelopeId", 0, 0, 0)                                \
         X(EVENTS, TEXTS, events, "events", 0, 0, 0)                                             \

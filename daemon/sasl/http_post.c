@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { STEP_POST = CHAT_FIRST_STEP, STEPS };
+enum { STEP_POST = CHAT_FIRST_STEP, STEP_GET, STEPS };
 
 enum {
         LINE_MOST = 8 * KIB,
@@ -24,7 +24,8 @@ enum part { PART_STATUS, PART_HEADER, PART_SIZED, PART_CHUNK_SIZE, PART_CHUNK, P
 struct http_post {
         struct chat chat;
         struct http_place place;
-        char *form;
+        char *form;             /* NULL: it is a GET */
+        const char *whom;       /* what answers, in words */
         enum part part;
         unsigned lines;
         unsigned status, retry_after;
@@ -75,15 +76,29 @@ void http_place_done(struct http_place *place)
 
 /* ---- the request ---- */
 
+static void say_head(struct chat *chat, const char *method, const char *accept)
+{
+        const struct http_post *post = post_of(chat);
+
+        chat_say(chat, "%s %s HTTP/1.1", method, post->place.path);
+        chat_say(chat, "Host: %s", post->place.authority);
+        chat_say(chat, "User-Agent: emailsecd/" VERSION);
+        chat_say(chat, "Accept: %s", accept);
+}
+
+static void say_get(struct chat *chat)
+{
+        say_head(chat, "GET", "text/xml, application/xml");
+        chat_say(chat, "Connection: close");
+        chat_say(chat, "%s", "");
+}
+
 static void say_post(struct chat *chat)
 {
         struct http_post *post = post_of(chat);
 
         chat->bound = true; /* what is asked for here is given once */
-        chat_say(chat, "POST %s HTTP/1.1", post->place.path);
-        chat_say(chat, "Host: %s", post->place.authority);
-        chat_say(chat, "User-Agent: emailsecd/" VERSION);
-        chat_say(chat, "Accept: application/json");
+        say_head(chat, "POST", "application/json");
         chat_say(chat, "Content-Type: application/x-www-form-urlencoded");
         chat_say(chat, "Content-Length: %zu", strlen(post->form));
         chat_say(chat, "Connection: close");
@@ -98,23 +113,24 @@ static void say_post(struct chat *chat)
 
 static const struct chat_step steps[STEPS] = {
         [STEP_POST] = { "POST", "waiting for the answer of the token endpoint", 0, say_post, NULL },
+        [STEP_GET] = { "GET", "waiting for the answer of the web server", 0, say_get, NULL },
 };
 
 static void start(struct chat *chat, const struct chat_channel *channel)
 {
         chat->channel = *channel;
         if (!channel->tls)
-                (void)chat_fail(chat, CAUSE_INTERNAL, "a token is not asked for outside TLS");
+                (void)chat_fail(chat, CAUSE_INTERNAL, "nothing is asked for outside TLS");
         else
-                chat_go(chat, STEP_POST);
+                chat_go(chat, post_of(chat)->form ? STEP_POST : STEP_GET);
 }
 
 /* ---- the answer ---- */
 
 static int not_http(struct http_post *post, const char *what)
 {
-        return chat_fail(&post->chat, CAUSE_PROTOCOL, "the token endpoint at %s does not speak HTTP: %s", post->place.host,
-                         what);
+        return chat_fail(&post->chat, CAUSE_PROTOCOL, "the %s at %s does not speak HTTP: %s", post->whom,
+                         post->place.host, what);
 }
 
 static void whole(struct http_post *post)
@@ -181,8 +197,8 @@ static void header_ended(struct http_post *post)
         if (post->status / 100 == 1) {
                 post->part = PART_STATUS;
         } else if (post->status / 100 == 3) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the token endpoint at %s sends us on to %.200s; that is not done",
-                                post->place.host, post->location ? post->location : "another place");
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the %s at %s sends us on to %.200s; that is not done",
+                                post->whom, post->place.host, post->location ? post->location : "another place");
         } else if (post->other_coding) {
                 (void)not_http(post, "it codes its answer in a way that was not asked for");
         } else if (post->chunked) {
@@ -241,8 +257,8 @@ static bool take_body(struct http_post *post)
         if (!len)
                 return false;
         if (buf_append(&post->body, buf_bytes(in), len)) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the answer of the token endpoint at %s is longer than %d bytes",
-                                post->place.host, BODY_MOST);
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the answer of the %s at %s is longer than %d bytes",
+                                post->whom, post->place.host, BODY_MOST);
                 return false;
         }
         chat_skip(&post->chat, len);
@@ -287,8 +303,8 @@ static void closed(struct chat *chat)
         if (post->part == PART_TO_END)
                 whole(post);
         else
-                (void)chat_fail(chat, CAUSE_CLOSED, "the token endpoint at %s closed the connection before its answer was whole",
-                                post->place.host);
+                (void)chat_fail(chat, CAUSE_CLOSED, "the %s at %s closed the connection before its answer was whole",
+                                post->whom, post->place.host);
 }
 
 static void quit(struct chat *chat)
@@ -329,6 +345,7 @@ struct chat *http_post_new(const struct http_place *place, const char *form)
                 .path = copy_text(place->path),
         };
         post->form = copy_text(form);
+        post->whom = form ? "token endpoint" : "web server";
         buf_init(&post->body, BODY_MOST);
         return &post->chat;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One POST of a form over HTTP/1.1 (RFC 9112) and its answer, as a chat: for OAuth token endpoints, and for nothing
- * else. No redirect is followed, no connection kept, nothing sent but inside TLS. The chat has CHAT_ENDED when the whole
+ * One POST of a form, or one GET, over HTTP/1.1 (RFC 9112) and its answer, as a chat: for OAuth token endpoints, and for
+ * files in which a domain tells its mail servers. No redirect is followed, no connection kept, nothing sent but inside TLS. The chat has CHAT_ENDED when the whole
  * answer is there.
  */
 #pragma once
 
 #include "daemon/wire/chat.h"
 
-/* Where a token endpoint is: the parts of an https URL. */
+/* Where it is: the parts of an https URL. */
 struct http_place {
         char *host;             /* normal form, for the resolver and the certificate */
         uint16_t port;
@@ -20,7 +20,8 @@ struct http_place {
 int http_place_of(const char *url, struct http_place *out, struct cause *cause) must_use;
 void http_place_done(struct http_place *place);
 
-/* `form` is application/x-www-form-urlencoded; both are copied, the copy of the form is wiped. */
+/* `form` is application/x-www-form-urlencoded, NULL: nothing is posted, and it is a GET; both are copied, the copy of the form
+ * is wiped. */
 struct chat *http_post_new(const struct http_place *place, const char *form) must_use;
 
 struct http_answer {

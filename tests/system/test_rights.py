@@ -22,6 +22,7 @@ RIGHTS = {
         READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage ListMissing Monitor "
               "Acknowledge ListSubscribers ForgetSubscriber GetMetrics ListDevices",
         ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders SendHeartbeat AuthorizeAccount Probe "
+               "FetchAutoconfig "
                "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing "
                "DeleteInboxMessages MarkInboxMessages AddDevice SetDevicePassword DeleteDevice Backup Reload",
     },

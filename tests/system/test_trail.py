@@ -255,7 +255,7 @@ CHANGES = {
 # Needs a server of its own: below, in test_inbox.py and test_odd_mailboxes.py.
 ELSEWHERE = {"AuthorizeAccount", "ForgetMissing", "DeleteInboxMessages", "MarkInboxMessages"}
 # What an administrator may ask for and that changes nothing.
-ASKS = {"Poll", "TestAccount", "ListFolders", "SendHeartbeat", "Probe"}
+ASKS = {"Poll", "TestAccount", "ListFolders", "SendHeartbeat", "Probe", "FetchAutoconfig"}
 
 
 def test_every_change_is_in_the_table():
