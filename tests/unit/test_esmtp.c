@@ -32,7 +32,7 @@ static void on_forget(void *ctx)
 
 static const struct esmtp_user user = { .body = on_body, .forget = on_forget };
 
-static void note(struct owner *owner, const char *format, ...)
+printf_like(2, 3) static void note(struct owner *owner, const char *format, ...)
 {
         va_list args;
 
@@ -365,7 +365,7 @@ static void say(struct owner *owner, const char *text)
 
 START_TEST(bytes_ahead_end_the_session)
 {
-        static const char *const ahead[] = { UPTO "DATA\r\nSubject: x\r\n", EHLO MAIL "DATA\r\n" MAIL, "EHLO x\r\nSTARTTLS\r\n" MAIL };
+        static const char *const ahead[] = { (UPTO "DATA\r\nSubject: x\r\n"), (EHLO MAIL "DATA\r\n" MAIL), ("EHLO x\r\nSTARTTLS\r\n" MAIL) };
 
         for (size_t i = 0; i < count_of(ahead); i++) {
                 struct owner owner;
