@@ -75,11 +75,19 @@ static struct request request_for(const struct sockaddr_storage *peer, const str
         return request;
 }
 
-static bool same_ends(const struct inet_diag_sockid *a, const struct inet_diag_sockid *b)
+/* A program may use a socket of IPv6 for IPv4: its addresses are then told as those of IPv6. */
+static bool same_address(uint8_t told_family, const __be32 told[4], uint8_t family, const __be32 asked[4])
 {
-        return a->idiag_sport == b->idiag_sport && a->idiag_dport == b->idiag_dport &&
-               memcmp(a->idiag_src, b->idiag_src, sizeof a->idiag_src) == 0 &&
-               memcmp(a->idiag_dst, b->idiag_dst, sizeof a->idiag_dst) == 0;
+        if (told_family == AF_INET6 && family == AF_INET)
+                return told[0] == 0 && told[1] == 0 && told[2] == htonl(0xffff) && told[3] == asked[0];
+        return told_family == family && memcmp(told, asked, family == AF_INET ? 4 : 16) == 0;
+}
+
+static bool same_ends(const struct inet_diag_msg *told, const struct inet_diag_req_v2 *asked)
+{
+        return told->id.idiag_sport == asked->id.idiag_sport && told->id.idiag_dport == asked->id.idiag_dport &&
+               same_address(told->idiag_family, told->id.idiag_src, asked->sdiag_family, asked->id.idiag_src) &&
+               same_address(told->idiag_family, told->id.idiag_dst, asked->sdiag_family, asked->id.idiag_dst);
 }
 
 /* It is connected, perhaps with its sending half closed, and held open by somebody. */
@@ -99,7 +107,7 @@ static int read_answer(const void *bytes, size_t len, const struct request *requ
         if (head->nlmsg_type != SOCK_DIAG_BY_FAMILY || head->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
                 return cause_set(cause, CAUSE_PERMISSION, "the kernel knows no such connection");
         const struct inet_diag_msg *told = NLMSG_DATA(head);
-        if (!same_ends(&told->id, &request->body.id) || !is_held(told))
+        if (!same_ends(told, &request->body) || !is_held(told))
                 return cause_set(cause, CAUSE_PERMISSION, "the connection is closed already");
         *uid = told->idiag_uid;
         return 1;

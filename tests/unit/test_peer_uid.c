@@ -44,6 +44,40 @@ static int accepted(int listener, struct sockaddr_storage *peer, struct sockaddr
         return fd;
 }
 
+static int mapped_to(int listener)
+{
+        struct sockaddr_in four;
+        struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+        socklen_t len = sizeof four;
+
+        ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&four, &len), 0);
+        six.sin6_port = four.sin_port;
+        ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:127.0.0.1", &six.sin6_addr), 1);
+        int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0)
+                ck_assert_int_eq(connect(fd, (struct sockaddr *)&six, sizeof six), 0);
+        return fd;
+}
+
+START_TEST(an_ipv6_socket_for_ipv4)
+{
+        struct sockaddr_storage peer, here;
+        struct cause cause = { 0 };
+        uid_t uid = 12345;
+        int diag = peer_uid_open(&cause), listener = listening(AF_INET), client = mapped_to(listener);
+
+        if (client >= 0) {
+                int server = accepted(listener, &peer, &here);
+                ck_assert_msg(peer_uid(diag, &peer, &here, &uid, &cause) == 0, "%s", cause.text);
+                ck_assert_uint_eq(uid, geteuid());
+                (void)close(server);
+                (void)close(client);
+        }
+        (void)close(listener);
+        (void)close(diag);
+}
+END_TEST
+
 static void ask(int family)
 {
         struct sockaddr_storage peer, here;
@@ -189,6 +223,7 @@ int main(void)
         TCase *tcase = tcase_create("peer_uid");
 
         tcase_add_test(tcase, whose_it_is);
+        tcase_add_test(tcase, an_ipv6_socket_for_ipv4);
         tcase_add_test(tcase, loopback_addresses);
         tcase_add_test(tcase, places);
         tcase_add_test(tcase, wrong_passwords_slow_down);
