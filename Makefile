@@ -101,10 +101,8 @@ SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))
 SRC_ctl     := $(filter-out ctl/main.c $(MIME_SRC) $(PEM_SRC),$(sort $(wildcard ctl/*.c)))
 SRC_esmtp   := $(sort $(wildcard common/esmtp/*.c))
-LAYERS := common esmtp base store wire tls sasl smtp imap pop3 station control smtpd
-ROOMS := accounts session runner outgoing incoming service
-SRC_station := $(sort $(foreach r,$(ROOMS),$(wildcard daemon/$(r)/*.c)))
-$(foreach l,$(filter-out common esmtp base station,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
+LAYERS := common esmtp base store wire tls sasl smtp imap pop3 accounts session runner outgoing incoming service control smtpd
+$(foreach l,$(filter-out common esmtp base,$(LAYERS)),$(eval SRC_$(l) := $(sort $(wildcard daemon/$(l)/*.c))))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 lib = $(BUILD)/lib$(1).a
@@ -119,8 +117,14 @@ DEPS_sasl    := sasl $(DEPS_wire)
 DEPS_smtp    := smtp $(DEPS_sasl)
 DEPS_imap    := imap $(DEPS_sasl)
 DEPS_pop3    := pop3 $(DEPS_sasl)
-DEPS_station := station smtp imap pop3 sasl $(DEPS_tls)
-DEPS_control := control $(DEPS_station)
+# Neither of outgoing and incoming knows the other.
+DEPS_accounts := accounts sasl $(DEPS_tls)
+DEPS_session  := session $(DEPS_accounts)
+DEPS_runner   := runner $(DEPS_session)
+DEPS_outgoing := outgoing smtp $(DEPS_runner)
+DEPS_incoming := incoming smtp imap pop3 $(DEPS_runner)
+DEPS_service  := service outgoing incoming smtp imap pop3 $(DEPS_runner)
+DEPS_control  := control $(DEPS_service)
 DEPS_smtpd   := smtpd esmtp $(DEPS_control)
 DEPS_ctl     := ctl $(DEPS_esmtp)
 libs_of = $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
@@ -217,7 +221,11 @@ UNIT_sasl    := grant sasl scram_server
 UNIT_smtp    := smtp_reply smtp_meaning smtp_ways smtp_session smtp_mail smtp_body
 UNIT_imap    := imap_parse imap_session imap_fetch
 UNIT_pop3    := pop3_session pop3_retrieve
-UNIT_station := session outcome sender receiver account accounts account_view server_certificates quota queue_policy throttle poll_schedule fault_grace idle_policy sender_policy
+UNIT_accounts := account fault_grace quota
+UNIT_session  := session server_certificates throttle
+UNIT_outgoing := accounts queue_policy sender sender_policy
+UNIT_incoming := idle_policy poll_schedule receiver
+UNIT_service  := account_view outcome
 UNIT_control := permit varlink_server
 UNIT_smtpd   := peer_uid
 UNIT_ctl     := ctl_show ctl_send servers
@@ -242,8 +250,8 @@ FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake
 	sasl smtp letter servers tar esmtp
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
-# What each links with: the station, but for what the tool does.
-fuzz_libs = $(call libs_of,$(if $(filter letter servers,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,station)))
+# What each links with: all of the daemon below control, but for what the tool does.
+fuzz_libs = $(call libs_of,$(if $(filter letter servers,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,service)))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(BUILD)/fuzz/fuzz_$(t): $(call fuzz_libs,$(t))))
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(built_with)
 	@mkdir -p $(@D)

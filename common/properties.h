@@ -126,6 +126,8 @@ bool prop_is(const struct property_values *v, enum property_word word);
 const char *prop_own_address(const struct property_values *v);
 /* True when it signs in by OAuth tokens. */
 bool prop_uses_oauth(const struct property_values *v);
+/* True when these are fetched from its oauthProvider; else the password is one. */
+bool prop_fetches_tokens(const struct property_values *v);
 
 /* Takes a JSON value for one property, checked against its row (type, range, words, kind). Texts from people are
  * accepted where a bool or number is meant ("true", "yes", "on", "993", "auto", "30d" for seconds, "50M" for

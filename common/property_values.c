@@ -84,6 +84,11 @@ bool prop_uses_oauth(const struct property_values *v)
         return prop_is(v, WORD_OAUTHBEARER) || prop_is(v, WORD_XOAUTH2);
 }
 
+bool prop_fetches_tokens(const struct property_values *v)
+{
+        return prop_uses_oauth(v) && prop_text(v, PROP_OAUTH_PROVIDER)[0];
+}
+
 #define bad_value(problems, property, ...)                                                                   \
         cause_about(causes_add(problems), CAUSE_INVALID, (property)->name, __VA_ARGS__)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stored passwords and credentials: read, given to a sign-in, set, wiped; see secrets.h. */
+/* Stored passwords and credentials: read, given out, set, wiped; see secrets.h. */
 #include "daemon/accounts/secrets.h"
 
 #include "common/json_fields.h"
@@ -7,7 +7,6 @@
 #include "common/names.h"
 #include "daemon/journal.h"
 #include "daemon/messages.h"
-#include "daemon/session/token.h"
 #include "daemon/store/owner.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/seen_table.h"
@@ -347,81 +346,16 @@ void cause_of_account(struct cause *cause, const char *account)
         cause_for_account(cause, account);
 }
 
-/* What the last sign-ins have shown of this server; not of another that the account had before. */
-static void put_memory(const struct property_values *values, struct signin *signin)
-{
-        const char *name = prop_text(values, PROP_NAME), *broken = fact_text(name, FACT_SIGNIN_BROKEN);
-        scoped(scoped_free) char *server = text_of("%s:%u", prop_text(values, PROP_HOSTNAME), (unsigned)port_in_use(values));
-        size_t len = strlen(server);
-
-        if (broken && strncmp(broken, server, len) == 0 && broken[len] == ' ')
-                signin->broken = copy_text(broken + len + 1);
-        if (same_text(fact_text(name, FACT_SIGNED_IN_AT), server))
-                signin->proven = copy_text(fact_text(name, FACT_SIGNED_IN_BY));
-}
-
 bool secret_is_missing(const struct property_values *values)
 {
         const char *name = prop_text(values, PROP_NAME), *grant = prop_text(values, PROP_OAUTH_GRANT);
-        bool token = token_used(values);
+        bool token = prop_fetches_tokens(values);
 
         if (!prop_text(values, PROP_ACCOUNT)[0] || prop_is(values, WORD_EXTERNAL) ||
             (token && (same_text(grant, "jwtBearer") || same_text(grant, "clientCredentials"))))
                 return false;
         scoped(scoped_free) char *source = secret_source(name, token ? "oauthRefreshToken" : "password");
         return same_text(source, "none");
-}
-
-int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause)
-{
-        const char *secret = NULL, *transport = prop_text(values, PROP_TRANSPORT);
-        bool wanted = prop_text(values, PROP_ACCOUNT)[0] != '\0';
-
-        *out = (struct signin){ 0 };
-        if (wanted && token_used(values)) {
-                secret = token_access(prop_text(values, PROP_NAME));
-                if (!secret)
-                        return cause_set(cause, CAUSE_SECRET, "there is no OAuth access token yet");
-        } else if (wanted && !prop_is(values, WORD_EXTERNAL)) {
-                secret = secret_get(prop_text(values, PROP_NAME), "password", cause);
-                if (!secret)
-                        return -1;
-        }
-        *out = (struct signin){
-                .user = copy_text(prop_text(values, PROP_ACCOUNT)),
-                .secret = copy_text(secret),
-                .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
-                .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
-                .service = strcmp(transport, "pop3") == 0 ? "pop" : strcmp(transport, "imap") == 0 ? "imap" : "smtp",
-                .host = copy_text(prop_text(values, PROP_HOSTNAME)),
-                .port = port_in_use(values),
-        };
-        if (wanted)
-                put_memory(values, out);
-        return 0;
-}
-
-static void free_signin(void *ctx)
-{
-        struct signin *signin = ctx;
-
-        free((char *)(uintptr_t)signin->user);
-        free_secret((char *)(uintptr_t)signin->secret);
-        free((char *)(uintptr_t)signin->mechanism);
-        free((char *)(uintptr_t)signin->host);
-        free((char *)(uintptr_t)signin->broken);
-        free((char *)(uintptr_t)signin->proven);
-        free(signin);
-}
-
-void secret_signin_done(struct signin *signin)
-{
-        if (!signin->user && !signin->secret && !signin->mechanism && !signin->host)
-                return;
-        struct signin *spent = new_object(struct signin);
-        *spent = *signin;
-        *signin = (struct signin){ 0 };
-        loop_later(free_signin, spent); /* the session may be in a callback yet, and looks for the secret in what it tells */
 }
 
 char *secret_source(const char *account, const char *kind)

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "common/properties.h"
-#include "daemon/sasl/mechanism.h"
 
 /* The secret kinds: "password", "oauthClientSecret", "oauthRefreshToken". */
 bool secret_kind_valid(const char *kind);
@@ -30,13 +29,8 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
 /* Makes the remedy one for this account: as cause_for_account(), and where the account's password is a credential, that
  * is what is to be corrected. */
 void cause_of_account(struct cause *cause, const char *account);
-/* What a session of an account signs in with, texts copied. -1 with secret_get's cause when it needs a password and
- * there is none to be had; nothing is to be freed then. An account that uses tokens has them fetched first: token_due(). */
-int secret_signin(const struct property_values *values, struct signin *out, struct cause *cause) must_use;
 /* It needs a password or a refresh token, and none was given yet. */
 bool secret_is_missing(const struct property_values *values) must_use;
-/* Wipes and frees, after the present callback, which may be one of the session; a second time does no harm. */
-void secret_signin_done(struct signin *signin);
 /* "none", "stored" or "credential:ID"; the caller frees. */
 char *secret_source(const char *account, const char *kind) must_use;
 

@@ -18,6 +18,11 @@ struct fetching_result {
         uint64_t received, left;   /* here; at the server as too large, of which a note is here */
 };
 
+/* Whether a message that has come is one that the daemon sent itself (a heartbeat), and was waited for: nobody is told of
+ * that as mail. NULL: none is. */
+typedef bool own_mail_test(const char *account, const char *message_id, const char *subject);
+void fetching_know_own_mail(own_mail_test *test);
+
 /* `tools`: the operations of the session's chat. `done` once, unless fetching_free comes first. */
 struct fetching *fetching_new(struct account *account, struct session *session, const struct mailbox_class *tools,
                               const char *folder, void (*done)(void *ctx, const struct fetching_result *result),

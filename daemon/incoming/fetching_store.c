@@ -11,7 +11,6 @@
 #include "daemon/incoming/oversize_notice.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/service/heartbeat.h"
 #include "daemon/store/maildir.h"
 
 enum {
@@ -21,6 +20,13 @@ enum {
         BACKLOG_HIGH = 8 * 1024 * 1024,      /* not yet on disk: the server waits */
         BACKLOG_LOW = 2 * 1024 * 1024,
 };
+
+static own_mail_test *is_own_mail;
+
+void fetching_know_own_mail(own_mail_test *test)
+{
+        is_own_mail = test;
+}
 
 /* ---- storing ---- */
 
@@ -33,7 +39,7 @@ static void announce(struct fetching *fetching, const struct delivered *message)
                   message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)",
                   message->handed_on ? ", handed on to " : "",
                   message->handed_on ? prop_text(&fetching->account->values, PROP_DELIVER_TO) : "");
-        if (heartbeat_received(fetching->account->name, message->message_id, message->subject))
+        if (is_own_mail && is_own_mail(fetching->account->name, message->message_id, message->subject))
                 return; /* which is no mail to tell of */
         scoped(scoped_free) char *text = event_received_text(fetching->account->name, message->subject);
         event_emit("mail.received", fetching->account->name,

@@ -8,6 +8,7 @@
 #include "daemon/imap/session.h"
 #include "daemon/loop.h"
 #include "daemon/session/session.h"
+#include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 
 struct folder_listing {
@@ -26,7 +27,7 @@ static void free_listing(void *ctx)
         struct folder_listing *listing = ctx;
 
         account_release(listing->account);
-        secret_signin_done(&listing->signin);
+        signin_done(&listing->signin);
         json_decref(listing->folders);
         free(listing);
 }
@@ -144,7 +145,7 @@ static void start(void *ctx)
                 listing->token = token_await(values, false, token_is_there, listing);
                 return;
         }
-        if (secret_signin(values, &listing->signin, &cause) < 0) {
+        if (signin_of(values, &listing->signin, &cause) < 0) {
                 finish(listing, &cause);
                 return;
         }

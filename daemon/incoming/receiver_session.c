@@ -8,6 +8,7 @@
 #include "daemon/incoming/poll_schedule.h"
 #include "daemon/pop3/session.h"
 #include "daemon/random.h"
+#include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 #include "daemon/tls/clock_doubt.h"
 
@@ -45,7 +46,7 @@ void receiver_drop_session(struct receiver *receiver)
         runner_forget_token(&receiver->runner);
         if (receiver->session)
                 session_close(take(receiver->session));
-        secret_signin_done(&receiver->signin);
+        signin_done(&receiver->signin);
         free(take(receiver->folders));
         free(take(receiver->names));
         receiver->folder_open = false;

@@ -5,6 +5,7 @@
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_state.h"
+#include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
 
@@ -46,7 +47,7 @@ void sender_session_free(struct sender_session *session)
         if (session->session)
                 session_close(session->session);
         timer_free(session->idle);
-        secret_signin_done(&session->signin);
+        signin_done(&session->signin);
         free(session->hello);
         free(session->domain);
         free(session);

@@ -7,6 +7,7 @@
 #include "daemon/loop.h"
 #include "daemon/random.h"
 #include "daemon/session/session.h"
+#include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 #include "daemon/store/seen_table.h"
 
@@ -113,7 +114,7 @@ enum runner_signin runner_sign_in(struct runner *runner, struct signin *out)
                         runner->token = token_await(values, true, on_token, runner);
                 return RUNNER_WAITS;
         }
-        if (secret_signin(values, out, &cause) == 0)
+        if (signin_of(values, out, &cause) == 0)
                 return RUNNER_SIGNS_IN;
         runner->class->failed(runner, &cause, "");
         return RUNNER_CANNOT;
@@ -130,7 +131,7 @@ void runner_session_end(const struct runner *runner, const struct session *sessi
         const struct account *account = runner->account;
 
         *out = (struct session_end){ .why = *why, .ready = ready, .trust_moved = session_trust_moved(session) };
-        if (why->code == CAUSE_AUTHENTICATION && token_used(&account->values))
+        if (why->code == CAUSE_AUTHENTICATION && prop_fetches_tokens(&account->values))
                 out->token = token_refused(account->name) ? TOKEN_WITHDRAWN : TOKEN_REFUSED;
 }
 

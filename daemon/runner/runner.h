@@ -61,7 +61,7 @@ void runner_answer_polls(struct runner *runner, const struct poll_result *result
 /* ---- sessions ---- */
 
 enum runner_signin {
-        RUNNER_SIGNS_IN,                /* by what stands in `out`: free with secret_signin_done() */
+        RUNNER_SIGNS_IN,                /* by what stands in `out`: free with signin_done() */
         RUNNER_WAITS,                   /* for a token: class->token_came() or failed() follows */
         RUNNER_CANNOT,                  /* class->failed() was called */
 };

@@ -189,7 +189,7 @@ int authorize_begin(const struct account *account, const struct actor *actor, co
 {
         struct grant_request request;
 
-        if (!token_used(&account->values) || !prop_is(&account->values, WORD_DEVICE)) {
+        if (!prop_fetches_tokens(&account->values) || !prop_is(&account->values, WORD_DEVICE)) {
                 cause_about(cause, CAUSE_STATE, "name", "account %s does not sign in by OAuth with oauthGrant device", account->name);
                 cause_remedy(cause, "emailsecctl account set %s authentication=xoauth2 oauthGrant=device oauthProvider=... "
                              "oauthClientId=...", account->name);

@@ -7,6 +7,7 @@
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/events.h"
+#include "daemon/incoming/fetching.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
@@ -272,7 +273,7 @@ void heartbeats_clock_was_set(int64_t seconds)
 
 /* ---- what comes of it ---- */
 
-bool heartbeat_received(const char *incoming, const char *message_id, const char *subject)
+static bool heartbeat_received(const char *incoming, const char *message_id, const char *subject)
 {
         bool newest = false;
         scoped(scoped_free) char *name = own_mail_of(message_id, subject, &newest);
@@ -341,10 +342,12 @@ void heartbeat_forget(const char *account)
 void heartbeats_open(void)
 {
         subscription = events_subscribe(NULL, hear, NULL);
+        fetching_know_own_mail(heartbeat_received);
 }
 
 void heartbeats_close(void)
 {
+        fetching_know_own_mail(NULL);
         events_unsubscribe(take(subscription));
         own_mail_close();
 }

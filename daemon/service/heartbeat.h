@@ -20,9 +20,6 @@ void heartbeats_clock_was_set(int64_t seconds);
 void heartbeat_account_added(const struct account *account);
 void heartbeat_forget(const char *account);
 
-/* A message was received: true when it is a heartbeat. */
-bool heartbeat_received(const char *account, const char *message_id, const char *subject);
-
 /* Property heartbeatState: "none", "queued", "sent", "arrived", "missing". */
 const char *heartbeat_state(const struct account *account);
 /* A sentence about one that is missing, for the caller to free; NULL: none is. */

@@ -12,6 +12,7 @@
 #include "daemon/outgoing/sender.h"
 #include "daemon/pop3/session.h"
 #include "daemon/session/session.h"
+#include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
 #include "daemon/smtp/session.h"
@@ -66,7 +67,7 @@ static void free_probe(void *ctx)
         struct probe *probe = ctx;
 
         properties_done(&probe->values);
-        secret_signin_done(&probe->signin);
+        signin_done(&probe->signin);
         if (probe->account)
                 account_release(probe->account);
         free(probe);
@@ -333,7 +334,7 @@ static void start(void *ctx)
                 probe->token = token_await(&probe->values, probe->account != NULL, token_is_there, probe);
                 return;
         }
-        if (secret_signin(&probe->values, &probe->signin, &cause) < 0) {
+        if (signin_of(&probe->values, &probe->signin, &cause) < 0) {
                 count_for_account(probe, &cause, "");
                 cause_of_account(&cause, prop_text(&probe->values, PROP_NAME));
                 say(probe, "login", "failed", &cause, NULL, cause.text);

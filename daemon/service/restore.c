@@ -177,7 +177,7 @@ static void tell_missing_of(const struct restore *restore, const struct property
         scoped(scoped_free) char *file = text_of("keys/%s.pem", key);
 
         if (lacks_password(restore, values))
-                tell_command(any, token_used(values) ? "account authorize" : "account password", name, "");
+                tell_command(any, prop_fetches_tokens(values) ? "account authorize" : "account password", name, "");
         if (key[0] && !is_there(restore->directory, file))
                 tell_command(any, "trust key import", key, " FILE");
 }

@@ -24,7 +24,7 @@ static bool asks_for_tokens(const struct property_values *values, const char *ho
 {
         struct grant_source source;
 
-        if (!token_used(values))
+        if (!prop_fetches_tokens(values))
                 return false;
         grant_source_of(values, &source);
         bool same = is_at(source.token_url, host, port) || is_at(source.device_url, host, port);

@@ -308,7 +308,7 @@ static void audit_login(json_t *findings, const struct account *account)
         find(findings, account, "login", open ? "alert" : plain ? "warning" : "ok",
              open  ? "the password may go in clear" :
              plain ? "the server is told the password itself, inside TLS" :
-             token_used(values) ? "by OAuth tokens of its provider" :
+             prop_fetches_tokens(values) ? "by OAuth tokens of its provider" :
                      "the strongest mechanism both sides have",
              open || plain ? remedy : NULL);
 }

@@ -26,16 +26,6 @@ static struct {
         bool sweeping, telling;
 } links;
 
-struct subject session_subject(const struct session *session)
-{
-        return (struct subject){
-                .account = session->plan.account[0] ? session->plan.account : NULL,
-                .direction = session->plan.direction,
-                .host = session->plan.host,
-                .port = session->plan.port,
-        };
-}
-
 /* ---- places ---- */
 
 static bool waits(const struct session *session)

@@ -13,6 +13,7 @@ struct calculating {
         struct job job;
         struct calculation *calculation;
         handle_id session;
+        void (*done)(struct session *session, const struct calculation *calculation);
         atomic_bool wanted;             /* for the thread: the session waits for it */
 };
 
@@ -38,19 +39,20 @@ static void calculated(struct job *job)
 
         if (session && session->calculating == calculating) {
                 session->calculating = NULL;
-                session_calculated(session, calculating->calculation);
+                calculating->done(session, calculating->calculation);
         }
         calculating->calculation->free(calculating->calculation);
         free(calculating);
 }
 
-void session_calculate(struct session *session)
+void session_calculate(struct session *session, void (*done)(struct session *session, const struct calculation *calculation))
 {
         struct calculating *calculating = new_object(struct calculating);
 
         calculating->job = (struct job){ .work = calculate, .done = calculated };
         calculating->calculation = take(session->chat->calculation);
-        calculating->session = session_handle(session);
+        calculating->done = done;
+        calculating->session = session->self;
         atomic_init(&calculating->wanted, true);
         session->calculating = calculating;
         if (!pool) {

@@ -42,13 +42,16 @@ struct session {
 
 /* ---- session.c ---- */
 
-struct subject session_subject(const struct session *session);
 /* It is over, for this reason: `ended` is told of it on the loop's next turn. Once. */
 void session_end_with(struct session *session, const struct cause *why, const char *challenge_id);
 /* The session failed: goes on with the next address of the host when this one has not served at all, else it is over. */
 void session_lose(struct session *session, const struct cause *why);
 /* Seconds that the present address has for its handshake, and for its greeting. */
 unsigned session_share(const struct session *session);
+
+/* ---- session_plan.c ---- */
+
+struct subject session_subject(const struct session *session);
 
 /* ---- session_tls.c ---- */
 
@@ -79,8 +82,7 @@ void session_explain_signin(const struct session *session, struct cause *cause);
 
 /* ---- session_compute.c ---- */
 
-/* Begins what session->chat->calculation wants; session_calculated() is called from the loop when it is done. */
-void session_calculate(struct session *session);
-void session_calculated(struct session *session, const struct calculation *calculation);
+/* Begins what session->chat->calculation wants; `done` is called from the loop when it is. */
+void session_calculate(struct session *session, void (*done)(struct session *session, const struct calculation *calculation));
 /* Nobody waits for it any more. */
 void session_forget_calculation(struct session *session);

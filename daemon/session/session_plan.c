@@ -30,6 +30,16 @@ void session_plan_of(const struct property_values *values, struct session_plan *
         };
 }
 
+struct subject session_subject(const struct session *session)
+{
+        return (struct subject){
+                .account = session->plan.account[0] ? session->plan.account : NULL,
+                .direction = session->plan.direction,
+                .host = session->plan.host,
+                .port = session->plan.port,
+        };
+}
+
 struct connection_times session_times(const struct session *session)
 {
         return session->connection ? connection_times(session->connection) : session->times;

@@ -7,7 +7,7 @@
 #include "daemon/session/session_parts.h"
 #include "daemon/store/seen_table.h"
 
-/* What a server offers and cannot do is told of once, and not tried again there (secrets.c reads it). */
+/* What a server offers and cannot do is told of once, and not tried again there (signin.c reads it). */
 static void note_broken(const struct session *session)
 {
         const char *broken = session->chat->signin_broken, *account = session->plan.account;

@@ -82,6 +82,13 @@ static void became_ready(struct session *session)
                 session->user->ready(session->ctx);
 }
 
+static void calculated(struct session *session, const struct calculation *calculation)
+{
+        chat_calculated(session->chat, calculation);
+        session_hold_reading(session);
+        session_touch(session);
+}
+
 /* Looks at what the chat has come to. The user is called last, and may close the session. */
 static void session_flush(void *object)
 {
@@ -107,7 +114,7 @@ static void session_flush(void *object)
                 return;
         }
         if (chat->calculation)
-                session_calculate(session);
+                session_calculate(session, calculated);
         session_hold_reading(session);
         arm(session);
         if (chat->state == CHAT_READY && !session->was_ready) {
@@ -192,12 +199,5 @@ void session_drained(struct session *session)
         session->moved = session->drained = true;
         if (session->talking && chat->class->drained && !chat->out.len)
                 chat->class->drained(chat);
-        session_touch(session);
-}
-
-void session_calculated(struct session *session, const struct calculation *calculation)
-{
-        chat_calculated(session->chat, calculation);
-        session_hold_reading(session);
         session_touch(session);
 }

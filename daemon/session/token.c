@@ -3,7 +3,6 @@
 #include "daemon/session/token.h"
 
 #include "common/names.h"
-#include "daemon/accounts/accounts.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
@@ -30,6 +29,7 @@ struct token_wait {
 
 struct token {
         char *account;
+        char *grant;            /* oauthGrant, as it was asked by last */
         char *access;           /* NULL: none */
         int64_t good_until;     /* loop_now() */
         bool proven;            /* a mail server took it */
@@ -64,16 +64,11 @@ static struct token *token_made(const char *account)
         return *place;
 }
 
-bool token_used(const struct property_values *values)
-{
-        return prop_uses_oauth(values) && prop_text(values, PROP_OAUTH_PROVIDER)[0];
-}
-
 bool token_due(const struct property_values *values)
 {
         const struct token *token = *place_of(prop_text(values, PROP_NAME));
 
-        return token_used(values) && (!token || !token->access || loop_now() >= token->good_until);
+        return prop_fetches_tokens(values) && (!token || !token->access || loop_now() >= token->good_until);
 }
 
 const char *token_access(const char *account)
@@ -130,6 +125,8 @@ static int ask(struct token *token, const struct property_values *values, bool r
         struct grant_request request;
         char *assertion = NULL;
 
+        free(token->grant);
+        token->grant = copy_text(prop_text(values, PROP_OAUTH_GRANT));
         grant_source_of(values, &source);
         int result = token_client(values, &source, &request, cause);
         if (result == 0 && prop_is(values, WORD_JWT_BEARER)) {
@@ -203,11 +200,9 @@ static void kept(void *ctx, const struct cause *cause)
 /* What invalid_grant means for each grant: who has to do something. */
 static void say_who_must_agree(const struct token *token, struct cause *cause)
 {
-        const struct account *account = account_named(token->account);
-
-        if (account && prop_is(&account->values, WORD_REFRESH_TOKEN))
+        if (same_text(token->grant, "refreshToken"))
                 cause_remedy(cause, "get a new one and store it: emailsecctl account password NAME --secret oauthRefreshToken");
-        else if (account && prop_is(&account->values, WORD_JWT_BEARER))
+        else if (same_text(token->grant, "jwtBearer"))
                 cause_remedy(cause, "see that the provider knows the key of clientCertificate and lets it act for this user");
 }
 
@@ -316,6 +311,7 @@ void token_forget(const char *account)
         tell(token, &cause, "");
         free_secret(token->access);
         free_secret(token->answered);
+        free(token->grant);
         free(token->account);
         free(token);
 }

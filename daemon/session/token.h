@@ -8,8 +8,6 @@
 
 #include "common/properties.h"
 
-/* True when the account signs in by tokens that are fetched here (else the password is what it says). */
-bool token_used(const struct property_values *values);
 /* True when one must be fetched before a session can begin. */
 bool token_due(const struct property_values *values);
 /* The access token, valid until the next turn of the loop; NULL: there is none. */

@@ -9,7 +9,9 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, "build", os.environ.get("FLAVOUR", "plain"))
 
-ROOMS = [f"daemon/{room}" for room in ("accounts", "session", "runner", "outgoing", "incoming", "service")]
+BELOW = {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls"}
+PROTOCOLS = {"daemon/sasl", "daemon/smtp", "daemon/imap", "daemon/pop3"}
+ROOMS = {"daemon/accounts", "daemon/session", "daemon/runner", "daemon/outgoing", "daemon/incoming"}
 # Each folder may include headers of itself and of these.
 LAYERS = {
     "common": set(),
@@ -22,12 +24,15 @@ LAYERS = {
     "daemon/smtp": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/imap": {"common", "daemon", "daemon/wire", "daemon/sasl"},
     "daemon/pop3": {"common", "daemon", "daemon/wire", "daemon/sasl"},
-    "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", *ROOMS},
-    "daemon/smtpd": {"common", "common/esmtp", "daemon", "daemon/store", "daemon/wire", "daemon/tls", "daemon/sasl",
-                     "daemon/control", *ROOMS},
+    "daemon/accounts": BELOW | {"daemon/sasl"},
+    "daemon/session": BELOW | {"daemon/sasl", "daemon/accounts"},
+    "daemon/runner": BELOW | {"daemon/sasl", "daemon/accounts", "daemon/session"},
+    "daemon/outgoing": BELOW | {"daemon/sasl", "daemon/smtp", "daemon/accounts", "daemon/session", "daemon/runner"},
+    "daemon/incoming": BELOW | {*PROTOCOLS, "daemon/accounts", "daemon/session", "daemon/runner"},
+    "daemon/service": BELOW | {*PROTOCOLS, *ROOMS},
+    "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", "daemon/service", *ROOMS},
+    "daemon/smtpd": BELOW | {"common/esmtp", "daemon/sasl", "daemon/service", "daemon/control", *ROOMS},
     "ctl": {"common", "common/esmtp"},
-    **{room: {"common", "daemon", "daemon/wire", "daemon/store", "daemon/tls", "daemon/sasl", "daemon/smtp", "daemon/imap",
-              "daemon/pop3", *ROOMS} for room in ROOMS},
 }
 
 
