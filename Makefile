@@ -157,7 +157,7 @@ say = @echo "  $(1) $(patsubst $(BUILD)/%,%,$@)";
 endif
 compile = $(call say,CC)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(1) $(CPPFLAGS) $(depends) -c -o $@ $<
 
-PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-mime.so $(BUILD)/emailsec-pem.so
+PROGRAMS := $(BUILD)/emailsecd $(BUILD)/emailsecctl $(BUILD)/emailsec-deliver $(BUILD)/emailsec-mime.so $(BUILD)/emailsec-pem.so
 
 .PHONY: all FORCE
 all: $(PROGRAMS)
@@ -166,6 +166,8 @@ FORCE:
 $(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
+	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
+$(BUILD)/emailsec-deliver: $(call obj,deliver/main.c) $(call lib,common)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
 # These libraries cost the tool's start more than all the rest: GMime is loaded when a message needs it, libcrypto when a
 # client certificate is imported.
@@ -362,9 +364,10 @@ deps deps-slow:
 # ---- installing -------------------------------------------------------------------------------
 INSTALL ?= install
 MAN_PAGES := $(wildcard man/*.[1-9])
-UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-smtp.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer
+UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-smtp.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer \
+	systemd/emailsec-deliver.socket systemd/emailsec-deliver@.service
 EXAMPLES := conf/emailsec-alerts.yml conf/emailsec-dashboard.json conf/root-only.conf
-subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g'
+subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g; s|@pkglibdir@|$(pkglibdir)|g'
 
 .PHONY: install uninstall installcheck dist
 install: all
@@ -374,6 +377,7 @@ install: all
 		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir)/examples $(DESTDIR)$(pkglibdir)
 	$(INSTALL) -m 755 $(BUILD)/emailsecd $(DESTDIR)$(sbindir)/emailsecd
 	$(INSTALL) -m 755 $(BUILD)/emailsecctl $(DESTDIR)$(bindir)/emailsecctl
+	$(INSTALL) -m 755 $(BUILD)/emailsec-deliver $(DESTDIR)$(pkglibdir)/emailsec-deliver
 	$(INSTALL) -m 644 $(BUILD)/emailsec-mime.so $(DESTDIR)$(pkglibdir)/emailsec-mime.so
 	$(INSTALL) -m 644 $(BUILD)/emailsec-pem.so $(DESTDIR)$(pkglibdir)/emailsec-pem.so
 	test -e $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf || \

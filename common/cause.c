@@ -35,6 +35,7 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_STORAGE] = { "Storage", CLASS_FAULT, 1, "check the disk and the rights of the state folder" },
         [CAUSE_INTERNAL] = { "Internal", CLASS_DOWN, 1,
                              "please report it together with the journal: emailsecctl log" },
+        [CAUSE_COMMAND] = { "Command", CLASS_FAULT, 1, "correct the property deliverTo" },
         [CAUSE_DISABLED] = { "Disabled", CLASS_NONE, 1, "emailsecctl account enable NAME" },
         [CAUSE_RESOLVE] = { "NameLookup", CLASS_DOWN, 1, "check the property hostname and the resolver" },
         [CAUSE_CONNECT] = { "Connect", CLASS_DOWN, 1,

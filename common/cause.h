@@ -29,6 +29,7 @@ enum cause_code {
         /* this machine */
         CAUSE_STORAGE,          /* disk: full, read-only, unreadable file */
         CAUSE_INTERNAL,
+        CAUSE_COMMAND,          /* the command of deliverTo=exec: cannot be run */
         CAUSE_DISABLED,
         /* network */
         CAUSE_RESOLVE,

@@ -45,7 +45,7 @@ enum property_id {
         PROP_MAX_SENDABLE_PER_DAY, PROP_ALLOW_DISABLED_QUEUING, PROP_QUEUE_LIFETIME, PROP_NOTIFY_FAILED,
         PROP_HEARTBEAT, PROP_HEARTBEAT_RATE,
         PROP_PUSH, PROP_FOLDER, PROP_DELIVERY_POLICY, PROP_FETCH, PROP_MAX_MESSAGE_SIZE,
-        PROP_DELIVER_TO, PROP_DELIVER_TO_ADDRESS, PROP_KEEP_RECEIVED,
+        PROP_DELIVER_TO, PROP_DELIVER_TO_ADDRESS, PROP_DELIVER_TIMEOUT, PROP_KEEP_RECEIVED,
         PROP_OAUTH_PROVIDER, PROP_OAUTH_GRANT, PROP_OAUTH_CLIENT_ID, PROP_OAUTH_TENANT, PROP_OAUTH_SCOPE,
         PROP_OAUTH_TOKEN_ENDPOINT, PROP_OAUTH_DEVICE_ENDPOINT, PROP_CLIENT_CERTIFICATE,
         /* read-only */
@@ -165,6 +165,8 @@ json_t *properties_json(const struct property_values *values, bool changed_only)
 json_t *properties_differences(const struct property_values *from, const struct property_values *to) must_use;
 /* The socket of deliverTo=lmtp:PATH; NULL: mail goes to the Maildir. */
 const char *properties_lmtp_socket(const struct property_values *values);
+/* The command of deliverTo=exec:COMMAND; NULL: none. */
+const char *properties_delivery_command(const struct property_values *values);
 /* A TYPE_KEPT: one of *seconds and *count is set, the other 0; both are 0 for "". */
 int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct cause *cause) must_use;
 /* {version..} of minTlsVersion as 10, 11, 12, 13. */

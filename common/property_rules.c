@@ -164,20 +164,41 @@ const char *properties_lmtp_socket(const struct property_values *values)
         return strncmp(where, "lmtp:", 5) == 0 ? where + 5 : NULL;
 }
 
+const char *properties_delivery_command(const struct property_values *values)
+{
+        const char *where = prop_text(values, PROP_DELIVER_TO);
+
+        return strncmp(where, "exec:", 5) == 0 ? where + 5 : NULL;
+}
+
+static int check_command(const char *command, struct causes *problems)
+{
+        if (command[strspn(command, " \t")])
+                return 0;
+        struct cause *problem = causes_add(problems);
+        cause_about(problem, CAUSE_INVALID, "deliverTo", "deliverTo=exec: names no command");
+        cause_remedy(problem, "say deliverTo='exec:/path/of/the/program ARGUMENT'");
+        return -1;
+}
+
 static int check_delivery(const struct property_values *values, struct causes *problems)
 {
         const char *socket = properties_lmtp_socket(values);
         const size_t most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
 
+        const char *command = properties_delivery_command(values);
+
         if (values->kind != KIND_INCOMING || strcmp(prop_text(values, PROP_DELIVER_TO), "maildir") == 0)
                 return 0;
+        if (command)
+                return check_command(command, problems);
         if (!socket || socket[0] != '/' || strlen(socket) > most) {
                 struct cause *problem = causes_add(problems);
                 cause_about(problem, CAUSE_INVALID, "deliverTo",
                             "deliverTo is maildir, or lmtp: and the absolute path of a socket (at most %zu "
-                            "bytes)",
+                            "bytes), or exec: and a command",
                             most);
-                cause_remedy(problem, "say deliverTo=maildir or deliverTo=lmtp:/PATH");
+                cause_remedy(problem, "say deliverTo=maildir, deliverTo=lmtp:/PATH or deliverTo='exec:COMMAND'");
                 return -1;
         }
         return need(values, PROP_DELIVER_TO_ADDRESS,
@@ -251,6 +272,9 @@ json_t *properties_warnings(const struct property_values *values)
                 warn(list,
                      copy_text(
                              "deliveryPolicy delete: messages are deleted at the server once they are here"));
+        const char *command = properties_delivery_command(values);
+        if (command)
+                warn(list, text_of("deliverTo exec: a command is run for each received message, by emailsec-deliver@.service: %s", command));
         bool oauth = prop_uses_oauth(values);
         if (oauth && !prop_text(values, PROP_OAUTH_PROVIDER)[0])
                 warn(list, copy_text("no oauthProvider: the stored password is taken as the access token, and whoever gets "

@@ -454,6 +454,8 @@ static const struct {
         { "retention", "did you mean deliveryPolicy?" },
         { "lmtp", "did you mean deliverTo=lmtp:PATH?" },
         { "maildir", "did you mean deliverTo=maildir?" },
+        { "exec", "did you mean deliverTo=exec:COMMAND?" },
+        { "command", "did you mean deliverTo=exec:COMMAND?" },
         { "active", "did you mean enabled?" },
         { "disabled", "did you mean enabled=false?" },
         { "trace", "did you mean debug?" },

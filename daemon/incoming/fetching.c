@@ -12,7 +12,7 @@
 #include "daemon/incoming/fetching_state.h"
 
 #include "daemon/accounts/accounts.h"
-#include "daemon/incoming/lmtp_delivery.h"
+#include "daemon/incoming/hand_on.h"
 #include "daemon/loop.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/reserve.h"
@@ -107,7 +107,7 @@ static void destroy(struct fetching *fetching)
         free(fetching->quit_tell);
         delivery_abandon(take(fetching->filling)); /* there when a commit before it has failed */
         delivery_abandon(take(fetching->full));
-        handing_free(fetching->handing);
+        hand_on_free(fetching->hand_on);
         free(fetching->wants);
         free(fetching->missing);
         free(fetching->alone);
@@ -149,7 +149,7 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
         if (fetching->finished)
                 return;
         fetching->finished = true;
-        handing_rest(fetching->handing);
+        hand_on_rest(fetching->hand_on);
         struct fetching_result result = { .received = fetching->received, .left = fetching->noted };
         fetching->failed = cause != NULL && !fetching->no_room;
         if (fetching->next_try)
@@ -189,7 +189,7 @@ static void on_not_opened(void *ctx, const struct cause *cause)
         if (!fetching || fetching->finished)
                 return;
         fetching->finished = true;
-        handing_rest(fetching->handing);
+        hand_on_rest(fetching->hand_on);
         fetching->done(fetching->ctx, &result);
 }
 
@@ -246,7 +246,7 @@ struct fetching *fetching_new(struct account *account, struct session *session, 
         struct fetching *fetching = new_object(struct fetching);
 
         fetching->account = account_hold(account);
-        fetching->handing = handing_new(account);
+        fetching->hand_on = hand_on_new(account);
         fetching->session = session;
         fetching->tools = tools;
         fetching->pop3 = prop_is(&account->values, WORD_POP3);
@@ -309,7 +309,7 @@ void fetching_free(struct fetching *fetching)
         if (may_keep(fetching)) {
                 fetching_keep_whole(fetching);
         } else {
-                handing_stop(fetching->handing);
+                hand_on_stop(fetching->hand_on);
                 delivery_abandon(take(fetching->filling));
                 delivery_abandon(take(fetching->full));
         }

@@ -67,7 +67,7 @@ struct fetching {
         size_t back_count, back_size;
         uint32_t highest;                    /* UID up to which everything is dealt with at the end */
 
-        struct handing *handing;             /* NULL: to the Maildir */
+        struct hand_on *hand_on;             /* NULL: to the Maildir */
         struct delivery *filling;            /* takes pieces */
         struct delivery *full;               /* waits for its commit */
         bool committing, round_received, in_order;

@@ -7,7 +7,7 @@
 
 #include "common/json_fields.h"
 #include "daemon/events.h"
-#include "daemon/incoming/lmtp_delivery.h"
+#include "daemon/incoming/hand_on.h"
 #include "daemon/incoming/oversize_notice.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
@@ -220,8 +220,8 @@ static void make_delivery(struct fetching *fetching)
                 .folder = fetching->folder,
                 .uidvalidity = fetching->facts.uidvalidity,
                 .tell_server = fetching_tells_server(fetching),
-                .give = fetching->handing ? handing_give : NULL,
-                .give_ctx = fetching->handing,
+                .give = fetching->hand_on ? hand_on_give : NULL,
+                .give_ctx = fetching->hand_on,
         };
 
         fetching->filling = delivery_new(&target);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages from the spool to an LMTP socket by the SMTP engine; see lmtp_delivery.h. */
-#include "daemon/incoming/lmtp_delivery.h"
+/* Messages from the spool to an LMTP socket by the SMTP engine; see hand_on.h. One message at a time over one session,
+ * which is made when the first one comes. */
+#include "daemon/incoming/hand_on.h"
 
-#include "common/json_fields.h"
 #include "common/limits.h"
-#include "daemon/events.h"
 #include "daemon/loop.h"
-#include "daemon/messages.h"
 #include "daemon/session/session.h"
 #include "daemon/settings.h"
 #include "daemon/smtp/mail.h"
@@ -117,19 +115,9 @@ static void rewind_file(struct smtp_mail *mail)
 
 static void tell_refused(const struct handing *handing, const char *reply)
 {
-        const char *name = handing->account->name;
-        struct subject subject = account_subject(handing->account);
-        json_t *data = json_object();
+        scoped(scoped_free) char *who = text_of("the socket %s", handing->socket);
 
-        log_about(&subject, LOG_WARNING, MSG_HANDED_BACK,
-                  "%s: the socket %s refused a message, which is in the inbox here: %s", name,
-                  handing->socket, reply);
-        fact_add(name, "handedBack", 1);
-        fact_set_number(name, "lastHandedBack", (int64_t)loop_wall());
-        json_put_text(data, "socket", handing->socket);
-        json_put_text(data, "reply", reply);
-        event_emit("mail.handedBack", name, data,
-                   "%s: the socket refused a message, which is in the inbox here", name);
+        hand_on_refused(handing->account, who, "socket", handing->socket, reply);
 }
 
 /* The sentence stands at an account, and "the server" in it would be the one that the mail comes from. */
@@ -264,7 +252,7 @@ static void connect_now(struct handing *handing)
 
 /* ---- from outside ---- */
 
-struct handing *handing_new(struct account *account)
+static void *begin(struct account *account)
 {
         const char *socket = properties_lmtp_socket(&account->values);
 
@@ -277,7 +265,7 @@ struct handing *handing_new(struct account *account)
         return handing;
 }
 
-void handing_give(void *ctx, struct delivery *delivery, const struct given *given)
+static void give(void *ctx, struct delivery *delivery, const struct given *given)
 {
         struct handing *handing = ctx;
         struct letter *letter = new_object(struct letter);
@@ -306,19 +294,22 @@ void handing_give(void *ctx, struct delivery *delivery, const struct given *give
         }
 }
 
-void handing_rest(struct handing *handing)
+static void rest(void *ctx)
 {
-        if (!handing || !handing->ready || handing->letter || handing->quitting)
+        struct handing *handing = ctx;
+
+        if (!handing->ready || handing->letter || handing->quitting)
                 return;
         handing->quitting = true;
         session_quit(handing->session);
 }
 
-void handing_stop(struct handing *handing)
+static void stop(void *ctx)
 {
+        struct handing *handing = ctx;
         struct cause why;
 
-        if (!handing || handing->stopped)
+        if (handing->stopped)
                 return;
         handing->stopped = true;
         cause_set(&why, CAUSE_CANCELLED, "the session was ended");
@@ -331,12 +322,14 @@ void handing_stop(struct handing *handing)
                 end_letter(handing, HANDED_LATER, &why);
 }
 
-void handing_free(struct handing *handing)
+static void end(void *ctx)
 {
-        if (!handing)
-                return;
-        handing_stop(handing);
+        struct handing *handing = ctx;
+
+        stop(handing);
         free(handing->socket);
         free(handing->address);
         free(handing);
 }
+
+const struct hand_on_way hand_on_lmtp = { .begin = begin, .give = give, .rest = rest, .stop = stop, .free = end };

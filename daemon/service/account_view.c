@@ -194,7 +194,7 @@ static char *warn_of_handed_back(const struct account *account)
 
         if (!back || loop_wall() - back >= HANDED_BACK_SHOWN)
                 return NULL;
-        return text_of("%lld received messages were refused by the socket of deliverTo so far and are in the inbox here: "
+        return text_of("%lld received messages were refused by deliverTo so far and are in the inbox here: "
                        "emailsecctl inbox list %s",
                        (long long)fact_number(account->name, "handedBack"), account->name);
 }

@@ -372,6 +372,18 @@ static void audit_heartbeat(json_t *findings, const struct account *account)
                      missing ? remedy : NULL);
 }
 
+static void audit_command(json_t *findings, const struct account *account)
+{
+        const char *command = account_is_outgoing(account) ? NULL : properties_delivery_command(&account->values);
+        char text[400];
+
+        if (!command)
+                return;
+        (void)snprintf(text, sizeof text, "a command is run for each received message (deliverTo=exec:): %s", command);
+        find(findings, account, "command", "warning", text,
+             "see that it may do no more than it needs: systemctl cat emailsec-deliver@.service");
+}
+
 static void add_sentence(void *list, const char *sentence)
 {
         (void)json_array_append_new(list, json_string(sentence));
@@ -425,6 +437,7 @@ json_t *station_audit(void)
                 audit_secrets(findings, account);
                 audit_certificate(findings, account);
                 audit_heartbeat(findings, account);
+                audit_command(findings, account);
                 find(findings, account, "debug", debug ? "alert" : "ok",
                      debug ? "the protocol trace is on" : "no protocol trace", debug ? quiet : NULL);
         }

@@ -18,6 +18,9 @@ struct given {                        /* a message to be handed on */
         int fd;                       /* reads its file from the beginning; the callee's */
         enum line_ends line_ends;     /* of the file */
         uint64_t size;                /* of the message as it came */
+        /* Borrowed until give() returns. uid 0: none (POP3). */
+        uint32_t uid;
+        const char *id, *folder, *from, *subject, *date, *message_id;
 };
 struct delivery_target {              /* copied */
         const char *account;
