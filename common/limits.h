@@ -20,6 +20,7 @@
 #define LIMIT_UNTAGGED_IDLE 100000       /* untagged responses without progress */
 #define LIMIT_UIDL          70           /* RFC 1939 section 7: characters */
 #define LIMIT_LISTED        4000000      /* messages in one mailbox listing */
+#define LIMIT_LISTINGS      (96 * MIB)   /* what the listings of all mailboxes hold at once; one of the longest takes 60 */
 #define LIMIT_NESTING       32           /* JSON values in one another */
 #define LIMIT_MISSING       10000        /* messages of one folder that a server does not hand out and we remember */
 #define LIMIT_HALVES        32           /* large messages of one account that came in part and may be gone on with */

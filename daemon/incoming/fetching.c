@@ -99,6 +99,7 @@ static void end_over(struct fetching *fetching)
 static void destroy(struct fetching *fetching)
 {
         end_over(fetching);
+        fetching_forget_list(fetching);
         free(fetching->folder);
         free(fetching->listed);
         uidl_set_clear(&fetching->uidls);
@@ -141,6 +142,7 @@ static void forget_list(struct fetching *fetching)
         fetching->alone_count = fetching->alone_size = fetching->alone_next = 0;
         fetching->round = 0;
         fetching->listed_count = fetching->listed_size = 0;
+        fetching_count_list(fetching);
         fetching->wanted_count = fetching->next = fetching->expected = 0;
 }
 
@@ -306,6 +308,7 @@ void fetching_free(struct fetching *fetching)
         if (!fetching || fetching->freed)
                 return;
         fetching->freed = true;
+        fetching_forget_list(fetching);
         if (may_keep(fetching)) {
                 fetching_keep_whole(fetching);
         } else {

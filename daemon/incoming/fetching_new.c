@@ -42,6 +42,7 @@ void fetching_begin_rounds(struct fetching *fetching)
 {
         bool any = false;
 
+        fetching_count_list(fetching); /* sorted out by now */
         free(fetching->wants);
         fetching->wants = new_zeroed(fetching->wanted_count + 1, sizeof *fetching->wants);
         for (size_t i = 0; i < fetching->wanted_count && !any; i++)
@@ -140,6 +141,8 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
                 if (fetching->listed_count == 2 * LISTED_AT_ONCE)
                         keep_lowest(fetching);
         }
+        if (fetching)
+                fetching_count_list(fetching);
 }
 
 static bool is_known(const struct fetching *fetching, const struct mailbox_entry *entry)

@@ -2,6 +2,7 @@
 /* What the files of a look (fetching*.c) share. Nobody else includes this. */
 #pragma once
 
+#include "daemon/handle.h"
 #include "daemon/incoming/fetching.h"
 #include "daemon/store/missing_table.h"
 #include "daemon/store/seen_table.h"
@@ -82,6 +83,10 @@ struct fetching {
         bool no_room;                        /* for one more message: what came before it is kept */
         struct fetching *sibling;            /* among those that end, or that wait for one (fetching.c) */
         bool just_opened;                    /* facts are of SELECT, not what was heard since */
+        handle_id listing;                   /* of one that gives way to other lists */
+        bool gives_way;
+        size_t list_held;                    /* bytes of its list, as counted with all of them */
+        struct fetching *next_listing;
 };
 
 /* ---- fetching.c ---- */
@@ -102,6 +107,13 @@ uint64_t fetching_most(const struct fetching *fetching);
 
 /* Goes on when no earlier look of this account has anything on its way to the disk: now, or later. */
 void fetching_behind_others(struct fetching *fetching);
+
+/* ---- listing_share.c ---- */
+
+/* The list has become longer or shorter. May end this look or another one, on the loop's next turn. */
+void fetching_count_list(struct fetching *fetching);
+/* The look ends: its list counts no more. */
+void fetching_forget_list(struct fetching *fetching);
 
 /* ---- fetching_new.c ---- */
 

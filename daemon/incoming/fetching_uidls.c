@@ -138,6 +138,7 @@ static void pruned(void *ctx, bool some, const struct cause *cause)
                 return;
         }
         uidl_set_clear(&fetching->uidls);
+        fetching_count_list(fetching);
         ask_which_are_known(fetching);
 }
 
