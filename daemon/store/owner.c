@@ -405,18 +405,19 @@ static int read_owners(struct database *db, struct cause *cause)
         return more;
 }
 
-/* Nobody is to see a part of an account that was deleted. */
+/* Nobody is to see a message of an account that was deleted. What it had received, which may be a million, nobody sees: that
+ * goes in steps once the daemon runs. */
 static int remove_going(struct bound *bound, struct database *db, struct cause *cause)
 {
         struct owner_rows step;
-        int more;
 
         do {
-                more = remove_some(bound->owner.name, &step, db, cause);
-                if (more >= 0)
-                        add_rows(&bound->found, &step);
-        } while (more > 0);
-        return more;
+                step = (struct owner_rows){ 0 };
+                if (remove_messages(bound->owner.name, &step, db, cause) < 0)
+                        return -1;
+                add_rows(&bound->found, &step);
+        } while (step.messages);
+        return 0;
 }
 
 int owners_load(struct database *db, struct cause *cause)

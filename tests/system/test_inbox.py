@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The inbox: pages, deleting by hand and by keepReceived, mail readers that change the Maildir meanwhile."""
 
+import contextlib
 import email.message
 import email.policy
 import os
+import sqlite3
 import urllib.parse
 
 import pytest
 
 import channels
+import users
 import varlink
 from test_receive import fill, incoming, poll
 from waiting import until
@@ -214,3 +217,25 @@ def test_attachments_byte_for_byte(station, new_box, folder):
         for encoding, _, wanted in parts:
             with open(os.path.join(into, encoding.decode()), "rb") as source:
                 assert source.read() == wanted, (number, encoding)
+
+
+def test_what_a_deleted_account_had_received_goes_after_the_start(station):
+    """Killed in the middle of its deletion: the start does not wait for a million rows."""
+    station.add("incoming", "a", hostname="127.0.0.1", port=9, useSsl=False, transport="imap", enabled=False)
+    station.stop()
+    rows, path = 20000, os.path.join(station.state, "station.db")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("INSERT OR REPLACE INTO place (account, folder) VALUES ('a', 'INBOX')")
+        place, = db.execute("SELECT number FROM place WHERE account = 'a'").fetchone()
+        db.executemany("INSERT INTO seen (place, uidvalidity, uid, uidl, generation, told, size) VALUES (?, 7, ?, '', 0, 1, 9)",
+                       ((place, uid) for uid in range(1, rows + 1)))
+        db.execute("UPDATE owner SET state = 2 WHERE name = 'a'")
+        db.commit()
+    for name in os.listdir(station.state):
+        users.give(os.path.join(station.state, name))
+    station.start()
+    assert station.call("ListAccounts")["accounts"] == []
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        until(lambda: db.execute("SELECT count(*) FROM seen").fetchone() == (0,), 60)
+        until(lambda: db.execute("SELECT count(*) FROM owner").fetchone() == (0,), 20)
+    assert "account a was being deleted when the daemon ended" in station.log()
