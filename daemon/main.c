@@ -95,16 +95,32 @@ static int reload(json_t *warnings, struct cause *cause)
         return result;
 }
 
-static void on_hangup(void *ctx, int number)
+static struct {
+        struct timer *timer;
+        int64_t last;           /* loop_now() of the last one; 0: none yet */
+} hangup;
+enum { HANGUP_MS = 1000 };      /* between reloads by signal: many of them are one */
+
+static void reload_by_signal(void *ctx)
 {
         struct cause cause = { 0 };
 
         (void)ctx;
-        (void)number;
+        hangup.last = loop_now();
         if (reload(NULL, &cause) < 0)
                 return; /* what is wrong with it was logged */
         trail_record(&(struct actor){ .who = "a signal (SIGHUP)" },
                      &(struct trail){ .action = TRAIL_RELOADED, .object = "settings, credentials and system trust" });
+}
+
+static void on_hangup(void *ctx, int number)
+{
+        (void)ctx;
+        (void)number;
+        if (timer_is_set(hangup.timer))
+                return;
+        int64_t due = hangup.last ? hangup.last + HANGUP_MS - loop_now() : 0;
+        timer_set(hangup.timer, due > 0 ? due : 0);
 }
 
 static unsigned ending; /* parts that have not ended yet */
@@ -246,6 +262,7 @@ static int serve(void)
         doors_open(&me.settings);
         loop_on_signal(SIGTERM, on_end, NULL);
         loop_on_signal(SIGINT, on_end, NULL);
+        hangup.timer = timer_new(reload_by_signal, NULL);
         loop_on_signal(SIGHUP, on_hangup, NULL);
         manager_open(&(struct manager_user){ .line = station_line, .stuck_for = stuck_for });
         watch_surroundings();
@@ -255,6 +272,7 @@ static int serve(void)
 
         loop_run();
 
+        timer_free(take(hangup.timer));
         netmon_close();
         manager_close();
         listener_close();

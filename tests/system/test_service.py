@@ -5,6 +5,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -65,6 +66,18 @@ def test_reload_by_signal(station):
     assert before <= int(message["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
     station.notify.wait("READY=1", station.process)
     station.wait_event("station.reloaded")
+
+
+def test_a_storm_of_signals_is_one_reload(station):
+    """And then one a second."""
+    for _ in range(1000):
+        station.process.send_signal(signal.SIGHUP)
+    for _ in range(2):
+        station.wait_event("audit.recorded", action="station.reloaded")
+    assert station.log().count("by a signal (SIGHUP)") <= 3
+    lag = re.search(r"emailsec_loop_lag_seconds ([\d.]+)", station.call("GetMetrics")["text"])
+    assert float(lag[1]) < 0.5
+
 
 
 def test_reload_takes_new_settings_and_ends_no_session(station, sink):
