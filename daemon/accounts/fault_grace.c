@@ -30,7 +30,7 @@ static bool is_odd(const struct cause *cause)
 }
 
 /* A session that comes about shows that signing in works again, and nothing of what comes later in it. */
-void doubt_worked(const char *account, int64_t now)
+void fault_grace_worked(const char *account, int64_t now)
 {
         int64_t last = fact_number(account, FACT_LAST);
         bool over = !fact_number(account, FACT_TALK) || now > fact_number(account, FACT_NEXT) + OVER;
@@ -43,13 +43,13 @@ void doubt_worked(const char *account, int64_t now)
                 fact_set_number(account, FACT_LAST, now);
 }
 
-void doubt_forget(const char *account)
+void fault_grace_forget(const char *account)
 {
         fact_set_number(account, FACT_SINCE, 0);
         fact_set_number(account, FACT_TRIES, 0);
 }
 
-int64_t doubt_cause(const char *account, int64_t now, struct cause *cause)
+int64_t fault_grace_cause(const char *account, int64_t now, struct cause *cause)
 {
         int64_t since = fact_number(account, FACT_SINCE), last = fact_number(account, FACT_LAST);
         int64_t polled = fact_number(account, "lastPollSuccess"); /* a session may stand for weeks */

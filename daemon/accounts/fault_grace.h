@@ -9,9 +9,9 @@
 #include "common/cause.h"
 
 /* A session came about, signed in where that is wanted, at this time of the wall clock. */
-void doubt_worked(const char *account, int64_t now);
+void fault_grace_worked(const char *account, int64_t now);
 /* What it is and where has changed: it has to prove itself anew. */
-void doubt_forget(const char *account);
+void fault_grace_forget(const char *account);
 /* A session failed. When the cause is a fault that is in doubt yet, it becomes one that passes, and says so: returns the
  * seconds until the next try, which failures before then do not put off. 0: it stands as it is. */
-int64_t doubt_cause(const char *account, int64_t now, struct cause *cause) must_use;
+int64_t fault_grace_cause(const char *account, int64_t now, struct cause *cause) must_use;

@@ -132,9 +132,9 @@ void on_delete_inbox_messages(struct call *call)
                 cause_about(&cause, CAUSE_INVALID, "ids", "say which: either ids or olderThan");
                 call_fail(call, &cause);
         } else if (by_age) {
-                keeping_delete_old(in->name, (int64_t)loop_wall() - in->older_than, deleted, call);
+                retention_delete_old(in->name, (int64_t)loop_wall() - in->older_than, deleted, call);
         } else {
-                keeping_delete(in->name, ids, count, deleted, call);
+                retention_delete(in->name, ids, count, deleted, call);
         }
 }
 

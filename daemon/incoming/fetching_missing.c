@@ -288,8 +288,8 @@ static void begun(void *ctx, const struct cause *cause)
                 return;
         const struct mailbox_entry *entry = &fetching->alone[fetching->alone_next++];
         fetching->answers++;
-        if (half_is_kept(entry))
-                halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1, ask_alone,
+        if (partial_is_kept(entry))
+                partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1, ask_alone,
                             fetching);
         else
                 ask_alone(fetching, entry, 1);
@@ -340,7 +340,7 @@ static const struct mailbox_entry *awaited(const struct fetching *fetching)
 enum fetching_end fetching_broke(struct fetching *fetching, const struct cause *why)
 {
         const struct mailbox_entry *entry = fetching->finished ? NULL : awaited(fetching);
-        bool goes_on = fetching->in_message && fetching->fresh && half_is_kept(&fetching->arriving);
+        bool goes_on = fetching->in_message && fetching->fresh && partial_is_kept(&fetching->arriving);
 
         if (entry && !goes_on) /* a large message of which more has come is gone on with */
                 (void)fetching_not_had(fetching, entry, why, true);

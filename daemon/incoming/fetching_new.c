@@ -46,13 +46,13 @@ void fetching_begin_rounds(struct fetching *fetching)
         free(fetching->wants);
         fetching->wants = new_zeroed(fetching->wanted_count + 1, sizeof *fetching->wants);
         for (size_t i = 0; i < fetching->wanted_count && !any; i++)
-                any = half_is_kept(&fetching->wanted[i]);
+                any = partial_is_kept(&fetching->wanted[i]);
         if (!any) {
                 fetching_tell_server(fetching);
                 return;
         }
         fetching->answers++;
-        halves_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
+        partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
                     fetching->wanted_count, halves_found, fetching);
 }
 

@@ -354,7 +354,7 @@ static int store_note(struct fetching *fetching, struct mailbox_entry *entry, co
         struct leftover left = { .account = fetching->account->name, .folder = fetching->folder, .entry = entry,
                                  .most = fetching_most(fetching), .head = head, .head_len = len,
                                  .now = loop_wall() };
-        scoped(scoped_free) char *text = leftover_text(&left);
+        scoped(scoped_free) char *text = oversize_notice_text(&left);
 
         entry->left = true;
         if (begin_message(fetching, entry) < 0 ||

@@ -35,12 +35,12 @@ enum {
 };
 
 /* A wait has ended that lasted so long. */
-void waits_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now);
+void idle_policy_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now);
 /* The server refuses IDLE. */
-void waits_refused(struct waits *waits, int64_t now);
-bool waits_may_idle(const struct waits *waits, int64_t now) must_use;
-bool waits_apart(const struct waits *waits, int64_t now) must_use;
+void idle_policy_refused(struct waits *waits, int64_t now);
+bool idle_policy_may_idle(const struct waits *waits, int64_t now) must_use;
+bool idle_policy_apart(const struct waits *waits, int64_t now) must_use;
 /* Before the next IDLE; 0: none. */
-int64_t waits_pause(const struct waits *waits) must_use;
+int64_t idle_policy_pause(const struct waits *waits) must_use;
 /* Before the next session in place of one that was lost. */
-int64_t waits_new_session(const struct waits *waits, int64_t usual) must_use;
+int64_t idle_policy_new_session(const struct waits *waits, int64_t usual) must_use;

@@ -30,7 +30,7 @@ static char *header_of(const struct leftover *left, const struct header_facts *f
                        (unsigned long long)left->entry->size);
 }
 
-char *leftover_text(const struct leftover *left)
+char *oversize_notice_text(const struct leftover *left)
 {
         const struct mailbox_entry *entry = left->entry;
         struct header_facts facts;

@@ -15,4 +15,4 @@ struct leftover {
         time_t now;                     /* its date where that of the message is not known */
 };
 /* A small RFC 5322 message with the From, Subject and Date of the one that was left. The caller frees. */
-char *leftover_text(const struct leftover *left) must_use;
+char *oversize_notice_text(const struct leftover *left) must_use;

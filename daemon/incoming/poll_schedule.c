@@ -10,7 +10,7 @@ enum {
         AGAIN_MS = 1000,
 };
 
-int64_t rhythm_idle_ms(int64_t poll_rate, bool several_folders, uint32_t random)
+int64_t poll_schedule_idle_ms(int64_t poll_rate, bool several_folders, uint32_t random)
 {
         int64_t most = several_folders ? poll_rate : poll_rate * IDLE_PER_POLL;
 
@@ -20,7 +20,7 @@ int64_t rhythm_idle_ms(int64_t poll_rate, bool several_folders, uint32_t random)
         return most / 2 + (int64_t)(random % (uint32_t)(most / 2 + 1));
 }
 
-int64_t rhythm_again_ms(size_t accounts, uint32_t random)
+int64_t poll_schedule_again_ms(size_t accounts, uint32_t random)
 {
         return AGAIN_MS + (int64_t)(random % (backoff_stagger_ms(accounts) + 1));
 }

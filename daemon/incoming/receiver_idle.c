@@ -35,20 +35,20 @@ static void tell_well(struct receiver *receiver)
 
 static bool given_up(const struct receiver *receiver)
 {
-        return !waits_may_idle(&receiver->waits, loop_now());
+        return !idle_policy_may_idle(&receiver->waits, loop_now());
 }
 
 void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const struct cause *cause)
 {
         int64_t now = loop_now(), lasted = now - receiver->waiting_since;
 
-        waits_ended(&receiver->waits, end, lasted, now);
+        idle_policy_ended(&receiver->waits, end, lasted, now);
         if (end == WAIT_LOST && given_up(receiver))
                 tell(receiver, text_of("the server ends sessions that wait for mail after %lld s (%s): each look has a "
                                        "session of its own now, every %lld s",
                                        (long long)(lasted / 1000), cause ? cause->text : "",
                                        (long long)receiver_poll_rate(receiver)));
-        else if (waits_pause(&receiver->waits))
+        else if (idle_policy_pause(&receiver->waits))
                 tell(receiver, copy_text("the server announces mail again and again, or ends IDLE, and there is none: "
                                          "pauses between looks grow"));
         else if (!receiver->waits.again && !receiver->waits.lost)
@@ -57,7 +57,7 @@ void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const st
 
 void receiver_idle_refused(struct receiver *receiver, const struct cause *cause)
 {
-        waits_refused(&receiver->waits, loop_now());
+        idle_policy_refused(&receiver->waits, loop_now());
         tell(receiver, text_of("the server offers IDLE but refuses it (%s): it is looked at every %lld s instead", cause->text,
                                (long long)receiver_poll_rate(receiver)));
 }

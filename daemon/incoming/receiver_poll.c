@@ -32,10 +32,10 @@ static void idle(struct receiver *receiver)
 
 static void rest(struct receiver *receiver)
 {
-        int64_t rate = receiver_poll_rate(receiver), pause = waits_pause(&receiver->waits);
+        int64_t rate = receiver_poll_rate(receiver), pause = idle_policy_pause(&receiver->waits);
         bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
-                     prop_bool(&receiver->runner.account->values, PROP_PUSH) && waits_may_idle(&receiver->waits, loop_now());
-        bool apart = waits_apart(&receiver->waits, loop_now());
+                     prop_bool(&receiver->runner.account->values, PROP_PUSH) && idle_policy_may_idle(&receiver->waits, loop_now());
+        bool apart = idle_policy_apart(&receiver->waits, loop_now());
 
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;
@@ -85,7 +85,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
 
         receiver->received += result->received;
         if (result->received)
-                keeping_look(receiver->runner.account, false);
+                retention_look(receiver->runner.account, false);
         receiver->left += result->left;
         if (result->next_try && (!receiver->next_try || result->next_try < receiver->next_try))
                 receiver->next_try = result->next_try;
@@ -181,7 +181,7 @@ void receiver_begin_look(struct receiver *receiver)
         bool others = receiver->whole && several_folders(receiver);
 
         if (receiver->whole)
-                receiver->whole_due = loop_now() + rhythm_idle_ms(receiver_poll_rate(receiver),
+                receiver->whole_due = loop_now() + poll_schedule_idle_ms(receiver_poll_rate(receiver),
                                                                      several_folders(receiver), random_number());
         receiver->again = receiver->whole = false;
         receiver->next_try = 0;

@@ -67,7 +67,7 @@ static bool is_under_way(const char *account)
         return false;
 }
 
-void keeping_look(const struct account *account, bool look)
+void retention_look(const struct account *account, bool look)
 {
         const char *rule = prop_text(&account->values, PROP_KEEP_RECEIVED);
         struct inbox_keeping keeping = { .look = look };
@@ -82,7 +82,7 @@ void keeping_look(const struct account *account, bool look)
         inbox_keep(account->name, &keeping, swept, sweep);
 }
 
-void keeping_delete(const char *account, const char *const *ids, size_t id_count,
+void retention_delete(const char *account, const char *const *ids, size_t id_count,
                     void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
 {
         struct sweep *sweep = sweep_new(account, "");
@@ -92,7 +92,7 @@ void keeping_delete(const char *account, const char *const *ids, size_t id_count
         inbox_delete(account, ids, id_count, swept, sweep);
 }
 
-void keeping_delete_old(const char *account, int64_t before,
+void retention_delete_old(const char *account, int64_t before,
                         void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
 {
         struct sweep *sweep = sweep_new(account, "");

@@ -7,11 +7,11 @@
 
 /* Deletes what keepReceived no longer keeps; nothing where it is empty or this is under way already. `look`: finds also
  * files that others put into the Maildir. */
-void keeping_look(const struct account *account, bool look);
+void retention_look(const struct account *account, bool look);
 
 /* `done` may hear of some that have gone beside a cause. */
-void keeping_delete(const char *account, const char *const *ids, size_t id_count,
+void retention_delete(const char *account, const char *const *ids, size_t id_count,
                     void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx);
 /* Those received before. */
-void keeping_delete_old(const char *account, int64_t before,
+void retention_delete_old(const char *account, int64_t before,
                         void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx);

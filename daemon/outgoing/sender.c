@@ -29,7 +29,7 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
 
 void sender_slow_down(struct sender *sender)
 {
-        int64_t pause = pace_down(&sender->pace, loop_now(), sender_session_count(sender), random_number());
+        int64_t pause = throttle_down(&sender->pace, loop_now(), sender_session_count(sender), random_number());
 
         if (!pause)
                 return;
@@ -117,7 +117,7 @@ struct sender *sender_new(struct account *account, uint32_t spread_ms)
 
         runner_init(&sender->runner, &runner_class, account);
         sender->pool_end = &sender->pool;
-        pace_reset(&sender->pace);
+        throttle_reset(&sender->pace);
         sender->check = timer_new(sender_check_due, sender);
         if (spread_ms)
                 sender_check_soon(sender);
@@ -169,7 +169,7 @@ void sender_start_over(struct sender *sender)
 {
         sender->not_before = 0;
         sender->runner.failures = 0;
-        pace_reset(&sender->pace);
+        throttle_reset(&sender->pace);
         sender->ways_since = 0;
         sender->checking = false;
         sender_retire_all(sender);

@@ -167,7 +167,7 @@ static void message_done(void *ctx, struct sending *sending, const struct sendin
                 return;
         account_has_worked(sender->runner.account);
         sender->runner.failures = 0;
-        pace_well(&sender->pace);
+        throttle_well(&sender->pace);
 }
 
 /* Mail of this sender has gone by this account before: what is refused now may be passing. */

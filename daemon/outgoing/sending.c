@@ -233,7 +233,7 @@ static void judge_recipient(struct sending *sending, size_t i, const struct caus
         const struct queued_recipient *queued = &sending->message->recipients[i];
         const struct smtp_recipient *recipient = &sending->mail.recipients[i];
         struct outbox_verdict verdict =
-                outbox_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
+                queue_policy_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
 
         sending->settled[i] = (struct settled_recipient){
                 .index = queued->index,

@@ -144,7 +144,7 @@ void runner_assess(struct runner *runner, const struct cause *cause, const struc
 
         out->why = *cause;
         cause_of_account(&out->why, name);
-        int64_t doubted = doubt_cause(name, (int64_t)loop_wall(), &out->why);
+        int64_t doubted = fault_grace_cause(name, (int64_t)loop_wall(), &out->why);
         out->delay = doubted ? doubted : retry_delay(rules, &out->why, runner->failures, random_number());
         runner->failures++;
 }

@@ -124,7 +124,7 @@ static json_t *certificate_details(const struct probe *probe, const struct verdi
                 (void)json_array_append_new(chain, certificate_json(&facts->chain[i]));
         for (size_t i = 0; facts && i < facts->error_count; i++) {
                 json_t *error = json_object();
-                json_put_text(error, "code", problem_name(facts->errors[i].problem));
+                json_put_text(error, "code", tls_problem_name(facts->errors[i].problem));
                 json_put(error, "depth", json_integer(facts->errors[i].depth));
                 json_put_text(error, "text", facts->errors[i].text);
                 json_put_text(error, "remedy", facts->errors[i].remedy);

@@ -45,7 +45,7 @@ static bool allowed_again(void)
         int result = allowed_try_again();
 
         if (result > 0) {
-                uses_begin();
+                server_users_begin();
                 tell_healed("the Allowed Hosts");
         }
         return result >= 0;
@@ -73,7 +73,7 @@ static void try_again(void *ctx)
         manager_status_changed();
 }
 
-void unread_watch(void)
+void reread_watch(void)
 {
         if (!again)
                 again = timer_new(try_again, NULL);
@@ -81,7 +81,7 @@ void unread_watch(void)
                 timer_set(again, AGAIN_MS);
 }
 
-void unread_close(void)
+void reread_close(void)
 {
         timer_free(take(again));
 }
@@ -106,7 +106,7 @@ static void note(const char *name, int64_t value)
                 fact_set_number(STATION, name, value);
 }
 
-void unread_note(void)
+void reread_note(void)
 {
         if (!trust_fault())
                 note(FACT_ANCHORS, (int64_t)trust_imported());
@@ -124,7 +124,7 @@ static void tell_lost(const char *text, const char *remedy)
         log_about(&subject, LOG_WARNING, MSG_TRUST_FAULT, "%s", text);
 }
 
-void unread_tell_lost(void)
+void reread_tell_lost(void)
 {
         int64_t anchors = fact_number(STATION, FACT_ANCHORS) - (int64_t)trust_imported();
 
@@ -139,5 +139,5 @@ void unread_tell_lost(void)
                 tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided about certificates, and "
                           "which servers verified before, is not known any more",
                           "stop emailsecd and put it back, from a backup; or decide again: emailsecctl challenge list");
-        unread_note();
+        reread_note();
 }

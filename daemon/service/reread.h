@@ -7,10 +7,10 @@
 #pragma once
 
 /* After the start, and after anything was read again: tries again as long as there is something. */
-void unread_watch(void);
-void unread_close(void);
+void reread_watch(void);
+void reread_close(void);
 
 /* Files that are whole when they are missing: at the start what was there at the last one and is not now is told in the
  * journal; later, what is there is noted for the next start. */
-void unread_tell_lost(void);
-void unread_note(void);
+void reread_tell_lost(void);
+void reread_note(void);

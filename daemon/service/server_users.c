@@ -43,7 +43,7 @@ static bool uses(const struct account *account, const char *host, uint16_t port)
                asks_for_tokens(values, host, port);
 }
 
-bool uses_of(const char *host, uint16_t port)
+bool server_users_of(const char *host, uint16_t port)
 {
         for (const struct account *account = accounts_first(); account; account = account->next)
                 if (uses(account, host, port))
@@ -57,11 +57,11 @@ static void look(void *ctx)
 {
         (void)ctx;
         looking = false;
-        allowed_look_at_users(uses_of, true);
+        allowed_look_at_users(server_users_of, true);
         manager_status_changed();
 }
 
-void uses_changed(void)
+void server_users_changed(void)
 {
         if (looking)
                 return;
@@ -69,8 +69,8 @@ void uses_changed(void)
         loop_later(look, NULL);
 }
 
-void uses_begin(void)
+void server_users_begin(void)
 {
         looking = false;
-        allowed_look_at_users(uses_of, false);
+        allowed_look_at_users(server_users_of, false);
 }

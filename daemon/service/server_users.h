@@ -8,8 +8,8 @@
 #include "common/properties.h"
 
 /* Whether some account uses TLS with that host and port; true as well while one cannot be read. */
-bool uses_of(const char *host, uint16_t port) must_use;
+bool server_users_of(const char *host, uint16_t port) must_use;
 /* Accounts came, changed or went: on the loop's next turn the Allowed Hosts hear of it. */
-void uses_changed(void);
+void server_users_changed(void);
 /* The same at the start: at once, and nobody is told. */
-void uses_begin(void);
+void server_users_begin(void);

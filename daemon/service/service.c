@@ -72,9 +72,9 @@ static uint32_t first_spread_ms(void)
 static void account_added(struct account *account)
 {
         if (station.started)
-                uses_changed();
+                server_users_changed();
         if (account->unreadable)
-                unread_watch();
+                reread_watch();
         if (account->unreadable || station.ending)
                 return;
         if (account_is_outgoing(account)) {
@@ -88,21 +88,21 @@ static void account_added(struct account *account)
 
 static void account_changed(struct account *account)
 {
-        uses_changed();
+        server_users_changed();
         account_start_over(account);
-        doubt_forget(account->name);
+        fault_grace_forget(account->name);
         if (account->sender)
                 sender_start_over(account->sender);
         if (account->receiver)
                 receiver_start_over(account->receiver);
         if (account->receiver)
-                keeping_look(account, true);
+                retention_look(account, true);
         token_forget(account->name);
 }
 
 static void account_removed(struct account *account)
 {
-        uses_changed();
+        server_users_changed();
         account_hold(account);
         account->deleted = true;
         sender_free(take(account->sender));
@@ -145,7 +145,7 @@ static void on_trust_changed(void *ctx, const char *why)
 {
         (void)ctx;
         (void)why; /* journal and event are told by who asked: allowed below, imports in control/ */
-        unread_note();
+        reread_note();
         loop_later(recheck_trust, NULL);
 }
 
@@ -274,7 +274,7 @@ static void sweep(void)
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account_is_outgoing(account)) {
                         maildir_sweep(account->name);
-                        keeping_look(account, true);
+                        retention_look(account, true);
                 }
 }
 
@@ -289,7 +289,7 @@ static void every_minute(void *ctx)
                 account_doubt_word(account);
                 waiting_look(account);
                 if (!account_is_outgoing(account))
-                        keeping_look(account, false);
+                        retention_look(account, false);
                 if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
                         continue;
                 struct notice_rules notice = account_notice_rules(account);
@@ -298,7 +298,7 @@ static void every_minute(void *ctx)
         heartbeats_look();
         certificates_check();
         soon_check();
-        unread_note();
+        reread_note();
         time_t next = allowed_expire(loop_wall());
         int64_t ms = next ? ((int64_t)next - (int64_t)loop_wall()) * 1000 : MINUTE_MS;
         if ((int64_t)loop_wall() - station.swept >= SWEEP_EVERY)
@@ -346,7 +346,7 @@ static void on_trust_files(void *ctx)
                 log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "the System Trust Store has changed and was read again");
         event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
         manager_status_changed();
-        unread_watch();
+        reread_watch();
         watch_trust(); /* a folder may have been replaced by another of its name */
 }
 
@@ -388,12 +388,12 @@ int station_open(const struct settings *settings, struct cause *cause)
         }
         for (struct account *account = accounts_first(); account; account = account->next)
                 account_added(account);
-        uses_begin();
+        server_users_begin();
         heartbeats_open();
         fault_mail_open();
         watch_trust();
-        unread_tell_lost();
-        unread_watch();
+        reread_tell_lost();
+        reread_watch();
         station.started = true;
         station.minute = timer_new(every_minute, NULL);
         timer_set(station.minute, 1000);
@@ -441,7 +441,7 @@ void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
 void station_close(void)
 {
         trust_watch_close();
-        unread_close();
+        reread_close();
         timer_free(take(station.minute));
         timer_free(take(station.ending_timer));
         for (struct account *account = accounts_first(); account; account = account->next) {
@@ -490,12 +490,12 @@ void station_reload(const struct settings *settings, json_t *warnings)
                                 (void)json_array_append_new(warnings, json_string(poisoned.text));
                 }
                 allowed_on_change(on_allowed_changed, NULL);
-                uses_begin();
+                server_users_begin();
         }
         sessions_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         sessions_start_waiting();
         accounts_read_again();
-        unread_watch();
+        reread_watch();
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
                         account_changed(account);

@@ -38,7 +38,7 @@ bool session_contended(const struct session *session)
         if (!links.waiting)
                 return false;
         for (struct session *other = links.all; other; other = other->next)
-                if (waits(other) && (places_all_taken() || other->host == session->host))
+                if (waits(other) && (session_places_all_taken() || other->host == session->host))
                         return true;
         return false;
 }
@@ -50,9 +50,9 @@ int64_t session_waits_ms(const struct session *session)
 
 char *session_waits_words(const struct session *session)
 {
-        if (places_all_taken())
+        if (session_places_all_taken())
                 return text_of("all %u sessions that MaxSessions allows are taken", sessions_open());
-        return text_of("all %u sessions with %s that MaxSessionsPerHost allows are taken", places_at_host(),
+        return text_of("all %u sessions with %s that MaxSessionsPerHost allows are taken", session_places_at_host(),
                        session->plan.host);
 }
 
@@ -82,7 +82,7 @@ static void give_back_place(struct session *session)
         if (!session->counted)
                 return;
         session->counted = false;
-        place_give_back(session->host);
+        session_place_give_back(session->host);
         sessions_start_waiting();
 }
 
@@ -139,7 +139,7 @@ void session_close(struct session *session)
         give_back_place(session);
         *(session->previous ? &session->previous->next : &links.all) = session->next;
         *(session->next ? &session->next->previous : &links.last) = session->previous;
-        host_release(session->host);
+        session_host_release(session->host);
         free_chat_later(take(session->chat));
         loop_later(free_link, session);
 }
@@ -307,7 +307,7 @@ static void open_connection(struct session *session, struct connection *after)
 static void start(struct session *session)
 {
         session->counted = true;
-        place_take(session->host);
+        session_place_take(session->host);
         session->since = loop_now();
         open_connection(session, NULL);
 }
@@ -317,7 +317,7 @@ static void start_waiting(void *unused)
         (void)unused;
         links.sweeping = false;
         for (struct session *session = links.all; session && links.waiting; session = session->next)
-                if (waits(session) && place_is_free(session->host)) {
+                if (waits(session) && session_place_is_free(session->host)) {
                         links.waiting--;
                         start(session);
                 }
@@ -357,12 +357,12 @@ struct session *session_open(const struct session_plan *plan, struct chat *chat,
         session->ctx = ctx;
         session->generation = trust_generation();
         session->times = (struct connection_times){ -1, -1, -1 };
-        session->host = host_hold(session->plan.host);
+        session->host = session_host_hold(session->plan.host);
         session->since = loop_now();
         session->previous = links.last;
         *(links.last ? &links.last->next : &links.all) = session;
         links.last = session;
-        if (place_is_free(session->host) || session->plan.host[0] == '/')
+        if (session_place_is_free(session->host) || session->plan.host[0] == '/')
                 start(session);
         else
                 wait_for_place();

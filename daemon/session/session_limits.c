@@ -34,7 +34,7 @@ static struct host **host_place(const char *name)
         return place;
 }
 
-struct host *host_hold(const char *name)
+struct host *session_host_hold(const char *name)
 {
         struct host **place = host_place(name);
 
@@ -46,7 +46,7 @@ struct host *host_hold(const char *name)
         return *place;
 }
 
-void host_release(struct host *host)
+void session_host_release(struct host *host)
 {
         if (--host->links)
                 return;
@@ -55,28 +55,28 @@ void host_release(struct host *host)
         free(host);
 }
 
-bool places_all_taken(void)
+bool session_places_all_taken(void)
 {
         return places.open >= places.most;
 }
 
-unsigned places_at_host(void)
+unsigned session_places_at_host(void)
 {
         return places.most_per_host;
 }
 
-bool place_is_free(const struct host *host)
+bool session_place_is_free(const struct host *host)
 {
-        return !places_all_taken() && host->open < places.most_per_host;
+        return !session_places_all_taken() && host->open < places.most_per_host;
 }
 
-void place_take(struct host *host)
+void session_place_take(struct host *host)
 {
         places.open++;
         host->open++;
 }
 
-void place_give_back(struct host *host)
+void session_place_give_back(struct host *host)
 {
         places.open--;
         host->open--;

@@ -9,16 +9,16 @@
 
 struct host; /* a server by its name as configured; kept while somebody holds it */
 
-struct host *host_hold(const char *name) must_use;
-void host_release(struct host *host);
+struct host *session_host_hold(const char *name) must_use;
+void session_host_release(struct host *host);
 
 /* True when one more session may begin there. */
-bool place_is_free(const struct host *host);
+bool session_place_is_free(const struct host *host);
 /* True when no session may begin anywhere. */
-bool places_all_taken(void);
-unsigned places_at_host(void); /* MaxSessionsPerHost */
-void place_take(struct host *host);
-void place_give_back(struct host *host);
+bool session_places_all_taken(void);
+unsigned session_places_at_host(void); /* MaxSessionsPerHost */
+void session_place_take(struct host *host);
+void session_place_give_back(struct host *host);
 
 void sessions_set_limits(unsigned all, unsigned per_host);
 unsigned sessions_open(void);

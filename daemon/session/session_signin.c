@@ -47,7 +47,7 @@ void session_note_signin(const struct session *session)
 
         if (!session->plan.record || !account[0])
                 return;
-        doubt_worked(account, (int64_t)loop_wall());
+        fault_grace_worked(account, (int64_t)loop_wall());
         if (!by)
                 return;
         if (session->plan.auto_signin)

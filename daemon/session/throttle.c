@@ -10,12 +10,12 @@ enum {
         STEP_MS = 1000,                  /* refusals that come together are one */
 };
 
-void pace_reset(struct pace *pace)
+void throttle_reset(struct pace *pace)
 {
         *pace = (struct pace){ .sessions = PACE_SESSIONS_MOST };
 }
 
-int64_t pace_down(struct pace *pace, int64_t now, unsigned running, uint32_t random)
+int64_t throttle_down(struct pace *pace, int64_t now, unsigned running, uint32_t random)
 {
         pace->calm = 0;
         if (pace->slowed_at && now < pace->slowed_at + STEP_MS)
@@ -30,7 +30,7 @@ int64_t pace_down(struct pace *pace, int64_t now, unsigned running, uint32_t ran
         return backoff_pause(PAUSE_FIRST, PAUSE_LONGEST, pace->pauses++, random);
 }
 
-void pace_well(struct pace *pace)
+void throttle_well(struct pace *pace)
 {
         if (++pace->calm < CALM_AFTER)
                 return;

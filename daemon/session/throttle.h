@@ -17,9 +17,9 @@ struct pace {
 };
 
 /* Nothing is known against the server. */
-void pace_reset(struct pace *pace);
+void throttle_reset(struct pace *pace);
 /* It asked for less, with `running` sessions open: seconds of a pause, or 0 when fewer sessions will do or this is
  * the same wish heard again (those within a second of `now`, ms, are one). */
-int64_t pace_down(struct pace *pace, int64_t now, unsigned running, uint32_t random) must_use;
+int64_t throttle_down(struct pace *pace, int64_t now, unsigned running, uint32_t random) must_use;
 /* A message went. */
-void pace_well(struct pace *pace);
+void throttle_well(struct pace *pace);

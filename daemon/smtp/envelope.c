@@ -39,7 +39,7 @@ static bool needs_utf8(const struct smtp_mail *mail)
 {
         if (mail->utf8 || address_needs_utf8(mail->from))
                 return true;
-        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
                 if (address_needs_utf8(mail->recipients[i].address))
                         return true;
         return false;
@@ -70,7 +70,7 @@ static int check_recipient(const struct smtp_recipient *r, const struct smtp_cap
         return 0;
 }
 
-int envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
+int smtp_envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
 {
         struct cause why = { 0 };
 
@@ -83,13 +83,13 @@ int envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, 
         if ((mail->utf8 || address_needs_utf8(mail->from)) && !can->smtputf8)
                 return cause_set(cause, CAUSE_UNSENDABLE,
                                  "the sender or the header is not ASCII and the server does not take that (no SMTPUTF8)");
-        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
                 if (check_recipient(&mail->recipients[i], can, &why))
-                        outcome_set(&mail->recipients[i], OUTCOME_REFUSED, why.code, why.text);
+                        smtp_outcome_set(&mail->recipients[i], OUTCOME_REFUSED, why.code, why.text);
         return 0;
 }
 
-bool envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can)
+bool smtp_envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can)
 {
         return check_size(mail, can, NULL) == 0 && (!mail->eight_bit || can->eight_bit) && (!needs_utf8(mail) || can->smtputf8);
 }
@@ -124,7 +124,7 @@ static char *envid_parameter(const char *envid)
         return envid && envid[0] ? xtext(" ENVID=", envid, ENVID_MAX) : NULL;
 }
 
-bool envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail)
+bool smtp_envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail)
 {
         const struct smtp_capabilities *can = &session->can;
         bool plain = session->known->no_mail_parameters, utf8 = needs_utf8(mail), dsn = can->dsn && !plain;
@@ -175,7 +175,7 @@ static char *orcpt_of(const char *value)
         return xtext(front, value, ORCPT_MAX);
 }
 
-bool envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient)
+bool smtp_envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient)
 {
         bool dsn = session->can.dsn && !session->known->no_recipient_parameters;
         bool notify = dsn && recipient->notify && is_notify(recipient->notify);

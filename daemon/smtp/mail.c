@@ -45,7 +45,7 @@ bool smtp_mail_fits(const struct chat *chat, const struct smtp_mail *mail)
 {
         const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
 
-        return envelope_fits(mail, &s->can);
+        return smtp_envelope_fits(mail, &s->can);
 }
 
 size_t smtp_mail_flying(const struct chat *chat)
@@ -86,7 +86,7 @@ static void begin_flight(struct smtp_mail *mail, size_t most)
 {
         struct flight *f = flight_of(mail);
 
-        *f = (struct flight){ .most = most, .undecided = recipients_undecided(mail) };
+        *f = (struct flight){ .most = most, .undecided = smtp_recipients_undecided(mail) };
         body_init(&f->body);
 }
 
@@ -95,7 +95,7 @@ static void begin_flight(struct smtp_mail *mail, size_t most)
 static bool goes_once_more(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct flight *f = flight_of(mail);
-        size_t left = recipients_undecided(mail), most = f->full && f->accepted ? f->accepted : f->most;
+        size_t left = smtp_recipients_undecided(mail), most = f->full && f->accepted ? f->accepted : f->most;
 
         if (!left || !mail->rewind || (left == f->undecided && !f->learnt))
                 return false;
@@ -116,7 +116,7 @@ void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct pipeline *p = &s->mail;
 
-        if (flight_of(mail)->leave && recipients_undecided(mail)) {
+        if (flight_of(mail)->leave && smtp_recipients_undecided(mail)) {
                 session_begin_anew(s, "the server does not take this station's name");
                 return;
         }
@@ -129,7 +129,7 @@ void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
         p->started_bytes -= mail->size;
         if (goes_once_more(s, mail))
                 return;
-        outcome_for_rest(mail, OUTCOME_DEFERRED, CAUSE_DEFERRED, "the server took it for others and not for this one");
+        smtp_outcome_for_rest(mail, OUTCOME_DEFERRED, CAUSE_DEFERRED, "the server took it for others and not for this one");
         p->flying--;
         drop_flight(mail);
         hand_over(p, mail);
@@ -178,7 +178,7 @@ static void lose_all(struct smtp_session *s, const struct cause *why)
                 struct smtp_mail *mail = p->first;
                 for (size_t i = 0; flight_of(mail)->end_written && i < mail->recipient_count; i++)
                         if (mail->recipients[i].asked && mail->recipients[i].outcome == OUTCOME_NONE)
-                                outcome_set(&mail->recipients[i], OUTCOME_AMBIGUOUS, why->code, why->text);
+                                smtp_outcome_set(&mail->recipients[i], OUTCOME_AMBIGUOUS, why->code, why->text);
                 p->first = mail->next;
                 p->flying--;
                 mail->next = NULL;
@@ -262,7 +262,7 @@ void pipeline_done(struct pipeline *p)
 /* Refused before a byte of it was sent; comes back like all others. */
 static void refuse(struct smtp_session *s, struct smtp_mail *mail, const struct cause *why)
 {
-        outcome_for_rest(mail, OUTCOME_REFUSED, why->code, why->text);
+        smtp_outcome_for_rest(mail, OUTCOME_REFUSED, why->code, why->text);
         hand_over(&s->mail, mail);
 }
 
@@ -308,7 +308,7 @@ void smtp_mail_send(struct chat *chat, struct smtp_mail *mail)
                 mail->finished(mail, &why);
                 return;
         }
-        if (envelope_check(mail, &s->can, &why) || recipients_undecided(mail) == 0)
+        if (smtp_envelope_check(mail, &s->can, &why) || smtp_recipients_undecided(mail) == 0)
                 refuse(s, mail, &why);
         else
                 take_mail(s, mail);

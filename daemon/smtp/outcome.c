@@ -51,27 +51,27 @@ static struct awaited ring_take(struct pipeline *p)
 
 /* ---- outcomes ---- */
 
-size_t recipient_from(const struct smtp_mail *mail, size_t from)
+size_t smtp_recipient_from(const struct smtp_mail *mail, size_t from)
 {
         while (from < mail->recipient_count && mail->recipients[from].outcome != OUTCOME_NONE)
                 from++;
         return from;
 }
 
-size_t recipients_undecided(const struct smtp_mail *mail)
+size_t smtp_recipients_undecided(const struct smtp_mail *mail)
 {
         size_t count = 0;
 
-        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
                 count++;
         return count;
 }
 
-bool flight_may_ask(const struct smtp_mail *mail)
+bool smtp_flight_may_ask(const struct smtp_mail *mail)
 {
         const struct flight *f = flight_of(mail);
 
-        return !f->full && f->asked < f->most && recipient_from(mail, f->next_recipient) < mail->recipient_count;
+        return !f->full && f->asked < f->most && smtp_recipient_from(mail, f->next_recipient) < mail->recipient_count;
 }
 
 static void put_text(char *to, size_t size, const char *text)
@@ -82,18 +82,18 @@ static void put_text(char *to, size_t size, const char *text)
         to[len] = '\0';
 }
 
-void outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum cause_code cause, const char *words)
+void smtp_outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum cause_code cause, const char *words)
 {
         r->outcome = outcome;
         r->cause = cause;
         put_text(r->reply, sizeof r->reply, words);
 }
 
-void outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
+void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
                       const char *words)
 {
-        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
-                outcome_set(&mail->recipients[i], outcome, cause, words);
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
+                smtp_outcome_set(&mail->recipients[i], outcome, cause, words);
 }
 
 /* What a final reply decides for one recipient. */
@@ -120,7 +120,7 @@ void hearing_decides_rest(const struct hearing *h)
         struct smtp_mail *mail = h->mail;
         bool all = h->about.what == AWAIT_MAIL;
 
-        for (size_t i = recipient_from(mail, 0); i < mail->recipient_count; i = recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
                 if (all || mail->recipients[i].asked)
                         decide(h, &mail->recipients[i]);
         if (!is_positive(h->reply))
@@ -272,7 +272,7 @@ static void judge_reply(struct hearing *h)
         const struct smtp_mail *mail = h->mail;
         const struct smtp_recipient *r = &mail->recipients[h->about.recipient];
 
-        signin_words(s, h->reply, h->words, sizeof h->words);
+        smtp_signin_words(s, h->reply, h->words, sizeof h->words);
         h->said = (struct said){
                 .command = command_of(h),
                 .code = h->reply->code,
@@ -312,7 +312,7 @@ static void heard_unasked(struct smtp_session *s, const struct reply *reply)
 {
         char words[160];
 
-        signin_words(s, reply, words, sizeof words);
+        smtp_signin_words(s, reply, words, sizeof words);
         if (reply->code == 421 && !same_text(reply->enhanced, "4.4.2"))
                 chat_fail(&s->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", words);
         else if (s->mail.first && s->mail.first == s->mail.writing)
@@ -339,7 +339,7 @@ void pipeline_heard(struct smtp_session *s, const struct reply *reply)
                 hear[h.about.what](&h);
         else if (h.about.what == AWAIT_DATA)
                 h.flight->stage = STAGE_WRITTEN;
-        if (h.about.what == AWAIT_RCPT && !h.flight->accepted && !h.flight->recipients_due && !flight_may_ask(h.mail))
+        if (h.about.what == AWAIT_RCPT && !h.flight->accepted && !h.flight->recipients_due && !smtp_flight_may_ask(h.mail))
                 h.flight->refused = true;
         if (s->chat.state == CHAT_READY && h.flight->stage == STAGE_WRITTEN && !h.flight->due && p->writing != h.mail)
                 pipeline_through(s, h.mail);

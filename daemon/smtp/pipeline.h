@@ -136,25 +136,25 @@ int session_no_name(struct smtp_session *session, const char *words);
 
 /* ---- signin.c ---- */
 /* The step after a good EHLO: READY where no sign-in is wanted, else AUTH. */
-int signin_begin(struct smtp_session *session);
-void signin_say(struct chat *chat);
-int signin_heard(struct chat *chat, const void *reply); /* of AUTH and of every answer */
-void signin_say_answer(struct chat *chat);
-void signin_say_cancel(struct chat *chat);
-int signin_heard_cancel(struct chat *chat, const void *reply);
+int smtp_signin_begin(struct smtp_session *session);
+void smtp_signin_say(struct chat *chat);
+int smtp_signin_heard(struct chat *chat, const void *reply); /* of AUTH and of every answer */
+void smtp_signin_say_answer(struct chat *chat);
+void smtp_signin_say_cancel(struct chat *chat);
+int smtp_signin_heard_cancel(struct chat *chat, const void *reply);
 /* reply_words, unless they repeat what was signed in with (S38): a server may do that at any time. */
-void signin_words(const struct smtp_session *session, const struct reply *reply, char *to, size_t size);
-void signin_forget(struct smtp_session *session); /* the exchange and its secrets */
+void smtp_signin_words(const struct smtp_session *session, const struct reply *reply, char *to, size_t size);
+void smtp_signin_forget(struct smtp_session *session); /* the exchange and its secrets */
 
 /* ---- envelope.c ---- */
 /* 0, or -1 with CAUSE_UNSENDABLE: this server cannot carry this message to anyone. A recipient that it cannot carry it
  * to has its outcome then, alone. */
-int envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause) must_use;
+int smtp_envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause) must_use;
 /* True when nothing that the server offers stands against it. */
-bool envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can);
+bool smtp_envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can);
 /* True when optional parameters went along. */
-bool envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail);
-bool envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient);
+bool smtp_envelope_say_mail(struct smtp_session *session, const struct smtp_mail *mail);
+bool smtp_envelope_say_recipient(struct smtp_session *session, const struct smtp_recipient *recipient);
 
 /* ---- outcome.c ---- */
 void pipeline_await(struct smtp_session *session, enum awaited_what what, struct smtp_mail *mail,
@@ -163,16 +163,16 @@ void pipeline_await(struct smtp_session *session, enum awaited_what what, struct
 const struct awaited *pipeline_awaits(const struct pipeline *pipeline);
 /* One whole reply; calls nobody back. */
 void pipeline_heard(struct smtp_session *session, const struct reply *reply);
-void outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause, const char *words);
+void smtp_outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause, const char *words);
 /* Every recipient without an outcome gets this one. */
-void outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
+void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
                       const char *words);
 /* First recipient from `from` on that has no outcome yet; the count when there is none. */
-size_t recipient_from(const struct smtp_mail *mail, size_t from);
+size_t smtp_recipient_from(const struct smtp_mail *mail, size_t from);
 /* How many have none yet. */
-size_t recipients_undecided(const struct smtp_mail *mail);
+size_t smtp_recipients_undecided(const struct smtp_mail *mail);
 /* True when another RCPT may follow in this transaction. */
-bool flight_may_ask(const struct smtp_mail *mail);
+bool smtp_flight_may_ask(const struct smtp_mail *mail);
 
 /* ---- upload.c ---- */
 /* Writes into chat->out what may go now. */

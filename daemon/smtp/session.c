@@ -18,7 +18,7 @@ static int fail_quoting(struct chat *chat, enum cause_code code, const char *sen
 {
         char words[300];
 
-        signin_words(session_of(chat), reply, words, sizeof words);
+        smtp_signin_words(session_of(chat), reply, words, sizeof words);
         return chat_fail(chat, code, "%s: %s", sentence, words);
 }
 
@@ -149,7 +149,7 @@ static enum meaning meaning_of(const struct smtp_session *s, const struct reply 
 {
         char words[300];
 
-        signin_words(s, reply, words, sizeof words);
+        smtp_signin_words(s, reply, words, sizeof words);
         return smtp_meaning(&(struct said){
                 .command = SMTP_TO_EHLO, .code = reply->code, .enhanced = reply->enhanced, .words = words });
 }
@@ -195,7 +195,7 @@ static int heard_ehlo(struct chat *chat, const void *heard)
         smtp_capabilities_read(&s->can, reply);
         session_keep_to_ways(s);
         if (!chat->wants_starttls || chat->channel.tls)
-                return signin_begin(s);
+                return smtp_signin_begin(s);
         return s->can.starttls ? SMTP_STARTTLS : no_starttls(chat);
 }
 
@@ -279,11 +279,11 @@ static const struct chat_step steps[SMTP_STEPS] = {
         [SMTP_LHLO] = { "LHLO", "waiting for the answer to LHLO", 0, say_lhlo, heard_lhlo },
         [SMTP_STARTTLS] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_starttls,
                             heard_starttls },
-        [SMTP_AUTH] = { "AUTH", "waiting for the answer to AUTH", 0, signin_say, signin_heard },
-        [SMTP_CHALLENGE] = { "AUTH answer", "waiting for the server to sign us in", 0, signin_say_answer,
-                             signin_heard },
-        [SMTP_CANCEL] = { "AUTH cancel", "waiting for the end of AUTH", 0, signin_say_cancel,
-                          signin_heard_cancel },
+        [SMTP_AUTH] = { "AUTH", "waiting for the answer to AUTH", 0, smtp_signin_say, smtp_signin_heard },
+        [SMTP_CHALLENGE] = { "AUTH answer", "waiting for the server to sign us in", 0, smtp_signin_say_answer,
+                             smtp_signin_heard },
+        [SMTP_CANCEL] = { "AUTH cancel", "waiting for the end of AUTH", 0, smtp_signin_say_cancel,
+                          smtp_signin_heard_cancel },
         [SMTP_QUIT] = { "QUIT", "waiting for the answer to QUIT", 10, say_quit, heard_quit },
 };
 
@@ -426,7 +426,7 @@ static void session_free(struct chat *chat)
                 cause_set(&why, CAUSE_CLOSED, "the session was ended");
                 smtp_mail_lost(chat, chat->state == CHAT_FAILED ? chat->cause : &why);
         }
-        signin_forget(s);
+        smtp_signin_forget(s);
         free(s->hello);
         free(s->domain);
         pipeline_done(&s->mail);

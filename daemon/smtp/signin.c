@@ -17,7 +17,7 @@ static void forget_answer(struct smtp_session *s)
         s->answer_waits = false;
 }
 
-void signin_forget(struct smtp_session *s)
+void smtp_signin_forget(struct smtp_session *s)
 {
         forget_answer(s);
         sasl_free(s->sasl);
@@ -29,14 +29,14 @@ static int next_way(struct smtp_session *s, struct cause *cause)
 {
         const struct signin *signin = &s->config.signin;
 
-        signin_forget(s);
+        smtp_signin_forget(s);
         s->mechanism = sasl_choose(signin, &s->chat.channel, s->can.auth, &s->ways, cause);
         if (s->mechanism)
                 s->sasl = sasl_new(signin, &s->chat.channel, s->mechanism, cause);
         return s->sasl ? (int)SMTP_AUTH : (int)STEP_FAILED;
 }
 
-int signin_begin(struct smtp_session *s)
+int smtp_signin_begin(struct smtp_session *s)
 {
         struct cause cause = { 0 };
 
@@ -49,7 +49,7 @@ int signin_begin(struct smtp_session *s)
         return step != STEP_FAILED ? step : chat_fail_with(&s->chat, &cause);
 }
 
-void signin_say(struct chat *chat)
+void smtp_signin_say(struct chat *chat)
 {
         struct smtp_session *s = session_of(chat);
         struct cause cause = { 0 };
@@ -74,7 +74,7 @@ void signin_say(struct chat *chat)
         }
 }
 
-void signin_say_answer(struct chat *chat)
+void smtp_signin_say_answer(struct chat *chat)
 {
         chat_say_secret(chat, "***", session_of(chat)->answer);
 }
@@ -113,11 +113,11 @@ static int signed_in(struct smtp_session *s)
         if (sasl_finish(s->sasl, NULL, &cause))
                 return chat_fail_with(&s->chat, &cause);
         chat_signed_in(&s->chat, s->mechanism, sasl_broken(&s->ways, &s->config.signin, s->can.auth));
-        signin_forget(s);
+        smtp_signin_forget(s);
         return STEP_READY;
 }
 
-void signin_words(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
+void smtp_signin_words(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
 {
         const struct chat *chat = &s->chat;
 
@@ -165,7 +165,7 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         struct cause cause = { 0 };
         char words[300];
 
-        signin_words(s, reply, words, sizeof words);
+        smtp_signin_words(s, reply, words, sizeof words);
         if (reply_class(reply) < 4)
                 cause_set(&cause, CAUSE_PROTOCOL, "the server answered AUTH with: %s", words);
         else if (cause_kind(meaning.code)->class == CLASS_DOWN)
@@ -182,7 +182,7 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         return go_on(s, again != SASL_NO_MORE, &cause);
 }
 
-int signin_heard(struct chat *chat, const void *heard)
+int smtp_signin_heard(struct chat *chat, const void *heard)
 {
         struct smtp_session *s = session_of(chat);
         const struct reply *reply = heard;
@@ -192,13 +192,13 @@ int signin_heard(struct chat *chat, const void *heard)
         return reply->code == 235 ? signed_in(s) : auth_refused(s, reply);
 }
 
-void signin_say_cancel(struct chat *chat)
+void smtp_signin_say_cancel(struct chat *chat)
 {
         chat_say_gated(chat, "*");
 }
 
 /* Whatever the server says to it: the exchange failed on our side. */
-int signin_heard_cancel(struct chat *chat, const void *heard unused_arg)
+int smtp_signin_heard_cancel(struct chat *chat, const void *heard unused_arg)
 {
         struct smtp_session *s = session_of(chat);
         struct cause why = s->why;

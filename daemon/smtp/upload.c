@@ -52,7 +52,7 @@ static bool write_mail(struct smtp_session *s, struct smtp_mail *mail)
                 p->open = NULL;
                 return true;
         }
-        f->with_parameters = envelope_say_mail(s, mail);
+        f->with_parameters = smtp_envelope_say_mail(s, mail);
         f->pipelined = s->can.pipelining;
         pipeline_await(s, AWAIT_MAIL, mail, 0);
         p->open = f;
@@ -65,13 +65,13 @@ static bool write_mail(struct smtp_session *s, struct smtp_mail *mail)
 static bool write_rcpt(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct flight *f = flight_of(mail);
-        size_t i = recipient_from(mail, f->next_recipient);
+        size_t i = smtp_recipient_from(mail, f->next_recipient);
 
         if (f->refused) {
                 f->stage = STAGE_WRITTEN;
                 return true;
         }
-        if (!flight_may_ask(mail)) {
+        if (!smtp_flight_may_ask(mail)) {
                 f->chunked = s->can.chunking;
                 f->stage = f->chunked ? STAGE_CHUNK : STAGE_DATA;
                 return true;
@@ -83,7 +83,7 @@ static bool write_rcpt(struct smtp_session *s, struct smtp_mail *mail)
         f->recipients_due++;
         f->asked++;
         r->asked = true;
-        r->with_parameters = envelope_say_recipient(s, r);
+        r->with_parameters = smtp_envelope_say_recipient(s, r);
         pipeline_await(s, AWAIT_RCPT, mail, i);
         return true;
 }
@@ -116,7 +116,7 @@ static void break_off(struct smtp_session *s, struct smtp_mail *mail, enum smtp_
         struct cause why = { 0 };
         bool disk = cause == CAUSE_STORAGE; /* no fault of ours or the server's: the session is made anew */
 
-        outcome_for_rest(mail, outcome, cause, words);
+        smtp_outcome_for_rest(mail, outcome, cause, words);
         cause_set(&why, disk ? CAUSE_CLOSED : CAUSE_INTERNAL,
                   "the connection was dropped in the middle of a message: %s", words);
         if (disk)

@@ -44,10 +44,10 @@ static int take_moment(struct backup *backup, int *fd)
 
         for (int round = 0; round < ROUNDS; round++) {
                 struct buf before = BUF_WITH_MAX(LIMIT_BACKUP_FILES), after = BUF_WITH_MAX(LIMIT_BACKUP_FILES);
-                bool failed = archive_look(&backup->archive, &before, &backup->cause) < 0 ||
-                              archive_gather(&backup->archive, &backup->cause) < 0 ||
+                bool failed = backup_archive_look(&backup->archive, &before, &backup->cause) < 0 ||
+                              backup_archive_gather(&backup->archive, &backup->cause) < 0 ||
                               store_copy_database(copy, backup->leave, &backup->cancelled, &backup->cause) < 0 ||
-                              archive_look(&backup->archive, &after, &backup->cause) < 0;
+                              backup_archive_look(&backup->archive, &after, &backup->cause) < 0;
                 bool same = !failed && before.len == after.len && !memcmp(buf_bytes(&before), buf_bytes(&after), before.len);
                 buf_free(&before);
                 buf_free(&after);
@@ -69,7 +69,7 @@ static void backup_work(struct job *job)
         struct backup *backup = container_of(job, struct backup, job);
         scoped(scoped_close) int database = -1;
 
-        if (take_moment(backup, &database) < 0 || archive_write(&backup->archive, database, &backup->cause) < 0)
+        if (take_moment(backup, &database) < 0 || backup_archive_write(&backup->archive, database, &backup->cause) < 0)
                 backup->failed = true;
 }
 
@@ -77,7 +77,7 @@ static void backup_work(struct job *job)
 
 static void backup_free(struct backup *backup)
 {
-        archive_free(&backup->archive);
+        backup_archive_free(&backup->archive);
         free(backup->directory);
         free(backup);
 }
@@ -103,7 +103,7 @@ int backup_begin(const struct backup_order *order,
                 .directory = copy_text(store_directory()), .leave = reserve_room().reserve,
                 .done = done, .ctx = ctx,
         };
-        archive_open(&backup->archive, backup->directory, order, &backup->cancelled);
+        backup_archive_open(&backup->archive, backup->directory, order, &backup->cancelled);
         if (!backups.thread)
                 backups.thread = workers_new("backup", 1);
         backups.present = backup;

@@ -29,15 +29,15 @@ struct archive {
         struct backup_result result;
 };
 
-void archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
+void backup_archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
                   const atomic_bool *cancelled);
-void archive_free(struct archive *archive);
+void backup_archive_free(struct archive *archive);
 /* Appends a line for each file that a moment is told by: accounts, decisions, secrets, keys. */
-int archive_look(struct archive *archive, struct buf *out, struct cause *cause) must_use;
+int backup_archive_look(struct archive *archive, struct buf *out, struct cause *cause) must_use;
 /* Reads all files but the database and received mail, in place of what was read before. */
-int archive_gather(struct archive *archive, struct cause *cause) must_use;
+int backup_archive_gather(struct archive *archive, struct cause *cause) must_use;
 /* Writes the whole archive, the database from this descriptor. */
-int archive_write(struct archive *archive, int database, struct cause *cause) must_use;
+int backup_archive_write(struct archive *archive, int database, struct cause *cause) must_use;
 
 /* What belongs to the folder and not to the station in it: no part of a backup, and left where it is by a restore. */
 bool backup_stays(const char *path);

@@ -27,7 +27,7 @@ enum {
         RENAMES = 64,           /* of one message while it is to be opened */
 };
 
-void archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
+void backup_archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
                   const atomic_bool *cancelled)
 {
         struct stat facts;
@@ -50,7 +50,7 @@ static void forget_files(struct archive *archive)
         archive->gathered = 0;
 }
 
-void archive_free(struct archive *archive)
+void backup_archive_free(struct archive *archive)
 {
         forget_files(archive);
         buf_free(&archive->sums);
@@ -131,7 +131,7 @@ static int look_at(struct archive *archive unused_arg, const char *path, const s
         return 0;
 }
 
-int archive_look(struct archive *archive, struct buf *out, struct cause *cause)
+int backup_archive_look(struct archive *archive, struct buf *out, struct cause *cause)
 {
         static const char *const told_by[] = { "accounts", "devices", "keys", "secrets", "trust" };
         scoped(scoped_free) char *allowed = text_of("%s/allowed-hosts.json", archive->directory);
@@ -227,7 +227,7 @@ static int gather(struct archive *archive, const char *path, const struct stat *
         return 0;
 }
 
-int archive_gather(struct archive *archive, struct cause *cause)
+int backup_archive_gather(struct archive *archive, struct cause *cause)
 {
         forget_files(archive);
         return walk(archive, "", 0, gather, NULL, cause);
@@ -410,7 +410,7 @@ static int put_end(struct archive *archive, struct cause *cause)
         return result < 0 ? -1 : put(archive, zeros, sizeof zeros, cause);
 }
 
-int archive_write(struct archive *archive, int database, struct cause *cause)
+int backup_archive_write(struct archive *archive, int database, struct cause *cause)
 {
         struct stat facts;
 

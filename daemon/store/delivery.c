@@ -18,7 +18,7 @@ static void work(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
 
-        arrival_work(delivery, delivery->working);
+        delivery_arrival_work(delivery, delivery->working);
 }
 
 static bool is_ready(const struct delivery *delivery)
@@ -52,7 +52,7 @@ static void worked(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
 
         delivery->backlog -= delivery->working->bytes.len;
-        piece_free(take(delivery->working));
+        delivery_piece_free(take(delivery->working));
         if (delivery->arrival.failed && !delivery->failed) {
                 delivery->failed = true;
                 delivery->failure = delivery->arrival.failure;
@@ -77,7 +77,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->give_ctx = target->give_ctx;
         delivery->begun = loop_wall();
         delivery->job = (struct job){ .work = work, .done = worked };
-        arrival_init(&delivery->arrival);
+        delivery_arrival_init(&delivery->arrival);
         return delivery;
 }
 
@@ -123,7 +123,7 @@ int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
         reserve_arrived(0, true);
         delivery_cancel_message(delivery);
         delivery->in_message = true;
-        delivery->half_kept |= half_is_kept(entry);
+        delivery->half_kept |= partial_is_kept(entry);
         delivery->bytes += entry->from;
         add_step(delivery, (struct step){ .kind = STEP_BEGIN, .entry = *entry });
         return 0;
@@ -231,12 +231,12 @@ void delivery_abandon(struct delivery *delivery)
         while (delivery->first && !delivery->half_kept) {
                 struct piece *piece = delivery->first;
                 delivery->first = piece->next;
-                piece_free(piece);
+                delivery_piece_free(piece);
         }
         if (!delivery->first)
                 delivery->last = NULL;
         delivery->ending = delivery->abandoned = true;
         if (delivery->half_kept)
-                half_keeping(true);
+                partial_keeping(true);
         work_on(delivery);
 }

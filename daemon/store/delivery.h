@@ -106,18 +106,18 @@ struct delivery {
 };
 
 /* delivery_write.c: works one piece into files. File pool. */
-void arrival_init(struct arrival *arrival);
-void arrival_work(struct delivery *delivery, struct piece *piece);
+void delivery_arrival_init(struct arrival *arrival);
+void delivery_arrival_work(struct delivery *delivery, struct piece *piece);
 /* Removes what is still in tmp/, but for the beginning of a large message. */
-void arrival_clean(struct arrival *arrival);
+void delivery_arrival_clean(struct arrival *arrival);
 /* The same, and frees everything. */
-void arrival_end(struct arrival *arrival);
-void piece_free(struct piece *piece);
+void delivery_arrival_end(struct arrival *arrival);
+void delivery_piece_free(struct piece *piece);
 
 /* delivery_record.c: the last phase. */
 struct seen_key delivery_key(const struct delivery *delivery, const struct item *item);
 /* Where it is: its own file, or that of the message it repeats. */
-const char *item_file(const struct item *item);
+const char *delivery_item_file(const struct item *item);
 /* The rows up to item number `until`, with the last one the cursor and then the answer; else delivery_hand_on. */
 void delivery_record(struct delivery *delivery, size_t until);
 /* Answers and frees a struct delivery. */
@@ -130,7 +130,7 @@ void delivery_hand_on(struct delivery *delivery);
 /* delivery_commit.c; file pool: makes one message durable in new/. */
 int delivery_place_one(struct delivery *delivery, struct item *item);
 /* Removes its file in tmp/. */
-void item_drop(struct arrival *arrival, struct item *item);
+void delivery_item_drop(struct arrival *arrival, struct item *item);
 
 /* delivery_commit.c: begins when no piece is left. Frees the delivery in the end. */
 void delivery_finish(struct delivery *delivery);

@@ -19,7 +19,7 @@
 
 /* ---- place ---- */
 
-void item_drop(struct arrival *arrival, struct item *item)
+void delivery_item_drop(struct arrival *arrival, struct item *item)
 {
         if (item->temporary[0] && disk_unlink(arrival->maildir.tmp, item->temporary) == 0)
                 item->temporary[0] = '\0'; /* else maildir_sweep finds it */
@@ -40,7 +40,7 @@ static int place_one(struct delivery *delivery, struct item *item, const struct 
         if (!there && errno != EEXIST)
                 return cause_errno(&delivery->failure, errno, "cannot put a received message into place");
         delivery->last_was_new = false;
-        item_drop(arrival, item);
+        delivery_item_drop(arrival, item);
         return 0;
 }
 
@@ -56,7 +56,7 @@ static int place_all(struct delivery *delivery)
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 if (item->known)
-                        item_drop(arrival, item);
+                        delivery_item_drop(arrival, item);
                 else if (place_one(delivery, item, &cur) < 0)
                         return -1;
         }
@@ -190,7 +190,7 @@ static bool is_twin(struct arrival *arrival, size_t index)
                 if (!other->recorded && item->generation <= other->generation)
                         item->generation = other->generation + 1;
                 if (!item->known_file && memcmp(other->digest, item->digest, sizeof item->digest) == 0)
-                        item->known_file = copy_text(item_file(other));
+                        item->known_file = copy_text(delivery_item_file(other));
         }
         return item->known_file != NULL;
 }

@@ -29,7 +29,7 @@ static void open_work(struct job *job)
         size_t index = next_item(delivery);
 
         for (size_t i = 0; i < index; i++)
-                item_drop(arrival, &arrival->items[i]);
+                delivery_item_drop(arrival, &arrival->items[i]);
         delivery->given = openat(arrival->maildir.tmp, arrival->items[index].temporary,
                                  O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (delivery->given < 0)

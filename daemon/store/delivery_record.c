@@ -16,7 +16,7 @@ struct seen_key delivery_key(const struct delivery *delivery, const struct item 
         return seen_key_of(delivery->account, delivery->folder, delivery->uidvalidity, &item->entry);
 }
 
-const char *item_file(const struct item *item)
+const char *delivery_item_file(const struct item *item)
 {
         return item->known ? item->known_file : item->file;
 }
@@ -33,7 +33,7 @@ static void free_delivery(struct delivery *delivery)
 
 static struct delivered delivered_of(const struct item *item)
 {
-        const char *file = item_file(item);
+        const char *file = delivery_item_file(item);
 
         return (struct delivered){ .entry = item->entry,
                                    .file = (char *)(uintptr_t)(file ? file : ""),
@@ -62,7 +62,7 @@ static void tell(struct delivery *delivery, size_t count, const struct cause *ca
         if (!delivery->abandoned)
                 delivery->done(delivery->ctx, messages, count, cause);
         free(messages);
-        arrival_end(&delivery->arrival); /* tmp/ is empty by now: this only closes and frees */
+        delivery_arrival_end(&delivery->arrival); /* tmp/ is empty by now: this only closes and frees */
         free_delivery(delivery);
 }
 
@@ -80,7 +80,7 @@ static void answer_cleaned(struct job *job)
 
 static void clean_work(struct job *job)
 {
-        arrival_clean(&container_of(job, struct delivery, job)->arrival);
+        delivery_arrival_clean(&container_of(job, struct delivery, job)->arrival);
 }
 
 static void clean_done(struct job *job)
@@ -88,7 +88,7 @@ static void clean_done(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
 
         if (delivery->abandoned && delivery->half_kept)
-                half_keeping(false);
+                partial_keeping(false);
         tell(delivery, delivery->recorded, &delivery->failure);
 }
 
@@ -116,7 +116,7 @@ static int record_item(const struct delivery *delivery, const struct item *item,
                                         .told = !delivery->tell_server || item->entry.left || item->entry.odd,
                                         .how = item->known ? SEEN_KNOWN : item->handed_on ? SEEN_HANDED_ON : SEEN_PLACED,
                                         .received = item->received,
-                                        .file = item_file(item),
+                                        .file = delivery_item_file(item),
                                         .line_ends = item->line_ends,
                                         .size = item->size,
                                         .left_size = item->entry.left ? item->entry.size : 0,
@@ -150,17 +150,17 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
                 json_decref(data);
                 if (!text)
                         abort(); /* as new_object */
-                if (wanting_offer(db, wanting, delivery->received, delivery->account, text, cause) < 0)
+                if (subscriber_wanting_offer(db, wanting, delivery->received, delivery->account, text, cause) < 0)
                         return -1;
         }
-        return wanting_end(db, wanting, delivery->received, cause);
+        return subscriber_wanting_end(db, wanting, delivery->received, cause);
 }
 
 static int record_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct delivery *delivery = container_of(write, struct delivery, write);
         const struct arrival *arrival = &delivery->arrival;
-        scoped(wanting_free) struct wanting wanting = { 0 };
+        scoped(subscriber_wanting_free) struct wanting wanting = { 0 };
 
         if (owner_holds(db, &delivery->owner, cause) < 0)
                 return -1;
@@ -168,7 +168,7 @@ static int record_work(struct store_write *write, struct database *db, struct ca
                 if (record_item(delivery, &arrival->items[i], db, cause) < 0)
                         return -1;
         if (delivery->recording > delivery->recorded &&
-            (wanting_find(db, delivery->account, &wanting, cause) < 0 ||
+            (subscriber_wanting_find(db, delivery->account, &wanting, cause) < 0 ||
              offer_all(delivery, db, &wanting, cause) < 0))
                 return -1;
         if (delivery->cursor_uid == 0 || delivery->recording < arrival->count)

@@ -13,7 +13,7 @@
 
 enum { HALF_STEP = 2 * MIB }; /* of a large message: then it is made safe as far as it has come */
 
-void arrival_init(struct arrival *arrival)
+void delivery_arrival_init(struct arrival *arrival)
 {
         *arrival = (struct arrival){ .maildir = MAILDIR_CLOSED, .fd = -1 };
         buf_init(&arrival->head, HEADER_FACTS_READ);
@@ -40,9 +40,9 @@ static int open_file(struct delivery *delivery, const struct mailbox_entry *entr
         struct arrival *arrival = &delivery->arrival;
 
         arrival->half[0] = '\0';
-        if (half_is_kept(entry)) {
-                half_of(delivery->key, delivery->folder, delivery->uidvalidity, entry, arrival->half);
-                return half_open(arrival->maildir.tmp, arrival->half, entry->from, arrival->now.temporary);
+        if (partial_is_kept(entry)) {
+                partial_of(delivery->key, delivery->folder, delivery->uidvalidity, entry, arrival->half);
+                return partial_open(arrival->maildir.tmp, arrival->half, entry->from, arrival->now.temporary);
         }
         maildir_temporary_name(delivery->begun, arrival->now.temporary);
         return maildir_create(arrival->maildir.tmp, arrival->now.temporary);
@@ -79,7 +79,7 @@ static int read_again(struct arrival *arrival, uint64_t size)
 {
         uint8_t memory[32 * KIB], whole[2 * sizeof memory];
         off_t place = 0;
-        bool lf = !half_is_as_came(arrival->now.temporary);
+        bool lf = !partial_is_as_came(arrival->now.temporary);
 
         while (arrival->now.size < size) {
                 ssize_t got = read(arrival->fd, memory, sizeof memory);
@@ -121,7 +121,7 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
                 fail_errno(arrival, "cannot make a file for a received message");
                 return;
         }
-        if (arrival->half[0] && half_is_as_came(arrival->now.temporary))
+        if (arrival->half[0] && partial_is_as_came(arrival->now.temporary))
                 arrival->now.line_ends = LINE_ENDS_AS_CAME;
         if (!arrival->hash)
                 arrival->hash = EVP_MD_CTX_new();
@@ -153,7 +153,7 @@ static int go_on_as_came(struct arrival *arrival, time_t begun)
 
         if (!arrival->half[0])
                 maildir_temporary_name(begun, name);
-        int fd = arrival->half[0] ? half_open_as_came(arrival->maildir.tmp, arrival->half, name) :
+        int fd = arrival->half[0] ? partial_open_as_came(arrival->maildir.tmp, arrival->half, name) :
                                     maildir_create(arrival->maildir.tmp, name);
         if (fd < 0)
                 return -1;
@@ -206,7 +206,7 @@ static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
         }
         if (!arrival->half[0] || arrival->now.size - arrival->kept < HALF_STEP)
                 return;
-        if (half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) < 0)
+        if (partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) < 0)
                 fail_errno(arrival, "cannot sync a received message");
         arrival->kept = arrival->now.size;
 }
@@ -217,7 +217,7 @@ static void drop(struct arrival *arrival)
         if (arrival->fd < 0)
                 return;
         bool kept = arrival->half[0] && !arrival->failed &&
-                    half_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) == 0;
+                    partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) == 0;
         close_fd(&arrival->fd);
         if (kept)
                 return;
@@ -276,7 +276,7 @@ static void end(struct delivery *delivery, uint8_t odd)
         arrival->items[arrival->count++] = *item;
 }
 
-void arrival_work(struct delivery *delivery, struct piece *piece)
+void delivery_arrival_work(struct delivery *delivery, struct piece *piece)
 {
         struct arrival *arrival = &delivery->arrival;
         uint8_t *at = (uint8_t *)(uintptr_t)buf_bytes(&piece->bytes); /* nobody else reads them after this */
@@ -305,7 +305,7 @@ void arrival_work(struct delivery *delivery, struct piece *piece)
         }
 }
 
-void arrival_clean(struct arrival *arrival)
+void delivery_arrival_clean(struct arrival *arrival)
 {
         drop(arrival);
         for (size_t i = 0; i < arrival->count; i++) {
@@ -316,9 +316,9 @@ void arrival_clean(struct arrival *arrival)
         }
 }
 
-void arrival_end(struct arrival *arrival)
+void delivery_arrival_end(struct arrival *arrival)
 {
-        arrival_clean(arrival);
+        delivery_arrival_clean(arrival);
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 header_facts_free(&item->facts);
@@ -331,7 +331,7 @@ void arrival_end(struct arrival *arrival)
         maildir_close(&arrival->maildir);
 }
 
-void piece_free(struct piece *piece)
+void delivery_piece_free(struct piece *piece)
 {
         if (!piece)
                 return;

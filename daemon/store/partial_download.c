@@ -16,12 +16,12 @@
 
 enum { FORM_LF = 'L', FORM_AS_CAME = 'C' };
 
-bool half_is_kept(const struct mailbox_entry *entry)
+bool partial_is_kept(const struct mailbox_entry *entry)
 {
         return !entry->uidl[0] && entry->size > MAILBOX_WHOLE;
 }
 
-void half_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
+void partial_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
              char half[HALF_SIZE])
 {
         char source[MAILDIR_NAME_SIZE];
@@ -32,7 +32,7 @@ void half_of(const char *key, const char *folder, uint64_t uidvalidity, const st
         (void)snprintf(half, HALF_SIZE, "%c%.32s", FORM_LF, source + 1);
 }
 
-bool half_is_as_came(const char *name)
+bool partial_is_as_came(const char *name)
 {
         return name[0] == FORM_AS_CAME;
 }
@@ -93,7 +93,7 @@ static void make_room(int tmp, const struct maildir_listing *listing, const char
                 (void)disk_unlink(tmp, oldest);
 }
 
-int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_SIZE])
+int partial_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_SIZE])
 {
         scoped(maildir_listing_free) struct maildir_listing listing = { 0 };
         const char *found = NULL;
@@ -116,14 +116,14 @@ int half_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_S
         return openat(tmp, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int half_open_as_came(int tmp, const char *half, char name[MAILDIR_NAME_SIZE])
+int partial_open_as_came(int tmp, const char *half, char name[MAILDIR_NAME_SIZE])
 {
         name_of(half, 0, name);
         name[0] = FORM_AS_CAME;
         return maildir_create(tmp, name);
 }
 
-int half_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE])
+int partial_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE])
 {
         char next[MAILDIR_NAME_SIZE];
 
@@ -179,9 +179,9 @@ static void find_work(struct job *job)
         bool listed = maildir_list(maildir.tmp, false, &listing) == 0;
         for (size_t i = 0; i < find->count && listed && listing.count; i++) {
                 struct mailbox_entry *entry = &find->entries[i];
-                if (!half_is_kept(entry))
+                if (!partial_is_kept(entry))
                         continue;
-                half_of(find->key, find->folder, find->uidvalidity, entry, half);
+                partial_of(find->key, find->folder, find->uidvalidity, entry, half);
                 entry->from = from_of(&listing, half, entry->size);
         }
         maildir_close(&maildir);
@@ -199,7 +199,7 @@ static void find_done(struct job *job)
         free(find);
 }
 
-void half_keeping(bool begins)
+void partial_keeping(bool begins)
 {
         keeping += begins ? 1 : -1u;
         while (!keeping && waiting) {
@@ -209,7 +209,7 @@ void half_keeping(bool begins)
         }
 }
 
-void halves_find(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
+void partial_find(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
                  size_t count, void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count), void *ctx)
 {
         struct find *find = new_object(struct find);

@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-int wanting_find(struct database *db, const char *account, struct wanting *wanting, struct cause *cause)
+int subscriber_wanting_find(struct database *db, const char *account, struct wanting *wanting, struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows =
@@ -26,7 +26,7 @@ int wanting_find(struct database *db, const char *account, struct wanting *wanti
                          0);
 }
 
-int wanting_offer(struct database *db, struct wanting *wanting, time_t now, const char *account,
+int subscriber_wanting_offer(struct database *db, struct wanting *wanting, time_t now, const char *account,
                   const char *data, struct cause *cause)
 {
         wanting->seq++;
@@ -43,18 +43,18 @@ int wanting_offer(struct database *db, struct wanting *wanting, time_t now, cons
         return 0;
 }
 
-int wanting_end(struct database *db, struct wanting *wanting, time_t now, struct cause *cause)
+int subscriber_wanting_end(struct database *db, struct wanting *wanting, time_t now, struct cause *cause)
 {
         if (!wanting->count)
                 return 0;
         for (size_t i = 0; i < wanting->count; i++)
-                if (offers_trim(db, wanting->names[i], 0, now, cause) < 0)
+                if (subscriber_offers_trim(db, wanting->names[i], 0, now, cause) < 0)
                         return -1;
         return db_run(db, cause, "INSERT OR REPLACE INTO meta (name, value) VALUES ('offerSeq', ?)",
                       VALUES(v_int(wanting->seq)));
 }
 
-void wanting_free(struct wanting *wanting)
+void subscriber_wanting_free(struct wanting *wanting)
 {
         for (size_t i = 0; i < wanting->count; i++)
                 free(wanting->names[i]);
@@ -87,7 +87,7 @@ static int last_to_drop(struct database *db, const char *subscriber, time_t befo
         return 0;
 }
 
-int offers_trim(struct database *db, const char *subscriber, time_t before, time_t now, struct cause *cause)
+int subscriber_offers_trim(struct database *db, const char *subscriber, time_t before, time_t now, struct cause *cause)
 {
         struct value name = v_text(subscriber);
         int64_t last, dropped;

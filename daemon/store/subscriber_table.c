@@ -194,9 +194,9 @@ static int sweep_work(struct store_write *write, struct database *db, struct cau
                 all.names[all.count++] = db_text(rows, 0);
         }
         for (size_t i = 0; i < all.count && more == 0; i++)
-                more = offers_trim(db, all.names[i], asked->now - LIMIT_OFFERED_DAYS * 86400, asked->now,
+                more = subscriber_offers_trim(db, all.names[i], asked->now - LIMIT_OFFERED_DAYS * 86400, asked->now,
                                    cause);
-        wanting_free(&all);
+        subscriber_wanting_free(&all);
         return more;
 }
 

@@ -22,27 +22,27 @@
 json_t *allowed_list(const char *state)
 {
         size_t count;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
         json_t *list = json_array();
 
         for (size_t i = 0; i < count; i++)
                 if (!state || strcmp(state, allowed_state_names[entries[i]->decided.state]) == 0)
-                        if (json_array_append_new(list, entry_json(entries[i])) < 0)
+                        if (json_array_append_new(list, allowed_entry_json(entries[i])) < 0)
                                 abort();
         return list;
 }
 
 json_t *allowed_get(const char *id, struct cause *cause)
 {
-        struct entry *entry = list_lookup(id, cause);
+        struct entry *entry = allowed_list_lookup(id, cause);
 
-        return entry ? entry_json(entry) : NULL;
+        return entry ? allowed_entry_json(entry) : NULL;
 }
 
 size_t allowed_count(const char *state, bool needless_only)
 {
         size_t count, found = 0;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
 
         for (size_t i = 0; i < count; i++)
                 found += (!state || strcmp(state, allowed_state_names[entries[i]->decided.state]) == 0) &&
@@ -68,7 +68,7 @@ static bool is_of(const struct entry *entry, const char *host, uint16_t port)
 size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
 {
         size_t count, found = 0;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
 
         *out = NULL;
         for (size_t i = 0; i < count; i++) {
@@ -95,7 +95,7 @@ size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
 static bool make_room_at_host(const char *host, uint16_t port)
 {
         size_t count, pending = 0;
-        struct entry **entries = list_entries(&count), *second = NULL;
+        struct entry **entries = allowed_list_entries(&count), *second = NULL;
 
         for (size_t i = 0; i < count; i++)
                 if (entries[i]->decided.state == ALLOWED_PENDING && is_of(entries[i], host, port))
@@ -103,7 +103,7 @@ static bool make_room_at_host(const char *host, uint16_t port)
                                 second = entries[i];
         if (pending < LIMIT_PENDING_PER_HOST)
                 return false;
-        list_remove(second);
+        allowed_list_remove(second);
         return true;
 }
 
@@ -154,13 +154,13 @@ static struct entry *new_challenge(const struct tls_facts *facts, const struct v
 static bool make_room(void)
 {
         size_t count;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
 
         if (allowed_count("pending", false) < LIMIT_PENDING)
                 return true;
         for (size_t i = 0; i < count; i++)
                 if (entries[i]->decided.state == ALLOWED_PENDING && entry_is_over(entries[i])) {
-                        list_remove(entries[i]);
+                        allowed_list_remove(entries[i]);
                         return true;
                 }
         return false;
@@ -174,10 +174,10 @@ static struct entry *raise_challenge(const struct tls_facts *facts, const struct
                 return NULL;
         bool flood = make_room_at_host(facts->host, facts->port);
         struct entry *entry = new_challenge(facts, verdict, id);
-        list_add(entry);
-        list_tell(id, "challenge", NULL);
+        allowed_list_add(entry);
+        allowed_list_tell(id, "challenge", NULL);
         if (flood)
-                list_tell(id, "flood", NULL);
+                allowed_list_tell(id, "flood", NULL);
         return entry;
 }
 
@@ -204,8 +204,8 @@ static void end_approval(struct entry *entry, time_t now)
 {
         entry->decided.state = ALLOWED_PENDING;
         entry->decided.expires = 0;
-        history_add(&entry->decided, &(struct past){ .what = PAST_EXPIRED, .time = now });
-        list_tell(entry->id, "expired", NULL);
+        allowed_history_add(&entry->decided, &(struct past){ .what = PAST_EXPIRED, .time = now });
+        allowed_list_tell(entry->id, "expired", NULL);
 }
 
 /* A known entry that no longer covers: it waits for a decision again. A session may see that an approval has ended
@@ -214,7 +214,7 @@ static void reopen(struct entry *entry)
 {
         if (entry->decided.state == ALLOWED_PENDING) {
                 if (entry_is_over(entry))
-                        list_tell(entry->id, "challenge", NULL);
+                        allowed_list_tell(entry->id, "challenge", NULL);
                 return;
         }
         if (has_ended(entry, loop_wall())) {
@@ -223,15 +223,15 @@ static void reopen(struct entry *entry)
                 entry->decided.state = ALLOWED_PENDING;
                 entry->decided.expires = 0;
                 entry->class = CLASS_OF_CHANGED;
-                list_tell(entry->id, "challenge", NULL);
+                allowed_list_tell(entry->id, "challenge", NULL);
         }
-        list_trust_changes();
+        allowed_list_trust_changes();
 }
 
 static void complete_words(struct verdict *verdict, const struct tls_facts *facts, const struct entry *entry)
 {
         char when[32];
-        time_t verified = verified_when(entry->host, entry->port);
+        time_t verified = allowed_verified_when(entry->host, entry->port);
 
         verdict_remedy(verdict, facts, entry->id);
         if (entry->class != CLASS_OF_REGRESSION)
@@ -247,8 +247,8 @@ static void record_challenge(const struct tls_facts *facts, const char *account,
 {
         char id[13];
 
-        entry_id(facts->host, facts->port, facts->chain[0].sha256, id);
-        struct entry *entry = list_find(id);
+        allowed_entry_id(facts->host, facts->port, facts->chain[0].sha256, id);
+        struct entry *entry = allowed_list_find(id);
         bool fresh = !entry;
         bool was_pending = entry && entry->decided.state == ALLOWED_PENDING;
         if (entry)
@@ -263,36 +263,36 @@ static void record_challenge(const struct tls_facts *facts, const char *account,
                 return;
         }
         size_t accounts = entry->account_count;
-        uint32_t problems = entry_problems(entry);
+        uint32_t problems = allowed_entry_problems(entry);
         take_errors(entry, facts);
-        entry_add_account(entry, account);
+        allowed_entry_add_account(entry, account);
         entry->last_seen = loop_wall();
         entry->needless = entry->unused = false;
-        if (verified_when(entry->host, entry->port))
+        if (allowed_verified_when(entry->host, entry->port))
                 entry->class = CLASS_OF_REGRESSION;
         memcpy(verdict->allowed_id, id, sizeof id);
         complete_words(verdict, facts, entry);
-        if (fresh || !was_pending || accounts != entry->account_count || problems != entry_problems(entry))
-                list_save();
+        if (fresh || !was_pending || accounts != entry->account_count || problems != allowed_entry_problems(entry))
+                allowed_list_save();
         else
-                list_save_some_time();
+                allowed_list_save_some_time();
 }
 
 static void record_use(const char *account, const struct verdict *verdict)
 {
-        struct entry *entry = list_find(verdict->allowed_id);
+        struct entry *entry = allowed_list_find(verdict->allowed_id);
 
         if (!entry)
                 return;
         entry->last_seen = loop_wall();
         entry->needless = entry->unused = false;
-        entry_add_account(entry, account);
-        list_save_some_time();
+        allowed_entry_add_account(entry, account);
+        allowed_list_save_some_time();
 }
 
 static void record_rejected(const char *account, struct verdict *verdict)
 {
-        struct entry *entry = list_find(verdict->allowed_id);
+        struct entry *entry = allowed_list_find(verdict->allowed_id);
         char when[32];
 
         if (!entry)
@@ -307,10 +307,10 @@ static void record_rejected(const char *account, struct verdict *verdict)
 static void record_verified(const struct tls_facts *facts)
 {
         size_t count;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
 
-        if (verified_note(facts->host, facts->port, facts->chain[0].sha256, loop_wall()))
-                list_save_some_time();
+        if (allowed_verified_note(facts->host, facts->port, facts->chain[0].sha256, loop_wall()))
+                allowed_list_save_some_time();
         for (size_t i = 0; i < count; i++) {
                 struct entry *entry = entries[i];
                 if (entry->needless || entry->decided.state == ALLOWED_REJECTED ||
@@ -319,8 +319,8 @@ static void record_verified(const struct tls_facts *facts)
                 bool told = entry_is_over(entry);
                 entry->needless = true;
                 if (!told)
-                        list_tell(entry->id, "needless", NULL);
-                list_save();
+                        allowed_list_tell(entry->id, "needless", NULL);
+                allowed_list_save();
         }
 }
 
@@ -356,16 +356,16 @@ void allowed_record(const struct tls_facts *facts, const char *account, struct v
 void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool tell)
 {
         size_t count;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
 
         for (size_t i = 0; i < count; i++) {
                 struct entry *entry = entries[i];
                 bool was_over = entry_is_over(entry);
                 entry->unused = !in_use(entry->host, entry->port);
                 if (tell && !was_over && entry_is_over(entry))
-                        list_tell(entry->id, "needless", NULL);
+                        allowed_list_tell(entry->id, "needless", NULL);
                 else if (tell && was_over && !entry_is_over(entry) && entry->decided.state == ALLOWED_PENDING)
-                        list_tell(entry->id, "challenge", NULL);
+                        allowed_list_tell(entry->id, "challenge", NULL);
         }
 }
 
@@ -374,7 +374,7 @@ void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool
 time_t allowed_expire(time_t now)
 {
         size_t count, ended = 0;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
         time_t next = 0;
 
         for (size_t i = 0; i < count; i++) {
@@ -388,7 +388,7 @@ time_t allowed_expire(time_t now)
                 ended++;
         }
         if (ended) {
-                list_save();
+                allowed_list_save();
                 trust_changed("an exemption has ended");
         }
         return next;
@@ -397,7 +397,7 @@ time_t allowed_expire(time_t now)
 void allowed_ends(void (*tell)(void *ctx, const struct allowed_end *end), void *ctx)
 {
         size_t count;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
 
         for (size_t i = 0; i < count; i++) {
                 struct entry *entry = entries[i];

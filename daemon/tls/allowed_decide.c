@@ -109,12 +109,12 @@ static struct decision *decision_for(const struct entry *entry, const struct all
         if (asked->what == DECIDE_APPROVE) {
                 decision->decided.state = ALLOWED_APPROVED;
                 decision->decided.pins = asked->pins;
-                decision->decided.errors = entry_problems(entry);
+                decision->decided.errors = allowed_entry_problems(entry);
                 decision->decided.expires = asked->until;
         }
         if (asked->what != DECIDE_DELETE) {
-                history_copy(&decision->decided, &entry->decided);
-                history_add(&decision->decided, &(struct past){ .what = steps[asked->what],
+                allowed_history_copy(&decision->decided, &entry->decided);
+                allowed_history_add(&decision->decided, &(struct past){ .what = steps[asked->what],
                                                                 .time = loop_wall(),
                                                                 .expires = decision->decided.expires,
                                                                 .by = (char *)(uintptr_t)asked->who,
@@ -132,7 +132,7 @@ void allowed_decide(const struct allowed_decision *asked,
         if (allowed_fault())
                 cause = *allowed_fault();
         else
-                entry = list_lookup(asked->id, &cause);
+                entry = allowed_list_lookup(asked->id, &cause);
         if (!entry || check(entry, asked, &cause) < 0) {
                 done(ctx, &cause, NULL);
                 return;
@@ -140,8 +140,8 @@ void allowed_decide(const struct allowed_decision *asked,
         struct decision *decision = decision_for(entry, asked);
         decision->done = done;
         decision->ctx = ctx;
-        list_decide(decision);
-        list_save();
+        allowed_list_decide(decision);
+        allowed_list_save();
 }
 
 void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *cause, json_t *ids),
@@ -149,7 +149,7 @@ void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *
 {
         struct cause cause = { 0 };
         size_t count;
-        struct entry **entries = list_entries(&count);
+        struct entry **entries = allowed_list_entries(&count);
         json_t *ids = json_array();
         struct decision *last = NULL;
 
@@ -162,12 +162,12 @@ void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *
                 last->ids = json_incref(ids);
                 if (json_array_append_new(ids, json_string(entries[i]->id)) < 0)
                         abort();
-                list_decide(last);
+                allowed_list_decide(last);
         }
         if (last) {
                 last->done = done;
                 last->ctx = ctx;
-                list_save();
+                allowed_list_save();
         } else {
                 if (allowed_fault())
                         cause = *allowed_fault();

@@ -15,23 +15,23 @@ static const char *const pin_names[] = { "certificate", "key" };
 
 /* ---- memory ------------------------------------------------------------------------------------ */
 
-void decided_copy(struct decided *to, const struct decided *from)
+void allowed_decided_copy(struct decided *to, const struct decided *from)
 {
         *to = *from;
         to->by = copy_text(from->by);
         to->reason = copy_text(from->reason);
-        history_copy(to, from);
+        allowed_history_copy(to, from);
 }
 
-void decided_done(struct decided *decided)
+void allowed_decided_done(struct decided *decided)
 {
         free(decided->by);
         free(decided->reason);
-        history_done(decided);
+        allowed_history_done(decided);
         *decided = (struct decided){ 0 };
 }
 
-void entry_free(struct entry *entry)
+void allowed_entry_free(struct entry *entry)
 {
         if (!entry)
                 return;
@@ -40,7 +40,7 @@ void entry_free(struct entry *entry)
         for (size_t i = 0; i < entry->chain_count; i++)
                 certificate_done(&entry->chain[i]);
         certificate_done(&entry->certificate);
-        decided_done(&entry->decided);
+        allowed_decided_done(&entry->decided);
         free(entry->accounts);
         free(entry->chain);
         free(entry->errors);
@@ -48,7 +48,7 @@ void entry_free(struct entry *entry)
         free(entry);
 }
 
-void entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13])
+void allowed_entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13])
 {
         char digits[65];
         uint8_t digest[32] = { 0 };
@@ -61,7 +61,7 @@ void entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char ou
         hex_print(digest, 6, out);
 }
 
-void entry_add_account(struct entry *entry, const char *account)
+void allowed_entry_add_account(struct entry *entry, const char *account)
 {
         if (!account || !*account)
                 return;
@@ -74,7 +74,7 @@ void entry_add_account(struct entry *entry, const char *account)
         entry->accounts[entry->account_count++] = copy_text(account);
 }
 
-uint32_t entry_problems(const struct entry *entry)
+uint32_t allowed_entry_problems(const struct entry *entry)
 {
         uint32_t set = 0;
 
@@ -103,7 +103,7 @@ static json_t *errors_json(const struct entry *entry)
         for (size_t i = 0; i < entry->error_count; i++) {
                 const struct seen_error *error = &entry->errors[i];
                 json_t *object = json_object();
-                json_put_text(object, "code", problem_name(error->problem));
+                json_put_text(object, "code", tls_problem_name(error->problem));
                 json_put(object, "depth", json_integer(error->depth));
                 json_put_text(object, "text", error->text);
                 json_put_text(object, "remedy", error->remedy);
@@ -130,7 +130,7 @@ static json_t *common_json(const struct entry *entry, const struct decided *deci
         json_put_text(object, "decidedBy", decided->by);
         json_put_text(object, "reason", decided->reason);
         put_time(object, "expires", decided->expires);
-        json_put(object, "history", history_json(decided));
+        json_put(object, "history", allowed_history_json(decided));
         put_time(object, "lastSeen", entry->last_seen);
         json_put_text(object, "pins", pin_names[decided->pins]);
         json_put(object, "errors", errors_json(entry));
@@ -138,7 +138,7 @@ static json_t *common_json(const struct entry *entry, const struct decided *deci
         return object;
 }
 
-json_t *entry_json(const struct entry *entry)
+json_t *allowed_entry_json(const struct entry *entry)
 {
         json_t *object = common_json(entry, &entry->decided), *chain = json_array();
 
@@ -160,13 +160,13 @@ static json_t *pem_json(const struct certificate *certificate)
         return text;
 }
 
-json_t *entry_file_json(const struct entry *entry, const struct decided *decided)
+json_t *allowed_entry_file_json(const struct entry *entry, const struct decided *decided)
 {
         json_t *object = common_json(entry, decided), *chain = json_array(), *approved = json_array();
 
         for (unsigned i = 0; i < TLS_PROBLEMS; i++)
                 if (decided->errors & 1u << i)
-                        append(approved, json_string(problem_name((enum tls_problem)i)));
+                        append(approved, json_string(tls_problem_name((enum tls_problem)i)));
         for (size_t i = 0; i < entry->chain_count; i++)
                 append(chain, pem_json(&entry->chain[i]));
         json_put(object, "needless", json_boolean(entry->needless));
@@ -265,14 +265,14 @@ static int read_errors(struct entry *entry, const json_t *list, struct cause *ca
                 if (read_table(item, error_table, count_of(error_table), &fields, cause) < 0)
                         return -1;
                 struct seen_error *error = &entry->errors[entry->error_count++];
-                *error = (struct seen_error){ .problem = problem_named(fields.code),
+                *error = (struct seen_error){ .problem = tls_problem_named(fields.code),
                                               .depth = (int)fields.depth };
                 if (error->problem == TLS_PROBLEMS) {
                         error->problem = PROBLEM_OTHER;
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is an unknown error", fields.code);
                 }
                 printable_copy(error->text, sizeof error->text, fields.text, strlen(fields.text));
-                const char *remedy = fields.remedy ? fields.remedy : problem_remedy(error->problem);
+                const char *remedy = fields.remedy ? fields.remedy : tls_problem_remedy(error->problem);
                 printable_copy(error->remedy, sizeof error->remedy, remedy, strlen(remedy));
         }
         return 0;
@@ -285,8 +285,8 @@ static int read_approved(struct entry *entry, const json_t *list, struct cause *
 
         json_array_foreach(list, i, item)
         {
-                enum tls_problem problem = problem_named(json_string_value(item));
-                if (problem == TLS_PROBLEMS || !problem_is_exemptable(problem))
+                enum tls_problem problem = tls_problem_named(json_string_value(item));
+                if (problem == TLS_PROBLEMS || !tls_problem_is_exemptable(problem))
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is nothing that can be approved",
                                          json_string_value(item));
                 entry->decided.errors |= 1u << problem;
@@ -339,7 +339,7 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
         entry->needless = fields->needless;
         entry->decided.by = copy_text(fields->by);
         entry->decided.reason = copy_text(fields->reason);
-        json_array_foreach(fields->accounts, i, item) entry_add_account(entry, json_string_value(item));
+        json_array_foreach(fields->accounts, i, item) allowed_entry_add_account(entry, json_string_value(item));
         if (fields->replaces)
                 memcpy(entry->replaces, fields->replaces, strlen(fields->replaces));
         if (read_words(entry, fields, cause) < 0 || read_time(fields->created, &entry->created, cause) < 0 ||
@@ -348,9 +348,9 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
             read_time(fields->last_seen, &entry->last_seen, cause) < 0 ||
             read_errors(entry, fields->errors, cause) < 0 ||
             read_approved(entry, fields->approved, cause) < 0 ||
-            history_from_file(&entry->decided, fields->history, cause) < 0 || read_certificates(entry, fields, cause) < 0)
+            allowed_history_from_file(&entry->decided, fields->history, cause) < 0 || read_certificates(entry, fields, cause) < 0)
                 return -1;
-        entry_id(entry->host, entry->port, entry->certificate.sha256, id);
+        allowed_entry_id(entry->host, entry->port, entry->certificate.sha256, id);
         memcpy(entry->id, id, sizeof id);
         if (strcmp(id, fields->id) != 0)
                 return cause_set(cause, CAUSE_STORAGE,
@@ -358,7 +358,7 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
         return 0;
 }
 
-struct entry *entry_from_file(const json_t *object, struct cause *cause)
+struct entry *allowed_entry_from_file(const json_t *object, struct cause *cause)
 {
         struct entry_fields fields = { 0 };
 
@@ -370,7 +370,7 @@ struct entry *entry_from_file(const json_t *object, struct cause *cause)
                 return NULL;
         struct entry *entry = new_object(struct entry);
         if (read_entry(entry, &fields, cause) < 0) {
-                entry_free(entry);
+                allowed_entry_free(entry);
                 return NULL;
         }
         return entry;

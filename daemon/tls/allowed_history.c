@@ -14,7 +14,7 @@ static void past_done(struct past *past)
         free(past->reason);
 }
 
-void history_add(struct decided *decided, const struct past *step)
+void allowed_history_add(struct decided *decided, const struct past *step)
 {
         if (decided->past_count == LIMIT_HISTORY) {
                 past_done(&decided->past[1]);
@@ -28,15 +28,15 @@ void history_add(struct decided *decided, const struct past *step)
         past->reason = copy_text(step->reason);
 }
 
-void history_copy(struct decided *to, const struct decided *from)
+void allowed_history_copy(struct decided *to, const struct decided *from)
 {
         to->past = NULL;
         to->past_count = 0;
         for (size_t i = 0; i < from->past_count; i++)
-                history_add(to, &from->past[i]);
+                allowed_history_add(to, &from->past[i]);
 }
 
-void history_done(struct decided *decided)
+void allowed_history_done(struct decided *decided)
 {
         for (size_t i = 0; i < decided->past_count; i++)
                 past_done(&decided->past[i]);
@@ -44,7 +44,7 @@ void history_done(struct decided *decided)
         decided->past_count = 0;
 }
 
-json_t *history_json(const struct decided *decided)
+json_t *allowed_history_json(const struct decided *decided)
 {
         json_t *list = json_array();
 
@@ -88,11 +88,11 @@ static int read_step(struct decided *decided, const struct past_fields *fields, 
         if (time_parse(fields->time, &step.time, cause) < 0 ||
             (fields->expires && time_parse(fields->expires, &step.expires, cause) < 0))
                 return -1;
-        history_add(decided, &step);
+        allowed_history_add(decided, &step);
         return 0;
 }
 
-int history_from_file(struct decided *decided, const json_t *list, struct cause *cause)
+int allowed_history_from_file(struct decided *decided, const json_t *list, struct cause *cause)
 {
         size_t i;
         json_t *item;

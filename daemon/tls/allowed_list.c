@@ -33,13 +33,13 @@ static struct {
 
 /* ---- entries ----------------------------------------------------------------------------------- */
 
-struct entry **list_entries(size_t *out_count)
+struct entry **allowed_list_entries(size_t *out_count)
 {
         *out_count = list.count;
         return list.entries;
 }
 
-struct entry *list_find(const char *id)
+struct entry *allowed_list_find(const char *id)
 {
         for (size_t i = 0; i < list.count; i++)
                 if (strcmp(list.entries[i]->id, id) == 0)
@@ -47,20 +47,20 @@ struct entry *list_find(const char *id)
         return NULL;
 }
 
-void list_add(struct entry *entry)
+void allowed_list_add(struct entry *entry)
 {
         list.entries = new_resized(list.entries, list.count + 1, sizeof *list.entries);
         list.entries[list.count++] = entry;
 }
 
-void list_remove(struct entry *entry)
+void allowed_list_remove(struct entry *entry)
 {
         for (size_t i = 0; i < list.count; i++)
                 if (list.entries[i] == entry) {
                         list.count--;
                         memmove(&list.entries[i], &list.entries[i + 1],
                                 (list.count - i) * sizeof(struct entry *));
-                        entry_free(entry);
+                        allowed_entry_free(entry);
                         return;
                 }
 }
@@ -89,7 +89,7 @@ static struct entry *lookup_host_port(const char *text, struct cause *cause)
         return found;
 }
 
-struct entry *list_lookup(const char *text, struct cause *cause)
+struct entry *allowed_list_lookup(const char *text, struct cause *cause)
 {
         struct entry *found = NULL;
         size_t len = strlen(text);
@@ -129,13 +129,13 @@ static void tell_now(void *ctx)
         free(notice);
 }
 
-void list_tell(const char *id, const char *what, const char *by)
+void allowed_list_tell(const char *id, const char *what, const char *by)
 {
         struct notice *notice = new_object(struct notice);
 
         (void)snprintf(notice->id, sizeof notice->id, "%s", id);
         notice->what = what;
-        notice->entry = list_find(id) ? entry_json(list_find(id)) : NULL;
+        notice->entry = allowed_list_find(id) ? allowed_entry_json(allowed_list_find(id)) : NULL;
         if (notice->entry && by)
                 json_put_text(notice->entry, "deletedBy", by);
         notice->epoch = list.epoch;
@@ -148,7 +148,7 @@ static void trust_changes_now(void *ctx)
         trust_changed("the Allowed Hosts changed");
 }
 
-void list_trust_changes(void)
+void allowed_list_trust_changes(void)
 {
         loop_later(trust_changes_now, NULL);
 }
@@ -182,13 +182,13 @@ static char *list_text(const struct decision *decisions)
                 const struct decision *decision = decision_about(decisions, entry->id);
                 if (decision && decision->remove)
                         continue;
-                if (json_array_append_new(entries, entry_file_json(entry, decision ? &decision->decided
+                if (json_array_append_new(entries, allowed_entry_file_json(entry, decision ? &decision->decided
                                                                                    : &entry->decided)) < 0)
                         abort();
         }
         json_put(root, "version", json_integer(FILE_VERSION));
         json_put(root, "entries", entries);
-        json_put(root, "verified", verified_json());
+        json_put(root, "verified", allowed_verified_json());
         char *text = json_dumps(root, JSON_INDENT(1));
         json_decref(root);
         if (!text)
@@ -198,7 +198,7 @@ static char *list_text(const struct decision *decisions)
 
 static void decision_free(struct decision *decision)
 {
-        decided_done(&decision->decided);
+        allowed_decided_done(&decision->decided);
         json_decref(decision->ids);
         json_decref(decision->answer);
         free(decision);
@@ -206,20 +206,20 @@ static void decision_free(struct decision *decision)
 
 static void apply(struct decision *decision)
 {
-        struct entry *entry = list_find(decision->id);
+        struct entry *entry = allowed_list_find(decision->id);
 
         if (!entry) {
                 cause_set(&decision->cause, CAUSE_NOT_FOUND, "the entry has gone meanwhile");
                 return;
         }
         if (!decision->remove) {
-                decided_done(&entry->decided);
-                decided_copy(&entry->decided, &decision->decided);
+                allowed_decided_done(&entry->decided);
+                allowed_decided_copy(&entry->decided, &decision->decided);
         }
-        decision->answer = decision->ids ? json_incref(decision->ids) : entry_json(entry);
-        list_tell(decision->id, decision->what, decision->remove ? decision->decided.by : NULL);
+        decision->answer = decision->ids ? json_incref(decision->ids) : allowed_entry_json(entry);
+        allowed_list_tell(decision->id, decision->what, decision->remove ? decision->decided.by : NULL);
         if (decision->remove)
-                list_remove(entry);
+                allowed_list_remove(entry);
 }
 
 /* Answers and frees; a callback may decide again. */
@@ -253,7 +253,7 @@ static void on_written(void *ctx, const struct cause *cause)
                 trust_changed("the Allowed Hosts changed");
         answer_all(decisions);
         if (list.again || list.waiting)
-                list_save();
+                allowed_list_save();
 }
 
 static void start_write(void)
@@ -267,7 +267,7 @@ static void start_write(void)
         free(text);
 }
 
-void list_save(void)
+void allowed_list_save(void)
 {
         if (!list.path || list.fault.code != CAUSE_NONE)
                 return;
@@ -277,7 +277,7 @@ void list_save(void)
                 start_write();
 }
 
-void list_save_some_time(void)
+void allowed_list_save_some_time(void)
 {
         if (list.path && list.fault.code == CAUSE_NONE && !timer_is_set(list.lazy))
                 timer_set(list.lazy, LAZY_MS);
@@ -286,10 +286,10 @@ void list_save_some_time(void)
 static void on_lazy(void *ctx)
 {
         (void)ctx;
-        list_save();
+        allowed_list_save();
 }
 
-void list_decide(struct decision *decision)
+void allowed_list_decide(struct decision *decision)
 {
         struct decision **at = &list.waiting;
 
@@ -313,12 +313,12 @@ static int read_entries(const json_t *root, struct cause *cause)
                 return cause_set(cause, CAUSE_STORAGE, "it lacks its lists");
         json_array_foreach(entries, i, item)
         {
-                struct entry *entry = entry_from_file(item, cause);
+                struct entry *entry = allowed_entry_from_file(item, cause);
                 if (!entry)
                         return -1;
-                list_add(entry);
+                allowed_list_add(entry);
         }
-        return verified_from_file(verified, cause);
+        return allowed_verified_from_file(verified, cause);
 }
 
 static int read_list(struct cause *cause)
@@ -340,10 +340,10 @@ static int read_list(struct cause *cause)
 static void forget_entries(void)
 {
         for (size_t i = 0; i < list.count; i++)
-                entry_free(list.entries[i]);
+                allowed_entry_free(list.entries[i]);
         free(take(list.entries));
         list.count = 0;
-        verified_forget_all();
+        allowed_verified_forget_all();
 }
 
 const struct cause *allowed_fault(void)

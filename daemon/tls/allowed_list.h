@@ -20,21 +20,21 @@ struct decision {
         struct decision *next;
 };
 
-struct entry **list_entries(size_t *out_count);
-struct entry *list_find(const char *id); /* the whole id */
+struct entry **allowed_list_entries(size_t *out_count);
+struct entry *allowed_list_find(const char *id); /* the whole id */
 /* By a unique beginning or HOST:PORT; NULL with a cause. */
-struct entry *list_lookup(const char *text, struct cause *cause);
-void list_add(struct entry *entry);    /* taken over */
-void list_remove(struct entry *entry); /* freed */
+struct entry *allowed_list_lookup(const char *text, struct cause *cause);
+void allowed_list_add(struct entry *entry);    /* taken over */
+void allowed_list_remove(struct entry *entry); /* freed */
 
 /* The list will be written soon; or within a minute, when only times of last use changed. */
-void list_save(void);
-void list_save_some_time(void);
-/* Writes the list as it will be with this decision, then applies it and answers. Taken over; call list_save
+void allowed_list_save(void);
+void allowed_list_save_some_time(void);
+/* Writes the list as it will be with this decision, then applies it and answers. Taken over; call allowed_list_save
  * after. */
-void list_decide(struct decision *decision);
+void allowed_list_decide(struct decision *decision);
 /* Tells the subscriber, on the loop, later. */
 /* `by`: who decided it, where a person did and the entry does not say; or NULL. */
-void list_tell(const char *id, const char *what, const char *by);
+void allowed_list_tell(const char *id, const char *what, const char *by);
 /* trust_changed(), on the loop, later. */
-void list_trust_changes(void);
+void allowed_list_trust_changes(void);

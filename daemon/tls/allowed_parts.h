@@ -52,13 +52,13 @@ struct entry {
         size_t chain_count;
 };
 
-void decided_copy(struct decided *to, const struct decided *from); /* `to` is raw memory */
-void decided_done(struct decided *decided);
-void entry_free(struct entry *entry);
+void allowed_decided_copy(struct decided *to, const struct decided *from); /* `to` is raw memory */
+void allowed_decided_done(struct decided *decided);
+void allowed_entry_free(struct entry *entry);
 /* First 12 hex digits of SHA-256 over "host:port:certificate SHA-256". */
-void entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13]);
-void entry_add_account(struct entry *entry, const char *account);
-uint32_t entry_problems(const struct entry *entry);
+void allowed_entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13]);
+void allowed_entry_add_account(struct entry *entry, const char *account);
+uint32_t allowed_entry_problems(const struct entry *entry);
 /* Nothing rests on it and nobody has to decide it: its server verifies without help, or nobody uses that server. What a
  * person has rejected stays. */
 static inline bool entry_is_over(const struct entry *entry)
@@ -69,30 +69,30 @@ static inline bool entry_is_over(const struct entry *entry)
 extern const char *const allowed_state_names[3];
 
 /* The object of the Varlink interface. */
-json_t *entry_json(const struct entry *entry) must_use;
+json_t *allowed_entry_json(const struct entry *entry) must_use;
 /* The object of the file, with `decided` in place of the entry's own. */
-json_t *entry_file_json(const struct entry *entry, const struct decided *decided) must_use;
+json_t *allowed_entry_file_json(const struct entry *entry, const struct decided *decided) must_use;
 /* Reads an object of the file strictly; NULL with a cause. */
-struct entry *entry_from_file(const json_t *object, struct cause *cause) must_use;
+struct entry *allowed_entry_from_file(const json_t *object, struct cause *cause) must_use;
 
 /* ---- history ---- */
 
-void history_add(struct decided *decided, const struct past *step); /* texts are copied */
-void history_copy(struct decided *to, const struct decided *from);  /* what was in `to` is overwritten */
-void history_done(struct decided *decided);
+void allowed_history_add(struct decided *decided, const struct past *step); /* texts are copied */
+void allowed_history_copy(struct decided *to, const struct decided *from);  /* what was in `to` is overwritten */
+void allowed_history_done(struct decided *decided);
 /* [{what: "approved"|"rejected"|"unapproved"|"expired", time, by, reason, expires}] and back. */
-json_t *history_json(const struct decided *decided) must_use;
-int history_from_file(struct decided *decided, const json_t *list, struct cause *cause) must_use;
+json_t *allowed_history_json(const struct decided *decided) must_use;
+int allowed_history_from_file(struct decided *decided, const json_t *list, struct cause *cause) must_use;
 
 /* ---- hosts that verified without help: memory of rule 14a, in the same file ---- */
 
 /* Remembers; true when the file should be written some time (first sight, another certificate, a day later).
  */
-bool verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now);
+bool allowed_verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now);
 /* When that host and port last verified; 0: never. */
-time_t verified_when(const char *host, uint16_t port);
+time_t allowed_verified_when(const char *host, uint16_t port);
 /* The latest of all those times; 0: none. */
-time_t verified_latest(void);
-json_t *verified_json(void) must_use;
-int verified_from_file(const json_t *list, struct cause *cause) must_use;
-void verified_forget_all(void);
+time_t allowed_verified_latest(void);
+json_t *allowed_verified_json(void) must_use;
+int allowed_verified_from_file(const json_t *list, struct cause *cause) must_use;
+void allowed_verified_forget_all(void);

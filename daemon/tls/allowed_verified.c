@@ -47,7 +47,7 @@ static struct verified *verified_add(const char *host, uint16_t port)
         return *at;
 }
 
-bool verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now)
+bool allowed_verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now)
 {
         struct verified *verified = verified_add(host, port);
 
@@ -61,19 +61,19 @@ bool verified_note(const char *host, uint16_t port, const uint8_t sha256[32], ti
         return true;
 }
 
-time_t verified_when(const char *host, uint16_t port)
+time_t allowed_verified_when(const char *host, uint16_t port)
 {
         const struct verified *verified = *place_of(host, port);
 
         return verified ? verified->time : 0;
 }
 
-time_t verified_latest(void)
+time_t allowed_verified_latest(void)
 {
         return latest;
 }
 
-void verified_forget_all(void)
+void allowed_verified_forget_all(void)
 {
         for (size_t i = 0; i < BUCKETS; i++)
                 while (buckets[i]) {
@@ -86,7 +86,7 @@ void verified_forget_all(void)
         latest = 0;
 }
 
-json_t *verified_json(void)
+json_t *allowed_verified_json(void)
 {
         json_t *list = json_array();
 
@@ -129,7 +129,7 @@ static int digest_of(const char *digits, uint8_t out[32])
         return 0;
 }
 
-int verified_from_file(const json_t *list, struct cause *cause)
+int allowed_verified_from_file(const json_t *list, struct cause *cause)
 {
         size_t i;
         json_t *item;
@@ -149,7 +149,7 @@ int verified_from_file(const json_t *list, struct cause *cause)
                 if (digest_of(fields.fingerprint, sha256) < 0)
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is no fingerprint",
                                          fields.fingerprint);
-                (void)verified_note(fields.host, (uint16_t)fields.port, sha256, time);
+                (void)allowed_verified_note(fields.host, (uint16_t)fields.port, sha256, time);
         }
         return 0;
 }

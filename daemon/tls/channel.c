@@ -182,7 +182,7 @@ static void channel_free(struct transport *transport)
                 SSL_set_shutdown(channel->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         SSL_free(channel->ssl);
         SSL_SESSION_free(channel->session);
-        collection_free(channel->collected);
+        collect_free(channel->collected);
         channel_forget_facts(channel);
         free(channel->account);
         free(channel->host);

@@ -26,7 +26,7 @@ void collect(struct collection **collection, X509_STORE_CTX *verification)
         c->items[c->count++] = (struct collected){ .code = code, .depth = depth, .x509 = x509 };
 }
 
-void collection_free(struct collection *collection)
+void collect_free(struct collection *collection)
 {
         if (!collection)
                 return;
@@ -35,7 +35,7 @@ void collection_free(struct collection *collection)
         free(collection);
 }
 
-struct certificate *chain_of(const SSL *ssl, size_t *out_count)
+struct certificate *collect_chain_of(const SSL *ssl, size_t *out_count)
 {
         STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
         int count = sent ? sk_X509_num(sent) : 0;
@@ -49,7 +49,7 @@ struct certificate *chain_of(const SSL *ssl, size_t *out_count)
         return chain;
 }
 
-void chain_free(struct certificate *chain, size_t count)
+void collect_chain_free(struct certificate *chain, size_t count)
 {
         for (size_t i = 0; chain && i < count; i++)
                 certificate_done(&chain[i]);

@@ -24,20 +24,20 @@ struct collection {
 /* Appends the present error of the verification; *collection is made with the first one (good chains cost
  * nothing). */
 void collect(struct collection **collection, X509_STORE_CTX *verification);
-void collection_free(struct collection *collection);
+void collect_free(struct collection *collection);
 
-/* The chain as sent, [0] the leaf, at most LIMIT_CHAIN; the caller ends it with chain_free. */
-struct certificate *chain_of(const SSL *ssl, size_t *out_count);
-void chain_free(struct certificate *chain, size_t count);
+/* The chain as sent, [0] the leaf, at most LIMIT_CHAIN; the caller ends it with collect_chain_free. */
+struct certificate *collect_chain_of(const SSL *ssl, size_t *out_count);
+void collect_chain_free(struct certificate *chain, size_t count);
 
 /* The errors of `facts` (whose host and chain are set), one a problem and certificate. */
 void collect_errors(const struct collection *collection, struct tls_facts *facts);
 
 /* Appends an error; in place of the last when the list is full, so that nothing is forgotten in silence. */
-void facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
+void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
                ...) printf_like(5, 6);
 /* Puts what is known to mend the last error added in place of its problem's own remedy. */
-void facts_remedy(struct tls_facts *facts, const char *format, ...) printf_like(2, 3);
+void tls_facts_remedy(struct tls_facts *facts, const char *format, ...) printf_like(2, 3);
 /* The problem that an X509_V_ERR_* code stands for; unknown codes are PROBLEM_OTHER, codes that say nothing
  * against the peer TLS_PROBLEMS. */
-enum tls_problem problem_of_code(int code);
+enum tls_problem tls_problem_of_code(int code);

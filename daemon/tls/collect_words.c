@@ -25,7 +25,7 @@ static bool has_problem(const struct tls_facts *facts, enum tls_problem problem)
         return false;
 }
 
-void facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
+void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
                ...)
 {
         bool full = facts->error_count == count_of(facts->errors);
@@ -41,10 +41,10 @@ void facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int
                 (struct tls_error){ .problem = full ? PROBLEM_OTHER : problem, .depth = depth, .code = code };
         printable_copy(error->text, sizeof error->text, words, strlen(words));
         free(words);
-        facts_remedy(facts, "%s", problem_remedy(error->problem));
+        tls_facts_remedy(facts, "%s", tls_problem_remedy(error->problem));
 }
 
-void facts_remedy(struct tls_facts *facts, const char *format, ...)
+void tls_facts_remedy(struct tls_facts *facts, const char *format, ...)
 {
         struct tls_error *error = &facts->errors[facts->error_count - 1];
         char *words = NULL;
@@ -83,7 +83,7 @@ static void put_plain(const struct collected *item, const struct code_row *row, 
         char name[80];
 
         name_of(item, false, name);
-        facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s", name,
+        tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s", name,
                   row->text ? row->text : X509_verify_cert_error_string(item->code));
 }
 
@@ -109,12 +109,12 @@ static void put_issuer(const struct collected *item, const struct code_row *row,
         if (has_problem(facts, row->problem))
                 return;
         name_of(item, true, name);
-        facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s", name,
+        tls_facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s", name,
                   item->depth > 0 ? "was not sent by the server" :
                   likely ? "was not sent by the server, which most likely forgot this intermediate" :
                            "was not sent: either the server forgot this intermediate, or that is a root");
         if (item->depth == 0)
-                facts_remedy(facts, "have the server send the intermediate \"%.36s\"%s; or "
+                tls_facts_remedy(facts, "have the server send the intermediate \"%.36s\"%s; or "
                                     "import the issuer: emailsecctl trust import FILE",
                              name, likely ? "" : ", if it is one");
 }
@@ -124,7 +124,7 @@ static void put_root(const struct collected *item, const struct code_row *row, s
         char name[80];
 
         name_of(item, false, name);
-        facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store", name);
+        tls_facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store", name);
 }
 
 static void put_self_signed(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
@@ -132,7 +132,7 @@ static void put_self_signed(const struct collected *item, const struct code_row 
         char name[80];
 
         name_of(item, false, name);
-        facts_add(facts, row->problem, item->depth, item->code,
+        tls_facts_add(facts, row->problem, item->depth, item->code,
                   "certificate \"%s\" is self-signed and in no trust store", name);
 }
 
@@ -144,7 +144,7 @@ static void put_name_remedy(char *const *names, struct tls_facts *facts)
                 scoped(scoped_free) char *host = usable ? host_normal(strchr(*names, ':') + 1, NULL) : NULL;
                 if (!host || strlen(host) > 48 || strchr(host, '*') || same_text(host, facts->host))
                         continue;
-                facts_remedy(facts, "the certificate says %s: set hostname to that if it is the server meant, or have "
+                tls_facts_remedy(facts, "the certificate says %s: set hostname to that if it is the server meant, or have "
                                     "it issued anew",
                              host);
                 return;
@@ -171,14 +171,14 @@ static void put_name(const struct collected *item, const struct code_row *row, s
                         (void)snprintf(names + len, sizeof names - len, "%s%s", told++ ? ", " : "", value);
         }
         if (!told && !more)
-                facts_add(facts, row->problem, item->depth, item->code,
+                tls_facts_add(facts, row->problem, item->depth, item->code,
                           "the certificate names no %s (a common name alone does not count), wanted \"%s\"",
                           item->code == X509_V_ERR_IP_ADDRESS_MISMATCH ? "IP address" : "host", facts->host);
         else if (more)
-                facts_add(facts, row->problem, item->depth, item->code,
+                tls_facts_add(facts, row->problem, item->depth, item->code,
                           "the certificate is for %s and %zu more, not for \"%s\"", names, more, facts->host);
         else
-                facts_add(facts, row->problem, item->depth, item->code,
+                tls_facts_add(facts, row->problem, item->depth, item->code,
                           "the certificate is for %s, not for \"%s\"", names, facts->host);
         put_name_remedy(facts->chain_count ? facts->chain[0].alt_names : NULL, facts);
 }
@@ -193,16 +193,16 @@ static void put_date(const struct collected *item, const struct code_row *row, s
                 time_rfc3339(
                         asn1_time(over ? X509_get0_notAfter(item->x509) : X509_get0_notBefore(item->x509)),
                         when);
-        clock_doubt(loop_wall(), loop_now(), facts->server_time, verified_latest(), facts->host, facts->port, doubt, sizeof doubt);
+        clock_doubt(loop_wall(), loop_now(), facts->server_time, allowed_verified_latest(), facts->host, facts->port, doubt, sizeof doubt);
         if (!doubt[0]) {
-                facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s %s", name,
+                tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s %s", name,
                           over ? "expired at" : "is not valid before", when);
                 return;
         }
         time_rfc3339(loop_wall(), now);
-        facts_add(facts, row->problem, item->depth, item->code, "certificate \"%.40s\" %s %s; this machine's clock says %s, %s",
+        tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%.40s\" %s %s; this machine's clock says %s, %s",
                   name, over ? "expired at" : "is not valid before", when, now, doubt);
-        facts_remedy(facts, "look at this machine's clock first: timedatectl (what failed by it is tried again when it is set); then: %s",
+        tls_facts_remedy(facts, "look at this machine's clock first: timedatectl (what failed by it is tried again when it is set); then: %s",
                      over ? "renew it" : "see the server's clock");
 }
 
@@ -215,11 +215,11 @@ static void put_weak(const struct collected *item, const struct code_row *row, s
         if (item->x509)
                 certificate_from_x509(item->x509, &certificate);
         if (item->code == X509_V_ERR_CA_MD_TOO_WEAK)
-                facts_add(facts, row->problem, item->depth, item->code,
+                tls_facts_add(facts, row->problem, item->depth, item->code,
                           "certificate \"%s\" is signed with %s, which is too weak", name,
                           certificate.signature_algorithm);
         else
-                facts_add(facts, row->problem, item->depth, item->code,
+                tls_facts_add(facts, row->problem, item->depth, item->code,
                           "certificate \"%s\" has an %s key of %d bits, which is too short", name,
                           certificate.key_algorithm, certificate.key_size);
         certificate_done(&certificate);
@@ -300,7 +300,7 @@ static const struct code_row *row_of(int code)
         return &other;
 }
 
-enum tls_problem problem_of_code(int code)
+enum tls_problem tls_problem_of_code(int code)
 {
         return row_of(code)->problem;
 }
@@ -313,5 +313,5 @@ void collect_errors(const struct collection *collection, struct tls_facts *facts
                 row->put(item, row, facts);
         }
         if (collection && collection->overflow)
-                facts_add(facts, PROBLEM_OTHER, 0, 0, "the chain has more errors than are listed");
+                tls_facts_add(facts, PROBLEM_OTHER, 0, 0, "the chain has more errors than are listed");
 }

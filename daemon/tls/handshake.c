@@ -160,7 +160,7 @@ static void verification_broke(const SSL *ssl, struct cause *cause)
 
         cause_set(cause, CAUSE_CERTIFICATE, "the server's certificate could not be checked: %s",
                   X509_verify_cert_error_string(code));
-        cause_remedy(cause, "%s", problem_remedy(PROBLEM_OTHER));
+        cause_remedy(cause, "%s", tls_problem_remedy(PROBLEM_OTHER));
 }
 
 /* Empties the queue into a cause; the first error that the table knows counts, then a malformed certificate,

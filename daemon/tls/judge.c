@@ -40,12 +40,12 @@ static const struct {
         [PROBLEM_OTHER] = { "other", false, "the server's operator must replace the certificate" },
 };
 
-const char *problem_name(enum tls_problem problem)
+const char *tls_problem_name(enum tls_problem problem)
 {
         return problems[problem].name;
 }
 
-enum tls_problem problem_named(const char *name)
+enum tls_problem tls_problem_named(const char *name)
 {
         unsigned i = 0;
 
@@ -54,12 +54,12 @@ enum tls_problem problem_named(const char *name)
         return (enum tls_problem)i;
 }
 
-const char *problem_remedy(enum tls_problem problem)
+const char *tls_problem_remedy(enum tls_problem problem)
 {
         return problems[problem].remedy;
 }
 
-bool problem_is_exemptable(enum tls_problem problem)
+bool tls_problem_is_exemptable(enum tls_problem problem)
 {
         return problems[problem].exemptable;
 }
@@ -139,7 +139,7 @@ static const char *remedy_in(const struct tls_facts *facts, enum tls_problem pro
         for (size_t i = 0; i < facts->error_count; i++)
                 if (facts->errors[i].problem == problem)
                         return facts->errors[i].remedy;
-        return problem_remedy(problem);
+        return tls_problem_remedy(problem);
 }
 
 void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, const char *id)

@@ -94,7 +94,7 @@ void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, cons
 const char *verdict_verified_by(enum verdict_kind kind);
 /* The word of a problem in JSON ("unknownIssuer") and its reverse (TLS_PROBLEMS: none), what to do
  * about it in words where no more is known of the certificate, and whether an exemption may cover it. */
-const char *problem_name(enum tls_problem problem);
-enum tls_problem problem_named(const char *name);
-const char *problem_remedy(enum tls_problem problem);
-bool problem_is_exemptable(enum tls_problem problem);
+const char *tls_problem_name(enum tls_problem problem);
+enum tls_problem tls_problem_named(const char *name);
+const char *tls_problem_remedy(enum tls_problem problem);
+bool tls_problem_is_exemptable(enum tls_problem problem);

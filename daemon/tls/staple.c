@@ -61,7 +61,7 @@ static bool in_date(const ASN1_GENERALIZEDTIME *this_update, const ASN1_GENERALI
 
 static const char *refuse(struct tls_facts *facts, const char *result, const char *why)
 {
-        facts_add(facts, PROBLEM_STAPLE, 0, 0, "the stapled OCSP answer %s", why);
+        tls_facts_add(facts, PROBLEM_STAPLE, 0, 0, "the stapled OCSP answer %s", why);
         return result;
 }
 
@@ -111,7 +111,7 @@ static const char *read_status(OCSP_BASICRESP *answer, X509 *leaf, X509 *issuer,
         if (status == V_OCSP_CERTSTATUS_REVOKED) {
                 char when[32];
                 time_rfc3339(asn1_time(revoked), when);
-                facts_add(facts, PROBLEM_REVOKED, 0, 0,
+                tls_facts_add(facts, PROBLEM_REVOKED, 0, 0,
                           "its issuer has revoked the certificate at %s (stapled OCSP)", when);
                 return "revoked";
         }
@@ -146,7 +146,7 @@ const char *staple_check(const SSL *ssl, time_t now, struct tls_facts *facts)
                 return "none";
         if (len <= 0 || !bytes) {
                 if (must_staple(leaf))
-                        facts_add(facts, PROBLEM_STAPLE, 0, 0,
+                        tls_facts_add(facts, PROBLEM_STAPLE, 0, 0,
                                   "the certificate demands a stapled OCSP answer and the server sent none");
                 return "none";
         }

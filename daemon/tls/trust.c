@@ -165,9 +165,9 @@ size_t trust_skipped(void)
 
 enum anchor_kind trust_anchor(const uint8_t sha256[32])
 {
-        if (anchors_find(&stores.system, sha256))
+        if (trust_anchors_find(&stores.system, sha256))
                 return ANCHOR_SYSTEM;
-        return anchors_find(&stores.user, sha256) ? ANCHOR_USER : ANCHOR_NONE;
+        return trust_anchors_find(&stores.user, sha256) ? ANCHOR_USER : ANCHOR_NONE;
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -273,7 +273,7 @@ void trust_take_user_anchors(X509 *const *list, size_t count, const char *why)
 {
         for (size_t i = 0; i < count; i++) {
                 if (state_directory)
-                        anchors_add(&stores.user, list[i]);
+                        trust_anchors_add(&stores.user, list[i]);
                 else
                         X509_free(list[i]);
         }
@@ -310,7 +310,7 @@ static void deleted(void *ctx, const struct cause *cause)
         if (cause->code == CAUSE_NONE && state_directory) {
                 char *why =
                         text_of("a certificate was deleted from the User Trust Store by %s", deletion->who);
-                anchors_remove(&stores.user, deletion->sha256);
+                trust_anchors_remove(&stores.user, deletion->sha256);
                 rebuild();
                 trust_changed(why);
                 free(why);

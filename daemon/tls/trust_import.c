@@ -157,10 +157,10 @@ static bool choose(const struct import *import, X509 *x509, const struct certifi
 {
         char words[160], when[32];
 
-        if (anchors_find(trust_anchors(true), certificate->sha256) ||
+        if (trust_anchors_find(trust_anchors(true), certificate->sha256) ||
             listed_before(import, certificate->sha256)) {
                 say(row, "present", "it is in the User Trust Store already");
-        } else if (anchors_find(trust_anchors(false), certificate->sha256)) {
+        } else if (trust_anchors_find(trust_anchors(false), certificate->sha256)) {
                 say(row, "present", "it is in the System Trust Store already");
         } else if (certificate->not_after <= loop_wall()) {
                 time_rfc3339(certificate->not_after, when);

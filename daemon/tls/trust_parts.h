@@ -13,11 +13,11 @@ struct anchors {
         struct anchor *items;
         size_t count;
 };
-void anchors_done(struct anchors *anchors);
-const struct anchor *anchors_find(const struct anchors *anchors, const uint8_t sha256[32]);
+void trust_anchors_done(struct anchors *anchors);
+const struct anchor *trust_anchors_find(const struct anchors *anchors, const uint8_t sha256[32]);
 /* Takes the certificate over; one that is there already is freed. */
-void anchors_add(struct anchors *anchors, X509 *x509);
-void anchors_remove(struct anchors *anchors, const uint8_t sha256[32]);
+void trust_anchors_add(struct anchors *anchors, X509 *x509);
+void trust_anchors_remove(struct anchors *anchors, const uint8_t sha256[32]);
 
 /* The stores as they were read. What could not be read is told in `fault`, the rest is here all the same. */
 struct trust_stores {

@@ -22,7 +22,7 @@
 
 /* ---- sets ---------------------------------------------------------------------------------- */
 
-void anchors_done(struct anchors *anchors)
+void trust_anchors_done(struct anchors *anchors)
 {
         for (size_t i = 0; i < anchors->count; i++)
                 X509_free(anchors->items[i].x509);
@@ -30,7 +30,7 @@ void anchors_done(struct anchors *anchors)
         *anchors = (struct anchors){ 0 };
 }
 
-const struct anchor *anchors_find(const struct anchors *anchors, const uint8_t sha256[32])
+const struct anchor *trust_anchors_find(const struct anchors *anchors, const uint8_t sha256[32])
 {
         for (size_t i = 0; i < anchors->count; i++)
                 if (memcmp(anchors->items[i].sha256, sha256, 32) == 0)
@@ -38,12 +38,12 @@ const struct anchor *anchors_find(const struct anchors *anchors, const uint8_t s
         return NULL;
 }
 
-void anchors_add(struct anchors *anchors, X509 *x509)
+void trust_anchors_add(struct anchors *anchors, X509 *x509)
 {
         uint8_t sha256[32];
 
         x509_digest(x509, sha256);
-        if (anchors_find(anchors, sha256)) {
+        if (trust_anchors_find(anchors, sha256)) {
                 X509_free(x509);
                 return;
         }
@@ -53,9 +53,9 @@ void anchors_add(struct anchors *anchors, X509 *x509)
         memcpy(anchor->sha256, sha256, 32);
 }
 
-void anchors_remove(struct anchors *anchors, const uint8_t sha256[32])
+void trust_anchors_remove(struct anchors *anchors, const uint8_t sha256[32])
 {
-        const struct anchor *found = anchors_find(anchors, sha256);
+        const struct anchor *found = trust_anchors_find(anchors, sha256);
 
         if (!found)
                 return;
@@ -114,7 +114,7 @@ static int take_certificate(struct reading *r, X509 *x509, struct cause *cause)
 {
         if (x509) {
                 r->found++;
-                anchors_add(&r->stores->system, x509);
+                trust_anchors_add(&r->stores->system, x509);
                 return 0;
         }
         ERR_clear_error();
@@ -335,7 +335,7 @@ static int take_user_text(struct trust_stores *stores, const char *path, const c
                                    "%s: its name is not the SHA-256 of the certificate in it", path);
         } else {
                 const uint8_t *at = certificate.der;
-                anchors_add(&stores->user, d2i_X509(NULL, &at, (long)certificate.der_len));
+                trust_anchors_add(&stores->user, d2i_X509(NULL, &at, (long)certificate.der_len));
         }
         certificate_done(&certificate);
         return result;
@@ -429,8 +429,8 @@ static void read_user_store(struct trust_stores *stores, const char *state_direc
 
 void trust_stores_done(struct trust_stores *stores)
 {
-        anchors_done(&stores->system);
-        anchors_done(&stores->user);
+        trust_anchors_done(&stores->system);
+        trust_anchors_done(&stores->user);
         sk_X509_CRL_pop_free(stores->revocation_lists, X509_CRL_free);
         json_decref(stores->pending);
         *stores = (struct trust_stores){ 0 };

@@ -37,10 +37,10 @@ static void add_anchor(const struct channel *channel, struct tls_facts *facts)
         }
         facts->anchor_is_user = kind == ANCHOR_USER;
         long result = SSL_get_verify_result(channel->ssl);
-        if (facts->error_count == 0 && result != X509_V_OK && problem_of_code((int)result) != TLS_PROBLEMS)
-                facts_add(facts, PROBLEM_OTHER, 0, (int)result, "%s", X509_verify_cert_error_string(result));
+        if (facts->error_count == 0 && result != X509_V_OK && tls_problem_of_code((int)result) != TLS_PROBLEMS)
+                tls_facts_add(facts, PROBLEM_OTHER, 0, (int)result, "%s", X509_verify_cert_error_string(result));
         if (facts->error_count == 0 && kind == ANCHOR_NONE)
-                facts_add(facts, PROBLEM_UNKNOWN_ISSUER, count, 0, "the chain ends in no trust store");
+                tls_facts_add(facts, PROBLEM_UNKNOWN_ISSUER, count, 0, "the chain ends in no trust store");
         if (kind == ANCHOR_NONE)
                 memset(facts->anchor_sha256, 0, sizeof facts->anchor_sha256);
 }
@@ -64,10 +64,10 @@ static struct channel_report *report_new(struct channel *channel)
         facts->host = channel->host;
         facts->port = channel->port;
         facts->server_time = channel->server_time;
-        report->chain = chain_of(channel->ssl, &facts->chain_count);
+        report->chain = collect_chain_of(channel->ssl, &facts->chain_count);
         facts->chain = report->chain;
         if (facts->chain_count == 0)
-                facts_add(facts, PROBLEM_NONE_SENT, 0, 0, "the server sent no certificate");
+                tls_facts_add(facts, PROBLEM_NONE_SENT, 0, 0, "the server sent no certificate");
         if (!SSL_session_reused(channel->ssl)) {
                 collect_errors(channel->collected, facts);
                 channel->staple = staple_check(channel->ssl, loop_wall(), facts);
@@ -86,7 +86,7 @@ void channel_forget_facts(struct channel *channel)
 
         if (!report)
                 return;
-        chain_free(report->chain, report->facts.chain_count);
+        collect_chain_free(report->chain, report->facts.chain_count);
         free(report);
 }
 

@@ -7,20 +7,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         json_t *object = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
         struct cause cause = { 0 };
-        struct entry *entry = json_is_object(object) ? entry_from_file(object, &cause) : NULL;
+        struct entry *entry = json_is_object(object) ? allowed_entry_from_file(object, &cause) : NULL;
 
         json_decref(object);
         if (!entry)
                 return 0;
-        json_decref(entry_json(entry));
-        json_t *out = entry_file_json(entry, &entry->decided), *other;
-        struct entry *again = entry_from_file(out, &cause);
+        json_decref(allowed_entry_json(entry));
+        json_t *out = allowed_entry_file_json(entry, &entry->decided), *other;
+        struct entry *again = allowed_entry_from_file(out, &cause);
         fuzz_must(again);
-        other = entry_file_json(again, &again->decided);
+        other = allowed_entry_file_json(again, &again->decided);
         fuzz_must(json_equal(out, other));
         json_decref(out);
         json_decref(other);
-        entry_free(again);
-        entry_free(entry);
+        allowed_entry_free(again);
+        allowed_entry_free(entry);
         return 0;
 }

@@ -16,7 +16,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-        history_done(&decided);
+        allowed_history_done(&decided);
         ck_assert_ptr_null(decided.past);
 }
 
@@ -25,7 +25,7 @@ static void add(enum past_what what, time_t time, const char *by, const char *re
         struct past step = { .what = what, .time = time, .expires = expires,
                              .by = (char *)(uintptr_t)by, .reason = (char *)(uintptr_t)reason };
 
-        history_add(&decided, &step);
+        allowed_history_add(&decided, &step);
 }
 
 START_TEST(the_first_and_the_newest_stay)
@@ -44,13 +44,13 @@ START_TEST(a_copy_is_its_own)
         struct decided copy;
 
         add(PAST_APPROVED, WALL, "root (uid 0)", "seen it", WALL + 60);
-        history_copy(&copy, &decided);
-        history_done(&decided);
+        allowed_history_copy(&copy, &decided);
+        allowed_history_done(&decided);
         ck_assert_uint_eq(copy.past_count, 1);
         ck_assert_str_eq(copy.past[0].by, "root (uid 0)");
         ck_assert_str_eq(copy.past[0].reason, "seen it");
         ck_assert_int_eq(copy.past[0].expires, WALL + 60);
-        history_done(&copy);
+        allowed_history_done(&copy);
 }
 END_TEST
 
@@ -63,16 +63,16 @@ START_TEST(what_is_written_is_read)
         add(PAST_EXPIRED, WALL + 60, NULL, NULL, 0);
         add(PAST_REJECTED, WALL + 70, "ann", NULL, 0);
         add(PAST_UNAPPROVED, WALL + 80, "ann", "", 0);
-        json_t *list = history_json(&decided);
-        ck_assert_msg(history_from_file(&again, list, &cause) == 0, "%s", cause.text);
-        json_t *same = history_json(&again);
+        json_t *list = allowed_history_json(&decided);
+        ck_assert_msg(allowed_history_from_file(&again, list, &cause) == 0, "%s", cause.text);
+        json_t *same = allowed_history_json(&again);
         ck_assert(json_equal(list, same));
         ck_assert_uint_eq(json_array_size(same), 4);
         ck_assert_str_eq(json_string_value(json_object_get(json_array_get(same, 1), "what")), "expired");
         ck_assert(json_is_null(json_object_get(json_array_get(same, 1), "by")));
         json_decref(list);
         json_decref(same);
-        history_done(&again);
+        allowed_history_done(&again);
 }
 END_TEST
 
@@ -94,7 +94,7 @@ START_TEST(damage_is_told)
         json_t *list = json_loads(damaged[_i], 0, NULL);
 
         ck_assert_ptr_nonnull(list);
-        ck_assert_int_eq(history_from_file(&decided, list, &cause), -1);
+        ck_assert_int_eq(allowed_history_from_file(&decided, list, &cause), -1);
         ck_assert_msg(cause.text[0], "%s", damaged[_i]);
         json_decref(list);
 }
@@ -108,7 +108,7 @@ START_TEST(a_long_list_of_a_file_is_bounded)
         for (int i = 0; i < 1000; i++)
                 ck_assert_int_eq(json_array_append_new(list, json_pack("{ssss}", "what", "approved", "time",
                                                                        "2026-01-01T00:00:00Z")), 0);
-        ck_assert_int_eq(history_from_file(&decided, list, &cause), 0);
+        ck_assert_int_eq(allowed_history_from_file(&decided, list, &cause), 0);
         ck_assert_uint_eq(decided.past_count, LIMIT_HISTORY);
         json_decref(list);
 }

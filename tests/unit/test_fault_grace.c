@@ -16,8 +16,8 @@ static struct cause refused(void)
 
 static void worked_for(int64_t seconds)
 {
-        doubt_worked("a", NOON - seconds);
-        doubt_worked("a", NOON);
+        fault_grace_worked("a", NOON - seconds);
+        fault_grace_worked("a", NOON);
 }
 
 START_TEST(few_tries_with_growing_pauses)
@@ -27,22 +27,22 @@ START_TEST(few_tries_with_growing_pauses)
         worked_for(8 * DAY);
         for (size_t i = 0; i < count_of(pauses); i++) {
                 struct cause cause = refused();
-                int64_t pause = doubt_cause("a", now, &cause);
+                int64_t pause = fault_grace_cause("a", now, &cause);
                 ck_assert_int_eq(pause, pauses[i]);
                 ck_assert_int_eq(cause_class(&cause), CLASS_DOWN);
                 ck_assert_ptr_nonnull(strstr(cause.text, "the server refused the sign-in; "));
                 ck_assert_ptr_nonnull(strstr(cause_remedy_of(&cause), "account password NAME"));
                 /* a second session that fails, or somebody who polls: no try more, no pause more */
                 cause = refused();
-                ck_assert_int_eq(doubt_cause("a", now + 10, &cause), pauses[i] - 10);
+                ck_assert_int_eq(fault_grace_cause("a", now + 10, &cause), pauses[i] - 10);
                 now += pause;
         }
         struct cause cause = refused();
-        ck_assert_int_eq(doubt_cause("a", now, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", now, &cause), 0);
         ck_assert_int_eq(cause.code, CAUSE_AUTHENTICATION);
-        ck_assert_int_eq(doubt_cause("a", now + 3600, &cause), 0);
-        doubt_worked("a", now + 7200); /* it was right to try */
-        ck_assert_int_eq(doubt_cause("a", now + 7300, &cause), pauses[0]);
+        ck_assert_int_eq(fault_grace_cause("a", now + 3600, &cause), 0);
+        fault_grace_worked("a", now + 7200); /* it was right to try */
+        ck_assert_int_eq(fault_grace_cause("a", now + 7300, &cause), pauses[0]);
 }
 END_TEST
 
@@ -50,17 +50,17 @@ START_TEST(what_is_new_or_old_counts_at_once)
 {
         struct cause cause = refused();
 
-        ck_assert_int_eq(doubt_cause("a", NOON, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", NOON, &cause), 0);
         worked_for(DAY - 1);
-        ck_assert_int_eq(doubt_cause("a", NOON, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", NOON, &cause), 0);
         worked_for(0);
-        ck_assert_int_eq(doubt_cause("a", NOON + LATELY + 1, &cause), 0);
-        doubt_forget("a");
+        ck_assert_int_eq(fault_grace_cause("a", NOON + LATELY + 1, &cause), 0);
+        fault_grace_forget("a");
         worked_for(2 * DAY);
-        ck_assert_int_gt(doubt_cause("a", NOON, &cause), 0);
-        doubt_forget("a"); /* another password */
+        ck_assert_int_gt(fault_grace_cause("a", NOON, &cause), 0);
+        fault_grace_forget("a"); /* another password */
         cause = refused();
-        ck_assert_int_eq(doubt_cause("a", NOON + 1, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", NOON + 1, &cause), 0);
 }
 END_TEST
 
@@ -73,12 +73,12 @@ START_TEST(clear_causes_are_not_doubted)
         worked_for(2 * DAY);
         for (size_t i = 0; i < count_of(clear); i++) {
                 cause_set(&cause, clear[i], "x");
-                ck_assert_int_eq(doubt_cause("a", NOON, &cause), 0);
+                ck_assert_int_eq(fault_grace_cause("a", NOON, &cause), 0);
                 ck_assert_int_eq(cause.code, clear[i]);
         }
         cause = refused();
         cause_remedy(&cause, "make an app password");
-        ck_assert_int_eq(doubt_cause("a", NOON, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", NOON, &cause), 0);
 }
 END_TEST
 
@@ -89,20 +89,20 @@ START_TEST(odd_answers_come_to_an_end)
         int64_t now = NOON;
 
         cause_set(&cause, CAUSE_PROTOCOL, "a stray line");
-        ck_assert_int_eq(doubt_cause("a", now, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", now, &cause), 0);
         for (size_t i = 0; i < count_of(pauses); i++) {
-                doubt_worked("a", now);
+                fault_grace_worked("a", now);
                 cause_set(&cause, CAUSE_PROTOCOL, "a stray line");
-                ck_assert_int_eq(doubt_cause("a", now + 1, &cause), pauses[i]);
+                ck_assert_int_eq(fault_grace_cause("a", now + 1, &cause), pauses[i]);
                 ck_assert_int_eq(cause.code, CAUSE_SERVER_BUSY);
                 now += 1 + pauses[i];
         }
-        doubt_worked("a", now);
+        fault_grace_worked("a", now);
         cause_set(&cause, CAUSE_PROTOCOL, "a stray line");
-        ck_assert_int_eq(doubt_cause("a", now + 1, &cause), 0);
+        ck_assert_int_eq(fault_grace_cause("a", now + 1, &cause), 0);
         now += DAY;
-        doubt_worked("a", now); /* good for a day */
-        ck_assert_int_eq(doubt_cause("a", now + 1, &cause), pauses[0]);
+        fault_grace_worked("a", now); /* good for a day */
+        ck_assert_int_eq(fault_grace_cause("a", now + 1, &cause), pauses[0]);
 }
 END_TEST
 

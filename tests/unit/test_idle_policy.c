@@ -11,18 +11,18 @@ START_TEST(three_short_sessions_end_the_waiting)
         struct waits waits = { 0 };
 
         for (int64_t i = 1; i < WAITS_LOST_MOST; i++) {
-                waits_ended(&waits, WAIT_LOST, 5 * SECOND, i);
-                ck_assert(waits_may_idle(&waits, i) && !waits_apart(&waits, i));
+                idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, i);
+                ck_assert(idle_policy_may_idle(&waits, i) && !idle_policy_apart(&waits, i));
         }
-        ck_assert_int_eq(waits_new_session(&waits, 1000), 2000);
-        waits_ended(&waits, WAIT_LOST, 5 * SECOND, 10);
-        ck_assert(!waits_may_idle(&waits, 10) && waits_apart(&waits, 10));
-        ck_assert(!waits_may_idle(&waits, 9 + HOUR) && waits_may_idle(&waits, 10 + HOUR) && !waits_apart(&waits, 10 + HOUR));
-        waits_ended(&waits, WAIT_LOST, 5 * SECOND, 10 + HOUR); /* one try only */
-        ck_assert(waits_apart(&waits, 9 + 3 * HOUR) && !waits_apart(&waits, 10 + 3 * HOUR));
+        ck_assert_int_eq(idle_policy_new_session(&waits, 1000), 2000);
+        idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, 10);
+        ck_assert(!idle_policy_may_idle(&waits, 10) && idle_policy_apart(&waits, 10));
+        ck_assert(!idle_policy_may_idle(&waits, 9 + HOUR) && idle_policy_may_idle(&waits, 10 + HOUR) && !idle_policy_apart(&waits, 10 + HOUR));
+        idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, 10 + HOUR); /* one try only */
+        ck_assert(idle_policy_apart(&waits, 9 + 3 * HOUR) && !idle_policy_apart(&waits, 10 + 3 * HOUR));
         for (int i = 0; i < 40; i++)
-                waits_ended(&waits, WAIT_LOST, 0, 0);
-        ck_assert(waits_apart(&waits, 24 * HOUR - 1) && !waits_apart(&waits, 24 * HOUR));
+                idle_policy_ended(&waits, WAIT_LOST, 0, 0);
+        ck_assert(idle_policy_apart(&waits, 24 * HOUR - 1) && !idle_policy_apart(&waits, 24 * HOUR));
 }
 END_TEST
 
@@ -35,12 +35,12 @@ START_TEST(what_is_well_forgives)
 
         for (size_t i = 0; i < count_of(well); i++) {
                 struct waits waits = { 0 };
-                waits_ended(&waits, WAIT_LOST, 1, 0);
-                waits_ended(&waits, WAIT_LOST, 1, 0);
-                waits_ended(&waits, well[i].end, well[i].lasted, 0);
-                waits_ended(&waits, WAIT_LOST, 1, 0);
-                waits_ended(&waits, WAIT_LOST, 1, 0);
-                ck_assert(!waits_apart(&waits, 0));
+                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
+                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
+                idle_policy_ended(&waits, well[i].end, well[i].lasted, 0);
+                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
+                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
+                ck_assert(!idle_policy_apart(&waits, 0));
         }
 }
 END_TEST
@@ -51,19 +51,19 @@ START_TEST(announcements_of_nothing_meet_growing_pauses)
         int64_t last = 0, all = 0;
 
         for (unsigned i = 0; i < 100; i++) {
-                waits_ended(&waits, WAIT_NOTHING, 1, 0);
-                ck_assert_int_ge(waits_pause(&waits), last);
-                last = waits_pause(&waits);
+                idle_policy_ended(&waits, WAIT_NOTHING, 1, 0);
+                ck_assert_int_ge(idle_policy_pause(&waits), last);
+                last = idle_policy_pause(&waits);
                 all += last;
                 if (i < WAITS_NOTHING_MOST)
                         ck_assert_int_eq(last, 0);
         }
         ck_assert_int_eq(last, WAITS_PAUSE_MOST_MS);
         ck_assert_int_gt(all, 90 * WAITS_PAUSE_MOST_MS);
-        waits_ended(&waits, WAIT_OURS, 1, 0);
-        ck_assert_int_eq(waits_pause(&waits), WAITS_PAUSE_MOST_MS);
-        waits_ended(&waits, WAIT_NEWS, 1, 0);
-        ck_assert_int_eq(waits_pause(&waits), 0);
+        idle_policy_ended(&waits, WAIT_OURS, 1, 0);
+        ck_assert_int_eq(idle_policy_pause(&waits), WAITS_PAUSE_MOST_MS);
+        idle_policy_ended(&waits, WAIT_NEWS, 1, 0);
+        ck_assert_int_eq(idle_policy_pause(&waits), 0);
 }
 END_TEST
 
@@ -71,15 +71,15 @@ START_TEST(refused_idle_is_tried_again_now_and_then)
 {
         struct waits waits = { 0 };
 
-        waits_refused(&waits, 5);
-        ck_assert(!waits_may_idle(&waits, 5) && !waits_apart(&waits, 5) && waits_may_idle(&waits, 5 + HOUR));
-        waits_refused(&waits, 5 + HOUR);
-        ck_assert(!waits_may_idle(&waits, 4 + 3 * HOUR) && waits_may_idle(&waits, 5 + 3 * HOUR));
-        waits_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 2 * HOUR); /* a rest, not IDLE */
-        ck_assert(!waits_may_idle(&waits, 4 + 3 * HOUR));
-        waits_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 3 * HOUR);
-        waits_refused(&waits, 0);
-        ck_assert(waits_may_idle(&waits, HOUR));
+        idle_policy_refused(&waits, 5);
+        ck_assert(!idle_policy_may_idle(&waits, 5) && !idle_policy_apart(&waits, 5) && idle_policy_may_idle(&waits, 5 + HOUR));
+        idle_policy_refused(&waits, 5 + HOUR);
+        ck_assert(!idle_policy_may_idle(&waits, 4 + 3 * HOUR) && idle_policy_may_idle(&waits, 5 + 3 * HOUR));
+        idle_policy_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 2 * HOUR); /* a rest, not IDLE */
+        ck_assert(!idle_policy_may_idle(&waits, 4 + 3 * HOUR));
+        idle_policy_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 3 * HOUR);
+        idle_policy_refused(&waits, 0);
+        ck_assert(idle_policy_may_idle(&waits, HOUR));
 }
 END_TEST
 

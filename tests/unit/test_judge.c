@@ -27,8 +27,8 @@ static struct tls_facts facts_with(const struct certificate *leaf, uint32_t prob
                         struct tls_error *error = &facts.errors[facts.error_count++];
                         error->problem = (enum tls_problem)i;
                         (void)snprintf(error->text, sizeof error->text, "reason %s",
-                                       problem_name(error->problem));
-                        (void)snprintf(error->remedy, sizeof error->remedy, "%s", problem_remedy(error->problem));
+                                       tls_problem_name(error->problem));
+                        (void)snprintf(error->remedy, sizeof error->remedy, "%s", tls_problem_remedy(error->problem));
                 }
         return facts;
 }
@@ -90,13 +90,13 @@ START_TEST(every_problem)
         judge(&facts, NULL, 0, NOW, &bare);
         judge(&facts, &approved, 1, NOW, &covered);
         if (problem <= PROBLEM_NOT_YET_VALID) {
-                ck_assert(problem_is_exemptable(problem));
+                ck_assert(tls_problem_is_exemptable(problem));
                 ck_assert_int_eq(bare.kind, VERDICT_CHALLENGE);
                 ck_assert_int_eq(bare.cause.code, CAUSE_CHALLENGE);
                 ck_assert_int_eq(covered.kind, VERDICT_ALLOWED);
                 ck_assert_str_eq(covered.allowed_id, "a");
         } else {
-                ck_assert(!problem_is_exemptable(problem));
+                ck_assert(!tls_problem_is_exemptable(problem));
                 ck_assert_int_eq(bare.kind, VERDICT_FAULT);
                 ck_assert_int_eq(bare.cause.code, CAUSE_CERTIFICATE);
                 ck_assert_int_eq(covered.kind, VERDICT_FAULT);
@@ -104,8 +104,8 @@ START_TEST(every_problem)
         ck_assert_uint_eq(bare.errors, BIT(problem));
         ck_assert_ptr_nonnull(strstr(bare.cause.text, facts.errors[0].text));
         ck_assert_ptr_nonnull(strstr(bare.cause.text, "mail.example:465"));
-        ck_assert_ptr_nonnull(strstr(bare.cause.remedy, problem_remedy(problem)));
-        ck_assert_int_eq(problem_named(problem_name(problem)), problem);
+        ck_assert_ptr_nonnull(strstr(bare.cause.remedy, tls_problem_remedy(problem)));
+        ck_assert_int_eq(tls_problem_named(tls_problem_name(problem)), problem);
 }
 END_TEST
 
@@ -306,7 +306,7 @@ START_TEST(words)
         facts = facts_with(&leaf_a, BIT(PROBLEM_EXPIRED) | BIT(PROBLEM_WEAK));
         judge(&facts, NULL, 0, NOW, &verdict);
         ck_assert(strstr(verdict.cause.text, "reason weak") < strstr(verdict.cause.text, "reason expired"));
-        ck_assert_str_eq(verdict.cause.remedy, problem_remedy(PROBLEM_WEAK));
+        ck_assert_str_eq(verdict.cause.remedy, tls_problem_remedy(PROBLEM_WEAK));
 }
 END_TEST
 
@@ -333,7 +333,7 @@ START_TEST(no_certificate)
         ck_assert_int_eq(verdict.kind, VERDICT_FAULT);
         ck_assert_int_eq(verdict.cause.code, CAUSE_CERTIFICATE);
         ck_assert_ptr_nonnull(strstr(verdict.cause.text, "no certificate was sent"));
-        ck_assert_int_eq(problem_named("bogus"), TLS_PROBLEMS);
+        ck_assert_int_eq(tls_problem_named("bogus"), TLS_PROBLEMS);
 }
 END_TEST
 

@@ -1235,7 +1235,7 @@ static size_t bytes_here(const struct mailbox_entry *entry)
 {
         struct commit commit = { 0 };
 
-        halves_find("in", "INBOX", 7, entry, 1, found, &commit);
+        partial_find("in", "INBOX", 7, entry, 1, found, &commit);
         wait_well(&commit.answer);
         return commit.count;
 }

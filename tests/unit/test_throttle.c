@@ -11,13 +11,13 @@ static int64_t now;
 static int64_t down(unsigned running)
 {
         now += 10000;
-        return pace_down(&pace, now, running, 1);
+        return throttle_down(&pace, now, running, 1);
 }
 
 static void fresh(void)
 {
         now = 1;
-        pace_reset(&pace);
+        throttle_reset(&pace);
 }
 
 START_TEST(sessions_are_halved_first)
@@ -50,10 +50,10 @@ END_TEST
 START_TEST(wishes_that_come_together_are_one)
 {
         ck_assert_int_gt(down(1), 0);
-        ck_assert_int_eq(pace_down(&pace, now, 1, 0), 0);
-        ck_assert_int_eq(pace_down(&pace, now + 999, 1, 0), 0);
+        ck_assert_int_eq(throttle_down(&pace, now, 1, 0), 0);
+        ck_assert_int_eq(throttle_down(&pace, now + 999, 1, 0), 0);
         ck_assert_uint_eq(pace.pauses, 1);
-        ck_assert_int_gt(pace_down(&pace, now + 1000, 1, 0), 0);
+        ck_assert_int_gt(throttle_down(&pace, now + 1000, 1, 0), 0);
         ck_assert_uint_eq(pace.pauses, 2);
 }
 END_TEST
@@ -61,7 +61,7 @@ END_TEST
 static void go_well(unsigned messages)
 {
         while (messages--)
-                pace_well(&pace);
+                throttle_well(&pace);
 }
 
 START_TEST(steps_are_taken_back_one_by_one)
