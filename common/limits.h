@@ -64,7 +64,8 @@
 #define LIMIT_SMTP_IN_CHARGE 2000        /* of root and the daemon's user */
 #define LIMIT_DEVICES       5000         /* that may sign in there */
 #define LIMIT_SMTP_WAIT     300          /* seconds for a command (RFC 5321 section 4.5.3.2.7), or the next bytes of a message, */
-#define LIMIT_SMTP_FIRST    60           /* and before anything was accepted from one of the network */
+#define LIMIT_SMTP_FIRST    60           /* and for one of the network that has not signed in, */
+#define LIMIT_SMTP_STRANGER 120          /* and in all, of one of the network that does not sign in */
 #define LIMIT_SMTP_LEAST_RATE 256        /* bytes a second that a message comes at, beyond the first five minutes */
 
 #define LIMIT_SUBSCRIBERS   32           /* named subscribers of received mail */

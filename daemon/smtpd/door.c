@@ -40,6 +40,7 @@ static struct {
         int diag, reserve;        /* the latter is given up when no descriptor is left */
         struct timer *pause, *minute, *ending;
         void (*over)(void);
+        char *allow_from, *allow_submit;
         unsigned told, more;
 } hall = { .diag = -1, .reserve = -1 };
 
@@ -152,6 +153,15 @@ static void open_door(int fd, const char *name)
                           "set Certificate= in [Submission] of emailsecd.conf", port_of(fd));
 }
 
+/* By which those who are here were let in. */
+static void note_rules(const struct settings *settings)
+{
+        free(hall.allow_from);
+        free(hall.allow_submit);
+        hall.allow_from = copy_text(settings ? settings->allow_from : NULL);
+        hall.allow_submit = copy_text(settings ? settings->allow_submit : NULL);
+}
+
 void doors_open(const struct settings *settings)
 {
         const char *name = "";
@@ -167,6 +177,7 @@ void doors_open(const struct settings *settings)
         submission_counts = (struct submission_counts){ .doors = (unsigned)hall.count };
         if (!hall.count)
                 return;
+        note_rules(settings);
         keys_credential(settings->certificate);
         spools_open(settings->state_directory);
         hall.minute = timer_new(tell_more, NULL);
@@ -201,8 +212,12 @@ void doors_turn_away(void)
 void doors_reload(const struct settings *settings)
 {
         hall.settings = settings;
-        if (hall.count)
-                keys_credential(settings->certificate);
+        if (!hall.count)
+                return;
+        keys_credential(settings->certificate);
+        if (!same_text(hall.allow_from, settings->allow_from) || !same_text(hall.allow_submit, settings->allow_submit))
+                visitors_renew();
+        note_rules(settings);
 }
 
 static void wound_down(unused_arg void *ctx)
@@ -240,6 +255,7 @@ void doors_close(void)
                 spools_close();
                 keys_credential(NULL);
         }
+        note_rules(NULL);
         timer_free(take(hall.ending));
         timer_free(take(hall.pause));
         timer_free(take(hall.minute));

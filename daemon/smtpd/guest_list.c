@@ -63,7 +63,7 @@ static struct guest *sleeper(const struct guest *guest, bool alike)
 
         for (struct guest *other = guests; other; other = other->next)
                 if (other->evictable && (alike ? are_alike(guest, other) : same_side(guest, other)) &&
-                    loop_now() - other->since >= IDLE_MS && (!longest || other->since < longest->since))
+                    (other->stranger || loop_now() - other->since >= IDLE_MS) && (!longest || other->since <= longest->since)) /* the oldest is last */
                         longest = other;
         return longest;
 }

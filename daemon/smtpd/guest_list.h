@@ -2,7 +2,7 @@
 /*
  * How many clients of the submission listener are there, of whom: each user of this machine and each address of the network
  * has a share of the places, root and the daemon's own user have a reserve. Who fills a share loses its longest idle client
- * to a new one, so that sleepers keep nobody out.
+ * to a new one, so that sleepers keep nobody out; and of the network, its oldest that has not signed in.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ struct guest {                   /* part of whoever is there */
         uint8_t address[16];     /* of another: its IPv4 address, or the first 64 bits of an IPv6 one */
         int64_t since;           /* loop_now() when it last did something that counts */
         bool evictable;          /* nothing is lost with it */
+        bool stranger;           /* of the network, and has shown nothing yet: goes before others, however busy */
         void *owner;
         struct guest *next, **link;
 };

@@ -128,10 +128,14 @@ int peer_uid(int diag, const struct sockaddr_storage *given_peer, const struct s
         if (send(diag, &request, sizeof request, MSG_DONTWAIT) != (ssize_t)sizeof request)
                 return cause_errno(cause, errno, "the kernel does not tell whose connections are");
         for (int i = 0; i < ANSWERS; i++) { /* it answers within send(); older answers were not waited for */
-                ssize_t got = recv(diag, answer, sizeof answer, MSG_DONTWAIT);
-                int result = got > 0 ? read_answer(answer, (size_t)got, &request, uid, cause) : -1;
+                struct sockaddr_nl from = { 0 };
+                socklen_t from_len = sizeof from;
+                ssize_t got = recvfrom(diag, answer, sizeof answer, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
                 if (got <= 0)
                         return cause_errno(cause, errno, "the kernel does not tell whose connections are");
+                if (from.nl_pid != 0) /* not the kernel */
+                        continue;
+                int result = read_answer(answer, (size_t)got, &request, uid, cause);
                 if (result)
                         return result > 0 ? 0 : -1;
         }

@@ -11,6 +11,7 @@
 enum {
         LEAVE_MS = 2000,           /* the last words are waited for so long */
         HANDSHAKE_SECONDS = 30,
+        HANDSHAKES_A_SECOND = 40,
         UNTAKEN = 32 * KIB,        /* said and not taken: no more is read */
         IN_MOST = 256 * KIB,
 };
@@ -123,12 +124,53 @@ void visitor_refuse(struct visitor *v, enum submission_refusal why, const struct
         esmtp_answer(v->esmtp, answer);
 }
 
+/* ---- TLS ---- */
+
+/* A handshake costs the loop a millisecond or more: strangers have a part of its time together, and wait for it. */
+static bool has_turn(const struct visitor *v)
+{
+        static int64_t second;
+        static unsigned begun;
+
+        if (loop_now() / 1000 != second)
+                begun = 0;
+        second = loop_now() / 1000;
+        return !v->guest.stranger || begun++ < HANDSHAKES_A_SECOND;
+}
+
+static void begin_tls(struct visitor *v)
+{
+        struct cause cause = { 0 };
+
+        if (!has_turn(v)) {
+                v->tls_due = v->tls_later = true;
+                connection_pause(v->connection, true); /* what comes is the handshake's */
+                timer_set(v->timer, 1000);
+                return;
+        }
+        const char *certificate = doors_settings()->certificate;
+        struct channel *channel = v->in.len || !certificate ? NULL : channel_accepting(certificate, connection_fd(v->connection), &cause);
+
+        v->tls_due = v->tls_later = false;
+        if (channel) {
+                timer_stop(v->timer);
+                connection_secure(v->connection, channel_transport(channel), HANDSHAKE_SECONDS);
+                return;
+        }
+        door_notice("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
+        end(v);
+}
+
 /* ---- time ---- */
 
-static void too_slow(void *ctx)
+static void time_is_up(void *ctx)
 {
         struct visitor *v = ctx;
 
+        if (v->tls_later && !v->leaving) {
+                begin_tls(v);
+                return;
+        }
         if (v->leaving) {
                 end(v);
                 return;
@@ -141,10 +183,12 @@ static void too_slow(void *ctx)
 /* What is awaited now has so long. `said`: an answer was given, so the client's time begins. */
 static void set_deadline(struct visitor *v, bool said)
 {
-        bool trusted = v->guest.local || v->device || v->accepted || v->let_in;
-        int64_t ms = (trusted ? LIMIT_SMTP_WAIT : LIMIT_SMTP_FIRST) * INT64_C(1000);
+        int64_t ms = (v->guest.stranger ? LIMIT_SMTP_FIRST : LIMIT_SMTP_WAIT) * INT64_C(1000);
 
-        if (esmtp_in_body(v->esmtp)) {
+        if (v->guest.stranger) { /* in all */
+                int64_t left = v->began + LIMIT_SMTP_STRANGER * INT64_C(1000) - loop_now();
+                timer_set(v->timer, left < ms ? (left > 0 ? left : 0) : ms);
+        } else if (esmtp_in_body(v->esmtp)) {
                 int64_t left = LIMIT_SMTP_WAIT * INT64_C(1000) +
                                (int64_t)(v->body_bytes / LIMIT_SMTP_LEAST_RATE) * 1000 - (loop_now() - v->body_since);
                 timer_set(v->timer, left < ms ? (left > 0 ? left : 0) : ms);
@@ -154,22 +198,6 @@ static void set_deadline(struct visitor *v, bool said)
 }
 
 /* ---- wishes ---- */
-
-static void begin_tls(struct visitor *v, unsigned seconds)
-{
-        struct cause cause = { 0 };
-        const char *certificate = doors_settings()->certificate;
-        struct channel *channel = v->in.len || !certificate ? NULL : channel_accepting(certificate, connection_fd(v->connection), &cause);
-
-        v->tls_due = false;
-        if (channel) {
-                timer_stop(v->timer);
-                connection_secure(v->connection, channel_transport(channel), seconds);
-                return;
-        }
-        door_notice("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
-        end(v);
-}
 
 static bool has_certificate(void)
 {
@@ -186,7 +214,7 @@ static void want_input(struct visitor *v, bool said)
 {
         buf_release(&v->in);
         if (v->winding && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from) {
-                visitor_farewell(v, 421, "4.3.2", "the service is ending");
+                visitor_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
                 return;
         }
         if (v->spool && esmtp_in_body(v->esmtp)) {
@@ -194,6 +222,7 @@ static void want_input(struct visitor *v, bool said)
                 v->waiting = spool_is_busy(v->spool);
         }
         set_deadline(v, said);
+        v->guest.stranger = !v->guest.local && !v->device && !v->let_in;
         v->guest.evictable = !v->waiting && !esmtp_envelope(v->esmtp)->from;
         if (said)
                 v->guest.since = loop_now();
@@ -276,12 +305,12 @@ static void connected(unused_arg void *ctx)
 static void secured(void *ctx)
 {
         struct visitor *v = ctx;
-        bool first = v->began == 0;
+        bool first = v->ungreeted;
 
+        v->ungreeted = false;
         esmtp_secured(v->esmtp);
         visitor_offer(v);
         if (first) {
-                v->began = loop_now();
                 esmtp_greet(v->esmtp, NULL);
                 send_out(v);
         }
@@ -309,7 +338,7 @@ static void drained(void *ctx)
         if (v->leaving)
                 say_no_more(v);
         else if (v->tls_due)
-                begin_tls(v, HANDSHAKE_SECONDS);
+                begin_tls(v);
         else if (v->flushing || connection_unsent(v->connection) == 0) {
                 v->flushing = false;
                 go_on(v);
@@ -335,7 +364,8 @@ static void evict(void *owner)
 {
         struct visitor *v = owner;
 
-        visitor_farewell(v, 421, "4.7.0", "idle for long, and others wait");
+        submission_counts.refused[REFUSED_BUSY]++;
+        visitor_farewell(v, 421, "4.7.0", "others wait for this place");
 }
 
 static struct visitor *make(int fd, const struct sockaddr_storage *peer)
@@ -348,7 +378,7 @@ static struct visitor *make(int fd, const struct sockaddr_storage *peer)
         v->self = handle_new(v);
         v->guest.owner = v;
         buf_init(&v->in, IN_MOST);
-        v->timer = timer_new(too_slow, v);
+        v->timer = timer_new(time_is_up, v);
         v->esmtp = esmtp_new(&rules, &engine_user, v);
         v->connection = connection_accepted(fd, peer, &user, v);
         v->next = visitors;
@@ -379,12 +409,14 @@ void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
                 leave(v);
                 return;
         }
+        v->began = loop_now();
+        v->guest.stranger = !v->guest.local && !v->let_in;
+        v->ungreeted = tls;
         if (tls) {
                 v->waiting = true;
-                begin_tls(v, HANDSHAKE_SECONDS);
+                begin_tls(v);
                 return;
         }
-        v->began = loop_now();
         visitor_offer(v);
         esmtp_greet(v->esmtp, NULL);
         send_out(v);
@@ -392,15 +424,20 @@ void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
         v->guest.evictable = true;
 }
 
-void visitors_wind_down(void (*over)(void))
+void visitors_renew(void)
 {
-        all_over = NULL;
         for (struct visitor *v = visitors, *next; v; v = next) {
                 next = v->next;
                 v->winding = true;
                 if (!v->waiting && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from)
-                        visitor_farewell(v, 421, "4.3.2", "the service is ending");
+                        visitor_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
         }
+}
+
+void visitors_wind_down(void (*over)(void))
+{
+        all_over = NULL;
+        visitors_renew();
         all_over = over;
         look_whether_over();
 }

@@ -12,4 +12,6 @@
 void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls);
 /* Says 421 to all who bring no message just now, and to the others once it is accepted; then `over`, perhaps at once. */
 void visitors_wind_down(void (*over)(void));
+/* Who may has changed: each is told 421 when it brings no message, and comes again. */
+void visitors_renew(void);
 void visitors_close(void);

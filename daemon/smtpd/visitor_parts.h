@@ -27,6 +27,8 @@ struct visitor {
         bool waiting;              /* a wish is being seen to: nothing more is read */
         bool flushing;             /* what was said must be taken first */
         bool tls_due;              /* once what was said has left */
+        bool tls_later;            /* there were too many handshakes just now */
+        bool ungreeted;            /* TLS comes first */
         bool leaving, winding, gone;
         bool ended_for;            /* its offence was told */
         int64_t began;             /* loop_now() */

@@ -311,10 +311,51 @@ def test_places_of_an_address(new_station, sink, network):
     station.start()
     outgoing(station, sink)
     with contextlib.ExitStack() as stack:
-        for _ in range(64):
-            stack.enter_context(Talk(network.connect(STRANGER, HERE, doors.port)))
+        crowd = [stack.enter_context(Talk(network.connect(STRANGER, HERE, doors.port))) for _ in range(64)]
         with Talk(network.connect(STRANGER, HERE, doors.port)) as talk:
-            assert talk.greeting[0] == 421 and talk.ended()
+            assert talk.greeting[0] == 220
+            assert crowd[0].reply()[0] == 421 and crowd[0].ended() and crowd[1].code("NOOP") == 250
         with Talk(network.connect(DEVICE, HERE, doors.port)) as talk:
             assert talk.message(MESSAGE)[0] == 250
     assert 'emailsec_submission_refused_total{reason="busy"} 1' in station.call("GetMetrics")["text"]
+
+
+@needs_network
+def test_strangers_make_room(new_station, sink, network, root, folder):
+    """Those of the network who do not sign in go first, however busy they are; who comes with a password gets in."""
+    station = new_station({"Submission.Certificate": "front"})
+    doors = Doors(station, f"smtps@{HERE}", network=network)
+    station.start()
+    outgoing(station, sink)
+    pem = write(os.path.join(folder, "front.pem"), (leaf := pki.leaf(root, [HERE])).key_pem + leaf.chain_pem)
+    station.ctl("trust", "key", "import", "front", pem)
+    add_device(station)
+
+    def come():
+        made = context(root)
+        talk = Talk(made.wrap_socket(network.connect(DEVICE, HERE, doors.port), server_hostname=HERE))
+        assert talk.code("EHLO x") == 250
+        return talk
+
+    with contextlib.ExitStack() as stack:
+        signed_in = stack.enter_context(come())
+        assert scram(signed_in, "press", PASSWORD)[-1] == 235
+        crowd = [stack.enter_context(come()) for _ in range(63)]
+        late = stack.enter_context(come())
+        assert scram(late, "press", PASSWORD)[-1] == 235
+        assert crowd[0].reply()[0] == 421
+        assert signed_in.envelope() == [250] * 3
+
+
+def test_who_may_is_asked_again_after_a_reload(new_station, sink):
+    station = new_station()
+    doors = Doors(station)
+    station.start()
+    outgoing(station, sink)
+    with doors.talk() as idle, doors.talk() as busy:
+        assert busy.envelope() == [250] * 3
+        station.write_config({"Control.AllowSubmit": "root"})
+        station.ctl("reload")
+        assert idle.reply()[0] == 421 and idle.ended()
+        assert busy.code("DATA") == 354 and busy.say("Subject: x\r\n\r\nx\r\n.")[0] == 250
+        assert busy.reply()[0] == 421
