@@ -341,6 +341,10 @@ bench-peers:
 .PHONY: bench-incoming bench-idle
 bench-incoming bench-idle: bench-%: all
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/$*.py
+# The submission listener beside Postfix's.
+.PHONY: bench-submission
+bench-submission: all
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/submission.py $(COUNT) $(ROUNDS)
 .PHONY: bench-outgoing
 bench-outgoing: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) PEERS=$(abspath $(PEERS)) /usr/bin/python3 tests/bench/outgoing.py $(COUNT) $(ROUNDS)
@@ -409,7 +413,7 @@ installcheck:
 dist:
 	@mkdir -p build
 	git archive --format=tar --prefix=emailsecd-$(VERSION)/ HEAD | gzip -n > build/emailsecd-$(VERSION).tar.gz
-# emailsecd and emailsecctl as Debian packages in DEB; the same sources give the same bytes.
+# emailsecd, emailsecctl and emailsec-mta as Debian packages in DEB; the same sources give the same bytes.
 DEB ?= build/deb
 .PHONY: deb
 deb:

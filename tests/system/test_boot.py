@@ -90,8 +90,10 @@ def machine(base, packages, certificates):
         made.write("/etc/emailsecd/station.password", letters.PASSWORD + "\n", 0o600)
         made.write("/etc/systemd/system/emailsecd.service.d/credentials.conf",
                    "[Service]\nLoadCredential=station:/etc/emailsecd/station.password\n")
+        made.run("mkdir", "/root/mta")      # would take Postfix's place
         for path in packages:
-            made.copy(path, "/root/" + os.path.basename(path))
+            name = os.path.basename(path)
+            made.copy(path, "/root/" + ("mta/" if name.startswith("emailsec-mta") else "") + name)
         made.run("sh", "-c", "dpkg -i /root/*.deb")
         yield made
     finally:
@@ -470,6 +472,35 @@ def test_by_hand_root_makes_no_files_of_its_own(machine):
     assert others == ""
 
 
+DIALOGUE = r"""
+exec 3<>/dev/tcp/127.0.0.1/2525
+say() { printf '%s\r\n' "$1" >&3; }
+hear() { IFS= read -r line <&3; printf '%s\n' "$line"; while [ "${line:3:1}" = - ]; do IFS= read -r line <&3; done; }
+hear; say 'EHLO x'; hear; say 'MAIL FROM:<probe@example.test>'; hear; say 'RCPT TO:<box@example.test>'; hear; say DATA; hear
+say 'Subject: by smtp'; say ''; say x; say .; hear; say QUIT; hear
+"""
+
+
+def test_submission_socket(machine, accounts):
+    """Off at first; enabled and restarted it takes mail from any user of the machine, who is recorded. Postfix has port 25."""
+    assert machine.say("systemctl", "is-enabled", "emailsec-smtp.socket", check=False) == "disabled"
+    machine.write("/etc/systemd/system/emailsec-smtp.socket.d/port.conf",
+                  "[Socket]\nListenStream=\nListenStream=127.0.0.1:2525\nListenStream=[::1]:2525\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", "emailsec-smtp.socket")
+    machine.run("systemctl", "restart", "emailsecd")
+    reachable(machine)
+    assert machine.say("systemctl", "is-active", "emailsec-smtp.socket", "emailsecd.service").split() == ["active"] * 2
+    out = machine.say("runuser", "-u", "nobody", "--", "bash", "-c", DIALOGUE)
+    queue_id = re.search(r"queued as (\S+)", out).group(1)
+    assert '"submittedBy": "nobody (uid 65534)"' in re.sub(r'":\s*"', '": "', machine.say("emailsecctl", "--json", "queue", "show", queue_id))
+    until(lambda: state(machine, queue_id) == "sent", 20)
+    machine.run("systemctl", "disable", "--now", "emailsec-smtp.socket")
+    machine.run("systemctl", "restart", "emailsecd")
+    reachable(machine)
+    assert machine.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/2525", check=False).returncode != 0
+
+
 def test_upgrade_keeps_and_purge_removes(machine, accounts):
     """Last: the machine has no station after it."""
     machine.run("systemctl", "enable", "--now", "emailsec-metrics.timer")
@@ -506,3 +537,24 @@ def test_sendmail_is_offered_on_request_only(machine, packages):
     machine.run("dpkg", "-P", "emailsecd", "emailsecctl")
     for name in names:
         assert machine.run("test", "-L", name, check=False).returncode != 0, f"{name} outlived the tool"
+
+
+def test_mail_transport_agent(machine, packages):
+    """emailsec-mta has the names; what depends on a mail transport agent is content with it, and no other comes beside it."""
+    machine.run("sh", "-c", "dpkg --purge postfix; dpkg -i /root/*.deb /root/mta/*.deb")
+    for name in ("/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"):
+        assert machine.say("readlink", "-f", name) == "/usr/bin/emailsecctl"
+    machine.run("emailsecctl", "account", "add", "outgoing", "out", "hostname=127.0.0.1", "from=station@example.test")
+    machine.run("/usr/lib/sendmail", "-t", stdin="To: box@example.test\nSubject: by sendmail\n\nhello\n")
+    assert "box@example.test" in machine.say("mailq")
+    machine.write("/root/client/DEBIAN/control", "Package: client\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.test>\n"
+                  "Depends: default-mta | mail-transport-agent\nDescription: as bsd-mailx depends\n")
+    machine.write("/root/other/DEBIAN/control", "Package: other\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.test>\n"
+                  "Provides: mail-transport-agent\nConflicts: mail-transport-agent\nDescription: another one\n")
+    for name in ("client", "other"):
+        machine.run("dpkg-deb", "-b", f"/root/{name}", f"/root/{name}.package")
+    machine.run("dpkg", "-i", "/root/client.package")
+    assert machine.run("dpkg", "-i", "/root/other.package", check=False).returncode != 0
+    machine.run("dpkg", "-P", "client", "other", check=False)
+    machine.run("dpkg", "-P", "emailsec-mta", "emailsecd", "emailsecctl")
+    assert machine.run("test", "-L", "/usr/sbin/sendmail", check=False).returncode != 0
