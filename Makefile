@@ -227,10 +227,10 @@ UNIT_accounts := account fault_grace quota
 UNIT_session  := session server_certificates throttle
 UNIT_outgoing := accounts queue_policy sender sender_policy
 UNIT_incoming := idle_policy listing_share poll_schedule receiver
-UNIT_service  := account_view outcome
+UNIT_service  := account_view outcome service_time
 UNIT_control := permit varlink_server
 UNIT_smtpd   := peer_uid
-UNIT_ctl     := ctl_show ctl_send servers
+UNIT_ctl     := ctl_show ctl_send ctl_words servers
 UNIT_TESTS :=
 define unit_rule
 $(BUILD)/tests/test_$(2): tests/unit/test_$(2).c $(call libs_of,$(1)) $(built_with)

@@ -76,20 +76,33 @@ int token_client(unused_arg const struct property_values *values, unused_arg con
         return 0;
 }
 
-/* The endpoint answers: a token of so many seconds; NULL: it refuses by this cause. */
-static inline void answer_token(const char *token, int64_t seconds, enum cause_code code)
+/* The endpoint answers; the texts of the answer are static. */
+static inline void answer_grant(enum grant_result result, const struct grant_answer *said, enum cause_code code)
 {
         struct token_exchange *exchange = take(asked);
-        struct grant_answer answer = { .access_token = copy_text(token), .expires_in = seconds };
+        struct grant_answer answer = *said;
         struct cause why = { 0 };
 
-        ck_assert_ptr_nonnull(exchange);
-        if (!token)
+        must(exchange);
+        answer.access_token = copy_text(said->access_token);
+        answer.refresh_token = copy_text(said->refresh_token);
+        answer.device_code = copy_text(said->device_code);
+        if (code)
                 cause_set(&why, code, "no token");
-        exchange->done(exchange->ctx, token ? GRANT_GIVEN : GRANT_REFUSED, &answer, &why, "");
+        exchange->done(exchange->ctx, result, &answer, &why, "");
         free(answer.access_token);
+        free(answer.refresh_token);
+        free(answer.device_code);
         free(exchange);
         settle();
+}
+
+/* A token of so many seconds; NULL: it is refused by this cause. */
+static inline void answer_token(const char *token, int64_t seconds, enum cause_code code)
+{
+        struct grant_answer answer = { .access_token = (char *)(uintptr_t)token, .expires_in = seconds };
+
+        answer_grant(token ? GRANT_GIVEN : GRANT_REFUSED, &answer, code);
 }
 
 /* ---- the disk ---- */
@@ -190,7 +203,7 @@ struct answered_poll {
         struct poll_result result;
 };
 
-static void poll_answered(void *ctx, const struct poll_result *result)
+static inline void poll_answered(void *ctx, const struct poll_result *result)
 {
         struct answered_poll *answer = ctx;
 

@@ -50,6 +50,7 @@ static void server_hears(struct session *session, char *line);
 static void script_touch(struct session *session);
 
 /* The server says this, line ends included. */
+static inline void server_says(struct session *session, const char *format, ...) printf_like(2, 3);
 static inline void server_says(struct session *session, const char *format, ...)
 {
         char text[4096];

@@ -230,8 +230,45 @@ static void pop3_hears(struct session *session, char *line)
         }
 }
 
+/* ---- a socket of LMTP ------------------------------------------------------------------------------------------- */
+
+static struct {
+        const char *dot;                /* its answer to a message; NULL: taken */
+        bool refuses;                   /* the connection */
+        unsigned taken, sessions;
+} socket_here;
+
+static bool is_socket(const struct session *session)
+{
+        return session->plan.host[0] == '/';
+}
+
+static void lmtp_hears(struct session *session, const char *line)
+{
+        if (session->state == SERVER_IDLING) { /* within a message */
+                if (strcmp(line, ".") != 0)
+                        return;
+                session->state = SERVER_COMMANDS;
+                socket_here.taken += !socket_here.dot;
+                server_says(session, "%s\r\n", socket_here.dot ? socket_here.dot : "250 2.0.0 stored");
+        } else if (strcmp(line, "DATA") == 0) {
+                session->state = SERVER_IDLING;
+                server_says(session, "354 go\r\n");
+        } else {
+                server_says(session, "%s\r\n", strcmp(line, "QUIT") == 0 ? "221 bye" : "250 ok");
+        }
+}
+
 static void server_begins(struct session *session)
 {
+        if (is_socket(session)) {
+                socket_here.sessions++;
+                if (socket_here.refuses)
+                        server_closes(session);
+                else
+                        server_says(session, "220 here LMTP\r\n");
+                return;
+        }
         if (is_protocol("pop3"))
                 server_says(session, "+OK hello\r\n");
         else
@@ -240,7 +277,9 @@ static void server_begins(struct session *session)
 
 static void server_hears(struct session *session, char *line)
 {
-        if (is_protocol("pop3"))
+        if (is_socket(session))
+                lmtp_hears(session, line);
+        else if (is_protocol("pop3"))
                 pop3_hears(session, line);
         else
                 imap_hears(session, line);
@@ -276,6 +315,7 @@ static void begin(const char *transport)
 static void open_all(void)
 {
         memset(&box, 0, sizeof box);
+        memset(&socket_here, 0, sizeof socket_here);
         runner_open(KIND_INCOMING);
         set_text_property(PROP_FETCH, "all");
         accounts_insert(account);
@@ -677,6 +717,60 @@ START_TEST(an_account_test_is_believed)
 }
 END_TEST
 
+START_TEST(mail_is_handed_on_to_a_socket)
+{
+        set_text_property(PROP_DELIVER_TO, "lmtp:/run/here");
+        set_text_property(PROP_DELIVER_TO_ADDRESS, "ann@example.net");
+        socket_here.refuses = true;
+        arrives(2);
+        begin("imap");
+        pass(1);
+        ck_assert_uint_eq(socket_here.taken, 0);
+        check_status(ACCOUNT_DOWN); /* it stays at the server until it is taken */
+        ck_assert_ptr_nonnull(strstr(account->cause->text, "/run/here"));
+        socket_here.refuses = false;
+        pass(10);
+        ck_assert_uint_eq(socket_here.taken, 2);
+        check_status(ACCOUNT_OK);
+        socket_here.dot = "451 4.3.0 later";
+        arrives(1);
+        pass(1);
+        check_status(ACCOUNT_DOWN);
+        ck_assert_uint_eq(socket_here.taken, 2);
+        socket_here.dot = "550 5.1.1 never"; /* then it is kept here */
+        pass(60);
+        check_status(ACCOUNT_OK);
+        ck_assert_int_eq(fact_number("box", "handedBack"), 1);
+        socket_here.dot = NULL;
+        arrives(1);
+        pass(1);
+        ck_assert_uint_eq(socket_here.taken, 3);
+        ck_assert_int_eq(received(), 4);
+        pass(20);
+        ck_assert_uint_eq(net.open, 1); /* the mailbox's: no session with the socket is kept */
+}
+END_TEST
+
+/* One over maxMessageSize is left at the server, and a note stands for it. */
+START_TEST(a_note_stands_for_what_is_too_large)
+{
+        set_number_property(PROP_MAX_MESSAGE_SIZE, 10);
+        arrives(2);
+        begin("pop3");
+        pass(1);
+        ck_assert_uint_eq(box.bodies, 0);
+        ck_assert_uint_eq(here(), 2);
+        check_status(ACCOUNT_OK);
+        pass(3600);
+        ck_assert_uint_eq(box.bodies, 0);
+        set_number_property(PROP_MAX_MESSAGE_SIZE, 1000);
+        receiver_start_over(receiver);
+        pass(1);
+        ck_assert_uint_eq(box.bodies, 2);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
 START_TEST(winding_down_ends_what_waits_at_once)
 {
         begin("imap");
@@ -727,6 +821,8 @@ int main(void)
         tcase_add_test(cases, a_poll_is_answered_when_the_look_is_over);
         tcase_add_loop_test(cases, a_poll_during_a_look_is_another_look, 0, 2);
         tcase_add_test(cases, an_account_test_is_believed);
+        tcase_add_test(cases, mail_is_handed_on_to_a_socket);
+        tcase_add_test(cases, a_note_stands_for_what_is_too_large);
         tcase_add_test(cases, winding_down_ends_what_waits_at_once);
         tcase_add_loop_test(cases, it_may_be_freed_at_any_moment, 0, 40);
         suite_add_tcase(suite, cases);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* An outgoing account in virtual time: a server that is played, mail that is handed in, its queue. */
+#pragma once
+
+#include "daemon/outgoing/sender.h"
+
+#include "runner_script.h"
+
+#include "daemon/store/queue_table.h"
+
+/* ---- the server ------------------------------------------------------------------------------------------------ */
+
+enum { SERVER_COMMANDS, SERVER_CONTENT };
+enum { SESSIONS_NOTED = 4096 };
+
+static struct {
+        const char *greeting, *auth, *rcpt, *dot; /* what it says other than usual; "": nothing; NULL: the usual */
+        bool closes_at_dot;             /* in place of a reply */
+        unsigned messages, quits;       /* taken; good-byes said */
+        unsigned sessions;
+        int64_t begun[SESSIONS_NOTED];  /* when, in seconds since the beginning of the test */
+} server;
+
+static void server_begins(struct session *session)
+{
+        if (!server.greeting)
+                server_says(session, "220 mail.example.net hello\r\n");
+        else if (server.greeting[0])
+                server_says(session, "%s\r\n", server.greeting);
+}
+
+static void server_hears(struct session *session, char *line)
+{
+        if (session->state == SERVER_CONTENT) {
+                if (strcmp(line, ".") != 0)
+                        return;
+                session->state = SERVER_COMMANDS;
+                if (server.closes_at_dot) {
+                        server_closes(session);
+                        return;
+                }
+                server.messages += !server.dot || server.dot[0] == '2';
+                server_says(session, "%s\r\n", server.dot ? server.dot : "250 2.0.0 taken");
+        } else if (strncmp(line, "EHLO", 4) == 0) {
+                server_says(session, "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
+        } else if (strncmp(line, "AUTH", 4) == 0) {
+                server_says(session, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
+        } else if (strncmp(line, "RCPT", 4) == 0) {
+                server_says(session, "%s\r\n", server.rcpt ? server.rcpt : "250 2.1.5 ok");
+        } else if (strcmp(line, "DATA") == 0) {
+                session->state = SERVER_CONTENT;
+                server_says(session, "354 go\r\n");
+        } else if (strcmp(line, "QUIT") == 0) {
+                server.quits++;
+                server_says(session, "221 2.0.0 bye\r\n");
+        } else {
+                server_says(session, "250 2.0.0 ok\r\n");
+        }
+}
+
+/* ---- mail ------------------------------------------------------------------------------------------------------ */
+
+static struct sender *sender;
+
+static void submitted(void *ctx, const char *id, unused_arg bool duplicate, const struct cause *cause)
+{
+        ck_assert_msg(!cause_happened(cause), "%s", cause ? cause->text : "");
+        if (ctx)
+                (void)snprintf(ctx, QUEUE_ID_SIZE, "%s", id);
+}
+
+static void submit(unsigned count)
+{
+        static const char *to[] = { "ann@example.com" };
+        struct submission submission = {
+                .account = "box", .from = "bob@example.net", .recipients = to, .recipient_count = 1, .submitted_by = "test",
+                .rules = { .hostname = "h", .from = "bob@example.net", .now = loop_wall(), .max_size = MIB },
+                .lifetime = 30 * 24 * 3600, .account_clock = account_clock(account), .max_queue = 100000, .fd = -1,
+                .bytes = "Subject: x\n\nbody\n", .len = 17,
+        };
+
+        for (unsigned i = 0; i < count; i++)
+                queue_submit(&submission, submitted, NULL);
+        settle();
+        sender_kick(sender);
+        settle();
+}
+
+static inline uint64_t in_state(enum queue_state state)
+{
+        return queue_counts("box").messages[state];
+}
+
+#define check_queue(state, count) ck_assert_uint_eq(in_state(state), count)

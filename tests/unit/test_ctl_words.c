@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Words that the tool works on, each by a table: what differs in a name only, lists of names, names of attachments that come
+ * from strangers, texts in any charset, which received messages are meant; and lists of folders.
+ */
+#include "common/folder_names.h"
+#include "ctl/alike.h"
+#include "ctl/attachments.h"
+#include "ctl/inbox_filter.h"
+#include "ctl/view.h"
+
+#include <check.h>
+
+/* ---- common/folder_names ---------------------------------------------------------------------------------------- */
+
+static const struct {
+        const char *text, *normal;
+        size_t count;
+} folder_lists[] = {
+        { "", "", 0 },
+        { " , ,", "", 0 },
+        { "inbox", "INBOX", 1 },
+        { "Inbox, INBOX ,inbox", "INBOX", 1 },
+        { " Sent Mail ,Archive/2025", "Sent Mail,Archive/2025", 2 },
+        { "Sent,sent", "Sent,sent", 2 },
+        { "INBOXES,INBOX", "INBOXES,INBOX", 2 },
+};
+
+START_TEST(lists_of_folders)
+{
+        size_t count;
+        char *normal = folder_names_normal(folder_lists[_i].text, &count);
+
+        ck_assert_str_eq(normal, folder_lists[_i].normal);
+        ck_assert_uint_eq(count, folder_lists[_i].count);
+        free(normal);
+}
+END_TEST
+
+START_TEST(a_folder_in_a_list)
+{
+        ck_assert(folder_names_have("INBOX,Sent", "Sent"));
+        ck_assert(folder_names_have("Sent", "Sent"));
+        ck_assert(!folder_names_have("INBOX,Sent Mail", "Sent"));
+        ck_assert(!folder_names_have("INBOX,Sent", "BOX"));
+        ck_assert(!folder_names_have("", "INBOX"));
+}
+END_TEST
+
+/* ---- alike ------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+        const char *text, *name, *without;
+} texts[] = {
+        { "emailsecctl account secure box ssl", "box", "emailsecctl account secure NAME ssl" },
+        { "box: see account box.", "box", "NAME: see account NAME." },
+        { "\"box\" and 'box'", "box", "\"NAME\" and 'NAME'" },
+        { "inbox and boxes stay", "box", "inbox and boxes stay" },
+        { "nothing of it", "box", "nothing of it" },
+        { "as it is", "", "as it is" },
+        { "", "box", "" },
+};
+
+START_TEST(a_text_without_a_name)
+{
+        char *without = text_without_name(texts[_i].text, texts[_i].name);
+
+        ck_assert_str_eq(without, texts[_i].without);
+        free(without);
+}
+END_TEST
+
+START_TEST(names_in_a_row)
+{
+        static const char *const names[] = { "a", "b", "c\033[2J", "d", "e" };
+        static const char *const rows[] = { "", "a", "a, b", "a, b and 1 more", "a, b and 2 more" };
+
+        for (size_t count = 0; count < count_of(rows); count++) {
+                struct names list = { 0 };
+                for (size_t i = 0; i < count; i++)
+                        names_add(&list, names[i], 2);
+                char *row = names_take(&list, 2);
+                ck_assert_str_eq(row, rows[count]);
+                free(row);
+        }
+        struct names list = { 0 };
+        names_add(&list, names[2], 2);
+        char *row = names_take(&list, 2);
+        ck_assert_ptr_null(strchr(row, '\033'));
+        free(row);
+}
+END_TEST
+
+/* ---- attachments ------------------------------------------------------------------------------------------------ */
+
+static const struct {
+        const char *name, *file;
+} files[] = {
+        { "report.pdf", "report.pdf" },
+        { NULL, "attachment-7" },
+        { "", "attachment-7" },
+        { "/etc/passwd", "passwd" },
+        { "../../.ssh/authorized_keys", "authorized_keys" },
+        { "C:\\Users\\ann\\bill.doc", "bill.doc" },
+        { "..", "attachment-7" },
+        { ".bashrc", "_bashrc" },
+        { "-rf", "_rf" },
+        { "~root", "_root" },
+        { "a\nb\033[0m.txt", "a_b_[0m.txt" },
+        { "trailing. . ", "trailing" },
+        { "what?*.txt", "what__.txt" },
+        { "gr\303\274n.txt", "gr\303\274n.txt" },
+        { "bad\303.txt", "bad_.txt" },
+        { "right\342\200\256txt.exe", "right_txt.exe" },
+};
+
+START_TEST(names_of_files)
+{
+        char *file = attachment_file_name(files[_i].name, 7);
+
+        ck_assert_str_eq(file, files[_i].file);
+        free(file);
+}
+END_TEST
+
+START_TEST(a_long_name_keeps_its_ending)
+{
+        char name[1024];
+
+        memset(name, 'x', sizeof name);
+        for (size_t i = 0; i + 2 < sizeof name - 5; i += 2)
+                memcpy(name + i, "\303\274", 2);
+        memcpy(name + sizeof name - 5, ".pdf", 5);
+        char *file = attachment_file_name(name, 1);
+        ck_assert_uint_lt(strlen(file), 256);
+        ck_assert_str_eq(file + strlen(file) - 4, ".pdf");
+        ck_assert_int_eq((unsigned char)file[strlen(file) - 5], 0xbc); /* no half of a character */
+        free(file);
+}
+END_TEST
+
+/* ---- texts in any charset --------------------------------------------------------------------------------------- */
+
+static const struct {
+        const char *bytes, *charset, *text;
+        bool remark;
+} charsets[] = {
+        { "plain", "us-ascii", "plain", false },
+        { "gr\303\274n", "utf-8", "gr\303\274n", false },
+        { "gr\303\274n", "UTF8", "gr\303\274n", false },
+        { "gr\374n", "iso-8859-1", "gr\303\274n", false },
+        { "gr\374n", NULL, "gr\303\274n", true },                  /* guessed, and said so */
+        { "gr\303\274n", NULL, "gr\303\274n", false },
+        { "gr\303\274n", "iso-8859-1", "gr\303\274n", false },     /* UTF-8 in truth */
+        { "a\201b", "utf-8", "a\357\277\275b", true },
+        { "plain", "x-nobody-knows", "plain", true },
+        { "gr\374n", "x-nobody-knows", "gr\303\274n", true },
+};
+
+START_TEST(a_text_is_read)
+{
+        char *remark = NULL;
+        char *text = view_text(charsets[_i].bytes, strlen(charsets[_i].bytes), charsets[_i].charset, &remark);
+
+        ck_assert_str_eq(text, charsets[_i].text);
+        ck_assert_msg((remark != NULL) == charsets[_i].remark, "%s", remark ? remark : "no remark");
+        free(text);
+        free(remark);
+}
+END_TEST
+
+/* ---- which received messages ------------------------------------------------------------------------------------ */
+
+static const struct {
+        struct inbox_filter filter;
+        bool takes, ends;
+} filters[] = {
+        { { 0 }, true, false },
+        { { .from = "ann" }, true, false },
+        { { .from = "ANN@" }, true, false },
+        { { .from = "bob" }, false, false },
+        { { .subject = "=?UTF-8?q?" }, true, false },              /* as it stands there, too */
+        { { .from = "ann", .subject = "blue" }, false, false },
+        { { .unseen = true }, false, false },
+        { { .since = 1795459860 }, true, false },
+        { { .since = 1795459861 }, false, true },
+        { { .before = 1795459860 }, false, false },
+        { { .before = 1795459861 }, true, false },
+};
+
+START_TEST(received_messages)
+{
+        json_t *message = json_pack("{s:s, s:s, s:s, s:b}", "from", "Ann <ann@example.net>", "subject", "=?utf-8?q?gr=C3=BCn?=",
+                                    "received", "2026-11-23T18:51:00Z", "seen", 1);
+
+        ck_assert_ptr_nonnull(message);
+        ck_assert_int_eq(inbox_filter_takes(&filters[_i].filter, message), filters[_i].takes);
+        ck_assert_int_eq(inbox_filter_ends(&filters[_i].filter, message), filters[_i].ends);
+        json_decref(message);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("ctl_words");
+        TCase *cases = tcase_create("ctl_words");
+
+        tcase_add_loop_test(cases, lists_of_folders, 0, (int)count_of(folder_lists));
+        tcase_add_test(cases, a_folder_in_a_list);
+        tcase_add_loop_test(cases, a_text_without_a_name, 0, (int)count_of(texts));
+        tcase_add_test(cases, names_in_a_row);
+        tcase_add_loop_test(cases, names_of_files, 0, (int)count_of(files));
+        tcase_add_test(cases, a_long_name_keeps_its_ending);
+        tcase_add_loop_test(cases, a_text_is_read, 0, (int)count_of(charsets));
+        tcase_add_loop_test(cases, received_messages, 0, (int)count_of(filters));
+        suite_add_tcase(suite, cases);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
