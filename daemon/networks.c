@@ -32,20 +32,30 @@ static bool has_bits_behind(const struct network *network)
         return false;
 }
 
+/* The length of a prefix; NULL: there is none, the whole address counts. -1: it is no such length. */
+static int prefix_bits(const char *digits, unsigned most)
+{
+        char *end = NULL;
+
+        if (!digits)
+                return (int)most;
+        if (digits[0] < '0' || digits[0] > '9' || strlen(digits) > 3)
+                return -1;
+        unsigned long bits = strtoul(digits, &end, 10);
+        return *end || bits > most ? -1 : (int)bits;
+}
+
 static int parse(const char *word, size_t len, struct network *out, struct cause *cause)
 {
         char text[WORD_MOST];
-        char *end = NULL;
 
         *out = (struct network){ .family = memchr(word, ':', len) ? AF_INET6 : AF_INET };
         (void)snprintf(text, sizeof text, "%.*s", len < sizeof text ? (int)len : 0, word);
         char *slash = strchr(text, '/');
-        unsigned most = out->family == AF_INET ? 32 : 128;
-        unsigned long bits = slash ? strtoul(slash + 1, &end, 10) : most;
+        int bits = prefix_bits(slash ? slash + 1 : NULL, out->family == AF_INET ? 32 : 128);
         if (slash)
                 *slash = '\0';
-        if (inet_pton(out->family, text, out->bytes) != 1 || bits > most ||
-            (slash && (slash[1] < '0' || slash[1] > '9' || *end || strlen(slash + 1) > 3)) ||
+        if (inet_pton(out->family, text, out->bytes) != 1 || bits < 0 ||
             (out->family == AF_INET6 && is_mapped(out->bytes)))
                 return cause_set(cause, CAUSE_INVALID, "%.*s is no address or network like 192.0.2.7 or 198.51.100.0/24", (int)len, word);
         out->bits = (unsigned)bits;

@@ -263,15 +263,20 @@ static bool see_to(struct visitor *v, enum esmtp_want want, bool said)
         return false;
 }
 
+static bool is_over(const struct visitor *v)
+{
+        return v->gone || v->leaving;
+}
+
 static void go_on(struct visitor *v)
 {
         bool more = true, said = false;
 
-        if (v->working || v->gone || v->leaving)
+        if (v->working || is_over(v))
                 return;
         v->working = true;
         v->guest.evictable = false;
-        while (more && !v->waiting && !v->flushing && !v->gone && !v->leaving) {
+        while (more && !v->waiting && !v->flushing && !is_over(v)) {
                 size_t used = 0;
                 enum esmtp_want want = esmtp_work(v->esmtp, v->in.len ? buf_bytes(&v->in) : (const uint8_t *)"", v->in.len, &used);
                 buf_consume(&v->in, used);
@@ -282,7 +287,7 @@ static void go_on(struct visitor *v)
                         send_out(v);
         }
         v->working = false;
-        if (v->gone || v->leaving)
+        if (is_over(v))
                 return;
         if (v->waiting && !v->tls_due)
                 timer_stop(v->timer);

@@ -193,19 +193,25 @@ bool backup_stays(const char *path)
         return !strncmp(path, "replaced-", 9);
 }
 
+static bool is_left_out(const struct archive *archive, const char *path)
+{
+        static const char *const names[] = { /* or put in otherwise */
+                "mail", "station.db", "station.db-wal", "station.db-shm", BACKUP_ABOUT, BACKUP_SUMS,
+        };
+
+        for (size_t i = 0; i < count_of(names); i++)
+                if (lies_in(path, names[i]))
+                        return true;
+        return backup_stays(path) || (!archive->secrets && lies_in(path, "keys"));
+}
+
 static int gather(struct archive *archive, const char *path, const struct stat *facts, unused_arg void *arg,
                   struct cause *cause)
 {
-        static const char *const left_out[] = { /* or put in otherwise */
-                "mail", "station.db", "station.db-wal", "station.db-shm", BACKUP_ABOUT, BACKUP_SUMS,
-        };
         scoped(scoped_free) char *full = text_of("%s/%s", archive->directory, path);
         struct buf bytes;
 
-        for (size_t i = 0; i < count_of(left_out); i++)
-                if (lies_in(path, left_out[i]))
-                        return 0;
-        if (!facts || backup_stays(path) || (!archive->secrets && lies_in(path, "keys")))
+        if (!facts || is_left_out(archive, path))
                 return 0;
         int found = read_file(full, LIMIT_BACKUP_FILES, &bytes, cause);
         if (found > 0 && !archive->secrets && lies_in(path, "secrets"))

@@ -54,6 +54,26 @@ static int allocate(struct reserve_place *place, int fd, size_t before)
         }
 }
 
+/* ENOSPC where the disk is full; anything else is tried again at a later look. */
+static int no_room(int error)
+{
+        return error == ENOSPC || error == EDQUOT ? ENOSPC : 0;
+}
+
+/* `before`: bytes of ours that are there. */
+static int make_file(struct reserve_place *place, const char *path, size_t before)
+{
+        scoped(scoped_close) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return no_room(errno);
+        int error = allocate(place, fd, before);
+        place->holding = error == 0;
+        if (error)
+                (void)unlink(path); /* then there is none, until a later look */
+        return no_room(error);
+}
+
 int reserve_place_hold(struct reserve_place *place, const char *directory, const struct disk_room *room)
 {
         scoped(scoped_free) char *path = text_of("%s/reserve", directory);
@@ -61,25 +81,19 @@ int reserve_place_hold(struct reserve_place *place, const char *directory, const
         struct stat facts = { 0 };
         bool there = lstat(path, &facts) == 0, ours = there && S_ISREG(facts.st_mode);
 
-        if (!room->reserve && ours)
-                (void)unlink(path);
         if (room->reserve && place->holding && ours && (size_t)facts.st_size >= wanted)
                 return 0;
         place->holding = false;
-        if (!room->reserve)
+        if (!room->reserve) {
+                if (ours)
+                        (void)unlink(path);
                 return 0;
+        }
         if (!(ours && facts.st_size > 0) && room->free < 2 * wanted)
                 return ENOSPC;
         if (there && !ours && unlink(path) < 0 && rmdir(path) < 0)
                 return 0;
-        scoped(scoped_close) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-        if (fd < 0)
-                return errno == ENOSPC || errno == EDQUOT ? ENOSPC : 0;
-        int error = allocate(place, fd, ours ? (size_t)facts.st_size : 0);
-        place->holding = error == 0;
-        if (error)
-                (void)unlink(path); /* then there is none, until a later look */
-        return error == ENOSPC || error == EDQUOT ? ENOSPC : 0;
+        return make_file(place, path, ours ? (size_t)facts.st_size : 0);
 }
 
 bool reserve_place_let_go(struct reserve_place *place, const char *directory)
