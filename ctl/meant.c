@@ -30,8 +30,8 @@ static const struct other_word {
         { "receive", NULL, "account poll" },
         { "fetch", NULL, "account poll" },
         { "sync", NULL, "account poll" },
-        { "start", NULL, "account enable" },
-        { "stop", NULL, "account disable" },
+        { "start", NULL, "account enable' or 'systemctl start emailsecd" },
+        { "stop", NULL, "account disable' or 'systemctl stop emailsecd" },
         { "folders", NULL, "account folders" },
         { "health", NULL, "status --check" },
         { "list", NULL, "account list" },
@@ -51,9 +51,142 @@ static const struct other_word {
         { "watch", NULL, "monitor" },
         { "journal", NULL, "log" },
         { "logs", NULL, "log" },
-        { "restart", NULL, "reload" },
+        { "restart", NULL, "reload' or 'systemctl restart emailsecd" },
+        { "kill", NULL, "systemctl stop emailsecd" },
+        { "daemon", NULL, "systemctl start emailsecd" },
+        { "postqueue", NULL, "queue list" },
+        { "postsuper", NULL, "queue delete" },
+        { "postcat", NULL, "queue show" },
+        { "qshape", NULL, "queue list" },
+        { "exim", NULL, "queue list" },
+        { "newaliases", NULL, "sendmail" },
+        { "sendmsg", NULL, "send" },
+        { "msmtp", NULL, "sendmail" },
+        { "mailx", NULL, "send" },
+        { "mutt", NULL, "inbox list" },
+        { "mbsync", NULL, "account poll" },
+        { "fetchmail", NULL, "account poll" },
+        { "getmail", NULL, "account poll" },
+        { "offlineimap", NULL, "account poll" },
+        { "pull", NULL, "account poll" },
+        { "idle", NULL, "account poll" },
+        { "testmail", NULL, "account heartbeat" },
+        { "sendtest", NULL, "account heartbeat" },
+        { "doctor", NULL, "status --problems" },
+        { "problems", NULL, "status --problems" },
+        { "alarms", NULL, "status --problems" },
+        { "alarm", NULL, "status --problems" },
+        { "alert", NULL, "status --problems" },
+        { "top", NULL, "status --watch" },
+        { "is-active", NULL, "status --check" },
+        { "is-enabled", NULL, "account list" },
+        { "list-accounts", NULL, "account list" },
+        { "list-units", NULL, "account list" },
+        { "verify", NULL, "account test" },
+        { "debug", NULL, "account test" },
+        { "trace", NULL, "account test" },
+        { "setup", NULL, "account add" },
+        { "init", NULL, "account add" },
+        { "install", NULL, "account add" },
+        { "settings", NULL, "account show" },
+        { "options", NULL, "help" },
+        { "usage", NULL, "help" },
+        { "about", NULL, "--version" },
+        { "get", NULL, "account show" },
+        { "cat", NULL, "inbox show" },
+        { "edit", NULL, "account set" },
+        { "update", NULL, "account set" },
+        { "info", NULL, "status" },
+        { "statistics", NULL, "metrics" },
+        { "prometheus", NULL, "metrics --prometheus" },
+        { "rm", NULL, "account delete" },
+        { "del", NULL, "account delete" },
+        { "remove", NULL, "account delete" },
+        { "cancel", NULL, "queue delete" },
+        { "mailbox", NULL, "inbox list" },
+        { "mails", NULL, "inbox list" },
+        { "maildir", NULL, "inbox list" },
+        { "compose", NULL, "send" },
+        { "write", NULL, "send" },
+        { "submit", NULL, "send" },
+        { "reply", NULL, "send" },
+        { "forward", NULL, "send" },
+        { "certs", NULL, "trust servers" },
+        { "fingerprint", NULL, "challenge show" },
+        { "fingerprints", NULL, "challenge list" },
+        { "pending", NULL, "challenge list" },
+        { "cacert", NULL, "trust import" },
+        { "root", NULL, "trust import" },
+        { "anchors", NULL, "trust list" },
+        { "keys", NULL, "trust key" },
+        { "exceptions", NULL, "allowed list" },
+        { "whitelist", NULL, "allowed list" },
+        { "allowlist", NULL, "allowed list" },
+        { "tail", NULL, "log --follow" },
+        { "follow", NULL, "log --follow" },
+        { "history", NULL, "log --audit" },
+        { "changes", NULL, "log --audit" },
+        { "oauth", NULL, "account authorize" },
+        { "oauth2", NULL, "account authorize" },
+        { "token", NULL, "account authorize" },
+        { "notify", NULL, "monitor" },
+        { "subscribe", NULL, "monitor --name" },
+        { "dump", NULL, "backup" },
+        { "save", NULL, "backup" },
+        { "archive", NULL, "backup" },
+        { "recover", NULL, "restore" },
+        { "refresh", NULL, "reload" },
+        { "load", NULL, "reload" },
+        { "reload-or-restart", NULL, "reload" },
         { "version", NULL, "--version" },
         { "man", NULL, "help" },
+        { "verify", "challenge", "show" },
+        { "yes", "challenge", "accept" },
+        { "no", "challenge", "reject" },
+        { "auth", "account", "password" },
+        { "credentials", "account", "password" },
+        { "props", "account", "show" },
+        { "properties", "account", "show" },
+        { "status", "account", "show" },
+        { "config", "account", "set" },
+        { "unset", "account", "set" },
+        { "reset", "account", "set" },
+        { "rename", "account", "export" },
+        { "mv", "account", "export" },
+        { "copy", "account", "export" },
+        { "clone", "account", "export" },
+        { "sync", "account", "poll" },
+        { "pull", "account", "poll" },
+        { "run", "account", "poll" },
+        { "ping", "account", "test" },
+        { "sendtest", "account", "heartbeat" },
+        { "mailboxes", "account", "folders" },
+        { "add", "allowed", "approve" },
+        { "cleanup", "allowed", "prune" },
+        { "forget", "allowed", "delete" },
+        { "install", "trust", "import" },
+        { "update", "trust", "import" },
+        { "get", "trust", "show" },
+        { "certs", "trust", "servers" },
+        { "cancel", "queue", "delete" },
+        { "clear", "queue", "delete" },
+        { "drop", "queue", "delete" },
+        { "status", "queue", "list" },
+        { "print", "queue", "list" },
+        { "resume", "queue", "release" },
+        { "unhold", "queue", "release" },
+        { "stop", "queue", "hold" },
+        { "open", "inbox", "show" },
+        { "save", "inbox", "show" },
+        { "export", "inbox", "show" },
+        { "fetch", "inbox", "list" },
+        { "unread", "inbox", "list" },
+        { "new", "inbox", "list" },
+        { "expunge", "inbox", "delete" },
+        { "purge", "inbox", "delete" },
+        { "rm", "subscriber", "forget" },
+        { "delete", "subscriber", "forget" },
+        { "remove", "subscriber", "forget" },
         { "ls", "", "list" },
         { "rm", "", "delete" },
         { "del", "", "delete" },
@@ -109,7 +242,14 @@ static const struct other_word {
 static const struct {
         const char *word, *meant;
 } other_options[] = {
-        { "user", "account" },     { "username", "account" }, { "sender", "from" },     { "recipient", "to" },
+        { "user", "account" },     { "username", "account" }, { "name", "account" },    { "mailbox", "account" },
+        { "recipients", "to" },    { "mail-to", "to" },       { "mail-from", "from" },  { "body", "subject" },
+        { "dry", "dry-run" },      { "simulate", "dry-run" }, { "yes", "force" },       { "no-confirm", "force" },
+        { "follow", "watch" },     { "since", "lines" },      { "number", "lines" },    { "count", "limit" },
+        { "older", "older-than" }, { "before", "older-than" }, { "plain", "no-legend" }, { "no-header", "no-legend" },
+        { "verbose", "json" },     { "with-secrets", "secrets" }, { "passwords", "secrets" }, { "status", "state" },
+        { "expires", "until" },    { "duration", "for" },     { "nagios", "check" },    { "once", "check" },
+        { "starttls", "security" }, { "ssl", "security" }, { "sender", "from" },     { "recipient", "to" },
         { "rcpt", "to" },          { "file", "attach" },      { "attachment", "attach" }, { "title", "subject" },
         { "output", "json" },      { "format", "json" },      { "silent", "quiet" },    { "pager", "no-pager" },
         { "tls", "security" },     { "protocol", "transport" }, { "sha256", "fingerprint" }, { "tail", "lines" },
@@ -121,20 +261,28 @@ static bool by_table(const char *group, const char *word, char **out)
 {
         for (size_t i = 0; i < count_of(others); i++) {
                 const struct other_word *other = &others[i];
-                bool here = !other->group ? !group : group && (!other->group[0] || same_text(other->group, group));
+                bool any = other->group && !other->group[0];
+                bool here = !other->group ? !group : group && (any || same_text(other->group, group));
                 if (!here || !same_text(other->word, word))
                         continue;
                 scoped(scoped_free) char *words = group ? text_of("%s %s", group, other->meant) : copy_text(other->meant);
-                scoped(scoped_free) char *command = copy_bytes(words, strcspn(words, "-"));
-                size_t len = strlen(command);
-                while (len && command[len - 1] == ' ')
-                        command[--len] = '\0';
-                if (len && !command_named(command))
+                if (any && !command_named(words)) /* this group has none of these */
                         continue;
                 *out = take(words);
                 return true;
         }
         return false;
+}
+
+/* The word alone is that of a command within some group: "deny" is "challenge reject". */
+static char *by_other_group(const char *word)
+{
+        for (size_t i = 0; i < count_of(others); i++) {
+                const char *group = others[i].group;
+                if (group && group[0] && same_text(others[i].word, word))
+                        return text_of("%s %s", group, others[i].meant);
+        }
+        return NULL;
 }
 
 /* Second words that stand alone: "test" is that of "account test". */
@@ -182,6 +330,8 @@ char *command_near(const char *group, const char *word)
                 return meant;
         if (!group)
                 meant = by_second_word(word);
+        if (!group && !meant)
+                meant = by_other_group(word);
         return meant ? meant : by_spelling(group, word);
 }
 

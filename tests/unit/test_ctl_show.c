@@ -128,7 +128,12 @@ START_TEST(near_words)
                 { NULL, "password", "account password" }, { NULL, "test", "account test" },
                 { NULL, "import", "trust import" }, { NULL, "secure", "account secure" },
                 /* a group's own words do not serve another one */
-                { "status", "passwd", NULL },
+                { "status", "passwd", NULL }, { "subscriber", "cat", NULL },
+                /* a word of one group alone */
+                { NULL, "deny", "challenge reject" }, { NULL, "requeue", "queue retry" }, { NULL, "revoke", "allowed unapprove" },
+                { "queue", "cancel", "queue delete" }, { "account", "verify", "account test" },
+                /* not by spelling what only ends alike */
+                { NULL, "quit", NULL }, { NULL, "testmail", "account heartbeat" }, { "account", "reset", "account set" },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
                 char *meant = command_near(cases[i].group, cases[i].word);
