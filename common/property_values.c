@@ -9,6 +9,7 @@
 #include "common/sender_list.h"
 #include "common/times.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <strings.h>
 
@@ -354,9 +355,13 @@ static int set_text(struct property_values *values, const struct property *prope
 int property_set(struct property_values *values, const struct property *property, const json_t *value,
                  struct causes *problems)
 {
-        if (!(property->kinds & values->kind))
-                return bad_value(problems, property, "%s is not a property of an %s account", property->name,
-                                 kind_word(values->kind));
+        if (!(property->kinds & values->kind)) {
+                (void)bad_value(problems, property, "%s is not a property of an %s account", property->name,
+                                kind_word(values->kind));
+                cause_remedy(&problems->items[problems->count - 1], "leave it out: it is for %s accounts",
+                             kind_word((enum account_kind)property->kinds));
+                return -1;
+        }
         switch (property->type) {
         case TYPE_BOOL:
                 return set_bool(values, property, value, problems);
@@ -464,12 +469,74 @@ static const struct {
         { "bounce", "did you mean notifyFailed?" },
         { "default", "mail that names no account goes by DefaultAccount= in [Service] of emailsecd.conf" },
         { "oauth", "did you mean authentication=xoauth2 or oauthbearer, and oauthProvider?" },
+        { "smtpserver", "did you mean hostname?" },
+        { "smtphost", "did you mean hostname?" },
+        { "imaphost", "did you mean hostname?" },
+        { "mailhub", "did you mean hostname?" },
+        { "smarthost", "did you mean hostname?" },
+        { "via", "did you mean hostname?" },
+        { "proto", "did you mean transport?" },
+        { "passwordeval", never_an_argument },
+        { "passcmd", never_an_argument },
+        { "passwordfile", "a credential is named by: emailsecctl account password NAME --credential ID" },
+        { "authuser", "did you mean account, the name to sign in by?" },
+        { "authpass", never_an_argument },
+        { "authmechs", "did you mean authentication?" },
+        { "authmethod", "did you mean authentication?" },
+        { "tlsstarttls", by_command },
+        { "usetls", by_command },
+        { "ssltype", by_command },
+        { "sslproto", by_command },
+        { "tlstrustfile", "issuers are trusted by: emailsecctl trust import FILE" },
+        { "certificatefile", "issuers are trusted by: emailsecctl trust import FILE" },
+        { "sslcertfile", "issuers are trusted by: emailsecctl trust import FILE" },
+        { "cacert", "issuers are trusted by: emailsecctl trust import FILE" },
+        { "tlsfingerprint", "a certificate is approved by its fingerprint once its server has shown it: emailsecctl challenge list" },
+        { "sslfingerprint", "a certificate is approved by its fingerprint once its server has shown it: emailsecctl challenge list" },
+        { "fingerprint", "a certificate is approved by its fingerprint once its server has shown it: emailsecctl challenge list" },
+        { "tlscertcheck", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "sslcertck", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "tlskeyfile", "did you mean clientCertificate? the key comes by: emailsecctl trust key import KEY FILE" },
+        { "envelopefrom", "did you mean from?" },
+        { "mailfrom", "did you mean from?" },
+        { "fromaddress", "did you mean from?" },
+        { "maildomain", "the name that this station says is Hostname= in emailsecd.conf" },
+        { "helo", "the name that this station says is Hostname= in emailsecd.conf" },
+        { "ehlo", "the name that this station says is Hostname= in emailsecd.conf" },
+        { "nokeep", "did you mean deliveryPolicy=delete?" },
+        { "expunge", "did you mean deliveryPolicy=delete?" },
+        { "mda", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec COMMAND" },
+        { "command", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec COMMAND" },
+        { "exec", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec COMMAND" },
+        { "destination", "did you mean deliverTo?" },
+        { "maxmessages", "did you mean maxQueueSize or maxSendablePerDay?" },
+        { "maxsize", "did you mean maxMessageSize?" },
+        { "retry", "attempts have a rhythm of their own, until queueLifetime; did you mean that?" },
+        { "notify", "did you mean notifyFailed? of faults: NotifyFaults= in emailsecd.conf" },
+        { "clientid", "did you mean oauthClientId?" },
+        { "clientsecret", "a secret is never an argument: emailsecctl account password NAME --secret oauthClientSecret" },
+        { "refreshtoken", "a token is stored by: emailsecctl account password NAME --secret oauthRefreshToken" },
+        { "tenant", "did you mean oauthTenant?" },
+        { "provider", "did you mean oauthProvider?" },
 };
+
+/* Alike but for capitals and what stands between words. */
+static bool same_letters(const char *a, const char *b)
+{
+        for (;; a++, b++) {
+                a += strspn(a, "-_");
+                b += strspn(b, "-_");
+                if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+                        return false;
+                if (!*a)
+                        return true;
+        }
+}
 
 static const char *meant_by(const char *name)
 {
         for (size_t i = 0; i < count_of(names_elsewhere); i++)
-                if (strcasecmp(names_elsewhere[i].name, name) == 0)
+                if (same_letters(names_elsewhere[i].name, name))
                         return names_elsewhere[i].meant;
         return NULL;
 }

@@ -166,6 +166,26 @@ def test_commands_in_what_is_told_are_there():
     assert wrong == [] and seen > 60
 
 
+def test_properties_and_settings_in_what_is_told_are_there():
+    """Of the same sentences: what is set by a command is a property, what stands in emailsecd.conf a setting."""
+    properties = set(re.findall(r'\.name = "(\w+)"', read("common/properties.c")))
+    settings = set(re.findall(r'\{ \{ "\w+", "(\w+)",', read("daemon/settings.c")))
+    assert len(properties) > 60 and len(settings) > 20
+    seen = [0, 0]
+    for path in sorted(glob.glob(os.path.join(TOP, "**", "*.c"), recursive=True)):
+        path = os.path.relpath(path, TOP)
+        if not path.startswith(("common/", "daemon/", "ctl/")):
+            continue
+        for text in c_texts(path):
+            for name in re.findall(r"(?:account set [A-Z%]\S* |the property )([a-z]\w+)(?:=|\b)(?!%)", text):
+                seen[0] += 1
+                assert name in properties or name == "sheet", (path, name, text)
+            for name in re.findall(r"\b([A-Z]\w+)=(?: in (?:\[\w+\] of )?emailsecd\.conf)", text):
+                seen[1] += 1
+                assert name in settings, (path, text)
+    assert seen[0] > 20 and seen[1] > 5, seen
+
+
 def test_words_of_others_lead_to_commands_that_are_there():
     """Each row of the table of other programs' words: what is offered can be typed."""
     commands, text = table(), read("ctl/meant.c")

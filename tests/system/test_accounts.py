@@ -97,7 +97,11 @@ def test_a_misspelt_property_is_recognised(station):
      "starttls": "account secure a", "username": "account", "email": "from", "sender": "from", "protocol": "transport"},
     {"timeout": "connectionTimeout", "mailbox": "folder", "interval": "pollRate", "retention": "deliveryPolicy",
      "verify": "challenge list", "certificate": "trust import", "limit": "maxSendablePerDay", "hostnam": "hostname",
-     "default": "DefaultAccount", "Host": "hostname"}))
+     "default": "DefaultAccount", "Host": "hostname"},
+    {"tls_starttls": "account secure a", "SSLType": "account secure a", "passwordeval": "account password a", "PassCmd": "account password a",
+     "tls_trust_file": "trust import", "tls_fingerprint": "challenge list", "AuthMechs": "authentication", "envelope-from": "from",
+     "smtp_server": "hostname", "client_secret": "--secret oauthClientSecret", "mda": "deliverTo", "nokeep": "deliveryPolicy=delete",
+     "maildomain": "Hostname=", "push": "incoming", "proto": "transport", "maxsize": "maxMessageSize"}))
 def test_a_word_of_other_programs_gets_the_one_that_is_meant(station, words):
     station.add("outgoing", "a", hostname="localhost", enabled=False)
     told = {}
