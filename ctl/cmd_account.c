@@ -65,9 +65,10 @@ static void show_property(const json_t *values, const struct property *property)
         const json_t *value = json_object_get(values, property->name);
         if (!value || json_is_null(value) || same_text(property->name, "name"))
                 return;
-        scoped(scoped_free) char *words = property->type == TYPE_TIME     ? date_words(value)
-                                          : json_is_object(value) ? tls_words(value)
-                                                                  : json_words(value);
+        scoped(scoped_free) char *words = property->type == TYPE_TIME                  ? date_words(value)
+                                          : same_text(property->name, "tls")         ? tls_words(value)
+                                          : same_text(property->name, "waitingFor") ? wait_words(value)
+                                                                                      : json_words(value);
         sheet_text(property->name, words);
 }
 

@@ -162,6 +162,20 @@ char *digest_words(const json_t *value)
         return out;
 }
 
+char *wait_words(const json_t *waiting)
+{
+        long long messages = json_number(waiting, "messages");
+        scoped(scoped_free) char *until = json_text(waiting, "until")[0] ? date_words(json_at(waiting, "until")) : NULL;
+        scoped(scoped_free) char *count =
+                messages ? text_of("; %lld message%s wait%s", messages, messages == 1 ? "" : "s", messages == 1 ? "s" : "")
+                         : copy_text("");
+        if (!json_is_object(waiting))
+                return NULL;
+        scoped(scoped_free) char *text = text_of("%s%s%s%s", json_text(waiting, "text"), count, until ? "; until " : "",
+                                                 until ? until : "");
+        return printable_text(text);
+}
+
 /* ---- sheets ---- */
 
 void sheet_title(const char *title)

@@ -58,6 +58,9 @@ char *date_words(const json_t *value) must_use;
 char *size_words(const json_t *value) must_use;
 char *digest_words(const json_t *value) must_use;
 
+/* A WaitingFor: what it is, how many messages wait, until when; NULL for null. */
+char *wait_words(const json_t *waiting) must_use;
+
 /* The colour of a state's or verdict's word. */
 enum tint tint_of(const char *word);
 /* Fits `text` into `width` columns, with an ellipsis where it was cut; the caller frees. */

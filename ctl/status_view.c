@@ -327,13 +327,13 @@ static void add_advice(struct advice *all, size_t *count, const json_t *status, 
         else
                 all[(*count)++] = (struct advice){ .text = general, .whole = text };
         if (own)
-                names_add(&all[at].names, name, MOST_NAMED);
+                names_add(&all[at].names, name, MOST_ADVISED);
 }
 
 static void print_advice(struct advice *one)
 {
         bool several = one->names.count > 1;
-        scoped(scoped_free) char *names = names_take(&one->names, MOST_NAMED);
+        scoped(scoped_free) char *names = names_take(&one->names, MOST_ADVISED);
         scoped(scoped_free) char *text = several ? text_of("%s: %s", names, one->text) : copy_text(one->whole);
         show_advice(TINT_NONE, text, NULL);
 }
@@ -447,6 +447,9 @@ void status_show_account(const json_t *account)
         if (queue)
                 sheet_format("queue", "%lld waiting, %lld failed", (long long)status_waiting(queue),
                              (long long)json_number(queue, "failed"));
+        scoped(scoped_free) char *waits = wait_words(json_at(account, "waitingFor"));
+        if (waits)
+                sheet_text("waits for", waits);
         for (size_t i = 0; i < count_of(fields); i++)
                 sheet_value(fields[i], account, fields[i]);
         const json_t *warnings = json_at(account, "warnings");
