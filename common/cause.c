@@ -168,6 +168,27 @@ int cause_about(struct cause *cause, enum cause_code code, const char *property,
         return -1;
 }
 
+int cause_missing(struct cause *cause, enum missing_thing what, const char *property, const char *name)
+{
+        static const struct {
+                const char *words, *behind, *list;
+        } kinds_missing[MISSING_KINDS] = {
+                [MISSING_ACCOUNT] = { "there is no account \"", "\"", "emailsecctl account list" },
+                [MISSING_OUTGOING] = { "there is no outgoing account \"", "\"", "emailsecctl account list" },
+                [MISSING_MESSAGE] = { "there is no message ", "", "emailsecctl queue list; those that are done with: emailsecctl queue "
+                                                                 "list --state sent --state failed" },
+                [MISSING_ENTRY] = { "there is no entry \"", "\" in the Allowed Hosts", "emailsecctl allowed list" },
+                [MISSING_ANCHOR] = { "no trust store holds a certificate that begins with ", "",
+                                     "emailsecctl trust list; trust list --system" },
+                [MISSING_KEY] = { "there is no client certificate \"", "\"", "emailsecctl trust key list" },
+                [MISSING_SUBSCRIBER] = { "there is no subscriber \"", "\"", "emailsecctl subscriber list" },
+        };
+
+        (void)cause_about(cause, CAUSE_NOT_FOUND, property, "%s%.80s%s", kinds_missing[what].words, name, kinds_missing[what].behind);
+        cause_remedy(cause, "%s", kinds_missing[what].list);
+        return -1;
+}
+
 void cause_remedy(struct cause *cause, const char *format, ...)
 {
         if (!cause)

@@ -110,6 +110,13 @@ int cause_set(struct cause *cause, enum cause_code code, const char *format, ...
 /* As cause_set for CAUSE_INVALID and the like about one property. */
 int cause_about(struct cause *cause, enum cause_code code, const char *property,
                 const char *format, ...) printf_like(4, 5);
+/* CAUSE_NOT_FOUND: there is none of that name or id, and where those are listed that there are. `property`: the parameter
+ * that named it, or "". Returns -1. */
+enum missing_thing {
+        MISSING_ACCOUNT, MISSING_OUTGOING, MISSING_MESSAGE, MISSING_ENTRY, MISSING_ANCHOR, MISSING_KEY, MISSING_SUBSCRIBER,
+        MISSING_KINDS
+};
+int cause_missing(struct cause *cause, enum missing_thing what, const char *property, const char *name);
 /* Adds "what to do". NULL cause is fine. */
 void cause_remedy(struct cause *cause, const char *format, ...) printf_like(2, 3);
 /* CAUSE_STORAGE with "WHAT: strerror(error)". Returns -1. */

@@ -306,9 +306,11 @@ int account_takes_mail(const struct account *account, struct cause *cause)
                 *cause = *account->cause;
                 return -1;
         }
-        if (!account_is_outgoing(account))
-                return cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail",
-                                   account->name);
+        if (!account_is_outgoing(account)) {
+                (void)cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail", account->name);
+                cause_remedy(cause, "name an outgoing account: emailsecctl account list");
+                return -1;
+        }
         if (account_enabled(account) || prop_bool(&account->values, PROP_ALLOW_DISABLED_QUEUING))
                 return 0;
         (void)cause_set(cause, CAUSE_DISABLED, "account %s is disabled and takes no mail (allowDisabledQueuing)",

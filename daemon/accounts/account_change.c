@@ -497,8 +497,7 @@ static void none_of_that_name(struct change *change)
 {
         struct cause cause;
 
-        cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", change->name);
-        cause_remedy(&cause, "emailsecctl account list");
+        (void)cause_missing(&cause, MISSING_ACCOUNT, "name", change->name);
         refuse_one(change, &cause);
 }
 

@@ -40,8 +40,7 @@ static struct account *account_of(struct call *call, const char *name)
         struct cause cause;
 
         if (!account) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-                cause_remedy(&cause, "emailsecctl account list");
+                (void)cause_missing(&cause, MISSING_ACCOUNT, "name", name);
                 call_fail(call, &cause);
         }
         return account;

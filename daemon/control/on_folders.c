@@ -30,8 +30,7 @@ void on_list_folders(struct call *call)
         struct cause cause;
 
         if (!account) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-                cause_remedy(&cause, "emailsecctl account list");
+                (void)cause_missing(&cause, MISSING_ACCOUNT, "name", name);
                 call_fail(call, &cause);
         } else if (account->unreadable) {
                 call_fail(call, account->cause);

@@ -15,9 +15,11 @@ bool call_has_inbox(struct call *call, const char *name)
         struct cause cause = { 0 };
 
         if (!account)
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-        else if (account_is_outgoing(account) && !account->unreadable)
+                (void)cause_missing(&cause, MISSING_ACCOUNT, "name", name);
+        else if (account_is_outgoing(account) && !account->unreadable) {
                 cause_about(&cause, CAUSE_INVALID, "name", "account %s is outgoing: it has no inbox", name);
+                cause_remedy(&cause, "name an incoming account: emailsecctl account list");
+        }
         if (cause.code)
                 call_fail(call, &cause);
         return !cause.code;

@@ -60,7 +60,7 @@ void on_list_queue(struct call *call)
         errno = 0;
         unsigned long long after = in->after ? strtoull(in->after, &end, 10) : 0;
         if (in->account && !account_named(in->account))
-                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", in->account);
+                (void)cause_missing(&cause, MISSING_ACCOUNT, "account", in->account);
         else if (in->after && (errno || !end || *end || end == in->after))
                 cause_about(&cause, CAUSE_INVALID, "after", "\"%s\" is no place in the list", in->after);
         else
@@ -236,7 +236,7 @@ void on_reroute_messages(struct call *call)
         struct cause cause = { 0 };
 
         if (!account)
-                cause_about(&cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", name);
+                (void)cause_missing(&cause, MISSING_ACCOUNT, "account", name);
         else if (account_takes_mail(account, &cause) == 0)
                 max_queue = (size_t)prop_number(&account->values, PROP_MAX_QUEUE_SIZE);
         if (cause.code)
@@ -298,7 +298,7 @@ void on_flush_queue(struct call *call)
         struct cause cause;
 
         if (!account || !account->sender) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no outgoing account \"%s\"", name);
+                (void)cause_missing(&cause, MISSING_OUTGOING, "name", name);
                 call_fail(call, &cause);
                 return;
         }

@@ -58,8 +58,7 @@ void steps_begin(struct call *call, const struct steps_kind *kind)
         struct steps *steps = new_object(struct steps);
         *steps = (struct steps){ .kind = kind, .call = call };
         if (!account) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no account \"%s\"", name);
-                cause_remedy(&cause, "emailsecctl account list");
+                (void)cause_missing(&cause, MISSING_ACCOUNT, "name", name);
         } else if (account->unreadable) {
                 cause = *account->cause;
         } else if (kind->begin(account, steps, &steps->work, &cause) == 0) {

@@ -108,10 +108,8 @@ static struct account *account_for(const struct submit_order *order, const char 
                 cause_set(cause, CAUSE_PERMISSION, "%s may submit mail to the default account only", order->who);
                 return NULL;
         }
-        if (order->account && !account) {
-                cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", order->account);
-                cause_remedy(cause, "emailsecctl account list");
-        }
+        if (order->account && !account)
+                (void)cause_missing(cause, MISSING_ACCOUNT, "account", order->account);
         return !account || account_takes_mail(account, cause) < 0 ? NULL : account;
 }
 

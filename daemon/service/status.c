@@ -199,8 +199,7 @@ json_t *station_status(const char *name, struct cause *cause)
         struct account *only = name ? account_named(name) : NULL, *standard = accounts_default(NULL);
 
         if (name && !only) {
-                cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no account \"%s\"", name);
-                cause_remedy(cause, "emailsecctl account list");
+                (void)cause_missing(cause, MISSING_ACCOUNT, "account", name);
                 return NULL;
         }
         json_t *status = json_object(), *accounts = json_array(), *advice = json_array(), *faults = station_faults();

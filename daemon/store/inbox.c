@@ -185,7 +185,9 @@ void inbox_list(const char *account, const struct inbox_place *after, size_t lim
 
 static int not_found(const struct asked *asked, struct cause *cause)
 {
-        return cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", asked->id, asked->account);
+        (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", asked->id, asked->account);
+        cause_remedy(cause, "emailsecctl inbox list %s", asked->account);
+        return -1;
 }
 
 static int open_row(struct asked *asked, const struct inbox_row *row, struct cause *cause)

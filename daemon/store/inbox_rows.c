@@ -104,8 +104,11 @@ int inbox_row_find(struct database *db, const char *account, const char *id, str
         int64_t first, last;
         int count = inbox_id_range(id, &first, &last) < 0 ? 0 : inbox_row_of_id(db, account, first, last, row, cause);
 
-        if (count == 0)
-                return cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", id, account);
+        if (count == 0) {
+                (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", id, account);
+                cause_remedy(cause, "emailsecctl inbox list %s", account);
+                return -1;
+        }
         if (count > 1)
                 return cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s", account, id);
         return count < 0 ? -1 : 0;

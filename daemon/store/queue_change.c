@@ -110,7 +110,7 @@ static int change_one(struct change *change, struct database *db, const char *gi
                 return -1;
         int found = queue_row_read(db, seq, &row, cause);
         if (found <= 0)
-                return found < 0 ? -1 : cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s", given);
+                return found < 0 ? -1 : cause_missing(cause, MISSING_MESSAGE, "", given);
         if (check(change->what, &row, cause) < 0)
                 return -1;
         json_t *item = json_object();

@@ -101,7 +101,7 @@ int queue_id_find(struct database *db, const char *id, uint64_t *out_seq, struct
         int bits = id_bits(id, &low);
 
         if (bits < 0)
-                return cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s", id);
+                return cause_missing(cause, MISSING_MESSAGE, "", id);
         if (db_number(db, cause, &last, 0, "SELECT max(seq) FROM message", NULL, 0) < 0)
                 return -1;
         uint64_t step = UINT64_C(1) << bits;
@@ -111,7 +111,7 @@ int queue_id_find(struct database *db, const char *id, uint64_t *out_seq, struct
         if (count < 0)
                 return -1;
         if (count == 0)
-                return cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s", id);
+                return cause_missing(cause, MISSING_MESSAGE, "", id);
         if (count > 1)
                 return cause_set(cause, CAUSE_AMBIGUOUS, "several messages have ids that begin with %s", id);
         *out_seq = found[0];

@@ -179,7 +179,7 @@ static int get_work(struct store_read *read, struct database *db, struct cause *
                          VALUES(v_int((int64_t)seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
         if (more <= 0)
-                return more < 0 ? -1 : cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s", look->id);
+                return more < 0 ? -1 : cause_missing(cause, MISSING_MESSAGE, "", look->id);
         look->result = message_json(db, rows, true, cause);
         return look->result ? 0 : -1;
 }

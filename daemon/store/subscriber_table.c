@@ -101,9 +101,7 @@ static int find_known(const struct asked *asked, struct database *db, struct cau
 
         if (found)
                 return found < 0 ? -1 : 0;
-        cause_about(cause, CAUSE_NOT_FOUND, "subscriber", "there is no subscriber \"%s\"", asked->name);
-        cause_remedy(cause, "emailsecctl subscriber list");
-        return -1;
+        return cause_missing(cause, MISSING_SUBSCRIBER, "subscriber", asked->name);
 }
 
 static int refuse_place(const char *whose, int64_t count, struct cause *cause)

@@ -84,8 +84,10 @@ static struct entry *lookup_host_port(const char *text, struct cause *cause)
                 }
                 found = entry;
         }
-        if (!found)
+        if (!found) {
                 cause_set(cause, CAUSE_NOT_FOUND, "no challenge waits for %s:%u", host, port);
+                cause_remedy(cause, "emailsecctl challenge list");
+        }
         return found;
 }
 
@@ -106,7 +108,7 @@ struct entry *allowed_list_lookup(const char *text, struct cause *cause)
                 found = list.entries[i];
         }
         if (!found)
-                cause_set(cause, CAUSE_NOT_FOUND, "there is no entry \"%s\" in the Allowed Hosts", text);
+                (void)cause_missing(cause, MISSING_ENTRY, "", text);
         return found;
 }
 

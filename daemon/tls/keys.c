@@ -370,8 +370,7 @@ void keys_delete(const char *name, void (*done)(void *ctx, const struct cause *c
         struct cause cause = { 0 };
 
         if (!known) {
-                cause_about(&cause, CAUSE_NOT_FOUND, "name", "there is no client certificate \"%.80s\"", name);
-                cause_remedy(&cause, "emailsecctl trust key list");
+                (void)cause_missing(&cause, MISSING_KEY, "name", name);
                 done(ctx, &cause, NULL);
                 return;
         }

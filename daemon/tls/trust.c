@@ -232,7 +232,7 @@ static const struct anchor *find_anchor(const char *fingerprint, bool *out_user,
                 if (found)
                         return found == 1 ? anchor : NULL;
         }
-        cause_set(cause, CAUSE_NOT_FOUND, "no trust store holds a certificate that begins with %s", digits);
+        (void)cause_missing(cause, MISSING_ANCHOR, "", digits);
         return NULL;
 }
 

@@ -467,3 +467,18 @@ def test_several_accounts_and_one_fault(person, new_sink):
     numbers = person.sees("status --check", "EMAILSEC WARNING", "down=15", code=1)
     assert "|" in numbers
     assert json.loads(person("status --json").out)
+
+
+@pytest.mark.parametrize("line, remedy", (
+    ("queue show nope", "emailsecctl queue list"), ("queue delete nope", "emailsecctl queue list"), ("queue list nope", "emailsecctl account list"),
+    ("queue flush nope", "emailsecctl account list"), ("challenge show nope", "emailsecctl allowed list"),
+    ("trust show abababababababab", "emailsecctl trust list"), ("inbox list nope", "emailsecctl account list"),
+    ("inbox show orders 1", "emailsecctl inbox list orders"), ("inbox list office", "name an incoming account"),
+    ("send --account orders --to a@b.example -", "name an outgoing account"), ("account show nope", "emailsecctl account list"),
+    ("subscriber forget nope", "emailsecctl subscriber list"), ("trust key delete nope", "emailsecctl trust key list")))
+def test_a_name_that_is_none(person, line, remedy):
+    """Each says what there is instead, and by which command."""
+    person.station.add("outgoing", "office", hostname="localhost", enabled=False)
+    person.station.add("incoming", "orders", transport="imap", hostname="localhost", enabled=False)
+    said = person.sees(line, "what to do:", remedy, code=1, stdin="x\n")
+    assert "account, queue, challenge" not in said
