@@ -183,6 +183,14 @@ static void leave_device_keys_out(struct buf *bytes)
         free_secret(text);
 }
 
+static void leave_out(const char *path, struct buf *bytes)
+{
+        if (lies_in(path, "secrets"))
+                leave_secrets_out(bytes);
+        else if (lies_in(path, "devices"))
+                leave_device_keys_out(bytes);
+}
+
 bool backup_stays(const char *path)
 {
         static const char *const names[] = { "lock", "spool", "reserve", "restoring", "restoring.new" };
@@ -214,10 +222,8 @@ static int gather(struct archive *archive, const char *path, const struct stat *
         if (!facts || is_left_out(archive, path))
                 return 0;
         int found = read_file(full, LIMIT_BACKUP_FILES, &bytes, cause);
-        if (found > 0 && !archive->secrets && lies_in(path, "secrets"))
-                leave_secrets_out(&bytes);
-        if (found > 0 && !archive->secrets && lies_in(path, "devices"))
-                leave_device_keys_out(&bytes);
+        if (found > 0 && !archive->secrets)
+                leave_out(path, &bytes);
         if (found <= 0 || (!bytes.len && lies_in(path, "secrets"))) {
                 buf_wipe(&bytes);
                 return found < 0 ? -1 : 0;

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+import station as station_module
 import users
 from doors import Doors, Talk
 from test_submission import MESSAGE, outgoing
@@ -189,6 +190,7 @@ def test_random_clients(doors):
         assert talk.message(MESSAGE)[0] == 250, seed
 
 
+@pytest.mark.skipif(station_module.FLAVOUR != "plain", reason="sanitizers have memory of their own")
 @pytest.mark.skipif(not users.IS_ROOT, reason="as an ordinary user all places are the daemon's own user's")
 def test_idle_clients_cost_little(doors):
     """1,000 that do nothing."""
