@@ -8,6 +8,22 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+/* ---- what may be said ---- */
+
+bool imap_offers(const struct imap_session *session, const char *word)
+{
+        const char *at = session->capabilities ? session->capabilities : "";
+        size_t len = strlen(word);
+
+        while ((at = strstr(at, word))) {
+                bool begins = at == session->capabilities || at[-1] == ' ';
+                if (begins && (at[len] == ' ' || at[len] == '\0'))
+                        return true;
+                at += len;
+        }
+        return false;
+}
+
 /* ---- saying ---- */
 
 /* The commands that may go out before TLS stands on a STARTTLS account; no other passes (rule S4). */

@@ -8,6 +8,9 @@
 
 #include "daemon/imap/state.h"
 
+/* True when the word is among its capabilities. */
+bool imap_offers(const struct imap_session *session, const char *word);
+
 /* "TAG words"; remembers the command as in flight. */
 void imap_say(struct imap_session *session, const char *format, ...) printf_like(2, 3);
 /* The same for a line that holds a secret; `traced` is its form for the trace, without tag. */

@@ -3,7 +3,7 @@
 #include "daemon/imap/enable.h"
 
 #include "daemon/imap/command.h"
-#include "daemon/imap/responses.h"
+#include "daemon/imap/reply.h"
 
 static bool has_rev2(const struct imap_session *session)
 {

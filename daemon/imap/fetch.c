@@ -5,20 +5,11 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/fetch_items.h"
 #include "daemon/imap/parts.h"
-#include "daemon/imap/responses.h"
+#include "daemon/imap/reply.h"
 #include "daemon/imap/work.h"
 
 static const char fetch_what[] = " (UID BODY.PEEK[])", fetch_dated[] = " (UID INTERNALDATE BODY.PEEK[])";
 static const char check_what[] = " (UID FLAGS)";
-
-void imap_fetch_clear(struct imap_session *session)
-{
-        imap_work_clear(session);
-        free(session->listing.batch);
-        session->listing = (struct imap_listing){ 0 };
-        session->arrival = (struct imap_arrival){ 0 };
-        session->unwanted = session->asked = 0;
-}
 
 /* ---- the operations ---- */
 

@@ -23,8 +23,6 @@ void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor);
 void imap_body_begun(struct imap_session *session, const struct imap_item *item);
 void imap_body_piece(struct imap_session *session, const struct imap_item *item);
 void imap_body_ended(struct imap_session *session, const struct imap_item *item);
-/* Frees what an operation holds. */
-void imap_fetch_clear(struct imap_session *session);
 
 /* Rows of the table of steps. */
 void imap_say_search(struct chat *chat);

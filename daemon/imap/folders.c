@@ -6,7 +6,8 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/enable.h"
 #include "daemon/imap/folder.h"
-#include "daemon/imap/responses.h"
+#include "daemon/imap/reply.h"
+#include "daemon/imap/work.h"
 
 static void finished_folders(struct imap_session *session)
 {

@@ -5,7 +5,8 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/enable.h"
 #include "daemon/imap/folder.h"
-#include "daemon/imap/responses.h"
+#include "daemon/imap/reply.h"
+#include "daemon/imap/work.h"
 
 /* ---- opening ---- */
 

@@ -11,29 +11,10 @@
 #include "daemon/imap/fetch.h"
 #include "daemon/imap/folders.h"
 #include "daemon/imap/idle.h"
+#include "daemon/imap/reply.h"
 #include "daemon/imap/responses.h"
 #include "daemon/imap/signin.h"
-
-int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *))
-{
-        imap_fetch_clear(session);
-        session->finished = finished;
-        return STEP_READY;
-}
-
-bool imap_offers(const struct imap_session *session, const char *word)
-{
-        const char *at = session->capabilities ? session->capabilities : "";
-        size_t len = strlen(word);
-
-        while ((at = strstr(at, word))) {
-                bool begins = at == session->capabilities || at[-1] == ' ';
-                if (begins && (at[len] == ' ' || at[len] == '\0'))
-                        return true;
-                at += len;
-        }
-        return false;
-}
+#include "daemon/imap/work.h"
 
 /* ---- the steps up to READY ---- */
 
@@ -364,7 +345,7 @@ static void imap_free(struct chat *chat)
         if (!chat)
                 return;
         struct imap_session *session = imap_session_of(chat);
-        imap_fetch_clear(session);
+        imap_operation_clear(session);
         line_signin_clear(&session->signing);
         imap_parser_done(&session->parser);
         free(session->capabilities);

@@ -4,7 +4,7 @@
 
 #include "daemon/imap/command.h"
 #include "daemon/imap/enable.h"
-#include "daemon/imap/responses.h"
+#include "daemon/imap/reply.h"
 
 /* The words behind AUTH=, parted by blanks; the caller frees. */
 static char *offered_mechanisms(const struct chat *chat)

@@ -163,9 +163,3 @@ static inline struct imap_session *imap_session_of(struct chat *chat)
 {
         return container_of(chat, struct imap_session, chat);
 }
-
-/* ---- session.c ---- */
-
-/* An operation is through: the user is told by `finished` when the chat is READY again. Returns STEP_READY. */
-int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *));
-bool imap_offers(const struct imap_session *session, const char *word);

@@ -163,3 +163,21 @@ bool imap_work_say_refused(struct imap_session *session, const char *rest)
                 imap_say(session, "UID FETCH %s%s", set, rest);
         return used > 0;
 }
+
+/* ---- its end ---- */
+
+void imap_operation_clear(struct imap_session *session)
+{
+        imap_work_clear(session);
+        free(session->listing.batch);
+        session->listing = (struct imap_listing){ 0 };
+        session->arrival = (struct imap_arrival){ 0 };
+        session->unwanted = session->asked = 0;
+}
+
+int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *))
+{
+        imap_operation_clear(session);
+        session->finished = finished;
+        return STEP_READY;
+}
