@@ -50,8 +50,10 @@ enum { STORE_SYNC_THREADS = 4 };
 /* True from store_close on: chains of jobs (sweeps) stop. */
 bool store_closing(void);
 
-/* The writer's part of store.c: see writer.c. */
-void writer_open(struct database *db);
+/* ---- writer.c, for store.c ---- */
+
+/* `facts`: asked at the end of a turn for what is to go into its commit; NULL: nothing is. */
+void writer_open(struct database *db, struct store_write *(*facts)(void));
 /* Commits all that was asked, answers it. */
 void writer_close(void);
 int64_t writer_stuck_for(void);
@@ -61,3 +63,21 @@ int store_make_sound(struct cause *cause) must_use;
 
 /* A thread of its own: database_copy() of station.db, given up where that is opened anew. */
 int store_copy_database(const char *target, uint64_t leave, const atomic_bool *cancelled, struct cause *cause) must_use;
+
+/* ---- jobs.c, for store.c ---- */
+
+/* The state folder; NULL: none. */
+void jobs_place(const char *directory);
+/* Opens the connection that writes, or the one that reads. */
+int jobs_connect(const char *path, bool writing, struct cause *cause) must_use;
+/* The connection that writes; NULL: there is none. */
+struct database *jobs_database(void);
+void jobs_disconnect(void);
+void jobs_begin(void);
+/* What store_closing() says. */
+void jobs_set_closing(bool closing);
+/* Ends the file pool, and then the others, after what was asked of them; what is asked for afterwards is done at once. */
+void jobs_end_files(void);
+void jobs_end(void);
+/* Age in ms of the oldest unfinished job. */
+int64_t jobs_stuck_for(void);

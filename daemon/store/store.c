@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The state folder: lock, database, threads, beginning and end; see store.h. The writer is in writer.c. */
+/* The state folder: locks, beginning and end; see store.h. Threads and reads are in jobs.c, the writer in writer.c. */
 #include "daemon/store/store.h"
 
 #include "daemon/journal.h"
 #include "daemon/messages.h"
 #include "daemon/store/backup.h"
-#include "daemon/store/database_copy.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
 #include "daemon/store/inbox_lf.h"
 #include "daemon/store/inbox_look.h"
+#include "daemon/store/jobs.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/maildir_rights.h"
 #include "daemon/store/owner_rows.h"
@@ -21,146 +21,21 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-enum {
-        FILE_THREADS = 2,
-};
-
 static struct {
-        char *directory;
         int lock, folder_lock; /* of the file, with our pid; of the folder, which nobody removes */
-        struct database *writing, *reading;
-        pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
-        pthread_mutex_t copying;     /* held while a copy is made */
-        atomic_bool no_copy;         /* one that is being made is given up */
-        struct workers *reader, *files, *sync; /* NULL once closing: jobs run at once */
-        bool closing;
-        bool anew, lost;         /* the database was not there */
-} store = { .lock = -1, .folder_lock = -1, .connections = PTHREAD_MUTEX_INITIALIZER, .copying = PTHREAD_MUTEX_INITIALIZER };
-
-const char *store_directory(void)
-{
-        return store.directory;
-}
-
-bool store_closing(void)
-{
-        return store.closing;
-}
-
-struct workers *store_file_workers(void)
-{
-        return store.files;
-}
-
-static void run(struct workers *workers, struct job *job)
-{
-        if (workers) {
-                workers_run(workers, job);
-                return;
-        }
-        job->work(job);
-        job->done(job);
-}
-
-void store_run_files(struct job *job)
-{
-        run(store.files, job);
-}
-
-void store_run_sync(struct job *job)
-{
-        run(store.sync, job);
-}
+        bool anew, lost;       /* the database was not there */
+} store = { .lock = -1, .folder_lock = -1 };
 
 int64_t store_stuck_for(void)
 {
-        const struct workers *const pools[] = { store.reader, store.files, store.sync };
-        int64_t longest = writer_stuck_for(), taking = takings_stuck_for();
+        int64_t jobs = jobs_stuck_for(), writer = writer_stuck_for(), taking = takings_stuck_for();
+        int64_t longest = writer > jobs ? writer : jobs;
 
-        for (size_t i = 0; i < count_of(pools); i++) {
-                int64_t stuck = pools[i] ? workers_stuck_for(pools[i]) : 0;
-                longest = stuck > longest ? stuck : longest;
-        }
         return taking > longest ? taking : longest;
-}
-
-/* ---- reads ---- */
-
-static int read_in_snapshot(struct store_read *read, struct cause *cause)
-{
-        if (database_doubtful(store.reading))
-                return cause_set(cause, CAUSE_STORAGE,
-                                 "the database could not be opened again after a fault");
-        int result = db_run(store.reading, cause, "BEGIN", NULL, 0);
-        if (result == 0)
-                result = read->read(read, store.reading, cause);
-        database_roll_back(store.reading); /* nothing was written */
-        return result;
-}
-
-static void read_work(struct job *job)
-{
-        struct store_read *read = container_of(job, struct store_read, job);
-        struct cause cause = { 0 };
-
-        pthread_mutex_lock(&store.connections);
-        int result = read_in_snapshot(read, &cause);
-        pthread_mutex_unlock(&store.connections);
-        if (result < 0) {
-                read->cause = new_object(struct cause);
-                *read->cause = cause;
-        }
-}
-
-static void read_done(struct job *job)
-{
-        struct store_read *read = container_of(job, struct store_read, job);
-        scoped(scoped_free) struct cause *cause = take(read->cause);
-
-        read->done(read, cause);
-}
-
-void store_read(struct store_read *read)
-{
-        struct cause closed;
-
-        read->job = (struct job){ .work = read_work, .done = read_done };
-        if (store.reading) {
-                run(store.reader, &read->job);
-                return;
-        }
-        (void)cause_set(&closed, CAUSE_STATE, "the state folder is closed");
-        read->done(read, &closed);
-}
-
-/* A copy has a connection of its own: it gives way. */
-int store_make_sound(struct cause *cause)
-{
-        if (!database_doubtful(store.writing))
-                return 0;
-        atomic_store(&store.no_copy, true);
-        pthread_mutex_lock(&store.copying);
-        pthread_mutex_lock(&store.connections);
-        int result = database_reopen(store.writing, store.reading, cause);
-        pthread_mutex_unlock(&store.connections);
-        pthread_mutex_unlock(&store.copying);
-        atomic_store(&store.no_copy, false);
-        return result;
-}
-
-int store_copy_database(const char *target, uint64_t leave, const atomic_bool *cancelled, struct cause *cause)
-{
-        scoped(scoped_free) char *path = text_of("%s/station.db", store.directory);
-
-        pthread_mutex_lock(&store.copying);
-        int result = database_copy(path, target, leave, cancelled, &store.no_copy, cause);
-        pthread_mutex_unlock(&store.copying);
-        return result;
 }
 
 /* ---- beginning ---- */
@@ -353,31 +228,29 @@ static int open_all(const char *directory, struct cause *cause)
         (void)unlink(copy); /* of a backup that was cut off */
         if (look_for_database(directory, path, cause) < 0)
                 return -1;
-        store.writing = database_open(path, true, cause);
-        if (!store.writing || note_new_database(store.writing, directory, cause) < 0 || load(store.writing, cause) < 0)
+        if (jobs_connect(path, true, cause) < 0 || note_new_database(jobs_database(), directory, cause) < 0 ||
+            load(jobs_database(), cause) < 0)
                 return -1;
-        store.reading = database_open(path, false, cause);
-        return store.reading ? 0 : -1;
+        return jobs_connect(path, false, cause);
 }
 
 /* Whatever is open of it. */
 static void close_all(void)
 {
-        database_close(take(store.reading));
-        database_close(take(store.writing)); /* the last one: checkpoints */
+        jobs_disconnect();
         queue_counts_free();
         facts_free();
         owners_free();
         maildir_end();
         inbox_looks_end();
         let_go_of_locks();
-        free(take(store.directory));
+        jobs_place(NULL);
 }
 
 /* What it takes to begin (the log's index, a changed row) must not be lacking where the disk is full. */
 static int open_or_close(const char *directory, struct cause *cause)
 {
-        store.directory = copy_text(directory);
+        jobs_place(directory);
         if (open_all(directory, cause) == 0)
                 return 0;
         close_all();
@@ -386,7 +259,7 @@ static int open_or_close(const char *directory, struct cause *cause)
 
 int store_open(const char *state_directory, struct cause *cause)
 {
-        store.closing = false;
+        jobs_set_closing(false);
         if (make_folder(state_directory, 0700, cause) < 0)
                 return -1;
         reserve_open(state_directory);
@@ -395,11 +268,9 @@ int store_open(const char *state_directory, struct cause *cause)
                 reserve_close();
                 return -1;
         }
-        store.reader = workers_new("store-reader", 1);
-        store.files = workers_new("store-files", FILE_THREADS);
-        store.sync = workers_new("store-sync", STORE_SYNC_THREADS);
+        jobs_begin();
         takings_open(state_directory);
-        writer_open(store.writing);
+        writer_open(jobs_database(), facts_to_write);
         maildir_rights_open();
         inbox_lf_begin();
         return 0;
@@ -409,16 +280,15 @@ int store_open(const char *state_directory, struct cause *cause)
  * has ended is done at once, so that every chain comes to its end. */
 void store_close(void)
 {
-        if (!store.writing)
+        if (!jobs_database())
                 return;
-        store.closing = true;
+        jobs_set_closing(true);
         inbox_lf_end();
         takings_close();
         backup_close();
-        workers_free(take(store.files));
+        jobs_end_files();
         replace_files_end();
-        workers_free(take(store.sync));
-        workers_free(take(store.reader));
+        jobs_end();
         writer_close();
         reserve_close();
         close_all();

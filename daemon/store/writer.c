@@ -8,7 +8,6 @@
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
-#include "daemon/store/facts.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/queue_counts.h"
 #include "daemon/store/reserve.h"
@@ -36,6 +35,7 @@ struct batch {
 static struct {
         struct workers *thread;  /* NULL once closed */
         struct database *db;
+        struct store_write *(*facts)(void); /* what changed facts have to write; NULL: nothing */
         struct writes asked;     /* this turn's; loop */
         bool handing_over;       /* hand_over() will run at the end of the turn */
         struct writes kept;      /* stubborn ones of failed commits; loop */
@@ -280,7 +280,7 @@ static void hand_over(unused_arg void *ctx)
         writer.handing_over = false;
         if (!writer.db)
                 return;
-        struct store_write *facts = facts_to_write();
+        struct store_write *facts = writer.facts ? writer.facts() : NULL;
         if (facts)
                 list_add(&writer.asked, facts);
         pthread_mutex_lock(&waiting.lock);
@@ -361,10 +361,11 @@ const struct cause *store_fault(void)
 
 /* ---- beginning and end ---- */
 
-void writer_open(struct database *db)
+void writer_open(struct database *db, struct store_write *(*facts)(void))
 {
         memset(&writer, 0, sizeof writer);
         writer.db = db;
+        writer.facts = facts;
         writer.thread = workers_new("store-writer", 1);
         writer.retry = timer_new(retry, NULL);
         list_init(&writer.asked);

@@ -21,7 +21,7 @@ TABLES = {
     "ctl/commands": "COMMANDS: what each does, whose help is read from it",
 }
 # Larger circles of old, until they are opened: by the folder they lie in, how many files they have at most.
-KNOWN = {"common/esmtp": 5, "daemon/store": 12, "daemon/smtp": 6, "daemon/outgoing": 5, "daemon/incoming": 6, "daemon/imap": 9}
+KNOWN = {"common/esmtp": 5, "daemon/smtp": 6, "daemon/outgoing": 5, "daemon/incoming": 6}
 # Archives below each other; what is in none of them is main's alone.
 PROGRAMS = {"emailsecd": ("common", "daemon"), "emailsecctl": ("common", "ctl")}
 
