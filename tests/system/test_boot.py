@@ -129,7 +129,7 @@ def test_installed_and_running(machine):
     assert machine.say("systemctl", "is-active", "emailsecd.service", "emailsecd.socket").split() == ["active"] * 2
     assert machine.say("systemctl", "is-enabled", "emailsecd.service", "emailsecd.socket").split() == ["enabled"] * 2
     assert "0 in the queue" in machine.property("emailsecd", "StatusText")
-    assert machine.say("stat", "-c", "%U %a", "/var/lib/emailsecd") == "emailsec 700"
+    assert machine.say("stat", "-c", "%U %a", "/var/lib/emailsecd") == "emailsec 710"
     assert machine.say("systemctl", "is-active", "emailsec-metrics.timer", check=False) == "inactive"
 
 
