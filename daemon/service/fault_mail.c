@@ -24,7 +24,7 @@ enum {
         AGAIN_MS = 10 * 60 * 1000, /* to the next try, where no account could carry it */
         MAILS_A_DAY = 20,
         DAY = 24 * 3600,
-        ROWS_MOST = 100,           /* accounts in one mail */
+        ROWS_MOST = 50,            /* accounts with their words, of each kind, in one mail; of the others the number */
         BODY_MOST = 128 * KIB,
         TEXT_SHOWN = 400,          /* bytes of a cause */
         LIFETIME = 2 * DAY,
@@ -137,12 +137,10 @@ static bool is_news(const struct trouble *trouble)
 static void keep_news(void)
 {
         struct trouble **place = &faults.first;
-        unsigned count = 0;
 
         while (*place) {
                 struct trouble *trouble = *place;
-                if (is_news(trouble) && count < ROWS_MOST) {
-                        count++;
+                if (is_news(trouble)) {
                         place = &trouble->next;
                 } else {
                         *place = trouble->next;
@@ -221,7 +219,7 @@ static void put_row(struct buf *out, const struct trouble *trouble)
         put(out, "    %.*s\n    what to do: %.*s\n", TEXT_SHOWN, text, TEXT_SHOWN, remedy);
 }
 
-/* Those that are over, or are not; how many. */
+/* Those that are over, or are not, as many as there is room for; how many there are. */
 static size_t put_rows(struct buf *out, bool is_over, const char *title)
 {
         size_t count = 0;
@@ -231,8 +229,11 @@ static size_t put_rows(struct buf *out, bool is_over, const char *title)
                         continue;
                 if (count++ == 0)
                         put(out, "%s\n", title);
-                put_row(out, trouble);
+                if (count <= ROWS_MOST)
+                        put_row(out, trouble);
         }
+        if (count > ROWS_MOST)
+                put(out, "\n  and %zu more: emailsecctl status --problems\n", count - ROWS_MOST);
         if (count)
                 put(out, "\n");
         return count;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """NotifyFaults=: what needs a person is told by mail through another account, gathered, bounded, never in a loop."""
 
+import json
+
 import pytest
 
 import channels
@@ -130,3 +132,19 @@ def test_a_bad_address_is_refused(new_station):
     station = new_station({"Service.NotifyFaults": "no address"})
     code, said = station.start_refused()
     assert code == 78 and "NotifyFaults" in said
+
+
+def test_very_many_are_told_in_one_mail(told, sink):
+    """As when the provider is gone: the words of some, the number of all, and each of them counts as told."""
+    station = told.station
+    station.ctl("account", "apply", "-", stdin=json.dumps({"accounts": [
+        {"name": f"plant{n:02}", "kind": "incoming", "transport": "imap", "hostname": "localhost", "account": "user"}
+        for n in range(60)]}))
+    until(lambda: [one["status"] for one in station.json("status")["accounts"]].count("fault") == 60)
+    told.pass_time(4 * MINUTE)
+    until(lambda: len(mails(sink)) == 1)
+    mail, = mails(sink)
+    assert subject(mail) == "station.example: 60 accounts need a person"
+    assert mail.count("what to do: ") == 50 and "and 10 more: emailsecctl status --problems" in mail
+    told.pass_time(30 * MINUTE)
+    assert len(mails(sink)) == 1
