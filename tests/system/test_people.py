@@ -6,6 +6,7 @@ screens."""
 import json
 import os
 import re
+import time
 
 import pytest
 
@@ -21,6 +22,7 @@ class Person:
 
     def __init__(self, station, title):
         self.station, self.title, self.typed = station, title, []
+        self.begun, self.told = time.monotonic(), None
 
     def __call__(self, line, stdin=None, code=None, **options):
         result = self.station.ctl(*line.split(), stdin=stdin, code=code, **options)
@@ -31,12 +33,15 @@ class Person:
         """All of the words are on the screen, in whatever lines."""
         said = " ".join(self(line, **options).said.split())
         assert [word for word in words if word not in said] == [], said
+        self.told = self.told or time.monotonic() - self.begun
         return said
 
     def keep(self):
+        over = time.monotonic() - self.begun
         if os.environ.get("EMAILSEC_SCREENS"):
             with open(os.environ["EMAILSEC_SCREENS"], "a", encoding="utf-8") as out:
-                out.write(f"==== {self.title}\n" + "\n".join(self.typed) + "\n")
+                out.write(f"==== {self.title}: told after {self.told or over:.1f} s, over after {over:.1f} s, "
+                          f"{len(self.typed)} commands\n" + "\n".join(self.typed) + "\n")
 
 
 @pytest.fixture
