@@ -56,7 +56,7 @@ const struct command commands[] = {
         { "account apply", "FILE|-", "make the station match exported accounts",
           OPTIONS({ .name = "dry-run", .help = "only show what would change" }), run_account_apply, 0 },
 
-        { "setup", "ADDRESS", "find the servers of an address, add both accounts, test them",
+        { "setup", "ADDRESS", "find its servers, add both accounts",
           OPTIONS({ .name = "yes", .help = "ask nothing" },
                   { .name = "name", .value = "NAME", .help = "what the accounts are called: NAME-out, NAME-in" },
                   { .name = "only", .value = "outgoing|incoming", .help = "this account only" },
@@ -64,7 +64,7 @@ const struct command commands[] = {
                   { .name = "password-file", .value = "FILE", .help = "the password is its first line; else asked for, or read" },
                   { .name = "client-id", .value = "ID", .help = "of the application at an OAuth provider" }),
           run_setup, 0 },
-        { "probe", "HOST[:PORT]", "the same look at a server without an account; at those of an ADDRESS",
+        { "probe", "HOST[:PORT]", "look at a server, or those of an ADDRESS",
           OPTIONS({ .name = "transport", .value = "smtp|imap|pop3", .help = "what to speak" },
                   { .name = "security", .value = "ssl|starttls|none", .help = "how to secure it" }),
           run_probe, 0 },

@@ -371,7 +371,7 @@ static void show_default(const json_t *status)
         if (outgoing < 2 || !json_is_string(json_at(status, "defaultAccount")))
                 return;
         scoped(scoped_free) char *name = json_words(json_at(status, "defaultAccount"));
-        printf("  mail that names no account goes out by %s, the default\n", name);
+        printf("  default account: %s\n", name);
 }
 
 /* Who changed the station last. */
@@ -428,7 +428,7 @@ static void show_tls(const json_t *account)
 void status_show_account(const json_t *account)
 {
         static const char *const fields[] = { "lastChecked", "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
-                                              "numberSent",      "numberSentToday",  "numberDiscarded",
+                                              "numberSent",      "numberSentToday",  "numberGathered", "lastGathered", "numberDiscarded",
                                               "lastDiscard",     "lastDiscardCause", "numberReceived",
                                               "lastReceived",    "missing",          "lastHeartbeat",
                                               "lastHeartbeatArrived", "lastHeartbeatSeconds" };

@@ -33,6 +33,7 @@
 #define MSG_DEFERRED         "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a32"
 #define MSG_FAILED           "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a33"
 #define MSG_AMBIGUOUS        "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a34"
+#define MSG_GATHERED         "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a3c"
 #define MSG_MAIL_WAITS       "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a39"
 #define MSG_QUEUE_DAMAGED    "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a35"
 #define MSG_QUEUE_CHANGED    "5c9ad4d6c8f64b6f8a2f3d1e7b0c1a36"

@@ -319,6 +319,18 @@ int account_takes_mail(const struct account *account, struct cause *cause)
         return -1;
 }
 
+struct flood_rules account_flood_rules(const struct account *account)
+{
+        const struct property_values *values = &account->values;
+
+        return (struct flood_rules){
+                .most = prop_number(values, PROP_MAX_PER_RECIPIENT),
+                .from = prop_own_address(values),
+                .hostname = settings_current()->hostname,
+                .lifetime = prop_number(values, PROP_QUEUE_LIFETIME),
+        };
+}
+
 struct notice_rules account_notice_rules(const struct account *account)
 {
         const struct property_values *values = &account->values;

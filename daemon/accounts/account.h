@@ -108,6 +108,8 @@ int account_takes_mail(const struct account *account, struct cause *cause) must_
 
 /* To whom and how it is told when its mail fails; texts are borrowed from the account and the settings. */
 struct notice_rules account_notice_rules(const struct account *account);
+/* How much of its mail one recipient may have, and how the rest is gathered; borrowed likewise. */
+struct flood_rules account_flood_rules(const struct account *account);
 
 /* Seconds that stand still while the account is disabled, in fault or challenged. */
 int64_t account_clock(const struct account *account);

@@ -137,7 +137,8 @@ static void claim(struct sender *sender)
         sender->callbacks++;
         size_t max = left - taken < CLAIM_MESSAGES ? (size_t)(left - taken) : CLAIM_MESSAGES;
         struct notice_rules notice = account_notice_rules(sender->runner.account);
-        queue_claim(sender->runner.account->name, loop_wall(), max, CLAIM_BYTES, &notice, claimed, sender);
+        struct flood_rules flood = account_flood_rules(sender->runner.account);
+        queue_claim(sender->runner.account->name, loop_wall(), max, CLAIM_BYTES, &notice, &flood, claimed, sender);
 }
 
 void sender_tell_news(struct sender *sender)

@@ -152,6 +152,8 @@ static void put_mail(struct buf *out)
         put_fact(out, "deferred_messages_total", "numberDeferred", KIND_OUTGOING);
         family(out, "failed_messages", "counter", "Messages that failed.");
         put_fact(out, "failed_messages_total", "numberDiscarded", KIND_OUTGOING);
+        family(out, "gathered_messages", "counter", "Messages that went into digests (maxPerRecipient).");
+        put_fact(out, "gathered_messages_total", "numberGathered", KIND_OUTGOING);
         family(out, "received_messages", "counter", "Messages received.");
         put_fact(out, "received_messages_total", "numberReceived", KIND_INCOMING);
 }

@@ -17,6 +17,7 @@
 #include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
+#include "daemon/store/seen_table.h"
 #include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
@@ -65,6 +66,19 @@ static void advise_waiting(json_t *advice, const struct account *account)
                 advise(advice, "%s: %s: emailsecctl account set %s maxSendablePerDay=NUMBER", account->name, words, account->name);
 }
 
+/* Mail to one recipient comes, or came within the hour, faster than it is sent. */
+static void advise_flood(json_t *advice, const struct account *account)
+{
+        int64_t most = prop_number(&account->values, PROP_MAX_PER_RECIPIENT), last = fact_number(account->name, "lastFlood");
+        const char *recipient = fact_text(account->name, "floodRecipient");
+
+        if (!account_is_outgoing(account) || !most || !last || (int64_t)loop_wall() - last >= 3600)
+                return;
+        advise(advice, "%s: more than %lld messages an hour come for %s (maxPerRecipient) and are gathered into digests, %lld so far: see "
+                       "what sends them: emailsecctl queue list %s", account->name, (long long)most, recipient ? recipient : "one recipient",
+               (long long)fact_number(account->name, "numberGathered"), account->name);
+}
+
 static void advise_account(json_t *advice, const struct account *account)
 {
         switch (account->status) {
@@ -82,6 +96,7 @@ static void advise_account(json_t *advice, const struct account *account)
                 advise_waiting(advice, account);
                 break;
         }
+        advise_flood(advice, account);
         json_t *warnings = account_warnings(account);
         size_t index;
         json_t *warning;
@@ -388,19 +403,19 @@ static void add_sentence(void *list, const char *sentence)
         (void)json_array_append_new(list, json_string(sentence));
 }
 
-/* Told with the account that cron's mail goes out by. */
+/* Of the station, where it sends at all. */
 static void audit_local_names(json_t *findings)
 {
-        const struct account *standard = accounts_default(NULL), *account = standard ? standard : any_outgoing();
+        const struct account *account = any_outgoing();
         json_t *sentences = json_array(), *sentence;
         size_t index;
 
         if (account)
                 local_names_advise(add_sentence, sentences);
         json_array_foreach(sentences, index, sentence)
-                find(findings, account, "localNames", "warning", json_string_value(sentence), NULL);
+                find(findings, NULL, "localNames", "warning", json_string_value(sentence), NULL);
         if (account && !index)
-                find(findings, account, "localNames", "ok", "mail to root goes to an address", NULL);
+                find(findings, NULL, "localNames", "ok", "mail to root goes to an address", NULL);
         json_decref(sentences);
 }
 

@@ -310,6 +310,8 @@ static int remove_last(const struct renewal *renewal, struct database *db, struc
             db_run(db, cause, "DELETE FROM missing WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM place WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM box WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM slot WHERE account = ?", VALUES(name)) < 0 ||
+            db_run(db, cause, "DELETE FROM flood WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM fact WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM owner WHERE name = ?", VALUES(name)) < 0)
                 return -1;

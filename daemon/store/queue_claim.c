@@ -5,6 +5,7 @@
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/store/queue_flood.h"
 #include "daemon/store/queue_notice.h"
 
 #include <stdio.h>
@@ -20,6 +21,7 @@ struct damaged {
 };
 struct claim {
         struct notice_rules notice;
+        struct flood flood;
         char *account;
         time_t now, next_due;
         size_t max, max_bytes;
@@ -113,7 +115,7 @@ static int find_due(struct claim *claim, struct database *db, struct cause *caus
 
 /* ---- one message ---- */
 
-static int load_row(struct queued_message *message, struct database *db, bool *all_recipients,
+static int load_row(struct queued_message *message, struct database *db, bool *all_recipients, bool *due,
                     enum queue_state *state, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
@@ -136,6 +138,7 @@ static int load_row(struct queued_message *message, struct database *db, bool *a
         message->expires_clock = expires == CLOCK_FRESH ? CLOCK_NEVER : expires;
         message->maybe_sent = sqlite3_column_int(rows, 8) != 0;
         *all_recipients = sqlite3_column_int64(rows, 9) < 0;
+        *due = sqlite3_column_type(rows, 9) != SQLITE_NULL;
         *state = (enum queue_state)sqlite3_column_int(rows, 10);
         message->ret = db_text(rows, 11);
         message->envelope_id = db_text(rows, 12);
@@ -220,15 +223,23 @@ static int load_body(struct queued_message *message, struct database *db, struct
         return tried ? check_chunks(message, db, cause) : 0;
 }
 
+static int mark_recipients(const struct claim *claim, const struct queued_message *message, struct database *db, struct cause *cause)
+{
+        for (size_t i = 0; i < message->recipient_count; i++)
+                if (db_run(db, cause,
+                           "UPDATE recipient SET was = state, state = " SQL_SENDING ", next_attempt = min(next_attempt, ?)"
+                           " WHERE seq = ? AND number = ?",
+                           VALUES(v_int(claim->now), v_int((int64_t)message->seq), v_int(message->recipients[i].index))) < 0)
+                        return -1;
+        return 0;
+}
+
 static int mark_sending(const struct claim *claim, const struct queued_message *message, enum queue_state was,
-                        time_t until, struct database *db, struct cause *cause)
+                        struct database *db, struct cause *cause)
 {
         struct value seq = v_int((int64_t)message->seq);
 
-        if (db_run(db, cause,
-                   "UPDATE recipient SET was = state, state = " SQL_SENDING ", next_attempt = min(next_attempt, ?)"
-                   " WHERE seq = ? AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME " AND next_attempt <= ?))",
-                   VALUES(v_int(claim->now), seq, v_int(until))) < 0 ||
+        if (mark_recipients(claim, message, db, cause) < 0 ||
             db_run(db, cause, "UPDATE message SET state = " SQL_SENDING ", due = NULL, claimed = 1 WHERE seq = ?",
                    VALUES(seq)) < 0)
                 return -1;
@@ -269,16 +280,42 @@ static int set_aside(struct claim *claim, uint64_t seq, struct database *db, con
         return 0;
 }
 
-/* 1 = taken or set aside, 0 = no room for it, -1 = the disk is in trouble. */
+/* All of its recipients wait, or have it in a digest. */
+static int nobody_now(struct claim *claim, uint64_t seq, struct database *db, struct cause *cause)
+{
+        struct message_row row;
+
+        claim->flood.again = true; /* others stand behind it */
+        return queue_row_read(db, seq, &row, cause) <= 0 || queue_row_follow(db, &row, claim->now, cause) < 0 ? -1 : 1;
+}
+
+/* To those recipients that may have it now; takes the message over where there are any. */
+static int hand_out(struct claim *claim, struct queued_message **message, enum queue_state was, struct database *db,
+                    struct cause *cause)
+{
+        if (flood_gate(&claim->flood, db, claim->account, *message, claim->now, cause) < 0)
+                return -1;
+        if (!(*message)->recipient_count)
+                return nobody_now(claim, (*message)->seq, db, cause);
+        if (mark_sending(claim, *message, was, db, cause) < 0)
+                return -1;
+        claim->bytes += (*message)->first_len;
+        claim->messages[claim->count++] = take(*message);
+        return 1;
+}
+
+/* 1 = taken, set aside or put off, 0 = no room for it, -1 = the disk is in trouble. */
 static int claim_one(struct claim *claim, uint64_t seq, struct database *db, struct cause *cause)
 {
         scoped(free_message) struct queued_message *message = new_object(struct queued_message);
         enum queue_state was = QUEUE_QUEUED;
         struct cause why = { 0 };
-        bool all = false;
+        bool all = false, due = true;
 
         message->seq = seq;
-        int result = load_row(message, db, &all, &was, &why);
+        int result = load_row(message, db, &all, &due, &was, &why);
+        if (result == 0 && !due)
+                return 1; /* a digest has it meanwhile */
         time_t until = all ? INT64_MAX : claim->now;
         size_t room = claim->max_bytes > claim->bytes ? claim->max_bytes - claim->bytes : 0;
         if (result == 0 && claim->count && (message->size < BODY_CHUNK ? message->size : BODY_CHUNK) > room)
@@ -295,11 +332,7 @@ static int claim_one(struct claim *claim, uint64_t seq, struct database *db, str
                 }
                 return set_aside(claim, seq, db, &why, cause) < 0 ? -1 : 1;
         }
-        if (mark_sending(claim, message, was, until, db, cause) < 0)
-                return -1;
-        claim->bytes += message->first_len;
-        claim->messages[claim->count++] = take(message);
-        return 1;
+        return hand_out(claim, &message, was, db, cause);
 }
 
 static int claim_write(struct store_write *write, struct database *db, struct cause *cause)
@@ -312,6 +345,8 @@ static int claim_write(struct store_write *write, struct database *db, struct ca
         claim->messages = new_zeroed(claim->max + 1, sizeof(struct queued_message *));
         for (size_t i = 0; i < claim->candidate_count && claim->count < claim->max && more > 0; i++)
                 more = claim_one(claim, claim->candidates[i].seq, db, cause);
+        if (claim->flood.again)
+                claim->next_due = claim->now;
         return more < 0 ? -1 : 0;
 }
 
@@ -333,16 +368,20 @@ static void claim_done(struct store_write *write, const struct cause *cause)
         }
         for (size_t i = 0; i < claim->count && cause; i++)
                 queued_message_free(claim->messages[i]);
+        if (!cause)
+                flood_tell(&claim->flood, claim->account);
         claim->done(claim->ctx, claim->messages, cause ? 0 : claim->count, claim->next_due, cause);
         free(claim->messages);
         free(claim->candidates);
         free(claim->damaged);
         notice_rules_done(&claim->notice);
+        flood_done(&claim->flood);
         free(claim->account);
         free(claim);
 }
 
 void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, const struct notice_rules *notice,
+                 const struct flood_rules *flood,
                  void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                               const struct cause *cause),
                  void *ctx)
@@ -357,5 +396,6 @@ void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, 
                                  .done = done,
                                  .ctx = ctx,
                                  .write = { .write = claim_write, .done = claim_done } };
+        flood_begin(&claim->flood, flood);
         store_write(&claim->write);
 }

@@ -67,6 +67,14 @@ struct notice_rules {                /* of an account; copied */
         int64_t lifetime;            /* of a notice in the queue, seconds */
 };
 
+/* ---- floods ---- */
+struct flood_rules {                 /* of an account; copied */
+        int64_t most;                /* maxPerRecipient; 0: no limit */
+        const char *from;            /* the account's own address, or "" */
+        const char *hostname;        /* this station */
+        int64_t lifetime;            /* of a digest in the queue, seconds */
+};
+
 /* ---- sending ---- */
 struct queued_recipient {
         uint32_t index;              /* within the message */
@@ -97,8 +105,10 @@ void queued_message_free(struct queued_message *message);
 /* Takes up to `max` messages that are due at `now` (urgent first, then oldest), at most `max_bytes`
  * of first chunks, marks their due recipients `sending` on disk, answers with the array (the
  * callee owns the messages; the array itself is freed after the call). next_due: when the
- * next deferred one of the account comes due, 0 = none. */
+ * next deferred one of the account comes due, 0 = none. `flood`: what is more than a recipient may have now waits, or goes
+ * into a digest (queue_flood.h); NULL: nothing is limited. */
 void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, const struct notice_rules *notice,
+                 const struct flood_rules *flood,
                  void (*done)(void *ctx, struct queued_message **messages, size_t count,
                               time_t next_due, const struct cause *cause),
                  void *ctx);

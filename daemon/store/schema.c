@@ -35,6 +35,9 @@
  * missing          messages that the server lists and did not hand out; state: enum missing_state
  * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
  *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each
+ * slot             that a message has gone, or goes, to a recipient (in small letters) of an account with maxPerRecipient, and
+ *                  since when; single: it counts, and is no digest
+ * flood.next       when the next digest to a recipient leaves
  * subscriber.accounts  JSON array of names; NULL: every account
  * subscriber.missed    offers that were dropped unacknowledged, since missed_since, up to missed_to
  */
@@ -178,5 +181,12 @@ const char *const schema_steps[] = {
         /* What was received before there was LF in the Maildir is made so by inbox_lf.c. */
         "ALTER TABLE inbox ADD COLUMN line_ends INTEGER NOT NULL DEFAULT 0;"
         "INSERT INTO meta (name, value) SELECT 'crlfTo', seq FROM inbox ORDER BY seq DESC LIMIT 1;",
+
+        "CREATE TABLE slot ("
+        " account TEXT NOT NULL, address TEXT NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, single INTEGER NOT NULL,"
+        " PRIMARY KEY (account, address, seq)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE flood ("
+        " account TEXT NOT NULL, address TEXT NOT NULL, next INTEGER NOT NULL,"
+        " PRIMARY KEY (account, address)) STRICT, WITHOUT ROWID;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -95,7 +95,7 @@ static struct claimed claim(const char *account, time_t now, size_t max)
 {
         struct claimed claimed = { 0 };
 
-        queue_claim(account, now, max, 16 * MIB, NULL, on_claimed, &claimed);
+        queue_claim(account, now, max, 16 * MIB, NULL, NULL, on_claimed, &claimed);
         wait_well(&claimed.answer);
         return claimed;
 }
@@ -650,12 +650,12 @@ START_TEST(bytes_of_a_claim_are_bounded)
         size_t each = one.messages[0]->first_len;
         queue_unclaim(one.messages[0]->seq);
         free_claimed(&one);
-        queue_claim("out", NOW, 10, 2 * each, NULL, on_claimed, &claimed);
+        queue_claim("out", NOW, 10, 2 * each, NULL, NULL, on_claimed, &claimed);
         wait_well(&claimed.answer);
         ck_assert_uint_eq(claimed.count, 2);
         free_claimed(&claimed);
         claimed.answer.came = false;
-        queue_claim("out", NOW, 10, 1, NULL, on_claimed, &claimed); /* one always */
+        queue_claim("out", NOW, 10, 1, NULL, NULL, on_claimed, &claimed); /* one always */
         wait_well(&claimed.answer);
         ck_assert_uint_eq(claimed.count, 1);
         free_claimed(&claimed);
@@ -1143,6 +1143,143 @@ static void make_version_1(void)
         ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
+/* ---- floods ---- */
+
+static struct claimed claim_limited(time_t now, int64_t most)
+{
+        struct flood_rules rules = { .most = most, .from = "own@example.com", .hostname = "h.example", .lifetime = 1000 };
+        struct claimed claimed = { 0 };
+
+        do {
+                free_claimed(&claimed);
+                claimed = (struct claimed){ 0 };
+                queue_claim("out", now, 20, 16 * MIB, NULL, &rules, on_claimed, &claimed);
+                wait_well(&claimed.answer);
+        } while (!claimed.count && claimed.next_due == now);
+        return claimed;
+}
+
+static void settle_all(struct claimed *claimed)
+{
+        for (size_t i = 0; i < claimed->count; i++)
+                settle(claimed->messages[i]->seq, QUEUE_SENT, 0);
+        free_claimed(claimed);
+}
+
+/* The hour's messages go, the others wait for a digest; urgent ones and other recipients do not. */
+START_TEST(a_flood_is_gathered)
+{
+        struct submission submission = plain("out");
+        struct submitted flood[10];
+        const char *address = "To@Example.com", *other = "other@example.com";
+
+        for (size_t i = 0; i < count_of(flood); i++) {
+                submission.recipients = i % 2 ? &address : (const char **)(uintptr_t)one_recipient;
+                flood[i] = submit_well(&submission);
+        }
+        submission.recipients = &other;
+        (void)submit_well(&submission);
+        submission.recipients = (const char **)(uintptr_t)one_recipient;
+        submission.priority = 1;
+        (void)submit_well(&submission);
+        struct claimed claimed = claim_limited(NOW, 3);
+        ck_assert_uint_eq(claimed.count, 5);
+        settle_all(&claimed);
+        claimed = claim_limited(NOW, 3);
+        ck_assert_uint_eq(claimed.count, 0);
+        ck_assert_int_eq(claimed.next_due, NOW + 60);
+        check_state(flood[3].id, "deferred");
+        check_counts("out", QUEUE_DEFERRED, 7);
+        claimed = claim_limited(NOW + 60, 3);
+        ck_assert_uint_eq(claimed.count, 1);
+        const struct queued_message *digest = claimed.messages[0];
+        char *text = copy_bytes((const char *)digest->first, digest->first_len);
+        ck_assert_uint_eq(digest->size, digest->first_len);
+        ck_assert_str_eq(digest->from, "own@example.com");
+        ck_assert_str_eq(digest->recipients[0].address, address); /* of the first that waited */
+        ck_assert_ptr_nonnull(strstr(text, "Subject: 7 messages of h.example, gathered\r\n"));
+        size_t attached = 0;
+        for (const char *at = text; (at = strstr(at, "Content-Type: message/rfc822")); at++)
+                attached++;
+        ck_assert_uint_eq(attached, 7);
+        free(text);
+        json_t *one = get(flood[9].id);
+        check_text(one, "state", "sent");
+        scoped(scoped_free) char *reply = text_of("gathered into the digest %s (maxPerRecipient)", digest->id);
+        check_text(json_array_get(json_object_get(one, "recipients"), 0), "reply", reply);
+        json_decref(one);
+        check_counts("out", QUEUE_SENT, 12);
+        settle_all(&claimed);
+        /* the next digest is an hour away, and in the next hour there is room again */
+        submission.priority = 0;
+        (void)submit_well(&submission);
+        claimed = claim_limited(NOW + 70, 3);
+        ck_assert_uint_eq(claimed.count, 0);
+        ck_assert_int_eq(claimed.next_due, NOW + 60 + 3600);
+        (void)submit_well(&submission);
+        claimed = claim_limited(NOW + 3601, 3);
+        ck_assert_uint_eq(claimed.count, 1);
+        settle_all(&claimed);
+}
+END_TEST
+
+/* A message to several: only who has too many waits. Nothing of it is lost, and each has it once. */
+START_TEST(a_flood_to_one_of_several)
+{
+        static const char *const both[] = { "to@example.com", "other@example.com" };
+        struct submission submission = plain("out");
+        struct submitted last;
+
+        (void)submit_well(&submission);
+        submission.recipients = (const char **)(uintptr_t)both;
+        submission.recipient_count = 2;
+        last = submit_well(&submission);
+        struct claimed claimed = claim_limited(NOW, 1);
+        ck_assert_uint_eq(claimed.count, 2);
+        ck_assert_uint_eq(claimed.messages[1]->recipient_count, 1);
+        ck_assert_str_eq(claimed.messages[1]->recipients[0].address, "other@example.com");
+        struct settled_recipient sent = { .index = 1, .state = QUEUE_SENT, .reply = "250", .enhanced = "" };
+        struct settlement settlement = { .seq = claimed.messages[1]->seq, .time = NOW, .host = "h", .tls = "", .result = "sent",
+                                         .recipients = &sent, .recipient_count = 1 };
+        struct answer answer = { 0 };
+        queue_settle(&settlement, answered, &answer);
+        wait_well(&answer);
+        settle(claimed.messages[0]->seq, QUEUE_SENT, 0);
+        free_claimed(&claimed);
+        check_state(last.id, "deferred");
+        /* alone, it goes by itself */
+        claimed = claim_limited(NOW + 60, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        ck_assert_str_eq(claimed.messages[0]->id, last.id);
+        ck_assert_uint_eq(claimed.messages[0]->recipient_count, 1);
+        ck_assert_str_eq(claimed.messages[0]->recipients[0].address, "to@example.com");
+        settle_all(&claimed);
+        check_state(last.id, "sent");
+}
+END_TEST
+
+/* What was tried goes on being tried, and is in no digest. */
+START_TEST(a_flood_and_a_retry)
+{
+        struct submission submission = plain("out");
+        struct submitted first = submit_well(&submission);
+
+        struct claimed claimed = claim_limited(NOW, 1);
+        settle(claimed.messages[0]->seq, QUEUE_DEFERRED, NOW + 10);
+        free_claimed(&claimed);
+        for (int i = 0; i < 3; i++)
+                (void)submit_well(&submission);
+        claimed = claim_limited(NOW + 11, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        ck_assert_str_eq(claimed.messages[0]->id, first.id);
+        settle_all(&claimed);
+        claimed = claim_limited(NOW + 80, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        ck_assert_ptr_nonnull(memmem(claimed.messages[0]->first, claimed.messages[0]->first_len, "Subject: 3 messages", 19));
+        settle_all(&claimed);
+}
+END_TEST
+
 START_TEST(mail_of_version_1_goes_on)
 {
         reclose();
@@ -1203,6 +1340,9 @@ int main(void)
         tcase_add_test(tests, killed_at_any_moment);
         tcase_add_test(tests, full_disk_promises_nothing_and_heals);
         tcase_add_test(tests, closing_answers_everything);
+        tcase_add_test(tests, a_flood_is_gathered);
+        tcase_add_test(tests, a_flood_to_one_of_several);
+        tcase_add_test(tests, a_flood_and_a_retry);
         tcase_add_test(tests, mail_of_version_1_goes_on);
         Suite *suite = suite_create("queue_table");
         suite_add_tcase(suite, tests);
