@@ -8,16 +8,6 @@
 
 enum { PARAMETERS_MOST = 16, ENVELOPE_ID_XTEXT = 100, ORIGINAL_RECIPIENT = 500 };
 
-void esmtp_envelope_done(struct esmtp_envelope *envelope)
-{
-        for (size_t i = 0; i < envelope->recipient_count; i++)
-                free(envelope->recipients[i].address);
-        free(envelope->recipients);
-        free(envelope->from);
-        free(envelope->envelope_id);
-        *envelope = (struct esmtp_envelope){ 0 };
-}
-
 /* ---- paths ---- */
 
 /* Length of the path with its brackets; a quoted local part may hold what ends it elsewhere. 0: it does not end. */

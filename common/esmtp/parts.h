@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What server.c (lines and wishes), command.c (the table of commands), envelope.c (MAIL and RCPT), content.c (DATA and
+/* What server.c (lines, answers), reply.c (what is said), command.c (the table of commands), envelope.c (MAIL and RCPT), content.c (DATA and
  * BDAT) and signing_in.c (AUTH) share; nobody else includes this. */
 #pragma once
 
@@ -69,7 +69,8 @@ struct esmtp {
         size_t said_len;
 };
 
-/* ---- server.c ---- */
+/* ---- reply.c ---- */
+void esmtp_envelope_done(struct esmtp_envelope *envelope);
 void esmtp_reply(struct esmtp *esmtp, int code, const char *enhanced, const char *format, ...) printf_like(4, 5);
 /* The same for a command that was wrong: it counts, and too many of them end the session. */
 void esmtp_wrong(struct esmtp *esmtp, int code, const char *enhanced, const char *format, ...) printf_like(4, 5);
@@ -86,7 +87,6 @@ void esmtp_command(struct esmtp *esmtp, char *line);
 /* ---- envelope.c ---- */
 void esmtp_on_mail(struct esmtp *esmtp, char *rest);
 void esmtp_on_rcpt(struct esmtp *esmtp, char *rest);
-void esmtp_envelope_done(struct esmtp_envelope *envelope);
 
 /* ---- content.c ---- */
 void esmtp_on_data(struct esmtp *esmtp, char *rest);

@@ -6,8 +6,8 @@
  *   message pieces into a delivery; full deliveries are committed one after the other (files, folder, cursor)
  *   while the next one fills; at the end of a round the server is told, then the next round.
  *
- * What is new is found by fetching_new.c; the rounds are in fetching_batches.c, the storing in fetching_store.c. Here
- * are beginning and end, and what those files share.
+ * What is new is found by fetching_new.c; the rounds are in fetching_batches.c, the storing in fetching_store.c. What
+ * those files share is fetching_state.c; here are beginning and end.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -16,170 +16,6 @@
 #include "daemon/loop.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/reserve.h"
-
-/* ---- helpers ---- */
-
-struct subject fetching_subject(const struct fetching *fetching)
-{
-        return account_subject(fetching->account);
-}
-
-bool fetching_policy_is(const struct fetching *fetching, enum property_word word)
-{
-        return prop_is(&fetching->account->values, word);
-}
-
-/* What the server is to be told of a stored message: nothing, \Seen or deletion. */
-bool fetching_tells_server(const struct fetching *fetching)
-{
-        return fetching_policy_is(fetching, WORD_DELETE) || (fetching_policy_is(fetching, WORD_MARK_AS_READ) && !fetching->pop3);
-}
-
-void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry)
-{
-        if (*count == *size) {
-                *size = *size ? *size * 2 : 64;
-                *list = new_resized(*list, *size, sizeof **list);
-        }
-        (*list)[(*count)++] = *entry;
-}
-
-/* Looks that are over, but for what they still have on its way to the disk: the next one of their account reads its
- * cursor behind that. */
-static struct fetching *ending, *waiting;
-
-static bool is_behind(const struct fetching *fetching)
-{
-        for (const struct fetching *one = ending; one; one = one->sibling)
-                if (one->account == fetching->account)
-                        return true;
-        return false;
-}
-
-static void list_remove(struct fetching **list, const struct fetching *fetching)
-{
-        while (*list && *list != fetching)
-                list = &(*list)->sibling;
-        if (*list)
-                *list = fetching->sibling;
-}
-
-static void go_on(void *ctx)
-{
-        if (fetching_answered(ctx))
-                fetching_behind_others(ctx);
-}
-
-void fetching_behind_others(struct fetching *fetching)
-{
-        if (!is_behind(fetching)) {
-                fetching_read_cursor(fetching);
-                return;
-        }
-        fetching->answers++;
-        fetching->waits = true;
-        fetching->sibling = waiting;
-        waiting = fetching;
-}
-
-/* What it had is on disk. */
-static void end_over(struct fetching *fetching)
-{
-        list_remove(&ending, fetching);
-        for (struct fetching *one = waiting, *next; one; one = next) {
-                next = one->sibling;
-                if (one->account != fetching->account || is_behind(one))
-                        continue;
-                list_remove(&waiting, one);
-                one->waits = false;
-                loop_later(go_on, one);
-        }
-}
-
-static void destroy(struct fetching *fetching)
-{
-        end_over(fetching);
-        fetching_forget_list(fetching);
-        free(fetching->folder);
-        free(fetching->listed);
-        uidl_set_clear(&fetching->uidls);
-        free(fetching->wanted);
-        free(fetching->tell);
-        free(fetching->quit_tell);
-        delivery_abandon(take(fetching->filling)); /* there when a commit before it has failed */
-        delivery_abandon(take(fetching->full));
-        hand_on_free(fetching->hand_on);
-        free(fetching->wants);
-        free(fetching->missing);
-        free(fetching->alone);
-        free(fetching->vain);
-        free(fetching->not_told);
-        free(fetching->known);
-        free(fetching->left);
-        free(fetching->back);
-        account_release(fetching->account);
-        free(fetching);
-}
-
-/* At the head of each store answer: true when the object is still wanted. */
-bool fetching_answered(struct fetching *fetching)
-{
-        fetching->answers--;
-        if (!fetching->freed)
-                return true;
-        if (!fetching->answers)
-                destroy(fetching);
-        return false;
-}
-
-static void forget_list(struct fetching *fetching)
-{
-        free(take(fetching->listed));
-        uidl_set_clear(&fetching->uidls);
-        free(take(fetching->wanted));
-        free(take(fetching->wants));
-        free(take(fetching->alone));
-        fetching->alone_count = fetching->alone_size = fetching->alone_next = 0;
-        fetching->round = 0;
-        fetching->listed_count = fetching->listed_size = 0;
-        fetching_count_list(fetching);
-        fetching->wanted_count = fetching->next = fetching->expected = 0;
-}
-
-void fetching_finish(struct fetching *fetching, const struct cause *cause)
-{
-        if (fetching->finished)
-                return;
-        fetching->finished = true;
-        hand_on_rest(fetching->hand_on);
-        struct fetching_result result = { .received = fetching->received, .left = fetching->noted };
-        fetching->failed = cause != NULL && !fetching->no_room;
-        if (fetching->next_try)
-                result.next_try = fetching->next_try > loop_wall() ? fetching->next_try - loop_wall() : 1;
-        if (cause)
-                result.cause = *cause;
-        else    /* what was listed is dealt with: a session may idle for days */
-                forget_list(fetching);
-        fetching->done(fetching->ctx, &result);
-}
-
-bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause)
-{
-        if (!cause_happened(cause))
-                return false;
-        fetching_finish(fetching, cause);
-        return true;
-}
-
-struct chat *fetching_chat(struct fetching *fetching)
-{
-        return session_chat(fetching->session);
-}
-
-uint64_t fetching_most(const struct fetching *fetching)
-{
-        return (uint64_t)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
-}
 
 /* ---- what the session tells ---- */
 
@@ -219,6 +55,14 @@ static void on_idle_refused(void *ctx, const struct cause *cause)
                 fetching->idle_refused(fetching->ctx, cause);
 }
 
+static int on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
+{
+        const struct fetching *fetching = *(struct fetching **)ctx;
+        bool head = fetching && !fetching->finished && fetching->heads;
+
+        return head ? fetching_on_head(ctx, entry, "", 0) : fetching_on_refused(ctx, entry, why);
+}
+
 const struct mailbox_user fetching_mailbox_user = {
         .opened = fetching_on_opened,
         .not_opened = on_not_opened,
@@ -229,7 +73,7 @@ const struct mailbox_user fetching_mailbox_user = {
         .message_piece = fetching_on_message_piece,
         .message_end = fetching_on_message_end,
         .head = fetching_on_head,
-        .refused = fetching_on_refused,
+        .refused = on_refused,
         .gone = fetching_on_gone,
         .fetched = fetching_on_fetched,
         .not_marked = fetching_on_not_marked,
@@ -316,14 +160,5 @@ void fetching_free(struct fetching *fetching)
                 delivery_abandon(take(fetching->filling));
                 delivery_abandon(take(fetching->full));
         }
-        if (fetching->waits) {
-                list_remove(&waiting, fetching);
-                fetching->answers--;
-        }
-        if (!fetching->answers) {
-                destroy(fetching);
-        } else {
-                fetching->sibling = ending;
-                ending = fetching;
-        }
+        fetching_let_end(fetching);
 }

@@ -177,8 +177,6 @@ int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const stru
 
         if (!fetching || fetching->finished)
                 return 0;
-        if (fetching->heads)
-                return fetching_on_head(ctx, entry, "", 0);
         fetching_set_want(fetching, entry, WANT_REFUSED);
         return fetching_not_had(fetching, entry, why, false);
 }

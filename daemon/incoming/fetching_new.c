@@ -319,5 +319,5 @@ void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)
         if (!fetching)
                 return;
         fetching->facts = *facts;
-        fetching_behind_others(fetching);
+        fetching_behind_others(fetching, fetching_read_cursor);
 }

@@ -57,7 +57,8 @@ struct fetching {
         size_t noted_count;                  /* written down in this look */
         void (*then)(struct fetching *fetching); /* after that */
         bool in_alone, checking;             /* at the end of the look; what is missing is being listed */
-        bool waits;                          /* for the disk, behind an earlier look of this account */
+        bool waits;                          /* for the disk, behind an earlier look of this account, */
+        void (*behind)(struct fetching *fetching); /* before this is done */
         unsigned vain_in_row;                /* since the last message that came */
         struct mailbox_entry *not_told;      /* the server would not mark them */
         size_t not_told_count, not_told_size;
@@ -89,7 +90,7 @@ struct fetching {
         struct fetching *next_listing;
 };
 
-/* ---- fetching.c ---- */
+/* ---- fetching_state.c ---- */
 
 struct subject fetching_subject(const struct fetching *fetching);
 bool fetching_policy_is(const struct fetching *fetching, enum property_word word);
@@ -105,8 +106,13 @@ struct chat *fetching_chat(struct fetching *fetching);
 /* The largest message that the account takes. */
 uint64_t fetching_most(const struct fetching *fetching);
 
+/* It is freed as soon as no answer is due any more. */
+void fetching_let_end(struct fetching *fetching);
+/* What became of one that was asked for. */
+void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want);
+
 /* Goes on when no earlier look of this account has anything on its way to the disk: now, or later. */
-void fetching_behind_others(struct fetching *fetching);
+void fetching_behind_others(struct fetching *fetching, void (*then)(struct fetching *fetching));
 
 /* ---- listing_share.c ---- */
 
@@ -180,8 +186,6 @@ unsigned fetching_tries(const struct fetching *fetching, const struct mailbox_en
 void fetching_came(struct fetching *fetching, const struct mailbox_entry *entry);
 
 /* ---- fetching_store.c ---- */
-
-void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want);
 
 int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint64_t size);
 int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);

@@ -106,31 +106,6 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         round_over(fetching);
 }
 
-/* The place of a message in its round; those that come in order are found at once. SIZE_MAX: it is none of it. */
-static size_t place_of(const struct fetching *fetching, const struct mailbox_entry *entry)
-{
-        if (fetching->expected < fetching->next && fetching->wanted[fetching->expected].uid == entry->uid)
-                return fetching->expected;
-        for (size_t i = fetching->round; i < fetching->next; i++)
-                if (fetching->wanted[i].uid == entry->uid)
-                        return i;
-        return SIZE_MAX;
-}
-
-/* The cursor may pass a batch only where everything below has arrived: not after a message that was left out (it may
- * be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen ones only. */
-void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want)
-{
-        size_t place = place_of(fetching, entry);
-
-        if (place != fetching->expected || want != WANT_HERE)
-                fetching->in_order = false;
-        if (place == SIZE_MAX)
-                return;
-        fetching->wants[place] = (uint8_t)want;
-        fetching->expected = place + 1;
-}
-
 static void commit_full(struct fetching *fetching)
 {
         struct delivery *delivery = take(fetching->full);

@@ -210,11 +210,17 @@ void sender_hand_out(struct sender *sender)
         }
 }
 
+static void notice_waits(struct account *account)
+{
+        if (account->sender)
+                sender_kick(account->sender);
+}
+
 /* What was claimed is put behind what waits for a session, or goes back where nobody is to send it any more. */
 static void take_over(struct sender *sender, struct queued_message **messages, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
-                struct sending *sending = sending_new(sender->runner.account, messages[i]);
+                struct sending *sending = sending_new(sender->runner.account, messages[i], notice_waits);
                 if (sender->freed || sender->runner.winding_down)
                         sending_give_back(sending);
                 else

@@ -12,7 +12,6 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/queue_policy.h"
-#include "daemon/outgoing/sender.h"
 #include "daemon/outgoing/sender_policy.h"
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"
@@ -191,8 +190,8 @@ static void settled(void *ctx, const struct cause *cause)
                         tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
                 failed |= sending->settled[i].state == QUEUE_FAILED;
         }
-        if (failed && sending->account->sender)
-                sender_kick(sending->account->sender); /* there may be a notice of it to send */
+        if (failed)
+                sending->failed(sending->account);
         sending_free(sending);
 }
 
@@ -379,11 +378,12 @@ static void refuse_unfit(struct sending *sending)
 
 /* ---- from outside ---- */
 
-struct sending *sending_new(struct account *account, struct queued_message *message)
+struct sending *sending_new(struct account *account, struct queued_message *message, void (*failed)(struct account *account))
 {
         struct sending *sending = new_object(struct sending);
 
         sending->self = handle_new(sending);
+        sending->failed = failed;
         sending->account = account_hold(account);
         sending->message = message;
         sending->mail = (struct smtp_mail){

@@ -31,6 +31,7 @@ struct sending {
         uint64_t handed;               /* bytes of the body, as the queue has it, given to the session */
         size_t first_stored;           /* of these in message->first, whose header may be another than the queue's */
         struct body_chunk chunk;       /* being read, or at hand */
+        void (*failed)(struct account *account);
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
         struct settled_recipient *settled; /* what became of each; told when it is on disk */
@@ -41,8 +42,8 @@ struct sending {
         struct cause cause;            /* what ended the session or the account, else CAUSE_NONE */
 };
 
-/* Takes the message over. */
-struct sending *sending_new(struct account *account, struct queued_message *message) must_use;
+/* Takes the message over. `failed`: a recipient of it has failed, and a notice of that may be in the queue. */
+struct sending *sending_new(struct account *account, struct queued_message *message, void (*failed)(struct account *account)) must_use;
 /* Gives it to a session that has room, `worked`: mail of its sender has gone by the account before. `done` when every recipient has its result; the object frees itself when that
  * is on disk and was told (journal, event). */
 void sending_start(struct sending *sending, struct session *session, bool worked,

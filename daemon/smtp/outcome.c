@@ -51,49 +51,11 @@ static struct awaited ring_take(struct pipeline *p)
 
 /* ---- outcomes ---- */
 
-size_t smtp_recipient_from(const struct smtp_mail *mail, size_t from)
-{
-        while (from < mail->recipient_count && mail->recipients[from].outcome != OUTCOME_NONE)
-                from++;
-        return from;
-}
-
-size_t smtp_recipients_undecided(const struct smtp_mail *mail)
-{
-        size_t count = 0;
-
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
-                count++;
-        return count;
-}
-
 bool smtp_flight_may_ask(const struct smtp_mail *mail)
 {
         const struct flight *f = flight_of(mail);
 
         return !f->full && f->asked < f->most && smtp_recipient_from(mail, f->next_recipient) < mail->recipient_count;
-}
-
-static void put_text(char *to, size_t size, const char *text)
-{
-        size_t len = strnlen(text, size - 1);
-
-        memcpy(to, text, len);
-        to[len] = '\0';
-}
-
-void smtp_outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum cause_code cause, const char *words)
-{
-        r->outcome = outcome;
-        r->cause = cause;
-        put_text(r->reply, sizeof r->reply, words);
-}
-
-void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
-                      const char *words)
-{
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
-                smtp_outcome_set(&mail->recipients[i], outcome, cause, words);
 }
 
 /* What a final reply decides for one recipient. */
@@ -111,8 +73,8 @@ static void decide(const struct hearing *h, struct smtp_recipient *r)
         r->cause = forms[form].cause;
         r->code = h->reply->code;
         r->slow_down = smtp_asks_for_less(&h->said);
-        put_text(r->enhanced, sizeof r->enhanced, h->reply->enhanced);
-        put_text(r->reply, sizeof r->reply, h->words);
+        smtp_put_text(r->enhanced, sizeof r->enhanced, h->reply->enhanced);
+        smtp_put_text(r->reply, sizeof r->reply, h->words);
 }
 
 void hearing_decides_rest(const struct hearing *h)
@@ -226,7 +188,7 @@ static void note_taken(const struct hearing *h)
 
         s->known->chunking_works |= h->flight->chunked;
         s->known->pipelining_works |= h->flight->pipelined;
-        put_text(s->known->sender, sizeof s->known->sender, h->mail->from);
+        smtp_put_text(s->known->sender, sizeof s->known->sender, h->mail->from);
         if (s->mail.open == h->flight)
                 s->mail.open = NULL;
 }

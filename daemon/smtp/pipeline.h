@@ -120,7 +120,7 @@ static inline struct flight *flight_of(const struct smtp_mail *mail)
         return mail->own;
 }
 
-/* ---- session.c ---- */
+/* ---- session_ways.c ---- */
 /* What the ways forbid is taken out of what the server can. */
 void session_keep_to_ways(struct smtp_session *session);
 /* Notes a way; true when it is new. `news` as in smtp_ways. */
@@ -129,10 +129,23 @@ bool session_learn(struct smtp_session *session, bool *way, const char *news);
 bool session_is_remembered(const struct smtp_session *session);
 /* Fails the session so that it is made anew; always returns STEP_FAILED. */
 int session_begin_anew(struct smtp_session *session, const char *words);
+/* The form of our name that this server is greeted by. */
+const char *session_our_name(const struct smtp_session *session);
 /* The server refuses our name: true when there is another form of it, which the next session says. */
 bool session_other_name(struct smtp_session *session);
 /* Fails the session: no form of our name is taken. */
 int session_no_name(struct smtp_session *session, const char *words);
+
+/* As much of the text as has room. */
+void smtp_put_text(char *to, size_t size, const char *text);
+void smtp_outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause, const char *words);
+/* Every recipient without an outcome gets this one. */
+void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
+                      const char *words);
+/* First recipient from `from` on that has no outcome yet; the count when there is none. */
+size_t smtp_recipient_from(const struct smtp_mail *mail, size_t from);
+/* How many have none yet. */
+size_t smtp_recipients_undecided(const struct smtp_mail *mail);
 
 /* ---- signin.c ---- */
 /* The step after a good EHLO: READY where no sign-in is wanted, else AUTH. */
@@ -163,14 +176,6 @@ void pipeline_await(struct smtp_session *session, enum awaited_what what, struct
 const struct awaited *pipeline_awaits(const struct pipeline *pipeline);
 /* One whole reply; calls nobody back. */
 void pipeline_heard(struct smtp_session *session, const struct reply *reply);
-void smtp_outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause, const char *words);
-/* Every recipient without an outcome gets this one. */
-void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
-                      const char *words);
-/* First recipient from `from` on that has no outcome yet; the count when there is none. */
-size_t smtp_recipient_from(const struct smtp_mail *mail, size_t from);
-/* How many have none yet. */
-size_t smtp_recipients_undecided(const struct smtp_mail *mail);
 /* True when another RCPT may follow in this transaction. */
 bool smtp_flight_may_ask(const struct smtp_mail *mail);
 

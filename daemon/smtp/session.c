@@ -48,90 +48,11 @@ static int heard_greeting(struct chat *chat, const void *heard)
         return fail_quoting(chat, CAUSE_PROTOCOL, "the server's greeting is not one of SMTP", reply);
 }
 
-/* ---- ways ---- */
-
-bool session_is_remembered(const struct smtp_session *s)
-{
-        return s->known != &s->own_ways;
-}
-
-void session_keep_to_ways(struct smtp_session *s)
-{
-        if (s->known->no_pipelining || s->known->careful)
-                s->can.pipelining = false;
-        if (s->known->no_chunking || s->known->careful || s->config.lmtp)
-                s->can.chunking = false; /* LMTP: a received message goes as it is, BDAT takes no odd line ends */
-}
-
-bool session_learn(struct smtp_session *s, bool *way, const char *news)
-{
-        bool is_new = !*way;
-
-        *way = true;
-        if (is_new)
-                (void)snprintf(s->known->news, sizeof s->known->news, "%s", news);
-        session_keep_to_ways(s);
-        return is_new;
-}
-
-int session_begin_anew(struct smtp_session *s, const char *words)
-{
-        s->anew = s->chat.state != CHAT_FAILED;
-        return chat_fail(&s->chat, CAUSE_CLOSED, "the session is made anew in another way: %s", words);
-}
-
-bool smtp_session_anew(const struct chat *chat)
-{
-        return container_of(chat, const struct smtp_session, chat)->anew;
-}
-
-/* ---- our name ---- */
-
-enum { NAMES = 3 };
-
-/* Its form number `which`: the full name, this end's address, another name; NULL where there is none, or it is an earlier one. */
-static const char *name_form(const struct smtp_session *s, unsigned which)
-{
-        const char *literal = s->chat.channel.local[0] ? s->chat.channel.local : "[127.0.0.1]";
-        const char *const forms[NAMES] = { s->config.hello, literal, s->config.domain };
-
-        if (which >= NAMES || (which == 1 && s->config.hello && !s->chat.channel.local[0]))
-                return NULL;
-        return forms[which];
-}
-
-static const char *our_name(const struct smtp_session *s)
-{
-        for (unsigned i = 0; i < NAMES; i++) {
-                const char *name = name_form(s, (s->known->name + i) % NAMES);
-                if (name)
-                        return name;
-        }
-        return "[127.0.0.1]";
-}
-
-bool session_other_name(struct smtp_session *s)
-{
-        while (s->known->name + 1 < NAMES)
-                if (name_form(s, ++s->known->name)) {
-                        (void)snprintf(s->known->news, sizeof s->known->news, "does not take our name: it is greeted as %.60s",
-                                       our_name(s));
-                        return true;
-                }
-        s->known->name = 0;
-        return false;
-}
-
-int session_no_name(struct smtp_session *s, const char *words)
-{
-        return chat_fail(&s->chat, CAUSE_NAME_REFUSED, "the server takes no form of this station's name: %s", words);
-}
-
 /* ---- EHLO ---- */
 
 static void say_ehlo(struct chat *chat)
 {
-        chat_say(chat, "EHLO %s", our_name(session_of(chat)));
+        chat_say(chat, "EHLO %s", session_our_name(session_of(chat)));
 }
 
 static int no_starttls(struct chat *chat)
@@ -201,7 +122,7 @@ static int heard_ehlo(struct chat *chat, const void *heard)
 
 static void say_helo(struct chat *chat)
 {
-        chat_say_gated(chat, "HELO %s", our_name(session_of(chat)));
+        chat_say_gated(chat, "HELO %s", session_our_name(session_of(chat)));
 }
 
 static int heard_helo(struct chat *chat, const void *heard)
@@ -222,7 +143,7 @@ static int heard_helo(struct chat *chat, const void *heard)
 
 static void say_lhlo(struct chat *chat)
 {
-        chat_say(chat, "LHLO %s", our_name(session_of(chat)));
+        chat_say(chat, "LHLO %s", session_our_name(session_of(chat)));
 }
 
 static int heard_lhlo(struct chat *chat, const void *heard)

@@ -20,8 +20,6 @@ TABLES = {
     "daemon/control/methods": "METHODS: the handlers, which answer by the call that found them",
     "ctl/commands": "COMMANDS: what each does, whose help is read from it",
 }
-# Larger circles of old, until they are opened: by the folder they lie in, how many files they have at most.
-KNOWN = {"common/esmtp": 5, "daemon/smtp": 6, "daemon/outgoing": 5, "daemon/incoming": 6}
 # Archives below each other; what is in none of them is main's alone.
 PROGRAMS = {"emailsecd": ("common", "daemon"), "emailsecctl": ("common", "ctl")}
 
@@ -85,7 +83,7 @@ def test_no_large_circle(program):
         graph.pop(table, None)
     large = {}
     for circle in circles(graph):
-        if len(circle) > KNOWN.get(os.path.dirname(circle[0]), CIRCLE_MOST):
+        if len(circle) > CIRCLE_MOST:
             large["  ".join(circle)] = [f"{file} -> {other}: {' '.join(sorted(symbols))}" for file in circle
                                         for other, symbols in graph[file].items() if other in circle]
     assert large == {}
