@@ -173,15 +173,40 @@ static int look_up(const struct local_names *names, const char *recipient, struc
                        (add_recipient(envelope, recipient), 0);
 }
 
-int submit_check_recipient(const char *recipient, struct cause *cause)
+struct checking {
+        char *recipient;
+        void (*done)(void *ctx, const struct cause *cause);
+        void *ctx;
+};
+
+static void check_now(void *ctx)
 {
+        struct checking *checking = ctx;
         struct envelope envelope = { 0 };
+        struct cause cause = { 0 };
         struct local_names *names = local_names_hold();
-        int result = look_up(names, recipient, &envelope, cause);
+        int result = look_up(names, checking->recipient, &envelope, &cause);
 
         local_names_release(names);
         envelope_free(&envelope);
-        return result;
+        checking->done(checking->ctx, result < 0 ? &cause : NULL);
+        free(checking->recipient);
+        free(checking);
+}
+
+bool submit_check_recipient(const char *recipient, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct checking *checking = new_object(struct checking);
+        struct local_names *names = local_names_hold();
+        bool now = !names || !local_names_concern(names, recipient);
+
+        *checking = (struct checking){ .recipient = copy_text(recipient), .done = done, .ctx = ctx };
+        local_names_release(names);
+        if (now)
+                check_now(checking);
+        else
+                local_names_look(check_now, checking);
+        return now;
 }
 
 static void refuse_recipient(json_t *refused, const char *recipient, const struct cause *why)

@@ -47,5 +47,6 @@ struct submitting *submit_mail(const struct submit_order *order,
 /* `done` does not come any more: what is being read is forgotten; what is on its way to the disk is accepted all the same. */
 void submit_give_up(struct submitting *submitting);
 
-/* Whether the recipient can be one: an address, or a local name that stands for some. Looks at what is known now. */
-int submit_check_recipient(const char *recipient, struct cause *cause) must_use;
+/* Whether the recipient can be one: an address, or a local name that stands for some. `done` once, with the cause where it
+ * cannot; before this returns (true) where no file has to be looked at for it, else later (false). */
+bool submit_check_recipient(const char *recipient, void (*done)(void *ctx, const struct cause *cause), void *ctx);

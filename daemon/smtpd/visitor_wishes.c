@@ -156,15 +156,39 @@ void visitor_on_mail(struct visitor *v)
         esmtp_answer(v->esmtp, &answer);
 }
 
+/* Who asked about a recipient, and may have gone when what local names stand for is known. */
+struct asking {
+        handle_id visitor;
+        bool later;
+};
+
+static void recipient_checked(void *ctx, const struct cause *cause)
+{
+        struct asking *asking = ctx;
+        struct visitor *v = handle_object(asking->visitor);
+        struct esmtp_answer answer = { 0 };
+        bool later = asking->later;
+
+        free(asking);
+        if (!v || v->gone || v->leaving)
+                return;
+        if (cause)
+                answer = answer_for(cause);
+        esmtp_answer(v->esmtp, &answer);
+        if (later)
+                visitor_resume(v);
+}
+
 void visitor_on_recipient(struct visitor *v)
 {
         const struct esmtp_envelope *envelope = esmtp_envelope(v->esmtp);
-        struct esmtp_answer answer = { 0 };
-        struct cause cause = { 0 };
+        struct asking *asking = new_object(struct asking);
 
-        if (submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address, &cause) < 0)
-                answer = answer_for(&cause);
-        esmtp_answer(v->esmtp, &answer);
+        asking->visitor = v->self;
+        if (!submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address, recipient_checked, asking)) {
+                asking->later = true; /* it is still there: the answer comes on another turn */
+                v->waiting = true;
+        }
 }
 
 /* ---- the message ---- */

@@ -12,6 +12,7 @@ import pytest
 import letters
 import users
 import varlink
+from doors import Doors
 from test_queue import outgoing, submit
 from waiting import until
 
@@ -185,3 +186,28 @@ def test_an_ordinary_user_may_use_the_account_of_its_sender(new_station, sink):
             "send", "--account", name, "--from", "x@example.net", "--to", "y@z.example", "-s", "x", stdin=b"x\n", code=4,
             user=users.as_stranger()).err
     until(lambda: len(sink.accepted) == 1)
+
+
+def test_local_names_by_smtp(new_station, sink):
+    """The listener knows the same names, as the file says them at that moment; one that stands for nobody is refused at RCPT."""
+    station = new_station()
+    doors = Doors(station, "smtp")
+    station.start()
+    outgoing(station, sink)
+    with doors.talk() as talk:
+        assert talk.code("EHLO x") == 250
+        assert talk.code("MAIL FROM:<plant@example.test>") == 250
+        code, text = talk.say("RCPT TO:<root@localhost>")
+        assert code == 250, text    # an address like any other, while nothing is known of it
+        assert talk.code("RSET") == 250
+        write_aliases(station, "root: alice, bob@example.test\nalice: alice@example.test\npipe: |x\n")
+        assert talk.code("MAIL FROM:<plant@example.test>") == 250
+        assert talk.code("RCPT TO:<root@localhost>") == 250
+        assert talk.code("DATA") == 354
+        assert talk.say("From: plant\r\nTo: root@localhost\r\nCc: root\r\n\r\nx\r\n.")[0] == 250
+    sink.wait_for(1)
+    got, = sink.accepted
+    message = email.message_from_bytes(got.content)
+    assert got.recipients == ["alice@example.test", "bob@example.test"]
+    assert addresses(message, "To") == addresses(message, "Cc") == ["alice@example.test", "bob@example.test"]
+    assert message["From"].startswith("plant@")
