@@ -229,7 +229,7 @@ UNIT_outgoing := accounts queue_policy sender sender_policy
 UNIT_incoming := idle_policy listing_share poll_schedule receiver
 UNIT_service  := account_view outcome service_time
 UNIT_control := permit varlink_server
-UNIT_smtpd   := peer_uid
+UNIT_smtpd   := peer_uid visitor
 UNIT_ctl     := ctl_show ctl_send ctl_words servers
 UNIT_TESTS :=
 define unit_rule

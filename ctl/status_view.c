@@ -268,6 +268,11 @@ static void show_counts(const json_t *status)
         long long challenges = json_number(status, "challenges"), needless = json_number(status, "needless");
         printf("queue: %lld waiting, %lld of them held; %lld failed\n", (long long)status_waiting(queue), held,
                failed);
+        const json_t *smtp = json_at(status, "submission");
+        if (smtp)
+                printf("submission by SMTP: %lld client%s there, %lld accepted, %lld refused\n", (long long)json_number(smtp, "clients"),
+                       json_number(smtp, "clients") == 1 ? "" : "s", (long long)json_number(smtp, "accepted"),
+                       (long long)json_number(smtp, "refused"));
         printf("challenges: %lld waiting%s\n", challenges, challenges ? ": emailsecctl challenge list" : "");
         printf("exemptions: %lld, %lld no longer needed%s\n", (long long)json_number(status, "exemptions"),
                needless, needless ? ": emailsecctl allowed prune" : "");

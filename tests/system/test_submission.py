@@ -5,11 +5,11 @@ import os
 import re
 import smtplib
 import socket
+import subprocess
 
 import pytest
 
-import letters
-import ports
+import station as station_module
 import users
 from as_user import run_as
 from doors import Doors, Talk
@@ -198,6 +198,24 @@ def test_the_end_waits_for_a_message(open_doors):
     station.process = None
     station.start()
     assert len(station.json("queue", "list")) == 1
+
+
+def test_a_daemon_that_does_not_start_says_so(open_doors):
+    """Who waits at the socket is told, and does not have it started again and again."""
+    station, doors = open_doors(start=False)
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=20) as waiting:
+        done = subprocess.run([*station.command(), "--set", "Service.NoSuchKey=1"], pass_fds=station.pass_fds, capture_output=True,
+                              env=station_module.clean_environment(), timeout=20, **users.as_daemon())
+        assert done.returncode == 78
+        assert Talk(waiting).greeting[0] == 421
+
+
+def test_status_tells(open_doors):
+    station, doors = open_doors()
+    with doors.talk() as talk:
+        assert talk.message(MESSAGE)[0] == 250
+        assert station.call("GetStatus")["status"]["submission"] == {"sockets": 1, "clients": 1, "accepted": 1, "refused": 0}
+        assert "submission by SMTP: 1 client there, 1 accepted, 0 refused" in station.ctl("status", code=None).out
 
 
 # ---- sendmail -bs
