@@ -2,6 +2,7 @@
 /* Submitted messages: the same result whatever the portions; every line legal, every line end CRLF. */
 #include "daemon/local_names.h"
 #include "daemon/loop.h"
+#include "daemon/outgoing/sender_policy.h"
 #include "daemon/store/intake.h"
 #include "fuzz.h"
 
@@ -51,6 +52,25 @@ static void look_at_lines(const struct buf *out)
         }
 }
 
+/* The same message under the account's own sender: legal lines, and its own the second time. */
+static void change_sender(const struct buf *message)
+{
+        struct sender_policy policy, again;
+        struct cause cause = { 0 };
+        struct buf made = BUF_WITH_MAX(4 * MIB);
+
+        if (sender_policy_apply((const char *)buf_bytes(message), message->len, "own@h.example", &policy, &cause) == 0 && policy.header.len) {
+                fuzz_must(policy.header_len <= message->len);
+                fuzz_must(buf_append(&made, buf_bytes(&policy.header), policy.header.len) == 0 &&
+                          buf_append(&made, buf_bytes(message) + policy.header_len, message->len - policy.header_len) == 0);
+                look_at_lines(&made);
+                fuzz_must(sender_policy_apply((const char *)buf_bytes(&made), made.len, "own@h.example", &again, &cause) == 0 && !again.header.len);
+                sender_policy_done(&again);
+        }
+        sender_policy_done(&policy);
+        buf_free(&made);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         static const size_t portions[] = { SIZE_MAX / 2, 1, 7 };
@@ -58,8 +78,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct intake_facts facts, other_facts;
         int result = take_in(data, size, portions[0], &first, &facts);
 
-        if (result == 0)
+        if (result == 0) {
                 look_at_lines(&first);
+                change_sender(&first);
+        }
         for (size_t i = 1; i < count_of(portions); i++) {
                 struct buf other = BUF_WITH_MAX(2 * MIB);
                 fuzz_must(take_in(data, size, portions[i], &other, &other_facts) == result);
