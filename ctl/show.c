@@ -238,9 +238,11 @@ void sheet_format(const char *label, const char *format, ...)
 void sheet_value(const char *label, const json_t *object, const char *path)
 {
         const json_t *value = json_at(object, path);
+        const char *text = json_string_value(value);
+        bool time = text && strlen(text) == strlen("2026-11-23T18:51:00Z") && text[10] == 'T' && text[19] == 'Z';
         if (!value || json_is_null(value))
                 return;
-        scoped(scoped_free) char *words = json_words(value);
+        scoped(scoped_free) char *words = time ? date_words(value) : json_words(value);
         sheet_text(label, words);
 }
 

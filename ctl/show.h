@@ -73,7 +73,7 @@ void show_prose_of_failure(size_t column, const char *text);
 /* A line of a sheet: "label  text"; several lines of text stay aligned. The text is made printable. */
 void sheet_text(const char *label, const char *text);
 void sheet_format(const char *label, const char *format, ...) printf_like(2, 3);
-/* The value at `path`, left out when there is none. */
+/* The value at `path`, left out when there is none; a time as date_words() has it. */
 void sheet_value(const char *label, const json_t *object, const char *path);
 void sheet_title(const char *title);
 /* A sentence (printable) with what to do under it; remedy NULL or "" = none. */

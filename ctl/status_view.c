@@ -455,12 +455,8 @@ void status_show_account(const json_t *account)
         scoped(scoped_free) char *waits = wait_words(json_at(account, "waitingFor"));
         if (waits)
                 sheet_text("waits for", waits);
-        for (size_t i = 0; i < count_of(fields); i++) {
-                const json_t *value = json_at(account, fields[i]);
-                scoped(scoped_free) char *words = value && !json_is_null(value) ? date_words(value) : NULL;
-                if (words)
-                        sheet_text(fields[i], words);
-        }
+        for (size_t i = 0; i < count_of(fields); i++)
+                sheet_value(fields[i], account, fields[i]);
         const json_t *warnings = json_at(account, "warnings");
         for (size_t i = 0; i < json_array_size(warnings); i++) {
                 scoped(scoped_free) char *text = json_words(json_array_get(warnings, i));
