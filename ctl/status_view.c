@@ -405,7 +405,7 @@ void status_show_station(const json_t *status, bool problems)
         show_faults(status);
         show_all_trouble(status);
         if (problems && !json_array_size(json_at(status, "faults")) && !count_ill(status))
-                puts("Nothing is wrong.");
+                puts(status_count(status, "connecting") ? "Nothing is known to be wrong." : "Nothing is wrong.");
         if (!problems) {
                 show_well(status);
                 puts("");

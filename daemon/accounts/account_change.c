@@ -351,9 +351,9 @@ static void begin_delete(struct change *change)
         if (waiting && !change->force) {
                 cause_set(&cause, CAUSE_STATE, "account %s has mail in its queue that is not sent: %llu", change->name,
                           (unsigned long long)waiting);
-                cause_remedy(&cause, "send them (emailsecctl account poll %s), delete them (emailsecctl queue delete), "
-                                     "or repeat with --force",
-                             change->name);
+                cause_remedy(&cause, "see them: emailsecctl queue list %s; then send them (emailsecctl account poll %s), give them to another "
+                                    "account or delete them, or repeat with --force",
+                             change->name, change->name);
                 refuse_one(change, &cause);
                 return;
         }

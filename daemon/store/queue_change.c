@@ -57,7 +57,7 @@ static int check(enum queue_change what, const struct message_row *row, struct c
         if ((rules[what].allowed & BIT(row->state)) == 0) {
                 cause_set(cause, CAUSE_STATE, "message %s is %s and cannot be %s", id, queue_state_name(row->state),
                           rules[what].verb);
-                cause_remedy(cause, "emailsecctl queue show %s", id);
+                cause_remedy(cause, row->state == QUEUE_HELD ? "emailsecctl queue release %s" : "emailsecctl queue show %s", id);
                 return -1;
         }
         return 0;

@@ -355,7 +355,7 @@ def test_a_second_account_and_sendmail(person, good):
 def test_deleting_an_account_with_mail(person, good):
     mail = Mail(person, good(), enabled=False)
     mail.send()
-    person.sees("account delete office", "is not sent: 1", "emailsecctl queue delete", "--force", code=1)
+    person.sees("account delete office", "is not sent: 1", "emailsecctl queue list office", "--force", code=1)
 
 
 def test_a_sender_that_is_missing(person, good):

@@ -74,6 +74,7 @@ def test_held_means_one_thing(station, sink):
     assert station.json("status")["queue"]["held"] == 1
     assert [message["id"] for message in station.json("queue", "list", "--state", "held")] == [held]
     assert "when released" in station.ctl("queue", "list").out
+    assert f"emailsecctl queue release {held}" in station.ctl("queue", "retry", held, code=1).said
     assert "cannot be released" in station.ctl("queue", "release", stopped, code=1).said
     assert "released, waits: the account is disabled" in station.ctl("queue", "release", held).out
     assert station.json("queue", "list", "--state", "held") == []
