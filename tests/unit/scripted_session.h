@@ -190,6 +190,10 @@ static void script_flush(void *object)
                 session->said = BUF_WITH_MAX(64 * MIB);
                 moved = true;
                 chat->class->received(chat, buf_bytes(&said), said.len);
+                if (!session->self) { /* closed by its user, who was told something in there */
+                        buf_free(&said);
+                        return;
+                }
                 if (chat->class->drained && !chat->out.len && !chat_is_over(chat))
                         chat->class->drained(chat);
                 buf_free(&said);

@@ -148,8 +148,9 @@ START_TEST(a_server_that_asks_for_less_gets_less)
         server.dot = "451 4.7.1 too many messages, slow down";
         submit(40);
         pass(2);
-        ck_assert_ptr_nonnull(sender_pace(sender));
-        free(sender_pace(sender));
+        char *words = sender_pace(sender);
+        ck_assert_ptr_nonnull(words);
+        free(words);
         watch(3600);
         ck_assert(sender_is_throttled(sender));
         server.dot = NULL;
