@@ -4,7 +4,7 @@
 
 #include "common/cleanup.h"
 
-#define MOST_NAMED   24 /* accounts whose names are said where they have a fault in common; of the rest only the number */
+#define MOST_NAMED   48 /* accounts whose names are said where they have a fault in common; of the rest only the number */
 #define MOST_ADVISED 8  /* the same in To do */
 
 /* The text without the account's own name, so that the same of another account is the same: "account secure NAME ssl".

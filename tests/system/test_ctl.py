@@ -169,7 +169,7 @@ def test_help_of_a_command():
 
 
 def commands_in_help():
-    return re.findall(r"^  ([a-z]+(?: [a-z]+)?)(?= |$)", run("--help").out.split("Options:")[0], re.M)
+    return re.findall(r"^  ([a-z]+(?: [a-z-]+)?)(?= |$)", run("--help").out.split("Options:")[0], re.M)
 
 
 def test_manual_names_every_command_and_option():
