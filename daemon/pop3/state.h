@@ -119,7 +119,7 @@ enum cause_code pop3_cause_of_code(const struct pop3_session *session, const cha
 /* True when the server's words repeat what we signed in with (S38). */
 bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len);
 
-/* ---- capability.c ---- */
+/* ---- command.c: capabilities ---- */
 
 void pop3_forget_capabilities(struct pop3_session *session);
 /* A line of CAPA's answer. */

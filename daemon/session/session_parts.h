@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of a session share: session.c (its beginning and end), session_tls.c (who is there), session_talk.c
- * (what is said in it), session_signin.c (what is kept of a sign-in), session_compute.c (what its chat must have worked
- * out) and session_plan.c (its plan; looking at one).
+ * (what is said in it), session_signin.c (what is kept of a sign-in) and session_plan.c (its plan; looking at one).
  */
 #pragma once
 
@@ -73,16 +72,12 @@ void session_touch(struct session *session);
 /* Nothing is read while the chat cannot take it. */
 void session_hold_reading(const struct session *session);
 
+/* Nobody waits any more for what session->chat->calculation wanted. */
+void session_forget_calculation(struct session *session);
+
 /* ---- session_signin.c ---- */
 
 /* Signed in: keeps by what, for the next time, and tells what was odd in it. */
 void session_note_signin(const struct session *session);
 /* The session failed: what that means for what is kept; and a refusal stands for the end that followed it. */
 void session_explain_signin(const struct session *session, struct cause *cause);
-
-/* ---- session_compute.c ---- */
-
-/* Begins what session->chat->calculation wants; `done` is called from the loop when it is. */
-void session_calculate(struct session *session, void (*done)(struct session *session, const struct calculation *calculation));
-/* Nobody waits for it any more. */
-void session_forget_calculation(struct session *session);

@@ -2,13 +2,85 @@
 /*
  * A session's chat: what arrives goes to it at once; what it has to say, and what it has come to, is looked at once a
  * turn, however many calls led there (session_flush). So nobody has to say that a chat was called, and no user is called
- * from inside a call of his own.
+ * from inside a call of his own. What a chat must have worked out before it goes on is done by threads: a server that asks
+ * for a million rounds of hashing holds up nobody but itself.
  */
-#include "common/times.h"
+#include "common/limits.h"
 #include "common/printable.h"
+#include "common/times.h"
 #include "daemon/journal.h"
+#include "daemon/loop.h"
 #include "daemon/session/session_parts.h"
 #include "daemon/tls/clock_doubt.h"
+
+#include <stdatomic.h>
+
+/* ---- what a chat must have worked out ---- */
+
+enum { CALCULATING_THREADS = 2 };
+
+struct calculating {
+        struct job job;
+        struct calculation *calculation;
+        handle_id session;
+        void (*done)(struct session *session, const struct calculation *calculation);
+        atomic_bool wanted;             /* for the thread: the session waits for it */
+};
+
+static struct workers *pool;
+
+static void forget_pool(unused_arg void *ctx)
+{
+        workers_free(take(pool)); /* those not begun are not wanted any more */
+}
+
+static void calculate(struct job *job)
+{
+        struct calculating *calculating = container_of(job, struct calculating, job);
+
+        if (atomic_load(&calculating->wanted))
+                calculating->calculation->work(calculating->calculation);
+}
+
+static void calculate_done(struct job *job)
+{
+        struct calculating *calculating = container_of(job, struct calculating, job);
+        struct session *session = handle_object(calculating->session);
+
+        if (session && session->calculating == calculating) {
+                session->calculating = NULL;
+                calculating->done(session, calculating->calculation);
+        }
+        calculating->calculation->free(calculating->calculation);
+        free(calculating);
+}
+
+static void begin_calculation(struct session *session, void (*done)(struct session *session, const struct calculation *calculation))
+{
+        struct calculating *calculating = new_object(struct calculating);
+
+        calculating->job = (struct job){ .work = calculate, .done = calculate_done };
+        calculating->calculation = take(session->chat->calculation);
+        calculating->done = done;
+        calculating->session = session->self;
+        atomic_init(&calculating->wanted, true);
+        session->calculating = calculating;
+        if (!pool) {
+                pool = workers_new("calculate", CALCULATING_THREADS);
+                loop_on_close(forget_pool, NULL);
+        }
+        workers_run(pool, &calculating->job);
+}
+
+void session_forget_calculation(struct session *session)
+{
+        struct calculating *calculating = take(session->calculating);
+
+        if (calculating)
+                atomic_store(&calculating->wanted, false);
+}
+
+/* ---- what is said ---- */
 
 enum {
         CHUNK_OUT = 256 * 1024,
@@ -114,7 +186,7 @@ static void session_flush(void *object)
                 return;
         }
         if (chat->calculation)
-                session_calculate(session, calculated);
+                begin_calculation(session, calculated);
         session_hold_reading(session);
         arm(session);
         if (chat->state == CHAT_READY && !session->was_ready) {
