@@ -142,7 +142,7 @@ void call_close(struct tool *tool)
         free(take(tool->calls));
 }
 
-static time_t deadline_of(const struct call *call)
+static time_t deadline_of(const struct tool_call *call)
 {
         struct timespec now = { 0 };
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -150,7 +150,7 @@ static time_t deadline_of(const struct call *call)
 }
 
 /* Waits until the socket is ready; `deadline` 0 = for ever. `call`: whose tick is called meanwhile, or NULL. */
-static int wait_ready(int fd, short events, time_t deadline, const struct call *call, struct cause *cause)
+static int wait_ready(int fd, short events, time_t deadline, const struct tool_call *call, struct cause *cause)
 {
         for (;;) {
                 struct timespec now = { 0 };
@@ -175,7 +175,7 @@ static int wait_ready(int fd, short events, time_t deadline, const struct call *
 
 /* At the standard socket a call may wait for a daemon that is started again and again: true when that is so. One that comes
  * up again is waited for. */
-static bool waits_in_vain(const struct tool *tool, const struct call *call)
+static bool waits_in_vain(const struct tool *tool, const struct tool_call *call)
 {
         struct timespec now = { 0 };
         struct cause late = { 0 };
@@ -211,7 +211,7 @@ static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t 
         }
 }
 
-static int await_frame(const struct tool *tool, const struct call *call, json_t **out, struct cause *cause)
+static int await_frame(const struct tool *tool, const struct tool_call *call, json_t **out, struct cause *cause)
 {
         struct call_state *calls = tool->calls;
         time_t deadline = deadline_of(call);
@@ -231,7 +231,7 @@ static int await_frame(const struct tool *tool, const struct call *call, json_t 
         }
 }
 
-static int receive_frame(const struct tool *tool, const struct call *call, json_t **out, struct cause *cause)
+static int receive_frame(const struct tool *tool, const struct tool_call *call, json_t **out, struct cause *cause)
 {
         int failed = await_frame(tool, call, out, cause);
         if (!call->waits && !call->tick)
@@ -289,7 +289,7 @@ static void wipe_texts(json_t *parameters)
 }
 
 /* Sends the call; takes its parameters over. */
-static int begin_call(struct tool *tool, struct call *call, bool more, struct causes *failures)
+static int begin_call(struct tool *tool, struct tool_call *call, bool more, struct causes *failures)
 {
         struct cause cause = { 0 };
         json_t *frame = json_pack("{s:s, s:o}", "method", call->method, "parameters",
@@ -317,7 +317,7 @@ static int begin_call(struct tool *tool, struct call *call, bool more, struct ca
         return failed;
 }
 
-static int next_answer(struct tool *tool, const struct call *call, json_t **answer, struct causes *failures)
+static int next_answer(struct tool *tool, const struct tool_call *call, json_t **answer, struct causes *failures)
 {
         struct cause cause = { 0 };
         if (receive_frame(tool, call, answer, &cause)) {
@@ -339,7 +339,7 @@ static json_t *parameters_in(const json_t *answer)
         return json_is_object(parameters) ? json_incref(parameters) : json_object();
 }
 
-int call_once(struct tool *tool, struct call call, json_t **out, struct causes *failures)
+int call_once(struct tool *tool, struct tool_call call, json_t **out, struct causes *failures)
 {
         json_t *answer = NULL;
         if (begin_call(tool, &call, false, failures) || next_answer(tool, &call, &answer, failures))
@@ -350,7 +350,7 @@ int call_once(struct tool *tool, struct call call, json_t **out, struct causes *
         return 0;
 }
 
-static int call_told(struct tool *tool, struct call call, json_t **out)
+static int call_told(struct tool *tool, struct tool_call call, json_t **out)
 {
         scoped(causes_free) struct causes failures = { 0 };
         return call_once(tool, call, out, &failures) ? tell_causes(&failures) : EXIT_DONE;
@@ -358,19 +358,19 @@ static int call_told(struct tool *tool, struct call call, json_t **out)
 
 int call_daemon(struct tool *tool, const char *method, json_t *parameters, json_t **out)
 {
-        return call_told(tool, (struct call){ .method = method, .parameters = parameters, .fd = -1 }, out);
+        return call_told(tool, (struct tool_call){ .method = method, .parameters = parameters, .fd = -1 }, out);
 }
 
 int call_waiting(struct tool *tool, const char *method, json_t *parameters, json_t **out)
 {
-        struct call call = { .method = method, .parameters = parameters, .fd = -1, .waits = true };
+        struct tool_call call = { .method = method, .parameters = parameters, .fd = -1, .waits = true };
         return call_told(tool, call, out);
 }
 
 int call_stream(struct tool *tool, const char *method, json_t *parameters, call_heard *heard, void *arg)
 {
         scoped(causes_free) struct causes failures = { 0 };
-        struct call call = { .method = method, .parameters = parameters, .fd = -1, .waits = true };
+        struct tool_call call = { .method = method, .parameters = parameters, .fd = -1, .waits = true };
         int status = begin_call(tool, &call, true, &failures) ? EXIT_FAILED : EXIT_DONE;
         bool more = !status;
         while (more) {
@@ -390,7 +390,7 @@ int call_stream(struct tool *tool, const char *method, json_t *parameters, call_
 
 int call_stream_begin(struct tool *tool, const char *method, json_t *parameters, struct causes *failures)
 {
-        struct call call = { .method = method, .parameters = parameters, .fd = -1 };
+        struct tool_call call = { .method = method, .parameters = parameters, .fd = -1 };
         return begin_call(tool, &call, true, failures);
 }
 

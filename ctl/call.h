@@ -14,7 +14,7 @@
 /* Where the socket is: --socket, $EMAILSEC_SOCKET, the default. */
 const char *call_socket_path(const struct tool *tool);
 
-struct call {
+struct tool_call {
         const char *method; /* full name */
         json_t *parameters; /* taken over, its texts wiped when `secret`; NULL = {} */
         int fd;             /* goes along as descriptor 0; -1 = none; stays the caller's */
@@ -25,7 +25,7 @@ struct call {
 };
 
 /* One call and its answer. 0 with *out (caller decrefs; `out` NULL: not wanted), or -1 with failures. */
-int call_once(struct tool *tool, struct call call, json_t **out, struct causes *failures) must_use;
+int call_once(struct tool *tool, struct tool_call call, json_t **out, struct causes *failures) must_use;
 
 /* The same for commands: failures are told. Exit status; *out only with EXIT_DONE. */
 int call_daemon(struct tool *tool, const char *method, json_t *parameters, json_t **out) must_use;

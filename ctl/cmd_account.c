@@ -270,7 +270,7 @@ int run_account_disable(struct tool *tool)
 static int send_secret(struct tool *tool, json_t *parameters)
 {
         scoped(causes_free) struct causes failures = { 0 };
-        struct call call = {
+        struct tool_call call = {
                 .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true
         };
         scoped(scoped_json) json_t *answer = NULL;

@@ -33,7 +33,7 @@ static int write_to(struct tool *tool, int fd, json_t **answer)
         parameter_flag(parameters, "secrets", tool_has(tool, "secrets"));
         if (tool_has(tool, "no-mail"))
                 json_put(parameters, "mail", json_false());
-        struct call call = { .method = EMAIL("Backup"), .parameters = parameters, .fd = fd, .waits = true };
+        struct tool_call call = { .method = EMAIL("Backup"), .parameters = parameters, .fd = fd, .waits = true };
         return call_once(tool, call, answer, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 

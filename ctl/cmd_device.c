@@ -59,7 +59,7 @@ int run_device_password(struct tool *tool)
         }
         if (!secret)
                 return tell_cause(&cause);
-        struct call call = { .method = EMAIL("SetDevicePassword"), .parameters = parameters_of("name", tool_word(tool, 0)), .fd = -1,
+        struct tool_call call = { .method = EMAIL("SetDevicePassword"), .parameters = parameters_of("name", tool_word(tool, 0)), .fd = -1,
                              .secret = true };
         parameter_text(call.parameters, "password", secret);
         free_secret(secret);

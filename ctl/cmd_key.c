@@ -56,7 +56,7 @@ static int import_key(struct tool *tool)
         }
         char *text = base64_encode(buf_bytes(&content), content.len);
         buf_wipe(&content);
-        struct call call = { .method = TRUST("ImportKey"), .parameters = parameters_of("name", tool_word(tool, 1)),
+        struct tool_call call = { .method = TRUST("ImportKey"), .parameters = parameters_of("name", tool_word(tool, 1)),
                              .fd = -1, .secret = true };
         parameter_text(call.parameters, "key", text);
         free_secret(text);

@@ -118,7 +118,7 @@ static int list_queue(struct tool *tool, void *arg, struct causes *failures)
                         json_put(parameters, "states", states_given(tool));
                 parameter_text(parameters, "after", after);
                 json_put(parameters, "limit", json_integer(PAGE));
-                struct call call = { .method = EMAIL("ListQueue"), .parameters = parameters, .fd = -1 };
+                struct tool_call call = { .method = EMAIL("ListQueue"), .parameters = parameters, .fd = -1 };
                 scoped(scoped_json) json_t *answer = NULL;
                 if (call_once(tool, call, &answer, failures))
                         return -1;

@@ -112,7 +112,7 @@ static void lists_free(const char ***lists)
         free(*lists);
 }
 
-static int compose_by_mime(const struct tool *tool, const struct buf *text, struct submission *submission,
+static int compose_by_mime(const struct tool *tool, const struct buf *text, struct tool_submission *submission,
                            struct cause *cause)
 {
         scoped(lists_free) const char **to = header_lists(tool, "to");
@@ -144,7 +144,7 @@ static int prepend_headers(const struct tool *tool, const struct buf *text, stru
         return text->len ? buf_append(out, buf_bytes(text), text->len) : 0;
 }
 
-static int make_letter(const struct tool *tool, const struct buf *input, struct submission *submission,
+static int make_letter(const struct tool *tool, const struct buf *input, struct tool_submission *submission,
                        struct cause *cause)
 {
         bool text_wanted = tool_has(tool, "subject") || tool_has(tool, "attach");
@@ -185,7 +185,7 @@ static int find_recipients(const struct tool *tool, const struct buf *input, jso
         return -1;
 }
 
-static int prepare(const struct tool *tool, struct submission *submission, struct cause *cause)
+static int prepare(const struct tool *tool, struct tool_submission *submission, struct cause *cause)
 {
         scoped(buf_free) struct buf input = BUF_WITH_MAX(LIMIT_LETTER);
         if (submission_read(&input, tool_word(tool, 0), false, cause))
@@ -263,7 +263,7 @@ static int wait_until_sent(struct tool *tool, const char *id)
         return tell_cause(&cause);
 }
 
-static int hand_over(struct tool *tool, struct submission *submission)
+static int hand_over(struct tool *tool, struct tool_submission *submission)
 {
         scoped(causes_free) struct causes failures = { 0 };
         scoped(scoped_json) json_t *answer = NULL;
@@ -285,7 +285,7 @@ int run_send(struct tool *tool)
         int status = check_options(tool);
         if (status)
                 return status;
-        scoped(submission_done) struct submission submission;
+        scoped(submission_done) struct tool_submission submission;
         submission_init(&submission);
         scoped(scoped_free) char *from = sender_of(tool);
         submission.account = tool_option(tool, "account");

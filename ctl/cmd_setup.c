@@ -227,7 +227,7 @@ static int store_password(const struct setup *setup, const char *name)
         scoped(causes_free) struct causes failures = { 0 };
         json_t *parameters = parameters_of("name", name);
         json_put(parameters, "password", json_string(setup->password));
-        struct call call = { .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true };
+        struct tool_call call = { .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true };
         return call_once(setup->tool, call, NULL, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 

@@ -11,7 +11,7 @@
 
 static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
-        struct call call = { .method = EMAIL("GetStatus"), .parameters = parameters_of("account", name), .fd = -1 };
+        struct tool_call call = { .method = EMAIL("GetStatus"), .parameters = parameters_of("account", name), .fd = -1 };
         scoped(scoped_json) json_t *answer = NULL;
         if (call_once(tool, call, &answer, failures))
                 return -1;

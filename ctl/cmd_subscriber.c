@@ -22,7 +22,7 @@ static int open_message(struct subscriber *subscriber, const json_t *event, int 
         json_t *parameters = parameters_of("name", json_text(event, "account"));
 
         parameter_text(parameters, "id", id);
-        struct call call = { .method = EMAIL("OpenInboxMessage"), .parameters = parameters, .fd = -1 };
+        struct tool_call call = { .method = EMAIL("OpenInboxMessage"), .parameters = parameters, .fd = -1 };
         if (!id[0]) {
                 json_decref(parameters);
                 return -1;

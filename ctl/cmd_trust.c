@@ -58,7 +58,7 @@ static int import_bytes(struct tool *tool, const char *path, const void *bytes, 
         scoped(scoped_free) char *text = base64_encode(bytes, len);
         scoped(scoped_json) json_t *answer = NULL;
         scoped(causes_free) struct causes failures = { 0 };
-        struct call call = { .method = TRUST("ImportAnchors"), .parameters = parameters_of("certificates", text), .fd = -1 };
+        struct tool_call call = { .method = TRUST("ImportAnchors"), .parameters = parameters_of("certificates", text), .fd = -1 };
         if (!call_once(tool, call, &answer, &failures)) {
                 (void)json_array_extend(results, json_object_get(answer, "results"));
                 return EXIT_DONE;

@@ -86,7 +86,7 @@ static void offer_from(struct typed *typed, const struct source *source, const c
                 parameter_text(parameters, "name", typed->word_count ? typed->words[0] : "");
         if (same_text(source->first_words, "challenge"))
                 parameter_text(parameters, "state", "pending");
-        struct call call = { .method = source->method, .parameters = parameters, .fd = -1 };
+        struct tool_call call = { .method = source->method, .parameters = parameters, .fd = -1 };
         if (call_once(&typed->tool, call, &answer, &unheard))
                 return;
         const json_t *list = json_at(answer, source->list);
@@ -106,7 +106,7 @@ static unsigned kind_meant(struct typed *typed)
         scoped(scoped_json) json_t *answer = NULL;
         const char *kind = typed->word_count ? typed->words[0] : "";
         if (same_text(typed->command->words, "account set") && typed->word_count) {
-                struct call call = { .method = EMAIL("GetAccount"), .parameters = parameters_of("name", kind), .fd = -1 };
+                struct tool_call call = { .method = EMAIL("GetAccount"), .parameters = parameters_of("name", kind), .fd = -1 };
                 kind = call_once(&typed->tool, call, &answer, &unheard) ? "" : json_text(answer, "account.kind");
         }
         return same_text(kind, "outgoing") ? KIND_OUTGOING : same_text(kind, "incoming") ? KIND_INCOMING : KIND_BOTH;

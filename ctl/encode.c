@@ -383,7 +383,7 @@ struct parts {
         bool open;              /* a boundary may follow as it stands in the message */
 };
 
-static int put_boundary(const struct encoding *e, struct parts *parts, const struct piece *piece)
+static int put_boundary(const struct encoding *e, struct parts *parts, const struct entity_piece *piece)
 {
         if (piece->last && parts->behind.len) {
                 if (put_text(e, "\n") || put_margin(e, parts->entity, parts->behind))
@@ -396,7 +396,7 @@ static int put_boundary(const struct encoding *e, struct parts *parts, const str
         return put_span(e, piece->bytes);
 }
 
-static int put_piece(const struct encoding *e, struct parts *parts, const struct piece *piece, unsigned depth)
+static int put_piece(const struct encoding *e, struct parts *parts, const struct entity_piece *piece, unsigned depth)
 {
         switch (piece->kind) {
         case PIECE_BEFORE:
@@ -417,12 +417,12 @@ static int put_piece(const struct encoding *e, struct parts *parts, const struct
 static int put_parts(const struct encoding *e, const struct entity *entity, unsigned depth)
 {
         struct parts parts = { .entity = entity, .open = true };
-        for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);) /* what is behind comes before the end */
+        for (struct entity_piece piece = { 0 }; entity_next_piece(entity, &piece);) /* what is behind comes before the end */
                 if (piece.kind == PIECE_AFTER)
                         parts.behind = piece.bytes;
         if (parts.behind.len && !margin_needs(e, entity, parts.behind))
                 parts.behind = (struct span){ 0 };
-        for (struct piece piece = { 0 }; entity_next_piece(entity, &piece);)
+        for (struct entity_piece piece = { 0 }; entity_next_piece(entity, &piece);)
                 if (put_piece(e, &parts, &piece, depth))
                         return -1;
         return 0;

@@ -53,7 +53,7 @@ static void read_units(struct units *units, struct span bytes, enum entity_defau
         } else {
                 enum entity_default inner = entity.digest ? DEFAULT_MESSAGE : DEFAULT_TEXT;
                 struct span behind = { 0 };
-                for (struct piece piece = { 0 }; entity_next_piece(&entity, &piece);) {
+                for (struct entity_piece piece = { 0 }; entity_next_piece(&entity, &piece);) {
                         if (piece.kind == PIECE_PART)
                                 read_units(units, piece.bytes, inner, depth + 1);
                         else if (piece.kind == PIECE_BEFORE)

@@ -159,7 +159,7 @@ static const char *find_boundary(const struct entity *entity, size_t from, size_
         return NULL;
 }
 
-bool entity_next_piece(const struct entity *entity, struct piece *piece)
+bool entity_next_piece(const struct entity *entity, struct entity_piece *piece)
 {
         const char *begin = entity->body.at;
         size_t all = entity->body.len, len = 0;

@@ -47,11 +47,11 @@ const char *entity_parameter(const struct letter_field *type, const char *name, 
 
 /* The pieces of a multipart's body in their order; begin with { 0 }. */
 enum piece_kind { PIECE_BEFORE, PIECE_BOUNDARY, PIECE_PART, PIECE_AFTER };
-struct piece {
+struct entity_piece {
         enum piece_kind kind;
         struct span bytes; /* of a boundary: with the line end before it; together the pieces are the body */
         bool last;         /* of a boundary: the closing one */
         size_t next;       /* where the next piece begins */
         bool within, over;
 };
-bool entity_next_piece(const struct entity *entity, struct piece *piece);
+bool entity_next_piece(const struct entity *entity, struct entity_piece *piece);

@@ -48,7 +48,7 @@ static int look_at_file(struct tool *tool, const char *address, struct servers *
         scoped(causes_free) struct causes failures = { 0 };
         scoped(scoped_json) json_t *answer = NULL;
         term_progress(tool, "asking for the autoconfig file ...");
-        struct call call = { .method = EMAIL("FetchAutoconfig"), .parameters = parameters_of("domain", strrchr(address, '@') + 1),
+        struct tool_call call = { .method = EMAIL("FetchAutoconfig"), .parameters = parameters_of("domain", strrchr(address, '@') + 1),
                              .fd = -1, .waits = true };
         int failed = call_once(tool, call, &answer, &failures);
         term_progress_end();

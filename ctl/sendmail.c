@@ -210,7 +210,7 @@ static int told_first(const struct causes *failures)
 
 /* ---- sending ---- */
 
-static int read_input(struct form *form, struct submission *submission)
+static int read_input(struct form *form, struct tool_submission *submission)
 {
         struct cause cause = { 0 };
         if (!submission_read(&submission->letter, NULL, !form->dots_are_text, &cause))
@@ -220,7 +220,7 @@ static int read_input(struct form *form, struct submission *submission)
 }
 
 /* -N, -R, -V and -B: wrong words are told before a message is read. */
-static int take_wishes(const struct form *form, struct submission *submission)
+static int take_wishes(const struct form *form, struct tool_submission *submission)
 {
         static const char *const names[] = { "-N", "-R", "-V" };
         struct cause cause = { 0 };
@@ -250,7 +250,7 @@ static void tell_bad_recipients(const struct causes *bad)
                 submission_tell_left_out("sendmail", bad->items[i].text);
 }
 
-static int find_recipients(struct form *form, struct submission *submission)
+static int find_recipients(struct form *form, struct tool_submission *submission)
 {
         scoped(causes_free) struct causes bad = { 0 };
         const struct buf *letter = &submission->letter;
@@ -273,7 +273,7 @@ static int find_recipients(struct form *form, struct submission *submission)
 }
 
 /* "Full Name <address>" for a message that has no From; the name is quoted as RFC 5322 wants it. */
-static int add_from(struct form *form, struct submission *submission, const char *address)
+static int add_from(struct form *form, struct tool_submission *submission, const char *address)
 {
         struct buf *letter = &submission->letter;
         scoped(scoped_free) char *there = letter_find((const char *)buf_bytes(letter), letter->len, "From");
@@ -293,7 +293,7 @@ static int add_from(struct form *form, struct submission *submission, const char
         return 0;
 }
 
-static int find_sender(struct form *form, struct submission *submission, char **out)
+static int find_sender(struct form *form, struct tool_submission *submission, char **out)
 {
         scoped(causes_free) struct causes bad = { 0 };
         if (!form->sender)
@@ -312,7 +312,7 @@ static int find_sender(struct form *form, struct submission *submission, char **
         return EX_OK;
 }
 
-static int hand_over(struct form *form, struct submission *submission)
+static int hand_over(struct form *form, struct tool_submission *submission)
 {
         scoped(causes_free) struct causes failures = { 0 };
         return submission_send(form->tool, submission, NULL, &failures) ? told_first(&failures) : EX_OK;
@@ -322,7 +322,7 @@ static int send_input(struct form *form)
 {
         struct cause cause = { 0 };
         scoped(scoped_free) char *sender = NULL;
-        scoped(submission_done) struct submission submission;
+        scoped(submission_done) struct tool_submission submission;
         submission_init(&submission);
         submission.program = "sendmail";
         int status = take_wishes(form, &submission);

@@ -77,7 +77,7 @@ int sendmail_list(struct tool *tool, struct causes *failures)
         long long count = 0, bytes = 0;
         do {
                 scoped(scoped_json) json_t *answer = NULL;
-                struct call list = { .method = EMAIL("ListQueue"), .fd = -1,
+                struct tool_call list = { .method = EMAIL("ListQueue"), .fd = -1,
                                      .parameters = parameters_of("after", after) };
                 size_t index;
                 const json_t *message;
@@ -106,7 +106,7 @@ int sendmail_list(struct tool *tool, struct causes *failures)
 int sendmail_flush(struct tool *tool, struct causes *failures)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        struct call list = { .method = EMAIL("ListAccounts"), .fd = -1 };
+        struct tool_call list = { .method = EMAIL("ListAccounts"), .fd = -1 };
         size_t index;
         const json_t *account;
 
@@ -115,7 +115,7 @@ int sendmail_flush(struct tool *tool, struct causes *failures)
         json_array_foreach(json_at(answer, "accounts"), index, account) {
                 if (!same_text(json_text(account, "kind"), "outgoing"))
                         continue;
-                struct call flush = { .method = EMAIL("FlushQueue"), .fd = -1,
+                struct tool_call flush = { .method = EMAIL("FlushQueue"), .fd = -1,
                                       .parameters = parameters_of("name", json_text(account, "name")) };
                 if (call_once(tool, flush, NULL, failures))
                         return -1;

@@ -19,7 +19,7 @@ enum { READ_SIZE = 32 * 1024, NAME_SIZE = 256 };
 struct dialogue {
         struct tool *tool;
         struct esmtp *esmtp;
-        struct submission submission; /* of the message that comes */
+        struct tool_submission submission; /* of the message that comes */
         bool too_large;
 };
 
@@ -71,7 +71,7 @@ static struct esmtp_answer answer_for(const struct cause *cause)
 static void take_envelope(struct dialogue *dialogue)
 {
         const struct esmtp_envelope *envelope = esmtp_envelope(dialogue->esmtp);
-        struct submission *submission = &dialogue->submission;
+        struct tool_submission *submission = &dialogue->submission;
 
         submission->from = envelope->from;
         submission->ret = envelope->ret[0] ? envelope->ret : NULL;

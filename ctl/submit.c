@@ -27,12 +27,12 @@
 
 #define READ_PIECE 65536
 
-void submission_init(struct submission *submission)
+void submission_init(struct tool_submission *submission)
 {
-        *submission = (struct submission){ .recipients = json_array(), .letter = BUF_WITH_MAX(LIMIT_LETTER), .made = -1 };
+        *submission = (struct tool_submission){ .recipients = json_array(), .letter = BUF_WITH_MAX(LIMIT_LETTER), .made = -1 };
 }
 
-void submission_done(struct submission *submission)
+void submission_done(struct tool_submission *submission)
 {
         json_decref(submission->recipients);
         json_decref(submission->notify_each);
@@ -41,7 +41,7 @@ void submission_done(struct submission *submission)
         close_fd(&submission->made);
 }
 
-int submission_complete(struct submission *submission, struct cause *cause)
+int submission_complete(struct tool_submission *submission, struct cause *cause)
 {
         return letter_mend(&submission->letter, cause);
 }
@@ -107,7 +107,7 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
         return -1;
 }
 
-int submission_encode(struct submission *submission, struct cause *cause)
+int submission_encode(struct tool_submission *submission, struct cause *cause)
 {
         struct letter_facts facts;
         struct buf *text = &submission->letter;
@@ -138,13 +138,13 @@ static int write_all(int fd, const uint8_t *bytes, size_t len)
         return 0;
 }
 
-static int make_place(struct submission *submission, struct cause *cause)
+static int make_place(struct tool_submission *submission, struct cause *cause)
 {
         submission->made = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         return submission->made < 0 ? cause_errno(cause, errno, "memory for the message") : 0;
 }
 
-int submission_compose(struct submission *submission, struct mime_draft *draft, struct cause *cause)
+int submission_compose(struct tool_submission *submission, struct mime_draft *draft, struct cause *cause)
 {
         char error[256] = "";
         const struct mime_functions *mime = mime_load(cause);
@@ -155,7 +155,7 @@ int submission_compose(struct submission *submission, struct mime_draft *draft, 
 }
 
 /* What is in `letter` goes to its place; from here on nobody can change it. */
-static int seal(struct submission *submission, struct cause *cause)
+static int seal(struct tool_submission *submission, struct cause *cause)
 {
         const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
         const struct buf *letter = &submission->letter;
@@ -168,7 +168,7 @@ static int seal(struct submission *submission, struct cause *cause)
         return 0;
 }
 
-int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause)
+int submission_check_reports(const struct tool_submission *submission, const char *const names[3], struct cause *cause)
 {
         char notify[DSN_NOTIFY_SIZE], ret[DSN_RETURN_SIZE];
         const char *name = NULL;
@@ -217,7 +217,7 @@ void submission_tell_left_out(const char *program, const char *words)
 }
 
 /* The address in From, by which an account may be chosen where no sender is given. */
-static void note_author(struct submission *submission)
+static void note_author(struct tool_submission *submission)
 {
         scoped(scoped_free) char *from = submission->from || !submission->letter.len ? NULL :
                 letter_find((const char *)buf_bytes(&submission->letter), submission->letter.len, "From");
@@ -226,7 +226,7 @@ static void note_author(struct submission *submission)
                 submission->author = copy_bytes(from + at, len);
 }
 
-static void tell_refused(const struct submission *submission, const json_t *answer)
+static void tell_refused(const struct tool_submission *submission, const json_t *answer)
 {
         size_t index;
         json_t *one;
@@ -234,7 +234,7 @@ static void tell_refused(const struct submission *submission, const json_t *answ
                 submission_tell_left_out(submission->program ? submission->program : "emailsecctl", json_text(one, "text"));
 }
 
-int submission_send(struct tool *tool, struct submission *submission, json_t **out, struct causes *failures)
+int submission_send(struct tool *tool, struct tool_submission *submission, json_t **out, struct causes *failures)
 {
         struct cause cause = { 0 };
         scoped(scoped_json) json_t *own = NULL;
@@ -260,7 +260,7 @@ int submission_send(struct tool *tool, struct submission *submission, json_t **o
         parameter_text(parameters, "envelopeId", submission->envelope_id);
         json_put(parameters, "recipients", take(submission->recipients));
         json_put(parameters, "descriptor", json_integer(0));
-        struct call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = submission->made };
+        struct tool_call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = submission->made };
         struct stat facts = { 0 };
         if (!submission->watched || fstat(submission->made, &facts)) {
                 int status = call_once(tool, call, out, failures);

@@ -12,7 +12,7 @@
  */
 #define LIMIT_LETTER ((size_t)1 << 30)
 
-struct submission {
+struct tool_submission {
         const char *account;        /* NULL = the default one */
         const char *from;           /* envelope sender; NULL = the account's, "" = the null sender */
         const char *key, *priority; /* NULL = none */
@@ -28,24 +28,24 @@ struct submission {
         struct buf letter;  /* the message, while it is worked on */
         int made;           /* where it lies once it is ready; -1: not yet */
 };
-void submission_init(struct submission *submission);
-void submission_done(struct submission *submission);
+void submission_init(struct tool_submission *submission);
+void submission_done(struct tool_submission *submission);
 
 /* Reads a file ("-" or NULL: standard input) to its end. `dot_ends`: a line with only a dot ends it. */
 int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause) must_use;
 /* The same of a descriptor. */
 int submission_read_all(int fd, struct buf *into, struct cause *cause) must_use;
 /* Makes what a program handed in into a whole message (ctl/mend.h). */
-int submission_complete(struct submission *submission, struct cause *cause) must_use;
+int submission_complete(struct tool_submission *submission, struct cause *cause) must_use;
 /* Makes a message from a draft; it goes to `made` at once, never into memory as a whole. */
-int submission_compose(struct submission *submission, struct mime_draft *draft, struct cause *cause) must_use;
+int submission_compose(struct tool_submission *submission, struct mime_draft *draft, struct cause *cause) must_use;
 /* Encodes what needs it; refuses what cannot be helped (ctl/encode.h). */
-int submission_encode(struct submission *submission, struct cause *cause) must_use;
+int submission_encode(struct tool_submission *submission, struct cause *cause) must_use;
 /* Whether notify, ret and envelope_id are in order; `names` are what the caller calls these three. */
-int submission_check_reports(const struct submission *submission, const char *const names[3], struct cause *cause) must_use;
+int submission_check_reports(const struct tool_submission *submission, const char *const names[3], struct cause *cause) must_use;
 /* Tells of a recipient to whom it cannot go, at the terminal and in the mail log. */
 void submission_tell_left_out(const char *program, const char *words);
 /* Hands it over. 0 with the daemon's answer (`out` may be NULL), -1 with failures. Takes the recipients; of those that the
  * daemon left out it tells. */
-int submission_send(struct tool *tool, struct submission *submission, json_t **out,
+int submission_send(struct tool *tool, struct tool_submission *submission, json_t **out,
                     struct causes *failures) must_use;

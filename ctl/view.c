@@ -222,7 +222,7 @@ static void look_at(const struct reading *reading, struct span bytes, enum entit
                 look_at_leaf(reading, &entity, alternative);
         } else {
                 enum entity_default inner = entity.digest ? DEFAULT_MESSAGE : DEFAULT_TEXT;
-                for (struct piece piece = { 0 }; entity_next_piece(&entity, &piece);)
+                for (struct entity_piece piece = { 0 }; entity_next_piece(&entity, &piece);)
                         if (piece.kind == PIECE_PART)
                                 look_at(reading, piece.bytes, inner, entity.alternative, depth + 1);
         }

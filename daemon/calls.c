@@ -13,13 +13,13 @@ enum {
         CLOSING_ROUNDS = 1000, /* calls that call again end some time */
 };
 
-struct call {
+struct later_call {
         void (*fn)(void *ctx);
         void *ctx;
         handle_id to;  /* in place of ctx; HANDLE_NONE: ctx counts */
 };
 struct calls {
-        struct call *items;
+        struct later_call *items;
         size_t count, size;
 };
 
@@ -33,7 +33,7 @@ static struct {
         int fd;
 } inbox = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
 
-static void add(struct calls *calls, struct call call)
+static void add(struct calls *calls, struct later_call call)
 {
         if (calls->count == calls->size) {
                 calls->size = calls->size ? 2 * calls->size : 16;
@@ -53,7 +53,7 @@ static struct calls take_all(struct calls *calls)
 static void run(struct calls *taken)
 {
         for (size_t i = 0; i < taken->count; i++) {
-                const struct call *call = &taken->items[i];
+                const struct later_call *call = &taken->items[i];
                 void *ctx = call->to ? handle_object(call->to) : call->ctx;
                 if (ctx || !call->to)
                         call->fn(ctx);
@@ -79,25 +79,25 @@ static void forget(struct calls *calls)
 
 void loop_later(void (*fn)(void *ctx), void *ctx)
 {
-        add(&later, (struct call){ .fn = fn, .ctx = ctx });
+        add(&later, (struct later_call){ .fn = fn, .ctx = ctx });
 }
 
 void loop_later_to(handle_id to, void (*fn)(void *object))
 {
         if (to)
-                add(&later, (struct call){ .fn = fn, .to = to });
+                add(&later, (struct later_call){ .fn = fn, .to = to });
 }
 
 void loop_on_close(void (*fn)(void *ctx), void *ctx)
 {
-        add(&closing, (struct call){ .fn = fn, .ctx = ctx });
+        add(&closing, (struct later_call){ .fn = fn, .ctx = ctx });
 }
 
 void loop_post(void (*fn)(void *ctx), void *ctx)
 {
         pthread_mutex_lock(&inbox.lock);
         bool first = inbox.calls.count == 0;
-        add(&inbox.calls, (struct call){ .fn = fn, .ctx = ctx });
+        add(&inbox.calls, (struct later_call){ .fn = fn, .ctx = ctx });
         /* Cannot fail: the counter of an eventfd never gets near its maximum here. */
         if (first && inbox.fd >= 0)
                 (void)eventfd_write(inbox.fd, 1);

@@ -38,7 +38,7 @@ static struct {
         bool told;              /* that the watchdog is not fed any more */
 } me;
 
-struct notice {
+struct manager_notice {
         struct job job;
         char *text;
 };
@@ -64,7 +64,7 @@ static int manager_connect(void)
 
 static void notice_send(struct job *job)
 {
-        const char *text = container_of(job, struct notice, job)->text;
+        const char *text = container_of(job, struct manager_notice, job)->text;
         scoped(scoped_close) int fd = manager_connect();
         struct pollfd room = { .fd = fd, .events = POLLOUT };
 
@@ -77,7 +77,7 @@ static void notice_send(struct job *job)
 
 static void notice_done(struct job *job)
 {
-        struct notice *notice = container_of(job, struct notice, job);
+        struct manager_notice *notice = container_of(job, struct manager_notice, job);
 
         free(notice->text);
         free(notice);
@@ -86,9 +86,9 @@ static void notice_done(struct job *job)
 /* Takes the text over. */
 static void notify(char *text)
 {
-        struct notice *notice = new_object(struct notice);
+        struct manager_notice *notice = new_object(struct manager_notice);
 
-        *notice = (struct notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
+        *notice = (struct manager_notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
         if (getenv("NOTIFY_SOCKET") && workers_busy_for(me.notifier) < NOTIFY_STUCK_MS)
                 workers_run(me.notifier, &notice->job);
         else

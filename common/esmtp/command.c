@@ -103,7 +103,7 @@ static void on_starttls(struct esmtp *esmtp, unused_arg char *rest)
         }
 }
 
-static const struct command {
+static const struct esmtp_command {
         const char *name;
         unsigned flags;
         void (*handle)(struct esmtp *esmtp, char *rest);
@@ -137,7 +137,7 @@ static bool is_another_protocol(const char *line, size_t verb)
         return false;
 }
 
-static const struct command *command_named(const char *line, size_t verb)
+static const struct esmtp_command *command_named(const char *line, size_t verb)
 {
         for (size_t i = 0; i < count_of(commands); i++)
                 if (strlen(commands[i].name) == verb && strncasecmp(commands[i].name, line, verb) == 0)
@@ -148,7 +148,7 @@ static const struct command *command_named(const char *line, size_t verb)
 void esmtp_command(struct esmtp *esmtp, char *line)
 {
         size_t verb = strcspn(line, " \t"), len = strlen(line);
-        const struct command *command = command_named(line, verb);
+        const struct esmtp_command *command = command_named(line, verb);
 
         while (len > verb && (line[len - 1] == ' ' || line[len - 1] == '\t'))
                 line[--len] = '\0';

@@ -154,22 +154,22 @@ static bool take_orcpt(struct esmtp *esmtp, char *value)
         return false;
 }
 
-struct parameter {
+struct esmtp_parameter {
         const char *name;
         bool has_value;
         bool (*heard)(struct esmtp *esmtp, char *value);
 };
-static const struct parameter mail_parameters[] = {
+static const struct esmtp_parameter mail_parameters[] = {
         { "SIZE", true, take_size }, { "BODY", true, take_body },   { "SMTPUTF8", false, take_utf8 },
         { "RET", true, take_ret },   { "ENVID", true, take_envid }, { "AUTH", true, take_auth },
 };
-static const struct parameter rcpt_parameters[] = {
+static const struct esmtp_parameter rcpt_parameters[] = {
         { "NOTIFY", true, take_notify },
         { "ORCPT", true, take_orcpt },
 };
 
 /* False: one of them is wrong, and it was said. Each at most once. */
-static bool take_parameters(struct esmtp *esmtp, char *text, const struct parameter *table, size_t count)
+static bool take_parameters(struct esmtp *esmtp, char *text, const struct esmtp_parameter *table, size_t count)
 {
         unsigned seen = 0;
 

@@ -228,7 +228,7 @@ static int by_file_name(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-struct names {
+struct name_list {
         bool there;
         char **of;
         size_t count;
@@ -237,7 +237,7 @@ struct names {
 /* Gathered first: what is done about one changes the table. */
 static void gather(void *ctx, const char *name, enum owner_state state)
 {
-        struct names *names = ctx;
+        struct name_list *names = ctx;
 
         if ((state == OWNER_THERE) != names->there)
                 return;
@@ -268,7 +268,7 @@ static void resume_deletion(const char *name)
 /* Accounts that were being deleted go on going; one that was being added, and has no file, was not. */
 static void end_what_was_cut(void)
 {
-        struct names names = { 0 };
+        struct name_list names = { 0 };
 
         owners_each(gather, &names);
         for (size_t i = 0; i < names.count; i++) {
@@ -340,7 +340,7 @@ static int load_all(const char *folder, struct cause *cause)
 /* A deletion leaves no such thing: the files were lost. The accounts are there, in fault, and what is kept for them stays. */
 static void load_lost(void)
 {
-        struct names names = { .there = true };
+        struct name_list names = { .there = true };
 
         owners_each(gather, &names);
         for (size_t i = 0; i < names.count; i++) {

@@ -23,7 +23,7 @@ enum {
         ANSWER_SECONDS = DELIVER_GRACE * 2 + 10, /* beyond the command's own time */
 };
 
-struct command {
+struct exec_command {
         struct account *account;
         char *words;
         int64_t timeout;                 /* seconds */
@@ -35,16 +35,16 @@ struct command {
         struct timer *timer;
         struct buf answer;
         bool stopped;
-        struct command *next;            /* in line */
+        struct exec_command *next;            /* in line */
 };
-static struct command *line, **line_end = &line;
+static struct exec_command *line, **line_end = &line;
 static unsigned running;
 
 /* ---- what became of it ---- */
 
 static void begin_next(void *ctx);
 
-static void close_socket(struct command *command)
+static void close_socket(struct exec_command *command)
 {
         if (command->socket < 0)
                 return;
@@ -56,9 +56,9 @@ static void close_socket(struct command *command)
         loop_later(begin_next, NULL);
 }
 
-static void leave_line(struct command *command)
+static void leave_line(struct exec_command *command)
 {
-        for (struct command **at = &line; *at; at = &(*at)->next) {
+        for (struct exec_command **at = &line; *at; at = &(*at)->next) {
                 if (*at != command)
                         continue;
                 *at = command->next;
@@ -69,7 +69,7 @@ static void leave_line(struct command *command)
 }
 
 /* Ends the message: the delivery goes on by itself. */
-static void finish(struct command *command, enum handed what, const struct cause *why)
+static void finish(struct exec_command *command, enum handed what, const struct cause *why)
 {
         struct delivery *delivery = take(command->delivery);
 
@@ -80,7 +80,7 @@ static void finish(struct command *command, enum handed what, const struct cause
         delivery_handed(delivery, what, why);
 }
 
-static void put_off(struct command *command, enum cause_code code, const char *what, const char *words, const char *remedy)
+static void put_off(struct exec_command *command, enum cause_code code, const char *what, const char *words, const char *remedy)
 {
         struct cause why;
 
@@ -89,7 +89,7 @@ static void put_off(struct command *command, enum cause_code code, const char *w
         finish(command, HANDED_LATER, &why);
 }
 
-static void give_back(struct command *command, const char *how, const char *words)
+static void give_back(struct exec_command *command, const char *how, const char *words)
 {
         scoped(scoped_free) char *reply = text_of("%s%s%s", how, words[0] ? ": " : "", words);
 
@@ -98,7 +98,7 @@ static void give_back(struct command *command, const char *how, const char *word
 }
 
 /* By what a shell and sysexits.h mean. */
-static void weigh(struct command *command, const json_t *said)
+static void weigh(struct exec_command *command, const json_t *said)
 {
         enum { CANNOT_RUN = 126, NOT_FOUND = 127 };
         const char *words = json_string_value(json_object_get(said, "lastLine"));
@@ -139,7 +139,7 @@ static void weigh(struct command *command, const json_t *said)
 
 static void hear(void *ctx, unused_arg int what)
 {
-        struct command *command = ctx;
+        struct exec_command *command = ctx;
         char piece[1024];
         ssize_t got = recv(command->socket, piece, sizeof piece, 0);
 
@@ -211,7 +211,7 @@ static char *socket_path(void)
         return text_of("%.*s/" DELIVER_SOCKET, slash ? (int)(slash - control) : 0, control);
 }
 
-static void begin(struct command *command)
+static void begin(struct exec_command *command)
 {
         scoped(scoped_free) char *path = socket_path();
         int fd = connect_to(path);
@@ -235,13 +235,13 @@ static void begin(struct command *command)
 static void begin_next(unused_arg void *ctx)
 {
         while (line && running < LIMIT_DELIVER_COMMANDS) {
-                struct command *command = line;
+                struct exec_command *command = line;
                 leave_line(command);
                 begin(command);
         }
 }
 
-static char *call_of(const struct command *command, const struct given *given)
+static char *call_of(const struct exec_command *command, const struct given *given)
 {
         json_t *call = json_object(), *environment = json_object();
         scoped(scoped_free) char *size = text_of("%llu", (unsigned long long)given->size);
@@ -276,14 +276,14 @@ static void *exec_new(struct account *account)
 
         if (!words)
                 return NULL;
-        struct command *command = new_object(struct command);
-        *command = (struct command){ .account = account, .words = copy_text(words), .message = -1, .socket = -1,
+        struct exec_command *command = new_object(struct exec_command);
+        *command = (struct exec_command){ .account = account, .words = copy_text(words), .message = -1, .socket = -1,
                                      .timeout = prop_number(&account->values, PROP_DELIVER_TIMEOUT),
                                      .timer = timer_new(too_late, command) };
         return command;
 }
 
-static void cancel(struct command *command)
+static void cancel(struct exec_command *command)
 {
         struct cause why;
 
@@ -293,7 +293,7 @@ static void cancel(struct command *command)
 
 static void exec_give(void *ctx, struct delivery *delivery, const struct given *given)
 {
-        struct command *command = ctx;
+        struct exec_command *command = ctx;
 
         command->delivery = delivery;
         command->message = given->fd;
@@ -310,7 +310,7 @@ static void exec_give(void *ctx, struct delivery *delivery, const struct given *
 
 static void exec_stop(void *ctx)
 {
-        struct command *command = ctx;
+        struct exec_command *command = ctx;
 
         command->stopped = true;
         if (command->delivery)
@@ -319,7 +319,7 @@ static void exec_stop(void *ctx)
 
 static void exec_free(void *ctx)
 {
-        struct command *command = ctx;
+        struct exec_command *command = ctx;
 
         exec_stop(command);
         timer_free(command->timer);

@@ -2,7 +2,7 @@
 /* What the end of a session is to a receiver; see receiver_outcome.h. */
 #include "daemon/incoming/receiver_outcome.h"
 
-static bool only_waits(enum phase phase)
+static bool only_waits(enum receiver_phase phase)
 {
         return phase == RESTING || phase == IDLING || phase == WAKING;
 }

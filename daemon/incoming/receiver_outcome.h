@@ -6,7 +6,7 @@
 #include "daemon/runner/outcome.h"
 
 /* What a receiver is at. */
-enum phase {
+enum receiver_phase {
         WAITING,        /* without a session */
         CONNECTING,     /* or waiting for a token */
         LOOKING,
@@ -18,7 +18,7 @@ enum phase {
 
 struct receiver_session_end {
         struct session_end end;
-        enum phase phase;
+        enum receiver_phase phase;
         bool quit_counts;       /* the server deletes what it was told of only once QUIT is answered (POP3) */
 };
 

@@ -19,7 +19,7 @@ struct refused_folder {
 
 struct receiver {
         struct runner runner;        /* first; its timer: the next session, or the next look */
-        enum phase phase;
+        enum receiver_phase phase;
         struct session *session;
         struct signin signin;
         struct fetching *fetching;

@@ -45,7 +45,7 @@ static void take_run(struct pop3_unstuff *unstuff, struct pop3_input *input, str
 }
 
 /* What a byte leads to in a state in which it counts, and is not content. */
-static const struct step {
+static const struct unstuff_step {
         enum pop3_unstuff_state from;
         uint8_t byte;
         enum pop3_unstuff_state to;
@@ -75,7 +75,7 @@ static const struct {
         [AFTER_CR] = { NULL, IN_LINE },
 };
 
-static const struct step *step_at(const struct pop3_unstuff *unstuff, uint8_t byte)
+static const struct unstuff_step *step_at(const struct pop3_unstuff *unstuff, uint8_t byte)
 {
         for (size_t i = 0; i < count_of(steps); i++)
                 if (steps[i].from == unstuff->state && steps[i].byte == byte)
@@ -86,7 +86,7 @@ static const struct step *step_at(const struct pop3_unstuff *unstuff, uint8_t by
 bool pop3_unstuff_next(struct pop3_unstuff *unstuff, struct pop3_input *input, struct pop3_input *out_piece)
 {
         while (input->len && !unstuff->ended) {
-                const struct step *step = step_at(unstuff, input->bytes[0]);
+                const struct unstuff_step *step = step_at(unstuff, input->bytes[0]);
                 const char *held = otherwise[unstuff->state].held;
 
                 if (step) {

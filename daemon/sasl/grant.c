@@ -19,7 +19,7 @@ enum {
 
 /* ---- providers ---- */
 
-static const struct provider {
+static const struct provider_row {
         const char *name;
         const char *token_url, *device_url;     /* %s: the tenant */
         const char *smtp, *imap, *pop3;         /* scopes */
@@ -35,7 +35,7 @@ static const struct provider {
         { "custom", "", "", "", "", "", NULL },
 };
 
-static const char *scope_of(const struct provider *provider, const struct property_values *values)
+static const char *scope_of(const struct provider_row *provider, const struct property_values *values)
 {
         const char *transport = prop_text(values, PROP_TRANSPORT);
 
@@ -58,7 +58,7 @@ void grant_source_of(const struct property_values *values, struct grant_source *
 {
         const char *name = prop_text(values, PROP_OAUTH_PROVIDER), *scope = prop_text(values, PROP_OAUTH_SCOPE);
         const char *tenant = prop_text(values, PROP_OAUTH_TENANT);
-        const struct provider *provider = &providers[count_of(providers) - 1];
+        const struct provider_row *provider = &providers[count_of(providers) - 1];
 
         for (size_t i = 0; i < count_of(providers); i++)
                 if (strcmp(providers[i].name, name) == 0)

@@ -19,14 +19,14 @@ enum {
         HTTPS_PORT = 443,
 };
 
-enum part { PART_STATUS, PART_HEADER, PART_SIZED, PART_CHUNK_SIZE, PART_CHUNK, PART_CHUNK_END, PART_TRAILER, PART_TO_END };
+enum http_part { PART_STATUS, PART_HEADER, PART_SIZED, PART_CHUNK_SIZE, PART_CHUNK, PART_CHUNK_END, PART_TRAILER, PART_TO_END };
 
 struct http_post {
         struct chat chat;
         struct http_place place;
         char *form;             /* NULL: it is a GET */
         const char *whom;       /* what answers, in words */
-        enum part part;
+        enum http_part part;
         unsigned lines;
         unsigned status, retry_after;
         time_t date;

@@ -20,7 +20,7 @@ struct certificate_memory certificate_memory;
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-static void seen_free(struct seen *seen)
+static void seen_free(struct seen_certificate *seen)
 {
         free(seen->host);
         free(seen->subject);
@@ -29,24 +29,24 @@ static void seen_free(struct seen *seen)
 }
 
 /* Where the server is in its bucket, or the end of that. */
-static struct seen **place_of(const char *host, uint16_t port)
+static struct seen_certificate **place_of(const char *host, uint16_t port)
 {
         uint32_t hash = 2166136261u ^ port; /* FNV-1a */
 
         for (const char *c = host; *c; c++)
                 hash = (hash ^ (uint8_t)*c) * 16777619u;
-        struct seen **at = &certificate_memory.buckets[hash % CERTIFICATE_BUCKETS];
+        struct seen_certificate **at = &certificate_memory.buckets[hash % CERTIFICATE_BUCKETS];
         while (*at && ((*at)->port != port || strcmp((*at)->host, host) != 0))
                 at = &(*at)->next;
         return at;
 }
 
-struct seen *certificates_find(const char *host, uint16_t port)
+struct seen_certificate *certificates_find(const char *host, uint16_t port)
 {
-        struct seen **at = place_of(host, port);
+        struct seen_certificate **at = place_of(host, port);
 
         if (!*at && certificate_memory.count < LIMIT_ACCOUNTS) {
-                *at = new_object(struct seen);
+                *at = new_object(struct seen_certificate);
                 (*at)->host = copy_text(host);
                 (*at)->port = port;
                 certificate_memory.count++;
@@ -65,7 +65,7 @@ static const char *verifier(const char *word)
         return "";
 }
 
-void certificates_describe(struct seen *seen, const char *subject, const char *issuer, const char *verified_by)
+void certificates_describe(struct seen_certificate *seen, const char *subject, const char *issuer, const char *verified_by)
 {
         free(seen->subject);
         free(seen->issuer);
@@ -78,7 +78,7 @@ void certificates_close(void)
 {
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 while (certificate_memory.buckets[i]) {
-                        struct seen *next = certificate_memory.buckets[i]->next;
+                        struct seen_certificate *next = certificate_memory.buckets[i]->next;
                         seen_free(certificate_memory.buckets[i]);
                         certificate_memory.buckets[i] = next;
                 }
@@ -104,14 +104,14 @@ int expiry_warning_due(int64_t days)
 }
 
 /* Whole days; below 0 when it has ended. */
-static int64_t days_left(const struct seen *seen, time_t now)
+static int64_t days_left(const struct seen_certificate *seen, time_t now)
 {
         int64_t seconds = (int64_t)seen->not_after - (int64_t)now;
 
         return (seconds < 0 ? seconds - (A_DAY - 1) : seconds) / A_DAY;
 }
 
-static char *words_of(const struct seen *seen, time_t now)
+static char *words_of(const struct seen_certificate *seen, time_t now)
 {
         long long days = (long long)days_left(seen, now);
         char when[32];
@@ -125,7 +125,7 @@ static char *words_of(const struct seen *seen, time_t now)
                        days == 1 ? "" : "s", when);
 }
 
-static void warn(const struct seen *seen, time_t now)
+static void warn(const struct seen_certificate *seen, time_t now)
 {
         struct subject subject = { .host = seen->host, .port = seen->port, .cert_sha256 = seen->fingerprint };
         scoped(scoped_free) char *words = words_of(seen, now);
@@ -140,7 +140,7 @@ static void warn(const struct seen *seen, time_t now)
 }
 
 /* True when a warning was due and given. */
-static bool announce(struct seen *seen, time_t now)
+static bool announce(struct seen_certificate *seen, time_t now)
 {
         int due = expiry_warning_due(days_left(seen, now));
 
@@ -153,7 +153,7 @@ static bool announce(struct seen *seen, time_t now)
 
 bool certificates_known(const char *host, uint16_t port, const char *fingerprint, const char *verified_by)
 {
-        struct seen *seen = certificate_memory.path ? *place_of(host, port) : NULL;
+        struct seen_certificate *seen = certificate_memory.path ? *place_of(host, port) : NULL;
         time_t now = loop_wall();
 
         if (!seen || strcmp(seen->fingerprint, fingerprint) != 0 || strcmp(seen->verified_by, verified_by) != 0 ||
@@ -165,7 +165,7 @@ bool certificates_known(const char *host, uint16_t port, const char *fingerprint
 
 void certificates_note(const char *host, uint16_t port, const struct certificate *leaf, const char *verified_by)
 {
-        struct seen *seen = certificate_memory.path ? certificates_find(host, port) : NULL;
+        struct seen_certificate *seen = certificate_memory.path ? certificates_find(host, port) : NULL;
         time_t now = loop_wall();
         char fingerprint[65];
 
@@ -183,7 +183,7 @@ void certificates_note(const char *host, uint16_t port, const struct certificate
 }
 
 /* The server of an account, or NULL when it was not seen yet. */
-static struct seen *seen_of(const struct account *account)
+static struct seen_certificate *seen_of(const struct account *account)
 {
         if (account->unreadable)
                 return NULL;
@@ -193,19 +193,19 @@ static struct seen *seen_of(const struct account *account)
 static void mark_in_use(void)
 {
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
-                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                for (struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         seen->in_use = false;
         for (const struct account *account = accounts_first(); account; account = account->next) {
-                struct seen *seen = seen_of(account);
+                struct seen_certificate *seen = seen_of(account);
                 if (seen)
                         seen->in_use = true;
         }
 }
 
-static void forget_unused(struct seen **at)
+static void forget_unused(struct seen_certificate **at)
 {
         while (*at) {
-                struct seen *seen = *at;
+                struct seen_certificate *seen = *at;
                 if (seen->in_use) {
                         at = &seen->next;
                         continue;
@@ -224,7 +224,7 @@ void certificates_check(void)
         mark_in_use();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++) {
                 forget_unused(&certificate_memory.buckets[i]);
-                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                for (struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         if (announce(seen, now))
                                 certificates_save();
         }
@@ -236,7 +236,7 @@ void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ct
 
         mark_in_use();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
-                for (const struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next) {
+                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next) {
                         if (!seen->in_use || !expiry_warning_due(days_left(seen, now)))
                                 continue;
                         scoped(scoped_free) char *words = words_of(seen, now);
@@ -246,7 +246,7 @@ void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ct
 
 /* ---- looking ---------------------------------------------------------------------------------- */
 
-static json_t *row_of(struct seen *seen, time_t now)
+static json_t *row_of(struct seen_certificate *seen, time_t now)
 {
         json_t *row = json_object();
 
@@ -265,7 +265,7 @@ static json_t *row_of(struct seen *seen, time_t now)
 
 static int ends_first(const void *a, const void *b)
 {
-        const struct seen *one = *(struct seen *const *)a, *other = *(struct seen *const *)b;
+        const struct seen_certificate *one = *(struct seen_certificate *const *)a, *other = *(struct seen_certificate *const *)b;
 
         if (one->not_after != other->not_after)
                 return one->not_after < other->not_after ? -1 : 1;
@@ -275,14 +275,14 @@ static int ends_first(const void *a, const void *b)
 
 json_t *certificates_list(void)
 {
-        struct seen **all = new_zeroed(certificate_memory.count + 1, sizeof(struct seen *));
+        struct seen_certificate **all = new_zeroed(certificate_memory.count + 1, sizeof(struct seen_certificate *));
         json_t *list = json_array();
         size_t count = 0;
 
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
-                for (struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                for (struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         all[count++] = seen;
-        qsort(all, count, sizeof(struct seen *), ends_first);
+        qsort(all, count, sizeof(struct seen_certificate *), ends_first);
         for (size_t i = 0; i < count; i++) {
                 all[i]->row = row_of(all[i], loop_wall());
                 if (json_array_append_new(list, all[i]->row) < 0)
@@ -290,7 +290,7 @@ json_t *certificates_list(void)
         }
         free(all);
         for (const struct account *account = accounts_first(); account; account = account->next) {
-                struct seen *seen = seen_of(account);
+                struct seen_certificate *seen = seen_of(account);
                 json_t *name = seen ? json_string(account->name) : NULL;
                 if (name && json_array_append_new(json_object_get(seen->row, "accounts"), name) < 0)
                         abort();

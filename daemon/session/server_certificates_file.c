@@ -12,7 +12,7 @@
 
 enum { FILE_MOST = 16 * MIB };
 
-static json_t *seen_json(const struct seen *seen)
+static json_t *seen_json(const struct seen_certificate *seen)
 {
         json_t *object = json_object();
 
@@ -45,7 +45,7 @@ void certificates_save(void)
                 return;
         json_t *root = json_object(), *list = json_array();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
-                for (const struct seen *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         if (json_array_append_new(list, seen_json(seen)) < 0)
                                 abort();
         json_put(root, "certificates", list);
@@ -90,7 +90,7 @@ static int take_row(const json_t *row, struct cause *cause)
         if (result < 0 || time_parse(fields.not_after, &not_after, cause) < 0 ||
             time_parse(fields.last_seen, &last_seen, cause) < 0)
                 return -1;
-        struct seen *seen = certificates_find(fields.host, (uint16_t)fields.port);
+        struct seen_certificate *seen = certificates_find(fields.host, (uint16_t)fields.port);
         if (!seen)
                 return 0;
         (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fields.fingerprint);

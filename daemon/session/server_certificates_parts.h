@@ -8,7 +8,7 @@
 
 enum { CERTIFICATE_BUCKETS = 1024 };
 
-struct seen {
+struct seen_certificate {
         char *host;
         uint16_t port;
         char fingerprint[65];
@@ -19,11 +19,11 @@ struct seen {
         int warned;  /* days of the last warning given; 0: none yet */
         bool in_use; /* an account names the server; see mark_in_use */
         json_t *row; /* of the list being made, and only then */
-        struct seen *next;
+        struct seen_certificate *next;
 };
 
 struct certificate_memory {
-        struct seen *buckets[CERTIFICATE_BUCKETS];
+        struct seen_certificate *buckets[CERTIFICATE_BUCKETS];
         size_t count;
         char *path; /* NULL: closed */
         bool saving, changed;
@@ -31,8 +31,8 @@ struct certificate_memory {
 extern struct certificate_memory certificate_memory;
 
 /* The server's place, made when there is room; else NULL. */
-struct seen *certificates_find(const char *host, uint16_t port);
+struct seen_certificate *certificates_find(const char *host, uint16_t port);
 /* Says of a server what it showed and how that was taken. */
-void certificates_describe(struct seen *seen, const char *subject, const char *issuer, const char *verified_by);
+void certificates_describe(struct seen_certificate *seen, const char *subject, const char *issuer, const char *verified_by);
 /* Writes all of it, later; what changes meanwhile goes with the next write. */
 void certificates_save(void);

@@ -15,7 +15,7 @@ enum {
         ATTEMPT_TIMEOUTS = 2,           /* of these have passed, no further address is begun with */
 };
 
-struct session_end {
+struct how_ended {
         struct cause why;
         char challenge_id[13];
 };
@@ -107,7 +107,7 @@ void session_end_with(struct session *session, const struct cause *why, const ch
                 return;
         if (waits(session))
                 links.waiting--;
-        session->end = new_object(struct session_end);
+        session->end = new_object(struct how_ended);
         session->end->why = *why;
         (void)snprintf(session->end->challenge_id, sizeof session->end->challenge_id, "%s", challenge_id);
         session_forget_calculation(session);

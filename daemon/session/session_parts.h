@@ -22,7 +22,7 @@ struct session {
         struct connection_times times;  /* once it is over */
         const struct session_user *user;
         void *ctx;
-        struct session_end *end;           /* it is over: what `ended` is told */
+        struct how_ended *end;           /* it is over: what `ended` is told */
         int64_t since;                  /* when the first address was begun with */
         char *before;                   /* of the address tried before, why it does not serve; NULL: this is the first */
         bool counted;                   /* holds a place */

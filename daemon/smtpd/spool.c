@@ -12,7 +12,7 @@
 
 enum { THREADS = 4, PIECE_MOST = 8 * MIB };
 
-struct piece {
+struct spool_piece {
         struct job job;
         handle_id spool;
         char *folder;            /* where the file is made */
@@ -82,7 +82,7 @@ void spool_add(struct spool *spool, const uint8_t *bytes, size_t len)
 
 static void write_piece(struct job *job)
 {
-        struct piece *piece = container_of(job, struct piece, job);
+        struct spool_piece *piece = container_of(job, struct spool_piece, job);
 
         if (piece->fd < 0)
                 piece->fd = open(piece->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -94,7 +94,7 @@ static void write_piece(struct job *job)
 
 static void piece_done(struct job *job)
 {
-        struct piece *piece = container_of(job, struct piece, job);
+        struct spool_piece *piece = container_of(job, struct spool_piece, job);
         struct spool *spool = handle_object(piece->spool);
 
         if (spool) {
@@ -118,8 +118,8 @@ void spool_write(struct spool *spool, bool end)
 
         if (spool->busy || !enough || !spools.threads)
                 return;
-        struct piece *piece = new_object(struct piece);
-        *piece = (struct piece){ .job = { .work = write_piece, .done = piece_done }, .spool = spool->self,
+        struct spool_piece *piece = new_object(struct spool_piece);
+        *piece = (struct spool_piece){ .job = { .work = write_piece, .done = piece_done }, .spool = spool->self,
                                  .folder = copy_text(spools.folder), .fd = spool->fd, .bytes = spool->memory };
         buf_init(&spool->memory, PIECE_MOST);
         spool->fd = -1;

@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 struct submitting;
-struct signin;
+struct visitor_signin;
 
 struct visitor {
         handle_id self;
@@ -39,7 +39,7 @@ struct visitor {
         bool let_in;               /* AllowFrom= has its address */
         char who[96];              /* "alice (uid 1000)", "192.0.2.7", "device press" */
         char *device;              /* signed in as; or NULL */
-        struct signin *signin;
+        struct visitor_signin *signin;
 
         struct spool *spool;       /* of the message that comes */
         uint64_t body_bytes;

@@ -14,7 +14,7 @@ enum { THREADS = 2, FAILURES_OF_SESSION = 3, CHECKS_UNDER_WAY = 64 };
 
 enum signin_step { STEP_USER, STEP_PASSWORD, STEP_FIRST, STEP_FINAL, STEP_THROUGH };
 
-struct signin {
+struct visitor_signin {
         enum signin_step step;
         char user[SCRAM_USER + 1];
         bool known;
@@ -48,7 +48,7 @@ const char *visitor_mechanisms(void)
 
 void visitor_signin_free(struct visitor *v)
 {
-        struct signin *s = take(v->signin);
+        struct visitor_signin *s = take(v->signin);
 
         if (!s)
                 return;
@@ -72,7 +72,7 @@ static void tell_refused(void *ctx)
 
 static void refuse(struct visitor *v)
 {
-        struct signin *s = v->signin;
+        struct visitor_signin *s = v->signin;
 
         submission_counts.refused[REFUSED_SIGNIN]++;
         s->failures++;
@@ -133,7 +133,7 @@ static void compared(struct job *job)
         free(check);
 }
 
-static void find_user(struct signin *s, const char *name, size_t len)
+static void find_user(struct visitor_signin *s, const char *name, size_t len)
 {
         (void)snprintf(s->user, sizeof s->user, "%.*s", len <= SCRAM_USER ? (int)len : 0, name);
         const struct device *device = device_named(s->user);
@@ -194,7 +194,7 @@ static void plain(struct visitor *v, const struct esmtp_signin *said)
 
 static void login(struct visitor *v, const struct esmtp_signin *said)
 {
-        struct signin *s = v->signin;
+        struct visitor_signin *s = v->signin;
         const char *bytes = (const char *)said->bytes;
 
         if (memchr(bytes, '\0', said->len)) {
@@ -210,7 +210,7 @@ static void login(struct visitor *v, const struct esmtp_signin *said)
 
 static void scram_first(struct visitor *v, const struct esmtp_signin *said)
 {
-        struct signin *s = v->signin;
+        struct visitor_signin *s = v->signin;
 
         s->scram = scram_server_new(said->bytes, said->len);
         if (!s->scram) {
@@ -226,7 +226,7 @@ static void scram_first(struct visitor *v, const struct esmtp_signin *said)
 
 static void scram(struct visitor *v, const struct esmtp_signin *said)
 {
-        struct signin *s = v->signin;
+        struct visitor_signin *s = v->signin;
         const char *last = NULL;
 
         if (s->step == STEP_FIRST) {
@@ -254,7 +254,7 @@ static const struct mechanism {
 static void begin(struct visitor *v, enum signin_step first)
 {
         if (!v->signin)
-                v->signin = new_object(struct signin);
+                v->signin = new_object(struct visitor_signin);
         scram_server_free(take(v->signin->scram));
         v->signin->step = first;
         v->signin->user[0] = '\0';

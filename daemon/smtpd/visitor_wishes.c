@@ -62,7 +62,7 @@ void visitor_identify(struct visitor *v, const struct sockaddr_storage *peer)
 
 /* ---- causes as replies ---- */
 
-static const struct reply {
+static const struct visitor_reply {
         enum cause_code cause;
         int code;
         const char *enhanced;

@@ -114,7 +114,7 @@ struct entry *allowed_list_lookup(const char *text, struct cause *cause)
 
 /* ---- telling ----------------------------------------------------------------------------------- */
 
-struct notice {
+struct allowed_notice {
         char id[13];
         const char *what;
         json_t *entry; /* as it was then: a deleted one is gone when this is told */
@@ -123,7 +123,7 @@ struct notice {
 
 static void tell_now(void *ctx)
 {
-        struct notice *notice = ctx;
+        struct allowed_notice *notice = ctx;
 
         if (notice->epoch == list.epoch && list.changed)
                 list.changed(list.changed_ctx, notice->id, notice->what, notice->entry);
@@ -133,7 +133,7 @@ static void tell_now(void *ctx)
 
 void allowed_list_tell(const char *id, const char *what, const char *by)
 {
-        struct notice *notice = new_object(struct notice);
+        struct allowed_notice *notice = new_object(struct allowed_notice);
 
         (void)snprintf(notice->id, sizeof notice->id, "%s", id);
         notice->what = what;

@@ -15,10 +15,10 @@
 
 enum { BUNDLE_AGAIN_MS = 1000 }; /* between tries to write what was decided */
 
-struct waiting {
+struct bundle_waiting {
         void (*begin)(void *ctx, const struct cause *cause);
         void *ctx;
-        struct waiting *next;
+        struct bundle_waiting *next;
 };
 
 static struct {
@@ -29,7 +29,7 @@ static struct {
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
 } bundle;
-static struct waiting *waiting; /* in order of the calls */
+static struct bundle_waiting *waiting; /* in order of the calls */
 
 /* ---- one after the other --------------------------------------------------------------------- */
 
@@ -37,7 +37,7 @@ static struct waiting *waiting; /* in order of the calls */
 static void run_waiting(const struct cause *cause)
 {
         while (waiting && (cause || !bundle.files)) {
-                struct waiting *first = waiting;
+                struct bundle_waiting *first = waiting;
                 waiting = first->next;
                 first->begin(first->ctx, cause);
                 free(first);
@@ -47,7 +47,7 @@ static void run_waiting(const struct cause *cause)
 void trust_change_begin(void (*begin)(void *ctx, const struct cause *cause), void *ctx)
 {
         const struct cause *unread = trust_pending_fault();
-        struct waiting **at = &waiting;
+        struct bundle_waiting **at = &waiting;
 
         if (unread || cause_happened(&bundle.failed)) {
                 begin(ctx, unread ? unread : &bundle.failed);
@@ -56,8 +56,8 @@ void trust_change_begin(void (*begin)(void *ctx, const struct cause *cause), voi
         } else {
                 while (*at)
                         at = &(*at)->next;
-                *at = new_object(struct waiting);
-                **at = (struct waiting){ .begin = begin, .ctx = ctx };
+                *at = new_object(struct bundle_waiting);
+                **at = (struct bundle_waiting){ .begin = begin, .ctx = ctx };
         }
 }
 

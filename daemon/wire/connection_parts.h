@@ -6,7 +6,7 @@
 #include "daemon/wire/dial.h"
 #include "daemon/wire/plain.h"
 
-enum phase {
+enum connection_phase {
         PHASE_LOOKUP,
         PHASE_CONNECT, /* also of a Unix socket, at the next run */
         PHASE_HANDSHAKE,
@@ -26,7 +26,7 @@ struct choice {
 struct connection {
         const struct connection_user *user;
         void *ctx;
-        enum phase phase;
+        enum connection_phase phase;
         uint16_t port;
         bool paused;
         bool read_again;          /* the transport may hold bytes that the socket does not tell of */

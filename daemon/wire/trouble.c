@@ -6,20 +6,20 @@
 
 enum { ENTRIES = 128, KEPT_MS = 10 * 60 * 1000 };
 
-static struct entry {
+static struct trouble_row {
         struct sockaddr_storage address;
         int64_t since, until; /* loop_now(); until 0: free */
 } entries[ENTRIES];
 static size_t next;
 
-static bool stands(const struct entry *entry)
+static bool stands(const struct trouble_row *entry)
 {
         int64_t now = loop_now();
 
         return entry->until > now && entry->since <= now;
 }
 
-static struct entry *entry_of(const struct sockaddr_storage *address)
+static struct trouble_row *entry_of(const struct sockaddr_storage *address)
 {
         for (size_t i = 0; i < ENTRIES; i++)
                 if (stands(&entries[i]) && memcmp(&entries[i].address, address, address_length(address)) == 0)
@@ -29,18 +29,18 @@ static struct entry *entry_of(const struct sockaddr_storage *address)
 
 void trouble_note(const struct sockaddr_storage *address)
 {
-        struct entry *entry = entry_of(address);
+        struct trouble_row *entry = entry_of(address);
 
         if (!entry) {
                 entry = &entries[next];
                 next = (next + 1) % ENTRIES;
         }
-        *entry = (struct entry){ .address = *address, .since = loop_now(), .until = loop_now() + KEPT_MS };
+        *entry = (struct trouble_row){ .address = *address, .since = loop_now(), .until = loop_now() + KEPT_MS };
 }
 
 void trouble_forget(const struct sockaddr_storage *address)
 {
-        struct entry *entry = entry_of(address);
+        struct trouble_row *entry = entry_of(address);
 
         if (entry)
                 entry->until = 0;

@@ -172,8 +172,8 @@ def test_the_catalog_names_what_there_is():
 def test_every_property_is_in_the_man_page():
     names = re.findall(r'^\s*\[PROP_\w+\] = \{\s*(?:\.name = )?"(\w+)"', read("common/properties.c"), flags=re.M)
     assert len(names) > 40
-    page = read("man/emailsec-accounts.5")
-    assert [n for n in names if not re.search(r"^\.It (?:Ic|Va|Cm) %s\b" % n, page, flags=re.M)] == []
+    page = set(re.findall(r"^\.It Ic (\w+)$", read("man/emailsec-accounts.5"), flags=re.M))
+    assert page == set(names)  # in both directions
 
 
 def test_every_setting_is_in_the_man_page_and_the_sample():
@@ -182,7 +182,8 @@ def test_every_setting_is_in_the_man_page_and_the_sample():
     keys = {key for section, key in keys if section in ("Service", "Trust", "Control", "Submission", "Limits")}
     assert len(keys) > 12
     page, sample = read("man/emailsecd.conf.5"), read("conf/emailsecd.conf")
-    assert [k for k in keys if k not in page or not re.search(r"^#?%s=" % k, sample, flags=re.M)] == []
+    assert set(re.findall(r"^\.It Ic (\w+)$", page, flags=re.M)) == keys  # in both directions
+    assert set(re.findall(r"^#?([A-Z]\w+)=", sample, flags=re.M)) == keys
 
 
 def ctl(*args):
@@ -244,3 +245,73 @@ def test_promises_name_tests_that_exist():
     assert (missing, tests > 80) == ([], True)
     rules = re.findall(r"^\| (\d+[ab]?) \|.*\|(.*)\|$", text, re.M)
     assert [rule for rule, cell in rules if not re.search(r"`[us]/", cell)] == [] and len(rules) > 24
+
+
+# ---- names
+
+# Folder, and what its global symbols begin with besides the names of its headers, or parts of those.
+PREFIXES = {
+    "common": "address base64 duration fingerprint host mailbox problems prop port size text utf8",
+    "ctl": "run text trust sheet submission json base64 quoted parameter parameters tell listing date digest words size",
+    "daemon": "aliases watch timer timers workers calls",
+    "daemon/accounts": "changes apply",
+    "daemon/control": "call share on serve interface peer parse",
+    "daemon/incoming": "stream streams",
+    "daemon/sasl": "signin",
+    "daemon/service": "station trail",
+    "daemon/session": "certificates session",
+    "daemon/smtpd": "visitor address",
+    "daemon/store": "db unrecorded schema subscribers subscriber writer",
+    "daemon/tls": "asn1 pem verdict",
+    "daemon/wire": "address addresses pump",
+}
+# Words of everyday use, and those that stand for a whole program or library part.
+PLAIN_NAMES = """
+account_name_valid answer_best arg_pattern_next cause_of_account certificate_memory check_show check_unknown close_fd
+copy_bytes copy_text delivered_json emailsec_mime emailsec_pem encoding_for base64url_encode expiry_warning_due
+field_has_addresses free_secret general_options help_all help_command help_group hex_print is_treacherous log_about main
+make_folder names_add names_take nearest_offer new_memory new_resized new_zeroed own_copy provider_count providers
+queued_message_free read_file read_secret remove_file remove_tree retry_delay same_text scoped_close scoped_free
+scoped_free_secret scoped_json secret_bare secret_is_clean secret_of_person secret_repeated session_end_is_void set_content
+set_stream set_text shell_quoted tint_of token_digits unref_object with_crlf
+""".split()
+# Structs of the same name that mean different things; each is of one file.
+SAME_TAGS = """
+asked attempt change chosen deletion facts field form handing kind look place reading row setting settle steps sweep trouble
+unit
+""".split()
+
+
+def c_files():
+    return [path for path in sources() if path.endswith(".c")]
+
+
+def test_global_symbols_say_where_they_are():
+    """Each begins with its header's or folder's name, or with a word that stands for it here."""
+    wrong, seen = [], 0
+    for path in c_files():
+        built = os.path.join(BUILD, path[:-2] + ".o")
+        if not os.path.exists(built):
+            continue
+        folder = os.path.dirname(path)
+        stems = {os.path.basename(one)[:-2] for one in glob.glob(os.path.join(TOP, folder, "*.h"))} | {os.path.basename(folder)}
+        begins = {stem.split("_")[0] for stem in stems} | {stem.split("_")[0].rstrip("s") for stem in stems}
+        begins |= {re.sub("ies$", "y", stem.split("_")[0]) for stem in stems} | set(PREFIXES.get(folder, "").split())
+        begins |= {stem.split("_")[0] + "s" for stem in stems}
+        listing = subprocess.run(["nm", "-g", "--defined-only", built], capture_output=True, text=True, check=True).stdout
+        for name in re.findall(r"^\w+ [TDBRV] (\w+)$", listing, re.M):
+            seen += 1
+            if name.split("_")[0] not in begins and name not in PLAIN_NAMES:
+                wrong.append(f"{path}: {name}")
+    assert (wrong, seen > 1000) == ([], True)
+
+
+def test_a_struct_tag_has_one_meaning():
+    """Of the structs, enums and unions of all programs."""
+    places = {}
+    for path in sources():
+        for tag in re.findall(r"^(?:static )?(?:const )?(?:struct|enum|union) (\w+) \{", read(path), re.M):
+            places.setdefault(tag, set()).add(path)
+    several = {tag: sorted(paths) for tag, paths in places.items() if len(paths) > 1}
+    assert {tag: paths for tag, paths in several.items() if tag not in SAME_TAGS} == {}
+    assert [tag for tag, paths in several.items() if any(path.endswith(".h") for path in paths)] == []

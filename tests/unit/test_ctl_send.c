@@ -197,7 +197,7 @@ static const struct {
 
 START_TEST(header_is_closed)
 {
-        struct submission s;
+        struct tool_submission s;
         struct cause cause = { 0 };
         submission_init(&s);
         ck_assert_int_eq(buf_append_text(&s.letter, completions[_i].before), 0);

@@ -61,7 +61,7 @@ END_TEST
 
 static const struct {
         const char *name;
-        enum phase phase;
+        enum receiver_phase phase;
         enum cause_code why;
         bool trust_moved;
         enum token_end token;
