@@ -1,4 +1,4 @@
-# emailsecd: one Makefile, not recursive. Sources are listed, objects lie in build/FLAVOUR.
+# emailsecd: one Makefile, not recursive. Sources are found by wildcards, a folder each; objects lie in build/FLAVOUR.
 #
 #   make               the two programs
 #   make check         unit tests, habits and system tests (make deps installs what is missing)
@@ -46,11 +46,11 @@ PKG_CONFIG ?= pkg-config
 # These must work before the libraries are there.
 ifeq ($(filter deps deps-slow clean check demo,$(MAKECMDGOALS)),)
 need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is missing: run `make deps`))
-LIBS := libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
+LIBS := libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
 $(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
 ctl_cflags := $(shell $(PKG_CONFIG) --cflags jansson libcrypto gmime-3.0)
-daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra libevent_pthreads openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
+daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
 ctl_libs    := $(shell $(PKG_CONFIG) --libs jansson libidn2)
 pem_libs   := $(shell $(PKG_CONFIG) --libs libcrypto)
 gmime_libs  := $(shell $(PKG_CONFIG) --libs gmime-3.0)

@@ -91,8 +91,7 @@ struct cause {
         char remedy[384];          /* what to do about it; "" = the kind's own */
 };
 
-/* For objects that there are many of and that are mostly well: `*kept` points to a copy of what went wrong, and to
- * cause_none when nothing did. It begins as &cause_none. */
+/* Compact storage for objects that rarely fail: `*kept` is a heap copy of the error, or &cause_none, as which it begins. */
 extern const struct cause cause_none;
 /* Keeps a copy in place of what was kept, which may be the same; NULL and CAUSE_NONE keep nothing. */
 void cause_keep(const struct cause **kept, const struct cause *cause);

@@ -73,7 +73,7 @@
 #define LIMIT_SUBSCRIBERS_OF_USERS 24    /* of all of these; the others are for the people in charge */
 #define LIMIT_OFFERED       10000        /* events kept for one of them that does not come */
 #define LIMIT_OFFERED_DAYS  30           /* and for how long */
-#define LIMIT_UNACKNOWLEDGED 100         /* events told to one that it has not acknowledged; then it must */
+#define LIMIT_UNACKNOWLEDGED 100         /* unacknowledged events in flight to one of them */
 
 /* mail */
 #define LIMIT_RECIPIENTS    1000         /* of one submission */

@@ -239,7 +239,7 @@ static void warn_of_channel(const struct property_values *values, json_t *list)
         bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
 
         if (prop_number(values, PROP_PORT) && prop_number(values, PROP_PORT) != usual)
-                warn(list, text_of("port %" PRId64 " is unusual: %s %s the usual port is %u",
+                warn(list, text_of("port %" PRId64 " is unusual: the usual port for %s %s is %u",
                                    prop_number(values, PROP_PORT), prop_text(values, PROP_TRANSPORT),
                                    security_words(values), usual));
         if (!tls)

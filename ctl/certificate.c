@@ -168,7 +168,7 @@ static void show_decision(const json_t *entry)
         show_history(entry);
         if (json_flag(entry, "needless"))
                 sheet_text("needless", same_text(json_text(entry, "needlessBecause"), "unused") ?
-                                               "yes: no account uses this server any more; emailsecctl allowed prune" :
+                                               "yes: no account uses this server; emailsecctl allowed prune" :
                                                "yes: it verifies without help now; emailsecctl allowed prune");
 }
 

@@ -88,6 +88,6 @@ int run_trust_key(struct tool *tool)
         while (i + 1 < count_of(rows) && !same_text(rows[i].word, tool_word(tool, 0)))
                 i++;
         if (tool->word_count > rows[i].words)
-                return tell_usage(tool, "'%s' is one word too many", tool_word(tool, rows[i].words));
+                return tell_usage(tool, "unexpected argument: %s", tool_word(tool, rows[i].words));
         return rows[i].run(tool);
 }

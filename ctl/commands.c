@@ -97,7 +97,7 @@ const struct command commands[] = {
                   { .name = "security", .value = "ssl|starttls", .help = "how TLS begins there" },
                   { .name = "fingerprint", .value = "SHA256", .help = "the issuer that is meant: 16 digits or more" }),
           run_trust_import, 0 },
-        { "trust delete", "FINGERPRINT", "trust an issuer no more", NULL, run_trust_delete, 0 },
+        { "trust delete", "FINGERPRINT", "no longer trust an issuer", NULL, run_trust_delete, 0 },
         { "trust servers", "", "certificates that servers showed, and their end", NULL, run_trust_servers, 0 },
         { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates, PEM or PKCS#12", NULL, run_trust_key,
           0 },
@@ -108,7 +108,7 @@ const struct command commands[] = {
                   { .name = "from", .value = "ADDRESS", .help = "the only sender that it may name" }),
           run_device_add, 0 },
         { "device password", "DEVICE", "give it a password", NULL, run_device_password, 0 },
-        { "device delete", "DEVICE", "let it sign in no more", NULL, run_device_delete, 0 },
+        { "device delete", "DEVICE", "no longer let it sign in", NULL, run_device_delete, 0 },
 
         { "send", "[FILE|-]", "send a message, or a text made into one",
           OPTIONS({ .name = "account", .value = "NAME", .help = "by which account; else the default one" },

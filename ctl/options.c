@@ -175,7 +175,7 @@ static int check_words(const struct tool *tool)
                 seen += word != NULL;
         }
         if (seen < tool->word_count && !arg.repeats)
-                return tell_usage(tool, "'%s' is one word too many", tool_word(tool, seen));
+                return tell_usage(tool, "unexpected argument: %s", tool_word(tool, seen));
         return 0;
 }
 

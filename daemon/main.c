@@ -382,7 +382,7 @@ static int take_option(int option, char *const *argv)
         case OPT_FOREGROUND:
                 break;
         default: {
-                scoped(scoped_free) char *words = text_of("%s is no option, or wants a value", argv[optind - 1]);
+                scoped(scoped_free) char *words = text_of("unknown option, or its value is missing: %s", argv[optind - 1]);
                 return usage(words);
         }
         }

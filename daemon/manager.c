@@ -103,7 +103,7 @@ static void tell_stuck(int64_t ms)
         (void)cause_set(&cause, CAUSE_STORAGE, "the disk of the state folder has not answered for %lld s",
                         (long long)((ms + 999) / 1000));
         cause_remedy(&cause, "look for a disk or network file system that hangs: dmesg, and findmnt -T of the state folder");
-        log_about(&subject, LOG_CRIT, MSG_DISK_STUCK, "%s; the watchdog is not fed any more, so that the service manager "
+        log_about(&subject, LOG_CRIT, MSG_DISK_STUCK, "%s; the watchdog is no longer fed, so that the service manager "
                   "starts this anew", cause.text);
 }
 

@@ -309,7 +309,7 @@ int64_t workers_stuck_for(const struct workers *workers)
                 if (began && !pool->worker[i].outside && (oldest == 0 || began < oldest))
                         oldest = began;
         }
-        /* A line that does not move, with a thread there that could take its first. */
+        /* Jobs are queued, a thread is free, and none starts: stuck. */
         if (pool->waiting.first && outside < pool->started && (oldest == 0 || pool->moved < oldest))
                 oldest = pool->moved;
         pthread_mutex_unlock(&pool->lock);

@@ -18,8 +18,8 @@ void receiver_check_trust(struct receiver *receiver);
 int64_t receiver_rests_ms(const struct receiver *receiver);
 /* Its session, where that waits for a place; else NULL. */
 const struct session *receiver_waits_for_place(const struct receiver *receiver);
-/* Ways to servers may be others: what is down is tried, and a resting session whose way has gone (or any, when stale) is
- * made anew, `delay` ms from now. */
+/* The network has changed: after `delay` ms an account that is down is tried, and an idle session is opened again whose
+ * route has gone (with `stale`: any). */
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);
 /* `account test` has found that the account works (CAUSE_NONE), or why not: where it is thought to be otherwise, it begins
  * anew and sees for itself. */

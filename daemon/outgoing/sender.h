@@ -21,8 +21,8 @@ void sender_start_over(struct sender *sender);
 /* Trust is another: sessions that rest on what has gone end at once, and the account is checked anew. */
 void sender_check_trust(struct sender *sender);
 
-/* Ways to servers may be others: what is down is tried at once, sessions whose way has gone (or all, when stale) end after
- * what is in flight. */
+/* The network has changed: an account that is down is tried at once; sessions whose route has gone (with `stale`: all) end
+ * after what is in flight. */
 void sender_network_changed(struct sender *sender, bool stale);
 /* Mail that waits for its time is due now. */
 void sender_due_now(struct sender *sender);

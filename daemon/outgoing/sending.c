@@ -333,7 +333,7 @@ static void tell_signed(const struct sending *sending)
 
         subject.queue_id = sending->message->id;
         log_about(&subject, LOG_WARNING, MSG_SENT, "%s: it is signed (DKIM), and senderPolicy account changes its From: the "
-                                                   "signature does not hold any more", sending->message->id);
+                                                   "signature is no longer valid", sending->message->id);
 }
 
 /* The header that is sent in the place of the queue's. What cannot have one is refused when it is started. */

@@ -197,7 +197,7 @@ static void header_ended(struct http_post *post)
         if (post->status / 100 == 1) {
                 post->part = PART_STATUS;
         } else if (post->status / 100 == 3) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the %s at %s sends us on to %.200s; that is not done",
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the %s at %s redirects to %.200s; redirects are not followed",
                                 post->whom, post->place.host, post->location ? post->location : "another place");
         } else if (post->other_coding) {
                 (void)not_http(post, "it codes its answer in a way that was not asked for");

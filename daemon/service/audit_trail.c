@@ -37,7 +37,7 @@ static const struct {
         [TRAIL_DEVICE_DELETED] = { "device.deleted", MSG_ACCOUNT_CHANGED, "was deleted" },
         [TRAIL_ALLOWED_APPROVED] = { "allowed.approved", MSG_ALLOWED_DECIDED, "was approved" },
         [TRAIL_ALLOWED_REJECTED] = { "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected" },
-        [TRAIL_ALLOWED_UNAPPROVED] = { "allowed.unapproved", MSG_ALLOWED_DECIDED, "is approved no more: taken back" },
+        [TRAIL_ALLOWED_UNAPPROVED] = { "allowed.unapproved", MSG_ALLOWED_DECIDED, "is no longer approved: taken back" },
         [TRAIL_ALLOWED_DELETED] = { "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted" },
         [TRAIL_ALLOWED_PRUNED] = { "allowed.pruned", MSG_ALLOWED_DECIDED, "was pruned" },
         [TRAIL_ANCHOR_IMPORTED] = { "trust.imported", MSG_TRUST_CHANGED, "was imported into the User Trust Store" },

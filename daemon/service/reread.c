@@ -137,7 +137,7 @@ void reread_tell_lost(void)
         }
         if (!allowed_fault() && fact_number(STATION, FACT_DECISIONS) > decisions_there())
                 tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided about certificates, and "
-                          "which servers verified before, is not known any more",
+                          "which servers verified before, is no longer known",
                           "stop emailsecd and put it back, from a backup; or decide again: emailsecctl challenge list");
         reread_note();
 }

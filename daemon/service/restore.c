@@ -218,10 +218,10 @@ static void tell(const struct restore *restore, int accounts, bool kept)
                entries_in(restore->directory, "trust"), entries_in(restore->directory, "trust") == 1 ? "" : "s",
                (unsigned long long)restore->unpacked.files);
         if (kept)
-                printf("What was there before: %s; remove it when it is needed no more.\n", restore->aside);
+                printf("What was there before: %s; remove it when it is no longer needed.\n", restore->aside);
         tell_missing(restore);
         printf("Settings (/etc/emailsecd) and credentials of the unit are no part of a backup.\n"
-               "The station that was backed up must not run any more: it would send the same mail.\n"
+               "The station that was backed up must no longer run: it would send the same mail.\n"
                "Next:\n  systemctl start emailsecd\n  emailsecctl status\n");
 }
 

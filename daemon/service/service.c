@@ -157,10 +157,10 @@ static const struct allowed_words allowed_words[] = {
         { "challenge", "challenge.raised", MSG_CHALLENGE, "waits for a decision", LOG_WARNING },
         { "approved", "allowed.approved", MSG_ALLOWED_DECIDED, "was approved", LOG_NOTICE },
         { "rejected", "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected", LOG_NOTICE },
-        { "unapproved", "allowed.unapproved", MSG_ALLOWED_DECIDED, "is approved no more", LOG_NOTICE },
+        { "unapproved", "allowed.unapproved", MSG_ALLOWED_DECIDED, "is no longer approved", LOG_NOTICE },
         { "deleted", "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted", LOG_NOTICE },
-        { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS, "is needed no more: emailsecctl allowed prune", LOG_NOTICE },
-        { "healed", "challenge.ended", MSG_ALLOWED_NEEDLESS, "waits for nobody's decision any more", LOG_NOTICE },
+        { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS, "is no longer needed: emailsecctl allowed prune", LOG_NOTICE },
+        { "healed", "challenge.ended", MSG_ALLOWED_NEEDLESS, "no longer needs a decision", LOG_NOTICE },
         { "expired", "allowed.expired", MSG_ALLOWED_EXPIRED, "has come to its end", LOG_NOTICE },
         { "flood", "challenge.flood", MSG_CHALLENGE_FLOOD, "was dropped: too many certificates from one server", LOG_WARNING },
 };

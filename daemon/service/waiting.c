@@ -300,7 +300,7 @@ static void tell(struct account *account, const struct waiting *waiting)
                 data = json_object();
         json_put_text(data, "reason", waiting_name(waiting->reason));
         event_emit("account.waiting", account->name, data, "%s: %s", account->name,
-                   waiting->reason ? words : "its mail waits for nothing any more");
+                   waiting->reason ? words : "its mail no longer waits");
 }
 
 void waiting_look(struct account *account)

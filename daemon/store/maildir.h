@@ -69,7 +69,8 @@ struct delivered {                    /* what the event and the journal tell of 
         bool handed_on, handed_back;
 };
 /* Ends the batch. cursor_uid: IMAP, every UID up to it is dealt with by this batch (0: leave the cursor).
- * On a cause only what is told with it counts (nothing, but for messages handed on), and fetching again is right. Frees the delivery after. */
+ * On a cause only the messages passed to `done` were delivered (none, or those handed on); the rest is to be fetched again.
+ * Frees the delivery afterwards. */
 void delivery_commit(struct delivery *delivery, uint32_t cursor_uid,
                      void (*done)(void *ctx, const struct delivered *messages, size_t count,
                                   const struct cause *cause),

@@ -3,8 +3,7 @@
  * Large messages of which only the beginning has come: files in tmp/ that outlive the session and the daemon, so that
  * a later one goes on where this one was cut. All there is to know of one stands in its name, HALF.LENGTH.emailsecd:
  * whether its line ends are LF or as they came (the first letter), which message (account, folder, UIDVALIDITY, UID and the
- * size the server gave), and how many bytes of it, as they came, were safe when it was named so; what lies behind them
- * counts for nothing. What nobody goes on with within the life of a temporary file is swept away; never are there more than
+ * size the server gave), and how many bytes of it, as they came, are durable; the rest of the file is ignored. What nobody goes on with within the life of a temporary file is swept away; never are there more than
  * LIMIT_HALVES in a Maildir.
  */
 #pragma once

@@ -52,7 +52,7 @@ static const struct kind {
                 "sign in once with a web browser and confirm that it was you; where the provider has app passwords, store one: "
                 "emailsecctl account password NAME" },
         [SAID_WANTS_OAUTH] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "the provider takes no passwords here any more: set oauthProvider and authentication=xoauth2, then: "
+                "the provider no longer takes passwords here: set oauthProvider and authentication=xoauth2, then: "
                 "emailsecctl account authorize NAME" },
         [SAID_PROTOCOL_OFF] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
                 "turn this protocol (IMAP, POP3, SMTP sign-in) on for the mailbox in the provider's settings, or have its "

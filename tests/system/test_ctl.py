@@ -122,7 +122,7 @@ def on_terminal(args, answers=(), size=None, env=None):
     (["help", "acount"], "did you mean 'account'"),
     (["status", "--watch"], "for a terminal"),
     (["account", "show"], "needs NAME"),
-    (["account", "show", "a", "b"], "one word too many"),
+    (["account", "show", "a", "b"], "unexpected argument: b"),
     (["account", "set", "a", "nonsense"], "is not PROPERTY=VALUE"),
     (["account", "secure", "a", "tls"], "ssl|starttls|none"),
     (["status", "--colour"], "no option --colour"),

@@ -463,7 +463,7 @@ static const struct {
         { KIND_OUTGOING, "{\"port\":465}", { NULL } },
         { KIND_OUTGOING,
           "{\"port\":2525}",
-          { "port 2525 is unusual: smtp with useSsl the usual port is 465", NULL } },
+          { "port 2525 is unusual: the usual port for smtp with useSsl is 465", NULL } },
         { KIND_OUTGOING,
           "{\"useSsl\":false,\"allowPlaintextAuthentication\":true}",
           { "no TLS", "sent over the network in clear", NULL } },
