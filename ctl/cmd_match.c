@@ -96,6 +96,7 @@ static json_t *read_accounts(const char *path, struct cause *cause)
         if (!document) {
                 (void)cause_set(cause, CAUSE_INVALID, "%s, line %d: %s", input ? "standard input" : path,
                                 error.line, error.text);
+                cause_remedy(cause, "it is to look like what this prints: emailsecctl account export");
                 return NULL;
         }
         json_t *accounts = accounts_in(document);

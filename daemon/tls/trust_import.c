@@ -73,6 +73,8 @@ static int add_pkcs7(struct import *import, const uint8_t *der, size_t len, stru
         if (!list)
                 result = cause_set(cause, CAUSE_INVALID,
                                    "neither PEM, DER nor PKCS#7 with certificates in it");
+        if (!list)
+                cause_remedy(cause, "name the file with the issuer's certificate: PEM, DER or PKCS#7");
         for (int i = 0; result == 0 && list && i < sk_X509_num(list); i++)
                 result = add_input(import, X509_dup(sk_X509_value(list, i)), cause);
         PKCS7_free(bundle);

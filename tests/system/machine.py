@@ -4,6 +4,7 @@ installed tree is made once (mmdebstrap, the mirror that apt knows here) and kep
 It works where systemd itself is not PID 1: in a private mount namespace a fresh cgroup2 takes the place of the old
 tree, and nspawn asks no machined for anything."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,9 +89,10 @@ class Machine:
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as source:
             children = source.read().split()
         for pid in children:
-            with open(f"/proc/{pid}/comm") as source:
-                if source.read().strip() == "systemd":
-                    return int(pid)
+            with contextlib.suppress(OSError):      # it may have gone meanwhile
+                with open(f"/proc/{pid}/comm") as source:
+                    if source.read().strip() == "systemd":
+                        return int(pid)
         return None
 
     def run(self, *command, stdin=None, check=True, timeout=60):
