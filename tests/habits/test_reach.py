@@ -17,7 +17,7 @@ THROUGH = {
     "ctl_show": ["ctl/fields.c"],
     "imap_session": ["daemon/imap/enable.c", "daemon/imap/reply.c", "daemon/imap/responses.c", "daemon/imap/signin.c"],
     "imap_fetch": ["daemon/imap/fetch_items.c", "daemon/imap/folders.c", "daemon/imap/idle.c", "daemon/imap/list.c"],
-    "pop3_session": ["daemon/pop3/capability.c", "daemon/pop3/command.c", "daemon/pop3/signin.c", "daemon/sasl/line_signin.c"],
+    "pop3_session": ["daemon/pop3/command.c", "daemon/pop3/signin.c", "daemon/sasl/line_signin.c"],
     "pop3_retrieve": ["daemon/pop3/list.c"],
     "smtp_session": ["daemon/smtp/signin.c"],
     "smtp_mail": ["daemon/smtp/envelope.c", "daemon/smtp/hearing_more.c", "daemon/smtp/outcome.c", "daemon/smtp/upload.c"],
@@ -28,15 +28,15 @@ THROUGH = {
     "sender": ["daemon/outgoing/sending.c", "daemon/runner/runner.c"],
     "service_time": ["daemon/service/own_message.c"],
     "accounts": ["daemon/accounts/account_file.c"],
-    "session": ["daemon/session/session_compute.c", "daemon/session/session_talk.c"],
+    "session": ["daemon/session/session_talk.c"],
     "connection": ["daemon/wire/plain.c", "daemon/wire/pump.c", "daemon/wire/trouble.c"],
-    "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/collect_words.c", "daemon/tls/handshake.c"],
+    "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "allowed": ["daemon/tls/allowed_verified.c"],
     "maildir": ["daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_unrecorded.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/inbox_look.c", "daemon/store/inbox_mark.c", "daemon/store/maildir_rights.c"],
-    "queue_table": ["daemon/store/queue_notice.c", "daemon/store/queue_oldest.c", "daemon/store/reserve_place.c",
+    "queue_table": ["daemon/store/queue_notice.c", "daemon/store/reserve_place.c",
                     "daemon/store/jobs.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "varlink_server": ["daemon/control/service.c"],
@@ -62,8 +62,8 @@ BY_SYSTEM = {
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c", "daemon/control/usernames.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
-        "daemon/accounts/devices.c", "daemon/passed.c", "daemon/smtpd/door.c", "daemon/smtpd/spool.c",
-        "daemon/smtpd/visitor.c", "daemon/smtpd/visitor_signin.c", "daemon/smtpd/visitor_wishes.c"],
+        "daemon/accounts/devices.c", "daemon/passed.c", "daemon/smtpd/spool.c",
+        "daemon/smtpd/visitor_signin.c", "daemon/smtpd/visitor_wishes.c"],
     ("the process itself: its memory and its service manager", "test_service test_watchdog"): [
         "daemon/manager.c", "daemon/memory.c"],
     ("TLS on a real connection", "test_channel test_tls_cuts test_oauth"): [
@@ -75,7 +75,7 @@ BY_SYSTEM = {
     ("what the service shows, tells and looks for over all its accounts", "test_service test_notify_faults test_trail test_probe_gone"): [
         "daemon/service/audit_trail.c", "daemon/service/autoconfig.c", "daemon/service/fault_mail.c",
         "daemon/service/heartbeat_watch.c", "daemon/service/metrics.c", "daemon/service/probe.c", "daemon/service/reread.c",
-        "daemon/service/server_users.c", "daemon/service/soon.c", "daemon/service/status.c", "daemon/submission_counts.c"],
+        "daemon/service/server_users.c", "daemon/service/soon.c", "daemon/service/status.c"],
     ("a whole state folder, there and back", "test_backup"): [
         "daemon/service/restore.c", "daemon/store/backup.c", "daemon/store/backup_write.c", "daemon/store/database_copy.c"],
 }
