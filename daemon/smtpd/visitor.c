@@ -14,6 +14,7 @@ enum {
         HANDSHAKES_A_SECOND = 40,
         UNTAKEN = 32 * KIB,        /* said and not taken: no more is read */
         IN_MOST = 256 * KIB,
+        MOST_IN_ALL = LIMIT_SMTP_NETWORK + LIMIT_SMTP_LOCAL + LIMIT_SMTP_IN_CHARGE + 512, /* with those who hear a last word */
 };
 
 static struct visitor *visitors;
@@ -142,6 +143,8 @@ static void begin_tls(struct visitor *v)
 {
         struct cause cause = { 0 };
 
+        v->in_handshake = true;
+        v->guest.evictable = v->guest.stranger; /* who dawdles in it goes first as well */
         if (!has_turn(v)) {
                 v->tls_due = v->tls_later = true;
                 connection_pause(v->connection, true); /* what comes is the handshake's */
@@ -312,7 +315,7 @@ static void secured(void *ctx)
         struct visitor *v = ctx;
         bool first = v->ungreeted;
 
-        v->ungreeted = false;
+        v->ungreeted = v->in_handshake = false;
         esmtp_secured(v->esmtp);
         visitor_offer(v);
         if (first) {
@@ -370,7 +373,10 @@ static void evict(void *owner)
         struct visitor *v = owner;
 
         submission_counts.refused[REFUSED_BUSY]++;
-        visitor_farewell(v, 421, "4.7.0", "others wait for this place");
+        if (v->in_handshake) /* no word can be said */
+                end(v);
+        else
+                visitor_farewell(v, 421, "4.7.0", "others wait for this place");
 }
 
 static struct visitor *make(int fd, const struct sockaddr_storage *peer)
@@ -398,6 +404,11 @@ static struct visitor *make(int fd, const struct sockaddr_storage *peer)
 
 void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
 {
+        if (submission_counts.clients >= MOST_IN_ALL) {
+                submission_counts.refused[REFUSED_BUSY]++;
+                (void)close(fd);
+                return;
+        }
         struct visitor *v = make(fd, peer);
         static const struct esmtp_answer full = { .code = 421, .enhanced = "4.7.0", .text = "too many connections: try again in a while" };
 

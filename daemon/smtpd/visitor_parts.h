@@ -28,6 +28,7 @@ struct visitor {
         bool flushing;             /* what was said must be taken first */
         bool tls_due;              /* once what was said has left */
         bool tls_later;            /* there were too many handshakes just now */
+        bool in_handshake;
         bool ungreeted;            /* TLS comes first */
         bool leaving, winding, gone;
         bool ended_for;            /* its offence was told */

@@ -345,6 +345,9 @@ def test_strangers_make_room(new_station, sink, network, root, folder):
         assert scram(late, "press", PASSWORD)[-1] == 235
         assert crowd[0].reply()[0] == 421
         assert signed_in.envelope() == [250] * 3
+        sleepers = [stack.enter_context(network.connect(DEVICE, HERE, doors.port)) for _ in range(80)]  # no word of TLS
+        assert scram(stack.enter_context(come()), "press", PASSWORD)[-1] == 235
+        assert sleepers and late.code("NOOP") == 250
 
 
 def test_who_may_is_asked_again_after_a_reload(new_station, sink):
