@@ -214,8 +214,14 @@ static int begin_message(struct fetching *fetching, const struct mailbox_entry *
         fetching->arriving = *entry;
         fetching->got = entry->from;
         fetching->fresh = fetching->lines = fetching->returns = 0;
-        if (delivery_begin(fetching->filling, entry, &cause) == 0)
+        int begun = delivery_begin(fetching->filling, entry, &cause);
+        if (begun == 0)
                 return 0;
+        if (begun > 0) { /* one that is too large for the disk, or is said to be, does not keep the others back */
+                fetching->in_message = false;
+                fetching_set_want(fetching, entry, WANT_REFUSED);
+                return fetching_not_had(fetching, entry, &cause, false) < 0 ? -1 : 1;
+        }
         fetching->no_room = true;
         fetching_keep_whole(fetching);
         return disk_failed(fetching, &cause);

@@ -118,8 +118,10 @@ static int check(const struct delivery *delivery, struct cause *cause)
 
 int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry, struct cause *cause)
 {
-        if (check(delivery, cause) < 0 || reserve_fits(entry->size > entry->from ? entry->size - entry->from : 0, cause) < 0)
-                return -1;
+        int room = check(delivery, cause) < 0 ? -1 : reserve_fits(entry->size > entry->from ? entry->size - entry->from : 0, cause);
+
+        if (room != 0)
+                return room;
         reserve_arrived(0, true);
         delivery_cancel_message(delivery);
         delivery->in_message = true;

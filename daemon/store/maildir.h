@@ -39,6 +39,7 @@ enum handed {
 };
 void delivery_handed(struct delivery *delivery, enum handed what, const struct cause *why);
 struct delivery *delivery_new(const struct delivery_target *target) must_use;
+/* 1 with a cause: the disk has no room for a message of its size, but for others. */
 int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
                    struct cause *cause) must_use;
 int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len,

@@ -322,7 +322,10 @@ int reserve_fits(uint64_t size, struct cause *cause)
         room.files = less(room.files, reserve.arrived[0].files + reserve.arrived[1].files);
         if (is_low(&room))
                 return too_little(&room, "nothing is fetched", cause);
-        return !room.reserve || less(room.free, room.reserve / 2) >= size ? 0 : does_not_fit(&room, size, cause);
+        if (!room.reserve || less(room.free, room.reserve / 2) >= size)
+                return 0;
+        (void)does_not_fit(&room, size, cause);
+        return 1;
 }
 
 void reserve_arrived(size_t bytes, bool file)

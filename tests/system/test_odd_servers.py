@@ -235,15 +235,15 @@ def test_what_is_missing_is_shown_and_may_be_forgotten(station, new_box, transpo
     asked = "UID FETCH 2 (UID BODY" if transport == "imap" else "RETR 2"
     station.ctl("inbox", "missing", "a", "--forget", ids[0])
     assert station.wait_event("audit.recorded", action="missing.forgotten", account="a")["text"].startswith(
-        "1 missing message of account a was ")
+        "1 missing message of account a given up ")
     before = len(box.said(asked))
     station.ctl("account", "poll", "a")
     assert len(box.said(asked)) == before
     assert station.account("a")["missing"] == 1
     station.ctl("inbox", "missing", "a", "--forget", "77", code=1)
-    recorded = station.log().count("missing message of account a was ")
+    recorded = station.log().count("missing message of account a given up ")
     station.ctl("inbox", "missing", "a", "--forget", "all")
-    assert station.log().count("missing message of account a was ") == recorded + 1 == 2    # not what was not there
+    assert station.log().count("missing message of account a given up ") == recorded + 1 == 2    # not what was not there
     assert station.json("inbox", "missing", "a") == []
     assert station.account("a")["missing"] == 0
 
