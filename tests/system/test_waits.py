@@ -265,6 +265,7 @@ def by_a_disk(wait):
     """It takes the message, and then nothing any more."""
     outgoing(wait.station, wait.new_sink(), enabled=False)
     queued = wait.mail()
+    wait.interposed.fail("write", "pwrite", match="station.db-wal")
     wait.station.ctl("account", "enable", "a")
     return queued
 
@@ -297,6 +298,7 @@ WAITS = {   # how it comes about: (reason, words, whether it says until when, st
     by_a_rejection: ("trust", "rejected", True, "fault"),
     by_a_trust_store: ("trust", "cannot be read", True, "fault"),
     by_throttling: ("throttle", "asked for less mail", True, None),
+    by_a_disk: ("disk", "station.db", True, "fault"),
     by_a_rhythm: ("pollRate", "every 3600 s", True, None),
     by_a_place: ("place", "all 1 sessions that MaxSessions allows are taken", False, None),
 }
@@ -334,7 +336,10 @@ def test_each_wait_is_told_alike(wait, how):
     assert metric(station, "waiting_messages")[labels] == 1
     assert (labels in metric(station, "waiting_until_timestamp_seconds")) == timed
     assert any("a: " in line and words in line for line in station.log().splitlines())
+    wait.interposed.heal()
     answered = station.ctl("queue", "flush", "a").out
+    if reason_ == "disk":
+        until(lambda: station.message(queued)["state"] == "sent")
     assert "1 tried now" in answered or words in answered, answered
     assert words in answered or reason_ not in ("dailyLimit", "place")
     assert words in answered or status != "disabled"
