@@ -2,6 +2,7 @@
 /* The memory of servers' certificates: what is remembered, warned of once for each day of the setting, listed in order,
  * forgotten when no account names the server, and found again on disk. */
 #include "daemon/accounts/accounts.h"
+#include "daemon/settings.h"
 #include "daemon/store/replace_file.h"
 
 #include <check.h>
