@@ -13,19 +13,19 @@ BUILD = os.path.join("build", os.environ.get("FLAVOUR", "plain"))
 THROUGH = {
     "esmtp": ["common/esmtp/command.c", "common/esmtp/content.c", "common/esmtp/envelope.c", "common/esmtp/reply.c"],
     "frame": ["common/frame_scan.c"],
-    "ctl_send": ["ctl/entity.c"],
+    "ctl_send": ["ctl/entity.c", "ctl/transfer.c"],
     "ctl_show": ["ctl/fields.c"],
     "imap_session": ["daemon/imap/enable.c", "daemon/imap/reply.c", "daemon/imap/responses.c", "daemon/imap/signin.c"],
-    "imap_fetch": ["daemon/imap/fetch_items.c", "daemon/imap/folders.c", "daemon/imap/idle.c", "daemon/imap/list.c"],
+    "imap_fetch": ["daemon/imap/fetch_items.c", "daemon/imap/idle.c", "daemon/imap/list.c"],
     "pop3_session": ["daemon/pop3/command.c", "daemon/pop3/signin.c", "daemon/sasl/line_signin.c"],
     "pop3_retrieve": ["daemon/pop3/list.c"],
     "smtp_session": ["daemon/smtp/signin.c"],
     "smtp_mail": ["daemon/smtp/envelope.c", "daemon/smtp/hearing_more.c", "daemon/smtp/outcome.c", "daemon/smtp/upload.c"],
-    "receiver": ["daemon/incoming/fetching.c", "daemon/incoming/fetching_batches.c", "daemon/incoming/fetching_missing.c", "daemon/incoming/fetching_new.c",
+    "receiver": ["daemon/imap/folders.c", "daemon/incoming/fetching.c", "daemon/incoming/fetching_batches.c", "daemon/incoming/fetching_missing.c", "daemon/incoming/fetching_new.c",
                  "daemon/incoming/fetching_store.c", "daemon/incoming/fetching_uidls.c", "daemon/incoming/hand_on.c",
                  "daemon/incoming/lmtp_delivery.c", "daemon/incoming/oversize_notice.c", "daemon/incoming/receiver_idle.c",
                  "daemon/incoming/receiver_poll.c", "daemon/incoming/receiver_session.c", "daemon/session/signin.c"],
-    "sender": ["daemon/outgoing/sending.c", "daemon/runner/runner.c"],
+    "sender": ["daemon/store/queue_notice.c", "daemon/outgoing/sending.c", "daemon/runner/runner.c"],
     "service_time": ["daemon/service/own_message.c"],
     "accounts": ["daemon/accounts/account_file.c"],
     "session": ["daemon/session/session_talk.c"],
@@ -35,11 +35,10 @@ THROUGH = {
     "allowed": ["daemon/tls/allowed_verified.c"],
     "maildir": ["daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_unrecorded.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
-                "daemon/store/inbox_look.c", "daemon/store/inbox_mark.c", "daemon/store/maildir_rights.c"],
-    "queue_table": ["daemon/store/queue_notice.c", "daemon/store/reserve_place.c",
-                    "daemon/store/jobs.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
+                "daemon/store/inbox_look.c"],
+    "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
-    "varlink_server": ["daemon/control/service.c"],
+    "varlink_server": ["daemon/control/login.c", "daemon/control/service.c", "daemon/control/usernames.c"],
 }
 
 # What has no sense without a daemon, a server, a terminal or a service manager around it: why, and the system tests.
@@ -49,18 +48,18 @@ BY_SYSTEM = {
         "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_queue.c",
         "ctl/cmd_send.c", "ctl/cmd_setup.c", "ctl/cmd_status.c", "ctl/cmd_subscriber.c", "ctl/cmd_test.c", "ctl/cmd_trust.c",
         "ctl/cmd_trust_server.c", "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/find_servers.c", "ctl/live.c",
-        "ctl/status_check.c", "ctl/status_view.c", "ctl/transfer.c", "ctl/unit.c"],
+        "ctl/status_check.c", "ctl/status_view.c", "ctl/unit.c"],
     ("another program's face of the tool", "test_programs"): [
         "ctl/sendmail.c", "ctl/sendmail_queue.c", "ctl/sendmail_smtp.c"],
     ("loads a part of the tool, or is one", "test_parts test_client_certificates"): [
         "ctl/mime_load.c", "ctl/part_load.c", "ctl/pem.c"],
     ("a socket method: reads what it takes, calls the service, replies", "test_socket test_rights test_trail test_accounts"): [
-        "daemon/control/audit.c", "daemon/control/login.c", "daemon/control/on_account.c", "daemon/control/on_authorize.c",
+        "daemon/control/audit.c", "daemon/control/on_account.c", "daemon/control/on_authorize.c",
         "daemon/control/on_autoconfig.c", "daemon/control/on_backup.c", "daemon/control/on_device.c",
         "daemon/control/on_events.c", "daemon/control/on_folders.c", "daemon/control/on_heartbeat.c",
         "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c", "daemon/control/on_missing.c",
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
-        "daemon/control/steps.c", "daemon/control/usernames.c"],
+        "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
         "daemon/accounts/devices.c", "daemon/passed.c", "daemon/smtpd/spool.c",
         "daemon/smtpd/visitor_signin.c", "daemon/smtpd/visitor_wishes.c"],
@@ -76,6 +75,8 @@ BY_SYSTEM = {
         "daemon/service/audit_trail.c", "daemon/service/autoconfig.c", "daemon/service/fault_mail.c",
         "daemon/service/heartbeat_watch.c", "daemon/service/metrics.c", "daemon/service/probe.c", "daemon/service/reread.c",
         "daemon/service/server_users.c", "daemon/service/soon.c", "daemon/service/status.c"],
+    ("what other users and mail programs see of received mail", "test_inbox"): [
+        "daemon/store/inbox_mark.c", "daemon/store/maildir_rights.c"],
     ("a whole state folder, there and back", "test_backup"): [
         "daemon/service/restore.c", "daemon/store/backup.c", "daemon/store/backup_write.c", "daemon/store/database_copy.c"],
 }

@@ -25,6 +25,7 @@ static struct {
         bool no_idle_offered, idle_refused; /* as the server is */
         const char *auth;               /* the answer to a sign-in; NULL: good */
         const char *refused_folder;
+        const char *folders;            /* its answer to LIST */
         unsigned breaks_at;             /* UID over which the connection breaks; 0: none */
         bool breaks_at_quit;
         unsigned idles, quits, bodies;  /* begun; said; handed out */
@@ -169,7 +170,9 @@ static void imap_hears(struct session *session, char *line)
                 select_folder(session, line, command);
                 return;
         }
-        if (strcmp(command, "CAPABILITY") == 0)
+        if (strncmp(command, "LIST ", 5) == 0)
+                server_says(session, "%s", box.folders ? box.folders : "");
+        else if (strcmp(command, "CAPABILITY") == 0)
                 server_says(session, "* CAPABILITY %s\r\n", offered());
         else if (strncmp(command, "UID ", 4) == 0)
                 answer_uid(session, command + 4);
@@ -644,6 +647,30 @@ START_TEST(folders_are_looked_at_in_turn)
 }
 END_TEST
 
+START_TEST(folders_that_fit_a_pattern_are_asked_for)
+{
+        set_text_property(PROP_FOLDER, "INBOX");
+        box.folders = "* LIST (\\HasNoChildren) \"/\" INBOX\r\n* LIST (\\Noselect) \"/\" Top\r\n"
+                      "* LIST () \"/\" \"Top/One\"\r\n";
+        begin("imap");
+        pass(1);
+        set_text_property(PROP_FOLDER, "*");
+        receiver_start_over(receiver);
+        pass(1);
+        check_status(ACCOUNT_OK);
+        box.refused_folder = "Top/One"; /* one of two that can be opened */
+        pass(61);
+        json_t *warnings = json_array();
+        receiver_warnings(receiver, warnings);
+        ck_assert_uint_eq(json_array_size(warnings), 1);
+        json_decref(warnings);
+        box.folders = NULL; /* and none fits any more */
+        receiver_start_over(receiver);
+        pass(1);
+        ck_assert_int_eq(account->cause->code, CAUSE_MAILBOX);
+}
+END_TEST
+
 START_TEST(a_poll_is_answered_when_the_look_is_over)
 {
         struct answered_poll answer = { 0 };
@@ -818,6 +845,7 @@ int main(void)
         tcase_add_test(cases, a_withdrawn_token_is_fetched_anew);
         tcase_add_test(cases, an_endpoint_that_is_down_is_asked_again);
         tcase_add_test(cases, folders_are_looked_at_in_turn);
+        tcase_add_test(cases, folders_that_fit_a_pattern_are_asked_for);
         tcase_add_test(cases, a_poll_is_answered_when_the_look_is_over);
         tcase_add_loop_test(cases, a_poll_during_a_look_is_another_look, 0, 2);
         tcase_add_test(cases, an_account_test_is_believed);

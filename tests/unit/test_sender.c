@@ -476,6 +476,18 @@ START_TEST(an_idle_account_is_checked)
 }
 END_TEST
 
+START_TEST(a_notice_tells_of_mail_that_failed)
+{
+        set_text_property(PROP_NOTIFY_FAILED, "ops@example.net");
+        server.dot = "554 5.6.0 not this one";
+        submit(1);
+        check_queue(QUEUE_FAILED, 2); /* the notice went at once, was refused as well, and makes none of its own */
+        server.dot = NULL;
+        pass(24 * 3600);
+        check_queue(QUEUE_FAILED, 2);
+}
+END_TEST
+
 START_TEST(winding_down_waits_for_what_is_in_flight)
 {
         submit(1);
@@ -526,6 +538,7 @@ int main(void)
         tcase_add_test(cases, changed_properties_are_for_new_sessions);
         tcase_add_test(cases, a_poll_is_answered_when_all_is_done);
         tcase_add_test(cases, an_idle_account_is_checked);
+        tcase_add_test(cases, a_notice_tells_of_mail_that_failed);
         tcase_add_test(cases, winding_down_waits_for_what_is_in_flight);
         suite_add_tcase(suite, cases);
         SRunner *runner = srunner_create(suite);
