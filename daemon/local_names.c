@@ -210,8 +210,11 @@ static void looked(struct job *job)
 
 void local_names_look(void (*done)(void *ctx), void *ctx)
 {
+        if (!known.threads) { /* before the beginning or after the end: what is known stands */
+                loop_later(done, ctx);
+                return;
+        }
         struct look *look = new_object(struct look);
-
         *look = (struct look){ .job = { .work = look_again, .done = looked }, .before = local_names_hold(), .done = done, .ctx = ctx };
         workers_run(known.threads, &look->job);
 }
