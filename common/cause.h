@@ -133,6 +133,11 @@ static inline bool cause_happened(const struct cause *cause)
 {
         return cause && cause->code != CAUSE_NONE;
 }
+/* As every `done` takes it: NULL when all is well. */
+static inline const struct cause *cause_or_null(const struct cause *cause)
+{
+        return cause_happened(cause) ? cause : NULL;
+}
 static inline enum cause_class cause_class(const struct cause *cause)
 {
         return cause_kind(cause->code)->class;

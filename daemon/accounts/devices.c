@@ -271,9 +271,7 @@ struct change {
 
 static void change_over(struct change *change, const struct device *device, const struct cause *cause)
 {
-        static const struct cause none;
-
-        change->done(change->ctx, device, cause ? cause : &none);
+        change->done(change->ctx, device, cause_or_null(cause));
         free_secret(change->password);
         device_free(change->device);
         free(change);

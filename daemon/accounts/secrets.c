@@ -418,7 +418,7 @@ static void setting_written(void *ctx, const struct cause *cause)
                 if (keeper->settings)
                         write_first(keeper);
         }
-        setting->done(setting->ctx, cause);
+        setting->done(setting->ctx, cause_or_null(cause));
         setting_free(setting);
 }
 

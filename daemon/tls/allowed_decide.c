@@ -171,7 +171,7 @@ void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *
         } else {
                 if (allowed_fault())
                         cause = *allowed_fault();
-                done(ctx, &cause, ids);
+                done(ctx, cause_or_null(&cause), ids);
         }
         json_decref(ids);
 }

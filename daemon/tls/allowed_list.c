@@ -231,7 +231,7 @@ static void answer_all(struct decision *decisions)
                 struct decision *decision = decisions;
                 decisions = decision->next;
                 if (decision->done)
-                        decision->done(decision->ctx, &decision->cause, decision->answer);
+                        decision->done(decision->ctx, cause_or_null(&decision->cause), decision->answer);
                 decision_free(decision);
         }
 }

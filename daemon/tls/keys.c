@@ -324,7 +324,7 @@ static void key_changed(void *ctx, const struct cause *cause)
                 }
                 trust_changed("a client certificate was changed");
         }
-        change->done(change->ctx, cause, cause->code == CAUSE_NONE ? shown : NULL);
+        change->done(change->ctx, cause_or_null(cause), cause_happened(cause) ? NULL : shown);
         json_decref(shown);
         key_free(change->key);
         free(change);

@@ -294,7 +294,7 @@ struct deletion {
 
 static void deletion_end(struct deletion *deletion, const struct cause *cause)
 {
-        deletion->done(deletion->ctx, cause, cause->code == CAUSE_NONE ? deletion->anchor : NULL);
+        deletion->done(deletion->ctx, cause_or_null(cause), cause_happened(cause) ? NULL : deletion->anchor);
         json_decref(deletion->anchor);
         free(deletion->fingerprint);
         free(deletion->who);

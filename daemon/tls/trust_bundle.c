@@ -69,7 +69,7 @@ static void answer(const struct cause *cause)
 
         bundle.done = NULL;
         if (done)
-                done(bundle.ctx, cause);
+                done(bundle.ctx, cause_or_null(cause));
 }
 
 static void forget_bundle(void)

@@ -254,7 +254,7 @@ static void finish(struct import *import)
                 cause_set(&cause, CAUSE_INVALID, "nothing could be imported: %s",
                           json_string_value(json_object_get(first, "text")));
         }
-        import->done(import->ctx, &cause, import->results);
+        import->done(import->ctx, cause_or_null(&cause), import->results);
         import_free(import);
 }
 

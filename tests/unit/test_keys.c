@@ -68,7 +68,7 @@ static void teardown(void)
 static void on_answer(void *ctx, const struct cause *cause, json_t *json)
 {
         (void)ctx;
-        answer_cause = *cause;
+        answer_cause = cause ? *cause : (struct cause){ 0 };
         json_decref(answer_json);
         answer_json = json_incref(json);
         answered = true;
