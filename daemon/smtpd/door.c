@@ -5,6 +5,7 @@
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/passed.h"
+#include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/peer_uid.h"
 #include "daemon/smtpd/spool.h"
 #include "daemon/smtpd/visitor.h"
@@ -22,8 +23,6 @@ enum {
         ACCEPTED_A_TURN = 64,
         PAUSE_MS = 500,
         TURNED_AWAY = 4096,
-        NOTICES = 20,             /* lines about clients within a minute; then they are counted */
-        NOTICES_MS = 60 * 1000,
         PORT_TLS = 465,           /* RFC 8314 section 7.3 */
 };
 
@@ -38,49 +37,10 @@ static struct {
         struct door doors[DOORS];
         size_t count;
         int diag, reserve;        /* the latter is given up when no descriptor is left */
-        struct timer *pause, *minute, *ending;
+        struct timer *pause, *ending;
         void (*over)(void);
         char *allow_from, *allow_submit;
-        unsigned told, more;
 } hall = { .diag = -1, .reserve = -1 };
-
-const struct settings *doors_settings(void)
-{
-        return hall.settings;
-}
-
-int doors_diag(void)
-{
-        return hall.diag;
-}
-
-/* ---- notices ---- */
-
-static void tell_more(unused_arg void *ctx)
-{
-        if (hall.more)
-                log_about(NULL, LOG_NOTICE, NULL, "%u more notices about SMTP clients within %d s", hall.more, NOTICES_MS / 1000);
-        hall.told = hall.more = 0;
-}
-
-void door_notice(const char *format, ...)
-{
-        va_list args;
-
-        if (!hall.minute)
-                return;
-        if (!timer_is_set(hall.minute))
-                timer_set(hall.minute, NOTICES_MS);
-        if (hall.told >= NOTICES) {
-                hall.more++;
-                return;
-        }
-        hall.told++;
-        va_start(args, format);
-        scoped(scoped_free) char *text = text_of_list(format, args);
-        va_end(args);
-        log_about(NULL, LOG_NOTICE, NULL, "%s", text);
-}
 
 /* ---- accepting ---- */
 
@@ -105,7 +65,7 @@ static void out_of_descriptors(const struct door *door)
         hall.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         watch_all(0);
         timer_set(hall.pause, PAUSE_MS);
-        door_notice("no file descriptor is left for SMTP clients: pausing");
+        client_notice("no file descriptor is left for SMTP clients: pausing");
 }
 
 static void ready(void *ctx, unused_arg int what)
@@ -180,10 +140,11 @@ void doors_open(const struct settings *settings)
         note_rules(settings);
         keys_credential(settings->certificate);
         spools_open(settings->state_directory);
-        hall.minute = timer_new(tell_more, NULL);
+        notices_open();
         hall.pause = timer_new(on_pause_over, NULL);
         hall.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         hall.diag = peer_uid_open(&cause);
+        visitors_ask(hall.diag);
         if (hall.diag < 0)
                 log_about(&subject, LOG_WARNING, NULL, "%s: users of this machine may not submit by SMTP", cause.text);
 }
@@ -252,13 +213,13 @@ void doors_close(void)
                 close_fd(&hall.doors[i].fd);
         }
         if (hall.count) {
+                notices_close();
                 spools_close();
                 keys_credential(NULL);
         }
         note_rules(NULL);
         timer_free(take(hall.ending));
         timer_free(take(hall.pause));
-        timer_free(take(hall.minute));
         close_fd(&hall.reserve);
         close_fd(&hall.diag);
         hall.count = 0;

@@ -19,11 +19,3 @@ void doors_wind_down(int64_t ms, void (*over)(void));
 void doors_close(void);
 /* The daemon does not start: who waits at its sockets is told (421), and does not have it started again and again. */
 void doors_turn_away(void);
-
-/* ---- for visitor.c ---- */
-const struct settings *doors_settings(void);
-/* The descriptor that peer_uid() asks with. */
-int doors_diag(void);
-
-/* What is said in the journal about clients, a few lines a minute; beyond that they are counted. */
-void door_notice(const char *format, ...) printf_like(1, 2);

@@ -1,129 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a client's session and its bytes; see visitor.h. Whatever ends one marks it; it is freed on the loop's next turn. */
+/* A client's session: its bytes, its wishes, its time; see visitor.h. How it ends is visitor_end.c's. */
 #include "common/limits.h"
 #include "daemon/journal.h"
-#include "daemon/smtpd/door.h"
+#include "daemon/settings.h"
+#include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/visitor_parts.h"
 #include "daemon/tls/channel.h"
 
 #include <unistd.h>
 
 enum {
-        LEAVE_MS = 2000,           /* the last words are waited for so long */
         HANDSHAKE_SECONDS = 30,
         HANDSHAKES_A_SECOND = 40,
         UNTAKEN = 32 * KIB,        /* said and not taken: no more is read */
         IN_MOST = 256 * KIB,
         MOST_IN_ALL = LIMIT_SMTP_NETWORK + LIMIT_SMTP_LOCAL + LIMIT_SMTP_IN_CHARGE + 512, /* with those who hear a last word */
 };
-
-static struct visitor *visitors;
-static void (*all_over)(void); /* they are winding down */
-
-/* ---- the end ---- */
-
-static void visitor_free(void *object)
-{
-        struct visitor *v = object;
-
-        handle_drop(&v->self);
-        visitor_signin_free(v);
-        esmtp_free(v->esmtp);      /* which forgets the message */
-        spool_free(v->spool);
-        timer_free(v->timer);
-        buf_wipe(&v->in);
-        free(v->device);
-        free(v);
-}
-
-static void look_whether_over(void)
-{
-        bool busy = false;
-
-        for (const struct visitor *v = visitors; all_over && v; v = v->next)
-                busy = busy || !v->leaving;
-        if (all_over && !busy) {
-                void (*over)(void) = take(all_over);
-                over();
-        }
-}
-
-/* Nothing more comes of it; the object goes on the next turn. */
-static void end(struct visitor *v)
-{
-        if (v->gone)
-                return;
-        v->gone = true;
-        guest_leave(&v->guest);
-        *v->link = v->next;
-        if (v->next)
-                v->next->link = v->link;
-        submission_counts.clients--;
-        username_cancel(take(v->naming));
-        visitor_forget(v);
-        timer_stop(v->timer);
-        connection_close(take(v->connection));
-        loop_later_to(v->self, visitor_free);
-        look_whether_over();
-}
-
-/* The last words have left. A socket that is closed with bytes unread would take them from the client: these are read away,
- * for a moment. */
-static void say_no_more(struct visitor *v)
-{
-        if (connection_transport(v->connection))
-                end(v);
-        else
-                (void)shutdown(connection_fd(v->connection), SHUT_WR);
-}
-
-static void leave(struct visitor *v)
-{
-        const char *offence = esmtp_offence(v->esmtp);
-
-        if (v->leaving || v->gone)
-                return;
-        if (offence && !v->ended_for) {
-                v->ended_for = true;
-                submission_counts.refused[REFUSED_PROTOCOL]++;
-                door_notice("SMTP client %s: %s: the session was ended", v->who, offence);
-        }
-        v->leaving = true;
-        v->waiting = v->flushing = false;
-        buf_wipe(&v->in);
-        timer_set(v->timer, LEAVE_MS);
-        if (connection_unsent(v->connection) == 0)
-                say_no_more(v);
-        else
-                connection_pause(v->connection, false);
-        look_whether_over();
-}
-
-static void send_out(struct visitor *v)
-{
-        struct buf *out = esmtp_out(v->esmtp);
-
-        if (out->len && v->connection)
-                connection_write(v->connection, buf_bytes(out), out->len);
-        buf_clear(out);
-        buf_release(out);
-}
-
-void visitor_farewell(struct visitor *v, int code, const char *enhanced, const char *text)
-{
-        if (v->gone || v->leaving)
-                return;
-        esmtp_farewell(v->esmtp, &(struct esmtp_answer){ .code = code, .enhanced = enhanced, .text = text });
-        send_out(v);
-        leave(v);
-}
-
-void visitor_refuse(struct visitor *v, enum submission_refusal why, const struct esmtp_answer *answer)
-{
-        submission_counts.refused[why]++;
-        door_notice("SMTP client %s was refused: %s", v->who, answer->text);
-        esmtp_answer(v->esmtp, answer);
-}
 
 /* ---- TLS ---- */
 
@@ -151,7 +43,7 @@ static void begin_tls(struct visitor *v)
                 timer_set(v->timer, 1000);
                 return;
         }
-        const char *certificate = doors_settings()->certificate;
+        const char *certificate = settings_current()->certificate;
         struct channel *channel = v->in.len || !certificate ? NULL : channel_accepting(certificate, connection_fd(v->connection), &cause);
 
         v->tls_due = v->tls_later = false;
@@ -160,8 +52,8 @@ static void begin_tls(struct visitor *v)
                 connection_secure(v->connection, channel_transport(channel), HANDSHAKE_SECONDS);
                 return;
         }
-        door_notice("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
-        end(v);
+        client_notice("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
+        visitor_end(v);
 }
 
 /* ---- time ---- */
@@ -175,11 +67,11 @@ static void time_is_up(void *ctx)
                 return;
         }
         if (v->leaving) {
-                end(v);
+                visitor_end(v);
                 return;
         }
         submission_counts.refused[REFUSED_SLOW]++;
-        door_notice("SMTP client %s was too slow: the session was ended", v->who);
+        client_notice("SMTP client %s was too slow: the session was ended", v->who);
         visitor_farewell(v, 421, "4.4.2", "timed out");
 }
 
@@ -204,10 +96,10 @@ static void set_deadline(struct visitor *v, bool said)
 
 static bool has_certificate(void)
 {
-        return doors_settings()->certificate != NULL;
+        return settings_current()->certificate != NULL;
 }
 
-void visitor_offer(struct visitor *v)
+static void visitor_offer(struct visitor *v)
 {
         esmtp_offer(v->esmtp, has_certificate(), visitor_mechanisms());
 }
@@ -260,7 +152,7 @@ static bool see_to(struct visitor *v, enum esmtp_want want, bool said)
                 v->waiting = v->tls_due = true;
                 return true;
         case ESMTP_END:
-                leave(v);
+                visitor_leave(v);
                 return false;
         }
         return false;
@@ -284,10 +176,10 @@ static void go_on(struct visitor *v)
                 enum esmtp_want want = esmtp_work(v->esmtp, v->in.len ? buf_bytes(&v->in) : (const uint8_t *)"", v->in.len, &used);
                 buf_consume(&v->in, used);
                 said = said || esmtp_out(v->esmtp)->len;
-                send_out(v);
+                visitor_send_out(v);
                 more = see_to(v, want, said);
                 if (!v->gone)
-                        send_out(v);
+                        visitor_send_out(v);
         }
         v->working = false;
         if (is_over(v))
@@ -320,7 +212,7 @@ static void secured(void *ctx)
         visitor_offer(v);
         if (first) {
                 esmtp_greet(v->esmtp, NULL);
-                send_out(v);
+                visitor_send_out(v);
         }
         visitor_resume(v);
 }
@@ -344,7 +236,7 @@ static void drained(void *ctx)
         if (v->gone)
                 return;
         if (v->leaving)
-                say_no_more(v);
+                visitor_said_all(v);
         else if (v->tls_due)
                 begin_tls(v);
         else if (v->flushing || connection_unsent(v->connection) == 0) {
@@ -359,7 +251,7 @@ static void ended(void *ctx, const struct cause *why)
 
         if (cause_happened(why) && !v->leaving)
                 log_debug(NULL, "SMTP client %s has gone: %s", v->who, why->text);
-        end(v);
+        visitor_end(v);
 }
 
 static const struct connection_user user = {
@@ -374,7 +266,7 @@ static void evict(void *owner)
 
         submission_counts.refused[REFUSED_BUSY]++;
         if (v->in_handshake) /* no word can be said */
-                end(v);
+                visitor_end(v);
         else
                 visitor_farewell(v, 421, "4.7.0", "others wait for this place");
 }
@@ -382,7 +274,7 @@ static void evict(void *owner)
 static struct visitor *make(int fd, const struct sockaddr_storage *peer)
 {
         static const struct esmtp_user engine_user = { .body = visitor_body, .forget = visitor_forget };
-        const struct settings *settings = doors_settings();
+        const struct settings *settings = settings_current();
         struct esmtp_rules rules = { .hostname = settings->hostname, .max_size = (uint64_t)settings->max_message_size };
         struct visitor *v = new_object(struct visitor);
 
@@ -392,13 +284,7 @@ static struct visitor *make(int fd, const struct sockaddr_storage *peer)
         v->timer = timer_new(time_is_up, v);
         v->esmtp = esmtp_new(&rules, &engine_user, v);
         v->connection = connection_accepted(fd, peer, &user, v);
-        v->next = visitors;
-        v->link = &visitors;
-        if (visitors)
-                visitors->link = &v->next;
-        visitors = v;
-        submission_counts.clients++;
-        submission_counts.connections++;
+        visitor_enlist(v);
         return v;
 }
 
@@ -415,14 +301,14 @@ void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
         visitor_identify(v, peer);
         if (!guest_enter(&v->guest, evict)) {
                 submission_counts.refused[REFUSED_BUSY]++;
-                door_notice("SMTP client %s was refused: there are too many", v->who);
+                client_notice("SMTP client %s was refused: there are too many", v->who);
                 if (tls) {
-                        end(v);
+                        visitor_end(v);
                         return;
                 }
                 esmtp_greet(v->esmtp, &full);
-                send_out(v);
-                leave(v);
+                visitor_send_out(v);
+                visitor_leave(v);
                 return;
         }
         v->began = loop_now();
@@ -435,32 +321,7 @@ void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
         }
         visitor_offer(v);
         esmtp_greet(v->esmtp, NULL);
-        send_out(v);
+        visitor_send_out(v);
         set_deadline(v, true);
         v->guest.evictable = true;
-}
-
-void visitors_renew(void)
-{
-        for (struct visitor *v = visitors, *next; v; v = next) {
-                next = v->next;
-                v->winding = true;
-                if (!v->waiting && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from)
-                        visitor_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
-        }
-}
-
-void visitors_wind_down(void (*over)(void))
-{
-        all_over = NULL;
-        visitors_renew();
-        all_over = over;
-        look_whether_over();
-}
-
-void visitors_close(void)
-{
-        all_over = NULL;
-        while (visitors)
-                end(visitors);
 }

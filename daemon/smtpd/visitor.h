@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+/* With what descriptor peer_uid() asks who a client is; -1: with none. */
+void visitors_ask(int diag);
 /* Lets one in. The descriptor is taken over. `tls`: from the first byte. */
 void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls);
 /* Says 421 to all who bring no message just now, and to the others once it is accepted; then `over`, perhaps at once. */

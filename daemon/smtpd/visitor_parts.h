@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What visitor.c (life and bytes), visitor_wishes.c (who may what, messages) and visitor_signin.c share; nobody else includes
+/* What visitor.c (bytes and time), visitor_end.c (the end), visitor_wishes.c (who may what, messages) and visitor_signin.c share; nobody else includes
  * this. */
 #pragma once
 
@@ -53,10 +53,19 @@ struct visitor {
 /* ---- visitor.c ---- */
 /* A wish was answered, from wherever: goes on with what has come. */
 void visitor_resume(struct visitor *visitor);
+/* ---- visitor_end.c ---- */
+void visitor_enlist(struct visitor *visitor);
+/* What the engine has said goes to the client. */
+void visitor_send_out(struct visitor *visitor);
+/* Its last words are sent, and then it ends. */
+void visitor_leave(struct visitor *visitor);
+/* They have left. */
+void visitor_said_all(struct visitor *visitor);
+/* Nothing more comes of it. */
+void visitor_end(struct visitor *visitor);
 /* Says so and ends the session. */
 void visitor_farewell(struct visitor *visitor, int code, const char *enhanced, const char *text);
 void visitor_refuse(struct visitor *visitor, enum submission_refusal why, const struct esmtp_answer *answer);
-void visitor_offer(struct visitor *visitor);
 
 /* ---- visitor_wishes.c ---- */
 void visitor_on_mail(struct visitor *visitor);

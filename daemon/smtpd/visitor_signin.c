@@ -7,7 +7,7 @@
 #include "common/limits.h"
 #include "daemon/accounts/devices.h"
 #include "daemon/journal.h"
-#include "daemon/smtpd/door.h"
+#include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/visitor_parts.h"
 
 enum { THREADS = 2, FAILURES_OF_SESSION = 3, CHECKS_UNDER_WAY = 64 };
@@ -76,7 +76,7 @@ static void refuse(struct visitor *v)
 
         submission_counts.refused[REFUSED_SIGNIN]++;
         s->failures++;
-        door_notice("SMTP client %s could not sign in as %s", v->who, s->user[0] ? s->user : "anybody");
+        client_notice("SMTP client %s could not sign in as %s", v->who, s->user[0] ? s->user : "anybody");
         if (!s->delay)
                 s->delay = timer_new(tell_refused, v);
         timer_set(s->delay, guest_failed(&v->guest));

@@ -8,7 +8,8 @@
 #include "daemon/control/permit.h"
 #include "daemon/networks.h"
 #include "daemon/outgoing/submit.h"
-#include "daemon/smtpd/door.h"
+#include "daemon/settings.h"
+#include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/peer_uid.h"
 #include "daemon/smtpd/visitor_parts.h"
 
@@ -18,6 +19,13 @@
 #define NETWORK_OWNER ((uid_t)-2) /* whose share of the intake's threads those of the network have */
 
 /* ---- who it is ---- */
+
+static int diag = -1;
+
+void visitors_ask(int with)
+{
+        diag = with;
+}
 
 static void named(void *ctx, const char *name)
 {
@@ -47,12 +55,12 @@ void visitor_identify(struct visitor *v, const struct sockaddr_storage *peer)
         guest_address(&v->guest, &plain);
         (void)snprintf(v->who, sizeof v->who, "%s", connection_address(v->connection));
         v->guest.local = address_is_loopback(peer);
-        v->let_in = networks_have(doors_settings()->allow_from, peer);
+        v->let_in = networks_have(settings_current()->allow_from, peer);
         if (!v->guest.local)
                 return;
         v->guest.uid = (uid_t)-1;
         if (getsockname(connection_fd(v->connection), (struct sockaddr *)&here, &len) < 0 ||
-            peer_uid(doors_diag(), peer, &here, &v->guest.uid, &cause) < 0)
+            peer_uid(diag, peer, &here, &v->guest.uid, &cause) < 0)
                 return;
         (void)snprintf(v->who, sizeof v->who, "uid %u", v->guest.uid);
         v->naming = username_and_groups(v->guest.uid, named, v);
@@ -237,7 +245,7 @@ static char *trace_field(const struct visitor *v)
 
         time_rfc5322(loop_wall(), date);
         return text_of("Received: from %s ([%s%s])\r\n\tby %s with %s;\r\n\t%s\r\n", hello[0] ? hello : "unknown",
-                       six ? "IPv6:" : "", address, doors_settings()->hostname, esmtp_protocol(v->esmtp), date);
+                       six ? "IPv6:" : "", address, settings_current()->hostname, esmtp_protocol(v->esmtp), date);
 }
 
 static void was_submitted(void *ctx, const struct submit_answer *answer, const struct causes *problems)

@@ -186,6 +186,7 @@ def test_restart_and_kill_lose_nothing(open_doors, sink):
 
 def test_the_end_waits_for_a_message(open_doors):
     station, doors = open_doors()
+    station.ctl("account", "disable", "a")
     with doors.talk() as idle, doors.talk() as talk:
         assert talk.envelope() == [250] * 3 and talk.code("DATA") == 354
         os.kill(station.process.pid, 15)
