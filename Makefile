@@ -167,7 +167,7 @@ $(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
-$(BUILD)/emailsec-deliver: $(call obj,deliver/main.c) $(call lib,common)
+$(BUILD)/emailsec-deliver: $(call obj,daemon/deliver/main.c) $(call lib,common)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
 # These libraries cost the tool's start more than all the rest: GMime is loaded when a message needs it, libcrypto when a
 # client certificate is imported.
