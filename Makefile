@@ -46,11 +46,11 @@ PKG_CONFIG ?= pkg-config
 # These must work before the libraries are there.
 ifeq ($(filter deps deps-slow clean check demo,$(MAKECMDGOALS)),)
 need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is missing: run `make deps`))
-LIBS := libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih gmime-3.0
+LIBS := libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 gmime-3.0
 $(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
-pkg_cflags := $(shell $(PKG_CONFIG) --cflags libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2)
 ctl_cflags := $(shell $(PKG_CONFIG) --cflags jansson libcrypto gmime-3.0)
-daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 inih)
+daemon_libs := $(shell $(PKG_CONFIG) --libs libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2)
 ctl_libs    := $(shell $(PKG_CONFIG) --libs jansson libidn2)
 pem_libs   := $(shell $(PKG_CONFIG) --libs libcrypto)
 gmime_libs  := $(shell $(PKG_CONFIG) --libs gmime-3.0)
@@ -352,7 +352,7 @@ bench-outgoing: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
 # ---- what a fresh Debian 12 needs ------------------------------------------------------------
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libssl-dev libjansson-dev libsystemd-dev libsqlite3-dev \
-	libgsasl-dev libidn2-dev libinih-dev libgmime-3.0-dev
+	libgsasl-dev libidn2-dev libgmime-3.0-dev
 TEST_PACKAGES  := check postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd python3-pytest \
 	python3-pytest-xdist python3-cryptography openssl systemd mandoc
 # The slow tests' own: packages are built and checked, a machine is made and booted, namespaces are set up.

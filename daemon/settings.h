@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* emailsecd.conf and its drop-ins by one table of keys (libinih); an unknown section or key or a bad value is an
+/* emailsecd.conf and its drop-ins by one table of keys; an unknown section or key or a bad value is an
  * error with file and line. Read-only for the daemon. */
 #pragma once
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading emailsecd.conf and its drop-ins with libinih; whatever libinih would cut or overlook is refused
- * here. */
+/* Reading emailsecd.conf and its drop-ins: an INI format in which nothing is cut, overlooked or continued. What is not
+ * understood is refused with its place. */
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/settings.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdio.h>
 
 struct reading {
         FILE *file;
         const char *name;
         int line;    /* the one read last */
+        const char *section; /* NULL before the first */
         bool failed; /* `cause` says why, at `line` */
         struct settings *settings;
         struct cause *cause;
@@ -23,6 +23,12 @@ static void fail(struct reading *reading)
 {
         reading->failed = true;
         cause_prefix(reading->cause, "%s:%d: ", reading->name, reading->line);
+}
+
+static void refuse_line(struct reading *reading)
+{
+        cause_set(reading->cause, CAUSE_INVALID, "neither [Section] nor Key=Value");
+        fail(reading);
 }
 
 /* One line with its end, at most size - 1 bytes. False at the end of the file and when something is wrong. */
@@ -52,61 +58,88 @@ static bool take_line(struct reading *reading, char *to, size_t size)
         return len > 0;
 }
 
-/* libinih tells of a section only with its first key, and overlooks what follows the bracket. */
-static void check_section(struct reading *reading, const char *line)
+static char *trimmed(char *text)
+{
+        size_t len = strlen(text);
+
+        while (len && strchr(" \t\r\n", text[len - 1]))
+                text[--len] = '\0';
+        return text + strspn(text, " \t");
+}
+
+static void refuse_section(struct reading *reading, const char *section)
 {
         const struct settings_key_info *keys;
-        const char *end;
+        size_t count = settings_keys(&keys);
+        struct nearest nearest = { 0 };
 
-        line += strspn(line, " \t");
-        if (*line != '[' || !(end = strchr(line, ']')))
-                return;
-        size_t count = settings_keys(&keys), len = (size_t)(end - line - 1);
-        bool known = false;
+        cause_set(reading->cause, CAUSE_INVALID, "there is no section [%s]", section);
         for (size_t i = 0; i < count; i++)
-                if (strlen(keys[i].section) == len && memcmp(keys[i].section, line + 1, len) == 0)
-                        known = true;
-        if (!known) {
-                char *scoped(scoped_free) section = copy_bytes(line + 1, len);
-                struct nearest nearest = { 0 };
-                cause_set(reading->cause, CAUSE_INVALID, "there is no section [%s]", section);
-                for (size_t i = 0; i < count; i++)
-                        nearest_offer(&nearest, section, keys[i].section);
-                if (nearest.word)
-                        cause_remedy(reading->cause, "did you mean [%s]?", nearest.word);
-                fail(reading);
-        } else if (end[1 + strspn(end + 1, " \t\r\n")]) {
+                nearest_offer(&nearest, section, keys[i].section);
+        if (nearest.word)
+                cause_remedy(reading->cause, "did you mean [%s]?", nearest.word);
+        fail(reading);
+}
+
+/* `line` begins with the bracket. */
+static void take_section(struct reading *reading, char *line)
+{
+        const struct settings_key_info *keys;
+        size_t count = settings_keys(&keys);
+        char *end = strchr(line, ']');
+
+        if (!end) {
+                refuse_line(reading);
+                return;
+        }
+        *end = '\0';
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(keys[i].section, line + 1) == 0)
+                        reading->section = keys[i].section;
+        if (!reading->section || strcmp(reading->section, line + 1) != 0) {
+                refuse_section(reading, line + 1);
+        } else if (end[1]) {
                 cause_set(reading->cause, CAUSE_INVALID, "only the name of a section may stand on its line");
                 fail(reading);
         }
 }
 
-static char *next_line(char *to, int size, void *ctx)
+static void take_key(struct reading *reading, char *line)
 {
-        struct reading *reading = ctx;
+        char *end = strpbrk(line, "=:");
 
-        if (reading->failed || !take_line(reading, to, (size_t)size))
-                return NULL;
-        check_section(reading, to);
-        return reading->failed ? NULL : to;
-}
-
-static int key_found(void *ctx, const char *section, const char *key, const char *value)
-{
-        struct reading *reading = ctx;
-
-        if (reading->failed)
-                return 0;
-        if (!section[0]) {
+        if (!end) {
+                refuse_line(reading);
+                return;
+        }
+        *end = '\0';
+        const char *key = trimmed(line), *value = trimmed(end + 1);
+        if (!reading->section) {
                 cause_set(reading->cause, CAUSE_INVALID, "%s stands before any [Section]", key);
                 fail(reading);
-                return 0;
+                return;
         }
-        char *scoped(scoped_free) assignment = text_of("%s.%s=%s", section, key, value);
-        if (settings_set(reading->settings, assignment, reading->cause) == 0)
-                return 1;
-        fail(reading);
-        return 0;
+        scoped(scoped_free) char *assignment = text_of("%s.%s=%s", reading->section, key, value);
+        if (settings_set(reading->settings, assignment, reading->cause) < 0)
+                fail(reading);
+}
+
+/* Lines are blank, comments (# or ; first), [Section] or Key=Value; nothing follows a value but blanks. */
+static void read_lines(struct reading *reading)
+{
+        static const char mark[] = "\xef\xbb\xbf"; /* an editor's byte order mark */
+        char bytes[LIMIT_SETTINGS_LINE + 2];
+
+        while (!reading->failed && take_line(reading, bytes, sizeof bytes)) {
+                bool marked = reading->line == 1 && strncmp(bytes, mark, sizeof mark - 1) == 0;
+                char *line = trimmed(bytes + (marked ? sizeof mark - 1 : 0));
+                if (!line[0] || line[0] == '#' || line[0] == ';')
+                        continue;
+                if (line[0] == '[')
+                        take_section(reading, line);
+                else
+                        take_key(reading, line);
+        }
 }
 
 static int unreadable(struct cause *cause, int error, const char *name)
@@ -128,22 +161,11 @@ static int read_file(struct settings *settings, const char *name, bool required,
                 return unreadable(cause, errno, name);
         struct cause why = { 0 };
         struct reading reading = { .file = file, .name = name, .settings = settings, .cause = &why };
-        ini_use_stack = false;
-        ini_allow_realloc = false;
-        ini_max_line = LIMIT_SETTINGS_LINE + 2;
-        ini_initial_alloc = ini_max_line;
-        ini_allow_multiline = false;       /* an indented line is a key like any other */
-        ini_allow_inline_comments = false; /* a value is never cut */
-        int result = ini_parse_stream(next_line, &reading, key_found, &reading);
+        read_lines(&reading);
         int error = ferror(file) ? errno : 0;
         (void)fclose(file);
         if (error)
                 return unreadable(cause, error, name);
-        if (result < 0)
-                abort(); /* out of memory */
-        if (result > 0 && (!reading.failed || result < reading.line))
-                return cause_set(cause, CAUSE_INVALID, "%s:%d: neither [Section] nor Key=Value", name,
-                                 result);
         if (!reading.failed)
                 return 0;
         if (cause)

@@ -20,7 +20,7 @@ TOOLS = ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter", "dpkg-buildpackag
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "systemd-resolved", "libnss-resolve", "iproute2", "ca-certificates",
             "openssl", "postfix", "dovecot-core", "dovecot-imapd", "dovecot-lmtpd", "libevent-core-2.1-7",
             "libevent-extra-2.1-7", "libevent-pthreads-2.1-7", "libjansson4", "libsqlite3-0", "libgsasl18",
-            "libidn2-0", "libinih1", "libgmime-3.0-0")
+            "libidn2-0", "libgmime-3.0-0")
 CACHE = os.environ.get("EMAILSEC_BOOT_CACHE", os.path.join(ROOT, "build", "machine"))
 BOOT = """
 umount /sys/fs/cgroup 2>/dev/null || umount -l /sys/fs/cgroup
