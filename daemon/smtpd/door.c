@@ -65,7 +65,7 @@ static void out_of_descriptors(const struct door *door)
         hall.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         watch_all(0);
         timer_set(hall.pause, PAUSE_MS);
-        client_notice("no file descriptor is left for SMTP clients: pausing");
+        notices_tell("no file descriptor is left for SMTP clients: pausing");
 }
 
 static void ready(void *ctx, unused_arg int what)

@@ -30,7 +30,7 @@ void notices_close(void)
         timer_free(take(notices.minute));
 }
 
-void client_notice(const char *format, ...)
+void notices_tell(const char *format, ...)
 {
         va_list args;
 

@@ -6,4 +6,4 @@
 
 void notices_open(void);
 void notices_close(void);
-void client_notice(const char *format, ...) printf_like(1, 2);
+void notices_tell(const char *format, ...) printf_like(1, 2);

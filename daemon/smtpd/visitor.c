@@ -52,7 +52,7 @@ static void begin_tls(struct visitor *v)
                 connection_secure(v->connection, channel_transport(channel), HANDSHAKE_SECONDS);
                 return;
         }
-        client_notice("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
+        notices_tell("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
         visitor_end(v);
 }
 
@@ -71,7 +71,7 @@ static void time_is_up(void *ctx)
                 return;
         }
         submission_counts.refused[REFUSED_SLOW]++;
-        client_notice("SMTP client %s was too slow: the session was ended", v->who);
+        notices_tell("SMTP client %s was too slow: the session was ended", v->who);
         visitor_farewell(v, 421, "4.4.2", "timed out");
 }
 
@@ -301,7 +301,7 @@ void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
         visitor_identify(v, peer);
         if (!guest_enter(&v->guest, evict)) {
                 submission_counts.refused[REFUSED_BUSY]++;
-                client_notice("SMTP client %s was refused: there are too many", v->who);
+                notices_tell("SMTP client %s was refused: there are too many", v->who);
                 if (tls) {
                         visitor_end(v);
                         return;

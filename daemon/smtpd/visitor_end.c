@@ -88,7 +88,7 @@ void visitor_leave(struct visitor *v)
         if (offence && !v->ended_for) {
                 v->ended_for = true;
                 submission_counts.refused[REFUSED_PROTOCOL]++;
-                client_notice("SMTP client %s: %s: the session was ended", v->who, offence);
+                notices_tell("SMTP client %s: %s: the session was ended", v->who, offence);
         }
         v->leaving = true;
         v->waiting = v->flushing = false;
@@ -123,7 +123,7 @@ void visitor_farewell(struct visitor *v, int code, const char *enhanced, const c
 void visitor_refuse(struct visitor *v, enum submission_refusal why, const struct esmtp_answer *answer)
 {
         submission_counts.refused[why]++;
-        client_notice("SMTP client %s was refused: %s", v->who, answer->text);
+        notices_tell("SMTP client %s was refused: %s", v->who, answer->text);
         esmtp_answer(v->esmtp, answer);
 }
 

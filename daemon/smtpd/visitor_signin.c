@@ -76,7 +76,7 @@ static void refuse(struct visitor *v)
 
         submission_counts.refused[REFUSED_SIGNIN]++;
         s->failures++;
-        client_notice("SMTP client %s could not sign in as %s", v->who, s->user[0] ? s->user : "anybody");
+        notices_tell("SMTP client %s could not sign in as %s", v->who, s->user[0] ? s->user : "anybody");
         if (!s->delay)
                 s->delay = timer_new(tell_refused, v);
         timer_set(s->delay, guest_failed(&v->guest));

@@ -165,19 +165,19 @@ void visitor_on_mail(struct visitor *v)
 }
 
 /* Who asked about a recipient, and may have gone when what local names stand for is known. */
-struct asking {
+struct recipient_check {
         handle_id visitor;
         bool later;
 };
 
 static void recipient_checked(void *ctx, const struct cause *cause)
 {
-        struct asking *asking = ctx;
-        struct visitor *v = handle_object(asking->visitor);
+        struct recipient_check *check = ctx;
+        struct visitor *v = handle_object(check->visitor);
         struct esmtp_answer answer = { 0 };
-        bool later = asking->later;
+        bool later = check->later;
 
-        free(asking);
+        free(check);
         if (!v || v->gone || v->leaving)
                 return;
         if (cause)
@@ -190,11 +190,11 @@ static void recipient_checked(void *ctx, const struct cause *cause)
 void visitor_on_recipient(struct visitor *v)
 {
         const struct esmtp_envelope *envelope = esmtp_envelope(v->esmtp);
-        struct asking *asking = new_object(struct asking);
+        struct recipient_check *check = new_object(struct recipient_check);
 
-        asking->visitor = v->self;
-        if (!submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address, recipient_checked, asking)) {
-                asking->later = true; /* it is still there: the answer comes on another turn */
+        check->visitor = v->self;
+        if (!submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address, recipient_checked, check)) {
+                check->later = true; /* it is still there: the answer comes on another turn */
                 v->waiting = true;
         }
 }

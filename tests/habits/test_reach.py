@@ -38,6 +38,7 @@ THROUGH = {
                 "daemon/store/inbox_look.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
+    "visitor": ["daemon/smtpd/notices.c", "daemon/smtpd/visitor_end.c"],
     "varlink_server": ["daemon/control/login.c", "daemon/control/service.c", "daemon/control/usernames.c"],
 }
 
@@ -61,7 +62,7 @@ BY_SYSTEM = {
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
-        "daemon/accounts/devices.c", "daemon/passed.c", "daemon/smtpd/spool.c",
+        "daemon/accounts/devices.c", "daemon/accounts/devices_file.c", "daemon/passed.c", "daemon/smtpd/spool.c",
         "daemon/smtpd/visitor_signin.c", "daemon/smtpd/visitor_wishes.c"],
     ("the process itself: its memory and its service manager", "test_service test_watchdog"): [
         "daemon/manager.c", "daemon/memory.c"],
