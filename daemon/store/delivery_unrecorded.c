@@ -85,7 +85,7 @@ static bool read_content(int folder, const char *name, struct unrecorded_file *f
         scoped(free_context) EVP_MD_CTX *as_is = new_hash(), *canonical = new_hash();
         scoped(scoped_free) uint8_t *bytes = new_zeroed(3, PIECE);
         uint8_t *longer = bytes + PIECE;
-        ssize_t len;
+        ssize_t len = -1;
 
         while (fd >= 0 && (len = read(fd, bytes, PIECE)) > 0) {
                 hash(as_is, bytes, (size_t)len);
