@@ -36,6 +36,8 @@ struct database {
         time_t failed;            /* when; monotonic */
         bool doubtful;            /* the file was not opened anew since, and no checkpoint runs */
         bool checkpoint_full;     /* it failed because the disk was full */
+        dev_t device;             /* of its file, */
+        ino_t inode;
         bool shrunk;              /* pages at the end are not used any more: a checkpoint gives them back */
 };
 
@@ -420,6 +422,17 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
         return writer ? upgrade(db, cause) : 0;
 }
 
+int database_in_place(const struct database *db, struct cause *cause)
+{
+        struct stat facts;
+
+        if (stat(db->path, &facts) == 0 && facts.st_dev == db->device && facts.st_ino == db->inode)
+                return 0;
+        (void)cause_set(cause, CAUSE_STORAGE, "%s was removed or replaced while emailsecd runs", db->path);
+        cause_remedy(cause, "put it back; or stop emailsecd and restore it: RECOVERY in emailsecd(8)");
+        return -1;
+}
+
 static void close_handle(struct database *db)
 {
         for (size_t i = 0; i < CACHE_BUCKETS; i++) {
@@ -430,7 +443,8 @@ static void close_handle(struct database *db)
                         free(cached);
                 }
         }
-        if (db->handle && db->doubtful)
+        /* Where another file is there, what lies beside it is that one's. */
+        if (db->handle && (db->doubtful || database_in_place(db, NULL) < 0))
                 (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_close(take(db->handle)); /* no statement is left, so it cannot refuse */
 }
@@ -440,8 +454,14 @@ static int open_handle(struct database *db, struct cause *cause)
         /* One thread at a time uses a connection, so SQLite's own mutexes are not needed. */
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
 
+        struct stat facts;
+
         if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
                 return database_cause(db, cause);
+        if (stat(db->path, &facts) < 0)
+                return cause_errno(cause, errno, "cannot open %s", db->path);
+        db->device = facts.st_dev;
+        db->inode = facts.st_ino;
         return settle_in(db, db->writer, cause);
 }
 

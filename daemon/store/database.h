@@ -34,6 +34,8 @@ const struct cause *database_behind(const struct database *db) must_use;
 bool database_doubtful(const struct database *db) must_use;
 /* Closes both, without a checkpoint, and opens them. -1: neither is open, and this is to be tried again. */
 int database_reopen(struct database *writing, struct database *reading, struct cause *cause) must_use;
+/* -1: its file is not there any more, or is another one. What is committed now would be gone with the next start. */
+int database_in_place(const struct database *db, struct cause *cause) must_use;
 /* Ends a transaction that failed, if there still is one. */
 void database_roll_back(struct database *db);
 /* Whether the last failed statement has ended the whole transaction. */

@@ -120,6 +120,8 @@ int store_make_sound(struct cause *cause)
 {
         if (!database_doubtful(jobs.writing))
                 return 0;
+        if (database_in_place(jobs.writing, cause) < 0) /* another one is not what memory knows of */
+                return -1;
         atomic_store(&jobs.no_copy, true);
         pthread_mutex_lock(&jobs.copying);
         pthread_mutex_lock(&jobs.connections);

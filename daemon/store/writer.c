@@ -180,7 +180,9 @@ static int run_in_reserve(struct database *db, struct batch *batch)
 /* To open the database takes room for the log's index. */
 static bool is_sound(struct cause *cause)
 {
-        return store_make_sound(cause) == 0 || (reserve_disk_full() && reserve_let_go() && store_make_sound(cause) == 0);
+        if (store_make_sound(cause) < 0 && !(reserve_disk_full() && reserve_let_go() && store_make_sound(cause) == 0))
+                return false;
+        return database_in_place(writer.db, cause) == 0;
 }
 
 static void batch_work(struct job *job)

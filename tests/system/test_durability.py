@@ -420,6 +420,31 @@ def test_a_lost_database_is_no_new_one(new_station, sink, how):
     assert [one["name"] for one in station.json("account", "list")] == ["a"]
 
 
+@pytest.mark.parametrize("how", ("removed", "replaced"))
+def test_a_database_that_goes_while_it_is_used(new_station, sink, how):
+    """What would be gone with the next start is not accepted; put back, it is as before."""
+    station = new_station().start()
+    outgoing(station, sink, enabled=False)
+    first = station.send("a", "box@example.test")
+    path, aside = (os.path.join(station.state, name) for name in ("station.db", "aside.db"))
+    os.rename(path, aside)
+    if how == "replaced":
+        shutil.copy(aside, path)
+        users.give(path)
+    with station.client() as client, pytest.raises(varlink.VarlinkError) as refused:
+        submit(client, "a", letters.letter("box"))
+    assert refused.value.short == "Storage" and "removed or replaced" in refused.value.cause["text"]
+    assert any("removed or replaced" in one["text"] for one in station.call("GetStatus")["status"]["faults"])
+    os.rename(aside, path)
+    until(lambda: not station.call("GetStatus")["status"]["faults"], 10)
+    second = station.send("a", "box@example.test")
+    os.rename(path, aside)
+    station.stop()
+    os.rename(aside, path)
+    station.start()
+    assert {one["id"] for one in station.json("queue", "list")} == {first, second}
+
+
 @pytest.mark.parametrize("transport", ("imap", "pop3"))
 def test_a_new_database_brings_no_mail_twice(new_station, dovecot, box, transport):
     """The files of the Maildir tell what was fetched, also those that a mail reader has moved."""
