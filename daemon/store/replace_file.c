@@ -101,17 +101,29 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
         return 0;
 }
 
-/* As replace(). */
+/* A folder of that name is no file of ours, and in its way: gone when it is empty, else under a name that nobody reads. */
+static int clear_folder(int folder, const char *name)
+{
+        scoped(scoped_free) char *aside = text_of(".%s.folder", name);
+
+        if (!is_folder(folder, name) || unlinkat(folder, name, AT_REMOVEDIR) == 0)
+                return 0;
+        return disk_rename_new(folder, name, folder, aside);
+}
+
+/* As replace(). Where what should be the folder is none, nothing is in it. */
 static int remove_it(const char *path, struct cause *cause)
 {
         const char *name;
         scoped(scoped_close) int folder = open_parent(path, &name);
 
+        if (folder < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+                return 0;
         if (folder < 0)
-                return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot remove %s", path);
+                return cause_errno(cause, errno, "cannot remove %s", path);
         scoped(scoped_free) char *temporary = text_of(".%s.new", name);
-        if (is_folder(folder, name) || is_folder(folder, temporary))
-                return cause_errno(cause, EISDIR, "cannot remove %s (or %s beside it)", path, temporary);
+        if (clear_folder(folder, name) < 0 || clear_folder(folder, temporary) < 0)
+                return cause_errno(cause, errno, "cannot remove %s (or %s beside it), a folder", path, temporary);
         bool there = disk_rename(folder, name, folder, temporary) == 0;
         if (!there && errno != ENOENT)
                 return cause_errno(cause, errno, "cannot remove %s", path);

@@ -250,6 +250,33 @@ def test_an_odd_thing_named_reserve(station, sink, what):
     station.stop()
 
 
+@pytest.mark.parametrize("name", ("accounts/a.json", "secrets/a", "secrets"))
+@pytest.mark.parametrize("what", ("folder", "full folder", "file", "fifo", "loop"))
+def test_an_account_is_deleted_whatever_is_in_the_place_of_its_files(station, name, what):
+    """The call is answered, and the account does not come back."""
+    station.add("outgoing", "a", hostname="127.0.0.1", port=9, useSsl=False, enabled=False)
+    path = os.path.join(station.state, name)
+    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    if what == "file":
+        open(path, "w").close()
+    elif what == "fifo":
+        os.mkfifo(path)
+    elif what == "loop":
+        os.symlink(path, path)
+    else:
+        os.mkdir(path)
+        if what == "full folder":
+            os.mkdir(os.path.join(path, "inside"))
+    os.chown(path, users.DAEMON_UID, users.DAEMON_GID, follow_symlinks=False)
+    station.call("DeleteAccount", name="a", force=True)
+    assert station.json("account", "list") == []
+    station.stop()
+    if name == "secrets" and not os.path.isdir(path):
+        os.unlink(path)
+    station.start()
+    assert station.json("account", "list") == []
+
+
 @pytest.mark.parametrize("how", ("truncated", "garbage", "unreadable"))
 def test_unreadable_allowed_hosts_fail_closed(station, new_sink, certificates, how):
     sink = new_sink(certificates.leaf("self-signed", "127.0.0.1"), True, True)

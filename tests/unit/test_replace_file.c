@@ -52,20 +52,30 @@ START_TEST(replace_read_remove)
 }
 END_TEST
 
-/* A folder in the place of a file stays, and so does what is in it. */
+/* A folder in the place of a file is not replaced; removed, it is out of the way, and what is in it stays. */
 START_TEST(folder_in_its_place)
 {
         char *path = in_folder("file"), *temporary = in_folder(".file.new"), *inside = in_folder("file/inside");
+        char *aside = in_folder(".file.folder/inside"), *beyond = in_folder("plain/file");
         struct cause cause = { 0 };
 
         ck_assert_int_eq(mkdir(path, 0700), 0);
         ck_assert_int_eq(replace_file(inside, "x", 1, &cause), 0);
         ck_assert_int_eq(replace_file(path, "one", 3, &cause), -1);
-        ck_assert_int_eq(remove_file(path, &cause), -1);
         check_content(inside, "x");
         check_content(temporary, NULL);
-        ck_assert_int_eq(remove_file(inside, &cause), 0);
-        ck_assert_int_eq(rmdir(path), 0);
+        ck_assert_int_eq(remove_file(path, &cause), 0);
+        check_content(path, NULL);
+        check_content(aside, "x");
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        ck_assert_int_eq(remove_file(path, &cause), 0);
+        check_content(path, NULL);
+        ck_assert_int_eq(replace_file(beyond, "", 0, &cause), -1);
+        free(beyond);
+        beyond = in_folder(".file.folder/inside/file"); /* whose folder is none */
+        ck_assert_int_eq(remove_file(beyond, &cause), 0);
+        free(beyond);
+        free(aside);
         ck_assert_int_eq(mkdir(temporary, 0700), 0);
         ck_assert_int_eq(replace_file(path, "one", 3, &cause), -1);
         ck_assert_ptr_nonnull(strstr(cause.text, ".file.new"));
