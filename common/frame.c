@@ -12,11 +12,32 @@ void frame_reader_init(struct frame_reader *reader, size_t max)
         *reader = (struct frame_reader){ .in = BUF_WITH_MAX(max) };
 }
 
+static void (*close_by)(int fd);
+
+void frame_close_by(void (*close_one)(int fd))
+{
+        close_by = close_one;
+}
+
+void frame_reader_take_fds(struct frame_reader *reader, bool take_them)
+{
+        reader->no_fds = !take_them;
+}
+
+static void close_one(int *fd)
+{
+        if (close_by && *fd >= 0) {
+                close_by(*fd);
+                *fd = -1;
+        }
+        close_fd(fd);
+}
+
 /* Closes the first `count` and moves the others to the front. */
 static void close_first(struct frame_reader *reader, size_t count)
 {
         for (size_t i = 0; i < count; i++)
-                close_fd(&reader->fds[i]);
+                close_one(&reader->fds[i]);
         reader->fd_count -= count;
         memmove(reader->fds, reader->fds + count, reader->fd_count * sizeof reader->fds[0]);
         memmove(reader->fd_ends, reader->fd_ends + count, reader->fd_count * sizeof reader->fd_ends[0]);
@@ -75,7 +96,7 @@ static int keep_fds(struct frame_reader *reader, const struct cmsghdr *header)
                         reader->fd_ends[reader->fd_count] = reader->in.len;
                         reader->fds[reader->fd_count++] = fd;
                 } else {
-                        close_fd(&fd);
+                        close_one(&fd);
                         result = -1;
                 }
         }
@@ -112,7 +133,8 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
         } control;
         struct iovec iov = { .iov_base = piece, .iov_len = want };
         struct msghdr message = {
-                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = reader->no_fds ? NULL : &control,
+                .msg_controllen = reader->no_fds ? 0 : sizeof control
         };
         ssize_t got;
         do

@@ -21,9 +21,15 @@ struct frame_reader {
         int fds[LIMIT_FRAME_FDS];    /* received, not taken yet; closed by frame_reader_free */
         size_t fd_ends[LIMIT_FRAME_FDS]; /* how much of `in` had come with it: it is of the frame with the last byte */
         size_t fd_count, fd_own;     /* the first fd_own are of the frame taken last */
+        bool no_fds;                 /* none is taken */
 };
 void frame_reader_init(struct frame_reader *reader, size_t max);
 void frame_reader_free(struct frame_reader *reader); /* wipes: a frame may have held a password */
+
+/* How descriptors that nobody took are closed; NULL: by close(). Before the first of them comes. */
+void frame_close_by(void (*close_one)(int fd));
+/* Whether descriptors are taken at all: else they are lost in the kernel, and the read fails as one with too many. */
+void frame_reader_take_fds(struct frame_reader *reader, bool take_them);
 
 /* Reads once from the socket. 1 = got bytes, 0 = the peer closed, -1 = would block, -2 = error or bound passed
  * (cause). Descriptors come with CLOEXEC; more than LIMIT_FRAME_FDS is an error. */

@@ -46,6 +46,7 @@
 #define LIMIT_FRAME         (16 * MIB)   /* one Varlink message */
 #define LIMIT_CALL          (64 * KIB)   /* a call, unless the table of methods gives it more */
 #define LIMIT_CALL_VALUES   4096         /* JSON values in it, likewise */
+#define LIMIT_CLOSERS       16           /* files of clients whose close hangs */
 #define LIMIT_FRAME_FDS     4            /* file descriptors with one message */
 #define LIMIT_PROBLEMS      64           /* bad properties told of one request */
 #define LIMIT_USERNAMES     512          /* names of local users being looked up; who comes after them goes without */

@@ -298,6 +298,7 @@ void client_new(int fd, const struct peer *peer)
         client->active = loop_now();
         buf_init(&client->out, LIMIT_CLIENT_OUTPUT);
         frame_reader_init(&client->reader, LIMIT_FRAME + 1);
+        frame_close_by(client_file_close);
         client->watch = watch_new(fd, client_ready, client);
         client->next = clients;
         clients = client;

@@ -11,6 +11,7 @@
 #include "daemon/control/usernames.h"
 #include "daemon/handle.h"
 #include "daemon/loop.h"
+#include "daemon/store/client_file.h"
 #include "daemon/service/audit_trail.h"
 
 struct client {

@@ -14,6 +14,7 @@
 #include "daemon/messages.h"
 #include "daemon/outgoing/sender.h"
 #include "daemon/settings.h"
+#include "daemon/store/client_file.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/taking.h"
 
@@ -48,7 +49,7 @@ static void submitting_free(struct submitting *submitting)
                 free((char *)(uintptr_t)texts[i]);
         free_texts(order->recipients, order->recipient_count);
         free_texts(order->notify, order->recipient_count);
-        close_fd(&order->fd);
+        client_file_close(order->fd);
         free(order->bytes);
         free(submitting->account);
         json_decref(submitting->refused);

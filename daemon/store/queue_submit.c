@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Submission: what was taken in (taking.h) is inserted by the writer. */
+#include "daemon/store/client_file.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/reserve.h"
@@ -294,7 +295,7 @@ uint64_t queue_submit(const struct submission *submission,
         submit->ctx = ctx;
         if (submission->recipient_count && submission->recipient_count <= LIMIT_RECIPIENTS)
                 return taking_begin(&order, taken_in, submit);
-        close_fd(&order.fd);
+        client_file_close(order.fd);
         submit->write = (struct store_write){ .write = refuse, .done = inserted };
         store_write(&submit->write);
         return 0;

@@ -10,6 +10,7 @@
 #include "common/limits.h"
 #include "daemon/loop.h"
 #include "daemon/random.h"
+#include "daemon/store/client_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,12 +68,18 @@ static struct {
         } shares[LIMIT_INTAKES]; /* of those at work; unused: threads 0 */
 } takings;
 
+static void close_file(struct work *work)
+{
+        client_file_close(work->fd);
+        work->fd = -1;
+}
+
 static void work_free(struct work *work)
 {
         if (!work)
                 return;
         takings.under_way -= work->charge;
-        close_fd(&work->fd);
+        close_file(work);
         close_fd(&work->taking.spool);
         intake_free(work->taking.intake);
         buf_free(&work->taking.out);
@@ -168,6 +175,8 @@ static int feed_file(struct work *work)
         uint64_t most = work->max_size + LIMIT_HEADER, at = 0;
         struct stat facts;
 
+        if (client_file_check(work->fd, cause) < 0)
+                return -1;
         if (fstat_client(work->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
                 return cause_about(cause, CAUSE_INVALID, "descriptor",
                                    "the descriptor is not a regular file or memfd");
@@ -205,9 +214,7 @@ static void take_in(struct job *job)
         if (result == 0 && taking->spool >= 0)
                 result = spill(work);
         work->failed = result < 0;
-        workers_outside(true);
-        close_fd(&work->fd);
-        workers_outside(false);
+        close_file(work);
         free(take(work->bytes));
         atomic_fetch_sub(&takings.working, 1);
 }
