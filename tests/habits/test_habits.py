@@ -32,6 +32,7 @@ LAYERS = {
     "daemon/service": BELOW | {*PROTOCOLS, *ROOMS},
     "daemon/control": {"common", "daemon", "daemon/store", "daemon/tls", "daemon/service", *ROOMS},
     "daemon/smtpd": BELOW | {"common/esmtp", "daemon/sasl", "daemon/service", "daemon/control", *ROOMS},
+    "daemon/deliver": {"common"},  # a program of its own
     "ctl": {"common", "common/esmtp"},
 }
 
