@@ -213,7 +213,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 
 # ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
-UNIT_common  := buf cause dsn frame json_fields names printable properties tar times
+UNIT_common  := buf cause dsn file_rules frame json_fields names printable properties tar times
 UNIT_esmtp   := esmtp
 UNIT_base    := backoff loop journal settings netmon local_names networks
 UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table

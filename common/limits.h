@@ -98,6 +98,7 @@
 #define LIMIT_SECRET        (64 * KIB)
 #define LIMIT_BACKUP_FILES  (256 * MIB)  /* files of a backup besides the database and received mail */
 #define LIMIT_BACKUP_SUMS   (512 * MIB)  /* its list of digests */
+#define LIMIT_BOXES         1000         /* folders of one Maildir */
 #define LIMIT_DELIVER_COMMANDS 8         /* of deliverTo=exec: at once, of all accounts */
 #define LIMIT_PROPERTY_TEXT 4096
 #define LIMIT_FOLDERS_LISTED 20000       /* told by one server */

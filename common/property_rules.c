@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The rules between properties of one account, and what is allowed but worth a warning. */
+#include "common/file_rules.h"
 #include "common/json_fields.h"
 #include "common/names.h"
 #include "common/properties.h"
@@ -212,6 +213,21 @@ static int check_sender_policy(const struct property_values *values, struct caus
         return need(values, PROP_FROM, "with senderPolicy account: it becomes the sender", problems);
 }
 
+static int check_filing(const struct property_values *values, struct causes *problems)
+{
+        struct file_rules rules;
+        struct cause cause = { 0 };
+
+        if (values->kind != KIND_INCOMING)
+                return 0;
+        if (file_rules_parse(prop_text(values, PROP_FILE_INTO), &rules, &cause) < 0) {
+                *causes_add(problems) = cause;
+                return -1;
+        }
+        file_rules_done(&rules);
+        return 0;
+}
+
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems)
 {
@@ -222,6 +238,7 @@ int properties_check(const struct property_values *values, const struct property
         bad |= check_port(values, old, request, problems);
         bad |= check_authentication(values, problems);
         bad |= check_delivery(values, problems);
+        bad |= check_filing(values, problems);
         bad |= check_sender_policy(values, problems);
         return bad ? -1 : 0;
 }

@@ -460,6 +460,8 @@ static const struct {
         { "lmtp", "did you mean deliverTo=lmtp:PATH?" },
         { "maildir", "did you mean deliverTo=maildir?" },
         { "exec", "did you mean deliverTo=exec:COMMAND?" },
+        { "rule", "did you mean fileInto?" },
+        { "filter", "did you mean fileInto?" },
         { "command", "did you mean deliverTo=exec:COMMAND?" },
         { "active", "did you mean enabled?" },
         { "disabled", "did you mean enabled=false?" },

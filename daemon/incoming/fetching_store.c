@@ -197,6 +197,7 @@ static void make_delivery(struct fetching *fetching)
                 .tell_server = fetching_tells_server(fetching),
                 .give = fetching->hand_on ? hand_on_give : NULL,
                 .give_ctx = fetching->hand_on,
+                .file_into = prop_text(&fetching->account->values, PROP_FILE_INTO),
         };
 
         fetching->filling = delivery_new(&target);

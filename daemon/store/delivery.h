@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "common/file_rules.h"
 #include "common/line_ends.h"
 #include "daemon/store/header_facts.h"
 #include "daemon/store/jobs.h"
@@ -41,6 +42,7 @@ struct item {
         uint64_t size;                   /* of the message as it came; so is the digest */
         uint8_t digest[32];
         enum line_ends line_ends;        /* of its file */
+        const char *box;                 /* of the Maildir it is placed in: of delivery.rules, or "" */
         struct header_facts facts;
         int64_t generation;
         time_t received;                 /* when its row was made */
@@ -71,6 +73,7 @@ struct delivery {
         char *key;                       /* owner_key() of the account */
         uint64_t uidvalidity;
         bool tell_server, reconcile;
+        struct file_rules rules;         /* fileInto */
         time_t begun;
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
         void *give_ctx;

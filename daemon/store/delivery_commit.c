@@ -6,6 +6,7 @@
  * Each phase begins the next on the loop; a failure in any ends with nothing counted and tmp/ clean. Messages
  * that are handed on take another way after the look up: delivery_hand_on.c.
  */
+#include "daemon/store/box.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/disk.h"
@@ -25,45 +26,66 @@ void delivery_item_drop(struct arrival *arrival, struct item *item)
                 item->temporary[0] = '\0'; /* else maildir_sweep finds it */
 }
 
-static int place_one(struct delivery *delivery, struct item *item, const struct maildir_listing *cur)
+/* Into the folder that it is filed into. */
+static int place_one(struct delivery *delivery, struct item *item, const struct maildir *into, const struct maildir_listing *cur)
 {
         struct arrival *arrival = &delivery->arrival;
+        bool there = maildir_find(cur, item->file) != NULL, fresh;
 
-        bool there = maildir_find(cur, item->file) != NULL;
-
-        if (!there &&
-            disk_rename_new(arrival->maildir.tmp, item->temporary, arrival->maildir.new, item->file) == 0) {
+        fresh = !there && disk_rename_new(arrival->maildir.tmp, item->temporary, into->new, item->file) == 0;
+        if (fresh)
                 item->temporary[0] = '\0';
-                delivery->last_was_new = true;
-                return 0;
-        }
-        if (!there && errno != EEXIST)
+        else if (!there && errno != EEXIST)
                 return cause_errno(&delivery->failure, errno, "cannot put a received message into place");
-        delivery->last_was_new = false;
-        delivery_item_drop(arrival, item);
+        else
+                delivery_item_drop(arrival, item);
+        if (item == &arrival->items[arrival->count - 1])
+                delivery->last_was_new = fresh;
         return 0;
+}
+
+/* All items from `first` on that are filed into the same folder as that one. */
+static int place_box(struct delivery *delivery, size_t first, size_t end, bool look_in_cur)
+{
+        struct arrival *arrival = &delivery->arrival;
+        const char *box = arrival->items[first].box;
+        scoped(maildir_listing_free) struct maildir_listing cur = { 0 };
+        scoped(box_drop) struct box_entered at = BOX_NONE;
+
+        if (box_enter(&at, delivery->account, box, true, &delivery->failure) < 0)
+                return -1;
+        if (look_in_cur && maildir_list(at.maildir.cur, false, &cur) < 0)
+                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s", at.place);
+        for (size_t i = first; i < end; i++) {
+                struct item *item = &arrival->items[i];
+                if (!item->known && strcmp(item->box, box) == 0 && place_one(delivery, item, &at.maildir, &cur) < 0)
+                        return -1;
+        }
+        inbox_change_end(at.place, &at.maildir, &at.change);
+        if (disk_sync(at.maildir.new) < 0)
+                return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s", at.place);
+        return 0;
+}
+
+static bool is_first_of_box(const struct arrival *arrival, size_t index)
+{
+        for (size_t i = 0; i < index; i++)
+                if (!arrival->items[i].known && strcmp(arrival->items[i].box, arrival->items[index].box) == 0)
+                        return false;
+        return true;
 }
 
 static int place_all(struct delivery *delivery)
 {
         struct arrival *arrival = &delivery->arrival;
-        scoped(maildir_listing_free) struct maildir_listing cur = { 0 };
 
-        if (delivery->look_in_cur && maildir_list(arrival->maildir.cur, false, &cur) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s",
-                                   delivery->account);
-        struct inbox_change change = inbox_change_begin(&arrival->maildir);
+        delivery->last_was_new = false;
         for (size_t i = 0; i < arrival->count; i++) {
-                struct item *item = &arrival->items[i];
-                if (item->known)
-                        delivery_item_drop(arrival, item);
-                else if (place_one(delivery, item, &cur) < 0)
+                if (arrival->items[i].known)
+                        delivery_item_drop(arrival, &arrival->items[i]);
+                else if (is_first_of_box(arrival, i) && place_box(delivery, i, arrival->count, delivery->look_in_cur) < 0)
                         return -1;
         }
-        inbox_change_end(delivery->account, &arrival->maildir, &change);
-        if (disk_sync(arrival->maildir.new) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s",
-                                   delivery->account);
         return 0;
 }
 
@@ -113,22 +135,12 @@ static int sync_item(const struct arrival *arrival, const struct item *item)
 int delivery_place_one(struct delivery *delivery, struct item *item)
 {
         const struct arrival *arrival = &delivery->arrival;
-        scoped(maildir_listing_free) struct maildir_listing cur = { 0 };
+        size_t index = (size_t)(item - arrival->items);
         int error = sync_item(arrival, item);
 
         if (error)
                 return cause_errno(&delivery->failure, error, "cannot sync a received message");
-        if (maildir_list(arrival->maildir.cur, false, &cur) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s",
-                                   delivery->account);
-        struct inbox_change change = inbox_change_begin(&arrival->maildir);
-        if (place_one(delivery, item, &cur) < 0)
-                return -1;
-        inbox_change_end(delivery->account, &arrival->maildir, &change);
-        if (disk_sync(arrival->maildir.new) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot sync the Maildir of %s",
-                                   delivery->account);
-        return 0;
+        return place_box(delivery, index, index + 1, true);
 }
 
 static void sync_work(struct job *job)

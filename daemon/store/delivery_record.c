@@ -28,6 +28,7 @@ static void free_delivery(struct delivery *delivery)
         free(delivery->account);
         free(delivery->key);
         free(delivery->folder);
+        file_rules_done(&delivery->rules);
         free(delivery);
 }
 
@@ -39,6 +40,7 @@ static struct delivered delivered_of(const struct item *item)
                                    .file = (char *)(uintptr_t)(file ? file : ""),
                                    .size = item->size,
                                    .line_ends = item->known ? LINE_ENDS_UNKNOWN : item->line_ends,
+                                   .box = item->known ? NULL : item->box,
                                    .received = item->received,
                                    .from = item->facts.from,
                                    .subject = item->facts.subject,
@@ -118,6 +120,7 @@ static int record_item(const struct delivery *delivery, const struct item *item,
                                         .received = item->received,
                                         .file = delivery_item_file(item),
                                         .line_ends = item->line_ends,
+                                        .box = item->box,
                                         .size = item->size,
                                         .left_size = item->entry.left ? item->entry.size : 0,
                                         .digest = item->digest,

@@ -268,7 +268,9 @@ static void end(struct delivery *delivery, uint8_t odd)
          * for; only a hint, the sync itself decides. */
         (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
         close_fd(&arrival->fd);
-        header_facts_read((const char *)buf_bytes(&arrival->head), arrival->head.len, &item->facts);
+        const char *head = (const char *)buf_bytes(&arrival->head);
+        header_facts_read(head, arrival->head.len, &item->facts);
+        item->box = item->entry.left ? "" : file_rules_folder(&delivery->rules, head, arrival->head.len);
         if (arrival->count == arrival->size) {
                 arrival->size = arrival->size ? 2 * arrival->size : 16;
                 arrival->items = new_resized(arrival->items, arrival->size, sizeof *arrival->items);

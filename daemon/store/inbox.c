@@ -2,6 +2,7 @@
 /* The inbox as people and programs see it: lists by pages, one message by its id; see inbox.h. */
 #include "daemon/store/inbox.h"
 
+#include "common/file_rules.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "daemon/store/inbox_look.h"
@@ -60,7 +61,9 @@ json_t *inbox_message_json(const struct inbox_message *message)
 {
         json_t *object = json_object();
         char id[INBOX_ID_SIZE];
-        scoped(scoped_free) char *path = text_of("%s/mail/%s/%s/%s", store_directory(), message->account,
+        scoped(scoped_free) char *place = maildir_place(message->account, message->box);
+        scoped(scoped_free) char *into = file_folder_name(message->box ? message->box : "");
+        scoped(scoped_free) char *path = text_of("%s/mail/%s/%s/%s", store_directory(), place,
                                                  message->in_cur ? "cur" : "new", message->file);
 
         maildir_id(message->file, id);
@@ -69,6 +72,7 @@ json_t *inbox_message_json(const struct inbox_message *message)
         json_put_text(object, "path", message->handed_on ? NULL : path);
         json_put(object, "lineEnds", line_ends_json(message->handed_on ? LINE_ENDS_UNKNOWN : message->line_ends));
         json_put(object, "seen", message->handed_on ? json_null() : json_boolean(inbox_is_seen(message->file, message->in_cur)));
+        json_put_text(object, "filedInto", message->handed_on || !into[0] ? NULL : into);
         json_put_text(object, "folder", message->folder ? message->folder : "");
         json_put(object, "uid", message->uid ? json_integer(message->uid) : json_null());
         json_put(object, "size", json_integer(message->size));
@@ -83,7 +87,7 @@ json_t *inbox_message_json(const struct inbox_message *message)
 json_t *delivered_json(const char *account, const char *folder, const struct delivered *message)
 {
         struct inbox_message known = { .account = account, .file = message->file, .folder = folder,
-                                       .handed_on = message->handed_on, .line_ends = message->line_ends,
+                                       .handed_on = message->handed_on, .line_ends = message->line_ends, .box = message->box,
                                        .uid = message->entry.uidl[0] ? 0 : message->entry.uid,
                                        .size = (int64_t)message->size, .received = message->received,
                                        .from = message->from, .subject = message->subject,
@@ -96,7 +100,7 @@ static json_t *row_json(const char *account, const struct inbox_row *row)
 {
         scoped(scoped_free) char *file = text_of("%s%s", row->file, row->suffix);
         struct inbox_message message = { .account = account, .file = file, .folder = row->folder,
-                                         .in_cur = !row->in_new, .line_ends = row->line_ends, .uid = row->uid, .size = row->size,
+                                         .in_cur = !row->in_new, .line_ends = row->line_ends, .box = row->box, .uid = row->uid, .size = row->size,
                                          .received = row->received, .from = row->from, .subject = row->subject,
                                          .date = row->date, .message_id = row->message_id };
 
@@ -195,7 +199,8 @@ static int open_row(struct asked *asked, const struct inbox_row *row, struct cau
         scoped(maildir_close) struct maildir maildir = MAILDIR_CLOSED;
         scoped(scoped_free) char *name = text_of("%s%s", row->file, row->suffix);
         struct stat facts;
-        int there = maildir_open(asked->account, false, &maildir, cause);
+        scoped(scoped_free) char *place = maildir_place(asked->account, row->box);
+        int there = maildir_open(place, false, &maildir, cause);
 
         if (there < 0)
                 return -1;

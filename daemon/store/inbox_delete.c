@@ -6,6 +6,7 @@
 #include "daemon/store/inbox.h"
 
 #include "common/limits.h"
+#include "daemon/store/box.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/inbox_look.h"
 #include "daemon/store/inbox_rows.h"
@@ -18,7 +19,7 @@ enum { STEP = 200 };
 
 struct chosen {
         int64_t seq;
-        char *name;
+        char *name, *box;
         bool in_new;
         bool gone;                       /* its file is */
 };
@@ -47,8 +48,10 @@ struct deletion {
 
 static void chosen_free(struct deletion *deletion)
 {
-        for (size_t i = 0; i < deletion->count; i++)
+        for (size_t i = 0; i < deletion->count; i++) {
                 free(deletion->chosen[i].name);
+                free(deletion->chosen[i].box);
+        }
         deletion->count = 0;
 }
 
@@ -69,7 +72,7 @@ static void deletion_end(struct deletion *deletion, const struct cause *cause)
 
 static void choose(struct deletion *deletion, const struct inbox_row *row)
 {
-        deletion->chosen[deletion->count++] = (struct chosen){ .seq = row->seq, .in_new = row->in_new,
+        deletion->chosen[deletion->count++] = (struct chosen){ .seq = row->seq, .in_new = row->in_new, .box = copy_text(row->box),
                                                                .name = text_of("%s%s", row->file, row->suffix) };
 }
 
@@ -168,37 +171,38 @@ static int choose_work(struct store_read *read, struct database *db, struct caus
 
 /* ---- the files; file pool ---- */
 
-static int remove_files(struct deletion *deletion, const struct maildir *maildir)
+/* -1 with errno: the disk fails. */
+static int remove_file_of(struct deletion *deletion, const struct maildir *maildir, struct chosen *one)
 {
-        int error = 0;
+        one->gone = disk_unlink(one->in_new ? maildir->new : maildir->cur, one->name) == 0;
+        if (!one->gone && errno == ENOENT)
+                deletion->missed++; /* a mail reader was faster: the next look tells where it is */
+        return one->gone || errno == ENOENT ? 0 : -1;
+}
 
-        for (size_t i = 0; i < deletion->count && !error; i++) {
+static int remove_all(struct deletion *deletion, struct box_entered *at)
+{
+        for (size_t i = 0; i < deletion->count; i++) {
                 struct chosen *one = &deletion->chosen[i];
-                one->gone = disk_unlink(one->in_new ? maildir->new : maildir->cur, one->name) == 0;
-                if (!one->gone && errno == ENOENT)
-                        deletion->missed++; /* a mail reader was faster: the next look tells where it is */
-                else if (!one->gone)
-                        error = errno;
+                int there = box_enter(at, deletion->account, one->box, false, &deletion->failure);
+                if (there < 0)
+                        return -1;
+                if (there == 0)
+                        deletion->missed++;
+                else if (remove_file_of(deletion, &at->maildir, one) < 0)
+                        return cause_errno(&deletion->failure, errno, "cannot delete received mail of %s", deletion->account);
         }
-        if (!error && (disk_sync(maildir->new) < 0 || disk_sync(maildir->cur) < 0))
-                error = errno;
-        return error ? cause_errno(&deletion->failure, error, "cannot delete received mail of %s", deletion->account) : 0;
+        return box_leave(at, &deletion->failure);
 }
 
 static void remove_work(struct job *job)
 {
         struct deletion *deletion = container_of(job, struct deletion, job);
-        struct maildir maildir = MAILDIR_CLOSED;
-        int there = maildir_open(deletion->account, false, &maildir, &deletion->failure);
+        scoped(box_drop) struct box_entered at = BOX_NONE;
 
-        if (there <= 0) {
-                deletion->missed += there == 0 ? deletion->count : 0;
-                return;
-        }
-        struct inbox_change change = inbox_change_begin(&maildir);
-        (void)remove_files(deletion, &maildir);
-        inbox_change_end(deletion->account, &maildir, &change);
-        maildir_close(&maildir);
+        (void)remove_all(deletion, &at);
+        if (cause_happened(&deletion->failure))
+                inbox_doubt(deletion->account);
 }
 
 /* ---- the rows ---- */

@@ -213,7 +213,7 @@ static int choose_work(unused_arg struct store_read *read, struct database *db, 
 
         while (bytes < STEP_BYTES && (more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 struct chosen *one = &lf.chosen[lf.count++];
-                *one = (struct chosen){ .seq = sqlite3_column_int64(rows, 0), .account = db_text(rows, 13) };
+                *one = (struct chosen){ .seq = sqlite3_column_int64(rows, 0), .account = db_text(rows, 14) };
                 inbox_row_take(&one->row, rows);
                 bytes += one->row.size;
         }

@@ -5,10 +5,13 @@
  */
 #include "daemon/store/inbox_look.h"
 
+#include "common/limits.h"
 #include "daemon/store/inbox_rows.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
+#include "daemon/store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -107,8 +110,16 @@ static bool is_noted(const char *account, const struct inbox_change *times)
 
 void inbox_doubt(const char *account)
 {
+        size_t len = strlen(account);
+
         pthread_mutex_lock(&lock);
-        forget(place_of(account));
+        for (struct noted **place = &noted; *place;) {
+                char after = strncmp((*place)->account, account, len) == 0 ? (*place)->account[len] : 'x';
+                if (after == '\0' || after == '/') /* the Maildir, or a folder of it */
+                        forget(place);
+                else
+                        place = &(*place)->next;
+        }
         pthread_mutex_unlock(&lock);
 }
 
@@ -127,11 +138,19 @@ struct difference {
         struct inbox_row row;            /* of FILE_MOVED and FILE_GONE not all of it */
 };
 
+/* One folder of the Maildir. */
+struct looked_box {
+        char *name, *place;
+        struct inbox_change times;       /* all zero: it changed meanwhile, or is not there */
+        bool needed;
+};
+
 struct look {
         char *account;
         struct owner owner;
-        bool anew, needed, more;
-        struct inbox_change times;
+        bool anew, more;
+        struct looked_box *boxes;
+        size_t box_count;
         struct difference *differences;
         size_t count, written, writing;
         void (*done)(void *ctx);
@@ -140,8 +159,15 @@ struct look {
         struct store_write write;
 };
 
+static void close_directory(DIR **directory)
+{
+        if (*directory)
+                (void)closedir(*directory);
+}
+
 struct comparing {
         struct look *look;
+        struct looked_box *box;
         struct maildir maildir;
         struct maildir_listing listing;
         bool *matched;                   /* files that have a row */
@@ -190,7 +216,7 @@ static int read_folders(struct comparing *comparing, struct cause *cause)
         if (maildir_list(comparing->maildir.new, true, &comparing->listing) < 0 ||
             maildir_list(comparing->maildir.cur, false, &comparing->listing) < 0)
                 error = errno;
-        return error ? cause_errno(cause, error, "cannot read the Maildir of %s", comparing->look->account) : 0;
+        return error ? cause_errno(cause, error, "cannot read the Maildir of %s", comparing->box->place) : 0;
 }
 
 static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool still)
@@ -221,8 +247,8 @@ static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool st
 static int compare_rows(struct comparing *comparing, struct database *db, bool still, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ?",
-                                                     VALUES(v_text(comparing->look->account)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ? AND box = ?",
+                                                     VALUES(v_text(comparing->look->account), v_text(comparing->box->name)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
                 compare_row(comparing, rows, still);
@@ -242,47 +268,119 @@ static void add_file(struct comparing *comparing, const struct maildir_file *fil
         difference->kind = FILE_NEW;
         difference->row = (struct inbox_row){ .file = copy_bytes(file->name, file->base),
                                               .suffix = copy_text(file->name + file->base), .in_new = file->in_new,
-                                              .received = facts.st_mtime, .size = facts.st_size };
+                                              .box = copy_text(comparing->box->name), .received = facts.st_mtime, .size = facts.st_size };
 }
 
 static int compare(struct comparing *comparing, struct database *db, struct cause *cause)
 {
-        struct look *look = comparing->look;
+        struct looked_box *box = comparing->box;
 
-        await_tick(&look->times);
-        look->times = inbox_change_begin(&comparing->maildir);
+        await_tick(&box->times);
+        box->times = inbox_change_begin(&comparing->maildir);
         if (db_number(db, cause, &comparing->last, 0, "SELECT max(seq) FROM inbox", NULL, 0) < 0 ||
             read_folders(comparing, cause) < 0)
                 return -1;
         comparing->matched = new_zeroed(comparing->listing.count + 1, sizeof *comparing->matched);
         struct inbox_change after = inbox_change_begin(&comparing->maildir);
-        bool still = same_times(&look->times, &after);
+        bool still = same_times(&box->times, &after);
         if (compare_rows(comparing, db, still, cause) < 0)
                 return -1;
         for (size_t i = 0; i < comparing->listing.count; i++)
                 if (!comparing->matched[i])
                         add_file(comparing, &comparing->listing.files[i]);
         if (!still)
-                look->times = (struct inbox_change){ 0 };
+                box->times = (struct inbox_change){ 0 };
         return 0;
+}
+
+static int look_at_box(struct look *look, struct looked_box *box, struct database *db, struct cause *cause)
+{
+        struct comparing comparing = { .look = look, .box = box, .maildir = MAILDIR_CLOSED };
+        int result = maildir_open(box->place, false, &comparing.maildir, cause);
+
+        if (result < 0)
+                return -1;
+        box->times = inbox_change_begin(&comparing.maildir);
+        box->needed = look->anew || !is_noted(box->place, &box->times);
+        result = box->needed ? compare(&comparing, db, cause) : 0;
+        maildir_listing_free(&comparing.listing);
+        maildir_close(&comparing.maildir);
+        free(comparing.matched);
+        return result;
+}
+
+/* ---- which folders there are; reader thread ---- */
+
+static void boxes_free(struct look *look)
+{
+        for (size_t i = 0; i < look->box_count; i++) {
+                free(look->boxes[i].name);
+                free(look->boxes[i].place);
+        }
+        free(take(look->boxes));
+        look->box_count = 0;
+}
+
+static void add_box(struct look *look, const char *name)
+{
+        for (size_t i = 0; i < look->box_count; i++)
+                if (strcmp(look->boxes[i].name, name) == 0)
+                        return;
+        look->boxes = new_resized(look->boxes, look->box_count + 1, sizeof *look->boxes);
+        look->boxes[look->box_count++] = (struct looked_box){ .name = copy_text(name), .place = maildir_place(look->account, name) };
+}
+
+/* In the Maildir, whoever made them; links lead elsewhere. */
+static void find_boxes(struct look *look)
+{
+        scoped(scoped_free) char *path = text_of("%s/mail/%s", store_directory(), look->account);
+        scoped(close_directory) DIR *directory = opendir(path);
+        const struct dirent *entry;
+
+        while (directory && look->box_count < LIMIT_BOXES && (entry = readdir(directory)))
+                if (entry->d_name[0] == '.' && entry->d_name[1] && strcmp(entry->d_name, "..") != 0 && entry->d_type != DT_REG &&
+                    entry->d_type != DT_LNK)
+                        add_box(look, entry->d_name);
+}
+
+/* With rows, though they may be gone. */
+static int find_known_boxes(struct look *look, struct database *db, struct cause *cause)
+{
+        scoped(scoped_free) char *last = copy_text("");
+
+        for (;;) {
+                scoped(db_end) sqlite3_stmt *rows =
+                        db_query(db, cause, "SELECT box FROM inbox WHERE account = ? AND box > ? ORDER BY box LIMIT 1",
+                                 VALUES(v_text(look->account), v_text(last)));
+                int more = rows ? db_next(db, rows, cause) : -1;
+                if (more <= 0)
+                        return more;
+                free(last);
+                last = db_text(rows, 0);
+                add_box(look, last);
+        }
 }
 
 static int look_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct look *look = container_of(read, struct look, read);
-        struct comparing comparing = { .look = look, .maildir = MAILDIR_CLOSED };
-        int result = maildir_open(look->account, false, &comparing.maildir, cause);
 
-        if (result < 0)
-                return -1;
         look->more = false;
-        look->times = inbox_change_begin(&comparing.maildir);
-        look->needed = look->anew || !is_noted(look->account, &look->times);
-        result = look->needed ? compare(&comparing, db, cause) : 0;
-        maildir_listing_free(&comparing.listing);
-        maildir_close(&comparing.maildir);
-        free(comparing.matched);
-        return result;
+        boxes_free(look);
+        add_box(look, "");
+        find_boxes(look);
+        if (find_known_boxes(look, db, cause) < 0)
+                return -1;
+        for (size_t i = 0; i < look->box_count; i++) {
+                struct looked_box *box = &look->boxes[i];
+                if (look_at_box(look, box, db, cause) == 0)
+                        continue;
+                if (!box->name[0])
+                        return -1;
+                box->needed = false; /* a folder that somebody else has made, and that cannot be read: its rows stay */
+        }
+        cause_clear(cause);
+        return 0;
 }
 
 /* ---- writing the differences ---- */
@@ -291,8 +389,17 @@ static void look_end(struct look *look)
 {
         look->done(look->ctx);
         differences_free(look);
+        boxes_free(look);
         free(look->account);
         free(look);
+}
+
+/* The rows are as the files were then. */
+static void note_boxes(const struct look *look)
+{
+        for (size_t i = 0; i < look->box_count; i++)
+                if (look->boxes[i].needed && look->boxes[i].times.new.tv_sec)
+                        note(look->boxes[i].place, &look->boxes[i].times);
 }
 
 static int write_work(struct store_write *write, struct database *db, struct cause *cause)
@@ -336,8 +443,7 @@ static void wrote(struct store_write *write, const struct cause *cause)
                 differences_free(look);
                 store_read(&look->read);
         } else {
-                if (look->times.new.tv_sec)
-                        note(look->account, &look->times);
+                note_boxes(look);
                 look_end(look);
         }
 }
@@ -346,8 +452,8 @@ static void looked(struct store_read *read, const struct cause *cause)
 {
         struct look *look = container_of(read, struct look, read);
 
-        if (!cause && look->needed && !look->count && look->times.new.tv_sec)
-                note(look->account, &look->times);
+        if (!cause && !look->count)
+                note_boxes(look);
         if (cause || !look->count)
                 look_end(look);
         else

@@ -6,6 +6,7 @@
  */
 #include "daemon/store/inbox.h"
 
+#include "daemon/store/box.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/inbox_look.h"
 #include "daemon/store/inbox_rows.h"
@@ -105,23 +106,25 @@ static int mark_one(const struct maildir *maildir, bool seen, struct marked *one
         return 0;
 }
 
+static int mark_all(struct marking *marking, struct box_entered *at)
+{
+        for (size_t i = 0; i < marking->count; i++) {
+                struct marked *one = &marking->marked[i];
+                int there = box_enter(at, marking->account, one->row.box, false, &marking->failure);
+                if (there < 0)
+                        return -1;
+                if (there && mark_one(&at->maildir, marking->seen, one) < 0)
+                        return cause_errno(&marking->failure, errno, "cannot mark received mail of %s", marking->account);
+        }
+        return box_leave(at, &marking->failure);
+}
+
 static void mark_work(struct job *job)
 {
         struct marking *marking = container_of(job, struct marking, job);
-        scoped(maildir_close) struct maildir maildir = MAILDIR_CLOSED;
-        int error = 0;
+        scoped(box_drop) struct box_entered at = BOX_NONE;
 
-        if (maildir_open(marking->account, false, &maildir, &marking->failure) <= 0)
-                return;
-        struct inbox_change change = inbox_change_begin(&maildir);
-        for (size_t i = 0; i < marking->count && !error; i++)
-                if (mark_one(&maildir, marking->seen, &marking->marked[i]) < 0)
-                        error = errno;
-        if (!error && (disk_sync(maildir.cur) < 0 || disk_sync(maildir.new) < 0))
-                error = errno;
-        inbox_change_end(marking->account, &maildir, &change);
-        if (error)
-                (void)cause_errno(&marking->failure, error, "cannot mark received mail of %s", marking->account);
+        (void)mark_all(marking, &at);
 }
 
 /* ---- the rows ---- */

@@ -7,6 +7,7 @@ void inbox_row_done(struct inbox_row *row)
         free(row->file);
         free(row->suffix);
         free(row->folder);
+        free(row->box);
         free(row->from);
         free(row->subject);
         free(row->date);
@@ -22,7 +23,7 @@ void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows)
                                    .folder = db_text(rows, 6), .uid = sqlite3_column_int64(rows, 7),
                                    .from = db_text(rows, 8), .subject = db_text(rows, 9), .date = db_text(rows, 10),
                                    .message_id = db_text(rows, 11),
-                                   .line_ends = (enum line_ends)sqlite3_column_int(rows, 12) };
+                                   .line_ends = (enum line_ends)sqlite3_column_int(rows, 12), .box = db_text(rows, 13) };
 }
 
 int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq, struct cause *cause)
@@ -35,11 +36,12 @@ static int insert(struct database *db, const char *account, const struct inbox_r
 {
         return db_run(db, cause,
                       "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject,"
-                      " date, message_id, line_ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      " date, message_id, line_ends, box) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                       VALUES(v_text(account), v_int(inbox_id(row->file)), v_text(row->file),
                              v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->received),
                              v_int(row->size), v_text(row->folder ? row->folder : ""), v_int(row->uid), v_text(row->from),
-                             v_text(row->subject), v_text(row->date), v_text(row->message_id), v_int(row->line_ends)));
+                             v_text(row->subject), v_text(row->date), v_text(row->message_id), v_int(row->line_ends),
+                             v_text(row->box ? row->box : "")));
 }
 
 int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
@@ -50,10 +52,11 @@ int inbox_row_put(struct database *db, const char *account, const struct inbox_r
         if (*seq)
                 return db_run(db, cause,
                               "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, subject = ?,"
-                              " date = ?, message_id = ?, line_ends = ? WHERE seq = ?",
+                              " date = ?, message_id = ?, line_ends = ?, box = ? WHERE seq = ?",
                               VALUES(v_int(row->received), v_int(row->size), v_text(row->folder), v_int(row->uid),
                                      v_text(row->from), v_text(row->subject), v_text(row->date),
-                                     v_text(row->message_id), v_int(row->line_ends), v_int(*seq)));
+                                     v_text(row->message_id), v_int(row->line_ends), v_text(row->box ? row->box : ""),
+                                     v_int(*seq)));
         if (insert(db, account, row, cause) < 0)
                 return -1;
         *seq = db_last_id(db);

@@ -11,6 +11,7 @@ struct inbox_row {
         int64_t seq;
         char *file, *suffix;             /* name without flags; flags, or NULL for none */
         bool in_new;
+        char *box;                       /* of the Maildir; NULL or "": the Maildir itself */
         int64_t received, size;
         char *folder;                    /* "" where nobody fetched it */
         int64_t uid;
@@ -40,5 +41,5 @@ int inbox_row_find(struct database *db, const char *account, const char *id, str
 int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause) must_use;
 
 /* The columns of `inbox` that inbox_row_take() reads, in its order. */
-#define INBOX_COLUMNS "seq, file, suffix, in_new, received, size, folder, uid, sender, subject, date, message_id, line_ends"
+#define INBOX_COLUMNS "seq, file, suffix, in_new, received, size, folder, uid, sender, subject, date, message_id, line_ends, box"
 void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows);

@@ -22,14 +22,16 @@ enum { TEMPORARY_LIFE = 36 * 3600 }; /* seconds: the Maildir custom */
 
 /* ---- folders ---- */
 
-static int open_folder(const char *path, bool make, int *fd, struct cause *cause)
+char *maildir_place(const char *account, const char *box)
 {
-        if (make)
-                return maildir_folder_make(path, fd, cause);
-        *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (*fd < 0 && errno == ENOENT)
-                return 0;
-        return *fd < 0 ? cause_errno(cause, errno, "cannot open the folder %s", path) : 1;
+        return box && box[0] ? text_of("%s/%s", account, box) : copy_text(account);
+}
+
+static bool is_there(const char *whole, const char *part)
+{
+        scoped(scoped_free) char *path = text_of("%s/%s", whole, part);
+
+        return access(path, F_OK) == 0;
 }
 
 int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause)
@@ -42,14 +44,16 @@ int maildir_open(const char *account, bool make, struct maildir *maildir, struct
         *maildir = MAILDIR_CLOSED;
         scoped(scoped_free) char *whole = text_of("%s/mail/%s", store_directory(), account);
         scoped(scoped_close) int fd = -1;
+        /* A part that is missing beside others was empty when somebody copied the Maildir (an archive has files alone). */
+        if (!make && !is_there(whole, "new") && !is_there(whole, "cur"))
+                return 0;
         if (make && maildir_folder_make(whole, &fd, cause) < 0)
                 return -1;
         for (size_t i = 0; i < count_of(parts); i++) {
                 scoped(scoped_free) char *path = text_of("%s/%s", whole, parts[i].name);
-                int there = open_folder(path, make, parts[i].fd, cause);
-                if (there <= 0) {
+                if (maildir_folder_make(path, parts[i].fd, cause) < 0) {
                         maildir_close(maildir);
-                        return there;
+                        return -1;
                 }
         }
         return 1;

@@ -27,6 +27,7 @@ struct delivery_target {              /* copied */
         const char *folder;           /* "INBOX"; POP3: "" */
         uint64_t uidvalidity;         /* POP3: 0 */
         bool tell_server;             /* the policy flags or deletes: rows start as not told */
+        const char *file_into;        /* the property fileInto */
         /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each one's row
          * committed before the next is given. delivery_handed() is the answer, later. */
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
@@ -61,6 +62,7 @@ uint64_t delivery_bytes(const struct delivery *delivery);
 struct delivered {                    /* what the event and the journal tell of one message */
         struct mailbox_entry entry;
         char *file;                   /* name in new/ */
+        const char *box;              /* of the Maildir */
         uint64_t size;                /* of the message as it came; so is the digest */
         char sha256[65];
         enum line_ends line_ends;     /* of the file */
@@ -89,12 +91,13 @@ struct inbox_message {
         const char *account, *file, *folder;
         bool handed_on;               /* it is in no file here */
         bool in_cur;                  /* else in new/ */
+        const char *box;              /* of the Maildir; NULL: the Maildir itself */
         enum line_ends line_ends;     /* of the file */
         int64_t uid, size, received;  /* uid 0: none (POP3) */
         const char *from, *subject, *date, *message_id;
 };
-/* {id, file, path, lineEnds, seen, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. What was handed
- * on has null for file, path, lineEnds and seen. Any thread. */
+/* {id, file, path, lineEnds, seen, filedInto, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. What was handed
+ * on has null for file, path, lineEnds, seen and filedInto. Any thread. */
 json_t *inbox_message_json(const struct inbox_message *message) must_use;
 
 /* inbox_message_json of a message that was just delivered. */

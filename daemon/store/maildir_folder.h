@@ -12,6 +12,10 @@ struct maildir {
 };
 #define MAILDIR_CLOSED ((struct maildir){ -1, -1, -1 })
 
+/* What is taken in place of an account for a folder of its Maildir (box.h): "orders/.Alarms"; "orders" for `box` NULL or "". The
+ * caller frees. */
+char *maildir_place(const char *account, const char *box) must_use;
+
 /* Opens the three folders of mail/ACCOUNT, `make`: making what is missing. Without it a missing Maildir gives
  * 0, an open one 1. */
 int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause) must_use;

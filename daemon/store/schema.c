@@ -27,7 +27,8 @@
  * seen.digest      the first 16 bytes of SHA-256
  * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name without
  *                  flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name; size: of
- *                  the message as it came, or of a file that somebody else has put there; line_ends: enum line_ends
+ *                  the message as it came, or of a file that somebody else has put there; line_ends: enum line_ends;
+ *                  box: the folder of the Maildir that it lies in (".Alarms"), '' for the Maildir itself
  * meta.crlfTo      number of the last row of inbox whose file has the line ends of an earlier version; crlfAt: up to which
  *                  number they have been made LF
  * box              how many rows of inbox an account has
@@ -188,5 +189,8 @@ const char *const schema_steps[] = {
         "CREATE TABLE flood ("
         " account TEXT NOT NULL, address TEXT NOT NULL, next INTEGER NOT NULL,"
         " PRIMARY KEY (account, address)) STRICT, WITHOUT ROWID;",
+
+        "ALTER TABLE inbox ADD COLUMN box TEXT NOT NULL DEFAULT '';"
+        "CREATE INDEX inbox_box ON inbox (account, box);",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -89,6 +89,7 @@ static int inbox_number(struct database *db, const struct seen_key *key, const s
         struct inbox_row row = { .file = (char *)(uintptr_t)message->file, .in_new = true,
                                  .received = message->received, .size = (int64_t)message->size,
                                  .folder = (char *)(uintptr_t)key->folder, .uid = key->uid, .line_ends = message->line_ends,
+                                 .box = (char *)(uintptr_t)message->box,
                                  .from = (char *)(uintptr_t)message->from, .subject = (char *)(uintptr_t)message->subject,
                                  .date = (char *)(uintptr_t)message->date,
                                  .message_id = (char *)(uintptr_t)message->message_id };

@@ -57,6 +57,7 @@ struct seen_message {
         time_t received;
         const char *file;
         enum line_ends line_ends; /* of `file` */
+        const char *box;         /* of the Maildir, in which it is */
         uint64_t size;
         uint64_t left_size;      /* `file` is a note about a message of this size */
         const uint8_t *digest;   /* 32 bytes or NULL */

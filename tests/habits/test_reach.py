@@ -33,7 +33,7 @@ THROUGH = {
     "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "allowed": ["daemon/tls/allowed_verified.c"],
-    "maildir": ["daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
+    "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_unrecorded.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/inbox_look.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],

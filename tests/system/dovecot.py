@@ -222,6 +222,13 @@ class Dovecot(Mailboxes):
         """It comes to be when someone signs in."""
         self.imap(box).logout()
 
+    def lend(self, box, maildir):
+        """Shows another's Maildir as that mailbox."""
+        folder = os.path.join(self.folder, "mail")
+        if not os.path.isdir(folder):
+            users.private_folder(self.folder, "mail")
+        os.symlink(maildir, os.path.join(folder, box))
+
     def place(self, box, messages):
         """Puts messages into the mailbox, into a Maildir as they are; how many were taken."""
         if self.layout != "maildir":

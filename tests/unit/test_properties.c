@@ -106,7 +106,7 @@ START_TEST(defaults_of_both_kinds)
                 "\"allowPlaintextAuthentication\":false,\"connectionTimeout\":30,\"debug\":false,"
                 "\"pollRate\":60,\"push\":true,\"folder\":\"INBOX\",\"deliveryPolicy\":\"markAsRead\","
                 "\"fetch\":\"all\",\"maxMessageSize\":52428800,\"deliverTo\":\"maildir\","
-                "\"deliverToAddress\":\"\",\"deliverTimeout\":60,\"keepReceived\":\"\",\"oauthProvider\":\"\",\"oauthGrant\":\"\","
+                "\"deliverToAddress\":\"\",\"deliverTimeout\":60,\"fileInto\":\"\",\"keepReceived\":\"\",\"oauthProvider\":\"\",\"oauthGrant\":\"\","
                 "\"oauthClientId\":\"\",\"oauthTenant\":\"\",\"oauthScope\":\"\",\"oauthTokenEndpoint\":\"\","
                 "\"oauthDeviceEndpoint\":\"\",\"clientCertificate\":\"\"}");
         free(text);
