@@ -486,6 +486,7 @@ def test_submission_socket(machine, accounts):
     assert machine.say("systemctl", "is-enabled", "emailsec-smtp.socket", check=False) == "disabled"
     machine.write("/etc/systemd/system/emailsec-smtp.socket.d/port.conf",
                   "[Socket]\nListenStream=\nListenStream=127.0.0.1:2525\nListenStream=[::1]:2525\n")
+    machine.write("/etc/emailsecd/emailsecd.conf.d/default.conf", "[Service]\nDefaultAccount=out\n")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "enable", "emailsec-smtp.socket")
     machine.run("systemctl", "restart", "emailsecd")
@@ -511,7 +512,14 @@ def test_upgrade_keeps_and_purge_removes(machine, accounts):
     assert "# mine" in machine.say("cat", "/etc/emailsecd/emailsecd.conf")
     assert "out" in machine.say("emailsecctl", "account", "list")
     machine.run("systemctl", "start", "emailsec-metrics.service", check=False)
+    # a listener that was switched on does not outlive its service
+    machine.write("/etc/systemd/system/emailsec-smtp.socket.d/port.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:2525\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", "emailsec-smtp.socket")
+    machine.run("systemctl", "restart", "emailsecd")
+    assert machine.say("systemctl", "is-active", "emailsec-smtp.socket") == "active"
     machine.run("dpkg", "-r", "emailsecd")
+    assert machine.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/2525", check=False).returncode != 0
     assert machine.run("test", "-e", "/var/lib/emailsecd/station.db", check=False).returncode == 0
     assert "emailsec" not in machine.say("systemctl", "list-units", "--all", "--failed", "--no-legend", "--plain")
     machine.run("dpkg", "-P", "emailsecd", "emailsecctl")
