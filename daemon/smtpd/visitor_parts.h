@@ -36,6 +36,7 @@ struct visitor {
 
         struct guest guest;        /* local, uid, address */
         struct username *naming;   /* being asked; NULL: over */
+        bool waits_for_name;       /* MAIL is answered once that is over, and no other wish is */
         bool may_submit, in_charge; /* of a local one, once that is over */
         bool let_in;               /* AllowFrom= has its address */
         char who[96];              /* "alice (uid 1000)", "192.0.2.7", "device press" */

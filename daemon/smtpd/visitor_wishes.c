@@ -41,7 +41,10 @@ static void named(void *ctx, const char *name)
         v->in_charge = permit(&peer, PERMIT_ADMIN);
         if (name)
                 (void)snprintf(v->who, sizeof v->who, "%s (uid %u)", name, v->guest.uid);
-        if (v->waiting && v->esmtp && !v->gone)
+        if (!v->waits_for_name)
+                return;
+        v->waits_for_name = false;
+        if (!v->gone)
                 visitor_resume(v);
 }
 
@@ -148,7 +151,7 @@ void visitor_on_mail(struct visitor *v)
         struct cause cause = { 0 };
 
         if (v->naming) {
-                v->waiting = true;
+                v->waiting = v->waits_for_name = true;
                 return;
         }
         if (!may_send(v, &answer)) {
