@@ -17,6 +17,7 @@ import pytest
 
 import netns
 import pki
+import station as station_module
 import users
 from doors import Doors, Talk
 from test_submission import MESSAGE, outgoing
@@ -264,6 +265,32 @@ def test_bad_devices(station):
     station.ctl("device", "password", "press", stdin=PASSWORD + "\n")
     station.restart()
     assert not station.json("device", "list")[0]["fault"] and station.json("device", "list")[0]["password"]
+
+
+@pytest.mark.skipif(station_module.FLAVOUR != "plain" or not shutil.which("cc"), reason="preloads a library, and needs a compiler")
+def test_a_name_that_is_told_late(new_station, sink, root, folder, base):
+    """It is given up after a moment, in the middle of a session inside TLS: nothing else is resumed by it."""
+    library, flag = os.path.join(base, "hang-names.so"), os.path.join(folder, "hang")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, os.path.join(os.path.dirname(__file__), "hang.c")], check=True)
+    os.chmod(library, 0o755)
+    os.mkdir(flag, 0o777)
+    os.chmod(flag, 0o777)
+    station = new_station({"Submission.Certificate": "front"})
+    doors = Doors(station, "smtp")
+    station.extra_environment = {"LD_PRELOAD": library, "HANG": flag}
+    station.start()
+    outgoing(station, sink)
+    leaf = pki.leaf(root, ["127.0.0.1"])
+    station.ctl("trust", "key", "import", "front", write(os.path.join(folder, "front.pem"), leaf.key_pem + leaf.chain_pem))
+    open(os.path.join(flag, "users"), "w").close()
+    try:
+        with doors.talk() as talk:
+            assert talk.code("EHLO x") == 250 and talk.code("STARTTLS") == 220
+            until(lambda: "are recorded by their uid" in station.log(), 20)     # while the handshake is waited for
+            inside = Talk(context(root).wrap_socket(talk.socket, server_hostname="127.0.0.1"), greeting=False)
+            assert inside.envelope() == [250] * 3 and inside.code("NOOP") == 250
+    finally:
+        os.unlink(os.path.join(flag, "users"))
 
 
 # ---- from the network
