@@ -67,7 +67,7 @@ static void show_property(const json_t *values, const struct property *property)
                 return;
         scoped(scoped_free) char *words = property->type == TYPE_TIME                  ? date_words(value)
                                           : same_text(property->name, "tls")         ? tls_words(value)
-                                          : same_text(property->name, "waitingFor") ? wait_words(value)
+                                          : same_text(property->name, "waitingFor") ? show_wait_words(value)
                                                                                       : json_words(value);
         sheet_text(property->name, words);
 }

@@ -162,7 +162,7 @@ char *digest_words(const json_t *value)
         return out;
 }
 
-char *wait_words(const json_t *waiting)
+char *show_wait_words(const json_t *waiting)
 {
         long long messages = json_number(waiting, "messages");
         scoped(scoped_free) char *until = json_text(waiting, "until")[0] ? date_words(json_at(waiting, "until")) : NULL;

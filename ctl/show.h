@@ -59,7 +59,7 @@ char *size_words(const json_t *value) must_use;
 char *digest_words(const json_t *value) must_use;
 
 /* A WaitingFor: what it is, how many messages wait, until when; NULL for null. */
-char *wait_words(const json_t *waiting) must_use;
+char *show_wait_words(const json_t *waiting) must_use;
 
 /* The colour of a state's or verdict's word. */
 enum tint tint_of(const char *word);

@@ -452,7 +452,7 @@ void status_show_account(const json_t *account)
         if (queue)
                 sheet_format("queue", "%lld waiting, %lld failed", (long long)status_waiting(queue),
                              (long long)json_number(queue, "failed"));
-        scoped(scoped_free) char *waits = wait_words(json_at(account, "waitingFor"));
+        scoped(scoped_free) char *waits = show_wait_words(json_at(account, "waitingFor"));
         if (waits)
                 sheet_text("waits for", waits);
         for (size_t i = 0; i < count_of(fields); i++)

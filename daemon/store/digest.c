@@ -131,7 +131,7 @@ static int write_list(const struct digest *d, struct buf *out)
                 failed = append_item(&d->items[i], i + 1, &list);
         return failed || buf_appendf(out, "--=_%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
                                           "Content-Transfer-Encoding: quoted-printable\r\n\r\n", d->token) ||
-               quoted_append(out, buf_bytes(&list), list.len) ? -1 : 0;
+               notice_append_quoted(out, buf_bytes(&list), list.len) ? -1 : 0;
 }
 
 static int write_head(const struct digest *d, struct buf *out, const char *message_id)

@@ -217,7 +217,7 @@ static bool stands_for_itself(uint8_t c, bool before_end)
 }
 
 /* Quoted-printable (RFC 2045 section 6.7) of whole lines. */
-int quoted_append(struct buf *out, const uint8_t *bytes, size_t len)
+int notice_append_quoted(struct buf *out, const uint8_t *bytes, size_t len)
 {
         size_t column = 0;
 
@@ -257,7 +257,7 @@ static int write_header(const struct notice *n, struct buf *out)
         if (buf_appendf(out, "\r\n--=_%s\r\nContent-Type: text/rfc822-headers%s\r\n\r\n", n->token,
                         ascii ? "" : "\r\nContent-Transfer-Encoding: quoted-printable"))
                 return -1;
-        return ascii ? buf_append(out, n->header, len) : quoted_append(out, n->header, len);
+        return ascii ? buf_append(out, n->header, len) : notice_append_quoted(out, n->header, len);
 }
 
 int notice_write(const struct notice *notice, struct buf *out, char **message_id)

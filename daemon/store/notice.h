@@ -32,6 +32,6 @@ struct notice {
 };
 
 /* Quoted-printable (RFC 2045 section 6.7) of whole lines. -1: `out` is full. */
-int quoted_append(struct buf *out, const uint8_t *bytes, size_t len) must_use;
+int notice_append_quoted(struct buf *out, const uint8_t *bytes, size_t len) must_use;
 /* Appends the notice, line ends CRLF. -1: `out` is full. `message_id` gets the notice's own, for the caller to free. */
 int notice_write(const struct notice *notice, struct buf *out, char **message_id) must_use;

@@ -293,7 +293,7 @@ static int nobody_now(struct claim *claim, uint64_t seq, struct database *db, st
 static int hand_out(struct claim *claim, struct queued_message **message, enum queue_state was, struct database *db,
                     struct cause *cause)
 {
-        if (flood_gate(&claim->flood, db, claim->account, *message, claim->now, cause) < 0)
+        if (queue_flood_gate(&claim->flood, db, claim->account, *message, claim->now, cause) < 0)
                 return -1;
         if (!(*message)->recipient_count)
                 return nobody_now(claim, (*message)->seq, db, cause);
@@ -369,13 +369,13 @@ static void claim_done(struct store_write *write, const struct cause *cause)
         for (size_t i = 0; i < claim->count && cause; i++)
                 queued_message_free(claim->messages[i]);
         if (!cause)
-                flood_tell(&claim->flood, claim->account);
+                queue_flood_tell(&claim->flood, claim->account);
         claim->done(claim->ctx, claim->messages, cause ? 0 : claim->count, claim->next_due, cause);
         free(claim->messages);
         free(claim->candidates);
         free(claim->damaged);
         notice_rules_done(&claim->notice);
-        flood_done(&claim->flood);
+        queue_flood_done(&claim->flood);
         free(claim->account);
         free(claim);
 }
@@ -396,6 +396,6 @@ void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, 
                                  .done = done,
                                  .ctx = ctx,
                                  .write = { .write = claim_write, .done = claim_done } };
-        flood_begin(&claim->flood, flood);
+        queue_flood_begin(&claim->flood, flood);
         store_write(&claim->write);
 }

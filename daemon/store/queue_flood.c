@@ -23,7 +23,7 @@ enum {
 #define BYTES_MOST (8 * MIB)     /* of the messages in one digest */
 
 /* A message on its way into a digest. */
-struct gathered {
+struct flood_message {
         uint64_t seq;
         int64_t number;          /* of the recipient in it */
         char id[QUEUE_ID_SIZE];
@@ -36,12 +36,12 @@ struct gathering {
         const char *account, *key;   /* key: the address in small letters */
         const char *address;
         time_t now;
-        struct gathered *of;
+        struct flood_message *of;
         size_t count;
         bool eight_bit, header_utf8;
 };
 
-void flood_begin(struct flood *flood, const struct flood_rules *rules)
+void queue_flood_begin(struct flood *flood, const struct flood_rules *rules)
 {
         *flood = (struct flood){ 0 };
         if (!rules || rules->most <= 0)
@@ -51,7 +51,7 @@ void flood_begin(struct flood *flood, const struct flood_rules *rules)
         flood->rules.hostname = copy_text(rules->hostname);
 }
 
-void flood_done(struct flood *flood)
+void queue_flood_done(struct flood *flood)
 {
         for (size_t i = 0; i < flood->told_count; i++)
                 free(flood->told[i].address);
@@ -133,8 +133,8 @@ static int find_waiting(struct gathering *g, struct database *db, struct cause *
                 if (g->count && bytes + size > (int64_t)BYTES_MOST)
                         break;
                 bytes += size;
-                struct gathered *one = &g->of[g->count++];
-                *one = (struct gathered){ .seq = (uint64_t)sqlite3_column_int64(rows, 0), .number = sqlite3_column_int64(rows, 1),
+                struct flood_message *one = &g->of[g->count++];
+                *one = (struct flood_message){ .seq = (uint64_t)sqlite3_column_int64(rows, 0), .number = sqlite3_column_int64(rows, 1),
                                           .size = size, .submitted = sqlite3_column_int64(rows, 3),
                                           .submitted_by = db_text(rows, 4) };
                 queue_id_of(one->seq, one->id);
@@ -143,7 +143,7 @@ static int find_waiting(struct gathering *g, struct database *db, struct cause *
 }
 
 /* All of its body; `damaged` where that is not what was accepted. */
-static int read_body(struct gathered *one, struct database *db, struct cause *cause)
+static int read_body(struct flood_message *one, struct database *db, struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT data, digest FROM body WHERE place >= ? AND place < ? ORDER BY place",
@@ -167,7 +167,7 @@ static int read_bodies(struct gathering *g, struct database *db, struct cause *c
         size_t kept = 0;
 
         for (size_t i = 0; i < g->count; i++) {
-                struct gathered one = g->of[i];
+                struct flood_message one = g->of[i];
                 if (read_body(&one, db, cause) < 0 || (one.damaged && take_slot(g, db, one.seq, true, cause) < 0)) {
                         g->of[i] = one;
                         return -1;
@@ -175,10 +175,10 @@ static int read_bodies(struct gathering *g, struct database *db, struct cause *c
                 if (one.damaged) {
                         buf_free(&one.bytes);
                         free(one.submitted_by);
-                        g->of[i] = (struct gathered){ 0 };
+                        g->of[i] = (struct flood_message){ 0 };
                         continue;
                 }
-                g->of[i] = (struct gathered){ 0 };
+                g->of[i] = (struct flood_message){ 0 };
                 g->of[kept++] = one;
         }
         g->count = kept;
@@ -236,7 +236,7 @@ static int insert_digest(const struct flood *flood, const struct gathering *g, s
 }
 
 /* The recipient of one message is done with: it has it in the digest. */
-static int end_one(const struct gathered *one, const struct gathering *g, struct database *db, uint64_t digest, struct cause *cause)
+static int end_one(const struct flood_message *one, const struct gathering *g, struct database *db, uint64_t digest, struct cause *cause)
 {
         struct message_row row;
         char id[QUEUE_ID_SIZE];
@@ -355,7 +355,7 @@ static int may_go(struct flood *flood, struct gathering *g, struct database *db,
         return gather(flood, g, db, cause) < 0 ? -1 : after_digest(flood, g, db, message, number, cause);
 }
 
-int flood_gate(struct flood *flood, struct database *db, const char *account, struct queued_message *message, time_t now,
+int queue_flood_gate(struct flood *flood, struct database *db, const char *account, struct queued_message *message, time_t now,
                struct cause *cause)
 {
         size_t kept = 0;
@@ -405,7 +405,7 @@ static void emit(const struct flood *flood, const char *account)
         }
 }
 
-void flood_tell(const struct flood *flood, const char *account)
+void queue_flood_tell(const struct flood *flood, const char *account)
 {
         for (size_t i = 0; i < flood->told_count; i++) {
                 const struct flood_told *told = &flood->told[i];

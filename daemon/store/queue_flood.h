@@ -4,7 +4,7 @@
  * for a digest, one message with all of them (store/digest). The first digest leaves a minute after the first one that waits,
  * the next ones an hour after one another. Urgent messages are not counted and do not wait.
  * A digest is queued by the transaction that ends what it carries: a crash neither loses nor doubles it. All inside a
- * transaction of the writer, but for flood_tell.
+ * transaction of the writer, but for queue_flood_tell.
  */
 #pragma once
 
@@ -22,10 +22,10 @@ struct flood {
         bool again;                 /* there is more to claim at once */
 };
 
-void flood_begin(struct flood *flood, const struct flood_rules *rules); /* NULL, or most 0: nothing is limited */
-void flood_done(struct flood *flood);
+void queue_flood_begin(struct flood *flood, const struct flood_rules *rules); /* NULL, or most 0: nothing is limited */
+void queue_flood_done(struct flood *flood);
 /* Takes those recipients out of a message that is about to be sent which may not be now. */
-int flood_gate(struct flood *flood, struct database *db, const char *account, struct queued_message *message, time_t now,
+int queue_flood_gate(struct flood *flood, struct database *db, const char *account, struct queued_message *message, time_t now,
                struct cause *cause) must_use;
 /* On the loop, once it is on disk: journal, events, counters. */
-void flood_tell(const struct flood *flood, const char *account);
+void queue_flood_tell(const struct flood *flood, const char *account);
