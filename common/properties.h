@@ -36,6 +36,7 @@ enum property_access {
         ACCESS_READ,     /* status, counters: the daemon's own */
 };
 
+/* clang-format off */
 enum property_id {
         PROP_NAME, PROP_KIND, PROP_ENABLED, PROP_TRANSPORT, PROP_HOSTNAME, PROP_PORT, PROP_USE_SSL,
         PROP_USE_STARTTLS, PROP_MIN_TLS_VERSION, PROP_ALLOW_LEGACY_RENEGOTIATION, PROP_ACCOUNT,
@@ -57,8 +58,10 @@ enum property_id {
         PROP_HEARTBEAT_STATE, PROP_LAST_HEARTBEAT, PROP_LAST_HEARTBEAT_ARRIVED, PROP_LAST_HEARTBEAT_SECONDS,
         PROPERTIES
 };
+/* clang-format on */
 
 /* What a WORD property may be: of which property it is in the upper bits, its place among that property's words below. */
+/* clang-format off */
 enum property_word {
         WORD_SMTP = PROP_TRANSPORT << 8, WORD_IMAP, WORD_POP3,
         WORD_AS_GIVEN = PROP_SENDER_POLICY << 8, WORD_AS_ACCOUNT,
@@ -71,6 +74,7 @@ enum property_word {
         WORD_GOOGLE = PROP_OAUTH_PROVIDER << 8, WORD_MICROSOFT, WORD_CUSTOM,
         WORD_DEVICE = PROP_OAUTH_GRANT << 8, WORD_REFRESH_TOKEN, WORD_CLIENT_CREDENTIALS, WORD_JWT_BEARER,
 };
+/* clang-format on */
 
 struct property {
         const char *name;

@@ -13,6 +13,7 @@
 #define MAY(word)  { PARAMETER_##word, true }
 #define NOTHING    { { PARAMETER_NONE, false } }
 
+/* clang-format off */
 const struct method methods[] = {
         { SERVICE "GetStatus", PERMIT_READ, SMALL, METHOD_ENDING, on_get_status, { MAY(ACCOUNT) } },
         { SERVICE "ListAccounts", PERMIT_READ, SMALL, 0, on_list_accounts, NOTHING },
@@ -107,6 +108,7 @@ const struct method methods[] = {
         { VARLINK "GetInterfaceDescription", PERMIT_NONE, SMALL, METHOD_ENDING, on_get_interface_description,
           { MUST(INTERFACE) } },
 };
+/* clang-format on */
 const size_t method_count = count_of(methods);
 
 static int (*reload_settings)(json_t *warnings, struct cause *cause);

@@ -102,6 +102,7 @@ static void quit(struct chat *chat)
         chat->class->quit(chat);
 }
 
+/* clang-format off */
 static const struct script scripts[] = {
         /* ---- opening ---- */
         { "SELECT", .tls = true, .state = CHAT_READY, .told = TOLD, LINES(READY OPENED) },
@@ -375,6 +376,7 @@ static const struct script scripts[] = {
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 NO no\r\n", NULL },
                 { DO, NULL, idle }, { C, "t3 IDLE\r\n", NULL }, { S, "t3 BAD what\r\n", NULL },) },
 };
+/* clang-format on */
 
 START_TEST(scripts_play)
 {

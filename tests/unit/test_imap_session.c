@@ -27,6 +27,7 @@ static void open_drafts(struct chat *chat)
         imap_mailbox.open(chat, "Entw\303\274rfe", false);
 }
 
+/* clang-format off */
 static const struct script scripts[] = {
         /* ---- greeting ---- */
         { "no sign-in, no TLS", .state = CHAT_READY,
@@ -243,6 +244,7 @@ static const struct script scripts[] = {
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, quit }, { C, "t1 LOGOUT\r\n", NULL },
                 { S, "* BYE see you\r\n", NULL }, { CLOSE, NULL, NULL },) },
 };
+/* clang-format on */
 
 START_TEST(scripts_play)
 {

@@ -8,6 +8,7 @@
 
 enum { GREET = PHASE_GREETING, SIGN = PHASE_SIGNIN, BOX = PHASE_MAILBOX, MAIL = PHASE_MAIL };
 
+/* clang-format off */
 static const struct {
         unsigned protocol, phase;
         const char *reply; /* behind NO, BAD, BYE, -ERR; of SMTP with status and enhanced code */
@@ -226,6 +227,7 @@ static const struct {
         { P, SIGN, "[", SAID_NOTHING_KNOWN, CAUSE_NONE },
         { I, BOX, "nope", SAID_NOTHING_KNOWN, CAUSE_NONE },
 };
+/* clang-format on */
 
 START_TEST(test_reply)
 {

@@ -10,6 +10,7 @@ enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8, LMTP = 16, DOMAIN = 32 };
 #define CRAM "C:AUTH CRAM-MD5", "S:334 PDEuMkB4Pg==", "C:YW5uIDA0NzViMzQyZjVjMGQ3ZDNlYTI2OTA1NDA1MzY4NGJh", "S:535 5.7.8 no"
 #define PLAIN_LINE "C:AUTH PLAIN AGFubgBwZW5jaWw="
 
+/* clang-format off */
 static const struct {
         const char *name;
         unsigned how;
@@ -130,6 +131,7 @@ static const struct {
         { "injected later", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go", "s:2" }, CHAT_FAILED, CAUSE_INJECTION, "1 byte" },
         { "bare LF go-ahead and more", STARTTLS, "auto", { EHLO, "s:250-x\n250 STARTTLS\n", "C:STARTTLS", "S:220 go\n" }, CHAT_FAILED, CAUSE_INJECTION, "" },
 };
+/* clang-format on */
 
 /* Answers that come with the greeting: only where they come in one piece is that to be seen. */
 static const struct {

@@ -161,6 +161,7 @@ static void prepare(size_t recipients)
 #define PIPED "250-x\r\n250-SIZE 100000\r\n250-DSN\r\n250 PIPELINING\r\n"
 #define PLAIN "250 x\r\n"
 
+/* clang-format off */
 static const struct {
         const char *name, *offers;
         struct say says[SAYS];
@@ -197,6 +198,7 @@ static const struct {
         { "limit of the account", PIPED, { { "MAIL", "550 5.4.5 Daily user sending limit exceeded", ALWAYS } }, OUTCOME_NONE, 1, 0, "EHLO", "", CAUSE_ACCOUNT_REFUSED },
         { "limit at the end", ALL, { { ".", "550 5.4.5 Daily user sending limit exceeded", ALWAYS } }, OUTCOME_NONE, 1, 1, "EHLO", "", CAUSE_ACCOUNT_REFUSED },
 };
+/* clang-format on */
 
 /* What the last session said. */
 static const char *last_session(void)
