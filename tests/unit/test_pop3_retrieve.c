@@ -5,6 +5,8 @@
 
 #include "pop3_script.h"
 
+/* clang-format off: dialogues are laid out by hand */
+
 #define LINES(...) .lines = (const struct line[]){ __VA_ARGS__ { .kind = END } }
 #define READY { S, "+OK\r\n", NULL }, { C, "CAPA\r\n", NULL }, { S, "+OK\r\nPIPELINING\r\nUIDL\r\n.\r\n", NULL },
 #define READY_PLAINLY { S, "+OK\r\n", NULL }, { C, "CAPA\r\n", NULL }, { S, "-ERR\r\n", NULL },

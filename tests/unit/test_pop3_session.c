@@ -4,6 +4,8 @@
 
 #include "pop3_script.h"
 
+/* clang-format off: dialogues are laid out by hand */
+
 static void quit(struct chat *chat)
 {
         chat->class->quit(chat);
