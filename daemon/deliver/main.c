@@ -188,6 +188,16 @@ static void end_group(const struct run *run, int number)
         (void)kill(-run->pid, number);
 }
 
+/* What is in the pipe; not what others who hold it may still write. */
+static void hear_rest(struct run *run)
+{
+        struct pollfd rest = { .fd = run->output, .events = POLLIN };
+
+        for (int i = 0; i < 1024 && poll(&rest, 1, 0) > 0; i++)
+                if (!hear_output(run))
+                        return;
+}
+
 /* Until the command has ended. 0; -1: who asked has gone, and hears of nothing. */
 static int attend(struct run *run, int64_t deadline)
 {
@@ -213,10 +223,8 @@ static int attend(struct run *run, int64_t deadline)
                 asked_to_end = true;
                 deadline = now_ms() + DELIVER_GRACE * 1000;
         }
-        for (int i = 0; heard && i < 1024; i++) { /* what is in the pipe; not what others who hold it may still write */
-                struct pollfd rest = { .fd = run->output, .events = POLLIN };
-                heard = poll(&rest, 1, 0) > 0 && hear_output(run);
-        }
+        if (heard)
+                hear_rest(run);
         return gone ? -1 : 0;
 }
 

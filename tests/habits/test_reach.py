@@ -36,7 +36,7 @@ THROUGH = {
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_unrecorded.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/inbox_look.c"],
-    "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
+    "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "visitor": ["daemon/smtpd/notices.c", "daemon/smtpd/visitor_end.c"],
     "varlink_server": ["daemon/control/login.c", "daemon/control/service.c", "daemon/control/usernames.c"],
