@@ -5,7 +5,8 @@
 
 #include "pop3_script.h"
 
-/* clang-format off: dialogues are laid out by hand */
+/* Dialogues are laid out by hand. */
+/* clang-format off */
 
 #define LINES(...) .lines = (const struct line[]){ __VA_ARGS__ { .kind = END } }
 #define READY { S, "+OK\r\n", NULL }, { C, "CAPA\r\n", NULL }, { S, "+OK\r\nPIPELINING\r\nUIDL\r\n.\r\n", NULL },

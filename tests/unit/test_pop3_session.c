@@ -4,7 +4,8 @@
 
 #include "pop3_script.h"
 
-/* clang-format off: dialogues are laid out by hand */
+/* Dialogues are laid out by hand. */
+/* clang-format off */
 
 static void quit(struct chat *chat)
 {
