@@ -342,6 +342,7 @@ struct connection *connection_accepted(int fd, const struct sockaddr_storage *pe
 
         address_text(peer, address, sizeof address);
         c->address = copy_text(address);
+        c->accepted = true;
         take_socket(c, fd);
         pump_watch(c);
         return c;

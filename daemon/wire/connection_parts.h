@@ -29,6 +29,7 @@ struct connection {
         enum connection_phase phase;
         uint16_t port;
         bool paused;
+        bool accepted;            /* the peer is a client */
         bool read_again;          /* the transport may hold bytes that the socket does not tell of */
         struct connection *busy_next, **busy_link; /* among those that had more to read than their share; NULL: it is not */
         bool scheduled;           /* a run() is on its way: nothing is freed but in it */

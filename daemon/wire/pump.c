@@ -37,6 +37,18 @@ void pump_watch(struct connection *c)
                 watch_for(c->watch, what);
 }
 
+/* Who was accepted may close its sending half behind its last command: the answers to what it has said leave all the same, as
+ * far as the kernel takes them. To a server nothing more is said: it would not tell what became of it. */
+static void answer_last(struct connection *c)
+{
+        struct cause why = { 0 };
+        size_t moved = 0;
+
+        while (c->accepted && c->out.len &&
+               c->transport->write(c->transport, buf_bytes(&c->out), c->out.len, &moved, &why) == TRANSPORT_DONE)
+                buf_consume(&c->out, moved);
+}
+
 /* One read. False when the reading has to stop. */
 static bool read_piece(struct connection *c, size_t *budget)
 {
@@ -57,6 +69,7 @@ static bool read_piece(struct connection *c, size_t *budget)
                 c->read_needs = WATCH_WRITE;
                 return false;
         case TRANSPORT_END:
+                answer_last(c);
                 transport->finish(transport); /* good-bye to you too */
                 connection_fail(c, NULL);
                 return false;

@@ -171,6 +171,20 @@ def test_cut_off_anywhere(doors):
     assert doors.station.call("ListQueue")["messages"] == []
 
 
+@pytest.mark.parametrize("words, codes", [
+    ("NOOP\r\nRSET\r\nQUIT\r\n", [250, 250, 221]), ("NOOP\r\n", [250]), ("BDAT 5\r\nabcdeQUIT\r\n", [503, 221]),
+    ("BDAT x\r\n", [521]), ("MAIL FROM:<plant@example.test>\r\nSTARTTLS\r\nEHLO x\r\n", [250, 502, 250]),
+    ("MAIL FROM:<plant@example.test>\r\nRCPT TO:<box@example.test>\r\nBDAT 14 LAST\r\nSubject: x\r\n\r\nQUIT\r\n", [250, 250, 250, 221])],
+    ids=lambda value: repr(value)[:20])
+def test_half_closed(doors, words, codes):
+    """Who says all at once and closes its sending half hears every answer."""
+    for _ in range(5):
+        with doors.talk() as talk:
+            talk.send("EHLO x\r\n" + words)
+            talk.socket.shutdown(socket.SHUT_WR)
+            assert read_all(talk) == [250, *codes]
+
+
 def test_random_clients(doors):
     """Words in any order, any portions: the daemon lives and nothing is accepted but whole messages."""
     seed = int(os.environ.get("EMAILSEC_SEED", "1"))
