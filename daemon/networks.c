@@ -12,7 +12,10 @@ struct network {
         unsigned bits;
 };
 
-enum { WORD_MOST = 64 };
+enum {
+        WORD_MOST = 64,
+        LEAST_BITS_4 = 8, LEAST_BITS_6 = 16, /* of a network that has one owner */
+};
 
 static bool is_mapped(const uint8_t bytes[16])
 {
@@ -30,6 +33,18 @@ static bool has_bits_behind(const struct network *network)
                 if (network->bytes[bit / 8] & (0x80U >> bit % 8))
                         return true;
         return false;
+}
+
+/* 2000::/3 is the Internet, and so are two halves of it. Of IPv6 only local networks are that wide (RFC 4193, RFC 4291
+ * section 2.5.6). */
+static bool is_everybody(const struct network *network)
+{
+        bool local = (network->bits >= 7 && (network->bytes[0] & 0xfe) == 0xfc) ||
+                     (network->bits >= 10 && network->bytes[0] == 0xfe && (network->bytes[1] & 0xc0) == 0x80);
+
+        if (network->family == AF_INET)
+                return network->bits < LEAST_BITS_4;
+        return network->bits < LEAST_BITS_6 && !local;
 }
 
 /* The length of a prefix; NULL: there is none, the whole address counts. -1: it is no such length. */
@@ -59,7 +74,7 @@ static int parse(const char *word, size_t len, struct network *out, struct cause
             (out->family == AF_INET6 && is_mapped(out->bytes)))
                 return cause_set(cause, CAUSE_INVALID, "%.*s is no address or network like 192.0.2.7 or 198.51.100.0/24", (int)len, word);
         out->bits = (unsigned)bits;
-        if (bits == 0)
+        if (is_everybody(out))
                 return cause_set(cause, CAUSE_INVALID, "%.*s is everybody: an open relay is used by others within hours", (int)len, word);
         if (has_bits_behind(out))
                 return cause_set(cause, CAUSE_INVALID, "%.*s has bits behind the network's", (int)len, word);
