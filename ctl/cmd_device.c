@@ -43,7 +43,9 @@ int run_device_add(struct tool *tool)
         parameter_text(parameters, "account", tool_option(tool, "account"));
         parameter_text(parameters, "from", tool_option(tool, "from"));
         int status = call_daemon(tool, EMAIL("AddDevice"), parameters, &answer);
-        return status ? status : tell_device(tool, answer, "added; it needs a password: emailsecctl device password NAME");
+        scoped(scoped_free) char *words = text_of("added; it needs a password: emailsecctl device password %s",
+                                                  tool_word(tool, 0));
+        return status ? status : tell_device(tool, answer, words);
 }
 
 int run_device_password(struct tool *tool)

@@ -55,7 +55,7 @@ def context(root):
 
 
 def add_device(station, name="press", *options, password=PASSWORD):
-    station.ctl("device", "add", name, *options)
+    assert f"emailsecctl device password {name}" in station.ctl("device", "add", name, *options).out
     station.ctl("device", "password", name, stdin=password + "\n")
 
 
