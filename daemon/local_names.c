@@ -254,6 +254,8 @@ struct resolving {
         const char *on_the_way[LIMIT_ALIAS_DEPTH];
         size_t depth, steps;
         size_t count;           /* addresses found */
+        bool cut;               /* there are more than are followed */
+        bool by_default;        /* LocalRecipients= is among them */
         struct cause *cause;    /* the first thing that is not followed */
         void (*found)(void *ctx, const char *address);
         void *ctx;
@@ -286,13 +288,21 @@ static void find(struct resolving *resolving, const char *address)
                 resolving->found(resolving->ctx, address);
 }
 
+/* However many of a list come to it: once. */
+static void find_local_recipient(struct resolving *resolving)
+{
+        if (!resolving->by_default)
+                find(resolving, resolving->names->recipient);
+        resolving->by_default = true;
+}
+
 /* A name that no alias leads on from. */
 static void end_at(struct resolving *resolving, const char *name)
 {
         const struct local_names *names = resolving->names;
 
         if (names->recipient)
-                find(resolving, names->recipient);
+                find_local_recipient(resolving);
         else if (names->trouble)
                 not_followed(resolving, name, "%s is a local name without an address: %s, and LocalRecipients= is not set", name,
                              names->trouble);
@@ -345,7 +355,7 @@ static void resolve_item(struct resolving *resolving, const struct alias *alias,
         case ALIAS_INCLUDE:
         case ALIAS_BAD:
                 if (resolving->names->recipient)
-                        find(resolving, resolving->names->recipient);
+                        find_local_recipient(resolving);
                 else
                         not_followed(resolving, alias->name, "%s %s (line %u of %s), and LocalRecipients= is not set", alias->name,
                                      kind_words[item->kind], alias->line, resolving->names->file);
@@ -367,8 +377,11 @@ static void resolve(struct resolving *resolving, const char *name)
         resolving->on_the_way[resolving->depth++] = name;
         if (!alias->count)
                 end_at(resolving, name);
-        for (size_t i = 0; i < alias->count && resolving->count < LIMIT_RECIPIENTS && resolving->steps++ < STEPS; i++)
-                resolve_item(resolving, alias, &alias->items[i]);
+        for (size_t i = 0; i < alias->count && !resolving->cut; i++) {
+                resolving->cut = resolving->count >= LIMIT_RECIPIENTS || resolving->steps++ >= STEPS;
+                if (!resolving->cut)
+                        resolve_item(resolving, alias, &alias->items[i]);
+        }
         resolving->depth--;
 }
 
@@ -382,8 +395,13 @@ int local_names_resolve(const struct local_names *names, const char *recipient, 
                 resolve(&resolving, recipient);
         else
                 resolve_address(&resolving, recipient);
-        if (resolving.count)
+        if (resolving.count && !resolving.cut)
                 return 0;
+        if (resolving.cut && resolving.count) { /* nobody of it is left out unsaid */
+                (void)cause_about(&why, CAUSE_INVALID, "recipients", "%s stands for more than the %d addresses of one message, or for "
+                                  "lists in lists without end", recipient, LIMIT_RECIPIENTS);
+                cause_remedy(&why, "make it smaller in %s, or divide it", names->file ? names->file : "the alias file");
+        }
         if (cause)
                 *cause = why;
         return -1;

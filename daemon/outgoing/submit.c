@@ -170,8 +170,16 @@ static int look_up(const struct local_names *names, const char *recipient, struc
 {
         if (!mailbox_is_local(recipient) && address_check(recipient, false, cause) < 0)
                 return -1;
-        return names ? local_names_resolve(names, recipient, add_recipient, envelope, cause) :
-                       (add_recipient(envelope, recipient), 0);
+        if (!names) {
+                add_recipient(envelope, recipient);
+                return 0;
+        }
+        size_t before = envelope->count;
+        if (local_names_resolve(names, recipient, add_recipient, envelope, cause) == 0)
+                return 0;
+        while (envelope->count > before) /* refused as a whole */
+                free((char *)(uintptr_t)envelope->recipients[--envelope->count]);
+        return -1;
 }
 
 struct checking {

@@ -88,7 +88,7 @@ static const struct {
         { "file", "[file goes to a file, which emailsecd does not write (line 14 of]", "all@example.com" },
         { "list", "[list includes a list]", "all@example.com" },
         { "mixed", "alice@example.org", "all@example.com alice@example.org" },
-        { "bad", "[bad goes to what is no address]", "all@example.com all@example.com" },
+        { "bad", "[bad goes to what is no address]", "all@example.com" },
         { "empty", "[empty is a local name without]", "all@example.com" },
         { "last", "last@example.org", "last@example.org" },
         { "own", "own@plant7.example.com other@example.org", "own@plant7.example.com other@example.org" },
@@ -208,10 +208,34 @@ START_TEST(bounded)
         local_names_open(&settings);
         struct local_names *now = local_names_hold();
         char *list = NULL;
-        ck_assert_int_eq(local_names_resolve(now, "n0", note, &list, NULL), 0);
-        ck_assert_uint_le(strlen(list), LIMIT_RECIPIENTS * strlen(" a@b.example"));
+        struct cause cause = { 0 };
+        ck_assert_int_eq(local_names_resolve(now, "n0", note, &list, &cause), -1);
+        ck_assert_ptr_nonnull(strstr(cause.text, "n0 stands for more"));
+        ck_assert_str_eq(list, "a@b.example");
         free(list);
         local_names_release(now);
+}
+END_TEST
+
+/* One more than a message may have: refused, not sent to the first thousand. */
+START_TEST(a_list_that_is_too_long)
+{
+        for (unsigned count = LIMIT_RECIPIENTS; count <= LIMIT_RECIPIENTS + 1; count++) {
+                struct buf text = BUF_WITH_MAX(MIB);
+                struct cause cause = { 0 };
+                scoped(scoped_free) char *list = copy_text("");
+                ck_assert_int_eq(buf_append_text(&text, "all: "), 0);
+                for (unsigned i = 0; i < count; i++)
+                        ck_assert_int_eq(buf_appendf(&text, "%su%u@b.example", i ? "," : "", i), 0);
+                scoped(scoped_free) char *line = buf_take_text(&text);
+                write_file(line);
+                local_names_open(&settings);
+                struct local_names *now = local_names_hold();
+                int result = local_names_resolve(now, "all", note, &list, &cause);
+                local_names_release(now);
+                ck_assert_int_eq(result, count > LIMIT_RECIPIENTS ? -1 : 0);
+                ck_assert_int_eq(cause.text[0] != '\0', count > LIMIT_RECIPIENTS);
+        }
 }
 END_TEST
 
@@ -290,6 +314,7 @@ int main(void)
         tcase_add_test(tc, read_again_when_changed);
         tcase_add_test(tc, what_cannot_be_read);
         tcase_add_test(tc, bounded);
+        tcase_add_test(tc, a_list_that_is_too_long);
         tcase_add_test(tc, advice);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
