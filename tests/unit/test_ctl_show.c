@@ -125,7 +125,7 @@ START_TEST(near_words)
                 { "account", "rm", "account delete" }, { "account", "starttls", "account secure" },
                 { "queue", "ls", "queue list" }, { NULL, "version", "--version" }, { NULL, "health", "status --check" },
                 /* by the second word of a command */
-                { NULL, "password", "account password" }, { NULL, "test", "account test" },
+                { NULL, "password", "account password' or 'device password" }, { NULL, "test", "account test" },
                 { NULL, "import", "trust import" }, { NULL, "secure", "account secure" },
                 /* a group's own words do not serve another one */
                 { "status", "passwd", NULL }, { "subscriber", "cat", NULL },

@@ -199,7 +199,7 @@ static const struct {
         { "[Service]\nHostname=a.example\n multi=b\n", 3, "there is no key multi", NULL },
         { "[Service]\nStateDirectory=var\n", 2, "not an absolute path", NULL },
         { "[Service]\nStateDirectory=\n", 2, "the value is missing", NULL },
-        { "[Service]\nDefaultAccount=../x\n", 2, "not a name for an account", NULL },
+        { "[Service]\nDefaultAccount=../x\n", 2, "../x is not a name", NULL },
         { "[Service]\nMaxMessageSize=5\n", 2, "out of range", NULL },
         { "[Service]\nMaxMessageSize=50 MB\n", 2, "is not a size", NULL },
         { "[Service]\nMaxMessageSize=99999999999T\n", 2, "is not a size", NULL },
