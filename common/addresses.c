@@ -15,8 +15,8 @@ static bool is_atom_byte(char c)
                (c >= 'a' && c <= 'z') || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
-/* Length of the atom at the front, dots wherever they stand: "a..b" and "a." are no Dot-string, but large providers gave them
- * to people, and servers take them. */
+/* Length of the atom at the front, dots wherever they stand: "a..b" and "a." are no Dot-string, but large
+ * providers gave them to people, and servers take them. */
 static size_t dot_string_length(const char *text)
 {
         size_t len = 0;
@@ -107,7 +107,8 @@ static bool all_ascii(const char *text, size_t len)
         return true;
 }
 
-/* Where the domain begins: behind the last @, since a quoted local part may hold others. NULL: there is none. */
+/* Where the domain begins: behind the last @, since a quoted local part may hold others. NULL: there is none.
+ */
 static const char *domain_of(const char *address)
 {
         const char *at = strrchr(address, '@');
@@ -125,7 +126,8 @@ bool address_needs_utf8(const char *address)
 char *address_on_wire(const char *address)
 {
         const char *domain = domain_of(address);
-        char *scoped(scoped_free) host = domain && !all_ascii(domain, strlen(domain)) ? host_normal(domain, NULL) : NULL;
+        char *scoped(scoped_free) host =
+                domain && !all_ascii(domain, strlen(domain)) ? host_normal(domain, NULL) : NULL;
 
         return host ? text_of("%.*s%s", (int)(domain - address), address, host) : copy_text(address);
 }

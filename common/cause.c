@@ -13,7 +13,9 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_NONE] = { "None", CLASS_NONE, 0, "" },
         [CAUSE_INVALID] = { "InvalidProperty", CLASS_NONE, 1, "correct the value and repeat the command" },
         [CAUSE_PORT_REQUIRED] = { "PortRequired", CLASS_NONE, 1, "say the port too, a number or auto" },
-        [CAUSE_NOT_FOUND] = { "NotFound", CLASS_NONE, 1, "see the names and ids there are: emailsecctl account, queue, challenge, allowed or trust list" },
+        [CAUSE_NOT_FOUND] = { "NotFound", CLASS_NONE, 1,
+                              "see the names and ids there are: emailsecctl account, queue, challenge, "
+                              "allowed or trust list" },
         [CAUSE_EXISTS] = { "Exists", CLASS_NONE, 1, "choose another name, or change the one that exists" },
         [CAUSE_AMBIGUOUS] = { "AmbiguousId", CLASS_NONE, 1, "give more characters of the id" },
         [CAUSE_PERMISSION] = { "PermissionDenied", CLASS_NONE, 4,
@@ -21,7 +23,9 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
                                "(emailsec for reading only)" },
         [CAUSE_STATE] = { "WrongState", CLASS_NONE, 1, "see how things are: emailsecctl status" },
         [CAUSE_BUSY] = { "Busy", CLASS_DOWN, 1, "try again in a moment" },
-        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1, "make it smaller, or raise the limit that the sentence names, if it names one" },
+        [CAUSE_TOO_LARGE] = { "TooLarge", CLASS_NONE, 1,
+                              "make it smaller, or raise the limit that the sentence names, if it names "
+                              "one" },
         [CAUSE_QUEUE_FULL] = { "QueueFull", CLASS_NONE, 1,
                                "see why mail waits: emailsecctl status; then raise maxQueueSize "
                                "or delete what is not needed" },
@@ -42,25 +46,36 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
                             "check hostname and port, the network, and firewalls on the way" },
         [CAUSE_TIMEOUT] = { "Timeout", CLASS_DOWN, 1,
                             "check that the server answers; connectionTimeout may be too short" },
-        [CAUSE_CLOSED] = { "ConnectionLost", CLASS_DOWN, 1, "nothing to do if it passes by itself; else see how far it comes: emailsecctl account test NAME" },
+        [CAUSE_CLOSED] = { "ConnectionLost", CLASS_DOWN, 1,
+                           "nothing to do if it passes by itself; else see how far it comes: emailsecctl "
+                           "account test NAME" },
         [CAUSE_SERVER_BUSY] = { "ServerBusy", CLASS_DOWN, 1,
-                                "nothing to do if it passes by itself; else lower the property maxConnections, or ask the "
+                                "nothing to do if it passes by itself; else lower the property "
+                                "maxConnections, or ask the "
                                 "server's operator" },
         [CAUSE_PROTOCOL] = { "ProtocolViolation", CLASS_FAULT, 1,
-                             "check that the properties hostname and port name a server of this transport: emailsecctl account test NAME" },
+                             "check that the properties hostname and port name a server of this transport: "
+                             "emailsecctl account test NAME" },
         [CAUSE_NO_STARTTLS] = { "StartTlsMissing", CLASS_FAULT, 1,
-                                "if the server has TLS from the first byte: emailsecctl account secure NAME ssl; if it used to offer "
+                                "if the server has TLS from the first byte: emailsecctl account secure NAME "
+                                "ssl; if it used to offer "
                                 "STARTTLS, someone on the way may be taking it out" },
         [CAUSE_STARTTLS_REFUSED] = { "StartTlsRefused", CLASS_FAULT, 1,
-                                     "ask the server's operator; if it has TLS from the first byte: emailsecctl account secure NAME ssl" },
+                                     "ask the server's operator; if it has TLS from the first byte: "
+                                     "emailsecctl account secure NAME ssl" },
         [CAUSE_INJECTION] = { "Injection", CLASS_FAULT, 1,
-                              "someone on the way may be putting words into the server's mouth; if the server has TLS from the first "
+                              "someone on the way may be putting words into the server's mouth; if the "
+                              "server has TLS from the first "
                               "byte: emailsecctl account secure NAME ssl" },
-        [CAUSE_PREAUTH] = { "Preauth", CLASS_FAULT, 1, "this looks like an attack; if the server has TLS from the first byte: emailsecctl account secure NAME ssl" },
+        [CAUSE_PREAUTH] = { "Preauth", CLASS_FAULT, 1,
+                            "this looks like an attack; if the server has TLS from the first byte: "
+                            "emailsecctl account secure NAME ssl" },
         [CAUSE_TLS] = { "TlsHandshake", CLASS_FAULT, 1,
-                        "see what both sides said: emailsecctl account test NAME; then ask the server's operator about its TLS settings" },
+                        "see what both sides said: emailsecctl account test NAME; then ask the server's "
+                        "operator about its TLS settings" },
         [CAUSE_TLS_VERSION] = { "TlsVersion", CLASS_FAULT, 1,
-                                "have the server's operator offer TLS 1.2 or newer; only where that cannot be, lower the property minTlsVersion" },
+                                "have the server's operator offer TLS 1.2 or newer; only where that cannot "
+                                "be, lower the property minTlsVersion" },
         [CAUSE_TLS_MISMATCH] = { "TlsMismatch", CLASS_FAULT, 1,
                                  "check port against useSsl and useStartTls: "
                                  "emailsecctl account secure NAME ssl|starttls" },
@@ -77,23 +92,32 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_AUTH_TEMPORARY] = { "AuthenticationUnavailable", CLASS_DOWN, 1,
                                    "nothing to do if it passes by itself" },
         [CAUSE_NO_MECHANISM] = { "NoMechanism", CLASS_FAULT, 1,
-                                 "see what the server offers: emailsecctl account test NAME; then emailsecctl account set NAME authentication=..." },
+                                 "see what the server offers: emailsecctl account test NAME; then "
+                                 "emailsecctl account set NAME authentication=..." },
         [CAUSE_PLAINTEXT_LOGIN] = { "PlaintextLogin", CLASS_FAULT, 1,
                                     "secure the account: emailsecctl account secure NAME ssl|starttls" },
         [CAUSE_ACCOUNT_REFUSED] = { "AccountRefused", CLASS_DOWN, 1,
-                                    "read the server's words: a limit passes by itself, a lock is lifted by the provider; "
+                                    "read the server's words: a limit passes by itself, a lock is lifted by "
+                                    "the provider; "
                                     "mail waits and is tried again" },
         [CAUSE_NAME_REFUSED] = { "NameRefused", CLASS_FAULT, 1,
-                                 "set Hostname= in emailsecd.conf to this machine's full name, one that the server accepts, "
+                                 "set Hostname= in emailsecd.conf to this machine's full name, one that the "
+                                 "server accepts, "
                                  "and restart emailsecd" },
         [CAUSE_SERVER_SIGNATURE] = { "ServerSignature", CLASS_FAULT, 1,
                                      "this is what an attack looks like; check who answers there" },
         [CAUSE_SECRET] = { "Secret", CLASS_FAULT, 1, "emailsecctl account password NAME" },
         [CAUSE_DEFERRED] = { "Deferred", CLASS_NONE, 1, "nothing to do if it passes by itself" },
         [CAUSE_REFUSED] = { "Refused", CLASS_NONE, 1, "read the server's reply: emailsecctl queue show ID" },
-        [CAUSE_UNSENDABLE] = { "Unsendable", CLASS_NONE, 1, "send it in another form (smaller, addresses in ASCII), or by another account" },
-        [CAUSE_EXPIRED] = { "Expired", CLASS_NONE, 1, "mend what kept it (emailsecctl queue show ID), then: emailsecctl queue retry ID" },
-        [CAUSE_MAILBOX] = { "Mailbox", CLASS_FAULT, 1, "see which folders there are: emailsecctl account folders NAME; then correct the property folder" },
+        [CAUSE_UNSENDABLE] = { "Unsendable", CLASS_NONE, 1,
+                               "send it in another form (smaller, addresses in ASCII), or by another "
+                               "account" },
+        [CAUSE_EXPIRED] = { "Expired", CLASS_NONE, 1,
+                            "mend what kept it (emailsecctl queue show ID), then: emailsecctl queue retry "
+                            "ID" },
+        [CAUSE_MAILBOX] = { "Mailbox", CLASS_FAULT, 1,
+                            "see which folders there are: emailsecctl account folders NAME; then correct the "
+                            "property folder" },
 };
 
 const struct cause cause_none = { 0 };
@@ -175,16 +199,19 @@ int cause_missing(struct cause *cause, enum missing_thing what, const char *prop
         } kinds_missing[MISSING_KINDS] = {
                 [MISSING_ACCOUNT] = { "there is no account \"", "\"", "emailsecctl account list" },
                 [MISSING_OUTGOING] = { "there is no outgoing account \"", "\"", "emailsecctl account list" },
-                [MISSING_MESSAGE] = { "there is no message ", "", "emailsecctl queue list; those that are done with: emailsecctl queue "
-                                                                 "list --state sent --state failed" },
-                [MISSING_ENTRY] = { "there is no entry \"", "\" in the Allowed Hosts", "emailsecctl allowed list" },
+                [MISSING_MESSAGE] = { "there is no message ", "",
+                                      "emailsecctl queue list; those that are done with: emailsecctl queue "
+                                      "list --state sent --state failed" },
+                [MISSING_ENTRY] = { "there is no entry \"", "\" in the Allowed Hosts",
+                                    "emailsecctl allowed list" },
                 [MISSING_ANCHOR] = { "no trust store holds a certificate that begins with ", "",
                                      "emailsecctl trust list; trust list --system" },
                 [MISSING_KEY] = { "there is no client certificate \"", "\"", "emailsecctl trust key list" },
                 [MISSING_SUBSCRIBER] = { "there is no subscriber \"", "\"", "emailsecctl subscriber list" },
         };
 
-        (void)cause_about(cause, CAUSE_NOT_FOUND, property, "%s%.80s%s", kinds_missing[what].words, name, kinds_missing[what].behind);
+        (void)cause_about(cause, CAUSE_NOT_FOUND, property, "%s%.80s%s", kinds_missing[what].words, name,
+                          kinds_missing[what].behind);
         cause_remedy(cause, "%s", kinds_missing[what].list);
         return -1;
 }
@@ -220,7 +247,8 @@ int cause_errno(struct cause *cause, int error, const char *format, ...)
         else if (error == EIO)
                 cause_remedy(cause, "look at the disk that it is on: dmesg, smartctl");
         else if (error == EMFILE || error == ENFILE || error == ENOMEM)
-                cause_remedy(cause, "this machine has no more of it at the moment: close other programs, or raise the limit");
+                cause_remedy(cause, "this machine has no more of it at the moment: close other programs, or "
+                                    "raise the limit");
         return -1;
 }
 
@@ -250,7 +278,7 @@ void cause_for_account(struct cause *cause, const char *name)
         char *all = copy_text("");
         const char *from = general;
 
-        for (const char *at; name[0] && (at = strstr(from, word)); ) {
+        for (const char *at; name[0] && (at = strstr(from, word));) {
                 const char *rest = at + strlen(word);
                 bool whole = !*rest || *rest == ' ' || *rest == ';' || *rest == ',';
                 char *more = text_of("%s%.*s %s", all, (int)(at - from), from, whole ? name : word + 1);

@@ -12,45 +12,45 @@
 enum cause_code {
         CAUSE_NONE = 0,
         /* requests */
-        CAUSE_INVALID,          /* a bad value, name or field; `property` names it */
-        CAUSE_PORT_REQUIRED,    /* useSsl / useStartTls changed while port is a number */
+        CAUSE_INVALID,       /* a bad value, name or field; `property` names it */
+        CAUSE_PORT_REQUIRED, /* useSsl / useStartTls changed while port is a number */
         CAUSE_NOT_FOUND,
         CAUSE_EXISTS,
-        CAUSE_AMBIGUOUS,        /* a short id that fits several */
+        CAUSE_AMBIGUOUS, /* a short id that fits several */
         CAUSE_PERMISSION,
-        CAUSE_STATE,            /* not possible in the thing's present state */
-        CAUSE_BUSY,             /* a limit on sessions or clients; again later */
+        CAUSE_STATE, /* not possible in the thing's present state */
+        CAUSE_BUSY,  /* a limit on sessions or clients; again later */
         CAUSE_TOO_LARGE,
         CAUSE_QUEUE_FULL,
-        CAUSE_FINGERPRINT,      /* an approval that names another certificate */
-        CAUSE_CALL,             /* what came over the control socket is no call */
-        CAUSE_NO_DAEMON,        /* the tool: no daemon reached */
+        CAUSE_FINGERPRINT, /* an approval that names another certificate */
+        CAUSE_CALL,        /* what came over the control socket is no call */
+        CAUSE_NO_DAEMON,   /* the tool: no daemon reached */
         CAUSE_CANCELLED,
         /* this machine */
-        CAUSE_STORAGE,          /* disk: full, read-only, unreadable file */
+        CAUSE_STORAGE, /* disk: full, read-only, unreadable file */
         CAUSE_INTERNAL,
-        CAUSE_COMMAND,          /* the command of deliverTo=exec: cannot be run */
+        CAUSE_COMMAND, /* the command of deliverTo=exec: cannot be run */
         CAUSE_DISABLED,
         /* network */
         CAUSE_RESOLVE,
         CAUSE_CONNECT,
         CAUSE_TIMEOUT,
-        CAUSE_CLOSED,           /* closed, reset, or cut off where it must not be */
-        CAUSE_SERVER_BUSY,      /* 421, 432, 4.3.2, BYE, IN-USE, LOGIN-DELAY */
+        CAUSE_CLOSED,      /* closed, reset, or cut off where it must not be */
+        CAUSE_SERVER_BUSY, /* 421, 432, 4.3.2, BYE, IN-USE, LOGIN-DELAY */
         /* channel */
-        CAUSE_PROTOCOL,         /* not a legal server of this protocol, or a bound passed */
-        CAUSE_NO_STARTTLS,      /* not offered */
+        CAUSE_PROTOCOL,    /* not a legal server of this protocol, or a bound passed */
+        CAUSE_NO_STARTTLS, /* not offered */
         CAUSE_STARTTLS_REFUSED,
-        CAUSE_INJECTION,        /* bytes beyond the STARTTLS go-ahead; reply before its command */
+        CAUSE_INJECTION, /* bytes beyond the STARTTLS go-ahead; reply before its command */
         CAUSE_PREAUTH,
-        CAUSE_TLS,              /* handshake failed */
-        CAUSE_TLS_VERSION,      /* no protocol version or cipher in common */
-        CAUSE_TLS_MISMATCH,     /* plain text on a TLS port, or TLS on a plain port */
+        CAUSE_TLS,          /* handshake failed */
+        CAUSE_TLS_VERSION,  /* no protocol version or cipher in common */
+        CAUSE_TLS_MISMATCH, /* plain text on a TLS port, or TLS on a plain port */
         /* trust */
-        CAUSE_CHALLENGE,        /* a certificate waits for a person */
-        CAUSE_REJECTED,         /* a person said no to this certificate */
-        CAUSE_CERTIFICATE,      /* one that no exemption can heal */
-        CAUSE_TRUST_STORE,      /* a trust store or the Allowed Hosts cannot be read */
+        CAUSE_CHALLENGE,   /* a certificate waits for a person */
+        CAUSE_REJECTED,    /* a person said no to this certificate */
+        CAUSE_CERTIFICATE, /* one that no exemption can heal */
+        CAUSE_TRUST_STORE, /* a trust store or the Allowed Hosts cannot be read */
         /* signing in */
         CAUSE_AUTHENTICATION,   /* refused by the server */
         CAUSE_AUTH_TEMPORARY,   /* the server cannot check just now (454, TEMPFAIL) */
@@ -61,11 +61,11 @@ enum cause_code {
         CAUSE_SERVER_SIGNATURE, /* the server could not prove that it knows the password */
         CAUSE_SECRET,           /* password or credential missing or unreadable */
         /* mail */
-        CAUSE_DEFERRED,         /* 4yz for a message or recipient */
-        CAUSE_REFUSED,          /* 5yz for a message or recipient */
-        CAUSE_UNSENDABLE,       /* this server cannot carry this message */
-        CAUSE_EXPIRED,          /* queueLifetime passed */
-        CAUSE_MAILBOX,          /* folder missing or not selectable */
+        CAUSE_DEFERRED,   /* 4yz for a message or recipient */
+        CAUSE_REFUSED,    /* 5yz for a message or recipient */
+        CAUSE_UNSENDABLE, /* this server cannot carry this message */
+        CAUSE_EXPIRED,    /* queueLifetime passed */
+        CAUSE_MAILBOX,    /* folder missing or not selectable */
         CAUSE_CODES
 };
 
@@ -78,20 +78,21 @@ enum cause_class {
 };
 
 struct cause_kind {
-        const char *name;          /* the word in JSON, journal (CAUSE=) and Varlink error name */
+        const char *name; /* the word in JSON, journal (CAUSE=) and Varlink error name */
         enum cause_class class;
-        int exit_status;           /* of emailsecctl: 1, 2, 3 or 4 */
-        const char *remedy;        /* used where the place of failure knows no better one */
+        int exit_status;    /* of emailsecctl: 1, 2, 3 or 4 */
+        const char *remedy; /* used where the place of failure knows no better one */
 };
 
 struct cause {
         enum cause_code code;
-        char property[48];         /* or "" */
-        char text[512];            /* one sentence, no final full stop, no secrets */
-        char remedy[384];          /* what to do about it; "" = the kind's own */
+        char property[48]; /* or "" */
+        char text[512];    /* one sentence, no final full stop, no secrets */
+        char remedy[384];  /* what to do about it; "" = the kind's own */
 };
 
-/* Compact storage for objects that rarely fail: `*kept` is a heap copy of the error, or &cause_none, as which it begins. */
+/* Compact storage for objects that rarely fail: `*kept` is a heap copy of the error, or &cause_none, as which
+ * it begins. */
 extern const struct cause cause_none;
 /* Keeps a copy in place of what was kept, which may be the same; NULL and CAUSE_NONE keep nothing. */
 void cause_keep(const struct cause **kept, const struct cause *cause);
@@ -104,15 +105,20 @@ enum cause_code cause_named(const char *name);
  * UTF-8 character) and empties property and remedy. `cause` may be NULL. Control
  * bytes in the result are escaped, so that server text can be quoted by %s.
  * Returns -1, so that a function can end with `return cause_set(...)`. */
-int cause_set(struct cause *cause, enum cause_code code, const char *format, ...)
-        printf_like(3, 4);
+int cause_set(struct cause *cause, enum cause_code code, const char *format, ...) printf_like(3, 4);
 /* As cause_set for CAUSE_INVALID and the like about one property. */
-int cause_about(struct cause *cause, enum cause_code code, const char *property,
-                const char *format, ...) printf_like(4, 5);
-/* CAUSE_NOT_FOUND: there is none of that name or id, and where those are listed that there are. `property`: the parameter
- * that named it, or "". Returns -1. */
+int cause_about(struct cause *cause, enum cause_code code, const char *property, const char *format, ...)
+        printf_like(4, 5);
+/* CAUSE_NOT_FOUND: there is none of that name or id, and where those are listed that there are. `property`:
+ * the parameter that named it, or "". Returns -1. */
 enum missing_thing {
-        MISSING_ACCOUNT, MISSING_OUTGOING, MISSING_MESSAGE, MISSING_ENTRY, MISSING_ANCHOR, MISSING_KEY, MISSING_SUBSCRIBER,
+        MISSING_ACCOUNT,
+        MISSING_OUTGOING,
+        MISSING_MESSAGE,
+        MISSING_ENTRY,
+        MISSING_ANCHOR,
+        MISSING_KEY,
+        MISSING_SUBSCRIBER,
         MISSING_KINDS
 };
 int cause_missing(struct cause *cause, enum missing_thing what, const char *property, const char *name);
@@ -145,12 +151,14 @@ static inline enum cause_class cause_class(const struct cause *cause)
 /* True when waiting may heal it: the account or message is tried again by itself. */
 static inline bool cause_retries(const struct cause *cause)
 {
-        return cause_class(cause) == CLASS_DOWN || cause->code == CAUSE_DEFERRED || cause->code == CAUSE_TRUST_STORE;
+        return cause_class(cause) == CLASS_DOWN || cause->code == CAUSE_DEFERRED ||
+               cause->code == CAUSE_TRUST_STORE;
 }
 /* The place's own remedy, else that of the kind; never NULL. */
 const char *cause_remedy_of(const struct cause *cause);
 
-/* Makes the remedy one for this account: its kind's own where it has none, and the name where that says NAME. */
+/* Makes the remedy one for this account: its kind's own where it has none, and the name where that says NAME.
+ */
 void cause_for_account(struct cause *cause, const char *name);
 
 /* Several problems of one request: "every bad property named at once". */
@@ -159,5 +167,6 @@ struct causes {
         size_t count;
 };
 void causes_free(struct causes *causes);
-/* A new item at the end, zeroed; valid until the next call. Past LIMIT_PROBLEMS the last one is used again. */
+/* A new item at the end, zeroed; valid until the next call. Past LIMIT_PROBLEMS the last one is used again.
+ */
 struct cause *causes_add(struct causes *causes);

@@ -16,25 +16,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define scoped(destructor) __attribute__((cleanup(destructor)))
-#define must_use __attribute__((warn_unused_result))
+#define scoped(destructor)        __attribute__((cleanup(destructor)))
+#define must_use                  __attribute__((warn_unused_result))
 #define printf_like(words, first) __attribute__((__format__(__printf__, words, first)))
-#define unused_arg __attribute__((unused))
+#define unused_arg                __attribute__((unused))
 
 #define count_of(array) (sizeof(array) / sizeof((array)[0]))
 
 /* take(p): the pointer's value; the variable is NULL afterwards. */
-#define take(pointer)                                        \
-        __extension__({                                      \
+#define take(pointer) \
+        __extension__({ \
                 __typeof__(pointer) *take_from = &(pointer); \
                 __typeof__(pointer) take_value = *take_from; \
-                *take_from = NULL;                           \
-                take_value;                                  \
+                *take_from = NULL; \
+                take_value; \
         })
 
 /* The object that embeds `member`, from a pointer to that member. */
-#define container_of(pointer, type, member) \
-        ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 /* Zeroed memory of count * size bytes; never NULL (ends the process instead). */
 void *new_zeroed(size_t count, size_t size) must_use __attribute__((malloc));

@@ -10,7 +10,8 @@ static const char *const notify_words[] = { "NEVER", "SUCCESS", "FAILURE", "DELA
 
 static int bad_notify(const char *words, struct cause *cause)
 {
-        return cause_set(cause, CAUSE_INVALID, "\"%s\" is neither never nor a list of success, failure and delay", words);
+        return cause_set(cause, CAUSE_INVALID,
+                         "\"%s\" is neither never nor a list of success, failure and delay", words);
 }
 
 /* The bit of a word of `len` bytes; 0 for any other. */
@@ -45,7 +46,8 @@ int dsn_notify(const char *words, char out[DSN_NOTIFY_SIZE], struct cause *cause
         for (size_t i = 0; i < count_of(notify_words); i++) {
                 size_t len = strlen(out);
                 if (seen & (1u << i))
-                        (void)snprintf(out + len, DSN_NOTIFY_SIZE - len, "%s%s", len ? "," : "", notify_words[i]);
+                        (void)snprintf(out + len, DSN_NOTIFY_SIZE - len, "%s%s", len ? "," : "",
+                                       notify_words[i]);
         }
         return 0;
 }
@@ -70,7 +72,7 @@ int dsn_envelope_id(const char *id, struct cause *cause)
                 len += *at == ' ' || *at == '+' || *at == '=' ? 3 : 1;
         }
         if (!len || len > DSN_ENVELOPE_ID_MAX)
-                return cause_set(cause, CAUSE_INVALID, "it takes %zu characters in the envelope: 1 to %d fit", len,
-                                 DSN_ENVELOPE_ID_MAX);
+                return cause_set(cause, CAUSE_INVALID, "it takes %zu characters in the envelope: 1 to %d fit",
+                                 len, DSN_ENVELOPE_ID_MAX);
         return 0;
 }

@@ -23,14 +23,17 @@ void file_rules_done(struct file_rules *rules)
 
 static int bad(struct cause *cause, size_t number, const char *what, const char *word)
 {
-        (void)cause_about(cause, CAUSE_INVALID, "fileInto", "rule %zu of fileInto: %s%s%s%s", number, what, word ? " \"" : "",
-                          word ? word : "", word ? "\"" : "");
-        cause_remedy(cause, "three words a rule, rules parted by semicolons: sender|subject|header TEXT FOLDER, such as "
-                            "fileInto='subject \"pump 7\" Pumps; header X-Priority:1 Urgent'");
+        (void)cause_about(cause, CAUSE_INVALID, "fileInto", "rule %zu of fileInto: %s%s%s%s", number, what,
+                          word ? " \"" : "", word ? word : "", word ? "\"" : "");
+        cause_remedy(
+                cause,
+                "three words a rule, rules parted by semicolons: sender|subject|header TEXT FOLDER, such as "
+                "fileInto='subject \"pump 7\" Pumps; header X-Priority:1 Urgent'");
         return -1;
 }
 
-/* The next word at *at, without its quotation marks; NULL: there is none, or (*open) its quotation mark is not closed. */
+/* The next word at *at, without its quotation marks; NULL: there is none, or (*open) its quotation mark is
+ * not closed. */
 static char *next_word(const char **at, bool *open)
 {
         const char *from = *at + strspn(*at, " \t");
@@ -109,8 +112,11 @@ static int take_words(char *const words[WORDS], struct file_rule *rule, size_t n
         if (!rule->text[0] && kinds[kind].field)
                 return bad(cause, number, "its text is empty", NULL);
         if (read_folder(words[2], rule->folder) < 0)
-                return bad(cause, number, "a folder has a name of letters, digits, blank, - and _, of at most 70 bytes, with / between a "
-                           "folder and one in it, and not", words[2]);
+                return bad(cause, number,
+                           "a folder has a name of letters, digits, blank, - and _, of at most 70 bytes, "
+                           "with / between a "
+                           "folder and one in it, and not",
+                           words[2]);
         return 0;
 }
 
@@ -126,8 +132,12 @@ static int read_rule(const char **at, struct file_rule *rule, size_t number, str
         if (open)
                 result = bad(cause, number, "a quotation mark is not closed", NULL);
         else if (count != WORDS)
-                result = bad(cause, number, count < WORDS ? "it has fewer than three words" :
-                             "it has more than three words: text with blanks stands in quotation marks", NULL);
+                result = bad(
+                        cause, number,
+                        count < WORDS
+                                ? "it has fewer than three words"
+                                : "it has more than three words: text with blanks stands in quotation marks",
+                        NULL);
         else
                 result = take_words(words, rule, number, cause);
         for (size_t i = 0; i <= WORDS; i++)
@@ -168,7 +178,7 @@ static size_t line_length(const char *bytes, size_t len)
 struct field {
         const char *name;
         size_t name_len;
-        struct buf value;                /* with the lines that continue it */
+        struct buf value; /* with the lines that continue it */
 };
 
 /* The value's lines, without their ends: the blanks that continue it stay. */

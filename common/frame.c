@@ -67,8 +67,8 @@ void frame_drop_fds(struct frame_reader *reader)
         close_first(reader, reader->fd_own);
 }
 
-/* A frame of that many bytes is taken: what came with it is its own. The kernel ends a read behind bytes that have
- * descriptors, so the last byte read beside them is of their frame. */
+/* A frame of that many bytes is taken: what came with it is its own. The kernel ends a read behind bytes that
+ * have descriptors, so the last byte read beside them is of their frame. */
 static void own_fds(struct frame_reader *reader, size_t len)
 {
         while (reader->fd_own < reader->fd_count && reader->fd_ends[reader->fd_own] <= len)
@@ -132,10 +132,10 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
                 char bytes[CMSG_SPACE(LIMIT_FRAME_FDS * sizeof(int))];
         } control;
         struct iovec iov = { .iov_base = piece, .iov_len = want };
-        struct msghdr message = {
-                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = reader->no_fds ? NULL : &control,
-                .msg_controllen = reader->no_fds ? 0 : sizeof control
-        };
+        struct msghdr message = { .msg_iov = &iov,
+                                  .msg_iovlen = 1,
+                                  .msg_control = reader->no_fds ? NULL : &control,
+                                  .msg_controllen = reader->no_fds ? 0 : sizeof control };
         ssize_t got;
         do
                 got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -211,7 +211,8 @@ static int refuse_nul(const char *text, size_t len, struct cause *cause)
 }
 
 /* jansson recurses: the nesting was looked at first. */
-static int parse(const char *text, size_t len, const struct frame_scan *scan, json_t **out, struct cause *cause)
+static int parse(const char *text, size_t len, const struct frame_scan *scan, json_t **out,
+                 struct cause *cause)
 {
         if (scan->deepest > LIMIT_NESTING)
                 return cause_set(cause, CAUSE_CALL, "a message is nested deeper than %d levels",

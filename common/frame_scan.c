@@ -12,10 +12,10 @@ static void begin_text(struct frame_scan *scan)
         scan->in_text = true;
         scan->values++;
         scan->kept = 0;
-        scan->keeping = scan->depth != 1                        ? KEEP_NOTHING :
-                        scan->at_name                           ? KEEP_NAME :
-                        scan->of_method && !scan->has_method    ? KEEP_METHOD :
-                                                                  KEEP_NOTHING;
+        scan->keeping = scan->depth != 1                       ? KEEP_NOTHING
+                        : scan->at_name                        ? KEEP_NAME
+                        : scan->of_method && !scan->has_method ? KEEP_METHOD
+                                                               : KEEP_NOTHING;
 }
 
 static void keep(struct frame_scan *scan, char c)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at a Varlink call before it is parsed, byte by byte as it comes: which method it names, how many values it has
- * and how deep they are nested. It costs no memory, so that what a call may cost is decided before anything is spent.
- * What is no JSON is not noticed here: the parser refuses it later.
+ * A look at a Varlink call before it is parsed, byte by byte as it comes: which method it names, how many
+ * values it has and how deep they are nested. It costs no memory, so that what a call may cost is decided
+ * before anything is spent. What is no JSON is not noticed here: the parser refuses it later.
  */
 #pragma once
 
@@ -13,16 +13,16 @@
 enum { FRAME_METHOD_SIZE = 96 }; /* of a method's name, with its NUL: longer ones are none of ours */
 
 struct frame_scan {
-        size_t depth, deepest;   /* of objects and lists */
-        size_t values;           /* objects, lists, texts (names of members among them), numbers and words */
+        size_t depth, deepest; /* of objects and lists */
+        size_t values;         /* objects, lists, texts (names of members among them), numbers and words */
         bool in_text, escaped, in_word;
-        bool at_name;            /* the next text of the outer object is the name of a member */
-        bool of_method;          /* the next text is the value of "method" */
+        bool at_name;   /* the next text of the outer object is the name of a member */
+        bool of_method; /* the next text is the value of "method" */
         enum { KEEP_NOTHING, KEEP_NAME, KEEP_METHOD } keeping;
-        size_t kept;             /* bytes of the text that is kept; SIZE_MAX: it does not fit, or has escapes */
+        size_t kept; /* bytes of the text that is kept; SIZE_MAX: it does not fit, or has escapes */
         char name[8];
         char method[FRAME_METHOD_SIZE];
-        bool has_method;         /* `method` is whole */
+        bool has_method; /* `method` is whole */
 };
 
 /* Begins a new call. */

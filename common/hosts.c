@@ -40,7 +40,8 @@ bool host_is_full(const char *host)
         if (!last || strchr(host, '_') || host_is_address(host))
                 return false;
         for (size_t i = 0; i < count_of(own); i++)
-                if (same_text(last + 1, own[i]) || (strncmp(host, own[i], strlen(own[i])) == 0 && host[strlen(own[i])] == '.'))
+                if (same_text(last + 1, own[i]) ||
+                    (strncmp(host, own[i], strlen(own[i])) == 0 && host[strlen(own[i])] == '.'))
                         return false;
         return true;
 }

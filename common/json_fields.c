@@ -41,7 +41,9 @@ static bool all_are(const json_t *array, json_type type)
 
         if (!json_is_array(array))
                 return false;
-        json_array_foreach(array, i, item) if (json_typeof(item) != type) return false;
+        json_array_foreach(array, i, item)
+                if (json_typeof(item) != type)
+                        return false;
         return true;
 }
 
@@ -119,8 +121,7 @@ static int refuse_unknown(const json_t *object, const struct json_field *fields,
         json_t *value;
         int result = 0;
 
-        json_object_foreach((json_t *)(uintptr_t)object, key, value)
-        {
+        json_object_foreach((json_t *)(uintptr_t)object, key, value) {
                 struct nearest nearest = { 0 };
                 size_t i = 0;
                 while (i < count && !same_text(fields[i].name, key))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a JSON object into a struct by a table: types checked, unknown fields refused, every bad field told at
- * once. Texts are borrowed from the object, which must outlive the struct.
+ * Reading a JSON object into a struct by a table: types checked, unknown fields refused, every bad field told
+ * at once. Texts are borrowed from the object, which must outlive the struct.
  */
 #pragma once
 
@@ -10,26 +10,26 @@
 #include <jansson.h>
 
 enum json_kind {
-        JSON_FIELD_TEXT,     /* const char * */
-        JSON_FIELD_BOOL,     /* bool */
-        JSON_FIELD_INT,      /* int64_t */
-        JSON_FIELD_OBJECT,   /* json_t *, borrowed */
-        JSON_FIELD_ARRAY,    /* json_t *, borrowed */
-        JSON_FIELD_OBJECTS,  /* json_t * array whose items are all objects */
-        JSON_FIELD_TEXTS,    /* json_t * array whose items are all strings */
+        JSON_FIELD_TEXT,    /* const char * */
+        JSON_FIELD_BOOL,    /* bool */
+        JSON_FIELD_INT,     /* int64_t */
+        JSON_FIELD_OBJECT,  /* json_t *, borrowed */
+        JSON_FIELD_ARRAY,   /* json_t *, borrowed */
+        JSON_FIELD_OBJECTS, /* json_t * array whose items are all objects */
+        JSON_FIELD_TEXTS,   /* json_t * array whose items are all strings */
 };
 enum {
         FIELD_REQUIRED = 1,
-        FIELD_SECRET = 2,    /* its value never goes into a cause */
-        FIELD_CLEAN = 4,     /* text: no control bytes (text_is_clean) */
+        FIELD_SECRET = 2, /* its value never goes into a cause */
+        FIELD_CLEAN = 4,  /* text: no control bytes (text_is_clean) */
 };
 struct json_field {
         const char *name;
         enum json_kind kind;
-        size_t offset;       /* into the struct; absent or null leaves the struct's value alone */
+        size_t offset; /* into the struct; absent or null leaves the struct's value alone */
         unsigned flags;
-        int64_t min, max;    /* INT; both 0: any. TEXT: max = most bytes, 0 = any up to LIMIT_FRAME */
-        size_t present;      /* offset of a bool set when the field was there; 0 = none (so never field 0) */
+        int64_t min, max; /* INT; both 0: any. TEXT: max = most bytes, 0 = any up to LIMIT_FRAME */
+        size_t present;   /* offset of a bool set when the field was there; 0 = none (so never field 0) */
 };
 /* 0, or -1 with a problem for every bad, missing and unknown field in `problems`. `object` NULL = {}. */
 int json_read_fields(const json_t *object, const struct json_field *fields, size_t count, void *out,
@@ -45,11 +45,12 @@ void cause_from_json(const json_t *object, struct cause *out);
 void json_put_text(json_t *object, const char *name, const char *text);
 /* RFC 3339, or null for 0. */
 void json_put_time(json_t *object, const char *name, int64_t time);
-/* JSON text to be shown: as json_dumps(), with characters that move, hide or reorder what a person reads as \uXXXX. NULL
- * when it cannot be written; the caller frees. */
+/* JSON text to be shown: as json_dumps(), with characters that move, hide or reorder what a person reads as
+ * \uXXXX. NULL when it cannot be written; the caller frees. */
 char *json_shown(const json_t *value, size_t flags) must_use;
 /* Any value, ownership taken; ends the process on out of memory. */
 void json_put(json_t *object, const char *name, json_t *value);
-/* Standard and strict base64 (RFC 4648); decode returns -1 for anything else. The caller frees (wipe if secret). */
+/* Standard and strict base64 (RFC 4648); decode returns -1 for anything else. The caller frees (wipe if
+ * secret). */
 char *base64_encode(const void *bytes, size_t len) must_use;
 int base64_decode(const char *text, size_t len, uint8_t **out, size_t *out_len) must_use;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* CRLF to LF and back; see line_ends.h. Only line ends are looked for; what is between them is moved as a whole. */
+/* CRLF to LF and back; see line_ends.h. Only line ends are looked for; what is between them is moved as a
+ * whole. */
 #include "common/line_ends.h"
 
 #include <string.h>

@@ -65,7 +65,8 @@ static size_t step(const char *item, size_t len, size_t at)
         return len;
 }
 
-/* "@relay,@other:a@b": the part before the colon is a route, which nobody goes by (RFC 5321 section 4.1.1.3). */
+/* "@relay,@other:a@b": the part before the colon is a route, which nobody goes by (RFC 5321 section 4.1.1.3).
+ */
 static size_t route_length(const char *address, size_t len)
 {
         const char *colon = len && address[0] == '@' ? memchr(address, ':', len) : NULL;
@@ -125,7 +126,8 @@ static char *address_of(const char *item)
                 scoped(scoped_free) char *inner = address_of_mailbox(bare);
                 return take(inner);
         }
-        if (len > 1 && bare[len - 1] == '.' && strchr(bare, '@') && bare[len - 2] != '.' && bare[len - 2] != '@')
+        if (len > 1 && bare[len - 1] == '.' && strchr(bare, '@') && bare[len - 2] != '.' &&
+            bare[len - 2] != '@')
                 bare[len - 1] = 0; /* the root of the domain names, said or not */
         return take(bare);
 }
@@ -153,14 +155,18 @@ static bool is_there(const json_t *into, const char *address)
 
 static int add_address(const char *address, json_t *into, struct cause *cause)
 {
-        bool local = mailbox_is_local(address) && strlen(address) <= LIMIT_LOCAL_NAME && text_is_clean(address);
+        bool local =
+                mailbox_is_local(address) && strlen(address) <= LIMIT_LOCAL_NAME && text_is_clean(address);
         if (!local && address_check(address, false, cause))
                 return -1;
         if (is_there(into, address))
                 return 0;
         if (json_array_size(into) >= LIMIT_RECIPIENTS)
-                return cause_set(cause, CAUSE_TOO_LARGE, "there are more than %d recipients", LIMIT_RECIPIENTS);
-        return json_array_append_new(into, json_string(address)) ? cause_set(cause, CAUSE_INVALID, "it is not UTF-8") : 0;
+                return cause_set(cause, CAUSE_TOO_LARGE, "there are more than %d recipients",
+                                 LIMIT_RECIPIENTS);
+        return json_array_append_new(into, json_string(address))
+                       ? cause_set(cause, CAUSE_INVALID, "it is not UTF-8")
+                       : 0;
 }
 
 /* "a@b c@d": whole addresses with nothing but blanks between them; all of them or none. */
@@ -209,9 +215,9 @@ void mailboxes_add(const char *list, json_t *into, struct causes *bad)
 
 bool field_has_addresses(const char *name, size_t len)
 {
-        static const char *const names[] = { "From",        "Sender",    "Reply-To",  "To",         "Cc",
-                                             "Bcc",         "Resent-To", "Resent-Cc", "Resent-Bcc", "Resent-From",
-                                             "Resent-Sender" };
+        static const char *const names[] = { "From",       "Sender",      "Reply-To",     "To",
+                                             "Cc",         "Bcc",         "Resent-To",    "Resent-Cc",
+                                             "Resent-Bcc", "Resent-From", "Resent-Sender" };
         for (size_t i = 0; i < count_of(names); i++)
                 if (strlen(names[i]) == len && !strncasecmp(names[i], name, len))
                         return true;

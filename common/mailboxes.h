@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists of addresses as people and programs write them (RFC 5322 section 3.4, and less): what stands where. */
+/* Lists of addresses as people and programs write them (RFC 5322 section 3.4, and less): what stands where.
+ */
 #pragma once
 
 #include "common/cause.h"
 
 #include <jansson.h>
 
-/* Length of one item of a list: up to a comma, semicolon or group colon outside quotes, comments and angle brackets. */
+/* Length of one item of a list: up to a comma, semicolon or group colon outside quotes, comments and angle
+ * brackets. */
 size_t mailbox_item(const char *list);
-/* Where the address stands in an item, without name, comments, blanks, brackets and a route; false when there is none. */
+/* Where the address stands in an item, without name, comments, blanks, brackets and a route; false when there
+ * is none. */
 bool mailbox_find(const char *item, size_t len, size_t *at, size_t *address_len);
 /* A bare local name: no domain, nothing that would need quoting. */
 bool mailbox_is_local(const char *address);
 
-/* Adds the addresses of a list ("A <a@b>, c@d, Group: e@f;") to `into`, an array of texts; local names as they stand, doubles
- * go. What is no address is told of in `bad`, one cause each; the others are taken all the same. */
+/* Adds the addresses of a list ("A <a@b>, c@d, Group: e@f;") to `into`, an array of texts; local names as
+ * they stand, doubles go. What is no address is told of in `bad`, one cause each; the others are taken all
+ * the same. */
 void mailboxes_add(const char *list, json_t *into, struct causes *bad);
 
 /* Whether a field of that name holds addresses by RFC 5322 section 3.6. */
 bool field_has_addresses(const char *name, size_t len);
-/* The value of such a field, on one line, with other addresses in the places of those for which `other` gives some (one, or
- * several parted by commas, the first of which gets the name; its result is freed): NULL when there are none, or when all of
- * it would be larger than LIMIT_HEADER. The caller frees. */
-char *mailboxes_replace(const char *value, char *(*other)(void *ctx, const char *address), void *ctx) must_use;
+/* The value of such a field, on one line, with other addresses in the places of those for which `other` gives
+ * some (one, or several parted by commas, the first of which gets the name; its result is freed): NULL when
+ * there are none, or when all of it would be larger than LIMIT_HEADER. The caller frees. */
+char *mailboxes_replace(const char *value, char *(*other)(void *ctx, const char *address), void *ctx)
+        must_use;

@@ -141,7 +141,8 @@ void nearest_offer(struct nearest *nearest, const char *wanted, const char *cand
         unsigned distance = spelling_distance(wanted, candidate);
         bool begins = (wanted[0] | 32) == (candidate[0] | 32); /* who slips does so behind the first letter */
 
-        if (distance <= (begins ? 1 + strlen(candidate) / 4 : 1) && (!nearest->word || distance < nearest->distance)) {
+        if (distance <= (begins ? 1 + strlen(candidate) / 4 : 1) &&
+            (!nearest->word || distance < nearest->distance)) {
                 nearest->word = candidate;
                 nearest->distance = distance;
         }

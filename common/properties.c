@@ -297,7 +297,9 @@ int properties_min_tls(const struct property_values *values)
         static const struct {
                 enum property_word word;
                 int version;
-        } versions[] = { { WORD_TLS_1_0, 10 }, { WORD_TLS_1_1, 11 }, { WORD_TLS_1_2, 12 }, { WORD_TLS_1_3, 13 } };
+        } versions[] = {
+                { WORD_TLS_1_0, 10 }, { WORD_TLS_1_1, 11 }, { WORD_TLS_1_2, 12 }, { WORD_TLS_1_3, 13 }
+        };
 
         for (size_t i = 0; i < count_of(versions); i++)
                 if (prop_is(values, versions[i].word))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * THE table of account properties: name, type, range, default, access, help. The daemon parses, checks, stores and
- * prints from it; the tool takes its help and completion from it; tests hold the man page against it. A new
- * property is one row here, an enum word, a man paragraph and a test.
+ * THE table of account properties: name, type, range, default, access, help. The daemon parses, checks,
+ * stores and prints from it; the tool takes its help and completion from it; tests hold the man page against
+ * it. A new property is one row here, an enum word, a man paragraph and a test.
  */
 #pragma once
 
@@ -14,26 +14,28 @@ enum account_kind { KIND_OUTGOING = 1, KIND_INCOMING = 2, KIND_BOTH = 3 };
 
 enum property_type {
         TYPE_BOOL,
-        TYPE_INT,       /* min..max */
-        TYPE_WORD,      /* one of `words` */
-        TYPE_TEXT,      /* clean text up to max bytes */
-        TYPE_FOLDERS,   /* names of mailboxes parted by commas, up to max bytes; kept without blanks around them, each once */
-        TYPE_SENDERS,   /* addresses and domains parted by commas, may be ""; kept in small letters and A-labels, each once */
-        TYPE_KEPT,      /* how long or how many: a duration with its unit, or a number; may be "" */
-        TYPE_HOST,      /* host name or IP literal */
-        TYPE_PORT,      /* 1..65535 or "auto" (0 inside) */
-        TYPE_ADDRESS,   /* mail address, may be "" */
-        TYPE_URL,       /* https URL, may be "" */
-        TYPE_OBJECT,    /* read-only structures (tls) */
-        TYPE_TIME,      /* read-only */
+        TYPE_INT,     /* min..max */
+        TYPE_WORD,    /* one of `words` */
+        TYPE_TEXT,    /* clean text up to max bytes */
+        TYPE_FOLDERS, /* names of mailboxes parted by commas, up to max bytes; kept without blanks around
+                         them, each once */
+        TYPE_SENDERS, /* addresses and domains parted by commas, may be ""; kept in small letters and
+                         A-labels, each once */
+        TYPE_KEPT,    /* how long or how many: a duration with its unit, or a number; may be "" */
+        TYPE_HOST,    /* host name or IP literal */
+        TYPE_PORT,    /* 1..65535 or "auto" (0 inside) */
+        TYPE_ADDRESS, /* mail address, may be "" */
+        TYPE_URL,     /* https URL, may be "" */
+        TYPE_OBJECT,  /* read-only structures (tls) */
+        TYPE_TIME,    /* read-only */
 };
 
 enum property_unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES }; /* what an INT counts: how people may write it */
 
 enum property_access {
-        ACCESS_FIXED,    /* given when the account is added, never changes: name, kind */
+        ACCESS_FIXED, /* given when the account is added, never changes: name, kind */
         ACCESS_WRITE,
-        ACCESS_READ,     /* status, counters: the daemon's own */
+        ACCESS_READ, /* status, counters: the daemon's own */
 };
 
 /* clang-format off */
@@ -60,7 +62,8 @@ enum property_id {
 };
 /* clang-format on */
 
-/* What a WORD property may be: of which property it is in the upper bits, its place among that property's words below. */
+/* What a WORD property may be: of which property it is in the upper bits, its place among that property's
+ * words below. */
 /* clang-format off */
 enum property_word {
         WORD_SMTP = PROP_TRANSPORT << 8, WORD_IMAP, WORD_POP3,
@@ -79,17 +82,17 @@ enum property_word {
 struct property {
         const char *name;
         enum property_type type;
-        unsigned kinds;            /* KIND_*: bit set */
+        unsigned kinds; /* KIND_*: bit set */
         enum property_access access;
         bool required;
         int64_t min, max;
-        int64_t number;            /* default of BOOL, INT, PORT; where outgoing and incoming differ: of outgoing */
-        int64_t number_incoming;   /* pollRate: 60 */
-        const char *text;          /* default of the others; NULL = "" */
-        const char *const *words;  /* of WORD, in the order of enum property_word, NULL-ended */
-        const char *help;          /* one line */
+        int64_t number; /* default of BOOL, INT, PORT; where outgoing and incoming differ: of outgoing */
+        int64_t number_incoming;  /* pollRate: 60 */
+        const char *text;         /* default of the others; NULL = "" */
+        const char *const *words; /* of WORD, in the order of enum property_word, NULL-ended */
+        const char *help;         /* one line */
         enum property_unit unit;
-        int64_t min_incoming;      /* where it is higher than min */
+        int64_t min_incoming; /* where it is higher than min */
 };
 extern const struct property properties[PROPERTIES];
 
@@ -108,7 +111,8 @@ struct property_values {
         } of[PROPERTIES];
         enum account_kind kind;
 };
-/* Defaults for the kind; name and hostname empty. transport: "smtp" for outgoing, "" for incoming (required). */
+/* Defaults for the kind; name and hostname empty. transport: "smtp" for outgoing, "" for incoming (required).
+ */
 void properties_defaults(struct property_values *values, enum account_kind kind);
 void properties_done(struct property_values *values);
 void properties_copy(struct property_values *to, const struct property_values *from); /* `to` is raw memory */
@@ -126,20 +130,21 @@ static inline const char *prop_text(const struct property_values *v, enum proper
         return v->of[id].text ? v->of[id].text : "";
 }
 bool prop_is(const struct property_values *v, enum property_word word);
-/* The address of its own that an outgoing account sends from: `from`, else its user name where that is one; "" */
+/* The address of its own that an outgoing account sends from: `from`, else its user name where that is one;
+ * "" */
 const char *prop_own_address(const struct property_values *v);
 /* True when it signs in by OAuth tokens. */
 bool prop_uses_oauth(const struct property_values *v);
 /* True when these are fetched from its oauthProvider; else the password is one. */
 bool prop_fetches_tokens(const struct property_values *v);
 
-/* Takes a JSON value for one property, checked against its row (type, range, words, kind). Texts from people are
- * accepted where a bool or number is meant ("true", "yes", "on", "993", "auto", "30d" for seconds, "50M" for
- * bytes). Bad: a problem is added, nothing changes. Does not look at other properties. */
+/* Takes a JSON value for one property, checked against its row (type, range, words, kind). Texts from people
+ * are accepted where a bool or number is meant ("true", "yes", "on", "993", "auto", "30d" for seconds, "50M"
+ * for bytes). Bad: a problem is added, nothing changes. Does not look at other properties. */
 int property_set(struct property_values *values, const struct property *property, const json_t *value,
                  struct causes *problems) must_use;
-/* Every field of `object`: unknown names (with a "did you mean"), read-only and fixed ones, wrong kind and bad values
- * each give a problem. A fixed one may come along with the value it has. */
+/* Every field of `object`: unknown names (with a "did you mean"), read-only and fixed ones, wrong kind and
+ * bad values each give a problem. A fixed one may come along with the value it has. */
 int properties_apply(struct property_values *values, const json_t *object, struct causes *problems) must_use;
 
 /*
@@ -150,22 +155,23 @@ int properties_apply(struct property_values *values, const json_t *object, struc
  */
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems) must_use;
-/* Sentences about what is allowed and unusual: unusual port, no TLS, plaintext login, TLS below 1.2, debug, delete. */
+/* Sentences about what is allowed and unusual: unusual port, no TLS, plaintext login, TLS below 1.2, debug,
+ * delete. */
 json_t *properties_warnings(const struct property_values *values) must_use;
 
 /* The port table: what `auto` means for these values. */
 uint16_t port_of_table(const char *transport, bool ssl, bool starttls);
-/* The other way round: what a server at that port usually speaks ("smtp", "imap", "pop3"), and how it is secured ("ssl",
- * "starttls"). False, and nothing set, for a port that is not in the table. */
+/* The other way round: what a server at that port usually speaks ("smtp", "imap", "pop3"), and how it is
+ * secured ("ssl", "starttls"). False, and nothing set, for a port that is not in the table. */
 bool port_means(uint16_t port, const char **transport, const char **security);
 /* The port to connect to. */
 uint16_t port_in_use(const struct property_values *values);
 
-/* Writable and fixed values as a JSON object in table order; `changed_only`: without those at their default (for
- * files and export). */
+/* Writable and fixed values as a JSON object in table order; `changed_only`: without those at their default
+ * (for files and export). */
 json_t *properties_json(const struct property_values *values, bool changed_only) must_use;
-/* What differs, in table order: [{property, from, to}]; of an account that is new (`from` NULL) what is not at its default,
- * with null for what it was. */
+/* What differs, in table order: [{property, from, to}]; of an account that is new (`from` NULL) what is not
+ * at its default, with null for what it was. */
 json_t *properties_differences(const struct property_values *from, const struct property_values *to) must_use;
 /* The socket of deliverTo=lmtp:PATH; NULL: mail goes to the Maildir. */
 const char *properties_lmtp_socket(const struct property_values *values);

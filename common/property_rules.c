@@ -115,8 +115,9 @@ static int check_tenant(const struct property_values *values, struct causes *pro
 
         if (!tenant[strspn(tenant, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
                 return 0;
-        return cause_about(causes_add(problems), CAUSE_INVALID, "oauthTenant",
-                           "\"%s\" is no tenant: a domain name or an id, of letters, digits, dots and hyphens", tenant);
+        return cause_about(
+                causes_add(problems), CAUSE_INVALID, "oauthTenant",
+                "\"%s\" is no tenant: a domain name or an id, of letters, digits, dots and hyphens", tenant);
 }
 
 /* A mechanism that is chosen by name must find what it works with. A token may also be stored as the
@@ -138,7 +139,8 @@ static int check_authentication(const struct property_values *values, struct cau
                 if (custom && prop_is(values, WORD_DEVICE))
                         bad |= need(values, PROP_OAUTH_DEVICE_ENDPOINT, "with oauthGrant device", problems);
                 if (prop_is(values, WORD_JWT_BEARER))
-                        bad |= need(values, PROP_CLIENT_CERTIFICATE, "with oauthGrant jwtBearer: its key signs", problems);
+                        bad |= need(values, PROP_CLIENT_CERTIFICATE,
+                                    "with oauthGrant jwtBearer: its key signs", problems);
                 bad |= check_tenant(values, problems);
                 if (prop_is(values, WORD_MICROSOFT) && prop_is(values, WORD_CLIENT_CREDENTIALS))
                         bad |= need(values, PROP_OAUTH_TENANT, "with oauthGrant clientCredentials", problems);
@@ -199,7 +201,8 @@ static int check_delivery(const struct property_values *values, struct causes *p
                             "deliverTo is maildir, or lmtp: and the absolute path of a socket (at most %zu "
                             "bytes), or exec: and a command",
                             most);
-                cause_remedy(problem, "say deliverTo=maildir, deliverTo=lmtp:/PATH or deliverTo='exec:COMMAND'");
+                cause_remedy(problem,
+                             "say deliverTo=maildir, deliverTo=lmtp:/PATH or deliverTo='exec:COMMAND'");
                 return -1;
         }
         return need(values, PROP_DELIVER_TO_ADDRESS,
@@ -267,7 +270,8 @@ static void warn_of_channel(const struct property_values *values, json_t *list)
                 warn(list, text_of("minTlsVersion %s accepts TLS versions that are broken (RFC 8996)",
                                    prop_text(values, PROP_MIN_TLS_VERSION)));
         if (prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION))
-                warn(list, text_of("allowLegacyRenegotiation: where the server lacks RFC 5746, somebody on the way can put "
+                warn(list, text_of("allowLegacyRenegotiation: where the server lacks RFC 5746, somebody on "
+                                   "the way can put "
                                    "words of his own before those of this account"));
         if (prop_bool(values, PROP_ALLOW_PLAINTEXT))
                 warn(list, text_of("allowPlaintextAuthentication: the password %s",
@@ -291,12 +295,16 @@ json_t *properties_warnings(const struct property_values *values)
                              "deliveryPolicy delete: messages are deleted at the server once they are here"));
         const char *command = properties_delivery_command(values);
         if (command)
-                warn(list, text_of("deliverTo exec: a command is run for each received message, by emailsec-deliver@.service: %s", command));
+                warn(list, text_of("deliverTo exec: a command is run for each received message, by "
+                                   "emailsec-deliver@.service: %s",
+                                   command));
         bool oauth = prop_uses_oauth(values);
         if (oauth && !prop_text(values, PROP_OAUTH_PROVIDER)[0])
-                warn(list, copy_text("no oauthProvider: the stored password is taken as the access token, and whoever gets "
+                warn(list, copy_text("no oauthProvider: the stored password is taken as the access token, "
+                                     "and whoever gets "
                                      "tokens must store each new one"));
         else if (!oauth && prop_text(values, PROP_OAUTH_PROVIDER)[0])
-                warn(list, copy_text("oauthProvider has no effect without authentication oauthbearer or xoauth2"));
+                warn(list,
+                     copy_text("oauthProvider has no effect without authentication oauthbearer or xoauth2"));
         return list;
 }

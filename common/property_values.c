@@ -77,7 +77,8 @@ void properties_copy(struct property_values *to, const struct property_values *f
 
 bool prop_is(const struct property_values *v, enum property_word word)
 {
-        return same_text(prop_text(v, (enum property_id)(word >> 8)), properties[word >> 8].words[word & 0xff]);
+        return same_text(prop_text(v, (enum property_id)(word >> 8)),
+                         properties[word >> 8].words[word & 0xff]);
 }
 
 bool prop_uses_oauth(const struct property_values *v)
@@ -90,7 +91,7 @@ bool prop_fetches_tokens(const struct property_values *v)
         return prop_uses_oauth(v) && prop_text(v, PROP_OAUTH_PROVIDER)[0];
 }
 
-#define bad_value(problems, property, ...)                                                                   \
+#define bad_value(problems, property, ...) \
         cause_about(causes_add(problems), CAUSE_INVALID, (property)->name, __VA_ARGS__)
 
 /* Numbers in the words of people: for a duration or size, of the row's unit. */
@@ -265,7 +266,8 @@ static char *folders_checked(const struct property *property, const char *text, 
                 return names;
         free(names);
         if (count)
-                (void)bad_value(problems, property, "%s names more than %d folders", property->name, LIMIT_FOLDERS);
+                (void)bad_value(problems, property, "%s names more than %d folders", property->name,
+                                LIMIT_FOLDERS);
         else
                 (void)bad_value(problems, property, "%s must not be empty", property->name);
         return NULL;
@@ -280,8 +282,10 @@ int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct c
         if (!text[0])
                 return 0;
         if (strlen(text) > 15 || duration_parse(text, &value, NULL) < 0 || value < 1)
-                return cause_set(cause, CAUSE_INVALID, "\"%s\" is neither a duration with its unit (12h, 30d, 8w) nor a "
-                                                       "number of messages", text);
+                return cause_set(cause, CAUSE_INVALID,
+                                 "\"%s\" is neither a duration with its unit (12h, 30d, 8w) nor a "
+                                 "number of messages",
+                                 text);
         *(number ? count : seconds) = value;
         return 0;
 }
@@ -311,7 +315,8 @@ static char *text_as_kept(const struct property *property, const char *text, str
                         (void)bad_value(problems, property, "%s", why.text);
                 return host;
         case TYPE_FOLDERS:
-                return check_text(property, text, problems) < 0 ? NULL : folders_checked(property, text, problems);
+                return check_text(property, text, problems) < 0 ? NULL
+                                                                : folders_checked(property, text, problems);
         case TYPE_WORD:
                 result = check_word(property, text, problems);
                 break;
@@ -326,7 +331,8 @@ static char *text_as_kept(const struct property *property, const char *text, str
                 result = check_text(property, text, problems);
                 break;
         case TYPE_SENDERS:
-                return check_text(property, text, problems) < 0 ? NULL : senders_checked(property, text, problems);
+                return check_text(property, text, problems) < 0 ? NULL
+                                                                : senders_checked(property, text, problems);
         case TYPE_KEPT:
                 if (properties_kept(text, &seconds, &count, &why) < 0)
                         result = bad_value(problems, property, "%s: %s", property->name, why.text);
@@ -378,7 +384,8 @@ int property_set(struct property_values *values, const struct property *property
         case TYPE_ADDRESS:
         case TYPE_URL:
                 if (property->type == TYPE_KEPT && json_is_integer(value)) {
-                        scoped(scoped_free) char *number = text_of("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+                        scoped(scoped_free) char *number =
+                                text_of("%" JSON_INTEGER_FORMAT, json_integer_value(value));
                         return set_text(values, property, number, problems);
                 }
                 if (json_is_string(value))
@@ -392,8 +399,9 @@ int property_set(struct property_values *values, const struct property *property
 }
 
 static const char never_an_argument[] = "a password is never an argument: emailsecctl account password NAME";
-static const char by_command[] = "did you mean useSsl or useStartTls? both, with the port: emailsecctl account secure NAME "
-                                 "ssl|starttls|none";
+static const char by_command[] =
+        "did you mean useSsl or useStartTls? both, with the port: emailsecctl account secure NAME "
+        "ssl|starttls|none";
 
 /* What people call a property by, from other programs. */
 static const struct {
@@ -433,10 +441,14 @@ static const struct {
         { "queueSize", "did you mean maxQueueSize?" },
         { "passwordSource", never_an_argument },
         { "tlsversion", "did you mean minTlsVersion?" },
-        { "verify", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
-        { "insecure", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
-        { "certificate", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
-        { "cert", "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
+        { "verify",
+          "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "insecure",
+          "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "certificate",
+          "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
+        { "cert",
+          "did you mean clientCertificate? servers' issuers are trusted by: emailsecctl trust import FILE" },
         { "key", "did you mean clientCertificate?" },
         { "ca", "issuers are trusted by: emailsecctl trust import FILE" },
         { "sender", "did you mean from?" },
@@ -493,12 +505,18 @@ static const struct {
         { "certificatefile", "issuers are trusted by: emailsecctl trust import FILE" },
         { "sslcertfile", "issuers are trusted by: emailsecctl trust import FILE" },
         { "cacert", "issuers are trusted by: emailsecctl trust import FILE" },
-        { "tlsfingerprint", "a certificate is approved by its fingerprint once its server has shown it: emailsecctl challenge list" },
-        { "sslfingerprint", "a certificate is approved by its fingerprint once its server has shown it: emailsecctl challenge list" },
-        { "fingerprint", "a certificate is approved by its fingerprint once its server has shown it: emailsecctl challenge list" },
-        { "tlscertcheck", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
-        { "sslcertck", "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
-        { "tlskeyfile", "did you mean clientCertificate? the key comes by: emailsecctl trust key import KEY FILE" },
+        { "tlsfingerprint", "a certificate is approved by its fingerprint once its server has shown it: "
+                            "emailsecctl challenge list" },
+        { "sslfingerprint", "a certificate is approved by its fingerprint once its server has shown it: "
+                            "emailsecctl challenge list" },
+        { "fingerprint", "a certificate is approved by its fingerprint once its server has shown it: "
+                         "emailsecctl challenge list" },
+        { "tlscertcheck",
+          "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "sslcertck",
+          "certificates are always verified; one that fails is decided by: emailsecctl challenge list" },
+        { "tlskeyfile",
+          "did you mean clientCertificate? the key comes by: emailsecctl trust key import KEY FILE" },
         { "envelopefrom", "did you mean from?" },
         { "mailfrom", "did you mean from?" },
         { "fromaddress", "did you mean from?" },
@@ -507,17 +525,22 @@ static const struct {
         { "ehlo", "the name that this station says is Hostname= in emailsecd.conf" },
         { "nokeep", "did you mean deliveryPolicy=delete?" },
         { "expunge", "did you mean deliveryPolicy=delete?" },
-        { "mda", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec COMMAND" },
-        { "command", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec COMMAND" },
-        { "exec", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec COMMAND" },
+        { "mda", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec "
+                 "COMMAND" },
+        { "command", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME "
+                     "--exec COMMAND" },
+        { "exec", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME "
+                  "--exec COMMAND" },
         { "destination", "did you mean deliverTo?" },
         { "maxmessages", "did you mean maxQueueSize or maxSendablePerDay?" },
         { "maxsize", "did you mean maxMessageSize?" },
         { "retry", "attempts have a rhythm of their own, until queueLifetime; did you mean that?" },
         { "notify", "did you mean notifyFailed? of faults: NotifyFaults= in emailsecd.conf" },
         { "clientid", "did you mean oauthClientId?" },
-        { "clientsecret", "a secret is never an argument: emailsecctl account password NAME --secret oauthClientSecret" },
-        { "refreshtoken", "a token is stored by: emailsecctl account password NAME --secret oauthRefreshToken" },
+        { "clientsecret",
+          "a secret is never an argument: emailsecctl account password NAME --secret oauthClientSecret" },
+        { "refreshtoken",
+          "a token is stored by: emailsecctl account password NAME --secret oauthRefreshToken" },
         { "tenant", "did you mean oauthTenant?" },
         { "provider", "did you mean oauthProvider?" },
 };
@@ -558,7 +581,8 @@ static int refuse_unknown(const struct property_values *values, const char *name
         else if (nearest.word)
                 cause_remedy(problem, "did you mean %s?", nearest.word);
         else
-                cause_remedy(problem, "see the properties there are: emailsecctl account set --help, or emailsec-accounts(5)");
+                cause_remedy(problem, "see the properties there are: emailsecctl account set --help, or "
+                                      "emailsec-accounts(5)");
         cause_for_account(problem, prop_text(values, PROP_NAME));
         return -1;
 }
@@ -597,8 +621,9 @@ int properties_apply(struct property_values *values, const json_t *object, struc
 
         if (!json_is_object(object))
                 return cause_set(causes_add(problems), CAUSE_INVALID, "properties must be an object");
-        json_object_foreach((json_t *)(uintptr_t)object, name,
-                            value) if (apply_one(values, name, value, problems) < 0) result = -1;
+        json_object_foreach((json_t *)(uintptr_t)object, name, value)
+                if (apply_one(values, name, value, problems) < 0)
+                        result = -1;
         return result;
 }
 
@@ -643,7 +668,8 @@ json_t *properties_json(const struct property_values *values, bool changed_only)
 
 json_t *properties_differences(const struct property_values *from, const struct property_values *to)
 {
-        json_t *before = from ? properties_json(from, false) : json_object(), *after = properties_json(to, !from);
+        json_t *before = from ? properties_json(from, false) : json_object(),
+               *after = properties_json(to, !from);
         json_t *list = json_array();
 
         for (size_t i = 0; i < PROPERTIES; i++) {

@@ -32,7 +32,8 @@ static char *item_normal(const char *item, struct cause *cause)
         if (!at || at == item) {
                 char *host = host_normal(at ? at + 1 : item, cause);
                 if (host && host_is_address(host)) {
-                        (void)cause_set(cause, CAUSE_INVALID, "%s is neither a mail address nor a domain", item);
+                        (void)cause_set(cause, CAUSE_INVALID, "%s is neither a mail address nor a domain",
+                                        item);
                         free(take(host));
                 }
                 return host;
@@ -54,13 +55,15 @@ char *sender_list_normal(const char *text, struct cause *cause)
                 scoped(scoped_free) char *normal = bare ? item_normal(item, cause) : NULL;
                 if (bare && !normal)
                         return NULL;
-                scoped(scoped_free) char *so_far = copy_bytes(all.len ? (const char *)buf_bytes(&all) : "", all.len);
+                scoped(scoped_free) char *so_far =
+                        copy_bytes(all.len ? (const char *)buf_bytes(&all) : "", all.len);
                 if (normal && sender_list_has(so_far, normal) < 2)
                         full |= buf_appendf(&all, "%s%s", all.len ? "," : "", normal) < 0;
                 text += len + (text[len] == ',');
         }
         if (full) {
-                (void)cause_set(cause, CAUSE_INVALID, "the list is longer than %d bytes", LIMIT_PROPERTY_TEXT);
+                (void)cause_set(cause, CAUSE_INVALID, "the list is longer than %d bytes",
+                                LIMIT_PROPERTY_TEXT);
                 return NULL;
         }
         return buf_take_text(&all);

@@ -7,7 +7,8 @@
 
 /* The header of POSIX.1-1988; numbers are octal digits with a NUL after them. */
 struct ustar {
-        char name[100], mode[8], uid[8], gid[8], size[12], time[12], sum[8], type, link[100], magic[6], version[2];
+        char name[100], mode[8], uid[8], gid[8], size[12], time[12], sum[8], type, link[100], magic[6],
+                version[2];
         char user[32], group[32], major[8], minor[8], prefix[155], rest[12];
 };
 _Static_assert(sizeof(struct ustar) == TAR_BLOCK, "a block");
@@ -76,7 +77,8 @@ size_t tar_padding(uint64_t size)
 
 int tar_header(const struct tar_member *member, struct buf *out)
 {
-        bool long_name = strlen(member->name) > sizeof ((struct ustar *)0)->name, large = member->size >= SIZE_LIMIT;
+        bool long_name = strlen(member->name) > sizeof((struct ustar *)0)->name,
+             large = member->size >= SIZE_LIMIT;
         struct buf records = BUF_WITH_MAX(TAR_PAX_MAX);
         char digits[24];
         int failed = 0;
@@ -88,9 +90,11 @@ int tar_header(const struct tar_member *member, struct buf *out)
                 failed |= put_record(&records, "size", digits);
         if (records.len)
                 failed |= put_block(out, "pax", records.len, member->time, 'x') |
-                          buf_append(out, buf_bytes(&records), records.len) | put_zeros(out, tar_padding(records.len));
+                          buf_append(out, buf_bytes(&records), records.len) |
+                          put_zeros(out, tar_padding(records.len));
         buf_free(&records);
-        return failed || put_block(out, member->name, large ? 0 : member->size, member->time, '0') < 0 ? -1 : 0;
+        return failed || put_block(out, member->name, large ? 0 : member->size, member->time, '0') < 0 ? -1
+                                                                                                       : 0;
 }
 
 /* ---- reading ---- */
@@ -137,8 +141,8 @@ enum tar_kind tar_read(const uint8_t *block, struct tar_member *member, struct c
         }
         member->time = (int64_t)time;
         bool prefixed = header.prefix[0] != '\0';
-        (void)snprintf(member->name, sizeof member->name, "%.*s%s%.*s", (int)sizeof header.prefix, header.prefix,
-                       prefixed ? "/" : "", (int)sizeof header.name, header.name);
+        (void)snprintf(member->name, sizeof member->name, "%.*s%s%.*s", (int)sizeof header.prefix,
+                       header.prefix, prefixed ? "/" : "", (int)sizeof header.name, header.name);
         if (header.type == 'x')
                 return TAR_PAX;
         if (header.type == '0' || header.type == '\0')
@@ -147,7 +151,8 @@ enum tar_kind tar_read(const uint8_t *block, struct tar_member *member, struct c
         return TAR_BAD;
 }
 
-static int take_record(const char *key, size_t key_len, const char *value, size_t len, struct tar_member *member)
+static int take_record(const char *key, size_t key_len, const char *value, size_t len,
+                       struct tar_member *member)
 {
         if (key_len == 4 && !memcmp(key, "path", 4)) {
                 if (len >= sizeof member->name || memchr(value, '\0', len))
@@ -172,8 +177,8 @@ int tar_pax(const char *records, size_t len, struct tar_member *member, struct c
                 while (digits < len && digits < 6 && records[digits] >= '0' && records[digits] <= '9')
                         whole = whole * 10 + (size_t)(records[digits++] - '0');
                 const char *equals = whole <= len ? memchr(records, '=', whole) : NULL;
-                if (!digits || digits + 3 > whole || records[digits] != ' ' || !equals || equals < records + digits + 1 ||
-                    records[whole - 1] != '\n' ||
+                if (!digits || digits + 3 > whole || records[digits] != ' ' || !equals ||
+                    equals < records + digits + 1 || records[whole - 1] != '\n' ||
                     take_record(records + digits + 1, (size_t)(equals - records) - digits - 1, equals + 1,
                                 (size_t)(records + whole - 1 - equals) - 1, member) < 0)
                         return cause_set(cause, CAUSE_INVALID, "a pax header of the archive is damaged");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Headers of a tar archive: POSIX ustar, with a pax header before a member whose name or size does not fit (pax(1),
- * IEEE Std 1003.1). Pure: bytes in, bytes out. Only regular files are known; a reader refuses all else.
+ * Headers of a tar archive: POSIX ustar, with a pax header before a member whose name or size does not fit
+ * (pax(1), IEEE Std 1003.1). Pure: bytes in, bytes out. Only regular files are known; a reader refuses all
+ * else.
  */
 #pragma once
 
@@ -17,7 +18,7 @@ enum {
 struct tar_member {
         char name[TAR_NAME_MAX]; /* relative, with slashes */
         uint64_t size;
-        int64_t time;            /* of the last change, seconds */
+        int64_t time; /* of the last change, seconds */
 };
 
 /* Appends what stands before the member's bytes. -1: the name is too long, or out is full. */

@@ -2,8 +2,8 @@
 /* Dates, durations and sizes: RFC 3339, RFC 5322 and what people write; see times.h. */
 #include "common/times.h"
 
-#include <inttypes.h>
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WEEK = 7 * DAY };

@@ -16,8 +16,8 @@ int time_parse(const char *text, time_t *out, struct cause *cause) must_use;
 /* "Mon, 23 Nov 2026 18:51:00 +0000" with the local offset, C locale always. */
 void time_rfc5322(time_t time, char out[48]);
 
-/* The time somewhere in words, in the form of RFC 5322, as greetings and HTTP's Date have it, or of IMAP's INTERNALDATE; 0:
- * there is none. */
+/* The time somewhere in words, in the form of RFC 5322, as greetings and HTTP's Date have it, or of IMAP's
+ * INTERNALDATE; 0: there is none. */
 time_t time_in_words(const char *words);
 
 /* "90", "90s", "15m", "12h", "30d", "2w": seconds; a bare number is seconds. */

@@ -4,11 +4,13 @@
 
 #include "common/cleanup.h"
 
-#define MOST_NAMED   48 /* accounts whose names are said where they have a fault in common; of the rest only the number */
-#define MOST_ADVISED 8  /* the same in To do */
+#define MOST_NAMED \
+        48 /* accounts whose names are said where they have a fault in common; of the rest only the number \
+            */
+#define MOST_ADVISED 8 /* the same in To do */
 
-/* The text without the account's own name, so that the same of another account is the same: "account secure NAME ssl".
- * The caller frees. */
+/* The text without the account's own name, so that the same of another account is the same: "account secure
+ * NAME ssl". The caller frees. */
 char *text_without_name(const char *text, const char *name) must_use;
 
 /* Names of accounts in a line of prose. */

@@ -14,5 +14,5 @@ char *ask_secret(const char *prompt, struct cause *cause) must_use;
 char *read_secret(struct cause *cause) must_use;
 /* By one of these two: asked for on a terminal, else read. `what` ("password") of `whom`. free_secret. NULL
  * with a cause. */
-char *secret_of_person(const struct tool *tool, const char *what, const char *whom,
-                       struct cause *cause) must_use;
+char *secret_of_person(const struct tool *tool, const char *what, const char *whom, struct cause *cause)
+        must_use;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-        NAME_MOST = 150,                 /* bytes: with a number it stays far below what file systems take */
+        NAME_MOST = 150, /* bytes: with a number it stays far below what file systems take */
         SAME_NAMES = 10000,
 };
 
@@ -79,8 +79,9 @@ static int open_new(int folder, char **name)
 {
         for (unsigned number = 1; number < SAME_NAMES; number++) {
                 const char *ending = ending_of(*name);
-                scoped(scoped_free) char *numbered = number == 1 ? copy_text(*name) :
-                                                                   text_of("%.*s-%u%s", (int)(ending - *name), *name, number, ending);
+                scoped(scoped_free) char *numbered =
+                        number == 1 ? copy_text(*name)
+                                    : text_of("%.*s-%u%s", (int)(ending - *name), *name, number, ending);
                 int fd = openat(folder, numbered, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
                 if (fd >= 0) {
                         free(*name);
@@ -106,7 +107,8 @@ static int write_all(int fd, const char *bytes, size_t len)
 /* What is sent as lines has the line ends of this system in a file. */
 static void end_lines(struct attachment *one)
 {
-        bool lines = one->transfer == TRANSFER_SEVEN || one->transfer == TRANSFER_EIGHT || one->transfer == TRANSFER_UNKNOWN ||
+        bool lines = one->transfer == TRANSFER_SEVEN || one->transfer == TRANSFER_EIGHT ||
+                     one->transfer == TRANSFER_UNKNOWN ||
                      (one->transfer == TRANSFER_QUOTED && strncasecmp(one->type, "text/", 5) == 0);
         bool cr = false;
         size_t taken = one->size;
@@ -119,7 +121,8 @@ static void end_lines(struct attachment *one)
                 one->bytes[one->size++] = '\r';
 }
 
-static int save(int folder, const char *folder_name, struct attachment *one, size_t number, json_t *saved, struct cause *cause)
+static int save(int folder, const char *folder_name, struct attachment *one, size_t number, json_t *saved,
+                struct cause *cause)
 {
         scoped(scoped_free) char *name = attachment_file_name(one->name, number);
         scoped(scoped_close) int fd = open_new(folder, &name);
@@ -141,7 +144,8 @@ static int save(int folder, const char *folder_name, struct attachment *one, siz
         return 0;
 }
 
-int attachments_save(const struct buf *message, bool lf, const char *folder, json_t *saved, struct cause *cause)
+int attachments_save(const struct buf *message, bool lf, const char *folder, json_t *saved,
+                     struct cause *cause)
 {
         scoped(scoped_close) int into = open(folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         scoped(scoped_free) uint8_t *whole = new_memory(2 * message->len + 1);

@@ -16,15 +16,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/emailsecd/io.emailsec"
-#define ANSWER_SECONDS 300 /* a commit on a very slow disk still fits in */
-#define TICK_MS 200
-#define SILENCE_SECONDS 3 /* after which the service manager is asked whether there will be an answer */
-#define COMING_SECONDS 15 /* after which one that is started again should be there */
+#define DEFAULT_SOCKET  "/run/emailsecd/io.emailsec"
+#define ANSWER_SECONDS  300 /* a commit on a very slow disk still fits in */
+#define TICK_MS         200
+#define SILENCE_SECONDS 3  /* after which the service manager is asked whether there will be an answer */
+#define COMING_SECONDS  15 /* after which one that is started again should be there */
 
 struct call_state {
         int fd;
-        int asks_after; /* so many seconds of silence the service manager is asked; 0: it was not yet, below 0: no more */
+        int asks_after; /* so many seconds of silence the service manager is asked; 0: it was not yet, below
+                           0: no more */
         struct frame_reader reader;
 };
 
@@ -36,23 +37,28 @@ const char *call_socket_path(const struct tool *tool)
         return path && path[0] ? path : DEFAULT_SOCKET;
 }
 
-/* Nobody was reached, or whoever was there has gone: the service manager knows more of the standard socket. Says so in
- * place of what the cause says, where that is more. */
+/* Nobody was reached, or whoever was there has gone: the service manager knows more of the standard socket.
+ * Says so in place of what the cause says, where that is more. */
 static void ask_service_manager(const char *path, struct cause *cause)
 {
         static const struct {
                 const char *words, *remedy; /* NULL: the cause's own */
         } known[] = {
                 [UNIT_UNKNOWN] = { NULL, NULL },
-                [UNIT_ABSENT] = { NULL, "install the package emailsecd, or name the socket of another station by --socket" },
+                [UNIT_ABSENT] = { NULL, "install the package emailsecd, or name the socket of another "
+                                        "station by --socket" },
                 [UNIT_STOPPED] = { "no daemon: emailsecd is not started", "systemctl start emailsecd" },
                 [UNIT_MASKED] = { "no daemon: emailsecd is masked",
-                                  "systemctl unmask emailsecd.service emailsecd.socket; systemctl start emailsecd" },
+                                  "systemctl unmask emailsecd.service emailsecd.socket; systemctl start "
+                                  "emailsecd" },
                 [UNIT_COMING] = { "emailsecd has ended and is started again",
-                                  "look in a moment whether it was done; why it ended: journalctl -u emailsecd -n 20" },
+                                  "look in a moment whether it was done; why it ended: journalctl -u "
+                                  "emailsecd -n 20" },
                 [UNIT_FAILING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" },
-                [UNIT_STARTING] = { "emailsecd does not start", "journalctl -u emailsecd -n 20" }, /* who is ready answers */
-                [UNIT_ENDING] = { "emailsecd is ending", "try again in a moment, or: systemctl start emailsecd" },
+                [UNIT_STARTING] = { "emailsecd does not start",
+                                    "journalctl -u emailsecd -n 20" }, /* who is ready answers */
+                [UNIT_ENDING] = { "emailsecd is ending",
+                                  "try again in a moment, or: systemctl start emailsecd" },
                 [UNIT_RUNNING] = { NULL, NULL },
         };
 
@@ -68,8 +74,9 @@ static void ask_service_manager(const char *path, struct cause *cause)
 static void no_socket(const char *path, const char *words, struct cause *cause)
 {
         (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: %s %s", words, path);
-        cause_remedy(cause, same_text(path, DEFAULT_SOCKET) ? "systemctl restart emailsecd.socket; why it has gone: emailsecctl log" :
-                                                              "start that station, or name another socket by --socket");
+        cause_remedy(cause, same_text(path, DEFAULT_SOCKET)
+                                    ? "systemctl restart emailsecd.socket; why it has gone: emailsecctl log"
+                                    : "start that station, or name another socket by --socket");
         ask_service_manager(path, cause);
 }
 
@@ -149,8 +156,10 @@ static time_t deadline_of(const struct tool_call *call)
         return call->waits ? 0 : now.tv_sec + ANSWER_SECONDS;
 }
 
-/* Waits until the socket is ready; `deadline` 0 = for ever. `call`: whose tick is called meanwhile, or NULL. */
-static int wait_ready(int fd, short events, time_t deadline, const struct tool_call *call, struct cause *cause)
+/* Waits until the socket is ready; `deadline` 0 = for ever. `call`: whose tick is called meanwhile, or NULL.
+ */
+static int wait_ready(int fd, short events, time_t deadline, const struct tool_call *call,
+                      struct cause *cause)
 {
         for (;;) {
                 struct timespec now = { 0 };
@@ -173,8 +182,8 @@ static int wait_ready(int fd, short events, time_t deadline, const struct tool_c
         }
 }
 
-/* At the standard socket a call may wait for a daemon that is started again and again: true when that is so. One that comes
- * up again is waited for. */
+/* At the standard socket a call may wait for a daemon that is started again and again: true when that is so.
+ * One that comes up again is waited for. */
 static bool waits_in_vain(const struct tool *tool, const struct tool_call *call)
 {
         struct timespec now = { 0 };
@@ -186,13 +195,15 @@ static bool waits_in_vain(const struct tool *tool, const struct tool_call *call)
                 if (wait_ready(tool->calls->fd, POLLIN, now.tv_sec + seconds, call, &late) == 0)
                         break;
                 enum unit_state state = unit_state();
-                bool first = tool->calls->asks_after == 0, comes = state == UNIT_COMING || state == UNIT_STARTING;
+                bool first = tool->calls->asks_after == 0,
+                     comes = state == UNIT_COMING || state == UNIT_STARTING;
                 tool->calls->asks_after = first && comes ? COMING_SECONDS : -1;
                 if (state == UNIT_FAILING || (state == UNIT_COMING && !first))
                         return true;
                 if (!call->waits && !call->tick)
-                        term_progress(tool, state == UNIT_COMING ? "emailsecd has ended and is started again..."
-                                                                 : "emailsecd has not answered yet...");
+                        term_progress(tool, state == UNIT_COMING
+                                                    ? "emailsecd has ended and is started again..."
+                                                    : "emailsecd has not answered yet...");
         }
         tool->calls->asks_after = -1;
         return false;
@@ -211,7 +222,8 @@ static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t 
         }
 }
 
-static int await_frame(const struct tool *tool, const struct tool_call *call, json_t **out, struct cause *cause)
+static int await_frame(const struct tool *tool, const struct tool_call *call, json_t **out,
+                       struct cause *cause)
 {
         struct call_state *calls = tool->calls;
         time_t deadline = deadline_of(call);
@@ -231,7 +243,8 @@ static int await_frame(const struct tool *tool, const struct tool_call *call, js
         }
 }
 
-static int receive_frame(const struct tool *tool, const struct tool_call *call, json_t **out, struct cause *cause)
+static int receive_frame(const struct tool *tool, const struct tool_call *call, json_t **out,
+                         struct cause *cause)
 {
         int failed = await_frame(tool, call, out, cause);
         if (!call->waits && !call->tick)
@@ -259,7 +272,8 @@ static void add_service_error(struct causes *failures, const char *error, const 
         struct cause *cause = causes_add(failures);
         const char *key = NULL;
         json_t *value = NULL;
-        json_object_foreach((json_t *)parameters, key, value) break;
+        json_object_foreach((json_t *)parameters, key, value)
+                break;
         (void)cause_set(cause, CAUSE_STATE, "the daemon does not know this call: %s %s",
                         error + strlen("org.varlink.service."), value ? json_string_value(value) : "");
         cause_remedy(cause, "tool and daemon must be of the same version: emailsecctl status");
@@ -284,8 +298,9 @@ static void wipe_texts(json_t *parameters)
 {
         const char *key = NULL;
         json_t *value = NULL;
-        json_object_foreach(parameters, key, value) if (json_is_string(value))
-                explicit_bzero((char *)json_string_value(value), json_string_length(value));
+        json_object_foreach(parameters, key, value)
+                if (json_is_string(value))
+                        explicit_bzero((char *)json_string_value(value), json_string_length(value));
 }
 
 /* Sends the call; takes its parameters over. */
@@ -317,7 +332,8 @@ static int begin_call(struct tool *tool, struct tool_call *call, bool more, stru
         return failed;
 }
 
-static int next_answer(struct tool *tool, const struct tool_call *call, json_t **answer, struct causes *failures)
+static int next_answer(struct tool *tool, const struct tool_call *call, json_t **answer,
+                       struct causes *failures)
 {
         struct cause cause = { 0 };
         if (receive_frame(tool, call, answer, &cause)) {
@@ -358,7 +374,8 @@ static int call_told(struct tool *tool, struct tool_call call, json_t **out)
 
 int call_daemon(struct tool *tool, const char *method, json_t *parameters, json_t **out)
 {
-        return call_told(tool, (struct tool_call){ .method = method, .parameters = parameters, .fd = -1 }, out);
+        return call_told(tool, (struct tool_call){ .method = method, .parameters = parameters, .fd = -1 },
+                         out);
 }
 
 int call_waiting(struct tool *tool, const char *method, json_t *parameters, json_t **out)

@@ -35,12 +35,13 @@ int call_waiting(struct tool *tool, const char *method, json_t *parameters, json
 /* A call with `more`: `heard` is called for each answer (borrowed) and ends the stream early by anything but
  * EXIT_DONE. Exit status; failures are told. */
 typedef int call_heard(struct tool *tool, const json_t *answer, void *arg);
-int call_stream(struct tool *tool, const char *method, json_t *parameters, call_heard *heard,
-                void *arg) must_use;
+int call_stream(struct tool *tool, const char *method, json_t *parameters, call_heard *heard, void *arg)
+        must_use;
 
-/* The same step by step, for who has more to wait for: the call; then, whenever call_stream_fd() can be read, answers
- * until there is none yet. Nothing here waits. */
-int call_stream_begin(struct tool *tool, const char *method, json_t *parameters, struct causes *failures) must_use;
+/* The same step by step, for who has more to wait for: the call; then, whenever call_stream_fd() can be read,
+ * answers until there is none yet. Nothing here waits. */
+int call_stream_begin(struct tool *tool, const char *method, json_t *parameters, struct causes *failures)
+        must_use;
 int call_stream_fd(const struct tool *tool);
 /* 1 with *out (the caller decrefs), 0: nothing more yet, -1 with failures. */
 int call_stream_next(struct tool *tool, json_t **out, struct causes *failures) must_use;

@@ -153,7 +153,8 @@ static void show_history(const json_t *entry)
                 scoped(scoped_free) char *by = json_words(json_at(step, "by"));
                 scoped(scoped_free) char *reason = json_words(json_at(step, "reason"));
                 sheet_format(i ? "" : "history", "%s %s by %s%s%s", when, json_text(step, "what"), by,
-                             json_text(step, "reason")[0] ? ": " : "", json_text(step, "reason")[0] ? reason : "");
+                             json_text(step, "reason")[0] ? ": " : "",
+                             json_text(step, "reason")[0] ? reason : "");
         }
 }
 
@@ -167,9 +168,10 @@ static void show_decision(const json_t *entry)
         sheet_value("last seen", entry, "lastSeen");
         show_history(entry);
         if (json_flag(entry, "needless"))
-                sheet_text("needless", same_text(json_text(entry, "needlessBecause"), "unused") ?
-                                               "yes: no account uses this server; emailsecctl allowed prune" :
-                                               "yes: it verifies without help now; emailsecctl allowed prune");
+                sheet_text("needless",
+                           same_text(json_text(entry, "needlessBecause"), "unused")
+                                   ? "yes: no account uses this server; emailsecctl allowed prune"
+                                   : "yes: it verifies without help now; emailsecctl allowed prune");
 }
 
 void show_entry(const json_t *entry, const json_t *replaced)

@@ -55,8 +55,9 @@ static int told(const struct asking *asking, enum pem_result result)
         case PEM_LEGACY_PKCS12:
                 return tell_legacy(asking, "openssl pkcs12 -legacy -in FILE -nodes");
         case PEM_LEGACY_KEY:
-                return tell_legacy(asking, "(openssl crl2pkcs7 -nocrl -certfile FILE | openssl pkcs7 -print_certs; "
-                                           "openssl pkey -provider legacy -provider default -in FILE)");
+                return tell_legacy(asking,
+                                   "(openssl crl2pkcs7 -nocrl -certfile FILE | openssl pkcs7 -print_certs; "
+                                   "openssl pkey -provider legacy -provider default -in FILE)");
         case PEM_UNWRITABLE:
                 break;
         }
@@ -82,7 +83,8 @@ int client_key_open(const struct tool *tool, const char *name, const char *path,
         if (opened == PEM_MADE) {
                 buf_wipe(content);
                 if (buf_append(content, made, len))
-                        result = cause_set(cause, CAUSE_TOO_LARGE, "it is larger than any client certificate");
+                        result =
+                                cause_set(cause, CAUSE_TOO_LARGE, "it is larger than any client certificate");
         }
         pem->wipe(made, len);
         free_secret(asking.passphrase);

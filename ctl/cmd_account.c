@@ -51,12 +51,14 @@ int run_account_list(struct tool *tool)
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384, verified by system, certificate until ..." of the structure. */
 static char *tls_words(const json_t *tls)
 {
-        const char *version = json_text(tls, "version"), *cipher = json_text(tls, "cipher"), *by = json_text(tls, "verifiedBy");
+        const char *version = json_text(tls, "version"), *cipher = json_text(tls, "cipher"),
+                   *by = json_text(tls, "verifiedBy");
         bool dated = json_is_string(json_at(tls, "notAfter"));
         scoped(scoped_free) char *until = dated ? date_words(json_at(tls, "notAfter")) : copy_text("");
-        scoped(scoped_free) char *text = text_of("%s%s%s%s%s%s%s", version, cipher[0] ? ", " : "", cipher,
-                                                 by[0] ? ", verified by " : "", same_text(by, "allowedHost") ? "an exemption" : by,
-                                                 dated ? ", certificate until " : "", until);
+        scoped(scoped_free) char *text =
+                text_of("%s%s%s%s%s%s%s", version, cipher[0] ? ", " : "", cipher,
+                        by[0] ? ", verified by " : "", same_text(by, "allowedHost") ? "an exemption" : by,
+                        dated ? ", certificate until " : "", until);
         return printable_text(text);
 }
 
@@ -65,10 +67,10 @@ static void show_property(const json_t *values, const struct property *property)
         const json_t *value = json_object_get(values, property->name);
         if (!value || json_is_null(value) || same_text(property->name, "name"))
                 return;
-        scoped(scoped_free) char *words = property->type == TYPE_TIME                  ? date_words(value)
-                                          : same_text(property->name, "tls")         ? tls_words(value)
+        scoped(scoped_free) char *words = property->type == TYPE_TIME               ? date_words(value)
+                                          : same_text(property->name, "tls")        ? tls_words(value)
                                           : same_text(property->name, "waitingFor") ? show_wait_words(value)
-                                                                                      : json_words(value);
+                                                                                    : json_words(value);
         sheet_text(property->name, words);
 }
 
@@ -114,9 +116,11 @@ int run_account_folders(struct tool *tool)
                 { "CAN BE OPENED", "selectable", NULL, 0 },
         };
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("ListFolders"), parameters_of("name", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, EMAIL("ListFolders"), parameters_of("name", tool_word(tool, 0)), &answer);
         if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "folders"), "The server lists no folders.");
+                show_list(tool, columns, count_of(columns), json_at(answer, "folders"),
+                          "The server lists no folders.");
         return status;
 }
 
@@ -167,7 +171,8 @@ static json_t *properties_given(const struct tool *tool, size_t first)
 }
 
 /* Sends a change and tells its warnings; the account goes to *out. */
-static int make_change(struct tool *tool, const char *method, json_t *parameters, const char *done, json_t **out)
+static int make_change(struct tool *tool, const char *method, json_t *parameters, const char *done,
+                       json_t **out)
 {
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, method, parameters, &answer);
@@ -280,7 +285,8 @@ static int send_secret(struct tool *tool, json_t *parameters)
         if (credential)
                 show_done(tool, "%s: credential %s", tool_word(tool, 0), credential);
         else
-                show_done(tool, "%s: %s", tool_word(tool, 0), tool_has(tool, "clear") ? "forgotten" : "stored");
+                show_done(tool, "%s: %s", tool_word(tool, 0),
+                          tool_has(tool, "clear") ? "forgotten" : "stored");
         struct cause warning = { 0 };
         cause_from_json(json_at(answer, "warning"), &warning);
         if (cause_happened(&warning))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `audit`: a verdict on every account, worst first. On a terminal what several accounts have in common is told once, for
- * all of them; elsewhere there is a row for each account and check, as programs want it.
+ * `audit`: a verdict on every account, worst first. On a terminal what several accounts have in common is
+ * told once, for all of them; elsewhere there is a row for each account and check, as programs want it.
  */
 #include "common/printable.h"
 #include "ctl/alike.h"
@@ -69,12 +69,15 @@ static size_t group_findings(const json_t *findings, struct group *out)
                 const char *name = json_text(finding, "account");
                 char *text = text_without_name(json_text(finding, "text"), name);
                 char *remedy = text_without_name(json_text(finding, "remedy"), name);
-                char *key = text_of("%s\n%s\n%s\n%s", json_text(finding, "verdict"), json_text(finding, "check"), text, remedy);
+                char *key = text_of("%s\n%s\n%s\n%s", json_text(finding, "verdict"),
+                                    json_text(finding, "check"), text, remedy);
                 size_t at = 0;
                 while (at < count && !same_text(out[at].key, key))
                         at++;
                 if (at == count) {
-                        out[count++] = (struct group){ .key = key, .text = text, .remedy = remedy, .first = finding };
+                        out[count++] = (struct group){
+                                .key = key, .text = text, .remedy = remedy, .first = finding
+                        };
                 } else {
                         free(key);
                         free(text);
@@ -93,8 +96,10 @@ static void show_group(struct group *group)
         size_t count = group->names.count;
         scoped(scoped_free) char *names = names_take(&group->names, most_named(finding));
         scoped(scoped_free) char *check = json_words(json_at(finding, "check"));
-        scoped(scoped_free) char *text = several ? printable_text(group->text) : json_words(json_at(finding, "text"));
-        scoped(scoped_free) char *who = several ? text_of("%zu accounts: %s", count, names) : copy_text(names);
+        scoped(scoped_free) char *text =
+                several ? printable_text(group->text) : json_words(json_at(finding, "text"));
+        scoped(scoped_free) char *who =
+                several ? text_of("%zu accounts: %s", count, names) : copy_text(names);
         scoped(scoped_free) char *line = well ? text_of("%s: %s  (%s)", check, text, who) : copy_text(who);
         printf("%s%-*s%s", term_tint(tint_of(verdict)), VERDICT_WIDTH, verdict, term_plain());
         show_prose(VERDICT_WIDTH, line);
@@ -120,8 +125,8 @@ static void show_groups(const struct tool *tool, const json_t *findings, const c
 static void show_rows(const struct tool *tool, const json_t *findings, const char *none)
 {
         static const struct column columns[] = {
-                { "ACCOUNT", "account", NULL, COLUMN_WHOLE }, { "CHECK", "check", NULL, 0 },
-                { "VERDICT", "verdict", NULL, COLUMN_STATE }, { "FINDING", "text", NULL, COLUMN_BELOW },
+                { "ACCOUNT", "account", NULL, COLUMN_WHOLE },   { "CHECK", "check", NULL, 0 },
+                { "VERDICT", "verdict", NULL, COLUMN_STATE },   { "FINDING", "text", NULL, COLUMN_BELOW },
                 { "WHAT TO DO", "remedy", NULL, COLUMN_BELOW },
         };
         show_list(tool, columns, count_of(columns), findings, none);

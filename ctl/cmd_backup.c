@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `backup`: the daemon writes the archive to a file or pipe that is opened here. `restore`: the daemon's program does it,
- * with the station stopped; this one opens the archive, which the daemon's user may not be able to, and starts it.
+ * `backup`: the daemon writes the archive to a file or pipe that is opened here. `restore`: the daemon's
+ * program does it, with the station stopped; this one opens the archive, which the daemon's user may not be
+ * able to, and starts it.
  */
 #include "common/json_fields.h"
 #include "ctl/call.h"
@@ -33,7 +34,9 @@ static int write_to(struct tool *tool, int fd, json_t **answer)
         parameter_flag(parameters, "secrets", tool_has(tool, "secrets"));
         if (tool_has(tool, "no-mail"))
                 json_put(parameters, "mail", json_false());
-        struct tool_call call = { .method = EMAIL("Backup"), .parameters = parameters, .fd = fd, .waits = true };
+        struct tool_call call = {
+                .method = EMAIL("Backup"), .parameters = parameters, .fd = fd, .waits = true
+        };
         return call_once(tool, call, answer, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 
@@ -43,7 +46,8 @@ static void tell_made(struct tool *tool, const json_t *answer, const char *name)
                 show_json(answer);
                 return;
         }
-        show_done(tool, "%s: %lld files, %lld bytes", name, (long long)json_integer_value(json_at(answer, "files")),
+        show_done(tool, "%s: %lld files, %lld bytes", name,
+                  (long long)json_integer_value(json_at(answer, "files")),
                   (long long)json_integer_value(json_at(answer, "bytes")));
         if (!tool_has(tool, "secrets"))
                 show_done(tool, "passwords and client keys are not in it (--secrets puts them in)");
@@ -75,7 +79,9 @@ int run_backup(struct tool *tool)
         if (!same_text(path, "-"))
                 return backup_to_file(tool, path);
         if (isatty(STDOUT_FILENO))
-                return tell_usage(tool, "an archive is nothing for a terminal: name a file, or lead the output elsewhere");
+                return tell_usage(
+                        tool,
+                        "an archive is nothing for a terminal: name a file, or lead the output elsewhere");
         fflush(stdout);
         scoped(scoped_json) json_t *answer = NULL;
         return write_to(tool, STDOUT_FILENO, &answer);

@@ -41,8 +41,8 @@ static void leave_out_needless(json_t *entries)
                         (void)json_array_remove(entries, i);
 }
 
-static int list_entries(struct tool *tool, const char *state, bool needless, const struct column *columns, size_t count,
-                        const char *none)
+static int list_entries(struct tool *tool, const char *state, bool needless, const struct column *columns,
+                        size_t count, const char *none)
 {
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, TRUST("ListAllowedHosts"), parameters_of("state", state), &answer);
@@ -56,9 +56,12 @@ static int list_entries(struct tool *tool, const char *state, bool needless, con
 int run_challenge_list(struct tool *tool)
 {
         static const struct column columns[] = {
-                { "ID", "id", short_id, COLUMN_WHOLE }, { "HOST", "host", NULL, 0 },
-                { "PORT", "port", NULL, COLUMN_RIGHT }, { "CLASS", "class", NULL, COLUMN_STATE },
-                { "ACCOUNTS", "accounts", NULL, COLUMN_BELOW },    { "SINCE", "created", date_words, 0 },
+                { "ID", "id", short_id, COLUMN_WHOLE },
+                { "HOST", "host", NULL, 0 },
+                { "PORT", "port", NULL, COLUMN_RIGHT },
+                { "CLASS", "class", NULL, COLUMN_STATE },
+                { "ACCOUNTS", "accounts", NULL, COLUMN_BELOW },
+                { "SINCE", "created", date_words, 0 },
                 { "ERRORS", "errors", error_codes, COLUMN_BELOW },
         };
         return list_entries(tool, "pending", false, columns, count_of(columns),
@@ -88,11 +91,13 @@ static void show_decisions(const char *id)
         scoped(scoped_free) char *safe = printable_text(short_one);
         puts("");
         sheet_title("To decide");
-        scoped(scoped_free) char *accept = text_of("emailsecctl challenge accept %s --fingerprint SHA256, when the fingerprint is the "
-                                                   "one that the server's operator tells you: on the server, openssl x509 -in "
-                                                   "CERTIFICATE -noout -fingerprint -sha256",
-                                                   safe);
-        scoped(scoped_free) char *reject = text_of("emailsecctl challenge reject %s, when it is not, or nobody can tell", safe);
+        scoped(scoped_free) char *accept =
+                text_of("emailsecctl challenge accept %s --fingerprint SHA256, when the fingerprint is the "
+                        "one that the server's operator tells you: on the server, openssl x509 -in "
+                        "CERTIFICATE -noout -fingerprint -sha256",
+                        safe);
+        scoped(scoped_free) char *reject =
+                text_of("emailsecctl challenge reject %s, when it is not, or nobody can tell", safe);
         sheet_text("to accept", accept);
         sheet_text("to reject", reject);
 }
@@ -146,7 +151,8 @@ static int approval_end(const struct tool *tool, char out[32])
         if (duration && duration_parse(duration, &seconds, &cause))
                 return tell_usage(tool, "--for: %s", cause.text);
         if (duration && (__builtin_add_overflow(time(NULL), seconds, &end) || end > TIME_LAST))
-                return tell_usage(tool, "--for: %s is longer than dates go; without it there is no end", duration);
+                return tell_usage(tool, "--for: %s is longer than dates go; without it there is no end",
+                                  duration);
         if (date && time_parse(date, &end, &cause))
                 return tell_usage(tool, "--until: %s", cause.text);
         if (duration || date)

@@ -43,8 +43,8 @@ int run_device_add(struct tool *tool)
         parameter_text(parameters, "account", tool_option(tool, "account"));
         parameter_text(parameters, "from", tool_option(tool, "from"));
         int status = call_daemon(tool, EMAIL("AddDevice"), parameters, &answer);
-        scoped(scoped_free) char *words = text_of("added; it needs a password: emailsecctl device password %s",
-                                                  tool_word(tool, 0));
+        scoped(scoped_free) char *words =
+                text_of("added; it needs a password: emailsecctl device password %s", tool_word(tool, 0));
         return status ? status : tell_device(tool, answer, words);
 }
 
@@ -61,8 +61,10 @@ int run_device_password(struct tool *tool)
         }
         if (!secret)
                 return tell_cause(&cause);
-        struct tool_call call = { .method = EMAIL("SetDevicePassword"), .parameters = parameters_of("name", tool_word(tool, 0)), .fd = -1,
-                             .secret = true };
+        struct tool_call call = { .method = EMAIL("SetDevicePassword"),
+                                  .parameters = parameters_of("name", tool_word(tool, 0)),
+                                  .fd = -1,
+                                  .secret = true };
         parameter_text(call.parameters, "password", secret);
         free_secret(secret);
         int status = call_once(tool, call, &answer, &failures) ? tell_causes(&failures) : EXIT_DONE;
@@ -73,7 +75,8 @@ int run_device_password(struct tool *tool)
 int run_device_delete(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("DeleteDevice"), parameters_of("name", tool_word(tool, 0)), &answer);
+        int status =
+                call_daemon(tool, EMAIL("DeleteDevice"), parameters_of("name", tool_word(tool, 0)), &answer);
 
         return status ? status : tell_device(tool, answer, "deleted");
 }

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { PAGE = 10000 };                   /* the daemon's most */
+enum { PAGE = 10000 }; /* the daemon's most */
 
 static char *new_words(const json_t *value)
 {
@@ -23,16 +23,20 @@ static char *new_words(const json_t *value)
 }
 
 static const struct column inbox_columns[] = {
-        { "ID", "id", NULL, COLUMN_WHOLE },           { "RECEIVED", "received", date_words, 0 },
-        { "NEW", "seen", new_words, 0 },              { "SIZE", "size", size_words, COLUMN_RIGHT },
-        { "FROM", "from", inbox_field_words, COLUMN_BELOW }, { "SUBJECT", "subject", inbox_field_words, COLUMN_BELOW },
+        { "ID", "id", NULL, COLUMN_WHOLE },
+        { "RECEIVED", "received", date_words, 0 },
+        { "NEW", "seen", new_words, 0 },
+        { "SIZE", "size", size_words, COLUMN_RIGHT },
+        { "FROM", "from", inbox_field_words, COLUMN_BELOW },
+        { "SUBJECT", "subject", inbox_field_words, COLUMN_BELOW },
 };
 
 /* The messages of a page that are meant, newest last; *ended: older ones are not. */
 static json_t *taken_of(const json_t *page, const struct inbox_filter *filter, int64_t room, bool *ended)
 {
         json_t *taken = json_array();
-        for (size_t i = json_array_size(page); i-- > 0 && (int64_t)json_array_size(taken) < room && !*ended;) {
+        for (size_t i = json_array_size(page);
+             i-- > 0 && (int64_t)json_array_size(taken) < room && !*ended;) {
                 json_t *message = json_array_get(page, i);
                 *ended = inbox_filter_ends(filter, message);
                 if (inbox_filter_takes(filter, message))
@@ -42,8 +46,8 @@ static json_t *taken_of(const json_t *page, const struct inbox_filter *filter, i
 }
 
 /* Pages of the newest messages that are meant, as they came: the newest page first. */
-static int read_pages(struct tool *tool, const struct inbox_filter *filter, int64_t wanted, json_t *pages, int64_t *shown,
-                      int64_t *total)
+static int read_pages(struct tool *tool, const struct inbox_filter *filter, int64_t wanted, json_t *pages,
+                      int64_t *shown, int64_t *total)
 {
         scoped(scoped_free) char *after = NULL;
         bool ended = false;
@@ -56,8 +60,9 @@ static int read_pages(struct tool *tool, const struct inbox_filter *filter, int6
                 int status = call_daemon(tool, EMAIL("ListInbox"), parameters, &answer);
                 if (status)
                         return status;
-                json_t *taken = filter->any ? taken_of(json_at(answer, "messages"), filter, wanted - *shown, &ended) :
-                                              json_incref(json_object_get(answer, "messages"));
+                json_t *taken =
+                        filter->any ? taken_of(json_at(answer, "messages"), filter, wanted - *shown, &ended)
+                                    : json_incref(json_object_get(answer, "messages"));
                 *shown += (int64_t)json_array_size(taken);
                 *total = json_number(answer, "total");
                 (void)json_array_append_new(pages, taken);
@@ -80,7 +85,9 @@ static int64_t limit_given(const struct tool *tool, bool filtered)
 
 int run_inbox_list(struct tool *tool)
 {
-        struct listing listing = { .tool = tool, .columns = inbox_columns, .column_count = count_of(inbox_columns) };
+        struct listing listing = { .tool = tool,
+                                   .columns = inbox_columns,
+                                   .column_count = count_of(inbox_columns) };
         scoped(scoped_json) json_t *pages = json_array();
         struct inbox_filter filter;
         int status = inbox_filter_of(tool, &filter);
@@ -96,7 +103,8 @@ int run_inbox_list(struct tool *tool)
         listing_end(&listing, total ? "No message is like that." : "Nothing was received yet.");
         if (shown < total && !filter.any) {
                 fflush(stdout);
-                fprintf(stderr, "%lld of %lld messages, the newest ones: --all shows all, --limit N so many.\n",
+                fprintf(stderr,
+                        "%lld of %lld messages, the newest ones: --all shows all, --limit N so many.\n",
                         (long long)shown, (long long)total);
         }
         return EXIT_DONE;
@@ -124,7 +132,8 @@ static void show_field(const char *label, const char *value)
         printf("%s%s:%s %s\n", term_tint(TINT_STRONG), label, term_plain(), safe);
 }
 
-/* A mail's line ends are CRLF; on a terminal the CR would show as an escape. One in the middle of a line still does. */
+/* A mail's line ends are CRLF; on a terminal the CR would show as an escape. One in the middle of a line
+ * still does. */
 static char *without_cr(const char *text)
 {
         char *lines = copy_text(text), *to = lines;
@@ -211,7 +220,8 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
         return EXIT_DONE;
 }
 
-/* The file of the message that the command line names; *answer holds its fields. -1: the status is in *status. */
+/* The file of the message that the command line names; *answer holds its fields. -1: the status is in
+ * *status. */
 static int open_message(struct tool *tool, json_t **answer, int *status)
 {
         json_t *parameters = parameters_of("name", tool_word(tool, 0));
@@ -254,14 +264,15 @@ int run_inbox_save_attachments(struct tool *tool)
         if (fd < 0)
                 return status;
         if (submission_read_all(fd, &bytes, &cause) ||
-            attachments_save(&bytes, !same_text(json_text(answer, "message.lineEnds"), "asReceived"), tool_option(tool, "to"), saved,
-                             &cause))
+            attachments_save(&bytes, !same_text(json_text(answer, "message.lineEnds"), "asReceived"),
+                             tool_option(tool, "to"), saved, &cause))
                 return tell_cause(&cause);
         if (tool->json)
                 show_json(saved);
         for (size_t i = 0; i < json_array_size(saved) && !tool->json; i++) {
                 const json_t *one = json_array_get(saved, i);
-                scoped(scoped_free) char *path = json_words(json_at(one, "path")), *size = size_words(json_at(one, "size"));
+                scoped(scoped_free) char *path = json_words(json_at(one, "path")),
+                                         *size = size_words(json_at(one, "size"));
                 printf("%s (%s)\n", path, size);
         }
         if (!json_array_size(saved))
@@ -288,7 +299,8 @@ static int gather_ids(struct tool *tool, size_t first, const struct inbox_filter
 }
 
 /* One call for so many of them as one call takes; adds up what each did. */
-static int change(struct tool *tool, const char *method, json_t *ids, const char *flag, bool value, int64_t *count)
+static int change(struct tool *tool, const char *method, json_t *ids, const char *flag, bool value,
+                  int64_t *count)
 {
         enum { MOST = 20000 };
         for (size_t at = 0; at == 0 || at < json_array_size(ids); at += MOST) {
@@ -347,7 +359,8 @@ int run_inbox_delete(struct tool *tool)
         if (status)
                 return status;
         if ((tool->word_count > 1) + (age != NULL) + filter.any != 1)
-                return tell_usage(tool, "say which: IDs, or --older-than 30d, or --from, --subject, --since, --before");
+                return tell_usage(
+                        tool, "say which: IDs, or --older-than 30d, or --from, --subject, --since, --before");
         status = age ? delete_old(tool, age, &count) : gather_ids(tool, 1, &filter, ids);
         if (!status && !age && json_array_size(ids))
                 status = change(tool, EMAIL("DeleteInboxMessages"), ids, NULL, false, &count);
@@ -390,7 +403,8 @@ static int forget_missing(struct tool *tool, const char *id)
         if (tool->json)
                 show_json(answer);
         else
-                printf("%lld message%s forgotten: not asked for again.\n", (long long)count, count == 1 ? "" : "s");
+                printf("%lld message%s forgotten: not asked for again.\n", (long long)count,
+                       count == 1 ? "" : "s");
         return EXIT_DONE;
 }
 
@@ -409,6 +423,7 @@ int run_inbox_missing(struct tool *tool)
         int status =
                 call_daemon(tool, EMAIL("ListMissing"), parameters_of("name", tool_word(tool, 0)), &answer);
         if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "messages"), "Nothing is missing.");
+                show_list(tool, columns, count_of(columns), json_at(answer, "messages"),
+                          "Nothing is missing.");
         return status;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `trust key ...`: client certificates with their private keys, for servers that ask for one. A key goes to the daemon
- * and never comes back. */
+/* `trust key ...`: client certificates with their private keys, for servers that ask for one. A key goes to
+ * the daemon and never comes back. */
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "ctl/call.h"
@@ -56,8 +56,10 @@ static int import_key(struct tool *tool)
         }
         char *text = base64_encode(buf_bytes(&content), content.len);
         buf_wipe(&content);
-        struct tool_call call = { .method = TRUST("ImportKey"), .parameters = parameters_of("name", tool_word(tool, 1)),
-                             .fd = -1, .secret = true };
+        struct tool_call call = { .method = TRUST("ImportKey"),
+                                  .parameters = parameters_of("name", tool_word(tool, 1)),
+                                  .fd = -1,
+                                  .secret = true };
         parameter_text(call.parameters, "key", text);
         free_secret(text);
         struct causes failures = { 0 };
@@ -72,7 +74,8 @@ static int delete_key(struct tool *tool)
         scoped(scoped_json) json_t *answer = NULL;
         if (!tool_word(tool, 1))
                 return tell_usage(tool, "'trust key delete' needs NAME");
-        int status = call_daemon(tool, TRUST("DeleteKey"), parameters_of("name", tool_word(tool, 1)), &answer);
+        int status =
+                call_daemon(tool, TRUST("DeleteKey"), parameters_of("name", tool_word(tool, 1)), &answer);
         return status ? status : tell_key(tool, answer, "deleted");
 }
 

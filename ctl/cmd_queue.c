@@ -50,11 +50,8 @@ static void put_next(json_t *message)
         static const struct {
                 const char *reason, *words;
         } all[] = {
-                { "operator", "when released" },
-                { "trust", "when decided" },
-                { "account", "when mended" },
-                { "disk", "with room on disk" },
-                { "place", "with a place" },
+                { "operator", "when released" }, { "trust", "when decided" }, { "account", "when mended" },
+                { "disk", "with room on disk" }, { "place", "with a place" },
         };
         const char *reason = json_text(message, "waitingFor.reason");
         const json_t *time = json_at(message, "nextAttempt");
@@ -100,8 +97,9 @@ static int account_meant(const struct tool *tool, const char **out)
 {
         const char *name = tool_word(tool, 0), *option = tool_option(tool, "account");
         *out = name ? name : option;
-        return name && option && !same_text(name, option) ? tell_usage(tool, "two accounts are named: %s and %s", name, option)
-                                                          : EXIT_DONE;
+        return name && option && !same_text(name, option)
+                       ? tell_usage(tool, "two accounts are named: %s and %s", name, option)
+                       : EXIT_DONE;
 }
 
 /* The whole list, page by page; -1 with failures. */
@@ -216,7 +214,8 @@ static char *words_of_wait(const json_t *waiting)
 {
         const json_t *until = json_at(waiting, "until");
         scoped(scoped_free) char *when = json_is_string(until) ? date_words(until) : NULL;
-        return json_is_object(waiting) ? text_of("waits: %s%s%s", json_text(waiting, "text"), when ? "; until " : "", when ? when : "")
+        return json_is_object(waiting) ? text_of("waits: %s%s%s", json_text(waiting, "text"),
+                                                 when ? "; until " : "", when ? when : "")
                                        : NULL;
 }
 
@@ -250,7 +249,8 @@ static int do_with_ids(struct tool *tool, const char *method, const char *to, co
                 const char *id = json_string_value(json_array_get(changed, i));
                 scoped(scoped_free) char *why = reason_to_wait(answer, id);
                 bool tried = to || !same_text(method, EMAIL("RetryMessages"));
-                show_done(tool, "%s: %s%s%s", id, why && !tried ? "" : done, why && tried ? ", " : "", why ? why : "");
+                show_done(tool, "%s: %s%s%s", id, why && !tried ? "" : done, why && tried ? ", " : "",
+                          why ? why : "");
         }
         return status;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* `send`: a whole message as it is, or a text made into one; handed over, and waited for when asked. */
+#include "common/mailboxes.h"
 #include "common/names.h"
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/fields.h"
 #include "ctl/letter.h"
-#include "common/mailboxes.h"
 #include "ctl/mend.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
@@ -85,8 +85,8 @@ static int write_text(const struct tool *tool, const struct buf *text, struct bu
         return failed || (text->len && buf_append(out, buf_bytes(text), text->len)) ? -1 : 0;
 }
 
-/* All values of an option as lists of addresses of a header, NULL-ended; each item is one where it can be: a local name before
- * a comma would be taken for a part of what follows. */
+/* All values of an option as lists of addresses of a header, NULL-ended; each item is one where it can be: a
+ * local name before a comma would be taken for a part of what follows. */
 static const char **header_lists(const struct tool *tool, const char *name)
 {
         const char **out = new_zeroed(1, sizeof *out);
@@ -112,15 +112,16 @@ static void lists_free(const char ***lists)
         free(*lists);
 }
 
-static int compose_by_mime(const struct tool *tool, const struct buf *text, struct tool_submission *submission,
-                           struct cause *cause)
+static int compose_by_mime(const struct tool *tool, const struct buf *text,
+                           struct tool_submission *submission, struct cause *cause)
 {
         scoped(lists_free) const char **to = header_lists(tool, "to");
         scoped(lists_free) const char **cc = header_lists(tool, "cc");
         scoped(scoped_free) const char **headers = values_of(tool, "header");
         scoped(scoped_free) const char **files = values_of(tool, "attach");
         const char *given = tool_option(tool, "from");
-        scoped(scoped_free) char *from = given && given[0] && !same_text(given, "<>") ? field_ascii_addresses(given) : NULL;
+        scoped(scoped_free) char *from =
+                given && given[0] && !same_text(given, "<>") ? field_ascii_addresses(given) : NULL;
         struct mime_draft draft = {
                 .from = from,
                 .subject = tool_option(tool, "subject"),
@@ -161,8 +162,10 @@ static int make_letter(const struct tool *tool, const struct buf *input, struct 
         return submission_complete(submission, cause) || submission_encode(submission, cause) ? -1 : 0;
 }
 
-/* Every recipient that can be one; the others are told of, and are no reason to keep the message from these. */
-static int find_recipients(const struct tool *tool, const struct buf *input, json_t *into, struct cause *cause)
+/* Every recipient that can be one; the others are told of, and are no reason to keep the message from these.
+ */
+static int find_recipients(const struct tool *tool, const struct buf *input, json_t *into,
+                           struct cause *cause)
 {
         scoped(causes_free) struct causes bad = { 0 };
         add_recipients(tool, into, &bad);
@@ -191,8 +194,10 @@ static int prepare(const struct tool *tool, struct tool_submission *submission, 
         if (submission_read(&input, tool_word(tool, 0), false, cause))
                 return -1;
         letter_mend_front(&input);
-        return find_recipients(tool, &input, submission->recipients, cause) || make_letter(tool, &input, submission, cause) ? -1
-                                                                                                                          : 0;
+        return find_recipients(tool, &input, submission->recipients, cause) ||
+                               make_letter(tool, &input, submission, cause)
+                       ? -1
+                       : 0;
 }
 
 /* The envelope sender of --from: an address, "" for the null sender, NULL for the account's own. */
@@ -206,10 +211,13 @@ static char *sender_of(const struct tool *tool)
         if (from[0] && !same_text(from, "<>"))
                 mailboxes_add(from, one, &bad);
         const char *address = json_string_value(json_array_get(one, 0));
-        return copy_text(address ? address : bad.count ? from : ""); /* the daemon says what is wrong with it */
+        return copy_text(address     ? address
+                         : bad.count ? from
+                                     : ""); /* the daemon says what is wrong with it */
 }
 
-/* Why it is not sent: the words of the server to the first recipient in that state, else the message's cause. */
+/* Why it is not sent: the words of the server to the first recipient in that state, else the message's cause.
+ */
 static const char *words_of(const json_t *message, const char *state)
 {
         size_t index;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `setup ADDRESS`: finds the servers of an address, adds both accounts, tests them, says what is left. `probe ADDRESS`: finds
- * them and looks at them. */
+/* `setup ADDRESS`: finds the servers of an address, adds both accounts, tests them, says what is left. `probe
+ * ADDRESS`: finds them and looks at them. */
 #include "common/json_fields.h"
 #include "common/names.h"
 #include "common/printable.h"
@@ -20,11 +20,11 @@ struct setup {
         struct tool *tool;
         const char *address;
         struct servers servers;
-        char *names[2];          /* of the accounts: outgoing, incoming; NULL: none is added */
-        char *password;          /* or NULL: OAuth, or there is none */
-        const char *client_id;   /* of OAuth */
-        bool good[2];            /* the test went well */
-        json_t *tests;           /* their steps, for --json */
+        char *names[2];        /* of the accounts: outgoing, incoming; NULL: none is added */
+        char *password;        /* or NULL: OAuth, or there is none */
+        const char *client_id; /* of OAuth */
+        bool good[2];          /* the test went well */
+        json_t *tests;         /* their steps, for --json */
 };
 
 static const char *const kinds[] = { "outgoing", "incoming" };
@@ -69,8 +69,9 @@ static void show_server(const char *label, const struct setup *setup, size_t i)
         bool within = host_len >= len && same_text(server->host + host_len - len, domain);
         bool dns_alone = !within && server->source && !strncmp(server->source, "SRV", 3);
         sheet_format(label, "%s port %u, %s, as %s\nfound by %s%s", server->host, server->port,
-                     same_text(server->security, "ssl") ? "TLS from the first byte" : "TLS by STARTTLS", user_of(setup, i),
-                     server->source ? server->source : "", dns_alone ? "; it is not of that domain, and DNS alone says so: look twice" : "");
+                     same_text(server->security, "ssl") ? "TLS from the first byte" : "TLS by STARTTLS",
+                     user_of(setup, i), server->source ? server->source : "",
+                     dns_alone ? "; it is not of that domain, and DNS alone says so: look twice" : "");
 }
 
 static void show_found(const struct setup *setup)
@@ -158,8 +159,10 @@ static int choose_names(struct setup *setup)
         scoped(scoped_free) char *label = name_part(domain, strcspn(domain, "."));
         scoped(scoped_free) char *local = name_part(setup->address, (size_t)(domain - 1 - setup->address));
         for (int attempt = 0; attempt < 100; attempt++) {
-                scoped(scoped_free) char *name = given ? copy_text(given) : attempt == 0 ? copy_text(label) :
-                        attempt == 1 ? text_of("%s-%s", label, local) : text_of("%s-%s-%d", label, local, attempt);
+                scoped(scoped_free) char *name = given          ? copy_text(given)
+                                                 : attempt == 0 ? copy_text(label)
+                                                 : attempt == 1 ? text_of("%s-%s", label, local)
+                                                                : text_of("%s-%s-%d", label, local, attempt);
                 bool taken = false;
                 for (size_t i = 0; i < 2; i++) {
                         free(take(setup->names[i]));
@@ -227,7 +230,9 @@ static int store_password(const struct setup *setup, const char *name)
         scoped(causes_free) struct causes failures = { 0 };
         json_t *parameters = parameters_of("name", name);
         json_put(parameters, "password", json_string(setup->password));
-        struct tool_call call = { .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true };
+        struct tool_call call = {
+                .method = EMAIL("SetPassword"), .parameters = parameters, .fd = -1, .secret = true
+        };
         return call_once(setup->tool, call, NULL, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 
@@ -271,11 +276,13 @@ static bool tell_left_of(const struct setup *setup, size_t i)
         const char *name = setup->names[i];
         if ((name && setup->good[i]) || (!name && !is_wanted(setup, i)))
                 return false;
-        scoped(scoped_free) char *text =
-                name ? text_of("%s is added, and stays disabled until it works: mend what is said above, then emailsecctl account "
-                               "test %s, emailsecctl account enable %s", name, name, name) :
-                       text_of("no server was found for the %s account: emailsecctl account add %s NAME hostname=HOST", kinds[i],
-                               kinds[i]);
+        scoped(scoped_free) char *text = name ? text_of("%s is added, and stays disabled until it works: "
+                                                        "mend what is said above, then emailsecctl account "
+                                                        "test %s, emailsecctl account enable %s",
+                                                        name, name, name)
+                                              : text_of("no server was found for the %s account: emailsecctl "
+                                                        "account add %s NAME hostname=HOST",
+                                                        kinds[i], kinds[i]);
         show_advice(TINT_WAIT, text, NULL);
         return true;
 }
@@ -317,9 +324,9 @@ static int agree(const struct setup *setup)
                 return EXIT_DONE;
         if (!term_input())
                 return tell_usage(setup->tool, "nobody is there to agree: say --yes");
-        scoped(scoped_free) char *question = text_of("Add %s%s%s? [y/N] ", setup->names[0] ? setup->names[0] : "",
-                                                     setup->names[0] && setup->names[1] ? " and " : "",
-                                                     setup->names[1] ? setup->names[1] : "");
+        scoped(scoped_free) char *question = text_of(
+                "Add %s%s%s? [y/N] ", setup->names[0] ? setup->names[0] : "",
+                setup->names[0] && setup->names[1] ? " and " : "", setup->names[1] ? setup->names[1] : "");
         scoped(scoped_free) char *answer = ask_line(question);
         if (answer && (answer[0] == 'y' || answer[0] == 'Y'))
                 return EXIT_DONE;
@@ -355,8 +362,11 @@ static int get_client_id(struct setup *setup)
         setup->client_id = tool_option(setup->tool, "client-id");
         if (setup->client_id)
                 return EXIT_DONE;
-        return tell_usage(setup->tool, "%s takes no passwords: say --client-id ID, that of the application registered there "
-                                       "(emailsec-accounts(5))", setup->servers.provider->name);
+        return tell_usage(
+                setup->tool,
+                "%s takes no passwords: say --client-id ID, that of the application registered there "
+                "(emailsec-accounts(5))",
+                setup->servers.provider->name);
 }
 
 static int find(struct setup *setup)
@@ -375,7 +385,8 @@ static int find(struct setup *setup)
         if (setup->servers.outgoing.host || setup->servers.incoming.host)
                 return EXIT_DONE;
         (void)cause_set(&cause, CAUSE_NOT_FOUND, "no server of %s was found that has TLS", setup->address);
-        cause_remedy(&cause, "ask the provider for them, then: emailsecctl account add outgoing NAME hostname=HOST");
+        cause_remedy(&cause,
+                     "ask the provider for them, then: emailsecctl account add outgoing NAME hostname=HOST");
         return tell_cause(&cause);
 }
 
@@ -399,7 +410,8 @@ static int set_up(struct setup *setup)
         int status = choose_names(setup);
         if (!status && !setup->names[0] && !setup->names[1]) {
                 struct cause cause;
-                (void)cause_set(&cause, CAUSE_NOT_FOUND, "no server was found for the %s account", tool_option(setup->tool, "only"));
+                (void)cause_set(&cause, CAUSE_NOT_FOUND, "no server was found for the %s account",
+                                tool_option(setup->tool, "only"));
                 cause_remedy(&cause, "leave out --only, or ask the provider");
                 return tell_cause(&cause);
         }
@@ -420,14 +432,18 @@ static int set_up(struct setup *setup)
 
 int run_setup(struct tool *tool)
 {
-        scoped(setup_done) struct setup setup = { .tool = tool, .address = tool_word(tool, 0), .tests = json_array() };
+        scoped(setup_done) struct setup setup = { .tool = tool,
+                                                  .address = tool_word(tool, 0),
+                                                  .tests = json_array() };
         int status = find(&setup);
         return status ? status : set_up(&setup);
 }
 
 int run_probe_address(struct tool *tool)
 {
-        scoped(setup_done) struct setup setup = { .tool = tool, .address = tool_word(tool, 0), .tests = json_array() };
+        scoped(setup_done) struct setup setup = { .tool = tool,
+                                                  .address = tool_word(tool, 0),
+                                                  .tests = json_array() };
         int status = find(&setup);
         for (size_t i = 0; !status && i < 2; i++) {
                 const struct mail_server *server = server_of(&setup, i);
@@ -448,6 +464,7 @@ int run_probe_address(struct tool *tool)
         }
         if (tool->json && (setup.servers.outgoing.host || setup.servers.incoming.host))
                 show_result(&setup);
-        bool bad = (setup.servers.outgoing.host && !setup.good[0]) || (setup.servers.incoming.host && !setup.good[1]);
+        bool bad = (setup.servers.outgoing.host && !setup.good[0]) ||
+                   (setup.servers.incoming.host && !setup.good[1]);
         return status ? status : bad ? EXIT_FAILED : EXIT_DONE;
 }

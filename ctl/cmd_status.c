@@ -11,7 +11,9 @@
 
 static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
-        struct tool_call call = { .method = EMAIL("GetStatus"), .parameters = parameters_of("account", name), .fd = -1 };
+        struct tool_call call = { .method = EMAIL("GetStatus"),
+                                  .parameters = parameters_of("account", name),
+                                  .fd = -1 };
         scoped(scoped_json) json_t *answer = NULL;
         if (call_once(tool, call, &answer, failures))
                 return -1;
@@ -19,7 +21,8 @@ static int ask_status(struct tool *tool, const char *name, json_t **out, struct 
         return 0;
 }
 
-/* Only these accounts, and what concerns them: for --check and the screen of several. NULL: told, with *status. */
+/* Only these accounts, and what concerns them: for --check and the screen of several. NULL: told, with
+ * *status. */
 static json_t *status_of(struct tool *tool, struct causes *failures)
 {
         json_t *all = NULL;
@@ -37,7 +40,8 @@ static json_t *status_of(struct tool *tool, struct causes *failures)
                 const char *state = NULL;
                 json_t *count = NULL, *queue = json_object_get(all, "queue");
                 json_object_foreach(json_object_get(one, "queue"), state, count)
-                        json_put(queue, state, json_integer(json_number(queue, state) + json_integer_value(count)));
+                        json_put(queue, state,
+                                 json_integer(json_number(queue, state) + json_integer_value(count)));
         }
         return all;
 }
@@ -87,7 +91,8 @@ static int tell_bare(struct tool *tool, const struct causes *failures)
         if (failures->items[0].code != CAUSE_NO_DAEMON)
                 return tell_causes(failures);
         tool->command = NULL;
-        return tell_usage(tool, "a command is missing; without one the status is shown, but %s", failures->items[0].text);
+        return tell_usage(tool, "a command is missing; without one the status is shown, but %s",
+                          failures->items[0].text);
 }
 
 int run_status(struct tool *tool)
@@ -102,7 +107,9 @@ int run_status(struct tool *tool)
                 return tool->bare ? tell_bare(tool, &failures) : tell_causes(&failures);
         const json_t *accounts = json_at(station, "accounts");
         if (tool->json) {
-                show_json(tool->word_count > 1 ? accounts : tool->word_count ? json_array_get(accounts, 0) : station);
+                show_json(tool->word_count > 1 ? accounts
+                          : tool->word_count   ? json_array_get(accounts, 0)
+                                               : station);
                 return EXIT_DONE;
         }
         term_pager_open(tool);
@@ -110,8 +117,8 @@ int run_status(struct tool *tool)
         return EXIT_DONE;
 }
 
-/* The older text format of Prometheus, the one that node_exporter reads: help and type of a counter stand under the name
- * of its samples, with _total; there is no mark of the end. */
+/* The older text format of Prometheus, the one that node_exporter reads: help and type of a counter stand
+ * under the name of its samples, with _total; there is no mark of the end. */
 static void print_older(const char *text)
 {
         scoped(scoped_free) char *counter = NULL; /* the family whose lines these are, when it is one */
@@ -120,7 +127,8 @@ static void print_older(const char *text)
                 int len = (int)strcspn(text, "\n"), name = 0, type = 0;
                 char kind[5] = "";
                 (void)sscanf(text, "# %4[A-Z] %n%*[a-z0-9_:]%n", kind, &name, &type);
-                bool of_family = type > 0 && type < len && (same_text(kind, "TYPE") || same_text(kind, "HELP"));
+                bool of_family =
+                        type > 0 && type < len && (same_text(kind, "TYPE") || same_text(kind, "HELP"));
                 if (of_family && same_text(kind, "TYPE")) {
                         free(take(counter));
                         if (len - type == 8 && !strncmp(text + type, " counter", 8))

@@ -61,7 +61,8 @@ static void show_step(const json_t *step)
         scoped(scoped_free) char *name = json_words(json_at(step, "step"));
         scoped(scoped_free) char *text = json_words(json_at(step, "text"));
         bool skipped = same_text(result, "skipped");
-        scoped(scoped_free) char *time = skipped ? copy_text("") : time_words(json_number(step, "milliseconds"));
+        scoped(scoped_free) char *time =
+                skipped ? copy_text("") : time_words(json_number(step, "milliseconds"));
         printf("%s%s%s %-13s %9s  ", term_tint(tint_of(result)), mark_of(result), term_plain(), name, time);
         show_prose(STEP_COLUMN, text);
         puts("");

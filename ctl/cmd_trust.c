@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `trust ...`: the anchors of the User Trust Store, a look at those of the system and at what servers showed. */
+/* `trust ...`: the anchors of the User Trust Store, a look at those of the system and at what servers showed.
+ */
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "ctl/call.h"
@@ -27,7 +28,8 @@ int run_trust_list(struct tool *tool)
 }
 
 /* Names an anchor by its fingerprint to a method; as JSON, or as `show` puts it. */
-static int call_about_anchor(struct tool *tool, const char *method, void (*show)(struct tool *tool, const json_t *anchor))
+static int call_about_anchor(struct tool *tool, const char *method,
+                             void (*show)(struct tool *tool, const json_t *anchor))
 {
         scoped(scoped_json) json_t *answer = NULL;
         int status = call_daemon(tool, method, parameters_of("fingerprint", tool_word(tool, 0)), &answer);
@@ -58,7 +60,9 @@ static int import_bytes(struct tool *tool, const char *path, const void *bytes, 
         scoped(scoped_free) char *text = base64_encode(bytes, len);
         scoped(scoped_json) json_t *answer = NULL;
         scoped(causes_free) struct causes failures = { 0 };
-        struct tool_call call = { .method = TRUST("ImportAnchors"), .parameters = parameters_of("certificates", text), .fd = -1 };
+        struct tool_call call = { .method = TRUST("ImportAnchors"),
+                                  .parameters = parameters_of("certificates", text),
+                                  .fd = -1 };
         if (!call_once(tool, call, &answer, &failures)) {
                 (void)json_array_extend(results, json_object_get(answer, "results"));
                 return EXIT_DONE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `trust import --from-server`: the chain a server shows, and its last certificate into the User Trust Store once a
- * person has compared the fingerprint. What comes over the wire proves nothing, so "yes" is no answer here either.
+ * `trust import --from-server`: the chain a server shows, and its last certificate into the User Trust Store
+ * once a person has compared the fingerprint. What comes over the wire proves nothing, so "yes" is no answer
+ * here either.
  */
 #include "common/json_fields.h"
 #include "common/names.h"
@@ -59,9 +60,11 @@ static const json_t *issuer_in(const json_t *chain, struct cause *cause)
 
         if (count > 1 || same_text(json_text(last, "subject"), json_text(last, "issuer")))
                 return last;
-        (void)cause_set(cause, CAUSE_INVALID, "the server shows its own certificate alone and not its issuer, %s",
+        (void)cause_set(cause, CAUSE_INVALID,
+                        "the server shows its own certificate alone and not its issuer, %s",
                         json_text(last, "issuer"));
-        cause_remedy(cause, "get the issuer's certificate from the server's operator, then: emailsecctl trust import FILE");
+        cause_remedy(cause, "get the issuer's certificate from the server's operator, then: emailsecctl "
+                            "trust import FILE");
         return NULL;
 }
 
@@ -95,7 +98,8 @@ static int confirm(struct tool *tool, const json_t *chain, const json_t *issuer)
                 return tell_usage(tool, "--fingerprint is required where nobody can be asked on a terminal");
         if (!answer) {
                 show_what_came(chain, issuer);
-                answer = ask_line("\nCompare with what the server's operator tells you; then type the SHA-256 (16 digits "
+                answer = ask_line("\nCompare with what the server's operator tells you; then type the "
+                                  "SHA-256 (16 digits "
                                   "or more): ");
         }
         if (names_it(answer, issuer))
@@ -103,7 +107,8 @@ static int confirm(struct tool *tool, const json_t *chain, const json_t *issuer)
         if (!answer || !*answer)
                 (void)cause_set(&cause, CAUSE_CANCELLED, "nothing was imported");
         else
-                (void)cause_set(&cause, CAUSE_FINGERPRINT, "those are not 16 or more digits of the SHA-256 of %s",
+                (void)cause_set(&cause, CAUSE_FINGERPRINT,
+                                "those are not 16 or more digits of the SHA-256 of %s",
                                 json_text(issuer, "subject"));
         return tell_cause(&cause);
 }

@@ -57,7 +57,8 @@ int run_monitor(struct tool *tool)
         const char *name = tool_option(tool, "name"), *command = tool_option(tool, "exec");
         struct subscriber subscriber;
         if (command && !name)
-                return tell_usage(tool, "--exec needs --name: what was not done is told again under that name");
+                return tell_usage(tool,
+                                  "--exec needs --name: what was not done is told again under that name");
         json_t *parameters = parameters_of("since", tool_option(tool, "since"));
         parameter_text(parameters, "subscriber", name);
         put_values(parameters, "events", tool, "event");
@@ -72,7 +73,8 @@ int run_monitor(struct tool *tool)
 
 int run_log(struct tool *tool)
 {
-        const char *name = tool_word(tool, 0), *lines = tool_option(tool, "lines"), *words[14] = { "journalctl", "--unit", UNIT };
+        const char *name = tool_word(tool, 0), *lines = tool_option(tool, "lines"),
+                   *words[14] = { "journalctl", "--unit", UNIT };
         size_t count = 3;
         if (name && !account_name_valid(name))
                 return tell_usage(tool, "'%s' is not the name of an account", name);

@@ -13,7 +13,8 @@ command_run run_account_secure, run_account_password, run_account_enable, run_ac
 /* cmd_match.c */
 command_run run_account_export, run_account_apply;
 /* cmd_test.c */
-command_run run_account_test, run_account_folders, run_account_authorize, run_account_heartbeat, run_probe, run_audit;
+command_run run_account_test, run_account_folders, run_account_authorize, run_account_heartbeat, run_probe,
+        run_audit;
 /* cmd_setup.c */
 command_run run_setup, run_probe_address;
 /* cmd_challenge.c */
@@ -23,7 +24,8 @@ command_run run_allowed_list, run_allowed_show, run_allowed_approve, run_allowed
 command_run run_allowed_prune;
 /* cmd_trust.c */
 command_run run_trust_servers, run_trust_list, run_trust_show, run_trust_import, run_trust_delete;
-/* cmd_trust_server.c: the certificate that a server's chain ends in, as PEM, once a person has named it. Exit status. */
+/* cmd_trust_server.c: the certificate that a server's chain ends in, as PEM, once a person has named it. Exit
+ * status. */
 int trust_from_server(struct tool *tool, char **pem) must_use;
 /* cmd_key.c */
 command_run run_trust_key;
@@ -36,7 +38,8 @@ command_run run_queue_list, run_queue_show, run_queue_retry, run_queue_hold, run
         run_queue_delete, run_queue_reroute;
 command_run run_queue_flush;
 /* cmd_inbox.c */
-command_run run_inbox_delete, run_inbox_list, run_inbox_mark, run_inbox_missing, run_inbox_save_attachments, run_inbox_show;
+command_run run_inbox_delete, run_inbox_list, run_inbox_mark, run_inbox_missing, run_inbox_save_attachments,
+        run_inbox_show;
 /* cmd_subscriber.c */
 command_run run_subscriber_list, run_subscriber_forget;
 /* cmd_watch.c */

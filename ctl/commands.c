@@ -5,16 +5,13 @@
 
 #define OPTIONS(...) ((const struct option_rule[]){ __VA_ARGS__, { 0 } })
 
-#define OPTION_REASON                                                                                        \
-        {                                                                                                    \
-                .name = "reason", .value = "TEXT", .help = "why; kept with the decision"                     \
-        }
-#define OPTIONS_APPROVAL                                                                                     \
-        OPTIONS({ .name = "fingerprint",                                                                     \
-                  .value = "SHA256",                                                                         \
-                  .help = "the certificate that is meant: 16 digits or more" },                              \
-                { .name = "key", .help = "pin the public key: a renewal with the same key passes" },         \
-                { .name = "for", .value = "DURATION", .help = "only so long: 12h, 30d" },                    \
+#define OPTION_REASON { .name = "reason", .value = "TEXT", .help = "why; kept with the decision" }
+#define OPTIONS_APPROVAL \
+        OPTIONS({ .name = "fingerprint", \
+                  .value = "SHA256", \
+                  .help = "the certificate that is meant: 16 digits or more" }, \
+                { .name = "key", .help = "pin the public key: a renewal with the same key passes" }, \
+                { .name = "for", .value = "DURATION", .help = "only so long: 12h, 30d" }, \
                 { .name = "until", .value = "DATE", .help = "only until then: 2027-01-31" }, OPTION_REASON)
 
 const struct command commands[] = {
@@ -46,11 +43,12 @@ const struct command commands[] = {
         { "account disable", "NAME...", "stop using it", NULL, run_account_disable, 0 },
         { "account poll", "NAME...", "fetch, or send what waits, now",
           OPTIONS({ .name = "no-wait", .help = "do not stay until that is done" }), run_account_poll, 0 },
-        { "account authorize", "NAME", "sign in by OAuth: a code to type in", NULL,
-          run_account_authorize, 0 },
-        { "account heartbeat", "NAME", "send one now, wait for its round trip", NULL,
-          run_account_heartbeat, 0 },
-        { "account test", "NAME...", "try each step of a session; changes nothing", NULL, run_account_test, 0 },
+        { "account authorize", "NAME", "sign in by OAuth: a code to type in", NULL, run_account_authorize,
+          0 },
+        { "account heartbeat", "NAME", "send one now, wait for its round trip", NULL, run_account_heartbeat,
+          0 },
+        { "account test", "NAME...", "try each step of a session; changes nothing", NULL, run_account_test,
+          0 },
         { "account folders", "NAME", "the folders that an IMAP mailbox has", NULL, run_account_folders, 0 },
         { "account export", "[NAME...]", "accounts as JSON, without secrets", NULL, run_account_export, 0 },
         { "account apply", "FILE|-", "make the station match exported accounts",
@@ -58,10 +56,16 @@ const struct command commands[] = {
 
         { "setup", "ADDRESS", "find its servers, add both accounts",
           OPTIONS({ .name = "yes", .help = "ask nothing" },
-                  { .name = "name", .value = "NAME", .help = "what the accounts are called: NAME-out, NAME-in" },
+                  { .name = "name",
+                    .value = "NAME",
+                    .help = "what the accounts are called: NAME-out, NAME-in" },
                   { .name = "only", .value = "outgoing|incoming", .help = "this account only" },
-                  { .name = "user", .value = "USER", .help = "the name to sign in by, where it is not the address" },
-                  { .name = "password-file", .value = "FILE", .help = "the password is its first line; else asked for, or read" },
+                  { .name = "user",
+                    .value = "USER",
+                    .help = "the name to sign in by, where it is not the address" },
+                  { .name = "password-file",
+                    .value = "FILE",
+                    .help = "the password is its first line; else asked for, or read" },
                   { .name = "client-id", .value = "ID", .help = "of the application at an OAuth provider" }),
           run_setup, 0 },
         { "probe", "HOST[:PORT]", "look at a server, or those of an ADDRESS",
@@ -92,15 +96,20 @@ const struct command commands[] = {
           OPTIONS({ .name = "system", .help = "the System Trust Store instead" }), run_trust_list, 0 },
         { "trust show", "FINGERPRINT", "one trusted certificate in full", NULL, run_trust_show, 0 },
         { "trust import", "[FILE|-...]", "trust issuers: PEM, DER or PKCS#7",
-          OPTIONS({ .name = "from-server", .value = "HOST[:PORT]", .help = "the issuer that this server shows" },
+          OPTIONS({ .name = "from-server",
+                    .value = "HOST[:PORT]",
+                    .help = "the issuer that this server shows" },
                   { .name = "transport", .value = "smtp|imap|pop3", .help = "what to speak there" },
                   { .name = "security", .value = "ssl|starttls", .help = "how TLS begins there" },
-                  { .name = "fingerprint", .value = "SHA256", .help = "the issuer that is meant: 16 digits or more" }),
+                  { .name = "fingerprint",
+                    .value = "SHA256",
+                    .help = "the issuer that is meant: 16 digits or more" }),
           run_trust_import, 0 },
         { "trust delete", "FINGERPRINT", "no longer trust an issuer", NULL, run_trust_delete, 0 },
-        { "trust servers", "", "certificates that servers showed, and their end", NULL, run_trust_servers, 0 },
-        { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates, PEM or PKCS#12", NULL, run_trust_key,
+        { "trust servers", "", "certificates that servers showed, and their end", NULL, run_trust_servers,
           0 },
+        { "trust key", "list|import|delete [NAME] [FILE|-]", "client certificates, PEM or PKCS#12", NULL,
+          run_trust_key, 0 },
 
         { "device list", "", "who may submit by SMTP with a password", NULL, run_device_list, 0 },
         { "device add", "DEVICE", "let one sign in at the submission listener",
@@ -122,9 +131,7 @@ const struct command commands[] = {
                     .help = "subject: the input is a text" },
                   { .name = "attach", .value = "FILE", .help = "attach a file; may be repeated" },
                   { .name = "header", .value = "'NAME: TEXT'", .help = "one more header field" },
-                  { .name = "priority",
-                    .value = "urgent|normal",
-                    .help = "urgent goes ahead of the rest" },
+                  { .name = "priority", .value = "urgent|normal", .help = "urgent goes ahead of the rest" },
                   { .name = "key", .value = "KEY", .help = "the same key again is the same message" },
                   { .name = "notify",
                     .value = "never|success,failure,delay",
@@ -162,14 +169,18 @@ const struct command commands[] = {
         { "inbox save-attachments", "NAME ID", "what is attached to a message, into files",
           OPTIONS({ .name = "to", .value = "DIR", .help = "into this folder instead of the present one" }),
           run_inbox_save_attachments, 0 },
-        { "inbox mark", "NAME seen|unseen [ID...]", "mark messages as seen, or not", OPTIONS(OPTIONS_INBOX_FILTER),
-          run_inbox_mark, 0 },
+        { "inbox mark", "NAME seen|unseen [ID...]", "mark messages as seen, or not",
+          OPTIONS(OPTIONS_INBOX_FILTER), run_inbox_mark, 0 },
         { "inbox delete", "NAME [ID...]", "delete received mail here, not at the server",
-          OPTIONS({ .name = "older-than", .value = "DURATION", .help = "all that were received before: 30d, 12h" },
+          OPTIONS({ .name = "older-than",
+                    .value = "DURATION",
+                    .help = "all that were received before: 30d, 12h" },
                   OPTIONS_INBOX_FILTER),
           run_inbox_delete, 0 },
         { "inbox missing", "NAME", "messages that the server does not hand out",
-          OPTIONS({ .name = "forget", .value = "ID", .help = "ask for this one no more; \"all\": for none of them" }),
+          OPTIONS({ .name = "forget",
+                    .value = "ID",
+                    .help = "ask for this one no more; \"all\": for none of them" }),
           run_inbox_missing, 0 },
 
         { "monitor", "", "events as they happen",
@@ -193,15 +204,19 @@ const struct command commands[] = {
                   { .name = "audit", .help = "who changed what, only" }),
           run_log, 0 },
         { "metrics", "", "OpenMetrics text",
-          OPTIONS({ .name = "prometheus", .help = "the older text format of Prometheus instead, for node_exporter" }),
+          OPTIONS({ .name = "prometheus",
+                    .help = "the older text format of Prometheus instead, for node_exporter" }),
           run_metrics, 0 },
         { "backup", "FILE|-", "an archive of the running station",
           OPTIONS({ .name = "secrets", .help = "with passwords and client keys" },
                   { .name = "no-mail", .help = "without received mail" }),
           run_backup, 0 },
         { "restore", "FILE|-", "put an archive back, with the station stopped",
-          OPTIONS({ .name = "force", .help = "also in place of a station that is there: its files are set aside" },
-                  { .name = "state-directory", .value = "DIR", .help = "another state folder than that of the settings" },
+          OPTIONS({ .name = "force",
+                    .help = "also in place of a station that is there: its files are set aside" },
+                  { .name = "state-directory",
+                    .value = "DIR",
+                    .help = "another state folder than that of the settings" },
                   { .name = "config", .value = "FILE", .help = "other settings than emailsecd.conf" }),
           run_restore, 0 },
         { "help", "[COMMAND...]", "help on a command or a group of them", NULL, run_help, 0 },

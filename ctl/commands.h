@@ -32,10 +32,11 @@ extern const size_t command_count;
 const struct command *command_named(const char *words);
 /* True when some command begins with this word and has a second one. */
 bool command_is_group(const char *word);
-/* The word of a command that stands alone or, within a group, behind it, *len bytes; NULL where it is of another group. */
+/* The word of a command that stands alone or, within a group, behind it, *len bytes; NULL where it is of
+ * another group. */
 const char *command_word(const struct command *command, const char *group, size_t *len);
-/* What may be meant by a word that is none: another word for it, the command that has it as its second one, or the
- * likeliest spelling; NULL when nothing is near. The caller frees. */
+/* What may be meant by a word that is none: another word for it, the command that has it as its second one,
+ * or the likeliest spelling; NULL when nothing is near. The caller frees. */
 char *command_near(const char *group, const char *word) must_use;
 /* Tell that there is no such command or option, and which may be meant; give EXIT_USAGE. */
 int command_unknown(struct tool *tool, const char *group, const char *word);

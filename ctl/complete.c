@@ -63,7 +63,8 @@ static const struct source {
         { "ID", "challenge", TRUST("ListAllowedHosts"), "entries", "id", "host", NULL },
         { "ID", "allowed", TRUST("ListAllowedHosts"), "entries", "id", "host", NULL },
         { "ID", "inbox", EMAIL("ListInbox"), "messages", "id", "subject", NULL },
-        { "FINGERPRINT", "trust", TRUST("ListAnchors"), "anchors", "fingerprintSha256", "certificate.subject", NULL },
+        { "FINGERPRINT", "trust", TRUST("ListAnchors"), "anchors", "fingerprintSha256", "certificate.subject",
+          NULL },
 };
 
 static const struct source *source_of(const char *placeholder, const char *words)
@@ -99,17 +100,23 @@ static void offer_from(struct typed *typed, const struct source *source, const c
         }
 }
 
-/* Which kind the account has that the properties are for: what `account add` says, what the daemon knows; else both. */
+/* Which kind the account has that the properties are for: what `account add` says, what the daemon knows;
+ * else both. */
 static unsigned kind_meant(struct typed *typed)
 {
         scoped(causes_free) struct causes unheard = { 0 };
         scoped(scoped_json) json_t *answer = NULL;
         const char *kind = typed->word_count ? typed->words[0] : "";
         if (same_text(typed->command->words, "account set") && typed->word_count) {
-                struct tool_call call = { .method = EMAIL("GetAccount"), .parameters = parameters_of("name", kind), .fd = -1 };
-                kind = call_once(&typed->tool, call, &answer, &unheard) ? "" : json_text(answer, "account.kind");
+                struct tool_call call = { .method = EMAIL("GetAccount"),
+                                          .parameters = parameters_of("name", kind),
+                                          .fd = -1 };
+                kind = call_once(&typed->tool, call, &answer, &unheard) ? ""
+                                                                        : json_text(answer, "account.kind");
         }
-        return same_text(kind, "outgoing") ? KIND_OUTGOING : same_text(kind, "incoming") ? KIND_INCOMING : KIND_BOTH;
+        return same_text(kind, "outgoing")   ? KIND_OUTGOING
+               : same_text(kind, "incoming") ? KIND_INCOMING
+                                             : KIND_BOTH;
 }
 
 /* smtp sends, imap and pop3 receive. */

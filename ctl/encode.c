@@ -53,7 +53,8 @@ static bool needs(const struct encoding *e, const struct flaws *flaws)
         return is_hard(flaws) || (flaws->eight && e->body != BODY_8BITMIME);
 }
 
-/* Whether bytes that have no encoding stand in the way; declared 8-bit ones are for the server to decide on. */
+/* Whether bytes that have no encoding stand in the way; declared 8-bit ones are for the server to decide on.
+ */
 static bool is_in_the_way(const struct encoding *e, const struct flaws *flaws, enum transfer transfer)
 {
         bool declared = transfer == TRANSFER_EIGHT || transfer == TRANSFER_BINARY;
@@ -71,7 +72,10 @@ static size_t line_of(const struct encoding *e, const char *place)
 
 static int refuse(const struct encoding *e, const struct flaws *flaws, const char *why, const char *remedy)
 {
-        const char *place = flaws->nul ? flaws->nul : flaws->long_line ? flaws->long_line : flaws->cr ? flaws->cr : flaws->eight;
+        const char *place = flaws->nul         ? flaws->nul
+                            : flaws->long_line ? flaws->long_line
+                            : flaws->cr        ? flaws->cr
+                                               : flaws->eight;
         (void)cause_set(e->cause, CAUSE_UNSENDABLE, "line %zu %s, and %s", line_of(e, place),
                         flaws->nul         ? "has a NUL byte"
                         : flaws->long_line ? "is longer than 998 bytes"
@@ -84,7 +88,8 @@ static int refuse(const struct encoding *e, const struct flaws *flaws, const cha
 
 static int refuse_sealed(const struct encoding *e, const struct flaws *flaws)
 {
-        return refuse(e, flaws, "the message is signed or encrypted: it cannot be encoded anew without breaking that",
+        return refuse(e, flaws,
+                      "the message is signed or encrypted: it cannot be encoded anew without breaking that",
                       "sign a message whose parts are encoded as quoted-printable or base64");
 }
 
@@ -93,7 +98,8 @@ static int refuse_sealed(const struct encoding *e, const struct flaws *flaws)
 static int put(const struct encoding *e, const char *bytes, size_t len)
 {
         if (buf_append(e->out, bytes, len))
-                return cause_set(e->cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB once it is encoded");
+                return cause_set(e->cause, CAUSE_TOO_LARGE,
+                                 "the message is larger than 1 GiB once it is encoded");
         return 0;
 }
 
@@ -122,7 +128,8 @@ static void form_free(struct form *form)
         free(form->bytes);
 }
 
-/* Quoted-printable while most of it can be read so; NUL and CR do not count: they are few or the rest is odd as well. */
+/* Quoted-printable while most of it can be read so; NUL and CR do not count: they are few or the rest is odd
+ * as well. */
 static enum transfer transfer_for(const char *bytes, size_t len)
 {
         size_t odd = 0;
@@ -133,7 +140,8 @@ static enum transfer transfer_for(const char *bytes, size_t len)
         return odd > len / 2 ? TRANSFER_BASE64 : TRANSFER_QUOTED;
 }
 
-/* Text with CR LF line ends: what base64 of a text holds (RFC 2045 section 6.8). NULL when it is too large. */
+/* Text with CR LF line ends: what base64 of a text holds (RFC 2045 section 6.8). NULL when it is too large.
+ */
 static char *with_crlf(const char *text, size_t len, size_t *out_len)
 {
         size_t lines = 0, used = 0;
@@ -161,14 +169,17 @@ static int put_body(const struct encoding *e, const struct form *form)
         } else {
                 failed = base64_lines(form->bytes, form->len, e->out);
         }
-        return failed ? cause_set(e->cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB once it is encoded") : 0;
+        return failed ? cause_set(e->cause, CAUSE_TOO_LARGE,
+                                  "the message is larger than 1 GiB once it is encoded")
+                      : 0;
 }
 
 static int put_transfer(const struct encoding *e, const struct form *form)
 {
-        return put_text(e, form->transfer == TRANSFER_BASE64 ? "Content-Transfer-Encoding: base64\n" :
-                           form->transfer == TRANSFER_EIGHT  ? "Content-Transfer-Encoding: 8bit\n" :
-                                                               "Content-Transfer-Encoding: quoted-printable\n");
+        return put_text(e, form->transfer == TRANSFER_BASE64 ? "Content-Transfer-Encoding: base64\n"
+                           : form->transfer == TRANSFER_EIGHT
+                                   ? "Content-Transfer-Encoding: 8bit\n"
+                                   : "Content-Transfer-Encoding: quoted-printable\n");
 }
 
 /* A parameter may follow as it is. */
@@ -182,7 +193,8 @@ static bool ends_in_semicolon(const struct letter_field *field)
 }
 
 /* The type with the charset that the text is in. */
-static int put_type(const struct encoding *e, const struct form *form, const struct letter_field *field, const char *end)
+static int put_type(const struct encoding *e, const struct form *form, const struct letter_field *field,
+                    const char *end)
 {
         size_t len = 0;
         const char *value = entity_parameter(field, "charset", &len);
@@ -192,15 +204,16 @@ static int put_type(const struct encoding *e, const struct form *form, const str
         if (!form->charset)
                 return field_write(field, end, e->out, e->cause);
         if (buf_append(&type, field->name, field->name_len) || buf_append_text(&type, ":") ||
-            buf_append(&type, field->value, front) ||
-            buf_append_text(&type, between) ||
+            buf_append(&type, field->value, front) || buf_append_text(&type, between) ||
             buf_append_text(&type, form->charset) ||
-            (value && buf_append(&type, value + len, field->value_len - front - len)) || buf_append_text(&type, "\n"))
+            (value && buf_append(&type, value + len, field->value_len - front - len)) ||
+            buf_append_text(&type, "\n"))
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
         struct letter_field whole;
         size_t at = 0;
         const char *bytes = (const char *)buf_bytes(&type);
-        return letter_next(bytes, type.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause) : -1;
+        return letter_next(bytes, type.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause)
+                                                         : -1;
 }
 
 /* A field whose place another takes, or that is one too many: kept under a name that nobody goes by. */
@@ -209,10 +222,12 @@ static int put_renamed(const struct encoding *e, const struct letter_field *fiel
         scoped(buf_free) struct buf text = BUF_WITH_MAX(LIMIT_HEADER);
         struct letter_field whole;
         size_t at = 0;
-        if (buf_append_text(&text, "X-Original-") || buf_append(&text, field->name, (size_t)(end - field->name)))
+        if (buf_append_text(&text, "X-Original-") ||
+            buf_append(&text, field->name, (size_t)(end - field->name)))
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
         const char *bytes = (const char *)buf_bytes(&text);
-        return letter_next(bytes, text.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause) : -1;
+        return letter_next(bytes, text.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause)
+                                                         : -1;
 }
 
 /* ---- header ---- */
@@ -230,7 +245,8 @@ static int put_field(const struct encoding *e, const struct entity *entity, cons
                 bool first = field->name == entity->type.name, replaced = first && form && form->replace_type;
                 if (first && !replaced) {
                         head->type = true;
-                        return form ? put_type(e, form, field, end) : field_write(field, end, e->out, e->cause);
+                        return form ? put_type(e, form, field, end)
+                                    : field_write(field, end, e->out, e->cause);
                 }
                 return put_renamed(e, field, end);
         }
@@ -255,7 +271,8 @@ static int put_missing(const struct encoding *e, const struct form *form, const 
         if (top && !head->version && put_text(e, "MIME-Version: 1.0\n"))
                 return -1;
         if (form->charset && !head->type &&
-            (put_text(e, "Content-Type: text/plain; charset=") || put_text(e, form->charset) || put_text(e, "\n")))
+            (put_text(e, "Content-Type: text/plain; charset=") || put_text(e, form->charset) ||
+             put_text(e, "\n")))
                 return -1;
         return head->transfer ? 0 : put_transfer(e, form);
 }
@@ -271,7 +288,8 @@ static int put_head(const struct encoding *e, const struct entity *entity, const
                 if (!put_field(e, entity, form, &field, bytes + at, &head))
                         continue;
                 scoped(scoped_free) char *why = copy_text(e->cause ? e->cause->text : "");
-                return cause_set(e->cause, CAUSE_UNSENDABLE, "line %zu of the message's header %s", line_of(e, field.name), why);
+                return cause_set(e->cause, CAUSE_UNSENDABLE, "line %zu of the message's header %s",
+                                 line_of(e, field.name), why);
         }
         if (entity->head.len && bytes[entity->head.len - 1] != '\n' && put_text(e, "\n"))
                 return -1;
@@ -298,28 +316,34 @@ static void choose_charset(const struct entity *entity, struct form *form)
                 form->charset = seen;
 }
 
-/* A part of a message that is to be put together elsewhere (RFC 2046 section 5.2.2): it may be eight bit, and no more. */
-static int put_bound(const struct encoding *e, const struct entity *entity, const struct flaws *flaws, bool top)
+/* A part of a message that is to be put together elsewhere (RFC 2046 section 5.2.2): it may be eight bit, and
+ * no more. */
+static int put_bound(const struct encoding *e, const struct entity *entity, const struct flaws *flaws,
+                     bool top)
 {
         struct form form = { .replace_type = !entity->type_valid, .transfer = TRANSFER_EIGHT };
         if (is_hard(flaws))
                 return refuse(e, flaws, "it is in a part that may not be encoded (RFC 2046)",
                               "send a message whose parts have short lines of text");
-        return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_span(e, entity->body) ? -1 : 0;
+        return put_head(e, entity, &form, top) || put_blank(e, entity, true) || put_span(e, entity->body) ? -1
+                                                                                                          : 0;
 }
 
 /* The bytes of the body, and how they are to be written. */
 static void decode_body(const struct entity *entity, struct form *form)
 {
         bool base64 = entity->transfer == TRANSFER_BASE64 && base64_is(entity->body.at, entity->body.len);
-        enum transfer from = base64 ? TRANSFER_BASE64 : entity->transfer == TRANSFER_QUOTED ? TRANSFER_QUOTED : TRANSFER_SEVEN;
+        enum transfer from = base64                                ? TRANSFER_BASE64
+                             : entity->transfer == TRANSFER_QUOTED ? TRANSFER_QUOTED
+                                                                   : TRANSFER_SEVEN;
         form->bytes = transfer_decode(from, entity->body.at, entity->body.len, &form->len);
         if (from != TRANSFER_SEVEN)
                 form->transfer = from;
         else if (!form->text)
                 form->transfer = TRANSFER_BASE64;
         else if (entity->transfer == TRANSFER_EIGHT)
-                form->transfer = TRANSFER_QUOTED; /* its words are not hidden where their sender showed them */
+                form->transfer =
+                        TRANSFER_QUOTED; /* its words are not hidden where their sender showed them */
         else
                 form->transfer = transfer_for(form->bytes, form->len);
         if (base64)
@@ -331,14 +355,19 @@ static int put_leaf(const struct encoding *e, const struct entity *entity, bool 
         struct flaws flaws;
         find_flaws(entity->body, &flaws);
         bool binary = entity->kind == ENTITY_LEAF && entity->transfer == TRANSFER_BINARY;
-        bool flawed = entity->kind == ENTITY_BOUND ? is_in_the_way(e, &flaws, entity->transfer) : needs(e, &flaws);
+        bool flawed =
+                entity->kind == ENTITY_BOUND ? is_in_the_way(e, &flaws, entity->transfer) : needs(e, &flaws);
         if (!flawed && !(binary && entity->body.len))
-                return put_head(e, entity, NULL, top) || put_blank(e, entity, false) || put_span(e, entity->body) ? -1 : 0;
+                return put_head(e, entity, NULL, top) || put_blank(e, entity, false) ||
+                                       put_span(e, entity->body)
+                               ? -1
+                               : 0;
         if (entity->sealed)
                 return refuse_sealed(e, &flaws);
         if (entity->kind == ENTITY_BOUND)
                 return put_bound(e, entity, &flaws, top);
-        scoped(form_free) struct form form = { .text = entity->kind == ENTITY_TEXT, .replace_type = !entity->type_valid };
+        scoped(form_free) struct form form = { .text = entity->kind == ENTITY_TEXT,
+                                               .replace_type = !entity->type_valid };
         decode_body(entity, &form);
         if (entity->kind == ENTITY_TEXT)
                 choose_charset(entity, &form);
@@ -347,8 +376,8 @@ static int put_leaf(const struct encoding *e, const struct entity *entity, bool 
 
 /* ---- multiparts ---- */
 
-/* Text before and behind the parts is for nobody, and nothing says how it could be encoded. In a multipart/mixed it becomes
- * a part, at its place. */
+/* Text before and behind the parts is for nobody, and nothing says how it could be encoded. In a
+ * multipart/mixed it becomes a part, at its place. */
 static int put_margin(const struct encoding *e, const struct entity *entity, struct span margin)
 {
         scoped(form_free) struct form form = { .text = true };
@@ -359,10 +388,13 @@ static int put_margin(const struct encoding *e, const struct entity *entity, str
         form.transfer = transfer_for(margin.at, margin.len);
         form.charset = text_charset(margin.at, margin.len);
         if (!entity->mixed)
-                return refuse(e, &flaws, "it stands before or behind the parts of the message, where nothing can be encoded",
-                              "leave out that text, or make it a part");
-        if (put_text(e, entity->boundary) || put_text(e, "\nContent-Type: text/plain; charset=") || put_text(e, form.charset) ||
-            put_text(e, "\n") || put_transfer(e, &form) || put_text(e, "Content-Disposition: inline\n\n"))
+                return refuse(
+                        e, &flaws,
+                        "it stands before or behind the parts of the message, where nothing can be encoded",
+                        "leave out that text, or make it a part");
+        if (put_text(e, entity->boundary) || put_text(e, "\nContent-Type: text/plain; charset=") ||
+            put_text(e, form.charset) || put_text(e, "\n") || put_transfer(e, &form) ||
+            put_text(e, "Content-Disposition: inline\n\n"))
                 return -1;
         return put_body(e, &form);
 }
@@ -374,13 +406,14 @@ static bool margin_needs(const struct encoding *e, const struct entity *entity, 
         return is_in_the_way(e, &flaws, entity->transfer);
 }
 
-static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without, unsigned depth);
+static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without,
+                      unsigned depth);
 
 /* A multipart as it is written, piece by piece. */
 struct parts {
         const struct entity *entity;
-        struct span behind;     /* the last margin, where it becomes a part before the end; else empty */
-        bool open;              /* a boundary may follow as it stands in the message */
+        struct span behind; /* the last margin, where it becomes a part before the end; else empty */
+        bool open;          /* a boundary may follow as it stands in the message */
 };
 
 static int put_boundary(const struct encoding *e, struct parts *parts, const struct entity_piece *piece)
@@ -396,7 +429,8 @@ static int put_boundary(const struct encoding *e, struct parts *parts, const str
         return put_span(e, piece->bytes);
 }
 
-static int put_piece(const struct encoding *e, struct parts *parts, const struct entity_piece *piece, unsigned depth)
+static int put_piece(const struct encoding *e, struct parts *parts, const struct entity_piece *piece,
+                     unsigned depth)
 {
         switch (piece->kind) {
         case PIECE_BEFORE:
@@ -407,7 +441,8 @@ static int put_piece(const struct encoding *e, struct parts *parts, const struct
         case PIECE_BOUNDARY:
                 return put_boundary(e, parts, piece);
         case PIECE_PART:
-                return put_entity(e, piece->bytes, parts->entity->digest ? DEFAULT_MESSAGE : DEFAULT_TEXT, depth + 1);
+                return put_entity(e, piece->bytes, parts->entity->digest ? DEFAULT_MESSAGE : DEFAULT_TEXT,
+                                  depth + 1);
         case PIECE_AFTER:
                 return parts->behind.len ? 0 : put_span(e, piece->bytes);
         }
@@ -417,7 +452,8 @@ static int put_piece(const struct encoding *e, struct parts *parts, const struct
 static int put_parts(const struct encoding *e, const struct entity *entity, unsigned depth)
 {
         struct parts parts = { .entity = entity, .open = true };
-        for (struct entity_piece piece = { 0 }; entity_next_piece(entity, &piece);) /* what is behind comes before the end */
+        for (struct entity_piece piece = { 0 };
+             entity_next_piece(entity, &piece);) /* what is behind comes before the end */
                 if (piece.kind == PIECE_AFTER)
                         parts.behind = piece.bytes;
         if (parts.behind.len && !margin_needs(e, entity, parts.behind))
@@ -428,7 +464,8 @@ static int put_parts(const struct encoding *e, const struct entity *entity, unsi
         return 0;
 }
 
-static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without, unsigned depth)
+static int put_entity(const struct encoding *e, struct span bytes, enum entity_default without,
+                      unsigned depth)
 {
         struct entity entity;
         struct flaws flaws;
@@ -454,8 +491,9 @@ int encode_letter(const char *bytes, size_t len, enum encode_body body, struct b
                 return -1;
         if (encode_proves(bytes, len, (const char *)buf_bytes(out), out->len))
                 return 0;
-        (void)cause_set(cause, CAUSE_UNSENDABLE, "the message cannot be encoded without losing a part of it: its structure is "
-                                                 "not clear");
+        (void)cause_set(cause, CAUSE_UNSENDABLE,
+                        "the message cannot be encoded without losing a part of it: its structure is "
+                        "not clear");
         cause_remedy(cause, "send a message whose parts are encoded as quoted-printable or base64");
         return -1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The proof that a message encoded anew says what it said before; see encode.h. It reads both as any reader would, and
- * knows nothing of how the second was made. */
+/* The proof that a message encoded anew says what it said before; see encode.h. It reads both as any reader
+ * would, and knows nothing of how the second was made. */
 #include "ctl/encode.h"
 #include "ctl/entity.h"
 
@@ -32,7 +32,8 @@ static bool is_empty(struct span span)
 static void add_unit(struct units *units, struct span bytes, enum transfer transfer, bool text)
 {
         size_t len;
-        scoped(scoped_free) char *short_one = bytes.len < 4096 ? transfer_decode(transfer, bytes.at, bytes.len, &len) : NULL;
+        scoped(scoped_free) char *short_one =
+                bytes.len < 4096 ? transfer_decode(transfer, bytes.at, bytes.len, &len) : NULL;
         if (short_one ? is_empty((struct span){ short_one, len }) : is_empty(bytes))
                 return;
         if (units->count == units->room) {
@@ -81,8 +82,10 @@ static bool same_unit(const struct unit *before, const struct unit *after)
         if (before->transfer == after->transfer && before->bytes.len == after->bytes.len &&
             !memcmp(before->bytes.at, after->bytes.at, after->bytes.len))
                 return true;
-        scoped(scoped_free) char *a = transfer_decode(before->transfer, before->bytes.at, before->bytes.len, &a_len);
-        scoped(scoped_free) char *b = transfer_decode(after->transfer, after->bytes.at, after->bytes.len, &b_len);
+        scoped(scoped_free) char *a =
+                transfer_decode(before->transfer, before->bytes.at, before->bytes.len, &a_len);
+        scoped(scoped_free) char *b =
+                transfer_decode(after->transfer, after->bytes.at, after->bytes.len, &b_len);
         if (before->text) {
                 a_len = lines_only(a, a_len);
                 b_len = lines_only(b, b_len);

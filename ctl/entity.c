@@ -35,7 +35,8 @@ static const char *skip_token(const char *at, const char *end)
         return at;
 }
 
-/* A parameter's value: a quoted string, or all up to a blank or semicolon, since many are not quoted that should be. */
+/* A parameter's value: a quoted string, or all up to a blank or semicolon, since many are not quoted that
+ * should be. */
 static const char *skip_value(const char *at, const char *end)
 {
         if (at < end && *at == '"') {
@@ -50,7 +51,8 @@ static const char *skip_value(const char *at, const char *end)
 }
 
 /* "type" and "subtype"; false when the value does not begin so. *rest: where the parameters begin. */
-static bool read_type(const struct letter_field *field, struct span *type, struct span *subtype, const char **rest)
+static bool read_type(const struct letter_field *field, struct span *type, struct span *subtype,
+                      const char **rest)
 {
         const char *end = field->value + field->value_len, *at = skip_blank(field->value, end);
         const char *stop = skip_token(at, end);
@@ -99,7 +101,8 @@ static bool is_word(struct span word, const char *text)
         return strlen(text) == word.len && !strncasecmp(word.at, text, word.len);
 }
 
-/* The boundary with its two hyphens; false when there is none of 1 to 70 characters (RFC 2046 section 5.1.1). */
+/* The boundary with its two hyphens; false when there is none of 1 to 70 characters (RFC 2046 section 5.1.1).
+ */
 static bool read_boundary(struct entity *entity)
 {
         size_t len = 0, used = 2;
@@ -255,7 +258,9 @@ void entity_read(struct span bytes, enum entity_default without, unsigned depth,
                 else if (letter_field_is(&field, "Content-Transfer-Encoding") && !transfer)
                         transfer = letter_value(&field);
         }
-        size_t blank = letter_is_blank(bytes.at + at, bytes.len - at) ? letter_line(bytes.at + at, bytes.len - at) : 0;
+        size_t blank = letter_is_blank(bytes.at + at, bytes.len - at)
+                               ? letter_line(bytes.at + at, bytes.len - at)
+                               : 0;
         out->head = (struct span){ bytes.at, at };
         out->blank = (struct span){ bytes.at + at, blank };
         out->body = (struct span){ bytes.at + at + blank, bytes.len - at - blank };

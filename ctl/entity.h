@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The structure of a message by RFC 2045 and 2046, as ranges of its own bytes: nothing is copied or changed. What is
- * not as the standards want it is taken as readers take it: a type that is none is text, a multipart whose boundary is
- * missing or never comes is one leaf, the first of two fields of a name counts.
+ * The structure of a message by RFC 2045 and 2046, as ranges of its own bytes: nothing is copied or changed.
+ * What is not as the standards want it is taken as readers take it: a type that is none is text, a multipart
+ * whose boundary is missing or never comes is one leaf, the first of two fields of a name counts.
  */
 #pragma once
 
@@ -27,22 +27,22 @@ enum entity_kind {
 enum entity_default { DEFAULT_TEXT, DEFAULT_MESSAGE };
 
 struct entity {
-        struct span head;        /* the fields, without the blank line */
-        struct span blank;       /* the blank line; empty where there is none */
-        struct span body;        /* in a multipart: without the line end that belongs to the next boundary */
+        struct span head;  /* the fields, without the blank line */
+        struct span blank; /* the blank line; empty where there is none */
+        struct span body;  /* in a multipart: without the line end that belongs to the next boundary */
         enum entity_kind kind;
         enum transfer transfer;
         struct letter_field type; /* the Content-Type that counts; name NULL: none */
-        bool type_valid;         /* it is one by RFC 2045 section 5.1, and what it says holds */
-        bool sealed;             /* signed or encrypted: a changed byte would break it */
-        bool mixed;              /* a multipart in which a part more does no harm */
+        bool type_valid;          /* it is one by RFC 2045 section 5.1, and what it says holds */
+        bool sealed;              /* signed or encrypted: a changed byte would break it */
+        bool mixed;               /* a multipart in which a part more does no harm */
         bool digest, alternative;
-        char boundary[80];       /* with "--" before it */
+        char boundary[80]; /* with "--" before it */
 };
 void entity_read(struct span bytes, enum entity_default without, unsigned depth, struct entity *out);
 
-/* The value of a parameter of a Content-Type or Content-Disposition as it stands there, quotes included; NULL when there is
- * none. */
+/* The value of a parameter of a Content-Type or Content-Disposition as it stands there, quotes included; NULL
+ * when there is none. */
 const char *entity_parameter(const struct letter_field *type, const char *name, size_t *len);
 
 /* The pieces of a multipart's body in their order; begin with { 0 }. */

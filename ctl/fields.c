@@ -3,9 +3,9 @@
 #include "ctl/fields.h"
 
 #include "common/limits.h"
+#include "common/mailboxes.h"
 #include "common/names.h"
 #include "common/printable.h"
-#include "common/mailboxes.h"
 
 #include <stdio.h>
 
@@ -74,7 +74,8 @@ const char *text_charset(const char *text, size_t len)
 /* Safe in a phrase, a comment and plain text (RFC 2047 section 5). */
 static bool is_word_byte(unsigned char c)
 {
-        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr("!*+-/", c));
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+               (c && strchr("!*+-/", c));
 }
 
 /* All of the text as encoded words with single blanks between them, which readers take away again. */
@@ -108,7 +109,8 @@ static void append_words(struct made *out, const char *text, size_t len)
         add_text(out, "?=");
 }
 
-/* Whether readers would take the word for an encoded one: written anew with others, it would be decoded twice. */
+/* Whether readers would take the word for an encoded one: written anew with others, it would be decoded
+ * twice. */
 static bool is_encoded_word(const char *word, size_t len)
 {
         return len > 6 && word[0] == '=' && word[1] == '?' && word[len - 2] == '?' && word[len - 1] == '=';
@@ -119,7 +121,8 @@ static bool word_needs(const char *word, size_t len)
         return has_eight_bit(word, len) || len > LIMIT_SMTP_LINE / 2;
 }
 
-/* The run of words at `at` that need it, with the blanks between them: where it ends; `at` when there is none. */
+/* The run of words at `at` that need it, with the blanks between them: where it ends; `at` when there is
+ * none. */
 static size_t run_end(const char *text, size_t len, size_t at)
 {
         size_t until = at;
@@ -137,8 +140,8 @@ static size_t run_end(const char *text, size_t len, size_t at)
         return until;
 }
 
-/* Text in which words that need it are encoded. Beside an encoded word that was there before, the blank between the two is
- * encoded as well: readers take away the one that they see. */
+/* Text in which words that need it are encoded. Beside an encoded word that was there before, the blank
+ * between the two is encoded as well: readers take away the one that they see. */
 static void append_text(struct made *out, const char *text, size_t len)
 {
         bool beside = false;
@@ -286,7 +289,8 @@ char *field_ascii_addresses(const char *value)
 /* ---- parameters ---- */
 
 /* name="text" as name*=charset''text with %XX (RFC 2231 section 4). */
-static void append_parameter(struct made *out, const char *name, size_t name_len, const char *value, size_t len)
+static void append_parameter(struct made *out, const char *name, size_t name_len, const char *value,
+                             size_t len)
 {
         size_t inner_len = len;
         scoped(scoped_free) char *inner =
@@ -296,7 +300,8 @@ static void append_parameter(struct made *out, const char *name, size_t name_len
         addf(out, "*=%s''", text_charset(inner, inner_len));
         for (size_t i = 0; i < inner_len; i++) {
                 unsigned char c = (unsigned char)inner[i];
-                addf(out, (is_word_byte(c) && !strchr("*+/", c)) || c == '.' || c == '_' ? "%c" : "%%%02X", c);
+                addf(out, (is_word_byte(c) && !strchr("*+/", c)) || c == '.' || c == '_' ? "%c" : "%%%02X",
+                     c);
         }
 }
 
@@ -330,7 +335,8 @@ static void append_parameters(struct made *out, const char *text)
 
 /* ---- lines ---- */
 
-/* The value in lines, broken at blanks: behind the field's name, and as the line so wanted wherever that can be. */
+/* The value in lines, broken at blanks: behind the field's name, and as the line so wanted wherever that can
+ * be. */
 static void append_folded(struct made *out, size_t column, const char *value)
 {
         while (*value) {
@@ -399,8 +405,8 @@ int field_write(const struct letter_field *field, const char *end, struct buf *o
         for (size_t at = 0; at < lines.text.len;) {
                 size_t line = letter_line(bytes + at, lines.text.len - at);
                 if (line > LIMIT_SMTP_LINE + 1)
-                        return cause_set(cause, CAUSE_UNSENDABLE, "is longer than %d bytes and cannot be folded",
-                                         LIMIT_SMTP_LINE);
+                        return cause_set(cause, CAUSE_UNSENDABLE,
+                                         "is longer than %d bytes and cannot be folded", LIMIT_SMTP_LINE);
                 at += line;
         }
         if (buf_append(out, bytes, lines.text.len))

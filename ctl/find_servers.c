@@ -11,7 +11,8 @@
 /* Takes from `found` what is not known yet. False: nothing of it was news. */
 static bool take_missing(struct servers *out, struct servers *found)
 {
-        struct mail_server *to[] = { &out->outgoing, &out->incoming }, *from[] = { &found->outgoing, &found->incoming };
+        struct mail_server *to[] = { &out->outgoing, &out->incoming },
+                           *from[] = { &found->outgoing, &found->incoming };
         bool any = false;
         for (size_t i = 0; i < count_of(to); i++) {
                 if (to[i]->host || !from[i]->host)
@@ -33,11 +34,14 @@ static void say(const struct tool *tool, const char *where, const char *what)
         show_done(tool, "  %-28s %s", where, safe);
 }
 
-static void say_found(const struct tool *tool, const char *where, bool found, struct servers *out, struct servers *from)
+static void say_found(const struct tool *tool, const char *where, bool found, struct servers *out,
+                      struct servers *from)
 {
-        scoped(scoped_free) char *hosts = !found ? copy_text("none") :
-                text_of("%s%s%s", from->outgoing.host ? from->outgoing.host : "", from->outgoing.host && from->incoming.host ? ", " : "",
-                        from->incoming.host ? from->incoming.host : "");
+        scoped(scoped_free) char *hosts =
+                !found ? copy_text("none")
+                       : text_of("%s%s%s", from->outgoing.host ? from->outgoing.host : "",
+                                 from->outgoing.host && from->incoming.host ? ", " : "",
+                                 from->incoming.host ? from->incoming.host : "");
         say(tool, where, hosts);
         (void)take_missing(out, from);
 }
@@ -48,14 +52,17 @@ static int look_at_file(struct tool *tool, const char *address, struct servers *
         scoped(causes_free) struct causes failures = { 0 };
         scoped(scoped_json) json_t *answer = NULL;
         term_progress(tool, "asking for the autoconfig file ...");
-        struct tool_call call = { .method = EMAIL("FetchAutoconfig"), .parameters = parameters_of("domain", strrchr(address, '@') + 1),
-                             .fd = -1, .waits = true };
+        struct tool_call call = { .method = EMAIL("FetchAutoconfig"),
+                                  .parameters = parameters_of("domain", strrchr(address, '@') + 1),
+                                  .fd = -1,
+                                  .waits = true };
         int failed = call_once(tool, call, &answer, &failures);
         term_progress_end();
         enum cause_code code = failed ? failures.items[0].code : CAUSE_NONE;
         if (code == CAUSE_NO_DAEMON || code == CAUSE_PERMISSION)
                 return tell_causes(&failures);
-        bool there = !failed && servers_by_file(address, json_text(answer, "text"), json_text(answer, "url"), &found);
+        bool there = !failed &&
+                     servers_by_file(address, json_text(answer, "text"), json_text(answer, "url"), &found);
         if (failed)
                 say(tool, "autoconfig file:", failures.items[0].text);
         else
@@ -82,8 +89,8 @@ static int hear(struct tool *tool, const json_t *answer, void *arg)
         return EXIT_DONE;
 }
 
-static int try_place(struct tool *tool, const char *host, uint16_t port, const char *transport, const char *security,
-                     struct attempt *out)
+static int try_place(struct tool *tool, const char *host, uint16_t port, const char *transport,
+                     const char *security, struct attempt *out)
 {
         *out = (struct attempt){ 0 };
         term_progress(tool, "trying %s port %u ...", host, port);
@@ -97,25 +104,31 @@ static int try_place(struct tool *tool, const char *host, uint16_t port, const c
 }
 
 static const struct usual {
-        const char *name, *transport;  /* name: before the domain; "": the domain itself */
+        const char *name, *transport; /* name: before the domain; "": the domain itself */
         struct {
                 uint16_t port;
                 const char *security;
         } ways[2];
 } usual_places[] = {
-        { "smtp", "smtp", { { 465, "ssl" }, { 587, "starttls" } } }, { "mail", "smtp", { { 465, "ssl" }, { 587, "starttls" } } },
-        { "", "smtp", { { 465, "ssl" }, { 587, "starttls" } } },     { "imap", "imap", { { 993, "ssl" }, { 143, "starttls" } } },
-        { "mail", "imap", { { 993, "ssl" }, { 143, "starttls" } } }, { "", "imap", { { 993, "ssl" }, { 143, "starttls" } } },
-        { "pop", "pop3", { { 995, "ssl" }, { 110, "starttls" } } },  { "pop3", "pop3", { { 995, "ssl" }, { 110, "starttls" } } },
+        { "smtp", "smtp", { { 465, "ssl" }, { 587, "starttls" } } },
+        { "mail", "smtp", { { 465, "ssl" }, { 587, "starttls" } } },
+        { "", "smtp", { { 465, "ssl" }, { 587, "starttls" } } },
+        { "imap", "imap", { { 993, "ssl" }, { 143, "starttls" } } },
+        { "mail", "imap", { { 993, "ssl" }, { 143, "starttls" } } },
+        { "", "imap", { { 993, "ssl" }, { 143, "starttls" } } },
+        { "pop", "pop3", { { 995, "ssl" }, { 110, "starttls" } } },
+        { "pop3", "pop3", { { 995, "ssl" }, { 110, "starttls" } } },
         { "mail", "pop3", { { 995, "ssl" }, { 110, "starttls" } } },
 };
 
 /* True where it serves; *doubtful: it is there, and its certificate is not verified. */
-static int try_host(struct tool *tool, const struct usual *usual, const char *host, struct mail_server *out, bool *doubtful)
+static int try_host(struct tool *tool, const struct usual *usual, const char *host, struct mail_server *out,
+                    bool *doubtful)
 {
         for (size_t i = 0; i < count_of(usual->ways); i++) {
                 struct attempt attempt;
-                int status = try_place(tool, host, usual->ways[i].port, usual->transport, usual->ways[i].security, &attempt);
+                int status = try_place(tool, host, usual->ways[i].port, usual->transport,
+                                       usual->ways[i].security, &attempt);
                 if (status)
                         return status;
                 if (!attempt.resolved)
@@ -124,8 +137,10 @@ static int try_host(struct tool *tool, const struct usual *usual, const char *ho
                         continue;
                 *doubtful = attempt.failed;
                 free(out->host);
-                *out = (struct mail_server){ .transport = usual->transport, .security = usual->ways[i].security,
-                                             .host = copy_text(host), .port = usual->ways[i].port };
+                *out = (struct mail_server){ .transport = usual->transport,
+                                             .security = usual->ways[i].security,
+                                             .host = copy_text(host),
+                                             .port = usual->ways[i].port };
                 if (!attempt.failed)
                         break;
         }
@@ -141,7 +156,8 @@ static int try_usual_places(struct tool *tool, const char *address, bool incomin
                 const struct usual *usual = &usual_places[i];
                 if (same_text(usual->transport, "smtp") == incoming)
                         continue;
-                scoped(scoped_free) char *host = text_of("%s%s%s", usual->name, usual->name[0] ? "." : "", domain);
+                scoped(scoped_free) char *host =
+                        text_of("%s%s%s", usual->name, usual->name[0] ? "." : "", domain);
                 int status = try_host(tool, usual, host, &found, &doubtful);
                 if (status) {
                         free(found.host);
@@ -150,9 +166,11 @@ static int try_usual_places(struct tool *tool, const char *address, bool incomin
         }
         if (found.host) {
                 *out = found;
-                out->source = copy_text(doubtful ? "tried, and its certificate is not verified" : "tried: it answers there");
+                out->source = copy_text(doubtful ? "tried, and its certificate is not verified"
+                                                 : "tried: it answers there");
         }
-        say(tool, incoming ? "usual names, to receive:" : "usual names, to send:", found.host ? found.host : "none answers");
+        say(tool, incoming ? "usual names, to receive:" : "usual names, to send:",
+            found.host ? found.host : "none answers");
         return EXIT_DONE;
 }
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define LEFT_COLUMN  30 /* of options and properties */
+#define LEFT_COLUMN 30 /* of options and properties */
 
 bool arg_pattern_next(const char **at, struct arg_pattern *out)
 {
@@ -47,7 +47,8 @@ const char *command_word(const struct command *command, const char *group, size_
 
 static void print_row(const char *left, const char *help)
 {
-        size_t width = term_width() < 120 ? term_width() : 100, room = width > LEFT_COLUMN + 20 ? width - LEFT_COLUMN - 3 : 20;
+        size_t width = term_width() < 120 ? term_width() : 100,
+               room = width > LEFT_COLUMN + 20 ? width - LEFT_COLUMN - 3 : 20;
         if (strlen(left) > LEFT_COLUMN)
                 printf("  %s\n  %-*s", left, LEFT_COLUMN, "");
         else
@@ -118,7 +119,8 @@ static char *default_words(const struct property *p)
         if (p->type != TYPE_INT)
                 return p->text && p->text[0] ? text_of("else %s", p->text) : copy_text("else none");
         if (property_id(p) == PROP_POLL_RATE)
-                return text_of("else %lld, incoming %lld", (long long)p->number, (long long)p->number_incoming);
+                return text_of("else %lld, incoming %lld", (long long)p->number,
+                               (long long)p->number_incoming);
         return text_of("else %lld", (long long)p->number);
 }
 
@@ -169,10 +171,13 @@ int help_group(const char *group)
 
 static void print_property(const struct property *p)
 {
-        static const char *const kinds[] = { [KIND_OUTGOING] = "outgoing only; ", [KIND_INCOMING] = "incoming only; ", [KIND_BOTH] = "" };
+        static const char *const kinds[] = {
+                [KIND_OUTGOING] = "outgoing only; ", [KIND_INCOMING] = "incoming only; ", [KIND_BOTH] = ""
+        };
         scoped(scoped_free) char *values = values_words(p);
         scoped(scoped_free) char *without = default_words(p);
-        scoped(scoped_free) char *help = text_of("%s (%s%s; %s)", p->help ? p->help : "", kinds[p->kinds], values, without);
+        scoped(scoped_free) char *help =
+                text_of("%s (%s%s; %s)", p->help ? p->help : "", kinds[p->kinds], values, without);
         print_row(p->name, help);
 }
 
@@ -209,5 +214,6 @@ int run_help(struct tool *tool)
                 return help_command(command);
         if (!second && command_is_group(first))
                 return help_group(first);
-        return command_is_group(first) ? command_unknown(tool, first, second) : command_unknown(tool, NULL, first);
+        return command_is_group(first) ? command_unknown(tool, first, second)
+                                       : command_unknown(tool, NULL, first);
 }

@@ -32,7 +32,8 @@ static int moment_of(struct tool *tool, const char *option, time_t *out)
 
 int inbox_filter_of(struct tool *tool, struct inbox_filter *out)
 {
-        *out = (struct inbox_filter){ .from = tool_option(tool, "from"), .subject = tool_option(tool, "subject"),
+        *out = (struct inbox_filter){ .from = tool_option(tool, "from"),
+                                      .subject = tool_option(tool, "subject"),
                                       .unseen = tool_has(tool, "unseen") };
         int status = moment_of(tool, "since", &out->since);
         if (!status)

@@ -153,14 +153,15 @@ void letter_look(const char *bytes, size_t len, struct letter_facts *out)
         if (out->blank_line)
                 out->body += letter_line(bytes + out->body, len - out->body);
         out->body_eight_bit = has_eight_bit(bytes + out->body, len - out->body);
-        out->binary = memmem(bytes, len, "binary", 6) || memmem(bytes, len, "BINARY", 6) || memmem(bytes, len, "Binary", 6);
+        out->binary = memmem(bytes, len, "binary", 6) || memmem(bytes, len, "BINARY", 6) ||
+                      memmem(bytes, len, "Binary", 6);
         look_at_lines(bytes, len, out);
 }
 
 bool letter_needs_encoding(const struct letter_facts *facts)
 {
-        return facts->long_line || facts->nul_line || facts->cr_line || facts->header_eight_bit || facts->body_eight_bit ||
-               facts->binary;
+        return facts->long_line || facts->nul_line || facts->cr_line || facts->header_eight_bit ||
+               facts->body_eight_bit || facts->binary;
 }
 
 /* ---- recipients ---- */

@@ -37,11 +37,12 @@ struct letter_facts {
         size_t nul_line;  /* number of the first line with a NUL; 0 = none */
         size_t cr_line;   /* number of the first line with a CR that is not its end; 0 = none */
         bool header_eight_bit, body_eight_bit;
-        bool binary;      /* the word is somewhere: a part may be declared so, and have line ends that are none */
+        bool binary; /* the word is somewhere: a part may be declared so, and have line ends that are none */
 };
 void letter_look(const char *bytes, size_t len, struct letter_facts *out);
 /* Whether anything is there that SMTP might not carry as it is; ctl/encode.h looks closer. */
 bool letter_needs_encoding(const struct letter_facts *facts);
 
-/* The addresses of To, Cc and Bcc, or of their Resent- forms where there are any, as mailboxes_add (common/mailboxes.h). */
+/* The addresses of To, Cc and Bcc, or of their Resent- forms where there are any, as mailboxes_add
+ * (common/mailboxes.h). */
 void letter_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad);

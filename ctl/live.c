@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live screen. A second connection hears the events; what they mean is asked anew by the screen's own calls, so that
- * nothing here knows any event. Signals are let in only while it waits: none comes too early to be seen.
+ * The live screen. A second connection hears the events; what they mean is asked anew by the screen's own
+ * calls, so that nothing here knows any event. Signals are let in only while it waits: none comes too early
+ * to be seen.
  */
 #include "ctl/live.h"
 
@@ -27,11 +28,11 @@ struct live {
         live_draw *draw;
         void *arg;
         bool connected;
-        bool due;          /* something has happened since the last screen */
-        int64_t drawn;     /* when that was, in ms */
-        bool person;       /* keys come from a terminal, which `before` says how to leave */
+        bool due;      /* something has happened since the last screen */
+        int64_t drawn; /* when that was, in ms */
+        bool person;   /* keys come from a terminal, which `before` says how to leave */
         struct termios before;
-        sigset_t waiting;  /* signals let in while it waits */
+        sigset_t waiting; /* signals let in while it waits */
 };
 
 static void heard_signal(int number)
@@ -70,7 +71,8 @@ static void take_terminal(struct live *live)
         if (live->person) {
                 struct termios raw = live->before;
                 raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-                raw.c_cc[VSUSP] = _POSIX_VDISABLE; /* a stopped screen would leave the terminal as it is now */
+                raw.c_cc[VSUSP] =
+                        _POSIX_VDISABLE; /* a stopped screen would leave the terminal as it is now */
                 live->person = !tcsetattr(STDIN_FILENO, TCSANOW, &raw);
         }
         if (term_moves())
@@ -120,7 +122,8 @@ static void print_lines(const char *text)
         size_t shown = lines <= room ? lines : room - 1;
         for (size_t i = 0; i < shown; i++) {
                 size_t len = strcspn(text, "\n");
-                printf("\033[K%.*s\n", (int)len, text); /* wiped first: behind a full line the cursor is still on it */
+                printf("\033[K%.*s\n", (int)len,
+                       text); /* wiped first: behind a full line the cursor is still on it */
                 text += len + 1;
         }
         if (shown < lines)
@@ -170,7 +173,8 @@ static void hear_events(struct live *live)
         json_t *answer = NULL;
         int found;
         while ((found = call_stream_next(&live->events, &answer, &unheard)) > 0) {
-                live->due = live->due || json_is_object(json_object_get(answer, "event")); /* none: the stream has begun */
+                live->due = live->due ||
+                            json_is_object(json_object_get(answer, "event")); /* none: the stream has begun */
                 json_decref(answer);
         }
         if (found < 0)
@@ -198,7 +202,8 @@ static int wait_ms(const struct live *live)
 static bool turn(struct live *live)
 {
         struct pollfd ready[] = { { .fd = live->person ? STDIN_FILENO : -1, .events = POLLIN },
-                                  { .fd = live->connected ? call_stream_fd(&live->events) : -1, .events = POLLIN } };
+                                  { .fd = live->connected ? call_stream_fd(&live->events) : -1,
+                                    .events = POLLIN } };
         int wait = wait_ms(live);
         struct timespec limit = { .tv_sec = wait / 1000, .tv_nsec = (long)(wait % 1000) * 1000000 };
         int count = ppoll(ready, count_of(ready), &limit, &live->waiting);
@@ -225,7 +230,8 @@ int live_run(struct tool *tool, live_draw *drawn_by, void *arg)
 {
         struct live live = { .tool = tool, .events = *tool, .draw = drawn_by, .arg = arg };
         if (!term_output() || tool->json)
-                return tell_usage(tool, "--watch is for a terminal; programs are told by: emailsecctl monitor --json");
+                return tell_usage(
+                        tool, "--watch is for a terminal; programs are told by: emailsecctl monitor --json");
         live.events.calls = NULL;
         take_signals(&live);
         take_terminal(&live);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* "Did you mean": commands and options, by what people call them elsewhere, by the table of commands, by spelling. */
+/* "Did you mean": commands and options, by what people call them elsewhere, by the table of commands, by
+ * spelling. */
 #include "common/names.h"
 #include "ctl/commands.h"
 #include "ctl/options.h"
@@ -8,7 +9,8 @@
 
 #define MOST_OFFERED 3
 
-/* Words of other programs, and the command that does that here. `group`: within that group only; NULL: as the first word. */
+/* Words of other programs, and the command that does that here. `group`: within that group only; NULL: as the
+ * first word. */
 static const struct other_word {
         const char *word, *group, *meant;
 } others[] = {
@@ -241,18 +243,22 @@ static const struct other_word {
 static const struct {
         const char *word, *meant;
 } other_options[] = {
-        { "user", "account" },     { "username", "account" }, { "name", "account" },    { "mailbox", "account" },
-        { "recipients", "to" },    { "mail-to", "to" },       { "mail-from", "from" },  { "body", "subject" },
-        { "dry", "dry-run" },      { "simulate", "dry-run" }, { "yes", "force" },       { "no-confirm", "force" },
-        { "follow", "watch" },     { "since", "lines" },      { "number", "lines" },    { "count", "limit" },
-        { "older", "older-than" }, { "before", "older-than" }, { "plain", "no-legend" }, { "no-header", "no-legend" },
-        { "verbose", "json" },     { "with-secrets", "secrets" }, { "passwords", "secrets" }, { "status", "state" },
-        { "expires", "until" },    { "duration", "for" },     { "nagios", "check" },    { "once", "check" },
-        { "starttls", "security" }, { "ssl", "security" }, { "sender", "from" },     { "recipient", "to" },
-        { "rcpt", "to" },          { "file", "attach" },      { "attachment", "attach" }, { "title", "subject" },
-        { "output", "json" },      { "format", "json" },      { "silent", "quiet" },    { "pager", "no-pager" },
-        { "tls", "security" },     { "protocol", "transport" }, { "sha256", "fingerprint" }, { "tail", "lines" },
-        { "errors", "problems" },  { "failed", "problems" },  { "comment", "reason" },  { "live", "watch" },
+        { "user", "account" },         { "username", "account" },    { "name", "account" },
+        { "mailbox", "account" },      { "recipients", "to" },       { "mail-to", "to" },
+        { "mail-from", "from" },       { "body", "subject" },        { "dry", "dry-run" },
+        { "simulate", "dry-run" },     { "yes", "force" },           { "no-confirm", "force" },
+        { "follow", "watch" },         { "since", "lines" },         { "number", "lines" },
+        { "count", "limit" },          { "older", "older-than" },    { "before", "older-than" },
+        { "plain", "no-legend" },      { "no-header", "no-legend" }, { "verbose", "json" },
+        { "with-secrets", "secrets" }, { "passwords", "secrets" },   { "status", "state" },
+        { "expires", "until" },        { "duration", "for" },        { "nagios", "check" },
+        { "once", "check" },           { "starttls", "security" },   { "ssl", "security" },
+        { "sender", "from" },          { "recipient", "to" },        { "rcpt", "to" },
+        { "file", "attach" },          { "attachment", "attach" },   { "title", "subject" },
+        { "output", "json" },          { "format", "json" },         { "silent", "quiet" },
+        { "pager", "no-pager" },       { "tls", "security" },        { "protocol", "transport" },
+        { "sha256", "fingerprint" },   { "tail", "lines" },          { "errors", "problems" },
+        { "failed", "problems" },      { "comment", "reason" },      { "live", "watch" },
 };
 
 /* The word is that of a command within this group; *out: how it is written in full. */
@@ -264,7 +270,8 @@ static bool by_table(const char *group, const char *word, char **out)
                 bool here = !other->group ? !group : group && (any || same_text(other->group, group));
                 if (!here || !same_text(other->word, word))
                         continue;
-                scoped(scoped_free) char *words = group ? text_of("%s %s", group, other->meant) : copy_text(other->meant);
+                scoped(scoped_free) char *words =
+                        group ? text_of("%s %s", group, other->meant) : copy_text(other->meant);
                 if (any && !command_named(words)) /* this group has none of these */
                         continue;
                 *out = take(words);
@@ -293,7 +300,8 @@ static char *by_second_word(const char *word)
                 const char *second = strchr(commands[i].words, ' ');
                 if (!second || !same_text(second + 1, word))
                         continue;
-                char *longer = all ? text_of("%s' or '%s", all, commands[i].words) : copy_text(commands[i].words);
+                char *longer =
+                        all ? text_of("%s' or '%s", all, commands[i].words) : copy_text(commands[i].words);
                 free(all);
                 all = longer;
                 offered++;
@@ -340,7 +348,8 @@ int command_unknown(struct tool *tool, const char *group, const char *word)
         const char *space = group ? " " : "";
         if (!group)
                 group = "";
-        return near ? tell_usage(tool, "there is no command '%s%s%s'; did you mean '%s'?", group, space, word, near)
+        return near ? tell_usage(tool, "there is no command '%s%s%s'; did you mean '%s'?", group, space, word,
+                                 near)
                     : tell_usage(tool, "there is no command '%s%s%s'", group, space, word);
 }
 
@@ -349,7 +358,8 @@ static const char *nearest_option(const struct option_rule *own, const char *nam
         struct nearest nearest = { 0 };
         for (size_t i = 0; i < count_of(other_options); i++)
                 for (int table = 0; same_text(other_options[i].word, name) && table < 2; table++)
-                        for (const struct option_rule *rule = table ? general_options : own; rule && rule->name; rule++)
+                        for (const struct option_rule *rule = table ? general_options : own;
+                             rule && rule->name; rule++)
                                 if (same_text(rule->name, other_options[i].meant))
                                         return rule->name;
         for (const struct option_rule *rule = own; rule && rule->name; rule++)

@@ -31,7 +31,8 @@ static bool begins_a_header(const char *bytes, size_t len)
         return letter_next(bytes, len, &at, &field);
 }
 
-/* "From someone Mon Jan  5 ..." before a header, as an mbox has it; a text may begin with that word as well. */
+/* "From someone Mon Jan  5 ..." before a header, as an mbox has it; a text may begin with that word as well.
+ */
 static size_t mbox_line(const char *bytes, size_t len)
 {
         static const char *const days[] = { " Mon ", " Tue ", " Wed ", " Thu ", " Fri ", " Sat ", " Sun " };
@@ -42,7 +43,8 @@ static size_t mbox_line(const char *bytes, size_t len)
         if (letter_has_header(rest, len - line))
                 return line;
         for (size_t i = 0; i < count_of(days); i++)
-                if (memmem(bytes, line, days[i], 5) && (letter_is_blank(rest, len - line) || begins_a_header(rest, len - line)))
+                if (memmem(bytes, line, days[i], 5) &&
+                    (letter_is_blank(rest, len - line) || begins_a_header(rest, len - line)))
                         return line;
         return 0;
 }
@@ -60,7 +62,8 @@ void letter_mend_front(struct buf *text)
 /* A From, Sender or Reply-To without anybody in it. */
 static bool names_nobody(const struct letter_field *field)
 {
-        if (!letter_field_is(field, "From") && !letter_field_is(field, "Sender") && !letter_field_is(field, "Reply-To"))
+        if (!letter_field_is(field, "From") && !letter_field_is(field, "Sender") &&
+            !letter_field_is(field, "Reply-To"))
                 return false;
         scoped(scoped_free) char *value = letter_value(field);
         return !value[0];
@@ -113,5 +116,7 @@ int letter_mend(struct buf *text, struct cause *cause)
         while (letter_next(bytes, text->len, &at, &field))
                 ;
         bool line_open = at && bytes[at - 1] != '\n';
-        return letter_is_blank(bytes + at, text->len - at) ? 0 : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
+        return letter_is_blank(bytes + at, text->len - at)
+                       ? 0
+                       : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
 }

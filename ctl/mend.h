@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A letter as programs hand it in, made into one by RFC 5322: what stands before its header goes (a byte order mark, the
- * line of an mbox), the blank line behind it comes, a From that names nobody goes. Local names become addresses in the daemon.
+ * A letter as programs hand it in, made into one by RFC 5322: what stands before its header goes (a byte
+ * order mark, the line of an mbox), the blank line behind it comes, a From that names nobody goes. Local
+ * names become addresses in the daemon.
  */
 #pragma once
 

@@ -6,8 +6,8 @@
  */
 #include "ctl/mime_part.h"
 
-/* An encoded word is ASCII (RFC 2047 section 2). Of one that is not, GMime would leave out the other bytes and show
- * nonsense: it is shown as it stands. */
+/* An encoded word is ASCII (RFC 2047 section 2). Of one that is not, GMime would leave out the other bytes
+ * and show nonsense: it is shown as it stands. */
 static bool words_are_ascii(const char *value)
 {
         for (const char *word = strstr(value, "=?"); word; word = strstr(word, "=?"))

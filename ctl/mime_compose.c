@@ -57,7 +57,8 @@ static GMimeStream *stream_of_other(int fd)
         return NULL;
 }
 
-/* A file's bytes as a stream; a regular one's are read when the message is written. *left: what may still come.
+/* A file's bytes as a stream; a regular one's are read when the message is written. *left: what may still
+ * come.
  */
 static GMimeStream *stream_of_file(const char *path, uint64_t *left, char error[256])
 {
@@ -82,7 +83,8 @@ static GMimeStream *stream_of_file(const char *path, uint64_t *left, char error[
         return NULL;
 }
 
-/* The charset of a whole text: "us-ascii", "utf-8", "" when it is neither, or NULL when this is no text after all. */
+/* The charset of a whole text: "us-ascii", "utf-8", "" when it is neither, or NULL when this is no text after
+ * all. */
 static const char *charset_of_stream(GMimeStream *stream)
 {
         char piece[65536];
@@ -90,7 +92,8 @@ static const char *charset_of_stream(GMimeStream *stream)
         bool ascii = true, utf8 = true;
 
         g_mime_stream_reset(stream);
-        for (ssize_t len; (len = g_mime_stream_read(stream, piece + kept, sizeof piece - (size_t)kept)) > 0;) {
+        for (ssize_t len;
+             (len = g_mime_stream_read(stream, piece + kept, sizeof piece - (size_t)kept)) > 0;) {
                 const char *end = piece, *over = piece + kept + len;
                 if (memchr(piece, 0, (size_t)(over - piece)))
                         return NULL;

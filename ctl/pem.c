@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * emailsec-pem.so: PKCS#12 and encrypted PEM into plain PEM. OpenSSL asks for a passphrase by a callback:
- * whether a PEM file has one is known by that alone. What was decrypted lives in OpenSSL's objects, which wipe
- * it, and in what is given back. Depends on nothing of ours but pem.h, so that any program can load the object.
+ * whether a PEM file has one is known by that alone. What was decrypted lives in OpenSSL's objects, which
+ * wipe it, and in what is given back. Depends on nothing of ours but pem.h, so that any program can load the
+ * object.
  */
 #include "ctl/pem.h"
 
@@ -52,8 +53,8 @@ static enum pem_result undecrypted(const struct opening *opening, enum pem_resul
         bool unsupported = false;
 
         while ((error = ERR_get_error()) != 0)
-                unsupported = unsupported ||
-                              (ERR_GET_LIB(error) == ERR_LIB_EVP && ERR_GET_REASON(error) == ERR_R_UNSUPPORTED);
+                unsupported = unsupported || (ERR_GET_LIB(error) == ERR_LIB_EVP &&
+                                              ERR_GET_REASON(error) == ERR_R_UNSUPPORTED);
         if (opening->asked && !opening->given)
                 return PEM_UNASKED;
         return unsupported ? legacy : PEM_WRONG;
@@ -70,7 +71,8 @@ static bool parse_pkcs12(struct opening *opening, PKCS12 *file, const char *pass
         return PKCS12_parse(file, passphrase, &opening->key, &opening->certificate, &opening->issuers) == 1;
 }
 
-/* A file without a passphrase has an empty one, or none: two things in PKCS#12. Its checksum tells, or trying. */
+/* A file without a passphrase has an empty one, or none: two things in PKCS#12. Its checksum tells, or
+ * trying. */
 static enum pem_result open_pkcs12(struct opening *opening, PKCS12 *file)
 {
         const char *passphrase = NULL;
@@ -78,7 +80,8 @@ static enum pem_result open_pkcs12(struct opening *opening, PKCS12 *file)
         opening->unchecked = PKCS12_mac_present(file) != 1;
         if (opening->unchecked && parse_pkcs12(opening, file, NULL))
                 return PEM_MADE;
-        bool has_one = opening->unchecked || (!PKCS12_verify_mac(file, NULL, 0) && !PKCS12_verify_mac(file, "", 0));
+        bool has_one =
+                opening->unchecked || (!PKCS12_verify_mac(file, NULL, 0) && !PKCS12_verify_mac(file, "", 0));
         if (has_one && !(passphrase = passphrase_of(opening)))
                 return PEM_UNASKED;
         return parse_pkcs12(opening, file, passphrase) ? PEM_MADE : undecrypted(opening, PEM_LEGACY_PKCS12);

@@ -24,8 +24,8 @@ enum pem_result {
 
 struct pem_functions {
         int version; /* PEM_PART_VERSION of who made it */
-        /* `ask` gives the passphrase, which stays the caller's, or NULL; it is called only where there is one,
-         * and may be more than once. `out` is for wipe(). */
+        /* `ask` gives the passphrase, which stays the caller's, or NULL; it is called only where there is
+         * one, and may be more than once. `out` is for wipe(). */
         enum pem_result (*open)(const void *bytes, size_t len, const char *(*ask)(void *ctx), void *ctx,
                                 char **out, size_t *out_len);
         void (*wipe)(char *out, size_t len); /* and frees */

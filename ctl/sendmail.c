@@ -3,12 +3,12 @@
  * The sendmail form: what cron, smartd, mdadm, mailx, git send-email and mutt call. Reads its own command
  * line, answers in sysexits codes, and does no more than it must: one connection, one call.
  */
+#include "ctl/sendmail.h"
+#include "common/mailboxes.h"
 #include "common/names.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/letter.h"
-#include "common/mailboxes.h"
-#include "ctl/sendmail.h"
 #include "ctl/submit.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_SMTP, 
 
 struct form {
         struct tool *tool;
-        size_t next; /* word to look at */
+        size_t next;             /* word to look at */
         const char **recipients; /* words that are no options; owned */
         size_t recipient_count;
         enum sendmail_mode mode;
@@ -28,7 +28,7 @@ struct form {
         const char *sender, *full_name;
         const char *notify, *ret, *envelope_id; /* -N, -R, -V */
         const char *body;                       /* -B */
-        const char *refused; /* the word that cannot be served */
+        const char *refused;                    /* the word that cannot be served */
 };
 
 /* Options by their letter. A value follows in the same word or the next. */
@@ -355,7 +355,8 @@ static int tell_about_itself(const char *word)
         if (same_text(word, "--version"))
                 puts("emailsecctl " VERSION ", in the form of sendmail");
         else
-                puts("sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [RECIPIENT ...]: the message is read from standard input.\n"
+                puts("sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [RECIPIENT ...]: the message is read from "
+                     "standard input.\n"
                      "The options: man emailsecctl, under sendmail.");
         return EX_OK;
 }

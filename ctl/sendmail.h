@@ -4,7 +4,8 @@
 
 #include "ctl/tool.h"
 
-/* -bp: everything that is not sent, in the form of Postfix's mailq, on standard output. 0, or -1 with failures. */
+/* -bp: everything that is not sent, in the form of Postfix's mailq, on standard output. 0, or -1 with
+ * failures. */
 int sendmail_list(struct tool *tool, struct causes *failures) must_use;
 
 /* -bs: SMTP on standard input and output. Exit status. */

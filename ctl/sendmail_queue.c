@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See sendmail.h. Monitoring programs read the list: its first column, "-- N Kbytes in N Requests." at its end, or
- * "Mail queue is empty". */
+/* See sendmail.h. Monitoring programs read the list: its first column, "-- N Kbytes in N Requests." at its
+ * end, or "Mail queue is empty". */
 #include "ctl/sendmail.h"
 
 #include "common/json_fields.h"
@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-#define PAGE 500
+#define PAGE          500
 #define SENDER_COLUMN 49 /* where senders and recipients stand */
 
 /* ---- -bp ---- */
@@ -20,7 +20,10 @@
 /* What follows an id: on its way, kept back, given up. */
 static char mark_of(const char *state)
 {
-        return same_text(state, "sending") ? '*' : same_text(state, "held") ? '!' : same_text(state, "failed") ? '#' : ' ';
+        return same_text(state, "sending")  ? '*'
+               : same_text(state, "held")   ? '!'
+               : same_text(state, "failed") ? '#'
+                                            : ' ';
 }
 
 /* "Mon Nov 23 18:51:00", in local time and English, whatever the locale. */
@@ -77,8 +80,9 @@ int sendmail_list(struct tool *tool, struct causes *failures)
         long long count = 0, bytes = 0;
         do {
                 scoped(scoped_json) json_t *answer = NULL;
-                struct tool_call list = { .method = EMAIL("ListQueue"), .fd = -1,
-                                     .parameters = parameters_of("after", after) };
+                struct tool_call list = { .method = EMAIL("ListQueue"),
+                                          .fd = -1,
+                                          .parameters = parameters_of("after", after) };
                 size_t index;
                 const json_t *message;
                 json_put(list.parameters, "limit", json_integer(PAGE));
@@ -95,7 +99,8 @@ int sendmail_list(struct tool *tool, struct causes *failures)
                 after = copy_text(json_string_value(json_at(answer, "next")));
         } while (after && after[0]);
         if (count)
-                printf("-- %lld Kbytes in %lld Request%s.\n", (bytes + 1023) / 1024, count, count == 1 ? "" : "s");
+                printf("-- %lld Kbytes in %lld Request%s.\n", (bytes + 1023) / 1024, count,
+                       count == 1 ? "" : "s");
         else
                 puts("Mail queue is empty");
         return 0;
@@ -115,8 +120,9 @@ int sendmail_flush(struct tool *tool, struct causes *failures)
         json_array_foreach(json_at(answer, "accounts"), index, account) {
                 if (!same_text(json_text(account, "kind"), "outgoing"))
                         continue;
-                struct tool_call flush = { .method = EMAIL("FlushQueue"), .fd = -1,
-                                      .parameters = parameters_of("name", json_text(account, "name")) };
+                struct tool_call flush = { .method = EMAIL("FlushQueue"),
+                                           .fd = -1,
+                                           .parameters = parameters_of("name", json_text(account, "name")) };
                 if (call_once(tool, flush, NULL, failures))
                         return -1;
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `sendmail -bs`: a program speaks SMTP on standard input and hears the replies on standard output. The engine is that of the
- * daemon's listener; each message is handed over as sendmail hands one over, with the rights of whoever calls.
+ * `sendmail -bs`: a program speaks SMTP on standard input and hears the replies on standard output. The
+ * engine is that of the daemon's listener; each message is handed over as sendmail hands one over, with the
+ * rights of whoever calls.
  */
 #include "common/esmtp/server.h"
 #include "common/json_fields.h"
@@ -58,7 +59,9 @@ static struct esmtp_answer answer_for(const struct cause *cause)
                 { CAUSE_UNSENDABLE, 554, "5.6.0" }, { CAUSE_INVALID, 550, "5.1.3" },
                 { CAUSE_QUEUE_FULL, 452, "4.3.1" }, { CAUSE_STORAGE, 452, "4.3.1" },
         };
-        struct esmtp_answer answer = { .code = 451, .enhanced = "4.3.0", .text = cause->text, .remedy = cause_remedy_of(cause) };
+        struct esmtp_answer answer = {
+                .code = 451, .enhanced = "4.3.0", .text = cause->text, .remedy = cause_remedy_of(cause)
+        };
 
         for (size_t i = 0; i < count_of(replies); i++)
                 if (replies[i].cause == cause->code) {
@@ -78,8 +81,10 @@ static void take_envelope(struct dialogue *dialogue)
         submission->envelope_id = envelope->envelope_id;
         submission->notify_each = json_array();
         for (size_t i = 0; i < envelope->recipient_count; i++)
-                if (json_array_append_new(submission->recipients, json_string(envelope->recipients[i].address)) < 0 ||
-                    json_array_append_new(submission->notify_each, json_string(envelope->recipients[i].notify)) < 0)
+                if (json_array_append_new(submission->recipients,
+                                          json_string(envelope->recipients[i].address)) < 0 ||
+                    json_array_append_new(submission->notify_each,
+                                          json_string(envelope->recipients[i].notify)) < 0)
                         abort();
 }
 
@@ -92,8 +97,10 @@ static void commit(struct dialogue *dialogue)
 
         take_envelope(dialogue);
         if (dialogue->too_large)
-                (void)cause_set(&cause, CAUSE_TOO_LARGE, "the message is larger than %zu bytes", LIMIT_LETTER);
-        else if (submission_complete(&dialogue->submission, &cause) == 0 && submission_encode(&dialogue->submission, &cause) == 0 &&
+                (void)cause_set(&cause, CAUSE_TOO_LARGE, "the message is larger than %zu bytes",
+                                LIMIT_LETTER);
+        else if (submission_complete(&dialogue->submission, &cause) == 0 &&
+                 submission_encode(&dialogue->submission, &cause) == 0 &&
                  submission_send(dialogue->tool, &dialogue->submission, &answer, &failures) < 0)
                 cause = failures.items[0];
         if (cause_happened(&cause)) {
@@ -153,8 +160,10 @@ int sendmail_smtp(struct tool *tool)
 
         submission_init(&dialogue.submission);
         begin_message(&dialogue);
-        dialogue.esmtp = esmtp_new(&(struct esmtp_rules){ .hostname = more && host[0] ? host : "localhost", .max_size = LIMIT_LETTER,
-                                                          .standard_input = true }, &user, &dialogue);
+        dialogue.esmtp = esmtp_new(&(struct esmtp_rules){ .hostname = more && host[0] ? host : "localhost",
+                                                          .max_size = LIMIT_LETTER,
+                                                          .standard_input = true },
+                                   &user, &dialogue);
         esmtp_greet(dialogue.esmtp, NULL);
         more = say(dialogue.esmtp) == 0;
         while (more) {

@@ -58,21 +58,24 @@ static bool has_word(const char *words, const char *name, bool ends)
         return false;
 }
 
-static void server_of_row(const struct provider *provider, const char *place, const char *transport, const char *address,
-                          struct mail_server *out)
+static void server_of_row(const struct provider *provider, const char *place, const char *transport,
+                          const char *address, struct mail_server *out)
 {
         char host[256] = "", security[16] = "";
         unsigned port = 0;
 
         if (sscanf(place, "%255s %5u %15s", host, &port, security) != 3)
                 return;
-        *out = (struct mail_server){ .transport = transport, .security = same_text(security, "ssl") ? "ssl" : "starttls",
-                                     .host = copy_text(host), .port = (uint16_t)port };
+        *out = (struct mail_server){ .transport = transport,
+                                     .security = same_text(security, "ssl") ? "ssl" : "starttls",
+                                     .host = copy_text(host),
+                                     .port = (uint16_t)port };
         if (provider->user_is_local)
                 out->user = copy_bytes(address, (size_t)(strrchr(address, '@') - address));
 }
 
-static void take_provider(const struct provider *provider, const char *address, char *source, struct servers *out)
+static void take_provider(const struct provider *provider, const char *address, char *source,
+                          struct servers *out)
 {
         servers_done(out);
         out->provider = provider;
@@ -85,7 +88,8 @@ bool servers_by_table(const char *address, struct servers *out)
 {
         for (size_t i = 0; i < provider_count; i++)
                 if (has_word(providers[i].domains, domain_of(address), false)) {
-                        take_provider(&providers[i], address, text_of("the table of providers: %s", providers[i].name), out);
+                        take_provider(&providers[i], address,
+                                      text_of("the table of providers: %s", providers[i].name), out);
                         return true;
                 }
         return false;
@@ -116,7 +120,9 @@ static bool take_number(struct message *message, size_t bytes, unsigned *out)
 
 static bool take_name(struct message *message, char *out)
 {
-        int len = message->at < message->end ? dn_expand(message->start, message->end, message->at, out, NS_MAXDNAME) : -1;
+        int len = message->at < message->end
+                          ? dn_expand(message->start, message->end, message->at, out, NS_MAXDNAME)
+                          : -1;
 
         if (len < 0 || len > message->end - message->at)
                 return false;
@@ -134,7 +140,8 @@ static void look_at_data(struct message data, int type, struct best *best)
                 whole = whole && take_number(&data, 2, &one.weight) && take_number(&data, 2, &one.port);
         if (!whole || !take_name(&data, one.host))
                 return;
-        if (!best->any || one.priority < best->priority || (one.priority == best->priority && one.weight > best->weight))
+        if (!best->any || one.priority < best->priority ||
+            (one.priority == best->priority && one.weight > best->weight))
                 *best = one;
 }
 
@@ -144,8 +151,9 @@ static bool take_record(struct message *message, int type, struct best *best)
         char name[NS_MAXDNAME];
         unsigned kind, class, life, len;
 
-        if (!take_name(message, name) || !take_number(message, 2, &kind) || !take_number(message, 2, &class) ||
-            !take_number(message, 4, &life) || !take_number(message, 2, &len) || len > (size_t)(message->end - message->at))
+        if (!take_name(message, name) || !take_number(message, 2, &kind) ||
+            !take_number(message, 2, &class) || !take_number(message, 4, &life) ||
+            !take_number(message, 2, &len) || len > (size_t)(message->end - message->at))
                 return false;
         if ((int)kind == type && class == ns_c_in)
                 look_at_data((struct message){ message->start, message->at, message->at + len }, type, best);
@@ -188,12 +196,14 @@ static bool ask_dns(const char *name, int type, char **host, uint16_t *port)
         state.retry = 2;
         int len = res_nquery(&state, name, ns_c_in, type, answer, sizeof answer);
         res_nclose(&state);
-        return len > 0 && answer_best(answer, (size_t)len < sizeof answer ? (size_t)len : sizeof answer, type, host, port);
+        return len > 0 && answer_best(answer, (size_t)len < sizeof answer ? (size_t)len : sizeof answer, type,
+                                      host, port);
 }
 
 bool servers_by_srv(const char *address, struct servers *out)
 {
-        /* Of each kind the first that is there; TLS from the first byte before STARTTLS (RFC 8314 section 5.1), IMAP before POP3. */
+        /* Of each kind the first that is there; TLS from the first byte before STARTTLS (RFC 8314
+         * section 5.1), IMAP before POP3. */
         static const struct {
                 const char *service, *transport, *security;
                 bool incoming;
@@ -226,7 +236,9 @@ bool servers_by_mx(const char *address, struct servers *out)
                 return false;
         for (size_t i = 0; i < provider_count; i++)
                 if (has_word(providers[i].exchangers, host, true)) {
-                        take_provider(&providers[i], address, text_of("the MX record of %s, %s: %s", domain, host, providers[i].name), out);
+                        take_provider(&providers[i], address,
+                                      text_of("the MX record of %s, %s: %s", domain, host, providers[i].name),
+                                      out);
                         return true;
                 }
         return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Servers out of an autoconfig file (config-v1.1): an element for each server, with elements of text in it. This reads tags
- * and the text between them and no more of XML: no document types, no entities but the five that always are.
+ * Servers out of an autoconfig file (config-v1.1): an element for each server, with elements of text in it.
+ * This reads tags and the text between them and no more of XML: no document types, no entities but the five
+ * that always are.
  */
 #include "ctl/servers.h"
 
@@ -24,7 +25,9 @@ static void put_value(const char *from, size_t len, char *to, size_t size)
         static const struct {
                 const char *name;
                 char c;
-        } entities[] = { { "&amp;", '&' }, { "&lt;", '<' }, { "&gt;", '>' }, { "&quot;", '"' }, { "&apos;", '\'' } };
+        } entities[] = {
+                { "&amp;", '&' }, { "&lt;", '<' }, { "&gt;", '>' }, { "&quot;", '"' }, { "&apos;", '\'' }
+        };
         size_t n = 0;
 
         while (len && strchr(" \t\r\n", *from)) {
@@ -114,7 +117,8 @@ static uint16_t port_of(const char *text)
 static void take_server(const struct reading *reading, const char *address, struct servers *out)
 {
         struct mail_server *server = reading->incoming ? &out->incoming : &out->outgoing;
-        bool ssl = strcasecmp(reading->security, "SSL") == 0, starttls = strcasecmp(reading->security, "STARTTLS") == 0;
+        bool ssl = strcasecmp(reading->security, "SSL") == 0,
+             starttls = strcasecmp(reading->security, "STARTTLS") == 0;
         const char *transport = transport_of(reading);
         uint16_t port = port_of(reading->port);
         bool better = !server->host || (same_text(server->transport, "pop3") && same_text(transport, "imap"));
@@ -126,7 +130,10 @@ static void take_server(const struct reading *reading, const char *address, stru
                 return;
         free(server->host);
         free(server->user);
-        *server = (struct mail_server){ .transport = transport, .security = ssl ? "ssl" : "starttls", .host = host, .port = port,
+        *server = (struct mail_server){ .transport = transport,
+                                        .security = ssl ? "ssl" : "starttls",
+                                        .host = host,
+                                        .port = port,
                                         .user = reading->user[0] ? user_of(reading->user, address) : NULL };
 }
 
@@ -134,18 +141,20 @@ static bool tag_is(const char *tag, size_t len, const char *name)
 {
         size_t name_len = strlen(name);
 
-        return len >= name_len && strncasecmp(tag, name, name_len) == 0 && (len == name_len || strchr(" \t\r\n/", tag[name_len]));
+        return len >= name_len && strncasecmp(tag, name, name_len) == 0 &&
+               (len == name_len || strchr(" \t\r\n/", tag[name_len]));
 }
 
 /* A tag without its brackets; `text`, `text_len`: what follows it up to the next one. */
-static void hear_tag(const char *tag, size_t len, const char *text, size_t text_len, const char *address, struct reading *reading,
-                     struct servers *out)
+static void hear_tag(const char *tag, size_t len, const char *text, size_t text_len, const char *address,
+                     struct reading *reading, struct servers *out)
 {
         const struct {
                 const char *name;
                 char *to;
                 size_t size;
-        } values[] = { { "hostname", reading->host, sizeof reading->host }, { "port", reading->port, sizeof reading->port },
+        } values[] = { { "hostname", reading->host, sizeof reading->host },
+                       { "port", reading->port, sizeof reading->port },
                        { "socketType", reading->security, sizeof reading->security },
                        { "username", reading->user, sizeof reading->user } };
 

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#define SHEET_LABEL  28 /* columns of a sheet's labels */
+#define SHEET_LABEL 28 /* columns of a sheet's labels */
 
 const json_t *json_at(const json_t *object, const char *path)
 {
@@ -93,14 +93,14 @@ enum tint tint_of(const char *word)
                 const char *word;
                 enum tint tint;
         } tints[] = {
-                { "ok", TINT_GOOD },        { "sent", TINT_GOOD },      { "approved", TINT_GOOD },
-                { "imported", TINT_GOOD },  { "down", TINT_WAIT },      { "connecting", TINT_WAIT },
-                { "challenge", TINT_WAIT }, { "pending", TINT_WAIT },   { "deferred", TINT_WAIT },
-                { "warning", TINT_WAIT },   { "changed", TINT_WAIT },   { "ambiguous", TINT_WAIT },
-                { "expired", TINT_WAIT },   { "fault", TINT_BAD },      { "failed", TINT_BAD },
-                { "alert", TINT_BAD },      { "rejected", TINT_BAD },   { "refused", TINT_BAD },
-                { "regression", TINT_BAD }, { "disabled", TINT_FAINT }, { "held", TINT_FAINT },
-                { "skipped", TINT_FAINT },  { "ended", TINT_BAD },      { "not accepted", TINT_BAD },
+                { "ok", TINT_GOOD },          { "sent", TINT_GOOD },      { "approved", TINT_GOOD },
+                { "imported", TINT_GOOD },    { "down", TINT_WAIT },      { "connecting", TINT_WAIT },
+                { "challenge", TINT_WAIT },   { "pending", TINT_WAIT },   { "deferred", TINT_WAIT },
+                { "warning", TINT_WAIT },     { "changed", TINT_WAIT },   { "ambiguous", TINT_WAIT },
+                { "expired", TINT_WAIT },     { "fault", TINT_BAD },      { "failed", TINT_BAD },
+                { "alert", TINT_BAD },        { "rejected", TINT_BAD },   { "refused", TINT_BAD },
+                { "regression", TINT_BAD },   { "disabled", TINT_FAINT }, { "held", TINT_FAINT },
+                { "skipped", TINT_FAINT },    { "ended", TINT_BAD },      { "not accepted", TINT_BAD },
                 { "allowedHost", TINT_WAIT },
         };
         for (size_t i = 0; i < count_of(tints); i++)
@@ -165,14 +165,16 @@ char *digest_words(const json_t *value)
 char *show_wait_words(const json_t *waiting)
 {
         long long messages = json_number(waiting, "messages");
-        scoped(scoped_free) char *until = json_text(waiting, "until")[0] ? date_words(json_at(waiting, "until")) : NULL;
+        scoped(scoped_free) char *until =
+                json_text(waiting, "until")[0] ? date_words(json_at(waiting, "until")) : NULL;
         scoped(scoped_free) char *count =
-                messages ? text_of("; %lld message%s wait%s", messages, messages == 1 ? "" : "s", messages == 1 ? "s" : "")
+                messages ? text_of("; %lld message%s wait%s", messages, messages == 1 ? "" : "s",
+                                   messages == 1 ? "s" : "")
                          : copy_text("");
         if (!json_is_object(waiting))
                 return NULL;
-        scoped(scoped_free) char *text = text_of("%s%s%s%s", json_text(waiting, "text"), count, until ? "; until " : "",
-                                                 until ? until : "");
+        scoped(scoped_free) char *text = text_of("%s%s%s%s", json_text(waiting, "text"), count,
+                                                 until ? "; until " : "", until ? until : "");
         return printable_text(text);
 }
 
@@ -239,7 +241,8 @@ void sheet_value(const char *label, const json_t *object, const char *path)
 {
         const json_t *value = json_at(object, path);
         const char *text = json_string_value(value);
-        bool time = text && strlen(text) == strlen("2026-11-23T18:51:00Z") && text[10] == 'T' && text[19] == 'Z';
+        bool time =
+                text && strlen(text) == strlen("2026-11-23T18:51:00Z") && text[10] == 'T' && text[19] == 'Z';
         if (!value || json_is_null(value))
                 return;
         scoped(scoped_free) char *words = time ? date_words(value) : json_words(value);

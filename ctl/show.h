@@ -27,7 +27,8 @@ enum {
         COLUMN_WHOLE = 1, /* never cut: ids and names that are typed again */
         COLUMN_RIGHT = 2,
         COLUMN_STATE = 4, /* coloured by its word */
-        COLUMN_BELOW = 8, /* goes to a line of its own under the others where the terminal is too narrow for all */
+        COLUMN_BELOW =
+                8, /* goes to a line of its own under the others where the terminal is too narrow for all */
 };
 struct column {
         const char *title;
@@ -66,7 +67,8 @@ enum tint tint_of(const char *word);
 /* Fits `text` into `width` columns, with an ellipsis where it was cut; the caller frees. */
 char *text_cut(const char *text, size_t width) must_use;
 
-/* Printable prose: on a terminal in lines of whole words that begin at `column`; elsewhere one line, as it is. */
+/* Printable prose: on a terminal in lines of whole words that begin at `column`; elsewhere one line, as it
+ * is. */
 void show_prose(size_t column, const char *text);
 /* The same on standard error. */
 void show_prose_of_failure(size_t column, const char *text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The line for monitoring; see status_check.h. Its form is that of the Monitoring Plugins: text, a bar, performance data. */
+/* The line for monitoring; see status_check.h. Its form is that of the Monitoring Plugins: text, a bar,
+ * performance data. */
 #include "ctl/status_check.h"
 
 #include "common/printable.h"
@@ -41,28 +42,32 @@ static bool misses_heartbeat(const json_t *account)
                same_text(json_text(account, "heartbeatState"), "missing");
 }
 
-/* Mail that goes on by no attempt of the station's own soon: for the day's limit, or an account that is disabled. */
+/* Mail that goes on by no attempt of the station's own soon: for the day's limit, or an account that is
+ * disabled. */
 static bool keeps_mail(const json_t *account)
 {
         bool limit = same_text(json_text(account, "waitingFor.reason"), "dailyLimit");
-        return json_number(account, "waitingFor.messages") > 0 && (limit || same_text(json_text(account, "status"), "disabled"));
+        return json_number(account, "waitingFor.messages") > 0 &&
+               (limit || same_text(json_text(account, "status"), "disabled"));
 }
 
 /* The account's kinds of trouble. */
 static const struct trouble {
-        const char *number;     /* its name in the performance data; NULL: none */
+        const char *number;      /* its name in the performance data; NULL: none */
         const char *path, *text; /* the sentence about it is there, or it is this one */
         bool (*is)(const json_t *account);
         enum check_status status;
 } troubles[] = {
         { "fault", "cause.text", NULL, has_fault, CHECK_CRITICAL },
         { NULL, "cause.text", NULL, has_challenge, CHECK_CRITICAL },
-        { "heartbeat", NULL, "its heartbeat is missing, alarms may not arrive either", misses_heartbeat, CHECK_CRITICAL },
+        { "heartbeat", NULL, "its heartbeat is missing, alarms may not arrive either", misses_heartbeat,
+          CHECK_CRITICAL },
         { "down", "cause.text", NULL, is_down, CHECK_WARNING },
         { "waiting", "waitingFor.text", NULL, keeps_mail, CHECK_WARNING },
 };
 
-/* "alarms: TEXT" of the first account that `is` of that kind, with how many there are. NULL: none. The caller frees. */
+/* "alarms: TEXT" of the first account that `is` of that kind, with how many there are. NULL: none. The caller
+ * frees. */
 static char *first_account(const json_t *status, const struct trouble *trouble, size_t *count)
 {
         const json_t *accounts = json_at(status, "accounts");
@@ -114,7 +119,8 @@ static void look_at_accounts(const json_t *status, struct outcome *outcome)
         }
 }
 
-static void look_at_causes(const json_t *causes, enum check_status status, const char *number, struct outcome *outcome)
+static void look_at_causes(const json_t *causes, enum check_status status, const char *number,
+                           struct outcome *outcome)
 {
         if (json_array_size(causes))
                 note(outcome, status, json_text(json_array_get(causes, 0), "text"));
@@ -131,7 +137,8 @@ enum check_status check_show(const json_t *status)
         look_at_causes(json_at(status, "faults"), CHECK_CRITICAL, "station", &outcome);
         look_at_accounts(status, &outcome);
         if (json_number(status, "challenges"))
-                note(&outcome, CHECK_CRITICAL, "a certificate waits for a decision: emailsecctl challenge list");
+                note(&outcome, CHECK_CRITICAL,
+                     "a certificate waits for a decision: emailsecctl challenge list");
         add_number(&outcome, "challenges", json_number(status, "challenges"));
         if (!json_array_size(accounts))
                 note(&outcome, CHECK_WARNING, "there is no account yet");
@@ -142,8 +149,9 @@ enum check_status check_show(const json_t *status)
         add_number(&outcome, "failed", failed);
 
         scoped(scoped_free) char *totals = status_totals(accounts, "status");
-        scoped(scoped_free) char *text = text_of("%s; %lld in the queue, %lld failed%s%s", totals, waiting, failed,
-                                                 outcome.why ? "; " : "", outcome.why ? outcome.why : "");
+        scoped(scoped_free) char *text =
+                text_of("%s; %lld in the queue, %lld failed%s%s", totals, waiting, failed,
+                        outcome.why ? "; " : "", outcome.why ? outcome.why : "");
         enum check_status result = show_line(outcome.status, text, outcome.numbers);
         free(outcome.why);
         free(outcome.numbers);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Status for people: totals, then what is not well, worst first, each fault once with all accounts that have it, then
- * what works, the queue, and what to do next.
+ * Status for people: totals, then what is not well, worst first, each fault once with all accounts that have
+ * it, then what works, the queue, and what to do next.
  */
 #include "ctl/status_view.h"
 
@@ -101,7 +101,9 @@ char *status_totals(const json_t *accounts, const char *path)
                 size_t count = count_at(accounts, path, state->status);
                 if (!count)
                         continue;
-                const char *word = !same_text(state->status, "ok") ? state->status : count == 1 ? "works" : "work";
+                const char *word = !same_text(state->status, "ok") ? state->status
+                                   : count == 1                    ? "works"
+                                                                   : "work";
                 char *longer = text_of("%s%s%zu %s", text, before, count, word);
                 free(text);
                 text = longer;
@@ -115,7 +117,8 @@ char *status_totals(const json_t *accounts, const char *path)
 static char *remedy_of(const json_t *account)
 {
         const char *challenge = json_text(account, "challenge");
-        if (challenge[0] && same_text(json_text(account, "status"), "challenge")) /* one that was rejected is none any more */
+        if (challenge[0] &&
+            same_text(json_text(account, "status"), "challenge")) /* one that was rejected is none any more */
                 return text_of("emailsecctl challenge show %s", challenge);
         return copy_text(json_text(account, "cause.remedy"));
 }
@@ -190,7 +193,8 @@ static void show_trouble(const json_t *status, size_t first, bool *told)
         bool several = list.count > 1;
         scoped(scoped_free) char *names = names_take(&list, MOST_NAMED);
         scoped(scoped_free) char *server = server_words(account);
-        scoped(scoped_free) char *line = several ? text_of("%zu accounts: %s", list.count, names) : text_of("%s  %s", names, server);
+        scoped(scoped_free) char *line =
+                several ? text_of("%zu accounts: %s", list.count, names) : text_of("%s  %s", names, server);
         print_status(json_text(account, "status"));
         print_line(line);
         if (several) {
@@ -207,7 +211,8 @@ static void show_all_trouble(const json_t *status)
         for (size_t s = 0; s < count_of(states); s++)
                 for (size_t i = 0; i < json_array_size(accounts); i++) {
                         const json_t *account = json_array_get(accounts, i);
-                        if (!told[i] && is_ill(account) && same_text(json_text(account, "status"), states[s].status))
+                        if (!told[i] && is_ill(account) &&
+                            same_text(json_text(account, "status"), states[s].status))
                                 show_trouble(status, i, told);
                 }
 }
@@ -266,13 +271,13 @@ static void show_counts(const json_t *status)
         const json_t *queue = json_at(status, "queue");
         long long failed = json_number(queue, "failed"), held = json_number(queue, "held");
         long long challenges = json_number(status, "challenges"), needless = json_number(status, "needless");
-        printf("queue: %lld waiting, %lld of them held; %lld failed\n", (long long)status_waiting(queue), held,
-               failed);
+        printf("queue: %lld waiting, %lld of them held; %lld failed\n", (long long)status_waiting(queue),
+               held, failed);
         const json_t *smtp = json_at(status, "submission");
         if (smtp)
-                printf("submission by SMTP: %lld client%s there, %lld accepted, %lld refused\n", (long long)json_number(smtp, "clients"),
-                       json_number(smtp, "clients") == 1 ? "" : "s", (long long)json_number(smtp, "accepted"),
-                       (long long)json_number(smtp, "refused"));
+                printf("submission by SMTP: %lld client%s there, %lld accepted, %lld refused\n",
+                       (long long)json_number(smtp, "clients"), json_number(smtp, "clients") == 1 ? "" : "s",
+                       (long long)json_number(smtp, "accepted"), (long long)json_number(smtp, "refused"));
         printf("challenges: %lld waiting%s\n", challenges, challenges ? ": emailsecctl challenge list" : "");
         printf("exemptions: %lld, %lld no longer needed%s\n", (long long)json_number(status, "exemptions"),
                needless, needless ? ": emailsecctl allowed prune" : "");
@@ -293,7 +298,8 @@ static bool is_said(const json_t *status, const char *advice)
         const json_t *accounts = json_at(status, "accounts");
         for (size_t i = 0; i < json_array_size(accounts); i++) {
                 const json_t *account = json_array_get(accounts, i);
-                const char *cause = json_text(account, "cause.text"), *challenge = json_text(account, "challenge");
+                const char *cause = json_text(account, "cause.text"),
+                           *challenge = json_text(account, "challenge");
                 if ((cause[0] && strstr(advice, cause)) || (challenge[0] && strstr(advice, challenge)))
                         return true;
         }
@@ -339,7 +345,8 @@ static void print_advice(struct advice *one)
 {
         bool several = one->names.count > 1;
         scoped(scoped_free) char *names = names_take(&one->names, MOST_ADVISED);
-        scoped(scoped_free) char *text = several ? text_of("%s: %s", names, one->text) : copy_text(one->whole);
+        scoped(scoped_free) char *text =
+                several ? text_of("%s: %s", names, one->text) : copy_text(one->whole);
         show_advice(TINT_NONE, text, NULL);
 }
 
@@ -398,14 +405,15 @@ void status_show_station(const json_t *status, bool problems)
         scoped(scoped_free) char *host = json_words(json_at(status, "hostname"));
         scoped(scoped_free) char *since = date_words(json_at(status, "started"));
         scoped(scoped_free) char *totals = status_totals(json_at(status, "accounts"), "status");
-        printf("%semailsecd%s %s on %s since %s\n%s\n", term_tint(TINT_STRONG), term_plain(), version, host, since,
-               totals);
+        printf("%semailsecd%s %s on %s since %s\n%s\n", term_tint(TINT_STRONG), term_plain(), version, host,
+               since, totals);
         if (json_array_size(json_at(status, "faults")) || json_array_size(json_at(status, "accounts")))
                 puts("");
         show_faults(status);
         show_all_trouble(status);
         if (problems && !json_array_size(json_at(status, "faults")) && !count_ill(status))
-                puts(status_count(status, "connecting") ? "Nothing is known to be wrong." : "Nothing is wrong.");
+                puts(status_count(status, "connecting") ? "Nothing is known to be wrong."
+                                                        : "Nothing is wrong.");
         if (!problems) {
                 show_well(status);
                 puts("");
@@ -432,11 +440,13 @@ static void show_tls(const json_t *account)
 /* The sheet of one account: how it is, not how it is set (that is `account show`). */
 void status_show_account(const json_t *account)
 {
-        static const char *const fields[] = { "lastChecked", "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
-                                              "numberSent",      "numberSentToday",  "numberGathered", "lastGathered", "numberDiscarded",
-                                              "lastDiscard",     "lastDiscardCause", "numberReceived",
-                                              "lastReceived",    "missing",          "lastHeartbeat",
-                                              "lastHeartbeatArrived", "lastHeartbeatSeconds" };
+        static const char *const fields[] = {
+                "lastChecked",         "lastPollSuccess", "lastPollFailure",  "lastPollFailureCause",
+                "numberSent",          "numberSentToday", "numberGathered",   "lastGathered",
+                "numberDiscarded",     "lastDiscard",     "lastDiscardCause", "numberReceived",
+                "lastReceived",        "missing",         "lastHeartbeat",    "lastHeartbeatArrived",
+                "lastHeartbeatSeconds"
+        };
         scoped(scoped_free) char *name = json_words(json_at(account, "name"));
         const char *status = json_text(account, "status");
         sheet_title(name);
@@ -463,4 +473,3 @@ void status_show_account(const json_t *account)
                 show_advice(TINT_WAIT, text, NULL);
         }
 }
-

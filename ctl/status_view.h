@@ -13,7 +13,8 @@ void status_show_station(const json_t *status, bool problems);
 /* The sheet of one account of it. */
 void status_show_account(const json_t *account);
 
-/* "42 accounts: 38 work, 2 down, ..." of an array of accounts that have their status at `path`; the caller frees. */
+/* "42 accounts: 38 work, 2 down, ..." of an array of accounts that have their status at `path`; the caller
+ * frees. */
 char *status_totals(const json_t *accounts, const char *path) must_use;
 /* The same accounts, worst first; those of one status as they came. The caller decrefs. */
 json_t *status_sorted(const json_t *accounts, const char *path) must_use;

@@ -4,6 +4,6 @@
 
 #include "ctl/tool.h"
 
-/* Calls a method that tells steps; *out: every step that came, also where it ended early (the caller decrefs). Exit status:
- * EXIT_FAILED where a step failed. */
+/* Calls a method that tells steps; *out: every step that came, also where it ended early (the caller
+ * decrefs). Exit status: EXIT_FAILED where a step failed. */
 int steps_hear(struct tool *tool, const char *method, json_t *parameters, json_t **out) must_use;

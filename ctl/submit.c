@@ -29,7 +29,9 @@
 
 void submission_init(struct tool_submission *submission)
 {
-        *submission = (struct tool_submission){ .recipients = json_array(), .letter = BUF_WITH_MAX(LIMIT_LETTER), .made = -1 };
+        *submission = (struct tool_submission){ .recipients = json_array(),
+                                                .letter = BUF_WITH_MAX(LIMIT_LETTER),
+                                                .made = -1 };
 }
 
 void submission_done(struct tool_submission *submission)
@@ -102,8 +104,10 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
         else if (cause && cause->code != CAUSE_TOO_LARGE)
                 cause_prefix(cause, "%s: ", path);
         if (cause && cause->code != CAUSE_TOO_LARGE) /* it is the caller's file, not the station's disk */
-                cause_remedy(cause, strpbrk(path, " \t") ? "FILE is a file's name; a text goes by standard input: echo TEXT | ..."
-                                                         : "name a file that is there and can be read, or - for standard input");
+                cause_remedy(cause,
+                             strpbrk(path, " \t")
+                                     ? "FILE is a file's name; a text goes by standard input: echo TEXT | ..."
+                                     : "name a file that is there and can be read, or - for standard input");
         return -1;
 }
 
@@ -151,7 +155,8 @@ int submission_compose(struct tool_submission *submission, struct mime_draft *dr
         if (!mime || make_place(submission, cause))
                 return -1;
         draft->most = LIMIT_LETTER / 4 * 3; /* base64 makes four bytes of three */
-        return mime->compose(draft, submission->made, error) ? cause_set(cause, CAUSE_INVALID, "%s", error) : 0;
+        return mime->compose(draft, submission->made, error) ? cause_set(cause, CAUSE_INVALID, "%s", error)
+                                                             : 0;
 }
 
 /* What is in `letter` goes to its place; from here on nobody can change it. */
@@ -168,7 +173,8 @@ static int seal(struct tool_submission *submission, struct cause *cause)
         return 0;
 }
 
-int submission_check_reports(const struct tool_submission *submission, const char *const names[3], struct cause *cause)
+int submission_check_reports(const struct tool_submission *submission, const char *const names[3],
+                             struct cause *cause)
 {
         char notify[DSN_NOTIFY_SIZE], ret[DSN_RETURN_SIZE];
         const char *name = NULL;
@@ -200,13 +206,14 @@ static void show_handing(void *arg)
 
         size_text(handing->size, size);
         if (at >= 0 && (uint64_t)at < handing->size)
-                term_progress(handing->tool, "handing over: %d%% of %s", (int)((uint64_t)at * 100 / handing->size), size);
+                term_progress(handing->tool, "handing over: %d%% of %s",
+                              (int)((uint64_t)at * 100 / handing->size), size);
         else
                 term_progress(handing->tool, "%s handed over, being written to disk", size);
 }
 
-/* Those to whom it cannot go are told of, where a person sees it and where a script's mail leaves a trace. The others get
- * it all the same: an alarm is worth more than a tidy command line. */
+/* Those to whom it cannot go are told of, where a person sees it and where a script's mail leaves a trace.
+ * The others get it all the same: an alarm is worth more than a tidy command line. */
 void submission_tell_left_out(const char *program, const char *words)
 {
         scoped(scoped_free) char *text = printable_text(words);
@@ -219,8 +226,10 @@ void submission_tell_left_out(const char *program, const char *words)
 /* The address in From, by which an account may be chosen where no sender is given. */
 static void note_author(struct tool_submission *submission)
 {
-        scoped(scoped_free) char *from = submission->from || !submission->letter.len ? NULL :
-                letter_find((const char *)buf_bytes(&submission->letter), submission->letter.len, "From");
+        scoped(scoped_free) char *from = submission->from || !submission->letter.len
+                                                 ? NULL
+                                                 : letter_find((const char *)buf_bytes(&submission->letter),
+                                                               submission->letter.len, "From");
         size_t at, len;
         if (from && mailbox_find(from, mailbox_item(from), &at, &len) && text_is_clean(from))
                 submission->author = copy_bytes(from + at, len);
@@ -231,10 +240,12 @@ static void tell_refused(const struct tool_submission *submission, const json_t 
         size_t index;
         json_t *one;
         json_array_foreach(json_object_get(answer, "refused"), index, one)
-                submission_tell_left_out(submission->program ? submission->program : "emailsecctl", json_text(one, "text"));
+                submission_tell_left_out(submission->program ? submission->program : "emailsecctl",
+                                         json_text(one, "text"));
 }
 
-int submission_send(struct tool *tool, struct tool_submission *submission, json_t **out, struct causes *failures)
+int submission_send(struct tool *tool, struct tool_submission *submission, json_t **out,
+                    struct causes *failures)
 {
         struct cause cause = { 0 };
         scoped(scoped_json) json_t *own = NULL;
@@ -260,7 +271,9 @@ int submission_send(struct tool *tool, struct tool_submission *submission, json_
         parameter_text(parameters, "envelopeId", submission->envelope_id);
         json_put(parameters, "recipients", take(submission->recipients));
         json_put(parameters, "descriptor", json_integer(0));
-        struct tool_call call = { .method = EMAIL("Submit"), .parameters = parameters, .fd = submission->made };
+        struct tool_call call = { .method = EMAIL("Submit"),
+                                  .parameters = parameters,
+                                  .fd = submission->made };
         struct stat facts = { 0 };
         if (!submission->watched || fstat(submission->made, &facts)) {
                 int status = call_once(tool, call, out, failures);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lists as tables. A table is aligned by the columns its characters take, not by bytes. Where the terminal is too narrow
- * for all of it, the columns that are prose go below the others, whole; what is still too wide is cut.
+ * Lists as tables. A table is aligned by the columns its characters take, not by bytes. Where the terminal is
+ * too narrow for all of it, the columns that are prose go below the others, whole; what is still too wide is
+ * cut.
  */
 #include "common/json_fields.h"
 #include "common/printable.h"
@@ -40,7 +41,8 @@ static void fit_widths(struct listing *l)
         while (total > term_width()) {
                 size_t widest = SIZE_MAX;
                 for (size_t c = 0; c < l->column_count; c++) {
-                        if (is_below(l, c) || l->columns[c].flags & COLUMN_WHOLE || l->widths[c] <= LEAST_COLUMN)
+                        if (is_below(l, c) || l->columns[c].flags & COLUMN_WHOLE ||
+                            l->widths[c] <= LEAST_COLUMN)
                                 continue;
                         if (widest == SIZE_MAX || l->widths[c] > l->widths[widest])
                                 widest = c;
@@ -132,7 +134,8 @@ static void table_page(struct listing *l, const json_t *rows)
         for (size_t r = 0; r < count; r++) {
                 char **row = cells + r * columns;
                 for (size_t c = 0; c < columns; c++)
-                        print_padded(l, c, row[c], l->columns[c].flags & COLUMN_STATE ? tint_of(row[c]) : TINT_NONE);
+                        print_padded(l, c, row[c],
+                                     l->columns[c].flags & COLUMN_STATE ? tint_of(row[c]) : TINT_NONE);
                 print_below(l, row);
                 for (size_t c = 0; c < columns; c++)
                         free(row[c]);

@@ -32,7 +32,8 @@ void term_measure(void)
 {
         struct winsize size = { 0 };
         term.width = term.output ? columns_of(STDOUT_FILENO) : SIZE_MAX;
-        term.rows = term.output && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_row >= 4 ? size.ws_row : 24;
+        term.rows = term.output && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_row >= 4 ? size.ws_row
+                                                                                                : 24;
 }
 
 void term_init(void)
@@ -117,7 +118,8 @@ void term_pager_open(const struct tool *tool)
 {
         const char *pager = getenv("PAGER");
         int ends[2];
-        if (!term.output || (term.dumb && !pager) || tool->no_pager || term.pager || (pager && (!pager[0] || same_text(pager, "cat"))))
+        if (!term.output || (term.dumb && !pager) || tool->no_pager || term.pager ||
+            (pager && (!pager[0] || same_text(pager, "cat"))))
                 return;
         fflush(stdout);
         if (pipe(ends))

@@ -15,9 +15,9 @@ bool term_utf8(void);
 size_t term_width(void); /* columns; SIZE_MAX when output is no terminal */
 
 size_t term_error_width(void); /* the same of standard error */
-size_t term_rows(void);  /* lines of the terminal; 24 where nobody knows */
-bool term_moves(void);   /* output is a terminal whose cursor can be moved */
-void term_measure(void); /* looks at its size anew */
+size_t term_rows(void);        /* lines of the terminal; 24 where nobody knows */
+bool term_moves(void);         /* output is a terminal whose cursor can be moved */
+void term_measure(void);       /* looks at its size anew */
 
 /* Escape sequences to put around a text; "" without colour. */
 const char *term_tint(enum tint tint);
@@ -28,7 +28,8 @@ void term_pager_open(const struct tool *tool);
 /* Waits for the person to leave the pager; for the end of main. */
 void term_pager_close(void);
 
-/* One line on standard error that the next one replaces; only on a terminal and without --quiet and --json. */
+/* One line on standard error that the next one replaces; only on a terminal and without --quiet and --json.
+ */
 void term_progress(const struct tool *tool, const char *format, ...) printf_like(2, 3);
 /* The same, and it stays. */
 void term_note(const struct tool *tool, const char *format, ...) printf_like(2, 3);

@@ -11,10 +11,8 @@ enum { QUOTED_LINE = 76, BASE64_LINE_BYTES = 57 };
 enum transfer transfer_named(const char *value)
 {
         static const char *const names[] = {
-                [TRANSFER_SEVEN] = "7bit",
-                [TRANSFER_EIGHT] = "8bit",
-                [TRANSFER_BINARY] = "binary",
-                [TRANSFER_QUOTED] = "quoted-printable",
+                [TRANSFER_SEVEN] = "7bit",    [TRANSFER_EIGHT] = "8bit",
+                [TRANSFER_BINARY] = "binary", [TRANSFER_QUOTED] = "quoted-printable",
                 [TRANSFER_BASE64] = "base64",
         };
         size_t len = value ? strcspn(value, " \t;(") : 0;

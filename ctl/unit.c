@@ -20,10 +20,12 @@ static bool has_line(const char *words, const char *line)
         return false;
 }
 
-/* How one that is up ends and one that cannot start does not; a start that crashes is taken for the first kind. */
+/* How one that is up ends and one that cannot start does not; a start that crashes is taken for the first
+ * kind. */
 static bool was_killed(const char *words)
 {
-        static const char *const results[] = { "Result=signal", "Result=core-dump", "Result=watchdog", "Result=oom-kill" };
+        static const char *const results[] = { "Result=signal", "Result=core-dump", "Result=watchdog",
+                                               "Result=oom-kill" };
 
         for (size_t i = 0; i < count_of(results); i++)
                 if (has_line(words, results[i]))
@@ -36,12 +38,13 @@ enum unit_state unit_state_in(const char *words)
         static const struct {
                 const char *line;
                 enum unit_state state;
-        } lines[] = {   /* the first that fits */
-                { "LoadState=not-found", UNIT_ABSENT },       { "LoadState=masked", UNIT_MASKED },
-                { "SubState=auto-restart", UNIT_FAILING },
-                { "ActiveState=failed", UNIT_FAILING },       { "ActiveState=inactive", UNIT_STOPPED },
-                { "ActiveState=activating", UNIT_STARTING },  { "ActiveState=deactivating", UNIT_ENDING },
-                { "ActiveState=active", UNIT_RUNNING },       { "ActiveState=reloading", UNIT_RUNNING },
+        } lines[] = {
+                /* the first that fits */
+                { "LoadState=not-found", UNIT_ABSENT },      { "LoadState=masked", UNIT_MASKED },
+                { "SubState=auto-restart", UNIT_FAILING },   { "ActiveState=failed", UNIT_FAILING },
+                { "ActiveState=inactive", UNIT_STOPPED },    { "ActiveState=activating", UNIT_STARTING },
+                { "ActiveState=deactivating", UNIT_ENDING }, { "ActiveState=active", UNIT_RUNNING },
+                { "ActiveState=reloading", UNIT_RUNNING },
         };
 
         if (has_line(words, "SubState=auto-restart") && was_killed(words))
@@ -56,9 +59,11 @@ static _Noreturn void ask(int to)
 {
         int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-        if (nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(nothing, STDERR_FILENO) >= 0 && dup2(to, STDOUT_FILENO) >= 0)
-                execlp("timeout", "timeout", "5", "systemctl", "show", "--property=LoadState", "--property=ActiveState",
-                       "--property=SubState", "--property=Result", "emailsecd.service", (char *)NULL);
+        if (nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(nothing, STDERR_FILENO) >= 0 &&
+            dup2(to, STDOUT_FILENO) >= 0)
+                execlp("timeout", "timeout", "5", "systemctl", "show", "--property=LoadState",
+                       "--property=ActiveState", "--property=SubState", "--property=Result",
+                       "emailsecd.service", (char *)NULL);
         _exit(127);
 }
 

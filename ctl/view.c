@@ -61,8 +61,10 @@ static void decode_percent(char *text)
         *to = 0;
 }
 
-/* Its piece number `i` in whichever form it is there; NULL: there is none. *extended where it is one with %XX. */
-static const char *parameter_piece(const struct letter_field *field, const char *name, unsigned i, size_t *len, bool *extended)
+/* Its piece number `i` in whichever form it is there; NULL: there is none. *extended where it is one with
+ * %XX. */
+static const char *parameter_piece(const struct letter_field *field, const char *name, unsigned i,
+                                   size_t *len, bool *extended)
 {
         for (unsigned form = 0; form < (i ? 2 : 4); form++) { /* name*0*, name*0, name*, name */
                 bool coded = form == 0 || form == 2;
@@ -78,7 +80,8 @@ static const char *parameter_piece(const struct letter_field *field, const char 
         return NULL;
 }
 
-/* A parameter in any of its forms: name=, name*=charset''%XX, name*0= name*1=, name*0*= ... (RFC 2231); NULL when none. */
+/* A parameter in any of its forms: name=, name*=charset''%XX, name*0= name*1=, name*0*= ... (RFC 2231); NULL
+ * when none. */
 static char *parameter(const struct reading *reading, const struct letter_field *field, const char *name)
 {
         size_t len = 0;
@@ -155,7 +158,8 @@ static void take_text(const struct reading *reading, const struct entity *entity
         struct view *view = reading->view;
         size_t len = 0, charset_len = 0;
         scoped(scoped_free) char *bytes = leaf_bytes(entity, &len);
-        const char *value = entity->type_valid ? entity_parameter(&entity->type, "charset", &charset_len) : NULL;
+        const char *value =
+                entity->type_valid ? entity_parameter(&entity->type, "charset", &charset_len) : NULL;
         scoped(scoped_free) char *named = unquoted(value ? value : "", charset_len);
         char *charset = named + strspn(named, " \t");
         charset[strcspn(charset, " \t")] = 0;
@@ -180,7 +184,8 @@ static void add_attachment(const struct reading *reading, const struct entity *e
         char *name = disposition->name ? parameter(reading, disposition, "filename") : NULL;
         if (!name && entity->type.name)
                 name = parameter(reading, &entity->type, "name");
-        view->attachments = new_resized(view->attachments, view->attachment_count + 1, sizeof(*view->attachments));
+        view->attachments =
+                new_resized(view->attachments, view->attachment_count + 1, sizeof(*view->attachments));
         view->attachments[view->attachment_count++] =
                 (struct attachment){ name, copy_text(type), len, bytes, entity->transfer };
 }
@@ -199,7 +204,9 @@ static void look_at_leaf(const struct reading *reading, const struct entity *ent
 {
         struct view *view = reading->view;
         struct letter_field disposition = disposition_of(entity);
-        scoped(scoped_free) char *value = entity->type_valid && entity->type.name ? letter_value(&entity->type) : copy_text("text/plain");
+        scoped(scoped_free) char *value = entity->type_valid && entity->type.name
+                                                  ? letter_value(&entity->type)
+                                                  : copy_text("text/plain");
         value[strcspn(value, " \t;(")] = 0;
         scoped(scoped_free) char *how = disposition.name ? letter_value(&disposition) : copy_text("");
         bool attached = !strncasecmp(how, "attachment", 10), html = !strcasecmp(value, "text/html");
@@ -212,7 +219,8 @@ static void look_at_leaf(const struct reading *reading, const struct entity *ent
                 add_attachment(reading, entity, value, &disposition);
 }
 
-static void look_at(const struct reading *reading, struct span bytes, enum entity_default without, bool alternative, unsigned depth)
+static void look_at(const struct reading *reading, struct span bytes, enum entity_default without,
+                    bool alternative, unsigned depth)
 {
         struct entity entity;
         entity_read(bytes, without, depth, &entity);
@@ -244,7 +252,9 @@ void view_read(const char *bytes, size_t len, char *(*decode)(const char *text),
 
 void view_done(struct view *view)
 {
-        char *texts[] = { view->from, view->to, view->cc, view->date, view->subject, view->text, view->remark };
+        char *texts[] = {
+                view->from, view->to, view->cc, view->date, view->subject, view->text, view->remark
+        };
         for (size_t i = 0; i < count_of(texts); i++)
                 free(texts[i]);
         for (size_t i = 0; i < view->attachment_count; i++) {

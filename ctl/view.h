@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A received message as a person reads it: its fields decoded, its text in UTF-8, a list of what else is in it. What is
- * broken is shown as it stands: a type that is none is text, a multipart without its boundary too (RFC 2045 section 5.2),
- * a character that cannot be read is U+FFFD, and what was guessed is said.
+ * A received message as a person reads it: its fields decoded, its text in UTF-8, a list of what else is in
+ * it. What is broken is shown as it stands: a type that is none is text, a multipart without its boundary too
+ * (RFC 2045 section 5.2), a character that cannot be read is U+FFFD, and what was guessed is said.
  */
 #pragma once
 
@@ -30,6 +30,6 @@ struct view {
 void view_read(const char *bytes, size_t len, char *(*decode)(const char *text), bool keep, struct view *out);
 void view_done(struct view *view);
 
-/* Bytes in that charset ("" or NULL: none is named) as UTF-8. *remark: what had to be guessed, NULL when nothing; both are
- * the caller's. */
+/* Bytes in that charset ("" or NULL: none is named) as UTF-8. *remark: what had to be guessed, NULL when
+ * nothing; both are the caller's. */
 char *view_text(const char *bytes, size_t len, const char *charset, char **remark) must_use;

@@ -107,7 +107,8 @@ static char *remark_on(const char *charset, const char *meant, bool unknown, boo
 {
         scoped(scoped_free) char *name = printable_text(charset ? charset : "");
         if (unknown)
-                return text_of("the charset %s is not known here; shown as %s", name, guessed ? "windows-1252" : "utf-8");
+                return text_of("the charset %s is not known here; shown as %s", name,
+                               guessed ? "windows-1252" : "utf-8");
         if (odd)
                 return text_of("what is not %s is shown as " REPLACEMENT, meant ? meant : "readable");
         if (guessed && (!charset || strcasecmp(charset, "iso-8859-1") != 0))

@@ -76,7 +76,10 @@ static enum alias_kind kind_of(const char *text)
         static const struct {
                 const char *begin;
                 enum alias_kind kind;
-        } begins[] = { { "|", ALIAS_COMMAND }, { "/", ALIAS_FILE }, { ":include:", ALIAS_INCLUDE }, { "\\", ALIAS_FINAL } };
+        } begins[] = { { "|", ALIAS_COMMAND },
+                       { "/", ALIAS_FILE },
+                       { ":include:", ALIAS_INCLUDE },
+                       { "\\", ALIAS_FINAL } };
 
         for (size_t i = 0; i < count_of(begins); i++)
                 if (strncasecmp(text, begins[i].begin, strlen(begins[i].begin)) == 0)
@@ -108,7 +111,8 @@ static void add_item(struct alias *alias, const char *item)
                 bare = take(address);
         }
         alias->items = new_resized(alias->items, alias->count + 1, sizeof *alias->items);
-        alias->items[alias->count++] = (struct alias_item){ .kind = kind, .text = copy_text(kind == ALIAS_FINAL ? bare + 1 : bare) };
+        alias->items[alias->count++] =
+                (struct alias_item){ .kind = kind, .text = copy_text(kind == ALIAS_FINAL ? bare + 1 : bare) };
 }
 
 /* One logical line: NAME: ITEM, ITEM. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /etc/aliases as sendmail and Postfix have it (aliases(5)): names with lists, continuation lines, comments. Only what can
- * be written to is of use here; commands, files and included lists are known and told of, and never opened.
+ * /etc/aliases as sendmail and Postfix have it (aliases(5)): names with lists, continuation lines, comments.
+ * Only what can be written to is of use here; commands, files and included lists are known and told of, and
+ * never opened.
  */
 #pragma once
 

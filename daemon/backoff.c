@@ -3,8 +3,8 @@
 #include "daemon/backoff.h"
 
 enum {
-        LONGEST_DELAY = 3600,   /* seconds */
-        EACH_MS = 4,            /* 250 accounts a second, */
+        LONGEST_DELAY = 3600, /* seconds */
+        EACH_MS = 4,          /* 250 accounts a second, */
         STAGGER_MOST_MS = 30 * 1000,
 };
 

@@ -16,7 +16,7 @@ enum {
 struct later_call {
         void (*fn)(void *ctx);
         void *ctx;
-        handle_id to;  /* in place of ctx; HANDLE_NONE: ctx counts */
+        handle_id to; /* in place of ctx; HANDLE_NONE: ctx counts */
 };
 struct calls {
         struct later_call *items;

@@ -20,10 +20,10 @@ struct subscription {
 };
 
 static struct {
-        char *kept[EVENTS_KEPT];   /* ring: the JSON text of event number n, a quarter of its object's size, lies at
-                                      n % EVENTS_KEPT */
-        uint64_t next;             /* number of the next event */
-        uint64_t epoch;            /* tells this run of the daemon from others in a cursor */
+        char *kept[EVENTS_KEPT]; /* ring: the JSON text of event number n, a quarter of its object's size,
+                                    lies at n % EVENTS_KEPT */
+        uint64_t next;           /* number of the next event */
+        uint64_t epoch;          /* tells this run of the daemon from others in a cursor */
         struct subscription *subscriptions;
         unsigned telling;
 } events;

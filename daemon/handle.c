@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 
-/* A handle is the slot's number plus one in the low bits, and above them which of the slot's objects it means: at ten
- * thousand a second in one slot the count lasts for three years, and a slot that has used it up is left out. */
+/* A handle is the slot's number plus one in the low bits, and above them which of the slot's objects it
+ * means: at ten thousand a second in one slot the count lasts for three years, and a slot that has used it up
+ * is left out. */
 enum { SLOT_BITS = 24, SLOTS_MOST = (1 << SLOT_BITS) - 1 };
 #define TURN_MOST (UINT64_MAX >> SLOT_BITS)
 

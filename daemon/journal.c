@@ -26,9 +26,9 @@ static _Atomic(capture_fn *) capture_message;
 
 enum {
         FIELDS_MAX = 32,
-        REPEATS = 64,           /* texts looked out for */
-        REPEATS_FREE = 5,       /* the same text this often */
-        REPEATS_SECONDS = 60,   /* within this time; then it is counted */
+        REPEATS = 64,         /* texts looked out for */
+        REPEATS_FREE = 5,     /* the same text this often */
+        REPEATS_SECONDS = 60, /* within this time; then it is counted */
 };
 
 /* What is sent along, by the subject's texts. */
@@ -195,10 +195,10 @@ static void emit(const struct subject *subject, int priority, const char *messag
 /* ---- repeats ---- */
 
 struct repeat {
-        char *text;             /* NULL: free */
+        char *text; /* NULL: free */
         const char *message_id;
         int priority;
-        time_t since;           /* CLOCK_MONOTONIC */
+        time_t since; /* CLOCK_MONOTONIC */
         unsigned times;
 };
 
@@ -252,7 +252,8 @@ void journal_tell_repeats(bool all)
         for (size_t i = 0; i < REPEATS; i++) {
                 struct repeat over = { 0 };
                 pthread_mutex_lock(&repeats.lock);
-                if (repeats.of[i].text && (all || running_seconds() - repeats.of[i].since >= REPEATS_SECONDS)) {
+                if (repeats.of[i].text &&
+                    (all || running_seconds() - repeats.of[i].since >= REPEATS_SECONDS)) {
                         over = repeats.of[i];
                         repeats.of[i] = (struct repeat){ 0 };
                 }

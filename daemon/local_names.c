@@ -33,11 +33,11 @@ struct file_mark {
 
 struct local_names {
         atomic_uint users;
-        char *file;              /* AliasFile=, or NULL */
-        char *recipient;         /* LocalRecipients=, or NULL */
-        char *hostname;          /* Hostname= */
-        char *domain;            /* of senders */
-        char *trouble;           /* why the file could not be read; NULL */
+        char *file;      /* AliasFile=, or NULL */
+        char *recipient; /* LocalRecipients=, or NULL */
+        char *hostname;  /* Hostname= */
+        char *domain;    /* of senders */
+        char *trouble;   /* why the file could not be read; NULL */
         struct aliases aliases;
         struct file_mark marks[2]; /* of `file`, of MAILNAME */
 };
@@ -125,8 +125,9 @@ static void read_aliases(struct local_names *names)
         if (bytes)
                 aliases_parse(bytes, len, &names->aliases);
         else if (errno != ENOENT)
-                names->trouble = text_of("%s cannot be read: %s", names->file,
-                                         errno ? strerror(errno) : "it is no regular file, or larger than 1 MiB");
+                names->trouble =
+                        text_of("%s cannot be read: %s", names->file,
+                                errno ? strerror(errno) : "it is no regular file, or larger than 1 MiB");
 }
 
 /* The first line of /etc/mailname, where it is a domain. */
@@ -215,13 +216,17 @@ void local_names_look(void (*done)(void *ctx), void *ctx)
                 return;
         }
         struct look *look = new_object(struct look);
-        *look = (struct look){ .job = { .work = look_again, .done = looked }, .before = local_names_hold(), .done = done, .ctx = ctx };
+        *look = (struct look){ .job = { .work = look_again, .done = looked },
+                               .before = local_names_hold(),
+                               .done = done,
+                               .ctx = ctx };
         workers_run(known.threads, &look->job);
 }
 
 /* ---- what is a local name ---- */
 
-/* Length of the part before the domain where that is this machine's alone, else 0. *full: the domain is its full name. */
+/* Length of the part before the domain where that is this machine's alone, else 0. *full: the domain is its
+ * full name. */
 static size_t own_part(const struct local_names *names, const char *address, bool *full)
 {
         static const char *const always[] = { "localhost", "localhost.localdomain", "localhost." };
@@ -253,22 +258,25 @@ struct resolving {
         const struct local_names *names;
         const char *on_the_way[LIMIT_ALIAS_DEPTH];
         size_t depth, steps;
-        size_t count;           /* addresses found */
-        bool cut;               /* there are more than are followed */
-        bool by_default;        /* LocalRecipients= is among them */
-        struct cause *cause;    /* the first thing that is not followed */
+        size_t count;        /* addresses found */
+        bool cut;            /* there are more than are followed */
+        bool by_default;     /* LocalRecipients= is among them */
+        struct cause *cause; /* the first thing that is not followed */
         void (*found)(void *ctx, const char *address);
         void *ctx;
 };
 
 static void remedy(struct cause *cause, const struct local_names *names, const char *name)
 {
-        cause_remedy(cause, "set LocalRecipients=ADDRESS in [Service] of emailsecd.conf, then: emailsecctl reload%s%s%s%s%s",
-                     names->file ? "; or write into " : "", names->file ? names->file : "", names->file ? ": " : "",
-                     names->file ? name : "", names->file ? ": ADDRESS" : "");
+        cause_remedy(cause,
+                     "set LocalRecipients=ADDRESS in [Service] of emailsecd.conf, then: emailsecctl "
+                     "reload%s%s%s%s%s",
+                     names->file ? "; or write into " : "", names->file ? names->file : "",
+                     names->file ? ": " : "", names->file ? name : "", names->file ? ": ADDRESS" : "");
 }
 
-static void not_followed(struct resolving *resolving, const char *name, const char *format, ...) printf_like(3, 4);
+static void not_followed(struct resolving *resolving, const char *name, const char *format, ...)
+        printf_like(3, 4);
 static void not_followed(struct resolving *resolving, const char *name, const char *format, ...)
 {
         va_list args;
@@ -304,15 +312,21 @@ static void end_at(struct resolving *resolving, const char *name)
         if (names->recipient)
                 find_local_recipient(resolving);
         else if (names->trouble)
-                not_followed(resolving, name, "%s is a local name without an address: %s, and LocalRecipients= is not set", name,
-                             names->trouble);
+                not_followed(resolving, name,
+                             "%s is a local name without an address: %s, and LocalRecipients= is not set",
+                             name, names->trouble);
         else
-                not_followed(resolving, name, "%s is a local name without an address: it has no alias%s%s, and LocalRecipients= is "
-                                              "not set", name, names->file ? " in " : "", names->file ? names->file : "");
+                not_followed(
+                        resolving, name,
+                        "%s is a local name without an address: it has no alias%s%s, and LocalRecipients= is "
+                        "not set",
+                        name, names->file ? " in " : "", names->file ? names->file : "");
 }
 
 static const char *const kind_words[] = {
-        [ALIAS_ADDRESS] = "", [ALIAS_NAME] = "", [ALIAS_FINAL] = "",
+        [ALIAS_ADDRESS] = "",
+        [ALIAS_NAME] = "",
+        [ALIAS_FINAL] = "",
         [ALIAS_COMMAND] = "goes to a command, which emailsecd does not run",
         [ALIAS_FILE] = "goes to a file, which emailsecd does not write",
         [ALIAS_INCLUDE] = "includes a list, which emailsecd does not read",
@@ -338,7 +352,8 @@ static void resolve_address(struct resolving *resolving, const char *address)
                 find(resolving, address);
 }
 
-static void resolve_item(struct resolving *resolving, const struct alias *alias, const struct alias_item *item)
+static void resolve_item(struct resolving *resolving, const struct alias *alias,
+                         const struct alias_item *item)
 {
         switch (item->kind) {
         case ALIAS_ADDRESS:
@@ -357,7 +372,8 @@ static void resolve_item(struct resolving *resolving, const struct alias *alias,
                 if (resolving->names->recipient)
                         find_local_recipient(resolving);
                 else
-                        not_followed(resolving, alias->name, "%s %s (line %u of %s), and LocalRecipients= is not set", alias->name,
+                        not_followed(resolving, alias->name,
+                                     "%s %s (line %u of %s), and LocalRecipients= is not set", alias->name,
                                      kind_words[item->kind], alias->line, resolving->names->file);
                 break;
         }
@@ -385,8 +401,8 @@ static void resolve(struct resolving *resolving, const char *name)
         resolving->depth--;
 }
 
-int local_names_resolve(const struct local_names *names, const char *recipient, void (*found)(void *ctx, const char *address),
-                        void *ctx, struct cause *cause)
+int local_names_resolve(const struct local_names *names, const char *recipient,
+                        void (*found)(void *ctx, const char *address), void *ctx, struct cause *cause)
 {
         struct cause why = { 0 };
         struct resolving resolving = { .names = names, .found = found, .ctx = ctx, .cause = &why };
@@ -398,9 +414,12 @@ int local_names_resolve(const struct local_names *names, const char *recipient, 
         if (resolving.count && !resolving.cut)
                 return 0;
         if (resolving.cut && resolving.count) { /* nobody of it is left out unsaid */
-                (void)cause_about(&why, CAUSE_INVALID, "recipients", "%s stands for more than the %d addresses of one message, or for "
-                                  "lists in lists without end", recipient, LIMIT_RECIPIENTS);
-                cause_remedy(&why, "make it smaller in %s, or divide it", names->file ? names->file : "the alias file");
+                (void)cause_about(&why, CAUSE_INVALID, "recipients",
+                                  "%s stands for more than the %d addresses of one message, or for "
+                                  "lists in lists without end",
+                                  recipient, LIMIT_RECIPIENTS);
+                cause_remedy(&why, "make it smaller in %s, or divide it",
+                             names->file ? names->file : "the alias file");
         }
         if (cause)
                 *cause = why;
@@ -440,7 +459,9 @@ static char *whole_address(void *ctx, const char *address)
         instead->address = address;
         instead->list = BUF_WITH_MAX(64 * KIB);
         instead->other = instead->full = false;
-        int resolved = instead->recipients ? local_names_resolve(instead->names, address, add_to_list, instead, NULL) : -1;
+        int resolved = instead->recipients
+                               ? local_names_resolve(instead->names, address, add_to_list, instead, NULL)
+                               : -1;
         scoped(scoped_free) char *list = instead->list.len ? buf_take_text(&instead->list) : NULL;
         buf_free(&instead->list);
         if (resolved == 0 && list && !instead->full)
@@ -448,15 +469,18 @@ static char *whole_address(void *ctx, const char *address)
         return mailbox_is_local(address) ? local_names_sender(instead->names, address) : NULL;
 }
 
-char *local_names_in_field(const struct local_names *names, const char *name, size_t name_len, const char *value)
+char *local_names_in_field(const struct local_names *names, const char *name, size_t name_len,
+                           const char *value)
 {
-        static const char *const recipients[] = { "To", "Cc", "Bcc", "Reply-To", "Resent-To", "Resent-Cc", "Resent-Bcc" };
+        static const char *const recipients[] = { "To",        "Cc",        "Bcc",       "Reply-To",
+                                                  "Resent-To", "Resent-Cc", "Resent-Bcc" };
         struct instead instead = { .names = names };
 
         if (!field_has_addresses(name, name_len))
                 return NULL;
         for (size_t i = 0; i < count_of(recipients); i++)
-                instead.recipients |= strlen(recipients[i]) == name_len && strncasecmp(recipients[i], name, name_len) == 0;
+                instead.recipients |=
+                        strlen(recipients[i]) == name_len && strncasecmp(recipients[i], name, name_len) == 0;
         return mailboxes_replace(value, whole_address, &instead);
 }
 
@@ -469,7 +493,8 @@ static void nobody(void *ctx, const char *address)
 }
 
 /* Mail to root goes somewhere, and still a line of the file is not followed. */
-static void advise_lines(const struct local_names *names, void (*advise)(void *ctx, const char *sentence), void *ctx)
+static void advise_lines(const struct local_names *names, void (*advise)(void *ctx, const char *sentence),
+                         void *ctx)
 {
         unsigned told = 0;
 
@@ -480,12 +505,13 @@ static void advise_lines(const struct local_names *names, void (*advise)(void *c
                         words = kind_words[alias->items[n].kind];
                 if (!words[0] || told++ >= TOLD_LINES)
                         continue;
-                scoped(scoped_free) char *text = text_of("line %u of %s: %s %s: write an address there", alias->line, names->file,
-                                                         alias->name, words);
+                scoped(scoped_free) char *text = text_of("line %u of %s: %s %s: write an address there",
+                                                         alias->line, names->file, alias->name, words);
                 advise(ctx, text);
         }
         if (told > TOLD_LINES) {
-                scoped(scoped_free) char *text = text_of("%u more lines of %s are not followed", told - TOLD_LINES, names->file);
+                scoped(scoped_free) char *text =
+                        text_of("%u more lines of %s are not followed", told - TOLD_LINES, names->file);
                 advise(ctx, text);
         }
 }
@@ -498,7 +524,8 @@ void local_names_advise(void (*advise)(void *ctx, const char *sentence), void *c
         if (!names)
                 return;
         if (local_names_resolve(names, "root", nobody, NULL, &cause) < 0) {
-                scoped(scoped_free) char *text = text_of("cron's mail to root is refused: %s: %s", cause.text, cause_remedy_of(&cause));
+                scoped(scoped_free) char *text = text_of("cron's mail to root is refused: %s: %s", cause.text,
+                                                         cause_remedy_of(&cause));
                 advise(ctx, text);
         } else if (names->trouble) {
                 advise(ctx, names->trouble);

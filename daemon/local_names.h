@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Local names: what cron, smartd and scripts write where an address should be ("root"). As a recipient each becomes the
- * addresses of its alias in AliasFile= (/etc/aliases), else LocalRecipients=; as a sender it gets the machine's domain
- * (/etc/mailname, else Hostname=). "name@localhost" and "name@HOST", with this machine's name alone, are local names where an
- * alias or LocalRecipients= is there for them; a name at this machine's full name where it has an alias; else these are
- * addresses like any other.
- * The files are read on a thread of their own and again when they have changed.
+ * Local names: what cron, smartd and scripts write where an address should be ("root"). As a recipient each
+ * becomes the addresses of its alias in AliasFile= (/etc/aliases), else LocalRecipients=; as a sender it gets
+ * the machine's domain
+ * (/etc/mailname, else Hostname=). "name@localhost" and "name@HOST", with this machine's name alone, are
+ * local names where an alias or LocalRecipients= is there for them; a name at this machine's full name where
+ * it has an alias; else these are addresses like any other. The files are read on a thread of their own and
+ * again when they have changed.
  */
 #pragma once
 
@@ -29,15 +30,19 @@ void local_names_look(void (*done)(void *ctx), void *ctx);
 
 /* True where what is known matters for the address: the files should be looked at. */
 bool local_names_concern(const struct local_names *names, const char *address);
-/* The addresses that a recipient stands for are given to `found`, doubles among them. 0; or -1 where there is none, and why
- * and what helps. One that is no local name stands for itself. */
-int local_names_resolve(const struct local_names *names, const char *recipient, void (*found)(void *ctx, const char *address),
-                        void *ctx, struct cause *cause) must_use;
+/* The addresses that a recipient stands for are given to `found`, doubles among them. 0; or -1 where there is
+ * none, and why and what helps. One that is no local name stands for itself. */
+int local_names_resolve(const struct local_names *names, const char *recipient,
+                        void (*found)(void *ctx, const char *address), void *ctx, struct cause *cause)
+        must_use;
 /* The address of a sender, with the machine's domain where it has none. The caller frees. */
 char *local_names_sender(const struct local_names *names, const char *sender) must_use;
-/* The value of the header field NAME with whole addresses, of recipients as local_names_resolve, of others (and of recipients
- * that stand for nobody) as local_names_sender. NULL: it has them already, or is no field of addresses. The caller frees. */
-char *local_names_in_field(const struct local_names *names, const char *name, size_t name_len, const char *value) must_use;
+/* The value of the header field NAME with whole addresses, of recipients as local_names_resolve, of others
+ * (and of recipients that stand for nobody) as local_names_sender. NULL: it has them already, or is no field
+ * of addresses. The caller frees. */
+char *local_names_in_field(const struct local_names *names, const char *name, size_t name_len,
+                           const char *value) must_use;
 
-/* Calls with each sentence about what is missing: mail to root would be refused; lines of the file that are not followed. */
+/* Calls with each sentence about what is missing: mail to root would be refused; lines of the file that are
+ * not followed. */
 void local_names_advise(void (*advise)(void *ctx, const char *sentence), void *ctx);

@@ -24,24 +24,24 @@ struct watch {
         struct event read, write;
         void (*ready)(void *ctx, int what);
         void *ctx;
-        int what;                    /* asked for now */
-        struct watch *next, **link;  /* in loop.watches */
+        int what;                   /* asked for now */
+        struct watch *next, **link; /* in loop.watches */
 };
 
 static struct {
         struct event_base *base;
         int64_t now;
-        bool now_is_read;            /* `now` is this turn's */
+        bool now_is_read; /* `now` is this turn's */
         bool frozen;
         int64_t frozen_at;
-        time_t frozen_wall;          /* 0: the wall clock is the real one */
-        bool wall_watched;           /* a step of the wall clock counts when it has been told of */
-        int64_t wall_offset;         /* ms: wall clock minus boot time, as last told */
+        time_t frozen_wall;  /* 0: the wall clock is the real one */
+        bool wall_watched;   /* a step of the wall clock counts when it has been told of */
+        int64_t wall_offset; /* ms: wall clock minus boot time, as last told */
         bool ending;
         int alarm_fd;
-        int64_t lag, lag_before;     /* longest turn of this minute and of the one before */
-        int64_t lag_since;           /* when this minute began */
-        int64_t alarm_due;           /* what the timerfd is set to; INT64_MAX = nothing */
+        int64_t lag, lag_before; /* longest turn of this minute and of the one before */
+        int64_t lag_since;       /* when this minute began */
+        int64_t alarm_due;       /* what the timerfd is set to; INT64_MAX = nothing */
         struct event alarm, inbox;
         struct watch *watches;
         struct {
@@ -74,7 +74,8 @@ time_t loop_wall(void)
 {
         if (loop.frozen && loop.frozen_wall)
                 return loop.frozen_wall + (time_t)((loop.now - loop.frozen_at) / 1000);
-        int64_t wall = clock_ms(CLOCK_REALTIME), boot = clock_ms(CLOCK_BOOTTIME), step = wall - boot - loop.wall_offset;
+        int64_t wall = clock_ms(CLOCK_REALTIME), boot = clock_ms(CLOCK_BOOTTIME),
+                step = wall - boot - loop.wall_offset;
         bool adjusted = step > -LOOP_WALL_STEP_MS && step < LOOP_WALL_STEP_MS;
 
         if (adjusted || !loop.wall_watched)
@@ -138,7 +139,8 @@ static void set_alarm(void)
                 loop.alarm_due = due;
 }
 
-/* Each once, as they were set at the beginning: a timer that sets itself to "now" again is one of the next turn. */
+/* Each once, as they were set at the beginning: a timer that sets itself to "now" again is one of the next
+ * turn. */
 static void fire_timers(void)
 {
         uint64_t before = timers_next_order();
@@ -316,7 +318,9 @@ static int open_base(void)
 static int watch_own(struct event *event, int fd, event_callback_fn on_event)
 {
         return event_assign(event, loop.base, fd, EV_READ | EV_PERSIST, on_event, NULL) == 0 &&
-                       event_add(event, NULL) == 0 ? 0 : -1;
+                               event_add(event, NULL) == 0
+                       ? 0
+                       : -1;
 }
 
 int loop_open(struct cause *cause)

@@ -33,8 +33,8 @@ struct event_base *loop_base(void);
 int64_t loop_now(void);
 /* The longest turn, in ms, of the last minute or two: how late the loop can be. */
 int64_t loop_lag(void);
-/* Seconds of the wall clock. While it is watched, a step of it counts only once it has been told of: nobody acts by a
- * date whose setting the others do not know yet. Smaller adjustments count at once. */
+/* Seconds of the wall clock. While it is watched, a step of it counts only once it has been told of: nobody
+ * acts by a date whose setting the others do not know yet. Smaller adjustments count at once. */
 time_t loop_wall(void);
 enum { LOOP_WALL_STEP_MS = 2000 };
 /* By whoever watches the clock (netmon.c): that it does; a step was seen, and is told of next. */
@@ -68,8 +68,8 @@ void loop_on_signal(int number, void (*handler)(void *ctx, int number), void *ct
 /* Runs fn(ctx) after the present callback has returned: the way to free an
  * object from inside its own callback. Loop thread only. */
 void loop_later(void (*fn)(void *ctx), void *ctx);
-/* The same with the object that the handle stands for, unless it has gone by then: the way to end one, or to tell one
- * of something, from inside a call that it or its user made. Nothing for HANDLE_NONE. */
+/* The same with the object that the handle stands for, unless it has gone by then: the way to end one, or to
+ * tell one of something, from inside a call that it or its user made. Nothing for HANDLE_NONE. */
 void loop_later_to(handle_id to, void (*fn)(void *object));
 /* The same from any thread; wakes the loop. */
 void loop_post(void (*fn)(void *ctx), void *ctx);
@@ -77,13 +77,13 @@ void loop_post(void (*fn)(void *ctx), void *ctx);
 void loop_on_close(void (*fn)(void *ctx), void *ctx);
 
 /* Worker threads, started as they are needed up to `threads`. Jobs of one pool
- * start in order; a pool of one thread is a strict queue. What a job answers to is named in it by a handle: it may have
- * gone by the time of `done`. */
+ * start in order; a pool of one thread is a strict queue. What a job answers to is named in it by a handle:
+ * it may have gone by the time of `done`. */
 struct workers;
 struct job {
-        void (*work)(struct job *job);  /* on a worker thread */
-        void (*done)(struct job *job);  /* on the loop; frees the job's object */
-        struct job *next;               /* the pool's own */
+        void (*work)(struct job *job); /* on a worker thread */
+        void (*done)(struct job *job); /* on the loop; frees the job's object */
+        struct job *next;              /* the pool's own */
 };
 struct workers *workers_new(const char *name, unsigned threads) must_use;
 void workers_run(struct workers *workers, struct job *job);
@@ -96,6 +96,7 @@ void workers_abandon(struct workers *workers);
 void workers_outside(bool outside);
 /* How long, in ms, the oldest job has been worked on that has not finished; 0 when idle. */
 int64_t workers_busy_for(const struct workers *workers);
-/* How long, in ms, the pool has made no progress by its own fault: the oldest job in progress that does not wait for
- * somebody else, or jobs waiting while no thread begins one. 0 when all is well. For the watchdog. */
+/* How long, in ms, the pool has made no progress by its own fault: the oldest job in progress that does not
+ * wait for somebody else, or jobs waiting while no thread begins one. 0 when all is well. For the watchdog.
+ */
 int64_t workers_stuck_for(const struct workers *workers);

@@ -8,7 +8,8 @@
 int64_t timers_next_due(void);
 /* The place in the order of setting that the next timer set gets. */
 uint64_t timers_next_order(void);
-/* Fires the first timer that is due at `now` and was set before that place in the order; false when there is none. */
+/* Fires the first timer that is due at `now` and was set before that place in the order; false when there is
+ * none. */
 bool timers_fire_one(int64_t now, uint64_t before);
 /* Stops all; the objects stay with their owners. */
 void timers_stop_all(void);

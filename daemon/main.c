@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emailsecd: options, settings, reload, the order of start and end. What the daemon does is in service/, the folders
- * below it, and control/.
+ * emailsecd: options, settings, reload, the order of start and end. What the daemon does is in service/, the
+ * folders below it, and control/.
  */
 #include "common/json_fields.h"
 #include "daemon/control/listener.h"
@@ -61,8 +61,8 @@ static const char *default_config(void)
 {
         const char *folder = getenv("CONFIGURATION_DIRECTORY");
 
-        return folder ? text_of("%.*s/emailsecd.conf", (int)strcspn(folder, ":"), folder) :
-                        "/etc/emailsecd/emailsecd.conf";
+        return folder ? text_of("%.*s/emailsecd.conf", (int)strcspn(folder, ":"), folder)
+                      : "/etc/emailsecd/emailsecd.conf";
 }
 
 /* ---- reload and end ---- */
@@ -97,9 +97,9 @@ static int reload(json_t *warnings, struct cause *cause)
 
 static struct {
         struct timer *timer;
-        int64_t last;           /* loop_now() of the last one; 0: none yet */
+        int64_t last; /* loop_now() of the last one; 0: none yet */
 } hangup;
-enum { HANGUP_MS = 1000 };      /* between reloads by signal: many of them are one */
+enum { HANGUP_MS = 1000 }; /* between reloads by signal: many of them are one */
 
 static void reload_by_signal(void *ctx)
 {
@@ -110,7 +110,8 @@ static void reload_by_signal(void *ctx)
         if (reload(NULL, &cause) < 0)
                 return; /* what is wrong with it was logged */
         trail_record(&(struct actor){ .who = "a signal (SIGHUP)" },
-                     &(struct trail){ .action = TRAIL_RELOADED, .object = "settings, credentials and system trust" });
+                     &(struct trail){ .action = TRAIL_RELOADED,
+                                      .object = "settings, credentials and system trust" });
 }
 
 static void on_hangup(void *ctx, int number)
@@ -161,20 +162,22 @@ static void watch_surroundings(void)
         struct subject subject = { .cause = &cause };
 
         if (netmon_open(&user, &cause) < 0)
-                log_about(&subject, LOG_WARNING, NULL, "%s; accounts are tried again by time alone", cause.text);
+                log_about(&subject, LOG_WARNING, NULL, "%s; accounts are tried again by time alone",
+                          cause.text);
 }
 
 /* ---- start ---- */
 
-/* Who waits at a socket that was passed on is told as well: left waiting, each would have the service manager start this
- * again and again. */
+/* Who waits at a socket that was passed on is told as well: left waiting, each would have the service manager
+ * start this again and again. */
 static int refuse(const struct cause *cause, int status)
 {
         manager_tell_refused(cause->text);
         listener_turn_away();
         doors_turn_away();
         fprintf(stderr, "%semailsecd: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause->text);
-        fprintf(stderr, "%s  what to do: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause_remedy_of(cause));
+        fprintf(stderr, "%s  what to do: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "",
+                cause_remedy_of(cause));
         return status;
 }
 
@@ -200,15 +203,22 @@ static int check_user(const char *directory, struct cause *cause)
         if (geteuid() != 0 || stat(directory, &there) < 0 || there.st_uid == 0)
                 return 0;
         const struct passwd *owner = getpwuid(there.st_uid);
-        scoped(scoped_free) char *name = owner ? copy_text(owner->pw_name) : text_of("#%u", (unsigned)there.st_uid);
-        (void)cause_set(cause, CAUSE_STATE, "this is root, and the state folder %s belongs to user %s, who could not use the "
-                        "files that root makes there", directory, name);
-        cause_remedy(cause, "systemctl start emailsecd; or by hand: runuser -u %s -- emailsecd ...; for a try, name a folder "
-                            "of its own by --state-directory", name);
+        scoped(scoped_free) char *name =
+                owner ? copy_text(owner->pw_name) : text_of("#%u", (unsigned)there.st_uid);
+        (void)cause_set(cause, CAUSE_STATE,
+                        "this is root, and the state folder %s belongs to user %s, who could not use the "
+                        "files that root makes there",
+                        directory, name);
+        cause_remedy(cause,
+                     "systemctl start emailsecd; or by hand: runuser -u %s -- emailsecd ...; for a try, name "
+                     "a folder "
+                     "of its own by --state-directory",
+                     name);
         return -1;
 }
 
-/* For what is done once, by root: as the user whose the state folder is, so that everything in it stays that user's. */
+/* For what is done once, by root: as the user whose the state folder is, so that everything in it stays that
+ * user's. */
 static int become_owner(const char *directory, struct cause *cause)
 {
         struct stat there;
@@ -317,8 +327,19 @@ static const char *path_assignment(const char *key, const char *path)
         return text_of("%s=%s%s%s", key, here ? here : "", here ? "/" : "", path);
 }
 
-enum { OPT_CONFIG = 1000, OPT_STATE, OPT_SOCKET, OPT_TRUST, OPT_SET, OPT_FOREGROUND, OPT_CHECK, OPT_VERSION,
-       OPT_NEW_DATABASE, OPT_RESTORE, OPT_FORCE };
+enum {
+        OPT_CONFIG = 1000,
+        OPT_STATE,
+        OPT_SOCKET,
+        OPT_TRUST,
+        OPT_SET,
+        OPT_FOREGROUND,
+        OPT_CHECK,
+        OPT_VERSION,
+        OPT_NEW_DATABASE,
+        OPT_RESTORE,
+        OPT_FORCE
+};
 
 static const struct option options[] = {
         { "config", required_argument, NULL, OPT_CONFIG },
@@ -382,7 +403,8 @@ static int take_option(int option, char *const *argv)
         case OPT_FOREGROUND:
                 break;
         default: {
-                scoped(scoped_free) char *words = text_of("unknown option, or its value is missing: %s", argv[optind - 1]);
+                scoped(scoped_free) char *words =
+                        text_of("unknown option, or its value is missing: %s", argv[optind - 1]);
                 return usage(words);
         }
         }

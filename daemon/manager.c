@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words to the service manager. A datagram to one that does not read waits: the loop hands each to a thread, in order.
- * The watchdog is fed from a timer of the loop, by that thread: a loop that hangs does not feed it.
+ * Words to the service manager. A datagram to one that does not read waits: the loop hands each to a thread,
+ * in order. The watchdog is fed from a timer of the loop, by that thread: a loop that hangs does not feed it.
  */
 #include "daemon/manager.h"
 
@@ -21,7 +21,7 @@
 #include <time.h>
 
 enum {
-        ENDING_MS = 1000,       /* what is not told by then is not told any more */
+        ENDING_MS = 1000, /* what is not told by then is not told any more */
         POLL_MS = 50,
         STATUS_MS = 200,        /* changes of the status line are gathered this long */
         NOTIFY_STUCK_MS = 2000, /* a service manager that takes no word for so long is not waited for */
@@ -32,10 +32,10 @@ static struct {
         struct manager_user user;
         struct timer *watchdog, *status;
         struct workers *notifier;
-        atomic_bool ending;     /* manager_close() waits for the thread, */
-        unsigned polls_left;    /* which waits so often then, for all that it has to tell */
+        atomic_bool ending;  /* manager_close() waits for the thread, */
+        unsigned polls_left; /* which waits so often then, for all that it has to tell */
         uint64_t watchdog_usec;
-        bool told;              /* that the watchdog is not fed any more */
+        bool told; /* that the watchdog is not fed any more */
 } me;
 
 struct manager_notice {
@@ -68,8 +68,8 @@ static void notice_send(struct job *job)
         scoped(scoped_close) int fd = manager_connect();
         struct pollfd room = { .fd = fd, .events = POLLOUT };
 
-        while (fd >= 0 && send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR) &&
-               me.polls_left) {
+        while (fd >= 0 && send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 &&
+               (errno == EAGAIN || errno == EINTR) && me.polls_left) {
                 (void)poll(&room, 1, POLL_MS);
                 me.polls_left -= atomic_load(&me.ending);
         }
@@ -88,7 +88,8 @@ static void notify(char *text)
 {
         struct manager_notice *notice = new_object(struct manager_notice);
 
-        *notice = (struct manager_notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
+        *notice =
+                (struct manager_notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
         if (getenv("NOTIFY_SOCKET") && workers_busy_for(me.notifier) < NOTIFY_STUCK_MS)
                 workers_run(me.notifier, &notice->job);
         else
@@ -102,9 +103,12 @@ static void tell_stuck(int64_t ms)
 
         (void)cause_set(&cause, CAUSE_STORAGE, "the disk of the state folder has not answered for %lld s",
                         (long long)((ms + 999) / 1000));
-        cause_remedy(&cause, "look for a disk or network file system that hangs: dmesg, and findmnt -T of the state folder");
-        log_about(&subject, LOG_CRIT, MSG_DISK_STUCK, "%s; the watchdog is no longer fed, so that the service manager "
-                  "starts this anew", cause.text);
+        cause_remedy(&cause, "look for a disk or network file system that hangs: dmesg, and findmnt -T of "
+                             "the state folder");
+        log_about(&subject, LOG_CRIT, MSG_DISK_STUCK,
+                  "%s; the watchdog is no longer fed, so that the service manager "
+                  "starts this anew",
+                  cause.text);
 }
 
 static void feed_watchdog(unused_arg void *ctx)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service manager (sd_notify): readiness, reloads, the end, the status line, the watchdog. Without one all of this
- * does nothing. Needs the loop.
+ * The service manager (sd_notify): readiness, reloads, the end, the status line, the watchdog. Without one
+ * all of this does nothing. Needs the loop.
  */
 #pragma once
 
 #include <stdint.h>
 
 struct manager_user {
-        char *(*line)(void);         /* the status line of this moment; freed here */
-        int64_t (*stuck_for)(void);  /* ms for which the threads that work on the disk have made no progress */
+        char *(*line)(void);        /* the status line of this moment; freed here */
+        int64_t (*stuck_for)(void); /* ms for which the threads that work on the disk have made no progress */
 };
 
 /* Begins to feed the watchdog, where there is one. */

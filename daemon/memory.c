@@ -43,8 +43,8 @@ static void *openssl_resize(void *old, size_t size, const char *file, int line)
         return NULL;
 }
 
-/* Large blocks, such as lists of mailboxes, are the system's own: freed, they are given back at once. Unless it is set, the
- * limit grows with the first of them, and the next ones stay in the heap. */
+/* Large blocks, such as lists of mailboxes, are the system's own: freed, they are given back at once. Unless
+ * it is set, the limit grows with the first of them, and the next ones stay in the heap. */
 enum { LARGE = 256 * 1024 };
 
 void memory_open(void)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notices of the kernel say that something may have changed; many are repetitions (router advertisements, renewed
- * leases). So a burst of them is waited out, then addresses and routes are asked for and their sum compared with the
- * one of before. A timer that the kernel cancels when the clock is set tells of that and of waking up.
+ * Notices of the kernel say that something may have changed; many are repetitions (router advertisements,
+ * renewed leases). So a burst of them is waited out, then addresses and routes are asked for and their sum
+ * compared with the one of before. A timer that the kernel cancels when the clock is set tells of that and of
+ * waking up.
  */
 #include "daemon/netmon.h"
 
@@ -15,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-        CALM_MS = 300,             /* a burst of notices is over after this */
-        MESSAGES_A_TURN = 64,      /* read before other descriptors get their turn */
+        CALM_MS = 300,        /* a burst of notices is over after this */
+        MESSAGES_A_TURN = 64, /* read before other descriptors get their turn */
         SLEEP_LEAST_MS = 10000,
         FAR_AWAY = 10 * 365 * 86400,
 };
@@ -26,10 +27,10 @@ static struct {
         int netlink_fd, clock_fd;
         struct watch *netlink, *clock;
         struct timer *calm;
-        uint16_t asking;           /* RTM_GETADDR, RTM_GETROUTE; 0: not asking */
+        uint16_t asking; /* RTM_GETADDR, RTM_GETROUTE; 0: not asking */
         uint32_t sequence;
-        bool asked_before;         /* `known` holds */
-        uint64_t sum, known;       /* of what is being told; of what was told last */
+        bool asked_before;           /* `known` holds */
+        uint64_t sum, known;         /* of what is being told; of what was told last */
         int64_t wall_offset, asleep; /* ms: wall clock minus boot time; boot time minus running time */
 } me = { .netlink_fd = -1, .clock_fd = -1 };
 
@@ -47,11 +48,13 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
 /* Those attributes alone that say where packets go: not lifetimes. */
 static uint64_t mix_attributes(uint64_t hash, const struct rtattr *attribute, size_t left, uint64_t wanted)
 {
-        for (; left >= sizeof *attribute && attribute->rta_len >= sizeof *attribute && attribute->rta_len <= left;) {
+        for (; left >= sizeof *attribute && attribute->rta_len >= sizeof *attribute &&
+               attribute->rta_len <= left;) {
                 size_t step = RTA_ALIGN(attribute->rta_len);
                 unsigned type = attribute->rta_type & (unsigned)NLA_TYPE_MASK;
                 if (type < 64 && (wanted >> type & 1))
-                        hash = mix(mix(hash, &type, sizeof type), RTA_DATA(attribute), RTA_PAYLOAD(attribute));
+                        hash = mix(mix(hash, &type, sizeof type), RTA_DATA(attribute),
+                                   RTA_PAYLOAD(attribute));
                 left -= step < left ? step : left;
                 attribute = (const struct rtattr *)(const void *)((const uint8_t *)attribute + step);
         }
@@ -75,13 +78,15 @@ static uint64_t sum_of(const struct nlmsghdr *header)
         }
         if (header->nlmsg_type == RTM_NEWROUTE && len >= sizeof(struct rtmsg)) {
                 const struct rtmsg *route = NLMSG_DATA(header);
-                if (route->rtm_table != RT_TABLE_MAIN || route->rtm_type != RTN_UNICAST || route->rtm_flags & RTM_F_CLONED)
+                if (route->rtm_table != RT_TABLE_MAIN || route->rtm_type != RTN_UNICAST ||
+                    route->rtm_flags & RTM_F_CLONED)
                         return 0;
                 unsigned dead = route->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN);
                 uint64_t hash = mix(mix(start, &route->rtm_dst_len, 1), &dead, sizeof dead);
                 return mix_attributes(hash, RTM_RTA(route), len - NLMSG_ALIGN(sizeof *route),
-                                      WANTED(RTA_DST) | WANTED(RTA_OIF) | WANTED(RTA_GATEWAY) | WANTED(RTA_PRIORITY) |
-                                      WANTED(RTA_PREFSRC) | WANTED(RTA_MULTIPATH) | WANTED(RTA_VIA));
+                                      WANTED(RTA_DST) | WANTED(RTA_OIF) | WANTED(RTA_GATEWAY) |
+                                              WANTED(RTA_PRIORITY) | WANTED(RTA_PREFSRC) |
+                                              WANTED(RTA_MULTIPATH) | WANTED(RTA_VIA));
         }
         return 0;
 }
@@ -92,7 +97,9 @@ static void ask(uint16_t what)
                 struct nlmsghdr header;
                 struct rtgenmsg family;
         } request = {
-                .header = { .nlmsg_len = sizeof request, .nlmsg_type = what, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                .header = { .nlmsg_len = sizeof request,
+                            .nlmsg_type = what,
+                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                             .nlmsg_seq = ++me.sequence },
                 .family = { .rtgen_family = AF_UNSPEC },
         };
@@ -149,7 +156,8 @@ static void on_netlink(unused_arg void *ctx, unused_arg int what)
                 if (got <= 0)
                         return;
                 size_t left = (size_t)got;
-                for (const struct nlmsghdr *header = &in.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left))
+                for (const struct nlmsghdr *header = &in.header; NLMSG_OK(header, left);
+                     header = NLMSG_NEXT(header, left))
                         hear(header);
         }
 }
@@ -169,7 +177,8 @@ static void arm_clock(void)
         struct itimerspec when = { .it_value = { .tv_sec = time(NULL) + FAR_AWAY } };
 
         /* ECANCELED: it was set again meanwhile; the timer is armed all the same */
-        if (timerfd_settime(me.clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, NULL) < 0 && errno != ECANCELED)
+        if (timerfd_settime(me.clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, NULL) < 0 &&
+            errno != ECANCELED)
                 watch_for(me.clock, 0);
 }
 
@@ -211,7 +220,8 @@ static int open_netlink(void)
         struct sockaddr_nl address = {
                 .nl_family = AF_NETLINK,
                 /* links too: a cable that is out changes no address and no route but in its flags */
-                .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+                .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+                             RTMGRP_IPV6_ROUTE,
         };
 
         me.netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
@@ -225,7 +235,8 @@ int netmon_open(const struct netmon_user *user, struct cause *cause)
         me.asked_before = false;
         me.clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
         if (open_netlink() < 0 || me.clock_fd < 0) {
-                cause_set(cause, CAUSE_INTERNAL, "changes of network and clock cannot be watched: %s", strerror(errno));
+                cause_set(cause, CAUSE_INTERNAL, "changes of network and clock cannot be watched: %s",
+                          strerror(errno));
                 netmon_close();
                 return -1;
         }

@@ -14,7 +14,8 @@ struct network {
 
 enum {
         WORD_MOST = 64,
-        LEAST_BITS_4 = 8, LEAST_BITS_6 = 16, /* of a network that has one owner */
+        LEAST_BITS_4 = 8,
+        LEAST_BITS_6 = 16, /* of a network that has one owner */
 };
 
 static bool is_mapped(const uint8_t bytes[16])
@@ -35,8 +36,8 @@ static bool has_bits_behind(const struct network *network)
         return false;
 }
 
-/* 2000::/3 is the Internet, and so are two halves of it. Of IPv6 only local networks are that wide (RFC 4193, RFC 4291
- * section 2.5.6). */
+/* 2000::/3 is the Internet, and so are two halves of it. Of IPv6 only local networks are that wide (RFC 4193,
+ * RFC 4291 section 2.5.6). */
 static bool is_everybody(const struct network *network)
 {
         bool local = (network->bits >= 7 && (network->bytes[0] & 0xfe) == 0xfc) ||
@@ -72,10 +73,14 @@ static int parse(const char *word, size_t len, struct network *out, struct cause
                 *slash = '\0';
         if (inet_pton(out->family, text, out->bytes) != 1 || bits < 0 ||
             (out->family == AF_INET6 && is_mapped(out->bytes)))
-                return cause_set(cause, CAUSE_INVALID, "%.*s is no address or network like 192.0.2.7 or 198.51.100.0/24", (int)len, word);
+                return cause_set(cause, CAUSE_INVALID,
+                                 "%.*s is no address or network like 192.0.2.7 or 198.51.100.0/24", (int)len,
+                                 word);
         out->bits = (unsigned)bits;
         if (is_everybody(out))
-                return cause_set(cause, CAUSE_INVALID, "%.*s is everybody: an open relay is used by others within hours", (int)len, word);
+                return cause_set(cause, CAUSE_INVALID,
+                                 "%.*s is everybody: an open relay is used by others within hours", (int)len,
+                                 word);
         if (has_bits_behind(out))
                 return cause_set(cause, CAUSE_INVALID, "%.*s has bits behind the network's", (int)len, word);
         return 0;
@@ -107,12 +112,14 @@ bool networks_have(const char *list, const struct sockaddr_storage *address)
         const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
         bool is_four = address->ss_family == AF_INET;
         bool mapped = address->ss_family == AF_INET6 && is_mapped(six->sin6_addr.s6_addr);
-        const uint8_t *bytes = is_four ? (const uint8_t *)&four->sin_addr : six->sin6_addr.s6_addr + (mapped ? 12 : 0);
+        const uint8_t *bytes =
+                is_four ? (const uint8_t *)&four->sin_addr : six->sin6_addr.s6_addr + (mapped ? 12 : 0);
         const char *word;
         struct network network;
 
         for (size_t len; list && next_word(&list, &word, &len);) {
-                if (parse(word, len, &network, NULL) < 0 || (network.family == AF_INET) != (is_four || mapped))
+                if (parse(word, len, &network, NULL) < 0 ||
+                    (network.family == AF_INET) != (is_four || mapped))
                         continue;
                 unsigned whole = network.bits / 8, rest = network.bits % 8;
                 if (memcmp(bytes, network.bytes, whole) == 0 &&

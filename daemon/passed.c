@@ -12,7 +12,7 @@
 static struct {
         bool looked;
         int first, count;
-        char **names;    /* of each; NULL: they have none */
+        char **names; /* of each; NULL: they have none */
         bool *taken;
 } passed;
 
@@ -32,7 +32,8 @@ static bool is_of(int fd, enum passed_kind kind)
 {
         if (kind == PASSED_UNIX)
                 return sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0;
-        return sd_is_socket_inet(fd, AF_INET, SOCK_STREAM, 1, 0) > 0 || sd_is_socket_inet(fd, AF_INET6, SOCK_STREAM, 1, 0) > 0;
+        return sd_is_socket_inet(fd, AF_INET, SOCK_STREAM, 1, 0) > 0 ||
+               sd_is_socket_inet(fd, AF_INET6, SOCK_STREAM, 1, 0) > 0;
 }
 
 int passed_take(enum passed_kind kind, const char **name)

@@ -57,7 +57,8 @@ static int read_path(struct settings *settings, const struct row *row, const cha
 }
 
 /* Servers refuse a bare word and an underscore in EHLO. */
-static int read_own_name(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+static int read_own_name(struct settings *settings, const struct row *row, const char *value,
+                         struct cause *cause)
 {
         char *scoped(scoped_free) host = host_normal(value, cause);
 
@@ -65,7 +66,8 @@ static int read_own_name(struct settings *settings, const struct row *row, const
                 return -1;
         if (!host_is_full(host))
                 return cause_set(cause, CAUSE_INVALID,
-                                 "%s is not this machine's full name: one with its domain, of letters, digits and hyphens, like "
+                                 "%s is not this machine's full name: one with its domain, of letters, "
+                                 "digits and hyphens, like "
                                  "plant7.example.com; without one, leave it empty",
                                  value);
         put_text(settings, row, host);
@@ -76,12 +78,14 @@ static int read_account(struct settings *settings, const struct row *row, const 
                         struct cause *cause)
 {
         if (!account_name_valid(value))
-                return cause_set(cause, CAUSE_INVALID, "%s is not a name: letters, digits, dots, hyphens and underscores", value);
+                return cause_set(cause, CAUSE_INVALID,
+                                 "%s is not a name: letters, digits, dots, hyphens and underscores", value);
         put_text(settings, row, value);
         return 0;
 }
 
-static int read_address(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+static int read_address(struct settings *settings, const struct row *row, const char *value,
+                        struct cause *cause)
 {
         struct cause why;
 
@@ -91,7 +95,8 @@ static int read_address(struct settings *settings, const struct row *row, const 
         return 0;
 }
 
-static int read_networks(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+static int read_networks(struct settings *settings, const struct row *row, const char *value,
+                         struct cause *cause)
 {
         return networks_check(value, cause) < 0 ? -1 : read_text(settings, row, value, cause);
 }
@@ -138,7 +143,8 @@ static int read_size(struct settings *settings, const struct row *row, const cha
 }
 
 /* A size, or percent: kept as a number below 0. */
-static int read_reserve(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
+static int read_reserve(struct settings *settings, const struct row *row, const char *value,
+                        struct cause *cause)
 {
         char *end = NULL;
         long percent = strtol(value, &end, 10);
@@ -367,7 +373,8 @@ static int read_value(struct settings *settings, const struct row *row, const ch
 /* What other programs have in such a file, and where it is here. */
 static const char *meant_by(const char *key)
 {
-        static const char account[] = "a server is a property of an account: emailsecctl account add outgoing NAME hostname=HOST";
+        static const char account[] =
+                "a server is a property of an account: emailsecctl account add outgoing NAME hostname=HOST";
         static const struct {
                 const char *key, *meant;
         } others[] = {
@@ -377,7 +384,8 @@ static const char *meant_by(const char *key)
                 { "RelayHost", account },
                 { "MailHub", account },
                 { "User", account },
-                { "Password", "a password is never in a file of settings: emailsecctl account password NAME" },
+                { "Password",
+                  "a password is never in a file of settings: emailsecctl account password NAME" },
                 { "From", "a sender is a property of an account: emailsecctl account set NAME from=ADDRESS" },
                 { "Account", "did you mean DefaultAccount?" },
                 { "Default", "did you mean DefaultAccount?" },
@@ -393,8 +401,10 @@ static const char *meant_by(const char *key)
                 { "Verbose", "did you mean LogLevel=debug?" },
                 { "LogFile", "did you mean LogTarget?" },
                 { "Syslog", "did you mean LogTarget?" },
-                { "TrustStore", "did you mean SystemTrustStore? one certificate is trusted by: emailsecctl trust import FILE" },
-                { "CAFile", "did you mean SystemTrustStore? one certificate is trusted by: emailsecctl trust import FILE" },
+                { "TrustStore", "did you mean SystemTrustStore? one certificate is trusted by: emailsecctl "
+                                "trust import FILE" },
+                { "CAFile", "did you mean SystemTrustStore? one certificate is trusted by: emailsecctl trust "
+                            "import FILE" },
                 { "CRL", "did you mean RevocationLists?" },
                 { "Group", "did you mean AdminGroup or ReadGroup?" },
                 { "QueueSize", "did you mean QueueSizeLimit?" },

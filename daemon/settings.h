@@ -6,31 +6,32 @@
 #include "common/cause.h"
 #include "daemon/journal.h"
 
-/* Texts are owned; hostname is a full name, or where the machine has none a stand-in that ends in .localdomain; default_account, system_trust_store and revocation_lists are NULL when not set. */
+/* Texts are owned; hostname is a full name, or where the machine has none a stand-in that ends in
+ * .localdomain; default_account, system_trust_store and revocation_lists are NULL when not set. */
 struct settings {
         char *state_directory, *control_socket;
         char *hostname, *default_account;
-        char *notify_faults;                 /* an address, or NULL */
-        char *local_recipients;              /* an address, or NULL */
-        char *alias_file;                    /* a path, or NULL */
+        char *notify_faults;    /* an address, or NULL */
+        char *local_recipients; /* an address, or NULL */
+        char *alias_file;       /* a path, or NULL */
         int64_t max_message_size, keep_sent;
         int log_level;
         enum journal_target log_target;
-        char *allow_from;                    /* networks whose clients may submit by SMTP without signing in; "": none */
-        char *certificate;                   /* of the submission listener: in the key store, or a credential; or NULL */
+        char *allow_from;  /* networks whose clients may submit by SMTP without signing in; "": none */
+        char *certificate; /* of the submission listener: in the key store, or a credential; or NULL */
         char *system_trust_store, *revocation_lists;
-        char *expiry_warnings;               /* "30, 7, 1" */
+        char *expiry_warnings; /* "30, 7, 1" */
         char *read_group, *admin_group;
-        char *allow_submit;                  /* "all", or groups and users, comma separated; "" = readers and admins */
+        char *allow_submit; /* "all", or groups and users, comma separated; "" = readers and admins */
         int64_t max_sessions, max_sessions_per_host, queue_size_limit;
-        int64_t disk_reserve;                /* bytes; below 0: percent of the disk; 0: none */
+        int64_t disk_reserve; /* bytes; below 0: percent of the disk; 0: none */
 };
 
-/* Defaults with what systemd's environment says (STATE_DIRECTORY, RUNTIME_DIRECTORY). The first call may wait for the
- * resolver, to learn the machine's full name; later calls do not. */
+/* Defaults with what systemd's environment says (STATE_DIRECTORY, RUNTIME_DIRECTORY). The first call may wait
+ * for the resolver, to learn the machine's full name; later calls do not. */
 void settings_defaults(struct settings *settings);
-/* Reads FILE and FILE.d/X.conf in order of name (FILE = .../emailsecd.conf -> .../emailsecd.conf.d/). `required`: a
- * missing FILE is an error. On -1 `settings` is unchanged and the cause has file and line. */
+/* Reads FILE and FILE.d/X.conf in order of name (FILE = .../emailsecd.conf -> .../emailsecd.conf.d/).
+ * `required`: a missing FILE is an error. On -1 `settings` is unchanged and the cause has file and line. */
 int settings_read(struct settings *settings, const char *file, bool required, struct cause *cause) must_use;
 /* --set SECTION.KEY=VALUE */
 int settings_set(struct settings *settings, const char *assignment, struct cause *cause) must_use;
@@ -45,5 +46,7 @@ const struct settings *settings_current(void);
 const char *settings_hello(const struct settings *settings);
 
 /* For the man page test and --help: each key with its section, default as text and meaning. */
-struct settings_key_info { const char *section, *key, *fallback, *meaning; };
+struct settings_key_info {
+        const char *section, *key, *fallback, *meaning;
+};
 size_t settings_keys(const struct settings_key_info **out);

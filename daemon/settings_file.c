@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading emailsecd.conf and its drop-ins: an INI format in which nothing is cut, overlooked or continued. What is not
- * understood is refused with its place. */
+/* Reading emailsecd.conf and its drop-ins: an INI format in which nothing is cut, overlooked or continued.
+ * What is not understood is refused with its place. */
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/settings.h"
@@ -12,9 +12,9 @@
 struct reading {
         FILE *file;
         const char *name;
-        int line;    /* the one read last */
+        int line;            /* the one read last */
         const char *section; /* NULL before the first */
-        bool failed; /* `cause` says why, at `line` */
+        bool failed;         /* `cause` says why, at `line` */
         struct settings *settings;
         struct cause *cause;
 };

@@ -7,8 +7,9 @@ struct submission_counts submission_counts;
 const char *submission_refusal_name(enum submission_refusal refusal)
 {
         static const char *const names[SUBMISSION_REFUSALS] = {
-                [REFUSED_PERMISSION] = "permission", [REFUSED_BUSY] = "busy",       [REFUSED_PROTOCOL] = "protocol",
-                [REFUSED_SIGNIN] = "signin",         [REFUSED_MESSAGE] = "message", [REFUSED_SLOW] = "slow",
+                [REFUSED_PERMISSION] = "permission", [REFUSED_BUSY] = "busy",
+                [REFUSED_PROTOCOL] = "protocol",     [REFUSED_SIGNIN] = "signin",
+                [REFUSED_MESSAGE] = "message",       [REFUSED_SLOW] = "slow",
         };
 
         return names[refusal];

@@ -10,8 +10,8 @@ struct timer {
         void (*fire)(void *ctx);
         void *ctx;
         int64_t due;
-        uint64_t order;  /* equal due times fire in the order of setting */
-        size_t place;    /* index in the heap plus 1; 0 = not set */
+        uint64_t order; /* equal due times fire in the order of setting */
+        size_t place;   /* index in the heap plus 1; 0 = not set */
 };
 
 static struct {

@@ -16,20 +16,20 @@ struct job_list {
 struct worker {
         struct workers *pool;
         pthread_t thread;
-        int64_t busy_since;       /* CLOCK_MONOTONIC in ms; 0 = waits for a job */
-        int64_t inside_since;     /* when the job began, or last came back from outside */
-        bool outside;             /* the job waits for somebody else: workers_outside() */
+        int64_t busy_since;   /* CLOCK_MONOTONIC in ms; 0 = waits for a job */
+        int64_t inside_since; /* when the job began, or last came back from outside */
+        bool outside;         /* the job waits for somebody else: workers_outside() */
 };
 
 struct workers {
         char name[16];
-        pthread_mutex_t lock;     /* guards everything below but `threads` and `next_pool` */
+        pthread_mutex_t lock; /* guards everything below but `threads` and `next_pool` */
         pthread_cond_t given;
         struct job_list waiting, finished;
-        int64_t moved;            /* when a job was last begun, or came to an empty line */
-        bool posted;              /* deliver() is on its way to the loop */
-        bool ending;              /* no more jobs come: threads end when none is left */
-        bool abandoned;           /* the loop has turned its back: the last one out frees */
+        int64_t moved;  /* when a job was last begun, or came to an empty line */
+        bool posted;    /* deliver() is on its way to the loop */
+        bool ending;    /* no more jobs come: threads end when none is left */
+        bool abandoned; /* the loop has turned its back: the last one out frees */
         unsigned idle, started, threads;
         struct workers *next_pool;
         struct worker worker[];

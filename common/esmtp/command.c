@@ -9,7 +9,7 @@ enum { HELLO_MOST = 255 };
 
 enum {
         TAKES_NOTHING = 1,
-        COUNTS = 2,          /* among commands without a message */
+        COUNTS = 2, /* among commands without a message */
 };
 
 static bool take_hello(struct esmtp *esmtp, const char *name)
@@ -37,7 +37,8 @@ static void on_helo(struct esmtp *esmtp, char *rest)
 
 static void on_ehlo(struct esmtp *esmtp, char *rest)
 {
-        static const char *const always[] = { "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING" };
+        static const char *const always[] = { "PIPELINING",          "8BITMIME", "SMTPUTF8",
+                                              "ENHANCEDSTATUSCODES", "DSN",      "CHUNKING" };
 
         if (!take_hello(esmtp, rest))
                 return;
@@ -92,8 +93,8 @@ static void on_expn(struct esmtp *esmtp, unused_arg char *rest)
 static void on_starttls(struct esmtp *esmtp, unused_arg char *rest)
 {
         if (esmtp->secure || !esmtp->offers_starttls) {
-                esmtp_wrong(esmtp, esmtp->secure ? 503 : 502, "5.5.1", esmtp->secure ? "TLS stands already" :
-                            "there is no certificate here for TLS");
+                esmtp_wrong(esmtp, esmtp->secure ? 503 : 502, "5.5.1",
+                            esmtp->secure ? "TLS stands already" : "there is no certificate here for TLS");
         } else if (esmtp->ahead) {
                 esmtp_offended(esmtp, "5.5.0", "bytes came behind STARTTLS, ahead of TLS");
         } else {
@@ -127,7 +128,8 @@ static const struct esmtp_command {
 /* A browser was pointed here, or a header came where a command was due: what follows is not for SMTP. */
 static bool is_another_protocol(const char *line, size_t verb)
 {
-        static const char *const verbs[] = { "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "LHLO" };
+        static const char *const verbs[] = { "GET",     "POST",   "PUT",   "HEAD", "OPTIONS",
+                                             "CONNECT", "DELETE", "PATCH", "LHLO" };
 
         if (verb && line[verb - 1] == ':')
                 return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The message: DATA up to its dot, or BDAT chunks by their length. Dots are taken off; a CR or an LF that is no end of a
- * line ends the session, for what follows it could be read as the next command by one server and as text by another
- * (SMTP smuggling).
+ * The message: DATA up to its dot, or BDAT chunks by their length. Dots are taken off; a CR or an LF that is
+ * no end of a line ends the session, for what follows it could be read as the next command by one server and
+ * as text by another (SMTP smuggling).
  */
 #include "common/esmtp/parts.h"
 
@@ -45,7 +45,8 @@ static void give(struct esmtp *esmtp, const uint8_t *bytes, size_t len)
                 esmtp->user->body(esmtp->ctx, bytes, len);
 }
 
-/* The end of a line from `at` on, within IN_LINE: the place behind what was looked at; false: a CR or LF stands alone. */
+/* The end of a line from `at` on, within IN_LINE: the place behind what was looked at; false: a CR or LF
+ * stands alone. */
 static bool to_line_end(struct esmtp *esmtp, const uint8_t *bytes, size_t len, size_t *at)
 {
         bool by_lf = esmtp->line_end == ENDS_BY_LF;
@@ -174,7 +175,8 @@ void esmtp_on_data(struct esmtp *esmtp, unused_arg char *rest)
         if (esmtp->ahead && (!esmtp->standard_input || why))
                 esmtp_offended(esmtp, "5.5.0", why ? why : "bytes came behind DATA, ahead of its go-ahead");
         else if (why || esmtp->in_message)
-                esmtp_wrong(esmtp, why && esmtp->has_mail ? 554 : 503, "5.5.1", "%s", why ? why : "BDAT was said already");
+                esmtp_wrong(esmtp, why && esmtp->has_mail ? 554 : 503, "5.5.1", "%s",
+                            why ? why : "BDAT was said already");
         else
                 esmtp_wish(esmtp, ESMTP_DATA);
 }

@@ -10,7 +10,8 @@ enum { PARAMETERS_MOST = 16, ENVELOPE_ID_XTEXT = 100, ORIGINAL_RECIPIENT = 500 }
 
 /* ---- paths ---- */
 
-/* Length of the path with its brackets; a quoted local part may hold what ends it elsewhere. 0: it does not end. */
+/* Length of the path with its brackets; a quoted local part may hold what ends it elsewhere. 0: it does not
+ * end. */
 static size_t path_length(const char *path)
 {
         bool quoted = false;
@@ -26,8 +27,8 @@ static size_t path_length(const char *path)
         return 0;
 }
 
-/* Cuts the address out of "FROM:<a@b> ...", or "FROM:a@b ..." as small devices write it; *rest: what follows. NULL: there
- * is none, and it was said. */
+/* Cuts the address out of "FROM:<a@b> ...", or "FROM:a@b ..." as small devices write it; *rest: what follows.
+ * NULL: there is none, and it was said. */
 static char *take_path(struct esmtp *esmtp, char *text, const char *keyword, char **rest)
 {
         size_t len = strlen(keyword);
@@ -49,7 +50,8 @@ static char *take_path(struct esmtp *esmtp, char *text, const char *keyword, cha
 
 /* ---- parameters ---- */
 
-/* RFC 3461 section 4: + and two upper-case hex digits stand for a byte. False: it is no xtext, or holds a NUL. */
+/* RFC 3461 section 4: + and two upper-case hex digits stand for a byte. False: it is no xtext, or holds a
+ * NUL. */
 static bool xtext_decode(char *text)
 {
         char *to = text;
@@ -89,7 +91,8 @@ static bool take_size(struct esmtp *esmtp, char *value)
         esmtp->envelope.size = strtoull(value, NULL, 10);
         if (esmtp->envelope.size <= esmtp->max_size)
                 return true;
-        esmtp_reply(esmtp, 552, "5.3.4", "the message is larger than the limit of %llu bytes", (unsigned long long)esmtp->max_size);
+        esmtp_reply(esmtp, 552, "5.3.4", "the message is larger than the limit of %llu bytes",
+                    (unsigned long long)esmtp->max_size);
         return false;
 }
 
@@ -137,7 +140,8 @@ static bool take_auth(struct esmtp *esmtp, char *value)
 
 static bool take_notify(struct esmtp *esmtp, char *value)
 {
-        if (dsn_notify(value, esmtp->envelope.recipients[esmtp->envelope.recipient_count - 1].notify, NULL) == 0)
+        if (dsn_notify(value, esmtp->envelope.recipients[esmtp->envelope.recipient_count - 1].notify, NULL) ==
+            0)
                 return true;
         bad_value(esmtp, "NOTIFY");
         return false;
@@ -169,7 +173,8 @@ static const struct esmtp_parameter rcpt_parameters[] = {
 };
 
 /* False: one of them is wrong, and it was said. Each at most once. */
-static bool take_parameters(struct esmtp *esmtp, char *text, const struct esmtp_parameter *table, size_t count)
+static bool take_parameters(struct esmtp *esmtp, char *text, const struct esmtp_parameter *table,
+                            size_t count)
 {
         unsigned seen = 0;
 
@@ -182,7 +187,8 @@ static bool take_parameters(struct esmtp *esmtp, char *text, const struct esmtp_
                 while (i < count && strcasecmp(table[i].name, text) != 0)
                         i++;
                 if (i == count || has_value != table[i].has_value || (seen & 1U << i) || !esmtp->extended) {
-                        esmtp_wrong(esmtp, 555, "5.5.4", "the parameter %s is not known here, or not so", text);
+                        esmtp_wrong(esmtp, 555, "5.5.4", "the parameter %s is not known here, or not so",
+                                    text);
                         return false;
                 }
                 seen |= 1U << i;
@@ -199,7 +205,8 @@ static bool utf8_is_fine(struct esmtp *esmtp, const char *address)
 {
         for (const char *c = address; *c && !esmtp->envelope.utf8; c++)
                 if ((unsigned char)*c > 127) {
-                        esmtp_wrong(esmtp, 553, "5.6.7", "an address with other letters than ASCII needs SMTPUTF8 at MAIL");
+                        esmtp_wrong(esmtp, 553, "5.6.7",
+                                    "an address with other letters than ASCII needs SMTPUTF8 at MAIL");
                         return false;
                 }
         return true;
@@ -249,7 +256,8 @@ static struct esmtp_recipient *add_recipient(struct esmtp_envelope *envelope, co
         size_t count = envelope->recipient_count;
 
         if ((count & (count - 1)) == 0)
-                envelope->recipients = new_resized(envelope->recipients, count ? 2 * count : 1, sizeof *envelope->recipients);
+                envelope->recipients = new_resized(envelope->recipients, count ? 2 * count : 1,
+                                                   sizeof *envelope->recipients);
         struct esmtp_recipient *fresh = &envelope->recipients[envelope->recipient_count++];
         *fresh = (struct esmtp_recipient){ .address = copy_text(address) };
         return fresh;
@@ -262,7 +270,8 @@ void esmtp_on_rcpt(struct esmtp *esmtp, char *rest)
         char *parameters;
 
         if (!esmtp->has_mail || esmtp->in_message) {
-                esmtp_wrong(esmtp, 503, "5.5.1", esmtp->has_mail ? "the message has begun" : "say MAIL first");
+                esmtp_wrong(esmtp, 503, "5.5.1",
+                            esmtp->has_mail ? "the message has begun" : "say MAIL first");
                 return;
         }
         char *address = take_path(esmtp, rest, "TO:", &parameters);
@@ -277,7 +286,8 @@ void esmtp_on_rcpt(struct esmtp *esmtp, char *rest)
                 return;
         }
         (void)add_recipient(envelope, address);
-        if (take_parameters(esmtp, parameters, rcpt_parameters, count_of(rcpt_parameters)) && utf8_is_fine(esmtp, address))
+        if (take_parameters(esmtp, parameters, rcpt_parameters, count_of(rcpt_parameters)) &&
+            utf8_is_fine(esmtp, address))
                 esmtp_wish(esmtp, ESMTP_RECIPIENT);
         else
                 free(envelope->recipients[--envelope->recipient_count].address);

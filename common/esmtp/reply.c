@@ -16,7 +16,8 @@ static void say_line(struct esmtp *esmtp, int code, char between, const char *en
         for (char *c = clean; *c; c++)
                 if ((unsigned char)*c > 126)
                         *c = '?';
-        if (buf_appendf(&esmtp->out, "%d%c%s%s%s\r\n", code, between, enhanced ? enhanced : "", enhanced ? " " : "", clean) < 0)
+        if (buf_appendf(&esmtp->out, "%d%c%s%s%s\r\n", code, between, enhanced ? enhanced : "",
+                        enhanced ? " " : "", clean) < 0)
                 esmtp->state = STATE_OVER; /* ESMTP_FLUSH comes long before */
 }
 

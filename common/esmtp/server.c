@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The session as a whole: what came is cut into lines or handed on as content, wishes stop the work, answers let it go on.
- * A line that is split is kept, never more than one; a line ends by CRLF alone, or, on standard input, by what ended
- * the first one.
+ * The session as a whole: what came is cut into lines or handed on as content, wishes stop the work, answers
+ * let it go on. A line that is split is kept, never more than one; a line ends by CRLF alone, or, on standard
+ * input, by what ended the first one.
  */
 #include "common/esmtp/parts.h"
 
@@ -75,8 +75,8 @@ void esmtp_secured(struct esmtp *esmtp)
 
 /* ---- lines ---- */
 
-/* Where the line ends that begins here: the length without its end, *whole with it; -1: its end has not come; -2: it has
- * a CR or LF that is no end. */
+/* Where the line ends that begins here: the length without its end, *whole with it; -1: its end has not come;
+ * -2: it has a CR or LF that is no end. */
 static ssize_t line_length(struct esmtp *esmtp, const uint8_t *bytes, size_t len, size_t *whole)
 {
         const uint8_t *lf = memchr(bytes, '\n', len);

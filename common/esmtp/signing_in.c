@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* AUTH (RFC 4954): the lines of an exchange and their base64; what is said in it is the owner's to understand. */
+/* AUTH (RFC 4954): the lines of an exchange and their base64; what is said in it is the owner's to
+ * understand. */
 #include "common/esmtp/parts.h"
 #include "common/json_fields.h"
 
@@ -43,7 +44,8 @@ static bool take_said(struct esmtp *esmtp, const char *text)
 static bool may_sign_in(struct esmtp *esmtp)
 {
         if (esmtp->signed_in || esmtp->has_mail) {
-                esmtp_wrong(esmtp, 503, "5.5.1", esmtp->has_mail ? "not within a message" : "you have signed in already");
+                esmtp_wrong(esmtp, 503, "5.5.1",
+                            esmtp->has_mail ? "not within a message" : "you have signed in already");
                 return false;
         }
         if (esmtp->mechanisms && esmtp->secure)
@@ -89,7 +91,9 @@ void esmtp_signin_line(struct esmtp *esmtp, const char *line)
 
 void esmtp_signin(const struct esmtp *esmtp, struct esmtp_signin *out)
 {
-        *out = (struct esmtp_signin){ .mechanism = esmtp->mechanism, .first = esmtp->signin_first, .bytes = esmtp->said,
+        *out = (struct esmtp_signin){ .mechanism = esmtp->mechanism,
+                                      .first = esmtp->signin_first,
+                                      .bytes = esmtp->said,
                                       .len = esmtp->said_len };
 }
 

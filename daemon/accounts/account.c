@@ -174,7 +174,8 @@ void account_cannot_be_read(struct account *account, const struct cause *cause)
         account->status = ACCOUNT_FAULT;
         cause_keep(&account->cause, cause);
         set_clock_running(account);
-        log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", account->name, cause->text);
+        log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", account->name,
+                  cause->text);
 }
 
 static void emit_status(struct account *account)
@@ -277,12 +278,14 @@ void account_is_ill(struct account *account, const struct cause *cause, const ch
         if (status == ACCOUNT_DOWN)
                 log_about(&subject, LOG_WARNING, MSG_ACCOUNT_DOWN, "account %s is down: %s", account->name,
                           cause->text);
-        else if (status == ACCOUNT_FAULT && cause->code == CAUSE_SECRET && secret_is_missing(&account->values))
-                log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_FAULT, "account %s waits for its password or token: %s", account->name,
+        else if (status == ACCOUNT_FAULT && cause->code == CAUSE_SECRET &&
+                 secret_is_missing(&account->values))
+                log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_FAULT,
+                          "account %s waits for its password or token: %s", account->name,
                           cause->text); /* as between adding it and setting that */
         else if (status == ACCOUNT_FAULT)
-                log_about(&subject, LOG_ERR, MSG_ACCOUNT_FAULT, "account %s needs a person: %s", account->name,
-                          cause->text);
+                log_about(&subject, LOG_ERR, MSG_ACCOUNT_FAULT, "account %s needs a person: %s",
+                          account->name, cause->text);
         emit_status(account); /* a challenge has its own journal message, by service.c */
 }
 
@@ -307,14 +310,15 @@ int account_takes_mail(const struct account *account, struct cause *cause)
                 return -1;
         }
         if (!account_is_outgoing(account)) {
-                (void)cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail", account->name);
+                (void)cause_about(cause, CAUSE_INVALID, "account", "account %s is incoming: it sends no mail",
+                                  account->name);
                 cause_remedy(cause, "name an outgoing account: emailsecctl account list");
                 return -1;
         }
         if (account_enabled(account) || prop_bool(&account->values, PROP_ALLOW_DISABLED_QUEUING))
                 return 0;
-        (void)cause_set(cause, CAUSE_DISABLED, "account %s is disabled and takes no mail (allowDisabledQueuing)",
-                        account->name);
+        (void)cause_set(cause, CAUSE_DISABLED,
+                        "account %s is disabled and takes no mail (allowDisabledQueuing)", account->name);
         cause_remedy(cause, "emailsecctl account enable %s", account->name);
         return -1;
 }

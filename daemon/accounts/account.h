@@ -17,7 +17,8 @@ struct receiver;
 enum account_status {
         ACCOUNT_OK,
         ACCOUNT_DISABLED,
-        ACCOUNT_CONNECTING, /* it is not known: no session has come to an end yet, or the last good one was long ago */
+        ACCOUNT_CONNECTING, /* it is not known: no session has come to an end yet, or the last good one was
+                               long ago */
         ACCOUNT_DOWN,
         ACCOUNT_FAULT,
         ACCOUNT_CHALLENGE,
@@ -25,19 +26,20 @@ enum account_status {
 
 struct account {
         char *name;
-        char id[OWNER_ID_SIZE];      /* its identity, to which all that is kept for it is bound; "": of old */
+        char id[OWNER_ID_SIZE]; /* its identity, to which all that is kept for it is bound; "": of old */
         struct property_values values;
         enum account_status status;
-        const struct cause *cause;   /* of DOWN, FAULT, CHALLENGE; kept by cause_keep */
-        char challenge_id[13];       /* of CHALLENGE */
-        bool unreadable;             /* its file could not be read: FAULT, nothing runs */
-        bool busy_writing;           /* its file is being replaced */
-        bool deleted;                /* taken out of the set; freed when the last user lets go */
-        unsigned users;              /* who holds it: runners and what they have under way */
-        unsigned generation;         /* counts changes: sessions of an older one end */
+        const struct cause *cause; /* of DOWN, FAULT, CHALLENGE; kept by cause_keep */
+        char challenge_id[13];     /* of CHALLENGE */
+        bool unreadable;           /* its file could not be read: FAULT, nothing runs */
+        bool busy_writing;         /* its file is being replaced */
+        bool deleted;              /* taken out of the set; freed when the last user lets go */
+        unsigned users;            /* who holds it: runners and what they have under way */
+        unsigned generation;       /* counts changes: sessions of an older one end */
         bool has_tls;
-        struct channel_info tls;     /* of the last judged session */
-        uint64_t handshakes, handshakes_resumed, handshake_ms; /* completed since the start; their time together */
+        struct channel_info tls; /* of the last judged session */
+        uint64_t handshakes, handshakes_resumed,
+                handshake_ms;        /* completed since the start; their time together */
         struct sender *sender;       /* KIND_OUTGOING */
         struct receiver *receiver;   /* KIND_INCOMING */
         struct change *changes;      /* requests that wait for busy_writing, in order */
@@ -92,7 +94,8 @@ struct subject account_subject(const struct account *account);
  */
 void account_is_well(struct account *account);
 void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id);
-/* A look, a delivery or a sign-in has worked just now; the account is well. Its being well or ill was looked at just now. */
+/* A look, a delivery or a sign-in has worked just now; the account is well. Its being well or ill was looked
+ * at just now. */
 void account_has_worked(struct account *account);
 void account_was_checked(const struct account *account);
 /* "ok" is a word for a time: once nothing has shown it for long, it is not known any more. */
@@ -102,8 +105,8 @@ void account_start_over(struct account *account);
 /* What its latest session has shown of TLS: NULL: it has none. A handshake took so long. */
 void account_put_tls(struct account *account, const struct channel_info *info, int64_t handshake_ms);
 
-/* Whether mail may come into its queue: -1 where it is unreadable, incoming, or disabled without allowDisabledQueuing.
- * maxQueueSize is the queue's to check. */
+/* Whether mail may come into its queue: -1 where it is unreadable, incoming, or disabled without
+ * allowDisabledQueuing. maxQueueSize is the queue's to check. */
 int account_takes_mail(const struct account *account, struct cause *cause) must_use;
 
 /* To whom and how it is told when its mail fails; texts are borrowed from the account and the settings. */
@@ -119,7 +122,7 @@ void account_clock_was_set(const struct account *account, int64_t seconds);
 bool account_is_stopped(const struct account *account);
 
 /* When it last worked, and when that was last looked at (wall clock). */
-#define FACT_WORKED "lastPollSuccess"
+#define FACT_WORKED  "lastPollSuccess"
 #define FACT_CHECKED "lastChecked"
 /* The fact that the server cannot delete single messages (IMAP without UIDPLUS). */
 #define FACT_NO_EXPUNGE "noUidExpunge"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes of accounts: added, set, deleted. A change is computed when its turn comes, written, taken over when it is on
- * disk, and only then answered. One that is added is bound to its identity (store/owner.h), then its file is written. One
- * that is deleted is so by a single commit, owner_going(); what follows (file, secrets, rows) is tried until it is done,
- * at the next start if need be, and answered then. Changes of the same account wait in a row; a lock, for what
- * concerns several accounts, lets those before it end and holds back those after it.
+ * Changes of accounts: added, set, deleted. A change is computed when its turn comes, written, taken over
+ * when it is on disk, and only then answered. One that is added is bound to its identity (store/owner.h),
+ * then its file is written. One that is deleted is so by a single commit, owner_going(); what follows (file,
+ * secrets, rows) is tried until it is done, at the next start if need be, and answered then. Changes of the
+ * same account wait in a row; a lock, for what concerns several accounts, lets those before it end and holds
+ * back those after it.
  */
 #include "daemon/accounts/accounts_parts.h"
 
@@ -39,15 +40,15 @@ struct change {
         account_done done;             /* NULL: nobody asks */
         void (*begin)(void *ctx);      /* LOCK */
         void *ctx;
-        struct change *next;           /* in its account's row, or in line */
-        struct change *behind;         /* those for the same name that wait for its end, while it is `moving` */
+        struct change *next;   /* in its account's row, or in line */
+        struct change *behind; /* those for the same name that wait for its end, while it is `moving` */
         struct change *next_moving;
 };
 
 static struct change *line, **line_end = &line; /* wait for the lock, in order */
 static bool locked;
-static unsigned under_way;                      /* changes begun, those in a row for their account included */
-static struct change *moving;                   /* ADD, DELETE: their names are taken and have no account in the set */
+static unsigned under_way;    /* changes begun, those in a row for their account included */
+static struct change *moving; /* ADD, DELETE: their names are taken and have no account in the set */
 
 static void start(struct change *change);
 
@@ -184,7 +185,8 @@ static void moved(struct change *change)
                 if (behind->kind == CHANGE_ADD || account_named(behind->name)) {
                         dispatch(behind);
                 } else {
-                        (void)cause_set(&cause, CAUSE_NOT_FOUND, "account %s could not be added", behind->name);
+                        (void)cause_set(&cause, CAUSE_NOT_FOUND, "account %s could not be added",
+                                        behind->name);
                         refuse_one(behind, &cause);
                 }
                 behind = next;
@@ -261,8 +263,10 @@ static void rows_removed(void *ctx, const struct owner_rows *rows, const struct 
                 return;
         }
         if (change->resumed)
-                log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
-                          "account %s was being deleted when the daemon ended: what was left of it is removed", change->name);
+                log_about(
+                        &subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
+                        "account %s was being deleted when the daemon ended: what was left of it is removed",
+                        change->name);
         tell(change->name, "account.deleted", "deleted");
         if (rows->messages) { /* who waits for one of them looks, and finds it gone */
                 json_t *data = json_object();
@@ -272,7 +276,8 @@ static void rows_removed(void *ctx, const struct owner_rows *rows, const struct 
         }
         if (change->done)
                 change->done(change->ctx, change->account,
-                             &(struct account_changed){ .messages = rows->messages, .unsent = rows->unsent }, &none);
+                             &(struct account_changed){ .messages = rows->messages, .unsent = rows->unsent },
+                             &none);
         moved(change);
         change_over(change);
 }
@@ -349,10 +354,12 @@ static void begin_delete(struct change *change)
         uint64_t waiting = unsent(change->name);
 
         if (waiting && !change->force) {
-                cause_set(&cause, CAUSE_STATE, "account %s has mail in its queue that is not sent: %llu", change->name,
-                          (unsigned long long)waiting);
-                cause_remedy(&cause, "see them: emailsecctl queue list %s; then send them (emailsecctl account poll %s), give them to another "
-                                    "account or delete them, or repeat with --force",
+                cause_set(&cause, CAUSE_STATE, "account %s has mail in its queue that is not sent: %llu",
+                          change->name, (unsigned long long)waiting);
+                cause_remedy(&cause,
+                             "see them: emailsecctl queue list %s; then send them (emailsecctl account poll "
+                             "%s), give them to another "
+                             "account or delete them, or repeat with --force",
                              change->name, change->name);
                 refuse_one(change, &cause);
                 return;
@@ -441,7 +448,8 @@ static void add_written(void *ctx, const struct cause *cause)
                 struct account *account = account_appear(&change->values, change->id);
                 json_t *differences = properties_differences(NULL, &account->values);
                 struct causes none = { 0 };
-                change->done(change->ctx, account, &(struct account_changed){ .differences = differences }, &none);
+                change->done(change->ctx, account, &(struct account_changed){ .differences = differences },
+                             &none);
                 json_decref(differences);
                 moved(change);
                 change_over(change);
@@ -477,10 +485,13 @@ static void begin_add(struct change *change)
         if (!problems.count && account_name_taken(name)) {
                 struct cause *cause = causes_add(&problems);
                 cause_about(cause, CAUSE_EXISTS, "name", "there is already an account %s", name);
-                cause_remedy(cause, "choose another name, or change it: emailsecctl account set %s PROP=VALUE", name);
+                cause_remedy(cause,
+                             "choose another name, or change it: emailsecctl account set %s PROP=VALUE",
+                             name);
         }
         if (!problems.count && accounts_count() >= LIMIT_ACCOUNTS)
-                cause_about(causes_add(&problems), CAUSE_INVALID, "name", "there are %d accounts already", LIMIT_ACCOUNTS);
+                cause_about(causes_add(&problems), CAUSE_INVALID, "name", "there are %d accounts already",
+                            LIMIT_ACCOUNTS);
         if (problems.count) {
                 refuse(change, &problems);
         } else {
@@ -542,16 +553,22 @@ void accounts_delete(const char *name, bool force, account_done done, void *ctx)
 {
         struct change *change = new_object(struct change);
 
-        *change = (struct change){ .kind = CHANGE_DELETE, .name = copy_text(name), .force = force, .done = done, .ctx = ctx };
+        *change = (struct change){
+                .kind = CHANGE_DELETE, .name = copy_text(name), .force = force, .done = done, .ctx = ctx
+        };
         submit(change);
 }
 
-void accounts_add(const char *name, const char *kind, const json_t *properties_given, account_done done, void *ctx)
+void accounts_add(const char *name, const char *kind, const json_t *properties_given, account_done done,
+                  void *ctx)
 {
         struct change *change = new_object(struct change);
 
-        *change = (struct change){ .kind = CHANGE_ADD, .name = copy_text(name ? name : ""),
-                                   .account_kind = copy_text(kind), .done = done, .ctx = ctx };
+        *change = (struct change){ .kind = CHANGE_ADD,
+                                   .name = copy_text(name ? name : ""),
+                                   .account_kind = copy_text(kind),
+                                   .done = done,
+                                   .ctx = ctx };
         change->request = json_deep_copy(properties_given);
         submit(change);
 }

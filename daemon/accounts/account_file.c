@@ -31,8 +31,8 @@ char *account_file_text(const struct property_values *values, const char *id)
         return text;
 }
 
-void account_values_of(struct property_values *values, const char *name, const char *kind, const json_t *request,
-                       struct causes *problems)
+void account_values_of(struct property_values *values, const char *name, const char *kind,
+                       const json_t *request, struct causes *problems)
 {
         bool outgoing = same_text(kind, "outgoing");
 
@@ -57,7 +57,8 @@ void account_values_of(struct property_values *values, const char *name, const c
 
 static void how_to_mend(struct cause *cause)
 {
-        cause_remedy(cause, "repair the file, which is read again every few seconds; or delete the account and add it again");
+        cause_remedy(cause, "repair the file, which is read again every few seconds; or delete the account "
+                            "and add it again");
 }
 
 /* Names every problem in one sentence: for a file, where there is one status to show. */
@@ -89,8 +90,8 @@ static bool read_id(const json_t *file, char id[OWNER_ID_SIZE])
         return true;
 }
 
-int account_file_read(const char *path, const char *name, struct property_values *values, char id[OWNER_ID_SIZE],
-                      struct cause *cause)
+int account_file_read(const char *path, const char *name, struct property_values *values,
+                      char id[OWNER_ID_SIZE], struct cause *cause)
 {
         struct buf bytes;
         json_error_t error;
@@ -102,7 +103,8 @@ int account_file_read(const char *path, const char *name, struct property_values
                         cause_set(cause, CAUSE_STORAGE, "%s has gone", path);
                 how_to_mend(cause);
                 if (result == 0)
-                        cause_remedy(cause, "put the file back, from a backup; it is read again every few seconds; or delete the "
+                        cause_remedy(cause, "put the file back, from a backup; it is read again every few "
+                                            "seconds; or delete the "
                                             "account");
                 buf_free(&bytes);
                 return -1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The set of accounts, loaded from its files; see accounts.h. What was cut off by the end of a daemon is ended here. */
+/* The set of accounts, loaded from its files; see accounts.h. What was cut off by the end of a daemon is
+ * ended here. */
 #include "daemon/accounts/accounts_parts.h"
 
 #include "common/limits.h"
@@ -18,8 +19,8 @@
 
 enum { BUCKETS = 4096 };
 
-static struct account *accounts, *last;   /* in order of name; last: NULL when not known */
-static struct account *by_name[BUCKETS];  /* the same, to be found */
+static struct account *accounts, *last;  /* in order of name; last: NULL when not known */
+static struct account *by_name[BUCKETS]; /* the same, to be found */
 static size_t how_many;
 
 struct account *accounts_first(void)
@@ -65,7 +66,8 @@ struct account *accounts_default(struct cause *cause)
                 if (account && account_is_outgoing(account))
                         return account;
                 cause_set(cause, CAUSE_NOT_FOUND, "DefaultAccount=%s names no outgoing account", wanted);
-                cause_remedy(cause, "correct DefaultAccount= in [Service] of emailsecd.conf, then: emailsecctl reload; or add the "
+                cause_remedy(cause, "correct DefaultAccount= in [Service] of emailsecd.conf, then: "
+                                    "emailsecctl reload; or add the "
                                     "account");
                 return NULL;
         }
@@ -74,10 +76,13 @@ struct account *accounts_default(struct cause *cause)
                         continue;
                 if (only) {
                         cause_about(cause, CAUSE_NOT_FOUND, "account",
-                                    "there are several outgoing accounts (%s, %s%s) and no DefaultAccount=", only->name,
-                                    account->name, outgoing_behind(account) ? ", ..." : "");
-                        cause_remedy(cause, "name one (emailsecctl send --account NAME), or set DefaultAccount=%s or another "
-                                            "in [Service] of emailsecd.conf, then: emailsecctl reload", only->name);
+                                    "there are several outgoing accounts (%s, %s%s) and no DefaultAccount=",
+                                    only->name, account->name, outgoing_behind(account) ? ", ..." : "");
+                        cause_remedy(cause,
+                                     "name one (emailsecctl send --account NAME), or set DefaultAccount=%s "
+                                     "or another "
+                                     "in [Service] of emailsecd.conf, then: emailsecctl reload",
+                                     only->name);
                         return NULL;
                 }
                 only = account;
@@ -98,8 +103,11 @@ char *accounts_default_missing(void)
                 any = any || account_is_outgoing(account);
         if (!any || accounts_default(&cause))
                 return NULL;
-        return text_of("mail that names no account (sendmail, cron) is refused, since %s, unless an account sends for its "
-                       "sender (sendsFor, from): set DefaultAccount=NAME in [Service] of emailsecd.conf, then: emailsecctl reload", cause.text);
+        return text_of("mail that names no account (sendmail, cron) is refused, since %s, unless an account "
+                       "sends for its "
+                       "sender (sendsFor, from): set DefaultAccount=NAME in [Service] of emailsecd.conf, "
+                       "then: emailsecctl reload",
+                       cause.text);
 }
 
 void accounts_insert(struct account *account)
@@ -153,7 +161,8 @@ void accounts_tell_leftovers(const char *name, const struct owner_rows *rows)
 
         if (rows->messages || rows->received)
                 log_about(&subject, LOG_WARNING, MSG_ACCOUNT_CHANGED,
-                          "%llu message%s in the queue (%llu not sent) and %llu records of received mail were of an earlier "
+                          "%llu message%s in the queue (%llu not sent) and %llu records of received mail "
+                          "were of an earlier "
                           "account %s, and are removed",
                           (unsigned long long)rows->messages, rows->messages == 1 ? "" : "s",
                           (unsigned long long)rows->unsent, (unsigned long long)rows->received, name);
@@ -169,8 +178,8 @@ static void renewed(void *ctx, const struct owner_rows *rows, const struct cause
         accounts_read_again();
 }
 
-/* Whose the rows under the name are. A file without an identity is of before there were any, or was written by hand for
- * the account that is known here. */
+/* Whose the rows under the name are. A file without an identity is of before there were any, or was written
+ * by hand for the account that is known here. */
 static bool belongs(const char *name, char id[OWNER_ID_SIZE])
 {
         const char *bound = owner_id(name);
@@ -200,7 +209,8 @@ static void load_account(const char *name)
                 return;
         }
         if (!belongs(name, id)) {
-                (void)cause_set(&cause, CAUSE_STATE, "what was kept for an earlier account %s is being removed", name);
+                (void)cause_set(&cause, CAUSE_STATE,
+                                "what was kept for an earlier account %s is being removed", name);
                 cause_remedy(&cause, "wait a moment");
                 properties_done(&values);
                 accounts_insert(unreadable_account(name, &cause));
@@ -253,15 +263,16 @@ static void unbound(void *ctx, const struct owner_rows *rows, const struct cause
                 accounts_tell_leftovers(name, rows);
 }
 
-/* Its rows went when the store was opened. Nobody shall see a secret of it either; what cannot be removed at once is
- * tried again. */
+/* Its rows went when the store was opened. Nobody shall see a secret of it either; what cannot be removed at
+ * once is tried again. */
 static void resume_deletion(const char *name)
 {
         scoped(scoped_free) char *file = account_file_path(name), *secrets = secrets_file_path(name);
         struct cause cause = { 0 };
 
         if (remove_file(file, &cause) < 0 || remove_file(secrets, &cause) < 0)
-                log_about(&(struct subject){ .account = name }, LOG_WARNING, MSG_ACCOUNT_CHANGED, "%s", cause.text);
+                log_about(&(struct subject){ .account = name }, LOG_WARNING, MSG_ACCOUNT_CHANGED, "%s",
+                          cause.text);
         account_deletion_resume(name);
 }
 
@@ -310,7 +321,8 @@ static void sweep_folder(const char *folder, int (*which)(const struct dirent *e
                         log_about(NULL, LOG_WARNING, MSG_ACCOUNT_CHANGED, "%s", cause.text);
                 else if (files[i]->d_name[0] != '.')
                         log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
-                                  "secrets of an account %s that does not exist were left over, and are removed",
+                                  "secrets of an account %s that does not exist were left over, and are "
+                                  "removed",
                                   files[i]->d_name);
                 free(files[i]);
         }
@@ -332,12 +344,15 @@ static int load_all(const char *folder, struct cause *cause)
         }
         free(files);
         if (count > LIMIT_ACCOUNTS)
-                log_about(NULL, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "%s holds %d accounts: the last %d by name are left alone, "
-                          "%d are the most", folder, count, count - LIMIT_ACCOUNTS, LIMIT_ACCOUNTS);
+                log_about(NULL, LOG_ERR, MSG_ACCOUNT_UNREADABLE,
+                          "%s holds %d accounts: the last %d by name are left alone, "
+                          "%d are the most",
+                          folder, count, count - LIMIT_ACCOUNTS, LIMIT_ACCOUNTS);
         return count;
 }
 
-/* A deletion leaves no such thing: the files were lost. The accounts are there, in fault, and what is kept for them stays. */
+/* A deletion leaves no such thing: the files were lost. The accounts are there, in fault, and what is kept
+ * for them stays. */
 static void load_lost(void)
 {
         struct name_list names = { .there = true };
@@ -356,7 +371,8 @@ int accounts_open(struct cause *cause)
         scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
         scoped(scoped_free) char *secrets = text_of("%s/secrets", store_directory());
 
-        if (make_folder(folder, 0700, cause) < 0 || make_folder(secrets, 0700, cause) < 0 || apply_recover(cause) < 0)
+        if (make_folder(folder, 0700, cause) < 0 || make_folder(secrets, 0700, cause) < 0 ||
+            apply_recover(cause) < 0)
                 return -1;
         end_what_was_cut();
         int count = load_all(folder, cause);

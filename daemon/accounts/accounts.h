@@ -15,30 +15,31 @@ void accounts_read_again(void);
 /* The same for those whose file can be read by now; how many there are whose file cannot. */
 size_t accounts_try_again(void);
 
-struct account *accounts_first(void);  /* in order of name, by ->next */
+struct account *accounts_first(void); /* in order of name, by ->next */
 struct account *account_named(const char *name);
 size_t accounts_count(void);
 /* The account for submissions without one: DefaultAccount, else the only outgoing one. NULL with a cause. */
 struct account *accounts_default(struct cause *cause);
-/* There are outgoing accounts and none of them is the default: what that means, and what to do. NULL: that is not so. The
- * caller frees. */
+/* There are outgoing accounts and none of them is the default: what that means, and what to do. NULL: that is
+ * not so. The caller frees. */
 char *accounts_default_missing(void) must_use;
 
 /* What a change came to. */
 struct account_changed {
-        const json_t *differences;     /* added, set: of properties_differences(); borrowed */
-        uint64_t messages, unsent;     /* deleted: of the queue, that went with it */
+        const json_t *differences; /* added, set: of properties_differences(); borrowed */
+        uint64_t messages, unsent; /* deleted: of the queue, that went with it */
 };
 typedef void (*account_done)(void *ctx, struct account *account, const struct account_changed *what,
                              const struct causes *problems);
 
-/* `done` exactly once: problems->count 0, the account and what changed, or the problems and nothing has changed. Who
- * asked, and the journal's line about it, are the caller's; events are told here. */
+/* `done` exactly once: problems->count 0, the account and what changed, or the problems and nothing has
+ * changed. Who asked, and the journal's line about it, are the caller's; events are told here. */
 void accounts_add(const char *name, const char *kind, const json_t *properties, account_done done, void *ctx);
 void accounts_set(const char *name, const json_t *properties, account_done done, void *ctx);
 void accounts_delete(const char *name, bool force, account_done done, void *ctx);
 
-/* What `apply` would do or does: makes the station match these account objects ({name, kind, properties}, or flat
- * property objects). done: [{account, change: "add"|"set"|"none", properties, differences, text}] or the problems. */
+/* What `apply` would do or does: makes the station match these account objects ({name, kind, properties}, or
+ * flat property objects). done: [{account, change: "add"|"set"|"none", properties, differences, text}] or the
+ * problems. */
 void accounts_apply(const json_t *accounts, bool dry_run,
                     void (*done)(void *ctx, json_t *changes, const struct causes *problems), void *ctx);

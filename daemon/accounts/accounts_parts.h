@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of the set of accounts: accounts.c keeps and loads it, account_file.c knows the files, account_change.c
- * changes it, apply.c changes several at once. */
+/* The inside of the set of accounts: accounts.c keeps and loads it, account_file.c knows the files,
+ * account_change.c changes it, apply.c changes several at once. */
 #pragma once
 
 #include "daemon/accounts/accounts.h"
@@ -12,13 +12,13 @@
 char *account_file_path(const char *name) must_use;
 /* What stands in the file; the caller frees. */
 char *account_file_text(const struct property_values *values, const char *id) must_use;
-/* Fills in name, kind and the properties of a new account or a file, or adds to the problems: `values` are to be freed
- * all the same. */
-void account_values_of(struct property_values *values, const char *name, const char *kind, const json_t *request,
-                       struct causes *problems);
+/* Fills in name, kind and the properties of a new account or a file, or adds to the problems: `values` are to
+ * be freed all the same. */
+void account_values_of(struct property_values *values, const char *name, const char *kind,
+                       const json_t *request, struct causes *problems);
 /* Blocks. `id`: "" where the file has none. -1 with a cause; nothing is to be freed then. */
-int account_file_read(const char *path, const char *name, struct property_values *values, char id[OWNER_ID_SIZE],
-                      struct cause *cause) must_use;
+int account_file_read(const char *path, const char *name, struct property_values *values,
+                      char id[OWNER_ID_SIZE], struct cause *cause) must_use;
 
 /* ---- accounts.c ---- */
 
@@ -36,10 +36,12 @@ void account_deletion_resume(const char *name);
 /* Ends what is still under way, when the store has closed. */
 void account_changes_close(void);
 
-/* Waits until no other change is under way, then calls `begin`; no other one begins until changes_unlock(). */
+/* Waits until no other change is under way, then calls `begin`; no other one begins until changes_unlock().
+ */
 void changes_lock(void (*begin)(void *ctx), void *ctx);
 void changes_unlock(void);
-/* Parts of the changes, for apply.c: the account takes the values over, or is made of them, and all are told. */
+/* Parts of the changes, for apply.c: the account takes the values over, or is made of them, and all are told.
+ */
 void account_change_values(struct account *account, struct property_values *values);
 struct account *account_appear(struct property_values *values, const char *id);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making the station match a document of accounts, as one transaction: while it is under way no other change of accounts
- * is. Everything is checked; identities are bound for those to be added; then all files as they are to be are written
- * into one, accounts.apply, whose presence decides. What follows, the files themselves and the end of accounts.apply, is
- * tried until it is done, by the next start if need be.
+ * Making the station match a document of accounts, as one transaction: while it is under way no other change
+ * of accounts is. Everything is checked; identities are bound for those to be added; then all files as they
+ * are to be are written into one, accounts.apply, whose presence decides. What follows, the files themselves
+ * and the end of accounts.apply, is tried until it is done, by the next start if need be.
  */
 #include "daemon/accounts/accounts_parts.h"
 
@@ -17,25 +17,25 @@
 #include <stdio.h>
 
 enum {
-        APPLY_AGAIN_MS = 1000,                /* between tries to write what was decided */
-        APPLY_MOST = 256 * MIB,         /* accounts.apply: a document that came in one frame, indented */
+        APPLY_AGAIN_MS = 1000,  /* between tries to write what was decided */
+        APPLY_MOST = 256 * MIB, /* accounts.apply: a document that came in one frame, indented */
 };
 
 struct planned {
-        const char *name;               /* in `requests` */
-        struct account *account;        /* NULL: to be added */
+        const char *name;        /* in `requests` */
+        struct account *account; /* NULL: to be added */
         char id[OWNER_ID_SIZE];
         struct property_values values;
-        char *text;                     /* of its file */
+        char *text; /* of its file */
 };
 
 struct applying {
         json_t *document;
-        json_t *changes;      /* the answer */
-        json_t *requests;     /* [{name, kind, properties}] in step with changes */
+        json_t *changes;         /* the answer */
+        json_t *requests;        /* [{name, kind, properties}] in step with changes */
         struct planned *planned; /* those that change */
         size_t count, next;
-        size_t binding;                 /* identities under way */
+        size_t binding; /* identities under way */
         bool failed;
         struct timer *again;
         struct causes problems;
@@ -62,8 +62,8 @@ static json_t *properties_of(const json_t *object)
         return all;
 }
 
-/* Leaves only what differs from the account's present values. A document that changes the security says the port with
- * it, even where that stays the same number. */
+/* Leaves only what differs from the account's present values. A document that changes the security says the
+ * port with it, even where that stays the same number. */
 static json_t *differences(const struct account *account, const json_t *wanted)
 {
         json_t *now = properties_json(&account->values, false);
@@ -96,20 +96,24 @@ static void check_one(struct applying *apply, const char *name, const char *kind
                 free(values->of[PROP_NAME].text);
                 values->of[PROP_NAME].text = copy_text(name);
                 if (account_name_taken(name))
-                        cause_about(causes_add(&apply->problems), CAUSE_STATE, "name", "%s is just being deleted", name);
+                        cause_about(causes_add(&apply->problems), CAUSE_STATE, "name",
+                                    "%s is just being deleted", name);
                 if (!account_name_valid(name))
-                        cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "\"%s\" is not a name", name);
+                        cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name",
+                                    "\"%s\" is not a name", name);
                 if (!same_text(kind, "incoming") && !same_text(kind, "outgoing"))
                         cause_about(causes_add(&apply->problems), CAUSE_INVALID, "kind",
                                     "\"%s\" is not outgoing or incoming", kind ? kind : "");
         }
-        bool fits = properties_apply(values, wanted, &apply->problems) == 0 &&
-                    properties_check(values, account ? &account->values : NULL, wanted, &apply->problems) == 0;
+        bool fits =
+                properties_apply(values, wanted, &apply->problems) == 0 &&
+                properties_check(values, account ? &account->values : NULL, wanted, &apply->problems) == 0;
         for (size_t i = before; !fits && i < apply->problems.count; i++)
                 cause_prefix(&apply->problems.items[i], "account %s: ", name);
 }
 
-static void plan_change(struct applying *apply, const char *name, struct account *account, struct property_values *values)
+static void plan_change(struct applying *apply, const char *name, struct account *account,
+                        struct property_values *values)
 {
         struct planned *planned;
 
@@ -145,7 +149,8 @@ static void plan_one(struct applying *apply, const json_t *object)
                 return;
         }
         if (is_planned(apply, name)) {
-                cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "account %s stands there twice", name);
+                cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name",
+                            "account %s stands there twice", name);
                 return;
         }
         struct account *account = account_named(name);
@@ -154,7 +159,8 @@ static void plan_one(struct applying *apply, const json_t *object)
 
         if (account && kind && !same_text(kind, prop_text(&account->values, PROP_KIND)))
                 cause_about(causes_add(&apply->problems), CAUSE_INVALID, "kind",
-                            "account %s is %s, and that never changes", name, prop_text(&account->values, PROP_KIND));
+                            "account %s is %s, and that never changes", name,
+                            prop_text(&account->values, PROP_KIND));
         if (account) {
                 json_t *different = differences(account, wanted);
                 json_decref(wanted);
@@ -167,7 +173,11 @@ static void plan_one(struct applying *apply, const json_t *object)
         json_put_text(change, "change", none ? "none" : account ? "set" : "add");
         json_put(change, "properties", json_incref(wanted));
         json_put(change, "differences", properties_differences(account ? &account->values : NULL, &values));
-        scoped(scoped_free) char *text = text_of("%s %s", none ? "nothing to change for" : account ? "change" : "add", name);
+        scoped(scoped_free) char *text = text_of("%s %s",
+                                                 none      ? "nothing to change for"
+                                                 : account ? "change"
+                                                           : "add",
+                                                 name);
         json_put_text(change, "text", text);
         json_put_text(request, "name", name);
         json_put_text(request, "kind", kind);
@@ -189,11 +199,11 @@ static void plan(struct applying *apply)
         for (size_t i = 0; i < apply->count; i++)
                 fresh += !apply->planned[i].account;
         if (fresh && accounts_count() + fresh > LIMIT_ACCOUNTS)
-                cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "there would be more than %d accounts",
-                            LIMIT_ACCOUNTS);
+                cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name",
+                            "there would be more than %d accounts", LIMIT_ACCOUNTS);
 }
 
-static struct applying *present;        /* the one that has the lock */
+static struct applying *present; /* the one that has the lock */
 
 static void finish(struct applying *apply)
 {
@@ -290,7 +300,8 @@ static void write_next(void *ctx)
         const struct planned *planned = apply->next < apply->count ? &apply->planned[apply->next] : NULL;
         scoped(scoped_free) char *path = planned ? account_file_path(planned->name) : decision_path();
 
-        replace_file_later(path, planned ? planned->text : NULL, planned ? strlen(planned->text) : 0, file_written, apply);
+        replace_file_later(path, planned ? planned->text : NULL, planned ? strlen(planned->text) : 0,
+                           file_written, apply);
 }
 
 static void decided(void *ctx, const struct cause *cause)

@@ -16,7 +16,7 @@
 #include <errno.h>
 
 static struct {
-        char *folder;            /* NULL: closed */
+        char *folder; /* NULL: closed */
         struct device *first;
         size_t count;
         struct workers *hashing;
@@ -93,8 +93,8 @@ static void load(const char *file, size_t name_len)
         if (cause_happened(&cause)) {
                 device->has_keys = false;
                 device->unreadable = copy_text(cause.text);
-                log_about(&(struct subject){ .file = path }, LOG_ERR, NULL, "device %s cannot sign in: %s: %s", device->name, path,
-                          cause.text);
+                log_about(&(struct subject){ .file = path }, LOG_ERR, NULL,
+                          "device %s cannot sign in: %s: %s", device->name, path, cause.text);
         }
         json_decref(object);
         buf_wipe(&bytes);
@@ -108,7 +108,8 @@ void devices_open(const char *state_directory)
         devices.folder = text_of("%s/devices", state_directory);
         DIR *list = opendir(devices.folder);
         if (!list && errno != ENOENT)
-                log_about(NULL, LOG_ERR, NULL, "no device can sign in: cannot read %s: %s", devices.folder, strerror(errno));
+                log_about(NULL, LOG_ERR, NULL, "no device can sign in: cannot read %s: %s", devices.folder,
+                          strerror(errno));
         while (list && (entry = readdir(list)) != NULL) {
                 size_t len = strlen(entry->d_name);
                 if (entry->d_name[0] != '.' && len > 5 && len - 5 <= LIMIT_ACCOUNT_NAME &&
@@ -187,8 +188,8 @@ json_t *device_json(const struct device *device)
 
 struct change {
         struct job job;
-        struct device *device;   /* as it becomes */
-        char *password;          /* to be hashed */
+        struct device *device; /* as it becomes */
+        char *password;        /* to be hashed */
         bool remove;
         struct cause cause;
         device_done done;
@@ -243,8 +244,10 @@ static int check_new(const char *name, const char *account, const char *from, st
         struct cause why;
 
         if (!account_name_valid(name))
-                return cause_about(cause, CAUSE_INVALID, "name", "\"%.80s\" is no name for a device: letters, digits, dots, hyphens, "
-                                   "underscores", name);
+                return cause_about(cause, CAUSE_INVALID, "name",
+                                   "\"%.80s\" is no name for a device: letters, digits, dots, hyphens, "
+                                   "underscores",
+                                   name);
         if (device_named(name))
                 return cause_about(cause, CAUSE_EXISTS, "name", "there is a device %s already", name);
         if (devices.count >= LIMIT_DEVICES)
@@ -253,11 +256,13 @@ static int check_new(const char *name, const char *account, const char *from, st
                 return cause_about(cause, CAUSE_INVALID, "from", "%s", why.text);
         const struct account *there = account ? account_named(account) : NULL;
         if (account && (!there || there->unreadable || !account_is_outgoing(there)))
-                return cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no outgoing account \"%.80s\"", account);
+                return cause_about(cause, CAUSE_NOT_FOUND, "account",
+                                   "there is no outgoing account \"%.80s\"", account);
         return make_folder(devices.folder, 0700, cause);
 }
 
-void device_add(const char *name, const char *account, const char *from, const char *by, device_done done, void *ctx)
+void device_add(const char *name, const char *account, const char *from, const char *by, device_done done,
+                void *ctx)
 {
         struct cause cause = { 0 };
 
@@ -266,8 +271,11 @@ void device_add(const char *name, const char *account, const char *from, const c
                 return;
         }
         struct device *device = new_object(struct device);
-        *device = (struct device){ .name = copy_text(name), .account = copy_text(account), .from = copy_text(from),
-                                   .added = loop_wall(), .added_by = copy_text(by) };
+        *device = (struct device){ .name = copy_text(name),
+                                   .account = copy_text(account),
+                                   .from = copy_text(from),
+                                   .added = loop_wall(),
+                                   .added_by = copy_text(by) };
         write_later(change_new(device, done, ctx));
 }
 
@@ -289,7 +297,8 @@ static void hash(struct job *job)
 {
         struct change *change = container_of(job, struct change, job);
 
-        change->device->has_keys = scram_keys_make(change->password, &change->device->keys, &change->cause) == 0;
+        change->device->has_keys =
+                scram_keys_make(change->password, &change->device->keys, &change->cause) == 0;
 }
 
 static void hashed(struct job *job)
@@ -301,7 +310,8 @@ static void hashed(struct job *job)
         else if (cause_happened(&change->cause))
                 change_over(change, NULL, &change->cause);
         else
-                change_over(change, NULL, &(struct cause){ .code = CAUSE_CANCELLED, .text = "the device has gone" });
+                change_over(change, NULL,
+                            &(struct cause){ .code = CAUSE_CANCELLED, .text = "the device has gone" });
 }
 
 void device_password(const char *name, const char *password, device_done done, void *ctx)

@@ -58,8 +58,10 @@ static bool read_keys(const json_t *password, struct scram_keys *keys)
         json_int_t rounds = json_integer_value(json_object_get(password, "iterations"));
 
         keys->rounds = (unsigned)rounds;
-        return rounds >= 4096 && rounds <= SCRAM_ROUNDS_MOST && get_bytes(password, "salt", keys->salt, SCRAM_SALT) &&
-               get_bytes(password, "storedKey", keys->stored, SCRAM_KEY) && get_bytes(password, "serverKey", keys->server, SCRAM_KEY);
+        return rounds >= 4096 && rounds <= SCRAM_ROUNDS_MOST &&
+               get_bytes(password, "salt", keys->salt, SCRAM_SALT) &&
+               get_bytes(password, "storedKey", keys->stored, SCRAM_KEY) &&
+               get_bytes(password, "serverKey", keys->server, SCRAM_KEY);
 }
 
 bool device_from_file(struct device *device, const json_t *object)

@@ -5,28 +5,28 @@
 #include "common/times.h"
 #include "daemon/store/seen_table.h"
 
-#define FACT_SINCE "workedSince"        /* begin of the time that its sessions have come about for */
-#define FACT_LAST "lastSignedIn"
-#define FACT_TALK "doubtTalk"           /* 1: it is about what is said in a session, not about its sign-in */
+#define FACT_SINCE "workedSince" /* begin of the time that its sessions have come about for */
+#define FACT_LAST  "lastSignedIn"
+#define FACT_TALK  "doubtTalk" /* 1: it is about what is said in a session, not about its sign-in */
 #define FACT_TRIES "doubtTries"
-#define FACT_NEXT "doubtNext"           /* when the next try is due */
+#define FACT_NEXT  "doubtNext" /* when the next try is due */
 
 enum {
         DAY = 24 * 3600,
-        LONG = DAY,             /* since the first session, for a refused sign-in: servers count those */
-        LATELY = 30 * DAY,      /* since the last one */
-        OVER = 3600,            /* without another odd answer: the doubt was right */
-        NOTED_AGAIN = 3600,     /* the last sign-in is noted this often: it needs not be exact */
+        LONG = DAY,         /* since the first session, for a refused sign-in: servers count those */
+        LATELY = 30 * DAY,  /* since the last one */
+        OVER = 3600,        /* without another odd answer: the doubt was right */
+        NOTED_AGAIN = 3600, /* the last sign-in is noted this often: it needs not be exact */
 };
 
 static const int64_t pauses[] = { 60, 10 * 60, 30 * 60 };
 
-/* Faults that a server may be the reason of. What has a remedy of its own is clear, and nothing about certificates, TLS
- * or a signature is among them. */
+/* Faults that a server may be the reason of. What has a remedy of its own is clear, and nothing about
+ * certificates, TLS or a signature is among them. */
 static bool is_odd(const struct cause *cause)
 {
-        return (cause->code == CAUSE_AUTHENTICATION && !cause->remedy[0]) || cause->code == CAUSE_NO_MECHANISM ||
-               cause->code == CAUSE_PROTOCOL;
+        return (cause->code == CAUSE_AUTHENTICATION && !cause->remedy[0]) ||
+               cause->code == CAUSE_NO_MECHANISM || cause->code == CAUSE_PROTOCOL;
 }
 
 /* A session that comes about shows that signing in works again, and nothing of what comes later in it. */
@@ -70,9 +70,10 @@ int64_t fault_grace_cause(const char *account, int64_t now, struct cause *cause)
         }
         time_rfc3339((time_t)last, when);
         struct cause told = *cause;
-        (void)cause_set(cause, talk ? CAUSE_SERVER_BUSY : CAUSE_AUTH_TEMPORARY,
-                        "%s; the account has worked until %s, so it is tried again before that counts (%lld of %zu)", told.text,
-                        when, (long long)tries, count_of(pauses));
+        (void)cause_set(
+                cause, talk ? CAUSE_SERVER_BUSY : CAUSE_AUTH_TEMPORARY,
+                "%s; the account has worked until %s, so it is tried again before that counts (%lld of %zu)",
+                told.text, when, (long long)tries, count_of(pauses));
         cause_remedy(cause, "nothing to do if it passes by itself; else: %s", cause_remedy_of(&told));
         return next > now ? next - now : 1;
 }

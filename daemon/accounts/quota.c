@@ -5,7 +5,7 @@
 #include "daemon/loop.h"
 #include "daemon/store/seen_table.h"
 
-#define FACT_DAY  "sentDay"     /* quota_day() of the count */
+#define FACT_DAY  "sentDay" /* quota_day() of the count */
 #define FACT_SENT "sentOnDay"
 
 uint64_t quota_left(int64_t max_per_day, int64_t sent_today)

@@ -9,8 +9,8 @@
 
 int64_t quota_sent_today(const struct account *account);
 void quota_count_sent(const struct account *account, int64_t messages);
-/* The clock was set by so many seconds (0: perhaps back, while nobody watched). That begins no new day: what was sent
- * stays counted until the next midnight. */
+/* The clock was set by so many seconds (0: perhaps back, while nobody watched). That begins no new day: what
+ * was sent stays counted until the next midnight. */
 void quota_clock_was_set(const struct account *account, int64_t seconds);
 
 /* ---- pure ---- */

@@ -34,13 +34,13 @@ struct setting {
         struct setting *next;
 };
 
-struct keeper {           /* the secrets of one account */
+struct keeper { /* the secrets of one account */
         char *account;
-        char *id;         /* its identity */
+        char *id; /* its identity */
         struct secret of[KINDS];
-        char *broken; /* why the file that is there cannot be used; NULL: it can */
+        char *broken;             /* why the file that is there cannot be used; NULL: it can */
         struct setting *settings; /* asked for; the first is being written */
-        struct keeper *next; /* in its bucket */
+        struct keeper *next;      /* in its bucket */
 };
 
 enum { BUCKETS = 4096 };
@@ -102,7 +102,8 @@ static int is_visible(const struct dirent *entry)
         return entry->d_name[0] != '.';
 }
 
-/* There is none of that name: which there are, since those of a folder are named by the folder and their file. */
+/* There is none of that name: which there are, since those of a folder are named by the folder and their
+ * file. */
 static void no_credential(const char *id, const char *folder, struct cause *cause)
 {
         enum { NAMES = 8 };
@@ -119,10 +120,13 @@ static void no_credential(const char *id, const char *folder, struct cause *caus
                 free(found[i]);
         }
         free(found);
-        cause_set(cause, CAUSE_SECRET, "credential %s: the service was given %s%s%s", id, names[0] ? "others: " : "no credentials",
-                  names, count > NAMES ? ", ..." : "");
-        cause_remedy(cause, "systemctl edit emailsecd, [Service], LoadCredential=%s:FILE; then: systemctl restart emailsecd. "
-                            "Of a folder, LoadCredential=NAME:FOLDER, each file is the credential NAME_FILE", id);
+        cause_set(cause, CAUSE_SECRET, "credential %s: the service was given %s%s%s", id,
+                  names[0] ? "others: " : "no credentials", names, count > NAMES ? ", ..." : "");
+        cause_remedy(cause,
+                     "systemctl edit emailsecd, [Service], LoadCredential=%s:FILE; then: systemctl restart "
+                     "emailsecd. "
+                     "Of a folder, LoadCredential=NAME:FOLDER, each file is the credential NAME_FILE",
+                     id);
         free(names);
 }
 
@@ -206,7 +210,8 @@ static void read_secrets(struct keeper *keeper)
 
         scoped(scoped_free) char *before = take(keeper->broken);
         if (found > 0) {
-                json_t *object = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
+                json_t *object =
+                        json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
                 if (json_is_object(object) && is_of(keeper, object))
                         take_json(keeper, object);
                 else if (json_is_object(object))
@@ -279,7 +284,8 @@ static void keeper_free(struct keeper *keeper)
 {
         for (size_t i = 0; i < KINDS; i++)
                 secret_clear(&keeper->of[i]);
-        struct setting *waiting = keeper->settings ? keeper->settings->next : NULL; /* the first has an answer to come */
+        struct setting *waiting =
+                keeper->settings ? keeper->settings->next : NULL; /* the first has an answer to come */
         struct cause cause;
         (void)cause_set(&cause, CAUSE_NOT_FOUND, "account %s has just been deleted", keeper->account);
         while (waiting) {
@@ -317,14 +323,16 @@ const char *secret_get(const char *account, const char *kind, struct cause *caus
 
         if (keeper && keeper->broken) {
                 cause_set(cause, CAUSE_SECRET, "%s", keeper->broken);
-                cause_remedy(cause, "repair the file, which is read again every few seconds; or set it anew: "
-                                    "emailsecctl account password %s", account);
+                cause_remedy(cause,
+                             "repair the file, which is read again every few seconds; or set it anew: "
+                             "emailsecctl account password %s",
+                             account);
                 return NULL;
         }
         if (!keeper || index < 0 || (!keeper->of[index].value && !keeper->of[index].credential)) {
                 cause_set(cause, CAUSE_SECRET, "no %s is stored for account %s", kind, account);
-                cause_remedy(cause, "emailsecctl account password %s%s%s", account, index > 0 ? " --secret " : "",
-                             index > 0 ? kind : "");
+                cause_remedy(cause, "emailsecctl account password %s%s%s", account,
+                             index > 0 ? " --secret " : "", index > 0 ? kind : "");
                 return NULL;
         }
         if (!keeper->of[index].value)
@@ -341,8 +349,11 @@ void cause_of_account(struct cause *cause, const char *account)
         const char *at = id ? strstr(general, phrase) : NULL, *rest = at ? at + strlen(phrase) : NULL;
 
         if (at && (!*rest || *rest == ';' || *rest == ','))
-                cause_remedy(cause, "%.*scorrect credential %s where the unit takes it from (systemctl cat emailsecd), and: "
-                             "systemctl restart emailsecd%s", (int)(at - general), general, id, rest);
+                cause_remedy(cause,
+                             "%.*scorrect credential %s where the unit takes it from (systemctl cat "
+                             "emailsecd), and: "
+                             "systemctl restart emailsecd%s",
+                             (int)(at - general), general, id, rest);
         cause_for_account(cause, account);
 }
 
@@ -438,8 +449,10 @@ void secret_set(const char *account, const char *kind, const char *value, const 
 
         *setting = (struct setting){ .account = copy_text(account),
                                      .kind = kind_index(kind) < 0 ? 0 : kind_index(kind),
-                                     .secret = { .value = copy_text(value), .credential = copy_text(credential) },
-                                     .done = done, .ctx = ctx };
+                                     .secret = { .value = copy_text(value),
+                                                 .credential = copy_text(credential) },
+                                     .done = done,
+                                     .ctx = ctx };
         while (*at)
                 at = &(*at)->next;
         *at = setting;

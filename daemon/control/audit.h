@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A call's part in the audit trail (service/audit_trail.h). Every method that changes something is METHOD_CHANGES in the table,
- * and its handler says what it changed by one of these before it answers. A call of such a method that is answered with
- * success without is recorded all the same, by its method's name: what a handler forgets costs words, never the record.
+ * A call's part in the audit trail (service/audit_trail.h). Every method that changes something is
+ * METHOD_CHANGES in the table, and its handler says what it changed by one of these before it answers. A call
+ * of such a method that is answered with success without is recorded all the same, by its method's name: what
+ * a handler forgets costs words, never the record.
  */
 #pragma once
 

@@ -11,15 +11,15 @@
 #include <time.h>
 
 enum {
-        TURN_MICROS = 20 * 1000,       /* of one turn of the loop for all who are not in charge */
-        TURN_SHARE_MICROS = 8 * 1000,  /* and for one of them */
-        NOTICES = 5,                   /* of one user within a minute; then they are counted */
-        NOTICES_ALL = 40,              /* of all users who are not in charge */
+        TURN_MICROS = 20 * 1000,      /* of one turn of the loop for all who are not in charge */
+        TURN_SHARE_MICROS = 8 * 1000, /* and for one of them */
+        NOTICES = 5,                  /* of one user within a minute; then they are counted */
+        NOTICES_ALL = 40,             /* of all users who are not in charge */
         NOTICES_SECONDS = 60,
 };
 
-/* THE table: what one user may have, what all of them together, and what the people in charge have beyond that; one of
- * these half of it, so that a program of theirs gone wild leaves the others something. */
+/* THE table: what one user may have, what all of them together, and what the people in charge have beyond
+ * that; one of these half of it, so that a program of theirs gone wild leaves the others something. */
 static const struct {
         size_t share, whole, reserve;
 } table[BUDGET_KINDS] = {
@@ -35,7 +35,7 @@ struct share {
         bool in_charge;
         unsigned holders;
         size_t used[BUDGET_KINDS];
-        int64_t micros;             /* of this turn */
+        int64_t micros; /* of this turn */
         int64_t started;
         struct share *next;
 };
@@ -48,12 +48,12 @@ struct notices {
 enum { NOTICES_OF = 64 };
 
 static struct {
-        struct share *shares;       /* of those who are connected */
-        size_t used[BUDGET_KINDS];  /* by all who are not in charge */
+        struct share *shares;      /* of those who are connected */
+        size_t used[BUDGET_KINDS]; /* by all who are not in charge */
         size_t reserve_used[BUDGET_KINDS];
-        int64_t micros;             /* of this turn, likewise */
+        int64_t micros; /* of this turn, likewise */
         bool in_turn, opened;
-        struct timer *minute;       /* what was held back is told */
+        struct timer *minute; /* what was held back is told */
         struct notices notices[NOTICES_OF], all;
 } budget;
 
@@ -71,8 +71,8 @@ static int64_t micros_now(void)
 static void tell_more(struct notices *notices, const char *of)
 {
         if (notices->more)
-                log_about(NULL, LOG_NOTICE, NULL, "%u more notices about control clients of %s within %d s", notices->more, of,
-                          NOTICES_SECONDS);
+                log_about(NULL, LOG_NOTICE, NULL, "%u more notices about control clients of %s within %d s",
+                          notices->more, of, NOTICES_SECONDS);
         *notices = (struct notices){ 0 };
 }
 
@@ -169,7 +169,8 @@ bool share_in_charge(const struct share *share)
 bool share_whole_is_out(const struct share *share, enum budget_kind kind, size_t amount)
 {
         if (share->in_charge) /* what the others have not used is theirs as well */
-                return budget.used[kind] + budget.reserve_used[kind] + amount > table[kind].whole + table[kind].reserve;
+                return budget.used[kind] + budget.reserve_used[kind] + amount >
+                       table[kind].whole + table[kind].reserve;
         return budget.used[kind] + amount > table[kind].whole;
 }
 
@@ -224,4 +225,3 @@ void share_stop(struct share *share)
                 budget.micros += took;
         share_drop(share);
 }
-

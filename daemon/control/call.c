@@ -69,7 +69,8 @@ void call_reply(struct call *call, json_t *parameters)
 static void fail_named(struct call *call, const char *interface, const char *error, json_t *parameters)
 {
         json_t *object = json_object();
-        scoped(scoped_free) char *name = text_of("%.*s.%s", (int)(strrchr(interface, '.') - interface), interface, error);
+        scoped(scoped_free) char *name =
+                text_of("%.*s.%s", (int)(strrchr(interface, '.') - interface), interface, error);
 
         json_put_text(object, "error", name);
         json_put(object, "parameters", parameters);
@@ -88,16 +89,17 @@ static bool is_among(enum cause_code code, const enum cause_code *codes, size_t 
 static const char *error_name(const struct call *call, enum cause_code code)
 {
         static const enum cause_code own[] = {
-                CAUSE_INVALID, CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS, CAUSE_AMBIGUOUS, CAUSE_PERMISSION,
-                CAUSE_STATE, CAUSE_BUSY, CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL, CAUSE_FINGERPRINT, CAUSE_STORAGE,
-                CAUSE_INTERNAL, CAUSE_DISABLED, CAUSE_CALL,
+                CAUSE_INVALID,     CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS,    CAUSE_AMBIGUOUS,
+                CAUSE_PERMISSION,  CAUSE_STATE,         CAUSE_BUSY,      CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL,
+                CAUSE_FINGERPRINT, CAUSE_STORAGE,       CAUSE_INTERNAL,  CAUSE_DISABLED,  CAUSE_CALL,
         };
-        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL, CAUSE_DISABLED,
-                                                       CAUSE_CALL };
+        static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL,
+                                                        CAUSE_DISABLED, CAUSE_CALL };
         static const enum cause_code not_of_service[] = { CAUSE_FINGERPRINT };
         bool trust = strstr(call->method->name, ".Trust.") != NULL;
 
-        if (!is_among(code, own, count_of(own)) || (trust && is_among(code, not_of_trust, count_of(not_of_trust))) ||
+        if (!is_among(code, own, count_of(own)) ||
+            (trust && is_among(code, not_of_trust, count_of(not_of_trust))) ||
             (!trust && is_among(code, not_of_service, count_of(not_of_service))))
                 return trust ? "Internal" : "Failed";
         return cause_kind(code)->name;

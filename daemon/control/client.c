@@ -11,12 +11,12 @@
 
 enum {
         PATROL_MS = 1000,
-        IDLE_MS = 60 * 1000,    /* so long a connection may say nothing while others want its place */
-        DRAIN_MS = 2000,        /* so long what follows something that was refused is read away */
+        IDLE_MS = 60 * 1000, /* so long a connection may say nothing while others want its place */
+        DRAIN_MS = 2000,     /* so long what follows something that was refused is read away */
 };
 
 static struct client *clients;
-static struct timer *patrol;    /* set while there are clients whose end would not be seen otherwise */
+static struct timer *patrol; /* set while there are clients whose end would not be seen otherwise */
 
 /* ---- the end of a client ---- */
 
@@ -98,7 +98,8 @@ bool client_count(struct client *client)
 
 static bool is_unseen(const struct client *client)
 {
-        return !client->ending && ((client->call && (client->half_closed || client->more_came)) || client->refused);
+        return !client->ending &&
+               ((client->call && (client->half_closed || client->more_came)) || client->refused);
 }
 
 static void look_around(void *ctx unused_arg)
@@ -122,7 +123,8 @@ void client_watch(struct client *client)
 
         if (client->ending)
                 return;
-        bool wants = !client->username && !client->parsing && !client->half_closed && !client->put_off && client->out.len < LIMIT_CLIENT_UNREAD &&
+        bool wants = !client->username && !client->parsing && !client->half_closed && !client->put_off &&
+                     client->out.len < LIMIT_CLIENT_UNREAD &&
                      !(client->call && client->more_came); /* also while a call waits: to see the client go */
         if (client->closing ? client->refused && !client->out.len : wants)
                 what |= WATCH_READ;
@@ -157,7 +159,8 @@ static void go_on_later(struct client *client)
 
 static void drop_slow(struct client *client, const char *what)
 {
-        share_notice(client->share, "a control client (%s) does not read its %s and was dropped", client->who, what);
+        share_notice(client->share, "a control client (%s) does not read its %s and was dropped", client->who,
+                     what);
         client_end(client);
 }
 
@@ -322,8 +325,9 @@ bool clients_end_idle(const struct share *of)
         struct client *longest = NULL;
 
         for (struct client *client = clients; client; client = client->next)
-                if (!client->ending && !client->call && !client->parsing && !share_in_charge(client->share) && (!of || client->share == of) &&
-                    loop_now() - client->active >= IDLE_MS && (!longest || client->active < longest->active))
+                if (!client->ending && !client->call && !client->parsing && !share_in_charge(client->share) &&
+                    (!of || client->share == of) && loop_now() - client->active >= IDLE_MS &&
+                    (!longest || client->active < longest->active))
                         longest = client;
         if (longest)
                 client_end(longest);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a control connection: client.c has its life and its output, serve.c what comes in and whose turn it is,
- * call.c a call's answers. */
+/* The inside of a control connection: client.c has its life and its output, serve.c what comes in and whose
+ * turn it is, call.c a call's answers. */
 #pragma once
 
 #include "common/frame.h"
@@ -11,14 +11,14 @@
 #include "daemon/control/usernames.h"
 #include "daemon/handle.h"
 #include "daemon/loop.h"
-#include "daemon/store/client_file.h"
 #include "daemon/service/audit_trail.h"
+#include "daemon/store/client_file.h"
 
 struct client {
         int fd;
         struct peer peer;
         char who[80];
-        char login[80];               /* as `who`, of who signed in; "": nobody else */
+        char login[80]; /* as `who`, of who signed in; "": nobody else */
         struct share *share;
         size_t counted[BUDGET_KINDS]; /* of its share */
         struct username *username;    /* being looked up: nothing is read before */
@@ -27,28 +27,28 @@ struct client {
         struct buf out;
         int out_fds[LIMIT_FRAME_FDS];
         size_t out_fd_count;
-        struct call *call;            /* the one that is not answered yet */
-        handle_id parsing;            /* the next one is being parsed by a thread; else HANDLE_NONE */
-        int64_t active;               /* loop_now() when something went in or out last */
-        bool half_closed;             /* the peer has ended its side: what came is answered, then the end */
-        bool closing;                 /* what is in `out` still goes, then the end */
-        bool refused;                 /* what came is no call: what follows is read away, that the peer can read why */
-        bool more_came;               /* while `call` waits: the next ones are in the socket */
-        bool put_off;                 /* in the line of those that wait for their turn */
-        bool going_on;                /* frames are looked at again in a moment */
-        bool ending;                  /* client_end() was called */
+        struct call *call; /* the one that is not answered yet */
+        handle_id parsing; /* the next one is being parsed by a thread; else HANDLE_NONE */
+        int64_t active;    /* loop_now() when something went in or out last */
+        bool half_closed;  /* the peer has ended its side: what came is answered, then the end */
+        bool closing;      /* what is in `out` still goes, then the end */
+        bool refused;      /* what came is no call: what follows is read away, that the peer can read why */
+        bool more_came;    /* while `call` waits: the next ones are in the socket */
+        bool put_off;      /* in the line of those that wait for their turn */
+        bool going_on;     /* frames are looked at again in a moment */
+        bool ending;       /* client_end() was called */
         bool detached, handling, winding_down;
         struct client *next, *behind; /* behind: in the line */
 };
 
 struct call {
-        struct client *client;        /* NULL: gone */
-        struct peer peer;             /* who it is of, also then */
+        struct client *client; /* NULL: gone */
+        struct peer peer;      /* who it is of, also then */
         char who[80];
         struct actor actor;
-        bool audited;                 /* what it changed is in the trail, or it changed nothing */
+        bool audited; /* what it changed is in the trail, or it changed nothing */
         struct share *share;
-        size_t waiting;               /* counted of BUDGET_WAITING */
+        size_t waiting; /* counted of BUDGET_WAITING */
         const struct method *method;
         json_t *sent;                 /* its parameters as they came; NULL: none */
         struct parameters parameters; /* and as they were read */
@@ -58,8 +58,8 @@ struct call {
 };
 
 /* ---- client.c ---- */
-/* Ends the connection: on the loop's next turn, never from within what is being done, since whoever produces an answer
- * goes on after it. From now on nothing is read and nothing is sent; then the call is cancelled. */
+/* Ends the connection: on the loop's next turn, never from within what is being done, since whoever produces
+ * an answer goes on after it. From now on nothing is read and nothing is sent; then the call is cancelled. */
 void client_end(struct client *client);
 /* Sends what the socket takes; watches for what is to come. */
 void client_flush(struct client *client);
@@ -73,13 +73,16 @@ void client_watch(struct client *client);
 void call_end(struct call *call, json_t *object, int fd);
 
 /* ---- parse_apart.c ---- */
-/* Has the frame that has come whole parsed by a thread; client_call_came() follows, unless the client has gone. */
+/* Has the frame that has come whole parsed by a thread; client_call_came() follows, unless the client has
+ * gone. */
 void client_parse_apart(struct client *client, const struct method *method);
 void parse_apart_close(void);
 
 /* ---- serve.c ---- */
-/* A frame was parsed: `object` is borrowed, NULL where it was not right for that cause. Goes on with what is behind it. */
-void client_call_came(struct client *client, const struct method *method, const json_t *object, const struct cause *cause);
+/* A frame was parsed: `object` is borrowed, NULL where it was not right for that cause. Goes on with what is
+ * behind it. */
+void client_call_came(struct client *client, const struct method *method, const json_t *object,
+                      const struct cause *cause);
 /* The descriptor is ready. */
 void client_ready(void *ctx, int what);
 /* Takes the calls that have come and can be taken now. */

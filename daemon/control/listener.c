@@ -20,19 +20,19 @@ enum {
         BACKLOG = 4096,
         PAUSE_MS = 500,
         ACCEPTED_A_TURN = 256,
-        REFUSED = 32,         /* connections that are kept for a moment after they were refused, to be read */
+        REFUSED = 32, /* connections that are kept for a moment after they were refused, to be read */
         REFUSED_MS = 500,
 };
 
 static struct {
         int fd;
-        char *path;           /* made here; NULL: passed on */
-        int reserve;          /* an open descriptor to give up when there are no others */
+        char *path;  /* made here; NULL: passed on */
+        int reserve; /* an open descriptor to give up when there are no others */
         struct watch *watch;
         struct timer *pause;
         int refused[REFUSED]; /* the oldest at `oldest`; 0: none */
         size_t oldest;
-        struct timer *over;   /* of the refused ones */
+        struct timer *over; /* of the refused ones */
 } listener = { .fd = -1, .reserve = -1 };
 
 /* ---- refused ones ---- */
@@ -54,13 +54,16 @@ static void refuse(int fd, struct share *share, const struct peer *peer)
         struct buf out = BUF_WITH_MAX(4 * KIB);
         json_t *object = json_object(), *parameters = json_object();
 
-        cause_set(&cause, CAUSE_BUSY, all ? "there are too many control connections" :
-                                            "there are too many control connections of uid %u", peer->uid);
+        cause_set(&cause, CAUSE_BUSY,
+                  all ? "there are too many control connections"
+                      : "there are too many control connections of uid %u",
+                  peer->uid);
         json_put_text(object, "error", "io.emailsec.EmailService.Busy");
         json_put(parameters, "cause", cause_json(&cause));
         json_put(object, "parameters", parameters);
         bool told = frame_append(&out, object) == 0 && frame_send(fd, &out, NULL, NULL, NULL) > 0;
-        share_notice(share, "%s: one of uid %u was refused%s", cause.text, peer->uid, told ? "" : " and could not be told");
+        share_notice(share, "%s: one of uid %u was refused%s", cause.text, peer->uid,
+                     told ? "" : " and could not be told");
         json_decref(object);
         buf_free(&out);
         (void)shutdown(fd, SHUT_WR);
@@ -97,7 +100,8 @@ static void resume(void *ctx)
         watch_for(listener.watch, WATCH_READ);
 }
 
-/* No descriptor is left: one is accepted with the reserve and closed, so that the peer hears of it; then a pause. */
+/* No descriptor is left: one is accepted with the reserve and closed, so that the peer hears of it; then a
+ * pause. */
 static void out_of_descriptors(void)
 {
         close_fd(&listener.reserve);
@@ -131,7 +135,8 @@ static bool someone_answers(const struct sockaddr_un *address)
 {
         scoped(scoped_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-        return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN);
+        return fd >= 0 &&
+               (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN);
 }
 
 /* A socket that nobody answers at is left over; anything else of that name is somebody's. */

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control socket: made here, or taken over from the service manager (LISTEN_FDS). Accepts within the budget, in
- * all and for each user; a connection too many is told so. Pauses when descriptors run out.
+ * The control socket: made here, or taken over from the service manager (LISTEN_FDS). Accepts within the
+ * budget, in all and for each user; a connection too many is told so. Pauses when descriptors run out.
  */
 #pragma once
 
 #include "common/cause.h"
 
-/* `path` is used when no socket was passed on. A socket at which another daemon answers is an error; a dead one is
- * replaced, any other file is left and an error. Mode 0666: who may do what is decided by SO_PEERCRED. */
+/* `path` is used when no socket was passed on. A socket at which another daemon answers is an error; a dead
+ * one is replaced, any other file is left and an error. Mode 0666: who may do what is decided by SO_PEERCRED.
+ */
 int listener_open(const char *path, struct cause *cause) must_use;
-/* The daemon does not start: those who wait at a socket that was passed on are told so and let go. Without a loop. */
+/* The daemon does not start: those who wait at a socket that was passed on are told so and let go. Without a
+ * loop. */
 void listener_turn_away(void);
 /* No new connections; those there are answered and end. */
 void listener_wind_down(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* /proc/PID/loginuid of who connected; see login.h. The files of /proc are the kernel's memory: reading them waits for
- * nothing. */
+/* /proc/PID/loginuid of who connected; see login.h. The files of /proc are the kernel's memory: reading them
+ * waits for nothing. */
 #include "daemon/control/login.h"
 
 #include "common/cleanup.h"

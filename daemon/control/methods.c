@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of socket methods; a unit test holds it, each method with its parameters, against the .varlink files. */
+/* The table of socket methods; a unit test holds it, each method with its parameters, against the .varlink
+ * files. */
 #include "daemon/control/methods.h"
 
 #define SERVICE "io.emailsec.EmailService."
@@ -11,7 +12,12 @@
 
 #define MUST(word) { PARAMETER_##word, false }
 #define MAY(word)  { PARAMETER_##word, true }
-#define NOTHING    { { PARAMETER_NONE, false } }
+#define NOTHING \
+        { \
+                { \
+                        PARAMETER_NONE, false \
+                } \
+        }
 
 /* clang-format off */
 const struct method methods[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* THE table of socket methods: name, who may call it, how large a call is, how it is called, who handles it, what it takes. */
+/* THE table of socket methods: name, who may call it, how large a call is, how it is called, who handles it,
+ * what it takes. */
 #pragma once
 
 #include "common/limits.h"
@@ -10,13 +11,14 @@ enum {
         METHOD_MORE = 1,    /* must be called with `more` */
         METHOD_ENDING = 2,  /* still answered while the daemon ends */
         METHOD_WAITS = 4,   /* may wait long for something to happen */
-        METHOD_CHANGES = 8, /* changes something, or hands out all: what, and by whom, goes into the audit trail (audit.h) */
+        METHOD_CHANGES = 8, /* changes something, or hands out all: what, and by whom, goes into the audit
+                               trail (audit.h) */
 };
 
 struct method {
-        const char *name;              /* "io.emailsec.EmailService.GetStatus" */
+        const char *name; /* "io.emailsec.EmailService.GetStatus" */
         enum permission permission;
-        size_t size, values;           /* of a call at most: bytes, and JSON values in them */
+        size_t size, values; /* of a call at most: bytes, and JSON values in them */
         unsigned flags;
         void (*handle)(struct call *call);
         struct taken takes[TAKEN_MAX + 1]; /* ends with PARAMETER_NONE */
@@ -35,8 +37,8 @@ bool interface_known(const char *method_name);
 void methods_on_reload(int (*reload)(json_t *warnings, struct cause *cause));
 int methods_reload(json_t *warnings, struct cause *cause);
 
-/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_wait.c, on_mail.c, on_inbox.c, on_events.c,
- * on_status.c, service.c. */
+/* Handlers, by noun: on_account.c, on_trust.c, on_keys.c, on_queue.c, on_wait.c, on_mail.c, on_inbox.c,
+ * on_events.c, on_status.c, service.c. */
 void on_list_accounts(struct call *call);
 void on_get_account(struct call *call);
 void on_add_account(struct call *call);

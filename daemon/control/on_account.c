@@ -78,7 +78,8 @@ static enum trail_action action_of(const json_t *differences)
 
 static void audit_account(struct call *call, const char *name, bool is_new, const json_t *differences)
 {
-        scoped(scoped_free) char *object = text_of("account %s", name), *details = trail_differences(differences);
+        scoped(scoped_free) char *object = text_of("account %s", name),
+                                 *details = trail_differences(differences);
 
         if (!is_new && json_array_size(differences) == 0) {
                 audit_nothing(call);
@@ -88,11 +89,15 @@ static void audit_account(struct call *call, const char *name, bool is_new, cons
         json_put(data, "differences", json_deep_copy(differences));
         enum trail_action action = is_new ? TRAIL_ACCOUNT_ADDED : action_of(differences);
         bool said = action == TRAIL_ACCOUNT_ENABLED || action == TRAIL_ACCOUNT_DISABLED;
-        audit(call, &(struct trail){ .action = action, .about = { .account = name }, .object = object,
-                                     .details = said ? NULL : details, .data = data });
+        audit(call, &(struct trail){ .action = action,
+                                     .about = { .account = name },
+                                     .object = object,
+                                     .details = said ? NULL : details,
+                                     .data = data });
 }
 
-static void added(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
+static void added(void *ctx, struct account *account, const struct account_changed *what,
+                  const struct causes *problems)
 {
         struct call *call = ctx;
 
@@ -102,13 +107,16 @@ static void added(void *ctx, struct account *account, const struct account_chang
         }
         audit_account(call, account->name, true, what->differences);
         json_t *reply = reply_of(account);
-        scoped(scoped_free) char *no_default = account_is_outgoing(account) ? accounts_default_missing() : NULL;
+        scoped(scoped_free) char *no_default =
+                account_is_outgoing(account) ? accounts_default_missing() : NULL;
         if (no_default)
-                (void)json_array_append_new(json_object_get(json_object_get(reply, "account"), "warnings"), json_string(no_default));
+                (void)json_array_append_new(json_object_get(json_object_get(reply, "account"), "warnings"),
+                                            json_string(no_default));
         call_reply(call, reply);
 }
 
-static void changed(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
+static void changed(void *ctx, struct account *account, const struct account_changed *what,
+                    const struct causes *problems)
 {
         struct call *call = ctx;
 
@@ -120,7 +128,8 @@ static void changed(void *ctx, struct account *account, const struct account_cha
         call_reply(call, reply_of(account));
 }
 
-static void deleted(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
+static void deleted(void *ctx, struct account *account, const struct account_changed *what,
+                    const struct causes *problems)
 {
         struct call *call = ctx;
 
@@ -131,11 +140,15 @@ static void deleted(void *ctx, struct account *account, const struct account_cha
         unsigned long long unsent = what->unsent;
         scoped(scoped_free) char *object = text_of("account %s", account->name);
         scoped(scoped_free) char *details =
-                unsent ? text_of("with %llu message%s that had not been sent", unsent, unsent == 1 ? "" : "s") : NULL;
+                unsent ? text_of("with %llu message%s that had not been sent", unsent, unsent == 1 ? "" : "s")
+                       : NULL;
         json_t *data = json_object();
         json_put(data, "unsent", json_integer((json_int_t)unsent));
-        audit(call, &(struct trail){ .action = TRAIL_ACCOUNT_DELETED, .about = { .account = account->name }, .object = object,
-                                     .details = details, .data = data });
+        audit(call, &(struct trail){ .action = TRAIL_ACCOUNT_DELETED,
+                                     .about = { .account = account->name },
+                                     .object = object,
+                                     .details = details,
+                                     .data = data });
         call_reply(call, NULL);
 }
 
@@ -170,8 +183,8 @@ static void audit_applied(struct call *call, const json_t *changes)
         json_array_foreach((json_t *)changes, index, change) {
                 const char *what = json_string_value(json_object_get(change, "change"));
                 if (!same_text(what, "none"))
-                        audit_account(call, json_string_value(json_object_get(change, "account")), same_text(what, "add"),
-                                      json_object_get(change, "differences"));
+                        audit_account(call, json_string_value(json_object_get(change, "account")),
+                                      same_text(what, "add"), json_object_get(change, "differences"));
         }
 }
 
@@ -220,17 +233,22 @@ static void audit_secret(const struct setting *setting)
 {
         scoped(scoped_free) char *object = text_of("%s of account %s", setting->kind, setting->account);
         scoped(scoped_free) char *details =
-                setting->credential ? text_of("it is the service's credential %s", setting->credential) : NULL;
+                setting->credential ? text_of("it is the service's credential %s", setting->credential)
+                                    : NULL;
         json_t *data = json_object();
 
         json_put_text(data, "secret", setting->kind);
         json_put_text(data, "credential", setting->credential);
-        audit(setting->call, &(struct trail){ .action = setting->clear ? TRAIL_SECRET_CLEARED : TRAIL_SECRET_SET,
-                                              .about = { .account = setting->account }, .object = object, .details = details,
-                                              .data = data });
+        audit(setting->call,
+              &(struct trail){ .action = setting->clear ? TRAIL_SECRET_CLEARED : TRAIL_SECRET_SET,
+                               .about = { .account = setting->account },
+                               .object = object,
+                               .details = details,
+                               .data = data });
 }
 
-/* A credential that the service was not given is kept all the same, the unit may be made ready later; but said at once. */
+/* A credential that the service was not given is kept all the same, the unit may be made ready later; but
+ * said at once. */
 static json_t *credential_reply(const struct setting *setting)
 {
         struct cause cause = { 0 };
@@ -263,11 +281,14 @@ static int check_password(const struct parameters *in, const char *password, str
         if (!secret_kind_valid(in->secret))
                 return cause_about(cause, CAUSE_INVALID, "secret", "there is no secret of that kind");
         if (!!password + !!in->credential + in->clear != 1)
-                return cause_about(cause, CAUSE_INVALID, "password", "give one of password, credential and clear");
+                return cause_about(cause, CAUSE_INVALID, "password",
+                                   "give one of password, credential and clear");
         if (password && (!password[0] || !secret_is_clean(password)))
-                return cause_about(cause, CAUSE_INVALID, "password", "is empty or has control characters in it (a line end?)");
+                return cause_about(cause, CAUSE_INVALID, "password",
+                                   "is empty or has control characters in it (a line end?)");
         if (in->credential && !account_name_valid(in->credential))
-                return cause_about(cause, CAUSE_INVALID, "credential", "\"%s\" is no name of a credential", in->credential);
+                return cause_about(cause, CAUSE_INVALID, "credential", "\"%s\" is no name of a credential",
+                                   in->credential);
         return 0;
 }
 
@@ -285,8 +306,11 @@ void on_set_password(struct call *call)
                 return;
         }
         struct setting *setting = new_object(struct setting);
-        *setting = (struct setting){ .call = call, .account = copy_text(in->name), .kind = copy_text(in->secret),
-                                     .credential = copy_text(in->credential), .clear = in->clear };
+        *setting = (struct setting){ .call = call,
+                                     .account = copy_text(in->name),
+                                     .kind = copy_text(in->secret),
+                                     .credential = copy_text(in->credential),
+                                     .clear = in->clear };
         secret_set(in->name, in->secret, password, in->credential, password_set, setting);
 }
 
@@ -320,9 +344,10 @@ static char *still_waits(const struct account *account, bool some)
         if (!waiting.messages)
                 return NULL;
         if (!waiting.reason)
-                return text_of("%s%llu message%s wait%s to be tried again: emailsecctl queue list --account %s",
-                               some ? "" : "nothing was sent; ", (unsigned long long)waiting.messages,
-                               waiting.messages == 1 ? "" : "s", waiting.messages == 1 ? "s" : "", account->name);
+                return text_of(
+                        "%s%llu message%s wait%s to be tried again: emailsecctl queue list --account %s",
+                        some ? "" : "nothing was sent; ", (unsigned long long)waiting.messages,
+                        waiting.messages == 1 ? "" : "s", waiting.messages == 1 ? "s" : "", account->name);
         scoped(scoped_free) char *words = waiting_words(&waiting);
         return text_of("%s%s", some ? "" : "nothing was sent: ", words);
 }
@@ -339,8 +364,8 @@ static char *poll_text(const struct poll_result *result, const struct account *a
                 return text_of("received %llu message%s", received, received == 1 ? "" : "s");
         scoped(scoped_free) char *left_here = still_waits(account, sent || failed);
         if (sent || failed)
-                return text_of("sent %llu message%s, %llu failed%s%s", sent, sent == 1 ? "" : "s", failed, left_here ? "; " : "",
-                               left_here ? left_here : "");
+                return text_of("sent %llu message%s, %llu failed%s%s", sent, sent == 1 ? "" : "s", failed,
+                               left_here ? "; " : "", left_here ? left_here : "");
         return copy_text(left_here ? left_here : "there was nothing new");
 }
 
@@ -497,14 +522,17 @@ void on_probe(struct call *call)
         if (!host)
                 cause_about(causes_add(&problems), CAUSE_INVALID, "host", "%s", host_cause.text);
         if (!is_word(in.transport, transports))
-                cause_about(causes_add(&problems), CAUSE_INVALID, "transport", "\"%s\" is not smtp, imap or pop3", in.transport);
+                cause_about(causes_add(&problems), CAUSE_INVALID, "transport",
+                            "\"%s\" is not smtp, imap or pop3", in.transport);
         if (!is_word(in.security, securities))
-                cause_about(causes_add(&problems), CAUSE_INVALID, "security", "\"%s\" is not ssl, starttls or none", in.security);
+                cause_about(causes_add(&problems), CAUSE_INVALID, "security",
+                            "\"%s\" is not ssl, starttls or none", in.security);
         if (problems.count) {
                 call_fail_problems(call, &problems);
         } else {
                 struct testing *testing = testing_new(call);
-                testing->probe = probe_server(host, (uint16_t)in.port, in.transport, in.security, &testing_user, testing);
+                testing->probe = probe_server(host, (uint16_t)in.port, in.transport, in.security,
+                                              &testing_user, testing);
         }
         causes_free(&problems);
 }

@@ -29,7 +29,8 @@ void on_fetch_autoconfig(struct call *call)
         scoped(scoped_free) char *domain = host_normal(call_parameters(call)->domain, &cause);
 
         if (!domain || host_is_address(domain)) {
-                (void)cause_about(&cause, CAUSE_INVALID, "domain", "\"%s\" is no domain", call_parameters(call)->domain);
+                (void)cause_about(&cause, CAUSE_INVALID, "domain", "\"%s\" is no domain",
+                                  call_parameters(call)->domain);
                 call_fail(call, &cause);
                 return;
         }

@@ -24,14 +24,15 @@ static void cancelled(void *work)
 
 static void audit_backup(const struct backing_up *backing_up, const struct backup_result *result)
 {
-        scoped(scoped_free) char *details = text_of("%s the secrets; %llu files, %llu bytes",
-                                                    backing_up->secrets ? "with" : "without",
-                                                    (unsigned long long)result->files, (unsigned long long)result->bytes);
+        scoped(scoped_free) char *details =
+                text_of("%s the secrets; %llu files, %llu bytes", backing_up->secrets ? "with" : "without",
+                        (unsigned long long)result->files, (unsigned long long)result->bytes);
         json_t *data = json_object();
 
         json_put(data, "secrets", json_boolean(backing_up->secrets));
-        audit(backing_up->call, &(struct trail){ .action = TRAIL_BACKED_UP, .object = "the station", .details = details,
-                                                 .data = data });
+        audit(backing_up->call,
+              &(struct trail){
+                      .action = TRAIL_BACKED_UP, .object = "the station", .details = details, .data = data });
 }
 
 static void was_made(void *ctx, const struct backup_result *result, const struct cause *cause)
@@ -40,7 +41,8 @@ static void was_made(void *ctx, const struct backup_result *result, const struct
         struct subject subject = { .cause = cause };
 
         if (cause)
-                log_about(&subject, LOG_WARNING, NULL, "the backup for %s was not made: %s", backing_up->who, cause->text);
+                log_about(&subject, LOG_WARNING, NULL, "the backup for %s was not made: %s", backing_up->who,
+                          cause->text);
         if (backing_up->call && cause) {
                 call_fail(backing_up->call, cause);
         } else if (backing_up->call) {
@@ -59,7 +61,8 @@ static int check_descriptor(int fd, struct cause *cause)
         int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
 
         if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
-                return cause_about(cause, CAUSE_INVALID, "descriptor", "the archive needs a file descriptor that can be written");
+                return cause_about(cause, CAUSE_INVALID, "descriptor",
+                                   "the archive needs a file descriptor that can be written");
         return 0;
 }
 
@@ -69,7 +72,9 @@ void on_backup(struct call *call)
         int fd = call_take_fd(call, (size_t)in->descriptor);
         struct cause cause = { 0 };
         struct backing_up *backing_up = new_object(struct backing_up);
-        *backing_up = (struct backing_up){ .call = call, .who = copy_text(call_actor(call)), .secrets = in->secrets };
+        *backing_up = (struct backing_up){ .call = call,
+                                           .who = copy_text(call_actor(call)),
+                                           .secrets = in->secrets };
         struct backup_order order = { .fd = fd, .secrets = in->secrets, .mail = in->mail };
         if (check_descriptor(fd, &cause) < 0 || backup_begin(&order, was_made, backing_up, &cause) < 0) {
                 close_fd(&fd);

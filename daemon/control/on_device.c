@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket methods about devices, which submit by SMTP with a name and a password: the password goes in, and never out. */
+/* Socket methods about devices, which submit by SMTP with a name and a password: the password goes in, and
+ * never out. */
 #include "daemon/accounts/devices.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
@@ -30,9 +31,12 @@ static void device_changed(void *ctx, const struct device *device, const struct 
         } else {
                 json_t *reply = json_object();
                 bool added = d->action == TRAIL_DEVICE_ADDED && device;
-                scoped(scoped_free) char *account = added && device->account ? text_of(", account %s", device->account) : NULL;
-                scoped(scoped_free) char *from = added && device->from ? text_of(", sender %s", device->from) : NULL;
-                scoped(scoped_free) char *object = text_of("%s%s%s", d->object, account ? account : "", from ? from : "");
+                scoped(scoped_free) char *account =
+                        added && device->account ? text_of(", account %s", device->account) : NULL;
+                scoped(scoped_free) char *from =
+                        added && device->from ? text_of(", sender %s", device->from) : NULL;
+                scoped(scoped_free) char *object =
+                        text_of("%s%s%s", d->object, account ? account : "", from ? from : "");
                 audit(d->call, &(struct trail){ .action = d->action, .object = object });
                 if (device)
                         json_put(reply, "device", device_json(device));
@@ -46,7 +50,9 @@ static struct device_call *device_call_new(struct call *call, enum trail_action 
 {
         struct device_call *d = new_object(struct device_call);
 
-        *d = (struct device_call){ .call = call, .action = action, .object = text_of("%s %s", what, call_parameters(call)->name) };
+        *d = (struct device_call){ .call = call,
+                                   .action = action,
+                                   .object = text_of("%s %s", what, call_parameters(call)->name) };
         return d;
 }
 
@@ -68,5 +74,6 @@ void on_set_device_password(struct call *call)
 
 void on_delete_device(struct call *call)
 {
-        device_delete(call_parameters(call)->name, device_changed, device_call_new(call, TRAIL_DEVICE_DELETED, "device"));
+        device_delete(call_parameters(call)->name, device_changed,
+                      device_call_new(call, TRAIL_DEVICE_DELETED, "device"));
 }

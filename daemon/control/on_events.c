@@ -23,8 +23,7 @@ static bool wanted(const json_t *list, const char *name, bool beginning)
 
         if (!list)
                 return true;
-        json_array_foreach((json_t *)list, index, item)
-        {
+        json_array_foreach((json_t *)list, index, item) {
                 const char *word = json_string_value(item);
                 if (name &&
                     (strcmp(word, name) == 0 || (beginning && strncmp(name, word, strlen(word)) == 0)))

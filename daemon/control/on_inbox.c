@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about received mail. */
+#include "daemon/control/on_inbox.h"
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
-#include "daemon/control/on_inbox.h"
 #include "daemon/incoming/retention.h"
 #include "daemon/loop.h"
 #include "daemon/store/inbox.h"
@@ -88,10 +88,12 @@ void on_open_inbox_message(struct call *call)
 static void changed(struct call *call, enum trail_action action, size_t count, const struct cause *cause)
 {
         const char *name = call_parameters(call)->name;
-        scoped(scoped_free) char *object = text_of("%zu received message%s of account %s", count, count == 1 ? "" : "s", name);
+        scoped(scoped_free) char *object =
+                text_of("%zu received message%s of account %s", count, count == 1 ? "" : "s", name);
 
         if (count)
-                audit(call, &(struct trail){ .action = action, .about = { .account = name }, .object = object });
+                audit(call,
+                      &(struct trail){ .action = action, .about = { .account = name }, .object = object });
         else
                 audit_nothing(call);
         if (cause_happened(cause)) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket methods about the user key store: client certificates go in with their keys, only certificates come out. */
+/* Socket methods about the user key store: client certificates go in with their keys, only certificates come
+ * out. */
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
@@ -34,7 +35,9 @@ static void key_done(void *ctx, const struct cause *cause, json_t *key)
                         json_object_get(json_object_get(key, "certificate"), "fingerprintSha256"));
                 scoped(scoped_free) char *object =
                         text_of("client certificate %s (SHA-256 %s)", name, fingerprint ? fingerprint : "?");
-                audit(k->call, &(struct trail){ .action = k->action, .about = { .cert_sha256 = fingerprint }, .object = object });
+                audit(k->call, &(struct trail){ .action = k->action,
+                                                .about = { .cert_sha256 = fingerprint },
+                                                .object = object });
                 json_put_text(data, "name", name);
                 json_put_text(data, "fingerprintSha256", fingerprint);
                 event_emit(k->event, NULL, data, "client certificate %s was %s", name, k->words);
@@ -44,7 +47,8 @@ static void key_done(void *ctx, const struct cause *cause, json_t *key)
         free(k);
 }
 
-static struct key_call *key_call_new(struct call *call, enum trail_action action, const char *event, const char *words)
+static struct key_call *key_call_new(struct call *call, enum trail_action action, const char *event,
+                                     const char *words)
 {
         struct key_call *k = new_object(struct key_call);
 
@@ -63,7 +67,8 @@ void on_import_key(struct call *call)
                 cause_about(&cause, CAUSE_INVALID, "key", "is not base64");
                 call_fail(call, &cause);
         } else {
-                keys_import(in->name, bytes, len, key_done, key_call_new(call, TRAIL_KEY_IMPORTED, "key.imported", "stored"));
+                keys_import(in->name, bytes, len, key_done,
+                            key_call_new(call, TRAIL_KEY_IMPORTED, "key.imported", "stored"));
         }
         if (bytes)
                 explicit_bzero(bytes, len);
@@ -75,7 +80,8 @@ static const struct account *user_of(const char *name)
 {
         const struct account *account = accounts_first();
 
-        while (account && (account->unreadable || strcmp(prop_text(&account->values, PROP_CLIENT_CERTIFICATE), name) != 0))
+        while (account && (account->unreadable ||
+                           strcmp(prop_text(&account->values, PROP_CLIENT_CERTIFICATE), name) != 0))
                 account = account->next;
         return account;
 }

@@ -7,8 +7,8 @@
 
 struct submitted {
         const struct parameters *said;
-        char returns[DSN_RETURN_SIZE];               /* `ret` as it is kept */
-        char (*notifies)[DSN_NOTIFY_SIZE];           /* `notify` as it is kept; "" where an item is empty */
+        char returns[DSN_RETURN_SIZE];     /* `ret` as it is kept */
+        char (*notifies)[DSN_NOTIFY_SIZE]; /* `notify` as it is kept; "" where an item is empty */
 };
 
 static void was_submitted(void *ctx, const struct submit_answer *answer, const struct causes *problems)
@@ -35,10 +35,13 @@ static void give_up(void *work)
 
 static void check_words(const struct submitted *in, struct causes *problems)
 {
-        if (in->said->priority && strcmp(in->said->priority, "normal") != 0 && strcmp(in->said->priority, "urgent") != 0)
-                cause_about(causes_add(problems), CAUSE_INVALID, "priority", "\"%s\" is not normal or urgent", in->said->priority);
+        if (in->said->priority && strcmp(in->said->priority, "normal") != 0 &&
+            strcmp(in->said->priority, "urgent") != 0)
+                cause_about(causes_add(problems), CAUSE_INVALID, "priority", "\"%s\" is not normal or urgent",
+                            in->said->priority);
         if (in->said->said[PARAMETER_DESCRIPTOR] == (in->said->message != NULL))
-                cause_about(causes_add(problems), CAUSE_INVALID, "message", "give the message either as descriptor or as base64");
+                cause_about(causes_add(problems), CAUSE_INVALID, "message",
+                            "give the message either as descriptor or as base64");
 }
 
 /* What is asked about delivery reports, into its kept form. */
@@ -69,12 +72,14 @@ static void check_reports(struct submitted *in, struct causes *problems)
 
 static const char *notify_of(const struct submitted *in, size_t recipient)
 {
-        const char *words = !in->notifies ? "" : in->notifies[json_array_size(in->said->notify) == 1 ? 0 : recipient];
+        const char *words =
+                !in->notifies ? "" : in->notifies[json_array_size(in->said->notify) == 1 ? 0 : recipient];
 
         return words[0] ? words : NULL;
 }
 
-static void submit(struct call *call, const struct submitted *in, int fd, uint8_t *bytes, size_t len, const struct causes *problems)
+static void submit(struct call *call, const struct submitted *in, int fd, uint8_t *bytes, size_t len,
+                   const struct causes *problems)
 {
         const struct parameters *said = in->said;
         const struct peer *peer = call_peer(call);
@@ -128,7 +133,8 @@ void on_submit(struct call *call)
                 cause_about(causes_add(&problems), CAUSE_INVALID, "message", "is not base64");
         int fd = described ? call_take_fd(call, (size_t)in.said->descriptor) : -1;
         if (described && fd < 0)
-                cause_about(causes_add(&problems), CAUSE_INVALID, "descriptor", "no descriptor of that number came along");
+                cause_about(causes_add(&problems), CAUSE_INVALID, "descriptor",
+                            "no descriptor of that number came along");
         submit(call, &in, fd, bytes, len, &problems);
         causes_free(&problems);
         free(in.notifies);

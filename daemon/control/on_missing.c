@@ -37,9 +37,12 @@ static void forgotten(void *ctx, size_t count, const struct cause *cause)
                 return;
         }
         const char *name = call_parameters(call)->name;
-        scoped(scoped_free) char *object = text_of("%zu missing message%s of account %s", count, count == 1 ? "" : "s", name);
+        scoped(scoped_free) char *object =
+                text_of("%zu missing message%s of account %s", count, count == 1 ? "" : "s", name);
         if (count)
-                audit(call, &(struct trail){ .action = TRAIL_MISSING_FORGOTTEN, .about = { .account = name }, .object = object });
+                audit(call, &(struct trail){ .action = TRAIL_MISSING_FORGOTTEN,
+                                             .about = { .account = name },
+                                             .object = object });
         else
                 audit_nothing(call);
         json_t *reply = json_object();

@@ -40,7 +40,8 @@ static int state_bits(const json_t *names, unsigned *out, struct cause *cause)
 
         json_array_foreach((json_t *)names, index, name) {
                 int state = 0;
-                while (state < QUEUE_STATES && strcmp(queue_state_name((enum queue_state)state), json_string_value(name)) != 0)
+                while (state < QUEUE_STATES &&
+                       strcmp(queue_state_name((enum queue_state)state), json_string_value(name)) != 0)
                         state++;
                 if (state == QUEUE_STATES)
                         return cause_about(cause, CAUSE_INVALID, "states", "\"%s\" is no state of a message",
@@ -96,8 +97,8 @@ struct changing {
         struct call *call;
         const char *words; /* for the journal */
         enum trail_action action;
-        bool now;          /* a person wants it tried: an account that is down does not wait its time out */
-        bool tells;        /* the answer names those that wait all the same */
+        bool now;   /* a person wants it tried: an account that is down does not wait its time out */
+        bool tells; /* the answer names those that wait all the same */
 };
 
 /* One record for all of them: how many, and which the first ones are. */
@@ -113,13 +114,16 @@ static void audit_changed(const struct changing *changing, const json_t *changed
                         account = NULL;
                 (void)json_array_append_new(ids, json_string(id));
         }
-        scoped(scoped_free) char *object =
-                text_of("%zu message%s%s%s", count, count == 1 ? "" : "s", account ? " of account " : "", account ? account : "");
+        scoped(scoped_free) char *object = text_of("%zu message%s%s%s", count, count == 1 ? "" : "s",
+                                                   account ? " of account " : "", account ? account : "");
         scoped(scoped_free) char *details = trail_ids(ids);
         json_put(data, "count", json_integer((json_int_t)count));
         if (count)
-                audit(changing->call, &(struct trail){ .action = changing->action, .about = { .account = account },
-                                                       .object = object, .details = details, .data = json_incref(data) });
+                audit(changing->call, &(struct trail){ .action = changing->action,
+                                                       .about = { .account = account },
+                                                       .object = object,
+                                                       .details = details,
+                                                       .data = json_incref(data) });
         else
                 audit_nothing(changing->call);
         json_decref(ids);
@@ -159,7 +163,8 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
                 const char *name = json_string_value(json_object_get(one, "account"));
                 struct account *account = account_named(name);
                 struct subject subject = { .account = name, .queue_id = id };
-                log_about(&subject, LOG_INFO, NULL, "%s: %s by %s", id, changing->words, call_actor(changing->call));
+                log_about(&subject, LOG_INFO, NULL, "%s: %s by %s", id, changing->words,
+                          call_actor(changing->call));
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
                 event_emit("queue.changed", name, data, "%s: %s", id, changing->words);
@@ -186,7 +191,7 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
 static void begin_change(struct call *call, enum queue_change what, const char *words, size_t max_queue)
 {
         static const enum trail_action actions[] = {
-                [QUEUE_RETRY] = TRAIL_QUEUE_RETRIED,   [QUEUE_HOLD] = TRAIL_QUEUE_HELD,
+                [QUEUE_RETRY] = TRAIL_QUEUE_RETRIED,    [QUEUE_HOLD] = TRAIL_QUEUE_HELD,
                 [QUEUE_RELEASE] = TRAIL_QUEUE_RELEASED, [QUEUE_DELETE] = TRAIL_QUEUE_DELETED,
                 [QUEUE_REROUTE] = TRAIL_QUEUE_REROUTED,
         };
@@ -259,8 +264,10 @@ static void audit_flushed(const struct flushing *flushing, size_t count)
         json_t *data = json_object();
 
         json_put(data, "count", json_integer((json_int_t)count));
-        audit(flushing->call, &(struct trail){ .action = TRAIL_QUEUE_FLUSHED, .about = { .account = flushing->account },
-                                               .object = object, .data = data });
+        audit(flushing->call, &(struct trail){ .action = TRAIL_QUEUE_FLUSHED,
+                                               .about = { .account = flushing->account },
+                                               .object = object,
+                                               .data = data });
 }
 
 static void flushed(void *ctx, size_t count, const struct cause *cause)
@@ -278,7 +285,8 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
                         struct waiting waiting;
                         struct queue_counts counts = queue_counts(account->name);
                         uint64_t messages = counts.messages[QUEUE_QUEUED] + counts.messages[QUEUE_SENDING] +
-                                            counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
+                                            counts.messages[QUEUE_DEFERRED] +
+                                            counts.messages[QUEUE_AMBIGUOUS];
                         if (!sender_waits_for_place(account->sender)) /* it would lose its turn */
                                 sender_start_over(account->sender);
                         bool waits = waiting_all_the_same(account, &waiting);

@@ -61,7 +61,8 @@ void on_reload(struct call *call)
                 call_fail(call, &cause);
                 return;
         }
-        audit(call, &(struct trail){ .action = TRAIL_RELOADED, .object = "settings, credentials and system trust" });
+        audit(call, &(struct trail){ .action = TRAIL_RELOADED,
+                                     .object = "settings, credentials and system trust" });
         json_t *reply = json_object();
         json_put_text(reply, "text", "settings, credentials and system trust were read again");
         json_put(reply, "warnings", warnings);

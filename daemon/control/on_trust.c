@@ -28,8 +28,10 @@ void on_list_allowed_hosts(struct call *call)
                 call_fail(call, allowed_fault());
                 return;
         }
-        if (state && strcmp(state, "pending") != 0 && strcmp(state, "approved") != 0 && strcmp(state, "rejected") != 0) {
-                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected", state);
+        if (state && strcmp(state, "pending") != 0 && strcmp(state, "approved") != 0 &&
+            strcmp(state, "rejected") != 0) {
+                cause_about(&cause, CAUSE_INVALID, "state", "\"%s\" is not pending, approved or rejected",
+                            state);
                 call_fail(call, &cause);
                 return;
         }
@@ -79,21 +81,27 @@ static void audit_decision(const struct deciding *deciding, const json_t *entry)
         const json_t *certificate = json_object_get(entry, "certificate");
         long long port = (long long)json_integer_value(json_object_get(entry, "port"));
         const char *reason = text_in(entry, "reason"), *expires = text_in(entry, "expires");
-        bool approved = deciding->action == TRAIL_ALLOWED_APPROVED, given = approved || deciding->action == TRAIL_ALLOWED_REJECTED;
+        bool approved = deciding->action == TRAIL_ALLOWED_APPROVED,
+             given = approved || deciding->action == TRAIL_ALLOWED_REJECTED;
         struct trail trail = {
                 .action = deciding->action,
-                .about = { .host = text_in(entry, "host"), .port = (uint16_t)port, .challenge_id = text_in(entry, "id"),
+                .about = { .host = text_in(entry, "host"),
+                           .port = (uint16_t)port,
+                           .challenge_id = text_in(entry, "id"),
                            .cert_sha256 = text_in(certificate, "fingerprintSha256"),
                            .key_sha256 = text_in(certificate, "publicKeySha256") },
                 .data = json_object(),
         };
-        scoped(scoped_free) char *object = text_of("certificate of %s:%lld (%s, SHA-256 %s)", trail.about.host, port,
-                                                   trail.about.challenge_id, trail.about.cert_sha256);
+        scoped(scoped_free) char *object =
+                text_of("certificate of %s:%lld (%s, SHA-256 %s)", trail.about.host, port,
+                        trail.about.challenge_id, trail.about.cert_sha256);
         scoped(scoped_free) char *was = approved ? text_of("pins the %s%s%s", text_in(entry, "pins"),
-                                                           expires[0] ? ", until " : "", expires) :
-                                        given ? copy_text("") : text_of("it was %s", text_in(entry, "state"));
+                                                           expires[0] ? ", until " : "", expires)
+                                        : given  ? copy_text("")
+                                                 : text_of("it was %s", text_in(entry, "state"));
         scoped(scoped_free) char *details =
-                given && reason[0] ? text_of("%s%sreason: %s", was, was[0] ? "; " : "", reason) : copy_text(was);
+                given && reason[0] ? text_of("%s%sreason: %s", was, was[0] ? "; " : "", reason)
+                                   : copy_text(was);
         trail.object = object;
         trail.details = deciding->action == TRAIL_ALLOWED_UNAPPROVED ? NULL : details;
         json_put_text(trail.data, "id", trail.about.challenge_id);
@@ -172,7 +180,8 @@ void on_delete_allowed_host(struct call *call)
 static void audit_pruned(struct call *call, json_t *ids)
 {
         size_t count = json_array_size(ids);
-        scoped(scoped_free) char *object = text_of("%zu entr%s of the Allowed Hosts", count, count == 1 ? "y" : "ies");
+        scoped(scoped_free) char *object =
+                text_of("%zu entr%s of the Allowed Hosts", count, count == 1 ? "y" : "ies");
         scoped(scoped_free) char *details = trail_ids(ids);
         if (!count) {
                 audit_nothing(call);
@@ -180,7 +189,9 @@ static void audit_pruned(struct call *call, json_t *ids)
         }
         json_t *data = json_object();
         json_put(data, "count", json_integer((json_int_t)count));
-        audit(call, &(struct trail){ .action = TRAIL_ALLOWED_PRUNED, .object = object, .details = details, .data = data });
+        audit(call,
+              &(struct trail){
+                      .action = TRAIL_ALLOWED_PRUNED, .object = object, .details = details, .data = data });
 }
 
 static void pruned(void *ctx, const struct cause *cause, json_t *ids)
@@ -222,17 +233,21 @@ void on_get_anchor(struct call *call)
                 call_fail(call, &cause);
 }
 
-static void tell_anchor(struct call *call, const json_t *anchor, enum trail_action action, const char *event, const char *words)
+static void tell_anchor(struct call *call, const json_t *anchor, enum trail_action action, const char *event,
+                        const char *words)
 {
         const char *fingerprint = json_string_value(json_object_get(anchor, "fingerprintSha256"));
         const char *subject_name = json_string_value(json_object_get(anchor, "subject"));
         json_t *data = json_object();
 
         if (!subject_name)
-                subject_name = json_string_value(json_object_get(json_object_get(anchor, "certificate"), "subject"));
+                subject_name =
+                        json_string_value(json_object_get(json_object_get(anchor, "certificate"), "subject"));
         subject_name = subject_name ? subject_name : "?";
-        scoped(scoped_free) char *object = text_of("%s (SHA-256 %s)", subject_name, fingerprint ? fingerprint : "?");
-        audit(call, &(struct trail){ .action = action, .about = { .cert_sha256 = fingerprint }, .object = object });
+        scoped(scoped_free) char *object =
+                text_of("%s (SHA-256 %s)", subject_name, fingerprint ? fingerprint : "?");
+        audit(call,
+              &(struct trail){ .action = action, .about = { .cert_sha256 = fingerprint }, .object = object });
         json_put_text(data, "fingerprintSha256", fingerprint);
         json_put_text(data, "subject", subject_name);
         event_emit(event, NULL, data, "%s was %s the User Trust Store", subject_name, words);
@@ -265,8 +280,8 @@ void on_import_anchors(struct call *call)
                 cause_about(&cause, CAUSE_INVALID, "certificates", "is not base64");
                 call_fail(call, &cause);
         } else if (len > LIMIT_TRUST_IMPORT) {
-                cause_about(&cause, CAUSE_TOO_LARGE, "certificates", "%zu bytes: at most %d are taken at once", len,
-                            LIMIT_TRUST_IMPORT);
+                cause_about(&cause, CAUSE_TOO_LARGE, "certificates",
+                            "%zu bytes: at most %d are taken at once", len, LIMIT_TRUST_IMPORT);
                 call_fail(call, &cause);
         } else {
                 trust_import(bytes, len, call_actor(call), imported, call);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* WaitMessage: the answer comes when a message is sent, failed, or waits for a person; with `more` its states on the way come too. */
+/* WaitMessage: the answer comes when a message is sent, failed, or waits for a person; with `more` its states
+ * on the way come too. */
 #include "daemon/accounts/accounts.h"
 #include "daemon/control/methods.h"
 #include "daemon/control/usernames.h"
@@ -13,12 +14,12 @@
 enum { LOOK_MS = 250 };
 
 struct waiter {
-        struct call *call;              /* NULL: the client has gone */
+        struct call *call; /* NULL: the client has gone */
         char *id;
         struct subscription *subscription;
         struct timer *timer;
-        char *told;                     /* with `more`: what was told last, as words_of() has it */
-        bool theirs;                    /* who asks may know of the message */
+        char *told;  /* with `more`: what was told last, as words_of() has it */
+        bool theirs; /* who asks may know of the message */
         bool looking, look_again;
 };
 
@@ -45,8 +46,8 @@ static bool is_final(const char *state)
         return strcmp(state, "sent") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "held") == 0;
 }
 
-/* A message that only its account stops is on its way all the same while it is being sent, or is going to be tried now:
- * the account's fault is then one of before. */
+/* A message that only its account stops is on its way all the same while it is being sent, or is going to be
+ * tried now: the account's fault is then one of before. */
 static bool is_on_its_way(const json_t *message, const char *state)
 {
         const char *name = json_string_value(json_object_get(message, "account"));
@@ -88,7 +89,8 @@ static void end_waiting(struct waiter *waiting, const struct cause *cause)
         waiting_free(waiting);
 }
 
-/* Who may not read the queue waits for messages of their own only, and is not told what other ids there are. */
+/* Who may not read the queue waits for messages of their own only, and is not told what other ids there are.
+ */
 static bool is_theirs(struct waiter *waiting, const json_t *message)
 {
         const struct peer *peer = call_peer(waiting->call);
@@ -117,7 +119,8 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
                 return;
         }
         if (!is_theirs(waiting, message)) {
-                cause_set(&not_theirs, CAUSE_PERMISSION, "%s did not submit this message", call_who(waiting->call));
+                cause_set(&not_theirs, CAUSE_PERMISSION, "%s did not submit this message",
+                          call_who(waiting->call));
                 end_waiting(waiting, &not_theirs);
                 return;
         }
@@ -139,7 +142,8 @@ static void looked(void *ctx, json_t *message, const struct cause *cause)
         tell_state(waiting, message);
         if (waiting->look_again)
                 look(waiting);
-        else if (passing || call_wants_more(waiting->call) || account_is_gone(message)) /* the message goes next */
+        else if (passing || call_wants_more(waiting->call) ||
+                 account_is_gone(message)) /* the message goes next */
                 timer_set(waiting->timer, LOOK_MS);
 }
 

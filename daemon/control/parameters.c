@@ -5,9 +5,13 @@
 #include "common/limits.h"
 
 static const struct json_field fields[PARAMETER_COUNT] = {
-#define PARAMETER_FIELD(word, type, member, label, bits, least, most)                                          \
-        [PARAMETER_##word] = { .name = label, .kind = JSON_FIELD_##type, .flags = bits, .min = least, .max = most, \
-                               .offset = offsetof(struct parameters, member),                                  \
+#define PARAMETER_FIELD(word, type, member, label, bits, least, most) \
+        [PARAMETER_##word] = { .name = label, \
+                               .kind = JSON_FIELD_##type, \
+                               .flags = bits, \
+                               .min = least, \
+                               .max = most, \
+                               .offset = offsetof(struct parameters, member), \
                                .present = offsetof(struct parameters, said) + PARAMETER_##word },
         PARAMETERS(PARAMETER_FIELD)
 #undef PARAMETER_FIELD
@@ -47,7 +51,8 @@ const char *parameter_type(enum parameter parameter)
         return "";
 }
 
-int parameters_read(const json_t *object, const struct taken *taken, struct parameters *out, struct causes *problems)
+int parameters_read(const json_t *object, const struct taken *taken, struct parameters *out,
+                    struct causes *problems)
 {
         struct json_field wanted[TAKEN_MAX];
         size_t count = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that are so large that to parse them would hold up the loop are parsed by a thread: one for the people in charge,
- * one for everybody else. Meanwhile the client is not read from, not even for its end, so that nothing can get past the
- * call; what the frame takes is counted of its user's share until it was parsed, also when the connection has ended.
+ * Calls that are so large that to parse them would hold up the loop are parsed by a thread: one for the
+ * people in charge, one for everybody else. Meanwhile the client is not read from, not even for its end, so
+ * that nothing can get past the call; what the frame takes is counted of its user's share until it was
+ * parsed, also when the connection has ended.
  */
 #include "daemon/control/client_parts.h"
 
@@ -36,7 +37,8 @@ static void parse_done(struct job *job)
         share_drop(parsing->share);
         if (client) {
                 handle_drop(&client->parsing);
-                client_call_came(client, parsing->method, parsing->result < 0 ? NULL : parsing->object, &parsing->cause);
+                client_call_came(client, parsing->method, parsing->result < 0 ? NULL : parsing->object,
+                                 &parsing->cause);
         }
         json_decref(parsing->object);
         free(parsing);

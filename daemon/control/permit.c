@@ -18,7 +18,8 @@
 
 enum {
         MOST_SUBMITTERS = 64,
-        PATIENCE_SECONDS = 2,   /* so long the names of the settings are waited for; the directory may be a server */
+        PATIENCE_SECONDS =
+                2, /* so long the names of the settings are waited for; the directory may be a server */
 };
 
 struct rules {
@@ -36,13 +37,14 @@ struct naming {
         struct job job;
         char *read_group, *admin_group, *allow_submit;
         struct rules found;
-        bool over;              /* under the lock */
+        bool over; /* under the lock */
         struct naming *next;
 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t told;
 static struct workers *pool;
-static struct naming *namings;  /* all there are, the newest first: one that hangs has no other owner on the loop */
+static struct naming
+        *namings; /* all there are, the newest first: one that hangs has no other owner on the loop */
 
 /* ---- names, on the thread ---- */
 
@@ -157,7 +159,8 @@ void permit_open(const struct settings *settings)
         if (await_names(naming))
                 settle(naming);
         else
-                log_about(NULL, LOG_WARNING, NULL, "the system does not tell who is in the groups of the settings: until it does, "
+                log_about(NULL, LOG_WARNING, NULL,
+                          "the system does not tell who is in the groups of the settings: until it does, "
                           "only root and the daemon's own user may manage this station");
 }
 
@@ -199,7 +202,8 @@ int peer_of_socket(int fd, struct peer *out, struct cause *cause)
         *out = (struct peer){ .uid = credentials.uid, .group_count = 1 };
         out->groups[0] = credentials.gid;
         add_groups(fd, out);
-        out->has_login = login_of_peer(fd, credentials.pid, credentials.uid, &out->login) && out->login != out->uid;
+        out->has_login =
+                login_of_peer(fd, credentials.pid, credentials.uid, &out->login) && out->login != out->uid;
         return 0;
 }
 
@@ -226,7 +230,8 @@ static bool may_submit(const struct peer *peer)
 
 bool permit(const struct peer *peer, enum permission wanted)
 {
-        bool admin = peer->uid == 0 || peer->uid == geteuid() || (rules.have_admin && is_in(peer, rules.admin));
+        bool admin =
+                peer->uid == 0 || peer->uid == geteuid() || (rules.have_admin && is_in(peer, rules.admin));
         bool reader = admin || (rules.have_read && is_in(peer, rules.read));
 
         switch (wanted) {

@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 enum permission {
-        PERMIT_NONE,     /* introspection: everyone */
-        PERMIT_SUBMIT,   /* mail to the default account */
+        PERMIT_NONE,   /* introspection: everyone */
+        PERMIT_SUBMIT, /* mail to the default account */
         PERMIT_READ,
         PERMIT_ADMIN,
 };
@@ -16,14 +16,15 @@ enum permission {
 enum { PEER_GROUPS = 128 };
 struct peer {
         uid_t uid;
-        uid_t login;               /* who signed in and is behind it, where has_login; else it is nobody else */
+        uid_t login; /* who signed in and is behind it, where has_login; else it is nobody else */
         bool has_login;
         gid_t groups[PEER_GROUPS]; /* the primary one first */
         size_t group_count;
 };
 
-/* Looks the names of the settings up (groups, users), at start and on reload. A group that does not exist gives nobody
- * anything. A directory that hangs is waited for a moment; then the names give nobody anything until it answers. */
+/* Looks the names of the settings up (groups, users), at start and on reload. A group that does not exist
+ * gives nobody anything. A directory that hangs is waited for a moment; then the names give nobody anything
+ * until it answers. */
 void permit_open(const struct settings *settings);
 
 /* Fills in who is at the other end of a Unix socket. */

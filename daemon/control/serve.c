@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes over a control connection: frames into calls, one at a time in order. What a call may cost is decided by the
- * beginning of its frame (frame_scan.h): its method, the rights of who asks, its size. And whose turn it is: a user who
- * has had a share of the loop's turn waits in line for the next one.
+ * What comes over a control connection: frames into calls, one at a time in order. What a call may cost is
+ * decided by the beginning of its frame (frame_scan.h): its method, the rights of who asks, its size. And
+ * whose turn it is: a user who has had a share of the loop's turn waits in line for the next one.
  */
 #include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
@@ -22,8 +22,8 @@ static struct {
 } line = { .end = &line.first };
 
 enum {
-        NEXT_TURN_MS = 1,          /* a timer that is due now may fire again within this turn */
-        PARSED_HERE = 256 * KIB,   /* a larger call is parsed by a thread */
+        NEXT_TURN_MS = 1,        /* a timer that is due now may fire again within this turn */
+        PARSED_HERE = 256 * KIB, /* a larger call is parsed by a thread */
 };
 
 static void serve_line(void *ctx);
@@ -72,7 +72,8 @@ static void refuse(struct client *client, const char *interface, const struct ca
         json_put_text(object, "error", error);
         json_put(parameters, "cause", cause_json(cause));
         if (cause->code == CAUSE_INVALID)
-                json_put(parameters, "problems", problems_json(&(struct causes){ .items = (struct cause *)cause, .count = 1 }));
+                json_put(parameters, "problems",
+                         problems_json(&(struct causes){ .items = (struct cause *)cause, .count = 1 }));
         json_put(object, "parameters", parameters);
         client->closing = client->refused = true;
         client->active = loop_now();
@@ -119,7 +120,8 @@ static bool admit(struct client *client)
         } else if (client->reader.searched > method_size(method)) {
                 cause_set(&cause, CAUSE_TOO_LARGE, "a call of %s is larger than %zu bytes",
                           method ? method->name : "an unknown method", method_size(method));
-                cause_remedy(&cause, "name the method at the beginning of the call; give a message as a descriptor");
+                cause_remedy(&cause,
+                             "name the method at the beginning of the call; give a message as a descriptor");
         } else if (scan->values > method_values(method)) {
                 cause_set(&cause, CAUSE_TOO_LARGE, "a call of %s has more than %zu values",
                           method ? method->name : "an unknown method", method_values(method));
@@ -157,7 +159,8 @@ static bool may_wait(struct call *call)
 {
         if (!(call->method->flags & METHOD_WAITS))
                 return true;
-        return !share_is_out(call->share, BUDGET_WAITING, 1) && share_count(call->share, BUDGET_WAITING, &call->waiting, 1);
+        return !share_is_out(call->share, BUDGET_WAITING, 1) &&
+               share_count(call->share, BUDGET_WAITING, &call->waiting, 1);
 }
 
 static void dispatch(struct call *call, const char *name)
@@ -189,13 +192,15 @@ static const char *read_flags(struct call *call, const json_t *object)
 {
         static const char *const names[] = { "more", "oneway", "upgrade" };
 
-        call->oneway = json_is_true(json_object_get(object, "oneway")); /* first: then nothing is answered at all */
+        call->oneway =
+                json_is_true(json_object_get(object, "oneway")); /* first: then nothing is answered at all */
         for (size_t i = 0; i < count_of(names); i++) {
                 const json_t *value = json_object_get(object, names[i]);
                 if (value && !json_is_null(value) && !json_is_boolean(value))
                         return names[i];
         }
-        call->more = json_is_true(json_object_get(object, "more")) && !call->oneway; /* who hears nothing wants no parts */
+        call->more = json_is_true(json_object_get(object, "more")) &&
+                     !call->oneway; /* who hears nothing wants no parts */
         return json_is_true(json_object_get(object, "upgrade")) ? "upgrade" : NULL; /* to no other protocol */
 }
 
@@ -206,8 +211,8 @@ static void name_actor(struct call *call, const struct client *client)
         (void)snprintf(actor->uid, sizeof actor->uid, "%u", client->peer.uid);
         if (client->peer.has_login)
                 (void)snprintf(actor->login_uid, sizeof actor->login_uid, "%u", client->peer.login);
-        (void)snprintf(actor->who, sizeof actor->who, "%s%s%s", client->who, client->login[0] ? ", logged in as " : "",
-                       client->login);
+        (void)snprintf(actor->who, sizeof actor->who, "%s%s%s", client->who,
+                       client->login[0] ? ", logged in as " : "", client->login);
 }
 
 static void begin_call(struct client *client, const json_t *object)
@@ -223,7 +228,9 @@ static void begin_call(struct client *client, const json_t *object)
                 return;
         }
         struct call *call = new_object(struct call);
-        *call = (struct call){ .client = client, .peer = client->peer, .share = share_keep(client->share), .method = &none };
+        *call = (struct call){
+                .client = client, .peer = client->peer, .share = share_keep(client->share), .method = &none
+        };
         memcpy(call->who, client->who, sizeof call->who);
         name_actor(call, client);
         call->sent = json_is_object(parameters) ? json_incref(parameters) : NULL;
@@ -235,7 +242,8 @@ static void begin_call(struct client *client, const json_t *object)
                 dispatch(call, name);
 }
 
-static void take_object(struct client *client, const struct method *method, const json_t *object, const struct cause *cause)
+static void take_object(struct client *client, const struct method *method, const json_t *object,
+                        const struct cause *cause)
 {
         if (object)
                 begin_call(client, object);
@@ -269,7 +277,8 @@ static bool take_call(struct client *client)
 
 static bool may_take(const struct client *client)
 {
-        return !client->ending && !client->closing && !client->call && !client->parsing && client->out.len < LIMIT_CLIENT_UNREAD;
+        return !client->ending && !client->closing && !client->call && !client->parsing &&
+               client->out.len < LIMIT_CLIENT_UNREAD;
 }
 
 void client_take_calls(struct client *client)
@@ -294,7 +303,8 @@ void client_take_calls(struct client *client)
         client_flush(client);
 }
 
-void client_call_came(struct client *client, const struct method *method, const json_t *object, const struct cause *cause)
+void client_call_came(struct client *client, const struct method *method, const json_t *object,
+                      const struct cause *cause)
 {
         if (client->ending)
                 return;
@@ -326,7 +336,8 @@ static void peer_left(struct client *client)
         client->half_closed = true;
 }
 
-/* While a call waits, what comes is left in the socket, where it is bounded; only the end is taken note of. */
+/* While a call waits, what comes is left in the socket, where it is bounded; only the end is taken note of.
+ */
 static void look_whether_gone(struct client *client)
 {
         char byte;

@@ -9,7 +9,8 @@
 struct steps;
 
 struct steps_kind {
-        /* Begins it, with `steps` as the context of its callbacks; *work is what `cancel` ends. -1 with a cause. */
+        /* Begins it, with `steps` as the context of its callbacks; *work is what `cancel` ends. -1 with a
+         * cause. */
         int (*begin)(struct account *account, struct steps *steps, void **work, struct cause *cause);
         /* Nobody waits any more. */
         void (*cancel)(void *work);

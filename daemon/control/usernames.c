@@ -19,7 +19,7 @@ enum {
 struct username {
         struct job job;
         uid_t uid;
-        char name[40];             /* the thread's, until the job is done; so are: */
+        char name[40]; /* the thread's, until the job is done; so are: */
         gid_t groups[USER_GROUPS];
         int group_count;
         bool wants_groups;
@@ -30,9 +30,9 @@ struct username {
 };
 
 static struct workers *pool;
-static struct username *all;   /* under way: one that hangs has no other owner on the loop */
+static struct username *all; /* under way: one that hangs has no other owner on the loop */
 static unsigned under_way;
-static bool slow;              /* none has been told since one was waited for in vain */
+static bool slow; /* none has been told since one was waited for in vain */
 
 static void tell(struct username *username, const char *name)
 {
@@ -48,7 +48,8 @@ static void out_of_patience(void *ctx)
         struct username *username = ctx;
 
         slow = true;
-        log_about(NULL, LOG_NOTICE, NULL, "the system does not tell the names of its users: they are recorded by their uid");
+        log_about(NULL, LOG_NOTICE, NULL,
+                  "the system does not tell the names of its users: they are recorded by their uid");
         tell(username, NULL);
 }
 
@@ -61,7 +62,8 @@ static void look_up(struct job *job)
         if (getpwuid_r(username->uid, &user, memory, sizeof memory, &found) != 0 || !found)
                 return;
         username->group_count = username->wants_groups ? USER_GROUPS : 0;
-        if (username->wants_groups && getgrouplist(user.pw_name, user.pw_gid, username->groups, &username->group_count) < 0)
+        if (username->wants_groups &&
+            getgrouplist(user.pw_name, user.pw_gid, username->groups, &username->group_count) < 0)
                 username->group_count = USER_GROUPS; /* the first so many of them */
         (void)snprintf(username->name, sizeof username->name, "%s", user.pw_name);
 }
@@ -86,7 +88,10 @@ static struct username *begin(uid_t uid, bool groups, void (*told)(void *ctx, co
         if (under_way >= (slow ? THREADS : LIMIT_USERNAMES))
                 return NULL;
         struct username *username = new_object(struct username);
-        *username = (struct username){ .job = { .work = look_up, .done = looked_up }, .uid = uid, .told = told, .ctx = ctx,
+        *username = (struct username){ .job = { .work = look_up, .done = looked_up },
+                                       .uid = uid,
+                                       .told = told,
+                                       .ctx = ctx,
                                        .wants_groups = groups };
         username->patience = timer_new(out_of_patience, username);
         timer_set(username->patience, PATIENCE_MS);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names of local users, for the record of who did something. The system's directory may be a server that does
- * not answer: nobody is kept waiting for a name longer than a moment, and what a user may do never depends on it.
+ * The names of local users, for the record of who did something. The system's directory may be a server that
+ * does not answer: nobody is kept waiting for a name longer than a moment, and what a user may do never
+ * depends on it.
  */
 #pragma once
 
@@ -11,8 +12,8 @@
 
 struct username;
 
-/* Looks the user's name up. `told` is called once from the loop: with the name, or with NULL where there is none or
- * the directory is slow; the lookup is over then. NULL: none is begun, since every thread hangs. */
+/* Looks the user's name up. `told` is called once from the loop: with the name, or with NULL where there is
+ * none or the directory is slow; the lookup is over then. NULL: none is begun, since every thread hangs. */
 struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx);
 /* The same with the groups that the user is in. */
 struct username *username_and_groups(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emailsec-deliver: one received message to one command (deliverTo=exec:COMMAND). Started by the service manager for each
- * connection to its socket (emailsec-deliver@.service), which is its standard input; it reads one call, runs the command in
- * a process group of its own, tells what became of it (common/deliver.h), and ends. What the command writes goes to the
- * journal, so much of it as is worth reading.
+ * emailsec-deliver: one received message to one command (deliverTo=exec:COMMAND). Started by the service
+ * manager for each connection to its socket (emailsec-deliver@.service), which is its standard input; it
+ * reads one call, runs the command in a process group of its own, tells what became of it (common/deliver.h),
+ * and ends. What the command writes goes to the journal, so much of it as is worth reading.
  */
 #include "common/buf.h"
 #include "common/deliver.h"
@@ -23,16 +23,16 @@
 
 enum {
         CONNECTION = STDIN_FILENO,
-        CALL_SECONDS = 10,               /* for the call to come */
-        PASSED_ON = 64 * KIB,            /* of what the command writes */
+        CALL_SECONDS = 10,    /* for the call to come */
+        PASSED_ON = 64 * KIB, /* of what the command writes */
 };
 
 struct run {
-        int message;                     /* its standard input */
+        int message; /* its standard input */
         json_t *call;
-        int output, child;               /* pipe of what it writes; pidfd */
+        int output, child; /* pipe of what it writes; pidfd */
         pid_t pid;
-        struct buf line;                 /* the one that is coming; else the last one */
+        struct buf line; /* the one that is coming; else the last one */
         bool line_ended;
         size_t passed_on;
         bool timed_out;
@@ -77,7 +77,9 @@ static char *receive_call(int *descriptor)
                 } control;
                 char piece[4096];
                 struct iovec place = { piece, sizeof piece };
-                struct msghdr header = { .msg_iov = &place, .msg_iovlen = 1, .msg_control = control.bytes,
+                struct msghdr header = { .msg_iov = &place,
+                                         .msg_iovlen = 1,
+                                         .msg_control = control.bytes,
                                          .msg_controllen = sizeof control.bytes };
                 ssize_t got = recvmsg(CONNECTION, &header, MSG_CMSG_CLOEXEC);
                 if (got < 0 && errno == EINTR)
@@ -115,7 +117,8 @@ static void become_command(const struct run *run, int output)
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
         set_environment(json_object_get(run->call, "environment"));
-        if (dup2(run->message, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
+        if (dup2(run->message, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+            dup2(output, STDERR_FILENO) < 0)
                 _exit(126);
         (void)close_range(STDERR_FILENO + 1, ~0U, 0);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -265,7 +268,9 @@ static int run_command(struct run *run)
 
 int main(void)
 {
-        struct run run = { .message = -1, .output = -1, .child = -1, .line = BUF_WITH_MAX(LIMIT_DELIVER_LINE) };
+        struct run run = {
+                .message = -1, .output = -1, .child = -1, .line = BUF_WITH_MAX(LIMIT_DELIVER_LINE)
+        };
 
         (void)signal(SIGPIPE, SIG_IGN);
         scoped(scoped_free) char *text = receive_call(&run.message);

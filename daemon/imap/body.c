@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bodies on their way to the user; see fetch.h. Servers may answer in any order, name the UID before or behind the
- * body, and leave out what has gone. A body that comes before its UID while several are awaited, or amidst another
- * message that comes in parts, is read over, and that message asked for again by itself, as all are of which nothing
- * came (fetch.c): no order of items can make us hold a message or mix up two.
+ * Bodies on their way to the user; see fetch.h. Servers may answer in any order, name the UID before or
+ * behind the body, and leave out what has gone. A body that comes before its UID while several are awaited,
+ * or amidst another message that comes in parts, is read over, and that message asked for again by itself, as
+ * all are of which nothing came (fetch.c): no order of items can make us hold a message or mix up two.
  */
 #include "daemon/imap/fetch.h"
 
@@ -21,7 +21,8 @@ static void read_over(struct imap_session *session, uint64_t size)
                 session->unwanted += size;
         else
                 (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server sends %llu bytes of messages that were not asked for, or over what was announced",
+                                "the server sends %llu bytes of messages that were not asked for, or over "
+                                "what was announced",
                                 (unsigned long long)size);
 }
 
@@ -69,7 +70,8 @@ static void message_piece(struct imap_session *session, const char *bytes, size_
         if (!len || !session->arrival.wanted || session->chat.state == CHAT_FAILED)
                 return;
         chat_progress(&session->chat, len);
-        if (!taken(session, session->config.user->message_piece(session->config.ctx, (const uint8_t *)bytes, len)))
+        if (!taken(session,
+                   session->config.user->message_piece(session->config.ctx, (const uint8_t *)bytes, len)))
                 enough(session, left);
 }
 
@@ -104,11 +106,14 @@ static void body_begin(struct imap_session *session, const struct imap_fetch_ite
         ssize_t found = place_of(session, items);
         bool begins = true;
 
-        *arrival = (struct imap_arrival){ .open = true, .uid = items->uid, .part = items->is_part, .size = size };
+        *arrival = (struct imap_arrival){
+                .open = true, .uid = items->uid, .part = items->is_part, .size = size
+        };
         if (found >= 0 && session->work.items[found].state == WANTED) {
                 arrival->item = (size_t)found;
-                arrival->wanted = items->is_part ? imap_part_fits(session, arrival->item, items->origin, &begins)
-                                                 : !parts->open;
+                arrival->wanted = items->is_part
+                                          ? imap_part_fits(session, arrival->item, items->origin, &begins)
+                                          : !parts->open;
         }
         if (!arrival->wanted)
                 read_over(session, size);
@@ -168,8 +173,8 @@ void imap_body_piece(struct imap_session *session, const struct imap_item *item)
                 message_piece(session, item->text, item->len, session->parser.left);
 }
 
-/* True when what came is the message that it was taken for. Without any UID it is the one that was asked for by
- * itself. */
+/* True when what came is the message that it was taken for. Without any UID it is the one that was asked for
+ * by itself. */
 static bool is_the_one(const struct imap_session *session, const struct imap_fetch_items *items)
 {
         uint32_t uid = session->work.items[session->arrival.item].uid;
@@ -184,7 +189,8 @@ void imap_body_ended(struct imap_session *session, const struct imap_item *item)
 
         session->chat.phrase = session->chat.steps[session->chat.step].phrase;
         /* what is not the one is begun anew with the user when it is asked for by itself */
-        if (imap_fetch_items(&cursor, false, &items) && session->arrival.wanted && is_the_one(session, &items))
+        if (imap_fetch_items(&cursor, false, &items) && session->arrival.wanted &&
+            is_the_one(session, &items))
                 body_end(session);
         note_date(session, &items);
         session->arrival = (struct imap_arrival){ 0 };

@@ -40,7 +40,8 @@ static bool may_say(struct imap_session *session)
 static void command_said(struct imap_session *session, size_t before)
 {
         session->said += session->chat.out.len - before;
-        session->flights[session->in_flight++] = (struct imap_flight){ .tag = session->tag, .end = session->said };
+        session->flights[session->in_flight++] =
+                (struct imap_flight){ .tag = session->tag, .end = session->said };
 }
 
 /* Room for one more command; there always is unless the table of steps is wrong. */
@@ -142,7 +143,8 @@ bool imap_command_answered(struct imap_session *session, const struct imap_text 
 
         while (ours && i < session->in_flight && session->flights[i].tag != number)
                 i++;
-        /* a line that a server's mistake cut off from a response; tags cannot be guessed, so it is no answer */
+        /* a line that a server's mistake cut off from a response; tags cannot be guessed, so it is no answer
+         */
         if (!ours && session->signed_in && ++session->untagged <= LIMIT_UNTAGGED_IDLE)
                 return false;
         if (!ours || i == session->in_flight) {

@@ -19,8 +19,8 @@ void imap_say_secret(struct imap_session *session, const char *traced, const cha
 void imap_say_more(struct imap_session *session, const char *line);
 void imap_say_more_secret(struct imap_session *session, const char *line);
 
-/* A tagged reply came: takes its command out of those in flight; false when that has failed the chat, or when it is
- * a stray line that nobody waits for. */
+/* A tagged reply came: takes its command out of those in flight; false when that has failed the chat, or when
+ * it is a stray line that nobody waits for. */
 bool imap_command_answered(struct imap_session *session, const struct imap_text *tag) must_use;
 /* The server asks for more of the last command; false when that has failed the chat. */
 bool imap_command_continued(struct imap_session *session) must_use;

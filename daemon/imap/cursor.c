@@ -36,7 +36,8 @@ static bool word(struct imap_cursor *cursor, bool brackets, struct imap_text *ou
         const char *at = cursor->at;
 
         while (at < cursor->end && !ends_word(*at)) {
-                const char *close = brackets && *at == '[' ? memchr(at, ']', (size_t)(cursor->end - at)) : NULL;
+                const char *close =
+                        brackets && *at == '[' ? memchr(at, ']', (size_t)(cursor->end - at)) : NULL;
                 at = close ? close + 1 : at + 1;
         }
         *out = (struct imap_text){ cursor->at, (size_t)(at - cursor->at), IMAP_ATOM };

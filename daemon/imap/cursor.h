@@ -32,7 +32,8 @@ bool imap_take(struct imap_cursor *cursor, char c);
 bool imap_blanks(struct imap_cursor *cursor);
 /* A word: up to a blank, parenthesis or line end. */
 bool imap_word(struct imap_cursor *cursor, struct imap_text *out) must_use;
-/* The name of an item of FETCH: a word to which belongs what stands in brackets (BODY[HEADER.FIELDS (TO)]). */
+/* The name of an item of FETCH: a word to which belongs what stands in brackets (BODY[HEADER.FIELDS (TO)]).
+ */
 bool imap_item_name(struct imap_cursor *cursor, struct imap_text *out) must_use;
 /* A number that is at most `max`, ended by a delimiter. */
 bool imap_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out) must_use;

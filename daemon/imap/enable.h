@@ -2,11 +2,11 @@
 /*
  * What is said once after signing in, in one round trip: ENABLE (RFC 5161) and ID (RFC 2971).
  *
- * Taken into use are UTF8=ACCEPT (RFC 6855: folder names and headers in UTF-8, messages as they are) and IMAP4rev2
- * (RFC 9051). CONDSTORE (RFC 7162) is not: it tells whose flags have changed, and we never ask for those of a message
- * that we have; that nothing new is there UIDNEXT says as well. Neither is MOVE (RFC 6851): no policy puts a message
- * into another folder, and deleting is STORE and UID EXPUNGE. ID names program and version, no more; there are servers
- * that let nobody in who does not say it.
+ * Taken into use are UTF8=ACCEPT (RFC 6855: folder names and headers in UTF-8, messages as they are) and
+ * IMAP4rev2 (RFC 9051). CONDSTORE (RFC 7162) is not: it tells whose flags have changed, and we never ask for
+ * those of a message that we have; that nothing new is there UIDNEXT says as well. Neither is MOVE (RFC
+ * 6851): no policy puts a message into another folder, and deleting is STORE and UID EXPUNGE. ID names
+ * program and version, no more; there are servers that let nobody in who does not say it.
  */
 #pragma once
 

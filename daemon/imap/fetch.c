@@ -37,7 +37,8 @@ void imap_say_fetch(struct chat *chat)
         struct imap_session *session = imap_session_of(chat);
         const struct mailbox_user *user = session->config.user;
 
-        imap_work_say(session, "FETCH", user->wants_dates && user->wants_dates(session->config.ctx) ? fetch_dated : fetch_what);
+        imap_work_say(session, "FETCH",
+                      user->wants_dates && user->wants_dates(session->config.ctx) ? fetch_dated : fetch_what);
 }
 
 /* Why nothing came of a message that was asked for by itself. */
@@ -48,11 +49,11 @@ static void why_refused(const struct imap_session *session, uint32_t uid, const 
         int len = !shown ? 0 : reply->words.len < 200 ? (int)reply->words.len : 200;
 
         if (reply->status == IMAP_OK)
-                (void)cause_set(why, CAUSE_SERVER_BUSY, "the server sends nothing of message UID %u, and says that all is well",
-                                uid);
+                (void)cause_set(why, CAUSE_SERVER_BUSY,
+                                "the server sends nothing of message UID %u, and says that all is well", uid);
         else
-                (void)cause_set(why, CAUSE_SERVER_BUSY, "the server refused to hand out message UID %u%s%.*s", uid,
-                                shown ? ": " : "", len, shown ? reply->words.bytes : "");
+                (void)cause_set(why, CAUSE_SERVER_BUSY, "the server refused to hand out message UID %u%s%.*s",
+                                uid, shown ? ": " : "", len, shown ? reply->words.bytes : "");
 }
 
 static void refuse(struct imap_session *session, size_t item, const struct imap_reply *reply)
@@ -101,8 +102,8 @@ static bool is_answer(const struct imap_reply *reply)
         return reply->status == IMAP_OK || reply->status == IMAP_NO || reply->status == IMAP_REFUSED_AS_BAD;
 }
 
-/* Those refused that are not listed any more have gone. When that cannot be learned, or not be read, they are taken to be
- * there. */
+/* Those refused that are not listed any more have gone. When that cannot be learned, or not be read, they are
+ * taken to be there. */
 static int checked(struct imap_session *session, const struct imap_reply *reply)
 {
         struct imap_work *work = &session->work;
@@ -153,7 +154,8 @@ int imap_bodies_heard(struct chat *chat, const void *reply)
 }
 
 /* No bodies come: commands as long as they may be. */
-static void take_without_sizes(struct imap_session *session, const struct mailbox_entry *entries, size_t count)
+static void take_without_sizes(struct imap_session *session, const struct mailbox_entry *entries,
+                               size_t count)
 {
         imap_work_take(session, entries, count);
         for (size_t i = 0; i < session->work.count; i++)

@@ -85,7 +85,8 @@ static bool read_body(struct imap_cursor *cursor, struct imap_fetch_items *items
         if (items->has_body)
                 return false;
         items->has_body = true;
-        return imap_string(cursor, &items->body) && items->body.form != IMAP_ATOM; /* a bare word is no message */
+        return imap_string(cursor, &items->body) &&
+               items->body.form != IMAP_ATOM; /* a bare word is no message */
 }
 
 static const struct {

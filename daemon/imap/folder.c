@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Folder names between quotes; see folder.h. Modified UTF-7: printable ASCII stands for itself, the rest is UTF-16 in
- * a base64 of its own between & and -.
+ * Folder names between quotes; see folder.h. Modified UTF-7: printable ASCII stands for itself, the rest is
+ * UTF-16 in a base64 of its own between & and -.
  */
 #include "daemon/imap/folder.h"
 

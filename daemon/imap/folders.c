@@ -24,7 +24,8 @@ void imap_folders(struct chat *chat, const char *pattern)
         if (session->pattern)
                 chat_go(chat, IMAP_FOLDERS);
         else
-                (void)chat_fail(chat, CAUSE_MAILBOX, "the folder name %s is not UTF-8, or has control characters", pattern);
+                (void)chat_fail(chat, CAUSE_MAILBOX,
+                                "the folder name %s is not UTF-8, or has control characters", pattern);
 }
 
 void imap_say_folders(struct chat *chat)
@@ -83,14 +84,17 @@ void imap_folder_heard(struct imap_session *session, struct imap_cursor *cursor)
                 return;
         bool selectable = read_selectable(cursor);
         (void)imap_blanks(cursor);
-        if (!imap_string(cursor, &delimiter) || (imap_blanks(cursor), !imap_string(cursor, &name)) || !name.len)
+        if (!imap_string(cursor, &delimiter) || (imap_blanks(cursor), !imap_string(cursor, &name)) ||
+            !name.len)
                 return;
         if (++session->folders > LIMIT_FOLDERS_LISTED) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d folders", LIMIT_FOLDERS_LISTED);
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d folders",
+                                LIMIT_FOLDERS_LISTED);
                 return;
         }
         scoped(scoped_free) char *bytes = unquoted(&name);
-        scoped(scoped_free) char *plain = imap_folder_plain(bytes, strlen(bytes), imap_names_are_utf8(session));
+        scoped(scoped_free) char *plain =
+                imap_folder_plain(bytes, strlen(bytes), imap_names_are_utf8(session));
         if (plain)
                 session->config.user->folder(session->config.ctx, folder_name_normal(plain), selectable);
 }

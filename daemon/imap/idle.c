@@ -24,8 +24,8 @@ void imap_open(struct chat *chat, const char *folder, bool read_only)
         session->examine = read_only;
         session->facts = (struct mailbox_facts){ .read_only = read_only };
         if (!session->folder)
-                (void)chat_fail(chat, CAUSE_MAILBOX, "the folder name %s is not UTF-8, or has control characters",
-                                folder);
+                (void)chat_fail(chat, CAUSE_MAILBOX,
+                                "the folder name %s is not UTF-8, or has control characters", folder);
         else
                 chat_go(chat, IMAP_SELECT);
 }
@@ -42,7 +42,8 @@ static void finished_not_opened(struct imap_session *session)
         session->config.user->not_opened(session->config.ctx, session->refusal);
 }
 
-/* The session stands, with no folder open. Words that nobody knows may be about this moment as well as about the folder. */
+/* The session stands, with no folder open. Words that nobody knows may be about this moment as well as about
+ * the folder. */
 static int folder_refused(struct imap_session *session, const struct imap_reply *said)
 {
         scoped(scoped_free) char *what = text_of("to open the folder %s", session->folder);
@@ -52,7 +53,8 @@ static int folder_refused(struct imap_session *session, const struct imap_reply 
                 return imap_refused(session, said, CAUSE_MAILBOX, what);
         (void)imap_explain(session, said, CAUSE_SERVER_BUSY, what, &cause);
         if (!cause.remedy[0])
-                cause_remedy(&cause, "see which folders there are: emailsecctl account folders NAME; it is tried again by itself");
+                cause_remedy(&cause, "see which folders there are: emailsecctl account folders NAME; it is "
+                                     "tried again by itself");
         cause_keep(&session->refusal, &cause);
         return imap_operation_done(session, finished_not_opened);
 }
@@ -141,7 +143,8 @@ int imap_idle_heard(struct chat *chat, const void *reply)
         return session->wake_wanted ? IMAP_DONE : IMAP_IDLING;
 }
 
-/* What came between the last listing and the server's taking up IDLE is told now: nothing falls into the gap. */
+/* What came between the last listing and the server's taking up IDLE is told now: nothing falls into the gap.
+ */
 void imap_say_idling(struct chat *chat)
 {
         struct imap_session *session = imap_session_of(chat);

@@ -10,7 +10,8 @@
 #include "daemon/imap/reply.h"
 #include "daemon/imap/work.h"
 
-/* The answer to SEARCH is one response and has to fit LIMIT_REPLY; a larger mailbox is listed and sieved here. */
+/* The answer to SEARCH is one response and has to fit LIMIT_REPLY; a larger mailbox is listed and sieved
+ * here. */
 enum {
         SEARCHABLE = 100000,
         FOUND_MOST = 2 * SEARCHABLE, /* a set of a few bytes may stand for any number */
@@ -42,7 +43,8 @@ static void give(struct imap_session *session, const struct mailbox_entry *entry
                 give_batch(session);
 }
 
-/* The server would not list all: what is known to be there is told without a size, though it may be told already. */
+/* The server would not list all: what is known to be there is told without a size, though it may be told
+ * already. */
 static void give_work(struct imap_session *session)
 {
         for (size_t i = 0; i < session->work.count; i++) {
@@ -93,7 +95,8 @@ void imap_list_these(struct chat *chat, const struct mailbox_entry *entries, siz
 {
         struct imap_session *session = imap_session_of(chat);
 
-        session->listing = (struct imap_listing){ .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)) };
+        session->listing =
+                (struct imap_listing){ .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)) };
         imap_work_take(session, entries, count);
         for (size_t i = 0; i < session->work.count; i++) /* no bodies come: commands as long as they may be */
                 session->work.items[i].size = 0;
@@ -218,7 +221,8 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         struct imap_listing *listing = &session->listing;
 
         listing->refused |= items->has_size && !items->uid;
-        /* "n:*" names the last message even when its UID is below n; a size that is not said is found out in the end */
+        /* "n:*" names the last message even when its UID is below n; a size that is not said is found out in
+         * the end */
         if ((!items->has_size && !items->has_flags) || items->uid <= listing->after ||
             (listing->filter_seen && items->seen))
                 return;
@@ -231,8 +235,9 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         chat_progress(&session->chat, CHAT_ITEM);
         listing->told += listing->last != items->uid;
         listing->last = items->uid;
-        struct mailbox_entry entry = { .uid = items->uid, .size = items->size, .seen = items->seen,
-                                       .deleted = items->deleted };
+        struct mailbox_entry entry = {
+                .uid = items->uid, .size = items->size, .seen = items->seen, .deleted = items->deleted
+        };
         give(session, &entry);
 }
 

@@ -127,8 +127,8 @@ static size_t literal_at(const char *text, size_t from, size_t len, uint64_t *ou
         return len;
 }
 
-/* Brings one more line, or what there is of it, into view: its end as an offset into *out_text, which is either
- * `held` or the input itself; 0: not there yet and all input is held; -1: too long. */
+/* Brings one more line, or what there is of it, into view: its end as an offset into *out_text, which is
+ * either `held` or the input itself; 0: not there yet and all input is held; -1: too long. */
 static ssize_t find_line(struct imap_parser *parser, struct imap_input *input, size_t from,
                          const char **out_text)
 {
@@ -174,8 +174,8 @@ static size_t without_line_end(const char *text, size_t end)
         return end && text[end - 1] == '\r' ? end - 1 : end;
 }
 
-/* A literal of `size` bytes follows at `end` and belongs to the text: where its end is in view, or 0 when it has
- * to be waited for. -1: the response is too long. */
+/* A literal of `size` bytes follows at `end` and belongs to the text: where its end is in view, or 0 when it
+ * has to be waited for. -1: the response is too long. */
 static ssize_t take_literal(struct imap_parser *parser, struct imap_input *input, size_t end, uint64_t size)
 {
         if (size > LIMIT_REPLY || end + size > LIMIT_REPLY)

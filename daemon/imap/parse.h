@@ -35,12 +35,12 @@ struct imap_item {
 };
 
 struct imap_parser {
-        struct buf held;  /* a response that did not come in one portion */
-        size_t line;      /* where in it its last line begins, after a literal */
-        uint64_t left;    /* bytes of a literal still to come */
+        struct buf held; /* a response that did not come in one portion */
+        size_t line;     /* where in it its last line begins, after a literal */
+        uint64_t left;   /* bytes of a literal still to come */
         enum { PARSE_LINE, PARSE_LITERAL, PARSE_BODY } state;
-        bool tail;        /* a body came before in this response */
-        bool spent;       /* `held` was handed out: to be emptied */
+        bool tail;  /* a body came before in this response */
+        bool spent; /* `held` was handed out: to be emptied */
 };
 
 void imap_parser_init(struct imap_parser *parser);
@@ -48,8 +48,8 @@ void imap_parser_done(struct imap_parser *parser);
 /* Takes from the front of `input` up to the next event. */
 enum imap_event imap_parser_next(struct imap_parser *parser, struct imap_input *input,
                                  struct imap_item *out_item, struct cause *cause) must_use;
-/* True for a name of the whole message, or of the part that begins at *out_origin, as servers write it: BODY[],
- * BODY.PEEK[], RFC822; BODY[]<17>, BODY[]<17.1024>. */
+/* True for a name of the whole message, or of the part that begins at *out_origin, as servers write it:
+ * BODY[], BODY.PEEK[], RFC822; BODY[]<17>, BODY[]<17.1024>. */
 bool imap_names_message(const struct imap_text *name, bool *out_is_part, uint64_t *out_origin);
 /* True when nothing of a response is held and no literal is open. */
 bool imap_parser_empty(const struct imap_parser *parser);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A large message in parts (RFC 9051 section 6.4.5, BODY.PEEK[]<from.count>): several are in flight, and a session
- * that is cut is gone on with where it was. The server's word for the size decides how many are asked for at first
- * and nothing else: a message has ended when a part came back short at or behind that size, or empty.
+ * A large message in parts (RFC 9051 section 6.4.5, BODY.PEEK[]<from.count>): several are in flight, and a
+ * session that is cut is gone on with where it was. The server's word for the size decides how many are asked
+ * for at first and nothing else: a message has ended when a part came back short at or behind that size, or
+ * empty.
  */
 #pragma once
 
@@ -14,8 +15,8 @@ bool imap_say_next_part(struct imap_session *session);
 
 /* Which message a part is of whose UID comes behind it: the one that the oldest command asks for. 0: none. */
 uint32_t imap_part_awaited(const struct imap_session *session);
-/* A part of items[item] that begins at `origin`: true when it is the next one of the message that is open, or opens
- * this one (*begins). */
+/* A part of items[item] that begins at `origin`: true when it is the next one of the message that is open, or
+ * opens this one (*begins). */
 bool imap_part_fits(struct imap_session *session, size_t item, uint64_t origin, bool *begins);
 /* All of it went to the user: true when that was the end of the message. */
 bool imap_part_ends(struct imap_session *session, uint64_t size);

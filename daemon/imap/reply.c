@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Greetings, tagged replies and continuation requests: how one is read, and what a refusal means; see reply.h. */
+/* Greetings, tagged replies and continuation requests: how one is read, and what a refusal means; see
+ * reply.h. */
 #include "daemon/imap/reply.h"
 
 static const struct {
@@ -35,13 +36,15 @@ struct imap_reply imap_reply_read(struct imap_cursor *cursor)
 
 /* ---- what a refusal means ---- */
 
-/* The table of codes and known words says it; CAUSE_NONE: nothing better than what the command itself stands for. */
+/* The table of codes and known words says it; CAUSE_NONE: nothing better than what the command itself stands
+ * for. */
 static struct server_meaning meaning_of(const struct imap_session *session, const struct imap_reply *reply)
 {
         struct server_words said = {
                 .protocol = SERVER_IMAP,
-                .phase = session->chat.step == IMAP_GREETING ? PHASE_GREETING :
-                         session->signed_in ? PHASE_MAILBOX : PHASE_SIGNIN,
+                .phase = session->chat.step == IMAP_GREETING ? PHASE_GREETING
+                         : session->signed_in                ? PHASE_MAILBOX
+                                                             : PHASE_SIGNIN,
                 .code = reply->code.bytes,
                 .code_len = reply->code.len,
                 .words = reply->words.bytes,
@@ -56,8 +59,8 @@ bool imap_echoes_secret(const struct imap_session *session, const char *words, s
         return line_signin_repeated(&session->signing, words, len);
 }
 
-enum server_kind imap_explain(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
-                              const char *what, struct cause *cause)
+enum server_kind imap_explain(struct imap_session *session, const struct imap_reply *reply,
+                              enum cause_code otherwise, const char *what, struct cause *cause)
 {
         struct server_meaning meaning = meaning_of(session, reply);
         enum cause_code code = meaning.code;
@@ -67,11 +70,13 @@ enum server_kind imap_explain(struct imap_session *session, const struct imap_re
         bool bye = reply->status == IMAP_BYE;
 
         if (reply->status == IMAP_CONTINUE || reply->status == IMAP_OTHER) {
-                cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that IMAP does not know (%s)", what);
+                cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that IMAP does not know (%s)",
+                          what);
                 return SAID_NOTHING_KNOWN;
         }
         if (code == CAUSE_NONE && !bye)
-                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL : otherwise;
+                code = reply->status == IMAP_REFUSED_AS_BAD && session->signed_in ? CAUSE_PROTOCOL
+                                                                                  : otherwise;
         cause_set(cause, code != CAUSE_NONE ? code : CAUSE_SERVER_BUSY, "the server %s%s%s%.*s",
                   bye ? "ended the session" : "refused ", bye ? "" : what, before, len, words);
         server_meaning_remedy(&meaning, cause);

@@ -58,7 +58,8 @@ void imap_code_heard(struct imap_session *session, const struct imap_reply *repl
         else if (imap_is(&word, "READ-ONLY"))
                 session->facts.read_only = true;
         else if (imap_is(&word, "UIDVALIDITY") && imap_number(&cursor, UINT64_MAX, &number))
-                session->facts.uidvalidity = number; /* 32 bits by RFC 9051; some servers count in finer time */
+                session->facts.uidvalidity =
+                        number; /* 32 bits by RFC 9051; some servers count in finer time */
         else if (imap_is(&word, "UIDNEXT") && imap_number(&cursor, UINT32_MAX, &number))
                 session->facts.uidnext = (uint32_t)number;
 }
@@ -128,14 +129,10 @@ static const struct {
         bool numbered, before_tls;
         void (*heard)(struct imap_session *, uint64_t number, struct imap_cursor *);
 } untagged[] = {
-        { "FETCH", true, false, on_fetch },
-        { "EXISTS", true, false, on_exists },
-        { "EXPUNGE", true, false, on_expunge },
-        { "SEARCH", false, false, on_search },
-        { "ESEARCH", false, false, on_esearch },
-        { "ENABLED", false, false, on_enabled },
-        { "LIST", false, false, on_list },
-        { "CAPABILITY", false, true, on_capability },
+        { "FETCH", true, false, on_fetch },      { "EXISTS", true, false, on_exists },
+        { "EXPUNGE", true, false, on_expunge },  { "SEARCH", false, false, on_search },
+        { "ESEARCH", false, false, on_esearch }, { "ENABLED", false, false, on_enabled },
+        { "LIST", false, false, on_list },       { "CAPABILITY", false, true, on_capability },
 };
 
 /* RFC 9051 section 7.1: what a person must be shown; of a server that is known, and without our secrets. */
@@ -145,8 +142,9 @@ void imap_alert_heard(struct imap_session *session, const struct imap_reply *rep
         struct imap_text word;
         size_t len = reply->words.len < ALERT_MOST ? reply->words.len : ALERT_MOST;
 
-        if (!reply->code.len || !imap_word(&cursor, &word) || !imap_is(&word, "ALERT") || !len || !session->signed_in ||
-            !may_believe(session) || !session->config.user->alert || imap_echoes_secret(session, reply->words.bytes, len))
+        if (!reply->code.len || !imap_word(&cursor, &word) || !imap_is(&word, "ALERT") || !len ||
+            !session->signed_in || !may_believe(session) || !session->config.user->alert ||
+            imap_echoes_secret(session, reply->words.bytes, len))
                 return;
         scoped(scoped_free) char *words = copy_bytes(reply->words.bytes, len);
         session->config.user->alert(session->config.ctx, words);
@@ -168,7 +166,8 @@ bool imap_leads_nowhere(struct imap_session *session)
 {
         if (++session->untagged <= LIMIT_UNTAGGED_IDLE)
                 return false;
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere", LIMIT_UNTAGGED_IDLE);
+        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere",
+                        LIMIT_UNTAGGED_IDLE);
         return true;
 }
 

@@ -134,7 +134,8 @@ static const struct chat_step steps[IMAP_STEPS] = {
         [IMAP_DONE] = { "DONE", "waiting for the answer to DONE", 0, imap_say_done, imap_done_heard },
         [IMAP_REFRESH] = { "NOOP", "waiting for the answer to NOOP", 0, imap_say_refresh,
                            imap_refresh_heard },
-        [IMAP_FOLDERS] = { "LIST", "waiting for the list of folders", 0, imap_say_folders, imap_folders_heard },
+        [IMAP_FOLDERS] = { "LIST", "waiting for the list of folders", 0, imap_say_folders,
+                           imap_folders_heard },
         [IMAP_LOGOUT] = { "LOGOUT", "waiting for the answer to LOGOUT", 0, say_logout, logout_heard },
 };
 

@@ -9,7 +9,7 @@
 #include "daemon/wire/mailbox.h"
 
 struct imap_config {
-        struct signin signin;   /* borrowed texts must outlive the session */
+        struct signin signin; /* borrowed texts must outlive the session */
         bool starttls;
         const struct mailbox_user *user; /* outlives the session */
         void *ctx;

@@ -60,13 +60,18 @@ static int calculated(struct chat *chat, const struct calculation *calculation)
 }
 
 static const struct line_signin_class signin_class = {
-        .next_way = next_way, .offered = offered_mechanisms, .say = say_secret, .calculated = calculated,
+        .next_way = next_way,
+        .offered = offered_mechanisms,
+        .say = say_secret,
+        .calculated = calculated,
 };
 
 void imap_signin_init(struct imap_session *session)
 {
         session->signing = (struct line_signin){
-                .class = &signin_class, .chat = &session->chat, .signin = &session->config.signin,
+                .class = &signin_class,
+                .chat = &session->chat,
+                .signin = &session->config.signin,
         };
 }
 
@@ -101,7 +106,8 @@ void imap_say_authenticate(struct chat *chat)
         if (first && early && !signing->ways.without_first) {
                 signing->first_sent = true;
                 scoped(scoped_free) char *traced = text_of("AUTHENTICATE %s ***", signing->mechanism);
-                scoped(scoped_free_secret) char *line = text_of("AUTHENTICATE %s %s", signing->mechanism, first);
+                scoped(scoped_free_secret) char *line =
+                        text_of("AUTHENTICATE %s %s", signing->mechanism, first);
                 signing->last_said = first;
                 imap_say_secret(session, traced, line);
         } else {
@@ -189,9 +195,10 @@ int imap_login_heard(struct chat *chat, const void *reply)
         const struct imap_reply *said = reply;
 
         if (said->status == IMAP_CONTINUE && session->signing.rounds < 2)
-                return line_signin_answer(&session->signing, session->signing.rounds++ == 0
-                                                                     ? text_of("%s {%zu}", signin->user, strlen(signin->secret))
-                                                                     : copy_text(signin->secret));
+                return line_signin_answer(&session->signing,
+                                          session->signing.rounds++ == 0
+                                                  ? text_of("%s {%zu}", signin->user, strlen(signin->secret))
+                                                  : copy_text(signin->secret));
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         return signed_in(session);

@@ -6,7 +6,8 @@
 
 /* Of a new session, once its config is there. */
 void imap_signin_init(struct imap_session *session);
-/* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none. */
+/* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none.
+ */
 int imap_sign_in(struct imap_session *session);
 
 /* Rows of the table of steps. */

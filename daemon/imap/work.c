@@ -93,7 +93,8 @@ static void next_range(struct imap_work *work, size_t *messages, uint64_t *bytes
                 ++*messages;
                 work->next++;
         } while (work->next < work->count && work->items[work->next].uid == *out_last + 1 &&
-                 !imap_in_parts(&work->items[work->next]) && *messages < IMAP_PER_COMMAND && *bytes < IMAP_BYTES_PER_COMMAND);
+                 !imap_in_parts(&work->items[work->next]) && *messages < IMAP_PER_COMMAND &&
+                 *bytes < IMAP_BYTES_PER_COMMAND);
 }
 
 static bool next_set(struct imap_work *work, char set[SET_SIZE])
@@ -102,7 +103,8 @@ static bool next_set(struct imap_work *work, char set[SET_SIZE])
         uint64_t bytes = 0;
 
         while (work->next < work->count && !imap_in_parts(&work->items[work->next]) &&
-               used < SET_SIZE - RANGE_SIZE && messages < IMAP_PER_COMMAND && bytes < IMAP_BYTES_PER_COMMAND) {
+               used < SET_SIZE - RANGE_SIZE && messages < IMAP_PER_COMMAND &&
+               bytes < IMAP_BYTES_PER_COMMAND) {
                 uint32_t first, last;
                 next_range(work, &messages, &bytes, &first, &last);
                 int len = first == last

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages to a command (deliverTo=exec:COMMAND); see hand_on.h. The daemon runs none: emailsec-deliver does, in a unit of its
- * own for each message (common/deliver.h), so that what a command does or breaks is not the station's. One message after the
- * other for an account, LIMIT_DELIVER_COMMANDS at once for all of them; who comes after that waits in line.
+ * Messages to a command (deliverTo=exec:COMMAND); see hand_on.h. The daemon runs none: emailsec-deliver does,
+ * in a unit of its own for each message (common/deliver.h), so that what a command does or breaks is not the
+ * station's. One message after the other for an account, LIMIT_DELIVER_COMMANDS at once for all of them; who
+ * comes after that waits in line.
  */
 #include "daemon/incoming/hand_on.h"
 
@@ -26,16 +27,16 @@ enum {
 struct exec_command {
         struct account *account;
         char *words;
-        int64_t timeout;                 /* seconds */
-        struct delivery *delivery;       /* whose message waits, or is on its way; NULL: none */
+        int64_t timeout;           /* seconds */
+        struct delivery *delivery; /* whose message waits, or is on its way; NULL: none */
         char *call;
         int message;
-        int socket;                      /* -1: it waits in line */
+        int socket; /* -1: it waits in line */
         struct watch *watch;
         struct timer *timer;
         struct buf answer;
         bool stopped;
-        struct exec_command *next;            /* in line */
+        struct exec_command *next; /* in line */
 };
 static struct exec_command *line, **line_end = &line;
 static unsigned running;
@@ -80,7 +81,8 @@ static void finish(struct exec_command *command, enum handed what, const struct 
         delivery_handed(delivery, what, why);
 }
 
-static void put_off(struct exec_command *command, enum cause_code code, const char *what, const char *words, const char *remedy)
+static void put_off(struct exec_command *command, enum cause_code code, const char *what, const char *words,
+                    const char *remedy)
 {
         struct cause why;
 
@@ -109,25 +111,31 @@ static void weigh(struct exec_command *command, const json_t *said)
         words = words ? words : "";
         if (json_is_true(json_object_get(said, "timedOut"))) {
                 (void)snprintf(how, sizeof how, "did not end within %lld s", (long long)command->timeout);
-                put_off(command, CAUSE_TIMEOUT, how, words, "see what keeps it, or raise the property deliverTimeout; the mail waits at the server");
+                put_off(command, CAUSE_TIMEOUT, how, words,
+                        "see what keeps it, or raise the property deliverTimeout; the mail waits at the "
+                        "server");
                 return;
         }
         if (signal) {
-                (void)snprintf(how, sizeof how, "ended by signal %lld", (long long)json_integer_value(signal));
+                (void)snprintf(how, sizeof how, "ended by signal %lld",
+                               (long long)json_integer_value(signal));
                 give_back(command, how, words);
                 return;
         }
-        (void)snprintf(how, sizeof how, "%s exit status %d", status == EX_TEMPFAIL ? "puts mail off, with" : "cannot be run:", status);
+        (void)snprintf(how, sizeof how, "%s exit status %d",
+                       status == EX_TEMPFAIL ? "puts mail off, with" : "cannot be run:", status);
         switch (status) {
         case EX_OK:
                 finish(command, HANDED_ON, NULL);
                 break;
         case EX_TEMPFAIL:
-                put_off(command, CAUSE_SERVER_BUSY, how, words, "nothing to do if it passes by itself: the mail waits at the server");
+                put_off(command, CAUSE_SERVER_BUSY, how, words,
+                        "nothing to do if it passes by itself: the mail waits at the server");
                 break;
         case CANNOT_RUN:
         case NOT_FOUND:
-                put_off(command, CAUSE_COMMAND, how, words, "see that what deliverTo names is there, can be run, and is within reach of "
+                put_off(command, CAUSE_COMMAND, how, words,
+                        "see that what deliverTo names is there, can be run, and is within reach of "
                         "emailsec-deliver@.service; the mail waits at the server");
                 break;
         default:
@@ -145,7 +153,8 @@ static void hear(void *ctx, unused_arg int what)
 
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
-        if (got > 0 && buf_append(&command->answer, piece, (size_t)got) == 0 && !memchr(piece, '\0', (size_t)got))
+        if (got > 0 && buf_append(&command->answer, piece, (size_t)got) == 0 &&
+            !memchr(piece, '\0', (size_t)got))
                 return;
         const char *text = (const char *)buf_bytes(&command->answer);
         json_t *said = text && memchr(text, '\0', command->answer.len) ? json_loads(text, 0, NULL) : NULL;
@@ -192,7 +201,9 @@ static int send_call(int fd, const char *call, int message)
                 struct cmsghdr align;
         } control = { 0 };
         struct iovec place = { (char *)(uintptr_t)call, strlen(call) + 1 };
-        struct msghdr header = { .msg_iov = &place, .msg_iovlen = 1, .msg_control = control.bytes,
+        struct msghdr header = { .msg_iov = &place,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control.bytes,
                                  .msg_controllen = sizeof control.bytes };
         struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
 
@@ -249,10 +260,14 @@ static char *call_of(const struct exec_command *command, const struct given *giv
         const struct {
                 const char *name, *value;
         } values[] = {
-                { "EMAILSEC_ACCOUNT", command->account->name }, { "EMAILSEC_FOLDER", given->folder },
-                { "EMAILSEC_UID", uid },                        { "EMAILSEC_SIZE", size },
-                { "EMAILSEC_ID", given->id },                   { "EMAILSEC_FROM", given->from },
-                { "EMAILSEC_SUBJECT", given->subject },         { "EMAILSEC_DATE", given->date },
+                { "EMAILSEC_ACCOUNT", command->account->name },
+                { "EMAILSEC_FOLDER", given->folder },
+                { "EMAILSEC_UID", uid },
+                { "EMAILSEC_SIZE", size },
+                { "EMAILSEC_ID", given->id },
+                { "EMAILSEC_FROM", given->from },
+                { "EMAILSEC_SUBJECT", given->subject },
+                { "EMAILSEC_DATE", given->date },
                 { "EMAILSEC_MESSAGE_ID", given->message_id },
         };
 
@@ -277,9 +292,12 @@ static void *exec_new(struct account *account)
         if (!words)
                 return NULL;
         struct exec_command *command = new_object(struct exec_command);
-        *command = (struct exec_command){ .account = account, .words = copy_text(words), .message = -1, .socket = -1,
-                                     .timeout = prop_number(&account->values, PROP_DELIVER_TIMEOUT),
-                                     .timer = timer_new(too_late, command) };
+        *command = (struct exec_command){ .account = account,
+                                          .words = copy_text(words),
+                                          .message = -1,
+                                          .socket = -1,
+                                          .timeout = prop_number(&account->values, PROP_DELIVER_TIMEOUT),
+                                          .timer = timer_new(too_late, command) };
         return command;
 }
 
@@ -327,4 +345,6 @@ static void exec_free(void *ctx)
         free(command);
 }
 
-const struct hand_on_way hand_on_exec = { .begin = exec_new, .give = exec_give, .stop = exec_stop, .free = exec_free };
+const struct hand_on_way hand_on_exec = {
+        .begin = exec_new, .give = exec_give, .stop = exec_stop, .free = exec_free
+};

@@ -6,8 +6,8 @@
  *   message pieces into a delivery; full deliveries are committed one after the other (files, folder, cursor)
  *   while the next one fills; at the end of a round the server is told, then the next round.
  *
- * What is new is found by fetching_new.c; the rounds are in fetching_batches.c, the storing in fetching_store.c. What
- * those files share is fetching_state.c; here are beginning and end.
+ * What is new is found by fetching_new.c; the rounds are in fetching_batches.c, the storing in
+ * fetching_store.c. What those files share is fetching_state.c; here are beginning and end.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -85,9 +85,9 @@ const struct mailbox_user fetching_mailbox_user = {
 
 /* ---- from outside ---- */
 
-struct fetching *fetching_new(struct account *account, struct session *session, const struct mailbox_class *tools,
-                              const char *folder, void (*done)(void *ctx, const struct fetching_result *result),
-                              void *ctx)
+struct fetching *fetching_new(struct account *account, struct session *session,
+                              const struct mailbox_class *tools, const char *folder,
+                              void (*done)(void *ctx, const struct fetching_result *result), void *ctx)
 {
         struct fetching *fetching = new_object(struct fetching);
 
@@ -109,7 +109,8 @@ void fetching_begin(struct fetching *fetching, bool is_open)
         if (!fetching->just_opened)
                 fetching->tools->refresh(fetching_chat(fetching));
         else
-                fetching->tools->open(fetching_chat(fetching), fetching->folder, fetching_policy_is(fetching, WORD_MARK_AS_UNREAD));
+                fetching->tools->open(fetching_chat(fetching), fetching->folder,
+                                      fetching_policy_is(fetching, WORD_MARK_AS_UNREAD));
 }
 
 void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The rounds of a look: messages are asked for, stored (fetching_store.c), the server is told, then the next. */
+/* The rounds of a look: messages are asked for, stored (fetching_store.c), the server is told, then the next.
+ */
 #include "daemon/incoming/fetching_state.h"
 
 #include "daemon/messages.h"
 #include "daemon/store/maildir.h"
 
 enum {
-        ROUND = 2000,            /* messages between two tellings of the server */
-        DELETED_MOST = 1 << 15,  /* POP3: by one session, which has to end for that */
+        ROUND = 2000,           /* messages between two tellings of the server */
+        DELETED_MOST = 1 << 15, /* POP3: by one session, which has to end for that */
 };
 
 /* ---- the end of a look ---- */
@@ -25,7 +26,8 @@ static void note_moved(const struct fetching *fetching)
         struct subject subject = fetching_subject(fetching);
 
         log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
-                  "%s: the server has other UIDLs than before for messages that are here (%zu): known by their content, "
+                  "%s: the server has other UIDLs than before for messages that are here (%zu): known by "
+                  "their content, "
                   "they are not delivered again",
                   fetching->account->name, fetching->moved);
 }
@@ -34,8 +36,8 @@ static void note_moved(const struct fetching *fetching)
 void fetching_conclude(struct fetching *fetching)
 {
         if (fetching->back_count)
-                seen_not_left(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->back,
-                              fetching->back_count);
+                seen_not_left(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
+                              fetching->back, fetching->back_count);
         fetching->answers++;
         if (fetching->pop3)
                 seen_skip_uidls(fetching->account->name, NULL, 0, false, cursor_set, fetching);
@@ -94,8 +96,8 @@ static void begin_round(struct fetching *fetching)
 
 /* ---- telling the server ---- */
 
-/* Without UIDPLUS there is no deleting that would not take with it what others have flagged: told once, and shown as
- * a warning of the account for as long as it is so. */
+/* Without UIDPLUS there is no deleting that would not take with it what others have flagged: told once, and
+ * shown as a warning of the account for as long as it is so. */
 static void note_expunge(struct fetching *fetching)
 {
         struct subject subject = fetching_subject(fetching);
@@ -106,7 +108,8 @@ static void note_expunge(struct fetching *fetching)
         fact_set_number(fetching->account->name, FACT_NO_EXPUNGE, !known);
         if (!known)
                 log_about(&subject, LOG_WARNING, MSG_NOT_EXPUNGED,
-                          "%s: the server has no UIDPLUS: what is deleted there is only flagged as deleted and left, since "
+                          "%s: the server has no UIDPLUS: what is deleted there is only flagged as deleted "
+                          "and left, since "
                           "more would delete what others have flagged as well",
                           fetching->account->name);
 }
@@ -128,8 +131,9 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
         struct subject subject = fetching_subject(fetching);
         scoped(scoped_free) char *name = fetching_name_of(fetching, entry);
         if (!fetching->not_told_count)
-                log_about(&subject, LOG_WARNING, MSG_NOT_MARKED, "%s: %s: %s; it is tried again at the next look",
-                          fetching->account->name, name, why->text);
+                log_about(&subject, LOG_WARNING, MSG_NOT_MARKED,
+                          "%s: %s: %s; it is tried again at the next look", fetching->account->name, name,
+                          why->text);
         fetching_push(&fetching->not_told, &fetching->not_told_count, &fetching->not_told_size, entry);
 }
 
@@ -201,8 +205,8 @@ void fetching_quit_answered(struct fetching *fetching, bool deleted)
         if (!deleted || !fetching->quit_tell_count)
                 return;
         fetching->answers++;
-        seen_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell, fetching->quit_tell_count,
-                  recorded_as_told, fetching);
+        seen_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell,
+                  fetching->quit_tell_count, recorded_as_told, fetching);
         fetching->quit_tell_count = 0;
 }
 

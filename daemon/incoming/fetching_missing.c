@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages of a look that the server lists and does not hand out. None of them stops the others: it is written down
- * before the cursor passes it, and asked for again by itself at the end of later looks, after growing pauses, until
- * it is here or has gone from the server. A session that breaks is laid at the door of the message that was awaited:
- * the next one asks for that one last. Journal and events tell of it when it is certain, and when it is over.
+ * Messages of a look that the server lists and does not hand out. None of them stops the others: it is
+ * written down before the cursor passes it, and asked for again by itself at the end of later looks, after
+ * growing pauses, until it is here or has gone from the server. A session that breaks is laid at the door of
+ * the message that was awaited: the next one asks for that one last. Journal and events tell of it when it is
+ * certain, and when it is over.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -17,8 +18,8 @@
 #include <stdio.h>
 
 enum {
-        VAIN_IN_ROW = 10,  /* refused one after the other: the server is in trouble, not the messages */
-        ALONE_MOST = 200,  /* asked for by themselves in one look */
+        VAIN_IN_ROW = 10, /* refused one after the other: the server is in trouble, not the messages */
+        ALONE_MOST = 200, /* asked for by themselves in one look */
 };
 
 /* ---- words ---- */
@@ -46,7 +47,8 @@ static void tell_missing(const struct fetching *fetching, const struct missing *
         scoped(scoped_free) char *name = fetching_name_of(fetching, &message->entry);
         json_t *data = missing_data(fetching, &message->entry);
 
-        log_about(&subject, LOG_WARNING, MSG_MISSING, "%s: %s cannot be had from the server, the others are received: %s",
+        log_about(&subject, LOG_WARNING, MSG_MISSING,
+                  "%s: %s cannot be had from the server, the others are received: %s",
                   fetching->account->name, name, message->text);
         json_put_text(data, "cause", message->text);
         event_emit("mail.missing", fetching->account->name, data, "%s cannot be had from the server", name);
@@ -59,8 +61,8 @@ static void tell_over(const struct fetching *fetching, const struct mailbox_entr
         json_t *data = missing_data(fetching, entry);
         const char *what = came ? "has come after all" : "is no longer at the server";
 
-        log_about(&subject, LOG_NOTICE, MSG_MISSING_OVER, "%s: %s, which could not be had, %s", fetching->account->name, name,
-                  what);
+        log_about(&subject, LOG_NOTICE, MSG_MISSING_OVER, "%s: %s, which could not be had, %s",
+                  fetching->account->name, name, what);
         json_put(data, "came", json_boolean(came));
         event_emit("mail.missingOver", fetching->account->name, data, "%s %s", name, what);
 }
@@ -80,7 +82,8 @@ static int by_key(const void *a, const void *b)
 static struct missing *find(const struct fetching *fetching, const struct mailbox_entry *entry)
 {
         return fetching->missing_count ? bsearch(entry, fetching->missing, fetching->missing_count,
-                                                 sizeof *fetching->missing, by_key) : NULL;
+                                                 sizeof *fetching->missing, by_key)
+                                       : NULL;
 }
 
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count)
@@ -140,7 +143,8 @@ void fetching_end_gone(struct fetching *fetching)
                         tell_over(fetching, &row->entry, false);
         }
         if (count || fetching->reconcile)
-                missing_end(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, gone, count);
+                missing_end(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, gone,
+                            count);
         free(gone);
 }
 
@@ -155,12 +159,14 @@ static void push_vain(struct fetching *fetching, const struct missing *message)
         fetching->vain[fetching->vain_count++] = *message;
 }
 
-int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why, bool lost)
+int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why,
+                     bool lost)
 {
         struct missing message = { .entry = *entry, .state = lost ? MISSING_SUSPECTED : MISSING_TOLD };
 
         message.entry.missing = fetching->in_alone;
-        (void)snprintf(message.text, sizeof message.text, "%s%.250s", lost ? "the session broke over it: " : "", why->text);
+        (void)snprintf(message.text, sizeof message.text, "%s%.250s",
+                       lost ? "the session broke over it: " : "", why->text);
         push_vain(fetching, &message);
         fetching->in_order = false;
         fetching->vain_in_row += !lost && !fetching->in_alone;
@@ -211,12 +217,14 @@ void fetching_on_nameless(void *ctx, size_t count)
         fact_set_number(fetching->account->name, FACT_NAMELESS, (int64_t)count);
         if (count && !fetching->pop3)
                 log_about(&subject, LOG_WARNING, MSG_MISSING,
-                          "%s: the server says that there are more messages in folder %s than it lists, by %zu: those are left "
+                          "%s: the server says that there are more messages in folder %s than it lists, by "
+                          "%zu: those are left "
                           "there, the others are received",
                           fetching->account->name, fetching->folder, count);
         else if (count)
                 log_about(&subject, LOG_WARNING, MSG_MISSING,
-                          "%s: the server gives no unique id (UIDL) for %zu of its messages: they are left there, the others are "
+                          "%s: the server gives no unique id (UIDL) for %zu of its messages: they are left "
+                          "there, the others are "
                           "received",
                           fetching->account->name, count);
 }
@@ -246,8 +254,10 @@ void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching 
                 return;
         }
         if (fetching->missing_count + fetching->noted_count + count > LIMIT_MISSING && then) {
-                (void)cause_set(&cause, CAUSE_SERVER_BUSY, "the server does not hand out more than %d messages of its list, such as: %.200s",
-                                LIMIT_MISSING, fetching->vain[0].text);
+                (void)cause_set(
+                        &cause, CAUSE_SERVER_BUSY,
+                        "the server does not hand out more than %d messages of its list, such as: %.200s",
+                        LIMIT_MISSING, fetching->vain[0].text);
                 fetching_finish(fetching, &cause);
                 return;
         }
@@ -255,8 +265,8 @@ void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching 
         fetching->vain_count = 0;
         fetching->then = then;
         fetching->answers++;
-        missing_note(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->vain, count, noted,
-                     fetching);
+        missing_note(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->vain,
+                     count, noted, fetching);
 }
 
 /* ---- each by itself ---- */
@@ -287,8 +297,8 @@ static void begun(void *ctx, const struct cause *cause)
         const struct mailbox_entry *entry = &fetching->alone[fetching->alone_next++];
         fetching->answers++;
         if (partial_is_kept(entry))
-                partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1, ask_alone,
-                            fetching);
+                partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1,
+                             ask_alone, fetching);
         else
                 ask_alone(fetching, entry, 1);
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which messages of a folder are new: the cursor from disk, the server's list, and what stands between the two (read
- * already, skipped, too large, begun before, under other numbers). The rounds follow (fetching_batches.c).
+ * Which messages of a folder are new: the cursor from disk, the server's list, and what stands between the
+ * two (read already, skipped, too large, begun before, under other numbers). The rounds follow
+ * (fetching_batches.c).
  */
 #include "daemon/incoming/fetching_state.h"
 
 #include "daemon/messages.h"
 #include "daemon/store/partial_download.h"
 
-enum { LISTED_AT_ONCE = 1 << 17 }; /* messages of a folder that are held, and as many again while they are sorted */
+enum {
+        LISTED_AT_ONCE = 1 << 17
+}; /* messages of a folder that are held, and as many again while they are sorted */
 
 #define OUR_UIDVALIDITY ((uint64_t)1 << 62)
 
@@ -53,7 +56,7 @@ void fetching_begin_rounds(struct fetching *fetching)
         }
         fetching->answers++;
         partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
-                    fetching->wanted_count, halves_found, fetching);
+                     fetching->wanted_count, halves_found, fetching);
 }
 
 static int by_key(const void *a, const void *b)
@@ -79,18 +82,21 @@ static void sort_listed(struct fetching *fetching)
         fetching->listed = listed;
 }
 
-/* By ascending UID, each once: of a message that came in several responses each may have said something else. */
+/* By ascending UID, each once: of a message that came in several responses each may have said something else.
+ */
 static void order_listed(struct fetching *fetching)
 {
         size_t kept = 0, ordered = 1;
 
-        while (ordered < fetching->listed_count && fetching->listed[ordered - 1].uid <= fetching->listed[ordered].uid)
+        while (ordered < fetching->listed_count &&
+               fetching->listed[ordered - 1].uid <= fetching->listed[ordered].uid)
                 ordered++;
         if (ordered < fetching->listed_count) /* not as servers do; sorting takes as much memory again */
                 sort_listed(fetching);
         struct mailbox_entry *listed = fetching->listed;
         for (size_t i = 0; i < fetching->listed_count; i++) {
-                struct mailbox_entry *same = kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
+                struct mailbox_entry *same =
+                        kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
                 if (!same) {
                         listed[kept++] = listed[i];
                         continue;
@@ -137,7 +143,8 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
                 }
                 if (fetching->more && entries[i].uid > fetching->listed[LISTED_AT_ONCE - 1].uid)
                         continue;
-                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, &entries[i]);
+                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size,
+                              &entries[i]);
                 if (fetching->listed_count == 2 * LISTED_AT_ONCE)
                         keep_lowest(fetching);
         }
@@ -162,8 +169,8 @@ static void listed_imap(struct fetching *fetching)
                 const struct mailbox_entry *entry = &fetching->listed[i];
                 if (entry->uid > fetching->highest)
                         fetching->highest = entry->uid;
-                if (!entry->deleted && !(fetching->unseen_only && entry->seen) && !is_known(fetching, entry) &&
-                    !fetching_is_missing(fetching, entry))
+                if (!entry->deleted && !(fetching->unseen_only && entry->seen) &&
+                    !is_known(fetching, entry) && !fetching_is_missing(fetching, entry))
                         fetching_want(fetching, entry);
         }
         free(take(fetching->listed));
@@ -171,8 +178,8 @@ static void listed_imap(struct fetching *fetching)
         fetching_begin_rounds(fetching);
 }
 
-/* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is asked
- * for all the same, should the server have been silent. */
+/* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is
+ * asked for all the same, should the server have been silent. */
 static bool nothing_new(const struct fetching *fetching, uint32_t after)
 {
         return fetching->just_opened && fetching->facts.uidnext && fetching->facts.uidnext - 1 <= after &&
@@ -187,10 +194,11 @@ static void list(struct fetching *fetching)
         fetching->after = after;
         fetching->more = fetching->list_over = false;
         /* what the listing does not show (unseen only) is dealt with as well */
-        fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile) ?
-                                    fetching->facts.uidnext - 1 : after;
-        fetching->unseen_only = fetching->first_look && !fetching->pop3 &&
-                                prop_is(&fetching->account->values, WORD_UNREAD);
+        fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile)
+                                    ? fetching->facts.uidnext - 1
+                                    : after;
+        fetching->unseen_only =
+                fetching->first_look && !fetching->pop3 && prop_is(&fetching->account->values, WORD_UNREAD);
         if (!fetching->windows && nothing_new(fetching, after)) {
                 listed_imap(fetching);
                 return;
@@ -250,14 +258,16 @@ static void note_new_uidvalidity(struct fetching *fetching)
         struct subject subject = fetching_subject(fetching);
 
         log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
-                  "%s: folder %s was numbered anew by the server (UIDVALIDITY %llu, was %llu): comparing by content, "
+                  "%s: folder %s was numbered anew by the server (UIDVALIDITY %llu, was %llu): comparing by "
+                  "content, "
                   "nothing is delivered again",
                   fetching->account->name, fetching->folder, (unsigned long long)fetching->facts.uidvalidity,
                   (unsigned long long)fetching->cursor.uidvalidity);
 }
 
-/* A server that gives no UIDVALIDITY: a number of ours stands for it, beyond what servers give. It is the same as long as
- * UIDs seem to go on; when they do not, the next, so that messages are compared by content. */
+/* A server that gives no UIDVALIDITY: a number of ours stands for it, beyond what servers give. It is the
+ * same as long as UIDs seem to go on; when they do not, the next, so that messages are compared by content.
+ */
 static void number_ourselves(struct fetching *fetching)
 {
         const struct seen_cursor *cursor = &fetching->cursor;
@@ -269,7 +279,8 @@ static void number_ourselves(struct fetching *fetching)
         if (cursor->known && cursor->uidvalidity == fetching->facts.uidvalidity)
                 return;
         log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
-                  "%s: the server gives no UIDVALIDITY for folder %s, or 0: when it seems to number its messages anew, they are "
+                  "%s: the server gives no UIDVALIDITY for folder %s, or 0: when it seems to number its "
+                  "messages anew, they are "
                   "compared by content, and nothing is delivered again",
                   fetching->account->name, fetching->folder);
 }
@@ -297,7 +308,8 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
                 struct mailbox_entry entry = untold[i];
                 entry.left = entry.here = false;
                 if (untold[i].here)
-                        fetching_push(&fetching->known, &fetching->known_count, &fetching->known_size, &entry);
+                        fetching_push(&fetching->known, &fetching->known_count, &fetching->known_size,
+                                      &entry);
                 else if (!untold[i].left)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &entry);
                 else if (entry.size <= fetching_most(fetching) && entry.uid <= cursor->uid)
@@ -309,7 +321,8 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
 void fetching_read_cursor(struct fetching *fetching)
 {
         fetching->answers++;
-        seen_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, cursor_known, fetching);
+        seen_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, cursor_known,
+                    fetching);
 }
 
 void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)

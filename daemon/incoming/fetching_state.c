@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of a look share: its account's wishes, its lists, its end, and the order of looks of one account. */
+/* What the files of a look share: its account's wishes, its lists, its end, and the order of looks of one
+ * account. */
 #include "daemon/incoming/fetching_state.h"
 
 #include "daemon/incoming/hand_on.h"
@@ -19,10 +20,12 @@ bool fetching_policy_is(const struct fetching *fetching, enum property_word word
 /* What the server is to be told of a stored message: nothing, \Seen or deletion. */
 bool fetching_tells_server(const struct fetching *fetching)
 {
-        return fetching_policy_is(fetching, WORD_DELETE) || (fetching_policy_is(fetching, WORD_MARK_AS_READ) && !fetching->pop3);
+        return fetching_policy_is(fetching, WORD_DELETE) ||
+               (fetching_policy_is(fetching, WORD_MARK_AS_READ) && !fetching->pop3);
 }
 
-void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry)
+void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size,
+                   const struct mailbox_entry *entry)
 {
         if (*count == *size) {
                 *size = *size ? *size * 2 : 64;
@@ -31,8 +34,8 @@ void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, con
         (*list)[(*count)++] = *entry;
 }
 
-/* Looks that are over, but for what they still have on its way to the disk: the next one of their account reads its
- * cursor behind that. */
+/* Looks that are over, but for what they still have on its way to the disk: the next one of their account
+ * reads its cursor behind that. */
 static struct fetching *ending, *waiting;
 
 static bool is_behind(const struct fetching *fetching)
@@ -160,7 +163,7 @@ void fetching_finish(struct fetching *fetching, const struct cause *cause)
                 result.next_try = fetching->next_try > loop_wall() ? fetching->next_try - loop_wall() : 1;
         if (cause)
                 result.cause = *cause;
-        else    /* what was listed is dealt with: a session may idle for days */
+        else /* what was listed is dealt with: a session may idle for days */
                 forget_list(fetching);
         fetching->done(fetching->ctx, &result);
 }
@@ -183,7 +186,8 @@ uint64_t fetching_most(const struct fetching *fetching)
         return (uint64_t)prop_number(&fetching->account->values, PROP_MAX_MESSAGE_SIZE);
 }
 
-/* The place of a message in its round; those that come in order are found at once. SIZE_MAX: it is none of it. */
+/* The place of a message in its round; those that come in order are found at once. SIZE_MAX: it is none of
+ * it. */
 static size_t place_of(const struct fetching *fetching, const struct mailbox_entry *entry)
 {
         if (fetching->expected < fetching->next && fetching->wanted[fetching->expected].uid == entry->uid)
@@ -194,8 +198,9 @@ static size_t place_of(const struct fetching *fetching, const struct mailbox_ent
         return SIZE_MAX;
 }
 
-/* The cursor may pass a batch only where everything below has arrived: not after a message that was left out (it may
- * be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen ones only. */
+/* The cursor may pass a batch only where everything below has arrived: not after a message that was left out
+ * (it may be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen
+ * ones only. */
 void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want)
 {
         size_t place = place_of(fetching, entry);

@@ -22,71 +22,72 @@ struct fetching {
 
         struct mailbox_facts facts;
         bool pop3, first_look, reconcile, unseen_only;
-        bool some_gone;                      /* POP3: UIDLs that the server had at the last look */
-        struct uidl_set uidls;               /* POP3: of what is listed; kept while it is listed anew */
-        bool skipping, list_over;            /* POP3: what is listed is being passed over; nothing more is listed, */
-        bool skipped_last;                   /* and it was when that began */
-        size_t moved;                        /* POP3: messages that have come under another UIDL */
+        bool some_gone;           /* POP3: UIDLs that the server had at the last look */
+        struct uidl_set uidls;    /* POP3: of what is listed; kept while it is listed anew */
+        bool skipping, list_over; /* POP3: what is listed is being passed over; nothing more is listed, */
+        bool skipped_last;        /* and it was when that began */
+        size_t moved;             /* POP3: messages that have come under another UIDL */
         struct seen_cursor cursor;
-        struct mailbox_entry *listed;        /* as the server lists them */
+        struct mailbox_entry *listed; /* as the server lists them */
         size_t listed_count, listed_size;
-        bool more;                           /* there are more above those; they are listed anew after these */
-        uint32_t after;                      /* the present list is of those above this UID or number */
-        struct mailbox_entry *wanted;        /* new ones, in order */
+        bool more;                    /* there are more above those; they are listed anew after these */
+        uint32_t after;               /* the present list is of those above this UID or number */
+        struct mailbox_entry *wanted; /* new ones, in order */
         size_t wanted_size;
-        unsigned windows;                    /* lists before the present one in this look */
-        uint8_t *wants;                      /* enum want of each */
-        size_t wanted_count, next;           /* next: first of the present round that is not asked for */
-        size_t round;                        /* first of the present round */
-        bool asking;                         /* messages of it are awaited */
-        size_t expected;                     /* the one that should arrive next */
-        struct mailbox_entry *tell;          /* stored here, to be told to the server */
+        unsigned windows;           /* lists before the present one in this look */
+        uint8_t *wants;             /* enum want of each */
+        size_t wanted_count, next;  /* next: first of the present round that is not asked for */
+        size_t round;               /* first of the present round */
+        bool asking;                /* messages of it are awaited */
+        size_t expected;            /* the one that should arrive next */
+        struct mailbox_entry *tell; /* stored here, to be told to the server */
         size_t tell_count, tell_size;
-        struct mailbox_entry *quit_tell;     /* POP3: told when QUIT is answered */
+        struct mailbox_entry *quit_tell; /* POP3: told when QUIT is answered */
         size_t quit_tell_count;
-        struct mailbox_entry *known;         /* above the cursor and here already, in order */
+        struct mailbox_entry *known; /* above the cursor and here already, in order */
         size_t known_count, known_size;
-        struct missing *missing;             /* what was asked for in vain before, by UID (fetching_missing.c) */
+        struct missing *missing; /* what was asked for in vain before, by UID (fetching_missing.c) */
         size_t missing_count;
-        struct mailbox_entry *alone;         /* those of it that are asked for again, each by itself, at the end */
+        struct mailbox_entry *alone; /* those of it that are asked for again, each by itself, at the end */
         size_t alone_count, alone_size, alone_next;
-        bool try_all;                        /* also those whose time has not come */
-        struct missing *vain;                /* asked for in vain in this round */
+        bool try_all;         /* also those whose time has not come */
+        struct missing *vain; /* asked for in vain in this round */
         size_t vain_count, vain_size;
-        int64_t next_try;                    /* wall clock, of the first one of all that is missing; 0: nothing is */
-        size_t noted_count;                  /* written down in this look */
+        int64_t next_try;   /* wall clock, of the first one of all that is missing; 0: nothing is */
+        size_t noted_count; /* written down in this look */
         void (*then)(struct fetching *fetching); /* after that */
-        bool in_alone, checking;             /* at the end of the look; what is missing is being listed */
-        bool waits;                          /* for the disk, behind an earlier look of this account, */
+        bool in_alone, checking;                 /* at the end of the look; what is missing is being listed */
+        bool waits;                              /* for the disk, behind an earlier look of this account, */
         void (*behind)(struct fetching *fetching); /* before this is done */
-        unsigned vain_in_row;                /* since the last message that came */
-        struct mailbox_entry *not_told;      /* the server would not mark them */
+        unsigned vain_in_row;                      /* since the last message that came */
+        struct mailbox_entry *not_told;            /* the server would not mark them */
         size_t not_told_count, not_told_size;
-        struct mailbox_entry *left;          /* too large: a note about each is stored */
+        struct mailbox_entry *left; /* too large: a note about each is stored */
         size_t left_count, left_size;
-        bool heads, heads_over;              /* the present round is about those; it was */
-        struct mailbox_entry *back;          /* left at an earlier look, and no longer too large */
+        bool heads, heads_over;     /* the present round is about those; it was */
+        struct mailbox_entry *back; /* left at an earlier look, and no longer too large */
         size_t back_count, back_size;
-        uint32_t highest;                    /* UID up to which everything is dealt with at the end */
+        uint32_t highest; /* UID up to which everything is dealt with at the end */
 
-        struct hand_on *hand_on;             /* NULL: to the Maildir */
-        struct delivery *filling;            /* takes pieces */
-        struct delivery *full;               /* waits for its commit */
+        struct hand_on *hand_on;  /* NULL: to the Maildir */
+        struct delivery *filling; /* takes pieces */
+        struct delivery *full;    /* waits for its commit */
         bool committing, round_received, in_order;
-        bool moved_on;                       /* something came whole */
-        bool in_message;                     /* one that has begun and not ended fills */
-        struct mailbox_entry arriving;       /* that one, or the last */
-        uint64_t got, fresh, lines, returns; /* bytes of it; in this session; LFs among them; those behind a CR */
-        uint32_t filling_last, full_last;    /* UID of the last whole one within */
-        uint64_t received, noted;            /* messages; notes about those that are too large */
-        unsigned answers;                    /* store answers under way */
-        bool freed, finished, failed;        /* failed: the look ended for a cause of this machine */
-        bool no_room;                        /* for one more message: what came before it is kept */
-        struct fetching *sibling;            /* among those that end, or that wait for one (fetching.c) */
-        bool just_opened;                    /* facts are of SELECT, not what was heard since */
-        handle_id listing;                   /* of one that gives way to other lists */
+        bool moved_on;                 /* something came whole */
+        bool in_message;               /* one that has begun and not ended fills */
+        struct mailbox_entry arriving; /* that one, or the last */
+        uint64_t got, fresh, lines,
+                returns; /* bytes of it; in this session; LFs among them; those behind a CR */
+        uint32_t filling_last, full_last; /* UID of the last whole one within */
+        uint64_t received, noted;         /* messages; notes about those that are too large */
+        unsigned answers;                 /* store answers under way */
+        bool freed, finished, failed;     /* failed: the look ended for a cause of this machine */
+        bool no_room;                     /* for one more message: what came before it is kept */
+        struct fetching *sibling;         /* among those that end, or that wait for one (fetching.c) */
+        bool just_opened;                 /* facts are of SELECT, not what was heard since */
+        handle_id listing;                /* of one that gives way to other lists */
         bool gives_way;
-        size_t list_held;                    /* bytes of its list, as counted with all of them */
+        size_t list_held; /* bytes of its list, as counted with all of them */
         struct fetching *next_listing;
 };
 
@@ -96,7 +97,8 @@ struct subject fetching_subject(const struct fetching *fetching);
 bool fetching_policy_is(const struct fetching *fetching, enum property_word word);
 /* True when the server is to be told of a stored message: \Seen or deletion. */
 bool fetching_tells_server(const struct fetching *fetching);
-void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size, const struct mailbox_entry *entry);
+void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size,
+                   const struct mailbox_entry *entry);
 /* At the head of each store answer: true when the object is still wanted. */
 bool fetching_answered(struct fetching *fetching);
 void fetching_finish(struct fetching *fetching, const struct cause *cause);
@@ -164,14 +166,16 @@ char *fetching_name_of(const struct fetching *fetching, const struct mailbox_ent
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count);
 /* The next look is to begin as soon as this one is over. */
 void fetching_look_soon(struct fetching *fetching);
-/* One that the server lists and that was asked for in vain before: true. It is asked for again by itself, or not yet. */
+/* One that the server lists and that was asked for in vain before: true. It is asked for again by itself, or
+ * not yet. */
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry);
 bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_entry *entry);
 /* All are listed: those missing that are not have gone. */
 void fetching_end_gone(struct fetching *fetching);
-/* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session broke).
- * -1: too many of them, one after the other; the look is over. */
-int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why, bool lost);
+/* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session
+ * broke). -1: too many of them, one after the other; the look is over. */
+int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why,
+                     bool lost);
 /* Messages that are in no list, or (POP3) cannot be told apart from others, and are left. */
 void fetching_on_nameless(void *ctx, size_t count);
 int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages of a look on their way to the disk: pieces fill a delivery; batches are committed one after the other
- * while the next one fills, and the server waits when the disk is behind.
+ * Messages of a look on their way to the disk: pieces fill a delivery; batches are committed one after the
+ * other while the next one fills, and the server waits when the disk is behind.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -14,10 +14,10 @@
 #include "daemon/store/maildir.h"
 
 enum {
-        BATCH_MESSAGES = 250,                /* of one commit */
+        BATCH_MESSAGES = 250, /* of one commit */
         BATCH_BYTES = 4 * 1024 * 1024,
-        TAKEN_AFTER = 3,                     /* tries that brought what was not announced: it is what it is */
-        BACKLOG_HIGH = 8 * 1024 * 1024,      /* not yet on disk: the server waits */
+        TAKEN_AFTER = 3,                /* tries that brought what was not announced: it is what it is */
+        BACKLOG_HIGH = 8 * 1024 * 1024, /* not yet on disk: the server waits */
         BACKLOG_LOW = 2 * 1024 * 1024,
 };
 
@@ -35,9 +35,9 @@ static void announce(struct fetching *fetching, const struct delivered *message)
         struct subject subject = fetching_subject(fetching);
 
         subject.file = message->file;
-        log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s%s%s", fetching->account->name,
-                  message->file, (unsigned long long)message->size, message->from ? message->from : "(no From)",
-                  message->handed_on ? ", handed on to " : "",
+        log_about(&subject, LOG_INFO, MSG_RECEIVED, "%s: received %s (%llu bytes) from %s%s%s",
+                  fetching->account->name, message->file, (unsigned long long)message->size,
+                  message->from ? message->from : "(no From)", message->handed_on ? ", handed on to " : "",
                   message->handed_on ? prop_text(&fetching->account->values, PROP_DELIVER_TO) : "");
         if (is_own_mail && is_own_mail(fetching->account->name, message->message_id, message->subject))
                 return; /* which is no mail to tell of */
@@ -54,18 +54,20 @@ static void count_left(struct fetching *fetching, const struct delivered *messag
 
         fetching->noted++;
         subject.file = message->file;
-        log_about(&subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
-                  "%s: a message of %llu bytes was left at the server (%s %u%s%s): maxMessageSize is %llu%s%s",
-                  fetching->account->name, (unsigned long long)entry->size, fetching->pop3 ? "number" : "uid", entry->uid,
-                  fetching->pop3 ? ", UIDL " : "", entry->uidl,
-                  (unsigned long long)fetching_most(fetching), message->handed_on ? "" : "; of it tells ",
-                  message->handed_on ? "" : message->file);
+        log_about(
+                &subject, LOG_WARNING, MSG_LEFT_AT_SERVER,
+                "%s: a message of %llu bytes was left at the server (%s %u%s%s): maxMessageSize is %llu%s%s",
+                fetching->account->name, (unsigned long long)entry->size, fetching->pop3 ? "number" : "uid",
+                entry->uid, fetching->pop3 ? ", UIDL " : "", entry->uidl,
+                (unsigned long long)fetching_most(fetching), message->handed_on ? "" : "; of it tells ",
+                message->handed_on ? "" : message->file);
         json_put_text(data, "file", message->handed_on ? NULL : message->file);
         json_put(data, "size", json_integer((json_int_t)entry->size));
         json_put(data, "uid", json_integer(entry->uid));
         json_put_text(data, "folder", fetching->folder);
-        event_emit("mail.left", fetching->account->name, data, "%s: a message of %llu bytes was left at the server",
-                   fetching->account->name, (unsigned long long)entry->size);
+        event_emit("mail.left", fetching->account->name, data,
+                   "%s: a message of %llu bytes was left at the server", fetching->account->name,
+                   (unsigned long long)entry->size);
 }
 
 static void count_received(struct fetching *fetching, const struct delivered *message)
@@ -91,7 +93,8 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         fetching->committing = false;
         for (size_t i = 0; i < count; i++) {
                 if (!fetching->freed && !messages[i].entry.left && !messages[i].entry.odd)
-                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &messages[i].entry);
+                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size,
+                                      &messages[i].entry);
                 fetching->moved += messages[i].again && fetching->reconcile;
                 if (!messages[i].again)
                         (messages[i].entry.left ? count_left : count_received)(fetching, &messages[i]);
@@ -117,8 +120,8 @@ static void commit_full(struct fetching *fetching)
                 session_pause(fetching->session, false);
 }
 
-/* Batches go to the disk one after the other: the cursor of one must not be there before the files of the last. One
- * is being committed, one waits filled, one fills. */
+/* Batches go to the disk one after the other: the cursor of one must not be there before the files of the
+ * last. One is being committed, one waits filled, one fills. */
 static void hand_over(struct fetching *fetching)
 {
         bool ripe = fetching->filling && !fetching->in_message &&
@@ -160,8 +163,8 @@ static int disk_failed(struct fetching *fetching, const struct cause *cause)
         return -1;
 }
 
-/* How much of a message is taken: what was announced, with what honest servers err by, and what the account takes.
- * When it is asked for again by itself, the second of these alone counts. */
+/* How much of a message is taken: what was announced, with what honest servers err by, and what the account
+ * takes. When it is asked for again by itself, the second of these alone counts. */
 static uint64_t most_of(const struct fetching *fetching, const struct mailbox_entry *entry)
 {
         uint64_t most = fetching_most(fetching), announced = entry->size;
@@ -218,7 +221,8 @@ static int begin_message(struct fetching *fetching, const struct mailbox_entry *
         int begun = delivery_begin(fetching->filling, entry, &cause);
         if (begun == 0)
                 return 0;
-        if (begun > 0) { /* one that is too large for the disk, or is said to be, does not keep the others back */
+        if (begun >
+            0) { /* one that is too large for the disk, or is said to be, does not keep the others back */
                 fetching->in_message = false;
                 fetching_set_want(fetching, entry, WANT_REFUSED);
                 return fetching_not_had(fetching, entry, &cause, false) < 0 ? -1 : 1;
@@ -237,7 +241,7 @@ int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint
         if (fetching->in_message && fetching->arriving.uid != entry->uid)
                 fetching->in_order = false;
         return entry->from + size > most_of(fetching, entry) ? too_much(fetching, entry, entry->from + size)
-                                                              : begin_message(fetching, entry);
+                                                             : begin_message(fetching, entry);
 }
 
 static void count_lines(struct fetching *fetching, const uint8_t *bytes, size_t len)
@@ -284,7 +288,8 @@ static enum mailbox_odd oddness(const struct fetching *fetching)
         if (!announced || entry->left ||
             (most + most / 8 + 16 >= announced && least <= announced + announced / 8 + 128))
                 return AS_ANNOUNCED;
-        return fetching->in_alone && got && fetching_tries(fetching, entry) > TAKEN_AFTER ? ODD_FOR_GOOD : ODD;
+        return fetching->in_alone && got && fetching_tries(fetching, entry) > TAKEN_AFTER ? ODD_FOR_GOOD
+                                                                                          : ODD;
 }
 
 static int end_message(struct fetching *fetching)
@@ -303,7 +308,8 @@ static int end_message(struct fetching *fetching)
         return 0;
 }
 
-/* What came is not what was announced: it is kept, but the server is not told of it, and it is asked for again. */
+/* What came is not what was announced: it is kept, but the server is not told of it, and it is asked for
+ * again. */
 static void note_odd(struct fetching *fetching, enum mailbox_odd odd)
 {
         const struct mailbox_entry *entry = &fetching->arriving;
@@ -311,7 +317,8 @@ static void note_odd(struct fetching *fetching, enum mailbox_odd odd)
 
         delivery_is_odd(fetching->filling, odd);
         (void)cause_set(&why, CAUSE_PROTOCOL,
-                        "%llu bytes came where %llu were announced: they are in the inbox, and the server was not told so",
+                        "%llu bytes came where %llu were announced: they are in the inbox, and the server "
+                        "was not told so",
                         (unsigned long long)fetching->got, (unsigned long long)entry->size);
         if (odd == ODD)
                 (void)fetching_not_had(fetching, entry, &why, false);
@@ -333,8 +340,12 @@ int fetching_on_message_end(void *ctx)
 /* Stores the note about a message that is too large. */
 static int store_note(struct fetching *fetching, struct mailbox_entry *entry, const char *head, size_t len)
 {
-        struct leftover left = { .account = fetching->account->name, .folder = fetching->folder, .entry = entry,
-                                 .most = fetching_most(fetching), .head = head, .head_len = len,
+        struct leftover left = { .account = fetching->account->name,
+                                 .folder = fetching->folder,
+                                 .entry = entry,
+                                 .most = fetching_most(fetching),
+                                 .head = head,
+                                 .head_len = len,
                                  .now = loop_wall() };
         scoped(scoped_free) char *text = oversize_notice_text(&left);
 
@@ -351,7 +362,8 @@ int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *b
 
         for (size_t i = 0; fetching && i < fetching->left_count; i++)
                 if (fetching->left[i].uid == entry->uid)
-                        return fetching->left[i].left ? 0 : store_note(fetching, &fetching->left[i], bytes, len);
+                        return fetching->left[i].left ? 0
+                                                      : store_note(fetching, &fetching->left[i], bytes, len);
         return fetching ? 0 : -1;
 }
 
@@ -363,7 +375,8 @@ static void notes_without_head(struct fetching *fetching)
                         (void)store_note(fetching, &fetching->left[i], "", 0);
 }
 
-/* Each message of the round is here, refused or gone; should the session have lost sight of one, it is not. */
+/* Each message of the round is here, refused or gone; should the session have lost sight of one, it is not.
+ */
 static void settle_round(struct fetching *fetching)
 {
         struct cause why;

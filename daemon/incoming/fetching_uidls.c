@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which messages of a POP3 mailbox are new: those whose UIDLs are not known. A mailbox with more of them than are held
- * at once is listed several times within its session: the first time a digest of each UIDL is kept, which tells what
- * need not be looked at; then the next ones that may be new are taken, a window at a time. Where everything is to be
- * passed over, that is done while the list comes in.
+ * Which messages of a POP3 mailbox are new: those whose UIDLs are not known. A mailbox with more of them than
+ * are held at once is listed several times within its session: the first time a digest of each UIDL is kept,
+ * which tells what need not be looked at; then the next ones that may be new are taken, a window at a time.
+ * Where everything is to be passed over, that is done while the list comes in.
  */
 #include "daemon/incoming/fetching_state.h"
 
 enum {
-        HELD = 1 << 16,          /* messages */
+        HELD = 1 << 16, /* messages */
         SKIPPED_AT_ONCE = 1 << 14,
 };
 
@@ -64,7 +64,8 @@ static void in_window(struct fetching *fetching, const struct mailbox_entry *ent
 {
         struct mailbox_entry one = *entry;
 
-        if (fetching->windows == 1 ? fetching_sort_out(fetching, entry) : fetching_is_missing(fetching, entry))
+        if (fetching->windows == 1 ? fetching_sort_out(fetching, entry)
+                                   : fetching_is_missing(fetching, entry))
                 return;
         if (entry->uid <= fetching->after || uidl_set_knows(&fetching->uidls, entry->uidl))
                 return;
@@ -87,7 +88,8 @@ void fetching_list_uidl(struct fetching *fetching, const struct mailbox_entry *e
                 uidl_set_add(&fetching->uidls, entry->uidl);
         } else {
                 fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, entry);
-                if (fetching_skips_all(fetching) && fetching->listed_count >= SKIPPED_AT_ONCE && !fetching->skipping)
+                if (fetching_skips_all(fetching) && fetching->listed_count >= SKIPPED_AT_ONCE &&
+                    !fetching->skipping)
                         skip_all(fetching);
                 else if (!fetching_skips_all(fetching) && fetching->listed_count > HELD)
                         hold_digests_only(fetching);
@@ -96,7 +98,8 @@ void fetching_list_uidl(struct fetching *fetching, const struct mailbox_entry *e
 
 /* ---- a list that is over ---- */
 
-static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count, const struct cause *cause)
+static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t count,
+                        const struct cause *cause)
 {
         struct fetching *fetching = ctx;
 
@@ -108,7 +111,8 @@ static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t
                 if (!known[i])
                         fetching_want(fetching, &fetching->listed[i]);
                 else if (untold[i] && fetching_policy_is(fetching, WORD_DELETE))
-                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &fetching->listed[i]);
+                        fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size,
+                                      &fetching->listed[i]);
         }
         free(take(fetching->listed));
         fetching->listed_count = fetching->listed_size = 0;
@@ -124,7 +128,8 @@ static void ask_which_are_known(struct fetching *fetching)
                    uidls_known, fetching);
 }
 
-/* What this account itself has deleted does not come again: with that policy, what looks the same is another one. */
+/* What this account itself has deleted does not come again: with that policy, what looks the same is another
+ * one. */
 static void pruned(void *ctx, bool some, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
@@ -155,7 +160,7 @@ void fetching_uidls_listed(struct fetching *fetching)
                 for (size_t i = 0; i < fetching->listed_count; i++)
                         uidl_set_add(&fetching->uidls, fetching->listed[i].uidl);
                 fetching->answers++;
-                seen_prune_uidls(fetching->account->name, &fetching->uidls, fetching_policy_is(fetching, WORD_DELETE), pruned,
-                                 fetching);
+                seen_prune_uidls(fetching->account->name, &fetching->uidls,
+                                 fetching_policy_is(fetching, WORD_DELETE), pruned, fetching);
         }
 }

@@ -12,10 +12,10 @@
 #include "daemon/session/token.h"
 
 struct folder_listing {
-        struct account *account;        /* held */
+        struct account *account; /* held */
         struct session *session;
         struct token_wait *token;
-        struct signin signin;           /* texts owned */
+        struct signin signin; /* texts owned */
         json_t *folders;
         bool listed, over;
         void (*done)(void *ctx, json_t *folders, const struct cause *cause);
@@ -88,13 +88,15 @@ static void ready(void *ctx)
 static struct chat *new_chat(void *ctx)
 {
         struct folder_listing *listing = ctx;
-        struct imap_config config = { listing->signin, prop_bool(&listing->account->values, PROP_USE_STARTTLS), &mailbox_user,
+        struct imap_config config = { listing->signin,
+                                      prop_bool(&listing->account->values, PROP_USE_STARTTLS), &mailbox_user,
                                       listing };
 
         return imap_session_new(&config);
 }
 
-static void reached(void *ctx unused_arg, enum session_mark mark unused_arg, const struct verdict *verdict unused_arg)
+static void reached(void *ctx unused_arg, enum session_mark mark unused_arg,
+                    const struct verdict *verdict unused_arg)
 {
 }
 
@@ -109,7 +111,9 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id u
         finish(listing, listing->listed ? NULL : &cause);
 }
 
-static const struct session_user session_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
+static const struct session_user session_user = {
+        .again = new_chat, .reached = reached, .ready = ready, .ended = ended
+};
 
 static void start(void *ctx);
 
@@ -134,10 +138,12 @@ static void start(void *ctx)
         if (listing->over)
                 return;
         if (!prop_is(values, WORD_IMAP)) {
-                cause_set(&cause, CAUSE_STATE, "only IMAP has folders, and account %s has transport %s", listing->account->name,
-                          prop_text(values, PROP_TRANSPORT));
+                cause_set(&cause, CAUSE_STATE, "only IMAP has folders, and account %s has transport %s",
+                          listing->account->name, prop_text(values, PROP_TRANSPORT));
                 cause_remedy(&cause, "nothing to do: %s",
-                             account_is_outgoing(listing->account) ? "mail is received by an incoming account" : "a POP3 mailbox has no folders, all of it is fetched");
+                             account_is_outgoing(listing->account)
+                                     ? "mail is received by an incoming account"
+                                     : "a POP3 mailbox has no folders, all of it is fetched");
                 finish(listing, &cause);
                 return;
         }
@@ -154,7 +160,8 @@ static void start(void *ctx)
 }
 
 struct folder_listing *folder_listing_new(struct account *account,
-                                          void (*done)(void *ctx, json_t *folders, const struct cause *cause), void *ctx)
+                                          void (*done)(void *ctx, json_t *folders, const struct cause *cause),
+                                          void *ctx)
 {
         struct folder_listing *listing = new_object(struct folder_listing);
 

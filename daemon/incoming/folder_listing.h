@@ -6,9 +6,10 @@
 
 struct folder_listing;
 
-/* `done` once, later than this returns; then it frees itself. folders: array of {name, selectable, fetched}, borrowed;
- * NULL with a cause. */
+/* `done` once, later than this returns; then it frees itself. folders: array of {name, selectable, fetched},
+ * borrowed; NULL with a cause. */
 struct folder_listing *folder_listing_new(struct account *account,
-                                          void (*done)(void *ctx, json_t *folders, const struct cause *cause), void *ctx);
+                                          void (*done)(void *ctx, json_t *folders, const struct cause *cause),
+                                          void *ctx);
 /* Nobody waits any more: no callback. */
 void folder_listing_cancel(struct folder_listing *listing);

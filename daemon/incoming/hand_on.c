@@ -55,16 +55,18 @@ void hand_on_free(struct hand_on *hand_on)
         free(hand_on);
 }
 
-void hand_on_refused(const struct account *account, const char *who, const char *key, const char *what, const char *reply)
+void hand_on_refused(const struct account *account, const char *who, const char *key, const char *what,
+                     const char *reply)
 {
         struct subject subject = account_subject(account);
         json_t *data = json_object();
 
-        log_about(&subject, LOG_WARNING, MSG_HANDED_BACK, "%s: %s refused a message, which is in the inbox here: %s", account->name,
-                  who, reply);
+        log_about(&subject, LOG_WARNING, MSG_HANDED_BACK,
+                  "%s: %s refused a message, which is in the inbox here: %s", account->name, who, reply);
         fact_add(account->name, "handedBack", 1);
         fact_set_number(account->name, "lastHandedBack", (int64_t)loop_wall());
         json_put_text(data, key, what);
         json_put_text(data, "reply", reply);
-        event_emit("mail.handedBack", account->name, data, "%s: %s refused a message, which is in the inbox here", account->name, who);
+        event_emit("mail.handedBack", account->name, data,
+                   "%s: %s refused a message, which is in the inbox here", account->name, who);
 }

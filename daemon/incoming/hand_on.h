@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Received mail that is handed on (deliverTo) instead of staying in the Maildir: the other end of a delivery with `give`
- * (store/maildir.h), whoever it is that takes it. Loop.
+ * Received mail that is handed on (deliverTo) instead of staying in the Maildir: the other end of a delivery
+ * with `give` (store/maildir.h), whoever it is that takes it. Loop.
  */
 #pragma once
 
@@ -15,7 +15,7 @@ struct hand_on;
 struct hand_on_way {
         void *(*begin)(struct account *account); /* NULL: it is not this way */
         void (*give)(void *way, struct delivery *delivery, const struct given *given);
-        void (*rest)(void *way);                 /* or NULL */
+        void (*rest)(void *way); /* or NULL */
         void (*stop)(void *way);
         void (*free)(void *way);
 };
@@ -32,6 +32,8 @@ void hand_on_stop(struct hand_on *hand_on);
 /* No delivery knows it any more. NULL is fine. */
 void hand_on_free(struct hand_on *hand_on);
 
-/* The one who was to take a message refused it for good: it is in the inbox here. Told to the journal, as an event and as a
- * warning of the account. `who` takes ("the socket /run/x"), `key` and `what` are the event's. */
-void hand_on_refused(const struct account *account, const char *who, const char *key, const char *what, const char *reply);
+/* The one who was to take a message refused it for good: it is in the inbox here. Told to the journal, as an
+ * event and as a warning of the account. `who` takes ("the socket /run/x"), `key` and `what` are the event's.
+ */
+void hand_on_refused(const struct account *account, const char *who, const char *key, const char *what,
+                     const char *reply);

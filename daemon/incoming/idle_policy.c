@@ -69,5 +69,6 @@ int64_t idle_policy_pause(const struct waits *waits)
 
 int64_t idle_policy_new_session(const struct waits *waits, int64_t usual)
 {
-        return doubled(usual, waits->lost ? waits->lost - 1 : 0, usual > WAITS_PAUSE_MOST_MS ? usual : WAITS_PAUSE_MOST_MS);
+        return doubled(usual, waits->lost ? waits->lost - 1 : 0,
+                       usual > WAITS_PAUSE_MOST_MS ? usual : WAITS_PAUSE_MOST_MS);
 }

@@ -1,35 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How an incoming account waits for mail between two looks, learned from how waiting has ended: in IDLE, which a server
- * may refuse, end at once, or fill with announcements of nothing; in a session that is kept, which a proxy may close
- * after a few seconds; or apart, with a session for each look. Pure; times are milliseconds of loop_now().
+ * How an incoming account waits for mail between two looks, learned from how waiting has ended: in IDLE,
+ * which a server may refuse, end at once, or fill with announcements of nothing; in a session that is kept,
+ * which a proxy may close after a few seconds; or apart, with a session for each look. Pure; times are
+ * milliseconds of loop_now().
  */
 #pragma once
 
 #include "common/cleanup.h"
 
 enum waits_end {
-        WAIT_OURS,      /* we ended it: it was time, or somebody asked for a look */
-        WAIT_NEWS,      /* the server did, and there was mail */
-        WAIT_NOTHING,   /* the server did, and there was none */
-        WAIT_LOST,      /* with the session */
+        WAIT_OURS,    /* we ended it: it was time, or somebody asked for a look */
+        WAIT_NEWS,    /* the server did, and there was mail */
+        WAIT_NOTHING, /* the server did, and there was none */
+        WAIT_LOST,    /* with the session */
 };
 
 struct waits {
-        unsigned lost;      /* sessions in a row that ended soon after they began to wait */
-        unsigned nothing;   /* waits in a row that ended soon and for nothing */
-        unsigned relapses;  /* how often in a row it was given up */
-        int64_t again;      /* from when on it is tried again; 0: it is not given up */
-        bool apart;         /* given up: sessions are not kept; else IDLE only */
-        bool told;          /* the owner's: that it is given up, or that a server storms */
+        unsigned lost;     /* sessions in a row that ended soon after they began to wait */
+        unsigned nothing;  /* waits in a row that ended soon and for nothing */
+        unsigned relapses; /* how often in a row it was given up */
+        int64_t again;     /* from when on it is tried again; 0: it is not given up */
+        bool apart;        /* given up: sessions are not kept; else IDLE only */
+        bool told;         /* the owner's: that it is given up, or that a server storms */
 };
 
 enum {
-        WAITS_SHORT_MS = 60 * 1000,        /* one that lasts as long as this is well */
-        WAITS_LOST_MOST = 3,               /* then looks are held apart */
-        WAITS_NOTHING_MOST = 3,            /* then pauses begin, */
-        WAITS_PAUSE_FIRST_MS = 1000,       /* each twice as long as the last, */
-        WAITS_PAUSE_MOST_MS = 60 * 1000,   /* up to this */
+        WAITS_SHORT_MS = 60 * 1000,            /* one that lasts as long as this is well */
+        WAITS_LOST_MOST = 3,                   /* then looks are held apart */
+        WAITS_NOTHING_MOST = 3,                /* then pauses begin, */
+        WAITS_PAUSE_FIRST_MS = 1000,           /* each twice as long as the last, */
+        WAITS_PAUSE_MOST_MS = 60 * 1000,       /* up to this */
         WAITS_AGAIN_FIRST_MS = 3600 * 1000,    /* given up for so long, then twice as long, */
         WAITS_AGAIN_MOST_MS = 24 * 3600 * 1000 /* up to this */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the lists of all mailboxes together hold at once has a bound. Where it is passed, the look with the largest list ends
- * and is tried again: so a server that lists millions keeps the place from none with less.
+ * What the lists of all mailboxes together hold at once has a bound. Where it is passed, the look with the
+ * largest list ends and is tried again: so a server that lists millions keeps the place from none with less.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -9,14 +9,15 @@
 
 static struct {
         struct fetching *first;
-        size_t held;             /* bytes; without those that end */
+        size_t held; /* bytes; without those that end */
 } listings;
 
 static size_t held_by(const struct fetching *fetching)
 {
         size_t sizes = fetching->pop3 ? fetching->uidls.count * sizeof(uint32_t) : 0; /* in the session */
 
-        return fetching->listed_size * sizeof *fetching->listed + fetching->uidls.size * sizeof *fetching->uidls.digests + sizes;
+        return fetching->listed_size * sizeof *fetching->listed +
+               fetching->uidls.size * sizeof *fetching->uidls.digests + sizes;
 }
 
 static void leave(struct fetching *fetching)
@@ -37,9 +38,11 @@ static void give_way(void *object)
         struct cause cause;
 
         handle_drop(&fetching->listing);
-        (void)cause_set(&cause, CAUSE_BUSY, "too many messages are listed at once by all servers together, and this list is the "
+        (void)cause_set(&cause, CAUSE_BUSY,
+                        "too many messages are listed at once by all servers together, and this list is the "
                         "longest: it waits");
-        cause_remedy(&cause, "nothing to do if it passes by itself; else let fewer accounts have so many messages at their server");
+        cause_remedy(&cause, "nothing to do if it passes by itself; else let fewer accounts have so many "
+                             "messages at their server");
         fetching_finish(fetching, &cause);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages from the spool to an LMTP socket by the SMTP engine; see hand_on.h. One message at a time over one session,
- * which is made when the first one comes. */
+/* Messages from the spool to an LMTP socket by the SMTP engine; see hand_on.h. One message at a time over one
+ * session, which is made when the first one comes. */
 #include "daemon/incoming/hand_on.h"
 
 #include "common/limits.h"
@@ -24,14 +24,14 @@ struct letter {
         struct handing *handing;
         struct delivery *delivery;
         int fd;
-        bool lf;                        /* the file has LF where the message has CRLF */
+        bool lf; /* the file has LF where the message has CRLF */
         uint8_t *bytes, *file_bytes;
         size_t len;
         int error;
         enum { PIECE_NONE, PIECE_READING, PIECE_READY } piece;
         bool over;
-        bool first;                     /* of its session */
-        bool again;                     /* the session was gone before it: it begins anew in another */
+        bool first; /* of its session */
+        bool again; /* the session was gone before it: it begins anew in another */
         struct job job;
 };
 
@@ -238,7 +238,9 @@ static const struct session_user session_user = { .ready = session_ready, .ended
 static void connect_now(struct handing *handing)
 {
         const struct property_values *values = &handing->account->values;
-        struct smtp_config config = { .hello = settings_hello(settings_current()), .lmtp = true, .ways = &handing->ways };
+        struct smtp_config config = { .hello = settings_hello(settings_current()),
+                                      .lmtp = true,
+                                      .ways = &handing->ways };
         struct session_plan plan = {
                 .account = handing->account->name,
                 .direction = "incoming",
@@ -270,10 +272,12 @@ static void give(void *ctx, struct delivery *delivery, const struct given *given
         struct handing *handing = ctx;
         struct letter *letter = new_object(struct letter);
 
-        *letter = (struct letter){
-                .handing = handing, .delivery = delivery, .fd = given->fd, .lf = given->line_ends == LINE_ENDS_LF,
-                .bytes = new_zeroed(1, PIECE), .file_bytes = new_zeroed(1, PIECE / 2)
-        };
+        *letter = (struct letter){ .handing = handing,
+                                   .delivery = delivery,
+                                   .fd = given->fd,
+                                   .lf = given->line_ends == LINE_ENDS_LF,
+                                   .bytes = new_zeroed(1, PIECE),
+                                   .file_bytes = new_zeroed(1, PIECE / 2) };
         letter->recipient.address = handing->address;
         letter->mail = (struct smtp_mail){ .from = "",
                                            .recipients = &letter->recipient,
@@ -332,4 +336,6 @@ static void end(void *ctx)
         free(handing);
 }
 
-const struct hand_on_way hand_on_lmtp = { .begin = begin, .give = give, .rest = rest, .stop = stop, .free = end };
+const struct hand_on_way hand_on_lmtp = {
+        .begin = begin, .give = give, .rest = rest, .stop = stop, .free = end
+};

@@ -10,7 +10,8 @@ static const char *or_else(const char *text, const char *other)
         return text && text[0] ? text : other;
 }
 
-/* The header says nothing of UID and limit: it is the same when the message is met again (delivery_write.c). */
+/* The header says nothing of UID and limit: it is the same when the message is met again (delivery_write.c).
+ */
 static char *header_of(const struct leftover *left, const struct header_facts *facts)
 {
         char size[32], now[48];
@@ -37,28 +38,29 @@ char *oversize_notice_text(const struct leftover *left)
 
         header_facts_read(left->head, left->head_len, &facts);
         scoped(scoped_free) char *header = header_of(left, &facts);
-        scoped(scoped_free) char *uid = entry->uidl[0] ? text_of("UIDL:    %s", entry->uidl)
-                                                       : text_of("UID:     %u", entry->uid);
-        char *text = text_of("%s\r\n"
-                             "A message for account %s is larger than the account takes. It was left at the\r\n"
-                             "server, and stays there: it is neither flagged nor deleted.\r\n"
-                             "\r\n"
-                             "From:    %s\r\n"
-                             "Subject: %s\r\n"
-                             "Date:    %s\r\n"
-                             "Size:    %llu bytes; maxMessageSize is %llu\r\n"
-                             "Folder:  %s\r\n"
-                             "%s\r\n"
-                             "\r\n"
-                             "To have it here, raise the limit; it is fetched at the next look:\r\n"
-                             "\r\n"
-                             "    emailsecctl account set %s maxMessageSize=%llu\r\n"
-                             "\r\n"
-                             "Or read it, or delete it, at the server with another program.\r\n",
-                             header, left->account, or_else(facts.from, "not known"),
-                             or_else(facts.subject, "not known"), or_else(facts.date, "not known"),
-                             (unsigned long long)entry->size, (unsigned long long)left->most,
-                             or_else(left->folder, "INBOX"), uid, left->account, (unsigned long long)entry->size);
+        scoped(scoped_free) char *uid =
+                entry->uidl[0] ? text_of("UIDL:    %s", entry->uidl) : text_of("UID:     %u", entry->uid);
+        char *text =
+                text_of("%s\r\n"
+                        "A message for account %s is larger than the account takes. It was left at the\r\n"
+                        "server, and stays there: it is neither flagged nor deleted.\r\n"
+                        "\r\n"
+                        "From:    %s\r\n"
+                        "Subject: %s\r\n"
+                        "Date:    %s\r\n"
+                        "Size:    %llu bytes; maxMessageSize is %llu\r\n"
+                        "Folder:  %s\r\n"
+                        "%s\r\n"
+                        "\r\n"
+                        "To have it here, raise the limit; it is fetched at the next look:\r\n"
+                        "\r\n"
+                        "    emailsecctl account set %s maxMessageSize=%llu\r\n"
+                        "\r\n"
+                        "Or read it, or delete it, at the server with another program.\r\n",
+                        header, left->account, or_else(facts.from, "not known"),
+                        or_else(facts.subject, "not known"), or_else(facts.date, "not known"),
+                        (unsigned long long)entry->size, (unsigned long long)left->most,
+                        or_else(left->folder, "INBOX"), uid, left->account, (unsigned long long)entry->size);
         header_facts_free(&facts);
         return text;
 }

@@ -7,12 +7,12 @@
 #include <time.h>
 
 struct leftover {
-        const char *account, *folder;   /* folder "": POP3 */
+        const char *account, *folder; /* folder "": POP3 */
         const struct mailbox_entry *entry;
-        uint64_t most;                  /* maxMessageSize */
-        const char *head;               /* header of the message as far as it is known; not NUL-ended */
+        uint64_t most;    /* maxMessageSize */
+        const char *head; /* header of the message as far as it is known; not NUL-ended */
         size_t head_len;
-        time_t now;                     /* its date where that of the message is not known */
+        time_t now; /* its date where that of the message is not known */
 };
 /* A small RFC 5322 message with the From, Subject and Date of the one that was left. The caller frees. */
 char *oversize_notice_text(const struct leftover *left) must_use;

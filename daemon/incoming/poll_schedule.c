@@ -5,7 +5,7 @@
 #include "daemon/backoff.h"
 
 enum {
-        IDLE_MOST = 25 * 60,    /* seconds */
+        IDLE_MOST = 25 * 60, /* seconds */
         IDLE_PER_POLL = 10,
         AGAIN_MS = 1000,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When to connect, poll, idle and end for one incoming account; see receiver.h. The session is receiver_session.c's,
- * the looks are receiver_poll.c's, and what is done within a look at a folder is fetching.c's.
+ * When to connect, poll, idle and end for one incoming account; see receiver.h. The session is
+ * receiver_session.c's, the looks are receiver_poll.c's, and what is done within a look at a folder is
+ * fetching.c's.
  */
 #include "daemon/incoming/receiver_state.h"
 
@@ -52,7 +53,9 @@ static void cannot_sign_in(struct runner *runner, const struct cause *cause, con
         receiver_failed(receiver_of(runner), cause, challenge_id);
 }
 
-static const struct runner_class runner_class = { .due = on_time, .token_came = token_came, .failed = cannot_sign_in };
+static const struct runner_class runner_class = { .due = on_time,
+                                                  .token_came = token_came,
+                                                  .failed = cannot_sign_in };
 
 /* ---- from outside ---- */
 
@@ -145,7 +148,8 @@ void receiver_wind_down(struct receiver *receiver)
 
 bool receiver_busy(const struct receiver *receiver)
 {
-        return receiver->session || receiver->runner.token || (receiver->fetching && fetching_committing(receiver->fetching));
+        return receiver->session || receiver->runner.token ||
+               (receiver->fetching && fetching_committing(receiver->fetching));
 }
 
 void receiver_free(struct receiver *receiver)

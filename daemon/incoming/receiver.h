@@ -18,11 +18,11 @@ void receiver_check_trust(struct receiver *receiver);
 int64_t receiver_rests_ms(const struct receiver *receiver);
 /* Its session, where that waits for a place; else NULL. */
 const struct session *receiver_waits_for_place(const struct receiver *receiver);
-/* The network has changed: after `delay` ms an account that is down is tried, and an idle session is opened again whose
- * route has gone (with `stale`: any). */
+/* The network has changed: after `delay` ms an account that is down is tried, and an idle session is opened
+ * again whose route has gone (with `stale`: any). */
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay);
-/* `account test` has found that the account works (CAUSE_NONE), or why not: where it is thought to be otherwise, it begins
- * anew and sees for itself. */
+/* `account test` has found that the account works (CAUSE_NONE), or why not: where it is thought to be
+ * otherwise, it begins anew and sees for itself. */
 void receiver_tested(struct receiver *receiver, const struct cause *why);
 /* Looks now; `done` when that is over. */
 void receiver_poll(struct receiver *receiver, runner_polled *done, void *ctx);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The folders of a session: names, and those that fit patterns (* and %, as LIST has them), asked for once a session. And
- * which of them the server does not open while the session stands: each is told once, when it begins and when it ends.
+ * The folders of a session: names, and those that fit patterns (* and %, as LIST has them), asked for once a
+ * session. And which of them the server does not open while the session stands: each is told once, when it
+ * begins and when it ends.
  */
 #include "daemon/incoming/receiver_state.h"
 
@@ -56,8 +57,10 @@ static void all_found(struct receiver *receiver)
                 return;
         }
         free(names);
-        cause_set(&cause, CAUSE_MAILBOX, count ? "more than %d folders fit the property folder" :
-                                                 "of the server's folders none fits the property folder", LIMIT_FOLDERS);
+        cause_set(&cause, CAUSE_MAILBOX,
+                  count ? "more than %d folders fit the property folder"
+                        : "of the server's folders none fits the property folder",
+                  LIMIT_FOLDERS);
         cause_remedy(&cause, "see which folders there are: emailsecctl account folders NAME");
         receiver_failed(receiver, &cause, "");
 }
@@ -84,8 +87,8 @@ bool receiver_ask_folders(struct receiver *receiver)
 {
         receiver->pattern = 0;
         free(take(receiver->names));
-        return receiver_tools(receiver)->folders && is_pattern(prop_text(&receiver->runner.account->values, PROP_FOLDER)) &&
-               ask_next(receiver);
+        return receiver_tools(receiver)->folders &&
+               is_pattern(prop_text(&receiver->runner.account->values, PROP_FOLDER)) && ask_next(receiver);
 }
 
 void receiver_folder_found(void *ctx, const char *name, bool selectable)
@@ -93,7 +96,8 @@ void receiver_folder_found(void *ctx, const char *name, bool selectable)
         struct receiver *receiver = container_of((struct fetching **)ctx, struct receiver, fetching);
 
         /* one with a comma cannot be told apart from two; the bound is looked at in the end */
-        if (selectable && !strchr(name, ',') && (!receiver->names || strlen(receiver->names) < 2 * LIMIT_FOLDERS_TEXT))
+        if (selectable && !strchr(name, ',') &&
+            (!receiver->names || strlen(receiver->names) < 2 * LIMIT_FOLDERS_TEXT))
                 add_name(receiver, name);
 }
 
@@ -126,10 +130,11 @@ static void tell(const struct receiver *receiver, const struct cause *cause)
         json_put_text(data, "folder", folder);
         json_put(data, "cause", cause_json(cause));
         if (cause)
-                log_about(&subject, LOG_WARNING, MSG_FOLDER_REFUSED, "%s: folder %s cannot be opened: %s", account, folder,
-                          cause->text);
+                log_about(&subject, LOG_WARNING, MSG_FOLDER_REFUSED, "%s: folder %s cannot be opened: %s",
+                          account, folder, cause->text);
         else
-                log_about(&subject, LOG_NOTICE, MSG_FOLDER_REFUSED, "%s: folder %s can be opened again", account, folder);
+                log_about(&subject, LOG_NOTICE, MSG_FOLDER_REFUSED, "%s: folder %s can be opened again",
+                          account, folder);
         event_emit("account.folder", account, data, "%s: folder %s %s", account, folder,
                    cause ? "cannot be opened" : "can be opened again");
 }
@@ -180,12 +185,13 @@ void receiver_warnings(const struct receiver *receiver, json_t *warnings)
         for (const struct refused_folder *one = receiver->refused; one; one = one->next) {
                 if (++count > SHOWN_MOST)
                         continue;
-                scoped(scoped_free) char *text = text_of("folder %s: %s (to do: %s)", one->name, one->why.text,
-                                                         cause_remedy_of(&one->why));
+                scoped(scoped_free) char *text = text_of("folder %s: %s (to do: %s)", one->name,
+                                                         one->why.text, cause_remedy_of(&one->why));
                 (void)json_array_append_new(warnings, json_string(text));
         }
         if (count > SHOWN_MOST) {
-                scoped(scoped_free) char *more = text_of("%zu more folders cannot be opened", count - SHOWN_MOST);
+                scoped(scoped_free) char *more =
+                        text_of("%zu more folders cannot be opened", count - SHOWN_MOST);
                 (void)json_array_append_new(warnings, json_string(more));
         }
 }

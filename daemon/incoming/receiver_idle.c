@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has been learned of waiting at a server, and what the server wants a person to read, for the journal and the
- * account's warnings; the rules of waiting are idle_policy.c's.
+ * What has been learned of waiting at a server, and what the server wants a person to read, for the journal
+ * and the account's warnings; the rules of waiting are idle_policy.c's.
  */
 #include "daemon/incoming/receiver_state.h"
 
@@ -44,13 +44,15 @@ void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const st
 
         idle_policy_ended(&receiver->waits, end, lasted, now);
         if (end == WAIT_LOST && given_up(receiver))
-                tell(receiver, text_of("the server ends sessions that wait for mail after %lld s (%s): each look has a "
-                                       "session of its own now, every %lld s",
-                                       (long long)(lasted / 1000), cause ? cause->text : "",
-                                       (long long)receiver_poll_rate(receiver)));
+                tell(receiver,
+                     text_of("the server ends sessions that wait for mail after %lld s (%s): each look has a "
+                             "session of its own now, every %lld s",
+                             (long long)(lasted / 1000), cause ? cause->text : "",
+                             (long long)receiver_poll_rate(receiver)));
         else if (idle_policy_pause(&receiver->waits))
-                tell(receiver, copy_text("the server announces mail again and again, or ends IDLE, and there is none: "
-                                         "pauses between looks grow"));
+                tell(receiver,
+                     copy_text("the server announces mail again and again, or ends IDLE, and there is none: "
+                               "pauses between looks grow"));
         else if (!receiver->waits.again && !receiver->waits.lost)
                 tell_well(receiver);
 }
@@ -58,8 +60,9 @@ void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const st
 void receiver_idle_refused(struct receiver *receiver, const struct cause *cause)
 {
         idle_policy_refused(&receiver->waits, loop_now());
-        tell(receiver, text_of("the server offers IDLE but refuses it (%s): it is looked at every %lld s instead", cause->text,
-                               (long long)receiver_poll_rate(receiver)));
+        tell(receiver,
+             text_of("the server offers IDLE but refuses it (%s): it is looked at every %lld s instead",
+                     cause->text, (long long)receiver_poll_rate(receiver)));
 }
 
 void receiver_alerted(void *ctx, const char *words)
@@ -68,13 +71,15 @@ void receiver_alerted(void *ctx, const char *words)
         struct subject subject = account_subject(receiver->runner.account);
         char *printable = printable_text(words);
 
-        if (receiver->alert && same_text(receiver->alert, printable)) { /* told already, perhaps by each session */
+        if (receiver->alert &&
+            same_text(receiver->alert, printable)) { /* told already, perhaps by each session */
                 free(printable);
                 return;
         }
         free(receiver->alert);
         receiver->alert = printable;
-        log_about(&subject, LOG_NOTICE, MSG_ALERT, "%s: the server says: %s", receiver->runner.account->name, printable);
+        log_about(&subject, LOG_NOTICE, MSG_ALERT, "%s: the server says: %s", receiver->runner.account->name,
+                  printable);
 }
 
 void receiver_forget_waits(struct receiver *receiver)
@@ -88,15 +93,16 @@ void receiver_forget_waits(struct receiver *receiver)
 void receiver_waits_warning(const struct receiver *receiver, json_t *warnings)
 {
         char again[32];
-        scoped(scoped_free) char *alert = receiver->alert ? text_of("the server says: %s", receiver->alert) : NULL;
+        scoped(scoped_free) char *alert =
+                receiver->alert ? text_of("the server says: %s", receiver->alert) : NULL;
 
         if (alert)
                 (void)json_array_append_new(warnings, json_string(alert));
         if (!receiver->waits_words)
                 return;
         time_rfc3339(loop_wall() + (receiver->waits.again - loop_now()) / 1000, again);
-        scoped(scoped_free) char *text = given_up(receiver)
-                                                 ? text_of("%s; waiting is tried again at %s", receiver->waits_words, again)
-                                                 : copy_text(receiver->waits_words);
+        scoped(scoped_free) char *text =
+                given_up(receiver) ? text_of("%s; waiting is tried again at %s", receiver->waits_words, again)
+                                   : copy_text(receiver->waits_words);
         (void)json_array_append_new(warnings, json_string(text));
 }

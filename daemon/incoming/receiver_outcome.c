@@ -25,5 +25,6 @@ enum receiver_look_outcome receiver_look_outcome(enum fetching_end end, const st
 {
         if (end == FETCHING_AS_GOOD)
                 return LOOK_AS_GOOD_AS_OVER;
-        return end == FETCHING_BROKE_OVER && cause_class(why) != CLASS_DOWN ? LOOK_FAILED_BRIEFLY : LOOK_FAILED;
+        return end == FETCHING_BROKE_OVER && cause_class(why) != CLASS_DOWN ? LOOK_FAILED_BRIEFLY
+                                                                            : LOOK_FAILED;
 }

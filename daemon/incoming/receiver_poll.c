@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at the folders of a session that stands, one after the other, and what comes after: IDLE, a rest, or the end
- * of the session.
+ * A look at the folders of a session that stands, one after the other, and what comes after: IDLE, a rest, or
+ * the end of the session.
  */
 #include "daemon/incoming/receiver_state.h"
 
@@ -10,7 +10,7 @@
 #include "daemon/random.h"
 
 enum {
-        KEEP_OPEN_BELOW = 600,       /* pollRate up to which an IMAP session is kept between looks */
+        KEEP_OPEN_BELOW = 600, /* pollRate up to which an IMAP session is kept between looks */
 };
 
 static bool several_folders(const struct receiver *receiver)
@@ -34,14 +34,15 @@ static void rest(struct receiver *receiver)
 {
         int64_t rate = receiver_poll_rate(receiver), pause = idle_policy_pause(&receiver->waits);
         bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
-                     prop_bool(&receiver->runner.account->values, PROP_PUSH) && idle_policy_may_idle(&receiver->waits, loop_now());
+                     prop_bool(&receiver->runner.account->values, PROP_PUSH) &&
+                     idle_policy_may_idle(&receiver->waits, loop_now());
         bool apart = idle_policy_apart(&receiver->waits, loop_now());
 
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;
                 receiver_begin_look(receiver);
-        } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down || session_contended(receiver->session) ||
-                   apart || (!idles && rate > KEEP_OPEN_BELOW)) {
+        } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down ||
+                   session_contended(receiver->session) || apart || (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
                 session_quit(receiver->session);
         } else if (idles && !pause) {
@@ -58,7 +59,8 @@ static void look_done(struct receiver *receiver)
 {
         receiver->runner.failures = 0;
         if (receiver->wait_end == WAIT_NOTHING)
-                receiver_wait_ended(receiver, receiver->received || receiver->left ? WAIT_NEWS : WAIT_NOTHING, NULL);
+                receiver_wait_ended(receiver, receiver->received || receiver->left ? WAIT_NEWS : WAIT_NOTHING,
+                                    NULL);
         receiver->wait_end = WAIT_OURS;
         account_has_worked(receiver->runner.account);
         account_was_checked(receiver->runner.account);
@@ -168,8 +170,9 @@ static void idle_refused(void *ctx, const struct cause *cause)
 static void begin_folder(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
-        receiver->fetching = fetching_new(receiver->runner.account, receiver->session, receiver_tools(receiver), receiver->folder,
-                                          fetching_done, receiver);
+        receiver->fetching =
+                fetching_new(receiver->runner.account, receiver->session, receiver_tools(receiver),
+                             receiver->folder, fetching_done, receiver);
         if (receiver->runner.polls)
                 fetching_try_all(receiver->fetching);
         fetching_on_idle(receiver->fetching, idle_changed, idle_woken, idle_refused);
@@ -181,8 +184,9 @@ void receiver_begin_look(struct receiver *receiver)
         bool others = receiver->whole && several_folders(receiver);
 
         if (receiver->whole)
-                receiver->whole_due = loop_now() + poll_schedule_idle_ms(receiver_poll_rate(receiver),
-                                                                     several_folders(receiver), random_number());
+                receiver->whole_due =
+                        loop_now() + poll_schedule_idle_ms(receiver_poll_rate(receiver),
+                                                           several_folders(receiver), random_number());
         receiver->again = receiver->whole = false;
         receiver->next_try = 0;
         receiver->opened = 0;

@@ -15,9 +15,9 @@
 #include <stdio.h>
 
 enum {
-        RETRY_FIRST = 5,             /* a server that is down is tried again after 5 s, then less often, */
-        RETRY_MOST = 15 * 60,        /* up to this; */
-        RETRY_MOST_DISK = 60,        /* a disk here that takes no mail up to this: it may have room again */
+        RETRY_FIRST = 5,      /* a server that is down is tried again after 5 s, then less often, */
+        RETRY_MOST = 15 * 60, /* up to this; */
+        RETRY_MOST_DISK = 60, /* a disk here that takes no mail up to this: it may have room again */
 };
 
 bool receiver_is_pop3(const struct receiver *receiver)
@@ -74,7 +74,9 @@ int64_t receiver_next_look(const struct receiver *receiver)
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id)
 {
         int64_t rate = receiver_poll_rate(receiver);
-        struct retry_rules rules = { .first = rate < RETRY_FIRST ? rate : RETRY_FIRST, .repeated = 1, .most = RETRY_MOST,
+        struct retry_rules rules = { .first = rate < RETRY_FIRST ? rate : RETRY_FIRST,
+                                     .repeated = 1,
+                                     .most = RETRY_MOST,
                                      .most_disk = RETRY_MOST_DISK };
         struct runner_failure failure;
         char id[13];
@@ -107,8 +109,8 @@ static void session_reached(void *ctx, enum session_mark mark, const struct verd
         session_tell_account(receiver->session, mark, receiver->runner.account);
 }
 
-/* The session that waited has gone, the mailbox has been looked at: the next one begins soon, or at the next look where
- * sessions are not let wait. */
+/* The session that waited has gone, the mailbox has been looked at: the next one begins soon, or at the next
+ * look where sessions are not let wait. */
 static void wait_lost(struct receiver *receiver, const struct cause *cause)
 {
         receiver_wait_ended(receiver, WAIT_LOST, cause);
@@ -118,7 +120,9 @@ static void wait_lost(struct receiver *receiver, const struct cause *cause)
         if (idle_policy_apart(&receiver->waits, loop_now()))
                 receiver_wait(receiver, receiver_poll_rate(receiver));
         else
-                timer_set(receiver->runner.timer, idle_policy_new_session(&receiver->waits, poll_schedule_again_ms(accounts_count(), random_number())));
+                timer_set(receiver->runner.timer,
+                          idle_policy_new_session(&receiver->waits,
+                                                  poll_schedule_again_ms(accounts_count(), random_number())));
 }
 
 /* The good-bye was answered, or did not need to be. */
@@ -168,7 +172,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         };
         struct cause cause = *why;
 
-        runner_session_end(&receiver->runner, receiver->session, why, receiver->phase != CONNECTING, &facts.end);
+        runner_session_end(&receiver->runner, receiver->session, why, receiver->phase != CONNECTING,
+                           &facts.end);
         if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
                           prop_text(&receiver->runner.account->values, PROP_HOSTNAME));
@@ -221,7 +226,8 @@ static struct chat *new_chat(void *ctx)
         bool starttls = prop_bool(values, PROP_USE_STARTTLS);
 
         if (receiver_is_pop3(receiver)) {
-                struct pop3_config config = { receiver->signin, starttls, &fetching_mailbox_user, &receiver->fetching };
+                struct pop3_config config = { receiver->signin, starttls, &fetching_mailbox_user,
+                                              &receiver->fetching };
                 return pop3_session_new(&config);
         }
         struct imap_config config = { receiver->signin, starttls, mailbox_user(), &receiver->fetching };

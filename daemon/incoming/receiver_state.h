@@ -18,29 +18,30 @@ struct refused_folder {
 };
 
 struct receiver {
-        struct runner runner;        /* first; its timer: the next session, or the next look */
+        struct runner runner; /* first; its timer: the next session, or the next look */
         enum receiver_phase phase;
         struct session *session;
         struct signin signin;
         struct fetching *fetching;
         char *folders, *folders_end; /* of this session: names, each ended by NUL */
-        char *names;                 /* the same on their way, parted by commas, while patterns are asked for */
-        size_t pattern;              /* where in the property the present one ends */
-        const char *folder;          /* the present one */
-        bool folder_open;            /* the first one is selected in this session */
-        struct waits waits;          /* what is known of waiting here */
-        int64_t waiting_since;       /* loop_now() when the present wait began */
-        enum waits_end wait_end;     /* how the last one did; WAIT_NOTHING: unless the present look finds some */
-        char *alert;                 /* what the server has last wanted a person to read, or NULL */
-        char *waits_words;           /* why it is given up, or NULL */
+        char *names;             /* the same on their way, parted by commas, while patterns are asked for */
+        size_t pattern;          /* where in the property the present one ends */
+        const char *folder;      /* the present one */
+        bool folder_open;        /* the first one is selected in this session */
+        struct waits waits;      /* what is known of waiting here */
+        int64_t waiting_since;   /* loop_now() when the present wait began */
+        enum waits_end wait_end; /* how the last one did; WAIT_NOTHING: unless the present look finds some */
+        char *alert;             /* what the server has last wanted a person to read, or NULL */
+        char *waits_words;       /* why it is given up, or NULL */
         struct refused_folder *refused; /* by and by, over all looks */
-        size_t opened;               /* folders of the present look that could be */
-        bool partial;                /* the present look is at the first one of several */
-        bool whole;                  /* the look to come is at all folders, not just the one of IDLE */
-        int64_t next_try;            /* seconds until something missing is asked for again, of the present look; 0: nothing is */
-        int64_t whole_due;           /* when it must be, loop_now() */
-        uint64_t received, left;     /* of the present look, all folders */
-        bool again;                  /* asked to look while looking */
+        size_t opened;                  /* folders of the present look that could be */
+        bool partial;                   /* the present look is at the first one of several */
+        bool whole;                     /* the look to come is at all folders, not just the one of IDLE */
+        int64_t next_try;  /* seconds until something missing is asked for again, of the present look; 0:
+                              nothing is */
+        int64_t whole_due; /* when it must be, loop_now() */
+        uint64_t received, left; /* of the present look, all folders */
+        bool again;              /* asked to look while looking */
 };
 
 /* ---- receiver_session.c ---- */

@@ -9,12 +9,12 @@
 
 struct sweep {
         char *account;
-        char *rule;                      /* keepReceived; "": somebody asked for it */
+        char *rule; /* keepReceived; "": somebody asked for it */
         void (*done)(void *ctx, size_t count, const struct cause *cause);
         void *ctx;
         struct sweep *next;
 };
-static struct sweep *sweeps;             /* under way */
+static struct sweep *sweeps; /* under way */
 
 static struct sweep *sweep_new(const char *account, const char *rule)
 {
@@ -31,17 +31,18 @@ static void tell(const struct sweep *sweep, size_t count, const struct cause *ca
         const char *messages = count == 1 ? "message was" : "messages were";
 
         if (count && sweep->rule[0])
-                log_about(&subject, LOG_INFO, MSG_DELETED, "%s: %zu received %s deleted (keepReceived is %s)", sweep->account,
-                          count, messages, sweep->rule);
+                log_about(&subject, LOG_INFO, MSG_DELETED, "%s: %zu received %s deleted (keepReceived is %s)",
+                          sweep->account, count, messages, sweep->rule);
         if (count) {
                 json_t *data = json_object();
                 json_put(data, "count", json_integer((json_int_t)count));
-                event_emit("mail.deleted", sweep->account, data, "%s: %zu received %s deleted", sweep->account, count, messages);
+                event_emit("mail.deleted", sweep->account, data, "%s: %zu received %s deleted",
+                           sweep->account, count, messages);
         }
         subject.cause = cause;
         if (cause_happened(cause) && sweep->rule[0])
-                log_about(&subject, LOG_WARNING, MSG_DELETED, "%s: received mail cannot be deleted: %s", sweep->account,
-                          cause->text);
+                log_about(&subject, LOG_WARNING, MSG_DELETED, "%s: received mail cannot be deleted: %s",
+                          sweep->account, cause->text);
 }
 
 static void swept(void *ctx, size_t count, const struct cause *cause)
@@ -83,7 +84,7 @@ void retention_look(const struct account *account, bool look)
 }
 
 void retention_delete(const char *account, const char *const *ids, size_t id_count,
-                    void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
+                      void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
 {
         struct sweep *sweep = sweep_new(account, "");
 
@@ -93,7 +94,7 @@ void retention_delete(const char *account, const char *const *ids, size_t id_cou
 }
 
 void retention_delete_old(const char *account, int64_t before,
-                        void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
+                          void (*done)(void *ctx, size_t count, const struct cause *cause), void *ctx)
 {
         struct sweep *sweep = sweep_new(account, "");
         struct inbox_keeping keeping = { .before = before, .look = true };

@@ -117,8 +117,7 @@ static void offers_read(void *ctx, json_t *offers, const struct cause *cause)
         stream->reading = false;
         if (cause_happened(cause))
                 end_stream(stream, cause);
-        json_array_foreach(offers, index, offer)
-        {
+        json_array_foreach(offers, index, offer) {
                 if (stream->closed || stream->told_count == LIMIT_UNACKNOWLEDGED)
                         break;
                 stream->last = json_integer_value(json_object_get(offer, "seq"));
@@ -160,7 +159,9 @@ static const json_t *known_named(const char *name)
         size_t index;
         json_t *one;
 
-        json_array_foreach(subscribers.known, index, one) if (strcmp(name_in(one), name) == 0) return one;
+        json_array_foreach(subscribers.known, index, one)
+                if (strcmp(name_in(one), name) == 0)
+                        return one;
         return NULL;
 }
 
@@ -194,7 +195,8 @@ static void looked(void *ctx unused_arg, json_t *known, const struct cause *caus
 
         subscribers.looking = false;
         if (!cause_happened(cause)) {
-                json_array_foreach(known, index, one) tell_missed(one);
+                json_array_foreach(known, index, one)
+                        tell_missed(one);
                 json_decref(subscribers.known);
                 subscribers.known = json_incref(known);
         }
@@ -267,8 +269,7 @@ void subscribers_advise(void (*advise)(void *ctx, const char *sentence), void *c
         size_t index;
         json_t *one;
 
-        json_array_foreach(subscribers.known, index, one)
-        {
+        json_array_foreach(subscribers.known, index, one) {
                 scoped(scoped_free) char *trouble = trouble_of(one);
                 scoped(scoped_free) char *sentence =
                         trouble ? text_of("%s: start its program, or: emailsecctl subscriber forget %s",

@@ -10,10 +10,12 @@
 
 struct outbox_verdict {
         enum queue_state state;
-        time_t next_attempt;      /* DEFERRED, AMBIGUOUS */
-        const char *reply;        /* borrowed from the arguments */
+        time_t next_attempt; /* DEFERRED, AMBIGUOUS */
+        const char *reply;   /* borrowed from the arguments */
         enum cause_code cause;
 };
-/* What becomes of one recipient. `session_cause`: the session broke (NULL: it did not). attempts: before this one. */
-struct outbox_verdict queue_policy_judge(const struct smtp_recipient *recipient, const struct cause *session_cause,
-                                   unsigned attempts, time_t now, uint32_t random);
+/* What becomes of one recipient. `session_cause`: the session broke (NULL: it did not). attempts: before this
+ * one. */
+struct outbox_verdict queue_policy_judge(const struct smtp_recipient *recipient,
+                                         const struct cause *session_cause, unsigned attempts, time_t now,
+                                         uint32_t random);

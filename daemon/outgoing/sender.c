@@ -29,7 +29,8 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
 
 void sender_slow_down(struct sender *sender)
 {
-        int64_t pause = throttle_down(&sender->pace, loop_now(), sender_session_count(sender), random_number());
+        int64_t pause =
+                throttle_down(&sender->pace, loop_now(), sender_session_count(sender), random_number());
 
         if (!pause)
                 return;
@@ -59,7 +60,8 @@ bool sender_is_sending(const struct sender *sender)
 
 int64_t sender_period_ms(const struct sender *sender)
 {
-        bool closed = prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 && !sender->period_open && !sender->runner.polls;
+        bool closed = prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 &&
+                      !sender->period_open && !sender->runner.polls;
 
         return closed ? timer_left(sender->runner.timer) : -1;
 }
@@ -70,11 +72,12 @@ char *sender_pace(const struct sender *sender)
         int64_t left = sender->not_before - loop_now();
 
         if (sender->pace.pauses && left > 0)
-                return text_of("the server asked for less mail: one session, and a pause of %lld more seconds",
-                               (long long)((left + 999) / 1000));
+                return text_of(
+                        "the server asked for less mail: one session, and a pause of %lld more seconds",
+                        (long long)((left + 999) / 1000));
         if (sender->pace.pauses || sender->pace.sessions < most)
-                return text_of("the server asked for less mail: %u of %u sessions for now", sender->pace.sessions,
-                               most);
+                return text_of("the server asked for less mail: %u of %u sessions for now",
+                               sender->pace.sessions, most);
         return NULL;
 }
 
@@ -108,7 +111,9 @@ static void cannot_sign_in(struct runner *runner, const struct cause *cause, con
         sender_failed(container_of(runner, struct sender, runner), cause, challenge_id);
 }
 
-static const struct runner_class runner_class = { .due = on_time, .token_came = token_came, .failed = cannot_sign_in };
+static const struct runner_class runner_class = { .due = on_time,
+                                                  .token_came = token_came,
+                                                  .failed = cannot_sign_in };
 
 struct sender *sender_new(struct account *account, uint32_t spread_ms)
 {
@@ -124,7 +129,9 @@ struct sender *sender_new(struct account *account, uint32_t spread_ms)
         else
                 sender_plan_check(sender);
         /* at a start thousands of accounts do not begin in one instant */
-        sender_arm(sender, rate > 0 ? (int64_t)(random_number() % (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000)) : 0);
+        sender_arm(sender, rate > 0 ? (int64_t)(random_number() %
+                                                (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000))
+                                    : 0);
         return sender;
 }
 

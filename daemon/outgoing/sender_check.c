@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checks of an outgoing account: a session without mail is connected, judged, signed in and ended, so that what status says
- * of the account is known to be so. Any session that comes about in between does as well.
+ * Checks of an outgoing account: a session without mail is connected, judged, signed in and ended, so that
+ * what status says of the account is known to be so. Any session that comes about in between does as well.
  */
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/secrets.h"
@@ -10,8 +10,8 @@
 #include "daemon/random.h"
 
 enum {
-        SETTLE_MS = 2000,        /* who adds an account sets its password next: one check for both */
-        EACH_MS = 50,            /* at a start, or after a change of trust: so much room for each account, */
+        SETTLE_MS = 2000, /* who adds an account sets its password next: one check for both */
+        EACH_MS = 50,     /* at a start, or after a change of trust: so much room for each account, */
         SPREAD_MOST_MS = 15 * 60 * 1000, /* and for all of them together at most */
         SOONER_MS = 1000,
 };
@@ -31,9 +31,11 @@ static int64_t spread_ms(int64_t most)
 
 static int64_t delay_ms(const struct sender *sender)
 {
-        int64_t rate = prop_number(&sender->runner.account->values, PROP_CHECK_RATE), rests = sender_rests_ms(sender);
+        int64_t rate = prop_number(&sender->runner.account->values, PROP_CHECK_RATE),
+                rests = sender_rests_ms(sender);
 
-        if (sender->runner.account->status == ACCOUNT_OK) /* in milliseconds a month would not fit into what is drawn */
+        if (sender->runner.account->status ==
+            ACCOUNT_OK) /* in milliseconds a month would not fit into what is drawn */
                 return (rate * 9 / 10 + spread_ms(rate / 5)) * 1000;
         if (sender->runner.account->status != ACCOUNT_CONNECTING)
                 return (rests > 0 ? rests : 0) + spread_ms(SOONER_MS);
@@ -53,7 +55,8 @@ void sender_check_soon(struct sender *sender)
         int64_t most = (int64_t)accounts_count() * EACH_MS;
 
         if (may_check(sender))
-                timer_set(sender->check, SETTLE_MS + spread_ms(most < SPREAD_MOST_MS ? most : SPREAD_MOST_MS));
+                timer_set(sender->check,
+                          SETTLE_MS + spread_ms(most < SPREAD_MOST_MS ? most : SPREAD_MOST_MS));
 }
 
 void sender_check_due(void *ctx)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The header of a message that leaves under the account's own address; see sender_policy.h. RFC 5322 section 3.6.2. */
+/* The header of a message that leaves under the account's own address; see sender_policy.h. RFC 5322
+ * section 3.6.2. */
 #include "daemon/outgoing/sender_policy.h"
 
 #include "common/limits.h"
@@ -73,7 +74,8 @@ static size_t header_length(const char *bytes, size_t len)
 
 /* ---- who it was ---- */
 
-/* Words and quoted strings as RFC 5322 has them in a name, dots among them; high bytes are UTF-8 of RFC 6532. */
+/* Words and quoted strings as RFC 5322 has them in a name, dots among them; high bytes are UTF-8 of RFC 6532.
+ */
 static bool is_phrase(const char *text)
 {
         bool quoted = false;
@@ -114,8 +116,8 @@ static char *name_of(const char *item)
         return copy_bytes(item + from, name > from ? name - from : 0);
 }
 
-/* The name that stands before the account's address: the sender's own, or what From said. With the address where it would
- * be nowhere else. */
+/* The name that stands before the account's address: the sender's own, or what From said. With the address
+ * where it would be nowhere else. */
 static char *display_name(const char *value, const char *address, bool single, bool has_reply_to)
 {
         scoped(scoped_free) char *name = single ? name_of(value) : copy_text("");
@@ -151,7 +153,8 @@ static void look(const char *bytes, size_t len, struct looked_at *out)
                 }
                 out->reply_to |= field_is(&field, "Reply-To");
                 out->sender |= field_is(&field, "Sender");
-                out->is_signed |= field_is(&field, "DKIM-Signature") || field_is(&field, "ARC-Message-Signature");
+                out->is_signed |=
+                        field_is(&field, "DKIM-Signature") || field_is(&field, "ARC-Message-Signature");
         }
 }
 
@@ -168,7 +171,8 @@ static int write_from(const char *value, const char *own, bool has_reply_to, str
 {
         bool single;
         scoped(scoped_free) char *address = first_address(value, &single);
-        scoped(scoped_free) char *name = value[0] ? display_name(value, address, single, has_reply_to) : copy_text("");
+        scoped(scoped_free) char *name =
+                value[0] ? display_name(value, address, single, has_reply_to) : copy_text("");
         scoped(scoped_free) char *ascii = address_on_wire(own);
         bool folds = strlen(name) + strlen(ascii) > FOLD_AT - strlen("From:  <>");
 
@@ -178,16 +182,20 @@ static int write_from(const char *value, const char *own, bool has_reply_to, str
 /* The addresses that From had, in lines as they were. */
 static int write_reply_to(const struct field *from, struct buf *out)
 {
-        const char *value = (const char *)memchr(from->bytes, ':', from->len) + 1, *end = from->bytes + from->len;
+        const char *value = (const char *)memchr(from->bytes, ':', from->len) + 1,
+                   *end = from->bytes + from->len;
         const char *stop = memmem(value, (size_t)(end - value), "\r\n", 2);
         bool blank = value < end && (*value == ' ' || *value == '\t');
-        bool folds = (size_t)((stop ? stop : end) - value) > LIMIT_SMTP_LINE - strlen("Reply-To: "); /* the name is longer */
+        bool folds = (size_t)((stop ? stop : end) - value) >
+                     LIMIT_SMTP_LINE - strlen("Reply-To: "); /* the name is longer */
 
-        return buf_appendf(out, "Reply-To:%s%s", folds ? "\r\n" : "", blank ? "" : " ") < 0 ?
-                       -1 : buf_append(out, value, (size_t)(end - value));
+        return buf_appendf(out, "Reply-To:%s%s", folds ? "\r\n" : "", blank ? "" : " ") < 0
+                       ? -1
+                       : buf_append(out, value, (size_t)(end - value));
 }
 
-static int write_header(const char *bytes, size_t len, const char *own, const struct looked_at *looked, struct buf *out)
+static int write_header(const char *bytes, size_t len, const char *own, const struct looked_at *looked,
+                        struct buf *out)
 {
         struct field field;
         bool done = false;
@@ -211,7 +219,8 @@ static int write_header(const char *bytes, size_t len, const char *own, const st
         return failed || done ? failed : write_from("", own, true, out);
 }
 
-int sender_policy_apply(const char *bytes, size_t len, const char *own, struct sender_policy *out, struct cause *cause)
+int sender_policy_apply(const char *bytes, size_t len, const char *own, struct sender_policy *out,
+                        struct cause *cause)
 {
         struct looked_at looked;
         size_t header = header_length(bytes, len);
@@ -219,8 +228,10 @@ int sender_policy_apply(const char *bytes, size_t len, const char *own, struct s
 
         *out = (struct sender_policy){ .header = BUF_WITH_MAX(2 * LIMIT_HEADER) };
         if (header == SIZE_MAX)
-                return cause_set(cause, CAUSE_UNSENDABLE, "its header is larger than %zu bytes, and senderPolicy account has to "
-                                                          "write it anew", len);
+                return cause_set(cause, CAUSE_UNSENDABLE,
+                                 "its header is larger than %zu bytes, and senderPolicy account has to "
+                                 "write it anew",
+                                 len);
         look(bytes, header, &looked);
         scoped(scoped_free) char *value = looked.any_from ? value_of(&looked.from) : copy_text("");
         scoped(scoped_free) char *first = first_address(value, &single);

@@ -136,8 +136,8 @@ void sender_session_tend(struct sender_session *session)
                 timer_stop(session->idle);
                 return;
         }
-        if (session->retiring || session->sender->runner.winding_down || session_contended(session->session) ||
-            smtp_mail_room(session_chat(session->session)) == 0) {
+        if (session->retiring || session->sender->runner.winding_down ||
+            session_contended(session->session) || smtp_mail_room(session_chat(session->session)) == 0) {
                 session->retiring = true;
                 timer_set(session->idle, 0);
         } else if (!timer_is_set(session->idle)) {
@@ -161,7 +161,8 @@ static struct chat *new_chat(void *ctx)
                 .starttls = prop_bool(&session->sender->runner.account->values, PROP_USE_STARTTLS),
                 .hello = session->hello,
                 .domain = session->domain,
-                .longest_wait = (unsigned)prop_number(&session->sender->runner.account->values, PROP_COMMAND_TIMEOUT),
+                .longest_wait =
+                        (unsigned)prop_number(&session->sender->runner.account->values, PROP_COMMAND_TIMEOUT),
                 .ways = &session->sender->ways,
         };
 
@@ -201,9 +202,9 @@ void sender_open_session(struct sender *sender)
                 return;
         struct sender_session *session = new_object(struct sender_session);
         struct session_plan plan;
-        *session = (struct sender_session){
-                .sender = sender, .signin = signin, .generation = sender->runner.account->generation
-        };
+        *session = (struct sender_session){ .sender = sender,
+                                            .signin = signin,
+                                            .generation = sender->runner.account->generation };
         forget_old_ways(sender);
         session->hello = copy_text(settings_hello(settings_current()));
         const char *at = strrchr(prop_text(values, PROP_FROM), '@');

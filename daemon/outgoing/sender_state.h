@@ -13,34 +13,36 @@ struct sender_session {
         struct session *session;
         struct signin signin;
         char *hello, *domain;
-        bool used;                        /* it was given mail: what it knows of the server may be old */
-        unsigned generation;              /* of the account's properties */
+        bool used;           /* it was given mail: what it knows of the server may be old */
+        unsigned generation; /* of the account's properties */
         bool ready, retiring;
         struct timer *idle;
         struct sender_session *next;
 };
 
 struct sender {
-        struct runner runner;             /* first; its timer: a pause is over, a period begins, mail comes due, a day begins */
+        struct runner
+                runner; /* first; its timer: a pause is over, a period begins, mail comes due, a day begins */
         struct sender_session *sessions;
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
-        struct pace pace;                 /* what the server lets us do */
-        struct smtp_ways ways;            /* and how; learnt in sessions, forgotten after a day */
-        int64_t ways_since;               /* loop_now() */
-        int64_t not_before;               /* loop_now() before which nothing is tried */
-        bool throttled;                   /* because the server asked for less mail */
-        bool period_open;                 /* pollRate > 0: the queue is being emptied */
-        struct timer *check;              /* when a session without mail shows that the account works */
-        bool checking;                    /* one is wanted, or under way */
-        unsigned callbacks;               /* store answers under way: it cannot be freed before */
+        struct pace pace;                  /* what the server lets us do */
+        struct smtp_ways ways;             /* and how; learnt in sessions, forgotten after a day */
+        int64_t ways_since;                /* loop_now() */
+        int64_t not_before;                /* loop_now() before which nothing is tried */
+        bool throttled;                    /* because the server asked for less mail */
+        bool period_open;                  /* pollRate > 0: the queue is being emptied */
+        struct timer *check;               /* when a session without mail shows that the account works */
+        bool checking;                     /* one is wanted, or under way */
+        unsigned callbacks;                /* store answers under way: it cannot be freed before */
         bool freed;
 };
 
 
 /* ---- sender.c ---- */
-/* At the head of each answer of the store: false when nobody wants it any more, and the sender may be gone. */
+/* At the head of each answer of the store: false when nobody wants it any more, and the sender may be gone.
+ */
 bool sender_answered(struct sender *sender) must_use;
 /* Something is to be done in `ms`. */
 void sender_arm(struct sender *sender, int64_t ms);
@@ -60,7 +62,8 @@ void sender_go_on_checking(struct sender *sender);
 void sender_checked(struct sender *sender);
 
 /* ---- sender_work.c ---- */
-/* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched. */
+/* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched.
+ */
 void sender_give_back(struct sender *sender, const struct cause *cause, time_t again);
 /* Tells what was learnt of the server. */
 void sender_tell_news(struct sender *sender);

@@ -8,10 +8,10 @@
 #include "daemon/store/seen_table.h"
 
 enum {
-        CLAIM_MESSAGES = 200,             /* at once */
+        CLAIM_MESSAGES = 200, /* at once */
         CLAIM_BYTES = 8 * 1024 * 1024,
-        POOL_LOW = 100,                   /* claim more below this */
-        MESSAGES_FOR_ONE_MORE = 8,        /* waiting messages that are worth another session */
+        POOL_LOW = 100,            /* claim more below this */
+        MESSAGES_FOR_ONE_MORE = 8, /* waiting messages that are worth another session */
 };
 
 /* ---- pool ---- */
@@ -69,7 +69,8 @@ static struct sender_session *session_with_room(struct sender *sender)
         size_t least = SIZE_MAX;
 
         for (struct sender_session *session = sender->sessions; session; session = session->next) {
-                if (!session->ready || session->retiring || session->generation != sender->runner.account->generation)
+                if (!session->ready || session->retiring ||
+                    session->generation != sender->runner.account->generation)
                         continue;
                 struct chat *chat = session_chat(session->session);
                 if (chat->state != CHAT_READY || smtp_mail_room(chat) == 0)
@@ -111,7 +112,8 @@ static void open_what_is_wanted(struct sender *sender)
 
 static bool nothing_left(const struct sender *sender)
 {
-        return sender->empty && !sender->claiming && !sender->pool_count && !sender->in_flight && !sender->checking;
+        return sender->empty && !sender->claiming && !sender->pool_count && !sender->in_flight &&
+               !sender->checking;
 }
 
 static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
@@ -120,7 +122,7 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
 static void claim(struct sender *sender)
 {
         uint64_t left = quota_left(prop_number(&sender->runner.account->values, PROP_MAX_SENDABLE_PER_DAY),
-                                          quota_sent_today(sender->runner.account));
+                                   quota_sent_today(sender->runner.account));
         uint64_t taken = sender->pool_count + sender->in_flight;
 
         if (sender->claiming || sender->pool_count >= POOL_LOW)
@@ -138,7 +140,8 @@ static void claim(struct sender *sender)
         size_t max = left - taken < CLAIM_MESSAGES ? (size_t)(left - taken) : CLAIM_MESSAGES;
         struct notice_rules notice = account_notice_rules(sender->runner.account);
         struct flood_rules flood = account_flood_rules(sender->runner.account);
-        queue_claim(sender->runner.account->name, loop_wall(), max, CLAIM_BYTES, &notice, &flood, claimed, sender);
+        queue_claim(sender->runner.account->name, loop_wall(), max, CLAIM_BYTES, &notice, &flood, claimed,
+                    sender);
 }
 
 void sender_tell_news(struct sender *sender)
@@ -147,7 +150,8 @@ void sender_tell_news(struct sender *sender)
 
         if (!sender->ways.news[0])
                 return;
-        log_about(&subject, LOG_NOTICE, NULL, "%s: the server %s", sender->runner.account->name, sender->ways.news);
+        log_about(&subject, LOG_NOTICE, NULL, "%s: the server %s", sender->runner.account->name,
+                  sender->ways.news);
         sender->ways.news[0] = '\0';
 }
 
@@ -216,7 +220,8 @@ static void notice_waits(struct account *account)
                 sender_kick(account->sender);
 }
 
-/* What was claimed is put behind what waits for a session, or goes back where nobody is to send it any more. */
+/* What was claimed is put behind what waits for a session, or goes back where nobody is to send it any more.
+ */
 static void take_over(struct sender *sender, struct queued_message **messages, size_t count)
 {
         for (size_t i = 0; i < count; i++) {

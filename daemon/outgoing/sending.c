@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One message on its way; see sending.h. The body comes from the queue in chunks, the next one read while one is
- * being sent, so that a message of any size needs two chunks of memory.
+ * One message on its way; see sending.h. The body comes from the queue in chunks, the next one read while one
+ * is being sent, so that a message of any size needs two chunks of memory.
  */
 #include "daemon/outgoing/sending.h"
 
@@ -113,8 +113,8 @@ static void rewind_body(struct smtp_mail *mail)
 
 /* ---- result ---- */
 
-static void tell(const struct sending *sending, enum queue_state state, const struct smtp_recipient *recipient,
-                 const struct settled_recipient *settled)
+static void tell(const struct sending *sending, enum queue_state state,
+                 const struct smtp_recipient *recipient, const struct settled_recipient *settled)
 {
         static const struct {
                 const char *event, *message_id, *words;
@@ -123,8 +123,8 @@ static void tell(const struct sending *sending, enum queue_state state, const st
                 [QUEUE_SENT] = { "mail.sent", MSG_SENT, "sent", LOG_INFO },
                 [QUEUE_DEFERRED] = { "mail.deferred", MSG_DEFERRED, "deferred", LOG_NOTICE },
                 [QUEUE_FAILED] = { "mail.failed", MSG_FAILED, "failed", LOG_WARNING },
-                [QUEUE_AMBIGUOUS] = { "mail.deferred", MSG_AMBIGUOUS, "may have been sent, will be sent again",
-                                      LOG_WARNING },
+                [QUEUE_AMBIGUOUS] = { "mail.deferred", MSG_AMBIGUOUS,
+                                      "may have been sent, will be sent again", LOG_WARNING },
         };
         struct subject subject = account_subject(sending->account);
         json_t *data = json_object();
@@ -178,8 +178,8 @@ static void channel_words(const struct sending *sending, char *to, size_t size)
                 (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
 }
 
-/* The result is on disk: now it is true, and told. A disk that failed keeps the message as it was before, and says so
- * itself. */
+/* The result is on disk: now it is true, and told. A disk that failed keeps the message as it was before, and
+ * says so itself. */
 static void settled(void *ctx, const struct cause *cause)
 {
         struct sending *sending = ctx;
@@ -187,7 +187,8 @@ static void settled(void *ctx, const struct cause *cause)
 
         for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++) {
                 if (!sending->saved[i])
-                        tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
+                        tell(sending, sending->settled[i].state, &sending->mail.recipients[i],
+                             &sending->settled[i]);
                 failed |= sending->settled[i].state == QUEUE_FAILED;
         }
         if (failed)
@@ -244,7 +245,8 @@ static void judge_recipient(struct sending *sending, size_t i, const struct caus
         };
 }
 
-/* Some recipients are through, others go on: a station that dies now does not send to the first ones again. */
+/* Some recipients are through, others go on: a station that dies now does not send to the first ones again.
+ */
 static void save_decided(struct smtp_mail *mail)
 {
         struct sending *sending = container_of(mail, struct sending, mail);
@@ -253,8 +255,9 @@ static void save_decided(struct smtp_mail *mail)
                 if (mail->recipients[i].outcome != OUTCOME_NONE && !sending->saved[i])
                         judge_recipient(sending, i, NULL);
                 else if (!sending->saved[i])
-                        sending->settled[i] = (struct settled_recipient){ .index = sending->message->recipients[i].index,
-                                                                          .state = QUEUE_QUEUED };
+                        sending->settled[i] =
+                                (struct settled_recipient){ .index = sending->message->recipients[i].index,
+                                                            .state = QUEUE_QUEUED };
         }
         settle(sending, NULL, true);
         for (size_t i = 0; i < mail->recipient_count; i++) {
@@ -315,7 +318,8 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
                 twice |= verdict->state == QUEUE_AMBIGUOUS;
                 result.sent |= verdict->state == QUEUE_SENT;
                 result.failed |= verdict->state == QUEUE_FAILED;
-                result.slow_down |= mail->recipients[i].outcome == OUTCOME_DEFERRED && mail->recipients[i].slow_down;
+                result.slow_down |=
+                        mail->recipients[i].outcome == OUTCOME_DEFERRED && mail->recipients[i].slow_down;
                 if (verdict->reply && verdict->reply[0])
                         words = verdict->reply;
         }
@@ -332,8 +336,10 @@ static void tell_signed(const struct sending *sending)
         struct subject subject = account_subject(sending->account);
 
         subject.queue_id = sending->message->id;
-        log_about(&subject, LOG_WARNING, MSG_SENT, "%s: it is signed (DKIM), and senderPolicy account changes its From: the "
-                                                   "signature is no longer valid", sending->message->id);
+        log_about(&subject, LOG_WARNING, MSG_SENT,
+                  "%s: it is signed (DKIM), and senderPolicy account changes its From: the "
+                  "signature is no longer valid",
+                  sending->message->id);
 }
 
 /* The header that is sent in the place of the queue's. What cannot have one is refused when it is started. */
@@ -347,7 +353,8 @@ static void apply_policy(struct sending *sending)
                 return;
         if (sending->mail.from[0]) /* a null sender stays: nothing may answer it */
                 sending->mail.from = sending->own_from = copy_text(own);
-        if (sender_policy_apply((const char *)message->first, message->first_len, own, &policy, &sending->unfit) < 0 ||
+        if (sender_policy_apply((const char *)message->first, message->first_len, own, &policy,
+                                &sending->unfit) < 0 ||
             !policy.header.len)
                 return;
         if (policy.was_signed && !sending->mail.recipients[0].attempts)
@@ -371,14 +378,16 @@ static void refuse_unfit(struct sending *sending)
                 struct smtp_recipient *recipient = &mail->recipients[i];
                 recipient->outcome = OUTCOME_REFUSED;
                 recipient->cause = sending->unfit.code;
-                (void)snprintf(recipient->reply, sizeof recipient->reply, "%.*s", (int)sizeof recipient->reply - 1, sending->unfit.text);
+                (void)snprintf(recipient->reply, sizeof recipient->reply, "%.*s",
+                               (int)sizeof recipient->reply - 1, sending->unfit.text);
         }
         finished(mail, NULL);
 }
 
 /* ---- from outside ---- */
 
-struct sending *sending_new(struct account *account, struct queued_message *message, void (*failed)(struct account *account))
+struct sending *sending_new(struct account *account, struct queued_message *message,
+                            void (*failed)(struct account *account))
 {
         struct sending *sending = new_object(struct sending);
 
@@ -408,8 +417,10 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
                 recipient->address = queued->address;
                 recipient->notify = queued->notify;
                 recipient->attempts = queued->attempts;
-                /* a report names the address it was asked for; rfc822 has no form for one that is not ASCII before the @ */
-                recipient->orcpt = queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
+                /* a report names the address it was asked for; rfc822 has no form for one that is not ASCII
+                 * before the @ */
+                recipient->orcpt =
+                        queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
         }
         sending->first_stored = message->first_len;
         apply_policy(sending);
@@ -417,7 +428,8 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
 }
 
 void sending_start(struct sending *sending, struct session *session, bool worked,
-                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx)
+                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result),
+                   void *ctx)
 {
         sending->session = session_handle(session);
         sending->done = done;
@@ -443,12 +455,12 @@ void sending_defer(struct sending *sending, const struct cause *cause, time_t ag
         for (size_t i = 0; i < recipients; i++)
                 if (!sending->saved[i])
                         sending->settled[i] = (struct settled_recipient){
-                        .index = sending->message->recipients[i].index,
-                        .state = QUEUE_DEFERRED,
-                        .next_attempt = again,
-                        .reply = sending->cause.text,
-                        .enhanced = "",
-                        .cause = cause->code,
-                };
+                                .index = sending->message->recipients[i].index,
+                                .state = QUEUE_DEFERRED,
+                                .next_attempt = again,
+                                .reply = sending->cause.text,
+                                .enhanced = "",
+                                .cause = cause->code,
+                        };
         settle(sending, sending->cause.text, false);
 }

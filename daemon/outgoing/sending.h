@@ -11,7 +11,7 @@
 struct sending_result {
         unsigned sent, failed; /* 1 when the message went to all, or failed for one */
         bool slow_down;
-        bool again;            /* undecided for some, and goes at once in a new session: the sending was not freed */
+        bool again; /* undecided for some, and goes at once in a new session: the sending was not freed */
 };
 
 /* A part of a body on its way from the disk to the session. */
@@ -22,32 +22,36 @@ struct body_chunk {
 };
 
 struct sending {
-        struct sending *next;          /* the sender's pool */
+        struct sending *next; /* the sender's pool */
         struct smtp_mail mail;
         struct account *account;
         struct queued_message *message;
-        handle_id self;                /* for who reads its body */
-        handle_id session;                /* the session that has it; HANDLE_NONE: none, yet or any more */
-        uint64_t handed;               /* bytes of the body, as the queue has it, given to the session */
-        size_t first_stored;           /* of these in message->first, whose header may be another than the queue's */
-        struct body_chunk chunk;       /* being read, or at hand */
+        handle_id self;      /* for who reads its body */
+        handle_id session;   /* the session that has it; HANDLE_NONE: none, yet or any more */
+        uint64_t handed;     /* bytes of the body, as the queue has it, given to the session */
+        size_t first_stored; /* of these in message->first, whose header may be another than the queue's */
+        struct body_chunk chunk; /* being read, or at hand */
         void (*failed)(struct account *account);
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
         struct settled_recipient *settled; /* what became of each; told when it is on disk */
-        bool *saved;                   /* of each: on disk already, the others still go on */
-        unsigned rounds;               /* how often it was given to another session at once */
-        char *own_from;                /* the envelope's sender where it is the account's; NULL: it is the message's */
-        struct cause unfit;            /* why it cannot be sent by this account at all, else CAUSE_NONE */
-        struct cause cause;            /* what ended the session or the account, else CAUSE_NONE */
+        bool *saved;                       /* of each: on disk already, the others still go on */
+        unsigned rounds;                   /* how often it was given to another session at once */
+        char *own_from;     /* the envelope's sender where it is the account's; NULL: it is the message's */
+        struct cause unfit; /* why it cannot be sent by this account at all, else CAUSE_NONE */
+        struct cause cause; /* what ended the session or the account, else CAUSE_NONE */
 };
 
-/* Takes the message over. `failed`: a recipient of it has failed, and a notice of that may be in the queue. */
-struct sending *sending_new(struct account *account, struct queued_message *message, void (*failed)(struct account *account)) must_use;
-/* Gives it to a session that has room, `worked`: mail of its sender has gone by the account before. `done` when every recipient has its result; the object frees itself when that
- * is on disk and was told (journal, event). */
+/* Takes the message over. `failed`: a recipient of it has failed, and a notice of that may be in the queue.
+ */
+struct sending *sending_new(struct account *account, struct queued_message *message,
+                            void (*failed)(struct account *account)) must_use;
+/* Gives it to a session that has room, `worked`: mail of its sender has gone by the account before. `done`
+ * when every recipient has its result; the object frees itself when that is on disk and was told (journal,
+ * event). */
 void sending_start(struct sending *sending, struct session *session, bool worked,
-                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result), void *ctx);
+                   void (*done)(void *ctx, struct sending *sending, const struct sending_result *result),
+                   void *ctx);
 /* Not started: back to the queue as it was; or deferred until `again` with the cause's words. Freed. */
 void sending_give_back(struct sending *sending);
 void sending_defer(struct sending *sending, const struct cause *cause, time_t again);

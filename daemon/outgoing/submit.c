@@ -23,12 +23,13 @@
 enum { PROBLEMS_TOLD = 20 };
 
 struct submitting {
-        struct submit_order order;   /* with copies of its own */
-        char *account;               /* where it goes */
-        uint64_t ticket;             /* of its taking; 0: not begun */
+        struct submit_order order; /* with copies of its own */
+        char *account;             /* where it goes */
+        uint64_t ticket;           /* of its taking; 0: not begun */
         json_t *refused;
         struct causes problems;
-        void (*done)(void *ctx, const struct submit_answer *answer, const struct causes *problems); /* NULL: given up */
+        void (*done)(void *ctx, const struct submit_answer *answer,
+                     const struct causes *problems); /* NULL: given up */
         void *ctx;
 };
 
@@ -42,8 +43,8 @@ static void free_texts(const char *const *texts, size_t count)
 static void submitting_free(struct submitting *submitting)
 {
         struct submit_order *order = &submitting->order;
-        const char *texts[] = { order->account, order->from, order->author, order->ret, order->envelope_id, order->key, order->who,
-                                order->trace };
+        const char *texts[] = { order->account,     order->from, order->author, order->ret,
+                                order->envelope_id, order->key,  order->who,    order->trace };
 
         for (size_t i = 0; i < count_of(texts); i++)
                 free((char *)(uintptr_t)texts[i]);
@@ -104,9 +105,11 @@ static struct account *account_for(const struct submit_order *order, const char 
         struct account *chosen = submit_account(sender, cause);
         struct account *account = order->account ? account_named(order->account) : chosen;
 
-        if (order->account && !order->any_account && (!account || (account != chosen && account != accounts_default(NULL)))) {
+        if (order->account && !order->any_account &&
+            (!account || (account != chosen && account != accounts_default(NULL)))) {
                 /* the same words whether there is such an account or not */
-                cause_set(cause, CAUSE_PERMISSION, "%s may submit mail to the default account only", order->who);
+                cause_set(cause, CAUSE_PERMISSION, "%s may submit mail to the default account only",
+                          order->who);
                 return NULL;
         }
         if (order->account && !account)
@@ -116,14 +119,17 @@ static struct account *account_for(const struct submit_order *order, const char 
 
 /* ---- sender and recipients ---- */
 
-static void check_sender(const struct submitting *submitting, const char *from, const struct account *account, struct causes *problems)
+static void check_sender(const struct submitting *submitting, const char *from, const struct account *account,
+                         struct causes *problems)
 {
         struct cause cause = { 0 };
 
         if (!submitting->order.from && !from[0]) {
                 struct cause *problem = causes_add(problems);
-                cause_about(problem, CAUSE_INVALID, "from", "no sender: account %s has no from", account->name);
-                cause_remedy(problem, "give --from ADDRESS, or: emailsecctl account set %s from=ADDRESS", account->name);
+                cause_about(problem, CAUSE_INVALID, "from", "no sender: account %s has no from",
+                            account->name);
+                cause_remedy(problem, "give --from ADDRESS, or: emailsecctl account set %s from=ADDRESS",
+                             account->name);
         } else if (address_check(from, true, &cause) < 0) {
                 struct cause *problem = causes_add(problems);
                 cause_about(problem, CAUSE_INVALID, "from", "%s", cause.text);
@@ -135,7 +141,7 @@ static void check_sender(const struct submitting *submitting, const char *from, 
 struct envelope {
         const char **recipients, **notify;
         size_t count, room;
-        const char *wish;     /* notify of the recipient that is being looked at */
+        const char *wish; /* notify of the recipient that is being looked at */
         bool overfull;
 };
 
@@ -159,14 +165,16 @@ static void add_recipient(void *ctx, const char *address)
         }
         if (envelope->count == envelope->room) {
                 envelope->room = 2 * envelope->room + 8;
-                envelope->recipients = new_resized(envelope->recipients, envelope->room, sizeof *envelope->recipients);
+                envelope->recipients =
+                        new_resized(envelope->recipients, envelope->room, sizeof *envelope->recipients);
                 envelope->notify = new_resized(envelope->notify, envelope->room, sizeof *envelope->notify);
         }
         envelope->notify[envelope->count] = envelope->wish;
         envelope->recipients[envelope->count++] = copy_text(address);
 }
 
-static int look_up(const struct local_names *names, const char *recipient, struct envelope *envelope, struct cause *cause)
+static int look_up(const struct local_names *names, const char *recipient, struct envelope *envelope,
+                   struct cause *cause)
 {
         if (!mailbox_is_local(recipient) && address_check(recipient, false, cause) < 0)
                 return -1;
@@ -203,7 +211,8 @@ static void check_now(void *ctx)
         free(checking);
 }
 
-bool submit_check_recipient(const char *recipient, void (*done)(void *ctx, const struct cause *cause), void *ctx)
+bool submit_check_recipient(const char *recipient, void (*done)(void *ctx, const struct cause *cause),
+                            void *ctx)
 {
         struct checking *checking = new_object(struct checking);
         struct local_names *names = local_names_hold();
@@ -227,15 +236,16 @@ static void refuse_recipient(json_t *refused, const char *recipient, const struc
         (void)json_array_append_new(refused, one);
 }
 
-static void find_recipients(struct submitting *submitting, const struct local_names *names, struct envelope *envelope,
-                            struct causes *problems)
+static void find_recipients(struct submitting *submitting, const struct local_names *names,
+                            struct envelope *envelope, struct causes *problems)
 {
         const struct submit_order *order = &submitting->order;
         scoped(causes_free) struct causes bad = { 0 };
 
         if (!order->recipient_count || order->recipient_count > LIMIT_RECIPIENTS) {
-                cause_about(causes_add(problems), CAUSE_INVALID, "recipients", "%zu recipients: there must be 1 to %d",
-                            order->recipient_count, LIMIT_RECIPIENTS);
+                cause_about(causes_add(problems), CAUSE_INVALID, "recipients",
+                            "%zu recipients: there must be 1 to %d", order->recipient_count,
+                            LIMIT_RECIPIENTS);
                 return;
         }
         for (size_t i = 0; i < order->recipient_count; i++) {
@@ -248,8 +258,8 @@ static void find_recipients(struct submitting *submitting, const struct local_na
                         *causes_add(&bad) = cause;
         }
         if (envelope->overfull)
-                cause_about(causes_add(problems), CAUSE_INVALID, "recipients", "more than %d recipients behind local names",
-                            LIMIT_RECIPIENTS);
+                cause_about(causes_add(problems), CAUSE_INVALID, "recipients",
+                            "more than %d recipients behind local names", LIMIT_RECIPIENTS);
         bool enough = order->partial && envelope->count;
         for (size_t i = 0; i < bad.count && !enough; i++) {
                 struct cause *problem = causes_add(problems);
@@ -262,7 +272,8 @@ static void find_recipients(struct submitting *submitting, const struct local_na
 /* ---- into the queue ---- */
 
 /* Answers for the last time. */
-static void tell_done(struct submitting *submitting, const struct submit_answer *what, const struct causes *problems)
+static void tell_done(struct submitting *submitting, const struct submit_answer *what,
+                      const struct causes *problems)
 {
         if (submitting->done)
                 submitting->done(submitting->ctx, what, problems);
@@ -274,8 +285,8 @@ static void tell_accepted(const struct submitting *submitting, const char *id)
         struct account *account = account_named(submitting->account);
         size_t count = submitting->order.recipient_count - json_array_size(submitting->refused);
 
-        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: accepted from %s for %s, %zu recipient%s", id, submitting->order.who,
-                  submitting->account, count, count == 1 ? "" : "s");
+        log_about(&subject, LOG_INFO, MSG_QUEUED, "%s: accepted from %s for %s, %zu recipient%s", id,
+                  submitting->order.who, submitting->account, count, count == 1 ? "" : "s");
         for (size_t i = 0; i < json_array_size(submitting->refused); i++)
                 log_about(&subject, LOG_WARNING, MSG_QUEUED, "%s: one recipient is left out: %s", id,
                           json_string_value(json_object_get(json_array_get(submitting->refused, i), "text")));
@@ -294,14 +305,18 @@ static void was_queued(void *ctx, const char *id, bool duplicate, const struct c
         } else {
                 if (!duplicate)
                         tell_accepted(submitting, id);
-                tell_done(submitting, &(struct submit_answer){ .id = id, .account = submitting->account, .duplicate = duplicate,
-                                                            .refused = submitting->refused }, NULL);
+                tell_done(submitting,
+                          &(struct submit_answer){ .id = id,
+                                                   .account = submitting->account,
+                                                   .duplicate = duplicate,
+                                                   .refused = submitting->refused },
+                          NULL);
         }
         submitting_free(submitting);
 }
 
-static void queue(struct submitting *submitting, const struct account *account, const char *from, struct local_names *names,
-                  const struct envelope *envelope)
+static void queue(struct submitting *submitting, const struct account *account, const char *from,
+                  struct local_names *names, const struct envelope *envelope)
 {
         struct submit_order *order = &submitting->order;
         const struct property_values *values = &account->values;
@@ -344,7 +359,8 @@ static void queue(struct submitting *submitting, const struct account *account, 
         free(take(order->bytes));
 }
 
-/* What is known of local names is as new as it has to be. False: it was answered, with what is wrong, and has gone. */
+/* What is known of local names is as new as it has to be. False: it was answered, with what is wrong, and has
+ * gone. */
 static bool go_on(struct submitting *submitting)
 {
         const struct submit_order *order = &submitting->order;
@@ -352,7 +368,8 @@ static bool go_on(struct submitting *submitting)
         struct causes *problems = &submitting->problems;
         struct envelope envelope = { 0 };
         struct cause cause = { 0 };
-        scoped(scoped_free) char *sender = order->from && names ? local_names_sender(names, order->from) : copy_text(order->from);
+        scoped(scoped_free) char *sender =
+                order->from && names ? local_names_sender(names, order->from) : copy_text(order->from);
         struct account *account = account_for(order, sender ? sender : order->author, &cause);
 
         if (account) {
@@ -429,7 +446,8 @@ static struct submitting *submitting_new(const struct submit_order *order)
 }
 
 struct submitting *submit_mail(const struct submit_order *order,
-                               void (*done)(void *ctx, const struct submit_answer *answer, const struct causes *problems),
+                               void (*done)(void *ctx, const struct submit_answer *answer,
+                                            const struct causes *problems),
                                void *ctx)
 {
         struct submitting *submitting = submitting_new(order);

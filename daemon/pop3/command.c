@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands said and which of them are in flight; what a refusal means; the list of capabilities. The gate before TLS
- * (rule S4) and the test that an answer follows its command (rule S5) have their one place here.
+ * Commands said and which of them are in flight; what a refusal means; the list of capabilities. The gate
+ * before TLS (rule S4) and the test that an answer follows its command (rule S5) have their one place here.
  */
 #include "daemon/pop3/state.h"
 
@@ -90,8 +90,9 @@ static struct server_meaning meaning_of(const struct pop3_session *session, cons
 {
         struct server_words said = {
                 .protocol = SERVER_POP3,
-                .phase = session->chat.step == POP3_GREETING ? PHASE_GREETING :
-                         session->signed_in ? PHASE_MAILBOX : PHASE_SIGNIN,
+                .phase = session->chat.step == POP3_GREETING ? PHASE_GREETING
+                         : session->signed_in                ? PHASE_MAILBOX
+                                                             : PHASE_SIGNIN,
                 .words = words,
                 .len = strlen(words),
         };
@@ -111,18 +112,20 @@ bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len)
         return line_signin_repeated(&session->signing, words, len);
 }
 
-enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
-                              const char *what, struct cause *cause)
+enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply,
+                              enum cause_code otherwise, const char *what, struct cause *cause)
 {
         struct server_meaning meaning = meaning_of(session, reply->words);
-        bool shown = reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+        bool shown =
+                reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
 
         if (reply->status != POP3_ERR) {
-                cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that POP3 does not know (%s)", what);
+                cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that POP3 does not know (%s)",
+                          what);
                 return SAID_NOTHING_KNOWN;
         }
-        cause_set(cause, meaning.code != CAUSE_NONE ? meaning.code : otherwise, "the server refused %s%s%.300s", what,
-                  shown ? ": " : "", shown ? reply->words : "");
+        cause_set(cause, meaning.code != CAUSE_NONE ? meaning.code : otherwise,
+                  "the server refused %s%s%.300s", what, shown ? ": " : "", shown ? reply->words : "");
         server_meaning_remedy(&meaning, cause);
         return meaning.kind;
 }

@@ -110,7 +110,8 @@ static uint32_t listed_number(struct pop3_session *session, const char **at)
         uint64_t number;
 
         if (++listing->lines > LIMIT_LISTED) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages", LIMIT_LISTED);
+                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages",
+                                LIMIT_LISTED);
                 return 0;
         }
         if (!take_number(at, LIMIT_LISTED, &number) || !number) {
@@ -192,7 +193,8 @@ static void uidl_line(struct pop3_session *session, const char *text, size_t len
                 return;
         }
         struct mailbox_entry *entry = &listing->batch[listing->batch_count++];
-        *entry = (struct mailbox_entry){ .uid = number, .size = number <= listing->count ? listing->sizes[number - 1] : 0 };
+        *entry = (struct mailbox_entry){ .uid = number,
+                                         .size = number <= listing->count ? listing->sizes[number - 1] : 0 };
         write_uidl(entry->uidl, at, length);
         if (listing->batch_count == POP3_BATCH)
                 give_batch(session);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is in the mailbox: STAT, LIST and UIDL (RFC 1939 sections 5 and 7); operations of wire/mailbox.h. A line that
- * cannot be read costs itself only. A unique id that is not one of RFC 1939 (over 70 characters, blanks, 8-bit) is
- * told as "#" and 64 hexadecimal digits of its SHA-256.
+ * What is in the mailbox: STAT, LIST and UIDL (RFC 1939 sections 5 and 7); operations of wire/mailbox.h. A
+ * line that cannot be read costs itself only. A unique id that is not one of RFC 1939 (over 70 characters,
+ * blanks, 8-bit) is told as "#" and 64 hexadecimal digits of its SHA-256.
  */
 #pragma once
 

@@ -47,8 +47,8 @@ void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t c
         chat_go(chat, count ? POP3_RETR : POP3_NOTHING);
 }
 
-/* Says commands until the window is full; waits until half of it is free, so that they leave together. Two are
- * always in flight, however large: the next message begins where this one ends. */
+/* Says commands until the window is full; waits until half of it is free, so that they leave together. Two
+ * are always in flight, however large: the next message begins where this one ends. */
 static void say_window(struct pop3_session *session, const char *verb, const char *rest, uint64_t most_bytes)
 {
         unsigned window = session->capabilities.pipelining ? POP3_WINDOW : 1;
@@ -81,14 +81,16 @@ static int next_message(struct pop3_session *session)
 /* Whatever the server's reason is: it is one message's, until the user has had enough of them. */
 static int refuse(struct pop3_session *session, const struct pop3_reply *reply)
 {
-        bool shown = reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+        bool shown =
+                reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
         const struct mailbox_entry *entry = &session->entries[session->answered];
         struct cause why;
 
-        (void)cause_set(&why, CAUSE_SERVER_BUSY, "the server refused to hand out message %u%s%.200s", entry->uid,
-                        shown ? ": " : "", shown ? reply->words : "");
-        return session->config.user->refused(session->config.ctx, entry, &why) == 0 ?
-                       (int)STEP_SAME : chat_fail_with(&session->chat, &why);
+        (void)cause_set(&why, CAUSE_SERVER_BUSY, "the server refused to hand out message %u%s%.200s",
+                        entry->uid, shown ? ": " : "", shown ? reply->words : "");
+        return session->config.user->refused(session->config.ctx, entry, &why) == 0
+                       ? (int)STEP_SAME
+                       : chat_fail_with(&session->chat, &why);
 }
 
 int pop3_retr_heard(struct chat *chat, const void *reply)
@@ -99,8 +101,9 @@ int pop3_retr_heard(struct chat *chat, const void *reply)
         if (said->status == POP3_OK) {
                 session->body = true;
                 session->unwanted = false;
-                session->unstuff = (struct pop3_unstuff){ .state = AT_START,
-                                                          .expected = session->entries[session->answered].size };
+                session->unstuff =
+                        (struct pop3_unstuff){ .state = AT_START,
+                                               .expected = session->entries[session->answered].size };
                 chat->phrase = "receiving a message";
                 return stored(session, session->config.user->message_begin(
                                                session->config.ctx, &session->entries[session->answered], 0));
@@ -114,7 +117,8 @@ static int piece_heard(struct pop3_session *session, const struct pop3_input *pi
 {
         size_t room = session->head.max - session->head.len;
 
-        chat_progress(&session->chat, session->chat.step == POP3_TOP && piece->len > room ? room : piece->len);
+        chat_progress(&session->chat,
+                      session->chat.step == POP3_TOP && piece->len > room ? room : piece->len);
         if (session->chat.step == POP3_TOP)
                 return buf_append(&session->head, piece->bytes, piece->len < room ? piece->len : room);
         if (!session->unwanted)
@@ -122,7 +126,8 @@ static int piece_heard(struct pop3_session *session, const struct pop3_input *pi
         session->read_over += piece->len;
         if (session->read_over > MAILBOX_READ_OVER)
                 (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server sends more than %d bytes of messages over what was announced", MAILBOX_READ_OVER);
+                                "the server sends more than %d bytes of messages over what was announced",
+                                MAILBOX_READ_OVER);
         return 0;
 }
 
@@ -181,9 +186,11 @@ int pop3_top_heard(struct chat *chat, const void *reply)
                 buf_clear(&session->head);
                 return STEP_SAME;
         }
-        session->bytes_ahead -= session->entries[session->answered++].size; /* one that has none is no matter */
+        session->bytes_ahead -=
+                session->entries[session->answered++].size; /* one that has none is no matter */
         pop3_say_top(chat);
-        return session->answered < session->count ? (int)STEP_SAME : pop3_operation_done(session, finished_fetch);
+        return session->answered < session->count ? (int)STEP_SAME
+                                                  : pop3_operation_done(session, finished_fetch);
 }
 
 /* ---- DELE ---- */
@@ -218,7 +225,8 @@ int pop3_dele_heard(struct chat *chat, const void *reply)
 
         if (said->status != POP3_OK) {
                 (void)pop3_explain(session, said, CAUSE_MAILBOX, "to delete messages", &why);
-                session->config.user->not_marked(session->config.ctx, &session->entries[session->answered], &why);
+                session->config.user->not_marked(session->config.ctx, &session->entries[session->answered],
+                                                 &why);
         }
         session->answered++;
         pop3_say_dele(chat);

@@ -163,14 +163,17 @@ static void status_heard(struct pop3_session *session, const char *text)
         static const struct {
                 const char *word;
                 enum pop3_status status;
-        } words[] = { { "+OK", POP3_OK }, { "-ERR", POP3_ERR }, { "+ERR", POP3_ERR }, { "+", POP3_CONTINUE } };
+        } words[] = {
+                { "+OK", POP3_OK }, { "-ERR", POP3_ERR }, { "+ERR", POP3_ERR }, { "+", POP3_CONTINUE }
+        };
 
         for (size_t i = 0; i < count_of(words); i++) {
                 size_t len = strlen(words[i].word);
                 if (strncasecmp(text, words[i].word, len) != 0)
                         continue;
                 /* "+OK<7@host>", "+OK, ready"; but no word that only begins like it */
-                if (words[i].status == POP3_CONTINUE ? text[len] && text[len] != ' ' : isalnum((unsigned char)text[len]))
+                if (words[i].status == POP3_CONTINUE ? text[len] && text[len] != ' '
+                                                     : isalnum((unsigned char)text[len]))
                         continue;
                 struct pop3_reply reply = { words[i].status, text + len + strspn(text + len, " ,\t") };
                 if (pop3_command_answered(session, &reply))

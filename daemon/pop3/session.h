@@ -9,7 +9,7 @@
 #include "daemon/wire/mailbox.h"
 
 struct pop3_config {
-        struct signin signin;   /* borrowed texts must outlive the session */
+        struct signin signin; /* borrowed texts must outlive the session */
         bool starttls;
         const struct mailbox_user *user;
         void *ctx;

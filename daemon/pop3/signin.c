@@ -26,9 +26,12 @@ static void explain_apop(const struct pop3_session *session, struct cause *cause
                 return;
         scoped(scoped_free) char *before = copy_text(cause->text);
         cause_set(cause, CAUSE_NO_MECHANISM,
-                  "the server seems to take APOP only, which is not supported: it rests on MD5, by which the password can be "
-                  "found (%s)", before);
-        cause_remedy(cause, "have the server's operator offer USER and PASS or SASL within TLS, or use IMAP there");
+                  "the server seems to take APOP only, which is not supported: it rests on MD5, by which the "
+                  "password can be "
+                  "found (%s)",
+                  before);
+        cause_remedy(cause,
+                     "have the server's operator offer USER and PASS or SASL within TLS, or use IMAP there");
 }
 
 static const char *offered(const struct pop3_session *session)
@@ -72,13 +75,18 @@ static int calculated(struct chat *chat, const struct calculation *calculation)
 }
 
 static const struct line_signin_class signin_class = {
-        .next_way = next_way, .offered = offered_mechanisms, .say = say_secret, .calculated = calculated,
+        .next_way = next_way,
+        .offered = offered_mechanisms,
+        .say = say_secret,
+        .calculated = calculated,
 };
 
 void pop3_signin_init(struct pop3_session *session)
 {
         session->signing = (struct line_signin){
-                .class = &signin_class, .chat = &session->chat, .signin = &session->config.signin,
+                .class = &signin_class,
+                .chat = &session->chat,
+                .signin = &session->config.signin,
         };
 }
 
@@ -136,9 +144,9 @@ int pop3_auth_heard(struct chat *chat, const void *reply)
         struct cause cause = { 0 };
 
         if (session->signing.after_cancel) /* a success would be one that nobody proved */
-                return said->status == POP3_ERR
-                               ? line_signin_cancelled(&session->signing)
-                               : pop3_refused(session, said, CAUSE_PROTOCOL, "to end a sign-in that was given up");
+                return said->status == POP3_ERR ? line_signin_cancelled(&session->signing)
+                                                : pop3_refused(session, said, CAUSE_PROTOCOL,
+                                                               "to end a sign-in that was given up");
         if (said->status == POP3_CONTINUE)
                 return line_signin_challenge(&session->signing, said->words, strlen(said->words));
         if (said->status == POP3_ERR)

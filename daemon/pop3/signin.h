@@ -6,7 +6,8 @@
 
 /* Of a new session, once its config is there. */
 void pop3_signin_init(struct pop3_session *session);
-/* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none. */
+/* The step that signs in by the strongest way both sides have; STEP_FAILED with a cause when there is none.
+ */
 int pop3_sign_in(struct pop3_session *session);
 
 /* True for a greeting with a timestamp between angle brackets. */

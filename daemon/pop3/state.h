@@ -22,7 +22,7 @@ enum pop3_step {
         POP3_RETR,
         POP3_TOP,
         POP3_DELE,
-        POP3_NOTHING,   /* NOOP for an operation with nothing to do */
+        POP3_NOTHING, /* NOOP for an operation with nothing to do */
         POP3_QUIT,
         POP3_STEPS
 };
@@ -30,66 +30,66 @@ enum pop3_step {
 enum pop3_status {
         POP3_OK,
         POP3_ERR,
-        POP3_CONTINUE,  /* "+ challenge" */
-        POP3_END,       /* of the lines or the message that followed an +OK */
+        POP3_CONTINUE, /* "+ challenge" */
+        POP3_END,      /* of the lines or the message that followed an +OK */
 };
 
 /* What a step hears. */
 struct pop3_reply {
         enum pop3_status status;
-        const char *words;      /* NUL-ended, behind the status word */
+        const char *words; /* NUL-ended, behind the status word */
 };
 
 /* Commands in flight at once where the server has PIPELINING; bytes they may bring; entries told at once. */
 enum { POP3_WINDOW = 256, POP3_BYTES_AHEAD = 4 * MIB, POP3_BATCH = 64 };
 
 struct pop3_capabilities {
-        bool known;             /* CAPA was answered */
+        bool known; /* CAPA was answered */
         bool stls, user, pipelining, top, utf8;
-        char *mechanisms;       /* of SASL, parted by blanks; NULL: none */
-        char *words;            /* all, as one line */
+        char *mechanisms; /* of SASL, parted by blanks; NULL: none */
+        char *words;      /* all, as one line */
         unsigned lines;
 };
 
 /* LIST and UIDL under way. */
 struct pop3_listing {
-        uint32_t *sizes;        /* of LIST, by message number - 1; owned. UINT32_MAX: that or more */
-        size_t count, size;     /* of it: highest number said; allocated */
+        uint32_t *sizes;             /* of LIST, by message number - 1; owned. UINT32_MAX: that or more */
+        size_t count, size;          /* of it: highest number said; allocated */
         struct mailbox_entry *batch; /* owned, POP3_BATCH */
         size_t batch_count;
-        unsigned lines;         /* heard in this list */
-        unsigned unreadable;    /* lines that were passed over */
-        unsigned listed;        /* lines of LIST */
+        unsigned lines;      /* heard in this list */
+        unsigned unreadable; /* lines that were passed over */
+        unsigned listed;     /* lines of LIST */
         bool uidl_said;
 };
 
 struct pop3_session {
-        struct chat chat;       /* first: the chat is the session */
+        struct chat chat; /* first: the chat is the session */
         struct pop3_config config;
         struct pop3_capabilities capabilities;
         bool signed_in;
         struct line_signin signing;
-        bool apop;              /* the greeting had a timestamp (RFC 1939 section 7) */
+        bool apop; /* the greeting had a timestamp (RFC 1939 section 7) */
 
-        uint64_t said;          /* bytes ever appended to chat.out */
+        uint64_t said;              /* bytes ever appended to chat.out */
         uint64_t ends[POP3_WINDOW]; /* where in them the commands in flight end, a ring */
         unsigned first_end, in_flight;
 
         void (*line)(struct pop3_session *, const char *text,
                      size_t len); /* takes the lines after +OK; NULL: none */
-        bool body;              /* a message passes */
-        bool unwanted;          /* the user wants no more of it */
-        uint64_t read_over;     /* bytes of such, in this operation */
+        bool body;                /* a message passes */
+        bool unwanted;            /* the user wants no more of it */
+        uint64_t read_over;       /* bytes of such, in this operation */
         struct pop3_unstuff unstuff;
-        struct buf head;        /* of TOP, as far as LIMIT_HEAD goes */
+        struct buf head; /* of TOP, as far as LIMIT_HEAD goes */
 
-        uint32_t exists;        /* as STAT said */
+        uint32_t exists; /* as STAT said */
         struct pop3_listing listing;
 
         struct mailbox_entry *entries; /* of RETR and DELE; owned while at it */
         size_t count, next, answered;
         uint64_t bytes_ahead;
-        bool deletes;           /* DELE was said: QUIT's answer matters */
+        bool deletes;                            /* DELE was said: QUIT's answer matters */
         void (*finished)(struct pop3_session *); /* tells the user, once the chat is READY again */
 };
 
@@ -107,13 +107,13 @@ void pop3_say_secret(struct pop3_session *session, const char *traced, const cha
 void pop3_say_more_secret(struct pop3_session *session, const char *line);
 /* The oldest command is answered, or goes on; false when that has failed the chat. */
 bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply *reply) must_use;
-/* Fails the chat for an -ERR: its response code (RFC 2449, 3206) decides, else `otherwise`. `what` says what was
- * refused: "the sign-in". Returns STEP_FAILED. */
+/* Fails the chat for an -ERR: its response code (RFC 2449, 3206) decides, else `otherwise`. `what` says what
+ * was refused: "the sign-in". Returns STEP_FAILED. */
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
                  const char *what);
 /* The cause of that, made for the caller; returns what kind of refusal it is. */
-enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
-                              const char *what, struct cause *cause);
+enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_reply *reply,
+                              enum cause_code otherwise, const char *what, struct cause *cause);
 /* The cause of its response code; CAUSE_NONE when it has none that says something. */
 enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words);
 /* True when the server's words repeat what we signed in with (S38). */

@@ -11,7 +11,8 @@ static void take_bytes(struct pop3_input *input, size_t len)
 /* Servers count line ends in one way and send them in another: a little less is all there is. */
 static bool is_all(const struct pop3_unstuff *unstuff, uint64_t taken)
 {
-        return unstuff->expected && !unstuff->crlf && taken + unstuff->bare + taken / 8 + 16 >= unstuff->expected;
+        return unstuff->expected && !unstuff->crlf &&
+               taken + unstuff->bare + taken / 8 + 16 >= unstuff->expected;
 }
 
 /* Everything up to a dot at the beginning of a line, or all there is. */
@@ -49,7 +50,7 @@ static const struct unstuff_step {
         enum pop3_unstuff_state from;
         uint8_t byte;
         enum pop3_unstuff_state to;
-        bool ends;              /* that was the end of the message */
+        bool ends; /* that was the end of the message */
 } steps[] = {
         { AT_START, '.', AFTER_DOT, false },
         { AFTER_DOT, '\r', AFTER_DOT_CR, false },

@@ -125,12 +125,14 @@ void runner_forget_token(struct runner *runner)
         token_wait_cancel(take(runner->token));
 }
 
-void runner_session_end(const struct runner *runner, const struct session *session, const struct cause *why, bool ready,
-                        struct session_end *out)
+void runner_session_end(const struct runner *runner, const struct session *session, const struct cause *why,
+                        bool ready, struct session_end *out)
 {
         const struct account *account = runner->account;
 
-        *out = (struct session_end){ .why = *why, .ready = ready, .trust_moved = session_trust_moved(session) };
+        *out = (struct session_end){ .why = *why,
+                                     .ready = ready,
+                                     .trust_moved = session_trust_moved(session) };
         if (why->code == CAUSE_AUTHENTICATION && prop_fetches_tokens(&account->values))
                 out->token = token_refused(account->name) ? TOKEN_WITHDRAWN : TOKEN_REFUSED;
 }
@@ -149,7 +151,8 @@ void runner_assess(struct runner *runner, const struct cause *cause, const struc
         runner->failures++;
 }
 
-void runner_tell_failure(const struct runner *runner, const struct runner_failure *failure, const char *challenge_id)
+void runner_tell_failure(const struct runner *runner, const struct runner_failure *failure,
+                         const char *challenge_id)
 {
         const char *name = runner->account->name;
 

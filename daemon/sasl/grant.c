@@ -10,20 +10,20 @@
 
 enum {
         FORM_MOST = 200 * KIB,
-        ASSERTION_SECONDS = 600,        /* Google takes an hour at the most */
+        ASSERTION_SECONDS = 600, /* Google takes an hour at the most */
         LIFE_MOST = 10 * 365 * 24 * 3600,
 };
 
-#define JWT_BEARER "urn:ietf:params:oauth:grant-type:jwt-bearer"
+#define JWT_BEARER  "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #define DEVICE_CODE "urn:ietf:params:oauth:grant-type:device_code"
 
 /* ---- providers ---- */
 
 static const struct provider_row {
         const char *name;
-        const char *token_url, *device_url;     /* %s: the tenant */
-        const char *smtp, *imap, *pop3;         /* scopes */
-        const char *own;                        /* scope where the client has its own credentials; NULL: the same */
+        const char *token_url, *device_url; /* %s: the tenant */
+        const char *smtp, *imap, *pop3;     /* scopes */
+        const char *own; /* scope where the client has its own credentials; NULL: the same */
 } providers[] = {
         { "google", "https://oauth2.googleapis.com/token", "https://oauth2.googleapis.com/device/code",
           "https://mail.google.com/", "https://mail.google.com/", "https://mail.google.com/", NULL },
@@ -31,7 +31,8 @@ static const struct provider_row {
           "https://login.microsoftonline.com/%s/oauth2/v2.0/devicecode",
           "https://outlook.office.com/SMTP.Send offline_access",
           "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
-          "https://outlook.office.com/POP.AccessAsUser.All offline_access", "https://outlook.office365.com/.default" },
+          "https://outlook.office.com/POP.AccessAsUser.All offline_access",
+          "https://outlook.office365.com/.default" },
         { "custom", "", "", "", "", "", NULL },
 };
 
@@ -41,7 +42,9 @@ static const char *scope_of(const struct provider_row *provider, const struct pr
 
         if (provider->own && prop_is(values, WORD_CLIENT_CREDENTIALS))
                 return provider->own;
-        return strcmp(transport, "imap") == 0 ? provider->imap : strcmp(transport, "pop3") == 0 ? provider->pop3 : provider->smtp;
+        return strcmp(transport, "imap") == 0   ? provider->imap
+               : strcmp(transport, "pop3") == 0 ? provider->pop3
+                                                : provider->smtp;
 }
 
 /* `usual` with the tenant in place of %s. */
@@ -51,12 +54,14 @@ static char *url_of(const char *set, const char *usual, const char *tenant)
 
         if (set[0])
                 return copy_text(set);
-        return at ? text_of("%.*s%s%s", (int)(at - usual), usual, tenant[0] ? tenant : "common", at + 2) : copy_text(usual);
+        return at ? text_of("%.*s%s%s", (int)(at - usual), usual, tenant[0] ? tenant : "common", at + 2)
+                  : copy_text(usual);
 }
 
 void grant_source_of(const struct property_values *values, struct grant_source *out)
 {
-        const char *name = prop_text(values, PROP_OAUTH_PROVIDER), *scope = prop_text(values, PROP_OAUTH_SCOPE);
+        const char *name = prop_text(values, PROP_OAUTH_PROVIDER),
+                   *scope = prop_text(values, PROP_OAUTH_SCOPE);
         const char *tenant = prop_text(values, PROP_OAUTH_TENANT);
         const struct provider_row *provider = &providers[count_of(providers) - 1];
 
@@ -64,8 +69,10 @@ void grant_source_of(const struct property_values *values, struct grant_source *
                 if (strcmp(providers[i].name, name) == 0)
                         provider = &providers[i];
         *out = (struct grant_source){
-                .token_url = url_of(prop_text(values, PROP_OAUTH_TOKEN_ENDPOINT), provider->token_url, tenant),
-                .device_url = url_of(prop_text(values, PROP_OAUTH_DEVICE_ENDPOINT), provider->device_url, tenant),
+                .token_url =
+                        url_of(prop_text(values, PROP_OAUTH_TOKEN_ENDPOINT), provider->token_url, tenant),
+                .device_url =
+                        url_of(prop_text(values, PROP_OAUTH_DEVICE_ENDPOINT), provider->device_url, tenant),
                 .scope = copy_text(scope[0] ? scope : scope_of(provider, values)),
         };
 }
@@ -83,9 +90,11 @@ void grant_source_done(struct grant_source *source)
 static int add_escaped(struct buf *form, const char *text)
 {
         for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-                bool plain = (*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') ||
-                             strchr("-._*", *c) != NULL;
-                if (plain ? buf_append(form, c, 1) : *c == ' ' ? buf_append(form, "+", 1) : buf_appendf(form, "%%%02X", *c))
+                bool plain = (*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') ||
+                             (*c >= 'a' && *c <= 'z') || strchr("-._*", *c) != NULL;
+                if (plain       ? buf_append(form, c, 1)
+                    : *c == ' ' ? buf_append(form, "+", 1)
+                                : buf_appendf(form, "%%%02X", *c))
                         return -1;
         }
         return 0;
@@ -102,8 +111,10 @@ static void add_field(struct buf *form, const char *name, const char *value)
 char *grant_form(const struct grant_request *request)
 {
         struct buf form = BUF_WITH_MAX(FORM_MOST);
-        const char *grant = request->refresh_token ? "refresh_token" : request->device_code ? DEVICE_CODE :
-                            request->assertion ? JWT_BEARER : "client_credentials";
+        const char *grant = request->refresh_token ? "refresh_token"
+                            : request->device_code ? DEVICE_CODE
+                            : request->assertion   ? JWT_BEARER
+                                                   : "client_credentials";
 
         if (!request->ask_device)
                 add_field(&form, "grant_type", grant);
@@ -165,18 +176,23 @@ static const struct refusal {
 } refusals[] = {
         { "authorization_pending", GRANT_PENDING, CAUSE_NONE, "", "" },
         { "slow_down", GRANT_SLOW_DOWN, CAUSE_NONE, "", "" },
-        { "invalid_grant", GRANT_REFUSED, CAUSE_AUTHENTICATION, "what was agreed to is over or was taken back",
-          "emailsecctl account authorize NAME" },
-        { "invalid_client", GRANT_REFUSED, CAUSE_AUTHENTICATION, "it does not know this client, or its secret is wrong",
+        { "invalid_grant", GRANT_REFUSED, CAUSE_AUTHENTICATION,
+          "what was agreed to is over or was taken back", "emailsecctl account authorize NAME" },
+        { "invalid_client", GRANT_REFUSED, CAUSE_AUTHENTICATION,
+          "it does not know this client, or its secret is wrong",
           "check oauthClientId; emailsecctl account password NAME --secret oauthClientSecret" },
         { "unauthorized_client", GRANT_REFUSED, CAUSE_AUTHENTICATION, "this client may not use this grant",
           "allow it where the client is registered, or set another oauthGrant" },
-        { "unsupported_grant_type", GRANT_REFUSED, CAUSE_AUTHENTICATION, "it does not have this grant", "set another oauthGrant" },
-        { "invalid_scope", GRANT_REFUSED, CAUSE_AUTHENTICATION, "the scope is not one it gives", "correct oauthScope" },
+        { "unsupported_grant_type", GRANT_REFUSED, CAUSE_AUTHENTICATION, "it does not have this grant",
+          "set another oauthGrant" },
+        { "invalid_scope", GRANT_REFUSED, CAUSE_AUTHENTICATION, "the scope is not one it gives",
+          "correct oauthScope" },
         { "invalid_request", GRANT_REFUSED, CAUSE_AUTHENTICATION, "it does not understand the request",
           "check oauthClientId, oauthTenant, oauthScope and the endpoints" },
-        { "access_denied", GRANT_REFUSED, CAUSE_AUTHENTICATION, "somebody said no", "emailsecctl account authorize NAME" },
-        { "expired_token", GRANT_REFUSED, CAUSE_AUTHENTICATION, "nobody agreed in time", "emailsecctl account authorize NAME" },
+        { "access_denied", GRANT_REFUSED, CAUSE_AUTHENTICATION, "somebody said no",
+          "emailsecctl account authorize NAME" },
+        { "expired_token", GRANT_REFUSED, CAUSE_AUTHENTICATION, "nobody agreed in time",
+          "emailsecctl account authorize NAME" },
         { "temporarily_unavailable", GRANT_REFUSED, CAUSE_AUTH_TEMPORARY, "it cannot give one just now",
           "nothing to do if it passes by itself" },
         { "server_error", GRANT_REFUSED, CAUSE_AUTH_TEMPORARY, "something is wrong with it",
@@ -194,7 +210,8 @@ static char *text_at(const json_t *object, const char *name)
 static int64_t seconds_at(const json_t *object, const char *name)
 {
         const json_t *value = json_object_get(object, name);
-        int64_t seconds = json_is_string(value) ? strtoll(json_string_value(value), NULL, 10) : json_integer_value(value);
+        int64_t seconds = json_is_string(value) ? strtoll(json_string_value(value), NULL, 10)
+                                                : json_integer_value(value);
 
         return seconds < 0 ? 0 : seconds < LIFE_MOST ? seconds : LIFE_MOST;
 }
@@ -202,7 +219,8 @@ static int64_t seconds_at(const json_t *object, const char *name)
 /* What a server says goes into a sentence unless it repeats what we sent in confidence. */
 static const char *fit_to_tell(const char *words, const struct grant_request *request)
 {
-        const char *const secrets[] = { request->client_secret, request->refresh_token, request->device_code, request->assertion };
+        const char *const secrets[] = { request->client_secret, request->refresh_token, request->device_code,
+                                        request->assertion };
 
         for (size_t i = 0; words && i < count_of(secrets); i++)
                 if (secret_repeated(words, strlen(words), secrets[i]))
@@ -211,10 +229,12 @@ static const char *fit_to_tell(const char *words, const struct grant_request *re
 }
 
 static enum grant_result refused(const json_t *object, const struct http_answer *answer,
-                                 const struct grant_request *request, struct grant_answer *out, struct cause *cause)
+                                 const struct grant_request *request, struct grant_answer *out,
+                                 struct cause *cause)
 {
         const char *error = json_string_value(json_object_get(object, "error"));
-        const char *said = fit_to_tell(json_string_value(json_object_get(object, "error_description")), request);
+        const char *said =
+                fit_to_tell(json_string_value(json_object_get(object, "error_description")), request);
 
         for (size_t i = 0; error && i < count_of(refusals); i++) {
                 const struct refusal *row = &refusals[i];
@@ -222,16 +242,19 @@ static enum grant_result refused(const json_t *object, const struct http_answer 
                         continue;
                 out->error = row->error;
                 if (row->result == GRANT_REFUSED) {
-                        cause_set(cause, row->code, "the token endpoint refuses (%s): %s; it says: %s", error, row->words, said);
+                        cause_set(cause, row->code, "the token endpoint refuses (%s): %s; it says: %s", error,
+                                  row->words, said);
                         cause_remedy(cause, "%s", row->remedy);
                 }
                 return row->result;
         }
         bool later = answer->status == 429 || answer->status / 100 == 5;
-        cause_set(cause, later ? CAUSE_AUTH_TEMPORARY : CAUSE_AUTHENTICATION, "the token endpoint answers %u (%s): %s",
-                  answer->status, fit_to_tell(error ? error : "no OAuth error", request), said);
-        cause_remedy(cause, "%s", later ? "nothing to do if it passes by itself"
-                                        : "check oauthTenant and the endpoints of the account");
+        cause_set(cause, later ? CAUSE_AUTH_TEMPORARY : CAUSE_AUTHENTICATION,
+                  "the token endpoint answers %u (%s): %s", answer->status,
+                  fit_to_tell(error ? error : "no OAuth error", request), said);
+        cause_remedy(cause, "%s",
+                     later ? "nothing to do if it passes by itself"
+                           : "check oauthTenant and the endpoints of the account");
         return GRANT_REFUSED;
 }
 

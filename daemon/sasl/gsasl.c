@@ -124,13 +124,22 @@ static unsigned long scram_iterations(const char *text)
         return *end == '\0' || *end == ',' ? count : 0;
 }
 
-/* The server's error of RFC 5802 section 7, one of its words: what else a server writes there may be a secret of ours. */
+/* The server's error of RFC 5802 section 7, one of its words: what else a server writes there may be a secret
+ * of ours. */
 static const char *scram_error(const char *text)
 {
         static const char *const words[] = {
-                "invalid-encoding", "extensions-not-supported", "invalid-proof", "channel-bindings-dont-match",
-                "server-does-support-channel-binding", "channel-binding-not-supported", "unsupported-channel-binding-type",
-                "unknown-user", "invalid-username-encoding", "no-resources", "other-error",
+                "invalid-encoding",
+                "extensions-not-supported",
+                "invalid-proof",
+                "channel-bindings-dont-match",
+                "server-does-support-channel-binding",
+                "channel-binding-not-supported",
+                "unsupported-channel-binding-type",
+                "unknown-user",
+                "invalid-username-encoding",
+                "no-resources",
+                "other-error",
         };
 
         for (size_t i = 0; i < count_of(words); i++)
@@ -165,7 +174,8 @@ static int explain(const struct sasl *sasl, int code, struct cause *cause)
         if (code == GSASL_SASLPREP_ERROR) {
                 cause_set(cause, CAUSE_SECRET,
                           "the account name or its password holds characters that %s cannot carry", name);
-                cause_remedy(cause, "use a password without control, unassigned and newer characters (emoji), or, within TLS, "
+                cause_remedy(cause, "use a password without control, unassigned and newer characters "
+                                    "(emoji), or, within TLS, "
                                     "authentication=plain");
                 return -1;
         }
@@ -215,7 +225,7 @@ struct salting {
         char *password;
         char *salt;
         size_t salt_len;
-        int code;                                /* of the library */
+        int code; /* of the library */
         char salted[GSASL_HASH_MAX_SIZE];
 };
 
@@ -232,11 +242,12 @@ static void salting_free(struct calculation *calculation)
 static void salting_work(struct calculation *calculation)
 {
         struct salting *salting = container_of(calculation, struct salting, calculation);
-        char client_key[GSASL_HASH_MAX_SIZE], server_key[GSASL_HASH_MAX_SIZE], stored_key[GSASL_HASH_MAX_SIZE];
+        char client_key[GSASL_HASH_MAX_SIZE], server_key[GSASL_HASH_MAX_SIZE],
+                stored_key[GSASL_HASH_MAX_SIZE];
 
-        salting->code = gsasl_scram_secrets_from_password(salting->hash, salting->password, salting->iterations,
-                                                          salting->salt, salting->salt_len, salting->salted,
-                                                          client_key, server_key, stored_key);
+        salting->code = gsasl_scram_secrets_from_password(
+                salting->hash, salting->password, salting->iterations, salting->salt, salting->salt_len,
+                salting->salted, client_key, server_key, stored_key);
         explicit_bzero(client_key, sizeof client_key);
         explicit_bzero(server_key, sizeof server_key);
         explicit_bzero(stored_key, sizeof stored_key);
@@ -282,4 +293,5 @@ static int library_calculated(struct sasl *sasl, const struct calculation *calcu
         return result;
 }
 
-const struct sasl_class sasl_by_library = { library_begin, library_step, library_end, library_calculation, library_calculated };
+const struct sasl_class sasl_by_library = { library_begin, library_step, library_end, library_calculation,
+                                            library_calculated };

@@ -13,26 +13,35 @@ enum { STEP_POST = CHAT_FIRST_STEP, STEP_GET, STEPS };
 
 enum {
         LINE_MOST = 8 * KIB,
-        LINES_MOST = 200,       /* of header, interim answers and trailer together */
+        LINES_MOST = 200, /* of header, interim answers and trailer together */
         BODY_MOST = 64 * KIB,
         STATUS_DIGITS = 3,
         HTTPS_PORT = 443,
 };
 
-enum http_part { PART_STATUS, PART_HEADER, PART_SIZED, PART_CHUNK_SIZE, PART_CHUNK, PART_CHUNK_END, PART_TRAILER, PART_TO_END };
+enum http_part {
+        PART_STATUS,
+        PART_HEADER,
+        PART_SIZED,
+        PART_CHUNK_SIZE,
+        PART_CHUNK,
+        PART_CHUNK_END,
+        PART_TRAILER,
+        PART_TO_END
+};
 
 struct http_post {
         struct chat chat;
         struct http_place place;
-        char *form;             /* NULL: it is a GET */
-        const char *whom;       /* what answers, in words */
+        char *form;       /* NULL: it is a GET */
+        const char *whom; /* what answers, in words */
         enum http_part part;
         unsigned lines;
         unsigned status, retry_after;
         time_t date;
         bool has_length, chunked, other_coding;
-        size_t left;            /* of the body, or of the chunk */
-        char *location;         /* where a redirect points */
+        size_t left;    /* of the body, or of the chunk */
+        char *location; /* where a redirect points */
         struct buf body;
 };
 
@@ -156,7 +165,8 @@ static void status_heard(struct http_post *post, const char *line)
 {
         const char *digits = strchr(line, ' ');
 
-        if (strncmp(line, "HTTP/1.", 7) != 0 || !digits || strspn(digits + 1, "0123456789") != STATUS_DIGITS) {
+        if (strncmp(line, "HTTP/1.", 7) != 0 || !digits ||
+            strspn(digits + 1, "0123456789") != STATUS_DIGITS) {
                 (void)not_http(post, "its answer does not begin as one");
                 return;
         }
@@ -197,8 +207,9 @@ static void header_ended(struct http_post *post)
         if (post->status / 100 == 1) {
                 post->part = PART_STATUS;
         } else if (post->status / 100 == 3) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the %s at %s redirects to %.200s; redirects are not followed",
-                                post->whom, post->place.host, post->location ? post->location : "another place");
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL,
+                                "the %s at %s redirects to %.200s; redirects are not followed", post->whom,
+                                post->place.host, post->location ? post->location : "another place");
         } else if (post->other_coding) {
                 (void)not_http(post, "it codes its answer in a way that was not asked for");
         } else if (post->chunked) {
@@ -257,8 +268,9 @@ static bool take_body(struct http_post *post)
         if (!len)
                 return false;
         if (buf_append(&post->body, buf_bytes(in), len)) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL, "the answer of the %s at %s is longer than %d bytes",
-                                post->whom, post->place.host, BODY_MOST);
+                (void)chat_fail(&post->chat, CAUSE_PROTOCOL,
+                                "the answer of the %s at %s is longer than %d bytes", post->whom,
+                                post->place.host, BODY_MOST);
                 return false;
         }
         chat_skip(&post->chat, len);
@@ -303,8 +315,9 @@ static void closed(struct chat *chat)
         if (post->part == PART_TO_END)
                 whole(post);
         else
-                (void)chat_fail(chat, CAUSE_CLOSED, "the %s at %s closed the connection before its answer was whole",
-                                post->whom, post->place.host);
+                (void)chat_fail(chat, CAUSE_CLOSED,
+                                "the %s at %s closed the connection before its answer was whole", post->whom,
+                                post->place.host);
 }
 
 static void quit(struct chat *chat)

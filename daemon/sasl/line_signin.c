@@ -45,7 +45,8 @@ int line_signin_answer(struct line_signin *signin, char *secret)
         return STEP_SAME;
 }
 
-/* The next way where there is one, else the cause. `open`: the exchange is still open, and is cancelled first. */
+/* The next way where there is one, else the cause. `open`: the exchange is still open, and is cancelled
+ * first. */
 static int go_on(struct line_signin *signin, bool again, bool open, struct cause *cause)
 {
         scoped(scoped_free) char *offered = signin->class->offered(signin->chat);
@@ -64,7 +65,8 @@ static int go_on(struct line_signin *signin, bool again, bool open, struct cause
                         return STEP_SAME;
                 }
         }
-        scoped(scoped_free) char *others = sasl_other_words(&signin->chat->channel, offered, refused ? refused : "");
+        scoped(scoped_free) char *others =
+                sasl_other_words(&signin->chat->channel, offered, refused ? refused : "");
         signin_remedy(signin->signin, refused, others, cause);
         return chat_fail_with(signin->chat, cause);
 }
@@ -130,5 +132,6 @@ bool line_signin_repeated(const struct line_signin *signin, const char *words, s
 {
         const char *said = signin->last_said;
 
-        return signin_repeated(signin->signin, words, len) || (said && said[0] && memmem(words, len, said, strlen(said)));
+        return signin_repeated(signin->signin, words, len) ||
+               (said && said[0] && memmem(words, len, said, strlen(said)));
 }

@@ -53,7 +53,8 @@ bool signin_repeated(const struct signin *signin, const char *words, size_t len)
                 return false;
         if (secret_repeated(words, len, secret))
                 return true;
-        /* so short a secret is looked for in PLAIN's whole message: a few digits alone would be found in any words */
+        /* so short a secret is looked for in PLAIN's whole message: a few digits alone would be found in any
+         * words */
         size_t user = signin->user ? strlen(signin->user) : 0, size = user + strlen(secret) + 2;
         char *plain = new_zeroed(1, size + 1);
         memcpy(plain + 1, signin->user ? signin->user : "", user);
@@ -104,7 +105,8 @@ static const char *why_not(const char *offered)
                         return historic[i].why;
         for (size_t i = 0; i < count_of(historic); i++)
                 if (sasl_offers(offered, historic[i].name))
-                        return i == 0 ? "DIGEST-MD5 among them is historic (RFC 6331)" : "none of which is supported";
+                        return i == 0 ? "DIGEST-MD5 among them is historic (RFC 6331)"
+                                      : "none of which is supported";
         return "none of which is supported";
 }
 
@@ -117,7 +119,8 @@ static const char *no_mechanism(const struct signin *signin, const struct chat_c
                 cause_set(cause, CAUSE_NO_MECHANISM, "the server offers %s to sign in, not %s", offered,
                           sasl_is_automatic(signin) ? "any that is chosen by itself" : signin->mechanism);
         else if (offered[0])
-                cause_set(cause, CAUSE_NO_MECHANISM, "the server offers only %s to sign in, and %s", offered, why_not(offered));
+                cause_set(cause, CAUSE_NO_MECHANISM, "the server offers only %s to sign in, and %s", offered,
+                          why_not(offered));
         else
                 cause_set(cause, CAUSE_NO_MECHANISM, "the server offers no way to sign in");
         if (!channel->tls)
@@ -142,9 +145,10 @@ static const char *not_in_clear(const char *name, struct cause *cause)
         return NULL;
 }
 
-/* After a first try: what shows the password goes inside TLS only, and never to a server that has proven by SCRAM that it
- * needs no password shown. */
-static bool may_go_weaker(const struct signin *signin, const struct chat_channel *channel, const struct sasl_ways *ways)
+/* After a first try: what shows the password goes inside TLS only, and never to a server that has proven by
+ * SCRAM that it needs no password shown. */
+static bool may_go_weaker(const struct signin *signin, const struct chat_channel *channel,
+                          const struct sasl_ways *ways)
 {
         bool scram_before = signin->proven && strncmp(signin->proven, "SCRAM-", 6) == 0;
 
@@ -153,7 +157,8 @@ static bool may_go_weaker(const struct signin *signin, const struct chat_channel
 
 static bool is_wanted(const struct sasl_mechanism *mechanism, const struct signin *signin)
 {
-        return sasl_is_automatic(signin) ? mechanism->flags & SASL_AUTOMATIC : same_text(mechanism->word, signin->mechanism);
+        return sasl_is_automatic(signin) ? mechanism->flags & SASL_AUTOMATIC
+                                         : same_text(mechanism->word, signin->mechanism);
 }
 
 /* False for one that this server cannot do, or that cannot carry this password. */
@@ -166,7 +171,8 @@ static bool is_hopeful(const struct sasl_mechanism *mechanism, const struct sign
 
 /* The best that is offered; *barred names one that may not be used here. `any`: also those of little hope. */
 static const struct sasl_mechanism *best_of(const struct signin *signin, const struct chat_channel *channel,
-                                            const char *offered, const struct sasl_ways *ways, bool any, const char **barred)
+                                            const char *offered, const struct sasl_ways *ways, bool any,
+                                            const char **barred)
 {
         bool automatic = sasl_is_automatic(signin);
         unsigned tried = ways ? ways->tried : 0;
@@ -203,7 +209,8 @@ const char *sasl_choose(const struct signin *signin, const struct chat_channel *
 int sasl_may_login_plainly(const struct signin *signin, const struct chat_channel *channel,
                            const struct sasl_ways *ways, struct cause *cause)
 {
-        if ((!sasl_is_automatic(signin) && !same_text(signin->mechanism, "plain") && !same_text(signin->mechanism, "login")) ||
+        if ((!sasl_is_automatic(signin) && !same_text(signin->mechanism, "plain") &&
+             !same_text(signin->mechanism, "login")) ||
             !may_go_weaker(signin, channel, ways))
                 return cause_set(cause, CAUSE_NO_MECHANISM, "the server does not offer %s to sign in",
                                  sasl_is_automatic(signin) ? "another way" : signin->mechanism);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The words are decoded, not the secret encoded: there are many ways to write the same bytes, and one to read them. See
- * repeat.h.
+ * The words are decoded, not the secret encoded: there are many ways to write the same bytes, and one to read
+ * them. See repeat.h.
  */
 #include "daemon/sasl/repeat.h"
 
@@ -9,9 +9,9 @@
 #include "common/json_fields.h"
 
 enum {
-        PART = 16,              /* bytes of a long secret, that in a row give it away */
-        FEWEST_DIGITS = 6,      /* of base64, that are looked for inside a message */
-        DEEPEST = 3,            /* escapes within escapes */
+        PART = 16,         /* bytes of a long secret, that in a row give it away */
+        FEWEST_DIGITS = 6, /* of base64, that are looked for inside a message */
+        DEEPEST = 3,       /* escapes within escapes */
 };
 
 static bool holds(const char *words, size_t len, const char *secret)
@@ -26,8 +26,8 @@ static bool holds(const char *words, size_t len, const char *secret)
         return memmem(words, len, secret + count - PART, PART) != NULL;
 }
 
-/* Inside a longer message the base64 of bytes has one of three forms, by what is before them modulo 3. Only digits made
- * of the secret alone are compared; too few of them would be found in any words. */
+/* Inside a longer message the base64 of bytes has one of three forms, by what is before them modulo 3. Only
+ * digits made of the secret alone are compared; too few of them would be found in any words. */
 static bool holds_base64(const char *words, size_t len, const char *secret)
 {
         size_t count = strlen(secret);
@@ -53,7 +53,10 @@ static bool holds_base64(const char *words, size_t len, const char *secret)
 
 static int digit(char c)
 {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
 }
 
 /* `count` hexadecimal digits; -1 when they are none. */
@@ -74,8 +77,9 @@ static const struct {
         const char *escape;
         char means;
 } entities[] = {
-        { "&amp;", '&' }, { "&lt;", '<' }, { "&gt;", '>' }, { "&quot;", '"' }, { "&#39;", '\'' }, { "&#x27;", '\'' },
-        { "&#x2F;", '/' }, { "&#43;", '+' }, { "&#x2B;", '+' }, { "&#61;", '=' }, { "&#x3D;", '=' },
+        { "&amp;", '&' },  { "&lt;", '<' },    { "&gt;", '>' },   { "&quot;", '"' },
+        { "&#39;", '\'' }, { "&#x27;", '\'' }, { "&#x2F;", '/' }, { "&#43;", '+' },
+        { "&#x2B;", '+' }, { "&#61;", '=' },   { "&#x3D;", '=' },
 };
 
 /* What the escapes of JSON and of string literals stand for. */
@@ -109,8 +113,8 @@ static size_t entity_at(const char *at, size_t left, int *means)
 static size_t escape_at(const char *at, size_t left, int *means)
 {
         switch (at[0]) {
-        case '%':       /* of a form */
-        case '=':       /* quoted-printable */
+        case '%': /* of a form */
+        case '=': /* quoted-printable */
                 *means = hex(at + 1, left - 1, 2);
                 return *means >= 0 ? 3 : 0;
         case '\\':
@@ -127,9 +131,10 @@ static size_t unescape(char *words, size_t len, const char *signs)
 {
         size_t to = 0;
 
-        for (size_t at = 0; at < len; ) {
+        for (size_t at = 0; at < len;) {
                 int means = 0;
-                size_t taken = words[at] && strchr(signs, words[at]) ? escape_at(words + at, len - at, &means) : 0;
+                size_t taken =
+                        words[at] && strchr(signs, words[at]) ? escape_at(words + at, len - at, &means) : 0;
                 words[to++] = taken ? (char)means : words[at];
                 at += taken ? taken : 1;
         }

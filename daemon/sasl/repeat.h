@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether somebody's words repeat a secret, in whatever form it was sent or is likely to come back: as it is, in base64
- * (alone or inside a longer message), percent-encoded, escaped as in JSON or HTML, or a long part of it only. Such words
- * go into no cause, trace or journal (S38).
+ * Whether somebody's words repeat a secret, in whatever form it was sent or is likely to come back: as it is,
+ * in base64 (alone or inside a longer message), percent-encoded, escaped as in JSON or HTML, or a long part
+ * of it only. Such words go into no cause, trace or journal (S38).
  */
 #pragma once
 

@@ -16,10 +16,10 @@
 enum { MESSAGE_MOST = 1024, NONCE = 24, NONCE_MOST = 256 };
 
 struct scram_server {
-        char *header;            /* "n,," */
-        char *bare;              /* of the client's first message */
+        char *header; /* "n,," */
+        char *bare;   /* of the client's first message */
         char *user;
-        char *nonce;             /* the client's, then with the server's behind it */
+        char *nonce; /* the client's, then with the server's behind it */
         char *challenge, *last;
         struct scram_keys keys;
 };
@@ -47,8 +47,8 @@ static int derive(const char *password, struct scram_keys *keys, struct cause *c
 
         if (!prepared || !prepared[0])
                 return cause_about(cause, CAUSE_INVALID, "password", "this cannot be a password (RFC 4013)");
-        if (PKCS5_PBKDF2_HMAC(prepared, (int)strlen(prepared), keys->salt, SCRAM_SALT, (int)keys->rounds, EVP_sha256(), SCRAM_KEY,
-                              salted) != 1)
+        if (PKCS5_PBKDF2_HMAC(prepared, (int)strlen(prepared), keys->salt, SCRAM_SALT, (int)keys->rounds,
+                              EVP_sha256(), SCRAM_KEY, salted) != 1)
                 return cause_set(cause, CAUSE_INTERNAL, "the password cannot be hashed");
         hmac(salted, SCRAM_KEY, "Client Key", client);
         digest(client, keys->stored);
@@ -71,7 +71,8 @@ bool scram_keys_fit(const struct scram_keys *keys, const char *password)
         struct scram_keys made = { .rounds = keys->rounds };
 
         memcpy(made.salt, keys->salt, SCRAM_SALT);
-        bool fits = derive(password, &made, NULL) == 0 && CRYPTO_memcmp(made.stored, keys->stored, SCRAM_KEY) == 0;
+        bool fits = derive(password, &made, NULL) == 0 &&
+                    CRYPTO_memcmp(made.stored, keys->stored, SCRAM_KEY) == 0;
         explicit_bzero(&made, sizeof made);
         return fits;
 }
@@ -110,7 +111,8 @@ static char *message_text(const uint8_t *bytes, size_t len)
         return copy_bytes((const char *)bytes, len);
 }
 
-/* The value of "x=..." at the front up to the next comma; *at moves behind it. NULL: it is not there. The caller frees. */
+/* The value of "x=..." at the front up to the next comma; *at moves behind it. NULL: it is not there. The
+ * caller frees. */
 static char *attribute(const char **at, char name)
 {
         if ((*at)[0] != name || (*at)[1] != '=')
@@ -166,8 +168,8 @@ struct scram_server *scram_server_new(const uint8_t *bytes, size_t len)
         server->bare = copy_text(at);
         server->user = attribute(&at, 'n');
         server->nonce = server->user ? attribute(&at, 'r') : NULL;
-        bool fine = server->nonce && server->nonce[0] && strlen(server->nonce) <= NONCE_MOST && !*at && server->user[0] &&
-                    strlen(server->user) <= SCRAM_USER && !strchr(server->user, '=') &&
+        bool fine = server->nonce && server->nonce[0] && strlen(server->nonce) <= NONCE_MOST && !*at &&
+                    server->user[0] && strlen(server->user) <= SCRAM_USER && !strchr(server->user, '=') &&
                     (!authzid || strcmp(authzid, server->user) == 0);
         if (fine)
                 return server;
@@ -231,7 +233,8 @@ bool scram_server_proven(struct scram_server *server, const uint8_t *bytes, size
         proof = nonce ? attribute(&at, 'p') : NULL;
         if (!proof || *at || strcmp(binding, header) != 0 || strcmp(nonce, server->nonce) != 0)
                 return false;
-        signed_text = text_of("%s,%s,%.*s", server->bare, server->challenge, (int)(front_end - text - 1), text);
+        signed_text =
+                text_of("%s,%s,%.*s", server->bare, server->challenge, (int)(front_end - text - 1), text);
         if (!check_proof(server, proof, signed_text))
                 return false;
         uint8_t signature[SCRAM_KEY];

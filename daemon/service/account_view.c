@@ -38,11 +38,15 @@ static char *status_words(const struct account *account)
 {
         int64_t worked = fact_number(account->name, FACT_WORKED);
         bool unknown = account->status == ACCOUNT_CONNECTING;
-        const char *lacks = unknown && secret_is_missing(&account->values) ? "; no password or token is stored" : "";
+        const char *lacks =
+                unknown && secret_is_missing(&account->values) ? "; no password or token is stored" : "";
         char when[48];
 
         if (!worked)
-                return text_of("%s%s", unknown || account->status == ACCOUNT_DISABLED ? "not used yet" : "has not worked yet", lacks);
+                return text_of("%s%s",
+                               unknown || account->status == ACCOUNT_DISABLED ? "not used yet"
+                                                                              : "has not worked yet",
+                               lacks);
         ago((int64_t)loop_wall() - worked, when, sizeof when);
         return text_of("last worked %s%s", when, lacks);
 }
@@ -147,15 +151,18 @@ json_t *account_json(const struct account *account)
         return all;
 }
 
-/* ---- warnings: sentences about what is amiss although the account works; the caller frees, NULL: it is not ---- */
+/* ---- warnings: sentences about what is amiss although the account works; the caller frees, NULL: it is not
+ * ---- */
 
 static char *warn_of_exemption(const struct account *account)
 {
-        bool secured = prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS);
+        bool secured =
+                prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS);
 
         if (!account->has_tls || !secured || !same_text(account->tls.verified_by, "allowedHost"))
                 return NULL;
-        return copy_text("encrypted, identity by exemption: import the root certificate (emailsecctl trust import FILE), then "
+        return copy_text("encrypted, identity by exemption: import the root certificate (emailsecctl trust "
+                         "import FILE), then "
                          "delete the exemption");
 }
 
@@ -163,7 +170,8 @@ static char *warn_of_expunge(const struct account *account)
 {
         if (!prop_is(&account->values, WORD_DELETE) || !fact_number(account->name, FACT_NO_EXPUNGE))
                 return NULL;
-        return copy_text("the server has no UIDPLUS: what is deleted there is flagged as deleted and left, for a mail program "
+        return copy_text("the server has no UIDPLUS: what is deleted there is flagged as deleted and left, "
+                         "for a mail program "
                          "to expunge");
 }
 
@@ -173,8 +181,10 @@ static char *warn_of_missing(const struct account *account)
 
         if (!missing)
                 return NULL;
-        return text_of("%lld message%s cannot be had from the server, and %s asked for again: emailsecctl inbox missing %s",
-                       (long long)missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are", account->name);
+        return text_of("%lld message%s cannot be had from the server, and %s asked for again: emailsecctl "
+                       "inbox missing %s",
+                       (long long)missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are",
+                       account->name);
 }
 
 static char *warn_of_nameless(const struct account *account)
@@ -184,7 +194,8 @@ static char *warn_of_nameless(const struct account *account)
         if (!nameless)
                 return NULL;
         return text_of("the server %s %lld of its messages: they are left there",
-                       prop_is(&account->values, WORD_POP3) ? "gives no unique id (UIDL) for" : "does not list",
+                       prop_is(&account->values, WORD_POP3) ? "gives no unique id (UIDL) for"
+                                                            : "does not list",
                        (long long)nameless);
 }
 
@@ -207,8 +218,8 @@ static char *warn_of_pace(const struct account *account)
 json_t *account_warnings(const struct account *account)
 {
         static char *(*const kinds[])(const struct account *account) = {
-                warn_of_exemption, warn_of_expunge, warn_of_missing, warn_of_nameless, warn_of_handed_back, heartbeat_warning,
-                warn_of_pace,
+                warn_of_exemption,   warn_of_expunge,   warn_of_missing, warn_of_nameless,
+                warn_of_handed_back, heartbeat_warning, warn_of_pace,
         };
         json_t *warnings = account->unreadable ? json_array() : properties_warnings(&account->values);
 

@@ -19,7 +19,7 @@ enum {
         DIFFERENCES_SHOWN = 24, /* properties of one change */
         IDS_SHOWN = 20,         /* messages, exemptions */
 };
-#define STATION ""              /* facts of the station, which no account's name is */
+#define STATION   "" /* facts of the station, which no account's name is */
 #define FACT_LAST "lastChange"
 
 static const struct {
@@ -30,18 +30,22 @@ static const struct {
         [TRAIL_ACCOUNT_ENABLED] = { "account.enabled", MSG_ACCOUNT_CHANGED, "was enabled" },
         [TRAIL_ACCOUNT_DISABLED] = { "account.disabled", MSG_ACCOUNT_CHANGED, "was disabled" },
         [TRAIL_ACCOUNT_DELETED] = { "account.deleted", MSG_ACCOUNT_CHANGED, "was deleted" },
-        [TRAIL_ACCOUNT_AUTHORIZED] = { "account.authorized", MSG_SECRET_CHANGED, "was authorized at its OAuth provider" },
+        [TRAIL_ACCOUNT_AUTHORIZED] = { "account.authorized", MSG_SECRET_CHANGED,
+                                       "was authorized at its OAuth provider" },
         [TRAIL_SECRET_SET] = { "secret.set", MSG_SECRET_CHANGED, "was set" },
         [TRAIL_SECRET_CLEARED] = { "secret.cleared", MSG_SECRET_CHANGED, "was cleared" },
         [TRAIL_DEVICE_ADDED] = { "device.added", MSG_ACCOUNT_CHANGED, "was added" },
         [TRAIL_DEVICE_DELETED] = { "device.deleted", MSG_ACCOUNT_CHANGED, "was deleted" },
         [TRAIL_ALLOWED_APPROVED] = { "allowed.approved", MSG_ALLOWED_DECIDED, "was approved" },
         [TRAIL_ALLOWED_REJECTED] = { "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected" },
-        [TRAIL_ALLOWED_UNAPPROVED] = { "allowed.unapproved", MSG_ALLOWED_DECIDED, "is no longer approved: taken back" },
+        [TRAIL_ALLOWED_UNAPPROVED] = { "allowed.unapproved", MSG_ALLOWED_DECIDED,
+                                       "is no longer approved: taken back" },
         [TRAIL_ALLOWED_DELETED] = { "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted" },
         [TRAIL_ALLOWED_PRUNED] = { "allowed.pruned", MSG_ALLOWED_DECIDED, "was pruned" },
-        [TRAIL_ANCHOR_IMPORTED] = { "trust.imported", MSG_TRUST_CHANGED, "was imported into the User Trust Store" },
-        [TRAIL_ANCHOR_DELETED] = { "trust.deleted", MSG_TRUST_CHANGED, "was deleted from the User Trust Store" },
+        [TRAIL_ANCHOR_IMPORTED] = { "trust.imported", MSG_TRUST_CHANGED,
+                                    "was imported into the User Trust Store" },
+        [TRAIL_ANCHOR_DELETED] = { "trust.deleted", MSG_TRUST_CHANGED,
+                                   "was deleted from the User Trust Store" },
         [TRAIL_KEY_IMPORTED] = { "key.imported", MSG_TRUST_CHANGED, "was stored" },
         [TRAIL_KEY_DELETED] = { "key.deleted", MSG_TRUST_CHANGED, "was deleted" },
         [TRAIL_QUEUE_RETRIED] = { "queue.retried", MSG_QUEUE_CHANGED, "made due now" },
@@ -79,7 +83,8 @@ static void append(struct buf *words, const char *format, ...)
 
 static void append_value(struct buf *words, const json_t *value)
 {
-        scoped(scoped_free) char *text = json_is_null(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        scoped(scoped_free) char *text =
+                json_is_null(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         bool cut = text && strlen(text) > VALUE_SHOWN;
 
         append(words, "%.*s%s", VALUE_SHOWN, text ? text : "unset", cut ? "..." : "");
@@ -97,7 +102,8 @@ char *trail_differences(const json_t *differences)
                         append(&words, " and %zu more", count - index);
                         break;
                 }
-                append(&words, "%s%s ", index ? ", " : "", json_string_value(json_object_get(one, "property")));
+                append(&words, "%s%s ", index ? ", " : "",
+                       json_string_value(json_object_get(one, "property")));
                 if (!json_is_null(from)) {
                         append_value(&words, from);
                         append(&words, " -> ");
@@ -153,9 +159,9 @@ void trail_record(const struct actor *actor, const struct trail *trail)
         const char *name = actions[trail->action].name;
         struct subject subject = trail->about;
         json_t *data = trail->data ? trail->data : json_object();
-        scoped(scoped_free) char *text =
-                text_of("%s %s by %s%s%s", trail->object, actions[trail->action].words, actor->who,
-                        trail->details && trail->details[0] ? ": " : "", trail->details ? trail->details : "");
+        scoped(scoped_free) char *text = text_of(
+                "%s %s by %s%s%s", trail->object, actions[trail->action].words, actor->who,
+                trail->details && trail->details[0] ? ": " : "", trail->details ? trail->details : "");
 
         subject.action = name;
         subject.who = actor->who;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The audit trail: who changed what, from what to what. Every change that a person or a program asks for is told here
- * once: to the journal, whatever LogLevel= is (EMAILSEC_AUDIT=1, the fields of struct trail_fields), as the event
- * audit.recorded, and as what `status` shows as the last change, kept across restarts. What the station does by itself
- * is told by its owner and is not of the trail.
+ * The audit trail: who changed what, from what to what. Every change that a person or a program asks for is
+ * told here once: to the journal, whatever LogLevel= is (EMAILSEC_AUDIT=1, the fields of struct
+ * trail_fields), as the event audit.recorded, and as what `status` shows as the last change, kept across
+ * restarts. What the station does by itself is told by its owner and is not of the trail.
  */
 #pragma once
 
@@ -49,8 +49,8 @@ enum trail_action {
         TRAIL_INBOX_MARKED,
         TRAIL_SUBSCRIBER_FORGOTTEN,
         TRAIL_RELOADED,
-        TRAIL_BACKED_UP,             /* which changes nothing, and hands out all */
-        TRAIL_OTHER,                 /* a method that says no more */
+        TRAIL_BACKED_UP, /* which changes nothing, and hands out all */
+        TRAIL_OTHER,     /* a method that says no more */
         TRAIL_ACTIONS
 };
 
@@ -59,10 +59,10 @@ const char *trail_action_name(enum trail_action action);
 
 struct trail {
         enum trail_action action;
-        struct subject about;        /* account, certificate, ... as the journal names them */
-        const char *object;          /* "account office": what was changed */
-        const char *details;         /* what the sentence ends with after a colon, or NULL */
-        json_t *data;                /* more for the event; taken over; or NULL */
+        struct subject about; /* account, certificate, ... as the journal names them */
+        const char *object;   /* "account office": what was changed */
+        const char *details;  /* what the sentence ends with after a colon, or NULL */
+        json_t *data;         /* more for the event; taken over; or NULL */
 };
 void trail_record(const struct actor *actor, const struct trail *trail);
 

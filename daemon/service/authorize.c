@@ -12,19 +12,19 @@
 #include "daemon/session/token_exchange.h"
 
 enum {
-        INTERVAL_USUAL = 5,     /* seconds; RFC 8628 section 3.5, and what is added to slow down */
+        INTERVAL_USUAL = 5, /* seconds; RFC 8628 section 3.5, and what is added to slow down */
         INTERVAL_MOST = 300,
-        LIFE_USUAL = 900,       /* of the code, where the provider does not say */
+        LIFE_USUAL = 900, /* of the code, where the provider does not say */
 };
 
 struct authorize {
-        struct property_values values;  /* a copy */
+        struct property_values values; /* a copy */
         struct grant_source source;
         struct token_exchange *exchange;
         struct timer *again;
         char *device_code;
-        int64_t interval, until;        /* seconds; loop_now() */
-        bool storing;                   /* the end is on its way to the disk */
+        int64_t interval, until; /* seconds; loop_now() */
+        bool storing;            /* the end is on its way to the disk */
         struct actor actor;
         const struct authorize_user *user; /* NULL: cancelled */
         void *ctx;
@@ -62,8 +62,10 @@ static void finish(struct authorize *authorize, const struct cause *cause)
 
         if (authorize->user) {
                 cause_of_account(&why, prop_text(&authorize->values, PROP_NAME));
-                json_t *step = step_of(authorize->device_code ? "agreed" : "code", why.code ? "failed" : "ok", why.code ? &why : NULL,
-                                       why.code ? why.text : "the account may sign in; its refresh token is stored");
+                json_t *step =
+                        step_of(authorize->device_code ? "agreed" : "code", why.code ? "failed" : "ok",
+                                why.code ? &why : NULL,
+                                why.code ? why.text : "the account may sign in; its refresh token is stored");
                 authorize->user->done(authorize->ctx, step);
                 json_decref(step);
         }
@@ -82,10 +84,11 @@ static void stored(void *ctx, const struct cause *cause)
 
         if (!cause_happened(cause)) {
                 scoped(scoped_free) char *object = text_of("account %s", subject.account);
-                log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED, "account %s was authorized at its OAuth provider",
-                          subject.account);
-                trail_record(&authorize->actor,
-                             &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED, .about = subject, .object = object });
+                log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED,
+                          "account %s was authorized at its OAuth provider", subject.account);
+                trail_record(&authorize->actor, &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED,
+                                                                 .about = subject,
+                                                                 .object = object });
                 if (account && !account->unreadable)
                         account_tell_changed(account);
         }
@@ -94,8 +97,8 @@ static void stored(void *ctx, const struct cause *cause)
 
 static void ask_whether(void *ctx);
 
-static void asked_whether(void *ctx, enum grant_result result, struct grant_answer *answer, const struct cause *why,
-                          const char *challenge_id)
+static void asked_whether(void *ctx, enum grant_result result, struct grant_answer *answer,
+                          const struct cause *why, const char *challenge_id)
 {
         struct authorize *authorize = ctx;
         struct cause cause = *why;
@@ -108,16 +111,19 @@ static void asked_whether(void *ctx, enum grant_result result, struct grant_answ
         bool later = result == GRANT_REFUSED && cause_class(&cause) == CLASS_DOWN;
         if (later && authorize->interval < INTERVAL_MOST)
                 authorize->interval *= 2;
-        if (result == GRANT_PENDING || result == GRANT_SLOW_DOWN || (later && loop_now() < authorize->until)) {
+        if (result == GRANT_PENDING || result == GRANT_SLOW_DOWN ||
+            (later && loop_now() < authorize->until)) {
                 timer_set(authorize->again, authorize->interval * 1000);
         } else if (result == GRANT_GIVEN && !answer->refresh_token) {
-                cause_set(&cause, CAUSE_AUTHENTICATION, "the provider gave no refresh token: the station could sign in once only");
-                cause_remedy(&cause, "let oauthScope ask for it (microsoft: offline_access), and authorize again");
+                cause_set(&cause, CAUSE_AUTHENTICATION,
+                          "the provider gave no refresh token: the station could sign in once only");
+                cause_remedy(&cause,
+                             "let oauthScope ask for it (microsoft: offline_access), and authorize again");
                 finish(authorize, &cause);
         } else if (result == GRANT_GIVEN) {
                 authorize->storing = true;
-                secret_set(prop_text(&authorize->values, PROP_NAME), "oauthRefreshToken", answer->refresh_token, NULL, stored,
-                           authorize);
+                secret_set(prop_text(&authorize->values, PROP_NAME), "oauthRefreshToken",
+                           answer->refresh_token, NULL, stored, authorize);
         } else {
                 finish(authorize, &cause);
         }
@@ -140,19 +146,19 @@ static void ask_whether(void *ctx)
                 return;
         }
         request.device_code = authorize->device_code;
-        authorize->exchange = token_exchange_begin(&authorize->values, authorize->source.token_url, &request, true,
-                                                   asked_whether, authorize);
+        authorize->exchange = token_exchange_begin(&authorize->values, authorize->source.token_url, &request,
+                                                   true, asked_whether, authorize);
 }
 
 /* ---- the code ---- */
 
 static void tell_code(struct authorize *authorize, const struct grant_answer *answer)
 {
-        scoped(scoped_free) char *words =
-                text_of("open %s in a browser and type in %s (within %lld minutes)%s%s", answer->verification_uri,
-                        answer->user_code, (long long)((authorize->until - loop_now()) / 60000),
-                        answer->verification_uri_complete ? "; or open " : "",
-                        answer->verification_uri_complete ? answer->verification_uri_complete : "");
+        scoped(scoped_free) char *words = text_of(
+                "open %s in a browser and type in %s (within %lld minutes)%s%s", answer->verification_uri,
+                answer->user_code, (long long)((authorize->until - loop_now()) / 60000),
+                answer->verification_uri_complete ? "; or open " : "",
+                answer->verification_uri_complete ? answer->verification_uri_complete : "");
         json_t *step = step_of("code", "ok", NULL, words), *details = json_object();
 
         json_put_text(details, "verificationUri", answer->verification_uri);
@@ -164,8 +170,8 @@ static void tell_code(struct authorize *authorize, const struct grant_answer *an
         json_decref(step);
 }
 
-static void code_came(void *ctx, enum grant_result result, struct grant_answer *answer, const struct cause *why,
-                      const char *challenge_id)
+static void code_came(void *ctx, enum grant_result result, struct grant_answer *answer,
+                      const struct cause *why, const char *challenge_id)
 {
         struct authorize *authorize = ctx;
 
@@ -184,15 +190,19 @@ static void code_came(void *ctx, enum grant_result result, struct grant_answer *
         tell_code(authorize, answer);
 }
 
-int authorize_begin(const struct account *account, const struct actor *actor, const struct authorize_user *user, void *ctx,
-                    struct authorize **out, struct cause *cause)
+int authorize_begin(const struct account *account, const struct actor *actor,
+                    const struct authorize_user *user, void *ctx, struct authorize **out, struct cause *cause)
 {
         struct grant_request request;
 
         if (!prop_fetches_tokens(&account->values) || !prop_is(&account->values, WORD_DEVICE)) {
-                cause_about(cause, CAUSE_STATE, "name", "account %s does not sign in by OAuth with oauthGrant device", account->name);
-                cause_remedy(cause, "emailsecctl account set %s authentication=xoauth2 oauthGrant=device oauthProvider=... "
-                             "oauthClientId=...", account->name);
+                cause_about(cause, CAUSE_STATE, "name",
+                            "account %s does not sign in by OAuth with oauthGrant device", account->name);
+                cause_remedy(cause,
+                             "emailsecctl account set %s authentication=xoauth2 oauthGrant=device "
+                             "oauthProvider=... "
+                             "oauthClientId=...",
+                             account->name);
                 return -1;
         }
         struct authorize *authorize = new_object(struct authorize);
@@ -207,8 +217,8 @@ int authorize_begin(const struct account *account, const struct actor *actor, co
                 return -1;
         }
         request.ask_device = true;
-        authorize->exchange = token_exchange_begin(&authorize->values, authorize->source.device_url, &request, true, code_came,
-                                                   authorize);
+        authorize->exchange = token_exchange_begin(&authorize->values, authorize->source.device_url, &request,
+                                                   true, code_came, authorize);
         *out = authorize;
         return 0;
 }

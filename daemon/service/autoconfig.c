@@ -18,11 +18,12 @@ static const struct {
 
 struct autoconfig {
         char *domain, *url;
-        size_t place;             /* the next of `places` */
+        size_t place; /* the next of `places` */
         struct http_place at;
         struct session *session;
         struct cause why;
-        void (*done)(void *ctx, const char *url, const char *text, const struct cause *why); /* NULL: cancelled, or told */
+        void (*done)(void *ctx, const char *url, const char *text,
+                     const struct cause *why); /* NULL: cancelled, or told */
         void *ctx;
         handle_id self;
 };
@@ -42,7 +43,8 @@ static void autoconfig_free(void *ctx)
 /* For the last time; freed on the loop's next turn. */
 static void end(struct autoconfig *autoconfig, const char *text, const struct cause *why)
 {
-        void (*done)(void *ctx, const char *url, const char *text, const struct cause *why) = take(autoconfig->done);
+        void (*done)(void *ctx, const char *url, const char *text, const struct cause *why) =
+                take(autoconfig->done);
 
         handle_drop(&autoconfig->self);
         if (done)
@@ -66,7 +68,8 @@ static void ended(void *ctx, const struct cause *why, unused_arg const char *cha
                 return; /* cancelled, and about to be freed */
         if (why->code == CAUSE_NONE) {
                 answer = http_post_answer(session_chat(autoconfig->session));
-                (void)cause_set(&autoconfig->why, CAUSE_NOT_FOUND, "%s: the server answers with status %u", autoconfig->url, answer.status);
+                (void)cause_set(&autoconfig->why, CAUSE_NOT_FOUND, "%s: the server answers with status %u",
+                                autoconfig->url, answer.status);
         } else {
                 autoconfig->why = *why;
                 cause_prefix(&autoconfig->why, "%s: ", autoconfig->url);
@@ -111,7 +114,8 @@ static void try_next(void *object)
                 end(autoconfig, NULL, &autoconfig->why);
                 return;
         }
-        autoconfig->url = text_of("%s%s%s", places[autoconfig->place].before, autoconfig->domain, places[autoconfig->place].behind);
+        autoconfig->url = text_of("%s%s%s", places[autoconfig->place].before, autoconfig->domain,
+                                  places[autoconfig->place].behind);
         autoconfig->place++;
         if (http_place_of(autoconfig->url, &autoconfig->at, &autoconfig->why) < 0)
                 loop_later_to(autoconfig->self, try_next);
@@ -120,7 +124,9 @@ static void try_next(void *object)
 }
 
 struct autoconfig *autoconfig_fetch(const char *domain,
-                                    void (*done)(void *ctx, const char *url, const char *text, const struct cause *why), void *ctx)
+                                    void (*done)(void *ctx, const char *url, const char *text,
+                                                 const struct cause *why),
+                                    void *ctx)
 {
         struct autoconfig *autoconfig = new_object(struct autoconfig);
 

@@ -24,18 +24,20 @@ enum {
         AGAIN_MS = 10 * 60 * 1000, /* to the next try, where no account could carry it */
         MAILS_A_DAY = 20,
         DAY = 24 * 3600,
-        ROWS_MOST = 50,            /* accounts with their words, of each kind, in one mail; of the others the number */
+        ROWS_MOST = 50, /* accounts with their words, of each kind, in one mail; of the others the number */
         BODY_MOST = 128 * KIB,
-        TEXT_SHOWN = 400,          /* bytes of a cause */
+        TEXT_SHOWN = 400, /* bytes of a cause */
         LIFETIME = 2 * DAY,
 };
-#define STATION   ""               /* facts of the station */
-#define FACT_DAY  "faultMailDay"
+#define STATION    "" /* facts of the station */
+#define FACT_DAY   "faultMailDay"
 #define FACT_MAILS "faultMails"
 
 /* What is wrong with an account, or is no more. */
 enum kind { KIND_OF_STATUS, KIND_OF_HEARTBEAT, KINDS };
-static const char *const open_facts[KINDS] = { "faultMailOpen", "heartbeatMailOpen" }; /* 1: told, and not yet that it is over */
+static const char *const open_facts[KINDS] = {
+        "faultMailOpen", "heartbeatMailOpen"
+}; /* 1: told, and not yet that it is over */
 
 struct trouble {
         char *account, *code;
@@ -46,12 +48,12 @@ struct trouble {
 };
 
 static struct {
-        struct trouble *first;     /* waits to be told; one for each account and kind */
-        struct trouble *told;      /* in the mail that is on its way into a queue */
-        char *carrier, *to;        /* of that mail */
+        struct trouble *first; /* waits to be told; one for each account and kind */
+        struct trouble *told;  /* in the mail that is on its way into a queue */
+        char *carrier, *to;    /* of that mail */
         struct timer *timer;
         struct subscription *subscription;
-        bool complained;           /* that nobody could be told */
+        bool complained; /* that nobody could be told */
 } faults;
 
 static const char *address(void)
@@ -86,8 +88,12 @@ static void add(const char *account, enum kind kind, const char *code, bool over
         struct trouble *trouble = new_object(struct trouble);
 
         drop(account, kind);
-        *trouble = (struct trouble){ .account = copy_text(account), .code = copy_text(code ? code : ""), .kind = kind, .over = over,
-                                     .since = (int64_t)loop_wall(), .next = faults.first };
+        *trouble = (struct trouble){ .account = copy_text(account),
+                                     .code = copy_text(code ? code : ""),
+                                     .kind = kind,
+                                     .over = over,
+                                     .since = (int64_t)loop_wall(),
+                                     .next = faults.first };
         faults.first = trouble;
         if (!timer_is_set(faults.timer))
                 timer_set(faults.timer, GATHER_MS);
@@ -130,7 +136,8 @@ static bool is_news(const struct trouble *trouble)
                 return false;
         if (trouble->over)
                 return fact_number(trouble->account, open_facts[trouble->kind]) != 0;
-        bool still = trouble->kind == KIND_OF_STATUS ? needs_person(account) : !strcmp(heartbeat_state(account), "missing");
+        bool still = trouble->kind == KIND_OF_STATUS ? needs_person(account)
+                                                     : !strcmp(heartbeat_state(account), "missing");
         return still && !told_today(trouble);
 }
 
@@ -165,11 +172,14 @@ static const struct trouble *trouble_of(const char *account)
 /* The better the higher; 0: it cannot. */
 static int fitness(const struct account *account, const struct account *standard)
 {
-        bool sender = !account->unreadable && account_is_outgoing(account) && account_enabled(account) && account->sender;
-        bool known = sender && (prop_text(&account->values, PROP_FROM)[0] || strchr(prop_text(&account->values, PROP_ACCOUNT), '@'));
+        bool sender = !account->unreadable && account_is_outgoing(account) && account_enabled(account) &&
+                      account->sender;
+        bool known = sender && (prop_text(&account->values, PROP_FROM)[0] ||
+                                strchr(prop_text(&account->values, PROP_ACCOUNT), '@'));
 
         const struct trouble *own = known ? trouble_of(account->name) : NULL;
-        if (!known || (own && !own->over) || (account->status != ACCOUNT_OK && account->status != ACCOUNT_CONNECTING))
+        if (!known || (own && !own->over) ||
+            (account->status != ACCOUNT_OK && account->status != ACCOUNT_CONNECTING))
                 return 0;
         return own ? 1 : 2 + (account == standard) + 2 * (account->status == ACCOUNT_OK);
 }
@@ -206,13 +216,14 @@ static void put_row(struct buf *out, const struct trouble *trouble)
         scoped(scoped_free) char *warning = beat ? heartbeat_warning(account) : NULL;
         scoped(scoped_free) char *text = printable_text(warning ? warning : account->cause->text);
         scoped(scoped_free) char *remedy =
-                beat      ? text_of("emailsecctl account heartbeat %s", account->name) :
-                challenge ? text_of("emailsecctl challenge show %s", account->challenge_id) :
-                            printable_text(cause_remedy_of(account->cause));
+                beat        ? text_of("emailsecctl account heartbeat %s", account->name)
+                : challenge ? text_of("emailsecctl challenge show %s", account->challenge_id)
+                            : printable_text(cause_remedy_of(account->cause));
         char when[32];
 
         time_rfc3339((time_t)trouble->since, when);
-        put(out, "\n  %s (%s, %s), since %s\n", account->name, account_is_outgoing(account) ? "outgoing" : "incoming",
+        put(out, "\n  %s (%s, %s), since %s\n", account->name,
+            account_is_outgoing(account) ? "outgoing" : "incoming",
             prop_text(&account->values, PROP_HOSTNAME), when);
         if (trouble->over)
                 return;
@@ -247,8 +258,8 @@ static char *subject_of(size_t ill, size_t well)
                 return text_of("%s: account %s %s", host, first, ill ? "needs a person" : "works again");
         if (!ill)
                 return text_of("%s: %zu accounts work again", host, well);
-        return text_of("%s: %zu account%s need%s a person%s", host, ill, ill == 1 ? "" : "s", ill == 1 ? "s" : "",
-                       well ? ", others work again" : "");
+        return text_of("%s: %zu account%s need%s a person%s", host, ill, ill == 1 ? "" : "s",
+                       ill == 1 ? "s" : "", well ? ", others work again" : "");
 }
 
 /* ---- telling ---- */
@@ -282,13 +293,14 @@ static void queued(void *ctx, const char *id, const struct cause *cause)
                 count++;
         }
         if (failed) {
-                log_about(&subject, LOG_WARNING, MSG_FAULT_UNTOLD, "%s cannot be told of %zu account%s: %s", faults.to, count,
-                          count == 1 ? "" : "s", cause->text);
+                log_about(&subject, LOG_WARNING, MSG_FAULT_UNTOLD, "%s cannot be told of %zu account%s: %s",
+                          faults.to, count, count == 1 ? "" : "s", cause->text);
                 timer_set(faults.timer, AGAIN_MS);
         } else {
                 fact_add(STATION, FACT_MAILS, 1);
-                log_about(&subject, LOG_NOTICE, MSG_FAULT_TOLD, "%s is told of %zu account%s by mail through account %s", faults.to,
-                          count, count == 1 ? "" : "s", faults.carrier);
+                log_about(&subject, LOG_NOTICE, MSG_FAULT_TOLD,
+                          "%s is told of %zu account%s by mail through account %s", faults.to, count,
+                          count == 1 ? "" : "s", faults.carrier);
         }
         faults.complained = failed;
         free(take(faults.carrier));
@@ -301,7 +313,8 @@ static void queued(void *ctx, const char *id, const struct cause *cause)
 static void complain(const char *why)
 {
         if (!faults.complained)
-                log_about(NULL, LOG_WARNING, MSG_FAULT_UNTOLD, "%s is not told of what is wrong here: %s", address(), why);
+                log_about(NULL, LOG_WARNING, MSG_FAULT_UNTOLD, "%s is not told of what is wrong here: %s",
+                          address(), why);
         faults.complained = true;
         timer_set(faults.timer, AGAIN_MS);
 }
@@ -314,11 +327,14 @@ static void send_mail(struct account *carrier)
         put(&body, "This is emailsecd on %s.\n\n", settings_current()->hostname);
         size_t ill = put_rows(&body, false, "These accounts need a person:");
         size_t well = put_rows(&body, true, "These work again:");
-        put(&body, "More: emailsecctl status\n\nYou get this by NotifyFaults= in emailsecd.conf, through account %s.\n",
+        put(&body,
+            "More: emailsecctl status\n\nYou get this by NotifyFaults= in emailsecd.conf, through account "
+            "%s.\n",
             carrier->name);
         scoped(scoped_free) char *text = buf_take_text(&body), *subject = subject_of(ill, well);
-        const struct own_letter letter = { .to = address(), .subject = subject, .body = text, .what = "faults",
-                                           .lifetime = LIFETIME };
+        const struct own_letter letter = {
+                .to = address(), .subject = subject, .body = text, .what = "faults", .lifetime = LIFETIME
+        };
         faults.carrier = copy_text(carrier->name);
         faults.to = copy_text(address());
         if (own_letter_send(carrier, &letter, queued, NULL, &cause) < 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Heartbeats of outgoing accounts: when one is due, what came of the last one; see heartbeat.h. Who waits for one by hand is
- * in heartbeat_watch.c. */
+/* Heartbeats of outgoing accounts: when one is due, what came of the last one; see heartbeat.h. Who waits for
+ * one by hand is in heartbeat_watch.c. */
 #include "daemon/service/heartbeat.h"
 
 #include "common/json_fields.h"
@@ -21,23 +21,25 @@
 #include <strings.h>
 
 enum {
-        PATIENCE = 30 * 60,          /* seconds for a round trip, */
-        PATIENCE_MOST = 24 * 3600,   /* and two looks of who receives it, at most this */
+        PATIENCE = 30 * 60,        /* seconds for a round trip, */
+        PATIENCE_MOST = 24 * 3600, /* and two looks of who receives it, at most this */
 };
-#define FACT_STATE    "heartbeatStateNumber"
-#define FACT_SENT     "lastHeartbeat"
-#define FACT_ARRIVED  "lastHeartbeatArrived"
-#define FACT_SECONDS  "lastHeartbeatSeconds"
-#define FACT_TOKEN    "heartbeatToken"
-#define FACT_ID       "heartbeatId"
-#define FACT_TO       "heartbeatTo"
-#define FACT_RETURNS  "heartbeatReturns"
+#define FACT_STATE   "heartbeatStateNumber"
+#define FACT_SENT    "lastHeartbeat"
+#define FACT_ARRIVED "lastHeartbeatArrived"
+#define FACT_SECONDS "lastHeartbeatSeconds"
+#define FACT_TOKEN   "heartbeatToken"
+#define FACT_ID      "heartbeatId"
+#define FACT_TO      "heartbeatTo"
+#define FACT_RETURNS "heartbeatReturns"
 
 static struct subscription *subscription;
 
 static const char *address_of(const struct account *account)
 {
-        return account->unreadable || !account_is_outgoing(account) ? "" : prop_text(&account->values, PROP_HEARTBEAT);
+        return account->unreadable || !account_is_outgoing(account)
+                       ? ""
+                       : prop_text(&account->values, PROP_HEARTBEAT);
 }
 
 enum heartbeat_number heartbeat_number(const struct account *account)
@@ -47,8 +49,10 @@ enum heartbeat_number heartbeat_number(const struct account *account)
 
 const char *heartbeat_state(const struct account *account)
 {
-        static const char *const words[] = { [HEARTBEAT_NONE] = "none", [HEARTBEAT_QUEUED] = "queued",
-                                             [HEARTBEAT_SENT] = "sent", [HEARTBEAT_ARRIVED] = "arrived",
+        static const char *const words[] = { [HEARTBEAT_NONE] = "none",
+                                             [HEARTBEAT_QUEUED] = "queued",
+                                             [HEARTBEAT_SENT] = "sent",
+                                             [HEARTBEAT_ARRIVED] = "arrived",
                                              [HEARTBEAT_MISSING] = "missing" };
         int64_t number = fact_number(account->name, FACT_STATE);
 
@@ -71,7 +75,8 @@ static bool receives(const struct account *account, const char *address)
 bool heartbeat_is_expected(const struct account *account, bool *anybody)
 {
         const char *address = address_of(account);
-        bool found = fact_number(account->name, FACT_RETURNS) && same_text(fact_text(account->name, FACT_TO), address);
+        bool found = fact_number(account->name, FACT_RETURNS) &&
+                     same_text(fact_text(account->name, FACT_TO), address);
 
         *anybody = false;
         for (const struct account *other = accounts_first(); other; other = other->next) {
@@ -109,11 +114,13 @@ char *heartbeat_warning(const struct account *account)
 {
         char when[32];
 
-        if (!address_of(account)[0] || !account_enabled(account) || heartbeat_number(account) != HEARTBEAT_MISSING)
+        if (!address_of(account)[0] || !account_enabled(account) ||
+            heartbeat_number(account) != HEARTBEAT_MISSING)
                 return NULL;
         time_rfc3339((time_t)fact_number(account->name, FACT_SENT), when);
-        return text_of("the heartbeat of %s to %s is missing: alarms may not arrive either: emailsecctl account heartbeat %s", when,
-                       address_of(account), account->name);
+        return text_of("the heartbeat of %s to %s is missing: alarms may not arrive either: emailsecctl "
+                       "account heartbeat %s",
+                       when, address_of(account), account->name);
 }
 
 static void tell_missing(struct account *account, const char *why)
@@ -130,10 +137,12 @@ static void tell_missing(struct account *account, const char *why)
                 return;
         subject.cause = &cause;
         subject.queue_id = fact_text(account->name, FACT_ID);
-        log_about(&subject, LOG_ERR, MSG_HEARTBEAT_MISSING, "%s: the heartbeat to %s %s", account->name, address_of(account), why);
+        log_about(&subject, LOG_ERR, MSG_HEARTBEAT_MISSING, "%s: the heartbeat to %s %s", account->name,
+                  address_of(account), why);
         json_t *data = data_of(account);
         json_put(data, "cause", cause_json(&cause));
-        event_emit("heartbeat.missing", account->name, data, "%s: the heartbeat to %s %s", account->name, address_of(account), why);
+        event_emit("heartbeat.missing", account->name, data, "%s: the heartbeat to %s %s", account->name,
+                   address_of(account), why);
         manager_status_changed();
 }
 
@@ -144,13 +153,13 @@ static void tell_arrived(struct account *account, const char *incoming)
         struct subject subject = account_subject(account);
 
         log_about(&subject, was_missing ? LOG_NOTICE : LOG_INFO, MSG_HEARTBEAT_ARRIVED,
-                  "%s: the heartbeat to %s arrived at %s after %lld s%s", account->name, address_of(account), incoming,
-                  (long long)seconds, was_missing ? "; the one before was missing" : "");
+                  "%s: the heartbeat to %s arrived at %s after %lld s%s", account->name, address_of(account),
+                  incoming, (long long)seconds, was_missing ? "; the one before was missing" : "");
         json_t *data = data_of(account);
         json_put_text(data, "incoming", incoming);
         json_put(data, "seconds", json_integer(seconds));
-        event_emit("heartbeat.arrived", account->name, data, "%s: the heartbeat to %s arrived after %lld s", account->name,
-                   address_of(account), (long long)seconds);
+        event_emit("heartbeat.arrived", account->name, data, "%s: the heartbeat to %s arrived after %lld s",
+                   account->name, address_of(account), (long long)seconds);
         manager_status_changed();
 }
 
@@ -171,7 +180,8 @@ static void queued(void *ctx, const char *id, const struct cause *cause)
         if (!account || !address_of(account)[0])
                 return;
         if (cause_happened(cause)) {
-                log_about(&subject, LOG_WARNING, NULL, "%s: a heartbeat could not be queued: %s", name, cause->text);
+                log_about(&subject, LOG_WARNING, NULL, "%s: a heartbeat could not be queued: %s", name,
+                          cause->text);
                 tell_missing(account, "could not be queued");
                 return;
         }
@@ -187,15 +197,21 @@ int heartbeat_send(struct account *account, struct cause *cause)
 
         random_token(token, OWN_MAIL_TOKEN);
         time_rfc5322((time_t)now, date);
-        scoped(scoped_free) char *subject = text_of("Heartbeat of %s on %s (%s)", account->name, settings_current()->hostname, token);
-        scoped(scoped_free) char *message_id = text_of("<heartbeat.%s@%s>", token, settings_current()->hostname);
-        scoped(scoped_free) char *body =
-                text_of("This is emailsecd on %s. Account %s sends mail: it sent this one at\n%s.\n\n"
-                        "It comes every %lld seconds, by the properties heartbeat and heartbeatRate of the account.\n"
-                        "That it comes shows that alarms would.\n",
-                        settings_current()->hostname, account->name, date, (long long)rate);
-        const struct own_letter letter = { .to = address, .subject = subject, .message_id = message_id, .body = body,
-                                           .what = "heartbeat", .lifetime = rate > PATIENCE ? rate : PATIENCE };
+        scoped(scoped_free) char *subject =
+                text_of("Heartbeat of %s on %s (%s)", account->name, settings_current()->hostname, token);
+        scoped(scoped_free) char *message_id =
+                text_of("<heartbeat.%s@%s>", token, settings_current()->hostname);
+        scoped(scoped_free) char *body = text_of(
+                "This is emailsecd on %s. Account %s sends mail: it sent this one at\n%s.\n\n"
+                "It comes every %lld seconds, by the properties heartbeat and heartbeatRate of the account.\n"
+                "That it comes shows that alarms would.\n",
+                settings_current()->hostname, account->name, date, (long long)rate);
+        const struct own_letter letter = { .to = address,
+                                           .subject = subject,
+                                           .message_id = message_id,
+                                           .body = body,
+                                           .what = "heartbeat",
+                                           .lifetime = rate > PATIENCE ? rate : PATIENCE };
         struct beat *beat = new_object(struct beat);
         *beat = (struct beat){ .account = copy_text(account->name), .began = now };
         if (own_letter_send(account, &letter, queued, beat, cause) < 0) {
@@ -224,11 +240,13 @@ static bool look_for_missing(struct account *account, int64_t age)
         enum heartbeat_number state = heartbeat_number(account);
         bool anybody;
 
-        if (state != HEARTBEAT_QUEUED && (state != HEARTBEAT_SENT || !heartbeat_is_expected(account, &anybody)))
+        if (state != HEARTBEAT_QUEUED &&
+            (state != HEARTBEAT_SENT || !heartbeat_is_expected(account, &anybody)))
                 return false;
         if (age < patience())
                 return true;
-        tell_missing(account, state == HEARTBEAT_QUEUED ? "has not been sent" : "was sent and has not arrived");
+        tell_missing(account,
+                     state == HEARTBEAT_QUEUED ? "has not been sent" : "was sent and has not arrived");
         return false;
 }
 
@@ -239,7 +257,8 @@ static void look_at(struct account *account)
         struct subject subject = account_subject(account);
 
         if (sent > now)
-                fact_set_number(account->name, FACT_SENT, sent = now); /* the clock was set back while nobody watched */
+                fact_set_number(account->name, FACT_SENT,
+                                sent = now); /* the clock was set back while nobody watched */
         bool same = same_text(fact_text(account->name, FACT_TO), address_of(account));
         if (!same)
                 set_state(account, HEARTBEAT_NONE);
@@ -248,7 +267,8 @@ static void look_at(struct account *account)
                 return; /* of a stopped one its own status tells */
         if (heartbeat_send(account, &cause) < 0) {
                 subject.cause = &cause;
-                log_about(&subject, LOG_WARNING, NULL, "%s: no heartbeat can be sent: %s", account->name, cause.text);
+                log_about(&subject, LOG_WARNING, NULL, "%s: no heartbeat can be sent: %s", account->name,
+                          cause.text);
                 fact_set_text(account->name, FACT_TO, address_of(account));
                 fact_set_number(account->name, FACT_SENT, now);
                 tell_missing(account, "could not be sent");
@@ -313,9 +333,11 @@ static void hear(void *ctx, json_t *event)
                 tell_missing(account, "was refused");
         } else {
                 bool anybody, missing = heartbeat_number(account) == HEARTBEAT_MISSING;
-                if (!missing || !heartbeat_is_expected(account, &anybody)) /* else it is so until one arrives */
+                if (!missing ||
+                    !heartbeat_is_expected(account, &anybody)) /* else it is so until one arrives */
                         set_state(account, HEARTBEAT_SENT);
-                event_emit("heartbeat.sent", name, data_of(account), "%s: the heartbeat to %s was sent", name, address_of(account));
+                event_emit("heartbeat.sent", name, data_of(account), "%s: the heartbeat to %s was sent", name,
+                           address_of(account));
                 heartbeat_watches_sent(name);
         }
 }

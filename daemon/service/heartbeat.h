@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proof before the alarm: an outgoing account with the property heartbeat sends a small message to that address every
- * heartbeatRate seconds. Where an incoming account of this station receives it (one signs in by that address, or one has
- * received an earlier heartbeat to it), its round trip is measured, and one that has not arrived in time is missing: a
- * warning in the status and the audit, an event, a journal message, a metric. What is known of the last one is kept across
- * restarts.
+ * Proof before the alarm: an outgoing account with the property heartbeat sends a small message to that
+ * address every heartbeatRate seconds. Where an incoming account of this station receives it (one signs in by
+ * that address, or one has received an earlier heartbeat to it), its round trip is measured, and one that has
+ * not arrived in time is missing: a warning in the status and the audit, an event, a journal message, a
+ * metric. What is known of the last one is kept across restarts.
  */
 #pragma once
 
@@ -27,12 +27,13 @@ char *heartbeat_warning(const struct account *account) must_use;
 
 /* Sends one now and follows it. */
 struct heartbeat_user {
-        void (*step)(void *ctx, json_t *step);            /* borrowed: step, result, milliseconds, text, cause, details */
-        void (*done)(void *ctx, json_t *last);            /* the last step; nothing comes after it */
+        void (*step)(void *ctx,
+                     json_t *step); /* borrowed: step, result, milliseconds, text, cause, details */
+        void (*done)(void *ctx, json_t *last); /* the last step; nothing comes after it */
 };
 struct heartbeat_watch;
 /* -1 with a cause: nothing was begun. */
-int heartbeat_ask(struct account *account, const struct heartbeat_user *user, void *ctx, struct heartbeat_watch **out,
-                  struct cause *cause) must_use;
+int heartbeat_ask(struct account *account, const struct heartbeat_user *user, void *ctx,
+                  struct heartbeat_watch **out, struct cause *cause) must_use;
 /* Nobody waits any more; the message goes its way. Not after done. */
 void heartbeat_cancel(struct heartbeat_watch *watch);

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of heartbeats: heartbeat.c sends them and knows what came of them, heartbeat_watch.c those who wait. */
+/* The inside of heartbeats: heartbeat.c sends them and knows what came of them, heartbeat_watch.c those who
+ * wait. */
 #pragma once
 
 #include "daemon/service/heartbeat.h"
 
-enum heartbeat_number { HEARTBEAT_NONE, HEARTBEAT_QUEUED, HEARTBEAT_SENT, HEARTBEAT_ARRIVED, HEARTBEAT_MISSING };
+enum heartbeat_number {
+        HEARTBEAT_NONE,
+        HEARTBEAT_QUEUED,
+        HEARTBEAT_SENT,
+        HEARTBEAT_ARRIVED,
+        HEARTBEAT_MISSING
+};
 enum heartbeat_number heartbeat_number(const struct account *account);
 
 /* Sends one now. -1 with a cause. */

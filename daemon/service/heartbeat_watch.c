@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who has asked for a heartbeat and waits for its round trip; see heartbeat.h. Meanwhile the incoming accounts that may
- * receive it are looked at, less and less often. */
+/* Who has asked for a heartbeat and waits for its round trip; see heartbeat.h. Meanwhile the incoming
+ * accounts that may receive it are looked at, less and less often. */
 #include "daemon/service/heartbeat_parts.h"
 
 #include "common/json_fields.h"
@@ -25,8 +25,8 @@ struct heartbeat_watch {
 };
 static struct heartbeat_watch *watches;
 
-static json_t *step_of(const struct heartbeat_watch *watch, const char *name, const char *result, const char *text,
-                       const struct cause *cause)
+static json_t *step_of(const struct heartbeat_watch *watch, const char *name, const char *result,
+                       const char *text, const struct cause *cause)
 {
         json_t *step = json_object();
 
@@ -98,7 +98,8 @@ static void look(void *ctx)
         struct heartbeat_watch *watch = ctx;
         unsigned count = 0;
 
-        for (struct account *account = accounts_first(); account && count < LOOK_ACCOUNTS; account = account->next)
+        for (struct account *account = accounts_first(); account && count < LOOK_ACCOUNTS;
+             account = account->next)
                 if (account_enabled(account) && account->receiver) {
                         receiver_poll(account->receiver, looked, NULL);
                         count++;
@@ -118,14 +119,18 @@ static void late(void *ctx)
                 if (account && account->cause->code)
                         cause = *account->cause;
                 else
-                        (void)cause_set(&cause, CAUSE_TIMEOUT, "it has not been sent in %d minutes", WAIT_MS / 60000);
+                        (void)cause_set(&cause, CAUSE_TIMEOUT, "it has not been sent in %d minutes",
+                                        WAIT_MS / 60000);
                 finish(watch, "sent", "failed", cause.text, &cause);
         } else if (account && heartbeat_is_expected(account, &anybody)) {
-                (void)cause_set(&cause, CAUSE_TIMEOUT, "it was sent and has not arrived in %d minutes", WAIT_MS / 60000);
-                cause_remedy(&cause, "look whether the server still holds it, and into the mailbox's junk folder");
+                (void)cause_set(&cause, CAUSE_TIMEOUT, "it was sent and has not arrived in %d minutes",
+                                WAIT_MS / 60000);
+                cause_remedy(&cause,
+                             "look whether the server still holds it, and into the mailbox's junk folder");
                 finish(watch, "arrived", "failed", cause.text, &cause);
         } else {
-                finish(watch, "arrived", "skipped", "no incoming account of this station has received it", NULL);
+                finish(watch, "arrived", "skipped", "no incoming account of this station has received it",
+                       NULL);
         }
 }
 
@@ -153,14 +158,16 @@ void heartbeat_watches_sent(const char *account)
         bool anybody = false;
 
         (void)(sender && heartbeat_is_expected(sender, &anybody));
-        for (struct heartbeat_watch *watch = watches, *next; (watch = next_of(watch, account)); watch = next) {
+        for (struct heartbeat_watch *watch = watches, *next; (watch = next_of(watch, account));
+             watch = next) {
                 next = watch->next;
                 watch->sent = true;
                 tell(watch, "sent", "the server has taken it");
                 if (anybody)
                         timer_set(watch->look, watch->look_ms);
                 else
-                        finish(watch, "arrived", "skipped", "there is no incoming account here that could receive it", NULL);
+                        finish(watch, "arrived", "skipped",
+                               "there is no incoming account here that could receive it", NULL);
         }
 }
 
@@ -168,7 +175,8 @@ void heartbeat_watches_arrived(const char *account, const char *incoming)
 {
         scoped(scoped_free) char *text = text_of("received by account %s", incoming);
 
-        for (struct heartbeat_watch *watch = watches, *next; (watch = next_of(watch, account)); watch = next) {
+        for (struct heartbeat_watch *watch = watches, *next; (watch = next_of(watch, account));
+             watch = next) {
                 next = watch->next;
                 finish(watch, "arrived", "ok", text, NULL);
         }
@@ -176,19 +184,23 @@ void heartbeat_watches_arrived(const char *account, const char *incoming)
 
 void heartbeat_watches_missed(const char *account, const struct cause *cause)
 {
-        for (struct heartbeat_watch *watch = watches, *next; (watch = next_of(watch, account)); watch = next) {
+        for (struct heartbeat_watch *watch = watches, *next; (watch = next_of(watch, account));
+             watch = next) {
                 next = watch->next;
                 finish(watch, watch->sent ? "arrived" : "sent", "failed", cause->text, cause);
         }
 }
 
-int heartbeat_ask(struct account *account, const struct heartbeat_user *user, void *ctx, struct heartbeat_watch **out,
-                  struct cause *cause)
+int heartbeat_ask(struct account *account, const struct heartbeat_user *user, void *ctx,
+                  struct heartbeat_watch **out, struct cause *cause)
 {
         if (!account_is_outgoing(account) || !prop_text(&account->values, PROP_HEARTBEAT)[0]) {
-                (void)cause_about(cause, CAUSE_INVALID, "heartbeat", "account %s has no heartbeat", account->name);
-                cause_remedy(cause, account_is_outgoing(account) ? "emailsecctl account set %s heartbeat=ADDRESS" :
-                                                                   "name an outgoing account, not %s", account->name);
+                (void)cause_about(cause, CAUSE_INVALID, "heartbeat", "account %s has no heartbeat",
+                                  account->name);
+                cause_remedy(cause,
+                             account_is_outgoing(account) ? "emailsecctl account set %s heartbeat=ADDRESS"
+                                                          : "name an outgoing account, not %s",
+                             account->name);
                 return -1;
         }
         if (account_is_stopped(account)) {
@@ -203,8 +215,12 @@ int heartbeat_ask(struct account *account, const struct heartbeat_user *user, vo
         if (heartbeat_send(account, cause) < 0)
                 return -1;
         struct heartbeat_watch *watch = new_object(struct heartbeat_watch);
-        *watch = (struct heartbeat_watch){ .account = copy_text(account->name), .user = user, .ctx = ctx, .began = loop_now(),
-                                           .look_ms = LOOK_MS, .next = watches };
+        *watch = (struct heartbeat_watch){ .account = copy_text(account->name),
+                                           .user = user,
+                                           .ctx = ctx,
+                                           .began = loop_now(),
+                                           .look_ms = LOOK_MS,
+                                           .next = watches };
         watch->late = timer_new(late, watch);
         watch->look = timer_new(look, watch);
         timer_set(watch->late, WAIT_MS);

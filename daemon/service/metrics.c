@@ -49,10 +49,11 @@ static void put_fact(struct buf *out, const char *metric, const char *fact, unsi
 
 static void put_accounts(struct buf *out)
 {
-        family(out, "account_up", "gauge", "1 when the account works, as shown by a look, a delivery or a sign-in not long ago.");
+        family(out, "account_up", "gauge",
+               "1 when the account works, as shown by a look, a delivery or a sign-in not long ago.");
         for (struct account *account = accounts_first(); account; account = account->next)
-                put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name, direction(account),
-                    account->status == ACCOUNT_OK);
+                put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name,
+                    direction(account), account->status == ACCOUNT_OK);
         /* no stateset: node_exporter reads the older text format, which has none */
         family(out, "account_status", "gauge", "1 for the status that the account has.");
         for (struct account *account = accounts_first(); account; account = account->next)
@@ -61,35 +62,40 @@ static void put_accounts(struct buf *out)
                             account_status_name((enum account_status)status), (int)account->status == status);
         family(out, "last_success_timestamp_seconds", "gauge", "When the account last worked.");
         put_fact(out, "last_success_timestamp_seconds", "lastPollSuccess", KIND_BOTH);
-        family(out, "last_check_timestamp_seconds", "gauge", "When it was last looked whether the account works.");
+        family(out, "last_check_timestamp_seconds", "gauge",
+               "When it was last looked whether the account works.");
         put_fact(out, "last_check_timestamp_seconds", "lastChecked", KIND_BOTH);
-        family(out, "certificate_not_after_timestamp_seconds", "gauge", "End of the server certificate last seen.");
+        family(out, "certificate_not_after_timestamp_seconds", "gauge",
+               "End of the server certificate last seen.");
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account->has_tls)
-                        put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n", account->name,
-                            (long long)account->tls.not_after);
+                        put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n",
+                            account->name, (long long)account->tls.not_after);
 }
 
 static void put_handshakes(struct buf *out)
 {
-        family(out, "tls_handshake_seconds", "summary", "TLS handshakes that were completed, and the time they took.");
+        family(out, "tls_handshake_seconds", "summary",
+               "TLS handshakes that were completed, and the time they took.");
         for (struct account *account = accounts_first(); account; account = account->next) {
                 put(out, "emailsec_tls_handshake_seconds_count{account=\"%s\"} %llu\n", account->name,
                     (unsigned long long)account->handshakes);
                 put(out, "emailsec_tls_handshake_seconds_sum{account=\"%s\"} %.3f\n", account->name,
                     (double)account->handshake_ms / 1000);
         }
-        family(out, "tls_resumed_handshakes", "counter", "Handshakes among them that resumed an earlier session.");
+        family(out, "tls_resumed_handshakes", "counter",
+               "Handshakes among them that resumed an earlier session.");
         for (struct account *account = accounts_first(); account; account = account->next)
                 put(out, "emailsec_tls_resumed_handshakes_total{account=\"%s\"} %llu\n", account->name,
                     (unsigned long long)account->handshakes_resumed);
 }
 
-static void put_waiting_for(struct buf *out, const struct account *account, enum waiting_reason reason, uint64_t messages)
+static void put_waiting_for(struct buf *out, const struct account *account, enum waiting_reason reason,
+                            uint64_t messages)
 {
         if (reason && messages)
-                put(out, "emailsec_waiting_messages{account=\"%s\",reason=\"%s\"} %llu\n", account->name, waiting_name(reason),
-                    (unsigned long long)messages);
+                put(out, "emailsec_waiting_messages{account=\"%s\",reason=\"%s\"} %llu\n", account->name,
+                    waiting_name(reason), (unsigned long long)messages);
 }
 
 static void put_waiting(struct buf *out)
@@ -106,13 +112,15 @@ static void put_waiting(struct buf *out)
                                 waiting.reason ? waiting.messages : tried);
                 put_waiting_for(out, account, WAITING_FOR_OPERATOR, counts.messages[QUEUE_HELD]);
         }
-        family(out, "waiting_until_timestamp_seconds", "gauge", "When an account goes on by itself; absent where nobody knows.");
+        family(out, "waiting_until_timestamp_seconds", "gauge",
+               "When an account goes on by itself; absent where nobody knows.");
         for (struct account *account = accounts_first(); account; account = account->next) {
                 struct waiting waiting;
                 waiting_of(account, &waiting);
                 if (waiting.reason && waiting.until)
-                        put(out, "emailsec_waiting_until_timestamp_seconds{account=\"%s\",reason=\"%s\"} %lld\n", account->name,
-                            waiting_name(waiting.reason), (long long)waiting.until);
+                        put(out,
+                            "emailsec_waiting_until_timestamp_seconds{account=\"%s\",reason=\"%s\"} %lld\n",
+                            account->name, waiting_name(waiting.reason), (long long)waiting.until);
         }
 }
 
@@ -138,10 +146,12 @@ static void put_mail(struct buf *out)
                 struct queue_counts counts = queue_counts(account->name);
                 for (int state = 0; state < QUEUE_STATES; state++)
                         put(out, "emailsec_queue_messages{account=\"%s\",state=\"%s\"} %llu\n", account->name,
-                            queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
+                            queue_state_name((enum queue_state)state),
+                            (unsigned long long)counts.messages[state]);
         }
         put_waiting(out);
-        family(out, "queue_oldest_seconds", "gauge", "Age of the oldest message that waits to be sent; held ones do not count.");
+        family(out, "queue_oldest_seconds", "gauge",
+               "Age of the oldest message that waits to be sent; held ones do not count.");
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (account_is_outgoing(account))
                         put(out, "emailsec_queue_oldest_seconds{account=\"%s\"} %lld\n", account->name,
@@ -171,16 +181,18 @@ static void put_submission(struct buf *out)
         put(out, "emailsec_submission_connections_total %llu\n", (unsigned long long)counts->connections);
         family(out, "submission_accepted_messages", "counter", "Messages that were accepted by SMTP.");
         put(out, "emailsec_submission_accepted_messages_total %llu\n", (unsigned long long)counts->accepted);
-        family(out, "submission_refused", "counter", "Clients, sign-ins and messages that the submission listener refused.");
+        family(out, "submission_refused", "counter",
+               "Clients, sign-ins and messages that the submission listener refused.");
         for (int i = 0; i < SUBMISSION_REFUSALS; i++)
-                put(out, "emailsec_submission_refused_total{reason=\"%s\"} %llu\n", submission_refusal_name((enum submission_refusal)i),
+                put(out, "emailsec_submission_refused_total{reason=\"%s\"} %llu\n",
+                    submission_refusal_name((enum submission_refusal)i),
                     (unsigned long long)counts->refused[i]);
 }
 
 static void put_end(void *out, const struct allowed_end *end)
 {
-        put(out, "emailsec_exemption_end_timestamp_seconds{id=\"%s\",host=\"%s\",port=\"%u\"} %lld\n", end->id, end->host,
-            (unsigned)end->port, (long long)end->time);
+        put(out, "emailsec_exemption_end_timestamp_seconds{id=\"%s\",host=\"%s\",port=\"%u\"} %lld\n",
+            end->id, end->host, (unsigned)end->port, (long long)end->time);
 }
 
 char *metrics_text(void)
@@ -198,20 +210,25 @@ char *metrics_text(void)
         put(&out, "emailsec_challenges %zu\n", allowed_waiting());
         family(&out, "exemptions", "gauge", "Approved certificates.");
         put(&out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
-        family(&out, "exemption_end_timestamp_seconds", "gauge", "When an approval ends that has a date of its own.");
+        family(&out, "exemption_end_timestamp_seconds", "gauge",
+               "When an approval ends that has a date of its own.");
         allowed_ends(put_end, &out);
-        family(&out, "station_faults", "gauge", "What is wrong with the station itself: its disk, its trust stores.");
+        family(&out, "station_faults", "gauge",
+               "What is wrong with the station itself: its disk, its trust stores.");
         put(&out, "emailsec_station_faults %zu\n", station_fault_count());
         family(&out, "sessions", "gauge", "Sessions with mail servers.");
         put(&out, "emailsec_sessions %u\n", sessions_open());
-        family(&out, "loop_lag_seconds", "gauge", "Longest turn of the event loop in the last minute or two.");
+        family(&out, "loop_lag_seconds", "gauge",
+               "Longest turn of the event loop in the last minute or two.");
         put(&out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
-        family(&out, "store_oldest_job_seconds", "gauge", "Age of the oldest unfinished job of the disk threads.");
+        family(&out, "store_oldest_job_seconds", "gauge",
+               "Age of the oldest unfinished job of the disk threads.");
         put(&out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
         struct disk_room room = reserve_room();
         family(&out, "disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.");
         put(&out, "emailsec_disk_free_bytes %llu\n", (unsigned long long)room.free);
-        family(&out, "disk_reserve_bytes", "gauge", "DiskReserve=: with less free nothing is fetched, with half only urgent mail taken.");
+        family(&out, "disk_reserve_bytes", "gauge",
+               "DiskReserve=: with less free nothing is fetched, with half only urgent mail taken.");
         put(&out, "emailsec_disk_reserve_bytes %llu\n", (unsigned long long)room.reserve);
         family(&out, "build_info", "gauge", "1; the version is a label.");
         put(&out, "emailsec_build_info{version=\"%s\"} 1\n", VERSION);

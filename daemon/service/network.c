@@ -23,14 +23,16 @@ static void look_again(bool sessions_are_stale)
                 if (account->sender)
                         sender_network_changed(account->sender, sessions_are_stale);
                 if (account->receiver)
-                        receiver_network_changed(account->receiver, sessions_are_stale, backoff_stagger_ms(before));
+                        receiver_network_changed(account->receiver, sessions_are_stale,
+                                                 backoff_stagger_ms(before));
                 before++;
         }
 }
 
 void station_network_changed(void)
 {
-        log_about(NULL, LOG_INFO, NULL, "addresses or routes changed: accounts that were down are tried at once");
+        log_about(NULL, LOG_INFO, NULL,
+                  "addresses or routes changed: accounts that were down are tried at once");
         look_again(false);
 }
 

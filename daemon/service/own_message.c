@@ -40,7 +40,8 @@ static void was_queued(void *ctx, const char *id, bool duplicate, const struct c
 
 static const char *from_of(const struct account *account)
 {
-        const char *from = prop_text(&account->values, PROP_FROM), *user = prop_text(&account->values, PROP_ACCOUNT);
+        const char *from = prop_text(&account->values, PROP_FROM),
+                   *user = prop_text(&account->values, PROP_ACCOUNT);
 
         return !from[0] && strchr(user, '@') ? user : from;
 }
@@ -49,12 +50,14 @@ static char *letter_text(const struct own_letter *letter, const char *from)
 {
         struct buf text = BUF_WITH_MAX(LETTER_MOST);
 
-        if (buf_appendf(&text, "From: \"Mail station %s\" <%s>\nTo: <%s>\nSubject: ", settings_current()->hostname, from,
-                        letter->to) < 0 ||
+        if (buf_appendf(&text, "From: \"Mail station %s\" <%s>\nTo: <%s>\nSubject: ",
+                        settings_current()->hostname, from, letter->to) < 0 ||
             buf_appendf(&text, "%s\n%s%s%s", letter->subject, letter->message_id ? "Message-ID: " : "",
                         letter->message_id ? letter->message_id : "", letter->message_id ? "\n" : "") < 0 ||
-            buf_appendf(&text, "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n"
-                               "Content-Type: text/plain; charset=us-ascii\n\n%s", letter->body) < 0)
+            buf_appendf(&text,
+                        "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n"
+                        "Content-Type: text/plain; charset=us-ascii\n\n%s",
+                        letter->body) < 0)
                 abort(); /* whoever writes one keeps it short */
         char *bytes = buf_take_text(&text);
         for (char *at = bytes; *at; at++)
@@ -64,7 +67,8 @@ static char *letter_text(const struct own_letter *letter, const char *from)
 }
 
 int own_letter_send(struct account *account, const struct own_letter *letter,
-                    void (*done)(void *ctx, const char *id, const struct cause *cause), void *ctx, struct cause *cause)
+                    void (*done)(void *ctx, const char *id, const struct cause *cause), void *ctx,
+                    struct cause *cause)
 {
         const struct property_values *values = &account->values;
         const char *from = from_of(account), *recipients[] = { letter->to };
@@ -73,21 +77,27 @@ int own_letter_send(struct account *account, const struct own_letter *letter,
         if (account_takes_mail(account, cause) < 0)
                 return -1;
         if (!from[0]) {
-                (void)cause_about(cause, CAUSE_INVALID, "from", "account %s has no address to send from", account->name);
+                (void)cause_about(cause, CAUSE_INVALID, "from", "account %s has no address to send from",
+                                  account->name);
                 cause_remedy(cause, "emailsecctl account set %s from=ADDRESS", account->name);
                 return -1;
         }
-        scoped(scoped_free) char *text = letter_text(letter, from), *by = text_of("the station (%s)", letter->what);
+        scoped(scoped_free) char *text = letter_text(letter, from),
+                                 *by = text_of("the station (%s)", letter->what);
         struct sending_own *own = new_object(struct sending_own);
-        *own = (struct sending_own){ .account = copy_text(account->name), .what = copy_text(letter->what), .done = done,
-                                     .ctx = ctx };
+        *own = (struct sending_own){
+                .account = copy_text(account->name), .what = copy_text(letter->what), .done = done, .ctx = ctx
+        };
         struct submission submission = {
                 .account = account->name,
                 .from = from,
                 .recipients = recipients,
                 .recipient_count = 1,
                 .submitted_by = by,
-                .rules = { .hostname = settings_current()->hostname, .from = from, .now = loop_wall(), .max_size = LETTER_MOST },
+                .rules = { .hostname = settings_current()->hostname,
+                           .from = from,
+                           .now = loop_wall(),
+                           .max_size = LETTER_MOST },
                 .lifetime = letter->lifetime < lifetime ? letter->lifetime : lifetime,
                 .account_clock = account_clock(account),
                 .max_queue = (size_t)prop_number(values, PROP_MAX_QUEUE_SIZE),

@@ -21,23 +21,23 @@
 #include <stdio.h>
 
 struct probe {
-        handle_id self;                 /* dropped when it is over: nothing is begun any more */
-        struct property_values values;  /* what is tried; a copy */
-        struct account *account;        /* held, and told how it went; NULL: a server without one */
-        unsigned generation;            /* of it */
+        handle_id self;                /* dropped when it is over: nothing is begun any more */
+        struct property_values values; /* what is tried; a copy */
+        struct account *account;       /* held, and told how it went; NULL: a server without one */
+        unsigned generation;           /* of it */
         struct session *session;
         struct token_wait *token;
-        struct signin signin;           /* texts owned */
+        struct signin signin; /* texts owned */
         const struct probe_user *user;
         void *ctx;
-        int64_t since;                  /* loop_now() when the last step that was told had ended */
+        int64_t since; /* loop_now() when the last step that was told had ended */
         bool tls_told, connected;
         struct mailbox_user no_mailbox; /* engines want one; nothing is opened */
 };
 
 /* Tells a step that took `ms`. */
-static void say_timed(struct probe *probe, const char *name, const char *result, int64_t ms, const struct cause *cause,
-                      json_t *details, const char *text)
+static void say_timed(struct probe *probe, const char *name, const char *result, int64_t ms,
+                      const struct cause *cause, json_t *details, const char *text)
 {
         json_t *step = json_object();
 
@@ -53,8 +53,8 @@ static void say_timed(struct probe *probe, const char *name, const char *result,
 }
 
 /* Tells a step that has lasted since the one before it. */
-static void say(struct probe *probe, const char *name, const char *result, const struct cause *cause, json_t *details,
-                const char *text)
+static void say(struct probe *probe, const char *name, const char *result, const struct cause *cause,
+                json_t *details, const char *text)
 {
         int64_t ms = loop_now() - probe->since;
 
@@ -87,7 +87,8 @@ static void count_for_account(const struct probe *probe, const struct cause *why
                 receiver_tested(account->receiver, why ? why : &none);
 }
 
-/* In callbacks of the session and of the token, and on the loop's own turn: never from inside what is told to the user. */
+/* In callbacks of the session and of the token, and on the loop's own turn: never from inside what is told to
+ * the user. */
 static void finish(struct probe *probe, bool good)
 {
         if (!probe->self)
@@ -136,7 +137,8 @@ static json_t *certificate_details(const struct probe *probe, const struct verdi
         return details;
 }
 
-static char *certificate_words(const struct probe *probe, const struct verdict *verdict, const struct channel_info *info)
+static char *certificate_words(const struct probe *probe, const struct verdict *verdict,
+                               const struct channel_info *info)
 {
         char until[32];
         const struct tls_facts *facts = session_facts(probe->session);
@@ -144,9 +146,9 @@ static char *certificate_words(const struct probe *probe, const struct verdict *
 
         time_rfc3339(info->not_after, until);
         return text_of("%s, valid until %s, %s", subject, until,
-                       verdict->kind == VERDICT_ALLOWED ? "encrypted, identity by exemption" :
-                       verdict->kind == VERDICT_USER    ? "verified by the User Trust Store" :
-                                                          "verified by the System Trust Store");
+                       verdict->kind == VERDICT_ALLOWED ? "encrypted, identity by exemption"
+                       : verdict->kind == VERDICT_USER  ? "verified by the User Trust Store"
+                                                        : "verified by the System Trust Store");
 }
 
 static void name_the_way(const struct probe *probe, struct cause *cause)
@@ -158,8 +160,8 @@ static void name_the_way(const struct probe *probe, struct cause *cause)
         cause_remedy(cause, "%s; or compare and accept: %s emailsecctl challenge list", better, poll);
 }
 
-/* The cause of a bad verdict; a challenge that an account has raised there already is named, else how it is raised: a look
- * records none. */
+/* The cause of a bad verdict; a challenge that an account has raised there already is named, else how it is
+ * raised: a look records none. */
 static struct cause cause_of(const struct probe *probe, const struct verdict *verdict)
 {
         struct verdict copy = *verdict;
@@ -190,11 +192,15 @@ static void tell_tls(struct probe *probe, const struct verdict *verdict)
         json_put_text(details, "staple", info.staple);
         json_put(details, "resumed", json_boolean(info.resumed));
         scoped(scoped_free) char *words = text_of("%s %s%s%s, OCSP answer: %s", info.version, info.cipher,
-                                                    info.group[0] ? ", " : "", info.group, info.staple);
+                                                  info.group[0] ? ", " : "", info.group, info.staple);
         say(probe, "tls", "ok", NULL, details, words);
-        scoped(scoped_free) char *named = good ? certificate_words(probe, verdict, &info) : copy_text(verdict->cause.text);
+        scoped(scoped_free) char *named =
+                good ? certificate_words(probe, verdict, &info) : copy_text(verdict->cause.text);
         struct cause cause = cause_of(probe, verdict);
-        say(probe, "certificate", !good ? "failed" : verdict->kind == VERDICT_ALLOWED ? "warning" : "ok",
+        say(probe, "certificate",
+            !good                              ? "failed"
+            : verdict->kind == VERDICT_ALLOWED ? "warning"
+                                               : "ok",
             good ? NULL : &cause, certificate_details(probe, verdict), named);
 }
 
@@ -206,12 +212,14 @@ static void reached(void *ctx, enum session_mark mark, const struct verdict *ver
         if (probe->account && probe->account->generation == probe->generation)
                 session_tell_account(probe->session, mark, probe->account);
         if (mark == SESSION_CONNECTED) {
-                const char *address = session_address(probe->session), *before = session_before(probe->session);
+                const char *address = session_address(probe->session),
+                           *before = session_before(probe->session);
                 if (!probe->connected)
                         say_timed(probe, "resolve", "ok", times.lookup, NULL, NULL, address);
                 probe->connected = true;
-                scoped(scoped_free) char *words = text_of("%s port %u%s%s", address, port_in_use(&probe->values),
-                                                          before ? "; " : "", before ? before : "");
+                scoped(scoped_free) char *words =
+                        text_of("%s port %u%s%s", address, port_in_use(&probe->values), before ? "; " : "",
+                                before ? before : "");
                 say_timed(probe, "connect", "ok", times.connect, NULL, NULL, words);
                 probe->since = loop_now();
         } else if (mark == SESSION_SECURED) {
@@ -299,12 +307,15 @@ static struct chat *new_chat(void *ctx)
                 struct pop3_config config = { probe->signin, starttls, &probe->no_mailbox, probe };
                 return pop3_session_new(&config);
         }
-        struct smtp_config config = { .signin = probe->signin, .starttls = starttls,
+        struct smtp_config config = { .signin = probe->signin,
+                                      .starttls = starttls,
                                       .hello = settings_hello(settings_current()) };
         return smtp_session_new(&config);
 }
 
-static const struct session_user session_user = { .again = new_chat, .reached = reached, .ready = ready, .ended = ended };
+static const struct session_user session_user = {
+        .again = new_chat, .reached = reached, .ready = ready, .ended = ended
+};
 
 static void start(void *ctx);
 

@@ -56,7 +56,8 @@ static void secrets_healed(const char *name)
         struct account *account = account_named(name);
         struct subject subject = { .account = name };
 
-        log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED, "the secrets of account %s can be read again", name);
+        log_about(&subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED, "the secrets of account %s can be read again",
+                  name);
         if (account && !account->unreadable)
                 account_tell_changed(account);
 }
@@ -89,8 +90,8 @@ void reread_close(void)
 /* ---- what is missing ---- */
 
 /* Facts of the station, which is no account. */
-#define STATION ""
-#define FACT_ANCHORS "anchors"
+#define STATION        ""
+#define FACT_ANCHORS   "anchors"
 #define FACT_DECISIONS "decisions"
 
 static int64_t decisions_there(void)
@@ -129,15 +130,18 @@ void reread_tell_lost(void)
         int64_t anchors = fact_number(STATION, FACT_ANCHORS) - (int64_t)trust_imported();
 
         if (!trust_fault() && anchors > 0) {
-                scoped(scoped_free) char *text =
-                        text_of("%lld certificate%s of the User Trust Store %s there at the last start and %s gone",
-                                (long long)anchors, anchors == 1 ? "" : "s", anchors == 1 ? "was" : "were",
-                                anchors == 1 ? "has" : "have");
-                tell_lost(text, "put the files in trust/ back, from a backup, then: emailsecctl reload; or import them again");
+                scoped(scoped_free) char *text = text_of(
+                        "%lld certificate%s of the User Trust Store %s there at the last start and %s gone",
+                        (long long)anchors, anchors == 1 ? "" : "s", anchors == 1 ? "was" : "were",
+                        anchors == 1 ? "has" : "have");
+                tell_lost(text, "put the files in trust/ back, from a backup, then: emailsecctl reload; or "
+                                "import them again");
         }
         if (!allowed_fault() && fact_number(STATION, FACT_DECISIONS) > decisions_there())
-                tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided about certificates, and "
+                tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided "
+                          "about certificates, and "
                           "which servers verified before, is no longer known",
-                          "stop emailsecd and put it back, from a backup; or decide again: emailsecctl challenge list");
+                          "stop emailsecd and put it back, from a backup; or decide again: emailsecctl "
+                          "challenge list");
         reread_note();
 }

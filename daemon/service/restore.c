@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Restoring; see restore.h. The state folder is locked throughout, so that no daemon starts meanwhile. The unpacked files
- * lie in restoring.new; that name becomes `restoring` while they are moved, and a station does not start beside that: a
- * mixture of two stations is no station.
+ * Restoring; see restore.h. The state folder is locked throughout, so that no daemon starts meanwhile. The
+ * unpacked files lie in restoring.new; that name becomes `restoring` while they are moved, and a station does
+ * not start beside that: a mixture of two stations is no station.
  */
 #include "daemon/service/restore.h"
 
@@ -26,7 +26,7 @@
 
 struct restore {
         const char *directory;
-        char *fresh, *moving, *aside;  /* restoring.new, restoring, replaced-TIME */
+        char *fresh, *moving, *aside; /* restoring.new, restoring, replaced-TIME */
         struct unpacked unpacked;
         int64_t messages;
 };
@@ -73,7 +73,8 @@ static int check_empty(const char *directory, struct cause *cause)
         if (empty)
                 return 0;
         cause_set(cause, CAUSE_EXISTS, "there is a station in %s already", directory);
-        cause_remedy(cause, "--force sets its files aside in a folder beside, and puts the backup in their place");
+        cause_remedy(cause,
+                     "--force sets its files aside in a folder beside, and puts the backup in their place");
         return -1;
 }
 
@@ -126,7 +127,8 @@ static int move_all(const char *from, const char *to, struct cause *cause)
         for (int i = 0; i < count; i++) {
                 scoped(scoped_free) char *old = text_of("%s/%s", from, names[i]->d_name);
                 scoped(scoped_free) char *new = text_of("%s/%s", to, names[i]->d_name);
-                if (!backup_stays(names[i]->d_name) && result == 0 && disk_rename(AT_FDCWD, old, AT_FDCWD, new) < 0)
+                if (!backup_stays(names[i]->d_name) && result == 0 &&
+                    disk_rename(AT_FDCWD, old, AT_FDCWD, new) < 0)
                         result = cause_errno(cause, errno, "cannot move %s to %s", old, new);
                 free(names[i]);
         }
@@ -147,7 +149,8 @@ static int put_in_place(const struct restore *restore, struct cause *cause)
                 return -1;
         if (disk_rename(AT_FDCWD, restore->fresh, AT_FDCWD, restore->moving) < 0)
                 return cause_errno(cause, errno, "cannot rename %s", restore->fresh);
-        if (make_folder(restore->aside, 0700, cause) < 0 || move_all(restore->directory, restore->aside, cause) < 0 ||
+        if (make_folder(restore->aside, 0700, cause) < 0 ||
+            move_all(restore->directory, restore->aside, cause) < 0 ||
             move_all(restore->moving, restore->directory, cause) < 0)
                 return -1;
         if (rmdir(restore->moving) < 0)
@@ -167,7 +170,8 @@ static bool lacks_password(const struct restore *restore, const struct property_
 
 static void tell_command(bool *any, const char *command, const char *name, const char *more)
 {
-        printf("%s  emailsecctl %s %s%s\n", *any ? "" : "Not in the archive, to be given anew once it runs:\n", command, name, more);
+        printf("%s  emailsecctl %s %s%s\n",
+               *any ? "" : "Not in the archive, to be given anew once it runs:\n", command, name, more);
         *any = true;
 }
 
@@ -177,7 +181,8 @@ static void tell_missing_of(const struct restore *restore, const struct property
         scoped(scoped_free) char *file = text_of("keys/%s.pem", key);
 
         if (lacks_password(restore, values))
-                tell_command(any, prop_fetches_tokens(values) ? "account authorize" : "account password", name, "");
+                tell_command(any, prop_fetches_tokens(values) ? "account authorize" : "account password",
+                             name, "");
         if (key[0] && !is_there(restore->directory, file))
                 tell_command(any, "trust key import", key, " FILE");
 }
@@ -209,13 +214,16 @@ static void tell_missing(const struct restore *restore)
 static void tell(const struct restore *restore, int accounts, bool kept)
 {
         const json_t *about = restore->unpacked.about;
-        const char *made = json_string_value(json_object_get(about, "made")), *host = json_string_value(json_object_get(about, "host"));
+        const char *made = json_string_value(json_object_get(about, "made")),
+                   *host = json_string_value(json_object_get(about, "host"));
 
-        printf("Restored to %s: the backup of %s, made %s.\n", restore->directory, host && *host ? host : "a station",
-               made ? made : "at an unknown time");
-        printf("  %d account%s, %lld message%s in the queue, %d trusted certificate%s; %llu files in all, all as they were backed up.\n",
-               accounts, accounts == 1 ? "" : "s", (long long)restore->messages, restore->messages == 1 ? "" : "s",
-               entries_in(restore->directory, "trust"), entries_in(restore->directory, "trust") == 1 ? "" : "s",
+        printf("Restored to %s: the backup of %s, made %s.\n", restore->directory,
+               host && *host ? host : "a station", made ? made : "at an unknown time");
+        printf("  %d account%s, %lld message%s in the queue, %d trusted certificate%s; %llu files in all, "
+               "all as they were backed up.\n",
+               accounts, accounts == 1 ? "" : "s", (long long)restore->messages,
+               restore->messages == 1 ? "" : "s", entries_in(restore->directory, "trust"),
+               entries_in(restore->directory, "trust") == 1 ? "" : "s",
                (unsigned long long)restore->unpacked.files);
         if (kept)
                 printf("What was there before: %s; remove it when it is no longer needed.\n", restore->aside);
@@ -234,7 +242,8 @@ static int restore_into(struct restore *restore, int fd, bool force, struct caus
         if (!empty && !force)
                 return -1;
         if (remove_tree(restore->fresh, cause) < 0 || make_folder(restore->fresh, 0700, cause) < 0 ||
-            unpack_archive(fd, restore->fresh, &restore->unpacked, cause) < 0 || check_unpacked(restore, cause) < 0) {
+            unpack_archive(fd, restore->fresh, &restore->unpacked, cause) < 0 ||
+            check_unpacked(restore, cause) < 0) {
                 if (remove_tree(restore->fresh, NULL) < 0)
                         printf("%s is left over, to be removed\n", restore->fresh);
                 return -1;
@@ -256,7 +265,8 @@ int restore_station(int fd, const char *directory, bool force, struct cause *cau
 
         if (store_lock(directory, cause) < 0) {
                 if (cause->code == CAUSE_STATE)
-                        cause_remedy(cause, "stop it first: systemctl stop emailsecd.socket emailsecd.service");
+                        cause_remedy(cause,
+                                     "stop it first: systemctl stop emailsecd.socket emailsecd.service");
                 return -1;
         }
         (void)strftime(moment, sizeof moment, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &utc));

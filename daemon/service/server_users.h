@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which servers the accounts use: their mail servers by TLS, and the endpoints that give them tokens. A certificate of
- * any other server concerns nobody.
+ * Which servers the accounts use: their mail servers by TLS, and the endpoints that give them tokens. A
+ * certificate of any other server concerns nobody.
  */
 #pragma once
 

@@ -40,15 +40,15 @@
 
 enum {
         MINUTE_MS = 60 * 1000,
-        SWEEP_EVERY = 3600,          /* seconds between sweeps of what is kept for a time */
-        SPREAD_FROM = 50,            /* accounts from which their first connections are spread */
+        SWEEP_EVERY = 3600, /* seconds between sweeps of what is kept for a time */
+        SPREAD_FROM = 50,   /* accounts from which their first connections are spread */
 };
 
 static struct {
         struct timer *minute, *ending_timer;
-        int64_t swept;                          /* wall time of the last sweep */
+        int64_t swept; /* wall time of the last sweep */
         bool ending, started;
-        int64_t end_by;                         /* loop_now() */
+        int64_t end_by; /* loop_now() */
         void (*ended)(void *ctx);
         void *ended_ctx;
 } station;
@@ -113,19 +113,23 @@ static void account_removed(struct account *account)
         account_release(account);
 }
 
-static const struct account_observer observer = { account_added, account_changed, account_removed, waiting_look };
+static const struct account_observer observer = { account_added, account_changed, account_removed,
+                                                  waiting_look };
 
 /* ---- trust ---- */
 
-/* What a decision changed concerns every account at that host and port, and those whose session rests on it. */
+/* What a decision changed concerns every account at that host and port, and those whose session rests on it.
+ */
 static void recheck_trust(void *ctx)
 {
         (void)ctx;
         for (struct account *account = accounts_first(); account; account = account->next) {
-                bool waits = account->status == ACCOUNT_CHALLENGE ||
-                             (account->status == ACCOUNT_FAULT &&
-                              (account->cause->code == CAUSE_REJECTED || account->cause->code == CAUSE_CERTIFICATE ||
-                               account->cause->code == CAUSE_TRUST_STORE || account->cause->code == CAUSE_SECRET));
+                bool waits =
+                        account->status == ACCOUNT_CHALLENGE ||
+                        (account->status == ACCOUNT_FAULT &&
+                         (account->cause->code == CAUSE_REJECTED ||
+                          account->cause->code == CAUSE_CERTIFICATE ||
+                          account->cause->code == CAUSE_TRUST_STORE || account->cause->code == CAUSE_SECRET));
                 if (waits) {
                         account_start_over(account);
                         if (account->sender)
@@ -159,10 +163,12 @@ static const struct allowed_words allowed_words[] = {
         { "rejected", "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected", LOG_NOTICE },
         { "unapproved", "allowed.unapproved", MSG_ALLOWED_DECIDED, "is no longer approved", LOG_NOTICE },
         { "deleted", "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted", LOG_NOTICE },
-        { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS, "is no longer needed: emailsecctl allowed prune", LOG_NOTICE },
+        { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS,
+          "is no longer needed: emailsecctl allowed prune", LOG_NOTICE },
         { "healed", "challenge.ended", MSG_ALLOWED_NEEDLESS, "no longer needs a decision", LOG_NOTICE },
         { "expired", "allowed.expired", MSG_ALLOWED_EXPIRED, "has come to its end", LOG_NOTICE },
-        { "flood", "challenge.flood", MSG_CHALLENGE_FLOOD, "was dropped: too many certificates from one server", LOG_WARNING },
+        { "flood", "challenge.flood", MSG_CHALLENGE_FLOOD,
+          "was dropped: too many certificates from one server", LOG_WARNING },
 };
 
 static const char *text_in(const json_t *object, const char *name)
@@ -177,7 +183,8 @@ static bool is_decision(const char *what, const json_t *entry)
 {
         if (strcmp(what, "deleted") == 0)
                 return json_object_get(entry, "deletedBy") != NULL;
-        return strcmp(what, "approved") == 0 || strcmp(what, "rejected") == 0 || strcmp(what, "unapproved") == 0;
+        return strcmp(what, "approved") == 0 || strcmp(what, "rejected") == 0 ||
+               strcmp(what, "unapproved") == 0;
 }
 
 static void tell_allowed(const struct allowed_words *words, const char *id, json_t *entry)
@@ -185,7 +192,8 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
         const json_t *certificate = json_object_get(entry, "certificate");
         const char *host = text_in(entry, "host");
         long long port = (long long)json_integer_value(json_object_get(entry, "port"));
-        bool regression = strcmp(words->what, "challenge") == 0 && strcmp(text_in(entry, "class"), "regression") == 0;
+        bool regression =
+                strcmp(words->what, "challenge") == 0 && strcmp(text_in(entry, "class"), "regression") == 0;
         struct cause cause = { 0 };
         struct subject subject = {
                 .host = host,
@@ -196,14 +204,19 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
         };
 
         if (strcmp(words->what, "challenge") == 0) {
-                cause_set(&cause, CAUSE_CHALLENGE, "the certificate of %s:%lld is not vouched for", host, port);
+                cause_set(&cause, CAUSE_CHALLENGE, "the certificate of %s:%lld is not vouched for", host,
+                          port);
                 cause_remedy(&cause, "emailsecctl challenge show %s", id);
                 subject.cause = &cause;
         }
         if (!is_decision(words->what, entry)) /* else it is in the audit trail */
-                log_about(&subject, regression ? LOG_CRIT : words->priority, regression ? MSG_CERT_REGRESSION : words->message_id,
-                  "certificate of %s:%lld (%s, SHA-256 %s) %s%s", host, port, id, subject.cert_sha256, words->words,
-                  regression ? "; this server verified without help before: this is what an attack looks like" : "");
+                log_about(&subject, regression ? LOG_CRIT : words->priority,
+                          regression ? MSG_CERT_REGRESSION : words->message_id,
+                          "certificate of %s:%lld (%s, SHA-256 %s) %s%s", host, port, id, subject.cert_sha256,
+                          words->words,
+                          regression ? "; this server verified without help before: this is what an attack "
+                                       "looks like"
+                                     : "");
         json_t *data = json_object();
         json_put_text(data, "id", id);
         json_put_text(data, "host", host);
@@ -211,7 +224,8 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
         json_put_text(data, "class", text_in(entry, "class"));
         json_put_text(data, "fingerprintSha256", subject.cert_sha256);
         bool deleted = strcmp(words->what, "deleted") == 0;
-        json_put_text(data, "decidedBy", json_string_value(json_object_get(entry, deleted ? "deletedBy" : "decidedBy")));
+        json_put_text(data, "decidedBy",
+                      json_string_value(json_object_get(entry, deleted ? "deletedBy" : "decidedBy")));
         event_emit(words->event, NULL, data, "certificate of %s:%lld %s", host, port, words->words);
 }
 
@@ -221,7 +235,8 @@ static void on_allowed_changed(void *ctx, const char *id, const char *what, json
 
         (void)ctx;
         for (size_t i = 0; i < count_of(allowed_words); i++)
-                if (strcmp(allowed_words[i].what, what) == 0 || (healed && strcmp(allowed_words[i].what, "healed") == 0))
+                if (strcmp(allowed_words[i].what, what) == 0 ||
+                    (healed && strcmp(allowed_words[i].what, "healed") == 0))
                         tell_allowed(&allowed_words[i], id, entry);
         soon_check();
         manager_status_changed();
@@ -254,7 +269,8 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
         json_array_foreach(expired, index, one) {
                 const char *id = text_in(one, "id"), *name = text_in(one, "account");
                 struct subject subject = { .account = name, .queue_id = id };
-                log_about(&subject, LOG_WARNING, MSG_FAILED, "%s: failed: queueLifetime of %s has passed", id, name);
+                log_about(&subject, LOG_WARNING, MSG_FAILED, "%s: failed: queueLifetime of %s has passed", id,
+                          name);
                 fact_add(name, "numberDiscarded", 1);
                 fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
                 fact_set_text(name, "lastDiscardCause", "queueLifetime has passed");
@@ -284,7 +300,7 @@ static void every_minute(void *ctx)
         journal_tell_repeats(false);
         queue_oldest_look();
         (void)reserve_room(); /* looked at, and told of */
-        netmon_look(); /* else a clock that was just set would age mail */
+        netmon_look();        /* else a clock that was just set would age mail */
         for (struct account *account = accounts_first(); account; account = account->next) {
                 account_doubt_word(account);
                 waiting_look(account);
@@ -343,7 +359,8 @@ static void on_trust_files(void *ctx)
         if (trust_reload(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
         else
-                log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "the System Trust Store has changed and was read again");
+                log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED,
+                          "the System Trust Store has changed and was read again");
         event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
         manager_status_changed();
         reread_watch();
@@ -497,7 +514,8 @@ void station_reload(const struct settings *settings, json_t *warnings)
         accounts_read_again();
         reread_watch();
         for (struct account *account = accounts_first(); account; account = account->next)
-                if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
+                if (!account->unreadable &&
+                    account->cause->code) /* it may have been this that was corrected */
                         account_changed(account);
         fault_mail_look();
         event_emit("station.reloaded", NULL, NULL, "settings, credentials and system trust were read again");

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The station as a whole: opens and closes everything in order, starts an account's sender or receiver, reacts to
- * trust decisions and to time (expiry of mail, of exemptions, of the day), and tells how it stands.
+ * The station as a whole: opens and closes everything in order, starts an account's sender or receiver,
+ * reacts to trust decisions and to time (expiry of mail, of exemptions, of the day), and tells how it stands.
  */
 #pragma once
 
 #include "daemon/accounts/account.h"
 #include "daemon/settings.h"
 
-/* `settings` become those in use (settings_current), borrowed until station_close. May block (start). -1: nothing was opened. */
+/* `settings` become those in use (settings_current), borrowed until station_close. May block (start). -1:
+ * nothing was opened. */
 int station_open(const struct settings *settings, struct cause *cause) must_use;
 /* Ends sessions in order (at most `ms`), then calls `ended` on the loop. */
 void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx);
@@ -24,8 +25,8 @@ char *station_line(void) must_use;
 /* How many things are wrong with the station itself: its disk, its trust stores. */
 size_t station_fault_count(void);
 
-/* The machine's surroundings changed (daemon/netmon): accounts that are down are tried at once, sessions over a way
- * that has gone are made anew; mail gets no older by a clock that was set. */
+/* The machine's surroundings changed (daemon/netmon): accounts that are down are tried at once, sessions over
+ * a way that has gone are made anew; mail gets no older by a clock that was set. */
 void station_network_changed(void);
 void station_woke(int64_t seconds);
 void station_clock_was_set(int64_t seconds);

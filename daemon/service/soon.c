@@ -41,12 +41,14 @@ static int ending(const struct allowed_end *end, struct cause *cause)
 
         time_rfc3339((int64_t)end->time, when);
         if (days < 1)
-                (void)cause_set(cause, CAUSE_CHALLENGE, "the exemption for %s:%u ends within a day, at %s", end->host, end->port,
-                                when);
+                (void)cause_set(cause, CAUSE_CHALLENGE, "the exemption for %s:%u ends within a day, at %s",
+                                end->host, end->port, when);
         else
-                (void)cause_set(cause, CAUSE_CHALLENGE, "the exemption for %s:%u ends in %lld day%s, at %s", end->host, end->port,
-                                (long long)days, days == 1 ? "" : "s", when);
-        cause_remedy(cause, "import the issuer: emailsecctl trust import FILE; or approve it for longer: emailsecctl allowed show %s",
+                (void)cause_set(cause, CAUSE_CHALLENGE, "the exemption for %s:%u ends in %lld day%s, at %s",
+                                end->host, end->port, (long long)days, days == 1 ? "" : "s", when);
+        cause_remedy(cause,
+                     "import the issuer: emailsecctl trust import FILE; or approve it for longer: "
+                     "emailsecctl allowed show %s",
                      end->id);
         return due;
 }
@@ -63,7 +65,10 @@ static void tell_exemption(void *ctx, const struct allowed_end *end)
 {
         struct cause cause;
         int due = ending(end, &cause);
-        struct subject subject = { .host = end->host, .port = end->port, .cert_sha256 = end->fingerprint, .challenge_id = end->id,
+        struct subject subject = { .host = end->host,
+                                   .port = end->port,
+                                   .cert_sha256 = end->fingerprint,
+                                   .challenge_id = end->id,
                                    .cause = &cause };
         (void)ctx;
 
@@ -93,8 +98,10 @@ static void push_disk(json_t *list)
 
         if (!room.reserve || room.free < room.reserve || room.free / 2 >= room.reserve)
                 return;
-        (void)cause_set(&cause, CAUSE_STORAGE, "the disk of the state folder has %llu MiB free; with less than %llu MiB nothing is "
-                        "fetched (DiskReserve)", (unsigned long long)(room.free / MIB), (unsigned long long)(room.reserve / MIB));
+        (void)cause_set(&cause, CAUSE_STORAGE,
+                        "the disk of the state folder has %llu MiB free; with less than %llu MiB nothing is "
+                        "fetched (DiskReserve)",
+                        (unsigned long long)(room.free / MIB), (unsigned long long)(room.reserve / MIB));
         cause_remedy(&cause, "make room on that disk (received mail lies in mail/)");
         push(list, &cause);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What works now and will be a fault before long if nobody acts: certificates and exemptions that end within one of the
- * days of ExpiryWarnings, a disk that is nearly down to its reserve.
+ * What works now and will be a fault before long if nobody acts: certificates and exemptions that end within
+ * one of the days of ExpiryWarnings, a disk that is nearly down to its reserve.
  */
 #pragma once
 

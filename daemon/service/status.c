@@ -32,7 +32,8 @@ static json_t *queue_json(const char *account)
         json_t *queue = json_object();
 
         for (int state = 0; state < QUEUE_STATES; state++)
-                json_put(queue, queue_state_name((enum queue_state)state), json_integer((json_int_t)counts.messages[state]));
+                json_put(queue, queue_state_name((enum queue_state)state),
+                         json_integer((json_int_t)counts.messages[state]));
         json_put(queue, "bytes", json_integer((json_int_t)counts.bytes));
         return queue;
 }
@@ -61,21 +62,27 @@ static void advise_waiting(json_t *advice, const struct account *account)
         if (waiting.messages && account->status == ACCOUNT_DISABLED)
                 advise(advice, "%s: %s: emailsecctl account enable %s", account->name, words, account->name);
         else if (waiting.reason == WAITING_FOR_PLACE && waiting.since_ms >= PLACE_TOLD_MS)
-                advise(advice, "%s: %s: raise it in emailsecd.conf, then: emailsecctl reload", account->name, words);
+                advise(advice, "%s: %s: raise it in emailsecd.conf, then: emailsecctl reload", account->name,
+                       words);
         else if (waiting.reason == WAITING_FOR_DAILY_LIMIT)
-                advise(advice, "%s: %s: emailsecctl account set %s maxSendablePerDay=NUMBER", account->name, words, account->name);
+                advise(advice, "%s: %s: emailsecctl account set %s maxSendablePerDay=NUMBER", account->name,
+                       words, account->name);
 }
 
 /* Mail to one recipient comes, or came within the hour, faster than it is sent. */
 static void advise_flood(json_t *advice, const struct account *account)
 {
-        int64_t most = prop_number(&account->values, PROP_MAX_PER_RECIPIENT), last = fact_number(account->name, "lastFlood");
+        int64_t most = prop_number(&account->values, PROP_MAX_PER_RECIPIENT),
+                last = fact_number(account->name, "lastFlood");
         const char *recipient = fact_text(account->name, "floodRecipient");
 
         if (!account_is_outgoing(account) || !most || !last || (int64_t)loop_wall() - last >= 3600)
                 return;
-        advise(advice, "%s: more than %lld messages an hour come for %s (maxPerRecipient) and are gathered into digests, %lld so far: see "
-                       "what sends them: emailsecctl queue list %s", account->name, (long long)most, recipient ? recipient : "one recipient",
+        advise(advice,
+               "%s: more than %lld messages an hour come for %s (maxPerRecipient) and are gathered into "
+               "digests, %lld so far: see "
+               "what sends them: emailsecctl queue list %s",
+               account->name, (long long)most, recipient ? recipient : "one recipient",
                (long long)fact_number(account->name, "numberGathered"), account->name);
 }
 
@@ -83,12 +90,13 @@ static void advise_account(json_t *advice, const struct account *account)
 {
         switch (account->status) {
         case ACCOUNT_CHALLENGE:
-                advise(advice, "%s: a certificate waits for a decision: emailsecctl challenge show %s", account->name,
-                       account->challenge_id);
+                advise(advice, "%s: a certificate waits for a decision: emailsecctl challenge show %s",
+                       account->name, account->challenge_id);
                 break;
         case ACCOUNT_FAULT:
         case ACCOUNT_DOWN:
-                advise(advice, "%s: %s: %s", account->name, account->cause->text, cause_remedy_of(account->cause));
+                advise(advice, "%s: %s: %s", account->name, account->cause->text,
+                       cause_remedy_of(account->cause));
                 break;
         case ACCOUNT_OK:
         case ACCOUNT_DISABLED:
@@ -131,7 +139,8 @@ static void advise_station(json_t *advice)
         uint64_t failed = queue_counts(NULL).messages[QUEUE_FAILED];
 
         if (accounts_count() == 0)
-                advise(advice, "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST");
+                advise(advice,
+                       "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST");
         scoped(scoped_free) char *no_default = accounts_default_missing();
         if (no_default)
                 advise(advice, "%s", no_default);
@@ -144,8 +153,8 @@ static void advise_station(json_t *advice)
                 advise(advice, "%zu challenge%s nobody to decide any more: emailsecctl allowed prune", over,
                        over == 1 ? " needs" : "s need");
         if (failed)
-                advise(advice, "%llu message%s failed: emailsecctl queue list --state failed", (unsigned long long)failed,
-                       failed == 1 ? " has" : "s have");
+                advise(advice, "%llu message%s failed: emailsecctl queue list --state failed",
+                       (unsigned long long)failed, failed == 1 ? " has" : "s have");
         subscribers_advise(advise_sentence, advice);
 }
 
@@ -217,7 +226,8 @@ json_t *station_status(const char *name, struct cause *cause)
                 (void)cause_missing(cause, MISSING_ACCOUNT, "account", name);
                 return NULL;
         }
-        json_t *status = json_object(), *accounts = json_array(), *advice = json_array(), *faults = station_faults();
+        json_t *status = json_object(), *accounts = json_array(), *advice = json_array(),
+               *faults = station_faults();
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (only && account != only)
                         continue;
@@ -293,18 +303,21 @@ static void audit_channel(json_t *findings, const struct account *account)
         const struct property_values *values = &account->values;
         bool tls = prop_bool(values, PROP_USE_SSL) || prop_bool(values, PROP_USE_STARTTLS);
         scoped(scoped_free) char *secure = text_of("emailsecctl account secure %s ssl", account->name);
-        scoped(scoped_free) char *floor = text_of("emailsecctl account set %s minTlsVersion=1.2", account->name);
-        scoped(scoped_free) char *legacy = text_of("emailsecctl account set %s allowLegacyRenegotiation=false", account->name);
+        scoped(scoped_free) char *floor =
+                text_of("emailsecctl account set %s minTlsVersion=1.2", account->name);
+        scoped(scoped_free) char *legacy =
+                text_of("emailsecctl account set %s allowLegacyRenegotiation=false", account->name);
 
         find(findings, account, "tls", tls ? "ok" : "alert",
-             tls ? "encrypted" : "neither useSsl nor useStartTls: everything goes in clear", tls ? NULL : secure);
+             tls ? "encrypted" : "neither useSsl nor useStartTls: everything goes in clear",
+             tls ? NULL : secure);
         if (tls)
                 find(findings, account, "tlsVersion", properties_min_tls(values) >= 12 ? "ok" : "alert",
                      properties_min_tls(values) >= 12 ? "TLS 1.2 or newer" : "accepts TLS below 1.2",
                      properties_min_tls(values) >= 12 ? NULL : floor);
         if (tls && prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION))
-                find(findings, account, "renegotiation", "warning", "a server without secure renegotiation (RFC 5746) is let in",
-                     legacy);
+                find(findings, account, "renegotiation", "warning",
+                     "a server without secure renegotiation (RFC 5746) is let in", legacy);
 }
 
 static void audit_login(json_t *findings, const struct account *account)
@@ -314,27 +327,32 @@ static void audit_login(json_t *findings, const struct account *account)
         bool plain = prop_is(values, WORD_PLAIN) || prop_is(values, WORD_LOGIN);
         bool open = prop_bool(values, PROP_ALLOW_PLAINTEXT) && !tls;
         scoped(scoped_free) char *remedy =
-                open ? text_of("emailsecctl account set %s allowPlaintextAuthentication=false", account->name) :
-                       text_of("emailsecctl account set %s authentication=auto", account->name);
+                open ? text_of("emailsecctl account set %s allowPlaintextAuthentication=false", account->name)
+                     : text_of("emailsecctl account set %s authentication=auto", account->name);
 
         if (!prop_text(values, PROP_ACCOUNT)[0])
                 return;
-        find(findings, account, "login", open ? "alert" : plain ? "warning" : "ok",
-             open  ? "the password may go in clear" :
-             plain ? "the server is told the password itself, inside TLS" :
-             prop_fetches_tokens(values) ? "by OAuth tokens of its provider" :
-                     "the strongest mechanism both sides have",
+        find(findings, account, "login",
+             open    ? "alert"
+             : plain ? "warning"
+                     : "ok",
+             open                          ? "the password may go in clear"
+             : plain                       ? "the server is told the password itself, inside TLS"
+             : prop_fetches_tokens(values) ? "by OAuth tokens of its provider"
+                                           : "the strongest mechanism both sides have",
              open || plain ? remedy : NULL);
 }
 
 static void audit_secrets(json_t *findings, const struct account *account)
 {
         static const struct {
-                const char *kind, *what, *option; /* option: of the command that names a credential; NULL: none helps */
+                const char *kind, *what,
+                        *option; /* option: of the command that names a credential; NULL: none helps */
         } secrets[] = {
                 { "password", "the password", "" },
                 { "oauthClientSecret", "the client's secret", " --secret oauthClientSecret" },
-                { "oauthRefreshToken", "the OAuth refresh token", NULL }, /* its provider's next one is written there */
+                { "oauthRefreshToken", "the OAuth refresh token",
+                  NULL }, /* its provider's next one is written there */
         };
         bool any = false;
 
@@ -345,10 +363,11 @@ static void audit_secrets(json_t *findings, const struct account *account)
                 if (strcmp(source, "stored") != 0)
                         continue;
                 scoped(scoped_free) char *words =
-                        text_of("%s lies in a file of the state folder (readable by the daemon only)", secrets[i].what);
+                        text_of("%s lies in a file of the state folder (readable by the daemon only)",
+                                secrets[i].what);
                 scoped(scoped_free) char *remedy =
-                        text_of("use a systemd credential: emailsecctl account password %s%s --credential ID", account->name,
-                                secrets[i].option ? secrets[i].option : "");
+                        text_of("use a systemd credential: emailsecctl account password %s%s --credential ID",
+                                account->name, secrets[i].option ? secrets[i].option : "");
                 find(findings, account, "secret", "warning", words, secrets[i].option ? remedy : NULL);
                 any = true;
         }
@@ -369,10 +388,14 @@ static void audit_certificate(json_t *findings, const struct account *account)
         find(findings, account, "identity", exempt ? "warning" : "ok",
              exempt ? "encrypted, identity by exemption" : "verified by a trust store",
              exempt ? "emailsecctl trust import FILE, then emailsecctl allowed prune" : NULL);
-        (void)snprintf(text, sizeof text, "the certificate of %s %s %lld day%s%s", prop_text(&account->values, PROP_HOSTNAME),
-                       ended ? "ended" : "is valid for", (long long)days, days == 1 ? "" : "s", ended ? " ago" : "");
-        find(findings, account, "expiry", ended ? "alert" : days < 30 ? "warning" : "ok", text,
-             ended || days < 30 ? "the server's operator must renew it" : NULL);
+        (void)snprintf(text, sizeof text, "the certificate of %s %s %lld day%s%s",
+                       prop_text(&account->values, PROP_HOSTNAME), ended ? "ended" : "is valid for",
+                       (long long)days, days == 1 ? "" : "s", ended ? " ago" : "");
+        find(findings, account, "expiry",
+             ended       ? "alert"
+             : days < 30 ? "warning"
+                         : "ok",
+             text, ended || days < 30 ? "the server's operator must renew it" : NULL);
 }
 
 static void audit_heartbeat(json_t *findings, const struct account *account)
@@ -382,18 +405,20 @@ static void audit_heartbeat(json_t *findings, const struct account *account)
         scoped(scoped_free) char *remedy = text_of("emailsecctl account heartbeat %s", account->name);
 
         if (any)
-                find(findings, account, "heartbeat", missing ? "alert" : "ok", missing ? missing : "no heartbeat is missing",
-                     missing ? remedy : NULL);
+                find(findings, account, "heartbeat", missing ? "alert" : "ok",
+                     missing ? missing : "no heartbeat is missing", missing ? remedy : NULL);
 }
 
 static void audit_command(json_t *findings, const struct account *account)
 {
-        const char *command = account_is_outgoing(account) ? NULL : properties_delivery_command(&account->values);
+        const char *command =
+                account_is_outgoing(account) ? NULL : properties_delivery_command(&account->values);
         char text[400];
 
         if (!command)
                 return;
-        (void)snprintf(text, sizeof text, "a command is run for each received message (deliverTo=exec:): %s", command);
+        (void)snprintf(text, sizeof text, "a command is run for each received message (deliverTo=exec:): %s",
+                       command);
         find(findings, account, "command", "warning", text,
              "see that it may do no more than it needs: systemctl cat emailsec-deliver@.service");
 }
@@ -423,11 +448,14 @@ static void audit_local_names(json_t *findings)
 static void audit_submission(json_t *findings)
 {
         const char *allowed = settings_current()->allow_from;
-        scoped(scoped_free) char *text = text_of("whoever sends from %s sends in this station's name, without a password and in clear "
-                                                 "(AllowFrom)", allowed);
+        scoped(scoped_free) char *text =
+                text_of("whoever sends from %s sends in this station's name, without a password and in clear "
+                        "(AllowFrom)",
+                        allowed);
 
         if (allowed[0])
-                find(findings, NULL, "allowFrom", "alert", text, "give each device a password: emailsecctl device add; then take "
+                find(findings, NULL, "allowFrom", "alert", text,
+                     "give each device a password: emailsecctl device add; then take "
                      "AllowFrom= out of emailsecd.conf");
 }
 
@@ -439,12 +467,14 @@ json_t *station_audit(void)
         audit_local_names(findings);
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (account->unreadable) {
-                        find(findings, account, "file", "alert", account->cause->text, cause_remedy_of(account->cause));
+                        find(findings, account, "file", "alert", account->cause->text,
+                             cause_remedy_of(account->cause));
                         continue;
                 }
                 if (!account_enabled(account))
                         continue;
-                scoped(scoped_free) char *quiet = text_of("emailsecctl account set %s debug=false", account->name);
+                scoped(scoped_free) char *quiet =
+                        text_of("emailsecctl account set %s debug=false", account->name);
                 bool debug = prop_bool(&account->values, PROP_DEBUG);
                 audit_channel(findings, account);
                 audit_login(findings, account);

@@ -22,10 +22,15 @@ enum { STUCK_MS = 5000 }; /* no disk that works keeps a job so long */
 const char *waiting_name(enum waiting_reason reason)
 {
         static const char *const names[WAITING_REASONS] = {
-                [WAITING_FOR_DAILY_LIMIT] = "dailyLimit", [WAITING_FOR_BACKOFF] = "backoff",
-                [WAITING_FOR_ACCOUNT] = "account",        [WAITING_FOR_TRUST] = "trust",
-                [WAITING_FOR_THROTTLE] = "throttle",      [WAITING_FOR_DISK] = "disk",
-                [WAITING_FOR_POLL_RATE] = "pollRate",     [WAITING_FOR_OPERATOR] = "operator",  [WAITING_FOR_PLACE] = "place",
+                [WAITING_FOR_DAILY_LIMIT] = "dailyLimit",
+                [WAITING_FOR_BACKOFF] = "backoff",
+                [WAITING_FOR_ACCOUNT] = "account",
+                [WAITING_FOR_TRUST] = "trust",
+                [WAITING_FOR_THROTTLE] = "throttle",
+                [WAITING_FOR_DISK] = "disk",
+                [WAITING_FOR_POLL_RATE] = "pollRate",
+                [WAITING_FOR_OPERATOR] = "operator",
+                [WAITING_FOR_PLACE] = "place",
         };
 
         return names[reason];
@@ -58,7 +63,8 @@ static enum waiting_reason reason_of_cause(const struct account *account)
         return account->status == ACCOUNT_DOWN ? WAITING_FOR_BACKOFF : WAITING_FOR_ACCOUNT;
 }
 
-static void set(struct waiting *out, enum waiting_reason reason, time_t until, const char *format, ...) printf_like(4, 5);
+static void set(struct waiting *out, enum waiting_reason reason, time_t until, const char *format, ...)
+        printf_like(4, 5);
 static void set(struct waiting *out, enum waiting_reason reason, time_t until, const char *format, ...)
 {
         va_list args;
@@ -86,18 +92,21 @@ static bool of_stuck_disk(struct waiting *out)
         int64_t stuck = store_stuck_for();
 
         if (stuck >= STUCK_MS)
-                set(out, WAITING_FOR_DISK, 0, "the disk of the state folder has not answered for %lld s", (long long)(stuck / 1000));
+                set(out, WAITING_FOR_DISK, 0, "the disk of the state folder has not answered for %lld s",
+                    (long long)(stuck / 1000));
         return stuck >= STUCK_MS;
 }
 
 /* An account that works, or has not been used, and yet sends nothing at present. */
 static void of_sender(const struct account *account, struct waiting *out)
 {
-        int64_t most = prop_number(&account->values, PROP_MAX_SENDABLE_PER_DAY), sent = quota_sent_today(account);
+        int64_t most = prop_number(&account->values, PROP_MAX_SENDABLE_PER_DAY),
+                sent = quota_sent_today(account);
         int64_t rests = sender_rests_ms(account->sender);
 
         if (out->messages && quota_left(most, sent) == 0)
-                set(out, WAITING_FOR_DAILY_LIMIT, (time_t)loop_wall() + (time_t)quota_until_midnight(loop_wall()),
+                set(out, WAITING_FOR_DAILY_LIMIT,
+                    (time_t)loop_wall() + (time_t)quota_until_midnight(loop_wall()),
                     "%lld of %lld sent today (maxSendablePerDay)", (long long)sent, (long long)most);
         else if (rests >= 0 && sender_is_throttled(account->sender))
                 set(out, WAITING_FOR_THROTTLE, in_ms(rests), "the server asked for less mail");
@@ -106,7 +115,8 @@ static void of_sender(const struct account *account, struct waiting *out)
         else if (sender_waits_for_place(account->sender))
                 of_place(sender_waits_for_place(account->sender), out);
         else if (out->messages && sender_period_ms(account->sender) >= 0)
-                set(out, WAITING_FOR_POLL_RATE, in_ms(sender_period_ms(account->sender)), "mail goes out every %lld s (pollRate)",
+                set(out, WAITING_FOR_POLL_RATE, in_ms(sender_period_ms(account->sender)),
+                    "mail goes out every %lld s (pollRate)",
                     (long long)prop_number(&account->values, PROP_POLL_RATE));
 }
 
@@ -116,7 +126,8 @@ static void of_receiver(const struct account *account, struct waiting *out)
 
         of_place(receiver_waits_for_place(account->receiver), out);
         if (rests >= 0 && account->status == ACCOUNT_OK)
-                set(out, WAITING_FOR_POLL_RATE, in_ms(rests), "the mailbox is looked at every %lld s (pollRate)",
+                set(out, WAITING_FOR_POLL_RATE, in_ms(rests),
+                    "the mailbox is looked at every %lld s (pollRate)",
                     (long long)prop_number(&account->values, PROP_POLL_RATE));
 }
 
@@ -127,7 +138,8 @@ void waiting_of(const struct account *account, struct waiting *out)
         *out = (struct waiting){ 0 };
         if (account_is_outgoing(account))
                 counts = queue_counts(account->name);
-        out->messages = counts.messages[QUEUE_QUEUED] + counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
+        out->messages = counts.messages[QUEUE_QUEUED] + counts.messages[QUEUE_DEFERRED] +
+                        counts.messages[QUEUE_AMBIGUOUS];
         switch (account->status) {
         case ACCOUNT_DISABLED:
                 set(out, WAITING_FOR_ACCOUNT, 0, "the account is disabled");
@@ -142,7 +154,8 @@ void waiting_of(const struct account *account, struct waiting *out)
                 if (of_stuck_disk(out))
                         break;
                 if (account->sender && sender_waits_for_place(account->sender))
-                        out->messages += counts.messages[QUEUE_SENDING]; /* claimed for the session that is to come */
+                        out->messages +=
+                                counts.messages[QUEUE_SENDING]; /* claimed for the session that is to come */
                 if (account->sender)
                         of_sender(account, out);
                 else if (account->receiver)
@@ -157,7 +170,8 @@ bool waiting_all_the_same(const struct account *account, struct waiting *out)
         if (!account || !account->sender)
                 return false;
         waiting_of(account, out);
-        bool stays = out->reason == WAITING_FOR_DAILY_LIMIT || out->reason == WAITING_FOR_DISK || out->reason == WAITING_FOR_PLACE;
+        bool stays = out->reason == WAITING_FOR_DAILY_LIMIT || out->reason == WAITING_FOR_DISK ||
+                     out->reason == WAITING_FOR_PLACE;
         return out->reason && (stays || !sender_may_try(account->sender));
 }
 
@@ -169,7 +183,8 @@ static void put_time(time_t until, char *to, size_t size)
         time_t now = (time_t)loop_wall();
         struct tm then = { 0 }, today = { 0 };
         bool told = localtime_r(&until, &then) && localtime_r(&now, &today);
-        bool soon = until - now < 24 * 3600 && (then.tm_yday == today.tm_yday || (then.tm_hour == 0 && then.tm_min == 0));
+        bool soon = until - now < 24 * 3600 &&
+                    (then.tm_yday == today.tm_yday || (then.tm_hour == 0 && then.tm_min == 0));
 
         if (!told || !strftime(to, size, soon ? "%H:%M" : "%Y-%m-%d %H:%M", &then))
                 (void)snprintf(to, size, "%lld", (long long)until);
@@ -183,10 +198,13 @@ char *waiting_words(const struct waiting *waiting)
         if (waiting->until)
                 put_time(waiting->until, until, sizeof until);
         if (messages)
-                (void)snprintf(count, sizeof count, "; %llu message%s wait%s", messages, messages == 1 ? "" : "s",
-                               messages == 1 ? "s" : "");
+                (void)snprintf(count, sizeof count, "; %llu message%s wait%s", messages,
+                               messages == 1 ? "" : "s", messages == 1 ? "s" : "");
         return text_of("%s%s%s%s", waiting->text, count,
-                       !until[0] ? "" : messages ? " until " : "; tried again at ", until);
+                       !until[0]  ? ""
+                       : messages ? " until "
+                                  : "; tried again at ",
+                       until);
 }
 
 json_t *waiting_json(const struct waiting *waiting)
@@ -217,7 +235,8 @@ static const char *last_words(const json_t *message)
         json_t *recipient;
 
         json_array_foreach(json_object_get(message, "recipients"), index, recipient)
-                if (same_text(text_in(recipient, "state"), text_in(message, "state")) && text_in(recipient, "reply")[0])
+                if (same_text(text_in(recipient, "state"), text_in(message, "state")) &&
+                    text_in(recipient, "reply")[0])
                         return text_in(recipient, "reply");
         return "the last try failed";
 }
@@ -230,7 +249,8 @@ static void of_message(const json_t *message, struct waiting *out)
 
         *out = (struct waiting){ .messages = 1 };
         if (same_text(state, "held"))
-                set(out, WAITING_FOR_OPERATOR, 0, "a person holds it: emailsecctl queue release %s", text_in(message, "id"));
+                set(out, WAITING_FOR_OPERATOR, 0, "a person holds it: emailsecctl queue release %s",
+                    text_in(message, "id"));
         else if ((same_text(state, "deferred") || same_text(state, "ambiguous")) &&
                  time_parse(text_in(message, "nextAttempt"), &next, NULL) == 0 && next > (time_t)loop_wall())
                 set(out, WAITING_FOR_BACKOFF, next, "%s", last_words(message));
@@ -248,8 +268,10 @@ static void show_as_given_back(json_t *message, const struct account *account)
         json_t *recipient;
 
         bool placeless = account && account->sender && sender_waits_for_place(account->sender);
-        if (!account || !same_text(text_in(message, "state"), "sending") || (!account_is_stopped(account) && !placeless) ||
-            (account->sender && (sender_may_try(account->sender) || sender_is_sending(account->sender)) && !placeless))
+        if (!account || !same_text(text_in(message, "state"), "sending") ||
+            (!account_is_stopped(account) && !placeless) ||
+            (account->sender && (sender_may_try(account->sender) || sender_is_sending(account->sender)) &&
+             !placeless))
                 return;
         json_put_text(message, "state", queue_state_name(QUEUE_QUEUED));
         json_array_foreach(json_object_get(message, "recipients"), index, recipient)
@@ -294,8 +316,8 @@ static void tell(struct account *account, const struct waiting *waiting)
 
         account->told_waiting = waiting->reason;
         if (waiting->reason)
-                log_about(&subject, waiting->reason == WAITING_FOR_POLL_RATE ? LOG_DEBUG : LOG_NOTICE, MSG_MAIL_WAITS, "%s: %s",
-                          account->name, words);
+                log_about(&subject, waiting->reason == WAITING_FOR_POLL_RATE ? LOG_DEBUG : LOG_NOTICE,
+                          MSG_MAIL_WAITS, "%s: %s", account->name, words);
         if (json_is_null(data))
                 data = json_object();
         json_put_text(data, "reason", waiting_name(waiting->reason));
@@ -315,7 +337,8 @@ void waiting_look(struct account *account)
         if (waiting.reason == WAITING_FOR_PLACE && waiting.since_ms < PLACE_TOLD_MS)
                 return; /* that passes all the time where places are few */
         bool trying = !waiting.reason && waiting.messages &&
-                      (account->status == ACCOUNT_CONNECTING || (account->sender && sender_is_throttled(account->sender)));
+                      (account->status == ACCOUNT_CONNECTING ||
+                       (account->sender && sender_is_throttled(account->sender)));
         if (waiting.reason != account->told_waiting && !trying) /* between two tries the wait goes on */
                 tell(account, &waiting);
 }

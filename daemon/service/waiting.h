@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an account or a message waits for, and until when: one answer, worked out from how things stand, for status, queue,
- * journal, event and metric alike.
+ * What an account or a message waits for, and until when: one answer, worked out from how things stand, for
+ * status, queue, journal, event and metric alike.
  */
 #pragma once
 
@@ -25,10 +25,10 @@ enum { PLACE_TOLD_MS = 30000 }; /* a wait for a place is not told of before */
 
 struct waiting {
         enum waiting_reason reason;
-        time_t until;            /* wall clock; 0: nobody knows */
-        uint64_t messages;       /* of an outgoing account's queue, that wait for it */
-        int64_t since_ms;        /* of a place: how long already */
-        char text[sizeof ((struct cause *)0)->text];
+        time_t until;      /* wall clock; 0: nobody knows */
+        uint64_t messages; /* of an outgoing account's queue, that wait for it */
+        int64_t since_ms;  /* of a place: how long already */
+        char text[sizeof((struct cause *)0)->text];
 };
 
 /* The word of the interface; NULL for nothing. */
@@ -40,9 +40,10 @@ bool waiting_all_the_same(const struct account *account, struct waiting *out);
 char *waiting_words(const struct waiting *waiting) must_use;
 /* {reason, until, text, messages}, null for nothing. */
 json_t *waiting_json(const struct waiting *waiting) must_use;
-/* Completes a message of the queue as it is shown: waitingFor, and with it cause, nextAttempt and expires. A stop of its
- * account writes nothing: that is told only here. True when it waits for what only a person can end. */
+/* Completes a message of the queue as it is shown: waitingFor, and with it cause, nextAttempt and expires. A
+ * stop of its account writes nothing: that is told only here. True when it waits for what only a person can
+ * end. */
 bool waiting_show(json_t *message);
-/* How things stand with the account's mail may have changed: journal and event tell when a wait begins, and the event when
- * it is over. */
+/* How things stand with the account's mail may have changed: journal and event tell when a wait begins, and
+ * the event when it is over. */
 void waiting_look(struct account *account);

@@ -65,7 +65,8 @@ static const char *verifier(const char *word)
         return "";
 }
 
-void certificates_describe(struct seen_certificate *seen, const char *subject, const char *issuer, const char *verified_by)
+void certificates_describe(struct seen_certificate *seen, const char *subject, const char *issuer,
+                           const char *verified_by)
 {
         free(seen->subject);
         free(seen->issuer);
@@ -120,7 +121,8 @@ static char *words_of(const struct seen_certificate *seen, time_t now)
         if (seen->not_after <= now)
                 return text_of("the certificate of %s:%u ended at %s", seen->host, seen->port, when);
         if (days == 0)
-                return text_of("the certificate of %s:%u ends within a day, at %s", seen->host, seen->port, when);
+                return text_of("the certificate of %s:%u ends within a day, at %s", seen->host, seen->port,
+                               when);
         return text_of("the certificate of %s:%u ends in %lld day%s, at %s", seen->host, seen->port, days,
                        days == 1 ? "" : "s", when);
 }
@@ -156,14 +158,15 @@ bool certificates_known(const char *host, uint16_t port, const char *fingerprint
         struct seen_certificate *seen = certificate_memory.path ? *place_of(host, port) : NULL;
         time_t now = loop_wall();
 
-        if (!seen || strcmp(seen->fingerprint, fingerprint) != 0 || strcmp(seen->verified_by, verified_by) != 0 ||
-            now - seen->kept >= A_DAY)
+        if (!seen || strcmp(seen->fingerprint, fingerprint) != 0 ||
+            strcmp(seen->verified_by, verified_by) != 0 || now - seen->kept >= A_DAY)
                 return false;
         seen->last_seen = now;
         return true;
 }
 
-void certificates_note(const char *host, uint16_t port, const struct certificate *leaf, const char *verified_by)
+void certificates_note(const char *host, uint16_t port, const struct certificate *leaf,
+                       const char *verified_by)
 {
         struct seen_certificate *seen = certificate_memory.path ? certificates_find(host, port) : NULL;
         time_t now = loop_wall();
@@ -236,7 +239,8 @@ void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ct
 
         mark_in_use();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
-                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next) {
+                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
+                     seen = seen->next) {
                         if (!seen->in_use || !expiry_warning_due(days_left(seen, now)))
                                 continue;
                         scoped(scoped_free) char *words = words_of(seen, now);
@@ -265,7 +269,8 @@ static json_t *row_of(struct seen_certificate *seen, time_t now)
 
 static int ends_first(const void *a, const void *b)
 {
-        const struct seen_certificate *one = *(struct seen_certificate *const *)a, *other = *(struct seen_certificate *const *)b;
+        const struct seen_certificate *one = *(struct seen_certificate *const *)a,
+                                      *other = *(struct seen_certificate *const *)b;
 
         if (one->not_after != other->not_after)
                 return one->not_after < other->not_after ? -1 : 1;
@@ -275,7 +280,8 @@ static int ends_first(const void *a, const void *b)
 
 json_t *certificates_list(void)
 {
-        struct seen_certificate **all = new_zeroed(certificate_memory.count + 1, sizeof(struct seen_certificate *));
+        struct seen_certificate **all =
+                new_zeroed(certificate_memory.count + 1, sizeof(struct seen_certificate *));
         json_t *list = json_array();
         size_t count = 0;
 

@@ -33,7 +33,8 @@ static void saved(void *ctx, const struct cause *cause)
         (void)ctx;
         certificate_memory.saving = false;
         if (cause_happened(cause))
-                log_about(NULL, LOG_WARNING, NULL, "the memory of certificates cannot be kept: %s", cause->text);
+                log_about(NULL, LOG_WARNING, NULL, "the memory of certificates cannot be kept: %s",
+                          cause->text);
         else if (certificate_memory.changed)
                 certificates_save();
 }
@@ -45,7 +46,8 @@ void certificates_save(void)
                 return;
         json_t *root = json_object(), *list = json_array();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
-                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
+                     seen = seen->next)
                         if (json_array_append_new(list, seen_json(seen)) < 0)
                                 abort();
         json_put(root, "certificates", list);
@@ -113,7 +115,9 @@ static int read_memory(struct cause *cause)
         json_t *root = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
         buf_free(&bytes);
         const json_t *list = json_object_get(root, "certificates");
-        result = json_is_array(list) ? 0 : cause_set(cause, CAUSE_STORAGE, "%s is damaged", certificate_memory.path);
+        result = json_is_array(list)
+                         ? 0
+                         : cause_set(cause, CAUSE_STORAGE, "%s is damaged", certificate_memory.path);
         json_array_foreach(list, index, row)
                 if (result == 0)
                         result = take_row(row, cause);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One session: connection, TLS with verdict, chat; see session.h. The order for useSsl is connect, handshake, verdict,
- * chat start; for useStartTls connect, chat start, go-ahead, handshake, verdict, chat secured. The verdict stands
- * between in both. Here are its place, its beginning and its end; TLS is in session_tls.c, what is said in session_talk.c.
+ * One session: connection, TLS with verdict, chat; see session.h. The order for useSsl is connect, handshake,
+ * verdict, chat start; for useStartTls connect, chat start, go-ahead, handshake, verdict, chat secured. The
+ * verdict stands between in both. Here are its place, its beginning and its end; TLS is in session_tls.c,
+ * what is said in session_talk.c.
  */
 #include "daemon/journal.h"
 #include "daemon/session/session_parts.h"
@@ -11,8 +12,8 @@
 #include <stdio.h>
 
 enum {
-        SHARE_LEAST = 5,                /* seconds for one of several addresses, where half of the timeout is not less */
-        ATTEMPT_TIMEOUTS = 2,           /* of these have passed, no further address is begun with */
+        SHARE_LEAST = 5, /* seconds for one of several addresses, where half of the timeout is not less */
+        ATTEMPT_TIMEOUTS = 2, /* of these have passed, no further address is begun with */
 };
 
 struct how_ended {
@@ -52,8 +53,8 @@ char *session_waits_words(const struct session *session)
 {
         if (session_places_all_taken())
                 return text_of("all %u sessions that MaxSessions allows are taken", sessions_open());
-        return text_of("all %u sessions with %s that MaxSessionsPerHost allows are taken", session_places_at_host(),
-                       session->plan.host);
+        return text_of("all %u sessions with %s that MaxSessionsPerHost allows are taken",
+                       session_places_at_host(), session->plan.host);
 }
 
 static void free_link(void *ctx)
@@ -149,38 +150,47 @@ void session_close(struct session *session)
 /* A server may let a handshake without client certificate pass, and refuse all else for want of it. */
 static void explain_refusal(const struct session *session, struct cause *cause)
 {
-        if (!session->info.asked_certificate || (cause->code != CAUSE_AUTHENTICATION && cause->code != CAUSE_SERVER_BUSY))
+        if (!session->info.asked_certificate ||
+            (cause->code != CAUSE_AUTHENTICATION && cause->code != CAUSE_SERVER_BUSY))
                 return;
         scoped(scoped_free) char *remedy = copy_text(cause_remedy_of(cause));
-        cause_remedy(cause, "the server asks for a client certificate and this account has none: emailsecctl trust key "
-                            "import KEY FILE, then emailsecctl account set NAME clientCertificate=KEY; or: %s", remedy);
+        cause_remedy(
+                cause,
+                "the server asks for a client certificate and this account has none: emailsecctl trust key "
+                "import KEY FILE, then emailsecctl account set NAME clientCertificate=KEY; or: %s",
+                remedy);
 }
 
 /* A server that waits for TLS from the first byte is as silent as one that hangs. */
 static void explain_silence(const struct session *session, struct cause *cause)
 {
-        if (cause->code != CAUSE_TIMEOUT || session->plan.ssl || session->heard || session_times(session).connect < 0)
+        if (cause->code != CAUSE_TIMEOUT || session->plan.ssl || session->heard ||
+            session_times(session).connect < 0)
                 return;
-        cause_remedy(cause, "if port %u there has TLS from the first byte: emailsecctl account secure NAME ssl --port %u; "
-                            "else see whether the server answers; one that is slow to greet needs a longer connectionTimeout",
+        cause_remedy(cause,
+                     "if port %u there has TLS from the first byte: emailsecctl account secure NAME ssl "
+                     "--port %u; "
+                     "else see whether the server answers; one that is slow to greet needs a longer "
+                     "connectionTimeout",
                      session->plan.port, session->plan.port);
 }
 
-/* True when the address as such does not serve: it broke off, or refused, before it had answered anything, or in the
- * TLS handshake (RFC 5321 section 5.1). What the certificate is judged to be is not among it. */
+/* True when the address as such does not serve: it broke off, or refused, before it had answered anything, or
+ * in the TLS handshake (RFC 5321 section 5.1). What the certificate is judged to be is not among it. */
 static bool address_fails(const struct session *session, const struct cause *why)
 {
         bool serves = session->chat->bound && session->chat->state != CHAT_WANTS_TLS;
 
-        return !serves && session_times(session).connect >= 0 && why->code != CAUSE_INJECTION && why->code != CAUSE_INTERNAL &&
-               why->code != CAUSE_INVALID;
+        return !serves && session_times(session).connect >= 0 && why->code != CAUSE_INJECTION &&
+               why->code != CAUSE_INTERNAL && why->code != CAUSE_INVALID;
 }
 
 static bool may_try_next(const struct session *session)
 {
         int64_t most = (int64_t)session->plan.timeout_seconds * ATTEMPT_TIMEOUTS * 1000;
 
-        return session->user->again && connection_others(session->connection) && loop_now() - session->since < most;
+        return session->user->again && connection_others(session->connection) &&
+               loop_now() - session->since < most;
 }
 
 static void open_connection(struct session *session, struct connection *after);
@@ -192,8 +202,8 @@ static void try_next(struct session *session, const struct cause *why)
 
         free(session->before);
         session->before = text_of("%s does not serve (%s)", connection_address(failed), why->text);
-        log_about(&subject, LOG_NOTICE, NULL, "%s:%u: %s: trying another address", session->plan.host, session->plan.port,
-                  session->before);
+        log_about(&subject, LOG_NOTICE, NULL, "%s:%u: %s: trying another address", session->plan.host,
+                  session->plan.port, session->before);
         session_forget_calculation(session);
         session->channel = NULL;
         session->info = (struct channel_info){ 0 };
@@ -223,7 +233,8 @@ void session_lose(struct session *session, const struct cause *why)
 
 unsigned session_share(const struct session *session)
 {
-        unsigned whole = session->plan.timeout_seconds, others = (unsigned)connection_others(session->connection);
+        unsigned whole = session->plan.timeout_seconds,
+                 others = (unsigned)connection_others(session->connection);
         unsigned least = whole / 2 < SHARE_LEAST ? whole / 2 : SHARE_LEAST, share = whole / (others + 1);
 
         if (!others || !session->user->again)
@@ -343,7 +354,8 @@ static void wait_for_place(void)
         links.telling = true;
 }
 
-struct session *session_open(const struct session_plan *plan, struct chat *chat, const struct session_user *user, void *ctx)
+struct session *session_open(const struct session_plan *plan, struct chat *chat,
+                             const struct session_user *user, void *ctx)
 {
         struct session *session = new_object(struct session);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The places that sessions take: MaxSessions in all, MaxSessionsPerHost at one server. Only counts; who waits for a
- * place and who is next is the business of session.c.
+ * The places that sessions take: MaxSessions in all, MaxSessionsPerHost at one server. Only counts; who waits
+ * for a place and who is next is the business of session.c.
  */
 #pragma once
 

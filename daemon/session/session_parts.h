@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a session share: session.c (its beginning and end), session_tls.c (who is there), session_talk.c
- * (what is said in it), session_signin.c (what is kept of a sign-in) and session_plan.c (its plan; looking at one).
+ * What the files of a session share: session.c (its beginning and end), session_tls.c (who is there),
+ * session_talk.c (what is said in it), session_signin.c (what is kept of a sign-in) and session_plan.c (its
+ * plan; looking at one).
  */
 #pragma once
 
@@ -10,40 +11,41 @@
 #include "daemon/session/session_limits.h"
 
 struct session {
-        handle_id self;                 /* dropped by session_close(): nothing that was put off reaches it any more */
-        struct session_plan plan;          /* texts owned */
-        struct chat *chat;              /* NULL once closed */
-        struct connection *connection;  /* NULL while waiting for a place, and once over or closed */
-        struct channel *channel;        /* NULL: no TLS (yet); belongs to the connection */
-        enum verdict_kind verdict;      /* of the channel, once info is there */
-        char allowed_id[13];            /* the entry that it rests on, else "" */
+        handle_id self; /* dropped by session_close(): nothing that was put off reaches it any more */
+        struct session_plan plan;      /* texts owned */
+        struct chat *chat;             /* NULL once closed */
+        struct connection *connection; /* NULL while waiting for a place, and once over or closed */
+        struct channel *channel;       /* NULL: no TLS (yet); belongs to the connection */
+        enum verdict_kind verdict;     /* of the channel, once info is there */
+        char allowed_id[13];           /* the entry that it rests on, else "" */
         struct channel_info info;
-        uint64_t generation;            /* of trust, when it was judged */
-        struct connection_times times;  /* once it is over */
+        uint64_t generation;           /* of trust, when it was judged */
+        struct connection_times times; /* once it is over */
         const struct session_user *user;
         void *ctx;
-        struct how_ended *end;           /* it is over: what `ended` is told */
-        int64_t since;                  /* when the first address was begun with */
-        char *before;                   /* of the address tried before, why it does not serve; NULL: this is the first */
-        bool counted;                   /* holds a place */
-        bool talking;                   /* the chat has begun */
-        bool heard;                     /* the server has said something */
+        struct how_ended *end; /* it is over: what `ended` is told */
+        int64_t since;         /* when the first address was begun with */
+        char *before; /* of the address tried before, why it does not serve; NULL: this is the first */
+        bool counted; /* holds a place */
+        bool talking; /* the chat has begun */
+        bool heard;   /* the server has said something */
         bool was_ready, paused;
-        bool touched;                   /* session_flush() is on its way */
-        bool moved, drained;            /* since the last flush: bytes were handled; all was sent */
-        bool armed;                     /* a deadline is set, */
-        unsigned armed_waits;           /* for this wait of the chat, */
-        uint64_t armed_progress;        /* when it had progressed so far */
+        bool touched;                    /* session_flush() is on its way */
+        bool moved, drained;             /* since the last flush: bytes were handled; all was sent */
+        bool armed;                      /* a deadline is set, */
+        unsigned armed_waits;            /* for this wait of the chat, */
+        uint64_t armed_progress;         /* when it had progressed so far */
         struct calculating *calculating; /* for the chat; NULL: nothing is */
         struct host *host;
-        struct session *previous, *next;   /* in the list of all */
+        struct session *previous, *next; /* in the list of all */
 };
 
 /* ---- session.c ---- */
 
 /* It is over, for this reason: `ended` is told of it on the loop's next turn. Once. */
 void session_end_with(struct session *session, const struct cause *why, const char *challenge_id);
-/* The session failed: goes on with the next address of the host when this one has not served at all, else it is over. */
+/* The session failed: goes on with the next address of the host when this one has not served at all, else it
+ * is over. */
 void session_lose(struct session *session, const struct cause *why);
 /* Seconds that the present address has for its handshake, and for its greeting. */
 unsigned session_share(const struct session *session);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The plan of a session from its account's properties, and what can be told of one: times, channel, whether what it rests
- * on still stands; see session.h. */
+/* The plan of a session from its account's properties, and what can be told of one: times, channel, whether
+ * what it rests on still stands; see session.h. */
 #include "common/names.h"
 #include "daemon/session/session_parts.h"
 #include "daemon/tls/allowed.h"
@@ -21,7 +21,9 @@ void session_plan_of(const struct property_values *values, struct session_plan *
                 .starttls = prop_bool(values, PROP_USE_STARTTLS),
                 .min_tls = properties_min_tls(values),
                 .legacy_renegotiation = prop_bool(values, PROP_ALLOW_LEGACY_RENEGOTIATION),
-                .alpn = strcmp(transport, "imap") == 0 ? "imap" : strcmp(transport, "pop3") == 0 ? "pop3" : NULL,
+                .alpn = strcmp(transport, "imap") == 0   ? "imap"
+                        : strcmp(transport, "pop3") == 0 ? "pop3"
+                                                         : NULL,
                 .client_certificate = client[0] ? client : NULL,
                 .timeout_seconds = (unsigned)prop_number(values, PROP_CONNECTION_TIMEOUT),
                 .debug = prop_bool(values, PROP_DEBUG),
@@ -97,7 +99,8 @@ bool session_still_routed(const struct session *session)
 {
         int fd = session->connection ? connection_fd(session->connection) : -1;
 
-        return !session->counted || (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
+        return !session->counted ||
+               (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
 }
 
 bool session_still_trusted(const struct session *session)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is kept of a sign-in for the next one, in the account's facts, and what of it is told; see session_parts.h. */
+/* What is kept of a sign-in for the next one, in the account's facts, and what of it is told; see
+ * session_parts.h. */
 #include "daemon/accounts/fault_grace.h"
 #include "daemon/events.h"
 #include "daemon/journal.h"
@@ -12,16 +13,19 @@ static void note_broken(const struct session *session)
 {
         const char *broken = session->chat->signin_broken, *account = session->plan.account;
         scoped(scoped_free) char *kept =
-                broken ? text_of("%s:%u %s", session->plan.host, (unsigned)session->plan.port, broken) : copy_text("");
+                broken ? text_of("%s:%u %s", session->plan.host, (unsigned)session->plan.port, broken)
+                       : copy_text("");
 
         const char *before = fact_text(account, FACT_SIGNIN_BROKEN);
         if (same_text(before ? before : "", kept))
                 return;
         if (broken) {
                 struct subject subject = session_subject(session);
-                log_about(&subject, LOG_WARNING, MSG_SIGNIN_BROKEN,
-                          "%s: %s:%u offers %s to sign in and refuses it; signed in by %s, and so from now on", account,
-                          session->plan.host, (unsigned)session->plan.port, broken, session->chat->signed_in_by);
+                log_about(
+                        &subject, LOG_WARNING, MSG_SIGNIN_BROKEN,
+                        "%s: %s:%u offers %s to sign in and refuses it; signed in by %s, and so from now on",
+                        account, session->plan.host, (unsigned)session->plan.port, broken,
+                        session->chat->signed_in_by);
         }
         fact_set_text(account, FACT_SIGNIN_BROKEN, kept);
 }
@@ -31,7 +35,8 @@ static void note_weaker(const struct session *session, const char *before, const
 {
         const char *account = session->plan.account;
 
-        if (!session->plan.auto_signin || !before || strncmp(before, "SCRAM-", 6) != 0 || strncmp(by, "SCRAM-", 6) == 0)
+        if (!session->plan.auto_signin || !before || strncmp(before, "SCRAM-", 6) != 0 ||
+            strncmp(by, "SCRAM-", 6) == 0)
                 return;
         struct subject subject = session_subject(session);
         log_about(&subject, LOG_WARNING, MSG_SIGNIN_WEAKER,
@@ -68,7 +73,9 @@ void session_explain_signin(const struct session *session, struct cause *cause)
         if (cause->code == CAUSE_CLOSED && session->chat && cause_happened(session->chat->refused))
                 *cause = *session->chat->refused;
         bool about = cause->code == CAUSE_AUTHENTICATION || cause->code == CAUSE_NO_MECHANISM;
-        const char *kept = session->plan.record && session->plan.account[0] ? fact_text(session->plan.account, FACT_SIGNIN_BROKEN) : NULL;
+        const char *kept = session->plan.record && session->plan.account[0]
+                                   ? fact_text(session->plan.account, FACT_SIGNIN_BROKEN)
+                                   : NULL;
 
         /* what was thought of this server's mechanisms is thought over when it lets nobody in */
         if (about && !session->was_ready && kept && kept[0])

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session's chat: what arrives goes to it at once; what it has to say, and what it has come to, is looked at once a
- * turn, however many calls led there (session_flush). So nobody has to say that a chat was called, and no user is called
- * from inside a call of his own. What a chat must have worked out before it goes on is done by threads: a server that asks
- * for a million rounds of hashing holds up nobody but itself.
+ * A session's chat: what arrives goes to it at once; what it has to say, and what it has come to, is looked
+ * at once a turn, however many calls led there (session_flush). So nobody has to say that a chat was called,
+ * and no user is called from inside a call of his own. What a chat must have worked out before it goes on is
+ * done by threads: a server that asks for a million rounds of hashing holds up nobody but itself.
  */
 #include "common/limits.h"
 #include "common/printable.h"
@@ -24,7 +24,7 @@ struct calculating {
         struct calculation *calculation;
         handle_id session;
         void (*done)(struct session *session, const struct calculation *calculation);
-        atomic_bool wanted;             /* for the thread: the session waits for it */
+        atomic_bool wanted; /* for the thread: the session waits for it */
 };
 
 static struct workers *pool;
@@ -55,7 +55,8 @@ static void calculate_done(struct job *job)
         free(calculating);
 }
 
-static void begin_calculation(struct session *session, void (*done)(struct session *session, const struct calculation *calculation))
+static void begin_calculation(struct session *session,
+                              void (*done)(struct session *session, const struct calculation *calculation))
 {
         struct calculating *calculating = new_object(struct calculating);
 
@@ -84,7 +85,8 @@ void session_forget_calculation(struct session *session)
 
 enum {
         CHUNK_OUT = 256 * 1024,
-        PROGRESS_LEAST = 512,   /* bytes of what was asked for, within one deadline, for which the next one is given */
+        PROGRESS_LEAST =
+                512, /* bytes of what was asked for, within one deadline, for which the next one is given */
 };
 
 /* Moves what the chat wants to say to the connection, in bounded portions. */
@@ -106,19 +108,21 @@ static void move_out(struct session *session)
         session->drained = false;
 }
 
-/* The deadline of what is awaited. It begins anew with each thing awaited, and while enough comes of what was asked
- * for, but not with bytes of any other kind: a server that dribbles gains no time. */
+/* The deadline of what is awaited. It begins anew with each thing awaited, and while enough comes of what was
+ * asked for, but not with bytes of any other kind: a server that dribbles gains no time. */
 static void arm(struct session *session)
 {
         const struct chat *chat = session->chat;
         unsigned wait = chat->wait ? chat->wait : session->plan.timeout_seconds;
-        bool anew = session->armed_waits != chat->waits || chat->progress - session->armed_progress >= PROGRESS_LEAST;
+        bool anew = session->armed_waits != chat->waits ||
+                    chat->progress - session->armed_progress >= PROGRESS_LEAST;
 
         if (chat->idle || session->paused || session->calculating) {
                 connection_expect(session->connection, 0, NULL);
                 session->armed = false;
         } else if (!session->armed || anew) {
-                connection_expect(session->connection, chat->bound ? wait : session_share(session), chat->phrase);
+                connection_expect(session->connection, chat->bound ? wait : session_share(session),
+                                  chat->phrase);
                 session->armed = true;
                 session->armed_waits = chat->waits;
                 session->armed_progress = chat->progress;
@@ -128,8 +132,9 @@ static void arm(struct session *session)
 void session_hold_reading(const struct session *session)
 {
         if (session->connection && session->talking)
-                connection_pause(session->connection, session->paused || session->calculating || session->chat->calculation ||
-                                                           chat_is_over(session->chat));
+                connection_pause(session->connection, session->paused || session->calculating ||
+                                                              session->chat->calculation ||
+                                                              chat_is_over(session->chat));
 }
 
 /* A greeting that has a date shows what time it is elsewhere. */

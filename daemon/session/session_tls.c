@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS of a session: begun, judged, noted; the verdict stands between the handshake and the chat. See session.h. */
+/* TLS of a session: begun, judged, noted; the verdict stands between the handshake and the chat. See
+ * session.h. */
 #include "common/times.h"
 #include "daemon/journal.h"
 #include "daemon/session/server_certificates.h"
@@ -20,12 +21,14 @@ void session_begin_tls(struct session *session, bool implicit)
                 .client_certificate = session->plan.client_certificate,
                 .implicit = implicit,
                 .record = session->plan.record,
-                .server_time = session->chat && session->chat->greeting ? time_in_words(session->chat->greeting) : 0,
+                .server_time =
+                        session->chat && session->chat->greeting ? time_in_words(session->chat->greeting) : 0,
         };
 
         if (!implicit && connection_has_unread(session->connection)) {
                 cause_set(&cause, CAUSE_INJECTION,
-                          "%s sent more after its go-ahead for STARTTLS, before TLS began", session->plan.host);
+                          "%s sent more after its go-ahead for STARTTLS, before TLS began",
+                          session->plan.host);
                 session_end_with(session, &cause, "");
                 return;
         }
@@ -46,9 +49,10 @@ static void log_channel(const struct session *session)
         subject.tls_cipher = session->info.cipher;
         subject.cert_sha256 = session->info.fingerprint;
         subject.key_sha256 = session->info.key_fingerprint;
-        log_debug(&subject, "%s:%u: %s %s, %s%s", session->plan.host, session->plan.port, session->info.version,
-                  session->info.cipher,
-                  same_text(session->info.verified_by, "allowedHost") ? "encrypted, identity by exemption" : "verified by ",
+        log_debug(&subject, "%s:%u: %s %s, %s%s", session->plan.host, session->plan.port,
+                  session->info.version, session->info.cipher,
+                  same_text(session->info.verified_by, "allowedHost") ? "encrypted, identity by exemption"
+                                                                      : "verified by ",
                   same_text(session->info.verified_by, "allowedHost") ? "" : session->info.verified_by);
 }
 
@@ -56,7 +60,8 @@ static void remember_certificate(const struct session *session)
 {
         struct certificate leaf;
 
-        if (certificates_known(session->plan.host, session->plan.port, session->info.fingerprint, session->info.verified_by) ||
+        if (certificates_known(session->plan.host, session->plan.port, session->info.fingerprint,
+                               session->info.verified_by) ||
             !channel_leaf(session->channel, &leaf))
                 return;
         certificates_note(session->plan.host, session->plan.port, &leaf, session->info.verified_by);

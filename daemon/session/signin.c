@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What an account signs in with; see signin.h. What a session keeps of it for the next one is session_signin.c's. */
+/* What an account signs in with; see signin.h. What a session keeps of it for the next one is
+ * session_signin.c's. */
 #include "daemon/session/signin.h"
 
 #include "daemon/accounts/secrets.h"
@@ -11,7 +12,8 @@
 static void put_memory(const struct property_values *values, struct signin *signin)
 {
         const char *name = prop_text(values, PROP_NAME), *broken = fact_text(name, FACT_SIGNIN_BROKEN);
-        scoped(scoped_free) char *server = text_of("%s:%u", prop_text(values, PROP_HOSTNAME), (unsigned)port_in_use(values));
+        scoped(scoped_free) char *server =
+                text_of("%s:%u", prop_text(values, PROP_HOSTNAME), (unsigned)port_in_use(values));
         size_t len = strlen(server);
 
         if (broken && strncmp(broken, server, len) == 0 && broken[len] == ' ')
@@ -40,7 +42,9 @@ int signin_of(const struct property_values *values, struct signin *out, struct c
                 .secret = copy_text(secret),
                 .mechanism = copy_text(prop_text(values, PROP_AUTHENTICATION)),
                 .allow_plaintext = prop_bool(values, PROP_ALLOW_PLAINTEXT),
-                .service = strcmp(transport, "pop3") == 0 ? "pop" : strcmp(transport, "imap") == 0 ? "imap" : "smtp",
+                .service = strcmp(transport, "pop3") == 0   ? "pop"
+                           : strcmp(transport, "imap") == 0 ? "imap"
+                                                            : "smtp",
                 .host = copy_text(prop_text(values, PROP_HOSTNAME)),
                 .port = port_in_use(values),
         };
@@ -69,5 +73,7 @@ void signin_done(struct signin *signin)
         struct signin *spent = new_object(struct signin);
         *spent = *signin;
         *signin = (struct signin){ 0 };
-        loop_later(free_signin, spent); /* the session may be in a callback yet, and looks for the secret in what it tells */
+        loop_later(
+                free_signin,
+                spent); /* the session may be in a callback yet, and looks for the secret in what it tells */
 }

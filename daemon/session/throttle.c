@@ -5,9 +5,10 @@
 #include "daemon/backoff.h"
 
 enum {
-        CALM_AFTER = 50,                 /* messages sent well after which one step is taken back */
-        PAUSE_FIRST = 5, PAUSE_LONGEST = 600, /* seconds */
-        STEP_MS = 1000,                  /* refusals that come together are one */
+        CALM_AFTER = 50, /* messages sent well after which one step is taken back */
+        PAUSE_FIRST = 5,
+        PAUSE_LONGEST = 600, /* seconds */
+        STEP_MS = 1000,      /* refusals that come together are one */
 };
 
 void throttle_reset(struct pace *pace)

@@ -15,30 +15,30 @@
 
 enum {
         BUCKETS = 256,
-        LIFE_USUAL = 3600,      /* seconds, where the provider does not say */
-        EARLY_MOST = 300,       /* so long before its end a token is no longer used, or a tenth of its life */
+        LIFE_USUAL = 3600, /* seconds, where the provider does not say */
+        EARLY_MOST = 300,  /* so long before its end a token is no longer used, or a tenth of its life */
 };
 
 struct token_wait {
-        struct token *token;    /* NULL: over, the answer is on its way */
-        struct cause failure;   /* of one that could not even be asked for */
-        token_came *done;       /* NULL: cancelled */
+        struct token *token;  /* NULL: over, the answer is on its way */
+        struct cause failure; /* of one that could not even be asked for */
+        token_came *done;     /* NULL: cancelled */
         void *ctx;
         struct token_wait *next;
 };
 
 struct token {
         char *account;
-        char *grant;            /* oauthGrant, as it was asked by last */
-        char *access;           /* NULL: none */
-        int64_t good_until;     /* loop_now() */
-        bool proven;            /* a mail server took it */
-        char *answered;         /* an access token that waits for its refresh token to be on disk */
-        int64_t answered_life;  /* seconds */
-        handle_id self;         /* for who keeps its refresh token */
+        char *grant;           /* oauthGrant, as it was asked by last */
+        char *access;          /* NULL: none */
+        int64_t good_until;    /* loop_now() */
+        bool proven;           /* a mail server took it */
+        char *answered;        /* an access token that waits for its refresh token to be on disk */
+        int64_t answered_life; /* seconds */
+        handle_id self;        /* for who keeps its refresh token */
         struct token_exchange *exchange;
         struct token_wait *waits;
-        struct token *next;     /* in its bucket */
+        struct token *next; /* in its bucket */
 };
 
 static struct token *tokens[BUCKETS];
@@ -81,7 +81,8 @@ const char *token_access(const char *account)
 /* ---- what is asked ---- */
 
 /* The assertion of oauthGrant jwtBearer, signed (RFC 7523 section 2.1); NULL with a cause. */
-static char *signed_assertion(const struct property_values *values, const struct grant_source *source, struct cause *cause)
+static char *signed_assertion(const struct property_values *values, const struct grant_source *source,
+                              struct cause *cause)
 {
         EVP_PKEY *key = keys_private(prop_text(values, PROP_CLIENT_CERTIFICATE), cause);
         const char *algorithm = key ? jws_algorithm(key, cause) : NULL;
@@ -91,8 +92,8 @@ static char *signed_assertion(const struct property_values *values, const struct
         if (!algorithm)
                 return NULL;
         scoped(scoped_free) char *text = grant_assertion(algorithm, prop_text(values, PROP_OAUTH_CLIENT_ID),
-                                                         prop_text(values, PROP_ACCOUNT), source->token_url, source->scope,
-                                                         (int64_t)loop_wall());
+                                                         prop_text(values, PROP_ACCOUNT), source->token_url,
+                                                         source->scope, (int64_t)loop_wall());
         if (jws_sign(key, text, &signature, &len, cause) < 0)
                 return NULL;
         scoped(scoped_free) char *coded = base64url_encode(signature, len);
@@ -115,8 +116,8 @@ static const char *refresh_token(const struct property_values *values, struct ca
         return NULL;
 }
 
-static void exchanged(void *ctx, enum grant_result result, struct grant_answer *answer, const struct cause *why,
-                      const char *challenge_id);
+static void exchanged(void *ctx, enum grant_result result, struct grant_answer *answer,
+                      const struct cause *why, const char *challenge_id);
 
 /* -1 with a cause when there is nothing to ask with. */
 static int ask(struct token *token, const struct property_values *values, bool record, struct cause *cause)
@@ -137,7 +138,8 @@ static int ask(struct token *token, const struct property_values *values, bool r
                 result = request.refresh_token ? 0 : -1;
         }
         if (result == 0)
-                token->exchange = token_exchange_begin(values, source.token_url, &request, record, exchanged, token);
+                token->exchange =
+                        token_exchange_begin(values, source.token_url, &request, record, exchanged, token);
         free_secret(assertion);
         grant_source_done(&source);
         return result;
@@ -171,7 +173,8 @@ static void give(struct token *token, char *access, int64_t life)
         token->access = access;
         token->proven = false;
         token->good_until = loop_now() + (seconds - early) * 1000;
-        log_debug(&subject, "account %s: an OAuth access token came, good for %lld s", token->account, (long long)seconds);
+        log_debug(&subject, "account %s: an OAuth access token came, good for %lld s", token->account,
+                  (long long)seconds);
         tell(token, &none, "");
 }
 
@@ -179,8 +182,8 @@ struct keeping {
         handle_id token;
 };
 
-/* The refresh token in place of the old one is safe, or could not be kept: then the new one is lost with the next start,
- * and the old one may be void already. */
+/* The refresh token in place of the old one is safe, or could not be kept: then the new one is lost with the
+ * next start, and the old one may be void already. */
 static void kept(void *ctx, const struct cause *cause)
 {
         struct keeping *keeping = ctx;
@@ -201,13 +204,15 @@ static void kept(void *ctx, const struct cause *cause)
 static void say_who_must_agree(const struct token *token, struct cause *cause)
 {
         if (same_text(token->grant, "refreshToken"))
-                cause_remedy(cause, "get a new one and store it: emailsecctl account password NAME --secret oauthRefreshToken");
+                cause_remedy(cause, "get a new one and store it: emailsecctl account password NAME --secret "
+                                    "oauthRefreshToken");
         else if (same_text(token->grant, "jwtBearer"))
-                cause_remedy(cause, "see that the provider knows the key of clientCertificate and lets it act for this user");
+                cause_remedy(cause, "see that the provider knows the key of clientCertificate and lets it "
+                                    "act for this user");
 }
 
-static void exchanged(void *ctx, enum grant_result result, struct grant_answer *answer, const struct cause *why,
-                      const char *challenge_id)
+static void exchanged(void *ctx, enum grant_result result, struct grant_answer *answer,
+                      const struct cause *why, const char *challenge_id)
 {
         struct token *token = ctx;
         struct cause cause = *why;
@@ -217,7 +222,8 @@ static void exchanged(void *ctx, enum grant_result result, struct grant_answer *
                 if (same_text(answer->error, "invalid_grant"))
                         say_who_must_agree(token, &cause);
                 if (cause.code == CAUSE_NONE) /* pending, slow down: not an answer to this */
-                        cause_set(&cause, CAUSE_PROTOCOL, "the token endpoint answers as if it had been asked for a device");
+                        cause_set(&cause, CAUSE_PROTOCOL,
+                                  "the token endpoint answers as if it had been asked for a device");
                 cause_of_account(&cause, token->account);
                 tell(token, &cause, challenge_id);
                 return;

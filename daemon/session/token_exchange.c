@@ -10,11 +10,11 @@
 #include <stdio.h>
 
 struct token_exchange {
-        struct session *session;              /* NULL: `failure` is told later */
-        struct grant_request request;   /* texts owned */
+        struct session *session;      /* NULL: `failure` is told later */
+        struct grant_request request; /* texts owned */
         struct http_place place;
         struct cause failure;
-        token_exchanged *done;          /* NULL: cancelled */
+        token_exchanged *done; /* NULL: cancelled */
         void *ctx;
 };
 
@@ -73,7 +73,8 @@ static void explain(struct cause *cause)
         case CAUSE_CONNECT:
         case CAUSE_TIMEOUT:
         case CAUSE_TLS_MISMATCH:
-                cause_remedy(cause, "check the network and the resolver, and oauthTenant and the endpoints of the account");
+                cause_remedy(cause, "check the network and the resolver, and oauthTenant and the endpoints "
+                                    "of the account");
                 break;
         case CAUSE_TLS:
         case CAUSE_TLS_VERSION:
@@ -134,7 +135,9 @@ static void open_link(struct token_exchange *exchange, const struct property_val
         plan.ssl = true;
         plan.starttls = false;
         plan.legacy_renegotiation = false;
-        plan.min_tls = plan.min_tls < 12 ? 12 : plan.min_tls; /* a mail server's age is no reason to be lenient here */
+        plan.min_tls = plan.min_tls < 12
+                               ? 12
+                               : plan.min_tls; /* a mail server's age is no reason to be lenient here */
         plan.alpn = "http/1.1";
         plan.client_certificate = NULL;
         plan.record = record;
@@ -142,7 +145,8 @@ static void open_link(struct token_exchange *exchange, const struct property_val
 }
 
 struct token_exchange *token_exchange_begin(const struct property_values *values, const char *url,
-                                            const struct grant_request *request, bool record, token_exchanged *done, void *ctx)
+                                            const struct grant_request *request, bool record,
+                                            token_exchanged *done, void *ctx)
 {
         struct token_exchange *exchange = new_object(struct token_exchange);
 
@@ -165,13 +169,14 @@ void token_exchange_cancel(struct token_exchange *exchange)
                 exchange_free(exchange);
 }
 
-int token_client(const struct property_values *values, const struct grant_source *source, struct grant_request *out,
-                 struct cause *cause)
+int token_client(const struct property_values *values, const struct grant_source *source,
+                 struct grant_request *out, struct cause *cause)
 {
         const char *name = prop_text(values, PROP_NAME);
         scoped(scoped_free) char *kept = secret_source(name, "oauthClientSecret");
 
-        *out = (struct grant_request){ .client_id = prop_text(values, PROP_OAUTH_CLIENT_ID), .scope = source->scope };
+        *out = (struct grant_request){ .client_id = prop_text(values, PROP_OAUTH_CLIENT_ID),
+                                       .scope = source->scope };
         if (same_text(kept, "none"))
                 return 0; /* a public client (RFC 6749 section 2.1) */
         out->client_secret = secret_get(name, "oauthClientSecret", cause);

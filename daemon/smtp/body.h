@@ -9,9 +9,9 @@
 #include "common/buf.h"
 
 struct body {
-        uint64_t count;   /* bytes of the message so far, line ends as CRLF, no stuffing */
-        bool line_start;  /* the next byte begins a line */
-        bool after_cr;    /* stuffed: CRLF was written for a CR, its LF may follow; exact: LF must */
+        uint64_t count;  /* bytes of the message so far, line ends as CRLF, no stuffing */
+        bool line_start; /* the next byte begins a line */
+        bool after_cr;   /* stuffed: CRLF was written for a CR, its LF may follow; exact: LF must */
 };
 
 void body_init(struct body *body);

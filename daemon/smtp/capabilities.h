@@ -7,11 +7,11 @@
 struct reply;
 
 struct smtp_capabilities {
-        bool ehlo;            /* false: the server knew only HELO */
+        bool ehlo; /* false: the server knew only HELO */
         bool starttls, pipelining, eight_bit, smtputf8, chunking, dsn, enhanced, size_known;
-        uint64_t max_size;    /* SIZE; 0 = no fixed limit */
-        char auth[512];       /* mechanisms, blank separated, upper case */
-        char text[1024];      /* the keywords as one line, printable: for `account test` */
+        uint64_t max_size; /* SIZE; 0 = no fixed limit */
+        char auth[512];    /* mechanisms, blank separated, upper case */
+        char text[1024];   /* the keywords as one line, printable: for `account test` */
 };
 
 /* Replaces everything known by what this positive answer to EHLO says. */

@@ -33,13 +33,14 @@ static int check_path(const char *address, bool null_allowed, struct cause *caus
                          why.text[0] ? ": " : "", why.text);
 }
 
-/* RFC 6531 section 3.2: what needs SMTPUTF8 is the header (the owner's word) and a local part; a domain has its
- * A-labels. The one place where that is decided. */
+/* RFC 6531 section 3.2: what needs SMTPUTF8 is the header (the owner's word) and a local part; a domain has
+ * its A-labels. The one place where that is decided. */
 static bool needs_utf8(const struct smtp_mail *mail)
 {
         if (mail->utf8 || address_needs_utf8(mail->from))
                 return true;
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count;
+             i = smtp_recipient_from(mail, i + 1))
                 if (address_needs_utf8(mail->recipients[i].address))
                         return true;
         return false;
@@ -54,19 +55,22 @@ static int check_size(const struct smtp_mail *mail, const struct smtp_capabiliti
         size_text(mail->size, has);
         size_text(can->max_size, takes);
         (void)cause_set(cause, CAUSE_UNSENDABLE,
-                  "the message has %s (%" PRIu64 " bytes), the server takes %s (%" PRIu64 ")", has,
-                  mail->size, takes, can->max_size);
+                        "the message has %s (%" PRIu64 " bytes), the server takes %s (%" PRIu64 ")", has,
+                        mail->size, takes, can->max_size);
         cause_remedy(cause, "make the message smaller, or send it by another account");
         return -1;
 }
 
-static int check_recipient(const struct smtp_recipient *r, const struct smtp_capabilities *can, struct cause *cause)
+static int check_recipient(const struct smtp_recipient *r, const struct smtp_capabilities *can,
+                           struct cause *cause)
 {
         if (check_path(r->address, false, cause))
                 return -1;
         if (address_needs_utf8(r->address) && !can->smtputf8)
-                return cause_set(cause, CAUSE_UNSENDABLE,
-                                 "%s is not ASCII before the @ and the server does not take that (no SMTPUTF8)", r->address);
+                return cause_set(
+                        cause, CAUSE_UNSENDABLE,
+                        "%s is not ASCII before the @ and the server does not take that (no SMTPUTF8)",
+                        r->address);
         return 0;
 }
 
@@ -78,12 +82,15 @@ int smtp_envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *
                 return -1;
         if (mail->eight_bit && !can->eight_bit)
                 return cause_set(cause, CAUSE_UNSENDABLE,
-                                 "the message has 8-bit characters and the server does not take them (no 8BITMIME): submit "
+                                 "the message has 8-bit characters and the server does not take them (no "
+                                 "8BITMIME): submit "
                                  "it as quoted-printable or base64");
         if ((mail->utf8 || address_needs_utf8(mail->from)) && !can->smtputf8)
                 return cause_set(cause, CAUSE_UNSENDABLE,
-                                 "the sender or the header is not ASCII and the server does not take that (no SMTPUTF8)");
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
+                                 "the sender or the header is not ASCII and the server does not take that "
+                                 "(no SMTPUTF8)");
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count;
+             i = smtp_recipient_from(mail, i + 1))
                 if (check_recipient(&mail->recipients[i], can, &why))
                         smtp_outcome_set(&mail->recipients[i], OUTCOME_REFUSED, why.code, why.text);
         return 0;
@@ -91,7 +98,8 @@ int smtp_envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *
 
 bool smtp_envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can)
 {
-        return check_size(mail, can, NULL) == 0 && (!mail->eight_bit || can->eight_bit) && (!needs_utf8(mail) || can->smtputf8);
+        return check_size(mail, can, NULL) == 0 && (!mail->eight_bit || can->eight_bit) &&
+               (!needs_utf8(mail) || can->smtputf8);
 }
 
 /* xtext (RFC 3461 section 4) after `front`; NULL when there is nothing or it is over `max`. The caller
@@ -136,8 +144,8 @@ bool smtp_envelope_say_mail(struct smtp_session *session, const struct smtp_mail
                 (void)snprintf(size, sizeof size, " SIZE=%" PRIu64, mail->size);
         const char *body = (mail->eight_bit || utf8) && can->eight_bit && !plain ? " BODY=8BITMIME" : "";
         scoped(scoped_free) char *from = address_on_wire(mail->from);
-        chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", from, size, body, utf8 ? " SMTPUTF8" : "", ret,
-                       envid ? envid : "");
+        chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", from, size, body, utf8 ? " SMTPUTF8" : "",
+                       ret, envid ? envid : "");
         return size[0] || body[0] || ret[0] || envid;
 }
 
@@ -167,8 +175,9 @@ static char *orcpt_of(const char *value)
         size_t type_len = type_end ? (size_t)(type_end - value) : 0;
         char front[48] = " ORCPT=rfc822;";
 
-        if (type_len && type_len < 24 && strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                       "0123456789-") == type_len) {
+        if (type_len && type_len < 24 &&
+            strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                          "0123456789-") == type_len) {
                 (void)snprintf(front, sizeof front, " ORCPT=%.*s;", (int)type_len, value);
                 value = type_end + 1;
         }

@@ -14,7 +14,7 @@ struct hearing {
         struct flight *flight;
         struct said said;
         enum meaning meaning;
-        char words[sizeof ((struct smtp_recipient *)0)->reply];
+        char words[sizeof((struct smtp_recipient *)0)->reply];
 };
 
 static inline bool is_positive(const struct reply *reply)
@@ -26,8 +26,8 @@ static inline bool is_positive(const struct reply *reply)
 
 /* Decides for the recipients of this transaction; before the first RCPT for all. */
 void hearing_decides_rest(const struct hearing *hearing);
-/* What fits to no command: once more with one command at a time and one message a session; who answers so even then
- * is no server of this protocol. */
+/* What fits to no command: once more with one command at a time and one message a session; who answers so
+ * even then is no server of this protocol. */
 void hearing_out_of_protocol(const struct hearing *hearing, const char *command);
 
 /* ---- hearing_more.c ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes of a reply that is about more than its message: the account, the session, or our way of asking, which is
- * then another one for all that follows.
+ * What comes of a reply that is about more than its message: the account, the session, or our way of asking,
+ * which is then another one for all that follows.
  */
 #include "daemon/smtp/hearing.h"
 
@@ -21,13 +21,17 @@ static void heard_of_account(const struct hearing *h)
         struct cause cause;
 
         if (h->meaning == MEANS_ACCOUNT_LATER) {
-                cause_set(&cause, CAUSE_ACCOUNT_REFUSED, "the server takes no mail of this account for now: %.300s", h->words);
+                cause_set(&cause, CAUSE_ACCOUNT_REFUSED,
+                          "the server takes no mail of this account for now: %.300s", h->words);
         } else {
-                cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %.160s", h->words);
+                cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %.160s",
+                          h->words);
                 if (!s->chat.channel.tls)
-                        cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME ssl|starttls");
+                        cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME "
+                                             "ssl|starttls");
                 else if (!signin_wanted(&s->config.signin))
-                        cause_remedy(&cause, "set the property account, then: emailsecctl account password NAME");
+                        cause_remedy(&cause,
+                                     "set the property account, then: emailsecctl account password NAME");
         }
         chat_fail_with(&s->chat, &cause);
 }
@@ -86,14 +90,15 @@ static bool without_chunking(const struct hearing *h)
 
         if (!session_is_remembered(s))
                 return false;
-        (void)session_learn(s, &s->known->no_chunking, "offers CHUNKING and does not take BDAT: it goes by DATA");
+        (void)session_learn(s, &s->known->no_chunking,
+                            "offers CHUNKING and does not take BDAT: it goes by DATA");
         h->flight->end_written = false;
         session_begin_anew(s, h->words);
         return true;
 }
 
-/* The content was refused to all, because there were too many: the next transactions have as many as were taken before
- * the first one beyond, or half. */
+/* The content was refused to all, because there were too many: the next transactions have as many as were
+ * taken before the first one beyond, or half. */
 static bool fewer_at_once(const struct hearing *h)
 {
         struct flight *f = h->flight;
@@ -103,12 +108,13 @@ static bool fewer_at_once(const struct hearing *h)
                 return false;
         f->end_written = f->full = false;
         f->most = fewer;
-        (void)snprintf(h->session->known->news, sizeof h->session->known->news, "takes fewer recipients at once: %zu in a group",
-                       fewer);
+        (void)snprintf(h->session->known->news, sizeof h->session->known->news,
+                       "takes fewer recipients at once: %zu in a group", fewer);
         return true;
 }
 
-/* Whoever refuses our name does so for each recipient: the answers to what is on its way are heard before the session ends. */
+/* Whoever refuses our name does so for each recipient: the answers to what is on its way are heard before the
+ * session ends. */
 static bool by_other_name(const struct hearing *h)
 {
         struct smtp_session *s = h->session;

@@ -14,7 +14,9 @@
  * only the envelope of the next can follow a final dot. */
 enum { ROOM_CHUNKED = 100, ROOM_PIPELINED = 2, ROOM_SINGLE = 1 };
 
-enum { RECIPIENTS_AT_ONCE = 100 }; /* every server takes so many (RFC 5321 section 4.5.3.1.8), unless it says otherwise */
+enum {
+        RECIPIENTS_AT_ONCE = 100
+}; /* every server takes so many (RFC 5321 section 4.5.3.1.8), unless it says otherwise */
 
 /* RFC 5321 section 4.5.3.2, in seconds. */
 static const struct {
@@ -34,7 +36,10 @@ static const char upload_phrase[] = "sending a message";
 size_t smtp_mail_room(const struct chat *chat)
 {
         const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
-        size_t limit = s->known->careful && s->carried ? 0 : !s->can.pipelining ? ROOM_SINGLE : s->can.chunking ? ROOM_CHUNKED : ROOM_PIPELINED;
+        size_t limit = s->known->careful && s->carried ? 0
+                       : !s->can.pipelining            ? ROOM_SINGLE
+                       : s->can.chunking               ? ROOM_CHUNKED
+                                                       : ROOM_PIPELINED;
 
         if (chat->state != CHAT_READY || s->mail.quitting || s->mail.flying >= limit)
                 return 0;
@@ -90,8 +95,8 @@ static void begin_flight(struct smtp_mail *mail, size_t most)
         body_init(&f->body);
 }
 
-/* For recipients that are undecided, when another transaction can bring them further: in another way, or behind those
- * that the server takes at once. */
+/* For recipients that are undecided, when another transaction can bring them further: in another way, or
+ * behind those that the server takes at once. */
 static bool goes_once_more(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct flight *f = flight_of(mail);
@@ -100,8 +105,8 @@ static bool goes_once_more(struct smtp_session *s, struct smtp_mail *mail)
         if (!left || !mail->rewind || (left == f->undecided && !f->learnt))
                 return false;
         if (f->full && f->most == RECIPIENTS_AT_ONCE)
-                (void)snprintf(s->known->news, sizeof s->known->news, "takes %zu recipients at once: %zu more follow in groups",
-                               most, left);
+                (void)snprintf(s->known->news, sizeof s->known->news,
+                               "takes %zu recipients at once: %zu more follow in groups", most, left);
         if (left < f->undecided && mail->partly)
                 mail->partly(mail);
         begin_flight(mail, most);
@@ -129,7 +134,8 @@ void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
         p->started_bytes -= mail->size;
         if (goes_once_more(s, mail))
                 return;
-        smtp_outcome_for_rest(mail, OUTCOME_DEFERRED, CAUSE_DEFERRED, "the server took it for others and not for this one");
+        smtp_outcome_for_rest(mail, OUTCOME_DEFERRED, CAUSE_DEFERRED,
+                              "the server took it for others and not for this one");
         p->flying--;
         drop_flight(mail);
         hand_over(p, mail);
@@ -149,22 +155,25 @@ static bool hand_back(struct pipeline *p)
         return any;
 }
 
-/* The server ended a session that it had waited in, while the next message was on its way: that says nothing of either. */
+/* The server ended a session that it had waited in, while the next message was on its way: that says nothing
+ * of either. */
 static bool was_kept_too_long(const struct smtp_session *s, const struct cause *why)
 {
         const struct awaited *head = pipeline_awaits(&s->mail);
 
-        return s->carried && head && (head->what == AWAIT_MAIL || head->what == AWAIT_RESET) && why->code == CAUSE_CLOSED &&
-               session_is_remembered(s);
+        return s->carried && head && (head->what == AWAIT_MAIL || head->what == AWAIT_RESET) &&
+               why->code == CAUSE_CLOSED && session_is_remembered(s);
 }
 
-/* A server that falls silent or hangs up when commands come together, and never took them so, gets them one by one. */
+/* A server that falls silent or hangs up when commands come together, and never took them so, gets them one
+ * by one. */
 static void suspect_pipelining(struct smtp_session *s, const struct cause *why)
 {
-        if (s->anew || s->mail.awaited < 2 || !s->can.pipelining || s->known->pipelining_works || !session_is_remembered(s) ||
-            (why->code != CAUSE_CLOSED && why->code != CAUSE_TIMEOUT))
+        if (s->anew || s->mail.awaited < 2 || !s->can.pipelining || s->known->pipelining_works ||
+            !session_is_remembered(s) || (why->code != CAUSE_CLOSED && why->code != CAUSE_TIMEOUT))
                 return;
-        (void)session_learn(s, &s->known->no_pipelining, "ended the session when commands came together: one at a time from now on");
+        (void)session_learn(s, &s->known->no_pipelining,
+                            "ended the session when commands came together: one at a time from now on");
 }
 
 /* Those whose end was written may have been taken; of the others nothing is known to be decided. */
@@ -178,7 +187,8 @@ static void lose_all(struct smtp_session *s, const struct cause *why)
                 struct smtp_mail *mail = p->first;
                 for (size_t i = 0; flight_of(mail)->end_written && i < mail->recipient_count; i++)
                         if (mail->recipients[i].asked && mail->recipients[i].outcome == OUTCOME_NONE)
-                                smtp_outcome_set(&mail->recipients[i], OUTCOME_AMBIGUOUS, why->code, why->text);
+                                smtp_outcome_set(&mail->recipients[i], OUTCOME_AMBIGUOUS, why->code,
+                                                 why->text);
                 p->first = mail->next;
                 p->flying--;
                 mail->next = NULL;

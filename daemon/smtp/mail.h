@@ -11,7 +11,7 @@
 #include "daemon/wire/chat.h"
 
 enum smtp_outcome {
-        OUTCOME_NONE,      /* not reached: nothing is known to have been decided */
+        OUTCOME_NONE, /* not reached: nothing is known to have been decided */
         OUTCOME_SENT,
         OUTCOME_DEFERRED,  /* 4yz */
         OUTCOME_REFUSED,   /* 5yz, or cannot be carried by this server (CAUSE_UNSENDABLE) */
@@ -20,39 +20,39 @@ enum smtp_outcome {
 
 struct smtp_recipient {
         const char *address;
-        const char *notify;          /* DSN NOTIFY= value, or NULL */
-        const char *orcpt;           /* DSN ORCPT= value as plain text ("rfc822;a@b" or "a@b"), or NULL */
-        unsigned attempts;           /* before this one */
-        bool decided;                /* its outcome is one of before: nothing is done for it */
+        const char *notify; /* DSN NOTIFY= value, or NULL */
+        const char *orcpt;  /* DSN ORCPT= value as plain text ("rfc822;a@b" or "a@b"), or NULL */
+        unsigned attempts;  /* before this one */
+        bool decided;       /* its outcome is one of before: nothing is done for it */
         /* result */
         enum smtp_outcome outcome;
-        unsigned code;               /* reply code, 0 when none */
-        char enhanced[16];           /* "4.2.2" or "" (RFC 2034) */
-        char reply[400];             /* the server's words, printable, or ours */
+        unsigned code;     /* reply code, 0 when none */
+        char enhanced[16]; /* "4.2.2" or "" (RFC 2034) */
+        char reply[400];   /* the server's words, printable, or ours */
         enum cause_code cause;
-        bool slow_down;              /* the reply asks for less mail in all */
+        bool slow_down; /* the reply asks for less mail in all */
         /* the session's own */
-        bool asked;                  /* RCPT went out in the present transaction, and was not put off for another */
-        bool with_parameters;        /* with optional ones */
+        bool asked;           /* RCPT went out in the present transaction, and was not put off for another */
+        bool with_parameters; /* with optional ones */
 };
 
 enum smtp_body { BODY_BYTES, BODY_LATER, BODY_END, BODY_FAILED };
 
 /* One message; all texts borrowed until `finished`. */
 struct smtp_mail {
-        const char *from;            /* "" = null sender */
+        const char *from; /* "" = null sender */
         struct smtp_recipient *recipients;
         size_t recipient_count;
-        uint64_t size;               /* bytes of the body with CRLF line ends */
-        bool eight_bit;              /* body has bytes over 127 */
-        bool utf8;                   /* the header needs SMTPUTF8; addresses are looked at here */
-        bool worked;                 /* mail of this sender has gone by this account before */
-        const char *ret, *envid;     /* DSN (envid as plain text), or NULL */
+        uint64_t size;           /* bytes of the body with CRLF line ends */
+        bool eight_bit;          /* body has bytes over 127 */
+        bool utf8;               /* the header needs SMTPUTF8; addresses are looked at here */
+        bool worked;             /* mail of this sender has gone by this account before */
+        const char *ret, *envid; /* DSN (envid as plain text), or NULL */
         /* The next piece of the body, CRLF line ends already; valid until the next call.
          * LATER: not at hand, smtp_mail_continue() will be called. */
         enum smtp_body (*body)(struct smtp_mail *mail, const uint8_t **bytes, size_t *len);
-        /* The body begins anew: the message goes once more, for recipients that are undecided (in another way, or in
-         * groups of what the server takes). NULL: it never does, and these wait. */
+        /* The body begins anew: the message goes once more, for recipients that are undecided (in another
+         * way, or in groups of what the server takes). NULL: it never does, and these wait. */
         void (*rewind)(struct smtp_mail *mail);
         /* Some recipients have their outcome, the others go on in another transaction. May be NULL. */
         void (*partly)(struct smtp_mail *mail);
@@ -60,8 +60,8 @@ struct smtp_mail {
          * session fails: then `session_cause` is set, else NULL; the session hands all of them
          * back by itself then). The mail may be freed and others sent, but not the chat freed. */
         void (*finished)(struct smtp_mail *mail, const struct cause *session_cause);
-        struct smtp_mail *next;      /* the session's own */
-        void *own;                   /* the session's own, freed before `finished` */
+        struct smtp_mail *next; /* the session's own */
+        void *own;              /* the session's own, freed before `finished` */
 };
 
 /* True when what the server offers (SIZE, 8BITMIME, SMTPUTF8) lets it be given this message. */

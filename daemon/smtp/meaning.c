@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of meanings; see meaning.h. The first row that fits decides; where none does, the class of the code does. */
+/* The table of meanings; see meaning.h. The first row that fits decides; where none does, the class of the
+ * code does. */
 #include "daemon/smtp/meaning.h"
 
 enum {
-        ODD_ATTEMPTS = 8, /* so often is refused what went well before, two to three hours long, until that is believed */
+        ODD_ATTEMPTS = 8, /* so often is refused what went well before, two to three hours long, until that is
+                             believed */
 };
 
 /* What a row asks for besides command, code and words. */
@@ -12,9 +14,9 @@ enum {
         IF_PIPELINED = 2,
         IF_ACCEPTED = 4,
         IF_NOT_SIGNED_IN = 8,
-        IF_WORKED = 16,   /* and not yet refused too often */
-        IF_YOUNG = 32,    /* not yet refused too often */
-        IF_BARE = 64,     /* no enhanced code */
+        IF_WORKED = 16, /* and not yet refused too often */
+        IF_YOUNG = 32,  /* not yet refused too often */
+        IF_BARE = 64,   /* no enhanced code */
         IF_CARRIED = 128,
 };
 
@@ -27,8 +29,8 @@ enum {
 static const struct row {
         unsigned commands;
         unsigned low, high;   /* of the code */
-        const char *enhanced; /* what follows the class, of which one must fit: ".5.1 .5.4", ".5." any of that subject;
-                               * NULL: any or none */
+        const char *enhanced; /* what follows the class, of which one must fit: ".5.1 .5.4", ".5." any of that
+                               * subject; NULL: any or none */
         const char *words;    /* one of these parts must be there, any case, '|' between; NULL: any */
         unsigned when;
         enum meaning meaning;
@@ -37,8 +39,8 @@ static const struct row {
         /* the session */
         { SMTP_TO_MAIL | SMTP_TO_RSET, 400, 499, ".4.2", NULL, IF_CARRIED, MEANS_NEW_SESSION, 0 },
         { SMTP_TO_MAIL | SMTP_TO_RSET, 400, 599, NULL,
-          "this session|per session|this connection|per connection|timeout|timed out|time out|idle", IF_CARRIED,
-          MEANS_NEW_SESSION, 0 },
+          "this session|per session|this connection|per connection|timeout|timed out|time out|idle",
+          IF_CARRIED, MEANS_NEW_SESSION, 0 },
         { ~0u, 421, 421, NULL, NULL, 0, MEANS_ENDS, 0 },
 
         /* our name; "ehlo" and "helo" in words of a refusal are about nothing else */
@@ -46,7 +48,8 @@ static const struct row {
         { SMTP_TO_EHLO, 502, 503, NULL, NULL, 0, MEANS_HELO, 0 },
         { SMTP_TO_EHLO, 501, 599, NULL, NULL, 0, MEANS_OTHER_NAME, 0 },
         { SMTP_TO_EHLO, 400, 499, NULL, "helo|ehlo|hostname", 0, MEANS_OTHER_NAME, 0 },
-        { MESSAGE, 503, 503, NULL, "helo|ehlo", 0, MEANS_NO_PIPELINING, 0 }, /* "say HELO first": it has lost its state */
+        { MESSAGE, 503, 503, NULL, "helo|ehlo", 0, MEANS_NO_PIPELINING,
+          0 }, /* "say HELO first": it has lost its state */
         { MESSAGE, 400, 599, NULL, "helo |ehlo |helo:|helo/|ehlo/|helo_|heloname", 0, MEANS_OTHER_NAME, 0 },
 
         /* signing in */
@@ -54,7 +57,8 @@ static const struct row {
         { MESSAGE, 534, 535, NULL, NULL, 0, MEANS_SIGN_IN, 0 },
         { MESSAGE, 538, 538, NULL, NULL, 0, MEANS_SIGN_IN, 0 },
         { MESSAGE, 500, 599, NULL,
-          "authentication required|authentication is required|authentication needed|not authenticated|must authenticate|"
+          "authentication required|authentication is required|authentication needed|not authenticated|must "
+          "authenticate|"
           "need to authenticate|auth first|log in first|login first|must log in|auth required",
           IF_NOT_SIGNED_IN, MEANS_SIGN_IN, 0 },
 
@@ -70,17 +74,20 @@ static const struct row {
         { ENVELOPE, 555, 555, NULL, NULL, IF_PARAMETERS, MEANS_NO_PARAMETERS, 0 },
         { ENVELOPE, 500, 504, NULL, NULL, IF_PARAMETERS, MEANS_NO_PARAMETERS, 0 },
         { ENVELOPE, 505, 599, ".5.1 .5.2 .5.4", NULL, IF_PARAMETERS, MEANS_NO_PARAMETERS, 0 },
-        { ENVELOPE, 505, 599, NULL, "parameter|unsupported option|unrecognized option|unknown option", IF_PARAMETERS,
-          MEANS_NO_PARAMETERS, 0 },
+        { ENVELOPE, 505, 599, NULL, "parameter|unsupported option|unrecognized option|unknown option",
+          IF_PARAMETERS, MEANS_NO_PARAMETERS, 0 },
 
         /* recipients at once */
         { SMTP_TO_RCPT, 400, 599, ".5.3", NULL, IF_ACCEPTED, MEANS_TOO_MANY, 0 },
         { SMTP_TO_RCPT, 452, 452, NULL, NULL, IF_ACCEPTED | IF_BARE, MEANS_TOO_MANY, 0 },
         { SMTP_TO_RCPT, 552, 552, NULL, NULL, IF_ACCEPTED | IF_BARE, MEANS_TOO_MANY, 0 },
-        { SMTP_TO_RCPT, 400, 599, NULL, "too many recipients|many recipients|recipient limit|recipients per|recipients exceed",
-          IF_ACCEPTED, MEANS_TOO_MANY, 0 },
-        { CONTENT, 400, 599, ".5.3", NULL, IF_ACCEPTED, MEANS_TOO_MANY, 0 }, /* all of them, for the sake of those beyond */
-        { CONTENT, 400, 599, NULL, "too many recipients|many recipients|recipient limit", IF_ACCEPTED, MEANS_TOO_MANY, 0 },
+        { SMTP_TO_RCPT, 400, 599, NULL,
+          "too many recipients|many recipients|recipient limit|recipients per|recipients exceed", IF_ACCEPTED,
+          MEANS_TOO_MANY, 0 },
+        { CONTENT, 400, 599, ".5.3", NULL, IF_ACCEPTED, MEANS_TOO_MANY,
+          0 }, /* all of them, for the sake of those beyond */
+        { CONTENT, 400, 599, NULL, "too many recipients|many recipients|recipient limit", IF_ACCEPTED,
+          MEANS_TOO_MANY, 0 },
         { SMTP_TO_RCPT, 552, 552, ".5.3", NULL, 0, MEANS_LATER, 0 }, /* RFC 5321 section 4.5.3.1.10 */
         { SMTP_TO_RCPT, 552, 552, NULL, NULL, IF_BARE, MEANS_LATER, 0 },
 
@@ -92,27 +99,32 @@ static const struct row {
         { MESSAGE, 500, 599, ".4.5", NULL, 0, MEANS_ACCOUNT_LATER, 0 },
         { MESSAGE, 500, 599, ".7.705 .7.708", NULL, 0, MEANS_ACCOUNT_LATER, 0 },
         { MESSAGE, 400, 599, NULL, NULL, 0, MEANS_ACCOUNT_LATER, SAID_SENDING_LIMIT },
-        { MESSAGE, 500, 599, NULL, "message limit|mails per|messages per|outgoing limit|limit for today|exceeded your|reached your", 0,
+        { MESSAGE, 500, 599, NULL,
+          "message limit|mails per|messages per|outgoing limit|limit for today|exceeded your|reached your", 0,
           MEANS_ACCOUNT_LATER, 0 },
         { SMTP_TO_MAIL | CONTENT, 500, 599, NULL, NULL, 0, MEANS_ACCOUNT_LATER, SAID_THROTTLED },
         { SMTP_TO_MAIL | CONTENT, 500, 599, NULL, NULL, 0, MEANS_ACCOUNT_LATER, SAID_CONNECTIONS },
-        { SMTP_TO_MAIL | CONTENT, 500, 599, NULL, "limit exceeded|quota exceeded|too many messages|too many mails|too fast", 0,
-          MEANS_ACCOUNT_LATER, 0 },
+        { SMTP_TO_MAIL | CONTENT, 500, 599, NULL,
+          "limit exceeded|quota exceeded|too many messages|too many mails|too fast", 0, MEANS_ACCOUNT_LATER,
+          0 },
         { MESSAGE, 500, 599, NULL, "your account|sender account|sending account", 0, MEANS_ACCOUNT_LATER, 0 },
         { SMTP_TO_MAIL | CONTENT, 500, 599, NULL,
-          "account disabled|account is disabled|account has been disabled|account suspended|account is suspended|"
-          "account has been suspended|account locked|account is locked|account blocked|account is blocked|user suspended|"
+          "account disabled|account is disabled|account has been disabled|account suspended|account is "
+          "suspended|"
+          "account has been suspended|account locked|account is locked|account blocked|account is "
+          "blocked|user suspended|"
           "user is suspended|user is locked|user locked|user disabled|user is disabled",
           0, MEANS_ACCOUNT_LATER, 0 },
 
         /* 5yz with the words of a 4yz; and what went well before and is refused now to all alike */
-        { MESSAGE, 500, 599, NULL, "try again later|try later|try again in|temporar|retry later|please try again", IF_YOUNG,
+        { MESSAGE, 500, 599, NULL,
+          "try again later|try later|try again in|temporar|retry later|please try again", IF_YOUNG,
           MEANS_LATER, 0 },
         { SMTP_TO_MAIL, 500, 599, ".3.4", NULL, 0, MEANS_NEVER, 0 },
         { SMTP_TO_MAIL, 552, 552, NULL, NULL, 0, MEANS_NEVER, 0 },
         { SMTP_TO_MAIL, 500, 599, NULL, NULL, IF_WORKED, MEANS_LATER, 0 },
-        { SMTP_TO_RCPT, 500, 599, NULL, "relay|client host|authenticat|access denied|not permitted to send", IF_WORKED,
-          MEANS_LATER, 0 },
+        { SMTP_TO_RCPT, 500, 599, NULL, "relay|client host|authenticat|access denied|not permitted to send",
+          IF_WORKED, MEANS_LATER, 0 },
         { SMTP_TO_DATA | SMTP_TO_BDAT, 500, 504, NULL, NULL, IF_WORKED, MEANS_LATER, 0 },
 };
 
@@ -151,8 +163,13 @@ static bool has_enhanced(const char *enhanced, const char *wanted)
 static enum server_kind kind_of(const struct said *said)
 {
         struct server_words words = {
-                .protocol = SERVER_SMTP, .phase = PHASE_MAIL, .status = said->code, .code = said->enhanced,
-                .code_len = strlen(said->enhanced), .words = said->words, .len = strlen(said->words),
+                .protocol = SERVER_SMTP,
+                .phase = PHASE_MAIL,
+                .status = said->code,
+                .code = said->enhanced,
+                .code_len = strlen(said->enhanced),
+                .words = said->words,
+                .len = strlen(said->words),
         };
 
         return server_words_meaning(&words).kind;
@@ -165,15 +182,17 @@ static unsigned conditions_of(const struct said *said)
 
         return (said->parameters ? IF_PARAMETERS : 0) | (said->pipelined ? IF_PIPELINED : 0) |
                (said->accepted ? IF_ACCEPTED : 0) | (said->signed_in ? 0 : IF_NOT_SIGNED_IN) |
-               (said->worked && young ? IF_WORKED : 0) | (young ? IF_YOUNG : 0) | (said->enhanced[0] ? 0 : IF_BARE) |
-               (said->carried ? IF_CARRIED : 0);
+               (said->worked && young ? IF_WORKED : 0) | (young ? IF_YOUNG : 0) |
+               (said->enhanced[0] ? 0 : IF_BARE) | (said->carried ? IF_CARRIED : 0);
 }
 
 static bool fits(const struct row *row, const struct said *said)
 {
         return (row->commands & said->command) && said->code >= row->low && said->code <= row->high &&
-               (row->when & ~conditions_of(said)) == 0 && (!row->enhanced || has_enhanced(said->enhanced, row->enhanced)) &&
-               (!row->words || has_words(said->words, row->words)) && (!row->kind || row->kind == kind_of(said));
+               (row->when & ~conditions_of(said)) == 0 &&
+               (!row->enhanced || has_enhanced(said->enhanced, row->enhanced)) &&
+               (!row->words || has_words(said->words, row->words)) &&
+               (!row->kind || row->kind == kind_of(said));
 }
 
 enum meaning smtp_meaning(const struct said *said)

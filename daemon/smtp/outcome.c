@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes of the replies to a message. Replies come in the order of the commands; each takes the oldest entry off
- * the ring; smtp/meaning says what it is about: a recipient or the message, or more (hearing_more.c).
+ * What comes of the replies to a message. Replies come in the order of the commands; each takes the oldest
+ * entry off the ring; smtp/meaning says what it is about: a recipient or the message, or more
+ * (hearing_more.c).
  */
 #include "common/limits.h"
 #include "daemon/smtp/hearing.h"
@@ -55,7 +56,8 @@ bool smtp_flight_may_ask(const struct smtp_mail *mail)
 {
         const struct flight *f = flight_of(mail);
 
-        return !f->full && f->asked < f->most && smtp_recipient_from(mail, f->next_recipient) < mail->recipient_count;
+        return !f->full && f->asked < f->most &&
+               smtp_recipient_from(mail, f->next_recipient) < mail->recipient_count;
 }
 
 /* What a final reply decides for one recipient. */
@@ -64,7 +66,9 @@ static void decide(const struct hearing *h, struct smtp_recipient *r)
         static const struct {
                 enum smtp_outcome outcome;
                 enum cause_code cause;
-        } forms[] = { { OUTCOME_SENT, CAUSE_NONE }, { OUTCOME_DEFERRED, CAUSE_DEFERRED }, { OUTCOME_REFUSED, CAUSE_REFUSED } };
+        } forms[] = { { OUTCOME_SENT, CAUSE_NONE },
+                      { OUTCOME_DEFERRED, CAUSE_DEFERRED },
+                      { OUTCOME_REFUSED, CAUSE_REFUSED } };
         bool later = h->meaning == MEANS_LATER || h->meaning == MEANS_TOO_MANY;
         bool never = h->meaning == MEANS_NEVER || (reply_class(h->reply) == 5 && !later);
         size_t form = is_positive(h->reply) ? 0 : never ? 2 : 1;
@@ -82,7 +86,8 @@ void hearing_decides_rest(const struct hearing *h)
         struct smtp_mail *mail = h->mail;
         bool all = h->about.what == AWAIT_MAIL;
 
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count;
+             i = smtp_recipient_from(mail, i + 1))
                 if (all || mail->recipients[i].asked)
                         decide(h, &mail->recipients[i]);
         if (!is_positive(h->reply))
@@ -92,10 +97,12 @@ void hearing_decides_rest(const struct hearing *h)
 void hearing_out_of_protocol(const struct hearing *h, const char *command)
 {
         struct smtp_session *s = h->session;
-        scoped(scoped_free) char *words = text_of("the server answered %s with \"%.160s\"", command, h->words);
+        scoped(scoped_free) char *words =
+                text_of("the server answered %s with \"%.160s\"", command, h->words);
 
         if (session_is_remembered(s) && !s->config.lmtp &&
-            session_learn(s, &s->known->careful, "gets commands and answers out of step: one at a time from now on"))
+            session_learn(s, &s->known->careful,
+                          "gets commands and answers out of step: one at a time from now on"))
                 session_begin_anew(s, words);
         else
                 chat_fail(&s->chat, CAUSE_PROTOCOL, "%s", words);
@@ -222,7 +229,7 @@ static enum smtp_command command_of(const struct hearing *h)
 {
         static const enum smtp_command commands[] = {
                 [AWAIT_RESET] = SMTP_TO_RSET, [AWAIT_MAIL] = SMTP_TO_MAIL,  [AWAIT_RCPT] = SMTP_TO_RCPT,
-                [AWAIT_DATA] = SMTP_TO_DATA, [AWAIT_CHUNK] = SMTP_TO_BDAT, [AWAIT_END] = SMTP_TO_DOT,
+                [AWAIT_DATA] = SMTP_TO_DATA,  [AWAIT_CHUNK] = SMTP_TO_BDAT, [AWAIT_END] = SMTP_TO_DOT,
         };
 
         return h->about.what == AWAIT_END && h->flight->chunked ? SMTP_TO_BDAT : commands[h->about.what];
@@ -256,7 +263,10 @@ static void judge_reply(struct hearing *h)
 /* An answer to content that is still being sent decides it; the rest of it need not go. */
 static void heard_early(struct smtp_session *s, struct smtp_mail *mail, const struct reply *reply)
 {
-        struct hearing h = { .session = s, .reply = reply, .mail = mail, .flight = flight_of(mail),
+        struct hearing h = { .session = s,
+                             .reply = reply,
+                             .mail = mail,
+                             .flight = flight_of(mail),
                              .about = { mail, 0, AWAIT_END } };
 
         judge_reply(&h);
@@ -280,7 +290,8 @@ static void heard_unasked(struct smtp_session *s, const struct reply *reply)
         else if (s->mail.first && s->mail.first == s->mail.writing)
                 heard_early(s, s->mail.first, reply);
         else
-                chat_go(&s->chat, STEP_ENDED); /* 4.4.2: it was kept for the next message, and waited too long */
+                chat_go(&s->chat,
+                        STEP_ENDED); /* 4.4.2: it was kept for the next message, and waited too long */
 }
 
 void pipeline_heard(struct smtp_session *s, const struct reply *reply)
@@ -301,8 +312,10 @@ void pipeline_heard(struct smtp_session *s, const struct reply *reply)
                 hear[h.about.what](&h);
         else if (h.about.what == AWAIT_DATA)
                 h.flight->stage = STAGE_WRITTEN;
-        if (h.about.what == AWAIT_RCPT && !h.flight->accepted && !h.flight->recipients_due && !smtp_flight_may_ask(h.mail))
+        if (h.about.what == AWAIT_RCPT && !h.flight->accepted && !h.flight->recipients_due &&
+            !smtp_flight_may_ask(h.mail))
                 h.flight->refused = true;
-        if (s->chat.state == CHAT_READY && h.flight->stage == STAGE_WRITTEN && !h.flight->due && p->writing != h.mail)
+        if (s->chat.state == CHAT_READY && h.flight->stage == STAGE_WRITTEN && !h.flight->due &&
+            p->writing != h.mail)
                 pipeline_through(s, h.mail);
 }

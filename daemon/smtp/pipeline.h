@@ -16,7 +16,7 @@ enum awaited_what { AWAIT_RESET, AWAIT_MAIL, AWAIT_RCPT, AWAIT_DATA, AWAIT_CHUNK
 
 struct awaited {
         struct smtp_mail *mail;
-        size_t recipient;         /* of AWAIT_RCPT */
+        size_t recipient; /* of AWAIT_RCPT */
         enum awaited_what what;
 };
 
@@ -25,10 +25,10 @@ enum stage {
         STAGE_MAIL,
         STAGE_RCPT,
         STAGE_DATA,
-        STAGE_GO_AHEAD,  /* nothing before the answer to DATA */
+        STAGE_GO_AHEAD, /* nothing before the answer to DATA */
         STAGE_CONTENT,
         STAGE_DOT,
-        STAGE_CHUNK,     /* BDAT and its count */
+        STAGE_CHUNK, /* BDAT and its count */
         STAGE_CHUNK_CONTENT,
         STAGE_WRITTEN,
         STAGES
@@ -37,29 +37,29 @@ enum stage {
 /* The session's side of one message: mail->own. */
 struct flight {
         enum stage stage;
-        size_t next_recipient;   /* first one with no RCPT written */
-        size_t asked;            /* recipients with RCPT written */
-        size_t most;             /* at once in one transaction */
-        size_t undecided;        /* recipients at its beginning */
-        bool full;               /* the server takes no more at once */
-        bool learnt;             /* another way, for the next transaction, */
-        bool leave;              /* which is one of another session */
-        bool chunked;            /* by BDAT */
-        bool pipelined;          /* commands ahead of answers */
-        bool with_parameters;    /* MAIL had optional ones */
-        size_t recipients_due;   /* answers to RCPT awaited */
-        size_t accepted;         /* recipients the server took */
-        size_t due;              /* answers awaited in all */
-        bool refused;            /* no recipient is left: not worth another byte */
-        bool end_written;        /* the dot, or all of BDAT LAST */
+        size_t next_recipient; /* first one with no RCPT written */
+        size_t asked;          /* recipients with RCPT written */
+        size_t most;           /* at once in one transaction */
+        size_t undecided;      /* recipients at its beginning */
+        bool full;             /* the server takes no more at once */
+        bool learnt;           /* another way, for the next transaction, */
+        bool leave;            /* which is one of another session */
+        bool chunked;          /* by BDAT */
+        bool pipelined;        /* commands ahead of answers */
+        bool with_parameters;  /* MAIL had optional ones */
+        size_t recipients_due; /* answers to RCPT awaited */
+        size_t accepted;       /* recipients the server took */
+        size_t due;            /* answers awaited in all */
+        bool refused;          /* no recipient is left: not worth another byte */
+        bool end_written;      /* the dot, or all of BDAT LAST */
         bool last_chunk;
-        bool later;              /* the body said LATER */
-        bool body_over;          /* the body said END */
+        bool later;     /* the body said LATER */
+        bool body_over; /* the body said END */
         struct body body;
-        const uint8_t *piece;    /* of the body, not written yet */
+        const uint8_t *piece; /* of the body, not written yet */
         size_t piece_len;
-        uint64_t chunk_left;     /* promised by BDAT, not written yet */
-        uint64_t promised;       /* by all BDAT so far */
+        uint64_t chunk_left; /* promised by BDAT, not written yet */
+        uint64_t promised;   /* by all BDAT so far */
 };
 
 struct pipeline {
@@ -69,12 +69,12 @@ struct pipeline {
         struct smtp_mail *writing;      /* the first one not wholly written */
         struct smtp_mail *done, **done_end;
         size_t flying;
-        size_t started;          /* written to, and not through */
-        uint64_t started_bytes;  /* their sizes */
+        size_t started;            /* written to, and not through */
+        uint64_t started_bytes;    /* their sizes */
         const struct flight *open; /* whose transaction may be open at the server; only compared */
-        bool proven;             /* the server took a MAIL: messages may follow each other unanswered */
-        bool busy;               /* pipeline_run is at work: a call from a callback only adds to it */
-        bool quitting;           /* QUIT when nothing flies any more */
+        bool proven;               /* the server took a MAIL: messages may follow each other unanswered */
+        bool busy;                 /* pipeline_run is at work: a call from a callback only adds to it */
+        bool quitting;             /* QUIT when nothing flies any more */
 };
 
 enum smtp_step {
@@ -93,16 +93,16 @@ enum smtp_step {
 struct smtp_session {
         struct chat chat; /* first: the chat is the session */
         struct smtp_config config;
-        char *hello, *domain;    /* those of config: settings may be read anew meanwhile */
+        char *hello, *domain; /* those of config: settings may be read anew meanwhile */
         struct reply reply;
         struct smtp_capabilities can;
         const char *mechanism;
         struct sasl *sasl;
-        char *answer;            /* secret: what the present step sends, or the initial response kept back */
-        bool answer_waits;       /* the initial response did not fit into AUTH */
-        bool first_sent;         /* it was in AUTH */
+        char *answer;      /* secret: what the present step sends, or the initial response kept back */
+        bool answer_waits; /* the initial response did not fit into AUTH */
+        bool first_sent;   /* it was in AUTH */
         struct sasl_ways ways;
-        struct cause why;        /* the exchange is cancelled for */
+        struct cause why; /* the exchange is cancelled for */
         struct pipeline mail;
         struct smtp_ways own_ways;
         struct smtp_ways *known; /* the owner's, or own_ways */
@@ -138,10 +138,11 @@ int session_no_name(struct smtp_session *session, const char *words);
 
 /* As much of the text as has room. */
 void smtp_put_text(char *to, size_t size, const char *text);
-void smtp_outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause, const char *words);
+void smtp_outcome_set(struct smtp_recipient *recipient, enum smtp_outcome outcome, enum cause_code cause,
+                      const char *words);
 /* Every recipient without an outcome gets this one. */
 void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
-                      const char *words);
+                           const char *words);
 /* First recipient from `from` on that has no outcome yet; the count when there is none. */
 size_t smtp_recipient_from(const struct smtp_mail *mail, size_t from);
 /* How many have none yet. */
@@ -160,9 +161,10 @@ void smtp_signin_words(const struct smtp_session *session, const struct reply *r
 void smtp_signin_forget(struct smtp_session *session); /* the exchange and its secrets */
 
 /* ---- envelope.c ---- */
-/* 0, or -1 with CAUSE_UNSENDABLE: this server cannot carry this message to anyone. A recipient that it cannot carry it
- * to has its outcome then, alone. */
-int smtp_envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause) must_use;
+/* 0, or -1 with CAUSE_UNSENDABLE: this server cannot carry this message to anyone. A recipient that it cannot
+ * carry it to has its outcome then, alone. */
+int smtp_envelope_check(struct smtp_mail *mail, const struct smtp_capabilities *can, struct cause *cause)
+        must_use;
 /* True when nothing that the server offers stands against it. */
 bool smtp_envelope_fits(const struct smtp_mail *mail, const struct smtp_capabilities *can);
 /* True when optional parameters went along. */

@@ -93,8 +93,8 @@ static enum reply_result bad(struct cause *cause, const char *what, const char *
         return REPLY_BAD;
 }
 
-/* Where lines of one reply have different codes, the worst is meant: "220-" and then "521 you are blocked". True when
- * this line's code counts. */
+/* Where lines of one reply have different codes, the worst is meant: "220-" and then "521 you are blocked".
+ * True when this line's code counts. */
 static bool take_code(struct reply *reply, unsigned code)
 {
         if (reply->lines && code <= reply->code)
@@ -163,8 +163,10 @@ static const struct {
           "check hostname and port: outgoing mail goes to 465 (useSsl) or 587 (useStartTls)" },
         { "+OK", CAUSE_PROTOCOL, "this is a POP3 server, not one for outgoing mail",
           "check hostname and port: outgoing mail goes to 465 (useSsl) or 587 (useStartTls)" },
-        { "SSH-", CAUSE_PROTOCOL, "this is an SSH server, not one for mail", "correct the properties hostname and port" },
-        { "HTTP/", CAUSE_PROTOCOL, "this is a web server, not one for mail", "correct the properties hostname and port" },
+        { "SSH-", CAUSE_PROTOCOL, "this is an SSH server, not one for mail",
+          "correct the properties hostname and port" },
+        { "HTTP/", CAUSE_PROTOCOL, "this is a web server, not one for mail",
+          "correct the properties hostname and port" },
 };
 
 int reply_foreign(const uint8_t *bytes, size_t len, struct cause *cause)

@@ -9,11 +9,11 @@
 #include "common/cause.h"
 
 struct reply {
-        unsigned code;      /* 200 to 599 */
-        char enhanced[16];  /* "4.2.2" (RFC 2034), or "" */
+        unsigned code;     /* 200 to 599 */
+        char enhanced[16]; /* "4.2.2" (RFC 2034), or "" */
         size_t lines;
-        struct buf text;    /* the lines without their codes, a line feed between; raw: not NUL-ended */
-        bool complete;      /* the next line begins a new reply */
+        struct buf text; /* the lines without their codes, a line feed between; raw: not NUL-ended */
+        bool complete;   /* the next line begins a new reply */
 };
 
 enum reply_result { REPLY_MORE, REPLY_DONE, REPLY_BAD };
@@ -23,8 +23,8 @@ void reply_done(struct reply *reply);
 /* Forgets a reply heard by half: after a handshake. */
 void reply_reset(struct reply *reply);
 
-/* Takes one line, CRLF taken off. BAD with a cause: no reply, or a bound passed. MORE with reply->complete: nothing, an
- * empty line between replies. */
+/* Takes one line, CRLF taken off. BAD with a cause: no reply, or a bound passed. MORE with reply->complete:
+ * nothing, an empty line between replies. */
 enum reply_result reply_feed(struct reply *reply, const char *line, size_t len, struct cause *cause) must_use;
 
 /* "550 5.1.1 User unknown": one printable line, cut at `size`. */

@@ -88,7 +88,8 @@ static int without_ehlo(struct smtp_session *s, const struct reply *reply)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server refuses EHLO for now", reply);
         bool of_name = meaning_of(s, reply) == MEANS_OTHER_NAME;
         if (chat->wants_starttls && !chat->channel.tls)
-                return of_name ? fail_quoting(chat, CAUSE_NAME_REFUSED, "the server refuses EHLO with this station's name", reply)
+                return of_name ? fail_quoting(chat, CAUSE_NAME_REFUSED,
+                                              "the server refuses EHLO with this station's name", reply)
                                : no_starttls(chat);
         if (signin_wanted(&s->config.signin))
                 return fail_quoting(chat, of_name ? CAUSE_NAME_REFUSED : CAUSE_NO_MECHANISM,
@@ -156,7 +157,8 @@ static int heard_lhlo(struct chat *chat, const void *heard)
         if (reply_class(reply) == 4)
                 return fail_quoting(chat, CAUSE_SERVER_BUSY, "the socket takes no mail now", reply);
         if (reply_class(reply) != 2)
-                return fail_quoting(chat, CAUSE_PROTOCOL, "the socket does not speak LMTP: it answered LHLO with", reply);
+                return fail_quoting(chat, CAUSE_PROTOCOL,
+                                    "the socket does not speak LMTP: it answered LHLO with", reply);
         smtp_capabilities_read(&s->can, reply);
         session_keep_to_ways(s);
         return STEP_READY;
@@ -235,8 +237,8 @@ static bool may_be_421(const struct buf *in)
         return memcmp(buf_bytes(in), "421", in->len < 3 ? in->len : 3) == 0;
 }
 
-/* Lines that came together with a reply and repeat its code, or are empty, are more of it by a server that cannot count:
- * they are passed over. */
+/* Lines that came together with a reply and repeat its code, or are empty, are more of it by a server that
+ * cannot count: they are passed over. */
 static void skip_more_of_it(struct smtp_session *s)
 {
         char code[8];
@@ -310,9 +312,10 @@ static void closed(struct chat *chat)
         if (chat_is_over(chat) && chat->state != CHAT_WANTS_TLS)
                 return;
         if (chat->step == SMTP_QUIT || (chat->state == CHAT_READY && !s->mail.first))
-                chat_go(chat, STEP_ENDED); /* an idle one may be closed by the server at any time */
+                chat_go(chat, STEP_ENDED);    /* an idle one may be closed by the server at any time */
         else if (chat->step == SMTP_STARTTLS) /* cut off is as good as refused (security rule 2) */
-                chat_fail(chat, CAUSE_STARTTLS_REFUSED, "the server closed the connection instead of answering STARTTLS");
+                chat_fail(chat, CAUSE_STARTTLS_REFUSED,
+                          "the server closed the connection instead of answering STARTTLS");
         else
                 chat_fail(chat, CAUSE_CLOSED, "the server closed the connection while %s",
                           chat->phrase ? chat->phrase : "nothing was awaited");

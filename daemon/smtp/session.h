@@ -10,21 +10,23 @@
 #include "daemon/smtp/capabilities.h"
 #include "daemon/wire/chat.h"
 
-/* What a server has shown that it does not bear, or that it does: kept by the owner from session to session. Zeroed:
- * nothing is known. */
+/* What a server has shown that it does not bear, or that it does: kept by the owner from session to session.
+ * Zeroed: nothing is known. */
 struct smtp_ways {
         bool no_chunking, no_mail_parameters, no_recipient_parameters, no_pipelining;
-        bool careful;           /* one command at a time and one message a session: its answers did not fit otherwise */
+        bool careful; /* one command at a time and one message a session: its answers did not fit otherwise */
         bool chunking_works, pipelining_works;
-        unsigned name;          /* the form of our name in EHLO: see smtp_config */
+        unsigned name;                  /* the form of our name in EHLO: see smtp_config */
         char sender[LIMIT_ADDRESS + 1]; /* whose mail went last */
-        char news[120];         /* what was learnt, as the end of "the server ..."; the owner tells it and empties it */
+        char news[120]; /* what was learnt, as the end of "the server ..."; the owner tells it and empties it
+                         */
 };
 
 struct smtp_config {
-        struct signin signin;   /* borrowed texts must outlive the session */
+        struct signin signin; /* borrowed texts must outlive the session */
         bool starttls;
-        const char *hello;      /* full name in EHLO, copied; NULL: this end's address is said (RFC 5321 section 4.1.4) */
+        const char *hello;      /* full name in EHLO, copied; NULL: this end's address is said (RFC 5321
+                                   section 4.1.4) */
         const char *domain;     /* what is said where neither is taken, copied, or NULL */
         bool lmtp;              /* LHLO (RFC 2033); mail then has one recipient, so each has its one reply */
         unsigned longest_wait;  /* seconds for any reply while mail is sent; 0: as RFC 5321 section 4.5.3.2 */
@@ -36,6 +38,6 @@ struct chat *smtp_session_new(const struct smtp_config *config) must_use;
 
 /* What the server said to the last EHLO; valid from CHAT_READY. */
 const struct smtp_capabilities *smtp_session_capabilities(const struct chat *chat);
-/* True when the session failed only to be made anew in another way (see smtp_ways): it says nothing against the server,
- * and mail that came back undecided can go at once. */
+/* True when the session failed only to be made anew in another way (see smtp_ways): it says nothing against
+ * the server, and mail that came back undecided can go at once. */
 bool smtp_session_anew(const struct chat *chat);

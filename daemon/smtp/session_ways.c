@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has been learnt of a server and holds for the sessions to come: ways that it does not take, the form of our name
- * that it does; and what is decided of recipients. Used by the session and by each message alike.
+ * What has been learnt of a server and holds for the sessions to come: ways that it does not take, the form
+ * of our name that it does; and what is decided of recipients. Used by the session and by each message alike.
  */
 #include "daemon/smtp/pipeline.h"
 
@@ -19,7 +19,8 @@ void session_keep_to_ways(struct smtp_session *s)
         if (s->known->no_pipelining || s->known->careful)
                 s->can.pipelining = false;
         if (s->known->no_chunking || s->known->careful || s->config.lmtp)
-                s->can.chunking = false; /* LMTP: a received message goes as it is, BDAT takes no odd line ends */
+                s->can.chunking =
+                        false; /* LMTP: a received message goes as it is, BDAT takes no odd line ends */
 }
 
 bool session_learn(struct smtp_session *s, bool *way, const char *news)
@@ -48,7 +49,8 @@ bool smtp_session_anew(const struct chat *chat)
 
 enum { NAMES = 3 };
 
-/* Its form number `which`: the full name, this end's address, another name; NULL where there is none, or it is an earlier one. */
+/* Its form number `which`: the full name, this end's address, another name; NULL where there is none, or it
+ * is an earlier one. */
 static const char *name_form(const struct smtp_session *s, unsigned which)
 {
         const char *literal = s->chat.channel.local[0] ? s->chat.channel.local : "[127.0.0.1]";
@@ -73,8 +75,8 @@ bool session_other_name(struct smtp_session *s)
 {
         while (s->known->name + 1 < NAMES)
                 if (name_form(s, ++s->known->name)) {
-                        (void)snprintf(s->known->news, sizeof s->known->news, "does not take our name: it is greeted as %.60s",
-                                       session_our_name(s));
+                        (void)snprintf(s->known->news, sizeof s->known->news,
+                                       "does not take our name: it is greeted as %.60s", session_our_name(s));
                         return true;
                 }
         s->known->name = 0;
@@ -83,7 +85,8 @@ bool session_other_name(struct smtp_session *s)
 
 int session_no_name(struct smtp_session *s, const char *words)
 {
-        return chat_fail(&s->chat, CAUSE_NAME_REFUSED, "the server takes no form of this station's name: %s", words);
+        return chat_fail(&s->chat, CAUSE_NAME_REFUSED, "the server takes no form of this station's name: %s",
+                         words);
 }
 
 /* ---- recipients ---- */
@@ -99,7 +102,8 @@ size_t smtp_recipients_undecided(const struct smtp_mail *mail)
 {
         size_t count = 0;
 
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count;
+             i = smtp_recipient_from(mail, i + 1))
                 count++;
         return count;
 }
@@ -112,7 +116,8 @@ void smtp_put_text(char *to, size_t size, const char *text)
         to[len] = '\0';
 }
 
-void smtp_outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum cause_code cause, const char *words)
+void smtp_outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum cause_code cause,
+                      const char *words)
 {
         r->outcome = outcome;
         r->cause = cause;
@@ -120,8 +125,9 @@ void smtp_outcome_set(struct smtp_recipient *r, enum smtp_outcome outcome, enum 
 }
 
 void smtp_outcome_for_rest(struct smtp_mail *mail, enum smtp_outcome outcome, enum cause_code cause,
-                      const char *words)
+                           const char *words)
 {
-        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count; i = smtp_recipient_from(mail, i + 1))
+        for (size_t i = smtp_recipient_from(mail, 0); i < mail->recipient_count;
+             i = smtp_recipient_from(mail, i + 1))
                 smtp_outcome_set(&mail->recipients[i], outcome, cause, words);
 }

@@ -3,8 +3,8 @@
  * AUTH (RFC 4954): the steps between a good EHLO and READY. Which mechanism, and what is in
  * its messages, is sasl/'s; here are the lines around them, and what a refusal means.
  */
-#include "daemon/smtp/pipeline.h"
 #include "daemon/sasl/ways.h"
+#include "daemon/smtp/pipeline.h"
 
 #include <stdio.h>
 
@@ -171,14 +171,17 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         else if (cause_kind(meaning.code)->class == CLASS_DOWN)
                 cause_set(&cause, meaning.code, "the server cannot sign %s in just now: %s", user, words);
         else
-                cause_set(&cause, meaning.code, "the server refuses to sign %s in by %s: %s", user, s->mechanism, words);
+                cause_set(&cause, meaning.code, "the server refuses to sign %s in by %s: %s", user,
+                          s->mechanism, words);
         server_meaning_remedy(&meaning, &cause);
         struct sasl_refusal refusal = {
                 .kind = meaning.kind,
                 .first_sent = s->first_sent,
                 .showed = sasl_showed(s->sasl) && !s->answer_waits,
         };
-        enum sasl_again again = reply_class(reply) < 4 ? SASL_NO_MORE : sasl_refused(&s->ways, &s->config.signin, s->mechanism, &refusal);
+        enum sasl_again again = reply_class(reply) < 4
+                                        ? SASL_NO_MORE
+                                        : sasl_refused(&s->ways, &s->config.signin, s->mechanism, &refusal);
         return go_on(s, again != SASL_NO_MORE, &cause);
 }
 

@@ -9,12 +9,15 @@
 
 #include <inttypes.h>
 
-#define HIGH_WATER   (64 * KIB)  /* of chat->out: no further line or piece above it */
-#define PIECE_MAX    (32 * KIB)  /* of a body, at once */
-#define CHUNK_MAX    (256 * KIB) /* of one BDAT */
-#define RECIPIENTS_AHEAD 25      /* of answers: a server that takes fewer at once is not shown a hundred errors */
-#define WINDOW_BYTES (256 * KIB) /* of messages written and not answered: what one broken connection
-                                  * can make ambiguous */
+#define HIGH_WATER (64 * KIB)  /* of chat->out: no further line or piece above it */
+#define PIECE_MAX  (32 * KIB)  /* of a body, at once */
+#define CHUNK_MAX  (256 * KIB) /* of one BDAT */
+#define RECIPIENTS_AHEAD \
+        25 /* of answers: a server that takes fewer at once is not shown a hundred errors \
+            */
+#define WINDOW_BYTES \
+        (256 * KIB) /* of messages written and not answered: what one broken connection \
+                     * can make ambiguous */
 
 /* Without PIPELINING a command waits until all before it are answered. */
 static bool may_command(const struct smtp_session *s)
@@ -23,9 +26,9 @@ static bool may_command(const struct smtp_session *s)
 }
 
 /*
- * The first message of a session goes alone, until the server has taken its MAIL, and the first by BDAT until that
- * works: one that refuses us altogether has then not been handed a hundred. Later ones go while few bytes
- * are unanswered, two in any case, so that the line never falls silent.
+ * The first message of a session goes alone, until the server has taken its MAIL, and the first by BDAT until
+ * that works: one that refuses us altogether has then not been handed a hundred. Later ones go while few
+ * bytes are unanswered, two in any case, so that the line never falls silent.
  */
 static bool may_begin(const struct smtp_session *s)
 {

@@ -23,12 +23,12 @@ enum {
         ACCEPTED_A_TURN = 64,
         PAUSE_MS = 500,
         TURNED_AWAY = 4096,
-        PORT_TLS = 465,           /* RFC 8314 section 7.3 */
+        PORT_TLS = 465, /* RFC 8314 section 7.3 */
 };
 
 struct door {
         int fd;
-        bool tls;                 /* from the first byte */
+        bool tls; /* from the first byte */
         struct watch *watch;
 };
 
@@ -36,7 +36,7 @@ static struct {
         const struct settings *settings;
         struct door doors[DOORS];
         size_t count;
-        int diag, reserve;        /* the latter is given up when no descriptor is left */
+        int diag, reserve; /* the latter is given up when no descriptor is left */
         struct timer *pause, *ending;
         void (*over)(void);
         char *allow_from, *allow_submit;
@@ -97,8 +97,8 @@ static uint16_t port_of(int fd)
 
         if (getsockname(fd, (struct sockaddr *)&here, &len) < 0)
                 return 0;
-        return ntohs(here.ss_family == AF_INET ? ((const struct sockaddr_in *)&here)->sin_port :
-                                                 ((const struct sockaddr_in6 *)&here)->sin6_port);
+        return ntohs(here.ss_family == AF_INET ? ((const struct sockaddr_in *)&here)->sin_port
+                                               : ((const struct sockaddr_in6 *)&here)->sin6_port);
 }
 
 static void open_door(int fd, const char *name)
@@ -109,8 +109,10 @@ static void open_door(int fd, const char *name)
         door->watch = watch_new(fd, ready, door);
         watch_for(door->watch, WATCH_READ);
         if (door->tls && !hall.settings->certificate)
-                log_about(NULL, LOG_WARNING, NULL, "port %u is for TLS from the first byte, and there is no certificate to show: "
-                          "set Certificate= in [Submission] of emailsecd.conf", port_of(fd));
+                log_about(NULL, LOG_WARNING, NULL,
+                          "port %u is for TLS from the first byte, and there is no certificate to show: "
+                          "set Certificate= in [Submission] of emailsecd.conf",
+                          port_of(fd));
 }
 
 /* By which those who are here were let in. */
@@ -146,7 +148,8 @@ void doors_open(const struct settings *settings)
         hall.diag = peer_uid_open(&cause);
         visitors_ask(hall.diag);
         if (hall.diag < 0)
-                log_about(&subject, LOG_WARNING, NULL, "%s: users of this machine may not submit by SMTP", cause.text);
+                log_about(&subject, LOG_WARNING, NULL, "%s: users of this machine may not submit by SMTP",
+                          cause.text);
 }
 
 static void turn_away(int fd)
@@ -176,7 +179,8 @@ void doors_reload(const struct settings *settings)
         if (!hall.count)
                 return;
         keys_credential(settings->certificate);
-        if (!same_text(hall.allow_from, settings->allow_from) || !same_text(hall.allow_submit, settings->allow_submit))
+        if (!same_text(hall.allow_from, settings->allow_from) ||
+            !same_text(hall.allow_submit, settings->allow_submit))
                 visitors_renew();
         note_rules(settings);
 }

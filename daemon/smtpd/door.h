@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The submission listener: sockets that the service manager passed on, and who comes in by them. It makes no socket of its
- * own, so that the daemon needs no right to ports below 1024. Without such sockets nobody is listened to.
+ * The submission listener: sockets that the service manager passed on, and who comes in by them. It makes no
+ * socket of its own, so that the daemon needs no right to ports below 1024. Without such sockets nobody is
+ * listened to.
  */
 #pragma once
 
@@ -17,5 +18,6 @@ void doors_reload(const struct settings *settings);
 /* Nobody more is let in; those within a message may finish it within `ms`. Then `over`, on the loop; once. */
 void doors_wind_down(int64_t ms, void (*over)(void));
 void doors_close(void);
-/* The daemon does not start: who waits at its sockets is told (421), and does not have it started again and again. */
+/* The daemon does not start: who waits at its sockets is told (421), and does not have it started again and
+ * again. */
 void doors_turn_away(void);

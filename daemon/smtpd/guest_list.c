@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 enum {
-        IDLE_MS = 10 * 1000,       /* who did nothing for so long may have to go */
-        FAILURES = 256,            /* addresses that are remembered for wrong passwords */
-        FAILURES_BAR = 20,         /* wrong ones, from where on no more are looked at */
+        IDLE_MS = 10 * 1000,         /* who did nothing for so long may have to go */
+        FAILURES = 256,              /* addresses that are remembered for wrong passwords */
+        FAILURES_BAR = 20,           /* wrong ones, from where on no more are looked at */
         FAILURE_MS = 10 * 60 * 1000, /* so long since the last of them */
         DELAY_FIRST_MS = 500,
         DELAY_MOST_MS = 30 * 1000,
@@ -63,7 +63,8 @@ static struct guest *sleeper(const struct guest *guest, bool alike)
 
         for (struct guest *other = guests; other; other = other->next)
                 if (other->evictable && (alike ? are_alike(guest, other) : same_side(guest, other)) &&
-                    (other->stranger || loop_now() - other->since >= IDLE_MS) && (!longest || other->since <= longest->since)) /* the oldest is last */
+                    (other->stranger || loop_now() - other->since >= IDLE_MS) &&
+                    (!longest || other->since <= longest->since)) /* the oldest is last */
                         longest = other;
         return longest;
 }
@@ -111,7 +112,7 @@ void guest_address(struct guest *guest, const struct sockaddr_storage *address)
 /* ---- wrong passwords ---- */
 
 static struct failures {
-        struct guest of;         /* local, uid, address alone */
+        struct guest of; /* local, uid, address alone */
         unsigned count;
         int64_t last;
 } failures[FAILURES];

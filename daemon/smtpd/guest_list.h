@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many clients of the submission listener are there, of whom: each user of this machine and each address of the network
- * has a share of the places, root and the daemon's own user have a reserve. Who fills a share loses its longest idle client
- * to a new one, so that sleepers keep nobody out; and of the network, its oldest that has not signed in.
+ * How many clients of the submission listener are there, of whom: each user of this machine and each address
+ * of the network has a share of the places, root and the daemon's own user have a reserve. Who fills a share
+ * loses its longest idle client to a new one, so that sleepers keep nobody out; and of the network, its
+ * oldest that has not signed in.
  */
 #pragma once
 
@@ -11,18 +12,19 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-struct guest {                   /* part of whoever is there */
+struct guest { /* part of whoever is there */
         bool local;
-        uid_t uid;               /* of a local one; (uid_t)-1: nobody knows */
-        uint8_t address[16];     /* of another: its IPv4 address, or the first 64 bits of an IPv6 one */
-        int64_t since;           /* loop_now() when it last did something that counts */
-        bool evictable;          /* nothing is lost with it */
-        bool stranger;           /* of the network, and has shown nothing yet: goes before others, however busy */
+        uid_t uid;           /* of a local one; (uid_t)-1: nobody knows */
+        uint8_t address[16]; /* of another: its IPv4 address, or the first 64 bits of an IPv6 one */
+        int64_t since;       /* loop_now() when it last did something that counts */
+        bool evictable;      /* nothing is lost with it */
+        bool stranger;       /* of the network, and has shown nothing yet: goes before others, however busy */
         void *owner;
         struct guest *next, **link;
 };
 
-/* Adds it. False: there is no place, and none could be made by `evict`, which ends the one that is given to it. */
+/* Adds it. False: there is no place, and none could be made by `evict`, which ends the one that is given to
+ * it. */
 bool guest_enter(struct guest *guest, void (*evict)(void *owner));
 void guest_leave(struct guest *guest);
 /* Fills in the address. */

@@ -8,14 +8,15 @@
 enum { NOTICES = 20, NOTICES_MS = 60 * 1000 };
 
 static struct {
-        struct timer *minute;     /* NULL: closed */
+        struct timer *minute; /* NULL: closed */
         unsigned told, more;
 } notices;
 
 static void tell_more(unused_arg void *ctx)
 {
         if (notices.more)
-                log_about(NULL, LOG_NOTICE, NULL, "%u more notices about SMTP clients within %d s", notices.more, NOTICES_MS / 1000);
+                log_about(NULL, LOG_NOTICE, NULL, "%u more notices about SMTP clients within %d s",
+                          notices.more, NOTICES_MS / 1000);
         notices.told = notices.more = 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is said in the journal about clients of the submission listener: a few lines a minute; beyond that they are counted. */
+/* What is said in the journal about clients of the submission listener: a few lines a minute; beyond that
+ * they are counted. */
 #pragma once
 
 #include "common/cleanup.h"

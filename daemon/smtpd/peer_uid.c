@@ -37,7 +37,8 @@ bool address_is_loopback(const struct sockaddr_storage *address)
         address_unmap(&plain);
         if (plain.ss_family == AF_INET)
                 return ntohl(((const struct sockaddr_in *)&plain)->sin_addr.s_addr) >> 24 == 127;
-        return plain.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&plain)->sin6_addr);
+        return plain.ss_family == AF_INET6 &&
+               IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&plain)->sin6_addr);
 }
 
 static void put_address(const struct sockaddr_storage *address, __be32 out[4], __be16 *port)
@@ -61,12 +62,17 @@ struct request {
 };
 
 /* The peer's socket is meant, for which its own address is the source. */
-static struct request request_for(const struct sockaddr_storage *peer, const struct sockaddr_storage *here, uint32_t number)
+static struct request request_for(const struct sockaddr_storage *peer, const struct sockaddr_storage *here,
+                                  uint32_t number)
 {
         struct request request = {
-                .head = { .nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST,
+                .head = { .nlmsg_len = sizeof request,
+                          .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                          .nlmsg_flags = NLM_F_REQUEST,
                           .nlmsg_seq = number },
-                .body = { .sdiag_family = (uint8_t)peer->ss_family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = UINT32_MAX },
+                .body = { .sdiag_family = (uint8_t)peer->ss_family,
+                          .sdiag_protocol = IPPROTO_TCP,
+                          .idiag_states = UINT32_MAX },
         };
 
         put_address(peer, request.body.id.idiag_src, &request.body.id.idiag_sport);
@@ -85,26 +91,31 @@ static bool same_address(uint8_t told_family, const __be32 told[4], uint8_t fami
 
 static bool same_ends(const struct inet_diag_msg *told, const struct inet_diag_req_v2 *asked)
 {
-        return told->id.idiag_sport == asked->id.idiag_sport && told->id.idiag_dport == asked->id.idiag_dport &&
-               same_address(told->idiag_family, told->id.idiag_src, asked->sdiag_family, asked->id.idiag_src) &&
+        return told->id.idiag_sport == asked->id.idiag_sport &&
+               told->id.idiag_dport == asked->id.idiag_dport &&
+               same_address(told->idiag_family, told->id.idiag_src, asked->sdiag_family,
+                            asked->id.idiag_src) &&
                same_address(told->idiag_family, told->id.idiag_dst, asked->sdiag_family, asked->id.idiag_dst);
 }
 
 /* It is connected, perhaps with its sending half closed, and held open by somebody. */
 static bool is_held(const struct inet_diag_msg *told)
 {
-        return told->idiag_inode != 0 && (told->idiag_state == TCP_ESTABLISHED || told->idiag_state == TCP_FIN_WAIT1 ||
-                                          told->idiag_state == TCP_FIN_WAIT2);
+        return told->idiag_inode != 0 &&
+               (told->idiag_state == TCP_ESTABLISHED || told->idiag_state == TCP_FIN_WAIT1 ||
+                told->idiag_state == TCP_FIN_WAIT2);
 }
 
 /* 1: the answer; 0: of another question. */
-static int read_answer(const void *bytes, size_t len, const struct request *request, uid_t *uid, struct cause *cause)
+static int read_answer(const void *bytes, size_t len, const struct request *request, uid_t *uid,
+                       struct cause *cause)
 {
         const struct nlmsghdr *head = bytes;
 
         if (len < sizeof *head || head->nlmsg_len > len || head->nlmsg_seq != request->head.nlmsg_seq)
                 return 0;
-        if (head->nlmsg_type != SOCK_DIAG_BY_FAMILY || head->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
+        if (head->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+            head->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
                 return cause_set(cause, CAUSE_PERMISSION, "the kernel knows no such connection");
         const struct inet_diag_msg *told = NLMSG_DATA(head);
         if (!same_ends(told, &request->body) || !is_held(told))
@@ -113,8 +124,8 @@ static int read_answer(const void *bytes, size_t len, const struct request *requ
         return 1;
 }
 
-int peer_uid(int diag, const struct sockaddr_storage *given_peer, const struct sockaddr_storage *given_here, uid_t *uid,
-             struct cause *cause)
+int peer_uid(int diag, const struct sockaddr_storage *given_peer, const struct sockaddr_storage *given_here,
+             uid_t *uid, struct cause *cause)
 {
         static uint32_t number;
         struct sockaddr_storage peer = *given_peer, here = *given_here;
@@ -130,7 +141,8 @@ int peer_uid(int diag, const struct sockaddr_storage *given_peer, const struct s
         for (int i = 0; i < ANSWERS; i++) { /* it answers within send(); older answers were not waited for */
                 struct sockaddr_nl from = { 0 };
                 socklen_t from_len = sizeof from;
-                ssize_t got = recvfrom(diag, answer, sizeof answer, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+                ssize_t got = recvfrom(diag, answer, sizeof answer, MSG_DONTWAIT, (struct sockaddr *)&from,
+                                       &from_len);
                 if (got <= 0)
                         return cause_errno(cause, errno, "the kernel does not tell whose connections are");
                 if (from.nl_pid != 0) /* not the kernel */

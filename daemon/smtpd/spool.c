@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages on their way in; see spool.h. A piece that is written belongs to its job, and so does the file meanwhile. */
+/* Messages on their way in; see spool.h. A piece that is written belongs to its job, and so does the file
+ * meanwhile. */
 #include "daemon/smtpd/spool.h"
 
 #include "common/limits.h"
@@ -15,7 +16,7 @@ enum { THREADS = 4, PIECE_MOST = 8 * MIB };
 struct spool_piece {
         struct job job;
         handle_id spool;
-        char *folder;            /* where the file is made */
+        char *folder; /* where the file is made */
         int fd;
         struct buf bytes;
         struct cause cause;
@@ -24,7 +25,7 @@ struct spool_piece {
 struct spool {
         handle_id self;
         struct buf memory;
-        int fd;                  /* -1: none yet, or a piece has it */
+        int fd; /* -1: none yet, or a piece has it */
         bool busy;
         struct cause fault;
         void (*written)(void *ctx);
@@ -119,8 +120,11 @@ void spool_write(struct spool *spool, bool end)
         if (spool->busy || !enough || !spools.threads)
                 return;
         struct spool_piece *piece = new_object(struct spool_piece);
-        *piece = (struct spool_piece){ .job = { .work = write_piece, .done = piece_done }, .spool = spool->self,
-                                 .folder = copy_text(spools.folder), .fd = spool->fd, .bytes = spool->memory };
+        *piece = (struct spool_piece){ .job = { .work = write_piece, .done = piece_done },
+                                       .spool = spool->self,
+                                       .folder = copy_text(spools.folder),
+                                       .fd = spool->fd,
+                                       .bytes = spool->memory };
         buf_init(&spool->memory, PIECE_MOST);
         spool->fd = -1;
         spool->busy = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message as it comes from a client: in memory while it is small, else in an unnamed file of the spool folder, written
- * by threads. Nothing here is waited for: while bytes are written the owner takes no more from its client.
+ * A message as it comes from a client: in memory while it is small, else in an unnamed file of the spool
+ * folder, written by threads. Nothing here is waited for: while bytes are written the owner takes no more
+ * from its client.
  */
 #pragma once
 

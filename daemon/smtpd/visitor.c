@@ -12,14 +12,16 @@
 enum {
         HANDSHAKE_SECONDS = 30,
         HANDSHAKES_A_SECOND = 40,
-        UNTAKEN = 32 * KIB,        /* said and not taken: no more is read */
+        UNTAKEN = 32 * KIB, /* said and not taken: no more is read */
         IN_MOST = 256 * KIB,
-        MOST_IN_ALL = LIMIT_SMTP_NETWORK + LIMIT_SMTP_LOCAL + LIMIT_SMTP_IN_CHARGE + 512, /* with those who hear a last word */
+        MOST_IN_ALL = LIMIT_SMTP_NETWORK + LIMIT_SMTP_LOCAL + LIMIT_SMTP_IN_CHARGE +
+                      512, /* with those who hear a last word */
 };
 
 /* ---- TLS ---- */
 
-/* A handshake costs the loop a millisecond or more: strangers have a part of its time together, and wait for it. */
+/* A handshake costs the loop a millisecond or more: strangers have a part of its time together, and wait for
+ * it. */
 static bool has_turn(const struct visitor *v)
 {
         static int64_t second;
@@ -44,7 +46,10 @@ static void begin_tls(struct visitor *v)
                 return;
         }
         const char *certificate = settings_current()->certificate;
-        struct channel *channel = v->in.len || !certificate ? NULL : channel_accepting(certificate, connection_fd(v->connection), &cause);
+        struct channel *channel =
+                v->in.len || !certificate
+                        ? NULL
+                        : channel_accepting(certificate, connection_fd(v->connection), &cause);
 
         v->tls_due = v->tls_later = false;
         if (channel) {
@@ -52,7 +57,8 @@ static void begin_tls(struct visitor *v)
                 connection_secure(v->connection, channel_transport(channel), HANDSHAKE_SECONDS);
                 return;
         }
-        notices_tell("SMTP client %s gets no TLS: %s", v->who, cause_happened(&cause) ? cause.text : "it spoke too early");
+        notices_tell("SMTP client %s gets no TLS: %s", v->who,
+                     cause_happened(&cause) ? cause.text : "it spoke too early");
         visitor_end(v);
 }
 
@@ -85,7 +91,8 @@ static void set_deadline(struct visitor *v, bool said)
                 timer_set(v->timer, left < ms ? (left > 0 ? left : 0) : ms);
         } else if (esmtp_in_body(v->esmtp)) {
                 int64_t left = LIMIT_SMTP_WAIT * INT64_C(1000) +
-                               (int64_t)(v->body_bytes / LIMIT_SMTP_LEAST_RATE) * 1000 - (loop_now() - v->body_since);
+                               (int64_t)(v->body_bytes / LIMIT_SMTP_LEAST_RATE) * 1000 -
+                               (loop_now() - v->body_since);
                 timer_set(v->timer, left < ms ? (left > 0 ? left : 0) : ms);
         } else if (said || !timer_is_set(v->timer)) {
                 timer_set(v->timer, ms);
@@ -173,7 +180,8 @@ static void go_on(struct visitor *v)
         v->guest.evictable = false;
         while (more && !v->waiting && !v->flushing && !is_over(v)) {
                 size_t used = 0;
-                enum esmtp_want want = esmtp_work(v->esmtp, v->in.len ? buf_bytes(&v->in) : (const uint8_t *)"", v->in.len, &used);
+                enum esmtp_want want = esmtp_work(
+                        v->esmtp, v->in.len ? buf_bytes(&v->in) : (const uint8_t *)"", v->in.len, &used);
                 buf_consume(&v->in, used);
                 said = said || esmtp_out(v->esmtp)->len;
                 visitor_send_out(v);
@@ -186,7 +194,8 @@ static void go_on(struct visitor *v)
                 return;
         if (v->waiting && !v->tls_due)
                 timer_stop(v->timer);
-        connection_pause(v->connection, v->waiting || v->flushing || connection_unsent(v->connection) > UNTAKEN);
+        connection_pause(v->connection,
+                         v->waiting || v->flushing || connection_unsent(v->connection) > UNTAKEN);
 }
 
 void visitor_resume(struct visitor *v)
@@ -224,7 +233,8 @@ static void received(void *ctx, const uint8_t *bytes, size_t len)
         if (v->gone || v->leaving)
                 return;
         if (buf_append(&v->in, bytes, len) < 0)
-                visitor_farewell(v, 421, "4.3.0", "more came than is read at a time"); /* reading stops long before */
+                visitor_farewell(v, 421, "4.3.0",
+                                 "more came than is read at a time"); /* reading stops long before */
         else
                 go_on(v);
 }
@@ -255,7 +265,11 @@ static void ended(void *ctx, const struct cause *why)
 }
 
 static const struct connection_user user = {
-        .connected = connected, .secured = secured, .received = received, .drained = drained, .ended = ended,
+        .connected = connected,
+        .secured = secured,
+        .received = received,
+        .drained = drained,
+        .ended = ended,
 };
 
 /* ---- coming and going ---- */
@@ -275,7 +289,8 @@ static struct visitor *make(int fd, const struct sockaddr_storage *peer)
 {
         static const struct esmtp_user engine_user = { .body = visitor_body, .forget = visitor_forget };
         const struct settings *settings = settings_current();
-        struct esmtp_rules rules = { .hostname = settings->hostname, .max_size = (uint64_t)settings->max_message_size };
+        struct esmtp_rules rules = { .hostname = settings->hostname,
+                                     .max_size = (uint64_t)settings->max_message_size };
         struct visitor *v = new_object(struct visitor);
 
         v->self = handle_new(v);
@@ -296,7 +311,9 @@ void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
                 return;
         }
         struct visitor *v = make(fd, peer);
-        static const struct esmtp_answer full = { .code = 421, .enhanced = "4.7.0", .text = "too many connections: try again in a while" };
+        static const struct esmtp_answer full = { .code = 421,
+                                                  .enhanced = "4.7.0",
+                                                  .text = "too many connections: try again in a while" };
 
         visitor_identify(v, peer);
         if (!guest_enter(&v->guest, evict)) {

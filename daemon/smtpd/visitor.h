@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client of the submission listener: an engine (common/esmtp), its connection, who it is and what it may, and the message
- * that it brings. Engine and connection decide nothing; here is which wish gets which answer.
+ * A client of the submission listener: an engine (common/esmtp), its connection, who it is and what it may,
+ * and the message that it brings. Engine and connection decide nothing; here is which wish gets which answer.
  */
 #pragma once
 
@@ -12,7 +12,8 @@
 void visitors_ask(int diag);
 /* Lets one in. The descriptor is taken over. `tls`: from the first byte. */
 void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls);
-/* Says 421 to all who bring no message just now, and to the others once it is accepted; then `over`, perhaps at once. */
+/* Says 421 to all who bring no message just now, and to the others once it is accepted; then `over`, perhaps
+ * at once. */
 void visitors_wind_down(void (*over)(void));
 /* Who may has changed: each is told 421 when it brings no message, and comes again. */
 void visitors_renew(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a client's session ends: its last words, and how all end at the end. Whatever ends one marks it; it is freed on the
- * loop's next turn. */
+/* How a client's session ends: its last words, and how all end at the end. Whatever ends one marks it; it is
+ * freed on the loop's next turn. */
 #include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/visitor_parts.h"
 
@@ -30,7 +30,7 @@ static void visitor_free(void *object)
 
         handle_drop(&v->self);
         visitor_signin_free(v);
-        esmtp_free(v->esmtp);      /* which forgets the message */
+        esmtp_free(v->esmtp); /* which forgets the message */
         spool_free(v->spool);
         timer_free(v->timer);
         buf_wipe(&v->in);
@@ -69,8 +69,8 @@ void visitor_end(struct visitor *v)
         look_whether_over();
 }
 
-/* The last words have left. A socket that is closed with bytes unread would take them from the client: these are read away,
- * for a moment. */
+/* The last words have left. A socket that is closed with bytes unread would take them from the client: these
+ * are read away, for a moment. */
 void visitor_said_all(struct visitor *v)
 {
         if (connection_transport(v->connection))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What visitor.c (bytes and time), visitor_end.c (the end), visitor_wishes.c (who may what, messages) and visitor_signin.c share; nobody else includes
- * this. */
+/* What visitor.c (bytes and time), visitor_end.c (the end), visitor_wishes.c (who may what, messages) and
+ * visitor_signin.c share; nobody else includes this. */
 #pragma once
 
 #include "common/esmtp/server.h"
@@ -21,29 +21,29 @@ struct visitor {
         handle_id self;
         struct connection *connection;
         struct esmtp *esmtp;
-        struct buf in;             /* what came and was not used yet */
-        struct timer *timer;       /* of what is awaited now */
-        bool working;              /* within visitor_go_on() */
-        bool waiting;              /* a wish is being seen to: nothing more is read */
-        bool flushing;             /* what was said must be taken first */
-        bool tls_due;              /* once what was said has left */
-        bool tls_later;            /* there were too many handshakes just now */
+        struct buf in;       /* what came and was not used yet */
+        struct timer *timer; /* of what is awaited now */
+        bool working;        /* within visitor_go_on() */
+        bool waiting;        /* a wish is being seen to: nothing more is read */
+        bool flushing;       /* what was said must be taken first */
+        bool tls_due;        /* once what was said has left */
+        bool tls_later;      /* there were too many handshakes just now */
         bool in_handshake;
-        bool ungreeted;            /* TLS comes first */
+        bool ungreeted; /* TLS comes first */
         bool leaving, winding, gone;
-        bool ended_for;            /* its offence was told */
-        int64_t began;             /* loop_now() */
+        bool ended_for; /* its offence was told */
+        int64_t began;  /* loop_now() */
 
-        struct guest guest;        /* local, uid, address */
-        struct username *naming;   /* being asked; NULL: over */
-        bool waits_for_name;       /* MAIL is answered once that is over, and no other wish is */
+        struct guest guest;         /* local, uid, address */
+        struct username *naming;    /* being asked; NULL: over */
+        bool waits_for_name;        /* MAIL is answered once that is over, and no other wish is */
         bool may_submit, in_charge; /* of a local one, once that is over */
-        bool let_in;               /* AllowFrom= has its address */
-        char who[96];              /* "alice (uid 1000)", "192.0.2.7", "device press" */
-        char *device;              /* signed in as; or NULL */
+        bool let_in;                /* AllowFrom= has its address */
+        char who[96];               /* "alice (uid 1000)", "192.0.2.7", "device press" */
+        char *device;               /* signed in as; or NULL */
         struct visitor_signin *signin;
 
-        struct spool *spool;       /* of the message that comes */
+        struct spool *spool; /* of the message that comes */
         uint64_t body_bytes;
         int64_t body_since;
         struct submitting *submitting;

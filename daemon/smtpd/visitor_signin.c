@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Devices that sign in: PLAIN, LOGIN and SCRAM-SHA-256. A password that came whole is compared on a thread, for hashing takes
- * milliseconds; the answer to a wrong one is kept back, longer each time, and after some the session ends. Nobody is told
- * whether there is such a device.
+ * Devices that sign in: PLAIN, LOGIN and SCRAM-SHA-256. A password that came whole is compared on a thread,
+ * for hashing takes milliseconds; the answer to a wrong one is kept back, longer each time, and after some
+ * the session ends. Nobody is told whether there is such a device.
  */
 #include "common/limits.h"
 #include "daemon/accounts/devices.h"
@@ -21,7 +21,7 @@ struct visitor_signin {
         struct scram_keys keys;
         struct scram_server *scram;
         struct timer *delay;
-        unsigned failures;       /* of this session */
+        unsigned failures; /* of this session */
 };
 
 struct check {
@@ -63,7 +63,9 @@ void visitor_signin_free(struct visitor *v)
 static void tell_refused(void *ctx)
 {
         struct visitor *v = ctx;
-        struct esmtp_answer no = { .code = 535, .enhanced = "5.7.8", .text = "the name or the password is wrong",
+        struct esmtp_answer no = { .code = 535,
+                                   .enhanced = "5.7.8",
+                                   .text = "the name or the password is wrong",
                                    .end = v->signin->failures >= FAILURES_OF_SESSION };
 
         esmtp_answer(v->esmtp, &no);
@@ -99,7 +101,8 @@ static void accept_device(struct visitor *v)
 static void decide(struct visitor *v, bool proven)
 {
         const struct device *device = device_named(v->signin->user);
-        bool same = device && device->has_keys && memcmp(&device->keys, &v->signin->keys, sizeof device->keys) == 0;
+        bool same = device && device->has_keys &&
+                    memcmp(&device->keys, &v->signin->keys, sizeof device->keys) == 0;
 
         if (proven && v->signin->known && same)
                 accept_device(v);
@@ -149,7 +152,9 @@ static void check_later(struct visitor *v, const char *password, size_t len)
         struct check *check;
 
         if (under_way >= CHECKS_UNDER_WAY) {
-                esmtp_answer(v->esmtp, &(struct esmtp_answer){ .code = 454, .enhanced = "4.7.0", .text = "too many sign in just now" });
+                esmtp_answer(v->esmtp, &(struct esmtp_answer){ .code = 454,
+                                                               .enhanced = "4.7.0",
+                                                               .text = "too many sign in just now" });
                 return;
         }
         if (!threads) {
@@ -157,7 +162,9 @@ static void check_later(struct visitor *v, const char *password, size_t len)
                 loop_on_close(forget_threads, NULL);
         }
         check = new_object(struct check);
-        *check = (struct check){ .job = { .work = compare, .done = compared }, .visitor = v->self, .keys = v->signin->keys,
+        *check = (struct check){ .job = { .work = compare, .done = compared },
+                                 .visitor = v->self,
+                                 .keys = v->signin->keys,
                                  .password = copy_bytes(password, len) };
         under_way++;
         v->waiting = true;
@@ -168,7 +175,9 @@ static void check_later(struct visitor *v, const char *password, size_t len)
 
 static void cannot_be(struct visitor *v)
 {
-        esmtp_answer(v->esmtp, &(struct esmtp_answer){ .code = 501, .enhanced = "5.5.2", .text = "this is no message of the mechanism" });
+        esmtp_answer(v->esmtp, &(struct esmtp_answer){ .code = 501,
+                                                       .enhanced = "5.5.2",
+                                                       .text = "this is no message of the mechanism" });
 }
 
 /* RFC 4616: whom to act as, who it is, the password, with NULs between. */
@@ -263,8 +272,12 @@ static void begin(struct visitor *v, enum signin_step first)
 
 void visitor_on_signin(struct visitor *v)
 {
-        static const struct esmtp_answer barred = { .code = 454, .enhanced = "4.7.0", .end = true,
-                                                    .text = "too many passwords from here were wrong: try again in ten minutes" };
+        static const struct esmtp_answer barred = {
+                .code = 454,
+                .enhanced = "4.7.0",
+                .end = true,
+                .text = "too many passwords from here were wrong: try again in ten minutes"
+        };
         const struct mechanism *mechanism = mechanisms;
         struct esmtp_signin said;
 

@@ -16,7 +16,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define NETWORK_OWNER ((uid_t)-2) /* whose share of the intake's threads those of the network have */
+#define NETWORK_OWNER ((uid_t) - 2) /* whose share of the intake's threads those of the network have */
 
 /* ---- who it is ---- */
 
@@ -78,14 +78,18 @@ static const struct visitor_reply {
         int code;
         const char *enhanced;
 } replies[] = {
-        { CAUSE_PERMISSION, 550, "5.7.1" }, { CAUSE_TOO_LARGE, 552, "5.3.4" },  { CAUSE_UNSENDABLE, 554, "5.6.0" },
-        { CAUSE_QUEUE_FULL, 452, "4.3.1" }, { CAUSE_STORAGE, 452, "4.3.1" },    { CAUSE_INVALID, 550, "5.1.3" },
-        { CAUSE_NOT_FOUND, 451, "4.3.5" },  { CAUSE_DISABLED, 451, "4.3.5" },   { CAUSE_STATE, 451, "4.3.5" },
+        { CAUSE_PERMISSION, 550, "5.7.1" }, { CAUSE_TOO_LARGE, 552, "5.3.4" },
+        { CAUSE_UNSENDABLE, 554, "5.6.0" }, { CAUSE_QUEUE_FULL, 452, "4.3.1" },
+        { CAUSE_STORAGE, 452, "4.3.1" },    { CAUSE_INVALID, 550, "5.1.3" },
+        { CAUSE_NOT_FOUND, 451, "4.3.5" },  { CAUSE_DISABLED, 451, "4.3.5" },
+        { CAUSE_STATE, 451, "4.3.5" },
 };
 
 static struct esmtp_answer answer_for(const struct cause *cause)
 {
-        struct esmtp_answer answer = { .code = 451, .enhanced = "4.3.0", .text = cause->text, .remedy = cause_remedy_of(cause) };
+        struct esmtp_answer answer = {
+                .code = 451, .enhanced = "4.3.0", .text = cause->text, .remedy = cause_remedy_of(cause)
+        };
 
         for (size_t i = 0; i < count_of(replies); i++)
                 if (replies[i].cause == cause->code) {
@@ -99,25 +103,31 @@ static struct esmtp_answer answer_for(const struct cause *cause)
 
 /* ---- MAIL and RCPT ---- */
 
-/* Whether who it is may send: from the network signed in, or from a network that is let in; of this machine as at the
- * control socket. Never anybody else (security rule 29). */
+/* Whether who it is may send: from the network signed in, or from a network that is let in; of this machine
+ * as at the control socket. Never anybody else (security rule 29). */
 static bool may_send(const struct visitor *v, struct esmtp_answer *no)
 {
         const struct device *device = v->device ? device_named(v->device) : NULL;
         const char *from = esmtp_envelope(v->esmtp)->from;
 
         if (v->device && !device) {
-                *no = (struct esmtp_answer){ .code = 535, .enhanced = "5.7.8", .text = "this device was deleted", .end = true };
+                *no = (struct esmtp_answer){
+                        .code = 535, .enhanced = "5.7.8", .text = "this device was deleted", .end = true
+                };
                 return false;
         }
         if (device && device->from && from[0] && strcasecmp(device->from, from) != 0) {
-                *no = (struct esmtp_answer){ .code = 553, .enhanced = "5.7.1", .text = "this device may name another sender only",
+                *no = (struct esmtp_answer){ .code = 553,
+                                             .enhanced = "5.7.1",
+                                             .text = "this device may name another sender only",
                                              .remedy = device->from };
                 return false;
         }
         if (v->device || v->let_in || v->may_submit)
                 return true;
-        *no = (struct esmtp_answer){ .code = 550, .enhanced = "5.7.1", .remedy = "emailsecd.conf(5): AllowSubmit" };
+        *no = (struct esmtp_answer){ .code = 550,
+                                     .enhanced = "5.7.1",
+                                     .remedy = "emailsecd.conf(5): AllowSubmit" };
         if (v->guest.local && v->guest.uid != (uid_t)-1) {
                 no->text = "this user may not submit mail";
         } else if (v->guest.local) {
@@ -196,7 +206,8 @@ void visitor_on_recipient(struct visitor *v)
         struct recipient_check *check = new_object(struct recipient_check);
 
         check->visitor = v->self;
-        if (!submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address, recipient_checked, check)) {
+        if (!submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address,
+                                    recipient_checked, check)) {
                 check->later = true; /* it is still there: the answer comes on another turn */
                 v->waiting = true;
         }
@@ -238,8 +249,8 @@ void visitor_on_data(struct visitor *v)
         esmtp_answer(v->esmtp, &yes);
 }
 
-/* RFC 5321 section 4.4. What the client calls itself is said where it is a name; who is behind an address of this machine is
- * nobody's business further on. */
+/* RFC 5321 section 4.4. What the client calls itself is said where it is a name; who is behind an address of
+ * this machine is nobody's business further on. */
 static char *trace_field(const struct visitor *v)
 {
         const char *hello = esmtp_hello(v->esmtp), *address = connection_address(v->connection);
@@ -247,8 +258,9 @@ static char *trace_field(const struct visitor *v)
         char date[48];
 
         time_rfc5322(loop_wall(), date);
-        return text_of("Received: from %s ([%s%s])\r\n\tby %s with %s;\r\n\t%s\r\n", hello[0] ? hello : "unknown",
-                       six ? "IPv6:" : "", address, settings_current()->hostname, esmtp_protocol(v->esmtp), date);
+        return text_of("Received: from %s ([%s%s])\r\n\tby %s with %s;\r\n\t%s\r\n",
+                       hello[0] ? hello : "unknown", six ? "IPv6:" : "", address,
+                       settings_current()->hostname, esmtp_protocol(v->esmtp), date);
 }
 
 static void was_submitted(void *ctx, const struct submit_answer *answer, const struct causes *problems)

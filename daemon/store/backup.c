@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backups: when, and in what order the parts are taken; see backup.h. The archive itself is written by backup_write.c.
- * The small files are read before the database is copied and looked at again after that: had one of those that belong
- * together changed, what is in the queue might be of an account that is not in the archive.
+ * Backups: when, and in what order the parts are taken; see backup.h. The archive itself is written by
+ * backup_write.c. The small files are read before the database is copied and looked at again after that: had
+ * one of those that belong together changed, what is in the queue might be of an account that is not in the
+ * archive.
  */
 #include "daemon/store/backup.h"
 
@@ -23,7 +24,7 @@ struct backup {
         struct archive archive;
         atomic_bool cancelled;
         char *directory;
-        uint64_t leave;          /* of the disk */
+        uint64_t leave; /* of the disk */
         bool failed;
         struct cause cause;
         void (*done)(void *ctx, const struct backup_result *result, const struct cause *cause);
@@ -43,12 +44,15 @@ static int take_moment(struct backup *backup, int *fd)
         scoped(scoped_free) char *copy = text_of("%s/spool/backup.db", backup->directory);
 
         for (int round = 0; round < ROUNDS; round++) {
-                struct buf before = BUF_WITH_MAX(LIMIT_BACKUP_FILES), after = BUF_WITH_MAX(LIMIT_BACKUP_FILES);
-                bool failed = backup_archive_look(&backup->archive, &before, &backup->cause) < 0 ||
-                              backup_archive_gather(&backup->archive, &backup->cause) < 0 ||
-                              store_copy_database(copy, backup->leave, &backup->cancelled, &backup->cause) < 0 ||
-                              backup_archive_look(&backup->archive, &after, &backup->cause) < 0;
-                bool same = !failed && before.len == after.len && !memcmp(buf_bytes(&before), buf_bytes(&after), before.len);
+                struct buf before = BUF_WITH_MAX(LIMIT_BACKUP_FILES),
+                           after = BUF_WITH_MAX(LIMIT_BACKUP_FILES);
+                bool failed =
+                        backup_archive_look(&backup->archive, &before, &backup->cause) < 0 ||
+                        backup_archive_gather(&backup->archive, &backup->cause) < 0 ||
+                        store_copy_database(copy, backup->leave, &backup->cancelled, &backup->cause) < 0 ||
+                        backup_archive_look(&backup->archive, &after, &backup->cause) < 0;
+                bool same = !failed && before.len == after.len &&
+                            !memcmp(buf_bytes(&before), buf_bytes(&after), before.len);
                 buf_free(&before);
                 buf_free(&after);
                 if (!failed && same)
@@ -61,7 +65,8 @@ static int take_moment(struct backup *backup, int *fd)
                 if (same)
                         return 0;
         }
-        return cause_set(&backup->cause, CAUSE_BUSY, "accounts or decisions were changed again and again meanwhile");
+        return cause_set(&backup->cause, CAUSE_BUSY,
+                         "accounts or decisions were changed again and again meanwhile");
 }
 
 static void backup_work(struct job *job)
@@ -69,7 +74,8 @@ static void backup_work(struct job *job)
         struct backup *backup = container_of(job, struct backup, job);
         scoped(scoped_close) int database = -1;
 
-        if (take_moment(backup, &database) < 0 || backup_archive_write(&backup->archive, database, &backup->cause) < 0)
+        if (take_moment(backup, &database) < 0 ||
+            backup_archive_write(&backup->archive, database, &backup->cause) < 0)
                 backup->failed = true;
 }
 
@@ -87,21 +93,24 @@ static void backup_done(struct job *job)
         struct backup *backup = container_of(job, struct backup, job);
 
         backups.present = NULL;
-        backup->done(backup->ctx, backup->failed ? NULL : &backup->archive.result, backup->failed ? &backup->cause : NULL);
+        backup->done(backup->ctx, backup->failed ? NULL : &backup->archive.result,
+                     backup->failed ? &backup->cause : NULL);
         backup_free(backup);
 }
 
 int backup_begin(const struct backup_order *order,
-                 void (*done)(void *ctx, const struct backup_result *result, const struct cause *cause), void *ctx,
-                 struct cause *cause)
+                 void (*done)(void *ctx, const struct backup_result *result, const struct cause *cause),
+                 void *ctx, struct cause *cause)
 {
         if (backups.present)
                 return cause_set(cause, CAUSE_BUSY, "another backup is just being made");
         struct backup *backup = new_object(struct backup);
         *backup = (struct backup){
                 .job = { .work = backup_work, .done = backup_done },
-                .directory = copy_text(store_directory()), .leave = reserve_room().reserve,
-                .done = done, .ctx = ctx,
+                .directory = copy_text(store_directory()),
+                .leave = reserve_room().reserve,
+                .done = done,
+                .ctx = ctx,
         };
         backup_archive_open(&backup->archive, backup->directory, order, &backup->cancelled);
         if (!backups.thread)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a backup: backup.c decides what is taken when, backup_write.c reads the state folder and writes the archive. */
+/* The inside of a backup: backup.c decides what is taken when, backup_write.c reads the state folder and
+ * writes the archive. */
 #pragma once
 
 #include "common/buf.h"
@@ -24,13 +25,13 @@ struct archive {
         const atomic_bool *cancelled;
         struct gathered *files;
         size_t file_count;
-        uint64_t gathered;       /* bytes in them */
-        struct buf sums;         /* of SHA256SUMS */
+        uint64_t gathered; /* bytes in them */
+        struct buf sums;   /* of SHA256SUMS */
         struct backup_result result;
 };
 
 void backup_archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
-                  const atomic_bool *cancelled);
+                         const atomic_bool *cancelled);
 void backup_archive_free(struct archive *archive);
 /* Appends a line for each file that a moment is told by: accounts, decisions, secrets, keys. */
 int backup_archive_look(struct archive *archive, struct buf *out, struct cause *cause) must_use;
@@ -39,10 +40,11 @@ int backup_archive_gather(struct archive *archive, struct cause *cause) must_use
 /* Writes the whole archive, the database from this descriptor. */
 int backup_archive_write(struct archive *archive, int database, struct cause *cause) must_use;
 
-/* What belongs to the folder and not to the station in it: no part of a backup, and left where it is by a restore. */
+/* What belongs to the folder and not to the station in it: no part of a backup, and left where it is by a
+ * restore. */
 bool backup_stays(const char *path);
 
 /* What the archive calls itself; the first and the last member. */
 #define BACKUP_ABOUT "emailsec-backup.json"
-#define BACKUP_SUMS "SHA256SUMS"
+#define BACKUP_SUMS  "SHA256SUMS"
 enum { BACKUP_FORMAT = 1 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state folder read, and the archive written, for a backup; see backup.h. All of it on the backup's thread. Files may
- * come, go and be renamed meanwhile: one that is not there any more is left out. Whoever reads the archive may be slow, or
- * stop reading for good; a write that could wait is begun only when there is room, so that giving up takes effect.
+ * The state folder read, and the archive written, for a backup; see backup.h. All of it on the backup's
+ * thread. Files may come, go and be renamed meanwhile: one that is not there any more is left out. Whoever
+ * reads the archive may be slow, or stop reading for good; a write that could wait is begun only when there
+ * is room, so that giving up takes effect.
  */
 #include "daemon/store/backup_parts.h"
 
@@ -21,20 +22,24 @@
 
 enum {
         PIECE = 64 * KIB,
-        PIECE_OF_PIPE = 4096,   /* PIPE_BUF: what fits when there is room at all */
-        LOOK_EVERY = 200,       /* ms */
+        PIECE_OF_PIPE = 4096, /* PIPE_BUF: what fits when there is room at all */
+        LOOK_EVERY = 200,     /* ms */
         DEPTH = 8,
-        RENAMES = 64,           /* of one message while it is to be opened */
+        RENAMES = 64, /* of one message while it is to be opened */
 };
 
 void backup_archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
-                  const atomic_bool *cancelled)
+                         const atomic_bool *cancelled)
 {
         struct stat facts;
 
         *archive = (struct archive){
-                .directory = copy_text(directory), .fd = order->fd, .secrets = order->secrets, .mail = order->mail,
-                .regular = fstat(order->fd, &facts) == 0 && S_ISREG(facts.st_mode), .cancelled = cancelled,
+                .directory = copy_text(directory),
+                .fd = order->fd,
+                .secrets = order->secrets,
+                .mail = order->mail,
+                .regular = fstat(order->fd, &facts) == 0 && S_ISREG(facts.st_mode),
+                .cancelled = cancelled,
                 .sums = BUF_WITH_MAX(LIMIT_BACKUP_SUMS),
         };
 }
@@ -61,7 +66,8 @@ void backup_archive_free(struct archive *archive)
 /* ---- the state folder ---- */
 
 /* `facts` NULL: it was there when the folder was listed, and is not any more by that name. */
-typedef int visitor(struct archive *archive, const char *path, const struct stat *facts, void *arg, struct cause *cause);
+typedef int visitor(struct archive *archive, const char *path, const struct stat *facts, void *arg,
+                    struct cause *cause);
 
 /* A name that can stand in a line of SHA256SUMS; all that are made here can. */
 static bool is_plain(const char *name)
@@ -84,7 +90,8 @@ static bool is_kept(const char *name, unsigned depth)
         return is_plain(name) || (depth == 2 && name[0] == '.' && name[1] && name[1] != '.');
 }
 
-static int walk(struct archive *archive, const char *path, unsigned depth, visitor *visit, void *arg, struct cause *cause)
+static int walk(struct archive *archive, const char *path, unsigned depth, visitor *visit, void *arg,
+                struct cause *cause)
 {
         scoped(scoped_free) char *full = text_of("%s/%s", archive->directory, path);
         struct dirent **names = NULL;
@@ -93,14 +100,15 @@ static int walk(struct archive *archive, const char *path, unsigned depth, visit
         if (count < 0)
                 return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot read %s", full);
         for (int i = 0; i < count; i++) {
-                scoped(scoped_free) char *below = text_of("%s%s%s", path, path[0] ? "/" : "", names[i]->d_name);
+                scoped(scoped_free) char *below =
+                        text_of("%s%s%s", path, path[0] ? "/" : "", names[i]->d_name);
                 scoped(scoped_free) char *place = text_of("%s/%s", archive->directory, below);
                 struct stat facts;
                 if (result < 0 || !is_kept(names[i]->d_name, depth))
                         ;
                 else if (lstat(place, &facts) < 0)
-                        result = errno == ENOENT ? visit(archive, below, NULL, arg, cause) :
-                                                   cause_errno(cause, errno, "cannot read %s", place);
+                        result = errno == ENOENT ? visit(archive, below, NULL, arg, cause)
+                                                 : cause_errno(cause, errno, "cannot read %s", place);
                 else if (S_ISREG(facts.st_mode))
                         result = visit(archive, below, &facts, arg, cause);
                 else if (S_ISDIR(facts.st_mode) && depth < DEPTH && strcmp(names[i]->d_name, "tmp") != 0)
@@ -124,7 +132,8 @@ static bool lies_in(const char *path, const char *name)
 static int look_at(struct archive *archive unused_arg, const char *path, const struct stat *facts, void *arg,
                    struct cause *cause)
 {
-        if (facts && buf_appendf(arg, "%s %llu %lld %lld.%ld %lld.%ld\n", path, (unsigned long long)facts->st_ino,
+        if (facts &&
+            buf_appendf(arg, "%s %llu %lld %lld.%ld %lld.%ld\n", path, (unsigned long long)facts->st_ino,
                         (long long)facts->st_size, (long long)facts->st_mtim.tv_sec, facts->st_mtim.tv_nsec,
                         (long long)facts->st_ctim.tv_sec, facts->st_ctim.tv_nsec) < 0)
                 return cause_set(cause, CAUSE_TOO_LARGE, "there are too many files in the state folder");
@@ -203,7 +212,8 @@ bool backup_stays(const char *path)
 
 static bool is_left_out(const struct archive *archive, const char *path)
 {
-        static const char *const names[] = { /* or put in otherwise */
+        static const char *const names[] = {
+                /* or put in otherwise */
                 "mail", "station.db", "station.db-wal", "station.db-shm", BACKUP_ABOUT, BACKUP_SUMS,
         };
 
@@ -231,7 +241,8 @@ static int gather(struct archive *archive, const char *path, const struct stat *
         archive->gathered += bytes.len;
         if (archive->gathered > LIMIT_BACKUP_FILES) {
                 buf_wipe(&bytes);
-                return cause_set(cause, CAUSE_TOO_LARGE, "the files of the state folder are larger than %d MiB",
+                return cause_set(cause, CAUSE_TOO_LARGE,
+                                 "the files of the state folder are larger than %d MiB",
                                  LIMIT_BACKUP_FILES / MIB);
         }
         archive->files = new_resized(archive->files, archive->file_count + 1, sizeof *archive->files);
@@ -285,8 +296,8 @@ static int put(struct archive *archive, const void *bytes, size_t len, struct ca
 }
 
 /* The next `size` bytes of a member: from memory, else of this file. 1: the file is shorter. */
-static int put_bytes(struct archive *archive, const struct buf *bytes, int fd, uint64_t size, EVP_MD_CTX *hash,
-                     struct cause *cause)
+static int put_bytes(struct archive *archive, const struct buf *bytes, int fd, uint64_t size,
+                     EVP_MD_CTX *hash, struct cause *cause)
 {
         static const uint8_t zeros[TAR_BLOCK];
         scoped(scoped_free) uint8_t *room = bytes ? NULL : new_zeroed(1, PIECE);
@@ -297,8 +308,9 @@ static int put_bytes(struct archive *archive, const struct buf *bytes, int fd, u
                 if (got < 0 && errno == EINTR)
                         continue;
                 if (got <= 0)
-                        return got < 0 ? cause_errno(cause, errno, "cannot read what is to be backed up") :
-                                         cause_set(cause, CAUSE_STORAGE, "a file became shorter while it was backed up");
+                        return got < 0 ? cause_errno(cause, errno, "cannot read what is to be backed up")
+                                       : cause_set(cause, CAUSE_STORAGE,
+                                                   "a file became shorter while it was backed up");
                 const void *piece = bytes ? (const void *)buf_bytes(bytes) : room;
                 if (EVP_DigestUpdate(hash, piece, (size_t)got) != 1)
                         return cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
@@ -309,8 +321,8 @@ static int put_bytes(struct archive *archive, const struct buf *bytes, int fd, u
         return put(archive, zeros, tar_padding(size), cause);
 }
 
-static int put_member(struct archive *archive, const char *path, const struct buf *bytes, int fd, uint64_t size, int64_t time,
-                      struct cause *cause)
+static int put_member(struct archive *archive, const char *path, const struct buf *bytes, int fd,
+                      uint64_t size, int64_t time, struct cause *cause)
 {
         struct tar_member member = { .size = size, .time = time };
         struct buf header = BUF_WITH_MAX(TAR_PAX_MAX + 4 * TAR_BLOCK);
@@ -325,7 +337,9 @@ static int put_member(struct archive *archive, const char *path, const struct bu
                 (void)cause_set(cause, CAUSE_INTERNAL, "%s cannot be put into the archive", path);
         else if (put(archive, buf_bytes(&header), header.len, cause) == 0 &&
                  put_bytes(archive, bytes, fd, size, hash, cause) == 0)
-                result = EVP_DigestFinal_ex(hash, digest, NULL) == 1 ? 0 : cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
+                result = EVP_DigestFinal_ex(hash, digest, NULL) == 1
+                                 ? 0
+                                 : cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
         EVP_MD_CTX_free(hash);
         buf_free(&header);
         for (size_t i = 0; i < sizeof digest; i++)
@@ -336,11 +350,13 @@ static int put_member(struct archive *archive, const char *path, const struct bu
         return result;
 }
 
-/* A mail program has changed the flags at the end of its name since the folder was listed: the name that it has now,
- * below the state folder; the caller frees. NULL: it has gone, or to another folder, which is met later. */
+/* A mail program has changed the flags at the end of its name since the folder was listed: the name that it
+ * has now, below the state folder; the caller frees. NULL: it has gone, or to another folder, which is met
+ * later. */
 static char *renamed(const struct archive *archive, const char *path)
 {
-        size_t folder_len = (size_t)(strrchr(path, '/') - path), base_len = strcspn(path + folder_len + 1, ":");
+        size_t folder_len = (size_t)(strrchr(path, '/') - path),
+               base_len = strcspn(path + folder_len + 1, ":");
         scoped(scoped_free) char *folder = text_of("%s/%.*s", archive->directory, (int)folder_len, path);
         struct dirent **names = NULL;
         int count = scandir(folder, &names, NULL, NULL);
@@ -348,8 +364,8 @@ static char *renamed(const struct archive *archive, const char *path)
 
         for (int i = 0; i < count; i++) {
                 const char *name = names[i]->d_name;
-                if (!found && !strncmp(name, path + folder_len + 1, base_len) && (!name[base_len] || name[base_len] == ':') &&
-                    is_plain(name))
+                if (!found && !strncmp(name, path + folder_len + 1, base_len) &&
+                    (!name[base_len] || name[base_len] == ':') && is_plain(name))
                         found = text_of("%.*s/%s", (int)folder_len, path, name);
                 free(names[i]);
         }
@@ -364,8 +380,8 @@ static int open_below(const struct archive *archive, const char *path)
         return open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-static int put_mail(struct archive *archive, const char *path, unused_arg const struct stat *facts, unused_arg void *arg,
-                    struct cause *cause)
+static int put_mail(struct archive *archive, const char *path, unused_arg const struct stat *facts,
+                    unused_arg void *arg, struct cause *cause)
 {
         scoped(scoped_free) char *name = copy_text(path);
         scoped(scoped_close) int fd = open_below(archive, name);
@@ -403,8 +419,9 @@ static int put_about(struct archive *archive, struct cause *cause)
         json_put(about, "mail", json_boolean(archive->mail));
         char *text = json_dumps(about, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
         json_decref(about);
-        int result = buf_append_text(&bytes, text) < 0 ? cause_set(cause, CAUSE_INTERNAL, "too long") :
-                                                         put_member(archive, BACKUP_ABOUT, &bytes, -1, bytes.len, now, cause);
+        int result = buf_append_text(&bytes, text) < 0
+                             ? cause_set(cause, CAUSE_INTERNAL, "too long")
+                             : put_member(archive, BACKUP_ABOUT, &bytes, -1, bytes.len, now, cause);
         free(text);
         buf_free(&bytes);
         return result;
@@ -435,7 +452,8 @@ int backup_archive_write(struct archive *archive, int database, struct cause *ca
         }
         if (fstat(database, &facts) < 0)
                 return cause_errno(cause, errno, "cannot read the copy of station.db");
-        if (put_member(archive, "station.db", NULL, database, (uint64_t)facts.st_size, facts.st_mtime, cause) < 0 ||
+        if (put_member(archive, "station.db", NULL, database, (uint64_t)facts.st_size, facts.st_mtime,
+                       cause) < 0 ||
             (archive->mail && walk(archive, "mail", 1, put_mail, NULL, cause) < 0))
                 return -1;
         return put_end(archive, cause);

@@ -20,7 +20,8 @@ enum kind {
         KIND_UNKNOWN, /* mounted where we do not see it */
 };
 
-/* The table of mounts tells the type of the file system with that device: the same in each mount namespace. */
+/* The table of mounts tells the type of the file system with that device: the same in each mount namespace.
+ */
 static enum kind kind_of_device(unsigned major, unsigned minor)
 {
         FILE *mounts = fopen("/proc/self/mountinfo", "re");
@@ -31,7 +32,8 @@ static enum kind kind_of_device(unsigned major, unsigned minor)
         while (mounts && kind == KIND_UNKNOWN && getline(&line, &size, mounts) > 0) {
                 unsigned one, other;
                 const char *type = strstr(line, " - ");
-                if (type && sscanf(line, "%*d %*d %u:%u ", &one, &other) == 2 && one == major && other == minor)
+                if (type && sscanf(line, "%*d %*d %u:%u ", &one, &other) == 2 && one == major &&
+                    other == minor)
                         kind = strncmp(type + 3, "fuse", 4) == 0 ? KIND_SERVED : KIND_SAFE;
         }
         free(line);
@@ -60,10 +62,12 @@ int client_file_check(int fd, struct cause *cause)
         enum kind kind = kind_of(fd, &regular);
 
         if (!regular)
-                return cause_about(cause, CAUSE_INVALID, "descriptor", "the descriptor is not a regular file or memfd");
+                return cause_about(cause, CAUSE_INVALID, "descriptor",
+                                   "the descriptor is not a regular file or memfd");
         if (kind != KIND_SERVED)
                 return 0;
-        (void)cause_about(cause, CAUSE_INVALID, "descriptor", "the descriptor is of a file system that a program serves (FUSE)");
+        (void)cause_about(cause, CAUSE_INVALID, "descriptor",
+                          "the descriptor is of a file system that a program serves (FUSE)");
         cause_remedy(cause, "read the file, and hand in a memfd of it; emailsecctl send does");
         return -1;
 }
@@ -87,7 +91,8 @@ static pid_t *find_place(void)
         return place;
 }
 
-/* As fork(), but the descriptors are common: in there the number is free at once, whatever becomes of the closer. */
+/* As fork(), but the descriptors are common: in there the number is free at once, whatever becomes of the
+ * closer. */
 static void close_apart(int fd, pid_t *place)
 {
         long pid = syscall(SYS_clone, (unsigned long)(CLONE_FILES | SIGCHLD), NULL, NULL, NULL, 0UL);

@@ -16,7 +16,7 @@ enum {
         CACHE_BUCKETS = 128,
         BUSY_MS = 5000,
         PAGE = 4096,
-        CHECKPOINT_AGAIN = 1,     /* s after one that failed */
+        CHECKPOINT_AGAIN = 1, /* s after one that failed */
 };
 
 /* Bytes of the log from which on they are brought into the database. */
@@ -32,13 +32,13 @@ struct database {
         char *path;
         bool writer;
         struct cached *cache[CACHE_BUCKETS];
-        struct cause checkpoint;  /* why the last one failed; CAUSE_NONE: it did not */
-        time_t failed;            /* when; monotonic */
-        bool doubtful;            /* the file was not opened anew since, and no checkpoint runs */
-        bool checkpoint_full;     /* it failed because the disk was full */
-        dev_t device;             /* of its file, */
+        struct cause checkpoint; /* why the last one failed; CAUSE_NONE: it did not */
+        time_t failed;           /* when; monotonic */
+        bool doubtful;           /* the file was not opened anew since, and no checkpoint runs */
+        bool checkpoint_full;    /* it failed because the disk was full */
+        dev_t device;            /* of its file, */
         ino_t inode;
-        bool shrunk;              /* pages at the end are not used any more: a checkpoint gives them back */
+        bool shrunk; /* pages at the end are not used any more: a checkpoint gives them back */
 };
 
 /* ---- causes ---- */
@@ -64,7 +64,8 @@ static bool is_no_room(int error)
         return error == ENOSPC || error == EDQUOT;
 }
 
-/* The last error of the database's file, or of its log (`which`: SQLITE_FCNTL_FILE_POINTER or _JOURNAL_POINTER). */
+/* The last error of the database's file, or of its log (`which`: SQLITE_FCNTL_FILE_POINTER or
+ * _JOURNAL_POINTER). */
 static int file_errno(sqlite3 *handle, int which)
 {
         sqlite3_file *file = NULL;
@@ -76,15 +77,16 @@ static int file_errno(sqlite3 *handle, int which)
         return error;
 }
 
-/* SQLite has a code of its own for ENOSPC in a write alone: not for a quota, and not where it makes a file longer. */
+/* SQLite has a code of its own for ENOSPC in a write alone: not for a quota, and not where it makes a file
+ * longer. */
 static bool is_full(sqlite3 *handle)
 {
         int code = sqlite3_errcode(handle) & 0xff;
 
-        return code == SQLITE_FULL ||
-               ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) &&
-                (is_no_room(sqlite3_system_errno(handle)) || is_no_room(file_errno(handle, SQLITE_FCNTL_FILE_POINTER)) ||
-                 is_no_room(file_errno(handle, SQLITE_FCNTL_JOURNAL_POINTER))));
+        return code == SQLITE_FULL || ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) &&
+                                       (is_no_room(sqlite3_system_errno(handle)) ||
+                                        is_no_room(file_errno(handle, SQLITE_FCNTL_FILE_POINTER)) ||
+                                        is_no_room(file_errno(handle, SQLITE_FCNTL_JOURNAL_POINTER))));
 }
 
 static int database_cause(const struct database *db, struct cause *cause)
@@ -157,8 +159,8 @@ static int bind(sqlite3_stmt *statement, int index, const struct value *value)
         return SQLITE_MISUSE;
 }
 
-sqlite3_stmt *db_query(struct database *db, struct cause *cause, const char *sql,
-                       const struct value *values, size_t count)
+sqlite3_stmt *db_query(struct database *db, struct cause *cause, const char *sql, const struct value *values,
+                       size_t count)
 {
         sqlite3_stmt *statement = statement_for(db, sql, cause);
 
@@ -260,8 +262,9 @@ static int one_number(struct database *db, const char *sql, int64_t *out, struct
 /* Runs step `index` and records its version, together. */
 static int run_step(struct database *db, size_t index, struct cause *cause)
 {
-        scoped(scoped_free) char *version = text_of(
-                "PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", DATABASE_APPLICATION, index + 1);
+        scoped(scoped_free) char *version =
+                text_of("PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", DATABASE_APPLICATION,
+                        index + 1);
 
         if (execute(db, "BEGIN IMMEDIATE", cause) == 0 && execute(db, schema_steps[index], cause) == 0 &&
             execute(db, version, cause) == 0)
@@ -315,8 +318,10 @@ int database_holds(const char *path, struct cause *cause)
                 return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot open %s", path);
         if (facts.st_size == 0)
                 return 0;
-        /* With its log, which may be all there is of it. What cannot be read is not empty: opening it says why. */
-        if (sqlite3_open_v2(path, &look.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+        /* With its log, which may be all there is of it. What cannot be read is not empty: opening it says
+         * why. */
+        if (sqlite3_open_v2(path, &look.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+                    SQLITE_OK ||
             one_number(&look, "SELECT count(*) FROM sqlite_schema", &tables, NULL) < 0)
                 tables = 1;
         (void)sqlite3_close(look.handle);
@@ -363,7 +368,8 @@ int64_t database_shrink(struct database *db, unsigned pages, struct cause *cause
         scoped(scoped_free) char *sql = text_of("PRAGMA incremental_vacuum(%u)", pages);
         int64_t before = 0, after = 0;
 
-        if (one_number(db, "PRAGMA freelist_count", &before, cause) < 0 || (before && execute(db, sql, cause) < 0) ||
+        if (one_number(db, "PRAGMA freelist_count", &before, cause) < 0 ||
+            (before && execute(db, sql, cause) < 0) ||
             (before && one_number(db, "PRAGMA freelist_count", &after, cause) < 0))
                 return -1;
         db->shrunk = db->shrunk || after < before;
@@ -391,8 +397,8 @@ static int settle_new(struct database *db, struct cause *cause)
 static int settle_in(struct database *db, bool writer, struct cause *cause)
 {
         /* What a hostile or damaged schema could do is switched off; a commit waits for the disk;
-         * deleted content is overwritten where that costs no further write. Pages that are not used any more can be
-         * given back to the disk, of a database that was made so. */
+         * deleted content is overwritten where that costs no further write. Pages that are not used any more
+         * can be given back to the disk, of a database that was made so. */
         static const char common[] = "PRAGMA trusted_schema = OFF;"
                                      "PRAGMA cell_size_check = ON;"
                                      "PRAGMA foreign_keys = ON;"
@@ -408,14 +414,17 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
         if (sqlite3_busy_timeout(db->handle, BUSY_MS) != SQLITE_OK ||
             sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
             sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL) != SQLITE_OK ||
-            sqlite3_create_function_v2(db->handle, "inbox_id", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
-                                       NULL, id_of_file, NULL, NULL, NULL) != SQLITE_OK)
+            sqlite3_create_function_v2(db->handle, "inbox_id", 1,
+                                       SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL,
+                                       id_of_file, NULL, NULL, NULL) != SQLITE_OK)
                 return database_cause(db, cause);
-        /* What the log has taken it keeps, and is written again: on a small disk no more of it than is meant. */
+        /* What the log has taken it keeps, and is written again: on a small disk no more of it than is meant.
+         */
         size_t log = atomic_load(&log_most);
-        scoped(scoped_free) char *keep = text_of("PRAGMA journal_size_limit = %zu", log < DATABASE_LOG_MOST ? log : 4 * log);
-        if (execute(db, common, cause) < 0 || (writer && settle_new(db, cause) < 0) || execute(db, writer ? writing : reading, cause) < 0 ||
-            (writer && execute(db, keep, cause) < 0))
+        scoped(scoped_free) char *keep =
+                text_of("PRAGMA journal_size_limit = %zu", log < DATABASE_LOG_MOST ? log : 4 * log);
+        if (execute(db, common, cause) < 0 || (writer && settle_new(db, cause) < 0) ||
+            execute(db, writer ? writing : reading, cause) < 0 || (writer && execute(db, keep, cause) < 0))
                 return -1;
         if (writer)
                 (void)sqlite3_wal_hook(db->handle, after_commit, db);

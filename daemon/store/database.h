@@ -34,7 +34,8 @@ const struct cause *database_behind(const struct database *db) must_use;
 bool database_doubtful(const struct database *db) must_use;
 /* Closes both, without a checkpoint, and opens them. -1: neither is open, and this is to be tried again. */
 int database_reopen(struct database *writing, struct database *reading, struct cause *cause) must_use;
-/* -1: its file is not there any more, or is another one. What is committed now would be gone with the next start. */
+/* -1: its file is not there any more, or is another one. What is committed now would be gone with the next
+ * start. */
 int database_in_place(const struct database *db, struct cause *cause) must_use;
 /* Ends a transaction that failed, if there still is one. */
 void database_roll_back(struct database *db);
@@ -44,13 +45,13 @@ bool database_in_transaction(const struct database *db);
 bool database_full(const struct database *db);
 
 /*
- * How large the log may be before it is brought into the database: both may need that much place then. It follows the
- * disk; any thread.
+ * How large the log may be before it is brought into the database: both may need that much place then. It
+ * follows the disk; any thread.
  */
 #define DATABASE_LOG_MOST (16 * MIB)
 void database_log_is(size_t most);
-/* In a transaction: gives back up to so many pages that are not used any more, once a checkpoint has followed. How many
- * are left, or -1. */
+/* In a transaction: gives back up to so many pages that are not used any more, once a checkpoint has
+ * followed. How many are left, or -1. */
 int64_t database_shrink(struct database *db, unsigned pages, struct cause *cause) must_use;
 /* Whether the last failure says that content is damaged, rather than that the disk is in trouble. */
 bool database_damaged(const struct database *db);
@@ -80,16 +81,16 @@ static inline struct value v_null(void)
 {
         return (struct value){ .kind = VALUE_NULL };
 }
-#define VALUES(...)                                                                                          \
-        (const struct value[]){ __VA_ARGS__ },                                                               \
+#define VALUES(...) \
+        (const struct value[]){ __VA_ARGS__ }, \
                 sizeof((const struct value[]){ __VA_ARGS__ }) / sizeof(struct value)
 
 /* Runs a statement that gives no rows. `sql` is a literal: its address is the key of the cache. */
 int db_run(struct database *db, struct cause *cause, const char *sql, const struct value *values,
            size_t count) must_use;
 /* A statement bound and ready; NULL with a cause. To be ended by db_end. */
-sqlite3_stmt *db_query(struct database *db, struct cause *cause, const char *sql,
-                       const struct value *values, size_t count) must_use;
+sqlite3_stmt *db_query(struct database *db, struct cause *cause, const char *sql, const struct value *values,
+                       size_t count) must_use;
 /* 1 = a row, 0 = no more, -1 = failed. */
 int db_next(struct database *db, sqlite3_stmt *rows, struct cause *cause) must_use;
 /* Destructor for `scoped`. */

@@ -60,11 +60,14 @@ static int look_for_room(sqlite3 *from, const char *path, uint64_t leave, struct
                 return cause_errno(cause, errno, "cannot look at the disk of %s", path);
         if (leave < (uint64_t)ROOM_LEFT * MIB)
                 leave = (uint64_t)ROOM_LEFT * MIB;
-        int64_t room = (int64_t)(disk.f_bavail * disk.f_frsize / MIB), wanted = pages * size / MIB + 1 + (int64_t)(leave / MIB);
+        int64_t room = (int64_t)(disk.f_bavail * disk.f_frsize / MIB),
+                wanted = pages * size / MIB + 1 + (int64_t)(leave / MIB);
         if (room >= wanted)
                 return 0;
-        (void)cause_set(cause, CAUSE_STORAGE, "the disk of the state folder has room for %lld MiB, and a copy of station.db "
-                        "needs %lld MiB there for a while, the reserve included", (long long)room, (long long)wanted);
+        (void)cause_set(cause, CAUSE_STORAGE,
+                        "the disk of the state folder has room for %lld MiB, and a copy of station.db "
+                        "needs %lld MiB there for a while, the reserve included",
+                        (long long)room, (long long)wanted);
         cause_remedy(cause, "make room there; or stop emailsecd and copy the state folder");
         return -1;
 }
@@ -73,14 +76,16 @@ static int begin_writing(const char *target, sqlite3 **out, struct cause *cause)
 {
         if (unlink(target) < 0 && errno != ENOENT)
                 return cause_errno(cause, errno, "cannot remove %s", target);
-        if (sqlite3_open_v2(target, out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
-            sqlite3_exec(*out, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) != SQLITE_OK)
+        if (sqlite3_open_v2(target, out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                            NULL) != SQLITE_OK ||
+            sqlite3_exec(*out, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) !=
+                    SQLITE_OK)
                 return fail(*out, "cannot write", target, cause);
         return 0;
 }
 
-static int copy_pages(sqlite3 *from, sqlite3 *to, const char *target, const atomic_bool *cancelled, const atomic_bool *stop,
-                      struct cause *cause)
+static int copy_pages(sqlite3 *from, sqlite3 *to, const char *target, const atomic_bool *cancelled,
+                      const atomic_bool *stop, struct cause *cause)
 {
         sqlite3_backup *copy = sqlite3_backup_init(to, "main", from, "main");
         int result = copy ? SQLITE_OK : SQLITE_ERROR;
@@ -93,16 +98,18 @@ static int copy_pages(sqlite3 *from, sqlite3 *to, const char *target, const atom
                 return 0;
         if (result != SQLITE_OK)
                 return fail(to, "cannot write", target, cause);
-        return cause_set(cause, CAUSE_CANCELLED, atomic_load(stop) ? "the disk of the state folder was in trouble meanwhile" :
-                                                                     "the backup was given up");
+        return cause_set(cause, CAUSE_CANCELLED,
+                         atomic_load(stop) ? "the disk of the state folder was in trouble meanwhile"
+                                           : "the backup was given up");
 }
 
-int database_copy(const char *path, const char *target, uint64_t leave, const atomic_bool *cancelled, const atomic_bool *stop,
-                  struct cause *cause)
+int database_copy(const char *path, const char *target, uint64_t leave, const atomic_bool *cancelled,
+                  const atomic_bool *stop, struct cause *cause)
 {
         sqlite3 *from = NULL, *to = NULL;
         bool failed = begin_reading(path, &from, cause) < 0 || look_for_room(from, path, leave, cause) < 0 ||
-                      begin_writing(target, &to, cause) < 0 || copy_pages(from, to, target, cancelled, stop, cause) < 0;
+                      begin_writing(target, &to, cause) < 0 ||
+                      copy_pages(from, to, target, cancelled, stop, cause) < 0;
 
         (void)sqlite3_close(to);
         (void)sqlite3_close(from);
@@ -122,7 +129,8 @@ static int is_sound(sqlite3 *handle, const char *path, struct cause *cause)
             sqlite3_step(statement) != SQLITE_ROW)
                 (void)fail(handle, "cannot read", path, cause);
         else if (!same_text((const char *)sqlite3_column_text(statement, 0), "ok"))
-                (void)cause_set(cause, CAUSE_STORAGE, "%s is damaged: %s", path, (const char *)sqlite3_column_text(statement, 0));
+                (void)cause_set(cause, CAUSE_STORAGE, "%s is damaged: %s", path,
+                                (const char *)sqlite3_column_text(statement, 0));
         else
                 result = 0;
         (void)sqlite3_finalize(statement);
@@ -138,14 +146,18 @@ int database_check(const char *path, int64_t *messages, struct cause *cause)
         *messages = 0;
         if (sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
             sqlite3_exec(handle, "PRAGMA query_only = ON", NULL, NULL, NULL) != SQLITE_OK ||
-            number(handle, "PRAGMA application_id", &application) < 0 || number(handle, "PRAGMA user_version", &version) < 0)
+            number(handle, "PRAGMA application_id", &application) < 0 ||
+            number(handle, "PRAGMA user_version", &version) < 0)
                 result = fail(handle, "cannot read", path, cause);
         else if (application != DATABASE_APPLICATION)
                 result = cause_set(cause, CAUSE_STORAGE, "%s is not a database of emailsecd", path);
         else if (version > (int64_t)schema_step_count)
-                result = cause_set(cause, CAUSE_STORAGE, "%s was written by a newer emailsecd (schema %lld, this one knows up to "
-                                   "%zu): install that one first", path, (long long)version, schema_step_count);
-        else if ((result = is_sound(handle, path, cause)) == 0 && number(handle, "SELECT count(*) FROM message", messages) < 0)
+                result = cause_set(cause, CAUSE_STORAGE,
+                                   "%s was written by a newer emailsecd (schema %lld, this one knows up to "
+                                   "%zu): install that one first",
+                                   path, (long long)version, schema_step_count);
+        else if ((result = is_sound(handle, path, cause)) == 0 &&
+                 number(handle, "SELECT count(*) FROM message", messages) < 0)
                 result = fail(handle, "cannot read", path, cause);
         (void)sqlite3_close(handle);
         return result;

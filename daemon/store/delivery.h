@@ -22,9 +22,9 @@
 /* What happened to the stream, in order. */
 struct step {
         enum { STEP_BEGIN, STEP_BYTES, STEP_END, STEP_CANCEL, STEP_DROP } kind;
-        size_t len;                      /* BYTES: of piece.bytes */
-        struct mailbox_entry entry;      /* BEGIN */
-        uint8_t odd;                     /* END */
+        size_t len;                 /* BYTES: of piece.bytes */
+        struct mailbox_entry entry; /* BEGIN */
+        uint8_t odd;                /* END */
 };
 struct piece {
         struct buf bytes;
@@ -37,71 +37,71 @@ struct piece {
 struct item {
         struct mailbox_entry entry;
         char temporary[MAILDIR_NAME_SIZE];
-        char file[MAILDIR_NAME_SIZE];    /* its name in new/ */
-        char *known_file;                /* where it is already, when `known` */
-        uint64_t size;                   /* of the message as it came; so is the digest */
+        char file[MAILDIR_NAME_SIZE]; /* its name in new/ */
+        char *known_file;             /* where it is already, when `known` */
+        uint64_t size;                /* of the message as it came; so is the digest */
         uint8_t digest[32];
-        enum line_ends line_ends;        /* of its file */
-        const char *box;                 /* of the Maildir it is placed in: of delivery.rules, or "" */
+        enum line_ends line_ends; /* of its file */
+        const char *box;          /* of the Maildir it is placed in: of delivery.rules, or "" */
         struct header_facts facts;
         int64_t generation;
-        time_t received;                 /* when its row was made */
-        bool known;                      /* a row says so: no file is made */
-        bool handed_on, handed_back;     /* of the two only one, where the target has `give` */
-        bool recorded;                   /* its own row is there: none is made */
+        time_t received;             /* when its row was made */
+        bool known;                  /* a row says so: no file is made */
+        bool handed_on, handed_back; /* of the two only one, where the target has `give` */
+        bool recorded;               /* its own row is there: none is made */
 };
 
 struct arrival {
         struct maildir maildir;
         bool opened;
-        int fd;                          /* of the message in progress, or -1 */
-        struct item now;                 /* it */
-        char half[HALF_SIZE];            /* its file is kept when it is cut; "": it is not */
-        uint64_t kept;                   /* bytes of it that are safe */
-        bool cr;                         /* its last byte, not written yet: a LF may follow */
+        int fd;               /* of the message in progress, or -1 */
+        struct item now;      /* it */
+        char half[HALF_SIZE]; /* its file is kept when it is cut; "": it is not */
+        uint64_t kept;        /* bytes of it that are safe */
+        bool cr;              /* its last byte, not written yet: a LF may follow */
         EVP_MD_CTX *hash;
-        struct buf head;                 /* its first bytes */
+        struct buf head; /* its first bytes */
         struct item *items;
         size_t count, size;
-        struct cause failure;            /* the first */
+        struct cause failure; /* the first */
         bool failed;
 };
 
 struct delivery {
         char *account, *folder;
         struct owner owner;
-        char *key;                       /* owner_key() of the account */
+        char *key; /* owner_key() of the account */
         uint64_t uidvalidity;
         bool tell_server, reconcile;
-        struct file_rules rules;         /* fileInto */
+        struct file_rules rules; /* fileInto */
         time_t begun;
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
         void *give_ctx;
         /* gathering; loop */
-        struct piece *first, *last;      /* not yet begun; the last one is being filled */
-        struct piece *working;           /* on the pool */
+        struct piece *first, *last; /* not yet begun; the last one is being filled */
+        struct piece *working;      /* on the pool */
         struct job job;
         bool in_message;
-        uint8_t odd;                     /* the message that ends next */
-        bool half_kept;                  /* one was begun whose file is kept when it is cut */
-        bool ending;                     /* commit or abandon was called */
+        uint8_t odd;    /* the message that ends next */
+        bool half_kept; /* one was begun whose file is kept when it is cut */
+        bool ending;    /* commit or abandon was called */
         bool abandoned;
         size_t backlog, messages;
         uint64_t bytes;
         void (*progress)(void *ctx);
         void *progress_ctx;
-        bool failed;                     /* loop's copies of arrival's */
+        bool failed; /* loop's copies of arrival's */
         struct cause failure;
         /* file pool */
         struct arrival arrival;
         /* commit */
         uint32_t cursor_uid;
         time_t received;
-        bool look_in_cur;                /* files may be there of which no row tells */
+        bool look_in_cur; /* files may be there of which no row tells */
         bool last_was_new;
-        unsigned syncing;                /* jobs not done */
-        size_t recorded, recording;      /* items that are on disk; that will be with the present write */
-        int given;                       /* descriptor that is about to be given */
+        unsigned syncing;           /* jobs not done */
+        size_t recorded, recording; /* items that are on disk; that will be with the present write */
+        int given;                  /* descriptor that is about to be given */
         struct store_read read;
         struct store_write write;
         void (*done)(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause);
@@ -121,7 +121,8 @@ void delivery_piece_free(struct piece *piece);
 struct seen_key delivery_key(const struct delivery *delivery, const struct item *item);
 /* Where it is: its own file, or that of the message it repeats. */
 const char *delivery_item_file(const struct item *item);
-/* The rows up to item number `until`, with the last one the cursor and then the answer; else delivery_hand_on. */
+/* The rows up to item number `until`, with the last one the cursor and then the answer; else
+ * delivery_hand_on. */
 void delivery_record(struct delivery *delivery, size_t until);
 /* Answers and frees a struct delivery. */
 void delivery_answer(void *delivery);

@@ -27,7 +27,8 @@ void delivery_item_drop(struct arrival *arrival, struct item *item)
 }
 
 /* Into the folder that it is filed into. */
-static int place_one(struct delivery *delivery, struct item *item, const struct maildir *into, const struct maildir_listing *cur)
+static int place_one(struct delivery *delivery, struct item *item, const struct maildir *into,
+                     const struct maildir_listing *cur)
 {
         struct arrival *arrival = &delivery->arrival;
         bool there = maildir_find(cur, item->file) != NULL, fresh;
@@ -58,7 +59,8 @@ static int place_box(struct delivery *delivery, size_t first, size_t end, bool l
                 return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s", at.place);
         for (size_t i = first; i < end; i++) {
                 struct item *item = &arrival->items[i];
-                if (!item->known && strcmp(item->box, box) == 0 && place_one(delivery, item, &at.maildir, &cur) < 0)
+                if (!item->known && strcmp(item->box, box) == 0 &&
+                    place_one(delivery, item, &at.maildir, &cur) < 0)
                         return -1;
         }
         inbox_change_end(at.place, &at.maildir, &at.change);
@@ -83,7 +85,8 @@ static int place_all(struct delivery *delivery)
         for (size_t i = 0; i < arrival->count; i++) {
                 if (arrival->items[i].known)
                         delivery_item_drop(arrival, &arrival->items[i]);
-                else if (is_first_of_box(arrival, i) && place_box(delivery, i, arrival->count, delivery->look_in_cur) < 0)
+                else if (is_first_of_box(arrival, i) &&
+                         place_box(delivery, i, arrival->count, delivery->look_in_cur) < 0)
                         return -1;
         }
         return 0;
@@ -225,8 +228,8 @@ static int look_up_copy(struct item *item, const struct seen_key *key, struct da
         return 0;
 }
 
-static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded, struct database *db,
-                       struct cause *cause)
+static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded,
+                       struct database *db, struct cause *cause)
 {
         struct item *item = &delivery->arrival.items[index];
         struct seen_key key = delivery_key(delivery, item);
@@ -243,7 +246,8 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
                 free(take(item->known_file));
         }
         /* what came before of one that was not as announced may be another content */
-        if (item->known && (item->entry.uidl[0] || item->entry.missing) && look_up_copy(item, &key, db, cause) < 0)
+        if (item->known && (item->entry.uidl[0] || item->entry.missing) &&
+            look_up_copy(item, &key, db, cause) < 0)
                 return -1;
         if (item->known)
                 return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a batch whose messages go to someone else (deliverTo) instead of into the Maildir: each that is not
- * known is given away, and its row committed before the next one is given, so that a crash can repeat one
+ * The end of a batch whose messages go to someone else (deliverTo) instead of into the Maildir: each that is
+ * not known is given away, and its row committed before the next one is given, so that a crash can repeat one
  * message at most: the one that was taken and not recorded. The cursor follows after the last. What is
  * refused for good is placed in the Maildir; what is put off ends the batch, and stays at the server.
  */
@@ -41,9 +41,15 @@ static void opened(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
         const struct item *item = &delivery->arrival.items[next_item(delivery)];
         char id[INBOX_ID_SIZE];
-        struct given given = { .fd = delivery->given, .line_ends = item->line_ends, .size = item->size, .id = id,
-                               .uid = item->entry.uidl[0] ? 0 : item->entry.uid, .folder = delivery->folder,
-                               .from = item->facts.from, .subject = item->facts.subject, .date = item->facts.date,
+        struct given given = { .fd = delivery->given,
+                               .line_ends = item->line_ends,
+                               .size = item->size,
+                               .id = id,
+                               .uid = item->entry.uidl[0] ? 0 : item->entry.uid,
+                               .folder = delivery->folder,
+                               .from = item->facts.from,
+                               .subject = item->facts.subject,
+                               .date = item->facts.date,
                                .message_id = item->facts.message_id };
 
         maildir_id(item->file, id);

@@ -116,7 +116,9 @@ static int record_item(const struct delivery *delivery, const struct item *item,
         struct seen_key key = delivery_key(delivery, item);
         struct seen_message message = { .generation = item->generation,
                                         .told = !delivery->tell_server || item->entry.left || item->entry.odd,
-                                        .how = item->known ? SEEN_KNOWN : item->handed_on ? SEEN_HANDED_ON : SEEN_PLACED,
+                                        .how = item->known       ? SEEN_KNOWN
+                                               : item->handed_on ? SEEN_HANDED_ON
+                                                                 : SEEN_PLACED,
                                         .received = item->received,
                                         .file = delivery_item_file(item),
                                         .line_ends = item->line_ends,
@@ -145,7 +147,7 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
                 const struct item *item = &arrival->items[i];
                 struct delivered delivered = delivered_of(item);
                 if (own_mail_is(item->facts.message_id, item->facts.subject))
-                        continue; /* a heartbeat */
+                        continue;                        /* a heartbeat */
                 if (delivered.again || item->entry.left) /* a note is no message: mail.left tells of it */
                         continue;
                 json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
@@ -153,7 +155,8 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
                 json_decref(data);
                 if (!text)
                         abort(); /* as new_object */
-                if (subscriber_wanting_offer(db, wanting, delivery->received, delivery->account, text, cause) < 0)
+                if (subscriber_wanting_offer(db, wanting, delivery->received, delivery->account, text,
+                                             cause) < 0)
                         return -1;
         }
         return subscriber_wanting_end(db, wanting, delivery->received, cause);
@@ -195,7 +198,8 @@ static void recorded(struct store_write *write, const struct cause *cause)
                 delivery_hand_on(delivery);
                 return;
         }
-        if (delivery->last_was_new && !delivery->give && !delivery->reconcile) /* anew numbered, the order may be another */
+        if (delivery->last_was_new && !delivery->give &&
+            !delivery->reconcile) /* anew numbered, the order may be another */
                 maildir_make_certain(delivery->account, delivery->folder);
         if (delivery->give)
                 clean(delivery, answer_cleaned);

@@ -33,9 +33,10 @@ static int by_number(const void *a, const void *b)
 /* A file that only a look has found has a row in `inbox`, and none in `seen`. */
 static int read_recorded(struct database *db, const char *account, struct ids *ids, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT inbox.id FROM seen JOIN inbox ON inbox.seq = seen.inbox WHERE inbox.account = ?",
-                         VALUES(v_text(account)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT inbox.id FROM seen JOIN inbox ON inbox.seq = seen.inbox WHERE inbox.account = ?",
+                VALUES(v_text(account)));
         int more = rows ? 0 : -1;
 
         while (rows && (more = db_next(db, rows, cause)) > 0) {
@@ -99,7 +100,8 @@ static bool is_ours(const struct maildir_file *file)
 {
         static const char end[] = ".emailsecd";
 
-        return file->name[0] == 'U' && file->base == 33 + strlen(end) && memcmp(file->name + 33, end, strlen(end)) == 0;
+        return file->name[0] == 'U' && file->base == 33 + strlen(end) &&
+               memcmp(file->name + 33, end, strlen(end)) == 0;
 }
 
 static int read_folder(int folder, bool in_new, const struct ids *recorded, struct unrecorded *out)
@@ -111,7 +113,8 @@ static int read_folder(int folder, bool in_new, const struct ids *recorded, stru
         for (size_t i = 0; i < listing.count; i++) {
                 const struct maildir_file *file = &listing.files[i];
                 struct unrecorded_file found = { 0 };
-                if (!is_ours(file) || is_recorded(recorded, file->name) || !read_content(folder, file->name, &found))
+                if (!is_ours(file) || is_recorded(recorded, file->name) ||
+                    !read_content(folder, file->name, &found))
                         continue;
                 found.file = copy_bytes(file->name, file->base);
                 out->files = new_resized(out->files, out->count + 1, sizeof *out->files);
@@ -141,7 +144,8 @@ const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32])
 {
         for (size_t i = 0; i < of->count; i++) {
                 struct unrecorded_file *file = &of->files[i];
-                if (file->taken || (memcmp(file->as_is, digest, 32) != 0 && memcmp(file->canonical, digest, 32) != 0))
+                if (file->taken ||
+                    (memcmp(file->as_is, digest, 32) != 0 && memcmp(file->canonical, digest, 32) != 0))
                         continue;
                 file->taken = true;
                 return file->file;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of ours in new/ and cur/ that no row tells of: a daemon was killed, or a commit failed, between rename and commit.
- * Fetched again, a message finds such a file by its name, which follows from where it comes from. When the server has
- * numbered the folder anew meanwhile the names are others, and the file is found by its content. File pool and readers.
+ * Files of ours in new/ and cur/ that no row tells of: a daemon was killed, or a commit failed, between
+ * rename and commit. Fetched again, a message finds such a file by its name, which follows from where it
+ * comes from. When the server has numbered the folder anew meanwhile the names are others, and the file is
+ * found by its content. File pool and readers.
  */
 #pragma once
 
@@ -11,16 +12,17 @@
 
 struct unrecorded {
         struct unrecorded_file {
-                char *file;              /* without flags */
-                uint8_t as_is[32];       /* SHA-256 of its bytes */
-                uint8_t canonical[32];   /* the same with CRLF for each LF */
+                char *file;            /* without flags */
+                uint8_t as_is[32];     /* SHA-256 of its bytes */
+                uint8_t canonical[32]; /* the same with CRLF for each LF */
                 bool taken;
         } *files;
         size_t count;
 };
 
 /* Reads those of the account; a Maildir that is missing has none. Costs a look at all its files and rows. */
-int unrecorded_read(const char *account, struct database *db, struct unrecorded *out, struct cause *cause) must_use;
+int unrecorded_read(const char *account, struct database *db, struct unrecorded *out, struct cause *cause)
+        must_use;
 /* One of that content, each once; NULL: there is none. The name is borrowed. */
 const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32]);
 void unrecorded_free(struct unrecorded *of);

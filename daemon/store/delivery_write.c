@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pieces of the stream into files in tmp/, with size, digest and header facts of each message. Size and digest are of the
- * message as it came; its file has LF for CRLF, until a LF without CR shows that it has to be the same bytes. File pool.
+ * Pieces of the stream into files in tmp/, with size, digest and header facts of each message. Size and
+ * digest are of the message as it came; its file has LF for CRLF, until a LF without CR shows that it has to
+ * be the same bytes. File pool.
  */
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
@@ -60,8 +61,8 @@ static void count_bytes(struct arrival *arrival, const uint8_t *given, size_t le
         arrival->now.size += len;
 }
 
-/* How much of the file stands for the first `len` bytes that `lf` of it stand for when each LF is CRLF. Between CR and LF:
- * without the LF, and *cr. */
+/* How much of the file stands for the first `len` bytes that `lf` of it stand for when each LF is CRLF.
+ * Between CR and LF: without the LF, and *cr. */
 static size_t shortened(const uint8_t *lf, size_t lf_len, size_t len, bool *cr)
 {
         size_t at = 0;
@@ -153,8 +154,8 @@ static int go_on_as_came(struct arrival *arrival, time_t begun)
 
         if (!arrival->half[0])
                 maildir_temporary_name(begun, name);
-        int fd = arrival->half[0] ? partial_open_as_came(arrival->maildir.tmp, arrival->half, name) :
-                                    maildir_create(arrival->maildir.tmp, name);
+        int fd = arrival->half[0] ? partial_open_as_came(arrival->maildir.tmp, arrival->half, name)
+                                  : maildir_create(arrival->maildir.tmp, name);
         if (fd < 0)
                 return -1;
         int written = write_as_came(arrival, fd);
@@ -184,7 +185,8 @@ static int write_bytes(struct arrival *arrival, time_t begun, uint8_t *given, si
                 if (len && given[0] != '\n' && write_held_back(arrival) < 0)
                         return -1;
                 size_t lf = line_ends_shorten(given, len, &arrival->cr, &taken);
-                if (disk_write(arrival->fd, given, lf) < 0 || (taken < len && go_on_as_came(arrival, begun) < 0))
+                if (disk_write(arrival->fd, given, lf) < 0 ||
+                    (taken < len && go_on_as_came(arrival, begun) < 0))
                         return -1;
         }
         return disk_write(arrival->fd, given + taken, len - taken);
@@ -206,7 +208,8 @@ static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
         }
         if (!arrival->half[0] || arrival->now.size - arrival->kept < HALF_STEP)
                 return;
-        if (partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) < 0)
+        if (partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr,
+                         arrival->now.temporary) < 0)
                 fail_errno(arrival, "cannot sync a received message");
         arrival->kept = arrival->now.size;
 }
@@ -217,7 +220,8 @@ static void drop(struct arrival *arrival)
         if (arrival->fd < 0)
                 return;
         bool kept = arrival->half[0] && !arrival->failed &&
-                    partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr, arrival->now.temporary) == 0;
+                    partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr,
+                                 arrival->now.temporary) == 0;
         close_fd(&arrival->fd);
         if (kept)
                 return;
@@ -237,13 +241,15 @@ static void no_longer_half(struct arrival *arrival, time_t now)
         arrival->half[0] = '\0';
 }
 
-/* A note is known again by its header, which says nothing of UIDs: they are others when a folder is numbered anew. */
+/* A note is known again by its header, which says nothing of UIDs: they are others when a folder is numbered
+ * anew. */
 static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
 {
         const char *head = (const char *)buf_bytes(&arrival->head);
         const char *end = memmem(head, arrival->head.len, "\r\n\r\n", 4);
 
-        if (EVP_Digest(head, end ? (size_t)(end - head) : arrival->head.len, digest, NULL, EVP_sha256(), NULL) != 1)
+        if (EVP_Digest(head, end ? (size_t)(end - head) : arrival->head.len, digest, NULL, EVP_sha256(),
+                       NULL) != 1)
                 abort();
 }
 
@@ -313,7 +319,8 @@ void delivery_arrival_clean(struct arrival *arrival)
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
                 if (item->temporary[0])
-                        (void)disk_unlink(arrival->maildir.tmp, item->temporary); /* maildir_sweep finds it later */
+                        (void)disk_unlink(arrival->maildir.tmp,
+                                          item->temporary); /* maildir_sweep finds it later */
                 item->temporary[0] = '\0';
         }
 }

@@ -12,20 +12,20 @@
 
 struct fact {
         char *name;
-        char *text;              /* NULL: a number */
+        char *text; /* NULL: a number */
         int64_t number;
-        bool changed;            /* since it was last given to the writer */
+        bool changed; /* since it was last given to the writer */
 };
 struct facts {
         char *account;
         struct fact *items;
         size_t count;
-        bool changed;            /* is in the list of changed ones */
+        bool changed; /* is in the list of changed ones */
         struct facts *next_changed;
 };
 
-static void *tree;               /* of struct facts, by account (tsearch) */
-static struct facts *last;       /* looked at: questions come account by account */
+static void *tree;         /* of struct facts, by account (tsearch) */
+static struct facts *last; /* looked at: questions come account by account */
 static struct facts *changed;
 
 static int compare(const void *a, const void *b)
@@ -220,8 +220,8 @@ struct store_write *facts_to_write(void)
                                 continue;
                         fact->changed = false;
                         if ((write->count & (write->count - 1)) == 0)
-                                write->pairs = new_resized(write->pairs, 2 * write->count + 1,
-                                                           sizeof *write->pairs);
+                                write->pairs =
+                                        new_resized(write->pairs, 2 * write->count + 1, sizeof *write->pairs);
                         write->pairs[write->count++] =
                                 (struct pair){ copy_text(facts->account), copy_text(fact->name),
                                                copy_text(fact->text), fact->number,

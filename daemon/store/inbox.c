@@ -16,14 +16,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE_BYTES = 8 * MIB };           /* of texts in a page: an answer must fit into a frame */
+enum { PAGE_BYTES = 8 * MIB }; /* of texts in a page: an answer must fit into a frame */
 
 struct asked {
         char *account, *id;
-        int64_t received, seq;           /* the place that the page lies before */
+        int64_t received, seq; /* the place that the page lies before */
         size_t limit;
-        bool looked, unsure;             /* of the message: only another look can tell */
-        bool wrong;                      /* its row was, though nobody seems to have changed anything */
+        bool looked, unsure; /* of the message: only another look can tell */
+        bool wrong;          /* its row was, though nobody seems to have changed anything */
         struct inbox_page page;
         int fd;
         json_t *message;
@@ -70,8 +70,11 @@ json_t *inbox_message_json(const struct inbox_message *message)
         json_put_text(object, "id", id);
         json_put_text(object, "file", message->handed_on ? NULL : message->file);
         json_put_text(object, "path", message->handed_on ? NULL : path);
-        json_put(object, "lineEnds", line_ends_json(message->handed_on ? LINE_ENDS_UNKNOWN : message->line_ends));
-        json_put(object, "seen", message->handed_on ? json_null() : json_boolean(inbox_is_seen(message->file, message->in_cur)));
+        json_put(object, "lineEnds",
+                 line_ends_json(message->handed_on ? LINE_ENDS_UNKNOWN : message->line_ends));
+        json_put(object, "seen",
+                 message->handed_on ? json_null()
+                                    : json_boolean(inbox_is_seen(message->file, message->in_cur)));
         json_put_text(object, "filedInto", message->handed_on || !into[0] ? NULL : into);
         json_put_text(object, "folder", message->folder ? message->folder : "");
         json_put(object, "uid", message->uid ? json_integer(message->uid) : json_null());
@@ -86,12 +89,19 @@ json_t *inbox_message_json(const struct inbox_message *message)
 
 json_t *delivered_json(const char *account, const char *folder, const struct delivered *message)
 {
-        struct inbox_message known = { .account = account, .file = message->file, .folder = folder,
-                                       .handed_on = message->handed_on, .line_ends = message->line_ends, .box = message->box,
+        struct inbox_message known = { .account = account,
+                                       .file = message->file,
+                                       .folder = folder,
+                                       .handed_on = message->handed_on,
+                                       .line_ends = message->line_ends,
+                                       .box = message->box,
                                        .uid = message->entry.uidl[0] ? 0 : message->entry.uid,
-                                       .size = (int64_t)message->size, .received = message->received,
-                                       .from = message->from, .subject = message->subject,
-                                       .date = message->date, .message_id = message->message_id };
+                                       .size = (int64_t)message->size,
+                                       .received = message->received,
+                                       .from = message->from,
+                                       .subject = message->subject,
+                                       .date = message->date,
+                                       .message_id = message->message_id };
 
         return inbox_message_json(&known);
 }
@@ -99,10 +109,19 @@ json_t *delivered_json(const char *account, const char *folder, const struct del
 static json_t *row_json(const char *account, const struct inbox_row *row)
 {
         scoped(scoped_free) char *file = text_of("%s%s", row->file, row->suffix);
-        struct inbox_message message = { .account = account, .file = file, .folder = row->folder,
-                                         .in_cur = !row->in_new, .line_ends = row->line_ends, .box = row->box, .uid = row->uid, .size = row->size,
-                                         .received = row->received, .from = row->from, .subject = row->subject,
-                                         .date = row->date, .message_id = row->message_id };
+        struct inbox_message message = { .account = account,
+                                         .file = file,
+                                         .folder = row->folder,
+                                         .in_cur = !row->in_new,
+                                         .line_ends = row->line_ends,
+                                         .box = row->box,
+                                         .uid = row->uid,
+                                         .size = row->size,
+                                         .received = row->received,
+                                         .from = row->from,
+                                         .subject = row->subject,
+                                         .date = row->date,
+                                         .message_id = row->message_id };
 
         return inbox_message_json(&message);
 }
@@ -111,7 +130,8 @@ static json_t *row_json(const char *account, const struct inbox_row *row)
 
 static size_t text_bytes(const struct inbox_row *row)
 {
-        const char *const texts[] = { row->file, row->file, row->folder, row->from, row->subject, row->date, row->message_id };
+        const char *const texts[] = { row->file,    row->file, row->folder,    row->from,
+                                      row->subject, row->date, row->message_id };
         size_t sum = 300;
 
         for (size_t i = 0; i < count_of(texts); i++)
@@ -142,7 +162,8 @@ static int page_work(struct store_read *read, struct database *db, struct cause 
                 }
                 inbox_row_take(&row, rows);
                 (void)json_array_insert_new(asked->page.messages, 0, row_json(asked->account, &row));
-                (void)snprintf(asked->page.next, sizeof asked->page.next, "%" PRId64 ".%" PRId64, row.received, row.seq);
+                (void)snprintf(asked->page.next, sizeof asked->page.next, "%" PRId64 ".%" PRId64,
+                               row.received, row.seq);
                 bytes += text_bytes(&row);
                 count++;
                 inbox_row_done(&row);
@@ -171,8 +192,9 @@ bool inbox_place(const char *text, struct inbox_place *place)
         int end = 0;
 
         *place = (struct inbox_place){ INT64_MAX, INT64_MAX };
-        return !text || (sscanf(text, "%" SCNd64 ".%" SCNd64 "%n", &place->received, &place->seq, &end) == 2 &&
-                         text[end] == '\0');
+        return !text ||
+               (sscanf(text, "%" SCNd64 ".%" SCNd64 "%n", &place->received, &place->seq, &end) == 2 &&
+                text[end] == '\0');
 }
 
 void inbox_list(const char *account, const struct inbox_place *after, size_t limit,
@@ -180,8 +202,13 @@ void inbox_list(const char *account, const struct inbox_place *after, size_t lim
 {
         struct asked *asked = new_object(struct asked);
 
-        *asked = (struct asked){ .account = copy_text(account), .received = after->received, .seq = after->seq,
-                                 .limit = limit, .fd = -1, .listed = done, .ctx = ctx };
+        *asked = (struct asked){ .account = copy_text(account),
+                                 .received = after->received,
+                                 .seq = after->seq,
+                                 .limit = limit,
+                                 .fd = -1,
+                                 .listed = done,
+                                 .ctx = ctx };
         inbox_look(account, false, read_page, asked);
 }
 
@@ -189,7 +216,8 @@ void inbox_list(const char *account, const struct inbox_place *after, size_t lim
 
 static int not_found(const struct asked *asked, struct cause *cause)
 {
-        (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", asked->id, asked->account);
+        (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", asked->id,
+                        asked->account);
         cause_remedy(cause, "emailsecctl inbox list %s", asked->account);
         return -1;
 }
@@ -205,14 +233,16 @@ static int open_row(struct asked *asked, const struct inbox_row *row, struct cau
         if (there < 0)
                 return -1;
         if (there)
-                asked->fd = openat(row->in_new ? maildir.new : maildir.cur, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+                asked->fd = openat(row->in_new ? maildir.new : maildir.cur, name,
+                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         asked->unsure = asked->wrong = !there || (asked->fd < 0 && errno == ENOENT);
         if (asked->unsure)
                 return not_found(asked, cause);
         if (asked->fd < 0)
                 return cause_errno(cause, errno, "cannot open the message %s", asked->id);
         if (fstat(asked->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
-                return cause_set(cause, CAUSE_STORAGE, "cannot open the message %s: not a regular file", asked->id);
+                return cause_set(cause, CAUSE_STORAGE, "cannot open the message %s: not a regular file",
+                                 asked->id);
         asked->message = row_json(asked->account, row);
         return 0;
 }
@@ -231,8 +261,9 @@ static int open_work(struct store_read *read, struct database *db, struct cause 
         if (count < 0)
                 return -1;
         if (count > 1)
-                result = cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s",
-                                   asked->account, asked->id);
+                result = cause_set(cause, CAUSE_AMBIGUOUS,
+                                   "several messages of %s have ids that begin with %s", asked->account,
+                                   asked->id);
         else
                 result = count ? open_row(asked, &row, cause) : not_found(asked, cause);
         inbox_row_done(&row);
@@ -269,6 +300,8 @@ void inbox_open(const char *account, const char *id,
 {
         struct asked *asked = new_object(struct asked);
 
-        *asked = (struct asked){ .account = copy_text(account), .id = copy_text(id), .fd = -1, .opened = done, .ctx = ctx };
+        *asked = (struct asked){
+                .account = copy_text(account), .id = copy_text(id), .fd = -1, .opened = done, .ctx = ctx
+        };
         open_it(asked);
 }

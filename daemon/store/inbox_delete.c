@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deleting from inboxes; see inbox.h. A step: the reader chooses, the file pool removes the files and syncs, the writer ends
- * the rows. A kill in between leaves rows without files, which the next look ends.
+ * Deleting from inboxes; see inbox.h. A step: the reader chooses, the file pool removes the files and syncs,
+ * the writer ends the rows. A kill in between leaves rows without files, which the next look ends.
  */
 #include "daemon/store/inbox.h"
 
@@ -21,23 +21,23 @@ struct chosen {
         int64_t seq;
         char *name, *box;
         bool in_new;
-        bool gone;                       /* its file is */
+        bool gone; /* its file is */
 };
 
 struct deletion {
         char *account;
         struct owner owner;
-        char **ids;                      /* NULL: by `keeping` */
+        char **ids; /* NULL: by `keeping` */
         size_t id_count, next_id;
         struct inbox_keeping keeping;
-        bool bounded;                    /* the last place is known */
-        struct inbox_place at, last;     /* looked at up to here; nothing after this goes */
+        bool bounded;                /* the last place is known */
+        struct inbox_place at, last; /* looked at up to here; nothing after this goes */
         struct chosen chosen[STEP];
-        size_t count;                    /* of them */
-        bool over;                       /* they are the last ones */
-        bool tentative;                  /* whether there is anything to do is not known yet */
-        bool checked;                    /* every id names one message */
-        size_t deleted, missed;          /* missed: not where their rows say */
+        size_t count;           /* of them */
+        bool over;              /* they are the last ones */
+        bool tentative;         /* whether there is anything to do is not known yet */
+        bool checked;           /* every id names one message */
+        size_t deleted, missed; /* missed: not where their rows say */
         struct cause failure;
         void (*done)(void *ctx, size_t count, const struct cause *cause);
         void *ctx;
@@ -72,8 +72,11 @@ static void deletion_end(struct deletion *deletion, const struct cause *cause)
 
 static void choose(struct deletion *deletion, const struct inbox_row *row)
 {
-        deletion->chosen[deletion->count++] = (struct chosen){ .seq = row->seq, .in_new = row->in_new, .box = copy_text(row->box),
-                                                               .name = text_of("%s%s", row->file, row->suffix) };
+        deletion->chosen[deletion->count++] =
+                (struct chosen){ .seq = row->seq,
+                                 .in_new = row->in_new,
+                                 .box = copy_text(row->box),
+                                 .name = text_of("%s%s", row->file, row->suffix) };
 }
 
 /* All of them are looked for before the first one goes. */
@@ -125,21 +128,24 @@ static int find_last(struct deletion *deletion, struct database *db, struct caus
                 return keeping->most ? -1 : 0;
         if (count <= keeping->most)
                 return 0;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT received, seq FROM inbox WHERE account = ? ORDER BY received, seq LIMIT 1 OFFSET ?",
-                         VALUES(v_text(deletion->account), v_int(count - keeping->most - 1)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT received, seq FROM inbox WHERE account = ? ORDER BY received, seq LIMIT 1 OFFSET ?",
+                VALUES(v_text(deletion->account), v_int(count - keeping->most - 1)));
         int more = rows ? db_next(db, rows, cause) : -1;
         if (more > 0 && (!keeping->before || sqlite3_column_int64(rows, 0) >= keeping->before))
-                deletion->last = (struct inbox_place){ sqlite3_column_int64(rows, 0), sqlite3_column_int64(rows, 1) };
+                deletion->last =
+                        (struct inbox_place){ sqlite3_column_int64(rows, 0), sqlite3_column_int64(rows, 1) };
         return more < 0 ? -1 : 0;
 }
 
-/* What is offered to a named subscriber waits until it is acknowledged, or has been dropped by the bound of offers. */
-#define OLDEST "SELECT " INBOX_COLUMNS " FROM inbox WHERE account = ?1 AND (received, seq) > (?2, ?3)"             \
-               " AND (received, seq) <= (?4, ?5)"                                                                  \
-               " AND printf('%012x', id) NOT IN (SELECT json_extract(data, '$.id') FROM offer WHERE account = ?1)" \
-               " ORDER BY received, seq LIMIT ?6"
+/* What is offered to a named subscriber waits until it is acknowledged, or has been dropped by the bound of
+ * offers. */
+#define OLDEST \
+        "SELECT " INBOX_COLUMNS " FROM inbox WHERE account = ?1 AND (received, seq) > (?2, ?3)" \
+        " AND (received, seq) <= (?4, ?5)" \
+        " AND printf('%012x', id) NOT IN (SELECT json_extract(data, '$.id') FROM offer WHERE account = ?1)" \
+        " ORDER BY received, seq LIMIT ?6"
 
 static int choose_oldest(struct deletion *deletion, struct database *db, struct cause *cause)
 {
@@ -147,10 +153,10 @@ static int choose_oldest(struct deletion *deletion, struct database *db, struct 
 
         if (!deletion->bounded && find_last(deletion, db, cause) < 0)
                 return -1;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, OLDEST,
-                         VALUES(v_text(deletion->account), v_int(deletion->at.received), v_int(deletion->at.seq),
-                                v_int(deletion->last.received), v_int(deletion->last.seq), v_int(STEP)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, OLDEST,
+                VALUES(v_text(deletion->account), v_int(deletion->at.received), v_int(deletion->at.seq),
+                       v_int(deletion->last.received), v_int(deletion->last.seq), v_int(STEP)));
         while (deletion->count < STEP && (more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 struct inbox_row row;
                 inbox_row_take(&row, rows);
@@ -190,7 +196,8 @@ static int remove_all(struct deletion *deletion, struct box_entered *at)
                 if (there == 0)
                         deletion->missed++;
                 else if (remove_file_of(deletion, &at->maildir, one) < 0)
-                        return cause_errno(&deletion->failure, errno, "cannot delete received mail of %s", deletion->account);
+                        return cause_errno(&deletion->failure, errno, "cannot delete received mail of %s",
+                                           deletion->account);
         }
         return box_leave(at, &deletion->failure);
 }
@@ -297,8 +304,10 @@ void inbox_delete(const char *account, const char *const *ids, size_t id_count,
 {
         struct deletion *deletion = new_object(struct deletion);
 
-        *deletion = (struct deletion){ .ids = new_zeroed(id_count + 1, sizeof *deletion->ids), .id_count = id_count,
-                                       .done = done, .ctx = ctx };
+        *deletion = (struct deletion){ .ids = new_zeroed(id_count + 1, sizeof *deletion->ids),
+                                       .id_count = id_count,
+                                       .done = done,
+                                       .ctx = ctx };
         for (size_t i = 0; i < id_count; i++)
                 deletion->ids[i] = copy_text(ids[i]);
         begin(account, deletion);
@@ -309,6 +318,8 @@ void inbox_keep(const char *account, const struct inbox_keeping *keeping,
 {
         struct deletion *deletion = new_object(struct deletion);
 
-        *deletion = (struct deletion){ .keeping = *keeping, .tentative = !keeping->look, .done = done, .ctx = ctx };
+        *deletion = (struct deletion){
+                .keeping = *keeping, .tentative = !keeping->look, .done = done, .ctx = ctx
+        };
         begin(account, deletion);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The id of a received message, which people and programs use: it follows from the name of its file, whatever flags that
- * has by now. */
+/* The id of a received message, which people and programs use: it follows from the name of its file, whatever
+ * flags that has by now. */
 #pragma once
 
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps of inbox_lf.h: the reader chooses rows in the order of their numbers, the file pool makes their files LF, the writer
- * records how far that has come. What a step did that was not recorded is seen by the size of the file: the row has that of the
- * message as it came.
+ * The steps of inbox_lf.h: the reader chooses rows in the order of their numbers, the file pool makes their
+ * files LF, the writer records how far that has come. What a step did that was not recorded is seen by the
+ * size of the file: the row has that of the message as it came.
  */
 #include "daemon/store/inbox_lf.h"
 
@@ -22,25 +22,25 @@
 #include <unistd.h>
 
 enum {
-        STEP = 100,                      /* rows */
+        STEP = 100, /* rows */
         STEP_BYTES = 16 * MIB,
         PIECE = 64 * KIB,
-        AGAIN_MS = 10 * 60 * 1000,       /* after a fault */
+        AGAIN_MS = 10 * 60 * 1000, /* after a fault */
 };
 
 struct chosen {
         int64_t seq;
         char *account;
         struct inbox_row row;
-        enum line_ends is;               /* of the file, once it has been looked at */
+        enum line_ends is; /* of the file, once it has been looked at */
 };
 
 static struct {
-        int64_t at, to;                  /* numbers of rows: done up to `at`; 0: nothing to do */
+        int64_t at, to; /* numbers of rows: done up to `at`; 0: nothing to do */
         struct chosen chosen[STEP];
         size_t count;
         struct cause failure;
-        bool told;                       /* of it */
+        bool told; /* of it */
         struct timer *again;
         struct store_read read;
         struct store_write write;
@@ -50,7 +50,8 @@ static struct {
 /* ---- one file; file pool ---- */
 
 /* Its place and name now: a mail reader may have moved it since. The folder, or -1. */
-static int find_file(const struct maildir *maildir, const struct inbox_row *row, char **name, struct stat *facts)
+static int find_file(const struct maildir *maildir, const struct inbox_row *row, char **name,
+                     struct stat *facts)
 {
         int claimed = row->in_new ? maildir->new : maildir->cur;
 
@@ -121,7 +122,8 @@ static int write_anew(const struct maildir *maildir, int folder, const char *nam
         if (to < 0)
                 return -1;
         int result = copy_as_lf(from, to);
-        if (result > 0 && (futimens(to, times) < 0 || disk_sync_data(to) < 0 || swap(maildir, temporary, folder, name) < 0))
+        if (result > 0 &&
+            (futimens(to, times) < 0 || disk_sync_data(to) < 0 || swap(maildir, temporary, folder, name) < 0))
                 result = -1;
         int error = errno;
         (void)disk_unlink(maildir->tmp, temporary); /* maildir_sweep finds it later */
@@ -155,7 +157,7 @@ static int make_lf(const struct maildir *maildir, struct chosen *one)
                 if (errno != ENOENT)
                         return -1;
         }
-        one->is = LINE_ENDS_UNKNOWN;     /* somebody moves it all the time */
+        one->is = LINE_ENDS_UNKNOWN; /* somebody moves it all the time */
         return 0;
 }
 
@@ -177,13 +179,17 @@ static int make_all_lf(const char *account, struct chosen *chosen, size_t count,
                 result = -1;
                 error = errno;
         }
-        return result < 0 ? cause_errno(cause, error, "received mail of %s cannot be written with LF line ends", account) : 0;
+        return result < 0 ? cause_errno(cause, error,
+                                        "received mail of %s cannot be written with LF line ends", account)
+                          : 0;
 }
 
 static void step_work(unused_arg struct job *job)
 {
         for (size_t first = 0, next; first < lf.count; first = next) {
-                for (next = first + 1; next < lf.count && strcmp(lf.chosen[next].account, lf.chosen[first].account) == 0; next++)
+                for (next = first + 1;
+                     next < lf.count && strcmp(lf.chosen[next].account, lf.chosen[first].account) == 0;
+                     next++)
                         ;
                 if (make_all_lf(lf.chosen[first].account, &lf.chosen[first], next - first, &lf.failure) < 0)
                         return;
@@ -208,7 +214,9 @@ static int choose_work(unused_arg struct store_read *read, struct database *db, 
         int64_t bytes = 0;
         int more = 0;
         scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT " INBOX_COLUMNS ", account FROM inbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                db_query(db, cause,
+                         "SELECT " INBOX_COLUMNS
+                         ", account FROM inbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
                          VALUES(v_int(lf.at), v_int(lf.to), v_int(STEP)));
 
         while (bytes < STEP_BYTES && (more = rows ? db_next(db, rows, cause) : -1) > 0) {
@@ -242,7 +250,8 @@ static void put_off(const struct cause *cause)
         struct subject subject = { .cause = cause };
 
         if (!lf.told)
-                log_about(&subject, LOG_WARNING, NULL, "%s; it is tried again, and stays readable as it is", cause->text);
+                log_about(&subject, LOG_WARNING, NULL, "%s; it is tried again, and stays readable as it is",
+                          cause->text);
         lf.told = true;
         chosen_free();
         if (store_closing())
@@ -325,7 +334,8 @@ void inbox_lf_begin(void)
         lf.told = false;
         if (!lf.to)
                 return;
-        log_about(NULL, LOG_NOTICE, NULL, "received mail of an earlier version is given LF line ends, while the station works");
+        log_about(NULL, LOG_NOTICE, NULL,
+                  "received mail of an earlier version is given LF line ends, while the station works");
         next_step();
 }
 

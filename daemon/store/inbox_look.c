@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at a Maildir; see inbox_look.h. The reader thread compares, the writer takes the differences, step by step. A row
- * ends only when its file was nowhere during a look in which no folder changed.
+ * A look at a Maildir; see inbox_look.h. The reader thread compares, the writer takes the differences, step
+ * by step. A row ends only when its file was nowhere during a look in which no folder changed.
  */
 #include "daemon/store/inbox_look.h"
 
@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 
 enum {
-        STEP = 1000,                     /* differences in one write */
-        DIFFERENCES_MOST = 100000,       /* of one look: for more it looks once more */
-        TICK_MS = 20,                    /* changes this near to each other may get the same time */
+        STEP = 1000,               /* differences in one write */
+        DIFFERENCES_MOST = 100000, /* of one look: for more it looks once more */
+        TICK_MS = 20,              /* changes this near to each other may get the same time */
 };
 
 /* ---- times of folders ---- */
@@ -135,13 +135,13 @@ void inbox_looks_end(void)
 
 struct difference {
         enum { FILE_NEW, FILE_MOVED, FILE_GONE } kind;
-        struct inbox_row row;            /* of FILE_MOVED and FILE_GONE not all of it */
+        struct inbox_row row; /* of FILE_MOVED and FILE_GONE not all of it */
 };
 
 /* One folder of the Maildir. */
 struct looked_box {
         char *name, *place;
-        struct inbox_change times;       /* all zero: it changed meanwhile, or is not there */
+        struct inbox_change times; /* all zero: it changed meanwhile, or is not there */
         bool needed;
 };
 
@@ -170,8 +170,8 @@ struct comparing {
         struct looked_box *box;
         struct maildir maildir;
         struct maildir_listing listing;
-        bool *matched;                   /* files that have a row */
-        int64_t last;                    /* number of the last row before the folders were read */
+        bool *matched; /* files that have a row */
+        int64_t last;  /* number of the last row before the folders were read */
 };
 
 static struct difference *add_difference(struct look *look)
@@ -181,7 +181,8 @@ static struct difference *add_difference(struct look *look)
                 return NULL;
         }
         if ((look->count & (look->count - 1)) == 0)
-                look->differences = new_resized(look->differences, 2 * look->count + 1, sizeof *look->differences);
+                look->differences =
+                        new_resized(look->differences, 2 * look->count + 1, sizeof *look->differences);
         look->differences[look->count] = (struct difference){ 0 };
         return &look->differences[look->count++];
 }
@@ -199,7 +200,8 @@ static void await_tick(const struct inbox_change *times)
 {
         struct timespec now, last = times->new;
 
-        if (times->cur.tv_sec > last.tv_sec || (times->cur.tv_sec == last.tv_sec && times->cur.tv_nsec > last.tv_nsec))
+        if (times->cur.tv_sec > last.tv_sec ||
+            (times->cur.tv_sec == last.tv_sec && times->cur.tv_nsec > last.tv_nsec))
                 last = times->cur;
         (void)clock_gettime(CLOCK_REALTIME, &now);
         int64_t age = (now.tv_sec - last.tv_sec) * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000;
@@ -222,13 +224,15 @@ static int read_folders(struct comparing *comparing, struct cause *cause)
 static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool still)
 {
         int64_t seq = sqlite3_column_int64(rows, 0);
-        const char *name = (const char *)sqlite3_column_text(rows, 1), *suffix = (const char *)sqlite3_column_text(rows, 2);
+        const char *name = (const char *)sqlite3_column_text(rows, 1),
+                   *suffix = (const char *)sqlite3_column_text(rows, 2);
         const struct maildir_file *file = maildir_find(&comparing->listing, name);
         struct difference *difference;
 
         if (file) {
                 comparing->matched[file - comparing->listing.files] = true;
-                if (file->in_new == (sqlite3_column_int(rows, 3) != 0) && strcmp(file->name + file->base, suffix) == 0)
+                if (file->in_new == (sqlite3_column_int(rows, 3) != 0) &&
+                    strcmp(file->name + file->base, suffix) == 0)
                         return;
         } else if (!still || seq > comparing->last) {
                 return;
@@ -247,8 +251,9 @@ static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool st
 static int compare_rows(struct comparing *comparing, struct database *db, bool still, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ? AND box = ?",
-                                                     VALUES(v_text(comparing->look->account), v_text(comparing->box->name)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ? AND box = ?",
+                VALUES(v_text(comparing->look->account), v_text(comparing->box->name)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
                 compare_row(comparing, rows, still);
@@ -267,8 +272,11 @@ static void add_file(struct comparing *comparing, const struct maildir_file *fil
                 return;
         difference->kind = FILE_NEW;
         difference->row = (struct inbox_row){ .file = copy_bytes(file->name, file->base),
-                                              .suffix = copy_text(file->name + file->base), .in_new = file->in_new,
-                                              .box = copy_text(comparing->box->name), .received = facts.st_mtime, .size = facts.st_size };
+                                              .suffix = copy_text(file->name + file->base),
+                                              .in_new = file->in_new,
+                                              .box = copy_text(comparing->box->name),
+                                              .received = facts.st_mtime,
+                                              .size = facts.st_size };
 }
 
 static int compare(struct comparing *comparing, struct database *db, struct cause *cause)
@@ -327,7 +335,8 @@ static void add_box(struct look *look, const char *name)
                 if (strcmp(look->boxes[i].name, name) == 0)
                         return;
         look->boxes = new_resized(look->boxes, look->box_count + 1, sizeof *look->boxes);
-        look->boxes[look->box_count++] = (struct looked_box){ .name = copy_text(name), .place = maildir_place(look->account, name) };
+        look->boxes[look->box_count++] =
+                (struct looked_box){ .name = copy_text(name), .place = maildir_place(look->account, name) };
 }
 
 /* In the Maildir, whoever made them; links lead elsewhere. */
@@ -338,8 +347,8 @@ static void find_boxes(struct look *look)
         const struct dirent *entry;
 
         while (directory && look->box_count < LIMIT_BOXES && (entry = readdir(directory)))
-                if (entry->d_name[0] == '.' && entry->d_name[1] && strcmp(entry->d_name, "..") != 0 && entry->d_type != DT_REG &&
-                    entry->d_type != DT_LNK)
+                if (entry->d_name[0] == '.' && entry->d_name[1] && strcmp(entry->d_name, "..") != 0 &&
+                    entry->d_type != DT_REG && entry->d_type != DT_LNK)
                         add_box(look, entry->d_name);
 }
 
@@ -349,9 +358,9 @@ static int find_known_boxes(struct look *look, struct database *db, struct cause
         scoped(scoped_free) char *last = copy_text("");
 
         for (;;) {
-                scoped(db_end) sqlite3_stmt *rows =
-                        db_query(db, cause, "SELECT box FROM inbox WHERE account = ? AND box > ? ORDER BY box LIMIT 1",
-                                 VALUES(v_text(look->account), v_text(last)));
+                scoped(db_end) sqlite3_stmt *rows = db_query(
+                        db, cause, "SELECT box FROM inbox WHERE account = ? AND box > ? ORDER BY box LIMIT 1",
+                        VALUES(v_text(look->account), v_text(last)));
                 int more = rows ? db_next(db, rows, cause) : -1;
                 if (more <= 0)
                         return more;
@@ -377,7 +386,8 @@ static int look_work(struct store_read *read, struct database *db, struct cause 
                         continue;
                 if (!box->name[0])
                         return -1;
-                box->needed = false; /* a folder that somebody else has made, and that cannot be read: its rows stay */
+                box->needed = false; /* a folder that somebody else has made, and that cannot be read: its
+                                        rows stay */
         }
         cause_clear(cause);
         return 0;
@@ -464,8 +474,12 @@ void inbox_look(const char *account, bool anew, void (*done)(void *ctx), void *c
 {
         struct look *look = new_object(struct look);
 
-        *look = (struct look){ .account = copy_text(account), .owner = owner_of(account), .anew = anew, .done = done,
-                               .ctx = ctx, .read = { .read = look_work, .done = looked },
+        *look = (struct look){ .account = copy_text(account),
+                               .owner = owner_of(account),
+                               .anew = anew,
+                               .done = done,
+                               .ctx = ctx,
+                               .read = { .read = look_work, .done = looked },
                                .write = { .write = write_work, .done = wrote } };
         store_read(&look->read);
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is in a Maildir against the rows of `inbox`. Mail readers move, flag, delete and add files at any time; each such
- * change sets the time of a folder. What was noted of those times at the last look, and is carried on over changes of our
- * own, tells whether another look is needed: as long as nobody else changes a Maildir, it is not read again.
+ * What is in a Maildir against the rows of `inbox`. Mail readers move, flag, delete and add files at any
+ * time; each such change sets the time of a folder. What was noted of those times at the last look, and is
+ * carried on over changes of our own, tells whether another look is needed: as long as nobody else changes a
+ * Maildir, it is not read again.
  */
 #pragma once
 
 #include "daemon/store/maildir_folder.h"
 
-/* `done` when the rows are as the files are. `anew`: looks whatever the times say. Where the database takes no writes, the
- * rows stay as they were. Loop. */
+/* `done` when the rows are as the files are. `anew`: looks whatever the times say. Where the database takes
+ * no writes, the rows stay as they were. Loop. */
 void inbox_look(const char *account, bool anew, void (*done)(void *ctx), void *ctx);
 /* Rows and files of the account may differ though nobody else changed anything. Any thread. */
 void inbox_doubt(const char *account);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages marked as seen or not, as mail readers do it: by the flag S at the end of the file's name, in cur/; see inbox.h. In
- * steps like deleting (inbox_delete.c): the reader finds the rows, the file pool renames and syncs, the writer follows. A kill in
- * between leaves rows that the next look mends.
+ * Messages marked as seen or not, as mail readers do it: by the flag S at the end of the file's name, in
+ * cur/; see inbox.h. In steps like deleting (inbox_delete.c): the reader finds the rows, the file pool
+ * renames and syncs, the writer follows. A kill in between leaves rows that the next look mends.
  */
 #include "daemon/store/inbox.h"
 
@@ -18,8 +18,8 @@
 
 struct marked {
         char *id;
-        struct inbox_row row;            /* as it is, then as it will be */
-        bool changed;                    /* its file is */
+        struct inbox_row row; /* as it is, then as it will be */
+        bool changed;         /* its file is */
 };
 
 struct marking {
@@ -50,10 +50,10 @@ static void marking_end(struct marking *marking, const struct cause *cause)
 
 /* ---- flags ---- */
 
-enum { SUFFIX_SIZE = 64 };               /* ":2," and more flags than there are letters */
+enum { SUFFIX_SIZE = 64 }; /* ":2," and more flags than there are letters */
 
-/* The flags in the order of their letters (the Maildir custom), with or without S; what others say there stays. -1: they are of
- * a kind that is not known here. */
+/* The flags in the order of their letters (the Maildir custom), with or without S; what others say there
+ * stays. -1: they are of a kind that is not known here. */
 static int suffix_marked(const char *suffix, bool seen, char out[SUFFIX_SIZE])
 {
         size_t len = 3;
@@ -94,9 +94,11 @@ static int mark_one(const struct maildir *maildir, bool seen, struct marked *one
 
         if (suffix_marked(row->suffix, seen, suffix) < 0)
                 return 0;
-        if (seen ? !row->in_new && strcmp(row->suffix, suffix) == 0 : row->in_new || strcmp(row->suffix, suffix) == 0)
+        if (seen ? !row->in_new && strcmp(row->suffix, suffix) == 0
+                 : row->in_new || strcmp(row->suffix, suffix) == 0)
                 return 0; /* it is so already; what is in new/ is not seen */
-        scoped(scoped_free) char *from = text_of("%s%s", row->file, row->suffix), *to = text_of("%s%s", row->file, suffix);
+        scoped(scoped_free) char *from = text_of("%s%s", row->file, row->suffix),
+                                 *to = text_of("%s%s", row->file, suffix);
         if (disk_rename_new(row->in_new ? maildir->new : maildir->cur, from, maildir->cur, to) < 0)
                 return errno == ENOENT ? 0 : -1; /* a mail reader was faster */
         free(row->suffix);
@@ -114,7 +116,8 @@ static int mark_all(struct marking *marking, struct box_entered *at)
                 if (there < 0)
                         return -1;
                 if (there && mark_one(&at->maildir, marking->seen, one) < 0)
-                        return cause_errno(&marking->failure, errno, "cannot mark received mail of %s", marking->account);
+                        return cause_errno(&marking->failure, errno, "cannot mark received mail of %s",
+                                           marking->account);
         }
         return box_leave(at, &marking->failure);
 }
@@ -165,7 +168,8 @@ static int find_work(struct store_read *read, struct database *db, struct cause 
         struct marking *marking = container_of(read, struct marking, read);
 
         for (size_t i = 0; i < marking->count; i++)
-                if (inbox_row_find(db, marking->account, marking->marked[i].id, &marking->marked[i].row, cause) < 0)
+                if (inbox_row_find(db, marking->account, marking->marked[i].id, &marking->marked[i].row,
+                                   cause) < 0)
                         return -1;
         return 0;
 }
@@ -195,8 +199,13 @@ void inbox_mark(const char *account, const char *const *ids, size_t id_count, bo
 {
         struct marking *marking = new_object(struct marking);
 
-        *marking = (struct marking){ .account = copy_text(account), .owner = owner_of(account), .seen = seen, .count = id_count,
-                                     .marked = new_zeroed(id_count + 1, sizeof *marking->marked), .done = done, .ctx = ctx };
+        *marking = (struct marking){ .account = copy_text(account),
+                                     .owner = owner_of(account),
+                                     .seen = seen,
+                                     .count = id_count,
+                                     .marked = new_zeroed(id_count + 1, sizeof *marking->marked),
+                                     .done = done,
+                                     .ctx = ctx };
         for (size_t i = 0; i < id_count; i++)
                 marking->marked[i].id = copy_text(ids[i]);
         inbox_look(account, false, looked, marking);

@@ -17,16 +17,24 @@ void inbox_row_done(struct inbox_row *row)
 
 void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows)
 {
-        *row = (struct inbox_row){ .seq = sqlite3_column_int64(rows, 0), .file = db_text(rows, 1),
-                                   .suffix = db_text(rows, 2), .in_new = sqlite3_column_int(rows, 3) != 0,
-                                   .received = sqlite3_column_int64(rows, 4), .size = sqlite3_column_int64(rows, 5),
-                                   .folder = db_text(rows, 6), .uid = sqlite3_column_int64(rows, 7),
-                                   .from = db_text(rows, 8), .subject = db_text(rows, 9), .date = db_text(rows, 10),
+        *row = (struct inbox_row){ .seq = sqlite3_column_int64(rows, 0),
+                                   .file = db_text(rows, 1),
+                                   .suffix = db_text(rows, 2),
+                                   .in_new = sqlite3_column_int(rows, 3) != 0,
+                                   .received = sqlite3_column_int64(rows, 4),
+                                   .size = sqlite3_column_int64(rows, 5),
+                                   .folder = db_text(rows, 6),
+                                   .uid = sqlite3_column_int64(rows, 7),
+                                   .from = db_text(rows, 8),
+                                   .subject = db_text(rows, 9),
+                                   .date = db_text(rows, 10),
                                    .message_id = db_text(rows, 11),
-                                   .line_ends = (enum line_ends)sqlite3_column_int(rows, 12), .box = db_text(rows, 13) };
+                                   .line_ends = (enum line_ends)sqlite3_column_int(rows, 12),
+                                   .box = db_text(rows, 13) };
 }
 
-int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq, struct cause *cause)
+int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq,
+                     struct cause *cause)
 {
         return db_number(db, cause, seq, 0, "SELECT seq FROM inbox WHERE account = ? AND id = ? AND file = ?",
                          VALUES(v_text(account), v_int(inbox_id(file)), v_text(file)));
@@ -34,14 +42,16 @@ int inbox_row_number(struct database *db, const char *account, const char *file,
 
 static int insert(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
 {
-        return db_run(db, cause,
-                      "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject,"
-                      " date, message_id, line_ends, box) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                      VALUES(v_text(account), v_int(inbox_id(row->file)), v_text(row->file),
-                             v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->received),
-                             v_int(row->size), v_text(row->folder ? row->folder : ""), v_int(row->uid), v_text(row->from),
-                             v_text(row->subject), v_text(row->date), v_text(row->message_id), v_int(row->line_ends),
-                             v_text(row->box ? row->box : "")));
+        return db_run(
+                db, cause,
+                "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, "
+                "subject,"
+                " date, message_id, line_ends, box) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                VALUES(v_text(account), v_int(inbox_id(row->file)), v_text(row->file),
+                       v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->received),
+                       v_int(row->size), v_text(row->folder ? row->folder : ""), v_int(row->uid),
+                       v_text(row->from), v_text(row->subject), v_text(row->date), v_text(row->message_id),
+                       v_int(row->line_ends), v_text(row->box ? row->box : "")));
 }
 
 int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
@@ -51,12 +61,13 @@ int inbox_row_put(struct database *db, const char *account, const struct inbox_r
                 return -1;
         if (*seq)
                 return db_run(db, cause,
-                              "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, subject = ?,"
+                              "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, "
+                              "subject = ?,"
                               " date = ?, message_id = ?, line_ends = ?, box = ? WHERE seq = ?",
-                              VALUES(v_int(row->received), v_int(row->size), v_text(row->folder), v_int(row->uid),
-                                     v_text(row->from), v_text(row->subject), v_text(row->date),
-                                     v_text(row->message_id), v_int(row->line_ends), v_text(row->box ? row->box : ""),
-                                     v_int(*seq)));
+                              VALUES(v_int(row->received), v_int(row->size), v_text(row->folder),
+                                     v_int(row->uid), v_text(row->from), v_text(row->subject),
+                                     v_text(row->date), v_text(row->message_id), v_int(row->line_ends),
+                                     v_text(row->box ? row->box : ""), v_int(*seq)));
         if (insert(db, account, row, cause) < 0)
                 return -1;
         *seq = db_last_id(db);
@@ -85,13 +96,14 @@ int inbox_row_end(struct database *db, int64_t seq, struct cause *cause)
         return db_run(db, cause, "DELETE FROM inbox WHERE seq = ?", VALUES(v_int(seq)));
 }
 
-int inbox_row_of_id(struct database *db, const char *account, int64_t first, int64_t last, struct inbox_row *row,
-                    struct cause *cause)
+int inbox_row_of_id(struct database *db, const char *account, int64_t first, int64_t last,
+                    struct inbox_row *row, struct cause *cause)
 {
         int more, count = 0;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT " INBOX_COLUMNS " FROM inbox WHERE account = ? AND id BETWEEN ? AND ? LIMIT 2",
-                         VALUES(v_text(account), v_int(first), v_int(last)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT " INBOX_COLUMNS " FROM inbox WHERE account = ? AND id BETWEEN ? AND ? LIMIT 2",
+                VALUES(v_text(account), v_int(first), v_int(last)));
 
         *row = (struct inbox_row){ 0 };
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
@@ -102,22 +114,28 @@ int inbox_row_of_id(struct database *db, const char *account, int64_t first, int
         return more < 0 ? -1 : count;
 }
 
-int inbox_row_find(struct database *db, const char *account, const char *id, struct inbox_row *row, struct cause *cause)
+int inbox_row_find(struct database *db, const char *account, const char *id, struct inbox_row *row,
+                   struct cause *cause)
 {
         int64_t first, last;
-        int count = inbox_id_range(id, &first, &last) < 0 ? 0 : inbox_row_of_id(db, account, first, last, row, cause);
+        int count = inbox_id_range(id, &first, &last) < 0
+                            ? 0
+                            : inbox_row_of_id(db, account, first, last, row, cause);
 
         if (count == 0) {
-                (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", id, account);
+                (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no message %s in the inbox of %s", id,
+                                account);
                 cause_remedy(cause, "emailsecctl inbox list %s", account);
                 return -1;
         }
         if (count > 1)
-                return cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s", account, id);
+                return cause_set(cause, CAUSE_AMBIGUOUS, "several messages of %s have ids that begin with %s",
+                                 account, id);
         return count < 0 ? -1 : 0;
 }
 
 int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause)
 {
-        return db_number(db, cause, count, 0, "SELECT messages FROM box WHERE account = ?", VALUES(v_text(account)));
+        return db_number(db, cause, count, 0, "SELECT messages FROM box WHERE account = ?",
+                         VALUES(v_text(account)));
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The push filter of submitted messages; see intake.h. Input is cut into lines (CRLF and LF end
- * one, a CR anywhere else is refused); a line that is split between two feeds is kept, never more than a legal line. In the body, lines that
- * are right already are copied in runs. A line that is too long is measured, so that the refusal can say how long it
- * is, to its end or to MEASURED.
+ * one, a CR anywhere else is refused); a line that is split between two feeds is kept, never more than a
+ * legal line. In the body, lines that are right already are copied in runs. A line that is too long is
+ * measured, so that the refusal can say how long it is, to its end or to MEASURED.
  */
 #include "daemon/store/intake.h"
 
@@ -32,32 +32,29 @@ static const struct {
         bool dropped;
 } fields[FIELDS] = {
 #define FIELD(text, drop) { text, sizeof(text) - 1, drop }
-        [FIELD_DATE] = FIELD("Date", false),
-        [FIELD_MESSAGE_ID] = FIELD("Message-ID", false),
-        [FIELD_FROM] = FIELD("From", false),
-        [FIELD_REPLY_TO] = FIELD("Reply-To", false),
-        [FIELD_BCC] = FIELD("Bcc", true),
-        [FIELD_RESENT_BCC] = FIELD("Resent-Bcc", true),
+        [FIELD_DATE] = FIELD("Date", false), [FIELD_MESSAGE_ID] = FIELD("Message-ID", false),
+        [FIELD_FROM] = FIELD("From", false), [FIELD_REPLY_TO] = FIELD("Reply-To", false),
+        [FIELD_BCC] = FIELD("Bcc", true),    [FIELD_RESENT_BCC] = FIELD("Resent-Bcc", true),
 #undef FIELD
 };
 
 struct intake {
-        char *added[FIELDS];     /* what is put in where the field is missing; NULL = nothing */
+        char *added[FIELDS]; /* what is put in where the field is missing; NULL = nothing */
         uint64_t max_size;
         enum place place;
         bool seen[FIELDS];
-        enum field current;      /* the field whose continuation may come; FIELDS = any other */
-        bool lf_due;             /* the last line ended with the CR that was the last byte */
-        uint64_t line;           /* number of the line being read, from 1 */
-        uint64_t too_long;       /* its length when it is over the limit, else 0 */
+        enum field current; /* the field whose continuation may come; FIELDS = any other */
+        bool lf_due;        /* the last line ended with the CR that was the last byte */
+        uint64_t line;      /* number of the line being read, from 1 */
+        uint64_t too_long;  /* its length when it is over the limit, else 0 */
         uint64_t header_size;
         char held[LIMIT_SMTP_LINE];
-        size_t held_len;         /* beginning of the line, from earlier feeds */
-        struct buf id;           /* the Message-ID field's value, unfolded */
+        size_t held_len; /* beginning of the line, from earlier feeds */
+        struct buf id;   /* the Message-ID field's value, unfolded */
         struct local_names *names;
-        char *trace;             /* to be put in at the top; NULL: none, or it was */
-        struct buf field;        /* lines of a field of addresses, each with its CRLF, until it is over */
-        size_t field_name;       /* length of its name */
+        char *trace;       /* to be put in at the top; NULL: none, or it was */
+        struct buf field;  /* lines of a field of addresses, each with its CRLF, until it is over */
+        size_t field_name; /* length of its name */
         struct intake_facts facts;
 };
 
@@ -134,7 +131,7 @@ static int put(struct intake *intake, const char *bytes, size_t len, struct buf 
         intake->facts.size += len;
         if (intake->facts.size > intake->max_size) {
                 (void)cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
-                                 (unsigned long long)intake->max_size);
+                                (unsigned long long)intake->max_size);
                 cause_remedy(cause, "make it smaller, or raise MaxMessageSize in emailsecd.conf");
                 return -1;
         }
@@ -175,7 +172,8 @@ static void note_message_id(struct intake *intake)
 }
 
 /* A line of the header that is complete. */
-static int put_field_line(struct intake *intake, const char *line, size_t len, struct buf *out, struct cause *cause)
+static int put_field_line(struct intake *intake, const char *line, size_t len, struct buf *out,
+                          struct cause *cause)
 {
         if (has_high(line, len))
                 intake->facts.header_utf8 = true;
@@ -183,7 +181,8 @@ static int put_field_line(struct intake *intake, const char *line, size_t len, s
 }
 
 /* The bytes in lines, each ended by CRLF. */
-static int put_field_lines(struct intake *intake, const char *bytes, size_t len, struct buf *out, struct cause *cause)
+static int put_field_lines(struct intake *intake, const char *bytes, size_t len, struct buf *out,
+                           struct cause *cause)
 {
         for (const char *end = bytes + len; bytes < end;) {
                 const char *stop = memmem(bytes, (size_t)(end - bytes), "\r\n", 2);
@@ -225,7 +224,8 @@ static void whole_addresses(const struct intake *intake, struct buf *out)
         for (const char *at = colon + 1; at < end; at++)
                 if (*at != '\r' && *at != '\n')
                         value[len++] = *at;
-        scoped(scoped_free) char *whole = local_names_in_field(intake->names, bytes, intake->field_name, value);
+        scoped(scoped_free) char *whole =
+                local_names_in_field(intake->names, bytes, intake->field_name, value);
         if (whole && fold_addresses(bytes, intake->field_name, whole, out) < 0)
                 buf_clear(out);
 }

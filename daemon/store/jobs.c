@@ -12,9 +12,9 @@ enum { FILE_THREADS = 2 };
 static struct {
         char *directory;
         struct database *writing, *reading;
-        pthread_mutex_t connections; /* held by a read, and while the writer opens both anew */
-        pthread_mutex_t copying;     /* held while a copy is made */
-        atomic_bool no_copy;         /* one that is being made is given up */
+        pthread_mutex_t connections;           /* held by a read, and while the writer opens both anew */
+        pthread_mutex_t copying;               /* held while a copy is made */
+        atomic_bool no_copy;                   /* one that is being made is given up */
         struct workers *reader, *files, *sync; /* NULL once closing: jobs run at once */
         bool closing;
 } jobs = { .connections = PTHREAD_MUTEX_INITIALIZER, .copying = PTHREAD_MUTEX_INITIALIZER };

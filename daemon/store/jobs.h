@@ -62,7 +62,8 @@ int64_t writer_stuck_for(void);
 int store_make_sound(struct cause *cause) must_use;
 
 /* A thread of its own: database_copy() of station.db, given up where that is opened anew. */
-int store_copy_database(const char *target, uint64_t leave, const atomic_bool *cancelled, struct cause *cause) must_use;
+int store_copy_database(const char *target, uint64_t leave, const atomic_bool *cancelled, struct cause *cause)
+        must_use;
 
 /* ---- jobs.c, for store.c ---- */
 
@@ -76,7 +77,8 @@ void jobs_disconnect(void);
 void jobs_begin(void);
 /* What store_closing() says. */
 void jobs_set_closing(bool closing);
-/* Ends the file pool, and then the others, after what was asked of them; what is asked for afterwards is done at once. */
+/* Ends the file pool, and then the others, after what was asked of them; what is asked for afterwards is done
+ * at once. */
 void jobs_end_files(void);
 void jobs_end(void);
 /* Age in ms of the oldest unfinished job. */

@@ -44,7 +44,8 @@ int maildir_open(const char *account, bool make, struct maildir *maildir, struct
         *maildir = MAILDIR_CLOSED;
         scoped(scoped_free) char *whole = text_of("%s/mail/%s", store_directory(), account);
         scoped(scoped_close) int fd = -1;
-        /* A part that is missing beside others was empty when somebody copied the Maildir (an archive has files alone). */
+        /* A part that is missing beside others was empty when somebody copied the Maildir (an archive has
+         * files alone). */
         if (!make && !is_there(whole, "new") && !is_there(whole, "cur"))
                 return 0;
         if (make && maildir_folder_make(whole, &fd, cause) < 0)
@@ -74,12 +75,13 @@ static void digest_of(const void *bytes, size_t len, uint8_t digest[32])
                 abort(); /* SHA-256 of a few bytes fails for want of memory only */
 }
 
-void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid,
-                  const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE])
+void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid, const char *uidl,
+                  int64_t generation, char name[MAILDIR_NAME_SIZE])
 {
         /* Account names hold no line end, UIDLs no blank; so no two sources give one text. */
-        scoped(scoped_free) char *source = text_of("%s\n%llu %u %lld %s\n%s", key, (unsigned long long)uidvalidity, uid,
-                                                   (long long)generation, uidl, folder);
+        scoped(scoped_free) char *source =
+                text_of("%s\n%llu %u %lld %s\n%s", key, (unsigned long long)uidvalidity, uid,
+                        (long long)generation, uidl, folder);
         uint8_t digest[32];
         char hex[33];
 
@@ -144,9 +146,9 @@ int maildir_list(int folder, bool in_new, struct maildir_listing *listing)
                 if ((listing->count & (listing->count - 1)) == 0)
                         listing->files =
                                 new_resized(listing->files, 2 * listing->count + 1, sizeof *listing->files);
-                listing->files[listing->count++] = (struct maildir_file){
-                        .name = copy_text(entry->d_name), .base = base_length(entry->d_name), .in_new = in_new
-                };
+                listing->files[listing->count++] = (struct maildir_file){ .name = copy_text(entry->d_name),
+                                                                          .base = base_length(entry->d_name),
+                                                                          .in_new = in_new };
         }
         if (errno)
                 return -1;
@@ -159,9 +161,8 @@ const struct maildir_file *maildir_find(const struct maildir_listing *listing, c
 {
         struct maildir_file key = { .name = (char *)(uintptr_t)name, .base = base_length(name) };
 
-        return listing->count
-                       ? bsearch(&key, listing->files, listing->count, sizeof *listing->files, by_base)
-                       : NULL;
+        return listing->count ? bsearch(&key, listing->files, listing->count, sizeof *listing->files, by_base)
+                              : NULL;
 }
 
 void maildir_listing_free(struct maildir_listing *listing)
@@ -291,7 +292,8 @@ void maildir_sweep(const char *account)
 {
         struct sweep *sweep = new_object(struct sweep);
 
-        *sweep = (struct sweep){ .account = copy_text(account), .now = loop_wall(),
+        *sweep = (struct sweep){ .account = copy_text(account),
+                                 .now = loop_wall(),
                                  .job = { .work = sweep_work, .done = sweep_done } };
         store_run_files(&sweep->job);
 }

@@ -14,37 +14,36 @@
 #include "daemon/store/seen_table.h"
 
 struct delivery;
-struct given {                        /* a message to be handed on */
-        int fd;                       /* reads its file from the beginning; the callee's */
-        enum line_ends line_ends;     /* of the file */
-        uint64_t size;                /* of the message as it came */
+struct given {                    /* a message to be handed on */
+        int fd;                   /* reads its file from the beginning; the callee's */
+        enum line_ends line_ends; /* of the file */
+        uint64_t size;            /* of the message as it came */
         /* Borrowed until give() returns. uid 0: none (POP3). */
         uint32_t uid;
         const char *id, *folder, *from, *subject, *date, *message_id;
 };
-struct delivery_target {              /* copied */
+struct delivery_target { /* copied */
         const char *account;
-        const char *folder;           /* "INBOX"; POP3: "" */
-        uint64_t uidvalidity;         /* POP3: 0 */
-        bool tell_server;             /* the policy flags or deletes: rows start as not told */
-        const char *file_into;        /* the property fileInto */
-        /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each one's row
-         * committed before the next is given. delivery_handed() is the answer, later. */
+        const char *folder;    /* "INBOX"; POP3: "" */
+        uint64_t uidvalidity;  /* POP3: 0 */
+        bool tell_server;      /* the policy flags or deletes: rows start as not told */
+        const char *file_into; /* the property fileInto */
+        /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each
+         * one's row committed before the next is given. delivery_handed() is the answer, later. */
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
         void *give_ctx;
 };
 enum handed {
-        HANDED_ON,                    /* someone else has it now */
-        HANDED_BACK,                  /* refused for good: placed in the Maildir, so that it is not lost */
-        HANDED_LATER,                 /* not now: the batch ends with the cause; what was handed on before counts */
+        HANDED_ON,    /* someone else has it now */
+        HANDED_BACK,  /* refused for good: placed in the Maildir, so that it is not lost */
+        HANDED_LATER, /* not now: the batch ends with the cause; what was handed on before counts */
 };
 void delivery_handed(struct delivery *delivery, enum handed what, const struct cause *why);
 struct delivery *delivery_new(const struct delivery_target *target) must_use;
 /* 1 with a cause: the disk has no room for a message of its size, but for others. */
-int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
-                   struct cause *cause) must_use;
-int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len,
-                   struct cause *cause) must_use;
+int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry, struct cause *cause)
+        must_use;
+int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, struct cause *cause) must_use;
 int delivery_end(struct delivery *delivery, struct cause *cause) must_use;
 /* Drops the message begun and not ended (connection cut). */
 void delivery_cancel_message(struct delivery *delivery);
@@ -56,24 +55,24 @@ void delivery_is_odd(struct delivery *delivery, enum mailbox_odd odd);
 size_t delivery_backlog(const struct delivery *delivery);
 /* Called on the loop whenever the backlog went down. */
 void delivery_on_progress(struct delivery *delivery, void (*progress)(void *ctx), void *ctx);
-size_t delivery_messages(const struct delivery *delivery);   /* ended ones */
+size_t delivery_messages(const struct delivery *delivery); /* ended ones */
 uint64_t delivery_bytes(const struct delivery *delivery);
 
-struct delivered {                    /* what the event and the journal tell of one message */
+struct delivered { /* what the event and the journal tell of one message */
         struct mailbox_entry entry;
-        char *file;                   /* name in new/ */
-        const char *box;              /* of the Maildir */
-        uint64_t size;                /* of the message as it came; so is the digest */
+        char *file;      /* name in new/ */
+        const char *box; /* of the Maildir */
+        uint64_t size;   /* of the message as it came; so is the digest */
         char sha256[65];
-        enum line_ends line_ends;     /* of the file */
+        enum line_ends line_ends; /* of the file */
         time_t received;
         char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */
-        bool again;                   /* a row was here already: it was counted and told of before */
+        bool again; /* a row was here already: it was counted and told of before */
         bool handed_on, handed_back;
 };
 /* Ends the batch. cursor_uid: IMAP, every UID up to it is dealt with by this batch (0: leave the cursor).
- * On a cause only the messages passed to `done` were delivered (none, or those handed on); the rest is to be fetched again.
- * Frees the delivery afterwards. */
+ * On a cause only the messages passed to `done` were delivered (none, or those handed on); the rest is to be
+ * fetched again. Frees the delivery afterwards. */
 void delivery_commit(struct delivery *delivery, uint32_t cursor_uid,
                      void (*done)(void *ctx, const struct delivered *messages, size_t count,
                                   const struct cause *cause),
@@ -89,15 +88,16 @@ void delivery_reconcile(struct delivery *delivery, bool reconcile);
 /* A received message as programs see it, in the inbox and in mail.received alike. Texts are borrowed. */
 struct inbox_message {
         const char *account, *file, *folder;
-        bool handed_on;               /* it is in no file here */
-        bool in_cur;                  /* else in new/ */
-        const char *box;              /* of the Maildir; NULL: the Maildir itself */
-        enum line_ends line_ends;     /* of the file */
-        int64_t uid, size, received;  /* uid 0: none (POP3) */
+        bool handed_on;              /* it is in no file here */
+        bool in_cur;                 /* else in new/ */
+        const char *box;             /* of the Maildir; NULL: the Maildir itself */
+        enum line_ends line_ends;    /* of the file */
+        int64_t uid, size, received; /* uid 0: none (POP3) */
         const char *from, *subject, *date, *message_id;
 };
-/* {id, file, path, lineEnds, seen, filedInto, folder, uid, size, received, from, subject, date, messageId}; `path` is absolute. What was handed
- * on has null for file, path, lineEnds, seen and filedInto. Any thread. */
+/* {id, file, path, lineEnds, seen, filedInto, folder, uid, size, received, from, subject, date, messageId};
+ * `path` is absolute. What was handed on has null for file, path, lineEnds, seen and filedInto. Any thread.
+ */
 json_t *inbox_message_json(const struct inbox_message *message) must_use;
 
 /* inbox_message_json of a message that was just delivered. */

@@ -12,8 +12,8 @@ struct maildir {
 };
 #define MAILDIR_CLOSED ((struct maildir){ -1, -1, -1 })
 
-/* What is taken in place of an account for a folder of its Maildir (box.h): "orders/.Alarms"; "orders" for `box` NULL or "". The
- * caller frees. */
+/* What is taken in place of an account for a folder of its Maildir (box.h): "orders/.Alarms"; "orders" for
+ * `box` NULL or "". The caller frees. */
 char *maildir_place(const char *account, const char *box) must_use;
 
 /* Opens the three folders of mail/ACCOUNT, `make`: making what is missing. Without it a missing Maildir gives
@@ -22,21 +22,22 @@ int maildir_open(const char *account, bool make, struct maildir *maildir, struct
 void maildir_close(struct maildir *maildir);
 
 #define MAILDIR_NAME_SIZE 72
-/* The name in new/ that follows from where a message comes from and from nothing else. `key`: owner_key(): another
- * account of the same name has other names. */
-void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid,
-                  const char *uidl, int64_t generation, char name[MAILDIR_NAME_SIZE]);
+/* The name in new/ that follows from where a message comes from and from nothing else. `key`: owner_key():
+ * another account of the same name has other names. */
+void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid, const char *uidl,
+                  int64_t generation, char name[MAILDIR_NAME_SIZE]);
 /* A fresh name in tmp/. */
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);
-/* A new file there, for reading and writing, with the rights of received mail (maildir_rights.h); -1 with errno. */
+/* A new file there, for reading and writing, with the rights of received mail (maildir_rights.h); -1 with
+ * errno. */
 int maildir_create(int tmp, const char *name) must_use;
 
 /* The id people use: 12 hex digits of the SHA-256 of the file's name without its flags. */
 void maildir_id(const char *file, char id[INBOX_ID_SIZE]);
 
 struct maildir_file {
-        char *name;     /* as it is, with flags */
-        size_t base;    /* length without ":2,flags" */
+        char *name;  /* as it is, with flags */
+        size_t base; /* length without ":2,flags" */
         bool in_new;
 };
 struct maildir_listing {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rights of received mail; see maildir_rights.h. The folder `mail` alone is opened and closed: what is in it is always made
- * for a group to read. What lies in a folder is brought in line before the folder itself: one that is right needs no look at
- * its files.
+ * The rights of received mail; see maildir_rights.h. The folder `mail` alone is opened and closed: what is in
+ * it is always made for a group to read. What lies in a folder is brought in line before the folder itself:
+ * one that is right needs no look at its files.
  */
 #include "daemon/store/maildir_rights.h"
 
@@ -21,19 +21,21 @@
 #include <unistd.h>
 
 enum {
-        FOLDER_OPEN = 02750, FOLDER_CLOSED = 0700, FILE_OPEN = 0640,
-        DEPTH = 3,                       /* mail/ACCOUNT/.FOLDER/new */
+        FOLDER_OPEN = 02750,
+        FOLDER_CLOSED = 0700,
+        FILE_OPEN = 0640,
+        DEPTH = 3, /* mail/ACCOUNT/.FOLDER/new */
 };
 
 static atomic_bool some_readers;
 static _Atomic gid_t readers;
-static bool told;                        /* loop: maildir_readers() was called */
+static bool told; /* loop: maildir_readers() was called */
 static char *group_name;
 
 /* ---- any thread ---- */
 
-/* A folder inherits the bit from its parent; where the service manager's sandbox does not let anybody set it, the group is
- * what counts. */
+/* A folder inherits the bit from its parent; where the service manager's sandbox does not let anybody set it,
+ * the group is what counts. */
 static int open_folder(int fd, const struct stat *facts)
 {
         gid_t group = atomic_load(&readers);
@@ -79,7 +81,7 @@ int maildir_create(int tmp, const char *name)
 
 struct fit {
         bool some;
-        int error;                       /* why the group cannot be given */
+        int error; /* why the group cannot be given */
         struct job job;
 };
 
@@ -134,7 +136,8 @@ static int fit_folder(int fd, unsigned depth)
                 return -1;
         }
         while (result == 0 && !store_closing() && (entry = readdir(directory)))
-                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && (!right || entry->d_type != DT_REG))
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                    (!right || entry->d_type != DT_REG))
                         result = fit_entry(fd, entry->d_name, depth, right);
         return result < 0 || store_closing() ? result : open_folder(fd, &facts);
 }
@@ -174,9 +177,11 @@ static void fit_done(struct job *job)
 
         if (fit->error) {
                 atomic_store(&some_readers, false);
-                (void)cause_errno(&cause, fit->error, "group %s (ReadGroup=) is not given the right to read received mail",
+                (void)cause_errno(&cause, fit->error,
+                                  "group %s (ReadGroup=) is not given the right to read received mail",
                                   group_name ? group_name : "");
-                cause_remedy(&cause, "make the daemon's user a member of that group (SupplementaryGroups= of emailsecd.service), "
+                cause_remedy(&cause, "make the daemon's user a member of that group (SupplementaryGroups= of "
+                                     "emailsecd.service), "
                                      "and own the folder mail");
                 log_about(&subject, LOG_WARNING, MSG_DISK_FAULT, "%s", cause.text);
         }
@@ -187,7 +192,8 @@ static void fit_all(void)
 {
         struct fit *fit = new_object(struct fit);
 
-        *fit = (struct fit){ .some = atomic_load(&some_readers), .job = { .work = fit_work, .done = fit_done } };
+        *fit = (struct fit){ .some = atomic_load(&some_readers),
+                             .job = { .work = fit_work, .done = fit_done } };
         store_run_files(&fit->job);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may read received mail besides the daemon's user: the group that ReadGroup= names. Its folders are 2750 then (what
- * others put there gets the group, too), its files 0640, and the state folder lets the group through without showing what is
- * in it. Where there is no such group, nobody may.
+ * Who may read received mail besides the daemon's user: the group that ReadGroup= names. Its folders are 2750
+ * then (what others put there gets the group, too), its files 0640, and the state folder lets the group
+ * through without showing what is in it. Where there is no such group, nobody may.
  */
 #pragma once
 
@@ -11,8 +11,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* From now on, and at the next start of the store: `some` readers, in this group, or none. What is there already is brought
- * in line by the file pool. `name`: of the group, for what is told when the daemon cannot give it. Loop. */
+/* From now on, and at the next start of the store: `some` readers, in this group, or none. What is there
+ * already is brought in line by the file pool. `name`: of the group, for what is told when the daemon cannot
+ * give it. Loop. */
 void maildir_readers(bool some, gid_t group, const char *name);
 /* The store has been opened. */
 void maildir_rights_open(void);

@@ -24,13 +24,15 @@ int64_t missing_pause(unsigned tries)
 static struct missing row_of(sqlite3_stmt *rows)
 {
         struct missing one = { .entry = { .uid = (uint32_t)sqlite3_column_int64(rows, 0),
-                                          .size = (uint64_t)sqlite3_column_int64(rows, 2), .missing = true },
+                                          .size = (uint64_t)sqlite3_column_int64(rows, 2),
+                                          .missing = true },
                                .first = sqlite3_column_int64(rows, 3),
                                .next = sqlite3_column_int64(rows, 4),
                                .tries = (unsigned)sqlite3_column_int64(rows, 5),
                                .state = (enum missing_state)sqlite3_column_int(rows, 6) };
 
-        (void)snprintf(one.entry.uidl, sizeof one.entry.uidl, "%s", (const char *)sqlite3_column_text(rows, 1));
+        (void)snprintf(one.entry.uidl, sizeof one.entry.uidl, "%s",
+                       (const char *)sqlite3_column_text(rows, 1));
         (void)snprintf(one.text, sizeof one.text, "%s", (const char *)sqlite3_column_text(rows, 7));
         return one;
 }
@@ -38,21 +40,24 @@ static struct missing row_of(sqlite3_stmt *rows)
 #define COLUMNS "uid, uidl, size, first, next, tries, state, cause"
 
 /* By which people name one: its UIDL, its UID in INBOX, or "FOLDER/UID". */
-#define ID_IS "CASE WHEN uidl <> '' THEN uidl WHEN folder = 'INBOX' THEN CAST(uid AS TEXT) ELSE folder || '/' || uid END"
+#define ID_IS \
+        "CASE WHEN uidl <> '' THEN uidl WHEN folder = 'INBOX' THEN CAST(uid AS TEXT) ELSE folder || '/' || " \
+        "uid END"
 
 int missing_read(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
                  struct missing **out_messages, size_t *out_count, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT " COLUMNS " FROM missing WHERE account = ? AND folder = ? AND uidvalidity = ?"
-                         " ORDER BY uid, uidl",
-                         VALUES(v_text(account), v_text(folder), v_int((int64_t)uidvalidity)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT " COLUMNS " FROM missing WHERE account = ? AND folder = ? AND uidvalidity = ?"
+                " ORDER BY uid, uidl",
+                VALUES(v_text(account), v_text(folder), v_int((int64_t)uidvalidity)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 if ((*out_count & (*out_count - 1)) == 0)
-                        *out_messages = new_resized(*out_messages, *out_count ? 2 * *out_count : 1, sizeof **out_messages);
+                        *out_messages = new_resized(*out_messages, *out_count ? 2 * *out_count : 1,
+                                                    sizeof **out_messages);
                 (*out_messages)[(*out_count)++] = row_of(rows);
         }
         return more;
@@ -72,7 +77,7 @@ struct asked {
         time_t now;
         struct missing *messages;
         size_t count;
-        int64_t told;                    /* of the account, after the write */
+        int64_t told; /* of the account, after the write */
         json_t *list;
         void (*on_noted)(void *ctx, const struct missing *messages, size_t count, const struct cause *cause);
         void (*on_done)(void *ctx, const struct cause *cause);
@@ -115,7 +120,8 @@ static struct seen_key key_of(const struct asked *asked, const struct mailbox_en
 
 static int count_told(struct asked *asked, struct database *db, struct cause *cause)
 {
-        return db_number(db, cause, &asked->told, 0, "SELECT count(*) FROM missing WHERE account = ? AND state = ?",
+        return db_number(db, cause, &asked->told, 0,
+                         "SELECT count(*) FROM missing WHERE account = ? AND state = ?",
                          VALUES(v_text(asked->account), v_int(MISSING_TOLD)));
 }
 
@@ -153,8 +159,9 @@ static void write_it(struct asked *asked,
 /* 1 = the row was there, and *row is as it is; 0 = not. */
 static int find(struct database *db, const struct seen_key *key, struct missing *row, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT " COLUMNS " FROM missing WHERE " MISSING_KEY_IS,
-                                                     VALUES(SEEN_KEY_VALUES(key)));
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT " COLUMNS " FROM missing WHERE " MISSING_KEY_IS,
+                         VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         if (more > 0)
@@ -162,13 +169,15 @@ static int find(struct database *db, const struct seen_key *key, struct missing 
         return more;
 }
 
-static int put(struct database *db, const struct seen_key *key, const struct missing *row, struct cause *cause)
+static int put(struct database *db, const struct seen_key *key, const struct missing *row,
+               struct cause *cause)
 {
         return db_run(db, cause,
-                      "INSERT OR REPLACE INTO missing (account, folder, uidvalidity, uid, uidl, size, first, next, tries,"
+                      "INSERT OR REPLACE INTO missing (account, folder, uidvalidity, uid, uidl, size, first, "
+                      "next, tries,"
                       " state, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                      VALUES(SEEN_KEY_VALUES(key), v_int((int64_t)row->entry.size), v_int(row->first), v_int(row->next),
-                             v_int(row->tries), v_int(row->state), v_text(row->text)));
+                      VALUES(SEEN_KEY_VALUES(key), v_int((int64_t)row->entry.size), v_int(row->first),
+                             v_int(row->next), v_int(row->tries), v_int(row->state), v_text(row->text)));
 }
 
 /* ---- tries ---- */
@@ -190,7 +199,8 @@ static int note_one(struct asked *asked, struct missing *message, struct databas
         else if (message->tries > 1 && message->state == MISSING_SUSPECTED)
                 message->state = MISSING_TOLD;
         message->fresh = message->state == MISSING_TOLD && before == MISSING_SUSPECTED;
-        message->next = asked->now + (message->state == MISSING_SUSPECTED ? 0 : missing_pause(message->tries));
+        message->next =
+                asked->now + (message->state == MISSING_SUSPECTED ? 0 : missing_pause(message->tries));
         return put(db, &key, message, cause);
 }
 
@@ -204,9 +214,10 @@ static int note_work(struct store_write *write, struct database *db, struct caus
         return count_told(asked, db, cause);
 }
 
-void missing_note(const char *account, const char *folder, uint64_t uidvalidity, const struct missing *messages,
-                  size_t count,
-                  void (*done)(void *ctx, const struct missing *messages, size_t count, const struct cause *cause),
+void missing_note(const char *account, const char *folder, uint64_t uidvalidity,
+                  const struct missing *messages, size_t count,
+                  void (*done)(void *ctx, const struct missing *messages, size_t count,
+                               const struct cause *cause),
                   void *ctx)
 {
         struct asked *asked = asked_new(account, folder, uidvalidity, count);
@@ -233,8 +244,9 @@ static int begin_work(struct store_write *write, struct database *db, struct cau
         return (found && put(db, &key, &row, cause) < 0) ? -1 : count_told(asked, db, cause);
 }
 
-void missing_begin(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
-                   void (*done)(void *ctx, const struct cause *cause), void *ctx)
+void missing_begin(const char *account, const char *folder, uint64_t uidvalidity,
+                   const struct mailbox_entry *entry, void (*done)(void *ctx, const struct cause *cause),
+                   void *ctx)
 {
         struct asked *asked = asked_new(account, folder, uidvalidity, 1);
 
@@ -254,15 +266,16 @@ static int end_work(struct store_write *write, struct database *db, struct cause
                         return -1;
         }
         /* those of a folder that was numbered anew were compared by content, or have gone */
-        if (asked->uidvalidity && db_run(db, cause, "DELETE FROM missing WHERE account = ? AND folder = ? AND uidvalidity <> ?",
-                                         VALUES(v_text(asked->account), v_text(asked->folder),
-                                                v_int((int64_t)asked->uidvalidity))) < 0)
+        if (asked->uidvalidity &&
+            db_run(db, cause, "DELETE FROM missing WHERE account = ? AND folder = ? AND uidvalidity <> ?",
+                   VALUES(v_text(asked->account), v_text(asked->folder),
+                          v_int((int64_t)asked->uidvalidity))) < 0)
                 return -1;
         return count_told(asked, db, cause);
 }
 
-void missing_end(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
-                 size_t count)
+void missing_end(const char *account, const char *folder, uint64_t uidvalidity,
+                 const struct mailbox_entry *entries, size_t count)
 {
         struct asked *asked = asked_new(account, folder, uidvalidity, count);
 
@@ -293,15 +306,17 @@ static int list_work(struct store_read *read, struct database *db, struct cause 
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT " COLUMNS ", folder, " ID_IS " FROM missing WHERE account = ? AND state = ? ORDER BY first, uid"
+                         "SELECT " COLUMNS ", folder, " ID_IS
+                         " FROM missing WHERE account = ? AND state = ? ORDER BY first, uid"
                          " LIMIT ?",
                          VALUES(v_text(asked->account), v_int(MISSING_TOLD), v_int(LIMIT_MISSING)));
 
         asked->list = json_array();
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 struct missing row = row_of(rows);
-                (void)json_array_append_new(asked->list, one_json(&row, (const char *)sqlite3_column_text(rows, 8),
-                                                                          (const char *)sqlite3_column_text(rows, 9)));
+                (void)json_array_append_new(asked->list,
+                                            one_json(&row, (const char *)sqlite3_column_text(rows, 8),
+                                                     (const char *)sqlite3_column_text(rows, 9)));
         }
         return more;
 }
@@ -314,7 +329,8 @@ static void listed(struct store_read *read, const struct cause *cause)
         asked_free(asked);
 }
 
-void missing_list(const char *account, void (*done)(void *ctx, json_t *messages, const struct cause *cause), void *ctx)
+void missing_list(const char *account, void (*done)(void *ctx, json_t *messages, const struct cause *cause),
+                  void *ctx)
 {
         struct asked *asked = asked_new(account, "", 0, 0);
 
@@ -329,9 +345,10 @@ static int forget_work(struct store_write *write, struct database *db, struct ca
         struct asked *asked = container_of(write, struct asked, write);
 
         if (db_run(db, cause,
-                   "UPDATE missing SET state = ? WHERE account = ? AND state = ? AND (? = '' OR ? = " ID_IS ")",
-                   VALUES(v_int(MISSING_GIVEN_UP), v_text(asked->account), v_int(MISSING_TOLD), v_text(asked->id),
-                          v_text(asked->id))) < 0)
+                   "UPDATE missing SET state = ? WHERE account = ? AND state = ? AND (? = '' OR ? = " ID_IS
+                   ")",
+                   VALUES(v_int(MISSING_GIVEN_UP), v_text(asked->account), v_int(MISSING_TOLD),
+                          v_text(asked->id), v_text(asked->id))) < 0)
                 return -1;
         asked->count = (size_t)db_changes(db);
         return count_told(asked, db, cause);

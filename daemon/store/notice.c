@@ -15,7 +15,8 @@ enum {
 
 /* ---- ASCII ---- */
 
-/* The code point that begins at `at`, and how many bytes it takes; a byte that is no UTF-8 stands for itself. */
+/* The code point that begins at `at`, and how many bytes it takes; a byte that is no UTF-8 stands for itself.
+ */
 static unsigned code_point(const unsigned char *at, size_t *len)
 {
         static const struct {
@@ -120,8 +121,9 @@ static int write_head(const struct notice *n, struct buf *out, const char *messa
         scoped(scoped_free) char *to = address_on_wire(n->to);
         scoped(scoped_free) char *subject = text_of("Undelivered mail %s of account %s", n->id, n->account);
 
-        if (append_field(out, "From", from) || append_field(out, "To", to) || append_date(out, "Date", n->now) ||
-            append_field(out, "Subject", subject) || append_field(out, "Message-ID", message_id))
+        if (append_field(out, "From", from) || append_field(out, "To", to) ||
+            append_date(out, "Date", n->now) || append_field(out, "Subject", subject) ||
+            append_field(out, "Message-ID", message_id))
                 return -1;
         if (n->message_id[0] && append_field(out, "References", n->message_id))
                 return -1;
@@ -164,15 +166,18 @@ static int write_recipient(const struct notice *n, const struct notice_recipient
 {
         bool ascii = !address_needs_utf8(recipient->address);
         scoped(scoped_free) char *address = address_on_wire(recipient->address);
-        const char *words = server_words(recipient->reply), *own = recipient->reply ? recipient->reply : "failed";
+        const char *words = server_words(recipient->reply),
+                   *own = recipient->reply ? recipient->reply : "failed";
         const char *mark = host_is_address(n->server) ? "[" : "", *end = mark[0] ? "]" : "";
         scoped(scoped_free) char *final = text_of("%s;%s", ascii ? "rfc822" : "utf-8", address);
-        scoped(scoped_free) char *diagnostic = text_of("%s; %s", words ? "smtp" : "X-emailsecd", words ? words : own);
+        scoped(scoped_free) char *diagnostic =
+                text_of("%s; %s", words ? "smtp" : "X-emailsecd", words ? words : own);
         scoped(scoped_free) char *mta = text_of("dns; %s%s%s", mark, n->server, end);
 
         if (buf_append_text(out, "\r\n") || append_field(out, "Final-Recipient", final) ||
             append_field(out, "Action", "failed") || append_field(out, "Status", status_of(recipient)) ||
-            (words && append_field(out, "Remote-MTA", mta)) || append_field(out, "Diagnostic-Code", diagnostic))
+            (words && append_field(out, "Remote-MTA", mta)) ||
+            append_field(out, "Diagnostic-Code", diagnostic))
                 return -1;
         return n->last_attempt ? append_date(out, "Last-Attempt-Date", n->last_attempt) : 0;
 }

@@ -31,8 +31,8 @@ void own_mail_expect(const char *account, const char *token)
                 (*place)->account = copy_text(account);
         }
         if (strcmp((*place)->tokens[0], token) != 0) {
-                memcpy((*place)->tokens[1], (*place)->tokens[0], sizeof (*place)->tokens[0]);
-                (void)snprintf((*place)->tokens[0], sizeof (*place)->tokens[0], "%s", token);
+                memcpy((*place)->tokens[1], (*place)->tokens[0], sizeof(*place)->tokens[0]);
+                (void)snprintf((*place)->tokens[0], sizeof(*place)->tokens[0], "%s", token);
         }
         pthread_mutex_unlock(&lock);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which identity a name is bound to, in memory and in the table `owner`, and the end of what belongs to one; see
- * owner.h. */
+/* Which identity a name is bound to, in memory and in the table `owner`, and the end of what belongs to one;
+ * see owner.h. */
 #include "daemon/store/owner_rows.h"
 
 #include "daemon/loop.h"
@@ -45,9 +45,9 @@ static void bind_name(const char *name, const char *id, enum owner_state state)
         if (!*place) {
                 *place = new_object(struct bound);
                 (*place)->owner.bound = true;
-                (void)snprintf((*place)->owner.name, sizeof (*place)->owner.name, "%s", name);
+                (void)snprintf((*place)->owner.name, sizeof(*place)->owner.name, "%s", name);
         }
-        (void)snprintf((*place)->owner.id, sizeof (*place)->owner.id, "%s", id);
+        (void)snprintf((*place)->owner.id, sizeof(*place)->owner.id, "%s", id);
         (*place)->state = state;
 }
 
@@ -135,11 +135,11 @@ struct binding {
         enum owner_state state, before;
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
-        atomic_bool over;              /* the name has gone on: not to be written any more */
+        atomic_bool over; /* the name has gone on: not to be written any more */
         struct store_write write;
         struct binding *next;
 };
-static struct binding *bindings;       /* under way; loop's */
+static struct binding *bindings; /* under way; loop's */
 
 /* A write that the disk did not take is tried again later: what was said of the name since then counts. */
 static void give_up_bindings(const char *name)
@@ -171,7 +171,8 @@ static void bind_done(struct store_write *write, const struct cause *cause)
         if (cause && bound)
                 bound->state = binding->before;
         if (cause && bound && binding->state == OWNER_GOING && !store_closing())
-                owner_bind(binding->owner.name, binding->owner.id, binding->before); /* what was given up for it */
+                owner_bind(binding->owner.name, binding->owner.id,
+                           binding->before); /* what was given up for it */
         if (binding->done)
                 binding->done(binding->ctx, cause);
         free(binding);
@@ -190,7 +191,9 @@ void owner_bind(const char *name, const char *id, enum owner_state state)
 
         bind_name(name, id, state);
         give_up_bindings(name);
-        *binding = (struct binding){ .owner = owner_of(name), .state = state, .before = state,
+        *binding = (struct binding){ .owner = owner_of(name),
+                                     .state = state,
+                                     .before = state,
                                      .write = { .write = bind_work, .done = bind_done, .stubborn = true } };
         start(binding);
 }
@@ -200,8 +203,11 @@ void owner_going(const char *name, void (*done)(void *ctx, const struct cause *c
         struct binding *binding = new_object(struct binding);
         struct bound *bound = *place_of(name);
 
-        *binding = (struct binding){ .state = OWNER_GOING, .before = bound ? bound->state : OWNER_THERE, .done = done,
-                                     .ctx = ctx, .write = { .write = bind_work, .done = bind_done } };
+        *binding = (struct binding){ .state = OWNER_GOING,
+                                     .before = bound ? bound->state : OWNER_THERE,
+                                     .done = done,
+                                     .ctx = ctx,
+                                     .write = { .write = bind_work, .done = bind_done } };
         if (!bound)
                 bind_name(name, "", OWNER_THERE); /* never bound, as nothing was ever kept for it */
         binding->owner = owner_of(name);
@@ -213,18 +219,19 @@ void owner_going(const char *name, void (*done)(void *ctx, const struct cause *c
 /* ---- removing what is under a name ---- */
 
 struct renewal {
-        struct owner owner;            /* the new one */
+        struct owner owner; /* the new one */
         bool only_remove;
-        bool over;                     /* the step was the last one */
+        bool over; /* the step was the last one */
         struct owner_rows rows, step;
         void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause);
         void *ctx;
         struct store_write write;
         struct renewal *next;
 };
-static struct renewal *renewals;       /* under way; loop's */
+static struct renewal *renewals; /* under way; loop's */
 
-static int remove_messages(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
+static int remove_messages(const char *name, struct owner_rows *removed, struct database *db,
+                           struct cause *cause)
 {
         uint64_t seqs[STEP_MESSAGES];
         size_t count = 0;
@@ -249,7 +256,8 @@ static int remove_messages(const char *name, struct owner_rows *removed, struct 
         return 0;
 }
 
-static int remove_received(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
+static int remove_received(const char *name, struct owner_rows *removed, struct database *db,
+                           struct cause *cause)
 {
         if (db_run(db, cause,
                    "DELETE FROM seen WHERE (place, uidvalidity, uid, uidl, generation) IN"
@@ -264,7 +272,8 @@ static int remove_received(const char *name, struct owner_rows *removed, struct 
 /* The files stay, and are found again should there be an account of that name. 1 = there may be more. */
 static int remove_inbox(const char *name, struct database *db, struct cause *cause)
 {
-        if (db_run(db, cause, "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE account = ? LIMIT ?)",
+        if (db_run(db, cause,
+                   "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE account = ? LIMIT ?)",
                    VALUES(v_text(name), v_int(STEP_RECEIVED))) < 0)
                 return -1;
         return db_changes(db) == STEP_RECEIVED;
@@ -295,9 +304,11 @@ static int is_not_going(const char *name, struct database *db, struct cause *cau
 {
         int64_t state;
 
-        if (db_number(db, cause, &state, OWNER_COMING, "SELECT state FROM owner WHERE name = ?", VALUES(v_text(name))) < 0)
+        if (db_number(db, cause, &state, OWNER_COMING, "SELECT state FROM owner WHERE name = ?",
+                      VALUES(v_text(name))) < 0)
                 return -1;
-        return state == OWNER_GOING ? cause_set(cause, CAUSE_NOT_FOUND, "account %s is being deleted", name) : 0;
+        return state == OWNER_GOING ? cause_set(cause, CAUSE_NOT_FOUND, "account %s is being deleted", name)
+                                    : 0;
 }
 
 static int remove_last(const struct renewal *renewal, struct database *db, struct cause *cause)
@@ -315,10 +326,10 @@ static int remove_last(const struct renewal *renewal, struct database *db, struc
             db_run(db, cause, "DELETE FROM fact WHERE account = ?", VALUES(name)) < 0 ||
             db_run(db, cause, "DELETE FROM owner WHERE name = ?", VALUES(name)) < 0)
                 return -1;
-        return renewal->only_remove ?
-                       0 :
-                       db_run(db, cause, "INSERT INTO owner (name, id, state) VALUES (?, ?, ?)",
-                              VALUES(name, v_text(renewal->owner.id), v_int(OWNER_COMING)));
+        return renewal->only_remove
+                       ? 0
+                       : db_run(db, cause, "INSERT INTO owner (name, id, state) VALUES (?, ?, ?)",
+                                VALUES(name, v_text(renewal->owner.id), v_int(OWNER_COMING)));
 }
 
 /* A step that finds nothing left of what may be much is the last. */
@@ -375,8 +386,12 @@ void owner_renew(const char *name, const char *id, bool stubborn,
         struct renewal *renewal = new_object(struct renewal);
 
         give_up_bindings(name);
-        *renewal = (struct renewal){ .only_remove = !id, .done = done, .ctx = ctx,
-                                     .write = { .write = renew_step, .done = renew_done, .stubborn = stubborn } };
+        *renewal = (struct renewal){
+                .only_remove = !id,
+                .done = done,
+                .ctx = ctx,
+                .write = { .write = renew_step, .done = renew_done, .stubborn = stubborn }
+        };
         (void)snprintf(renewal->owner.name, sizeof renewal->owner.name, "%s", name);
         (void)snprintf(renewal->owner.id, sizeof renewal->owner.id, "%s", id ? id : "");
         if (*place_of(name))
@@ -402,13 +417,14 @@ static int read_owners(struct database *db, struct cause *cause)
         scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT name, id, state FROM owner", NULL, 0);
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
-                bind_name((const char *)sqlite3_column_text(rows, 0), (const char *)sqlite3_column_text(rows, 1),
+                bind_name((const char *)sqlite3_column_text(rows, 0),
+                          (const char *)sqlite3_column_text(rows, 1),
                           (enum owner_state)sqlite3_column_int(rows, 2));
         return more;
 }
 
-/* Nobody is to see a message of an account that was deleted. What it had received, which may be a million, nobody sees: that
- * goes in steps once the daemon runs. */
+/* Nobody is to see a message of an account that was deleted. What it had received, which may be a million,
+ * nobody sees: that goes in steps once the daemon runs. */
 static int remove_going(struct bound *bound, struct database *db, struct cause *cause)
 {
         struct owner_rows step;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The store's side of owner.h: whose a write is, captured on the loop when it is asked for and held against the table by
- * the writer. */
+/* The store's side of owner.h: whose a write is, captured on the loop when it is asked for and held against
+ * the table by the writer. */
 #pragma once
 
 #include "daemon/store/database.h"
 #include "daemon/store/owner.h"
 
 struct owner {
-        bool bound;              /* else the name had no identity then, and none is asked for */
+        bool bound; /* else the name had no identity then, and none is asked for */
         char name[LIMIT_ACCOUNT_NAME + 1], id[OWNER_ID_SIZE];
 };
 struct owner owner_of(const char *name);

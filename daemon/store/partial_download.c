@@ -22,7 +22,7 @@ bool partial_is_kept(const struct mailbox_entry *entry)
 }
 
 void partial_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,
-             char half[HALF_SIZE])
+                char half[HALF_SIZE])
 {
         char source[MAILDIR_NAME_SIZE];
         scoped(scoped_free) char *size = text_of("%llu", (unsigned long long)entry->size);
@@ -49,7 +49,8 @@ static int64_t length_of(const char *name)
         int end = 0;
 
         if ((name[0] != FORM_LF && name[0] != FORM_AS_CAME) || strlen(name) < HALF_SIZE ||
-            sscanf(name + HALF_SIZE - 1, ".%lld.emailsecd%n", &length, &end) != 1 || !end || name[HALF_SIZE - 1 + end])
+            sscanf(name + HALF_SIZE - 1, ".%lld.emailsecd%n", &length, &end) != 1 || !end ||
+            name[HALF_SIZE - 1 + end])
                 return -1;
         return length;
 }
@@ -66,8 +67,8 @@ static time_t written(int tmp, const char *name)
         return fstatat(tmp, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 ? facts.st_mtime : 0;
 }
 
-/* Removes those of this message but `keep`, and the oldest of all while there are too many for one more. Those that
- * deliveries under way hold are fewer than the limit, and the youngest. */
+/* Removes those of this message but `keep`, and the oldest of all while there are too many for one more.
+ * Those that deliveries under way hold are fewer than the limit, and the youngest. */
 static void make_room(int tmp, const struct maildir_listing *listing, const char *half, const char *keep)
 {
         const char *oldest = NULL;
@@ -147,14 +148,14 @@ struct find {
         size_t count;
         void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count);
         void *ctx;
-        struct find *next;       /* that waits, too */
+        struct find *next; /* that waits, too */
         struct job job;
 };
-static unsigned keeping;         /* deliveries given up that still write what they have */
-static struct find *waiting;     /* for them */
+static unsigned keeping;     /* deliveries given up that still write what they have */
+static struct find *waiting; /* for them */
 
-/* The last byte is asked for again even where all are here: an answer to a part beyond the end is not the same with
- * all servers. */
+/* The last byte is asked for again even where all are here: an answer to a part beyond the end is not the
+ * same with all servers. */
 static uint64_t from_of(const struct maildir_listing *listing, const char *half, uint64_t size)
 {
         uint64_t from = 0;
@@ -209,14 +210,20 @@ void partial_keeping(bool begins)
         }
 }
 
-void partial_find(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
-                 size_t count, void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count), void *ctx)
+void partial_find(const char *account, const char *folder, uint64_t uidvalidity,
+                  const struct mailbox_entry *entries, size_t count,
+                  void (*done)(void *ctx, const struct mailbox_entry *entries, size_t count), void *ctx)
 {
         struct find *find = new_object(struct find);
 
-        *find = (struct find){ .account = copy_text(account), .key = owner_key(account), .folder = copy_text(folder),
+        *find = (struct find){ .account = copy_text(account),
+                               .key = owner_key(account),
+                               .folder = copy_text(folder),
                                .uidvalidity = uidvalidity,
-                               .entries = new_zeroed(count, sizeof *entries), .count = count, .done = done, .ctx = ctx,
+                               .entries = new_zeroed(count, sizeof *entries),
+                               .count = count,
+                               .done = done,
+                               .ctx = ctx,
                                .job = { .work = find_work, .done = find_done } };
         if (count)
                 memcpy(find->entries, entries, count * sizeof *entries);

@@ -10,9 +10,9 @@ struct change {
         enum queue_change what;
         char **ids;
         size_t count;
-        char *account;           /* REROUTE: the new one */
-        struct owner owner;          /* of it */
-        size_t max_queue;        /* that may wait there */
+        char *account;      /* REROUTE: the new one */
+        struct owner owner; /* of it */
+        size_t max_queue;   /* that may wait there */
         time_t now;
         json_t *changed;
         void (*done)(void *ctx, json_t *changed, const struct cause *cause);
@@ -27,11 +27,11 @@ struct change {
 /* One row a change: which states of a message allow it, why not else, and what happens to recipients. */
 static const struct {
         const char *verb;
-        unsigned allowed;        /* states of the message */
+        unsigned allowed; /* states of the message */
         bool while_sending;
-        unsigned from;           /* recipients in these states ... */
-        enum queue_state to;     /* ... get this one */
-        bool fresh;              /* a full lifetime from now on */
+        unsigned from;       /* recipients in these states ... */
+        enum queue_state to; /* ... get this one */
+        bool fresh;          /* a full lifetime from now on */
 } rules[] = {
         [QUEUE_RETRY] = { "retried", WAITING | BIT(QUEUE_SENDING) | BIT(QUEUE_FAILED), true,
                           BIT(QUEUE_DEFERRED) | BIT(QUEUE_AMBIGUOUS) | BIT(QUEUE_FAILED), QUEUE_QUEUED,
@@ -50,14 +50,18 @@ static int check(enum queue_change what, const struct message_row *row, struct c
 
         queue_id_of(row->seq, id);
         if (row->claimed && !rules[what].while_sending) {
-                cause_set(cause, CAUSE_STATE, "message %s is being sent just now and cannot be %s", id, rules[what].verb);
+                cause_set(cause, CAUSE_STATE, "message %s is being sent just now and cannot be %s", id,
+                          rules[what].verb);
                 cause_remedy(cause, "see when that is over: emailsecctl queue show %s", id);
                 return -1;
         }
         if ((rules[what].allowed & BIT(row->state)) == 0) {
-                cause_set(cause, CAUSE_STATE, "message %s is %s and cannot be %s", id, queue_state_name(row->state),
-                          rules[what].verb);
-                cause_remedy(cause, row->state == QUEUE_HELD ? "emailsecctl queue release %s" : "emailsecctl queue show %s", id);
+                cause_set(cause, CAUSE_STATE, "message %s is %s and cannot be %s", id,
+                          queue_state_name(row->state), rules[what].verb);
+                cause_remedy(cause,
+                             row->state == QUEUE_HELD ? "emailsecctl queue release %s"
+                                                      : "emailsecctl queue show %s",
+                             id);
                 return -1;
         }
         return 0;
@@ -86,10 +90,12 @@ static int change_recipients(struct database *db, const struct change *change, s
         /* An ambiguous one that is held or queued anew may still arrive twice. */
         if (db_run(db, cause,
                    "UPDATE message SET maybe_sent = 1 WHERE seq = ? AND EXISTS"
-                   " (SELECT 1 FROM recipient WHERE recipient.seq = message.seq AND state = " SQL_AMBIGUOUS ")",
+                   " (SELECT 1 FROM recipient WHERE recipient.seq = message.seq AND state = " SQL_AMBIGUOUS
+                   ")",
                    VALUES(seq)) < 0 ||
             db_run(db, cause,
-                   "UPDATE recipient SET state = ?, next_attempt = 0, told = 0 WHERE seq = ? AND (1 << state) & ? <> 0",
+                   "UPDATE recipient SET state = ?, next_attempt = 0, told = 0 WHERE seq = ? AND (1 << "
+                   "state) & ? <> 0",
                    VALUES(v_int(rules[change->what].to), seq, v_int(rules[change->what].from))) < 0)
                 return -1;
         if (queue_row_follow(db, row, 0, cause) < 0)
@@ -143,9 +149,10 @@ static int change_write(struct store_write *write, struct database *db, struct c
         uint64_t after = change->account ? queue_waiting_inside(change->account) : 0;
         if (after <= before || after <= change->max_queue)
                 return 0;
-        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize",
-                           "the queue of %s has no room for them: %llu messages would wait, maxQueueSize is %zu",
-                           change->account, (unsigned long long)after, change->max_queue);
+        return cause_about(
+                cause, CAUSE_QUEUE_FULL, "maxQueueSize",
+                "the queue of %s has no room for them: %llu messages would wait, maxQueueSize is %zu",
+                change->account, (unsigned long long)after, change->max_queue);
 }
 
 static void change_done(struct store_write *write, const struct cause *cause)
@@ -161,8 +168,9 @@ static void change_done(struct store_write *write, const struct cause *cause)
         free(change);
 }
 
-void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account, size_t max_queue,
-                  void (*done)(void *ctx, json_t *changed, const struct cause *cause), void *ctx)
+void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account,
+                  size_t max_queue, void (*done)(void *ctx, json_t *changed, const struct cause *cause),
+                  void *ctx)
 {
         struct change *change = new_object(struct change);
 

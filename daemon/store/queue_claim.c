@@ -118,11 +118,11 @@ static int find_due(struct claim *claim, struct database *db, struct cause *caus
 static int load_row(struct queued_message *message, struct database *db, bool *all_recipients, bool *due,
                     enum queue_state *state, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT sender, message_id, size, eight_bit, header_utf8, priority, submitted,"
-                         " expires_clock, maybe_sent, due, state, ret, envelope_id FROM message WHERE seq = ?",
-                         VALUES(v_int((int64_t)message->seq)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT sender, message_id, size, eight_bit, header_utf8, priority, submitted,"
+                " expires_clock, maybe_sent, due, state, ret, envelope_id FROM message WHERE seq = ?",
+                VALUES(v_int((int64_t)message->seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         if (more <= 0)
@@ -153,7 +153,8 @@ static int load_recipients(struct queued_message *message, struct database *db, 
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT number, address, attempts, state, notify FROM recipient WHERE seq = ?"
-                         " AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME " AND next_attempt <= ?)) ORDER BY number",
+                         " AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME
+                         " AND next_attempt <= ?)) ORDER BY number",
                          VALUES(v_int((int64_t)message->seq), v_int(until)));
 
         if (!rows)
@@ -193,8 +194,8 @@ static int load_body(struct queued_message *message, struct database *db, struct
 {
         bool tried = message->maybe_sent;
         struct value from = v_int(body_place(message->seq)), to = v_int(body_place(message->seq + 1));
-        scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause, "SELECT data, digest FROM body WHERE place = ?", VALUES(from));
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT data, digest FROM body WHERE place = ?", VALUES(from));
         int more = rows ? db_next(db, rows, cause) : -1;
         int64_t there;
 
@@ -223,13 +224,16 @@ static int load_body(struct queued_message *message, struct database *db, struct
         return tried ? check_chunks(message, db, cause) : 0;
 }
 
-static int mark_recipients(const struct claim *claim, const struct queued_message *message, struct database *db, struct cause *cause)
+static int mark_recipients(const struct claim *claim, const struct queued_message *message,
+                           struct database *db, struct cause *cause)
 {
         for (size_t i = 0; i < message->recipient_count; i++)
                 if (db_run(db, cause,
-                           "UPDATE recipient SET was = state, state = " SQL_SENDING ", next_attempt = min(next_attempt, ?)"
+                           "UPDATE recipient SET was = state, state = " SQL_SENDING
+                           ", next_attempt = min(next_attempt, ?)"
                            " WHERE seq = ? AND number = ?",
-                           VALUES(v_int(claim->now), v_int((int64_t)message->seq), v_int(message->recipients[i].index))) < 0)
+                           VALUES(v_int(claim->now), v_int((int64_t)message->seq),
+                                  v_int(message->recipients[i].index))) < 0)
                         return -1;
         return 0;
 }
@@ -240,7 +244,8 @@ static int mark_sending(const struct claim *claim, const struct queued_message *
         struct value seq = v_int((int64_t)message->seq);
 
         if (mark_recipients(claim, message, db, cause) < 0 ||
-            db_run(db, cause, "UPDATE message SET state = " SQL_SENDING ", due = NULL, claimed = 1 WHERE seq = ?",
+            db_run(db, cause,
+                   "UPDATE message SET state = " SQL_SENDING ", due = NULL, claimed = 1 WHERE seq = ?",
                    VALUES(seq)) < 0)
                 return -1;
         queue_counts_add(claim->account, was, -1, -(int64_t)message->size);
@@ -258,7 +263,8 @@ static int set_aside(struct claim *claim, uint64_t seq, struct database *db, con
         if (queue_row_read(db, seq, &row, cause) <= 0)
                 return -1;
         if (db_run(db, cause,
-                   "UPDATE recipient SET state = " SQL_FAILED ", reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, "
+                   "UPDATE recipient SET state = " SQL_FAILED
+                   ", reply = 'damaged: ' || ?, enhanced = NULL, cause = ?, "
                    "time = ?"
                    " WHERE seq = ? AND state <> " SQL_SENT,
                    VALUES(v_text(why->text), v_text(cause_kind(CAUSE_STORAGE)->name), v_int(claim->now),
@@ -286,12 +292,14 @@ static int nobody_now(struct claim *claim, uint64_t seq, struct database *db, st
         struct message_row row;
 
         claim->flood.again = true; /* others stand behind it */
-        return queue_row_read(db, seq, &row, cause) <= 0 || queue_row_follow(db, &row, claim->now, cause) < 0 ? -1 : 1;
+        return queue_row_read(db, seq, &row, cause) <= 0 || queue_row_follow(db, &row, claim->now, cause) < 0
+                       ? -1
+                       : 1;
 }
 
 /* To those recipients that may have it now; takes the message over where there are any. */
-static int hand_out(struct claim *claim, struct queued_message **message, enum queue_state was, struct database *db,
-                    struct cause *cause)
+static int hand_out(struct claim *claim, struct queued_message **message, enum queue_state was,
+                    struct database *db, struct cause *cause)
 {
         if (queue_flood_gate(&claim->flood, db, claim->account, *message, claim->now, cause) < 0)
                 return -1;
@@ -356,15 +364,21 @@ static void claim_done(struct store_write *write, const struct cause *cause)
 
         for (size_t i = 0; i < claim->damaged_count && !cause; i++) {
                 struct cause why;
-                struct subject subject = { .account = claim->account, .direction = "outgoing",
-                                           .queue_id = claim->damaged[i].id, .cause = &why };
+                struct subject subject = { .account = claim->account,
+                                           .direction = "outgoing",
+                                           .queue_id = claim->damaged[i].id,
+                                           .cause = &why };
                 cause_set(&why, CAUSE_STORAGE, "%s", claim->damaged[i].text);
-                cause_remedy(&why, "look at the disk below the state folder (the kernel's log, smartctl, fsck); see who "
-                                   "sent it: emailsecctl queue show %s; have it sent anew, then: emailsecctl queue "
-                                   "delete %s", claim->damaged[i].id, claim->damaged[i].id);
+                cause_remedy(
+                        &why,
+                        "look at the disk below the state folder (the kernel's log, smartctl, fsck); see who "
+                        "sent it: emailsecctl queue show %s; have it sent anew, then: emailsecctl queue "
+                        "delete %s",
+                        claim->damaged[i].id, claim->damaged[i].id);
                 log_about(&subject, LOG_ERR, MSG_QUEUE_DAMAGED, "message %s is damaged and was set aside: %s",
                           claim->damaged[i].id, claim->damaged[i].text);
-                queue_notice_tell(claim->account, claim->damaged[i].notice_id, &claim->notice, claim->damaged[i].seq);
+                queue_notice_tell(claim->account, claim->damaged[i].notice_id, &claim->notice,
+                                  claim->damaged[i].seq);
         }
         for (size_t i = 0; i < claim->count && cause; i++)
                 queued_message_free(claim->messages[i]);
@@ -380,8 +394,8 @@ static void claim_done(struct store_write *write, const struct cause *cause)
         free(claim);
 }
 
-void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, const struct notice_rules *notice,
-                 const struct flood_rules *flood,
+void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
+                 const struct notice_rules *notice, const struct flood_rules *flood,
                  void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                               const struct cause *cause),
                  void *ctx)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The two copies of the queue's counts and how changes get from one to the other; and how long the oldest message that
- * waits has done so. See queue_counts.h. */
+/* The two copies of the queue's counts and how changes get from one to the other; and how long the oldest
+ * message that waits has done so. See queue_counts.h. */
 #include "daemon/store/queue_counts.h"
 
 #include "common/limits.h"
@@ -14,8 +14,8 @@ struct tally {
         char account[LIMIT_ACCOUNT_NAME + 1]; /* "" = the station */
         int64_t messages[QUEUE_STATES];
         int64_t bytes[QUEUE_STATES];
-        unsigned changed;                     /* states whose row is not written yet: bit set */
-        time_t oldest;                        /* loop: when the oldest that waits was handed in, as last looked at; 0: none */
+        unsigned changed; /* states whose row is not written yet: bit set */
+        time_t oldest;    /* loop: when the oldest that waits was handed in, as last looked at; 0: none */
 };
 struct change {
         char account[LIMIT_ACCOUNT_NAME + 1];
@@ -178,8 +178,8 @@ struct count_changes *queue_counts_take(void)
 
 static int64_t to_send(const struct tally *tally)
 {
-        return tally->messages[QUEUE_QUEUED] + tally->messages[QUEUE_SENDING] + tally->messages[QUEUE_DEFERRED] +
-               tally->messages[QUEUE_AMBIGUOUS];
+        return tally->messages[QUEUE_QUEUED] + tally->messages[QUEUE_SENDING] +
+               tally->messages[QUEUE_DEFERRED] + tally->messages[QUEUE_AMBIGUOUS];
 }
 
 /* The first one that waits is the oldest; which is when it has gone needs a look. */
@@ -285,13 +285,15 @@ static int look_work(struct store_read *read, struct database *db, struct cause 
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT account, min(submitted) FROM message WHERE finished IS NULL AND state IN " SQL_IS_UNDER_WAY
-                         " GROUP BY account", NULL, 0);
+                         "SELECT account, min(submitted) FROM message WHERE finished IS NULL AND state "
+                         "IN " SQL_IS_UNDER_WAY " GROUP BY account",
+                         NULL, 0);
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 look->found = new_resized(look->found, look->count + 1, sizeof *look->found);
                 struct oldest *one = &look->found[look->count++];
-                (void)snprintf(one->account, sizeof one->account, "%s", (const char *)sqlite3_column_text(rows, 0));
+                (void)snprintf(one->account, sizeof one->account, "%s",
+                               (const char *)sqlite3_column_text(rows, 0));
                 one->submitted = (time_t)sqlite3_column_int64(rows, 1);
         }
         return more;

@@ -16,16 +16,16 @@
 
 enum {
         HOUR = 3600,
-        FIRST_AFTER = 60,        /* seconds from the first message that waits to the first digest */
-        MESSAGES_MOST = 500,     /* of one digest */
+        FIRST_AFTER = 60,    /* seconds from the first message that waits to the first digest */
+        MESSAGES_MOST = 500, /* of one digest */
         TOKEN = 16,
 };
-#define BYTES_MOST (8 * MIB)     /* of the messages in one digest */
+#define BYTES_MOST (8 * MIB) /* of the messages in one digest */
 
 /* A message on its way into a digest. */
 struct flood_message {
         uint64_t seq;
-        int64_t number;          /* of the recipient in it */
+        int64_t number; /* of the recipient in it */
         char id[QUEUE_ID_SIZE];
         char *submitted_by;
         int64_t submitted, size;
@@ -33,7 +33,7 @@ struct flood_message {
         bool damaged;
 };
 struct gathering {
-        const char *account, *key;   /* key: the address in small letters */
+        const char *account, *key; /* key: the address in small letters */
         const char *address;
         time_t now;
         struct flood_message *of;
@@ -78,24 +78,32 @@ static int has_slot(const struct gathering *g, struct database *db, uint64_t seq
 {
         int64_t there;
 
-        if (db_number(db, cause, &there, 0, "SELECT count(*) FROM slot WHERE account = ? AND address = ? AND seq = ?",
+        if (db_number(db, cause, &there, 0,
+                      "SELECT count(*) FROM slot WHERE account = ? AND address = ? AND seq = ?",
                       VALUES(v_text(g->account), v_text(g->key), v_int((int64_t)seq))) < 0)
                 return -1;
         return there > 0;
 }
 
-static int take_slot(const struct gathering *g, struct database *db, uint64_t seq, bool single, struct cause *cause)
+static int take_slot(const struct gathering *g, struct database *db, uint64_t seq, bool single,
+                     struct cause *cause)
 {
-        return db_run(db, cause, "INSERT OR REPLACE INTO slot (account, address, seq, time, single) VALUES (?, ?, ?, ?, ?)",
-                      VALUES(v_text(g->account), v_text(g->key), v_int((int64_t)seq), v_int(g->now), v_int(single)));
+        return db_run(
+                db, cause,
+                "INSERT OR REPLACE INTO slot (account, address, seq, time, single) VALUES (?, ?, ?, ?, ?)",
+                VALUES(v_text(g->account), v_text(g->key), v_int((int64_t)seq), v_int(g->now),
+                       v_int(single)));
 }
 
 static int count_slots(const struct gathering *g, struct database *db, int64_t *out, struct cause *cause)
 {
-        if (db_run(db, cause, "DELETE FROM slot WHERE account = ? AND address = ? AND (time <= ? OR time > ?)",
-                   VALUES(v_text(g->account), v_text(g->key), v_int(g->now - HOUR), v_int(g->now + HOUR))) < 0)
+        if (db_run(db, cause,
+                   "DELETE FROM slot WHERE account = ? AND address = ? AND (time <= ? OR time > ?)",
+                   VALUES(v_text(g->account), v_text(g->key), v_int(g->now - HOUR), v_int(g->now + HOUR))) <
+            0)
                 return -1;
-        return db_number(db, cause, out, 0, "SELECT count(*) FROM slot WHERE account = ? AND address = ? AND single = 1",
+        return db_number(db, cause, out, 0,
+                         "SELECT count(*) FROM slot WHERE account = ? AND address = ? AND single = 1",
                          VALUES(v_text(g->account), v_text(g->key)));
 }
 
@@ -121,12 +129,17 @@ static int find_waiting(struct gathering *g, struct database *db, struct cause *
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT m.seq, r.number, m.size, m.submitted, m.submitted_by FROM message m JOIN recipient r ON r.seq = m.seq"
-                         " WHERE m.account = ?1 AND m.finished IS NULL AND m.priority = 0 AND m.claimed = 0 AND m.eight_bit = ?2"
-                         " AND m.header_utf8 = ?3 AND r.state IN (" SQL_QUEUED ", " SQL_DEFERRED ") AND lower(r.address) = ?4"
-                         " AND NOT EXISTS (SELECT 1 FROM slot s WHERE s.account = m.account AND s.address = ?4 AND s.seq = m.seq)"
+                         "SELECT m.seq, r.number, m.size, m.submitted, m.submitted_by FROM message m JOIN "
+                         "recipient r ON r.seq = m.seq"
+                         " WHERE m.account = ?1 AND m.finished IS NULL AND m.priority = 0 AND m.claimed = 0 "
+                         "AND m.eight_bit = ?2"
+                         " AND m.header_utf8 = ?3 AND r.state IN (" SQL_QUEUED ", " SQL_DEFERRED
+                         ") AND lower(r.address) = ?4"
+                         " AND NOT EXISTS (SELECT 1 FROM slot s WHERE s.account = m.account AND s.address = "
+                         "?4 AND s.seq = m.seq)"
                          " ORDER BY m.seq LIMIT ?5",
-                         VALUES(v_text(g->account), v_int(g->eight_bit), v_int(g->header_utf8), v_text(g->key), v_int(MESSAGES_MOST)));
+                         VALUES(v_text(g->account), v_int(g->eight_bit), v_int(g->header_utf8),
+                                v_text(g->key), v_int(MESSAGES_MOST)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 int64_t size = sqlite3_column_int64(rows, 2);
@@ -134,9 +147,11 @@ static int find_waiting(struct gathering *g, struct database *db, struct cause *
                         break;
                 bytes += size;
                 struct flood_message *one = &g->of[g->count++];
-                *one = (struct flood_message){ .seq = (uint64_t)sqlite3_column_int64(rows, 0), .number = sqlite3_column_int64(rows, 1),
-                                          .size = size, .submitted = sqlite3_column_int64(rows, 3),
-                                          .submitted_by = db_text(rows, 4) };
+                *one = (struct flood_message){ .seq = (uint64_t)sqlite3_column_int64(rows, 0),
+                                               .number = sqlite3_column_int64(rows, 1),
+                                               .size = size,
+                                               .submitted = sqlite3_column_int64(rows, 3),
+                                               .submitted_by = db_text(rows, 4) };
                 queue_id_of(one->seq, one->id);
         }
         return more < 0 ? -1 : 0;
@@ -146,13 +161,15 @@ static int find_waiting(struct gathering *g, struct database *db, struct cause *
 static int read_body(struct flood_message *one, struct database *db, struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT data, digest FROM body WHERE place >= ? AND place < ? ORDER BY place",
-                                                     VALUES(v_int(body_place(one->seq)), v_int(body_place(one->seq + 1))));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT data, digest FROM body WHERE place >= ? AND place < ? ORDER BY place",
+                VALUES(v_int(body_place(one->seq)), v_int(body_place(one->seq + 1))));
 
         buf_init(&one->bytes, (size_t)one->size);
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0 && !one->damaged)
-                one->damaged = !queue_chunk_sound(rows) ||
-                               buf_append(&one->bytes, sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0)) < 0;
+                one->damaged =
+                        !queue_chunk_sound(rows) || buf_append(&one->bytes, sqlite3_column_blob(rows, 0),
+                                                               (size_t)sqlite3_column_bytes(rows, 0)) < 0;
         if (more < 0 && !database_damaged(db))
                 return -1;
         one->damaged = one->damaged || more < 0 || one->bytes.len != (size_t)one->size;
@@ -168,7 +185,8 @@ static int read_bodies(struct gathering *g, struct database *db, struct cause *c
 
         for (size_t i = 0; i < g->count; i++) {
                 struct flood_message one = g->of[i];
-                if (read_body(&one, db, cause) < 0 || (one.damaged && take_slot(g, db, one.seq, true, cause) < 0)) {
+                if (read_body(&one, db, cause) < 0 ||
+                    (one.damaged && take_slot(g, db, one.seq, true, cause) < 0)) {
                         g->of[i] = one;
                         return -1;
                 }
@@ -187,27 +205,38 @@ static int read_bodies(struct gathering *g, struct database *db, struct cause *c
 
 /* ---- the digest as a message ---- */
 
-static int write_text(const struct flood *flood, const struct gathering *g, struct buf *out, char **message_id, struct cause *cause)
+static int write_text(const struct flood *flood, const struct gathering *g, struct buf *out,
+                      char **message_id, struct cause *cause)
 {
         scoped(scoped_free) struct digest_item *items = new_zeroed(g->count, sizeof *items);
         char token[TOKEN + 1];
 
         random_token(token, TOKEN);
         for (size_t i = 0; i < g->count; i++)
-                items[i] = (struct digest_item){ .id = g->of[i].id, .submitted_by = g->of[i].submitted_by,
-                                                 .submitted = (time_t)g->of[i].submitted, .bytes = buf_bytes(&g->of[i].bytes),
+                items[i] = (struct digest_item){ .id = g->of[i].id,
+                                                 .submitted_by = g->of[i].submitted_by,
+                                                 .submitted = (time_t)g->of[i].submitted,
+                                                 .bytes = buf_bytes(&g->of[i].bytes),
                                                  .len = g->of[i].bytes.len };
         scoped(scoped_free) char *own = text_of("MAILER-DAEMON@%s", flood->rules.hostname);
-        struct digest digest = { .to = g->address, .from = flood->rules.from[0] ? flood->rules.from : own,
-                                 .hostname = flood->rules.hostname, .account = g->account, .token = token,
-                                 .most = flood->rules.most, .now = g->now, .items = items, .count = g->count,
+        struct digest digest = { .to = g->address,
+                                 .from = flood->rules.from[0] ? flood->rules.from : own,
+                                 .hostname = flood->rules.hostname,
+                                 .account = g->account,
+                                 .token = token,
+                                 .most = flood->rules.most,
+                                 .now = g->now,
+                                 .items = items,
+                                 .count = g->count,
                                  .eight_bit = g->eight_bit };
-        return digest_write(&digest, out, message_id) < 0 ?
-                       cause_set(cause, CAUSE_INTERNAL, "a digest of %zu messages is too large", g->count) : 0;
+        return digest_write(&digest, out, message_id) < 0
+                       ? cause_set(cause, CAUSE_INTERNAL, "a digest of %zu messages is too large", g->count)
+                       : 0;
 }
 
 /* maxQueueSize does not count here: what it carries waited. */
-static int insert_digest(const struct flood *flood, const struct gathering *g, struct database *db, uint64_t *seq, struct cause *cause)
+static int insert_digest(const struct flood *flood, const struct gathering *g, struct database *db,
+                         uint64_t *seq, struct cause *cause)
 {
         scoped(buf_free) struct buf text = BUF_WITH_MAX(BYTES_MOST + 256 * MIB);
         scoped(scoped_free) char *message_id = NULL;
@@ -215,11 +244,13 @@ static int insert_digest(const struct flood *flood, const struct gathering *g, s
 
         if (write_text(flood, g, &text, &message_id, cause) < 0 ||
             db_run(db, cause,
-                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, size,"
+                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
+                   "size,"
                    " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
                    " VALUES (?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'emailsecd')",
-                   VALUES(v_text(g->account), v_int(CLOCK_FRESH), v_int(flood->rules.lifetime), v_int(g->now + flood->rules.lifetime),
-                          v_int((int64_t)text.len), v_int(g->eight_bit), v_int(g->header_utf8), v_int(g->now),
+                   VALUES(v_text(g->account), v_int(CLOCK_FRESH), v_int(flood->rules.lifetime),
+                          v_int(g->now + flood->rules.lifetime), v_int((int64_t)text.len),
+                          v_int(g->eight_bit), v_int(g->header_utf8), v_int(g->now),
                           v_text(flood->rules.from), v_text(message_id))) < 0)
                 return -1;
         *seq = (uint64_t)db_last_id(db);
@@ -236,7 +267,8 @@ static int insert_digest(const struct flood *flood, const struct gathering *g, s
 }
 
 /* The recipient of one message is done with: it has it in the digest. */
-static int end_one(const struct flood_message *one, const struct gathering *g, struct database *db, uint64_t digest, struct cause *cause)
+static int end_one(const struct flood_message *one, const struct gathering *g, struct database *db,
+                   uint64_t digest, struct cause *cause)
 {
         struct message_row row;
         char id[QUEUE_ID_SIZE];
@@ -245,7 +277,8 @@ static int end_one(const struct flood_message *one, const struct gathering *g, s
         scoped(scoped_free) char *reply = text_of("gathered into the digest %s (maxPerRecipient)", id);
         scoped(scoped_free) char *line = text_of("%s: %s", g->address, reply);
         if (db_run(db, cause,
-                   "UPDATE recipient SET state = " SQL_SENT ", reply = ?, enhanced = NULL, cause = NULL, time = ?, next_attempt = 0"
+                   "UPDATE recipient SET state = " SQL_SENT
+                   ", reply = ?, enhanced = NULL, cause = NULL, time = ?, next_attempt = 0"
                    " WHERE seq = ? AND number = ?",
                    VALUES(v_text(reply), v_int(g->now), v_int((int64_t)one->seq), v_int(one->number))) < 0 ||
             queue_history_add(db, one->seq, g->now, NULL, NULL, line, cause) < 0 ||
@@ -299,15 +332,18 @@ static int gather(struct flood *flood, struct gathering *g, struct database *db,
 
 /* ---- one recipient ---- */
 
-static int put_off(struct flood *flood, const struct gathering *g, struct database *db, const struct queued_message *message,
-                   uint32_t number, int64_t next, struct cause *cause)
+static int put_off(struct flood *flood, const struct gathering *g, struct database *db,
+                   const struct queued_message *message, uint32_t number, int64_t next, struct cause *cause)
 {
-        scoped(scoped_free) char *reply = text_of("waits for a digest: more than %lld messages an hour to %s (maxPerRecipient)",
-                                                  (long long)flood->rules.most, g->address);
+        scoped(scoped_free) char *reply =
+                text_of("waits for a digest: more than %lld messages an hour to %s (maxPerRecipient)",
+                        (long long)flood->rules.most, g->address);
 
         tell(flood, message->seq, 0, g->address, (time_t)next);
-        return db_run(db, cause, "UPDATE recipient SET state = " SQL_DEFERRED ", next_attempt = ?, reply = ?, enhanced = NULL"
-                                 " WHERE seq = ? AND number = ?",
+        return db_run(db, cause,
+                      "UPDATE recipient SET state = " SQL_DEFERRED
+                      ", next_attempt = ?, reply = ?, enhanced = NULL"
+                      " WHERE seq = ? AND number = ?",
                       VALUES(v_int(next), v_text(reply), v_int((int64_t)message->seq), v_int(number)));
 }
 
@@ -323,23 +359,24 @@ static int next_digest(const struct gathering *g, struct database *db, int64_t *
 }
 
 /* Whether it was let go by itself (1), is in the digest (0), or had no room in it (and waits: 0). */
-static int after_digest(struct flood *flood, const struct gathering *g, struct database *db, const struct queued_message *message,
-                        uint32_t number, struct cause *cause)
+static int after_digest(struct flood *flood, const struct gathering *g, struct database *db,
+                        const struct queued_message *message, uint32_t number, struct cause *cause)
 {
         int there = has_slot(g, db, message->seq, cause);
         int64_t state;
 
         if (there)
                 return there;
-        if (db_number(db, cause, &state, QUEUE_SENT, "SELECT state FROM recipient WHERE seq = ? AND number = ?",
+        if (db_number(db, cause, &state, QUEUE_SENT,
+                      "SELECT state FROM recipient WHERE seq = ? AND number = ?",
                       VALUES(v_int((int64_t)message->seq), v_int(number))) < 0)
                 return -1;
         return state == QUEUE_SENT ? 0 : put_off(flood, g, db, message, number, g->now + HOUR, cause);
 }
 
 /* 1 = it may go now, 0 = it waits, or has gone into a digest. */
-static int may_go(struct flood *flood, struct gathering *g, struct database *db, const struct queued_message *message,
-                  uint32_t number, struct cause *cause)
+static int may_go(struct flood *flood, struct gathering *g, struct database *db,
+                  const struct queued_message *message, uint32_t number, struct cause *cause)
 {
         int64_t used, next = 0;
         int there = has_slot(g, db, message->seq, cause);
@@ -355,8 +392,8 @@ static int may_go(struct flood *flood, struct gathering *g, struct database *db,
         return gather(flood, g, db, cause) < 0 ? -1 : after_digest(flood, g, db, message, number, cause);
 }
 
-int queue_flood_gate(struct flood *flood, struct database *db, const char *account, struct queued_message *message, time_t now,
-               struct cause *cause)
+int queue_flood_gate(struct flood *flood, struct database *db, const char *account,
+                     struct queued_message *message, time_t now, struct cause *cause)
 {
         size_t kept = 0;
         int result = 1;
@@ -368,8 +405,12 @@ int queue_flood_gate(struct flood *flood, struct database *db, const char *accou
                 scoped(scoped_free) char *key = copy_text(recipient->address);
                 for (char *c = key; *c; c++)
                         *c = (char)tolower((unsigned char)*c);
-                struct gathering g = { .account = account, .key = key, .address = recipient->address, .now = now,
-                                       .eight_bit = message->eight_bit, .header_utf8 = message->header_utf8 };
+                struct gathering g = { .account = account,
+                                       .key = key,
+                                       .address = recipient->address,
+                                       .now = now,
+                                       .eight_bit = message->eight_bit,
+                                       .header_utf8 = message->header_utf8 };
                 result = result < 0 ? -1 : may_go(flood, &g, db, message, recipient->index, cause);
                 if (result == 0) {
                         free(take(recipient->address));
@@ -390,7 +431,8 @@ static void emit(const struct flood *flood, const char *account)
         for (size_t i = 0, to; i < flood->told_count; i = to) {
                 const struct flood_told *first = &flood->told[i];
                 json_t *ids = json_array(), *data;
-                for (to = i; to < flood->told_count && strcmp(flood->told[to].digest, first->digest) == 0; to++)
+                for (to = i; to < flood->told_count && strcmp(flood->told[to].digest, first->digest) == 0;
+                     to++)
                         (void)json_array_append_new(ids, json_string(flood->told[to].id));
                 if (!first->digest[0]) {
                         json_decref(ids);
@@ -400,7 +442,8 @@ static void emit(const struct flood *flood, const char *account)
                 json_put_text(data, "id", first->digest);
                 json_put_text(data, "recipient", first->address);
                 json_put(data, "ids", ids);
-                event_emit("mail.gathered", account, data, "%s: %zu messages to %s are gathered in this digest", first->digest, to - i,
+                event_emit("mail.gathered", account, data,
+                           "%s: %zu messages to %s are gathered in this digest", first->digest, to - i,
                            first->address);
         }
 }
@@ -409,12 +452,17 @@ void queue_flood_tell(const struct flood *flood, const char *account)
 {
         for (size_t i = 0; i < flood->told_count; i++) {
                 const struct flood_told *told = &flood->told[i];
-                struct subject subject = { .account = account, .direction = "outgoing", .queue_id = told->id };
+                struct subject subject = { .account = account,
+                                           .direction = "outgoing",
+                                           .queue_id = told->id };
                 if (told->digest[0])
-                        log_about(&subject, LOG_INFO, MSG_GATHERED, "%s: gathered into the digest %s to %s", told->id, told->digest, told->address);
+                        log_about(&subject, LOG_INFO, MSG_GATHERED, "%s: gathered into the digest %s to %s",
+                                  told->id, told->digest, told->address);
                 else
-                        log_about(&subject, LOG_NOTICE, MSG_GATHERED, "%s: more than %lld messages an hour to %s (maxPerRecipient): it waits "
-                                                                      "for a digest", told->id, (long long)flood->rules.most, told->address);
+                        log_about(&subject, LOG_NOTICE, MSG_GATHERED,
+                                  "%s: more than %lld messages an hour to %s (maxPerRecipient): it waits "
+                                  "for a digest",
+                                  told->id, (long long)flood->rules.most, told->address);
         }
         emit(flood, account);
         if (flood->told_count) {

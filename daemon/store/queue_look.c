@@ -85,7 +85,7 @@ static const char *cause_of(const json_t *recipients, const char *state)
         return NULL;
 }
 
-#define MESSAGE_COLUMNS                                                                      \
+#define MESSAGE_COLUMNS \
         "seq, account, state, priority, sender, size, message_id, submitted, submitted_by, " \
         "expires, due, attempts, finished, ret, envelope_id"
 
@@ -189,7 +189,8 @@ static int get_work(struct store_read *read, struct database *db, struct cause *
 static void leave_out_going(json_t *messages)
 {
         for (size_t i = json_array_size(messages); i > 0; i--) {
-                const char *account = json_string_value(json_object_get(json_array_get(messages, i - 1), "account"));
+                const char *account =
+                        json_string_value(json_object_get(json_array_get(messages, i - 1), "account"));
                 if (owner_is_going(account) && owner_is_renewed(account))
                         (void)json_array_remove(messages, i - 1);
         }
@@ -217,8 +218,12 @@ void queue_list(const char *account, unsigned states, uint64_t after, size_t max
 {
         struct look *look = new_object(struct look);
 
-        *look = (struct look){ .account = copy_text(account), .states = states, .after = after,
-                               .max = max && max < LIST_MOST ? max : LIST_MOST, .listed = done, .ctx = ctx,
+        *look = (struct look){ .account = copy_text(account),
+                               .states = states,
+                               .after = after,
+                               .max = max && max < LIST_MOST ? max : LIST_MOST,
+                               .listed = done,
+                               .ctx = ctx,
                                .read = { .read = list_work, .done = look_done } };
         store_read(&look->read);
 }
@@ -227,8 +232,9 @@ void queue_get(const char *id, void (*done)(void *ctx, json_t *message, const st
 {
         struct look *look = new_object(struct look);
 
-        *look = (struct look){ .id = copy_text(id), .got = done, .ctx = ctx,
-                               .read = { .read = get_work, .done = look_done } };
+        *look = (struct look){
+                .id = copy_text(id), .got = done, .ctx = ctx, .read = { .read = get_work, .done = look_done }
+        };
         store_read(&look->read);
 }
 
@@ -280,7 +286,10 @@ void queue_read_body(uint64_t seq, uint64_t offset,
 {
         struct body_read *body = new_object(struct body_read);
 
-        *body = (struct body_read){ .seq = seq, .offset = offset, .done = done, .ctx = ctx,
+        *body = (struct body_read){ .seq = seq,
+                                    .offset = offset,
+                                    .done = done,
+                                    .ctx = ctx,
                                     .read = { .read = body_work, .done = body_done } };
         store_read(&body->read);
 }

@@ -61,17 +61,18 @@ void notice_rules_done(struct notice_rules *rules)
 /* 1 = read, 0 = there is no such message, -1 cause. */
 static int read_message(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT account, sender, message_id, envelope_id, submitted,"
-                         " (SELECT max(time) FROM history WHERE history.seq = message.seq AND host IS NOT NULL)"
-                         " FROM message WHERE seq = ?",
-                         VALUES(v_int((int64_t)seq)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT account, sender, message_id, envelope_id, submitted,"
+                " (SELECT max(time) FROM history WHERE history.seq = message.seq AND host IS NOT NULL)"
+                " FROM message WHERE seq = ?",
+                VALUES(v_int((int64_t)seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         if (more <= 0)
                 return more;
-        (void)snprintf(facts->account, sizeof facts->account, "%s", (const char *)sqlite3_column_text(rows, 0));
+        (void)snprintf(facts->account, sizeof facts->account, "%s",
+                       (const char *)sqlite3_column_text(rows, 0));
         facts->sender = db_text(rows, 1);
         facts->message_id = db_text(rows, 2);
         facts->envelope_id = db_text(rows, 3);
@@ -107,8 +108,8 @@ static int read_recipients(struct database *db, uint64_t seq, struct facts *fact
 /* The chunk with the header. A body that cannot be read is no reason for silence: the notice goes without. */
 static int read_header(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT data FROM body WHERE place = ?",
-                                                     VALUES(v_int(body_place(seq))));
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause, "SELECT data FROM body WHERE place = ?", VALUES(v_int(body_place(seq))));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         if (more < 0 && database_damaged(db)) {
@@ -138,11 +139,13 @@ static int insert_body(struct database *db, uint64_t seq, const struct buf *text
 }
 
 /* maxQueueSize does not count here: a message that waited has just failed. */
-static int insert(struct database *db, const struct facts *facts, const struct notice_rules *rules, time_t now,
-                  const struct buf *text, const char *message_id, uint64_t *out, struct cause *cause)
+static int insert(struct database *db, const struct facts *facts, const struct notice_rules *rules,
+                  time_t now, const struct buf *text, const char *message_id, uint64_t *out,
+                  struct cause *cause)
 {
         if (db_run(db, cause,
-                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, size,"
+                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
+                   "size,"
                    " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
                    " VALUES (?, 0, 0, 0, ?, ?, ?, ?, 0, 0, ?, '', ?, 'emailsecd')",
                    VALUES(v_text(facts->account), v_int(CLOCK_FRESH), v_int(rules->lifetime),
@@ -158,8 +161,8 @@ static int insert(struct database *db, const struct facts *facts, const struct n
         return 0;
 }
 
-static int write_notice(struct database *db, const struct facts *facts, const struct notice_rules *rules, time_t now,
-                        char id[QUEUE_ID_SIZE], struct cause *cause)
+static int write_notice(struct database *db, const struct facts *facts, const struct notice_rules *rules,
+                        time_t now, char id[QUEUE_ID_SIZE], struct cause *cause)
 {
         scoped(buf_free) struct buf text = BUF_WITH_MAX(NOTICE_MOST);
         scoped(scoped_free) char *message_id = NULL;
@@ -168,15 +171,26 @@ static int write_notice(struct database *db, const struct facts *facts, const st
         uint64_t seq;
 
         random_token(token, TOKEN);
-        struct notice notice = { .to = rules->to, .from = rules->from && rules->from[0] ? rules->from : own,
-                                 .hostname = rules->hostname, .server = rules->server, .account = facts->account,
-                                 .id = facts->id, .token = token, .sender = facts->sender,
-                                 .message_id = facts->message_id, .envelope_id = facts->envelope_id,
-                                 .submitted = facts->submitted, .last_attempt = facts->last_attempt, .now = now,
-                                 .recipients = facts->recipients, .recipient_count = facts->recipient_count,
-                                 .header = facts->first, .header_len = facts->first_len };
+        struct notice notice = { .to = rules->to,
+                                 .from = rules->from && rules->from[0] ? rules->from : own,
+                                 .hostname = rules->hostname,
+                                 .server = rules->server,
+                                 .account = facts->account,
+                                 .id = facts->id,
+                                 .token = token,
+                                 .sender = facts->sender,
+                                 .message_id = facts->message_id,
+                                 .envelope_id = facts->envelope_id,
+                                 .submitted = facts->submitted,
+                                 .last_attempt = facts->last_attempt,
+                                 .now = now,
+                                 .recipients = facts->recipients,
+                                 .recipient_count = facts->recipient_count,
+                                 .header = facts->first,
+                                 .header_len = facts->first_len };
         if (notice_write(&notice, &text, &message_id) < 0)
-                return cause_set(cause, CAUSE_INTERNAL, "the notice about message %s is too large", facts->id);
+                return cause_set(cause, CAUSE_INTERNAL, "the notice about message %s is too large",
+                                 facts->id);
         if (insert(db, facts, rules, now, &text, message_id, &seq, cause) < 0)
                 return -1;
         queue_id_of(seq, id);
@@ -196,7 +210,8 @@ int queue_notice_add(struct database *db, uint64_t seq, const struct notice_rule
                 return -1;
         if (found < 0 || (facts.recipient_count && write_notice(db, &facts, rules, now, id, cause) < 0))
                 return -1;
-        return db_run(db, cause, "UPDATE recipient SET told = 1 WHERE seq = ? AND state = " SQL_FAILED " AND told = 0",
+        return db_run(db, cause,
+                      "UPDATE recipient SET told = 1 WHERE seq = ? AND state = " SQL_FAILED " AND told = 0",
                       VALUES(v_int((int64_t)seq)));
 }
 

@@ -13,13 +13,13 @@ enum { STEP = 500 };
 
 struct pass {
         char *account;
-        int64_t clock;               /* expire: the account's; sweep: the wall time before which */
+        int64_t clock; /* expire: the account's; sweep: the wall time before which */
         time_t now;
-        bool more;                   /* the step found as many as it looked for */
-        size_t count;                /* changed by steps that were committed */
-        size_t step_count;           /* by the present one */
-        json_t *items, *step_items;  /* expire: the same as [{id, account}] */
-        struct notice_rules notice;  /* expire */
+        bool more;                  /* the step found as many as it looked for */
+        size_t count;               /* changed by steps that were committed */
+        size_t step_count;          /* by the present one */
+        json_t *items, *step_items; /* expire: the same as [{id, account}] */
+        struct notice_rules notice; /* expire */
         void (*counted)(void *ctx, size_t count, const struct cause *cause);
         void (*listed)(void *ctx, json_t *items, const struct cause *cause);
         void *ctx;
@@ -74,7 +74,9 @@ static struct pass *pass_new(const char *account, int64_t clock,
 {
         struct pass *pass = new_object(struct pass);
 
-        *pass = (struct pass){ .account = copy_text(account), .clock = clock, .now = loop_wall(),
+        *pass = (struct pass){ .account = copy_text(account),
+                               .clock = clock,
+                               .now = loop_wall(),
                                .write = { .write = step, .done = step_done } };
         return pass;
 }
@@ -126,13 +128,15 @@ static int expire_one(struct pass *pass, uint64_t seq, struct database *db, stru
         if (db_run(db, cause,
                    "UPDATE recipient SET state = " SQL_FAILED ", cause = ?, time = ?,"
                    " reply = ? || CASE WHEN reply IS NULL THEN '' ELSE '; last: ' || reply END"
-                   " WHERE seq = ? AND state IN (" SQL_QUEUED ", " SQL_DEFERRED ", " SQL_HELD ", " SQL_AMBIGUOUS ")", /* held ones as well, where they age */
+                   " WHERE seq = ? AND state IN (" SQL_QUEUED ", " SQL_DEFERRED ", " SQL_HELD
+                   ", " SQL_AMBIGUOUS ")", /* held ones as well, where they age */
                    VALUES(v_text(cause_kind(CAUSE_EXPIRED)->name), v_int(now), v_text(text),
                           v_int((int64_t)seq))) < 0 ||
             db_run(db, cause, "UPDATE message SET expires_clock = ? WHERE seq = ?",
                    VALUES(v_int(CLOCK_NEVER), v_int((int64_t)seq))) < 0 ||
             queue_history_add(db, seq, now, NULL, NULL, text, cause) < 0 ||
-            queue_notice_add(db, seq, &pass->notice, now, notice, cause) < 0 || queue_row_follow(db, &row, now, cause) < 0)
+            queue_notice_add(db, seq, &pass->notice, now, notice, cause) < 0 ||
+            queue_row_follow(db, &row, now, cause) < 0)
                 return -1;
         json_t *item = json_object();
         queue_id_of(seq, id);

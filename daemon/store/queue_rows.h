@@ -19,16 +19,16 @@
 #define SQL_AMBIGUOUS "4"
 #define SQL_FAILED    "5"
 #define SQL_SENT      "6"
-static_assert(QUEUE_QUEUED == 0 && QUEUE_SENDING == 1 && QUEUE_DEFERRED == 2 && QUEUE_HELD == 3 && QUEUE_AMBIGUOUS == 4 &&
-                      QUEUE_FAILED == 5 && QUEUE_SENT == 6 && QUEUE_STATES == 7,
+static_assert(QUEUE_QUEUED == 0 && QUEUE_SENDING == 1 && QUEUE_DEFERRED == 2 && QUEUE_HELD == 3 &&
+                      QUEUE_AMBIGUOUS == 4 && QUEUE_FAILED == 5 && QUEUE_SENT == 6 && QUEUE_STATES == 7,
               "states of the queue are on disk");
 /* Recipients that wait for a time of their own, and messages that are on their way at all. */
 #define SQL_WAITS_FOR_TIME "(" SQL_DEFERRED ", " SQL_AMBIGUOUS ")"
 #define SQL_IS_UNDER_WAY   "(" SQL_QUEUED ", " SQL_SENDING ", " SQL_DEFERRED ", " SQL_AMBIGUOUS ")"
 
-#define BODY_CHUNK   (256 * KIB)
-#define CLOCK_NEVER  INT64_MAX  /* message.expires_clock: held or failed, does not age */
-#define CLOCK_FRESH  INT64_C(-1) /* a full lifetime, from the next queue_expire on */
+#define BODY_CHUNK  (256 * KIB)
+#define CLOCK_NEVER INT64_MAX   /* message.expires_clock: held or failed, does not age */
+#define CLOCK_FRESH INT64_C(-1) /* a full lifetime, from the next queue_expire on */
 
 struct message_row {
         uint64_t seq;
@@ -50,8 +50,8 @@ int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, s
 /* Makes state, due, claimed, finished and the counts what the recipients say. A message sent to all loses
  * its body. `row` is as it was before, but for `claimed`, which is taken as given; `finished` is the time
  * recorded should it be finished now. */
-int queue_row_follow(struct database *db, struct message_row *row, int64_t finished,
-                     struct cause *cause) must_use;
+int queue_row_follow(struct database *db, struct message_row *row, int64_t finished, struct cause *cause)
+        must_use;
 /* Removes the message with all that belongs to it. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause) must_use;
 /* One piece of a body, with its digest. */

@@ -11,7 +11,8 @@ struct settle {
         size_t recipient_count;
         struct notice_rules notice;
         bool partly;
-        char account[LIMIT_ACCOUNT_NAME + 1], notice_id[QUEUE_ID_SIZE]; /* of the notice that was added, or "" */
+        char account[LIMIT_ACCOUNT_NAME + 1],
+                notice_id[QUEUE_ID_SIZE]; /* of the notice that was added, or "" */
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
         struct store_write write;
@@ -38,7 +39,8 @@ struct settled {
         bool ambiguous, failed;
 };
 
-static int settle_all(const struct settle *settle, struct settled *out, struct database *db, struct cause *cause)
+static int settle_all(const struct settle *settle, struct settled *out, struct database *db,
+                      struct cause *cause)
 {
         for (size_t i = 0; i < settle->recipient_count; i++) {
                 const struct settled_recipient *recipient = &settle->recipients[i];
@@ -64,9 +66,11 @@ static int settle_write(struct store_write *write, struct database *db, struct c
                 return found; /* its account was deleted meanwhile */
         if (settle_all(settle, &settled, db, cause) < 0)
                 return -1;
-        /* Those not settled, or settled as untouched, go back to what they were, unless they are still on their way. */
-        if (!settle->partly && db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = " SQL_SENDING,
-                                      VALUES(v_int((int64_t)settle->seq))) < 0)
+        /* Those not settled, or settled as untouched, go back to what they were, unless they are still on
+         * their way. */
+        if (!settle->partly &&
+            db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = " SQL_SENDING,
+                   VALUES(v_int((int64_t)settle->seq))) < 0)
                 return -1;
         row.claimed = settle->partly;
         row.attempts += !settle->partly && settled.count != 0;
@@ -74,10 +78,11 @@ static int settle_write(struct store_write *write, struct database *db, struct c
                                                 settle->result, cause) < 0)
                 return -1;
         if (settled.ambiguous && db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
-                                VALUES(v_int((int64_t)settle->seq))) < 0)
+                                        VALUES(v_int((int64_t)settle->seq))) < 0)
                 return -1;
         (void)snprintf(settle->account, sizeof settle->account, "%s", row.account);
-        if (settled.failed && queue_notice_add(db, settle->seq, &settle->notice, settle->time, settle->notice_id, cause) < 0)
+        if (settled.failed &&
+            queue_notice_add(db, settle->seq, &settle->notice, settle->time, settle->notice_id, cause) < 0)
                 return -1;
         if (queue_row_follow(db, &row, settle->time, cause) < 0)
                 return -1;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct submit {
-        struct submission s;     /* with copies of its own */
+        struct submission s; /* with copies of its own */
         struct owner owner;
         struct taking *taking;
         char id[QUEUE_ID_SIZE];
@@ -51,7 +51,8 @@ static int known_key(struct submit *submit, struct database *db, uint64_t *seq, 
         scoped(scoped_free) char *bare = bare_name(s), *named = text_of("%% (uid %u)", s->owner);
         int64_t number = 0;
 
-        if (s->key && db_number(db, cause, &number, 0, "SELECT seq FROM message WHERE submitted_by IN (?, ?) AND key = ?",
+        if (s->key && db_number(db, cause, &number, 0,
+                                "SELECT seq FROM message WHERE submitted_by IN (?, ?) AND key = ?",
                                 VALUES(v_text(s->submitted_by), v_text(bare), v_text(s->key))) < 0)
                 return -1;
         if (s->key && !number && same_text(s->submitted_by, bare) &&
@@ -64,7 +65,8 @@ static int known_key(struct submit *submit, struct database *db, uint64_t *seq, 
 
 /* ---- room ---- */
 
-/* Of the queue: what all may fill who are not in charge, what one of them may, and what they may fill with held mail. */
+/* Of the queue: what all may fill who are not in charge, what one of them may, and what they may fill with
+ * held mail. */
 enum { USERS = 15, USER = 12, HELD = 4, OF = 16 };
 
 /* Rounded up: of very small queues, all. */
@@ -75,15 +77,18 @@ static uint64_t part(uint64_t whole, unsigned parts)
 
 static int refuse_count(const struct submission *s, const char *words, uint64_t count, struct cause *cause)
 {
-        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize", "the queue of %s is full%s: %llu wait, maxQueueSize is %zu",
-                           s->account, words, (unsigned long long)count, s->max_queue);
+        return cause_about(cause, CAUSE_QUEUE_FULL, "maxQueueSize",
+                           "the queue of %s is full%s: %llu wait, maxQueueSize is %zu", s->account, words,
+                           (unsigned long long)count, s->max_queue);
 }
 
 static int refuse_bytes(const struct submission *s, const char *words, uint64_t bytes, struct cause *cause)
 {
-        (void)cause_set(cause, CAUSE_QUEUE_FULL, "the queue of the station is full%s: %llu bytes wait, QueueSizeLimit is %llu", words,
+        (void)cause_set(cause, CAUSE_QUEUE_FULL,
+                        "the queue of the station is full%s: %llu bytes wait, QueueSizeLimit is %llu", words,
                         (unsigned long long)bytes, (unsigned long long)s->max_disk);
-        cause_remedy(cause, "see why mail waits: emailsecctl status; then raise QueueSizeLimit or delete what is not needed");
+        cause_remedy(cause, "see why mail waits: emailsecctl status; then raise QueueSizeLimit or delete "
+                            "what is not needed");
         return -1;
 }
 
@@ -96,7 +101,8 @@ static int check_share(const struct submission *s, uint64_t size, struct databas
         if (db_number(db, cause, &count, 0,
                       "SELECT count(*) FROM message WHERE finished IS NULL AND account = ? AND state < ?"
                       " AND submitted_by IN (?, ?)",
-                      VALUES(v_text(s->account), v_int(QUEUE_FAILED), v_text(s->submitted_by), v_text(bare))) < 0 ||
+                      VALUES(v_text(s->account), v_int(QUEUE_FAILED), v_text(s->submitted_by),
+                             v_text(bare))) < 0 ||
             db_number(db, cause, &bytes, 0,
                       "SELECT sum(size) FROM message WHERE finished IS NULL AND submitted_by IN (?, ?)",
                       VALUES(v_text(s->submitted_by), v_text(bare))) < 0)
@@ -122,7 +128,8 @@ static int check_room(const struct submission *s, uint64_t size, struct database
                 return 0;
         if (s->held && own.messages[QUEUE_HELD] >= part(s->max_queue, HELD))
                 return refuse_count(s, " of held mail", own.messages[QUEUE_HELD], cause);
-        if (waiting >= part(s->max_queue, USER) || (s->max_disk && all.bytes + size > part(s->max_disk, USER)))
+        if (waiting >= part(s->max_queue, USER) ||
+            (s->max_disk && all.bytes + size > part(s->max_disk, USER)))
                 return check_share(s, size, db, cause);
         return 0;
 }
@@ -137,7 +144,8 @@ static int insert_from_file(struct submit *submit, struct database *db, uint64_t
                 size_t want = size - at < BODY_CHUNK ? (size_t)(size - at) : BODY_CHUNK;
                 size_t have = 0;
                 while (have < want) {
-                        ssize_t got = pread(submit->taking->spool, chunk + have, want - have, (off_t)(at + have));
+                        ssize_t got =
+                                pread(submit->taking->spool, chunk + have, want - have, (off_t)(at + have));
                         if (got < 0 && errno == EINTR)
                                 continue;
                         if (got <= 0)
@@ -158,7 +166,8 @@ static int insert_body(struct submit *submit, struct database *db, uint64_t seq,
         if (submit->taking->spool >= 0)
                 return insert_from_file(submit, db, seq, cause);
         for (size_t at = 0; at < submit->taking->out.len; at += BODY_CHUNK) {
-                size_t len = submit->taking->out.len - at < BODY_CHUNK ? submit->taking->out.len - at : BODY_CHUNK;
+                size_t len =
+                        submit->taking->out.len - at < BODY_CHUNK ? submit->taking->out.len - at : BODY_CHUNK;
                 if (queue_chunk_insert(db, seq, number++, bytes + at, len, cause) < 0)
                         return -1;
         }
@@ -170,7 +179,8 @@ static int insert_recipients(const struct submission *s, struct database *db, ui
 {
         for (size_t i = 0; i < s->recipient_count; i++)
                 if (db_run(db, cause,
-                           "INSERT INTO recipient (seq, number, address, state, notify) VALUES (?, ?, ?, ?, ?)",
+                           "INSERT INTO recipient (seq, number, address, state, notify) VALUES (?, ?, ?, ?, "
+                           "?)",
                            VALUES(v_int((int64_t)seq), v_int((int64_t)i), v_text(s->recipients[i]),
                                   v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
                                   v_text(s->notify ? s->notify[i] : NULL))) < 0)
@@ -191,11 +201,11 @@ static int insert_message(struct submit *submit, struct database *db, uint64_t *
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                    VALUES(v_text(s->account), v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
                           v_int(s->priority > 0), s->held ? v_null() : v_int(0),
-                          v_int(s->held && s->in_charge ? CLOCK_NEVER : s->account_clock + s->lifetime), v_int(s->lifetime),
-                          v_int(s->rules.now + s->lifetime), v_int((int64_t)facts->size),
+                          v_int(s->held && s->in_charge ? CLOCK_NEVER : s->account_clock + s->lifetime),
+                          v_int(s->lifetime), v_int(s->rules.now + s->lifetime), v_int((int64_t)facts->size),
                           v_int(facts->eight_bit), v_int(facts->header_utf8), v_int(s->rules.now),
-                          v_text(s->from), v_text(facts->message_id), v_text(s->submitted_by),
-                          v_text(s->key), v_text(s->ret), v_text(s->envelope_id))) < 0)
+                          v_text(s->from), v_text(facts->message_id), v_text(s->submitted_by), v_text(s->key),
+                          v_text(s->ret), v_text(s->envelope_id))) < 0)
                 return -1;
         *seq = (uint64_t)db_last_id(db);
         queue_counts_add(s->account, s->held ? QUEUE_HELD : QUEUE_QUEUED, 1, (int64_t)facts->size);
@@ -210,13 +220,14 @@ static int insert(struct store_write *write, struct database *db, struct cause *
         if (known_key(submit, db, &seq, cause) < 0)
                 return -1;
         submit->duplicate = seq != 0;
-        if (!submit->duplicate && reserve_allows(submit->s.priority > 0, intake_facts(submit->taking->intake)->size, cause) < 0)
+        if (!submit->duplicate &&
+            reserve_allows(submit->s.priority > 0, intake_facts(submit->taking->intake)->size, cause) < 0)
                 return -1;
-        if (!submit->duplicate && (owner_holds(db, &submit->owner, cause) < 0 ||
-                                   check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||
-                                   insert_message(submit, db, &seq, cause) < 0 ||
-                                   insert_recipients(&submit->s, db, seq, cause) < 0 ||
-                                   insert_body(submit, db, seq, cause) < 0))
+        if (!submit->duplicate &&
+            (owner_holds(db, &submit->owner, cause) < 0 ||
+             check_room(&submit->s, intake_facts(submit->taking->intake)->size, db, cause) < 0 ||
+             insert_message(submit, db, &seq, cause) < 0 ||
+             insert_recipients(&submit->s, db, seq, cause) < 0 || insert_body(submit, db, seq, cause) < 0))
                 return -1;
         queue_id_of(seq, submit->id);
         return 0;
@@ -276,7 +287,8 @@ static struct submit *submit_copy(const struct submission *given)
 static int refuse(struct store_write *write, unused_arg struct database *db, struct cause *cause)
 {
         (void)write;
-        return cause_about(cause, CAUSE_INVALID, "recipients", "a message has 1 to %d recipients", LIMIT_RECIPIENTS);
+        return cause_about(cause, CAUSE_INVALID, "recipients", "a message has 1 to %d recipients",
+                           LIMIT_RECIPIENTS);
 }
 
 uint64_t queue_submit(const struct submission *submission,

@@ -53,7 +53,8 @@ static int summary(struct database *db, const struct message_row *row, enum queu
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT min(state), min(CASE state WHEN " SQL_QUEUED " THEN 0 WHEN " SQL_DEFERRED
-                         " THEN next_attempt WHEN " SQL_AMBIGUOUS " THEN next_attempt END) FROM recipient WHERE seq = ?",
+                         " THEN next_attempt WHEN " SQL_AMBIGUOUS
+                         " THEN next_attempt END) FROM recipient WHERE seq = ?",
                          VALUES(v_int((int64_t)row->seq)));
 
         if (!rows || db_next(db, rows, cause) < 0)
@@ -100,15 +101,15 @@ int queue_row_delete(struct database *db, const struct message_row *row, struct 
 }
 
 int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
-                        struct cause *cause)
+                       struct cause *cause)
 {
         uint8_t digest[SHA256_SIZE];
 
         if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
                 return cause_set(cause, CAUSE_INTERNAL, "SHA-256 is not available");
-        return db_run(db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
-                      VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len),
-                             v_bytes(digest, sizeof digest)));
+        return db_run(
+                db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
+                VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len), v_bytes(digest, sizeof digest)));
 }
 
 bool queue_chunk_sound(sqlite3_stmt *rows)
@@ -153,7 +154,9 @@ static int recover_one(struct database *db, uint64_t seq, struct cause *cause)
         if (found <= 0)
                 return found;
         row.claimed = false;
-        if (db_run(db, cause, "UPDATE recipient SET state = " SQL_QUEUED ", next_attempt = 0 WHERE seq = ? AND state = " SQL_SENDING,
+        if (db_run(db, cause,
+                   "UPDATE recipient SET state = " SQL_QUEUED
+                   ", next_attempt = 0 WHERE seq = ? AND state = " SQL_SENDING,
                    VALUES(v_int((int64_t)seq))) < 0 ||
             db_run(db, cause, "UPDATE message SET maybe_sent = 1 WHERE seq = ?",
                    VALUES(v_int((int64_t)seq))) < 0 ||

@@ -13,11 +13,11 @@
 #include <jansson.h>
 #include <sys/types.h>
 
-/* Kept in the database, so the numbers never change. Their order is that of "least finished": the state of a message is
- * the smallest of its recipients' (SQL's min), or QUEUE_FAILED where it has none. */
+/* Kept in the database, so the numbers never change. Their order is that of "least finished": the state of a
+ * message is the smallest of its recipients' (SQL's min), or QUEUE_FAILED where it has none. */
 enum queue_state {
         QUEUE_QUEUED = 0,
-        QUEUE_SENDING = 1,   /* claimed: a session has it, or had it when the daemon ended */
+        QUEUE_SENDING = 1, /* claimed: a session has it, or had it when the daemon ended */
         QUEUE_DEFERRED = 2,
         QUEUE_HELD = 3,
         QUEUE_AMBIGUOUS = 4, /* the session ended before the server's last word: sent again */
@@ -30,64 +30,64 @@ const char *queue_state_name(enum queue_state state);
 #define QUEUE_ID_SIZE 16
 
 /* ---- submission ---- */
-struct submission {                  /* copied by queue_submit, except the descriptor: taken over */
+struct submission { /* copied by queue_submit, except the descriptor: taken over */
         const char *account;
-        const char *from;            /* envelope sender, "" = null */
+        const char *from; /* envelope sender, "" = null */
         const char **recipients;
         size_t recipient_count;
-        const char **notify;         /* one for each recipient as common/dsn.h gives it, or NULL; NULL: none at all */
+        const char **notify; /* one for each recipient as common/dsn.h gives it, or NULL; NULL: none at all */
         const char *ret, *envelope_id; /* likewise */
-        int priority;                /* 0 normal, 1 urgent */
-        const char *key;             /* idempotency key or NULL */
-        const char *submitted_by;    /* "alice (uid 1000)" */
-        struct intake_rules rules;   /* id is filled in by the queue */
-        int64_t lifetime;            /* seconds of the account's clock */
-        int64_t account_clock;       /* the account's clock now: seconds, stands still while it is stopped */
-        size_t max_queue; /* refuse with QUEUE_FULL beyond (messages of the account that wait: not failed) */
-        uint64_t max_disk;           /* station's QueueSizeLimit, bytes of unfinished messages; 0 none */
-        bool held;                   /* `held` from the start; it ages, unless by somebody in charge */
-        uid_t owner;                 /* who hands it in: has a share of the threads that read, and of the queue */
-        bool in_charge;              /* root, the daemon's user, AdminGroup: has the reserve of them as well */
-        int fd;                      /* a regular file or memfd read from offset 0, or -1 */
-        const void *bytes;           /* when fd is -1 */
+        int priority;                  /* 0 normal, 1 urgent */
+        const char *key;               /* idempotency key or NULL */
+        const char *submitted_by;      /* "alice (uid 1000)" */
+        struct intake_rules rules;     /* id is filled in by the queue */
+        int64_t lifetime;              /* seconds of the account's clock */
+        int64_t account_clock; /* the account's clock now: seconds, stands still while it is stopped */
+        size_t max_queue;  /* refuse with QUEUE_FULL beyond (messages of the account that wait: not failed) */
+        uint64_t max_disk; /* station's QueueSizeLimit, bytes of unfinished messages; 0 none */
+        bool held;         /* `held` from the start; it ages, unless by somebody in charge */
+        uid_t owner;       /* who hands it in: has a share of the threads that read, and of the queue */
+        bool in_charge;    /* root, the daemon's user, AdminGroup: has the reserve of them as well */
+        int fd;            /* a regular file or memfd read from offset 0, or -1 */
+        const void *bytes; /* when fd is -1 */
         size_t len;
 };
-/* Answers after the commit with the id. `duplicate`: the key was known, that id is given. Returns a ticket for
- * taking_cancel() (taking.h), which gives up what is still being read. */
+/* Answers after the commit with the id. `duplicate`: the key was known, that id is given. Returns a ticket
+ * for taking_cancel() (taking.h), which gives up what is still being read. */
 uint64_t queue_submit(const struct submission *submission,
                       void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause),
                       void *ctx);
 
 /* ---- notices of failure ---- */
-struct notice_rules {                /* of an account; copied */
-        const char *to;              /* property notifyFailed; NULL or "": no notices */
-        const char *from;            /* the account's own address, or "" */
-        const char *hostname;        /* this station */
-        const char *server;          /* the account's */
-        int64_t lifetime;            /* of a notice in the queue, seconds */
+struct notice_rules {         /* of an account; copied */
+        const char *to;       /* property notifyFailed; NULL or "": no notices */
+        const char *from;     /* the account's own address, or "" */
+        const char *hostname; /* this station */
+        const char *server;   /* the account's */
+        int64_t lifetime;     /* of a notice in the queue, seconds */
 };
 
 /* ---- floods ---- */
-struct flood_rules {                 /* of an account; copied */
-        int64_t most;                /* maxPerRecipient; 0: no limit */
-        const char *from;            /* the account's own address, or "" */
-        const char *hostname;        /* this station */
-        int64_t lifetime;            /* of a digest in the queue, seconds */
+struct flood_rules {          /* of an account; copied */
+        int64_t most;         /* maxPerRecipient; 0: no limit */
+        const char *from;     /* the account's own address, or "" */
+        const char *hostname; /* this station */
+        int64_t lifetime;     /* of a digest in the queue, seconds */
 };
 
 /* ---- sending ---- */
 struct queued_recipient {
-        uint32_t index;              /* within the message */
+        uint32_t index; /* within the message */
         char *address;
-        char *notify;                /* or NULL */
+        char *notify; /* or NULL */
         unsigned attempts;
 };
 struct queued_message {
-        uint64_t seq;                /* database key */
+        uint64_t seq; /* database key */
         char id[QUEUE_ID_SIZE];
         char *from;
         char *message_id;
-        char *ret, *envelope_id;     /* or NULL */
+        char *ret, *envelope_id;             /* or NULL */
         struct queued_recipient *recipients; /* those due now */
         size_t recipient_count;
         uint64_t size;
@@ -96,21 +96,21 @@ struct queued_message {
         time_t submitted;
         int64_t expires_clock; /* account clock at which it expires; INT64_MAX: a fresh lifetime begins at
                                 * the next queue_expire */
-        uint8_t *first;              /* the first chunk of the body (all of it when first_len == size) */
+        uint8_t *first;        /* the first chunk of the body (all of it when first_len == size) */
         size_t first_len;
-        bool maybe_sent;             /* it was being sent when the daemon died, or is ambiguous */
+        bool maybe_sent; /* it was being sent when the daemon died, or is ambiguous */
 };
 void queued_message_free(struct queued_message *message);
 
 /* Takes up to `max` messages that are due at `now` (urgent first, then oldest), at most `max_bytes`
  * of first chunks, marks their due recipients `sending` on disk, answers with the array (the
  * callee owns the messages; the array itself is freed after the call). next_due: when the
- * next deferred one of the account comes due, 0 = none. `flood`: what is more than a recipient may have now waits, or goes
- * into a digest (queue_flood.h); NULL: nothing is limited. */
-void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes, const struct notice_rules *notice,
-                 const struct flood_rules *flood,
-                 void (*done)(void *ctx, struct queued_message **messages, size_t count,
-                              time_t next_due, const struct cause *cause),
+ * next deferred one of the account comes due, 0 = none. `flood`: what is more than a recipient may have now
+ * waits, or goes into a digest (queue_flood.h); NULL: nothing is limited. */
+void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
+                 const struct notice_rules *notice, const struct flood_rules *flood,
+                 void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
+                              const struct cause *cause),
                  void *ctx);
 /* The body's chunk at `offset` (up to 256 KiB), read on the reader thread; bytes are valid in the call. */
 void queue_read_body(uint64_t seq, uint64_t offset,
@@ -121,28 +121,28 @@ void queue_unclaim(uint64_t seq);
 
 struct settled_recipient {
         uint32_t index;
-        enum queue_state state;      /* SENT, DEFERRED, FAILED, AMBIGUOUS; QUEUED: untouched */
-        time_t next_attempt;         /* DEFERRED, AMBIGUOUS */
-        const char *reply;           /* the server's words or ours, printable */
-        const char *enhanced;        /* "4.2.2" or "" */
+        enum queue_state state; /* SENT, DEFERRED, FAILED, AMBIGUOUS; QUEUED: untouched */
+        time_t next_attempt;    /* DEFERRED, AMBIGUOUS */
+        const char *reply;      /* the server's words or ours, printable */
+        const char *enhanced;   /* "4.2.2" or "" */
         enum cause_code cause;
 };
-struct settlement {                  /* copied */
+struct settlement { /* copied */
         uint64_t seq;
         time_t time;
-        const char *host;            /* "mail.example:465" */
-        const char *tls;             /* "TLSv1.3 system" or "" */
-        const char *result;          /* one line for the history */
+        const char *host;   /* "mail.example:465" */
+        const char *tls;    /* "TLSv1.3 system" or "" */
+        const char *result; /* one line for the history */
         const struct settled_recipient *recipients;
         size_t recipient_count;
         const struct notice_rules *notice; /* for those that failed; NULL: no notice */
-        bool partly;                 /* QUEUED ones are still being sent: another settlement follows */
+        bool partly;                       /* QUEUED ones are still being sent: another settlement follows */
 };
 /* `done` may be NULL. A message that is sent to all loses its body and is kept for KeepSent. While the disk
  * takes no writes the settlement is kept and tried again; `done` comes when it is on disk (or the store
  * closes). */
-void queue_settle(const struct settlement *settlement,
-                  void (*done)(void *ctx, const struct cause *cause), void *ctx);
+void queue_settle(const struct settlement *settlement, void (*done)(void *ctx, const struct cause *cause),
+                  void *ctx);
 
 /* ---- looking and changing ---- */
 /* Messages as in interface.md, oldest first; account NULL = all; `states` bit set of 1u << state, 0 = all
@@ -158,8 +158,9 @@ enum queue_change { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_
  * also revives failed ones; these, released and rerouted ones get a fresh lifetime. `done` gets the full ids
  * and the accounts concerned [{id, account}]; for REROUTE `account` is the new one, with previousAccount,
  * and no more than `max_queue` messages may then wait there (CAUSE_QUEUE_FULL). */
-void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account, size_t max_queue,
-                  void (*done)(void *ctx, json_t *changed, const struct cause *cause), void *ctx);
+void queue_change(enum queue_change what, const char *const *ids, size_t count, const char *account,
+                  size_t max_queue, void (*done)(void *ctx, json_t *changed, const struct cause *cause),
+                  void *ctx);
 /* Makes every deferred message of the account due now (flush, network back, cause gone). */
 void queue_due_now(const char *account, void (*done)(void *ctx, size_t count, const struct cause *cause),
                    void *ctx);
@@ -170,9 +171,12 @@ void queue_expire(const char *account, int64_t account_clock, const struct notic
 /* Removes sent messages older than `before`. */
 void queue_sweep(time_t before);
 
-struct queue_counts { uint64_t messages[QUEUE_STATES]; uint64_t bytes; /* of unfinished */ };
-/* Seconds that the oldest message which is to be sent has waited; 0: none waits. No disk: as last looked at, and exact
- * while the oldest one is still there. */
+struct queue_counts {
+        uint64_t messages[QUEUE_STATES];
+        uint64_t bytes; /* of unfinished */
+};
+/* Seconds that the oldest message which is to be sent has waited; 0: none waits. No disk: as last looked at,
+ * and exact while the oldest one is still there. */
 int64_t queue_oldest_age(const char *account);
 /* Looks again, on the reader thread; not more often than twice a minute. */
 void queue_oldest_look(void);

@@ -2,9 +2,9 @@
 /*
  * Atomic replacement of small files: a temporary name in the same folder, fsync, rename, fsync
  * of the folder. The temporary name of a path is always the same, so that what a crash
- * leaves behind is overwritten by the next try and never piles up. What was there before keeps that name until the folder
- * is synced: should that fail it is put back, so that what is told to have failed has not been done. Where also that
- * fails, nothing is told until it has been done after all.
+ * leaves behind is overwritten by the next try and never piles up. What was there before keeps that name
+ * until the folder is synced: should that fail it is put back, so that what is told to have failed has not
+ * been done. Where also that fails, nothing is told until it has been done after all.
  */
 #include "daemon/store/replace_file.h"
 
@@ -47,7 +47,8 @@ static int write_temporary(int folder, const char *name, const void *bytes, size
         return 0;
 }
 
-/* There is nothing there, or the file system cannot swap two names: then what is there is lost with the rename. */
+/* There is nothing there, or the file system cannot swap two names: then what is there is lost with the
+ * rename. */
 static bool none_to_swap(int error)
 {
         return error == ENOENT || error == EINVAL || error == ENOSYS;
@@ -82,7 +83,8 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
                 return cause_errno(cause, EISDIR, "cannot replace %s", path);
         if (write_temporary(folder, temporary, bytes, len) < 0)
                 return cause_errno(cause, errno, "cannot write %s, to be renamed from %s,", path, temporary);
-        bool swapped = disk_exchange(folder, temporary, folder, name) == 0, fresh = !swapped && errno == ENOENT;
+        bool swapped = disk_exchange(folder, temporary, folder, name) == 0,
+             fresh = !swapped && errno == ENOENT;
         if (!swapped && (!none_to_swap(errno) || disk_rename(folder, temporary, folder, name) < 0)) {
                 int error = errno;
                 (void)disk_unlink(folder, temporary);
@@ -101,7 +103,8 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
         return 0;
 }
 
-/* A folder of that name is no file of ours, and in its way: gone when it is empty, else under a name that nobody reads. */
+/* A folder of that name is no file of ours, and in its way: gone when it is empty, else under a name that
+ * nobody reads. */
 static int clear_folder(int folder, const char *name)
 {
         scoped(scoped_free) char *aside = text_of(".%s.folder", name);
@@ -123,7 +126,8 @@ static int remove_it(const char *path, struct cause *cause)
                 return cause_errno(cause, errno, "cannot remove %s", path);
         scoped(scoped_free) char *temporary = text_of(".%s.new", name);
         if (clear_folder(folder, name) < 0 || clear_folder(folder, temporary) < 0)
-                return cause_errno(cause, errno, "cannot remove %s (or %s beside it), a folder", path, temporary);
+                return cause_errno(cause, errno, "cannot remove %s (or %s beside it), a folder", path,
+                                   temporary);
         bool there = disk_rename(folder, name, folder, temporary) == 0;
         if (!there && errno != ENOENT)
                 return cause_errno(cause, errno, "cannot remove %s", path);
@@ -219,7 +223,7 @@ struct later {
         struct cause cause;
         void (*done)(void *ctx, const struct cause *cause);
         void *ctx;
-        bool doubtful;      /* it failed, and may be done all the same: only its success is an answer */
+        bool doubtful; /* it failed, and may be done all the same: only its success is an answer */
         struct timer *again;
         struct later *next; /* in order of the calls */
 };

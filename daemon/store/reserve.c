@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How much room the disk has, looked at by threads and kept for a moment; what may come into it; see reserve.h. */
+/* How much room the disk has, looked at by threads and kept for a moment; what may come into it; see
+ * reserve.h. */
 #include "daemon/store/reserve_place.h"
 
 #include "common/limits.h"
@@ -15,14 +16,14 @@
 #include <sys/statvfs.h>
 
 enum {
-        LOOK_AFTER = 200,        /* ms: what was seen is good for so long */
-        LOOK_AGAIN = 1000,       /* ms between looks while there is little room */
-        FULL = 512 * KIB,        /* free, or less: what it takes to begin may be lacking */
+        LOOK_AFTER = 200,  /* ms: what was seen is good for so long */
+        LOOK_AGAIN = 1000, /* ms between looks while there is little room */
+        FULL = 512 * KIB,  /* free, or less: what it takes to begin may be lacking */
         FILES_PERCENT = 5,
         FILES_LEAST = 8,
         FILES_MOST = 1000,
-        SHRINK_PAGES = 512,      /* given back at once */
-        SHRINK_WORTH = 64,       /* pages that are not used any more: then it is worth it */
+        SHRINK_PAGES = 512, /* given back at once */
+        SHRINK_WORTH = 64,  /* pages that are not used any more: then it is worth it */
 };
 #define PERCENT_MOST (UINT64_C(1) << 30)
 
@@ -30,22 +31,23 @@ static struct {
         pthread_mutex_t looking; /* held by a thread that looks; the loop never waits for it */
         char *directory;         /* NULL: closed */
         struct reserve_place place;
-        uint64_t promised;       /* to submissions of the commit under way; writer's */
+        uint64_t promised; /* to submissions of the commit under way; writer's */
 
-        pthread_mutex_t lock;    /* held for moments */
+        pthread_mutex_t lock; /* held for moments */
         int64_t wanted;
-        bool known;              /* `wanted` was told */
+        bool known; /* `wanted` was told */
         struct disk_room room;
         size_t held;
 
         /* the loop's */
-        int64_t looked;          /* loop_now(); 0: not yet */
-        bool asked;              /* a look is on its way */
-        bool low;                /* as the journal was told */
+        int64_t looked; /* loop_now(); 0: not yet */
+        bool asked;     /* a look is on its way */
+        bool low;       /* as the journal was told */
         bool shrinking;
         struct arrived {
                 uint64_t bytes, files;
-        } arrived[2];            /* of fetched mail, since the last look and between it and the one before: not all is on disk */
+        } arrived[2]; /* of fetched mail, since the last look and between it and the one before: not all is on
+                         disk */
         struct cause fault;
         struct job job;
         struct timer *again;
@@ -84,7 +86,10 @@ static uint64_t kept_files(int64_t wanted, uint64_t total)
 {
         uint64_t part = total / 100 * FILES_PERCENT;
 
-        return !total || !wanted ? 0 : part < FILES_LEAST ? FILES_LEAST : part > FILES_MOST ? FILES_MOST : part;
+        return !total || !wanted    ? 0
+               : part < FILES_LEAST ? FILES_LEAST
+               : part > FILES_MOST  ? FILES_MOST
+                                    : part;
 }
 
 static bool is_low(const struct disk_room *room)
@@ -115,9 +120,13 @@ static struct disk_room look(void)
                         .files = (uint64_t)disk.f_favail,
                         .files_reserve = kept_files(wanted, (uint64_t)disk.f_files),
                 };
-        room.let_go = known && reserve.directory && reserve_place_hold(&reserve.place, reserve.directory, &room) == ENOSPC;
-        /* What is in the log needs place in the database as well: while there is little, none of it waits for that. */
-        database_log_is(is_low(&room) || (room.reserve && room.free < room.reserve + 2 * reserve.place.log) ? 0 : reserve.place.log);
+        room.let_go = known && reserve.directory &&
+                      reserve_place_hold(&reserve.place, reserve.directory, &room) == ENOSPC;
+        /* What is in the log needs place in the database as well: while there is little, none of it waits for
+         * that. */
+        database_log_is(is_low(&room) || (room.reserve && room.free < room.reserve + 2 * reserve.place.log)
+                                ? 0
+                                : reserve.place.log);
         pthread_mutex_lock(&reserve.lock);
         reserve.room = room;
         reserve.held = reserve_place_size(&reserve.place);
@@ -133,16 +142,22 @@ static int too_little(const struct disk_room *room, const char *what, struct cau
         size_text(room->free, has);
         size_text(room->reserve, keeps);
         if (room->let_go)
-                (void)cause_set(cause, CAUSE_STORAGE, "%s: the disk of the state folder was full, and what is held there for the "
-                                "queue's own work is in use; it has %s free", what, has);
+                (void)cause_set(cause, CAUSE_STORAGE,
+                                "%s: the disk of the state folder was full, and what is held there for the "
+                                "queue's own work is in use; it has %s free",
+                                what, has);
         else if (room->free >= room->reserve && room->files < room->files_reserve)
                 (void)cause_set(cause, CAUSE_STORAGE,
-                                "%s: the disk of the state folder has room for %llu more files, and DiskReserve keeps %llu", what,
-                                (unsigned long long)room->files, (unsigned long long)room->files_reserve);
+                                "%s: the disk of the state folder has room for %llu more files, and "
+                                "DiskReserve keeps %llu",
+                                what, (unsigned long long)room->files,
+                                (unsigned long long)room->files_reserve);
         else
-                (void)cause_set(cause, CAUSE_STORAGE, "%s: the disk of the state folder has %s free, and DiskReserve is %s", what,
+                (void)cause_set(cause, CAUSE_STORAGE,
+                                "%s: the disk of the state folder has %s free, and DiskReserve is %s", what,
                                 has, keeps);
-        cause_remedy(cause, "make room on that disk (received mail lies in mail/), or lower DiskReserve= in emailsecd.conf");
+        cause_remedy(cause, "make room on that disk (received mail lies in mail/), or lower DiskReserve= in "
+                            "emailsecd.conf");
         return -1;
 }
 
@@ -152,7 +167,8 @@ static int does_not_fit(const struct disk_room *room, uint64_t size, struct caus
 
         size_text(size, wants);
         size_text(room->free, has);
-        (void)cause_set(cause, CAUSE_STORAGE, "a message of %s does not fit: the disk of the state folder has %s free", wants, has);
+        (void)cause_set(cause, CAUSE_STORAGE,
+                        "a message of %s does not fit: the disk of the state folder has %s free", wants, has);
         cause_remedy(cause, "make room on that disk (received mail lies in mail/)");
         return -1;
 }
@@ -175,7 +191,8 @@ int reserve_allows(bool urgent, uint64_t size, struct cause *cause)
         if (!room.reserve)
                 return 0;
         if (room.let_go || (!urgent && is_very_low(&room)))
-                return too_little(&room, room.let_go ? "no mail is taken" : "only urgent mail is taken", cause);
+                return too_little(&room, room.let_go ? "no mail is taken" : "only urgent mail is taken",
+                                  cause);
         if (room.free < wants + (urgent ? 0 : room.reserve / 2))
                 return does_not_fit(&room, size, cause);
         reserve.promised = wants;
@@ -193,7 +210,8 @@ int reserve_spares(size_t size, struct cause *cause)
 {
         struct disk_room room = look();
 
-        if (!room.reserve || (!is_very_low(&room) && room.free >= size && room.free - size >= room.reserve / 2))
+        if (!room.reserve ||
+            (!is_very_low(&room) && room.free >= size && room.free - size >= room.reserve / 2))
                 return 0;
         return too_little(&room, "nothing is fetched", cause);
 }
@@ -302,9 +320,10 @@ const struct cause *reserve_fault(void)
 
         if (!is_low(&room))
                 return NULL;
-        (void)too_little(&room, room.let_go         ? "nothing is fetched, and no mail is taken" :
-                                is_very_low(&room) ? "nothing is fetched, and only urgent mail is taken" :
-                                                     "nothing is fetched",
+        (void)too_little(&room,
+                         room.let_go          ? "nothing is fetched, and no mail is taken"
+                         : is_very_low(&room) ? "nothing is fetched, and only urgent mail is taken"
+                                              : "nothing is fetched",
                          &reserve.fault);
         return &reserve.fault;
 }
@@ -357,7 +376,9 @@ void reserve_open(const char *directory)
         reserve.asked = reserve.low = reserve.shrinking = false;
         memset(reserve.arrived, 0, sizeof reserve.arrived);
         reserve.again = timer_new(look_again, NULL);
-        reserve_place_init(&reserve.place, statvfs(directory, &disk) < 0 ? UINT64_MAX : (uint64_t)disk.f_blocks * disk.f_frsize);
+        reserve_place_init(&reserve.place, statvfs(directory, &disk) < 0
+                                                   ? UINT64_MAX
+                                                   : (uint64_t)disk.f_blocks * disk.f_frsize);
         database_log_is(reserve.place.log);
 }
 
@@ -365,8 +386,8 @@ bool reserve_disk_full(void)
 {
         struct statvfs disk;
 
-        return statvfs(reserve.directory, &disk) == 0 &&
-               ((uint64_t)disk.f_bavail * disk.f_frsize < FULL || (disk.f_files && disk.f_favail < FILES_LEAST));
+        return statvfs(reserve.directory, &disk) == 0 && ((uint64_t)disk.f_bavail * disk.f_frsize < FULL ||
+                                                          (disk.f_files && disk.f_favail < FILES_LEAST));
 }
 
 /* After the threads. */

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 enum {
-        LOG_PART = 32,           /* of the disk: the log of the database, */
-        LOG_LEAST = 256 * KIB,   /* at least */
-        COMMIT_PART = 16,        /* and what one commit may take beside it */
+        LOG_PART = 32,         /* of the disk: the log of the database, */
+        LOG_LEAST = 256 * KIB, /* at least */
+        COMMIT_PART = 16,      /* and what one commit may take beside it */
         COMMIT_LEAST = 512 * KIB,
         COMMIT_MOST = 4 * MIB,
 };
@@ -47,7 +47,8 @@ static int allocate(struct reserve_place *place, int fd, size_t before)
                         *place = try;
                         return 0;
                 }
-                if ((error != ENOSPC && error != EDQUOT) || try.log == LOG_LEAST || ftruncate(fd, (off_t)before) < 0)
+                if ((error != ENOSPC && error != EDQUOT) || try.log == LOG_LEAST ||
+                    ftruncate(fd, (off_t)before) < 0)
                         return error ? error : EIO;
                 try.log = within(try.log / 2, LOG_LEAST, try.log);
                 try.commit = within(try.commit / 2, COMMIT_LEAST, try.commit);
@@ -63,7 +64,8 @@ static int no_room(int error)
 /* `before`: bytes of ours that are there. */
 static int make_file(struct reserve_place *place, const char *path, size_t before)
 {
-        scoped(scoped_close) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        scoped(scoped_close) int fd =
+                open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 
         if (fd < 0)
                 return no_room(errno);
@@ -100,7 +102,8 @@ bool reserve_place_let_go(struct reserve_place *place, const char *directory)
 {
         scoped(scoped_free) char *path = text_of("%s/reserve", directory);
         struct stat facts;
-        bool went = lstat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > 0 && unlink(path) == 0;
+        bool went =
+                lstat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > 0 && unlink(path) == 0;
 
         place->holding = place->holding && !went;
         return went;

@@ -15,30 +15,25 @@
  * recipient.was    the state that `sending` replaced
  * cursor           of a POP3 account (folder ''): only that it was looked at once
  * place            what one account calls one folder, by a number
- * seen             that a message was dealt with: kept as long as the server could show it again, so it is small.
- *                  `received` before
- * seen.inbox       number of its row in inbox (which may have ended); 0: it was handed on; NULL: a UIDL that is known
- *                  and of which nothing was taken
- * seen.left_size   of a message that was too large and left at the server: its size there; the file is then the
- *                  note about it. 0: the message itself is here
- * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a look that is not over: should its
- *                  message come under another UIDL, it is known by its digest
- * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
- * seen.digest      the first 16 bytes of SHA-256
- * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name without
- *                  flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name; size: of
- *                  the message as it came, or of a file that somebody else has put there; line_ends: enum line_ends;
- *                  box: the folder of the Maildir that it lies in (".Alarms"), '' for the Maildir itself
- * meta.crlfTo      number of the last row of inbox whose file has the line ends of an earlier version; crlfAt: up to which
- *                  number they have been made LF
- * box              how many rows of inbox an account has
- * owner            which account a name is: its identity ('' for one of before there were any), and enum owner_state
- * missing          messages that the server lists and did not hand out; state: enum missing_state
- * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq counts
- *                  for all of them together (meta: offerSeq), so that an event's cursor is the same for each
- * slot             that a message has gone, or goes, to a recipient (in small letters) of an account with maxPerRecipient, and
- *                  since when; single: it counts, and is no digest
- * flood.next       when the next digest to a recipient leaves
+ * seen             that a message was dealt with: kept as long as the server could show it again, so it is
+ * small. `received` before seen.inbox       number of its row in inbox (which may have ended); 0: it was
+ * handed on; NULL: a UIDL that is known and of which nothing was taken seen.left_size   of a message that was
+ * too large and left at the server: its size there; the file is then the note about it. 0: the message itself
+ * is here seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a look that is not
+ * over: should its message come under another UIDL, it is known by its digest seen.generation  counts
+ * messages that a POP3 server gave the same UIDL one after the other seen.digest      the first 16 bytes of
+ * SHA-256 inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its
+ * name without flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name; size:
+ * of the message as it came, or of a file that somebody else has put there; line_ends: enum line_ends; box:
+ * the folder of the Maildir that it lies in (".Alarms"), '' for the Maildir itself meta.crlfTo      number of
+ * the last row of inbox whose file has the line ends of an earlier version; crlfAt: up to which number they
+ * have been made LF box              how many rows of inbox an account has owner            which account a
+ * name is: its identity ('' for one of before there were any), and enum owner_state missing          messages
+ * that the server lists and did not hand out; state: enum missing_state offer            what a named
+ * subscriber has not acknowledged: its mail.received events, one row each; seq counts for all of them
+ * together (meta: offerSeq), so that an event's cursor is the same for each slot             that a message
+ * has gone, or goes, to a recipient (in small letters) of an account with maxPerRecipient, and since when;
+ * single: it counts, and is no digest flood.next       when the next digest to a recipient leaves
  * subscriber.accounts  JSON array of names; NULL: every account
  * subscriber.missed    offers that were dropped unacknowledged, since missed_since, up to missed_to
  */
@@ -98,8 +93,8 @@ const char *const schema_steps[] = {
         " account TEXT NOT NULL, name TEXT NOT NULL, value ANY NOT NULL,"
         " PRIMARY KEY (account, name)) STRICT, WITHOUT ROWID;",
 
-        /* The first look at a POP3 account is over in the transaction that notes what it found: it was a fact by
-         * itself, written some time after. */
+        /* The first look at a POP3 account is over in the transaction that notes what it found: it was a fact
+         * by itself, written some time after. */
         "INSERT OR IGNORE INTO cursor SELECT account, '', 0, 0 FROM fact WHERE name = 'pop3Looked';"
         "DELETE FROM fact WHERE name = 'pop3Looked';",
 
@@ -110,7 +105,8 @@ const char *const schema_steps[] = {
         "CREATE TABLE subscriber ("
         " name TEXT PRIMARY KEY, uid INTEGER NOT NULL, accounts TEXT, made INTEGER NOT NULL,"
         " seen INTEGER NOT NULL, pending INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0,"
-        " missed_since INTEGER NOT NULL DEFAULT 0, missed_to INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;"
+        " missed_since INTEGER NOT NULL DEFAULT 0, missed_to INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT "
+        "ROWID;"
 
         "CREATE TABLE offer ("
         " subscriber TEXT NOT NULL REFERENCES subscriber ON DELETE CASCADE, seq INTEGER NOT NULL,"
@@ -133,7 +129,8 @@ const char *const schema_steps[] = {
         "DELETE FROM cursor WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';"
         "UPDATE OR IGNORE received SET folder = 'INBOX' WHERE folder <> 'INBOX' AND lower(folder) = 'inbox';",
 
-        "CREATE TABLE owner (name TEXT PRIMARY KEY, id TEXT NOT NULL, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+        "CREATE TABLE owner (name TEXT PRIMARY KEY, id TEXT NOT NULL, state INTEGER NOT NULL) STRICT, "
+        "WITHOUT ROWID;",
 
         "CREATE TABLE missing ("
         " account TEXT NOT NULL, folder TEXT NOT NULL, uidvalidity INTEGER NOT NULL, uid INTEGER NOT NULL,"
@@ -143,24 +140,32 @@ const char *const schema_steps[] = {
 
         "CREATE INDEX received_file ON received (account, file) WHERE file IS NOT NULL;",
 
-        /* What is known of a message for ever is parted from what is shown of it as long as its file is there. */
+        /* What is known of a message for ever is parted from what is shown of it as long as its file is
+           there. */
         "CREATE TABLE place ("
-        " number INTEGER PRIMARY KEY, account TEXT NOT NULL, folder TEXT NOT NULL, UNIQUE (account, folder)) STRICT;"
+        " number INTEGER PRIMARY KEY, account TEXT NOT NULL, folder TEXT NOT NULL, UNIQUE (account, folder)) "
+        "STRICT;"
         "INSERT INTO place (account, folder) SELECT DISTINCT account, folder FROM received;"
 
         "CREATE TABLE box (account TEXT PRIMARY KEY, messages INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
         "CREATE TABLE inbox ("
-        " seq INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, id INTEGER NOT NULL, file TEXT NOT NULL,"
+        " seq INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, id INTEGER NOT NULL, file TEXT NOT "
+        "NULL,"
         " suffix TEXT NOT NULL, in_new INTEGER NOT NULL, received INTEGER NOT NULL, size INTEGER NOT NULL,"
-        " folder TEXT NOT NULL, uid INTEGER NOT NULL, sender TEXT, subject TEXT, date TEXT, message_id TEXT) STRICT;"
-        "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject, date,"
-        " message_id) SELECT account, inbox_id(file), file, '', 1, min(received), size, folder, uid, sender, subject,"
-        " date, message_id FROM received WHERE file IS NOT NULL GROUP BY account, file ORDER BY min(received), uid;"
+        " folder TEXT NOT NULL, uid INTEGER NOT NULL, sender TEXT, subject TEXT, date TEXT, message_id TEXT) "
+        "STRICT;"
+        "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, subject, "
+        "date,"
+        " message_id) SELECT account, inbox_id(file), file, '', 1, min(received), size, folder, uid, sender, "
+        "subject,"
+        " date, message_id FROM received WHERE file IS NOT NULL GROUP BY account, file ORDER BY "
+        "min(received), uid;"
         "CREATE INDEX inbox_id ON inbox (account, id);"
         "CREATE INDEX inbox_time ON inbox (account, received);"
         "INSERT INTO box SELECT account, count(*) FROM inbox GROUP BY account;"
         "CREATE TRIGGER inbox_more AFTER INSERT ON inbox BEGIN"
-        " INSERT INTO box VALUES (new.account, 1) ON CONFLICT (account) DO UPDATE SET messages = messages + 1; END;"
+        " INSERT INTO box VALUES (new.account, 1) ON CONFLICT (account) DO UPDATE SET messages = messages + "
+        "1; END;"
         "CREATE TRIGGER inbox_less AFTER DELETE ON inbox BEGIN"
         " UPDATE box SET messages = messages - 1 WHERE account = old.account; END;"
 
@@ -171,7 +176,8 @@ const char *const schema_steps[] = {
         " PRIMARY KEY (place, uidvalidity, uid, uidl, generation)) STRICT, WITHOUT ROWID;"
         "INSERT INTO seen SELECT p.number, r.uidvalidity, r.uid, r.uidl, r.generation, r.gone, r.told,"
         " CASE WHEN r.file IS NOT NULL THEN coalesce((SELECT i.seq FROM inbox i WHERE i.account = r.account"
-        " AND i.id = inbox_id(r.file) AND i.file = r.file), 0) END, r.size, r.left_size, substr(r.digest, 1, 16)"
+        " AND i.id = inbox_id(r.file) AND i.file = r.file), 0) END, r.size, r.left_size, substr(r.digest, 1, "
+        "16)"
         " FROM received r JOIN place p ON p.account = r.account AND p.folder = r.folder;"
         "CREATE INDEX seen_untold ON seen (place) WHERE told = 0;"
         "CREATE INDEX seen_left ON seen (place) WHERE left_size > 0;"
@@ -184,7 +190,8 @@ const char *const schema_steps[] = {
         "INSERT INTO meta (name, value) SELECT 'crlfTo', seq FROM inbox ORDER BY seq DESC LIMIT 1;",
 
         "CREATE TABLE slot ("
-        " account TEXT NOT NULL, address TEXT NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, single INTEGER NOT NULL,"
+        " account TEXT NOT NULL, address TEXT NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, single "
+        "INTEGER NOT NULL,"
         " PRIMARY KEY (account, address, seq)) STRICT, WITHOUT ROWID;"
         "CREATE TABLE flood ("
         " account TEXT NOT NULL, address TEXT NOT NULL, next INTEGER NOT NULL,"

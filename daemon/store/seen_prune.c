@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UIDLs that a POP3 server no longer has. The rows of an account are gone through in portions, so that others have
- * their turn between them; what has gone is looked for by the reader, and written only when there is something. What
- * stopped half-way goes on with the next look.
+ * UIDLs that a POP3 server no longer has. The rows of an account are gone through in portions, so that others
+ * have their turn between them; what has gone is looked for by the reader, and written only when there is
+ * something. What stopped half-way goes on with the next look.
  */
 #include "daemon/store/seen_table.h"
 
@@ -18,9 +18,9 @@ struct prune {
         char *account;
         struct owner owner;
         struct uidl_set *set;
-        bool untold_is_open;     /* a known one that the server was not told of is to be looked at */
-        bool some;               /* have gone */
-        bool more;               /* rows */
+        bool untold_is_open; /* a known one that the server was not told of is to be looked at */
+        bool some;           /* have gone */
+        bool more;           /* rows */
         char last[sizeof((struct mailbox_entry *)NULL)->uidl]; /* UIDL of the last row gone through */
         struct mailbox_entry *gone;
         size_t gone_count;
@@ -51,7 +51,8 @@ static void go_through(struct prune *prune, sqlite3_stmt *row)
                 struct mailbox_entry *one = &prune->gone[prune->gone_count++];
                 memcpy(one->uidl, prune->last, sizeof one->uidl);
                 prune->some = true;
-        } else if (sqlite3_column_int64(row, 3) == 0 && (sqlite3_column_int(row, 2) || !prune->untold_is_open)) {
+        } else if (sqlite3_column_int64(row, 3) == 0 &&
+                   (sqlite3_column_int(row, 2) || !prune->untold_is_open)) {
                 uidl_set_note_known(prune->set, prune->last);
         }
 }
@@ -68,8 +69,7 @@ static int prune_look(struct store_read *read, struct database *db, struct cause
                          VALUES(v_text(prune->account), v_text(""), v_text(prune->last)));
 
         prune->gone_count = 0;
-        while (rows_seen < ROWS_AT_ONCE &&
-               (more = rows ? db_next(db, rows, cause) : -1) > 0) {
+        while (rows_seen < ROWS_AT_ONCE && (more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 go_through(prune, rows);
                 rows_seen++;
         }
@@ -94,8 +94,8 @@ static void go_on(struct prune *prune)
         }
 }
 
-/* A message's row stays, as no longer known, as long as its file: the same UIDL may come again for another message,
- * which needs another name. */
+/* A message's row stays, as no longer known, as long as its file: the same UIDL may come again for another
+ * message, which needs another name. */
 static int prune_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         const struct prune *prune = container_of(write, struct prune, write);

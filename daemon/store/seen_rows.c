@@ -13,8 +13,11 @@ struct seen_key seen_key_of(const char *account, const char *folder, uint64_t ui
 {
         bool pop3 = entry->uidl[0] != '\0';
 
-        return (struct seen_key){ .account = account, .folder = folder, .uidvalidity = pop3 ? 0 : uidvalidity,
-                                  .uid = pop3 ? 0 : entry->uid, .uidl = entry->uidl };
+        return (struct seen_key){ .account = account,
+                                  .folder = folder,
+                                  .uidvalidity = pop3 ? 0 : uidvalidity,
+                                  .uid = pop3 ? 0 : entry->uid,
+                                  .uidl = entry->uidl };
 }
 
 int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause)
@@ -53,10 +56,9 @@ int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_
 
 int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT count(*), count(digest) FROM seen WHERE " SEEN_KEY_IS " AND gone = 0",
-                         VALUES(SEEN_KEY_VALUES(key)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause, "SELECT count(*), count(digest) FROM seen WHERE " SEEN_KEY_IS " AND gone = 0",
+                VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         if (more <= 0)
@@ -72,7 +74,8 @@ int seen_find_digest(struct database *db, const struct seen_key *key, const uint
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT " FILE_OF " FROM seen WHERE digest = ? AND " SEEN_PLACE_IS
-                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND inbox IS NOT NULL LIMIT 1",
+                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND inbox IS NOT "
+                         "NULL LIMIT 1",
                          VALUES(v_bytes(digest, DIGEST_KEPT), v_text(key->account), v_text(key->folder),
                                 v_int((int64_t)key->uidvalidity)));
         int more = rows ? db_next(db, rows, cause) : -1;
@@ -86,18 +89,24 @@ static int inbox_number(struct database *db, const struct seen_key *key, const s
                         struct value *number, struct cause *cause)
 {
         int64_t seq = 0;
-        struct inbox_row row = { .file = (char *)(uintptr_t)message->file, .in_new = true,
-                                 .received = message->received, .size = (int64_t)message->size,
-                                 .folder = (char *)(uintptr_t)key->folder, .uid = key->uid, .line_ends = message->line_ends,
+        struct inbox_row row = { .file = (char *)(uintptr_t)message->file,
+                                 .in_new = true,
+                                 .received = message->received,
+                                 .size = (int64_t)message->size,
+                                 .folder = (char *)(uintptr_t)key->folder,
+                                 .uid = key->uid,
+                                 .line_ends = message->line_ends,
                                  .box = (char *)(uintptr_t)message->box,
-                                 .from = (char *)(uintptr_t)message->from, .subject = (char *)(uintptr_t)message->subject,
+                                 .from = (char *)(uintptr_t)message->from,
+                                 .subject = (char *)(uintptr_t)message->subject,
                                  .date = (char *)(uintptr_t)message->date,
                                  .message_id = (char *)(uintptr_t)message->message_id };
 
         *number = v_null();
         if (message->how == SEEN_NOTHING)
                 return 0;
-        if (message->how == SEEN_KNOWN && message->file && inbox_row_number(db, key->account, message->file, &seq, cause) < 0)
+        if (message->how == SEEN_KNOWN && message->file &&
+            inbox_row_number(db, key->account, message->file, &seq, cause) < 0)
                 return -1;
         if (message->how == SEEN_PLACED && inbox_row_put(db, key->account, &row, &seq, cause) < 0)
                 return -1;
@@ -114,15 +123,15 @@ int seen_record(struct database *db, const struct seen_key *key, const struct se
             db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
                    VALUES(v_text(key->account), v_text(key->folder))) < 0)
                 return -1;
-        return db_run(
-                db, cause,
-                "INSERT OR REPLACE INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, size, digest,"
-                " left_size) VALUES ((SELECT number FROM place WHERE account = ? AND folder = ?),"
-                " ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                VALUES(SEEN_KEY_VALUES(key), v_int(message->generation), v_int(message->told), inbox,
-                       v_int((int64_t)message->size),
-                       message->digest ? v_bytes(message->digest, DIGEST_KEPT) : v_null(),
-                       v_int((int64_t)message->left_size)));
+        return db_run(db, cause,
+                      "INSERT OR REPLACE INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, "
+                      "size, digest,"
+                      " left_size) VALUES ((SELECT number FROM place WHERE account = ? AND folder = ?),"
+                      " ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      VALUES(SEEN_KEY_VALUES(key), v_int(message->generation), v_int(message->told), inbox,
+                             v_int((int64_t)message->size),
+                             message->digest ? v_bytes(message->digest, DIGEST_KEPT) : v_null(),
+                             v_int((int64_t)message->left_size)));
 }
 
 int seen_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,

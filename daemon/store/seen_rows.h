@@ -19,48 +19,50 @@ struct seen_key seen_key_of(const char *account, const char *folder, uint64_t ui
 
 /* A key in SQL, and its values. */
 #define SEEN_PLACE_IS "place = (SELECT number FROM place WHERE account = ? AND folder = ?)"
-#define SEEN_KEY_IS SEEN_PLACE_IS " AND uidvalidity = ? AND uid = ? AND uidl = ?"
+#define SEEN_KEY_IS   SEEN_PLACE_IS " AND uidvalidity = ? AND uid = ? AND uidl = ?"
 /* In `missing`, with the same values. */
 #define MISSING_KEY_IS "account = ? AND folder = ? AND uidvalidity = ? AND uid = ? AND uidl = ?"
-#define SEEN_KEY_VALUES(key)                                                             \
+#define SEEN_KEY_VALUES(key) \
         v_text((key)->account), v_text((key)->folder), v_int((int64_t)(key)->uidvalidity), \
                 v_int((key)->uid), v_text((key)->uidl)
 
 struct seen_row {
-        bool known;              /* dealt with; `told`, `file` and `generation` are its row's */
+        bool known; /* dealt with; `told`, `file` and `generation` are its row's */
         bool told;
-        char *file;              /* or NULL, also where it has been deleted; the caller frees */
-        uint64_t left_size;      /* over 0: left at the server for its size */
-        int64_t generation;      /* when not known: the one that a new row gets */
+        char *file;         /* or NULL, also where it has been deleted; the caller frees */
+        uint64_t left_size; /* over 0: left at the server for its size */
+        int64_t generation; /* when not known: the one that a new row gets */
 };
-int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row,
-              struct cause *cause) must_use;
-/* 1 = a message of this digest is known under the key (or one of which nothing was taken), with its file or NULL in
- * *file, which the caller frees; 0 = not. */
+int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause)
+        must_use;
+/* 1 = a message of this digest is known under the key (or one of which nothing was taken), with its file or
+ * NULL in *file, which the caller frees; 0 = not. */
 int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                    struct cause *cause) must_use;
 /* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
 int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause) must_use;
-/* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, or under a UIDL that has just
- * gone; 0 = not. *file is its file, or NULL, also where it has been deleted; the caller frees. */
+/* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, or under a UIDL
+ * that has just gone; 0 = not. *file is its file, or NULL, also where it has been deleted; the caller frees.
+ */
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                      struct cause *cause) must_use;
 
 struct seen_message {
         int64_t generation;
         bool told;
-        enum { SEEN_NOTHING,     /* nothing was taken */
-               SEEN_HANDED_ON,
-               SEEN_KNOWN,       /* it is in `file`, if that (it may be NULL) is still there */
-               SEEN_PLACED,      /* it was placed in new/ as `file` */
+        enum {
+                SEEN_NOTHING, /* nothing was taken */
+                SEEN_HANDED_ON,
+                SEEN_KNOWN,  /* it is in `file`, if that (it may be NULL) is still there */
+                SEEN_PLACED, /* it was placed in new/ as `file` */
         } how;
         time_t received;
         const char *file;
         enum line_ends line_ends; /* of `file` */
-        const char *box;         /* of the Maildir, in which it is */
+        const char *box;          /* of the Maildir, in which it is */
         uint64_t size;
-        uint64_t left_size;      /* `file` is a note about a message of this size */
-        const uint8_t *digest;   /* 32 bytes or NULL */
+        uint64_t left_size;    /* `file` is a note about a message of this size */
+        const uint8_t *digest; /* 32 bytes or NULL */
         const char *from, *subject, *date, *message_id;
 };
 int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,

@@ -17,13 +17,13 @@ struct seen {
         uint64_t uidvalidity;
         uint32_t uid;
         uint64_t most;
-        struct mailbox_entry *entries;   /* given, or found */
+        struct mailbox_entry *entries; /* given, or found */
         size_t count;
-        bool *known, *untold;            /* for each entry */
-        size_t next;                     /* the first that is not yet looked for */
-        bool more;                       /* are to be skipped before the mailbox has been looked at */
+        bool *known, *untold; /* for each entry */
+        size_t next;          /* the first that is not yet looked for */
+        bool more;            /* are to be skipped before the mailbox has been looked at */
         struct seen_cursor cursor;
-        struct missing *missing;         /* of the cursor */
+        struct missing *missing; /* of the cursor */
         void (*on_cursor)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
                           size_t untold_count, const struct cause *cause);
         void (*on_uidls)(void *ctx, const bool *known, const bool *untold, size_t count,
@@ -91,7 +91,8 @@ static void write_it(struct seen *seen,
 
 /* ---- the cursor ---- */
 
-/* What is read at the beginning of a look, each kind by one query: account, folder, UIDVALIDITY, lowest UID. */
+/* What is read at the beginning of a look, each kind by one query: account, folder, UIDVALIDITY, lowest UID.
+ */
 enum kind { UNTOLD, LEFT, ABOVE };
 static const char *const entries_of[] = {
         [UNTOLD] = "SELECT uid, size FROM seen WHERE " SEEN_PLACE_IS " AND told = 0"
@@ -107,10 +108,9 @@ static int read_entries(struct seen *seen, struct database *db, enum kind kind, 
         bool goes_on = seen->cursor.uidvalidity == seen->uidvalidity;
         uint32_t above = kind == ABOVE && goes_on ? seen->cursor.uid : 0;
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, entries_of[kind],
-                         VALUES(v_text(seen->account), v_text(seen->folder), v_int((int64_t)seen->uidvalidity),
-                                v_int(above)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, entries_of[kind],
+                                                     VALUES(v_text(seen->account), v_text(seen->folder),
+                                                            v_int((int64_t)seen->uidvalidity), v_int(above)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 if ((seen->count & (seen->count - 1)) == 0)
@@ -200,7 +200,8 @@ void seen_set_cursor(const char *account, const char *folder, uint64_t uidvalidi
 
 static int by_uidl(const void *a, const void *b)
 {
-        return strcmp((*(const struct mailbox_entry *const *)a)->uidl, (*(const struct mailbox_entry *const *)b)->uidl);
+        return strcmp((*(const struct mailbox_entry *const *)a)->uidl,
+                      (*(const struct mailbox_entry *const *)b)->uidl);
 }
 
 static int uidl_work(struct seen *seen, size_t index, struct database *db, struct cause *cause)
@@ -216,8 +217,8 @@ static int uidl_work(struct seen *seen, size_t index, struct database *db, struc
         return 0;
 }
 
-/* A server at fault gives several messages one UIDL: they are known when as many are. Else all are fetched, and
- * their content tells which is new. */
+/* A server at fault gives several messages one UIDL: they are known when as many are. Else all are fetched,
+ * and their content tells which is new. */
 static int doubles_work(struct seen *seen, struct database *db, struct cause *cause)
 {
         scoped(scoped_free) const struct mailbox_entry **sorted = new_zeroed(seen->count + 1, sizeof *sorted);
@@ -237,7 +238,8 @@ static int doubles_work(struct seen *seen, struct database *db, struct cause *ca
                 if (seen_count(db, &key, &known, cause) < 0)
                         return -1;
                 for (size_t k = i; k < i + same && known < there; k++)
-                        seen->known[sorted[k] - seen->entries] = seen->untold[sorted[k] - seen->entries] = false;
+                        seen->known[sorted[k] - seen->entries] = seen->untold[sorted[k] - seen->entries] =
+                                false;
         }
         return 0;
 }
@@ -298,7 +300,9 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                 if (seen_find(db, &key, &row, cause) < 0)
                         return -1;
                 free(row.file);
-                struct seen_message nothing = { .generation = row.generation, .told = true, .how = SEEN_NOTHING,
+                struct seen_message nothing = { .generation = row.generation,
+                                                .told = true,
+                                                .how = SEEN_NOTHING,
                                                 .size = seen->entries[i].size };
                 if (!row.known && seen_record(db, &key, &nothing, cause) < 0)
                         return -1;
@@ -348,8 +352,8 @@ static int not_left_work(struct store_write *write, struct database *db, struct 
         return update_each(write, db, "UPDATE seen SET left_size = 0 WHERE " SEEN_KEY_IS, cause);
 }
 
-void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
-                   size_t count)
+void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity,
+                   const struct mailbox_entry *entries, size_t count)
 {
         struct seen *seen = seen_new(account, folder, entries, count);
 
@@ -367,7 +371,8 @@ static int look_over_work(struct store_write *write, struct database *db, struct
                    VALUES(account, v_text(""))) < 0)
                 return -1;
         return db_run(db, cause,
-                      "UPDATE seen SET gone = 1 WHERE " SEEN_PLACE_IS " AND uidvalidity = 0 AND uid = 0 AND gone = 2",
+                      "UPDATE seen SET gone = 1 WHERE " SEEN_PLACE_IS
+                      " AND uidvalidity = 0 AND uid = 0 AND gone = 2",
                       VALUES(account, v_text("")));
 }
 

@@ -15,23 +15,24 @@
 struct missing;
 
 struct seen_cursor {
-        bool known;               /* false: the first look at this folder */
+        bool known; /* false: the first look at this folder */
         uint64_t uidvalidity;
-        uint32_t uid;             /* every UID up to this one was dealt with */
+        uint32_t uid;                  /* every UID up to this one was dealt with */
         const struct missing *missing; /* what was asked for in vain, by UID (missing_table.h); borrowed */
         size_t missing_count;
 };
-/* Where to go on; what was asked for in vain under the present `uidvalidity` (0: that of the cursor); with what is safe here but was not yet told to the server (marked = 0), with those that were
- * left there as too large (`left` is set, `size` theirs), and with those above the cursor that are safe here all the same
- * (`here`): a look was cut off behind one that it had not got. Messages may be told in more than one of these kinds. */
+/* Where to go on; what was asked for in vain under the present `uidvalidity` (0: that of the cursor); with
+ * what is safe here but was not yet told to the server (marked = 0), with those that were left there as too
+ * large (`left` is set, `size` theirs), and with those above the cursor that are safe here all the same
+ * (`here`): a look was cut off behind one that it had not got. Messages may be told in more than one of these
+ * kinds. */
 void seen_cursor(const char *account, const char *folder, uint64_t uidvalidity,
-                 void (*done)(void *ctx, const struct seen_cursor *cursor,
-                              const struct mailbox_entry *untold, size_t untold_count,
-                              const struct cause *cause),
+                 void (*done)(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+                              size_t untold_count, const struct cause *cause),
                  void *ctx);
-/* Which of these UIDLs are known: a bool for each. One that was left as too large is not, when its size was at most
- * `most`. Entries are copied. Known ones that were not yet
- * told to the server (delete policy) have untold set. */
+/* Which of these UIDLs are known: a bool for each. One that was left as too large is not, when its size was
+ * at most `most`. Entries are copied. Known ones that were not yet told to the server (delete policy) have
+ * untold set. */
 void seen_uidls(const char *account, const struct mailbox_entry *entries, size_t count, uint64_t most,
                 void (*done)(void *ctx, const bool *known, const bool *untold, size_t count,
                              const struct cause *cause),
@@ -44,30 +45,30 @@ void seen_set_cursor(const char *account, const char *folder, uint64_t uidvalidi
 void seen_skip_uidls(const char *account, const struct mailbox_entry *entries, size_t count, bool more,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* These, which were left as too large, were asked for: they are here now, or have gone. */
-void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entries,
-                   size_t count);
+void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity,
+                   const struct mailbox_entry *entries, size_t count);
 /* The server was told (flagged, deleted). UID for IMAP, UIDL for POP3. */
 void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
                const struct mailbox_entry *entries, size_t count,
                void (*done)(void *ctx, const struct cause *cause), void *ctx);
-/* Forgets UIDLs that the server no longer has: `set`, the caller's until `done`, is the complete present list; it is sorted,
- * and those that are here are noted as known (left ones are not; with `untold_is_open` nor those that the server was not
- * told of). `some`: there are such, and
- * until seen_look_over() their messages are known by digest, should they come again under other UIDLs, as those of a
- * mailbox do that was numbered anew or moved to another server. */
+/* Forgets UIDLs that the server no longer has: `set`, the caller's until `done`, is the complete present
+ * list; it is sorted, and those that are here are noted as known (left ones are not; with `untold_is_open`
+ * nor those that the server was not told of). `some`: there are such, and until seen_look_over() their
+ * messages are known by digest, should they come again under other UIDLs, as those of a mailbox do that was
+ * numbered anew or moved to another server. */
 void seen_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
                       void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx);
 void seen_look_over(const char *account);
 
 /* Named durable values: numberSent, lastPollSuccess, ... Kept in memory, written by group commit. */
-int64_t fact_number(const char *account, const char *name);          /* 0 when never set */
+int64_t fact_number(const char *account, const char *name); /* 0 when never set */
 void fact_set_number(const char *account, const char *name, int64_t value);
 void fact_add(const char *account, const char *name, int64_t delta);
-const char *fact_text(const char *account, const char *name);        /* NULL when never set */
+const char *fact_text(const char *account, const char *name); /* NULL when never set */
 void fact_set_text(const char *account, const char *name, const char *value);
 
-/* Of the last sign-in: by which mechanism; "HOST:PORT"; "HOST:PORT MECHANISM ..." that this server offers and cannot do. */
-#define FACT_SIGNED_IN_BY "signedInBy"
-#define FACT_SIGNED_IN_AT "signedInAt"
+/* Of the last sign-in: by which mechanism; "HOST:PORT"; "HOST:PORT MECHANISM ..." that this server offers and
+ * cannot do. */
+#define FACT_SIGNED_IN_BY  "signedInBy"
+#define FACT_SIGNED_IN_AT  "signedInAt"
 #define FACT_SIGNIN_BROKEN "signinBroken"
-

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state folder: locks, beginning and end; see store.h. Threads and reads are in jobs.c, the writer in writer.c. */
+/* The state folder: locks, beginning and end; see store.h. Threads and reads are in jobs.c, the writer in
+ * writer.c. */
 #include "daemon/store/store.h"
 
 #include "daemon/journal.h"
@@ -59,8 +60,8 @@ static void let_go_of_locks(void)
         close_fd(&store.folder_lock);
 }
 
-/* The file may have been removed, and be another one now than that of a daemon that runs. A file system without such locks
- * has the file's alone. */
+/* The file may have been removed, and be another one now than that of a daemon that runs. A file system
+ * without such locks has the file's alone. */
 static int lock_folder(const char *directory, struct cause *cause)
 {
         store.folder_lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -81,7 +82,8 @@ static int take_lock(const char *directory, struct cause *cause)
         store.lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (store.lock < 0) {
                 int error = errno;
-                (void)cause_errno(cause, error, "the state folder %s cannot be written (%s)", directory, path);
+                (void)cause_errno(cause, error, "the state folder %s cannot be written (%s)", directory,
+                                  path);
                 cause_remedy(cause,
                              "it must belong to the user that emailsecd runs as, and its disk be writable");
                 return -1;
@@ -137,8 +139,8 @@ static int count_accounts(const char *directory)
         return count > 0 ? count : 0;
 }
 
-/* A database that is not there, or holds nothing, beside accounts has been lost: begun anew without a word, the queue
- * would be gone and all mail fetched again. */
+/* A database that is not there, or holds nothing, beside accounts has been lost: begun anew without a word,
+ * the queue would be gone and all mail fetched again. */
 static int look_for_database(const char *directory, const char *path, struct cause *cause)
 {
         int accounts = count_accounts(directory);
@@ -149,10 +151,12 @@ static int look_for_database(const char *directory, const char *path, struct cau
         store.anew = !holds;
         if (holds || !accounts || accept_new)
                 return 0;
-        (void)cause_set(cause, CAUSE_STATE, "%s is missing or empty, and there %s %d account%s: the queue with its mail, and "
-                        "what was received, are not there", path, accounts == 1 ? "is" : "are", accounts,
-                        accounts == 1 ? "" : "s");
-        cause_remedy(cause, "restore it from a backup or repair it, see RECOVERY in emailsecd(8); or begin with an empty queue: "
+        (void)cause_set(cause, CAUSE_STATE,
+                        "%s is missing or empty, and there %s %d account%s: the queue with its mail, and "
+                        "what was received, are not there",
+                        path, accounts == 1 ? "is" : "are", accounts, accounts == 1 ? "" : "s");
+        cause_remedy(cause, "restore it from a backup or repair it, see RECOVERY in emailsecd(8); or begin "
+                            "with an empty queue: "
                             "emailsecd --accept-new-database");
         store.lost = true;
         return -1;
@@ -173,8 +177,10 @@ static int note_new_database(struct database *db, const char *directory, struct 
                            VALUES(v_int(time(NULL)))) < 0)
                         return -1;
                 log_about(NULL, LOG_WARNING, MSG_DISK_FAULT,
-                          "the database was begun anew, as was asked for: mail that waited to be sent is lost, and what was "
-                          "received before is fetched again unless its file is still in the Maildir or fetch=new");
+                          "the database was begun anew, as was asked for: mail that waited to be sent is "
+                          "lost, and what was "
+                          "received before is fetched again unless its file is still in the Maildir or "
+                          "fetch=new");
         }
         if (db_number(db, cause, &anew, 0, "SELECT value FROM meta WHERE name = 'anew'", NULL, 0) < 0)
                 return -1;
@@ -187,8 +193,8 @@ static int load(struct database *db, struct cause *cause)
 {
         if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0 || queue_ids_load(db, cause) < 0 ||
             queue_counts_load(db, cause) < 0 || owners_load(db, cause) < 0 || queue_recover(db, cause) < 0 ||
-            queue_counts_save(db, cause) < 0 || facts_load(db, cause) < 0 ||
-            inbox_lf_load(db, cause) < 0 || db_run(db, cause, "COMMIT", NULL, 0) < 0)
+            queue_counts_save(db, cause) < 0 || facts_load(db, cause) < 0 || inbox_lf_load(db, cause) < 0 ||
+            db_run(db, cause, "COMMIT", NULL, 0) < 0)
                 return -1;
         queue_counts_apply(queue_counts_take());
         return 0;
@@ -214,14 +220,16 @@ static int check_whole(const char *directory, struct cause *cause)
 
         if (access(path, F_OK) < 0)
                 return 0;
-        (void)cause_set(cause, CAUSE_STATE, "a restore was cut off while its files were put in place: %s", path);
+        (void)cause_set(cause, CAUSE_STATE, "a restore was cut off while its files were put in place: %s",
+                        path);
         cause_remedy(cause, "restore again: emailsecctl restore FILE --force");
         return -1;
 }
 
 static int open_all(const char *directory, struct cause *cause)
 {
-        if (take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 || make_folders(directory, cause) < 0)
+        if (take_lock(directory, cause) < 0 || check_whole(directory, cause) < 0 ||
+            make_folders(directory, cause) < 0)
                 return -1;
         scoped(scoped_free) char *path = text_of("%s/station.db", directory);
         scoped(scoped_free) char *copy = text_of("%s/spool/backup.db", directory);

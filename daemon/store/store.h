@@ -18,7 +18,8 @@
  * CAUSE_STATE naming the first's pid), brings the schema up to date, reads counters. Runs
  * before the loop, may block. */
 int store_open(const char *state_directory, struct cause *cause) must_use;
-/* Before store_open: a database that is missing or empty beside accounts is begun anew; else that is refused. */
+/* Before store_open: a database that is missing or empty beside accounts is begun anew; else that is refused.
+ */
 void store_accept_new(void);
 /* Whether that is why store_open failed. */
 bool store_lost_database(void);
@@ -35,8 +36,8 @@ struct workers *store_file_workers(void);
  * read what a client hands in: a client could make them wait. */
 int64_t store_stuck_for(void);
 
-/* `done` once everything that was asked for before, changed facts included, is on disk; or with the cause why it
- * could not be written. */
+/* `done` once everything that was asked for before, changed facts included, is on disk; or with the cause why
+ * it could not be written. */
 void store_settle(void (*done)(void *ctx, const struct cause *cause), void *ctx);
 
 /* What is wrong with the disk at present (last commit failed), or NULL. */

@@ -6,7 +6,8 @@
 
 #include <time.h>
 
-int subscriber_wanting_find(struct database *db, const char *account, struct wanting *wanting, struct cause *cause)
+int subscriber_wanting_find(struct database *db, const char *account, struct wanting *wanting,
+                            struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows =
@@ -27,7 +28,7 @@ int subscriber_wanting_find(struct database *db, const char *account, struct wan
 }
 
 int subscriber_wanting_offer(struct database *db, struct wanting *wanting, time_t now, const char *account,
-                  const char *data, struct cause *cause)
+                             const char *data, struct cause *cause)
 {
         wanting->seq++;
         for (size_t i = 0; i < wanting->count; i++) {
@@ -87,7 +88,8 @@ static int last_to_drop(struct database *db, const char *subscriber, time_t befo
         return 0;
 }
 
-int subscriber_offers_trim(struct database *db, const char *subscriber, time_t before, time_t now, struct cause *cause)
+int subscriber_offers_trim(struct database *db, const char *subscriber, time_t before, time_t now,
+                           struct cause *cause)
 {
         struct value name = v_text(subscriber);
         int64_t last, dropped;

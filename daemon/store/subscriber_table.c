@@ -112,7 +112,8 @@ static int refuse_place(const char *whose, int64_t count, struct cause *cause)
         return -1;
 }
 
-/* A place for one more: users have a share of them, and all users together leave some to the people in charge. */
+/* A place for one more: users have a share of them, and all users together leave some to the people in
+ * charge. */
 static int check_places(const struct asked *asked, struct database *db, struct cause *cause)
 {
         int64_t count = 0, own = 0;
@@ -192,8 +193,8 @@ static int sweep_work(struct store_write *write, struct database *db, struct cau
                 all.names[all.count++] = db_text(rows, 0);
         }
         for (size_t i = 0; i < all.count && more == 0; i++)
-                more = subscriber_offers_trim(db, all.names[i], asked->now - LIMIT_OFFERED_DAYS * 86400, asked->now,
-                                   cause);
+                more = subscriber_offers_trim(db, all.names[i], asked->now - LIMIT_OFFERED_DAYS * 86400,
+                                              asked->now, cause);
         subscriber_wanting_free(&all);
         return more;
 }

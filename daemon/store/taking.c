@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which submission is read when, by which thread, and for how long; see taking.h. A work belongs to its thread, but for
- * the part that the loop alone knows; the loop may give its answer at any time, and frees it when its thread is done
- * with it. The thread asks, after each call that could have waited, whether somebody waits yet. The client's file
- * is also closed by the thread: that may wait as long as a read.
+ * Which submission is read when, by which thread, and for how long; see taking.h. A work belongs to its
+ * thread, but for the part that the loop alone knows; the loop may give its answer at any time, and frees it
+ * when its thread is done with it. The thread asks, after each call that could have waited, whether somebody
+ * waits yet. The client's file is also closed by the thread: that may wait as long as a read.
  */
 #include "daemon/store/taking.h"
 
@@ -22,21 +22,21 @@
 enum {
         READ_PIECE = 64 * KIB,
         UNDER_WAY_MAX = 64 * MIB,
-        LEAST_CHARGE = 4 * KIB,  /* what a submission takes besides its message */
+        LEAST_CHARGE = 4 * KIB, /* what a submission takes besides its message */
         TOKEN = 16,
-        LOOK_EVERY = 1000,       /* ms between looks for what takes too long */
-        END_MS = 500,            /* threads that a file does not hold are waited for so long */
+        LOOK_EVERY = 1000, /* ms between looks for what takes too long */
+        END_MS = 500,      /* threads that a file does not hold are waited for so long */
 };
 
 struct work {
-        struct taking taking;    /* first: freed through it */
-        int fd;                  /* the client's, or -1 */
+        struct taking taking; /* first: freed through it */
+        int fd;               /* the client's, or -1 */
         uint8_t *bytes;
         size_t len;
         uint64_t max_size;
         char *spool_folder;
-        size_t charge;           /* counted in under_way until it is freed */
-        atomic_bool let_go;      /* nobody waits for it */
+        size_t charge;      /* counted in under_way until it is freed */
+        atomic_bool let_go; /* nobody waits for it */
         bool failed;
         struct cause cause;
         struct job job;
@@ -46,22 +46,22 @@ struct work {
         uid_t owner;
         bool in_charge;
         bool begun;
-        int64_t since;           /* loop_now() when it came into the line, or was begun */
+        int64_t since; /* loop_now() when it came into the line, or was begun */
         void (*done)(void *ctx, struct taking *taking, const struct cause *cause); /* NULL: was called */
         void *ctx;
-        struct work *next;       /* in line */
+        struct work *next; /* in line */
 };
 
 /* The loop's. */
 static struct {
         char *spool_folder;
-        struct workers *threads; /* NULL: closed */
+        struct workers *threads;   /* NULL: closed */
         struct work *first, **end; /* in the order they came, those under way among them */
         struct timer *look;
-        atomic_uint working;     /* works handed to the threads and not yet worked on */
+        atomic_uint working; /* works handed to the threads and not yet worked on */
         uint64_t tickets;
-        size_t under_way;        /* bytes */
-        unsigned busy;           /* threads at work */
+        size_t under_way; /* bytes */
+        unsigned busy;    /* threads at work */
         struct share {
                 uid_t owner;
                 unsigned threads;
@@ -92,7 +92,8 @@ static void work_free(struct work *work)
 
 static int is_let_go(struct work *work)
 {
-        return atomic_load(&work->let_go) ? cause_set(&work->cause, CAUSE_CANCELLED, "nobody waits for it") : 0;
+        return atomic_load(&work->let_go) ? cause_set(&work->cause, CAUSE_CANCELLED, "nobody waits for it")
+                                          : 0;
 }
 
 /* Makes room in memory by moving what is there to the file. */
@@ -153,7 +154,8 @@ static ssize_t read_client(int fd, uint8_t *to, size_t size, off_t at)
         ssize_t got = pread(fd, to, size, at);
         int error = errno;
         if (got > 0)
-                (void)lseek(fd, at + got, SEEK_SET); /* the client shares the offset, and sees how far we are */
+                (void)lseek(fd, at + got,
+                            SEEK_SET); /* the client shares the offset, and sees how far we are */
         workers_outside(false);
         errno = error;
         return got;
@@ -162,13 +164,14 @@ static ssize_t read_client(int fd, uint8_t *to, size_t size, off_t at)
 static int too_large(struct work *work)
 {
         (void)cause_set(&work->cause, CAUSE_TOO_LARGE, "the message is larger than the limit of %llu bytes",
-                         (unsigned long long)work->max_size);
+                        (unsigned long long)work->max_size);
         cause_remedy(&work->cause, "make it smaller, or raise MaxMessageSize in emailsecd.conf");
         return -1;
 }
 
-/* Reads from offset 0, each byte once: what the peer does to the file meanwhile cannot get between the check and the
- * use. Of what is read only header lines are dropped, so that no message that fits has more bytes than `most`. */
+/* Reads from offset 0, each byte once: what the peer does to the file meanwhile cannot get between the check
+ * and the use. Of what is read only header lines are dropped, so that no message that fits has more bytes
+ * than `most`. */
 static int feed_file(struct work *work)
 {
         struct cause *cause = &work->cause;
@@ -350,7 +353,8 @@ static void too_slow(struct work *work)
                                   "the descriptor could not be read within %d seconds", LIMIT_INTAKE_SECONDS);
         else
                 (void)cause_set(&cause, CAUSE_QUEUE_FULL,
-                                "submissions that came before could not be read within %d seconds", LIMIT_INTAKE_SECONDS);
+                                "submissions that came before could not be read within %d seconds",
+                                LIMIT_INTAKE_SECONDS);
         cause_remedy(&cause, "hand in a file whose file system answers, and not too many at once");
         let_go(work, &cause);
 }

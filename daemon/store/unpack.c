@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unpacking a backup; see unpack.h. The archive may be anybody's: only regular files with plain relative names are taken,
- * nothing is overwritten, and nothing counts before the list of digests at its end has been compared.
+ * Unpacking a backup; see unpack.h. The archive may be anybody's: only regular files with plain relative
+ * names are taken, nothing is overwritten, and nothing counts before the list of digests at its end has been
+ * compared.
  */
 #include "daemon/store/unpack.h"
 
@@ -21,7 +22,7 @@ enum { PIECE = 64 * KIB, ABOUT_MAX = 64 * KIB };
 struct unpacking {
         int fd;
         const char *folder;
-        struct buf sums;         /* as SHA256SUMS should be */
+        struct buf sums; /* as SHA256SUMS should be */
         struct tar_member member;
         struct unpacked *out;
 };
@@ -89,7 +90,8 @@ static int open_new(const struct unpacking *unpacking, struct cause *cause)
 {
         scoped(scoped_free) char *path = text_of("%s/%s", unpacking->folder, unpacking->member.name);
 
-        for (char *slash = path + strlen(unpacking->folder) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+        for (char *slash = path + strlen(unpacking->folder) + 1; (slash = strchr(slash, '/'));
+             *slash++ = '/') {
                 *slash = '\0';
                 if (mkdir(path, 0700) < 0 && errno != EEXIST)
                         return cause_errno(cause, errno, "cannot make the folder %s", path);
@@ -103,20 +105,24 @@ static int open_new(const struct unpacking *unpacking, struct cause *cause)
 /* ---- members ---- */
 
 /* Its bytes, to a file, or (fd -1) kept; hashed. */
-static int take_bytes(struct unpacking *unpacking, int fd, struct buf *kept, EVP_MD_CTX *hash, struct cause *cause)
+static int take_bytes(struct unpacking *unpacking, int fd, struct buf *kept, EVP_MD_CTX *hash,
+                      struct cause *cause)
 {
-        uint64_t left = unpacking->member.size + tar_padding(unpacking->member.size), data = unpacking->member.size;
+        uint64_t left = unpacking->member.size + tar_padding(unpacking->member.size),
+                 data = unpacking->member.size;
         scoped(scoped_free) uint8_t *room = new_zeroed(1, PIECE);
 
         while (left) {
-                size_t want = left < PIECE ? (size_t)left : PIECE, of_file = data < want ? (size_t)data : want;
+                size_t want = left < PIECE ? (size_t)left : PIECE,
+                       of_file = data < want ? (size_t)data : want;
                 int got = read_whole(unpacking->fd, room, want, cause);
                 if (got <= 0)
                         return got < 0 ? -1 : cut_off(cause);
                 if (EVP_DigestUpdate(hash, room, of_file) != 1)
                         return cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
                 if (kept && buf_append(kept, room, of_file) < 0)
-                        return cause_set(cause, CAUSE_TOO_LARGE, "%s in the archive is too large", unpacking->member.name);
+                        return cause_set(cause, CAUSE_TOO_LARGE, "%s in the archive is too large",
+                                         unpacking->member.name);
                 if (fd >= 0 && disk_write(fd, room, of_file) < 0) {
                         (void)cause_errno(cause, errno, "cannot write %s", unpacking->member.name);
                         cause_remedy(cause, "make room on the disk of the state folder");
@@ -133,9 +139,9 @@ static int take_member(struct unpacking *unpacking, int fd, struct buf *kept, st
         EVP_MD_CTX *hash = EVP_MD_CTX_new();
         uint8_t digest[32];
         char text[65];
-        int result = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 ?
-                             take_bytes(unpacking, fd, kept, hash, cause) :
-                             cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
+        int result = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1
+                             ? take_bytes(unpacking, fd, kept, hash, cause)
+                             : cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
 
         if (result == 0 && EVP_DigestFinal_ex(hash, digest, NULL) != 1)
                 result = cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
@@ -156,7 +162,8 @@ static int take_file(struct unpacking *unpacking, struct cause *cause)
         scoped(scoped_close) int fd = open_new(unpacking, cause);
         if (fd < 0 || take_member(unpacking, fd, NULL, cause) < 0)
                 return -1;
-        const struct timespec times[2] = { { .tv_sec = unpacking->member.time }, { .tv_sec = unpacking->member.time } };
+        const struct timespec times[2] = { { .tv_sec = unpacking->member.time },
+                                           { .tv_sec = unpacking->member.time } };
         (void)futimens(fd, times); /* when it was received; nothing rests on it */
         unpacking->out->files++;
         unpacking->out->bytes += unpacking->member.size;
@@ -197,7 +204,8 @@ static int compare_sums(const struct buf *given, const struct buf *sums, struct 
                 same--;
         const char *name = memchr(other + same, ' ', sums->len - same);
         const char *end = name ? memchr(name, '\n', sums->len - (size_t)(name - other)) : NULL;
-        scoped(scoped_free) char *file = end ? copy_bytes(name + 2, (size_t)(end - name - 2)) : copy_text(BACKUP_SUMS);
+        scoped(scoped_free) char *file =
+                end ? copy_bytes(name + 2, (size_t)(end - name - 2)) : copy_text(BACKUP_SUMS);
         return damaged(cause, file);
 }
 
@@ -264,7 +272,9 @@ static int unpack_all(struct unpacking *unpacking, struct cause *cause)
 
 int unpack_archive(int fd, const char *folder, struct unpacked *out, struct cause *cause)
 {
-        struct unpacking unpacking = { .fd = fd, .folder = folder, .sums = BUF_WITH_MAX(LIMIT_BACKUP_SUMS), .out = out };
+        struct unpacking unpacking = {
+                .fd = fd, .folder = folder, .sums = BUF_WITH_MAX(LIMIT_BACKUP_SUMS), .out = out
+        };
 
         *out = (struct unpacked){ 0 };
         int result = unpack_all(&unpacking, cause);
@@ -276,7 +286,8 @@ int unpack_archive(int fd, const char *folder, struct unpacked *out, struct caus
 
 /* ---- away with it ---- */
 
-static int remove_one(const char *path, unused_arg const struct stat *facts, unused_arg int kind, unused_arg struct FTW *where)
+static int remove_one(const char *path, unused_arg const struct stat *facts, unused_arg int kind,
+                      unused_arg struct FTW *where)
 {
         return remove(path);
 }

@@ -7,8 +7,8 @@
 #include <jansson.h>
 
 struct unpacked {
-        json_t *about;          /* emailsec-backup.json; the caller decrefs */
-        uint64_t files, bytes;  /* of the station, without those two that tell of the archive */
+        json_t *about;         /* emailsec-backup.json; the caller decrefs */
+        uint64_t files, bytes; /* of the station, without those two that tell of the archive */
 };
 /* `folder` is there and empty. On a cause what is in it is of no use; about is NULL then. */
 int unpack_archive(int fd, const char *folder, struct unpacked *out, struct cause *cause) must_use;

@@ -16,9 +16,9 @@
 #include <pthread.h>
 
 enum {
-        BATCH_MAX = 1024,     /* jobs in one commit: answers keep flowing under load */
-        BATCH_TIGHT = 16,     /* on a disk that was full: they must fit into little room */
-        RETRY_AFTER = 1000    /* ms after a failed commit */
+        BATCH_MAX = 1024,  /* jobs in one commit: answers keep flowing under load */
+        BATCH_TIGHT = 16,  /* on a disk that was full: they must fit into little room */
+        RETRY_AFTER = 1000 /* ms after a failed commit */
 };
 
 struct writes {
@@ -33,21 +33,21 @@ struct batch {
 };
 
 static struct {
-        struct workers *thread;  /* NULL once closed */
+        struct workers *thread; /* NULL once closed */
         struct database *db;
         struct store_write *(*facts)(void); /* what changed facts have to write; NULL: nothing */
-        struct writes asked;     /* this turn's; loop */
-        bool handing_over;       /* hand_over() will run at the end of the turn */
-        struct writes kept;      /* stubborn ones of failed commits; loop */
+        struct writes asked;                /* this turn's; loop */
+        bool handing_over;                  /* hand_over() will run at the end of the turn */
+        struct writes kept;                 /* stubborn ones of failed commits; loop */
         struct timer *retry;
-        struct cause fault;      /* of the last commit; loop */
+        struct cause fault; /* of the last commit; loop */
 } writer;
 
 /* Between the loop and the writer thread. */
 static struct {
         pthread_mutex_t lock;
         struct writes writes;
-        bool scheduled;          /* a batch that has not taken its jobs is on its way */
+        bool scheduled; /* a batch that has not taken its jobs is on its way */
 } waiting = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void list_init(struct writes *list)
@@ -144,8 +144,8 @@ static int write_probe(struct database *db, struct cause *cause)
                       VALUES(v_int(time(NULL))));
 }
 
-/* A commit whose sync failed stands in the log all the same, and would count after a kill, though it is told to have
- * failed: the next one is written over it. */
+/* A commit whose sync failed stands in the log all the same, and would count after a kill, though it is told
+ * to have failed: the next one is written over it. */
 static void overwrite_failed(struct database *db)
 {
         struct cause ignored;
@@ -165,7 +165,8 @@ static int run_in_reserve(struct database *db, struct batch *batch)
                 own = own->next;
         if (!own || !database_full(db))
                 return -1;
-        (void)reserve_let_go(); /* it may have gone before: without what is new there may still be room enough */
+        (void)reserve_let_go(); /* it may have gone before: without what is new there may still be room enough
+                                 */
         queue_counts_undo(0);
         database_roll_back(db);
         cause_clear(&batch->cause);
@@ -180,7 +181,8 @@ static int run_in_reserve(struct database *db, struct batch *batch)
 /* To open the database takes room for the log's index. */
 static bool is_sound(struct cause *cause)
 {
-        if (store_make_sound(cause) < 0 && !(reserve_disk_full() && reserve_let_go() && store_make_sound(cause) == 0))
+        if (store_make_sound(cause) < 0 &&
+            !(reserve_disk_full() && reserve_let_go() && store_make_sound(cause) == 0))
                 return false;
         return database_in_place(writer.db, cause) == 0;
 }
@@ -343,7 +345,9 @@ void store_settle(void (*done)(void *ctx, const struct cause *cause), void *ctx)
         struct settle *settle = new_object(struct settle);
 
         /* A row of its own: a commit of nothing would succeed on a disk that takes no writes. */
-        *settle = (struct settle){ .done = done, .ctx = ctx, .write = { .write = probe_write, .done = settle_done } };
+        *settle = (struct settle){ .done = done,
+                                   .ctx = ctx,
+                                   .write = { .write = probe_write, .done = settle_done } };
         store_write(&settle->write);
 }
 

@@ -208,8 +208,8 @@ static void end_approval(struct entry *entry, time_t now)
         allowed_list_tell(entry->id, "expired", NULL);
 }
 
-/* A known entry that no longer covers: it waits for a decision again. A session may see that an approval has ended
- * before allowed_expire() does, as right after the start. */
+/* A known entry that no longer covers: it waits for a decision again. A session may see that an approval has
+ * ended before allowed_expire() does, as right after the start. */
 static void reopen(struct entry *entry)
 {
         if (entry->decided.state == ALLOWED_PENDING) {
@@ -272,7 +272,8 @@ static void record_challenge(const struct tls_facts *facts, const char *account,
                 entry->class = CLASS_OF_REGRESSION;
         memcpy(verdict->allowed_id, id, sizeof id);
         complete_words(verdict, facts, entry);
-        if (fresh || !was_pending || accounts != entry->account_count || problems != allowed_entry_problems(entry))
+        if (fresh || !was_pending || accounts != entry->account_count ||
+            problems != allowed_entry_problems(entry))
                 allowed_list_save();
         else
                 allowed_list_save_some_time();
@@ -328,7 +329,8 @@ void allowed_record(const struct tls_facts *facts, const char *account, struct v
 {
         if (verdict->kind <= VERDICT_USER)
                 clock_doubt_verified();
-        else if (verdict->errors && (verdict->errors & ~(1u << PROBLEM_EXPIRED | 1u << PROBLEM_NOT_YET_VALID)) == 0)
+        else if (verdict->errors &&
+                 (verdict->errors & ~(1u << PROBLEM_EXPIRED | 1u << PROBLEM_NOT_YET_VALID)) == 0)
                 clock_doubt_failed(facts->host, facts->port, loop_now());
         if (allowed_fault() || facts->chain_count == 0)
                 return;
@@ -403,12 +405,16 @@ void allowed_ends(void (*tell)(void *ctx, const struct allowed_end *end), void *
                 struct entry *entry = entries[i];
                 struct decided *decided = &entry->decided;
                 char fingerprint[65];
-                if (decided->state != ALLOWED_APPROVED || !decided->expires || end_of(entry) != decided->expires ||
-                    entry_is_over(entry))
+                if (decided->state != ALLOWED_APPROVED || !decided->expires ||
+                    end_of(entry) != decided->expires || entry_is_over(entry))
                         continue;
                 hex_print(entry->certificate.sha256, sizeof entry->certificate.sha256, fingerprint);
-                struct allowed_end end = { .id = entry->id, .host = entry->host, .port = entry->port, .time = decided->expires,
-                                           .fingerprint = fingerprint, .warned = &decided->warned };
+                struct allowed_end end = { .id = entry->id,
+                                           .host = entry->host,
+                                           .port = entry->port,
+                                           .time = decided->expires,
+                                           .fingerprint = fingerprint,
+                                           .warned = &decided->warned };
                 tell(ctx, &end);
         }
 }

@@ -40,10 +40,12 @@ static int check_fingerprint(const struct entry *entry, const struct allowed_dec
         int same = 0;
         while (digits[same] && digits[same] == own[same])
                 same++;
-        int shown = same + 8 > FINGERPRINT_MIN ? same + 8 : FINGERPRINT_MIN; /* as far as the digits that differ */
+        int shown = same + 8 > FINGERPRINT_MIN ? same + 8
+                                               : FINGERPRINT_MIN; /* as far as the digits that differ */
         return cause_about(cause, CAUSE_FINGERPRINT, "fingerprint",
-                           "entry %s is about the certificate %.*s%s, not %.*s%s: digit %d differs", entry->id, shown, own,
-                           shown < 64 ? "..." : "", shown, digits, shown < (int)strlen(digits) ? "..." : "", same + 1);
+                           "entry %s is about the certificate %.*s%s, not %.*s%s: digit %d differs",
+                           entry->id, shown, own, shown < 64 ? "..." : "", shown, digits,
+                           shown < (int)strlen(digits) ? "..." : "", same + 1);
 }
 
 static int check_approval(const struct entry *entry, const struct allowed_decision *decision,
@@ -67,7 +69,8 @@ static int check(const struct entry *entry, const struct allowed_decision *decis
                 return check_approval(entry, decision, cause);
         case DECIDE_UNAPPROVE:
                 if (entry->decided.state == ALLOWED_PENDING) {
-                        cause_set(cause, CAUSE_STATE, "entry %s is not approved: it waits for a decision", entry->id);
+                        cause_set(cause, CAUSE_STATE, "entry %s is not approved: it waits for a decision",
+                                  entry->id);
                         cause_remedy(cause, "emailsecctl challenge show %s", entry->id);
                         return -1;
                 }
@@ -114,11 +117,12 @@ static struct decision *decision_for(const struct entry *entry, const struct all
         }
         if (asked->what != DECIDE_DELETE) {
                 allowed_history_copy(&decision->decided, &entry->decided);
-                allowed_history_add(&decision->decided, &(struct past){ .what = steps[asked->what],
-                                                                .time = loop_wall(),
-                                                                .expires = decision->decided.expires,
-                                                                .by = (char *)(uintptr_t)asked->who,
-                                                                .reason = (char *)(uintptr_t)asked->reason });
+                allowed_history_add(&decision->decided,
+                                    &(struct past){ .what = steps[asked->what],
+                                                    .time = loop_wall(),
+                                                    .expires = decision->decided.expires,
+                                                    .by = (char *)(uintptr_t)asked->who,
+                                                    .reason = (char *)(uintptr_t)asked->reason });
         }
         return decision;
 }

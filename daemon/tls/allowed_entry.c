@@ -145,7 +145,10 @@ json_t *allowed_entry_json(const struct entry *entry)
         for (size_t i = 0; i < entry->chain_count; i++)
                 append(chain, certificate_json(&entry->chain[i]));
         json_put(object, "needless", json_boolean(entry_is_over(entry)));
-        json_put_text(object, "needlessBecause", !entry_is_over(entry) ? NULL : entry->needless ? "verified" : "unused");
+        json_put_text(object, "needlessBecause",
+                      !entry_is_over(entry) ? NULL
+                      : entry->needless     ? "verified"
+                                            : "unused");
         json_put(object, "certificate", certificate_json(&entry->certificate));
         json_put(object, "chain", chain);
         return object;
@@ -259,8 +262,7 @@ static int read_errors(struct entry *entry, const json_t *list, struct cause *ca
         if (json_array_size(list) > 2 * count_of(((struct tls_facts *)NULL)->errors))
                 return cause_set(cause, CAUSE_STORAGE, "too many errors in one entry");
         entry->errors = new_zeroed(json_array_size(list), sizeof *entry->errors);
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach(list, i, item) {
                 struct error_fields fields = { 0 };
                 if (read_table(item, error_table, count_of(error_table), &fields, cause) < 0)
                         return -1;
@@ -283,8 +285,7 @@ static int read_approved(struct entry *entry, const json_t *list, struct cause *
         size_t i;
         json_t *item;
 
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach(list, i, item) {
                 enum tls_problem problem = tls_problem_named(json_string_value(item));
                 if (problem == TLS_PROBLEMS || !tls_problem_is_exemptable(problem))
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is nothing that can be approved",
@@ -304,8 +305,7 @@ static int read_certificates(struct entry *entry, const struct entry_fields *fie
         if (certificate_from_pem(fields->certificate, &entry->certificate, cause) < 0)
                 return -1;
         entry->chain = new_zeroed(json_array_size(fields->chain), sizeof *entry->chain);
-        json_array_foreach(fields->chain, i, item)
-        {
+        json_array_foreach(fields->chain, i, item) {
                 if (certificate_from_pem(json_string_value(item), &entry->chain[entry->chain_count], cause) <
                     0)
                         return -1;
@@ -339,7 +339,8 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
         entry->needless = fields->needless;
         entry->decided.by = copy_text(fields->by);
         entry->decided.reason = copy_text(fields->reason);
-        json_array_foreach(fields->accounts, i, item) allowed_entry_add_account(entry, json_string_value(item));
+        json_array_foreach(fields->accounts, i, item)
+                allowed_entry_add_account(entry, json_string_value(item));
         if (fields->replaces)
                 memcpy(entry->replaces, fields->replaces, strlen(fields->replaces));
         if (read_words(entry, fields, cause) < 0 || read_time(fields->created, &entry->created, cause) < 0 ||
@@ -348,7 +349,8 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
             read_time(fields->last_seen, &entry->last_seen, cause) < 0 ||
             read_errors(entry, fields->errors, cause) < 0 ||
             read_approved(entry, fields->approved, cause) < 0 ||
-            allowed_history_from_file(&entry->decided, fields->history, cause) < 0 || read_certificates(entry, fields, cause) < 0)
+            allowed_history_from_file(&entry->decided, fields->history, cause) < 0 ||
+            read_certificates(entry, fields, cause) < 0)
                 return -1;
         allowed_entry_id(entry->host, entry->port, entry->certificate.sha256, id);
         memcpy(entry->id, id, sizeof id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What became of an entry of the Allowed Hosts, step by step: who decided what and when. The oldest steps but the first
- * go when there are too many. */
+/* What became of an entry of the Allowed Hosts, step by step: who decided what and when. The oldest steps but
+ * the first go when there are too many. */
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/times.h"
@@ -77,7 +77,8 @@ static const struct json_field table[] = {
 
 static int read_step(struct decided *decided, const struct past_fields *fields, struct cause *cause)
 {
-        struct past step = { .by = (char *)(uintptr_t)fields->by, .reason = (char *)(uintptr_t)fields->reason };
+        struct past step = { .by = (char *)(uintptr_t)fields->by,
+                             .reason = (char *)(uintptr_t)fields->reason };
         unsigned what = 0;
 
         while (what < count_of(past_names) && strcmp(past_names[what], fields->what) != 0)
@@ -97,8 +98,7 @@ int allowed_history_from_file(struct decided *decided, const json_t *list, struc
         size_t i;
         json_t *item;
 
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach(list, i, item) {
                 struct past_fields fields = { 0 };
                 struct causes problems = { 0 };
                 int result = json_read_fields(item, table, count_of(table), &fields, &problems);

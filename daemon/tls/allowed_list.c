@@ -184,8 +184,9 @@ static char *list_text(const struct decision *decisions)
                 const struct decision *decision = decision_about(decisions, entry->id);
                 if (decision && decision->remove)
                         continue;
-                if (json_array_append_new(entries, allowed_entry_file_json(entry, decision ? &decision->decided
-                                                                                   : &entry->decided)) < 0)
+                if (json_array_append_new(entries,
+                                          allowed_entry_file_json(entry, decision ? &decision->decided
+                                                                                  : &entry->decided)) < 0)
                         abort();
         }
         json_put(root, "version", json_integer(FILE_VERSION));
@@ -313,8 +314,7 @@ static int read_entries(const json_t *root, struct cause *cause)
                 return cause_set(cause, CAUSE_STORAGE, "it is of another version than %d", FILE_VERSION);
         if (!json_is_array(entries) || !json_is_array(verified))
                 return cause_set(cause, CAUSE_STORAGE, "it lacks its lists");
-        json_array_foreach(entries, i, item)
-        {
+        json_array_foreach(entries, i, item) {
                 struct entry *entry = allowed_entry_from_file(item, cause);
                 if (!entry)
                         return -1;
@@ -361,9 +361,12 @@ static int read_or_fault(void)
         if (read_list(&why) == 0)
                 return 0;
         forget_entries();
-        (void)cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s", list.path, why.text);
-        cause_remedy(&list.fault, "let the user of the state folder read it, or put it back from a backup: it is read again "
-                     "every few seconds; to remove it is to forget every decision");
+        (void)cause_set(&list.fault, CAUSE_TRUST_STORE, "the Allowed Hosts (%s) cannot be read: %s",
+                        list.path, why.text);
+        cause_remedy(
+                &list.fault,
+                "let the user of the state folder read it, or put it back from a backup: it is read again "
+                "every few seconds; to remove it is to forget every decision");
         return -1;
 }
 

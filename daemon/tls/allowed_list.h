@@ -30,8 +30,8 @@ void allowed_list_remove(struct entry *entry); /* freed */
 /* The list will be written soon; or within a minute, when only times of last use changed. */
 void allowed_list_save(void);
 void allowed_list_save_some_time(void);
-/* Writes the list as it will be with this decision, then applies it and answers. Taken over; call allowed_list_save
- * after. */
+/* Writes the list as it will be with this decision, then applies it and answers. Taken over; call
+ * allowed_list_save after. */
 void allowed_list_decide(struct decision *decision);
 /* Tells the subscriber, on the loop, later. */
 /* `by`: who decided it, where a person did and the entry does not say; or NULL. */

@@ -59,8 +59,8 @@ void allowed_entry_free(struct entry *entry);
 void allowed_entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13]);
 void allowed_entry_add_account(struct entry *entry, const char *account);
 uint32_t allowed_entry_problems(const struct entry *entry);
-/* Nothing rests on it and nobody has to decide it: its server verifies without help, or nobody uses that server. What a
- * person has rejected stays. */
+/* Nothing rests on it and nobody has to decide it: its server verifies without help, or nobody uses that
+ * server. What a person has rejected stays. */
 static inline bool entry_is_over(const struct entry *entry)
 {
         return (entry->needless || entry->unused) && entry->decided.state != ALLOWED_REJECTED;
@@ -78,7 +78,8 @@ struct entry *allowed_entry_from_file(const json_t *object, struct cause *cause)
 /* ---- history ---- */
 
 void allowed_history_add(struct decided *decided, const struct past *step); /* texts are copied */
-void allowed_history_copy(struct decided *to, const struct decided *from);  /* what was in `to` is overwritten */
+void allowed_history_copy(struct decided *to,
+                          const struct decided *from); /* what was in `to` is overwritten */
 void allowed_history_done(struct decided *decided);
 /* [{what: "approved"|"rejected"|"unapproved"|"expired", time, by, reason, expires}] and back. */
 json_t *allowed_history_json(const struct decided *decided) must_use;

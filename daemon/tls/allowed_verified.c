@@ -134,8 +134,7 @@ int allowed_verified_from_file(const json_t *list, struct cause *cause)
         size_t i;
         json_t *item;
 
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach(list, i, item) {
                 struct verified_fields fields = { 0 };
                 struct causes problems = { 0 };
                 uint8_t sha256[32] = { 0 };

@@ -250,7 +250,8 @@ static int set_up(struct channel *channel, const struct tls_policy *policy, stru
         return 0;
 }
 
-/* Called where a server asks for a client certificate and none is set: it gets none, and that is remembered. */
+/* Called where a server asks for a client certificate and none is set: it gets none, and that is remembered.
+ */
 static int on_certificate_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
 {
         struct channel *channel = SSL_get_app_data(ssl);
@@ -263,7 +264,10 @@ static int on_certificate_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
 
 static struct transport transport_here(void)
 {
-        return (struct transport){ .handshake = on_handshake, .read = on_read, .write = on_write, .finish = on_finish,
+        return (struct transport){ .handshake = on_handshake,
+                                   .read = on_read,
+                                   .write = on_write,
+                                   .finish = on_finish,
                                    .free = channel_free };
 }
 
@@ -274,8 +278,14 @@ struct channel *channel_accepting(const char *certificate, int fd, struct cause 
         if (!ssl)
                 return NULL;
         struct channel *channel = new_object(struct channel);
-        *channel = (struct channel){ .transport = transport_here(), .ssl = ssl, .fd = fd, .min_version = 12, .implicit = true,
-                                     .account = copy_text(""), .host = copy_text("a client"), .staple = "none" };
+        *channel = (struct channel){ .transport = transport_here(),
+                                     .ssl = ssl,
+                                     .fd = fd,
+                                     .min_version = 12,
+                                     .implicit = true,
+                                     .account = copy_text(""),
+                                     .host = copy_text("a client"),
+                                     .staple = "none" };
         SSL_set_app_data(ssl, channel);
         SSL_set_accept_state(ssl);
         if (channel_use_wire(channel) == 0 && keys_use(ssl, certificate, cause) == 0)
@@ -342,7 +352,8 @@ void channel_info(const struct channel *channel, struct channel_info *out)
         const char *group_name = group ? SSL_group_to_name(ssl, group) : NULL;
         const char *by = channel->judged ? verdict_verified_by(channel->verdict.kind) : NULL;
 
-        *out = (struct channel_info){ .verified_by = by ? by : "", .resumed = SSL_session_reused(ssl) == 1,
+        *out = (struct channel_info){ .verified_by = by ? by : "",
+                                      .resumed = SSL_session_reused(ssl) == 1,
                                       .asked_certificate = channel->asked };
         (void)snprintf(out->version, sizeof out->version, "%s", SSL_get_version(ssl));
         (void)snprintf(out->cipher, sizeof out->cipher, "%s", SSL_get_cipher_name(ssl));

@@ -11,25 +11,26 @@
 #include "daemon/wire/chat.h"
 #include "daemon/wire/connection.h"
 
-struct tls_policy {                   /* borrowed texts, copied by channel_new */
-        const char *account;          /* name: key of session tickets; "" for probes: none kept */
-        const char *host;             /* reference identity and SNI (not for IP literals) */
+struct tls_policy {          /* borrowed texts, copied by channel_new */
+        const char *account; /* name: key of session tickets; "" for probes: none kept */
+        const char *host;    /* reference identity and SNI (not for IP literals) */
         uint16_t port;
-        int min_version;              /* 10, 11, 12, 13 */
-        bool legacy_renegotiation;    /* the server need not know RFC 5746; nothing is renegotiated all the same */
-        const char *alpn;             /* "imap", "pop3" or NULL */
+        int min_version;           /* 10, 11, 12, 13 */
+        bool legacy_renegotiation; /* the server need not know RFC 5746; nothing is renegotiated all the same
+                                    */
+        const char *alpn;          /* "imap", "pop3" or NULL */
         const char *client_certificate; /* name in the user key store, or NULL */
-        bool implicit;                /* TLS from the first byte: for the words of a failure */
-        time_t server_time;           /* as the server said before, unproven; 0: it did not */
-        bool record;                  /* a challenge is recorded in the Allowed Hosts (false: probe) */
+        bool implicit;                  /* TLS from the first byte: for the words of a failure */
+        time_t server_time;             /* as the server said before, unproven; 0: it did not */
+        bool record;                    /* a challenge is recorded in the Allowed Hosts (false: probe) */
 };
 
 struct channel;
 
 /* NULL with a cause (a trust store poisons the verdict, not this). */
 struct channel *channel_new(const struct tls_policy *policy, int fd, struct cause *cause) must_use;
-/* The server's side, for a client that came here: shows the certificate of that name (keys.h). Its words of a failure are
- * about a server all the same. NULL with a cause. Nothing is judged: it has no verdict. */
+/* The server's side, for a client that came here: shows the certificate of that name (keys.h). Its words of a
+ * failure are about a server all the same. NULL with a cause. Nothing is judged: it has no verdict. */
 struct channel *channel_accepting(const char *certificate, int fd, struct cause *cause) must_use;
 /* Owned by the channel; the connection's free() of it frees the channel. */
 struct transport *channel_transport(struct channel *channel);
@@ -38,18 +39,19 @@ struct transport *channel_transport(struct channel *channel);
 void channel_verdict(struct channel *channel, struct verdict *out);
 
 struct channel_info {
-        char version[16], cipher[64];  /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
-        char group[32];                /* key exchange */
-        char fingerprint[65];          /* SHA-256 of the leaf, lower-case hex */
+        char version[16], cipher[64]; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
+        char group[32];               /* key exchange */
+        char fingerprint[65];         /* SHA-256 of the leaf, lower-case hex */
         char key_fingerprint[65];
-        time_t not_after;              /* of the leaf */
-        const char *verified_by;       /* "system" | "user" | "allowedHost" | "" */
+        time_t not_after;        /* of the leaf */
+        const char *verified_by; /* "system" | "user" | "allowedHost" | "" */
         bool resumed;
-        bool asked_certificate;        /* of us, and there was none to send */
-        char staple[24];               /* "good", "none", "revoked", ... */
+        bool asked_certificate; /* of us, and there was none to send */
+        char staple[24];        /* "good", "none", "revoked", ... */
 };
 void channel_info(const struct channel *channel, struct channel_info *out);
-/* The server's own certificate as plain data; false when it showed none. certificate_done() is the caller's. */
+/* The server's own certificate as plain data; false when it showed none. certificate_done() is the caller's.
+ */
 bool channel_leaf(const struct channel *channel, struct certificate *out) must_use;
 /* Facts with the chain, for `account test`; valid while the channel lives. */
 const struct tls_facts *channel_facts(const struct channel *channel);

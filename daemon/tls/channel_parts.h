@@ -18,15 +18,15 @@ struct channel {
         uint8_t min_version;
         bool implicit, record;
         time_t server_time; /* as the policy has it */
-        bool finished; /* the handshake is done */
-        bool broken;   /* nothing may be sent any more, not even close_notify */
+        bool finished;      /* the handshake is done */
+        bool broken;        /* nothing may be sent any more, not even close_notify */
         bool judged;
-        bool at_end;   /* the socket has no more */
-        bool flooded;  /* too many records that bring nothing */
-        int number;    /* errno of the socket's last read or write; 0: it was none */
-        uint32_t records; /* came since there was application data, */
-        uint32_t records_now; /* and in this wake */
-        bool asked;    /* the server asked for a client certificate, and there was none */
+        bool at_end;                /* the socket has no more */
+        bool flooded;               /* too many records that bring nothing */
+        int number;                 /* errno of the socket's last read or write; 0: it was none */
+        uint32_t records;           /* came since there was application data, */
+        uint32_t records_now;       /* and in this wake */
+        bool asked;                 /* the server asked for a client certificate, and there was none */
         uint8_t first[FIRST_BYTES]; /* what the peer said first */
         uint8_t first_len;
         const char *staple;  /* a word of staple_check */
@@ -39,7 +39,7 @@ struct channel {
         struct channel_report {       /* made for the verdict, and again when asked for */
                 struct tls_facts facts;
                 struct certificate *chain;
-        } * report;
+        } *report;
 };
 
 /* channel.c: true when the first bytes are no TLS record. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What OpenSSL reads from and writes to: the socket, with a budget. SSL_connect() and SSL_read_ex() go on for as long
- * as they get records that bring nothing (HelloRequest, KeyUpdate, tickets, warnings), so what they get has an end:
- * WIRE_PER_WAKE bytes or RECORDS_PER_WAKE, then the socket seems empty until the loop has turned. A peer that sends such records only is
- * counted out.
+ * What OpenSSL reads from and writes to: the socket, with a budget. SSL_connect() and SSL_read_ex() go on for
+ * as long as they get records that bring nothing (HelloRequest, KeyUpdate, tickets, warnings), so what they
+ * get has an end: WIRE_PER_WAKE bytes or RECORDS_PER_WAKE, then the socket seems empty until the loop has
+ * turned. A peer that sends such records only is counted out.
  */
 #include "common/limits.h"
 #include "daemon/tls/channel_parts.h"
@@ -14,8 +14,8 @@
 
 static BIO_METHOD *method; /* for as long as the process lives */
 
-/* The first bytes that OpenSSL is given are the first of the stream: they tell a plain-text server from a broken one,
- * and nothing later does. What is quoted of its words is completed by a look at what waits. */
+/* The first bytes that OpenSSL is given are the first of the stream: they tell a plain-text server from a
+ * broken one, and nothing later does. What is quoted of its words is completed by a look at what waits. */
 static void note_first_bytes(struct channel *channel, const char *bytes, size_t len)
 {
         size_t room = sizeof channel->first, noted = len < room ? len : room;
@@ -90,8 +90,8 @@ static long wire_ctrl(BIO *bio, int command, unused_arg long number, unused_arg 
 }
 
 /* A record's head: each one that comes counts, until application data has come. */
-static void on_message(int sent, unused_arg int version, int type, unused_arg const void *bytes, unused_arg size_t len,
-                       unused_arg SSL *ssl, void *ctx)
+static void on_message(int sent, unused_arg int version, int type, unused_arg const void *bytes,
+                       unused_arg size_t len, unused_arg SSL *ssl, void *ctx)
 {
         struct channel *channel = ctx;
 

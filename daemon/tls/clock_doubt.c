@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 enum {
-        FAR = 24 * 3600,               /* seconds by which clocks do not differ by accident */
+        FAR = 24 * 3600, /* seconds by which clocks do not differ by accident */
         LATELY_MS = 2 * 3600 * 1000,
         WITNESS_MS = 24 * 3600 * 1000,
 };
@@ -98,8 +98,8 @@ static bool others_fail_too(const char *host, uint16_t port, int64_t now_ms)
         return false;
 }
 
-void clock_doubt(time_t now, int64_t now_ms, time_t server, time_t verified, const char *host, uint16_t port, char *out,
-                 size_t size)
+void clock_doubt(time_t now, int64_t now_ms, time_t server, time_t verified, const char *host, uint16_t port,
+                 char *out, size_t size)
 {
         char when[32];
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the verification finds, kept while it runs: each error once, and the chain as it was sent. One table says which
- * problem each of OpenSSL's codes is and how it is put into words. A code that is not in the table is PROBLEM_OTHER,
- * which no exemption covers.
+ * What the verification finds, kept while it runs: each error once, and the chain as it was sent. One table
+ * says which problem each of OpenSSL's codes is and how it is put into words. A code that is not in the table
+ * is PROBLEM_OTHER, which no exemption covers.
  */
 #include "daemon/tls/collect.h"
 
@@ -81,7 +81,7 @@ static bool has_problem(const struct tls_facts *facts, enum tls_problem problem)
 }
 
 void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
-               ...)
+                   ...)
 {
         bool full = facts->error_count == count_of(facts->errors);
         struct tls_error *error = &facts->errors[full ? facts->error_count - 1 : facts->error_count++];
@@ -139,23 +139,26 @@ static void put_plain(const struct collected *item, const struct code_row *row, 
 
         name_of(item, false, name);
         tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s", name,
-                  row->text ? row->text : X509_verify_cert_error_string(item->code));
+                      row->text ? row->text : X509_verify_cert_error_string(item->code));
 }
 
-/* Whether the certificate says where its issuer's can be had, as those of public CAs do, whose roots sign no server. */
+/* Whether the certificate says where its issuer's can be had, as those of public CAs do, whose roots sign no
+ * server. */
 static bool names_issuer_place(X509 *x509)
 {
         AUTHORITY_INFO_ACCESS *places = x509 ? X509_get_ext_d2i(x509, NID_info_access, NULL, NULL) : NULL;
         bool found = false;
 
         for (int i = 0; places && i < sk_ACCESS_DESCRIPTION_num(places); i++)
-                found = found || OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(places, i)->method) == NID_ad_ca_issuers;
+                found = found ||
+                        OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(places, i)->method) == NID_ad_ca_issuers;
         AUTHORITY_INFO_ACCESS_free(places);
         return found;
 }
 
-/* The issuer is unknown: said once, however many codes OpenSSL has for it. Above an intermediate it is a root, which
- * need not be sent; above the server's own certificate it may be an intermediate, which must be. */
+/* The issuer is unknown: said once, however many codes OpenSSL has for it. Above an intermediate it is a
+ * root, which need not be sent; above the server's own certificate it may be an intermediate, which must be.
+ */
 static void put_issuer(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
 {
         char name[80];
@@ -164,14 +167,17 @@ static void put_issuer(const struct collected *item, const struct code_row *row,
         if (has_problem(facts, row->problem))
                 return;
         name_of(item, true, name);
-        tls_facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s", name,
-                  item->depth > 0 ? "was not sent by the server" :
-                  likely ? "was not sent by the server, which most likely forgot this intermediate" :
-                           "was not sent: either the server forgot this intermediate, or that is a root");
+        tls_facts_add(
+                facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s",
+                name,
+                item->depth > 0 ? "was not sent by the server"
+                : likely        ? "was not sent by the server, which most likely forgot this intermediate"
+                         : "was not sent: either the server forgot this intermediate, or that is a root");
         if (item->depth == 0)
-                tls_facts_remedy(facts, "have the server send the intermediate \"%.36s\"%s; or "
-                                    "import the issuer: emailsecctl trust import FILE",
-                             name, likely ? "" : ", if it is one");
+                tls_facts_remedy(facts,
+                                 "have the server send the intermediate \"%.36s\"%s; or "
+                                 "import the issuer: emailsecctl trust import FILE",
+                                 name, likely ? "" : ", if it is one");
 }
 
 static void put_root(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
@@ -179,7 +185,8 @@ static void put_root(const struct collected *item, const struct code_row *row, s
         char name[80];
 
         name_of(item, false, name);
-        tls_facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store", name);
+        tls_facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store",
+                      name);
 }
 
 static void put_self_signed(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
@@ -188,7 +195,7 @@ static void put_self_signed(const struct collected *item, const struct code_row 
 
         name_of(item, false, name);
         tls_facts_add(facts, row->problem, item->depth, item->code,
-                  "certificate \"%s\" is self-signed and in no trust store", name);
+                      "certificate \"%s\" is self-signed and in no trust store", name);
 }
 
 /* The first of its names that could be configured instead. */
@@ -199,9 +206,11 @@ static void put_name_remedy(char *const *names, struct tls_facts *facts)
                 scoped(scoped_free) char *host = usable ? host_normal(strchr(*names, ':') + 1, NULL) : NULL;
                 if (!host || strlen(host) > 48 || strchr(host, '*') || same_text(host, facts->host))
                         continue;
-                tls_facts_remedy(facts, "the certificate says %s: set hostname to that if it is the server meant, or have "
-                                    "it issued anew",
-                             host);
+                tls_facts_remedy(
+                        facts,
+                        "the certificate says %s: set hostname to that if it is the server meant, or have "
+                        "it issued anew",
+                        host);
                 return;
         }
 }
@@ -226,15 +235,17 @@ static void put_name(const struct collected *item, const struct code_row *row, s
                         (void)snprintf(names + len, sizeof names - len, "%s%s", told++ ? ", " : "", value);
         }
         if (!told && !more)
-                tls_facts_add(facts, row->problem, item->depth, item->code,
-                          "the certificate names no %s (a common name alone does not count), wanted \"%s\"",
-                          item->code == X509_V_ERR_IP_ADDRESS_MISMATCH ? "IP address" : "host", facts->host);
+                tls_facts_add(
+                        facts, row->problem, item->depth, item->code,
+                        "the certificate names no %s (a common name alone does not count), wanted \"%s\"",
+                        item->code == X509_V_ERR_IP_ADDRESS_MISMATCH ? "IP address" : "host", facts->host);
         else if (more)
                 tls_facts_add(facts, row->problem, item->depth, item->code,
-                          "the certificate is for %s and %zu more, not for \"%s\"", names, more, facts->host);
+                              "the certificate is for %s and %zu more, not for \"%s\"", names, more,
+                              facts->host);
         else
                 tls_facts_add(facts, row->problem, item->depth, item->code,
-                          "the certificate is for %s, not for \"%s\"", names, facts->host);
+                              "the certificate is for %s, not for \"%s\"", names, facts->host);
         put_name_remedy(facts->chain_count ? facts->chain[0].alt_names : NULL, facts);
 }
 
@@ -248,17 +259,21 @@ static void put_date(const struct collected *item, const struct code_row *row, s
                 time_rfc3339(
                         asn1_time(over ? X509_get0_notAfter(item->x509) : X509_get0_notBefore(item->x509)),
                         when);
-        clock_doubt(loop_wall(), loop_now(), facts->server_time, allowed_verified_latest(), facts->host, facts->port, doubt, sizeof doubt);
+        clock_doubt(loop_wall(), loop_now(), facts->server_time, allowed_verified_latest(), facts->host,
+                    facts->port, doubt, sizeof doubt);
         if (!doubt[0]) {
                 tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s %s", name,
-                          over ? "expired at" : "is not valid before", when);
+                              over ? "expired at" : "is not valid before", when);
                 return;
         }
         time_rfc3339(loop_wall(), now);
-        tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%.40s\" %s %s; this machine's clock says %s, %s",
-                  name, over ? "expired at" : "is not valid before", when, now, doubt);
-        tls_facts_remedy(facts, "look at this machine's clock first: timedatectl (what failed by it is tried again when it is set); then: %s",
-                     over ? "renew it" : "see the server's clock");
+        tls_facts_add(facts, row->problem, item->depth, item->code,
+                      "certificate \"%.40s\" %s %s; this machine's clock says %s, %s", name,
+                      over ? "expired at" : "is not valid before", when, now, doubt);
+        tls_facts_remedy(facts,
+                         "look at this machine's clock first: timedatectl (what failed by it is tried again "
+                         "when it is set); then: %s",
+                         over ? "renew it" : "see the server's clock");
 }
 
 static void put_weak(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
@@ -271,12 +286,12 @@ static void put_weak(const struct collected *item, const struct code_row *row, s
                 certificate_from_x509(item->x509, &certificate);
         if (item->code == X509_V_ERR_CA_MD_TOO_WEAK)
                 tls_facts_add(facts, row->problem, item->depth, item->code,
-                          "certificate \"%s\" is signed with %s, which is too weak", name,
-                          certificate.signature_algorithm);
+                              "certificate \"%s\" is signed with %s, which is too weak", name,
+                              certificate.signature_algorithm);
         else
                 tls_facts_add(facts, row->problem, item->depth, item->code,
-                          "certificate \"%s\" has an %s key of %d bits, which is too short", name,
-                          certificate.key_algorithm, certificate.key_size);
+                              "certificate \"%s\" has an %s key of %d bits, which is too short", name,
+                              certificate.key_algorithm, certificate.key_size);
         certificate_done(&certificate);
 }
 

@@ -35,7 +35,7 @@ void collect_errors(const struct collection *collection, struct tls_facts *facts
 
 /* Appends an error; in place of the last when the list is full, so that nothing is forgotten in silence. */
 void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
-               ...) printf_like(5, 6);
+                   ...) printf_like(5, 6);
 /* Puts what is known to mend the last error added in place of its problem's own remedy. */
 void tls_facts_remedy(struct tls_facts *facts, const char *format, ...) printf_like(2, 3);
 /* The problem that an X509_V_ERR_* code stands for; unknown codes are PROBLEM_OTHER, codes that say nothing

@@ -11,8 +11,8 @@
 
 /* A new SSL for that lowest version (10, 11, 12, 13), with protocol versions, ciphers, security level and
  * store set; NULL with a cause. `new_session` is told of every session ticket. */
-SSL *context_ssl(int min_version, int (*new_session)(SSL *ssl, SSL_SESSION *session),
-                 struct cause *cause) must_use;
+SSL *context_ssl(int min_version, int (*new_session)(SSL *ssl, SSL_SESSION *session), struct cause *cause)
+        must_use;
 /* A new SSL for the server's side: TLS 1.2 and 1.3, no session is resumed. NULL with a cause. */
 SSL *context_server_ssl(struct cause *cause) must_use;
 /* The store for every handshake from now on (a reference is taken); NULL: none, nothing verifies. */

@@ -55,7 +55,8 @@ static const struct reason_row {
         { SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED, CAUSE_TLS,
           "the server does not know secure renegotiation (RFC 5746)",
           "the server's operator must renew its TLS; only where that cannot be: emailsecctl account set NAME "
-          "allowLegacyRenegotiation=true", false },
+          "allowLegacyRenegotiation=true",
+          false },
         { SSL_R_DH_KEY_TOO_SMALL, CAUSE_TLS, "the server's Diffie-Hellman parameters are too short",
           weak_server, false },
         { SSL_R_EE_KEY_TOO_SMALL, CAUSE_CERTIFICATE, "the key of the server's certificate is too short", NULL,
@@ -135,7 +136,8 @@ void handshake_plain_text(const struct handshake_facts *facts, struct cause *cau
                 cause_set(cause, CAUSE_TLS_MISMATCH,
                           "the server gave the go-ahead for TLS and then went on in plain text: \"%s\"",
                           said);
-                cause_remedy(cause, "someone on the way may be meddling; if the server has TLS from the first byte: emailsecctl account secure NAME ssl");
+                cause_remedy(cause, "someone on the way may be meddling; if the server has TLS from the "
+                                    "first byte: emailsecctl account secure NAME ssl");
                 return;
         }
         cause_set(cause, CAUSE_TLS_MISMATCH,
@@ -231,7 +233,8 @@ static bool broke_off(void)
 {
         unsigned long code = ERR_peek_error();
 
-        return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
+        return ERR_GET_LIB(code) == ERR_LIB_SSL &&
+               ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
 }
 
 void channel_failed(const SSL *ssl, int error, int number, struct cause *cause)
@@ -243,15 +246,18 @@ void channel_failed(const SSL *ssl, int error, int number, struct cause *cause)
                 return;
         }
         ERR_clear_error();
-        cause_set(cause, CAUSE_TLS, "the server broke TLS off in the middle of the session: it may want to renegotiate, "
-                                    "which is refused");
+        cause_set(cause, CAUSE_TLS,
+                  "the server broke TLS off in the middle of the session: it may want to renegotiate, "
+                  "which is refused");
 }
 
 void channel_flooded(struct cause *cause)
 {
         cause_set(cause, CAUSE_TLS, "the server sends TLS records without end that carry nothing");
-        cause_remedy(cause, "this is no way in which a mail server behaves: check who answers there; someone on the way "
-                            "may be meddling");
+        cause_remedy(
+                cause,
+                "this is no way in which a mail server behaves: check who answers there; someone on the way "
+                "may be meddling");
 }
 
 bool handshake_refused_alpn(void)

@@ -10,72 +10,72 @@
 #include "common/cause.h"
 #include "daemon/tls/certificate.h"
 
-enum tls_problem {            /* what can be wrong with who answered */
-        PROBLEM_UNKNOWN_ISSUER,
-        PROBLEM_SELF_SIGNED,
-        PROBLEM_WRONG_NAME,
-        PROBLEM_EXPIRED,
-        PROBLEM_NOT_YET_VALID,
-        /* from here on: nothing a person may exempt (rule 11) */
-        PROBLEM_SIGNATURE,    /* broken signature, malformed certificate */
-        PROBLEM_REVOKED,
-        PROBLEM_WEAK,         /* key or digest below the security level */
-        PROBLEM_PURPOSE,      /* not for a TLS server, CA constraints, path length, name constraints */
-        PROBLEM_STAPLE,       /* must-staple without a staple, or an invalid one */
-        PROBLEM_NONE_SENT,    /* no certificate at all */
-        PROBLEM_OTHER,
-        TLS_PROBLEMS
+enum tls_problem { /* what can be wrong with who answered */
+                   PROBLEM_UNKNOWN_ISSUER,
+                   PROBLEM_SELF_SIGNED,
+                   PROBLEM_WRONG_NAME,
+                   PROBLEM_EXPIRED,
+                   PROBLEM_NOT_YET_VALID,
+                   /* from here on: nothing a person may exempt (rule 11) */
+                   PROBLEM_SIGNATURE, /* broken signature, malformed certificate */
+                   PROBLEM_REVOKED,
+                   PROBLEM_WEAK,    /* key or digest below the security level */
+                   PROBLEM_PURPOSE, /* not for a TLS server, CA constraints, path length, name constraints */
+                   PROBLEM_STAPLE,  /* must-staple without a staple, or an invalid one */
+                   PROBLEM_NONE_SENT, /* no certificate at all */
+                   PROBLEM_OTHER,
+                   TLS_PROBLEMS
 };
 
-struct tls_error {            /* one failure at one certificate of the chain */
+struct tls_error { /* one failure at one certificate of the chain */
         enum tls_problem problem;
-        int depth;            /* 0 = the server's own */
-        int code;             /* OpenSSL's X509_V_ERR_*, or 0 */
-        char text[200];       /* in words, with names: "issuer \"Plant CA\" is in no trust store" */
-        char remedy[152];     /* what mends this one; two of them and an id fit into a cause */
+        int depth;        /* 0 = the server's own */
+        int code;         /* OpenSSL's X509_V_ERR_*, or 0 */
+        char text[200];   /* in words, with names: "issuer \"Plant CA\" is in no trust store" */
+        char remedy[152]; /* what mends this one; two of them and an id fit into a cause */
 };
 
 struct tls_facts {
-        const char *host;     /* as configured */
+        const char *host; /* as configured */
         uint16_t port;
         struct tls_error errors[32];
         size_t error_count;
         const struct certificate *chain; /* as sent; [0] the leaf */
         size_t chain_count;
-        bool anchor_is_user;  /* the chain ended in the User Trust Store */
+        bool anchor_is_user;       /* the chain ended in the User Trust Store */
         uint8_t anchor_sha256[32]; /* of the anchor it ended at; zero when none */
-        time_t server_time;   /* as the server says, unproven; 0: it does not */
-        bool store_poisoned;  /* a trust store that must be consulted could not be read */
-        struct cause store_cause; /* then: which and why */
+        time_t server_time;        /* as the server says, unproven; 0: it does not */
+        bool store_poisoned;       /* a trust store that must be consulted could not be read */
+        struct cause store_cause;  /* then: which and why */
 };
 
 enum allowed_state { ALLOWED_PENDING, ALLOWED_APPROVED, ALLOWED_REJECTED };
 enum allowed_pins { PINS_CERTIFICATE, PINS_KEY };
 
-struct allowed_fact {         /* what judge() needs of one Allowed Hosts entry of this host and port */
+struct allowed_fact { /* what judge() needs of one Allowed Hosts entry of this host and port */
         char id[13];
         enum allowed_state state;
         enum allowed_pins pins;
         uint8_t certificate_sha256[32], key_sha256[32];
-        uint32_t errors;      /* bit set of 1u << enum tls_problem that were approved */
-        time_t expires;       /* 0: none */
+        uint32_t errors; /* bit set of 1u << enum tls_problem that were approved */
+        time_t expires;  /* 0: none */
 };
 
 enum verdict_kind {
-        VERDICT_SYSTEM,       /* verified by the System Trust Store */
-        VERDICT_USER,         /* verified by the User Trust Store */
-        VERDICT_ALLOWED,      /* an exemption covers it: encrypted, identity by exemption */
-        VERDICT_CHALLENGE,    /* a person may decide */
-        VERDICT_REJECTED,     /* a person has said no */
-        VERDICT_FAULT,        /* nothing can heal it but the server or the store */
+        VERDICT_SYSTEM,    /* verified by the System Trust Store */
+        VERDICT_USER,      /* verified by the User Trust Store */
+        VERDICT_ALLOWED,   /* an exemption covers it: encrypted, identity by exemption */
+        VERDICT_CHALLENGE, /* a person may decide */
+        VERDICT_REJECTED,  /* a person has said no */
+        VERDICT_FAULT,     /* nothing can heal it but the server or the store */
 };
 
 struct verdict {
         enum verdict_kind kind;
-        char allowed_id[13];  /* the entry that covers or rejects it, else "" */
-        char replaces[13];    /* CHALLENGE: the approved entry whose place this certificate takes */
-        uint32_t errors;      /* bit set of problems found */
-        struct cause cause;   /* for CHALLENGE, REJECTED, FAULT: sentence with all reasons, remedy */
+        char allowed_id[13]; /* the entry that covers or rejects it, else "" */
+        char replaces[13];   /* CHALLENGE: the approved entry whose place this certificate takes */
+        uint32_t errors;     /* bit set of problems found */
+        struct cause cause;  /* for CHALLENGE, REJECTED, FAULT: sentence with all reasons, remedy */
 };
 
 static inline bool verdict_is_good(const struct verdict *verdict)

@@ -16,17 +16,20 @@ const char *jws_algorithm(const EVP_PKEY *key, struct cause *cause)
         if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
             same_text(group, "prime256v1"))
                 return "ES256";
-        cause_about(cause, CAUSE_SECRET, "clientCertificate", "the key of clientCertificate cannot sign for oauthGrant jwtBearer");
+        cause_about(cause, CAUSE_SECRET, "clientCertificate",
+                    "the key of clientCertificate cannot sign for oauthGrant jwtBearer");
         cause_remedy(cause, "use an RSA key, or one on the curve P-256");
         return NULL;
 }
 
-/* RFC 7518 section 3.4: both numbers at their full length, one behind the other, in place of the DER of OpenSSL. */
+/* RFC 7518 section 3.4: both numbers at their full length, one behind the other, in place of the DER of
+ * OpenSSL. */
 static int split_ecdsa(const uint8_t *der, size_t len, uint8_t *out)
 {
         ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)len);
         int result = pair && BN_bn2binpad(ECDSA_SIG_get0_r(pair), out, P256_BYTES) == P256_BYTES &&
-                                     BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + P256_BYTES, P256_BYTES) == P256_BYTES
+                                     BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + P256_BYTES, P256_BYTES) ==
+                                             P256_BYTES
                              ? 0
                              : -1;
 

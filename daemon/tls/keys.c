@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Client certificates: parsed once, shared by reference with every session that uses them. What is imported is checked
- * before it is written, and counts once it is on disk. A private key never leaves this file but into OpenSSL.
+ * Client certificates: parsed once, shared by reference with every session that uses them. What is imported
+ * is checked before it is written, and counts once it is on disk. A private key never leaves this file but
+ * into OpenSSL.
  */
 #include "daemon/tls/keys.h"
 
@@ -30,8 +31,8 @@ struct client_key {
 };
 static struct client_key *keys;
 static struct client_key *credential; /* or NULL */
-static char *folder; /* NULL: closed */
-static struct cause unread; /* why the folder, or one of the files, could not be read at all */
+static char *folder;                  /* NULL: closed */
+static struct cause unread;           /* why the folder, or one of the files, could not be read at all */
 
 static void key_free(struct client_key *key)
 {
@@ -82,7 +83,8 @@ static int take_block(void *ctx, const char *name, const uint8_t *der, size_t de
                         return -1;
                 }
                 if (!key->key)
-                        return cause_set(cause, CAUSE_SECRET, "the private key in it is malformed, or has a passphrase");
+                        return cause_set(cause, CAUSE_SECRET,
+                                         "the private key in it is malformed, or has a passphrase");
         }
         return 0;
 }
@@ -116,13 +118,15 @@ static int refuse_pkcs12(const void *bytes, size_t len, const struct client_key 
 static int check_key(const struct client_key *key, struct cause *cause)
 {
         if (!key->certificate && !key->key)
-                return cause_set(cause, CAUSE_SECRET, "there is neither a certificate nor a private key in it");
+                return cause_set(cause, CAUSE_SECRET,
+                                 "there is neither a certificate nor a private key in it");
         if (!key->certificate)
                 return cause_set(cause, CAUSE_SECRET, "there is a private key in it and no certificate");
         if (!key->key)
                 return cause_set(cause, CAUSE_SECRET, "there is a certificate in it and no private key");
         if (X509_check_private_key(key->certificate, key->key) != 1)
-                return cause_set(cause, CAUSE_SECRET, "the private key in it is not that of its first certificate");
+                return cause_set(cause, CAUSE_SECRET,
+                                 "the private key in it is not that of its first certificate");
         return 0;
 }
 
@@ -148,8 +152,10 @@ static int read_key(const char *path, struct client_key *key)
         if (found < 0) {
                 unread = key->fault;
                 cause_set(&key->fault, CAUSE_SECRET, "%s", unread.text);
-                cause_remedy(&key->fault, "repair the file, which is read again every few seconds; or import it again: "
-                                          "emailsecctl trust key import %s FILE", key->name);
+                cause_remedy(&key->fault,
+                             "repair the file, which is read again every few seconds; or import it again: "
+                             "emailsecctl trust key import %s FILE",
+                             key->name);
                 return -1;
         }
         int result = parse_key(buf_bytes(&bytes), bytes.len, key, &key->fault);
@@ -346,9 +352,11 @@ void keys_import(const char *name, const uint8_t *bytes, size_t len,
         struct cause cause = { 0 };
 
         if (!account_name_valid(name)) {
-                cause_about(&cause, CAUSE_INVALID, "name", "\"%.80s\" is no name for a client certificate", name);
+                cause_about(&cause, CAUSE_INVALID, "name", "\"%.80s\" is no name for a client certificate",
+                            name);
         } else if (len > LIMIT_SECRET) {
-                cause_set(&cause, CAUSE_TOO_LARGE, "a client certificate takes %d bytes at most", LIMIT_SECRET);
+                cause_set(&cause, CAUSE_TOO_LARGE, "a client certificate takes %d bytes at most",
+                          LIMIT_SECRET);
         } else if (make_folder(folder, 0700, &cause) == 0) {
                 struct client_key *key = key_new(name, strlen(name));
                 if (parse_key(bytes, len, key, &cause) == 0) {
@@ -358,8 +366,9 @@ void keys_import(const char *name, const uint8_t *bytes, size_t len,
                 key_free(key);
                 cause.code = CAUSE_INVALID;
                 if (!cause.remedy[0])
-                        cause_remedy(&cause, "give one PEM file with the certificate, its issuers if there are any, "
-                                             "and the private key without a passphrase");
+                        cause_remedy(&cause,
+                                     "give one PEM file with the certificate, its issuers if there are any, "
+                                     "and the private key without a passphrase");
         }
         done(ctx, &cause, NULL);
 }

@@ -65,8 +65,8 @@ static const char *refuse(struct tls_facts *facts, const char *result, const cha
         return result;
 }
 
-/* True when that part of the answer is about the leaf: its id made by the digest that the responder chose (RFC 6960
- * section 4.1.1: SHA-1 or another). */
+/* True when that part of the answer is about the leaf: its id made by the digest that the responder chose
+ * (RFC 6960 section 4.1.1: SHA-1 or another). */
 static bool is_about(const OCSP_SINGLERESP *single, const X509 *leaf, const X509 *issuer)
 {
         OCSP_CERTID *theirs = (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single);
@@ -89,7 +89,8 @@ static OCSP_SINGLERESP *part_about(OCSP_BASICRESP *answer, const X509 *leaf, con
 
         for (int i = 0; i < count && i < PARTS_MOST; i++) {
                 OCSP_SINGLERESP *single = OCSP_resp_get0(answer, i);
-                bool revoked = OCSP_single_get0_status(single, NULL, NULL, NULL, NULL) == V_OCSP_CERTSTATUS_REVOKED;
+                bool revoked =
+                        OCSP_single_get0_status(single, NULL, NULL, NULL, NULL) == V_OCSP_CERTSTATUS_REVOKED;
                 if ((!found || revoked) && is_about(single, leaf, issuer))
                         found = single;
         }
@@ -112,7 +113,7 @@ static const char *read_status(OCSP_BASICRESP *answer, X509 *leaf, X509 *issuer,
                 char when[32];
                 time_rfc3339(asn1_time(revoked), when);
                 tls_facts_add(facts, PROBLEM_REVOKED, 0, 0,
-                          "its issuer has revoked the certificate at %s (stapled OCSP)", when);
+                              "its issuer has revoked the certificate at %s (stapled OCSP)", when);
                 return "revoked";
         }
         if (status != V_OCSP_CERTSTATUS_GOOD)
@@ -146,8 +147,9 @@ const char *staple_check(const SSL *ssl, time_t now, struct tls_facts *facts)
                 return "none";
         if (len <= 0 || !bytes) {
                 if (must_staple(leaf))
-                        tls_facts_add(facts, PROBLEM_STAPLE, 0, 0,
-                                  "the certificate demands a stapled OCSP answer and the server sent none");
+                        tls_facts_add(
+                                facts, PROBLEM_STAPLE, 0, 0,
+                                "the certificate demands a stapled OCSP answer and the server sent none");
                 return "none";
         }
         if (!verified || sk_X509_num(verified) < 2)

@@ -32,7 +32,8 @@ static void add_text(EVP_MD_CTX *digest, const char *text)
 void tickets_key(const struct ticket_inputs *inputs, uint8_t out[32])
 {
         EVP_MD_CTX *digest = EVP_MD_CTX_new();
-        uint64_t numbers[] = { inputs->port, (uint64_t)inputs->min_version, inputs->legacy_renegotiation, inputs->generation };
+        uint64_t numbers[] = { inputs->port, (uint64_t)inputs->min_version, inputs->legacy_renegotiation,
+                               inputs->generation };
 
         if (!digest || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1)
                 abort();

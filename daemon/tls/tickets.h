@@ -24,8 +24,8 @@ struct ticket_verdict {
         enum verdict_kind kind;
         char allowed_id[13];
         uint32_t errors;
-        uint8_t anchor[32];   /* where the chain ended; zero when nowhere */
-        time_t until; /* the decision does not hold from here on */
+        uint8_t anchor[32]; /* where the chain ended; zero when nowhere */
+        time_t until;       /* the decision does not hold from here on */
 };
 /* The session of that key with its verdict; the caller frees (SSL_SESSION_free). NULL: none that holds at
  * `now`. */

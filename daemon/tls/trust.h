@@ -12,14 +12,14 @@
 
 struct trust_settings {
         const char *state_directory;
-        const char *system_store;      /* file or folder; NULL or "": OpenSSL's default places */
-        const char *revocation_lists;  /* folder of CRLs, or NULL */
+        const char *system_store;     /* file or folder; NULL or "": OpenSSL's default places */
+        const char *revocation_lists; /* folder of CRLs, or NULL */
 };
 /* -1 with a cause when a store is poisoned; the daemon goes on, verdicts fail closed. */
 int trust_open(const struct trust_settings *settings, struct cause *cause);
 int trust_reload(const struct trust_settings *settings, struct cause *cause);
-/* Where a store is poisoned, or a client key could not be read: reads again. 1: healed, and the generation is new; 0: there
- * was nothing to heal; -1: not yet, and all is as before but for the fault's words. */
+/* Where a store is poisoned, or a client key could not be read: reads again. 1: healed, and the generation is
+ * new; 0: there was nothing to heal; -1: not yet, and all is as before but for the fault's words. */
 int trust_try_again(const struct trust_settings *settings) must_use;
 void trust_close(void);
 const struct cause *trust_fault(void);

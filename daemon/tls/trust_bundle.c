@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Importing several certificates, as one transaction: all files as they are to be are written into one,
- * trust/import.pending, whose presence decides. What follows, the files themselves and the end of import.pending, is
- * tried until it is done, by the next start if need be. Meanwhile no other change of the User Trust Store begins.
+ * trust/import.pending, whose presence decides. What follows, the files themselves and the end of
+ * import.pending, is tried until it is done, by the next start if need be. Meanwhile no other change of the
+ * User Trust Store begins.
  */
 #include "common/json_fields.h"
 #include "common/limits.h"
@@ -144,10 +145,10 @@ static void write_files(void *ctx)
         }
         cause_clear(&bundle.failed);
         bundle.writing = json_array_size(bundle.files) + 1;
-        json_array_foreach(bundle.files, index, file)
-        {
+        json_array_foreach(bundle.files, index, file) {
                 const char *text = json_string_value(json_object_get(file, "text"));
-                scoped(scoped_free) char *path = trust_place(json_string_value(json_object_get(file, "name")));
+                scoped(scoped_free) char *path =
+                        trust_place(json_string_value(json_object_get(file, "name")));
                 replace_file_later(path, text, strlen(text), file_written, NULL);
         }
         file_written(NULL, NULL);
@@ -175,7 +176,8 @@ void trust_bundle_write(json_t *files, void (*done)(void *ctx, const struct caus
         scoped(scoped_free) char *text = json_dumps(decision, JSON_INDENT(1));
         json_decref(decision);
         if (strlen(text) > LIMIT_TRUST_FILE) {
-                cause_set(&cause, CAUSE_TOO_LARGE, "these certificates take more than %d bytes", LIMIT_TRUST_FILE);
+                cause_set(&cause, CAUSE_TOO_LARGE, "these certificates take more than %d bytes",
+                          LIMIT_TRUST_FILE);
                 bundle_end(&cause);
                 return;
         }
@@ -190,7 +192,8 @@ void trust_bundle_resume(json_t *files)
         }
         bundle.files = files;
         log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED,
-                  "an import was under way when the daemon ended: its %zu certificates are in the User Trust Store now",
+                  "an import was under way when the daemon ended: its %zu certificates are in the User Trust "
+                  "Store now",
                   json_array_size(files));
         write_files(NULL);
 }

@@ -223,8 +223,7 @@ static bool any_result(const struct import *import, const char *result)
         size_t i;
         json_t *row;
 
-        json_array_foreach(import->results, i, row)
-        {
+        json_array_foreach(import->results, i, row) {
                 if (same_text(json_string_value(json_object_get(row, "result")), result))
                         return true;
         }

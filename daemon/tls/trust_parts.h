@@ -43,8 +43,9 @@ void trust_take_user_anchors(X509 *const *list, size_t count, const char *why);
 /* NULL where no import.pending is in the way of a change. */
 const struct cause *trust_pending_fault(void);
 
-/* trust_bundle.c. Runs `begin` once no import of several certificates is under way; at once with a cause where that may
- * last. Every change of the User Trust Store begins here, and no other change is made before it. */
+/* trust_bundle.c. Runs `begin` once no import of several certificates is under way; at once with a cause
+ * where that may last. Every change of the User Trust Store begins here, and no other change is made before
+ * it. */
 void trust_change_begin(void (*begin)(void *ctx, const struct cause *cause), void *ctx);
 #define TRUST_PENDING "import.pending"
 /* Writes these files, [{name, text}], taken over, all or none. `done` with a cause: none. */

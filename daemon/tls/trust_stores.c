@@ -73,8 +73,8 @@ static bool passes(int error)
         return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO || error == EINTR;
 }
 
-/* Reads a regular file, through symbolic links (a system store is full of them). *out_passes is set where it fails for
- * now only. */
+/* Reads a regular file, through symbolic links (a system store is full of them). *out_passes is set where it
+ * fails for now only. */
 static int read_linked(const char *path, struct buf *out, bool *out_passes, struct cause *cause)
 {
         scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -296,7 +296,8 @@ static void read_default_places(struct trust_stores *stores)
         char *folders = copy_text(place(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
         char *rest = folders, *folder;
 
-        if (read_any(&r, place(X509_get_default_cert_file_env(), X509_get_default_cert_file()), false, &cause) < 0 &&
+        if (read_any(&r, place(X509_get_default_cert_file_env(), X509_get_default_cert_file()), false,
+                     &cause) < 0 &&
             r.passes)
                 fault(stores, "the System Trust Store", &cause);
         while ((folder = strsep(&rest, ":")) != NULL)
@@ -352,15 +353,15 @@ static int read_user_file(struct trust_stores *stores, const char *path, const c
         return take_user_text(stores, path, name, text, cause);
 }
 
-static int take_pending(struct trust_stores *stores, const char *path, const json_t *files, struct cause *cause)
+static int take_pending(struct trust_stores *stores, const char *path, const json_t *files,
+                        struct cause *cause)
 {
         size_t index;
         json_t *file;
 
         if (!json_is_array(files))
                 return cause_set(cause, CAUSE_STORAGE, "%s: it is damaged", path);
-        json_array_foreach((json_t *)files, index, file)
-        {
+        json_array_foreach((json_t *)files, index, file) {
                 const char *name = json_string_value(json_object_get(file, "name"));
                 const char *text = json_string_value(json_object_get(file, "text"));
                 if (!name || !text)
@@ -391,8 +392,9 @@ static void read_pending(struct trust_stores *stores, const char *folder)
         if (result < 0) {
                 stores->pending_unread = true;
                 fault(stores, "the User Trust Store", &cause);
-                cause_remedy(&stores->fault, "put the file, which an import has left, back from a backup; it is read again every few "
-                             "seconds; or remove it and import again");
+                cause_remedy(&stores->fault, "put the file, which an import has left, back from a backup; it "
+                                             "is read again every few "
+                                             "seconds; or remove it and import again");
         }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inotify on folders only: a file is replaced by renaming another over it, which its folder tells. Links are followed
- * to the folder they stand for; the links themselves (as in /etc/ssl/certs) change with their folder.
+ * inotify on folders only: a file is replaced by renaming another over it, which its folder tells. Links are
+ * followed to the folder they stand for; the links themselves (as in /etc/ssl/certs) change with their
+ * folder.
  */
 #include "daemon/tls/trust_watch.h"
 
@@ -15,19 +16,19 @@
 #include <unistd.h>
 
 enum {
-        QUIET_MS = 300,  /* a package manager writes many files */
+        QUIET_MS = 300, /* a package manager writes many files */
         PLACES_MOST = 8,
-        EVENTS = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF |
-                 IN_MOVE_SELF,
+        EVENTS = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |
+                 IN_DELETE_SELF | IN_MOVE_SELF,
 };
 
 struct place {
-        int number;  /* inotify's */
-        char *name;  /* of the one file that counts; NULL: all of the folder */
+        int number; /* inotify's */
+        char *name; /* of the one file that counts; NULL: all of the folder */
 };
 
 static struct {
-        int fd;      /* valid with `watch` */
+        int fd; /* valid with `watch` */
         struct watch *watch;
         struct timer *quiet;
         struct place places[PLACES_MOST];
@@ -92,7 +93,8 @@ static bool concerns(const struct inotify_event *event)
                 return true;
         for (size_t i = 0; i < watcher.count; i++)
                 if (watcher.places[i].number == event->wd &&
-                    (!watcher.places[i].name || (event->len && strcmp(watcher.places[i].name, event->name) == 0)))
+                    (!watcher.places[i].name ||
+                     (event->len && strcmp(watcher.places[i].name, event->name) == 0)))
                         return true;
         return false;
 }

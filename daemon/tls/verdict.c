@@ -37,8 +37,10 @@ static void add_anchor(const struct channel *channel, struct tls_facts *facts)
         }
         facts->anchor_is_user = kind == ANCHOR_USER;
         long result = SSL_get_verify_result(channel->ssl);
-        if (facts->error_count == 0 && result != X509_V_OK && tls_problem_of_code((int)result) != TLS_PROBLEMS)
-                tls_facts_add(facts, PROBLEM_OTHER, 0, (int)result, "%s", X509_verify_cert_error_string(result));
+        if (facts->error_count == 0 && result != X509_V_OK &&
+            tls_problem_of_code((int)result) != TLS_PROBLEMS)
+                tls_facts_add(facts, PROBLEM_OTHER, 0, (int)result, "%s",
+                              X509_verify_cert_error_string(result));
         if (facts->error_count == 0 && kind == ANCHOR_NONE)
                 tls_facts_add(facts, PROBLEM_UNKNOWN_ISSUER, count, 0, "the chain ends in no trust store");
         if (kind == ANCHOR_NONE)

@@ -34,7 +34,7 @@ socklen_t address_length(const struct sockaddr_storage *address)
 
 void address_text(const struct sockaddr_storage *address, char *out, size_t size)
 {
-        if (getnameinfo((const struct sockaddr *)address, address_length(address), out, (socklen_t)size,
-                        NULL, 0, NI_NUMERICHOST))
+        if (getnameinfo((const struct sockaddr *)address, address_length(address), out, (socklen_t)size, NULL,
+                        0, NI_NUMERICHOST))
                 (void)snprintf(out, size, "?");
 }

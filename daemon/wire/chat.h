@@ -27,21 +27,21 @@ enum chat_state {
 
 /* Steps that every protocol has; its own begin at CHAT_FIRST_STEP. */
 enum {
-        STEP_FAILED,     /* chat_fail() returns it */
-        STEP_HANDSHAKE,  /* -> CHAT_WANTS_TLS */
-        STEP_READY,      /* -> CHAT_READY */
-        STEP_ENDED,      /* -> CHAT_ENDED */
-        STEP_SAME,       /* stay: more of the same is awaited; the wait starts anew */
+        STEP_FAILED,    /* chat_fail() returns it */
+        STEP_HANDSHAKE, /* -> CHAT_WANTS_TLS */
+        STEP_READY,     /* -> CHAT_READY */
+        STEP_ENDED,     /* -> CHAT_ENDED */
+        STEP_SAME,      /* stay: more of the same is awaited; the wait starts anew */
         CHAT_FIRST_STEP,
 };
 
 struct chat;
 
 struct chat_step {
-        const char *name;    /* "EHLO": for the trace */
-        const char *phrase;  /* "waiting for the answer to EHLO": for time-outs */
-        unsigned wait;       /* seconds; 0 = the account's connectionTimeout */
-        void (*say)(struct chat *chat);                  /* NULL: nothing */
+        const char *name;               /* "EHLO": for the trace */
+        const char *phrase;             /* "waiting for the answer to EHLO": for time-outs */
+        unsigned wait;                  /* seconds; 0 = the account's connectionTimeout */
+        void (*say)(struct chat *chat); /* NULL: nothing */
         int (*heard)(struct chat *chat, const void *reply); /* the protocol's own reply type */
 };
 
@@ -53,8 +53,8 @@ struct chat_binding {
 
 /* What the owner knows about the connection when it hands it over. */
 struct chat_channel {
-        bool tls;                     /* bytes are inside TLS and judge() said go */
-        char local[56];               /* this end as an address literal, "[192.0.2.1]" or "[IPv6:...]"; "": it has none */
+        bool tls;       /* bytes are inside TLS and judge() said go */
+        char local[56]; /* this end as an address literal, "[192.0.2.1]" or "[IPv6:...]"; "": it has none */
         struct chat_binding binding;
 };
 
@@ -84,37 +84,38 @@ struct chat_class {
 
 struct chat {
         const struct chat_class *class;
-        const struct chat_step *steps;   /* indexed by step; set by the protocol */
+        const struct chat_step *steps; /* indexed by step; set by the protocol */
         int step;
         enum chat_state state;
-        const struct cause *cause;       /* of CHAT_FAILED; kept by cause_keep */
-        struct chat_channel channel;     /* as last told by start/secured */
-        bool wants_starttls;             /* account property: TLS must come by STARTTLS/STLS */
-        bool injection_checked;          /* nothing lay beyond the STARTTLS go-ahead (security rule 3) */
-        unsigned wait;                   /* seconds for what is awaited now; 0 = account's; see idle */
-        unsigned waits;                  /* changes whenever the wait starts anew */
-        bool idle;                       /* nothing is awaited: no deadline at all */
-        bool said;                       /* something was said */
-        bool bound;                      /* and answered, or must not be said twice: no other address of the host will do */
-        uint64_t progress;               /* bytes that came of what was asked for; see chat_progress */
-        const char *phrase;              /* what is awaited, for time-outs */
-        struct buf in;                   /* received, not taken yet; see chat_feed, chat_skip */
+        const struct cause *cause;   /* of CHAT_FAILED; kept by cause_keep */
+        struct chat_channel channel; /* as last told by start/secured */
+        bool wants_starttls;         /* account property: TLS must come by STARTTLS/STLS */
+        bool injection_checked;      /* nothing lay beyond the STARTTLS go-ahead (security rule 3) */
+        unsigned wait;               /* seconds for what is awaited now; 0 = account's; see idle */
+        unsigned waits;              /* changes whenever the wait starts anew */
+        bool idle;                   /* nothing is awaited: no deadline at all */
+        bool said;                   /* something was said */
+        bool bound;        /* and answered, or must not be said twice: no other address of the host will do */
+        uint64_t progress; /* bytes that came of what was asked for; see chat_progress */
+        const char *phrase; /* what is awaited, for time-outs */
+        struct buf in;      /* received, not taken yet; see chat_feed, chat_skip */
         size_t max_line;
-        size_t searched;                 /* bytes of `in` known to hold no LF */
-        struct buf out;                  /* to be sent; the owner consumes it */
-        /* There are bytes to send, or another state, wait or calculation. Only to be remembered: the owner looks at
-         * the chat later. NULL: nobody is told. */
+        size_t searched; /* bytes of `in` known to hold no LF */
+        struct buf out;  /* to be sent; the owner consumes it */
+        /* There are bytes to send, or another state, wait or calculation. Only to be remembered: the owner
+         * looks at the chat later. NULL: nobody is told. */
         void (*due)(void *owner);
         void *owner;
         /* Every line sent ('>') and heard ('<'), secrets replaced by "***", else as it is:
          * the owner escapes it. NULL = off. */
         void (*trace)(void *ctx, char direction, const char *line, size_t len);
         struct calculation *calculation; /* due: the owner takes it; see chat_calculate */
-        int (*calculated)(struct chat *chat, const struct calculation *calculation); /* awaits its end; NULL: nothing does */
-        char *greeting;                  /* the server's first words, where they may carry its time; owned; NULL: none */
-        const char *signed_in_by;        /* mechanism that signed in, static; NULL: none did */
-        char *signin_broken;             /* those that did not work at this server, parted by blanks; NULL: none; owned */
-        const struct cause *refused;     /* see chat_refused; kept by cause_keep */
+        int (*calculated)(struct chat *chat,
+                          const struct calculation *calculation); /* awaits its end; NULL: nothing does */
+        char *greeting; /* the server's first words, where they may carry its time; owned; NULL: none */
+        const char *signed_in_by; /* mechanism that signed in, static; NULL: none did */
+        char *signin_broken; /* those that did not work at this server, parted by blanks; NULL: none; owned */
+        const struct cause *refused; /* see chat_refused; kept by cause_keep */
         /* True for a line heard that repeats a secret: traced as "***", and in no cause. NULL: none does. */
         bool (*hides)(const struct chat *chat, const char *line, size_t len);
         /* Every step taken; NULL = off. */
@@ -130,10 +131,11 @@ void chat_done(struct chat *chat);
 /* Gives back the memory of empty buffers: for chats that idle. */
 void chat_release(struct chat *chat);
 
-/* Tells the owner that there is something to see to: for those that change `out` or the wait by themselves. */
+/* Tells the owner that there is something to see to: for those that change `out` or the wait by themselves.
+ */
 void chat_touch(struct chat *chat);
-/* So many bytes came of what was asked for: a message, a list. Nothing else gives a long answer more time than its
- * step has; whole replies do that by themselves. */
+/* So many bytes came of what was asked for: a message, a list. Nothing else gives a long answer more time
+ * than its step has; whole replies do that by themselves. */
 void chat_progress(struct chat *chat, size_t len);
 /* What an item of a list counts, however it is written. */
 enum { CHAT_ITEM = 64 };
@@ -143,25 +145,25 @@ void chat_go(struct chat *chat, int step);
 /* Hands a complete reply to the present step and enters what it returns. */
 void chat_hear(struct chat *chat, const void *reply);
 
-/* Has something worked out off the loop, and waits: the owner takes chat->calculation, has a thread do its work, calls
- * chat_calculated() and frees it; until then it hands over nothing that was received. `then` returns the next step.
- * Takes the calculation over; returns STEP_SAME for `return chat_calculate(...)`. */
+/* Has something worked out off the loop, and waits: the owner takes chat->calculation, has a thread do its
+ * work, calls chat_calculated() and frees it; until then it hands over nothing that was received. `then`
+ * returns the next step. Takes the calculation over; returns STEP_SAME for `return chat_calculate(...)`. */
 int chat_calculate(struct chat *chat, struct calculation *calculation,
                    int (*then)(struct chat *chat, const struct calculation *calculation));
 /* Its work is done. */
 void chat_calculated(struct chat *chat, const struct calculation *calculation);
 
 /* Sets the cause and CHAT_FAILED; returns STEP_FAILED for `return chat_fail(...)`. */
-int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...)
-        printf_like(3, 4);
+int chat_fail(struct chat *chat, enum cause_code code, const char *format, ...) printf_like(3, 4);
 
 /* The same with a cause that was made elsewhere. */
 int chat_fail_with(struct chat *chat, const struct cause *cause);
 
-/* A sign-in was refused for this cause and another way is tried: when that fails too, this is what is told, unless the
- * other refusal says more of the password. */
+/* A sign-in was refused for this cause and another way is tried: when that fails too, this is what is told,
+ * unless the other refusal says more of the password. */
 void chat_refused(struct chat *chat, const struct cause *cause);
-/* It has succeeded, by the mechanism of that (static) name; `broken` (owned from here on, or NULL) is what did not work. */
+/* It has succeeded, by the mechanism of that (static) name; `broken` (owned from here on, or NULL) is what
+ * did not work. */
 void chat_signed_in(struct chat *chat, const char *mechanism, char *broken);
 
 /* True once the chat takes and says nothing more: failed, ended, or a handshake is due. */

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 enum {
-        UNSENT_MAX = 64 * MIB,    /* users look at connection_unsent() long before */
+        UNSENT_MAX = 64 * MIB, /* users look at connection_unsent() long before */
         LINGER_MS = 2000,
-        ROOM_MS = 20,             /* a Unix socket is asked again whether it has room */
+        ROOM_MS = 20, /* a Unix socket is asked again whether it has room */
         ADDRESS_TEXT = 80,
 };
 
@@ -96,8 +96,8 @@ static void on_again(void *ctx)
         connection_schedule(ctx);
 }
 
-/* A connection to a Unix socket stands at once or not at all, or there is no room yet among those that its program has
- * not taken: that tells nobody when there is. */
+/* A connection to a Unix socket stands at once or not at all, or there is no room yet among those that its
+ * program has not taken: that tells nobody when there is. */
 static void connect_local(struct connection *c)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -118,8 +118,10 @@ static void connect_local(struct connection *c)
                 return;
         }
         cause_set(&why, CAUSE_CONNECT, "could not connect to the socket %s: %s", c->host, strerror(errno));
-        cause_remedy(&why, "its program must run, and the user of this daemon have the right to write to the socket and "
-                           "to search the folders above it");
+        cause_remedy(
+                &why,
+                "its program must run, and the user of this daemon have the right to write to the socket and "
+                "to search the folders above it");
         close_fd(&fd);
         connection_fail(c, &why);
 }
@@ -214,8 +216,10 @@ static void explain_time_out(struct connection *c, struct cause *why)
                           c->host);
                 cause_remedy(why, "check the network and the resolver: getent ahosts %s", c->host);
         } else if (c->phase == PHASE_CONNECT && !c->dial) {
-                cause_set(why, CAUSE_TIMEOUT, "timed out after %u s while connecting to the socket %s: its program takes no more "
-                          "connections", c->seconds, c->host);
+                cause_set(why, CAUSE_TIMEOUT,
+                          "timed out after %u s while connecting to the socket %s: its program takes no more "
+                          "connections",
+                          c->seconds, c->host);
                 cause_remedy(why, "see whether the program at the socket hangs, or is too slow for so many");
         } else if (c->phase == PHASE_CONNECT) {
                 char *reasons = dial_reasons(c->dial);
@@ -265,8 +269,10 @@ static void explain_failure(struct connection *c, struct cause *why)
 
         cause_set(why, CAUSE_CONNECT, "could not connect to %s port %u: %s", c->host, c->port, reasons);
         if (dial_was_refused(c->dial))
-                cause_remedy(why, "nothing listens on port %u there: the port may be wrong (check it against "
-                             "useSsl and useStartTls), or the server is not running", c->port);
+                cause_remedy(why,
+                             "nothing listens on port %u there: the port may be wrong (check it against "
+                             "useSsl and useStartTls), or the server is not running",
+                             c->port);
         free(reasons);
 }
 
@@ -335,7 +341,8 @@ static struct connection *connection_new(const struct connection_user *user, voi
         return c;
 }
 
-struct connection *connection_accepted(int fd, const struct sockaddr_storage *peer, const struct connection_user *user, void *ctx)
+struct connection *connection_accepted(int fd, const struct sockaddr_storage *peer,
+                                       const struct connection_user *user, void *ctx)
 {
         struct connection *c = connection_new(user, ctx);
         char address[ADDRESS_TEXT];

@@ -18,21 +18,22 @@
 struct connection;
 
 enum transport_result {
-        TRANSPORT_DONE,       /* handshake: finished. read/write: *moved bytes were moved */
+        TRANSPORT_DONE, /* handshake: finished. read/write: *moved bytes were moved */
         TRANSPORT_WANT_READ,
         TRANSPORT_WANT_WRITE,
-        TRANSPORT_END,        /* the peer ended in order (TLS: close_notify; plain: FIN) */
-        TRANSPORT_FAILED,     /* cause says why */
+        TRANSPORT_END,    /* the peer ended in order (TLS: close_notify; plain: FIN) */
+        TRANSPORT_FAILED, /* cause says why */
 };
 
-/* Moves bytes over the socket. tls/ implements one; wire/ has the plain one. One whose records may bring nothing takes
- * at most WIRE_PER_WAKE bytes off the wire before the loop turns, then says TRANSPORT_WANT_READ. */
+/* Moves bytes over the socket. tls/ implements one; wire/ has the plain one. One whose records may bring
+ * nothing takes at most WIRE_PER_WAKE bytes off the wire before the loop turns, then says
+ * TRANSPORT_WANT_READ. */
 struct transport {
         enum transport_result (*handshake)(struct transport *, struct cause *);
-        enum transport_result (*read)(struct transport *, uint8_t *to, size_t size,
-                                      size_t *moved, struct cause *);
-        enum transport_result (*write)(struct transport *, const uint8_t *from, size_t len,
-                                       size_t *moved, struct cause *);
+        enum transport_result (*read)(struct transport *, uint8_t *to, size_t size, size_t *moved,
+                                      struct cause *);
+        enum transport_result (*write)(struct transport *, const uint8_t *from, size_t len, size_t *moved,
+                                       struct cause *);
         void (*finish)(struct transport *); /* close_notify once, without waiting */
         void (*free)(struct transport *);
         size_t taken; /* off the wire in this wake; the connection sets it to 0 */
@@ -54,20 +55,22 @@ struct connection_user {
 };
 
 struct connection_request {
-        const char *host;        /* name (A-label), IP literal, or the absolute path of a Unix socket */
+        const char *host; /* name (A-label), IP literal, or the absolute path of a Unix socket */
         uint16_t port;
-        unsigned timeout_seconds; /* lookup + connect together */
-        const struct connection *after; /* to the same host: the addresses that this one left over, without a lookup; or NULL */
+        unsigned timeout_seconds;       /* lookup + connect together */
+        const struct connection *after; /* to the same host: the addresses that this one left over, without a
+                                           lookup; or NULL */
 };
 
 /* Starts; never calls back before it returns. The request is copied. */
 struct connection *connection_open(const struct connection_request *request,
                                    const struct connection_user *user, void *ctx) must_use;
 
-/* One that somebody else made to this machine, and that was accepted: the descriptor, which does not block, is taken
- * over; it is open at once, without `connected`. Words of causes call the peer the server all the same. */
-struct connection *connection_accepted(int fd, const struct sockaddr_storage *peer, const struct connection_user *user,
-                                       void *ctx) must_use;
+/* One that somebody else made to this machine, and that was accepted: the descriptor, which does not block,
+ * is taken over; it is open at once, without `connected`. Words of causes call the peer the server all the
+ * same. */
+struct connection *connection_accepted(int fd, const struct sockaddr_storage *peer,
+                                       const struct connection_user *user, void *ctx) must_use;
 
 /* Queues bytes; all that was written in one callback leaves in one piece right after
  * it. `drained` follows, never from inside this call. The owner bounds what it queues
@@ -80,8 +83,7 @@ size_t connection_unsent(const struct connection *connection);
  * reading on and runs its handshake under `timeout_seconds`; `secured` or `ended`
  * follows. Once a connection. Bytes written before and still unsent fail it: the
  * go-ahead came before its command. */
-void connection_secure(struct connection *connection, struct transport *transport,
-                       unsigned timeout_seconds);
+void connection_secure(struct connection *connection, struct transport *transport, unsigned timeout_seconds);
 /* True when bytes are waiting unread in the socket: with an empty chat->in the test
  * of "bytes beyond the go-ahead" (security rule 3); nothing is held back here. */
 bool connection_has_unread(struct connection *connection);
@@ -118,11 +120,13 @@ const char *connection_address(const struct connection *connection);
 void connection_local(const struct connection *connection, char *out, size_t size);
 
 /* How long each part took, in ms; -1 = did not happen. For `account test`. */
-struct connection_times { int64_t lookup, connect, handshake; };
+struct connection_times {
+        int64_t lookup, connect, handshake;
+};
 struct connection_times connection_times(const struct connection *connection);
 
 /* Tests: answers for names (not for literals) in place of the resolver, on a worker
  * thread; NULL puts the resolver back. Fills at most `max` addresses, returns how many or -1 with a cause. */
-typedef int (*resolve_function)(const char *host, uint16_t port, struct sockaddr_storage *out,
-                                int max, struct cause *cause);
+typedef int (*resolve_function)(const char *host, uint16_t port, struct sockaddr_storage *out, int max,
+                                struct cause *cause);
 void connection_use_resolver(resolve_function function);

@@ -11,9 +11,9 @@ enum connection_phase {
         PHASE_CONNECT, /* also of a Unix socket, at the next run */
         PHASE_HANDSHAKE,
         PHASE_OPEN,
-        PHASE_LINGER,  /* closed by the owner; what is queued still goes out */
-        PHASE_DEAD,    /* `ended` is told or about to be */
-        PHASE_CLOSED,  /* freed by the run that is scheduled */
+        PHASE_LINGER, /* closed by the owner; what is queued still goes out */
+        PHASE_DEAD,   /* `ended` is told or about to be */
+        PHASE_CLOSED, /* freed by the run that is scheduled */
 };
 
 /* A host with several addresses: the one connected to, and those that are left. */
@@ -29,30 +29,31 @@ struct connection {
         enum connection_phase phase;
         uint16_t port;
         bool paused;
-        bool accepted;            /* the peer is a client */
-        bool read_again;          /* the transport may hold bytes that the socket does not tell of */
-        struct connection *busy_next, **busy_link; /* among those that had more to read than their share; NULL: it is not */
-        bool scheduled;           /* a run() is on its way: nothing is freed but in it */
+        bool accepted;   /* the peer is a client */
+        bool read_again; /* the transport may hold bytes that the socket does not tell of */
+        struct connection *busy_next,
+                **busy_link; /* among those that had more to read than their share; NULL: it is not */
+        bool scheduled;      /* a run() is on its way: nothing is freed but in it */
         bool drained_owed;
-        int read_needs;           /* WATCH_*: what the read or the handshake waits for */
-        int write_needs;          /* the same for the write; 0 = it does not wait */
+        int read_needs;  /* WATCH_*: what the read or the handshake waits for */
+        int write_needs; /* the same for the write; 0 = it does not wait */
         int fd;
         struct watch *watch;
         struct plain plain;
         struct transport *transport; /* the present one: &plain.transport, or one put in (owned) */
-        struct buf out;           /* written, not taken by the kernel yet */
+        struct buf out;              /* written, not taken by the kernel yet */
         struct timer *deadline;
-        unsigned seconds;         /* of the deadline that is set */
+        unsigned seconds; /* of the deadline that is set */
         const char *phrase;
-        int64_t since;            /* when the phase began */
+        int64_t since; /* when the phase began */
         struct connection_times times;
         char *host;
         char *address;
-        struct question *question;   /* PHASE_LOOKUP */
-        struct dial *dial;           /* PHASE_CONNECT */
-        struct choice *choice;       /* NULL: one address, or no matter any more */
-        struct timer *again;         /* PHASE_CONNECT, for a Unix socket with no room; else NULL */
-        struct cause *failure;       /* PHASE_DEAD, until it is told */
+        struct question *question; /* PHASE_LOOKUP */
+        struct dial *dial;         /* PHASE_CONNECT */
+        struct choice *choice;     /* NULL: one address, or no matter any more */
+        struct timer *again;       /* PHASE_CONNECT, for a Unix socket with no room; else NULL */
+        struct cause *failure;     /* PHASE_DEAD, until it is told */
 };
 
 /* Lets run() look at the connection after the present callback. */

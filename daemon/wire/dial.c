@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 enum {
-        ATTEMPT_DELAY = 250,      /* ms; RFC 8305 section 5 */
-        KEEPALIVE_IDLE = 120,     /* s of silence before the first probe */
-        KEEPALIVE_EVERY = 20,     /* s between probes */
-        KEEPALIVE_PROBES = 4,     /* unanswered: the peer is dead */
-        UNACKED = 120 * 1000,     /* ms that bytes sent may stay unacknowledged */
+        ATTEMPT_DELAY = 250,  /* ms; RFC 8305 section 5 */
+        KEEPALIVE_IDLE = 120, /* s of silence before the first probe */
+        KEEPALIVE_EVERY = 20, /* s between probes */
+        KEEPALIVE_PROBES = 4, /* unanswered: the peer is dead */
+        UNACKED = 120 * 1000, /* ms that bytes sent may stay unacknowledged */
         REASONS_MAX = 4096,
         ADDRESS_TEXT = 80,
 };
@@ -23,8 +23,8 @@ enum {
 struct attempt {
         struct dial *dial;
         struct sockaddr_storage address;
-        int fd;                   /* -1: not begun, or over */
-        int error;                /* why it failed */
+        int fd;    /* -1: not begun, or over */
+        int error; /* why it failed */
         struct watch *watch;
 };
 
@@ -132,7 +132,9 @@ struct dial *dial_start(const struct addresses *addresses,
         dial->count = addresses->count;
         for (size_t i = 0; i < dial->count; i++)
                 dial->attempts[i] = (struct attempt){
-                        .dial = dial, .address = addresses->items[i], .fd = -1,
+                        .dial = dial,
+                        .address = addresses->items[i],
+                        .fd = -1,
                 };
         dial->next_try = timer_new(try_next, dial);
         timer_set(dial->next_try, 0);

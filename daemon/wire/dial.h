@@ -14,8 +14,8 @@ struct dial;
  * (non-blocking, the callee's) and the peer (the dial's), or -1 when every address has failed.
  * dial_free may be called in it and must be called some time. */
 struct dial *dial_start(const struct addresses *addresses,
-                        void (*done)(void *ctx, int fd, const struct sockaddr_storage *peer),
-                        void *ctx) must_use;
+                        void (*done)(void *ctx, int fd, const struct sockaddr_storage *peer), void *ctx)
+        must_use;
 /* Ends all attempts. NULL is fine. */
 void dial_free(struct dial *dial);
 
@@ -24,7 +24,8 @@ void dial_free(struct dial *dial);
 char *dial_reasons(const struct dial *dial) must_use;
 /* How many addresses there are in all. */
 size_t dial_count(const struct dial *dial);
-/* Those that are left when `peer`, as given to `done`, turns out not to serve: begun and not failed, or not begun. */
+/* Those that are left when `peer`, as given to `done`, turns out not to serve: begun and not failed, or not
+ * begun. */
 void dial_others(const struct dial *dial, const struct sockaddr_storage *peer, struct addresses *out);
 /* True when a server's machine said that nobody listens on the port. */
 bool dial_was_refused(const struct dial *dial);

@@ -9,15 +9,16 @@
 #include "daemon/wire/chat.h"
 
 struct mailbox_facts {
-        uint64_t uidvalidity;   /* IMAP; 0: the server gives none. 0 for POP3 */
-        uint32_t uidnext;       /* IMAP; 0 unknown */
-        uint32_t exists;        /* messages there */
-        bool can_idle;          /* IMAP IDLE offered */
-        bool can_expunge_uid;   /* UIDPLUS, or POP3 */
+        uint64_t uidvalidity; /* IMAP; 0: the server gives none. 0 for POP3 */
+        uint32_t uidnext;     /* IMAP; 0 unknown */
+        uint32_t exists;      /* messages there */
+        bool can_idle;        /* IMAP IDLE offered */
+        bool can_expunge_uid; /* UIDPLUS, or POP3 */
         bool read_only;
 };
 
-/* Bytes of messages that are not wanted, or that nobody asked for, which a session takes in within one operation. */
+/* Bytes of messages that are not wanted, or that nobody asked for, which a session takes in within one
+ * operation. */
 enum { MAILBOX_READ_OVER = 32 * 1024 * 1024 };
 
 /* A larger message is fetched in parts where the protocol has them (IMAP), and gone on with after a cut. */
@@ -27,29 +28,31 @@ enum { MAILBOX_WHOLE = 1024 * 1024 };
 enum mailbox_odd { AS_ANNOUNCED, ODD, ODD_FOR_GOOD /* again and again: it is taken for what it is */ };
 
 struct mailbox_entry {
-        uint32_t uid;                   /* IMAP UID; POP3: message number in this session */
-        char uidl[72];                  /* POP3 unique id, NUL-ended; "" for IMAP */
-        uint32_t same;                  /* POP3: so many of the mailbox have this UIDL; 0: as many as come with it */
-        uint64_t size;                  /* as the server says (RFC822.SIZE, LIST) */
-        bool seen;                      /* IMAP \Seen */
-        bool deleted;                   /* IMAP \Deleted */
-        bool left;                      /* too large: only a note about it is stored */
-        bool missing;                   /* it was asked for in vain before: a row tells of it (store/missing_table.h) */
-        uint8_t odd;                    /* enum mailbox_odd */
-        bool here;                      /* of the cursor's answer: it is safe here, above the cursor */
-        uint64_t from;                  /* of a message over MAILBOX_WHOLE: what is here of it already */
+        uint32_t uid;  /* IMAP UID; POP3: message number in this session */
+        char uidl[72]; /* POP3 unique id, NUL-ended; "" for IMAP */
+        uint32_t same; /* POP3: so many of the mailbox have this UIDL; 0: as many as come with it */
+        uint64_t size; /* as the server says (RFC822.SIZE, LIST) */
+        bool seen;     /* IMAP \Seen */
+        bool deleted;  /* IMAP \Deleted */
+        bool left;     /* too large: only a note about it is stored */
+        bool missing;  /* it was asked for in vain before: a row tells of it (store/missing_table.h) */
+        uint8_t odd;   /* enum mailbox_odd */
+        bool here;     /* of the cursor's answer: it is safe here, above the cursor */
+        uint64_t from; /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
 
 enum mailbox_mark { MARK_SEEN, MARK_DELETED };
 
 struct mailbox_user {
         void (*opened)(void *ctx, const struct mailbox_facts *facts);
-        /* In place of `opened`, IMAP: the server refuses this folder; the session stands, others may be opened. */
+        /* In place of `opened`, IMAP: the server refuses this folder; the session stands, others may be
+         * opened. */
         void (*not_opened)(void *ctx, const struct cause *cause);
-        /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come again, each
-         * time with something else of what is known of it (size 0: it is not). */
+        /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come
+         * again, each time with something else of what is known of it (size 0: it is not). */
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
-        /* Before that, of a list of all: so many are there without an id (POP3), or in no list. May be NULL. */
+        /* Before that, of a list of all: so many are there without an id (POP3), or in no list. May be NULL.
+         */
         void (*nameless)(void *ctx, size_t count);
         void (*listed_all)(void *ctx);
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only
@@ -61,14 +64,16 @@ struct mailbox_user {
         int (*message_begin)(void *ctx, const struct mailbox_entry *entry, uint64_t size);
         int (*message_piece)(void *ctx, const uint8_t *bytes, size_t len);
         int (*message_end)(void *ctx);
-        /* The header fields of a message that heads() asked for, as they stand there, cut at LIMIT_HEAD. -1 fails the
-         * chat with CAUSE_STORAGE. */
+        /* The header fields of a message that heads() asked for, as they stand there, cut at LIMIT_HEAD. -1
+         * fails the chat with CAUSE_STORAGE. */
         int (*head)(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
-        /* The server did not hand out this one, asked for by itself at last: why. 1 fails the chat: it is enough. */
+        /* The server did not hand out this one, asked for by itself at last: why. 1 fails the chat: it is
+         * enough. */
         int (*refused)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
         /* That one is not there any more. */
         void (*gone)(void *ctx, const struct mailbox_entry *entry);
-        /* Every entry asked for was delivered, was refused, or has gone from the server (also one that was begun). */
+        /* Every entry asked for was delivered, was refused, or has gone from the server (also one that was
+         * begun). */
         void (*fetched)(void *ctx);
         /* Before `marked`: the server would not mark this one. */
         void (*not_marked)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
@@ -81,10 +86,12 @@ struct mailbox_user {
         void (*idle_refused)(void *ctx, const struct cause *cause);
         /* At any time: the server wants a person to read this; bounded, not escaped. NULL: nobody does. */
         void (*alert)(void *ctx, const char *words);
-        /* IMAP, for who wants to know what time it is elsewhere: when a message was taken in there. Both may be NULL. */
+        /* IMAP, for who wants to know what time it is elsewhere: when a message was taken in there. Both may
+         * be NULL. */
         bool (*wants_dates)(void *ctx);
         void (*dated)(void *ctx, time_t taken_in);
-        /* A folder that folders() asked for, its name in UTF-8; selectable: it can be opened. Then folders_listed. */
+        /* A folder that folders() asked for, its name in UTF-8; selectable: it can be opened. Then
+         * folders_listed. */
         void (*folder)(void *ctx, const char *name, bool selectable);
         void (*folders_listed)(void *ctx);
 };
@@ -107,8 +114,8 @@ struct mailbox_class {
          * these where the server has UIDPLUS. POP3 knows MARK_DELETED only. */
         void (*mark)(struct chat *chat, const struct mailbox_entry *entries, size_t count,
                      enum mailbox_mark mark);
-        /* IMAP with IDLE: waits for `changed`; the owner renews by wake() and idle(). wake() may come when the server has
-         * ended it already: `woken` is told once. NULL: cannot. */
+        /* IMAP with IDLE: waits for `changed`; the owner renews by wake() and idle(). wake() may come when
+         * the server has ended it already: `woken` is told once. NULL: cannot. */
         void (*idle)(struct chat *chat);
         void (*wake)(struct chat *chat);
         /* NOOP: keeps the session and takes in news (IMAP EXISTS -> facts.exists); answered by

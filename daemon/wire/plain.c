@@ -35,8 +35,8 @@ static enum transport_result plain_handshake(unused_arg struct transport *transp
         return TRANSPORT_DONE;
 }
 
-static enum transport_result plain_read(struct transport *transport, uint8_t *to, size_t size,
-                                        size_t *moved, struct cause *cause)
+static enum transport_result plain_read(struct transport *transport, uint8_t *to, size_t size, size_t *moved,
+                                        struct cause *cause)
 {
         ssize_t got = recv(plain_of(transport)->fd, to, size, 0);
 

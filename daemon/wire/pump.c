@@ -10,15 +10,16 @@
 
 enum {
         READ_SIZE = 32 * KIB,
-        READ_PER_WAKE = 32 * KIB,  /* then the other connections have their turn: lines of three bytes are many */
-        BUSY_USEC = 1000,          /* of a turn of the loop, for all that have more to read than that */
+        READ_PER_WAKE =
+                32 * KIB, /* then the other connections have their turn: lines of three bytes are many */
+        BUSY_USEC = 1000, /* of a turn of the loop, for all that have more to read than that */
 };
 
-/* Those wait here, in order, and share a part of each turn, however many they are: whoever has little to say, and waits
- * for it in many turns, is not to feel them. */
+/* Those wait here, in order, and share a part of each turn, however many they are: whoever has little to say,
+ * and waits for it in many turns, is not to feel them. */
 static struct {
         struct connection *first, **end;
-        struct timer *turn;      /* once a turn; gone with the loop */
+        struct timer *turn; /* once a turn; gone with the loop */
 } busy;
 
 /* One for all connections: whoever is called with its bytes takes them before the
@@ -37,15 +38,17 @@ void pump_watch(struct connection *c)
                 watch_for(c->watch, what);
 }
 
-/* Who was accepted may close its sending half behind its last command: the answers to what it has said leave all the same, as
- * far as the kernel takes them. To a server nothing more is said: it would not tell what became of it. */
+/* Who was accepted may close its sending half behind its last command: the answers to what it has said leave
+ * all the same, as far as the kernel takes them. To a server nothing more is said: it would not tell what
+ * became of it. */
 static void answer_last(struct connection *c)
 {
         struct cause why = { 0 };
         size_t moved = 0;
 
         while (c->accepted && c->out.len &&
-               c->transport->write(c->transport, buf_bytes(&c->out), c->out.len, &moved, &why) == TRANSPORT_DONE)
+               c->transport->write(c->transport, buf_bytes(&c->out), c->out.len, &moved, &why) ==
+                       TRANSPORT_DONE)
                 buf_consume(&c->out, moved);
 }
 

@@ -11,28 +11,28 @@
 #include <pthread.h>
 #include <stdio.h>
 
-/* A name holds one thread at most, however often it is asked for and for whichever port, and however long the resolver
- * hangs over it. One that hangs gives its place up to others and keeps its thread, of which there are more than places;
- * the last of them are for names that have had an answer before. */
+/* A name holds one thread at most, however often it is asked for and for whichever port, and however long the
+ * resolver hangs over it. One that hangs gives its place up to others and keeps its thread, of which there
+ * are more than places; the last of them are for names that have had an answer before. */
 enum {
         LOOKUP_PLACES = 64,
         LOOKUP_THREADS = 256,
         LOOKUP_RESERVE = 64,
         LOOKUP_HANGS_MS = 5000,
-        LOOKUP_LOOK_MS = 1000,    /* how often it is seen which have come to hang, while others wait */
-        ANSWERED = 512            /* names that are remembered */
+        LOOKUP_LOOK_MS = 1000, /* how often it is seen which have come to hang, while others wait */
+        ANSWERED = 512         /* names that are remembered */
 };
 
 enum lookup_state { LOOKUP_WAITS, LOOKUP_RUNS, LOOKUP_KNOWN /* a literal: there is nothing to ask */ };
 
-/* One lookup, with everybody who waits for it. The worker touches `job`, `host`, `port`, `ask`, `found` and `cause`; the
- * rest is the loop's. */
+/* One lookup, with everybody who waits for it. The worker touches `job`, `host`, `port`, `ask`, `found` and
+ * `cause`; the rest is the loop's. */
 struct lookup {
         struct job job;
         enum lookup_state state;
         int64_t began;
         char *host;
-        uint16_t port;            /* of the first question */
+        uint16_t port; /* of the first question */
         resolve_function ask;
         struct addresses found;
         struct cause cause;
@@ -48,12 +48,12 @@ struct question {
         struct question *next, **link;
 };
 
-static struct workers *pool;      /* made by the first lookup, gone with the loop */
-static struct lookup *lookups;    /* the last one first */
+static struct workers *pool;   /* made by the first lookup, gone with the loop */
+static struct lookup *lookups; /* the last one first */
 static struct timer *look_again;
 static uint64_t answered_names[ANSWERED];
-static struct lookup *over;       /* are being answered */
-static struct lookup *orphans;    /* hung when their loop ended: their threads may still write there */
+static struct lookup *over;    /* are being answered */
+static struct lookup *orphans; /* hung when their loop ended: their threads may still write there */
 
 /* ---- asking the system ---- */
 
@@ -97,8 +97,10 @@ static void explain(int error, int system_error, const char *host, struct cause 
 {
         if (error == EAI_NONAME || error == EAI_NODATA) {
                 cause_set(cause, CAUSE_RESOLVE, "the name %s has no address", host);
-                cause_remedy(cause, "check the property hostname for a slip of the pen, and the resolver: "
-                             "getent ahosts %s", host);
+                cause_remedy(cause,
+                             "check the property hostname for a slip of the pen, and the resolver: "
+                             "getent ahosts %s",
+                             host);
         } else if (error == EAI_AGAIN) {
                 cause_set(cause, CAUSE_RESOLVE, "the name %s cannot be looked up: no name server answers",
                           host);
@@ -111,8 +113,8 @@ static void explain(int error, int system_error, const char *host, struct cause 
 
 static void ask_hook(struct lookup *lookup)
 {
-        int count = lookup->ask(lookup->host, lookup->port, lookup->found.items, LIMIT_ADDRESSES,
-                                &lookup->cause);
+        int count =
+                lookup->ask(lookup->host, lookup->port, lookup->found.items, LIMIT_ADDRESSES, &lookup->cause);
 
         lookup->found.count = count < 0 ? 0 : (size_t)count;
 }

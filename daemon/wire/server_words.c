@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tables of kinds and codes (that of words is in server_words_rows.c); see server_words.h. A special code
- * (UNAVAILABLE, IN-USE, 4yz) decides whether a refusal passes, and words then say more closely what it is; a general one
- * (AUTHENTICATIONFAILED, ALERT, none at all) leaves all to the words.
+ * (UNAVAILABLE, IN-USE, 4yz) decides whether a refusal passes, and words then say more closely what it is; a
+ * general one (AUTHENTICATIONFAILED, ALERT, none at all) leaves all to the words.
  */
 #include "daemon/wire/server_words.h"
 
@@ -19,62 +19,78 @@ static const struct kind {
 } kinds[SERVER_KINDS] = {
         [SAID_NOTHING_KNOWN] = { CAUSE_NONE, CAUSE_NONE, NULL },
         [SAID_CONNECTIONS] = { CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY,
-                "nothing to do if it passes by itself; else end other programs that are signed in to this account, or lower "
-                "maxConnections" },
+                               "nothing to do if it passes by itself; else end other programs that are "
+                               "signed in to this account, or lower "
+                               "maxConnections" },
         [SAID_THROTTLED] = { CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY,
-                "nothing to do if it passes by itself; else use the account less often: pollRate, and other programs that are "
-                "signed in to it" },
+                             "nothing to do if it passes by itself; else use the account less often: "
+                             "pollRate, and other programs that are "
+                             "signed in to it" },
         [SAID_IN_USE] = { CAUSE_SERVER_BUSY, CAUSE_SERVER_BUSY,
-                "nothing to do if it passes by itself; else end the other program that has this mailbox open" },
+                          "nothing to do if it passes by itself; else end the other program that has this "
+                          "mailbox open" },
         [SAID_TEMPORARY] = { CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY, NULL },
         [SAID_SENDING_LIMIT] = { CAUSE_SERVER_BUSY, CAUSE_DEFERRED,
-                "nothing to do: it goes on when the provider's limit allows; else send less by this account" },
+                                 "nothing to do: it goes on when the provider's limit allows; else send less "
+                                 "by this account" },
         [SAID_LOCKED_OUT] = { CAUSE_AUTH_TEMPORARY, CAUSE_SERVER_BUSY,
-                "the server shuts sign-ins out for a while after wrong ones: see that every program there has the right "
-                "password, wait, then: emailsecctl account password NAME" },
+                              "the server shuts sign-ins out for a while after wrong ones: see that every "
+                              "program there has the right "
+                              "password, wait, then: emailsecctl account password NAME" },
         [SAID_WRONG_PASSWORD] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION, NULL },
         [SAID_REFUSED] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION, NULL },
         [SAID_MECHANISM] = { CAUSE_NO_MECHANISM, CAUSE_NO_MECHANISM,
-                "set another authentication that the server offers: emailsecctl account set NAME authentication=plain (within "
-                "TLS only)" },
+                             "set another authentication that the server offers: emailsecctl account set "
+                             "NAME authentication=plain (within "
+                             "TLS only)" },
         [SAID_OTHER_WAY] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "the server wants another mechanism or an app password: see its words, then set authentication or: "
-                "emailsecctl account password NAME" },
+                             "the server wants another mechanism or an app password: see its words, then set "
+                             "authentication or: "
+                             "emailsecctl account password NAME" },
         [SAID_WANTS_TLS] = { CAUSE_PLAINTEXT_LOGIN, CAUSE_PLAINTEXT_LOGIN,
-                "the server may want TLS first: emailsecctl account secure NAME ssl|starttls" },
+                             "the server may want TLS first: emailsecctl account secure NAME ssl|starttls" },
         [SAID_APP_PASSWORD] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "the provider wants an app password in place of the account's own: make one in its security settings, then: "
-                "emailsecctl account password NAME" },
+                                "the provider wants an app password in place of the account's own: make one "
+                                "in its security settings, then: "
+                                "emailsecctl account password NAME" },
         [SAID_PASSWORD_CODE] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "turn IMAP, POP3 and SMTP on in the provider's web mail and store the authorization code that it gives there "
-                "in place of the password: emailsecctl account password NAME" },
+                                 "turn IMAP, POP3 and SMTP on in the provider's web mail and store the "
+                                 "authorization code that it gives there "
+                                 "in place of the password: emailsecctl account password NAME" },
         [SAID_WEB_LOGIN] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "sign in once with a web browser and confirm that it was you; where the provider has app passwords, store one: "
-                "emailsecctl account password NAME" },
+                             "sign in once with a web browser and confirm that it was you; where the "
+                             "provider has app passwords, store one: "
+                             "emailsecctl account password NAME" },
         [SAID_WANTS_OAUTH] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "the provider no longer takes passwords here: set oauthProvider and authentication=xoauth2, then: "
-                "emailsecctl account authorize NAME" },
+                               "the provider no longer takes passwords here: set oauthProvider and "
+                               "authentication=xoauth2, then: "
+                               "emailsecctl account authorize NAME" },
         [SAID_PROTOCOL_OFF] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "turn this protocol (IMAP, POP3, SMTP sign-in) on for the mailbox in the provider's settings, or have its "
-                "administrator do it; if it is on: emailsecctl account password NAME" },
+                                "turn this protocol (IMAP, POP3, SMTP sign-in) on for the mailbox in the "
+                                "provider's settings, or have its "
+                                "administrator do it; if it is on: emailsecctl account password NAME" },
         [SAID_ACCOUNT_OFF] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "ask the provider: it has shut this account off" },
+                               "ask the provider: it has shut this account off" },
         [SAID_PASSWORD_EXPIRED] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "set a new password with the provider, then: emailsecctl account password NAME" },
+                                    "set a new password with the provider, then: emailsecctl account "
+                                    "password NAME" },
         [SAID_TRANSITION] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "the server wants the password changed, or one sign-in by authentication=plain, first" },
+                              "the server wants the password changed, or one sign-in by "
+                              "authentication=plain, first" },
         [SAID_NOT_ALLOWED] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "ask the server's operator: this user may not do that there" },
+                               "ask the server's operator: this user may not do that there" },
         [SAID_WANTS_SIGNIN] = { CAUSE_AUTHENTICATION, CAUSE_AUTHENTICATION,
-                "set the property account, then: emailsecctl account password NAME" },
+                                "set the property account, then: emailsecctl account password NAME" },
         [SAID_NOT_OUR_SENDER] = { CAUSE_REFUSED, CAUSE_REFUSED,
-                "send as an address that belongs to this account, or have the provider allow the other one" },
+                                  "send as an address that belongs to this account, or have the provider "
+                                  "allow the other one" },
         [SAID_ADDRESS_BLOCKED] = { CAUSE_CONNECT, CAUSE_REFUSED,
-                "the server keeps this machine's network address out: read its words; mail leaves by a provider's submission "
-                "port (587, 465) rather than by port 25" },
+                                   "the server keeps this machine's network address out: read its words; "
+                                   "mail leaves by a provider's submission "
+                                   "port (587, 465) rather than by port 25" },
         [SAID_NO_MAILBOX] = { CAUSE_MAILBOX, CAUSE_MAILBOX, NULL },
         [SAID_MAILBOX_BROKEN] = { CAUSE_MAILBOX, CAUSE_MAILBOX,
-                "ask the server's operator: something is wrong with this mailbox there" },
+                                  "ask the server's operator: something is wrong with this mailbox there" },
         [SAID_OUR_FAULT] = { CAUSE_PROTOCOL, CAUSE_PROTOCOL, NULL },
 };
 
@@ -118,7 +134,8 @@ static const struct {
         { SERVER_POP3, ANY_PHASE, "SYS/PERM", true, SAID_MAILBOX_BROKEN },
 };
 
-/* RFC 4954 section 6; the last one that fits is taken. The words of a 4yz never make it permanent but for 432. */
+/* RFC 4954 section 6; the last one that fits is taken. The words of a 4yz never make it permanent but for
+ * 432. */
 static const struct {
         unsigned from, to;
         unsigned phases;
@@ -167,7 +184,8 @@ static bool fits(const struct server_row *row, const char *words)
 static const struct server_row *row_of(const struct server_words *said, const char *words)
 {
         for (size_t i = 0; i < server_row_count; i++)
-                if ((server_rows[i].protocols & said->protocol) && (server_rows[i].phases & said->phase) && fits(&server_rows[i], words))
+                if ((server_rows[i].protocols & said->protocol) && (server_rows[i].phases & said->phase) &&
+                    fits(&server_rows[i], words))
                         return &server_rows[i];
         return NULL;
 }
@@ -214,7 +232,8 @@ struct server_meaning server_words_meaning(const struct server_words *said)
         enum server_kind kind = coded.kind;
         bool lasts = !coded.general && !passes(kind);
 
-        if (row && (coded.general || row->firm || row->kind == SAID_LOCKED_OUT || passes(row->kind) == passes(kind)))
+        if (row &&
+            (coded.general || row->firm || row->kind == SAID_LOCKED_OUT || passes(row->kind) == passes(kind)))
                 kind = row->kind;
         bool signing_in = said->phase == PHASE_SIGNIN || said->phase == PHASE_GREETING;
         struct server_meaning meaning = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The wordings of servers and providers that are known, in the order that they are looked for; see server_words_rows.h.
- * A new one comes with the reply it was seen in, in tests/unit/test_server_words.c. */
+/* The wordings of servers and providers that are known, in the order that they are looked for; see
+ * server_words_rows.h. A new one comes with the reply it was seen in, in tests/unit/test_server_words.c. */
 #include "daemon/wire/server_words_rows.h"
 
 enum { S = SERVER_SMTP, I = SERVER_IMAP, P = SERVER_POP3, IP = I | P, SIP = S | I | P };
@@ -219,7 +219,8 @@ const struct server_row server_rows[] = {
         { S, PHASE_GREETING | PHASE_MAIL, false, SAID_ADDRESS_BLOCKED, "block list", NULL },
         { S, PHASE_GREETING | PHASE_MAIL, false, SAID_ADDRESS_BLOCKED, "blacklist", NULL },
         { S, PHASE_GREETING | PHASE_MAIL, false, SAID_ADDRESS_BLOCKED, "client", "blocked" },
-        { S, PHASE_GREETING | PHASE_MAIL, false, SAID_ADDRESS_BLOCKED, "traffic not accepted from this ip", NULL },
+        { S, PHASE_GREETING | PHASE_MAIL, false, SAID_ADDRESS_BLOCKED, "traffic not accepted from this ip",
+          NULL },
 
         /* IMAP folders, of servers without response codes */
         { I, PHASE_MAILBOX, false, SAID_NO_MAILBOX, "does not exist", NULL },

@@ -35,7 +35,9 @@ void trouble_note(const struct sockaddr_storage *address)
                 entry = &entries[next];
                 next = (next + 1) % ENTRIES;
         }
-        *entry = (struct trouble_row){ .address = *address, .since = loop_now(), .until = loop_now() + KEPT_MS };
+        *entry = (struct trouble_row){ .address = *address,
+                                       .since = loop_now(),
+                                       .until = loop_now() + KEPT_MS };
 }
 
 void trouble_forget(const struct sockaddr_storage *address)

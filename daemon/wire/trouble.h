@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses that took a connection and then did not serve: remembered for some minutes, so that the other addresses of
- * their host are tried before them (RFC 5321 section 5.1 has a client go on to the next). For wire/ alone.
+ * Addresses that took a connection and then did not serve: remembered for some minutes, so that the other
+ * addresses of their host are tried before them (RFC 5321 section 5.1 has a client go on to the next). For
+ * wire/ alone.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An SMTP server for measuring: TLS from the first byte, a thread a connection, takes everything and keeps nothing.
- * What comes is acknowledged at once, also within a TLS record: with delayed ACKs a client that writes a message in
- * several pieces and leaves Nagle's algorithm on (Postfix, msmtp, nullmailer) would be measured at 40 ms a message.
- * Usage: fast_sink CHAIN.pem [plain]; plain: without CHUNKING. The first line it prints is its port. Each line on
- * standard input is answered with
- * "MESSAGES CONNECTIONS LAST": LAST is the monotonic clock in nanoseconds at the last message.
+ * An SMTP server for measuring: TLS from the first byte, a thread a connection, takes everything and keeps
+ * nothing. What comes is acknowledged at once, also within a TLS record: with delayed ACKs a client that
+ * writes a message in several pieces and leaves Nagle's algorithm on (Postfix, msmtp, nullmailer) would be
+ * measured at 40 ms a message. Usage: fast_sink CHAIN.pem [plain]; plain: without CHUNKING. The first line it
+ * prints is its port. Each line on standard input is answered with "MESSAGES CONNECTIONS LAST": LAST is the
+ * monotonic clock in nanoseconds at the last message.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -89,7 +89,8 @@ static int flush(struct peer *peer)
 {
         int done = 1;
 
-        while (peer->said && (done = SSL_write(peer->ssl, peer->out, (int)peer->said)) <= 0 && again(peer->ssl, done))
+        while (peer->said && (done = SSL_write(peer->ssl, peer->out, (int)peer->said)) <= 0 &&
+               again(peer->ssl, done))
                 ;
         peer->said = 0;
         return done > 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server far away: relays connections to a port of 127.0.0.1, each direction MS milliseconds late, whatever their
- * rate. Only the TCP handshake is not late. Usage: slow_wire PORT MS; prints its own port, ends with standard input.
+ * A server far away: relays connections to a port of 127.0.0.1, each direction MS milliseconds late, whatever
+ * their rate. Only the TCP handshake is not late. Usage: slow_wire PORT MS; prints its own port, ends with
+ * standard input.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -139,8 +140,8 @@ int main(int argc, char **argv)
         far_end.sin_addr = address.sin_addr;
         far_end.sin_port = htons((in_port_t)(argc > 2 ? atoi(argv[1]) : 0));
         delay = argc > 2 ? atoll(argv[2]) * 1000000 : 0;
-        if (!delay || listener < 0 || bind(listener, (struct sockaddr *)&address, len) < 0 || listen(listener, 512) < 0 ||
-            getsockname(listener, (struct sockaddr *)&address, &len) < 0 ||
+        if (!delay || listener < 0 || bind(listener, (struct sockaddr *)&address, len) < 0 ||
+            listen(listener, 512) < 0 || getsockname(listener, (struct sockaddr *)&address, &len) < 0 ||
             pthread_create(&thread, NULL, listen_on, &listener)) {
                 fprintf(stderr, "usage: slow_wire PORT MS\n");
                 return 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process for each message: runs a command COUNT times with a file as standard input, AT_ONCE at a time, and prints the
- * seconds it took. Small, so that what is measured is the command. Usage: spawn_each COUNT AT_ONCE FILE COMMAND...
+ * A process for each message: runs a command COUNT times with a file as standard input, AT_ONCE at a time,
+ * and prints the seconds it took. Small, so that what is measured is the command. Usage: spawn_each COUNT
+ * AT_ONCE FILE COMMAND...
  */
 #include <fcntl.h>
 #include <spawn.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fuzz target gives one function that takes any bytes and must come back: libFuzzer calls it (make fuzz), and so does
- * replay.c with the files of its corpus (make check-fuzz). What must not be is told by fuzz_must.
+ * A fuzz target gives one function that takes any bytes and must come back: libFuzzer calls it (make fuzz),
+ * and so does replay.c with the files of its corpus (make check-fuzz). What must not be is told by fuzz_must.
  */
 #pragma once
 
@@ -13,12 +13,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Not assert(): it must not vanish with NDEBUG. */
-#define fuzz_must(condition)                                                       \
-        do {                                                                       \
-                if (!(condition)) {                                                \
-                        (void)fprintf(stderr, "not so: %s\n", #condition);         \
-                        abort();                                                   \
-                }                                                                  \
+#define fuzz_must(condition) \
+        do { \
+                if (!(condition)) { \
+                        (void)fprintf(stderr, "not so: %s\n", #condition); \
+                        abort(); \
+                } \
         } while (0)
 
 /* The same bytes. */

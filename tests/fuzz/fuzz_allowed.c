@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An entry of allowed-hosts.json as a person's editor may leave it: what is taken is written out and taken again. */
+/* An entry of allowed-hosts.json as a person's editor may leave it: what is taken is written out and taken
+ * again. */
 #include "daemon/tls/allowed_parts.h"
 #include "fuzz.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A hostile client of the submission listener: it gets no message accepted but between a wish and its answer, no bytes of
- * one that was refused, and the same answers whatever the portions; each reply is one legal line or several. */
+/* A hostile client of the submission listener: it gets no message accepted but between a wish and its answer,
+ * no bytes of one that was refused, and the same answers whatever the portions; each reply is one legal line
+ * or several. */
 #include "common/esmtp/server.h"
 #include "fuzz.h"
 
@@ -34,7 +35,8 @@ static void take_replies(struct play *play)
 
         for (const char *lf; out->len && at < end; at = lf + 1) {
                 lf = memchr(at, '\n', (size_t)(end - at));
-                fuzz_must(lf && lf - at >= 5 && lf - at < 512 && lf[-1] == '\r' && at[0] >= '2' && at[0] <= '5');
+                fuzz_must(lf && lf - at >= 5 && lf - at < 512 && lf[-1] == '\r' && at[0] >= '2' &&
+                          at[0] <= '5');
                 for (const char *c = at; c < lf - 1; c++)
                         fuzz_must(*c >= ' ' && *c < 127);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames of the control socket: the same ones whatever the portions, and each can be written and read again. */
+/* Frames of the control socket: the same ones whatever the portions, and each can be written and read again.
+ */
 #include "common/frame.h"
 #include "fuzz.h"
 
@@ -21,7 +22,8 @@ static void take_frames(const uint8_t *data, size_t size, size_t portion, struct
                         if ((got = frame_next(&reader, &object, &cause)) <= 0)
                                 break;
                         if (scan.has_method) /* what is decided by the beginning is what the parser sees */
-                                fuzz_must(same_text(scan.method, json_string_value(json_object_get(object, "method"))));
+                                fuzz_must(same_text(scan.method,
+                                                    json_string_value(json_object_get(object, "method"))));
                         if (frame_append(out, object) < 0)
                                 abort();
                         json_decref(object);

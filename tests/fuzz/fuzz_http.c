@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The answer of a token endpoint: whole and in pieces as the first byte says, the same comes of it; then as OAuth. */
+/* The answer of a token endpoint: whole and in pieces as the first byte says, the same comes of it; then as
+ * OAuth. */
 #include "daemon/sasl/grant.h"
 #include "fuzz.h"
 
@@ -22,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         if (!size)
                 return 0;
-        struct chat *whole = take_answer(data + 1, size - 1, size), *pieces = take_answer(data + 1, size - 1, data[0] % 16 + 1U);
+        struct chat *whole = take_answer(data + 1, size - 1, size),
+                    *pieces = take_answer(data + 1, size - 1, data[0] % 16 + 1U);
         struct http_answer one = http_post_answer(whole), other = http_post_answer(pieces);
         struct grant_request request = { .client_secret = "x", .ask_device = data[0] & 0x80 };
         struct grant_answer out;
@@ -30,9 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         fuzz_must(whole->state == pieces->state);
         if (whole->state == CHAT_ENDED) {
-                fuzz_must(one.status == other.status && one.len == other.len && (!one.len || memcmp(one.body, other.body, one.len) == 0));
+                fuzz_must(one.status == other.status && one.len == other.len &&
+                          (!one.len || memcmp(one.body, other.body, one.len) == 0));
                 enum grant_result result = grant_read(&one, &request, &out, &cause);
-                fuzz_must(result != GRANT_GIVEN || (request.ask_device ? out.device_code : out.access_token) != NULL);
+                fuzz_must(result != GRANT_GIVEN ||
+                          (request.ask_device ? out.device_code : out.access_token) != NULL);
                 fuzz_must((result == GRANT_REFUSED) == (cause.code != CAUSE_NONE));
                 grant_answer_done(&out);
         }

@@ -10,7 +10,8 @@
 static struct local_names *names(void)
 {
         static struct local_names *held;
-        struct settings settings = { .hostname = (char *)(uintptr_t)"h.example", .local_recipients = (char *)(uintptr_t)"ops@b.example" };
+        struct settings settings = { .hostname = (char *)(uintptr_t)"h.example",
+                                     .local_recipients = (char *)(uintptr_t)"ops@b.example" };
 
         if (!held) {
                 fuzz_must(loop_open(NULL) == 0);
@@ -20,10 +21,16 @@ static struct local_names *names(void)
         return held;
 }
 
-static int take_in(const uint8_t *data, size_t size, size_t portion, struct buf *out, struct intake_facts *facts)
+static int take_in(const uint8_t *data, size_t size, size_t portion, struct buf *out,
+                   struct intake_facts *facts)
 {
         struct intake_rules rules = {
-                .hostname = "h.example", .from = "a@h.example", .reply_to = "r@h.example", .id = "id", .now = 1742727600, .max_size = MIB,
+                .hostname = "h.example",
+                .from = "a@h.example",
+                .reply_to = "r@h.example",
+                .id = "id",
+                .now = 1742727600,
+                .max_size = MIB,
                 .names = names(),
         };
         struct intake *intake = intake_new(&rules);
@@ -31,7 +38,8 @@ static int take_in(const uint8_t *data, size_t size, size_t portion, struct buf 
         int result = 0;
 
         for (size_t at = 0; at < size && result == 0; at += portion)
-                result = intake_feed(intake, data + at, size - at < portion ? size - at : portion, out, &cause);
+                result = intake_feed(intake, data + at, size - at < portion ? size - at : portion, out,
+                                     &cause);
         if (result == 0)
                 result = intake_end(intake, out, &cause);
         fuzz_must((result < 0) == (cause.code != CAUSE_NONE));
@@ -59,12 +67,17 @@ static void change_sender(const struct buf *message)
         struct cause cause = { 0 };
         struct buf made = BUF_WITH_MAX(4 * MIB);
 
-        if (sender_policy_apply((const char *)buf_bytes(message), message->len, "own@h.example", &policy, &cause) == 0 && policy.header.len) {
+        if (sender_policy_apply((const char *)buf_bytes(message), message->len, "own@h.example", &policy,
+                                &cause) == 0 &&
+            policy.header.len) {
                 fuzz_must(policy.header_len <= message->len);
                 fuzz_must(buf_append(&made, buf_bytes(&policy.header), policy.header.len) == 0 &&
-                          buf_append(&made, buf_bytes(message) + policy.header_len, message->len - policy.header_len) == 0);
+                          buf_append(&made, buf_bytes(message) + policy.header_len,
+                                     message->len - policy.header_len) == 0);
                 look_at_lines(&made);
-                fuzz_must(sender_policy_apply((const char *)buf_bytes(&made), made.len, "own@h.example", &again, &cause) == 0 && !again.header.len);
+                fuzz_must(sender_policy_apply((const char *)buf_bytes(&made), made.len, "own@h.example",
+                                              &again, &cause) == 0 &&
+                          !again.header.len);
                 sender_policy_done(&again);
         }
         sender_policy_done(&policy);
@@ -85,8 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 1; i < count_of(portions); i++) {
                 struct buf other = BUF_WITH_MAX(2 * MIB);
                 fuzz_must(take_in(data, size, portions[i], &other, &other_facts) == result);
-                fuzz_must(result < 0 || (fuzz_same(&first, &other) && facts.eight_bit == other_facts.eight_bit &&
-                                         facts.header_utf8 == other_facts.header_utf8));
+                fuzz_must(result < 0 ||
+                          (fuzz_same(&first, &other) && facts.eight_bit == other_facts.eight_bit &&
+                           facts.header_utf8 == other_facts.header_utf8));
                 buf_free(&other);
         }
         buf_free(&first);

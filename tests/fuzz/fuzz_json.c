@@ -11,13 +11,27 @@ struct parameters {
         bool flag, present;
 };
 static const struct json_field fields[] = {
-        { .name = "text", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct parameters, text), .flags = FIELD_CLEAN, .max = 20 },
-        { .name = "secret", .kind = JSON_FIELD_TEXT, .offset = offsetof(struct parameters, secret), .flags = FIELD_SECRET },
-        { .name = "number", .kind = JSON_FIELD_INT, .offset = offsetof(struct parameters, number), .min = -5, .max = 99 },
+        { .name = "text",
+          .kind = JSON_FIELD_TEXT,
+          .offset = offsetof(struct parameters, text),
+          .flags = FIELD_CLEAN,
+          .max = 20 },
+        { .name = "secret",
+          .kind = JSON_FIELD_TEXT,
+          .offset = offsetof(struct parameters, secret),
+          .flags = FIELD_SECRET },
+        { .name = "number",
+          .kind = JSON_FIELD_INT,
+          .offset = offsetof(struct parameters, number),
+          .min = -5,
+          .max = 99 },
         { .name = "object", .kind = JSON_FIELD_OBJECT, .offset = offsetof(struct parameters, object) },
         { .name = "list", .kind = JSON_FIELD_ARRAY, .offset = offsetof(struct parameters, list) },
         { .name = "texts", .kind = JSON_FIELD_TEXTS, .offset = offsetof(struct parameters, texts) },
-        { .name = "flag", .kind = JSON_FIELD_BOOL, .offset = offsetof(struct parameters, flag), .flags = FIELD_REQUIRED,
+        { .name = "flag",
+          .kind = JSON_FIELD_BOOL,
+          .offset = offsetof(struct parameters, flag),
+          .flags = FIELD_REQUIRED,
           .present = offsetof(struct parameters, present) },
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A message as send and sendmail take it: its recipients, and encoded anew where it must be. What comes out can be carried
- * and says the same; what is shown of both is clean text. */
+/* A message as send and sendmail take it: its recipients, and encoded anew where it must be. What comes out
+ * can be carried and says the same; what is shown of both is clean text. */
 #include "ctl/encode.h"
 #include "ctl/letter.h"
 #include "ctl/view.h"

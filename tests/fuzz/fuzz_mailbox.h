@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile server of an incoming account. The input's first byte says how the session is set up and the portions in
- * which the rest arrives; whenever the session takes work, the next operation of a whole visit is begun.
+ * A hostile server of an incoming account. The input's first byte says how the session is set up and the
+ * portions in which the rest arrives; whenever the session takes work, the next operation of a whole visit is
+ * begun.
  */
 #pragma once
 
@@ -183,7 +184,8 @@ static void visit_play(struct visit *visit, bool tls, uint8_t how, const uint8_t
 
         chat->class->start(chat, &channel);
         visit_look(visit);
-        for (size_t at = 0, len; at < size && chat->state != CHAT_FAILED && chat->state != CHAT_ENDED; at += len) {
+        for (size_t at = 0, len; at < size && chat->state != CHAT_FAILED && chat->state != CHAT_ENDED;
+             at += len) {
                 len = visit_portion(how, data + at, size - at);
                 uint8_t *bytes = new_zeroed(len, 1); /* of exactly this size: reading beyond it is seen */
                 memcpy(bytes, data + at, len);
@@ -200,11 +202,17 @@ static void visit_play(struct visit *visit, bool tls, uint8_t how, const uint8_t
 /* Bits of the first byte: 0-1 security, 2-4 mechanism, 5-6 portion. */
 static struct signin visit_signin(uint8_t how)
 {
-        static const char *const mechanisms[] = { "", "auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "xoauth2" };
+        static const char *const mechanisms[] = { "",         "auto",        "plain",         "login",
+                                                  "cram-md5", "scram-sha-1", "scram-sha-256", "xoauth2" };
         const char *mechanism = mechanisms[how >> 2 & 7];
 
-        return (struct signin){ .user = mechanism[0] ? "u" : "", .secret = "p", .mechanism = mechanism[0] ? mechanism : "auto",
-                                .allow_plaintext = true, .service = "imap", .host = "mail.example.net", .port = 993 };
+        return (struct signin){ .user = mechanism[0] ? "u" : "",
+                                .secret = "p",
+                                .mechanism = mechanism[0] ? mechanism : "auto",
+                                .allow_plaintext = true,
+                                .service = "imap",
+                                .host = "mail.example.net",
+                                .port = 993 };
 }
 static bool visit_starttls(uint8_t how)
 {

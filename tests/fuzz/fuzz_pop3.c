@@ -8,9 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!size)
                 return 0;
         struct visit visit = { .operations = &pop3_mailbox };
-        struct pop3_config config = {
-                .signin = visit_signin(data[0]), .starttls = visit_starttls(data[0]), .user = &visit_user, .ctx = &visit
-        };
+        struct pop3_config config = { .signin = visit_signin(data[0]),
+                                      .starttls = visit_starttls(data[0]),
+                                      .user = &visit_user,
+                                      .ctx = &visit };
 
         visit.chat = pop3_session_new(&config);
         visit_play(&visit, visit_tls(data[0]), data[0], data + 1, size - 1);

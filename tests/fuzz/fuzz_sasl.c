@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* A server's challenges, a line each, to every mechanism; the first byte chooses. The password is in no cause. */
+/* A server's challenges, a line each, to every mechanism; the first byte chooses. The password is in no
+ * cause. */
 #include "common/json_fields.h"
 #include "daemon/sasl/mechanism.h"
 #include "fuzz.h"
 
-static const char *const mechanisms[] = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1",
-                                          "CRAM-MD5", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "EXTERNAL" };
+static const char *const mechanisms[] = { "SCRAM-SHA-256-PLUS",
+                                          "SCRAM-SHA-1-PLUS",
+                                          "SCRAM-SHA-256",
+                                          "SCRAM-SHA-1",
+                                          "CRAM-MD5",
+                                          "PLAIN",
+                                          "LOGIN",
+                                          "OAUTHBEARER",
+                                          "XOAUTH2",
+                                          "EXTERNAL" };
 
 /* What must be worked out off the loop, here at once where the server asks for few rounds. */
 static char *answer(struct sasl *sasl, const char *challenge, struct cause *cause)
@@ -30,7 +39,8 @@ static void talk(struct sasl *sasl, const char *text)
                 scoped(scoped_free) char *raw = copy_bytes(at, len);
                 scoped(scoped_free) char *challenge = base64_encode(raw, len);
                 const char *rounds = strstr(raw, "i=");
-                if (!rounds || strspn(rounds + 2, "0123456789") < 5) /* no input asks for millions of rounds */
+                if (!rounds ||
+                    strspn(rounds + 2, "0123456789") < 5) /* no input asks for millions of rounds */
                         free_secret(answer(sasl, challenge, &cause));
                 at += len + (at[len] == '\n');
         }
@@ -41,8 +51,13 @@ static void talk(struct sasl *sasl, const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        struct signin signin = { .user = "u", .secret = "s3cretWord", .mechanism = "auto", .allow_plaintext = true,
-                                 .service = "imap", .host = "mail.example.net", .port = 993 };
+        struct signin signin = { .user = "u",
+                                 .secret = "s3cretWord",
+                                 .mechanism = "auto",
+                                 .allow_plaintext = true,
+                                 .service = "imap",
+                                 .host = "mail.example.net",
+                                 .port = 993 };
         struct chat_channel channel = { .tls = true, .binding.present = true };
         struct cause cause = { 0 };
 

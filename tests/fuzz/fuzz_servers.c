@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What DNS and a domain's web server say of its mail servers: bounded, and only hosts and ports that can be. */
+/* What DNS and a domain's web server say of its mail servers: bounded, and only hosts and ports that can be.
+ */
 #include "ctl/servers.h"
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A hostile SMTP or LMTP server: sign-in and three messages in flight. Every message comes back once, each recipient with
- * an outcome; nothing counts as sent without a reply of the server. */
+/* A hostile SMTP or LMTP server: sign-in and three messages in flight. Every message comes back once, each
+ * recipient with an outcome; nothing counts as sent without a reply of the server. */
 #include "daemon/smtp/mail.h"
 #include "daemon/smtp/session.h"
 #include "fuzz.h"
@@ -47,7 +47,8 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         fuzz_must(letter->given && !letter->back);
         letter->back = true;
         for (size_t i = 0; i < mail->recipient_count; i++)
-                fuzz_must(letter->recipients[i].outcome != OUTCOME_SENT || letter->recipients[i].code / 100 == 2);
+                fuzz_must(letter->recipients[i].outcome != OUTCOME_SENT ||
+                          letter->recipients[i].code / 100 == 2);
 }
 
 static void give(struct play *play)
@@ -56,11 +57,18 @@ static void give(struct play *play)
                 struct letter *letter = &play->letters[i];
                 if (letter->given || !smtp_mail_room(play->chat))
                         continue;
-                letter->recipients[0] = (struct smtp_recipient){ .address = "a@example.net", .notify = i == 1 ? "FAILURE" : NULL };
+                letter->recipients[0] = (struct smtp_recipient){ .address = "a@example.net",
+                                                                 .notify = i == 1 ? "FAILURE" : NULL };
                 letter->recipients[1] = (struct smtp_recipient){ .address = "b@b\xc3\xbc.example" };
                 letter->mail = (struct smtp_mail){
-                        .from = "me@example.net", .recipients = letter->recipients, .recipient_count = play->lmtp ? 1 : RECIPIENTS - (i == 0),
-                        .size = 26, .eight_bit = i == 2, .body = body, .rewind = rewind_body, .finished = finished,
+                        .from = "me@example.net",
+                        .recipients = letter->recipients,
+                        .recipient_count = play->lmtp ? 1 : RECIPIENTS - (i == 0),
+                        .size = 26,
+                        .eight_bit = i == 2,
+                        .body = body,
+                        .rewind = rewind_body,
+                        .finished = finished,
                 };
                 letter->given = true;
                 smtp_mail_send(play->chat, &letter->mail);
@@ -93,9 +101,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct play play = { .lmtp = (how & 4) != 0 };
         struct smtp_ways ways = { .chunking_works = how & 128 };
         struct smtp_config config = {
-                .signin = { .user = how & 8 ? "u" : "", .secret = "p", .mechanism = how & 16 ? "login" : "auto", .allow_plaintext = true,
-                            .service = "smtp", .host = "mail.example.net", .port = 25 },
-                .starttls = (how & 3) == 1, .hello = "station.example", .lmtp = play.lmtp,
+                .signin = { .user = how & 8 ? "u" : "",
+                            .secret = "p",
+                            .mechanism = how & 16 ? "login" : "auto",
+                            .allow_plaintext = true,
+                            .service = "smtp",
+                            .host = "mail.example.net",
+                            .port = 25 },
+                .starttls = (how & 3) == 1,
+                .hello = "station.example",
+                .lmtp = play.lmtp,
                 .ways = &ways,
         };
         struct chat_channel channel = { .tls = (how & 3) == 2 };
@@ -104,7 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         play.chat = smtp_session_new(&config);
         play.chat->class->start(play.chat, &channel);
         look(&play);
-        for (size_t at = 1, len; at < size && play.chat->state != CHAT_FAILED && play.chat->state != CHAT_ENDED; at += len) {
+        for (size_t at = 1, len;
+             at < size && play.chat->state != CHAT_FAILED && play.chat->state != CHAT_ENDED; at += len) {
                 const uint8_t *lf = memchr(data + at, '\n', size - at);
                 len = lf ? (size_t)(lf - data) + 1 - at : size - at;
                 len = len < portion ? len : portion;

@@ -2,8 +2,8 @@
 /* The OCSP answer that a server staples, about a certificate and an issuer that stay the same. */
 #include "daemon/tls/staple.c"
 
-#include "fuzz.h"
 #include "../unit/pki.h"
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -11,9 +11,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static struct tls_facts facts;
 
         if (!leaf.x509) {
-                issuer = pki_make(&(struct pki_spec){ .cn = "issuer", .ca = true, .from_days = -1, .to_days = 36500 });
-                leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &issuer,
-                                                    .from_days = -1, .to_days = 36500 });
+                issuer = pki_make(
+                        &(struct pki_spec){ .cn = "issuer", .ca = true, .from_days = -1, .to_days = 36500 });
+                leaf = pki_make(&(struct pki_spec){ .cn = "leaf",
+                                                    .san = "DNS:mail.example",
+                                                    .issuer = &issuer,
+                                                    .from_days = -1,
+                                                    .to_days = 36500 });
         }
         facts.error_count = 0;
         OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &data, (long)size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Members of an archive that is to be restored: a block and the records of a pax header behind it, and what may be a name. */
+/* Members of an archive that is to be restored: a block and the records of a pax header behind it, and what
+ * may be a name. */
 #include "common/tar.c"
 #include "daemon/store/unpack.c"
 
@@ -24,8 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         fuzz_must(strlen(member.name) < sizeof member.name);
         if (name_is_plain(member.name)) {
-                fuzz_must(member.name[0] != '/' && !strstr(member.name, "//") && !strstr(member.name, "/../"));
-                fuzz_must(strncmp(member.name, "../", 3) != 0 && strcmp(member.name, "..") != 0 && member.name[0]);
+                fuzz_must(member.name[0] != '/' && !strstr(member.name, "//") &&
+                          !strstr(member.name, "/../"));
+                fuzz_must(strncmp(member.name, "../", 3) != 0 && strcmp(member.name, "..") != 0 &&
+                          member.name[0]);
         }
         return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Words that people, files and messages bring: addresses and lists of them, hosts, fingerprints, times, sizes, RFC 3461. What is accepted is
- * clean, and is accepted again in its normal form. */
+/* Words that people, files and messages bring: addresses and lists of them, hosts, fingerprints, times,
+ * sizes, RFC 3461. What is accepted is clean, and is accepted again in its normal form. */
 #include "common/dsn.h"
 #include "common/names.h"
 #include "common/sender_list.h"

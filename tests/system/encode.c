@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages as the tool encodes them, one after the other: "LENGTH\n" and the bytes come in; "ok LENGTH\n" and the message, or
- * "no LENGTH\n" and the sentence of the refusal, go out. An argument: 7bit or 8bitmime, as sendmail's -B. */
+/* Messages as the tool encodes them, one after the other: "LENGTH\n" and the bytes come in; "ok LENGTH\n" and
+ * the message, or "no LENGTH\n" and the sentence of the refusal, go out. An argument: 7bit or 8bitmime, as
+ * sendmail's -B. */
 #include "ctl/encode.h"
 #include "ctl/mend.h"
 
@@ -10,7 +11,9 @@
 int main(int argc, char **argv)
 {
         const char *word = argc > 1 ? argv[1] : "";
-        enum encode_body body = !strcasecmp(word, "7bit") ? BODY_7BIT : !strcasecmp(word, "8bitmime") ? BODY_8BITMIME : BODY_ENCODED;
+        enum encode_body body = !strcasecmp(word, "7bit")       ? BODY_7BIT
+                                : !strcasecmp(word, "8bitmime") ? BODY_8BITMIME
+                                                                : BODY_ENCODED;
         size_t len;
         while (scanf("%zu", &len) == 1 && getchar() == '\n') {
                 struct cause cause = { 0 };

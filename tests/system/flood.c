@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A TLS server that, after a good handshake, sends what carries nothing as fast as it is taken:
- * flood PEM key-update|key-update-asked|tickets|tickets-and-a-byte. Prints its port; serves until it is killed.
+ * flood PEM key-update|key-update-asked|tickets|tickets-and-a-byte. Prints its port; serves until it is
+ * killed.
  */
 #include <arpa/inet.h>
 #include <openssl/err.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into the daemon: calls that hang while a file of their name is there, in the folder that HANG names.
- * "disk" is fsync and its like, "names" getaddrinfo of a name, "users" getpwuid, "groups" getgrnam, "client" reading a
- * file that a client handed in, "client-UID" one that belongs to this user.
+ * Preloaded into the daemon: calls that hang while a file of their name is there, in the folder that HANG
+ * names. "disk" is fsync and its like, "names" getaddrinfo of a name, "users" getpwuid, "groups" getgrnam,
+ * "client" reading a file that a client handed in, "client-UID" one that belongs to this user.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

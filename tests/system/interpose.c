@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into a daemon under test: durable system calls that fail when the test says so, a disk that can be cut
- * off, a clock that can be set, time that passes, names that are not found. What is wanted stands in a file that test
- * and daemon share (struct wanted, by $INTERPOSE_CONTROL); only files below $INTERPOSE_BELOW are touched.
+ * Preloaded into a daemon under test: durable system calls that fail when the test says so, a disk that can
+ * be cut off, a clock that can be set, time that passes, names that are not found. What is wanted stands in a
+ * file that test and daemon share (struct wanted, by $INTERPOSE_CONTROL); only files below $INTERPOSE_BELOW
+ * are touched.
  *
- * The disk: station.db and its log have a copy beside them, NAME.disk, that holds what a power cut would leave: pages
- * get there when a sync succeeds. A sync that fails loses them, as Linux does: they are no longer dirty, so a later
- * sync that succeeds does not write them.
+ * The disk: station.db and its log have a copy beside them, NAME.disk, that holds what a power cut would
+ * leave: pages get there when a sync succeeds. A sync that fails loses them, as Linux does: they are no
+ * longer dirty, so a later sync that succeeds does not write them.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum call { CALL_OPEN, CALL_WRITE, CALL_PWRITE, CALL_FSYNC, CALL_FDATASYNC, CALL_RENAME, CALL_FTRUNCATE, CALL_UNLINK, CALL_READ,
-            CALLS };
+enum call {
+        CALL_OPEN,
+        CALL_WRITE,
+        CALL_PWRITE,
+        CALL_FSYNC,
+        CALL_FDATASYNC,
+        CALL_RENAME,
+        CALL_FTRUNCATE,
+        CALL_UNLINK,
+        CALL_READ,
+        CALLS
+};
 
 /* As tests/system/interpose.py packs it. */
 struct fault {
@@ -41,12 +52,13 @@ struct fault {
         char match[32];        /* only those whose path ends so; empty: all */
 };
 struct wanted {
-        _Atomic int64_t clock; /* seconds by which the wall clock is wrong */
-        _Atomic int32_t disk;  /* 1: keep what a power cut would leave */
-        _Atomic int32_t asleep; /* seconds that the machine has slept */
-        _Atomic int64_t passed; /* seconds that went by for the daemon alone, on every clock */
-        _Atomic int32_t port, connects;     /* TCP connections to this port are counted */
-        _Atomic int32_t nameless, nameless_lookups; /* 1: no host name is found, and such lookups are counted */
+        _Atomic int64_t clock;          /* seconds by which the wall clock is wrong */
+        _Atomic int32_t disk;           /* 1: keep what a power cut would leave */
+        _Atomic int32_t asleep;         /* seconds that the machine has slept */
+        _Atomic int64_t passed;         /* seconds that went by for the daemon alone, on every clock */
+        _Atomic int32_t port, connects; /* TCP connections to this port are counted */
+        _Atomic int32_t nameless,
+                nameless_lookups; /* 1: no host name is found, and such lookups are counted */
         struct fault faults[CALLS];
 };
 
@@ -56,8 +68,8 @@ enum { PAGE = 4096, FILES = 8, KILL = -1 };
 struct followed {
         dev_t device;
         ino_t inode;
-        int disk;              /* NAME.disk */
-        uint8_t *dirty;        /* a byte for each page */
+        int disk;       /* NAME.disk */
+        uint8_t *dirty; /* a byte for each page */
         size_t pages;
 };
 
@@ -189,7 +201,8 @@ static struct followed *follow(int fd)
                 return NULL;
         (void)snprintf(copy, sizeof copy, "%s.disk", path);
         struct followed *file = &files[file_count];
-        *file = (struct followed){ .device = facts.st_dev, .inode = facts.st_ino,
+        *file = (struct followed){ .device = facts.st_dev,
+                                   .inode = facts.st_ino,
                                    .disk = real_open(copy, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) };
         if (file->disk < 0)
                 abort();
@@ -232,11 +245,13 @@ static int open_at(int folder, const char *path, int flags, mode_t mode)
         int (*real_openat)(int, const char *, int, ...) = REAL(openat);
         bool relative = path[0] != '/' && folder != AT_FDCWD;
 
-        if ((flags & (O_CREAT | O_TMPFILE)) && (relative ? fd_fails(CALL_OPEN, folder)
-                                                         : strncmp(path, below, strlen(below)) == 0 && fails(CALL_OPEN, path)))
+        if ((flags & (O_CREAT | O_TMPFILE)) &&
+            (relative ? fd_fails(CALL_OPEN, folder)
+                      : strncmp(path, below, strlen(below)) == 0 && fails(CALL_OPEN, path)))
                 return -1;
         /* "read" is counted where a file is opened for it. */
-        if (!(flags & (O_ACCMODE | O_CREAT | O_DIRECTORY)) && strncmp(path, below, strlen(below)) == 0 && fails(CALL_READ, path))
+        if (!(flags & (O_ACCMODE | O_CREAT | O_DIRECTORY)) && strncmp(path, below, strlen(below)) == 0 &&
+            fails(CALL_READ, path))
                 return -1;
         int fd = real_openat(folder, path, flags, mode);
         if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY)
@@ -249,14 +264,14 @@ static mode_t mode_in(int flags, va_list rest)
         return flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
 }
 
-#define OPEN(name)                                                                                                      \
-        int name(const char *path, int flags, ...)                                                                      \
-        {                                                                                                               \
-                va_list rest;                                                                                           \
-                va_start(rest, flags);                                                                                  \
-                mode_t mode = mode_in(flags, rest);                                                                     \
-                va_end(rest);                                                                                           \
-                return open_at(AT_FDCWD, path, flags, mode);                                                            \
+#define OPEN(name) \
+        int name(const char *path, int flags, ...) \
+        { \
+                va_list rest; \
+                va_start(rest, flags); \
+                mode_t mode = mode_in(flags, rest); \
+                va_end(rest); \
+                return open_at(AT_FDCWD, path, flags, mode); \
         }
 OPEN(open)
 OPEN(open64)
@@ -278,49 +293,49 @@ ssize_t write(int fd, const void *bytes, size_t len)
         return fd_fails(CALL_WRITE, fd) ? -1 : real_write(fd, bytes, len);
 }
 
-#define PWRITE(name)                                                                                                    \
-        ssize_t name(int fd, const void *bytes, size_t len, off_t at)                                                   \
-        {                                                                                                               \
-                ssize_t (*real_pwrite)(int, const void *, size_t, off_t) = REAL(pwrite);                                \
-                if (fd_fails(CALL_PWRITE, fd))                                                                          \
-                        return -1;                                                                                      \
-                ssize_t put = real_pwrite(fd, bytes, len, at);                                                          \
-                if (put > 0)                                                                                            \
-                        wrote(fd, at, (size_t)put);                                                                     \
-                return put;                                                                                             \
+#define PWRITE(name) \
+        ssize_t name(int fd, const void *bytes, size_t len, off_t at) \
+        { \
+                ssize_t (*real_pwrite)(int, const void *, size_t, off_t) = REAL(pwrite); \
+                if (fd_fails(CALL_PWRITE, fd)) \
+                        return -1; \
+                ssize_t put = real_pwrite(fd, bytes, len, at); \
+                if (put > 0) \
+                        wrote(fd, at, (size_t)put); \
+                return put; \
         }
 PWRITE(pwrite)
 PWRITE(pwrite64)
 
-#define SYNC(name, call)                                                                                                \
-        int name(int fd)                                                                                                \
-        {                                                                                                               \
-                int (*real_sync)(int) = REAL(name);                                                                     \
-                bool failed = fd_fails(call, fd);                                                                       \
-                int error = errno;                                                                                      \
-                int result = failed ? -1 : real_sync(fd);                                                               \
-                synced(fd, result == 0);                                                                                \
-                if (failed)                                                                                             \
-                        errno = error;                                                                                  \
-                return result;                                                                                          \
+#define SYNC(name, call) \
+        int name(int fd) \
+        { \
+                int (*real_sync)(int) = REAL(name); \
+                bool failed = fd_fails(call, fd); \
+                int error = errno; \
+                int result = failed ? -1 : real_sync(fd); \
+                synced(fd, result == 0); \
+                if (failed) \
+                        errno = error; \
+                return result; \
         }
 SYNC(fsync, CALL_FSYNC)
 SYNC(fdatasync, CALL_FDATASYNC)
 
 /* The log is cut only when all of it is in the database: the copy is cut at once. */
-#define FTRUNCATE(name)                                                                                                 \
-        int name(int fd, off_t size)                                                                                    \
-        {                                                                                                               \
-                int (*real_ftruncate)(int, off_t) = REAL(ftruncate);                                                    \
-                if (fd_fails(CALL_FTRUNCATE, fd))                                                                       \
-                        return -1;                                                                                      \
-                int result = real_ftruncate(fd, size);                                                                  \
-                pthread_mutex_lock(&lock);                                                                              \
-                struct followed *file = result == 0 ? follow(fd) : NULL;                                                \
-                if (file && real_ftruncate(file->disk, size) < 0)                                                       \
-                        abort();                                                                                        \
-                pthread_mutex_unlock(&lock);                                                                            \
-                return result;                                                                                          \
+#define FTRUNCATE(name) \
+        int name(int fd, off_t size) \
+        { \
+                int (*real_ftruncate)(int, off_t) = REAL(ftruncate); \
+                if (fd_fails(CALL_FTRUNCATE, fd)) \
+                        return -1; \
+                int result = real_ftruncate(fd, size); \
+                pthread_mutex_lock(&lock); \
+                struct followed *file = result == 0 ? follow(fd) : NULL; \
+                if (file && real_ftruncate(file->disk, size) < 0) \
+                        abort(); \
+                pthread_mutex_unlock(&lock); \
+                return result; \
         }
 FTRUNCATE(ftruncate)
 FTRUNCATE(ftruncate64)
@@ -376,8 +391,9 @@ int clock_gettime(clockid_t clock, struct timespec *now)
                 now->tv_sec += atomic_load(&wanted->asleep);
         if (clock == CLOCK_BOOTTIME && alarm_fd >= 0 && alarm_ahead != ahead())
                 (void)set_alarm();
-        if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_BOOTTIME ||
-                            clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE))
+        if (result == 0 &&
+            (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_BOOTTIME ||
+             clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE))
                 now->tv_sec += atomic_load(&wanted->passed);
         return result;
 }
@@ -429,7 +445,8 @@ int connect(int fd, const struct sockaddr *to, socklen_t len)
 
         memcpy(&peer, to, len < sizeof peer ? len : sizeof peer);
         /* IPv6 has its port at the same place */
-        if ((peer.sin_family == AF_INET || peer.sin_family == AF_INET6) && ntohs(peer.sin_port) == wanted->port)
+        if ((peer.sin_family == AF_INET || peer.sin_family == AF_INET6) &&
+            ntohs(peer.sin_port) == wanted->port)
                 atomic_fetch_add(&wanted->connects, 1);
         return real_connect(fd, to, len);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into a daemon: the n-th call of one kind fails, or the process is killed before or after it. What is wanted
- * stands in a file that the daemon shares with torture.py (struct plan, by $NTH_CALL). Counted are calls that touch
- * files below $NTH_BELOW, sockets, threads and memory; loading of libraries is left alone.
+ * Preloaded into a daemon: the n-th call of one kind fails, or the process is killed before or after it. What
+ * is wanted stands in a file that the daemon shares with torture.py (struct plan, by $NTH_CALL). Counted are
+ * calls that touch files below $NTH_BELOW, sockets, threads and memory; loading of libraries is left alone.
  */
 #undef _FORTIFY_SOURCE
 #include <dlfcn.h>
@@ -26,8 +26,21 @@
 /* In the order of torture.py. */
 enum kind {
         KIND_DISK, /* any of the next eight: for kills */
-        KIND_OPEN, KIND_WRITE, KIND_PWRITE, KIND_SYNC, KIND_RENAME, KIND_UNLINK, KIND_TRUNCATE, KIND_MKDIR,
-        KIND_READ, KIND_MMAP, KIND_CONNECT, KIND_ACCEPT, KIND_THREAD, KIND_MALLOC, KINDS
+        KIND_OPEN,
+        KIND_WRITE,
+        KIND_PWRITE,
+        KIND_SYNC,
+        KIND_RENAME,
+        KIND_UNLINK,
+        KIND_TRUNCATE,
+        KIND_MKDIR,
+        KIND_READ,
+        KIND_MMAP,
+        KIND_CONNECT,
+        KIND_ACCEPT,
+        KIND_THREAD,
+        KIND_MALLOC,
+        KINDS
 };
 #define ON_DISK KIND_MKDIR
 enum action { ACT_FAIL, ACT_KILL_BEFORE, ACT_KILL_AFTER };
@@ -107,44 +120,57 @@ static bool fd_counts(int fd)
 }
 
 /* Defines a function before libc's of the same name. */
-#define WRAP(type, name, failure, kind, counts, parameters, arguments)                                                 \
-        type name parameters                                                                                           \
-        {                                                                                                              \
-                static type (*_Atomic next) parameters;                                                                \
-                type (*call) parameters = next;                                                                        \
-                if (!call)                                                                                             \
-                        next = call = (__typeof__(call))dlsym(RTLD_NEXT, #name);                                       \
-                enum outcome outcome = (counts) ? strike(kind) : GO_ON;                                                \
-                if (outcome == REFUSED)                                                                                \
-                        return failure;                                                                                \
-                type result = call arguments;                                                                          \
-                if (outcome == LAST)                                                                                   \
-                        die();                                                                                         \
-                return result;                                                                                         \
+#define WRAP(type, name, failure, kind, counts, parameters, arguments) \
+        type name parameters \
+        { \
+                static type(*_Atomic next) parameters; \
+                type(*call) parameters = next; \
+                if (!call) \
+                        next = call = (__typeof__(call))dlsym(RTLD_NEXT, #name); \
+                enum outcome outcome = (counts) ? strike(kind) : GO_ON; \
+                if (outcome == REFUSED) \
+                        return failure; \
+                type result = call arguments; \
+                if (outcome == LAST) \
+                        die(); \
+                return result; \
         }
 
 WRAP(ssize_t, write, -1, KIND_WRITE, fd_counts(fd), (int fd, const void *bytes, size_t len), (fd, bytes, len))
-WRAP(ssize_t, pwrite, -1, KIND_PWRITE, fd_counts(fd), (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
-WRAP(ssize_t, pwrite64, -1, KIND_PWRITE, fd_counts(fd), (int fd, const void *bytes, size_t len, off64_t at), (fd, bytes, len, at))
+WRAP(ssize_t, pwrite, -1, KIND_PWRITE, fd_counts(fd), (int fd, const void *bytes, size_t len, off_t at),
+     (fd, bytes, len, at))
+WRAP(ssize_t, pwrite64, -1, KIND_PWRITE, fd_counts(fd), (int fd, const void *bytes, size_t len, off64_t at),
+     (fd, bytes, len, at))
 WRAP(int, fsync, -1, KIND_SYNC, fd_counts(fd), (int fd), (fd))
 WRAP(int, fdatasync, -1, KIND_SYNC, fd_counts(fd), (int fd), (fd))
 WRAP(int, rename, -1, KIND_RENAME, path_counts(to), (const char *from, const char *to), (from, to))
-WRAP(int, renameat, -1, KIND_RENAME, path_counts(to), (int d, const char *from, int e, const char *to), (d, from, e, to))
-WRAP(int, renameat2, -1, KIND_RENAME, path_counts(to), (int d, const char *from, int e, const char *to, unsigned flags), (d, from, e, to, flags))
-WRAP(int, linkat, -1, KIND_RENAME, path_counts(to), (int d, const char *from, int e, const char *to, int flags), (d, from, e, to, flags))
+WRAP(int, renameat, -1, KIND_RENAME, path_counts(to), (int d, const char *from, int e, const char *to),
+     (d, from, e, to))
+WRAP(int, renameat2, -1, KIND_RENAME, path_counts(to),
+     (int d, const char *from, int e, const char *to, unsigned flags), (d, from, e, to, flags))
+WRAP(int, linkat, -1, KIND_RENAME, path_counts(to),
+     (int d, const char *from, int e, const char *to, int flags), (d, from, e, to, flags))
 WRAP(int, unlink, -1, KIND_UNLINK, path_counts(path), (const char *path), (path))
-WRAP(int, unlinkat, -1, KIND_UNLINK, path_counts(path), (int folder, const char *path, int flags), (folder, path, flags))
+WRAP(int, unlinkat, -1, KIND_UNLINK, path_counts(path), (int folder, const char *path, int flags),
+     (folder, path, flags))
 WRAP(int, ftruncate, -1, KIND_TRUNCATE, fd_counts(fd), (int fd, off_t size), (fd, size))
 WRAP(int, ftruncate64, -1, KIND_TRUNCATE, fd_counts(fd), (int fd, off64_t size), (fd, size))
 WRAP(int, mkdir, -1, KIND_MKDIR, path_counts(path), (const char *path, mode_t mode), (path, mode))
-WRAP(int, mkdirat, -1, KIND_MKDIR, path_counts(path), (int folder, const char *path, mode_t mode), (folder, path, mode))
+WRAP(int, mkdirat, -1, KIND_MKDIR, path_counts(path), (int folder, const char *path, mode_t mode),
+     (folder, path, mode))
 WRAP(ssize_t, read, -1, KIND_READ, fd_counts(fd), (int fd, void *bytes, size_t len), (fd, bytes, len))
-WRAP(ssize_t, pread, -1, KIND_READ, fd_counts(fd), (int fd, void *bytes, size_t len, off_t at), (fd, bytes, len, at))
-WRAP(ssize_t, pread64, -1, KIND_READ, fd_counts(fd), (int fd, void *bytes, size_t len, off64_t at), (fd, bytes, len, at))
-WRAP(void *, mmap, MAP_FAILED, KIND_MMAP, fd >= 0 && fd_counts(fd), (void *at, size_t len, int how, int flags, int fd, off_t from), (at, len, how, flags, fd, from))
+WRAP(ssize_t, pread, -1, KIND_READ, fd_counts(fd), (int fd, void *bytes, size_t len, off_t at),
+     (fd, bytes, len, at))
+WRAP(ssize_t, pread64, -1, KIND_READ, fd_counts(fd), (int fd, void *bytes, size_t len, off64_t at),
+     (fd, bytes, len, at))
+WRAP(void *, mmap, MAP_FAILED, KIND_MMAP, fd >= 0 && fd_counts(fd),
+     (void *at, size_t len, int how, int flags, int fd, off_t from), (at, len, how, flags, fd, from))
 WRAP(int, connect, -1, KIND_CONNECT, true, (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len))
-WRAP(int, accept4, -1, KIND_ACCEPT, true, (int fd, struct sockaddr *from, socklen_t *len, int flags), (fd, from, len, flags))
-WRAP(int, pthread_create, plan->error, KIND_THREAD, true, (pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *ctx), (thread, how, run, ctx))
+WRAP(int, accept4, -1, KIND_ACCEPT, true, (int fd, struct sockaddr *from, socklen_t *len, int flags),
+     (fd, from, len, flags))
+WRAP(int, pthread_create, plan->error, KIND_THREAD, true,
+     (pthread_t * thread, const pthread_attr_t *how, void *(*run)(void *), void *ctx),
+     (thread, how, run, ctx))
 
 static int open_counted(int folder, const char *path, int flags, mode_t mode)
 {
@@ -159,10 +185,10 @@ static int open_counted(int folder, const char *path, int flags, mode_t mode)
         return fd;
 }
 
-#define OPEN_MODE                                                                                                      \
-        va_list rest;                                                                                                  \
-        va_start(rest, flags);                                                                                         \
-        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;                                        \
+#define OPEN_MODE \
+        va_list rest; \
+        va_start(rest, flags); \
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
         va_end(rest);
 
 int open(const char *path, int flags, ...)

@@ -19,23 +19,23 @@ enum line_kind { END, S, C, TLS, DO, CLOSE };
 
 struct line {
         enum line_kind kind;
-        const char *text;                 /* S, C: with line ends */
-        void (*act)(struct chat *chat);   /* DO */
+        const char *text;               /* S, C: with line ends */
+        void (*act)(struct chat *chat); /* DO */
 };
 
 struct script {
         const char *name;
-        bool starttls, tls;               /* tls: from the first byte */
+        bool starttls, tls; /* tls: from the first byte */
         const char *user, *secret;
         const struct line *lines;
-        enum chat_state state;            /* at the end */
+        enum chat_state state; /* at the end */
         enum cause_code cause;
-        const char *told;                 /* what the user was told; NULL: does not matter */
+        const char *told; /* what the user was told; NULL: does not matter */
 };
 
 struct play {
         struct buf told, sent;
-        int refuse;                       /* message_begin answers this */
+        int refuse; /* message_begin answers this */
         struct chat *chat;
         void (*on_changed)(struct chat *chat);
 };
@@ -49,9 +49,9 @@ static inline void play_opened(void *ctx, const struct mailbox_facts *facts)
 {
         char text[128];
 
-        (void)snprintf(text, sizeof text, "opened(%llu %u %u%s%s%s) ", (unsigned long long)facts->uidvalidity, facts->uidnext, facts->exists,
-                       facts->can_idle ? " idle" : "", facts->can_expunge_uid ? " expunge" : "",
-                       facts->read_only ? " ro" : "");
+        (void)snprintf(text, sizeof text, "opened(%llu %u %u%s%s%s) ", (unsigned long long)facts->uidvalidity,
+                       facts->uidnext, facts->exists, facts->can_idle ? " idle" : "",
+                       facts->can_expunge_uid ? " expunge" : "", facts->read_only ? " ro" : "");
         tell(ctx, text);
 }
 static inline void play_not_opened(void *ctx, const struct cause *cause)
@@ -237,12 +237,13 @@ static inline void play_client(struct play *play, const struct script *script, c
 {
         char *sent = buf_take_text(&play->sent);
 
-        ck_assert_msg(strcmp(sent, text) == 0, "%s: client said\n%s\ninstead of\n%s\n(%s)", script->name, sent, text,
-                      play->chat->cause->text);
+        ck_assert_msg(strcmp(sent, text) == 0, "%s: client said\n%s\ninstead of\n%s\n(%s)", script->name,
+                      sent, text, play->chat->cause->text);
         free(sent);
 }
 
-static inline void play_line(struct play *play, const struct script *script, const struct line *line, size_t cut)
+static inline void play_line(struct play *play, const struct script *script, const struct line *line,
+                             size_t cut)
 {
         static const struct chat_channel secure = { .tls = true };
         struct chat *chat = play->chat;
@@ -287,12 +288,12 @@ static inline void play(const struct script *script, size_t cut)
                 play_line(&play, script, line, cut);
         ck_assert_msg(play.chat->state == script->state, "%s (cut %zu): state %d, %s", script->name, cut,
                       (int)play.chat->state, play.chat->cause->text);
-        ck_assert_msg(play.chat->cause->code == script->cause, "%s (cut %zu): cause %s, %s", script->name, cut,
-                      cause_kind(play.chat->cause->code)->name, play.chat->cause->text);
+        ck_assert_msg(play.chat->cause->code == script->cause, "%s (cut %zu): cause %s, %s", script->name,
+                      cut, cause_kind(play.chat->cause->code)->name, play.chat->cause->text);
         char *rest = buf_take_text(&play.sent), *told = buf_take_text(&play.told);
         ck_assert_msg(rest[0] == '\0', "%s (cut %zu): client also said %s", script->name, cut, rest);
-        ck_assert_msg(!script->told || strcmp(told, script->told) == 0, "%s (cut %zu): told\n%s\ninstead of\n%s",
-                      script->name, cut, told, script->told);
+        ck_assert_msg(!script->told || strcmp(told, script->told) == 0,
+                      "%s (cut %zu): told\n%s\ninstead of\n%s", script->name, cut, told, script->told);
         free(rest);
         free(told);
         play.chat->class->free(play.chat);

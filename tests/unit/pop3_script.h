@@ -8,7 +8,10 @@
 static struct chat *play_new(const struct script *script, struct play *play)
 {
         struct pop3_config config = {
-                .signin = { .user = script->user, .secret = script->secret, .mechanism = "auto", .service = "pop",
+                .signin = { .user = script->user,
+                            .secret = script->secret,
+                            .mechanism = "auto",
+                            .service = "pop",
                             .host = "mail.example.net" },
                 .starttls = script->starttls,
                 .user = &play_user,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of both directions share: an account with a real state folder in virtual time, scripted sessions, numbers
- * that are not random, a token endpoint that the test answers, a disk that takes no writes.
+ * What the tests of both directions share: an account with a real state folder in virtual time, scripted
+ * sessions, numbers that are not random, a token endpoint that the test answers, a disk that takes no writes.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ enum { MORNING = 1742720400 }; /* 2025-03-23 09:00 UTC, a Sunday without a chang
 /* ---- in place of daemon/random.c: the middle of every spread, and words that count ---- */
 
 const char token_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-static uint32_t drawn;          /* what the next number is */
+static uint32_t drawn; /* what the next number is */
 
 uint32_t random_number(void)
 {
@@ -48,12 +48,13 @@ struct token_exchange {
         token_exchanged *done;
         void *ctx;
 };
-static struct token_exchange *asked;    /* the question under way */
+static struct token_exchange *asked; /* the question under way */
 static unsigned questions;
 
-struct token_exchange *token_exchange_begin(unused_arg const struct property_values *values, unused_arg const char *url,
-                                            unused_arg const struct grant_request *request, unused_arg bool record,
-                                            token_exchanged *done, void *ctx)
+struct token_exchange *token_exchange_begin(unused_arg const struct property_values *values,
+                                            unused_arg const char *url,
+                                            unused_arg const struct grant_request *request,
+                                            unused_arg bool record, token_exchanged *done, void *ctx)
 {
         ck_assert_ptr_null(asked);
         asked = new_object(struct token_exchange);
@@ -69,15 +70,17 @@ void token_exchange_cancel(struct token_exchange *exchange)
         free(exchange);
 }
 
-int token_client(unused_arg const struct property_values *values, unused_arg const struct grant_source *source,
-                 struct grant_request *out, unused_arg struct cause *cause)
+int token_client(unused_arg const struct property_values *values,
+                 unused_arg const struct grant_source *source, struct grant_request *out,
+                 unused_arg struct cause *cause)
 {
         *out = (struct grant_request){ .client_id = "client" };
         return 0;
 }
 
 /* The endpoint answers; the texts of the answer are static. */
-static inline void answer_grant(enum grant_result result, const struct grant_answer *said, enum cause_code code)
+static inline void answer_grant(enum grant_result result, const struct grant_answer *said,
+                                enum cause_code code)
 {
         struct token_exchange *exchange = take(asked);
         struct grant_answer answer = *said;
@@ -148,7 +151,8 @@ static inline void runner_open(enum account_kind kind)
         drawn = 0;
         questions = 0;
         memset(&net, 0, sizeof net);
-        (void)snprintf(state_folder, sizeof state_folder, "%s/state.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+        (void)snprintf(state_folder, sizeof state_folder, "%s/state.XXXXXX",
+                       getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
         ck_assert_ptr_nonnull(mkdtemp(state_folder));
         ck_assert_msg(loop_open(&cause) == 0, "%s", cause.text);
         loop_freeze(1000000, MORNING);
@@ -194,7 +198,8 @@ static inline void use_tokens(void)
 }
 
 #define check_status(expected) \
-        ck_assert_msg(account->status == (expected), "status %s: %s", account_status_name(account->status), account->cause->text)
+        ck_assert_msg(account->status == (expected), "status %s: %s", account_status_name(account->status), \
+                      account->cause->text)
 
 /* ---- a poll that a person asked for ---- */
 

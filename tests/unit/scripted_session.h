@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions without sockets: what daemon/session/session.h declares, between an engine and a server that the test plays,
- * line by line. It stands in for the session*.c files, which are then not linked. What a session otherwise learns of
- * the network and of trust is set by the test, in `net` for all, or in one `struct session`.
+ * Sessions without sockets: what daemon/session/session.h declares, between an engine and a server that the
+ * test plays, line by line. It stands in for the session*.c files, which are then not linked. What a session
+ * otherwise learns of the network and of trust is set by the test, in `net` for all, or in one `struct
+ * session`.
  */
 #pragma once
 
@@ -18,10 +19,11 @@
 
 /* The world around. */
 static struct {
-        enum cause_code fails;          /* CAUSE_NONE: sessions come about; else each ends by this before its first word */
-        const char *challenge_id;       /* of CAUSE_CHALLENGE */
-        bool contended;                 /* others wait for a place */
-        bool silent;                    /* servers say nothing any more */
+        enum cause_code
+                fails; /* CAUSE_NONE: sessions come about; else each ends by this before its first word */
+        const char *challenge_id;         /* of CAUSE_CHALLENGE */
+        bool contended;                   /* others wait for a place */
+        bool silent;                      /* servers say nothing any more */
         unsigned opened, open, open_most; /* sessions: ever; now; at once, at most */
         struct session *first;
 } net;
@@ -32,14 +34,14 @@ struct session {
         struct chat *chat;
         const struct session_user *user;
         void *ctx;
-        struct buf heard, said;         /* by the server: not yet a line; on its way to the engine */
+        struct buf heard, said; /* by the server: not yet a line; on its way to the engine */
         bool touched, talking, was_ready, over, paused;
         bool unrouted, untrusted, trust_moved; /* what session_still_*() tell */
         struct cause why;
         char challenge_id[13];
         struct timer *deadline;
-        unsigned waits;                 /* of the engine, for which it is set */
-        int state;                      /* the test's: what its server is at */
+        unsigned waits; /* of the engine, for which it is set */
+        int state;      /* the test's: what its server is at */
         struct session *next;
 };
 
@@ -262,7 +264,8 @@ void session_plan_of(const struct property_values *values, struct session_plan *
         };
 }
 
-struct session *session_open(const struct session_plan *plan, struct chat *chat, const struct session_user *user, void *ctx)
+struct session *session_open(const struct session_plan *plan, struct chat *chat,
+                             const struct session_user *user, void *ctx)
 {
         struct session *session = new_object(struct session);
 
@@ -380,7 +383,8 @@ bool session_trust_moved(const struct session *session)
         return session->trust_moved;
 }
 
-void session_tell_account(unused_arg const struct session *session, unused_arg enum session_mark mark, unused_arg struct account *account)
+void session_tell_account(unused_arg const struct session *session, unused_arg enum session_mark mark,
+                          unused_arg struct account *account)
 {
 }
 

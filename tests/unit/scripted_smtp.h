@@ -8,17 +8,19 @@
 
 #include "daemon/store/queue_table.h"
 
-/* ---- the server ------------------------------------------------------------------------------------------------ */
+/* ---- the server
+ * ------------------------------------------------------------------------------------------------ */
 
 enum { SERVER_COMMANDS, SERVER_CONTENT };
 enum { SESSIONS_NOTED = 4096 };
 
 static struct {
-        const char *greeting, *auth, *rcpt, *dot; /* what it says other than usual; "": nothing; NULL: the usual */
-        bool closes_at_dot;             /* in place of a reply */
-        unsigned messages, quits;       /* taken; good-byes said */
+        const char *greeting, *auth, *rcpt,
+                *dot;             /* what it says other than usual; "": nothing; NULL: the usual */
+        bool closes_at_dot;       /* in place of a reply */
+        unsigned messages, quits; /* taken; good-byes said */
         unsigned sessions;
-        int64_t begun[SESSIONS_NOTED];  /* when, in seconds since the beginning of the test */
+        int64_t begun[SESSIONS_NOTED]; /* when, in seconds since the beginning of the test */
 } server;
 
 static void server_begins(struct session *session)
@@ -42,7 +44,8 @@ static void server_hears(struct session *session, char *line)
                 server.messages += !server.dot || server.dot[0] == '2';
                 server_says(session, "%s\r\n", server.dot ? server.dot : "250 2.0.0 taken");
         } else if (strncmp(line, "EHLO", 4) == 0) {
-                server_says(session, "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
+                server_says(session,
+                            "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
         } else if (strncmp(line, "AUTH", 4) == 0) {
                 server_says(session, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
         } else if (strncmp(line, "RCPT", 4) == 0) {
@@ -58,7 +61,8 @@ static void server_hears(struct session *session, char *line)
         }
 }
 
-/* ---- mail ------------------------------------------------------------------------------------------------------ */
+/* ---- mail
+ * ------------------------------------------------------------------------------------------------------ */
 
 static struct sender *sender;
 
@@ -73,10 +77,18 @@ static void submit(unsigned count)
 {
         static const char *to[] = { "ann@example.com" };
         struct submission submission = {
-                .account = "box", .from = "bob@example.net", .recipients = to, .recipient_count = 1, .submitted_by = "test",
+                .account = "box",
+                .from = "bob@example.net",
+                .recipients = to,
+                .recipient_count = 1,
+                .submitted_by = "test",
                 .rules = { .hostname = "h", .from = "bob@example.net", .now = loop_wall(), .max_size = MIB },
-                .lifetime = 30 * 24 * 3600, .account_clock = account_clock(account), .max_queue = 100000, .fd = -1,
-                .bytes = "Subject: x\n\nbody\n", .len = 17,
+                .lifetime = 30 * 24 * 3600,
+                .account_clock = account_clock(account),
+                .max_queue = 100000,
+                .fd = -1,
+                .bytes = "Subject: x\n\nbody\n",
+                .len = 17,
         };
 
         for (unsigned i = 0; i < count; i++)

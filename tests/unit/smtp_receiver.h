@@ -12,18 +12,18 @@
 
 struct receiver {
         enum { RECEIVER_COMMAND, RECEIVER_DATA, RECEIVER_CHUNK } mode;
-        struct buf line;      /* a command not yet whole */
-        struct buf content;   /* of the message at hand, dots taken off */
-        struct buf replies;   /* for the client */
-        struct buf log;       /* every command, '\n' after each; content as "#length" */
+        struct buf line;    /* a command not yet whole */
+        struct buf content; /* of the message at hand, dots taken off */
+        struct buf replies; /* for the client */
+        struct buf log;     /* every command, '\n' after each; content as "#length" */
         const char *violation;
-        size_t messages;      /* content heard to its end */
-        size_t matched;       /* DATA: how much of CRLF.CRLF stands */
+        size_t messages; /* content heard to its end */
+        size_t matched;  /* DATA: how much of CRLF.CRLF stands */
         bool line_start;
         uint64_t chunk_left;
         bool chunk_last;
-        bool mail;            /* a transaction is open */
-        bool spoiled;         /* a BDAT was refused: only RSET helps (RFC 3030 section 2) */
+        bool mail;    /* a transaction is open */
+        bool spoiled; /* a BDAT was refused: only RSET helps (RFC 3030 section 2) */
         size_t recipients;
         /* The reply to a command line ("." for the end of content), or NULL for the usual one. */
         const char *(*answer)(struct receiver *receiver, const char *line);
@@ -32,8 +32,10 @@ struct receiver {
 
 static inline void receiver_init(struct receiver *r)
 {
-        *r = (struct receiver){ .line = BUF_WITH_MAX(1 << 16), .content = BUF_WITH_MAX(1 << 26),
-                                .replies = BUF_WITH_MAX(1 << 26), .log = BUF_WITH_MAX(1 << 26) };
+        *r = (struct receiver){ .line = BUF_WITH_MAX(1 << 16),
+                                .content = BUF_WITH_MAX(1 << 26),
+                                .replies = BUF_WITH_MAX(1 << 26),
+                                .log = BUF_WITH_MAX(1 << 26) };
 }
 
 static inline void receiver_done(struct receiver *r)

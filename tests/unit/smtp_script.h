@@ -16,8 +16,8 @@
 
 struct script_run {
         struct chat *chat;
-        struct buf sent;        /* what the client said, not yet expected */
-        size_t cut;             /* 0: whole, 1: byte by byte, n: cut after n - 1 bytes */
+        struct buf sent; /* what the client said, not yet expected */
+        size_t cut;      /* 0: whole, 1: byte by byte, n: cut after n - 1 bytes */
         const char *name;
 };
 
@@ -89,7 +89,8 @@ static void script_line(struct script_run *run, const char *line)
                 script_expect(run, line + 2);
         } else if (strcmp(line, "TLS") == 0) {
                 struct chat_channel channel = { .tls = true };
-                ck_assert_msg(run->chat->state == CHAT_WANTS_TLS, "%s: %s", run->name, run->chat->cause->text);
+                ck_assert_msg(run->chat->state == CHAT_WANTS_TLS, "%s: %s", run->name,
+                              run->chat->cause->text);
                 run->chat->class->secured(run->chat, &channel);
                 script_take_out(run);
         } else if (strcmp(line, "CLOSE") == 0) {

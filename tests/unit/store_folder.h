@@ -84,9 +84,9 @@ static inline void wait_for(const struct answer *answer)
                 loop_run();
 }
 
-#define wait_well(answer)                                                    \
-        do {                                                                 \
-                wait_for(answer);                                            \
+#define wait_well(answer) \
+        do { \
+                wait_for(answer); \
                 ck_assert_msg(!(answer)->failed, "%s", (answer)->cause.text); \
         } while (0)
 

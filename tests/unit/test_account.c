@@ -16,7 +16,8 @@ static void hear_event(void *ctx, json_t *event)
 {
         (void)ctx;
         heard.events++;
-        (void)snprintf(heard.event, sizeof heard.event, "%s %s %s", json_string_value(json_object_get(event, "event")),
+        (void)snprintf(heard.event, sizeof heard.event, "%s %s %s",
+                       json_string_value(json_object_get(event, "event")),
                        json_string_value(json_object_get(event, "account")),
                        json_string_value(json_object_get(json_object_get(event, "data"), "status")));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How an account is shown: every property, what was learnt, warnings; and that what is shown can be applied. */
+/* How an account is shown: every property, what was learnt, warnings; and that what is shown can be applied.
+ */
 #include "daemon/service/account_view.c"
 
 #include "daemon/accounts/accounts.h"
@@ -82,10 +83,12 @@ START_TEST(what_was_learnt_is_shown)
         ck_assert_int_eq(json_integer_value(json_object_get(all, "numberSentToday")), 3);
         ck_assert_int_eq(json_integer_value(json_object_get(all, "queueSize")), 0);
         ck_assert_str_eq(json_string_value(json_object_get(all, "lastPollSuccess")), "2025-03-23T11:00:00Z");
-        ck_assert_str_eq(json_string_value(json_object_get(all, "lastPollFailureCause")), "the server is away");
+        ck_assert_str_eq(json_string_value(json_object_get(all, "lastPollFailureCause")),
+                         "the server is away");
         ck_assert_str_eq(json_string_value(json_object_get(all, "faultCause")), "words");
         ck_assert_str_eq(json_string_value(json_object_get(all, "challenge")), "0123456789ab");
-        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(all, "cause"), "code")), "Challenge");
+        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(all, "cause"), "code")),
+                         "Challenge");
         json_decref(all);
         account_put_tls(account, NULL, 0);
         all = account_json(account);
@@ -160,10 +163,12 @@ static void apply(const json_t *accounts, const char *changes)
 
 START_TEST(what_is_shown_can_be_applied)
 {
-        json_t *document = json_loads("[{\"name\": \"plant\", \"kind\": \"outgoing\", \"hostname\": \"h.example\","
-                                      "  \"maxConnections\": 9},"
-                                      " {\"name\": \"in\", \"kind\": \"incoming\", \"transport\": \"pop3\","
-                                      "  \"hostname\": \"h.example\"}]", 0, NULL);
+        json_t *document =
+                json_loads("[{\"name\": \"plant\", \"kind\": \"outgoing\", \"hostname\": \"h.example\","
+                           "  \"maxConnections\": 9},"
+                           " {\"name\": \"in\", \"kind\": \"incoming\", \"transport\": \"pop3\","
+                           "  \"hostname\": \"h.example\"}]",
+                           0, NULL);
         struct cause cause = { 0 };
 
         ck_assert_int_eq(accounts_open(&cause), 0);

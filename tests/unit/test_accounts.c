@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The set of accounts on a real state folder: what is on disk when an answer comes, changes in a row, files that
- * cannot be read, making the station match a document. What the station does with them is counted, not done.
+ * The set of accounts on a real state folder: what is on disk when an answer comes, changes in a row, files
+ * that cannot be read, making the station match a document. What the station does with them is counted, not
+ * done.
  */
 #include "daemon/accounts/accounts.h"
 #include "daemon/settings.h"
@@ -61,7 +62,8 @@ static void come(struct answer *answer, const struct causes *problems)
                 loop_end();
 }
 
-static void account_came(void *ctx, struct account *account, const struct account_changed *what, const struct causes *problems)
+static void account_came(void *ctx, struct account *account, const struct account_changed *what,
+                         const struct causes *problems)
 {
         struct answer *answer = ctx;
 
@@ -186,14 +188,17 @@ static void close_all(void)
 START_TEST(an_added_one_is_on_disk_and_comes_back)
 {
         struct answer answer =
-                add("plant", "outgoing", "{\"hostname\": \"mail.example.net\", \"maxConnections\": 7, \"port\": \"auto\"}");
+                add("plant", "outgoing",
+                    "{\"hostname\": \"mail.example.net\", \"maxConnections\": 7, \"port\": \"auto\"}");
 
         ck_assert_uint_eq(answer.problems.count, 0);
         ck_assert_ptr_eq(answer.account, account_named("plant"));
         ck_assert_uint_eq(added, 1);
         json_t *file = file_json("plant");
         ck_assert_str_eq(json_string_value(json_object_get(file, "kind")), "outgoing");
-        ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(file, "properties"), "maxConnections")), 7);
+        ck_assert_int_eq(
+                json_integer_value(json_object_get(json_object_get(file, "properties"), "maxConnections")),
+                7);
         ck_assert_ptr_null(json_object_get(json_object_get(file, "properties"), "debug")); /* a default */
         json_decref(file);
         open_again();
@@ -212,9 +217,11 @@ static const struct {
         { "../plant", "outgoing", "{\"hostname\": \"h.example\"}", "name" },
         { "", "outgoing", "{\"hostname\": \"h.example\"}", "name" },
         { "plant", "incoming", "{\"hostname\": \"h.example\"}", "transport" },
-        { "plant", "outgoing", "{\"hostname\": \"h.example\", \"numberSent\": 1, \"maxConnections\": 65, \"colour\": 1}",
+        { "plant", "outgoing",
+          "{\"hostname\": \"h.example\", \"numberSent\": 1, \"maxConnections\": 65, \"colour\": 1}",
           "numberSent maxConnections colour" },
-        { "plant", "outgoing", "{\"hostname\": \"h.example\", \"useSsl\": true, \"useStartTls\": true}", "useStartTls" },
+        { "plant", "outgoing", "{\"hostname\": \"h.example\", \"useSsl\": true, \"useStartTls\": true}",
+          "useStartTls" },
         { "taken", "incoming", "{\"hostname\": \"h.example\", \"transport\": \"pop3\"}", "name" },
 };
 
@@ -438,9 +445,12 @@ static const struct {
         { "", "damaged" },
         { "{\"version\": 1, \"name\": \"plant\"", "damaged" },
         { "[]", "is not that of the file" },
-        { "{\"name\": \"other\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\"}}", "is not that of the file" },
+        { "{\"name\": \"other\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\"}}",
+          "is not that of the file" },
         { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {}}", "hostname is missing" },
-        { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\", \"colour\": \"red\"}}", "colour" },
+        { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\", "
+          "\"colour\": \"red\"}}",
+          "colour" },
         { "{\"name\": \"plant\", \"kind\": \"outgoing\", \"kind\": \"incoming\"}", "duplicate" },
 };
 
@@ -463,8 +473,9 @@ START_TEST(a_bad_file_is_an_account_in_fault)
         accounts_read_again();
         ck_assert(account_named("plant")->unreadable);
 
-        static const char good[] = "{\"name\": \"plant\", \"kind\": \"incoming\", \"properties\": {\"hostname\": \"h.example\", "
-                                   "\"transport\": \"imap\"}}";
+        static const char good[] =
+                "{\"name\": \"plant\", \"kind\": \"incoming\", \"properties\": {\"hostname\": \"h.example\", "
+                "\"transport\": \"imap\"}}";
         folder_write("accounts/plant.json", good, sizeof good - 1);
         accounts_read_again();
         plant = account_named("plant");
@@ -549,7 +560,8 @@ END_TEST
 START_TEST(the_account_of_a_sender)
 {
         struct cause cause = { 0 };
-        struct answer answer = add("one", "outgoing", "{\"hostname\": \"h.example\", \"from\": \"one@example.com\"}");
+        struct answer answer =
+                add("one", "outgoing", "{\"hostname\": \"h.example\", \"from\": \"one@example.com\"}");
         expect_problems(&answer, "");
         ck_assert_str_eq(submit_account("anybody@example.org", &cause)->name, "one");
         answer = add("two", "outgoing", "{\"hostname\": \"h.example\", \"account\": \"two@example.com\"}");
@@ -563,17 +575,26 @@ START_TEST(the_account_of_a_sender)
                 ck_assert_int_eq(cause.code, CAUSE_NOT_FOUND);
                 ck_assert_str_eq(cause.property, "account");
         }
-        answer = add("list", "outgoing", "{\"hostname\": \"h.example\", \"sendsFor\": \"b\303\274cher.example, @example.net ,x@example.org\"}");
+        answer = add("list", "outgoing",
+                     "{\"hostname\": \"h.example\", \"sendsFor\": \"b\303\274cher.example, @example.net "
+                     ",x@example.org\"}");
         expect_problems(&answer, "");
-        ck_assert_str_eq(prop_text(&account_named("list")->values, PROP_SENDS_FOR), "xn--bcher-kva.example,example.net,x@example.org");
+        ck_assert_str_eq(prop_text(&account_named("list")->values, PROP_SENDS_FOR),
+                         "xn--bcher-kva.example,example.net,x@example.org");
         answer = add("late", "outgoing", "{\"hostname\": \"h.example\", \"sendsFor\": \"y@example.net\"}");
         expect_problems(&answer, "");
         settings.default_account = (char[]){ "two" };
         static const struct {
                 const char *sender, *account;
-        } senders[] = { { "a@example.net", "list" }, { "A@EXAMPLE.NET", "list" }, { "y@example.net", "late" },
-                        { "a@sub.example.net", "two" }, { "x@example.org", "list" }, { "z@example.org", "two" },
-                        { "u@b\303\274cher.example", "list" }, { "one@example.com", "two" }, { "", "two" } };
+        } senders[] = { { "a@example.net", "list" },
+                        { "A@EXAMPLE.NET", "list" },
+                        { "y@example.net", "late" },
+                        { "a@sub.example.net", "two" },
+                        { "x@example.org", "list" },
+                        { "z@example.org", "two" },
+                        { "u@b\303\274cher.example", "list" },
+                        { "one@example.com", "two" },
+                        { "", "two" } };
         for (size_t i = 0; i < count_of(senders); i++)
                 ck_assert_str_eq(submit_account(senders[i].sender, &cause)->name, senders[i].account);
         settings.default_account = (char[]){ "gone" };
@@ -615,7 +636,8 @@ static void expect_changes(struct answer *answer, const char *wanted)
 }
 
 static const char document[] =
-        "[{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\", \"maxConnections\": 9}},"
+        "[{\"name\": \"plant\", \"kind\": \"outgoing\", \"properties\": {\"hostname\": \"h.example\", "
+        "\"maxConnections\": 9}},"
         " {\"name\": \"in\", \"kind\": \"incoming\", \"transport\": \"pop3\", \"hostname\": \"h.example\"}]";
 
 START_TEST(a_document_is_made_true)
@@ -651,8 +673,11 @@ static const struct {
         { "[{\"name\": \"new\", \"hostname\": \"h.example\"}]", "kind" },
         { "[{\"name\": \"new\", \"kind\": \"outgoing\"}]", "hostname" },
         { "[{\"name\": \"plant\", \"kind\": \"incoming\"}]", "kind" },
-        { "[{\"name\": \"plant\", \"maxConnections\": 8}, {\"name\": \"in\", \"colour\": 1, \"push\": \"maybe\"}]", "colour push" },
-        { "[{\"name\": \"plant\", \"maxConnections\": 8}, {\"name\": \"plant\", \"maxConnections\": 7}]", "name" },
+        { "[{\"name\": \"plant\", \"maxConnections\": 8}, {\"name\": \"in\", \"colour\": 1, \"push\": "
+          "\"maybe\"}]",
+          "colour push" },
+        { "[{\"name\": \"plant\", \"maxConnections\": 8}, {\"name\": \"plant\", \"maxConnections\": 7}]",
+          "name" },
         { "[{\"name\": \"new\", \"kind\": \"outgoing\", \"hostname\": \"h.example\"},"
           " {\"name\": \"new\", \"kind\": \"outgoing\", \"hostname\": \"h.example\"}]",
           "name" },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The history of an entry: bounded with its first step kept, copied whole, written and read again, refused when it is
- * not what was written. */
+/* The history of an entry: bounded with its first step kept, copied whole, written and read again, refused
+ * when it is not what was written. */
 #include "daemon/tls/allowed_history.c"
 
 #include <check.h>
@@ -22,8 +22,11 @@ static void teardown(void)
 
 static void add(enum past_what what, time_t time, const char *by, const char *reason, time_t expires)
 {
-        struct past step = { .what = what, .time = time, .expires = expires,
-                             .by = (char *)(uintptr_t)by, .reason = (char *)(uintptr_t)reason };
+        struct past step = { .what = what,
+                             .time = time,
+                             .expires = expires,
+                             .by = (char *)(uintptr_t)by,
+                             .reason = (char *)(uintptr_t)reason };
 
         allowed_history_add(&decided, &step);
 }
@@ -107,7 +110,8 @@ START_TEST(a_long_list_of_a_file_is_bounded)
 
         for (int i = 0; i < 1000; i++)
                 ck_assert_int_eq(json_array_append_new(list, json_pack("{ssss}", "what", "approved", "time",
-                                                                       "2026-01-01T00:00:00Z")), 0);
+                                                                       "2026-01-01T00:00:00Z")),
+                                 0);
         ck_assert_int_eq(allowed_history_from_file(&decided, list, &cause), 0);
         ck_assert_uint_eq(decided.past_count, LIMIT_HISTORY);
         json_decref(list);

@@ -104,12 +104,16 @@ START_TEST(errno_has_remedies)
                 int error;
                 const char *remedy;
         } others[] = {
-                { ENOENT, "whether it is there" }, { EACCES, "rights" }, { EIO, "disk" }, { EMFILE, "limit" },
+                { ENOENT, "whether it is there" },
+                { EACCES, "rights" },
+                { EIO, "disk" },
+                { EMFILE, "limit" },
         };
         for (size_t i = 0; i < count_of(others); i++) {
                 cause_errno(&cause, others[i].error, "queue");
                 ck_assert_ptr_nonnull(strstr(cause.remedy, others[i].remedy));
-                ck_assert_ptr_null(strstr(cause.remedy, "state folder")); /* the tool's files are nowhere near it */
+                ck_assert_ptr_null(
+                        strstr(cause.remedy, "state folder")); /* the tool's files are nowhere near it */
         }
         cause_errno(&cause, EXDEV, "queue");
         ck_assert_str_eq(cause.remedy, "");
@@ -166,7 +170,8 @@ START_TEST(the_remedy_of_an_account_names_it)
         static const struct {
                 const char *remedy, *told;
         } cases[] = {
-                { "first this: emailsecctl account secure NAME ssl|starttls", "first this: emailsecctl account secure plant ssl|starttls" },
+                { "first this: emailsecctl account secure NAME ssl|starttls",
+                  "first this: emailsecctl account secure plant ssl|starttls" },
                 { "emailsecctl account password NAME", "emailsecctl account password plant" },
                 { "run x NAME; then look", "run x plant; then look" },
                 { "set NAMES right", "set NAMES right" },

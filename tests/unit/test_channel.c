@@ -360,7 +360,8 @@ static const struct certificate_case {
           .issuer = INTERMEDIATE,
           .kind = VERDICT_CHALLENGE,
           .problems = BIT(PROBLEM_UNKNOWN_ISSUER),
-          .words = "issuer \"System Intermediate\" is in no trust store and was not sent: either the server forgot" },
+          .words = "issuer \"System Intermediate\" is in no trust store and was not sent: either the server "
+                   "forgot" },
         { .what = "expired",
           .host = "mail.example",
           .san = "DNS:mail.example",
@@ -625,8 +626,8 @@ END_TEST
  */
 
 /* `digest`: of the id of the certificate that it is about; NULL: SHA-1. */
-static size_t make_staple(const EVP_MD *digest, const struct pki *leaf, const struct pki *issuer, const struct pki *signer,
-                          int status, long age, long next, uint8_t **out)
+static size_t make_staple(const EVP_MD *digest, const struct pki *leaf, const struct pki *issuer,
+                          const struct pki *signer, int status, long age, long next, uint8_t **out)
 {
         OCSP_BASICRESP *answer = OCSP_BASICRESP_new();
         OCSP_CERTID *id = OCSP_cert_to_id(digest, leaf->x509, issuer->x509);
@@ -693,8 +694,9 @@ START_TEST(staples)
                 size_t i = n / count_of(digests);
                 uint8_t *staple = NULL;
                 struct server server = { .leaf = answers[i].shown };
-                server.staple_len = make_staple(digests[n % count_of(digests)], answers[i].about, answers[i].issuer, answers[i].signer,
-                                                answers[i].status, answers[i].age, answers[i].next, &staple);
+                server.staple_len = make_staple(digests[n % count_of(digests)], answers[i].about,
+                                                answers[i].issuer, answers[i].signer, answers[i].status,
+                                                answers[i].age, answers[i].next, &staple);
                 server.staple = staple;
                 struct outcome out = meet("mail.example", &server);
                 ck_assert_msg(out.verdict.errors == answers[i].problems, "%zu: %s", i,
@@ -850,7 +852,8 @@ static size_t meet_in_two_pieces(struct server *server, size_t cut)
         ck_assert_int_eq(send(other, flight, cut, 0), (ssize_t)cut);
         client->taken = 0;
         if (cut < len) {
-                ck_assert_msg(client->handshake(client, &cause) == TRANSPORT_WANT_READ, "cut at %zu: %s", cut, cause.text);
+                ck_assert_msg(client->handshake(client, &cause) == TRANSPORT_WANT_READ, "cut at %zu: %s", cut,
+                              cause.text);
                 ck_assert_int_eq(send(other, flight + cut, len - cut, 0), (ssize_t)(len - cut));
         }
         client->taken = 0;
@@ -866,7 +869,8 @@ enum { CUT_STEPS = 8 };
 
 START_TEST(a_flight_cut_anywhere_is_tls)
 {
-        struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct pki leaf =
+                pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
         struct server server = { .leaf = &leaf };
 
         server_context(&server);
@@ -899,7 +903,8 @@ static void *race_server(void *ctx)
 
 START_TEST(bytes_that_come_at_any_moment_are_tls)
 {
-        struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct pki leaf =
+                pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
         struct server server = { .leaf = &leaf };
         struct tls_policy policy = policy_for("mail.example");
         struct cause cause = { 0 };
@@ -918,7 +923,8 @@ START_TEST(bytes_that_come_at_any_moment_are_tls)
                 enum transport_result result = TRANSPORT_WANT_READ;
                 struct channel *channel = channel_new(&policy, mine[i], &cause);
                 struct transport *client = channel_transport(channel);
-                while (result == TRANSPORT_WANT_READ) { /* asks all the time: some bytes come between two looks */
+                while (result ==
+                       TRANSPORT_WANT_READ) { /* asks all the time: some bytes come between two looks */
                         client->taken = 0;
                         result = client->handshake(client, &cause);
                 }
@@ -939,7 +945,8 @@ END_TEST
 
 static void fill(int fd, const void *record, size_t len)
 {
-        for (size_t i = 0; i < 2 * RECORDS_PER_WAKE && send(fd, record, len, MSG_DONTWAIT) == (ssize_t)len; i++)
+        for (size_t i = 0; i < 2 * RECORDS_PER_WAKE && send(fd, record, len, MSG_DONTWAIT) == (ssize_t)len;
+             i++)
                 ;
 }
 
@@ -973,7 +980,8 @@ END_TEST
 /* Each round: so many updates, then application data. */
 static enum transport_result key_updates(unsigned rounds, unsigned updates, struct cause *cause)
 {
-        struct pki leaf = pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct pki leaf =
+                pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
         struct server server = { .leaf = &leaf };
         struct tls_policy policy = policy_for("mail.example");
         struct verdict verdict;
@@ -1328,11 +1336,13 @@ START_TEST(trust_changes_meanwhile)
 }
 END_TEST
 
-/* What is offered at all, by accounts of every class: a suite that checks no server or hides nothing is in none. */
+/* What is offered at all, by accounts of every class: a suite that checks no server or hides nothing is in
+ * none. */
 START_TEST(suites_offered)
 {
         static const int versions[][2] = {
-                { 10, TLS1_VERSION }, { 11, TLS1_1_VERSION }, { 12, TLS1_2_VERSION }, { 13, TLS1_3_VERSION } };
+                { 10, TLS1_VERSION }, { 11, TLS1_1_VERSION }, { 12, TLS1_2_VERSION }, { 13, TLS1_3_VERSION }
+        };
         struct cause cause = { 0 };
         SSL *ssl = context_ssl(versions[_i][0], channel_on_new_session, &cause);
 
@@ -1351,7 +1361,8 @@ START_TEST(suites_offered)
 
                 ck_assert_msg(SSL_CIPHER_get_cipher_nid(suite) != NID_undef, "%s: NULL", name);
                 ck_assert_msg(SSL_CIPHER_get_auth_nid(suite) != NID_auth_null, "%s: anonymous", name);
-                ck_assert_msg(SSL_CIPHER_get_auth_nid(suite) != NID_auth_psk && kx != NID_kx_psk && kx != NID_kx_srp,
+                ck_assert_msg(SSL_CIPHER_get_auth_nid(suite) != NID_auth_psk && kx != NID_kx_psk &&
+                                      kx != NID_kx_srp,
                               "%s: by a shared secret", name);
                 ck_assert_msg(SSL_CIPHER_get_bits(suite, NULL) >= 112, "%s: short keys", name);
         }

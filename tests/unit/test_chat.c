@@ -444,9 +444,9 @@ static const struct {
         const char *end;
         bool good;
 } length_cases[] = {
-        { 99, "\n", true },    { 100, "\n", true },   { 100, "\r\n", true }, { 101, "\n", false },
-        { 101, "\r\n", false }, { 100, "\r\r\n", false }, { 102, "", false },   { 5000, "\n", false },
-        { 101, "", false },
+        { 99, "\n", true },   { 100, "\n", true },    { 100, "\r\n", true },
+        { 101, "\n", false }, { 101, "\r\n", false }, { 100, "\r\r\n", false },
+        { 102, "", false },   { 5000, "\n", false },  { 101, "", false },
 };
 
 static void check_length(size_t i, bool dribbled)

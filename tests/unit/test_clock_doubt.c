@@ -18,7 +18,8 @@ static const char *doubt(time_t now, time_t server, time_t verified, const char 
 
 START_TEST(times_in_greetings)
 {
-        ck_assert_int_eq(time_in_words("220 mx ESMTP Sendmail 8.17; Sun, 29 Nov 2026 20:00:00 +0100"), 1795978800);
+        ck_assert_int_eq(time_in_words("220 mx ESMTP Sendmail 8.17; Sun, 29 Nov 2026 20:00:00 +0100"),
+                         1795978800);
         ck_assert_int_eq(time_in_words("220 mx ESMTP Exim 4.96 Sun, 29 Nov 2026 19:00:00 +0000"), 1795978800);
         ck_assert_int_eq(time_in_words("220 mx.example ESMTP Postfix (Debian/GNU)"), 0);
         ck_assert_int_eq(time_in_words("220 mx29 Nov 2026"), 0);

@@ -201,8 +201,7 @@ START_TEST(a_refused_port_is_told_with_its_remedy)
 END_TEST
 
 static int fails_to_resolve(const char *host, unused_arg uint16_t number,
-                            unused_arg struct sockaddr_storage *out, unused_arg int max,
-                            struct cause *cause)
+                            unused_arg struct sockaddr_storage *out, unused_arg int max, struct cause *cause)
 {
         return cause_set(cause, CAUSE_RESOLVE, "no %s here", host);
 }
@@ -222,8 +221,7 @@ END_TEST
 static sem_t begun, go_on;
 
 static int hangs(unused_arg const char *host, unused_arg uint16_t number,
-                 unused_arg struct sockaddr_storage *out, unused_arg int max,
-                 unused_arg struct cause *cause)
+                 unused_arg struct sockaddr_storage *out, unused_arg int max, unused_arg struct cause *cause)
 {
         sem_post(&begun);
         sem_wait(&go_on);
@@ -258,8 +256,7 @@ END_TEST
 static struct addresses to_try;
 
 static int the_addresses(unused_arg const char *host, unused_arg uint16_t number,
-                         struct sockaddr_storage *out, unused_arg int max,
-                         unused_arg struct cause *cause)
+                         struct sockaddr_storage *out, unused_arg int max, unused_arg struct cause *cause)
 {
         memcpy(out, to_try.items, to_try.count * sizeof *out);
         return (int)to_try.count;
@@ -269,7 +266,8 @@ static void add_address(uint16_t number)
 {
         struct sockaddr_in *in = (struct sockaddr_in *)&to_try.items[to_try.count++];
 
-        *in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(number),
+        *in = (struct sockaddr_in){ .sin_family = AF_INET,
+                                    .sin_port = htons(number),
                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 }
 
@@ -282,7 +280,8 @@ struct black_hole {
 static void dig(struct black_hole *hole)
 {
         hole->listener = listen_on(0, &hole->port);
-        struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(hole->port),
+        struct sockaddr_in in = { .sin_family = AF_INET,
+                                  .sin_port = htons(hole->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         for (size_t i = 0; i < count_of(hole->fillers); i++) {
                 hole->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -396,7 +395,7 @@ START_TEST(connecting_in_vain_times_out_with_the_reasons)
         wait_for_end();
         ck_assert_int_eq(end_cause.code, CAUSE_TIMEOUT);
         ck_assert_str_eq(end_cause.text, "timed out after 30 s while connecting to mail.example port 465: "
-                         "127.0.0.1: Connection refused; 127.0.0.1: no answer");
+                                         "127.0.0.1: Connection refused; 127.0.0.1: no answer");
         fill_in(&hole);
         close_fd(&bound);
 }
@@ -741,8 +740,7 @@ static enum transport_result odd_read(struct transport *transport, uint8_t *to, 
         return TRANSPORT_DONE;
 }
 static enum transport_result odd_write(struct transport *transport, const uint8_t *from,
-                                       unused_arg size_t len, size_t *moved,
-                                       unused_arg struct cause *cause)
+                                       unused_arg size_t len, size_t *moved, unused_arg struct cause *cause)
 {
         struct odd *odd = odd_of(transport);
         enum transport_result first = odd->before_write;
@@ -967,14 +965,16 @@ static void on_flood(void *ctx, unused_arg const uint8_t *bytes, size_t len)
 
 START_TEST(a_crowd_that_floods_takes_little_of_a_turn)
 {
-        static const struct connection_user flooded = { on_connected, on_secured, on_flood, on_drained, on_ended };
+        static const struct connection_user flooded = { on_connected, on_secured, on_flood, on_drained,
+                                                        on_ended };
         struct connection *crowd[FLOODS];
         int peers[FLOODS];
         char *bytes = new_zeroed(FLOOD, 1);
         size_t before = 0, turns = 0, all = 0;
 
         for (size_t i = 0; i < FLOODS; i++) {
-                crowd[i] = connection_open(&(struct connection_request){ "127.0.0.1", port, 30, NULL }, &flooded, &flood_bytes[i]);
+                crowd[i] = connection_open(&(struct connection_request){ "127.0.0.1", port, 30, NULL },
+                                           &flooded, &flood_bytes[i]);
                 while (connects <= i)
                         loop_run();
                 peers[i] = accept(listener, NULL, NULL);

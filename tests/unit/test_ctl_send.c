@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages on their way out: header fields, recipients, what needs encoding and what is made of it. */
+#include "common/mailboxes.h"
+#include "ctl/entity.h"
+#include "ctl/fields.h"
 #include "ctl/mime.c"
 #include "ctl/mime_compose.c"
 #include "ctl/mime_part.c"
 #include "ctl/submit.c"
-#include "ctl/entity.h"
-#include "ctl/fields.h"
-#include "common/mailboxes.h"
 #include "ctl/view.h"
 
 #include <check.h>
@@ -122,7 +122,8 @@ static const struct {
         /* the others get it */
         { "ops@c.example, broken@, boss@c.example", "ops@c.example boss@c.example", 1 },
         { "x y z, a@b.example, <>", "a@b.example", 2 },
-        { "a..b@docomo.example, c.@d.example, .e@f.example", "a..b@docomo.example c.@d.example .e@f.example", 0 },
+        { "a..b@docomo.example, c.@d.example, .e@f.example", "a..b@docomo.example c.@d.example .e@f.example",
+          0 },
         { "a@b.example c@d.example", "a@b.example c@d.example", 0 },
         { "<@relay.example,@other.example:a@b.example>", "a@b.example", 0 },
         { "a@b.example.", "a@b.example", 0 },
@@ -131,8 +132,16 @@ static const struct {
         { "\"john doe\"@c.example", "\"john doe\"@c.example", 0 },
         { "\"open <a@b.example>, c@d.example", "", 1 },
         { "A (with (nested) <x@y>) <a@b.example>", "a@b.example", 0 },
-        { "u@b\xc3\xbc" "cher.example", "u@b\xc3\xbc" "cher.example", 0 },
-        { "\xc3\xbc@b\xc3\xbc" "cher.example", "\xc3\xbc@b\xc3\xbc" "cher.example", 0 },
+        { "u@b\xc3\xbc"
+          "cher.example",
+          "u@b\xc3\xbc"
+          "cher.example",
+          0 },
+        { "\xc3\xbc@b\xc3\xbc"
+          "cher.example",
+          "\xc3\xbc@b\xc3\xbc"
+          "cher.example",
+          0 },
         { "a@b.example; c@d.example;", "a@b.example c@d.example", 0 },
 };
 
@@ -285,7 +294,9 @@ START_TEST(attached_file)
         ck_assert_int_eq((int)write(fd, "\0\1\2", 3), 3);
         close(fd);
         const char *files[] = { name, NULL };
-        struct mime_draft draft = { .subject = "s", .text = "see\n", .text_len = 4, .files = files, .most = 3 };
+        struct mime_draft draft = {
+                .subject = "s", .text = "see\n", .text_len = 4, .files = files, .most = 3
+        };
         size_t len = 0;
         int failed = composed(&draft, &out, &len, error);
         char *text = made(failed, out, error);
@@ -303,8 +314,10 @@ START_TEST(attached_file)
 END_TEST
 
 #define TEXT(t) t, sizeof(t) - 1
-#define T "Kessel \xc3\xbc" "ber 95 Grad"
-#define Q "Kessel =C3=BCber 95 Grad"
+#define T \
+        "Kessel \xc3\xbc" \
+        "ber 95 Grad"
+#define Q                "Kessel =C3=BCber 95 Grad"
 #define PART(head, text) "--b\n" head "\n" text "\n"
 static const struct {
         const char *name, *before;
@@ -312,58 +325,95 @@ static const struct {
         const char *wanted; /* NULL = refused */
 } encodings[] = {
         { "undeclared 8-bit", TEXT("To: a@b\n\n" T "\n"), Q },
-        { "latin-1", TEXT("To: a@b\n\nGr\xfc\xdf" "e\n"), "charset=iso-8859-1" },
+        { "latin-1",
+          TEXT("To: a@b\n\nGr\xfc\xdf"
+               "e\n"),
+          "charset=iso-8859-1" },
         { "windows quotes", TEXT("To: a@b\n\n\x93so\x94\n"), "charset=windows-1252" },
         { "NUL", TEXT("To: a@b\n\na\0b\n"), "a=00b" },
         { "CR", TEXT("To: a@b\n\na\rb\r\n"), "a=0Db\n" },
         { "CR before a line end", TEXT("To: a@b\n\na\r\r\nb\n"), "a=0D\nb" },
         { "raw subject", TEXT("Subject: \xc3\xa4\n\nx\n"), "Subject: =?utf-8?q?=C3=A4?=\n\nx" },
         { "no header", TEXT("\n" T "\n"), "MIME-Version: 1.0" },
-        { "parts", TEXT("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" PART("Content-Type: text/plain\n", T)
-                        PART("Content-Type: text/plain\n", "fine") "--b--\n"), "--b\nContent-Type: text/plain\n\nfine\n--b--\n" },
-        { "declared, with a raw subject", TEXT("Subject: \xc3\xa4\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; "
-                                               "charset=utf-8\n\n" T "\n"),
-          "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain; charset=utf-8\nMIME-Version: 1.0\n\n" Q "\n" },
-        { "declared, hardly ASCII", TEXT("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n\xd0\x9f\xd0\xbe\n"),
+        { "parts",
+          TEXT("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" PART(
+                  "Content-Type: text/plain\n", T) PART("Content-Type: text/plain\n", "fine") "--b--\n"),
+          "--b\nContent-Type: text/plain\n\nfine\n--b--\n" },
+        { "declared, with a raw subject",
+          TEXT("Subject: \xc3\xa4\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; "
+               "charset=utf-8\n\n" T "\n"),
+          "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain; "
+          "charset=utf-8\nMIME-Version: 1.0\n\n" Q "\n" },
+        { "declared, hardly ASCII",
+          TEXT("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: "
+               "8bit\n\n\xd0\x9f\xd0\xbe\n"),
           "=D0=9F=D0=BE" },
-        { "a margin that is declared", TEXT("Content-Type: multipart/alternative; boundary=b\nContent-Transfer-Encoding: 8bit\n\n" T "\n"
-                                            PART("", T) "--b--\n"), "\n\n" T "\n--b\n" },
-        { "declared in a part", TEXT("Content-Type: multipart/mixed; boundary=b\n\n"
-                                     PART("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n", T) "--b--\n"),
+        { "a margin that is declared",
+          TEXT("Content-Type: multipart/alternative; boundary=b\nContent-Transfer-Encoding: 8bit\n\n" T
+               "\n" PART("", T) "--b--\n"),
+          "\n\n" T "\n--b\n" },
+        { "declared in a part",
+          TEXT("Content-Type: multipart/mixed; boundary=b\n\n" PART(
+                  "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n", T) "--b--\n"),
           "quoted-printable\n\n" Q "\n--b--\n" },
         { "no boundary", TEXT("Content-Type: multipart/mixed\n\n" PART("", T) "--b--\n"),
           "X-Original-Content-Type: multipart/mixed\n" },
-        { "no boundary, the text", TEXT("Content-Type: multipart/mixed\n\n" PART("", T) "--b--\n"), "=2D-b\n\n" Q "\n=2D-b--\n" },
+        { "no boundary, the text", TEXT("Content-Type: multipart/mixed\n\n" PART("", T) "--b--\n"),
+          "=2D-b\n\n" Q "\n=2D-b--\n" },
         { "wrong boundary", TEXT("Content-Type: multipart/mixed; boundary=c\n\n" PART("", T) "--b--\n"), Q },
-        { "two types", TEXT("Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=c\n\n" T "\n"), Q },
-        { "before the parts", TEXT("Content-Type: multipart/mixed; boundary=b\n\n" T "\n" PART("", "x") "--b--\n"),
-          "\n--b\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\nContent-Disposition: "
+        { "two types", TEXT("Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=c\n\n" T "\n"),
+          Q },
+        { "before the parts",
+          TEXT("Content-Type: multipart/mixed; boundary=b\n\n" T "\n" PART("", "x") "--b--\n"),
+          "\n--b\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: "
+          "quoted-printable\nContent-Disposition: "
           "inline\n\n" Q "\n--b\n\nx\n--b--\n" },
-        { "behind the parts", TEXT("Content-Type: multipart/mixed; boundary=b\n\n" PART("", "x") "--b--\n" T "\n"), "inline\n\n" Q "\n\n--b--\n" },
-        { "behind the parts, alternative", TEXT("Content-Type: multipart/alternative; boundary=b\n\n" PART("", "x") "--b--\n" T "\n"), NULL },
+        { "behind the parts",
+          TEXT("Content-Type: multipart/mixed; boundary=b\n\n" PART("", "x") "--b--\n" T "\n"),
+          "inline\n\n" Q "\n\n--b--\n" },
+        { "behind the parts, alternative",
+          TEXT("Content-Type: multipart/alternative; boundary=b\n\n" PART("", "x") "--b--\n" T "\n"), NULL },
         { "empty type", TEXT("Content-Type:\n\n" T "\n"), "Content-Type: text/plain; charset=utf-8" },
-        { "unknown encoding", TEXT("Content-Type: text/plain\nContent-Transfer-Encoding: utf-8\n\n" T "\n"), Q },
-        { "base64 that is text", TEXT("Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" T "\n"), Q },
-        { "us-ascii that is UTF-8", TEXT("Content-Type: text/plain; charset=\"us-ascii\"; format=flowed\n\n" T "\n"),
+        { "unknown encoding", TEXT("Content-Type: text/plain\nContent-Transfer-Encoding: utf-8\n\n" T "\n"),
+          Q },
+        { "base64 that is text",
+          TEXT("Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" T "\n"), Q },
+        { "us-ascii that is UTF-8",
+          TEXT("Content-Type: text/plain; charset=\"us-ascii\"; format=flowed\n\n" T "\n"),
           "text/plain; charset=utf-8; format=flowed" },
         { "a message in it", TEXT("Content-Type: message/rfc822\n\nSubject: \xc3\xa4\n\n" T "\n"),
           "Content-Type: message/rfc822\n\nSubject: =?utf-8?q?=C3=A4?=\nContent-Type" },
-        { "a piece of a message", TEXT("Content-Type: message/partial; id=1\n\n" T "\n"), "Content-Transfer-Encoding: 8bit\n" },
+        { "a piece of a message", TEXT("Content-Type: message/partial; id=1\n\n" T "\n"),
+          "Content-Transfer-Encoding: 8bit\n" },
         { "a piece of a message with a NUL", TEXT("Content-Type: message/partial; id=1\n\na\0b\n"), NULL },
-        { "binary", TEXT("Content-Type: image/png\nContent-Transfer-Encoding: binary\n\n\n\r\n\r"), "base64\nMIME-Version: 1.0\n\nCg0KDQ==" },
-        { "UTF-16", TEXT("Content-Type: text/plain; charset=utf-16\n\n\xff\xfe" "a\0\n\0"), "//5hAAoA" },
-        { "signed", TEXT("Subject: \xc3\xa4\nContent-Type: multipart/signed; boundary=b\n\n" PART("", T) PART("", "s") "--b--\n"),
+        { "binary", TEXT("Content-Type: image/png\nContent-Transfer-Encoding: binary\n\n\n\r\n\r"),
+          "base64\nMIME-Version: 1.0\n\nCg0KDQ==" },
+        { "UTF-16",
+          TEXT("Content-Type: text/plain; charset=utf-16\n\n\xff\xfe"
+               "a\0\n\0"),
+          "//5hAAoA" },
+        { "signed",
+          TEXT("Subject: \xc3\xa4\nContent-Type: multipart/signed; boundary=b\n\n" PART("", T)
+                       PART("", "s") "--b--\n"),
           PART("", T) PART("", "s") "--b--\n" },
-        { "signed, with a CR", TEXT("Content-Type: multipart/signed; boundary=b\n\n" PART("", "a\rb") PART("", "s") "--b--\n"), NULL },
-        { "signed within", TEXT("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/signed; boundary=b\n\n"
-                                PART("", "a\0b") PART("", "s") "--b--\n--a--\n"), NULL },
+        { "signed, with a CR",
+          TEXT("Content-Type: multipart/signed; boundary=b\n\n" PART("", "a\rb") PART("", "s") "--b--\n"),
+          NULL },
+        { "signed within",
+          TEXT("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/signed; "
+               "boundary=b\n\n" PART("", "a\0b") PART("", "s") "--b--\n--a--\n"),
+          NULL },
         { "NUL in the header", TEXT("Subject: a\0b\n\nx\n"), NULL },
         { "CR in the header", TEXT("Subject: a\rb\n\nx\n"), NULL },
         { "CR CR LF in the header", TEXT("Subject: a\r\r\n b\r\r\n\nx\n"), "Subject: a b\n\nx" },
-        { "a domain", TEXT("To: u@b\xc3\xbc" "cher.example\n\nx\n"), "To: u@xn--bcher-kva.example\n" },
+        { "a domain",
+          TEXT("To: u@b\xc3\xbc"
+               "cher.example\n\nx\n"),
+          "To: u@xn--bcher-kva.example\n" },
         { "names", TEXT("To: \"M\xc3\xbc, A\" <a@b>,J\xc3\xb6rg<c@d>, e@f (\xc3\xa4)\n\nx\n"),
           "To: =?utf-8?q?M=C3=BC=2C_A?= <a@b>, =?utf-8?q?J=C3=B6rg?= <c@d>, e@f\n (=?utf-8?q?=C3=A4?=)\n" },
-        { "a file's name", TEXT("Content-Type: image/png; name=\"\xc3\xa4 b.png\"\n\nx\n"), "; name*=utf-8''%C3%A4%20b.png" },
+        { "a file's name", TEXT("Content-Type: image/png; name=\"\xc3\xa4 b.png\"\n\nx\n"),
+          "; name*=utf-8''%C3%A4%20b.png" },
         { "beside encoded words", TEXT("Subject: =?utf-8?q?a?= \xc3\xa4 =?utf-8?q?b?=\n\nx\n"),
           "Subject: =?utf-8?q?a?= =?utf-8?q?_=C3=A4_?= =?utf-8?q?b?=\n" },
 };
@@ -385,20 +435,27 @@ START_TEST(encoded_anew)
 }
 END_TEST
 
-/* What a reader decodes is what was sent: another way than that of the encoder is in tests/system/test_encoding.py. */
+/* What a reader decodes is what was sent: another way than that of the encoder is in
+ * tests/system/test_encoding.py. */
 START_TEST(the_proof_sees_a_loss)
 {
-        static const char before[] = "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one") PART("", "two") "--b--\nback\n";
+        static const char before[] = "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one")
+                PART("", "two") "--b--\nback\n";
         static const char *const worse[] = {
-                "Content-Type: multipart/mixed; boundary=b\n\n" PART("", "one") PART("", "two") "--b--\nback\n",
-                "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one") PART("", "two") "--b--\n",
-                "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one") PART("", "tow") "--b--\nback\n",
+                "Content-Type: multipart/mixed; boundary=b\n\n" PART("", "one")
+                        PART("", "two") "--b--\nback\n",
+                "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one")
+                        PART("", "two") "--b--\n",
+                "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one")
+                        PART("", "tow") "--b--\nback\n",
                 "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one") "--b--\nback\n",
-                "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "two") PART("", "one") "--b--\nback\n",
+                "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "two")
+                        PART("", "one") "--b--\nback\n",
                 "Content-Type: multipart/mixed\n\nfront\n" PART("", "one") PART("", "two") "--b--\nback\n",
         };
         static const char same[] = "Content-Type: multipart/mixed; boundary=b\n\nfront\n" PART("", "one")
-                PART("Content-Transfer-Encoding: base64\n", "dHdv") PART("Content-Transfer-Encoding: quoted-printable\n", "ba=63k=\n") "--b--\n";
+                PART("Content-Transfer-Encoding: base64\n", "dHdv")
+                        PART("Content-Transfer-Encoding: quoted-printable\n", "ba=63k=\n") "--b--\n";
         ck_assert(encode_proves(before, sizeof(before) - 1, before, sizeof(before) - 1));
         ck_assert(encode_proves(before, sizeof(before) - 1, same, sizeof(same) - 1));
         for (size_t i = 0; i < count_of(worse); i++)
@@ -414,13 +471,16 @@ START_TEST(long_lines_are_encoded)
         for (size_t i = 5; i < 1500; i += 6)
                 long_line[i] = ' ';
         long_line[1500] = 0;
-        const char *forms[] = { "To: a@b\nSubject: %s\n\nx\n", "Subject: s\n\n%s\n", "X-Words: x\n y %s\n\nx\n", NULL };
+        const char *forms[] = { "To: a@b\nSubject: %s\n\nx\n", "Subject: s\n\n%s\n",
+                                "X-Words: x\n y %s\n\nx\n", NULL };
         for (size_t i = 0; forms[i]; i++) {
                 scoped(buf_free) struct buf letter = BUF_WITH_MAX(1 << 20), out = letter;
                 ck_assert_int_eq(buf_append(&letter, forms[i], strcspn(forms[i], "%")), 0);
                 ck_assert_int_eq(buf_append_text(&letter, long_line), 0);
                 ck_assert_int_eq(buf_append_text(&letter, strchr(forms[i], '%') + 2), 0);
-                ck_assert_int_eq(encode_letter((const char *)buf_bytes(&letter), letter.len, BODY_ENCODED, &out, &cause), 0);
+                ck_assert_int_eq(encode_letter((const char *)buf_bytes(&letter), letter.len, BODY_ENCODED,
+                                               &out, &cause),
+                                 0);
                 letter_look((const char *)buf_bytes(&out), out.len, &facts);
                 ck_assert_uint_eq(facts.long_line, 0);
         }
@@ -459,17 +519,46 @@ static const struct {
         { "empty type", "Content-Type:\n\nbody\n", "body\n", NULL },
         { "nonsense", "Content-Type: /x\n\nbody\n", "body\n", NULL },
         { "one word", "Content-Type: text\n\nbody\n", "body\n", NULL },
-        { "no boundary", "Content-Type: multipart/mixed\n\n--x\n\nbody\n--x--\n", "--x\n\nbody\n--x--\n", NULL },
+        { "no boundary", "Content-Type: multipart/mixed\n\n--x\n\nbody\n--x--\n", "--x\n\nbody\n--x--\n",
+          NULL },
         { "boundary never seen", "Content-Type: multipart/mixed; boundary=y\n\nbody\n", "body\n", NULL },
         { "not closed", "Content-Type: multipart/mixed; boundary=x\n\n--x\n\nbody\n", "body\n", NULL },
-        { "ascii that is UTF-8", "Content-Type: text/plain; charset=us-ascii\n\n\xc3\xbc" "ber\n", "\xc3\xbc" "ber\n", NULL },
-        { "nothing said", "\n\xfc" "ber\n", "\xc3\xbc" "ber\n", "windows-1252" },
-        { "unknown charset", "Content-Type: text/plain; charset=x-nope\n\n\xfc" "ber\n", "\xc3\xbc" "ber\n", "x-nope" },
-        { "broken UTF-8", "Content-Type: text/plain; charset=utf-8\n\na\xfc" "b \xc3\n", "a" FFFD "b " FFFD "\n", "utf-8" },
-        { "undefined byte", "Content-Type: text/plain; charset=windows-1252\n\na\x81" "b\n", "a" FFFD "b\n", "windows-1252" },
-        { "called latin-1", "Content-Type: text/plain; charset=iso-8859-1\n\n\x93" "a\x94\n", "\xe2\x80\x9c" "a\xe2\x80\x9d\n", NULL },
-        { "blanks in quotes", "Content-Type: text/plain; charset=\" utf-8 \"\n\n\xc3\xbc\n", "\xc3\xbc\n", NULL },
-        { "base64 with rubbish", "Content-Transfer-Encoding: base64\n\nYm9k!!eSBo*ZXJl\n", "body here", NULL },
+        { "ascii that is UTF-8",
+          "Content-Type: text/plain; charset=us-ascii\n\n\xc3\xbc"
+          "ber\n",
+          "\xc3\xbc"
+          "ber\n",
+          NULL },
+        { "nothing said",
+          "\n\xfc"
+          "ber\n",
+          "\xc3\xbc"
+          "ber\n",
+          "windows-1252" },
+        { "unknown charset",
+          "Content-Type: text/plain; charset=x-nope\n\n\xfc"
+          "ber\n",
+          "\xc3\xbc"
+          "ber\n",
+          "x-nope" },
+        { "broken UTF-8",
+          "Content-Type: text/plain; charset=utf-8\n\na\xfc"
+          "b \xc3\n",
+          "a" FFFD "b " FFFD "\n", "utf-8" },
+        { "undefined byte",
+          "Content-Type: text/plain; charset=windows-1252\n\na\x81"
+          "b\n",
+          "a" FFFD "b\n", "windows-1252" },
+        { "called latin-1",
+          "Content-Type: text/plain; charset=iso-8859-1\n\n\x93"
+          "a\x94\n",
+          "\xe2\x80\x9c"
+          "a\xe2\x80\x9d\n",
+          NULL },
+        { "blanks in quotes", "Content-Type: text/plain; charset=\" utf-8 \"\n\n\xc3\xbc\n", "\xc3\xbc\n",
+          NULL },
+        { "base64 with rubbish", "Content-Transfer-Encoding: base64\n\nYm9k!!eSBo*ZXJl\n", "body here",
+          NULL },
         { "base64 that is text", "Content-Transfer-Encoding: base64\n\nthe boiler\n", "the boiler\n", NULL },
         { "encoding unknown", "Content-Transfer-Encoding: utf8\n\nbody\n", "body\n", NULL },
         { "html only", "Content-Type: text/html\n\n<p>\n", "<p>\n", NULL },
@@ -479,10 +568,12 @@ START_TEST(broken_ones_are_shown)
 {
         struct view view;
         view_read(views[_i].message, strlen(views[_i].message), NULL, false, &view);
-        ck_assert_msg(same_text(view.text ? view.text : "", views[_i].text), "%s: '%s'", views[_i].name, view.text);
+        ck_assert_msg(same_text(view.text ? view.text : "", views[_i].text), "%s: '%s'", views[_i].name,
+                      view.text);
         ck_assert_uint_eq(view.attachment_count, 0);
         if (views[_i].remark)
-                ck_assert_msg(view.remark && strstr(view.remark, views[_i].remark), "%s: %s", views[_i].name, view.remark);
+                ck_assert_msg(view.remark && strstr(view.remark, views[_i].remark), "%s: %s", views[_i].name,
+                              view.remark);
         else
                 ck_assert_msg(!view.remark, "%s: %s", views[_i].name, view.remark);
         view_done(&view);
@@ -501,7 +592,8 @@ START_TEST(names_of_attachments)
         };
         for (size_t i = 0; i < count_of(names); i++) {
                 struct view view;
-                scoped(scoped_free) char *text = text_of("Content-Type: image/png\nContent-Disposition: attachment%s\n\nx\n", names[i][0]);
+                scoped(scoped_free) char *text = text_of(
+                        "Content-Type: image/png\nContent-Disposition: attachment%s\n\nx\n", names[i][0]);
                 view_read(text, strlen(text), emailsec_mime()->decode, false, &view);
                 ck_assert_uint_eq(view.attachment_count, 1);
                 ck_assert_str_eq(view.attachments[0].name, names[i][1]);

@@ -118,22 +118,39 @@ START_TEST(near_words)
                 const char *group, *word, *meant;
         } cases[] = {
                 /* by spelling */
-                { NULL, "acount", "account" }, { NULL, "staus", "status" }, { "account", "lst", "account list" },
-                { "challenge", "acept", "challenge accept" }, { NULL, "xyzzy", NULL }, { NULL, "zz", NULL },
+                { NULL, "acount", "account" },
+                { NULL, "staus", "status" },
+                { "account", "lst", "account list" },
+                { "challenge", "acept", "challenge accept" },
+                { NULL, "xyzzy", NULL },
+                { NULL, "zz", NULL },
                 /* by what others call it */
-                { NULL, "tls", "account secure" }, { NULL, "passwd", "account password" }, { NULL, "user", "account list" },
-                { "account", "rm", "account delete" }, { "account", "starttls", "account secure" },
-                { "queue", "ls", "queue list" }, { NULL, "version", "--version" }, { NULL, "health", "status --check" },
+                { NULL, "tls", "account secure" },
+                { NULL, "passwd", "account password" },
+                { NULL, "user", "account list" },
+                { "account", "rm", "account delete" },
+                { "account", "starttls", "account secure" },
+                { "queue", "ls", "queue list" },
+                { NULL, "version", "--version" },
+                { NULL, "health", "status --check" },
                 /* by the second word of a command */
-                { NULL, "password", "account password' or 'device password" }, { NULL, "test", "account test" },
-                { NULL, "import", "trust import" }, { NULL, "secure", "account secure" },
+                { NULL, "password", "account password' or 'device password" },
+                { NULL, "test", "account test" },
+                { NULL, "import", "trust import" },
+                { NULL, "secure", "account secure" },
                 /* a group's own words do not serve another one */
-                { "status", "passwd", NULL }, { "subscriber", "cat", NULL },
+                { "status", "passwd", NULL },
+                { "subscriber", "cat", NULL },
                 /* a word of one group alone */
-                { NULL, "deny", "challenge reject" }, { NULL, "requeue", "queue retry" }, { NULL, "revoke", "allowed unapprove" },
-                { "queue", "cancel", "queue delete" }, { "account", "verify", "account test" },
+                { NULL, "deny", "challenge reject" },
+                { NULL, "requeue", "queue retry" },
+                { NULL, "revoke", "allowed unapprove" },
+                { "queue", "cancel", "queue delete" },
+                { "account", "verify", "account test" },
                 /* not by spelling what only ends alike */
-                { NULL, "quit", NULL }, { NULL, "testmail", "account heartbeat" }, { "account", "reset", "account set" },
+                { NULL, "quit", NULL },
+                { NULL, "testmail", "account heartbeat" },
+                { "account", "reset", "account set" },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
                 char *meant = command_near(cases[i].group, cases[i].word);

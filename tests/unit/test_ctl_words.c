@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words that the tool works on, each by a table: what differs in a name only, lists of names, names of attachments that come
- * from strangers, texts in any charset, which received messages are meant; and lists of folders.
+ * Words that the tool works on, each by a table: what differs in a name only, lists of names, names of
+ * attachments that come from strangers, texts in any charset, which received messages are meant; and lists of
+ * folders.
  */
 #include "common/folder_names.h"
 #include "ctl/alike.h"
@@ -11,7 +12,8 @@
 
 #include <check.h>
 
-/* ---- common/folder_names ---------------------------------------------------------------------------------------- */
+/* ---- common/folder_names
+ * ---------------------------------------------------------------------------------------- */
 
 static const struct {
         const char *text, *normal;
@@ -47,7 +49,8 @@ START_TEST(a_folder_in_a_list)
 }
 END_TEST
 
-/* ---- alike ------------------------------------------------------------------------------------------------------ */
+/* ---- alike
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
         const char *text, *name, *without;
@@ -91,7 +94,8 @@ START_TEST(names_in_a_row)
 }
 END_TEST
 
-/* ---- attachments ------------------------------------------------------------------------------------------------ */
+/* ---- attachments
+ * ------------------------------------------------------------------------------------------------ */
 
 static const struct {
         const char *name, *file;
@@ -139,7 +143,8 @@ START_TEST(a_long_name_keeps_its_ending)
 }
 END_TEST
 
-/* ---- texts in any charset --------------------------------------------------------------------------------------- */
+/* ---- texts in any charset
+ * --------------------------------------------------------------------------------------- */
 
 static const struct {
         const char *bytes, *charset, *text;
@@ -149,9 +154,9 @@ static const struct {
         { "gr\303\274n", "utf-8", "gr\303\274n", false },
         { "gr\303\274n", "UTF8", "gr\303\274n", false },
         { "gr\374n", "iso-8859-1", "gr\303\274n", false },
-        { "gr\374n", NULL, "gr\303\274n", true },                  /* guessed, and said so */
+        { "gr\374n", NULL, "gr\303\274n", true }, /* guessed, and said so */
         { "gr\303\274n", NULL, "gr\303\274n", false },
-        { "gr\303\274n", "iso-8859-1", "gr\303\274n", false },     /* UTF-8 in truth */
+        { "gr\303\274n", "iso-8859-1", "gr\303\274n", false }, /* UTF-8 in truth */
         { "a\201b", "utf-8", "a\357\277\275b", true },
         { "plain", "x-nobody-knows", "plain", true },
         { "gr\374n", "x-nobody-knows", "gr\303\274n", true },
@@ -169,7 +174,8 @@ START_TEST(a_text_is_read)
 }
 END_TEST
 
-/* ---- which received messages ------------------------------------------------------------------------------------ */
+/* ---- which received messages
+ * ------------------------------------------------------------------------------------ */
 
 static const struct {
         struct inbox_filter filter;
@@ -179,7 +185,7 @@ static const struct {
         { { .from = "ann" }, true, false },
         { { .from = "ANN@" }, true, false },
         { { .from = "bob" }, false, false },
-        { { .subject = "=?UTF-8?q?" }, true, false },              /* as it stands there, too */
+        { { .subject = "=?UTF-8?q?" }, true, false }, /* as it stands there, too */
         { { .from = "ann", .subject = "blue" }, false, false },
         { { .unseen = true }, false, false },
         { { .since = 1795459860 }, true, false },
@@ -190,8 +196,8 @@ static const struct {
 
 START_TEST(received_messages)
 {
-        json_t *message = json_pack("{s:s, s:s, s:s, s:b}", "from", "Ann <ann@example.net>", "subject", "=?utf-8?q?gr=C3=BCn?=",
-                                    "received", "2026-11-23T18:51:00Z", "seen", 1);
+        json_t *message = json_pack("{s:s, s:s, s:s, s:b}", "from", "Ann <ann@example.net>", "subject",
+                                    "=?utf-8?q?gr=C3=BCn?=", "received", "2026-11-23T18:51:00Z", "seen", 1);
 
         ck_assert_ptr_nonnull(message);
         ck_assert_int_eq(inbox_filter_takes(&filters[_i].filter, message), filters[_i].takes);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The server's side of submission: scripts of what a client says and what is answered, whole, byte by byte and at each split. */
+/* The server's side of submission: scripts of what a client says and what is answered, whole, byte by byte
+ * and at each split. */
 #include "common/esmtp/server.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
@@ -11,7 +12,7 @@
 
 struct owner {
         struct esmtp *esmtp;
-        struct buf mail, log, said;    /* messages accepted; wishes in order; replies */
+        struct buf mail, log, said; /* messages accepted; wishes in order; replies */
         unsigned signin_steps, secured;
         bool ended;
 };
@@ -46,7 +47,8 @@ static void answer_mail(struct owner *owner)
         const struct esmtp_envelope *envelope = esmtp_envelope(owner->esmtp);
         struct esmtp_answer answer = { 0 };
 
-        note(owner, "mail <%s> %s %s\n", envelope->from, envelope->ret, envelope->envelope_id ? envelope->envelope_id : "");
+        note(owner, "mail <%s> %s %s\n", envelope->from, envelope->ret,
+             envelope->envelope_id ? envelope->envelope_id : "");
         if (strcmp(envelope->from, "bad@x.example") == 0)
                 answer = (struct esmtp_answer){ 550, "5.7.1", "not\r\n250 you", "ask", false };
         esmtp_answer(owner->esmtp, &answer);
@@ -95,7 +97,8 @@ static void answer_signin(struct owner *owner)
         esmtp_signin(owner->esmtp, &signin);
         if (signin.first)
                 owner->signin_steps = 0;
-        note(owner, "auth %s %.*s\n", signin.mechanism, signin.bytes ? (int)signin.len : 2, signin.bytes ? (const char *)signin.bytes : "--");
+        note(owner, "auth %s %.*s\n", signin.mechanism, signin.bytes ? (int)signin.len : 2,
+             signin.bytes ? (const char *)signin.bytes : "--");
         if (strcmp(signin.mechanism, "LOGIN") == 0 && owner->signin_steps++ < 2) {
                 esmtp_challenge(owner->esmtp, "more", 4);
                 return;
@@ -147,7 +150,8 @@ static void feed(struct owner *owner, const char *text, size_t len, size_t porti
 {
         for (size_t at = 0; at < len && !owner->ended;) {
                 size_t piece = len - at < portion ? len - at : portion, used = 0;
-                uint8_t *bytes = memcpy(new_zeroed(piece, 1), text + at, piece); /* of exactly this size, for ASan */
+                uint8_t *bytes =
+                        memcpy(new_zeroed(piece, 1), text + at, piece); /* of exactly this size, for ASan */
                 size_t done = 0;
                 enum esmtp_want want;
                 do {
@@ -205,47 +209,64 @@ static void codes_of(const struct buf *said, char *out, size_t size)
 }
 
 static const struct script {
-        const char *name, *in;       /* DATA waits for its go-ahead where the script has a \1 */
-        const char *codes;           /* after the greeting */
-        const char *log;             /* NULL: no matter */
+        const char *name, *in; /* DATA waits for its go-ahead where the script has a \1 */
+        const char *codes;     /* after the greeting */
+        const char *log;       /* NULL: no matter */
         bool ended;
 } scripts[] = {
         { "a message", UPTO "DATA\r\n\1Subject: x\r\n\r\nhello\r\n.\r\nQUIT\r\n", "250 250 250 354 250 221",
-          "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [Subject: x\r\n\r\nhello\r\n]\n", true },
+          "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [Subject: x\r\n\r\nhello\r\n]\n",
+          true },
         { "HELO", "HELO me\r\n" MAIL RCPT "DATA\r\n\1x\r\n.\r\n", "250 250 250 354 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit SMTP 1 [x\r\n]\n", false },
         { "dots", UPTO "DATA\r\n\1..\r\n...x\r\n.y\r\nz.\r\n\r\n..\r\n.\r\n", "250 250 250 354 250",
-          "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [.\r\n..x\r\ny\r\nz.\r\n\r\n.\r\n]\n", false },
+          "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 "
+          "[.\r\n..x\r\ny\r\nz.\r\n\r\n.\r\n]\n",
+          false },
         { "nothing in it", UPTO "DATA\r\n\1.\r\n", "250 250 250 354 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 []\n", false },
-        { "two messages", UPTO "DATA\r\n\1x\r\n.\r\n" MAIL RCPT "DATA\r\n\1y\r\n.\r\n", "250 250 250 354 250 250 250 354 250",
+        { "two messages", UPTO "DATA\r\n\1x\r\n.\r\n" MAIL RCPT "DATA\r\n\1y\r\n.\r\n",
+          "250 250 250 354 250 250 250 354 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [x\r\n]\n"
-          "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [y\r\n]\n", false },
+          "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [y\r\n]\n",
+          false },
         /* parameters */
-        { "parameters", EHLO "mail from:<> size=10 body=8bitmime ret=hdrs envid=a+2Bb smtputf8 auth=<>\r\n"
-          "rcpt to:<\"a b\"@y.example> notify=success,failure orcpt=rfc822;x@y\r\n", "250 250 250",
-          "mail <> HDRS a+b\nrcpt <\"a b\"@y.example> SUCCESS,FAILURE\n", false },
+        { "parameters",
+          EHLO "mail from:<> size=10 body=8bitmime ret=hdrs envid=a+2Bb smtputf8 auth=<>\r\n"
+               "rcpt to:<\"a b\"@y.example> notify=success,failure orcpt=rfc822;x@y\r\n",
+          "250 250 250", "mail <> HDRS a+b\nrcpt <\"a b\"@y.example> SUCCESS,FAILURE\n", false },
         { "without brackets", EHLO "MAIL FROM: a@x.example\r\nRCPT TO:b@y.example\r\n", "250 250 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \n", false },
         { "a name of this machine", EHLO "MAIL FROM:<cron>\r\nRCPT TO:<root>\r\n", "250 250 250",
           "mail <cron>  \nrcpt <root> \n", false },
-        { "letters", EHLO "MAIL FROM:<\xc3\xa4@x.example>\r\nMAIL FROM:<\xc3\xa4@x.example> SMTPUTF8\r\n", "250 553 250",
-          "mail <\xc3\xa4@x.example>  \n", false },
-        { "too large as announced", EHLO "MAIL FROM:<a@x.example> SIZE=5001\r\n" RCPT, "250 552 503", "", false },
-        { "wrong parameters", EHLO "MAIL FROM:<a@x.example> BODY=BINARYMIME\r\nMAIL FROM:<a@x.example> XX=1\r\n"
-          "MAIL FROM:<a@x.example> SIZE\r\nMAIL FROM:<a@x.example> SIZE=1 SIZE=2\r\nMAIL FROM:<a@x.example>SIZE=1\r\n"
-          "MAIL FROM:<a@x.example> ENVID=a+0D+0Ab\r\n", "250 555 555 555 555 501 501", "", false },
+        { "letters", EHLO "MAIL FROM:<\xc3\xa4@x.example>\r\nMAIL FROM:<\xc3\xa4@x.example> SMTPUTF8\r\n",
+          "250 553 250", "mail <\xc3\xa4@x.example>  \n", false },
+        { "too large as announced", EHLO "MAIL FROM:<a@x.example> SIZE=5001\r\n" RCPT, "250 552 503", "",
+          false },
+        { "wrong parameters",
+          EHLO "MAIL FROM:<a@x.example> BODY=BINARYMIME\r\nMAIL FROM:<a@x.example> XX=1\r\n"
+               "MAIL FROM:<a@x.example> SIZE\r\nMAIL FROM:<a@x.example> SIZE=1 SIZE=2\r\nMAIL "
+               "FROM:<a@x.example>SIZE=1\r\n"
+               "MAIL FROM:<a@x.example> ENVID=a+0D+0Ab\r\n",
+          "250 555 555 555 555 501 501", "", false },
         { "HELO has no parameters", "HELO me\r\nMAIL FROM:<a@x.example> SIZE=1\r\n", "250 555", "", false },
-        { "wrong addresses", EHLO "MAIL FROM:a b@x\r\nMAIL FROM:<a@x@y>\r\nMAIL FROM:<@a,@b:c@d.example>\r\nMAIL FROM:<a@x\r\nMAIL\r\n"
-          MAIL "RCPT TO:<>\r\nRCPT TO:<a@b c>\r\n", "250 555 553 553 501 501 250 553 553", NULL, false },
+        { "wrong addresses",
+          EHLO "MAIL FROM:a b@x\r\nMAIL FROM:<a@x@y>\r\nMAIL FROM:<@a,@b:c@d.example>\r\nMAIL "
+               "FROM:<a@x\r\nMAIL\r\n" MAIL "RCPT TO:<>\r\nRCPT TO:<a@b c>\r\n",
+          "250 555 553 553 501 501 250 553 553", NULL, false },
         { "refused by the owner", EHLO "MAIL FROM:<bad@x.example>\r\n" RCPT, "250 550 503", NULL, false },
         { "no recipient", EHLO MAIL "RCPT TO:<no@y.example>\r\nDATA\r\n", "250 250 550 554", NULL, false },
-        { "one of two", EHLO MAIL "RCPT TO:<no@y.example>\r\n" RCPT "DATA\r\n\1x\r\n.\r\n", "250 250 550 250 354 250", NULL, false },
-        { "order", MAIL EHLO RCPT "DATA\r\n\1" MAIL MAIL "RSET\r\n" RCPT, "503 250 503 503 250 503 250 503", NULL, false },
+        { "one of two", EHLO MAIL "RCPT TO:<no@y.example>\r\n" RCPT "DATA\r\n\1x\r\n.\r\n",
+          "250 250 550 250 354 250", NULL, false },
+        { "order", MAIL EHLO RCPT "DATA\r\n\1" MAIL MAIL "RSET\r\n" RCPT, "503 250 503 503 250 503 250 503",
+          NULL, false },
         { "begun anew", UPTO "EHLO you\r\n" RCPT, "250 250 250 250 503", NULL, false },
-        { "small words", "NOOP\r\nnoop x\r\nVRFY a\r\nVRFY\r\nEXPN l\r\nHELP\r\nRSET\r\nRSET x\r\nWHAT\r\n\r\nEHLO\r\nEHLO a b\r\n",
+        { "small words",
+          "NOOP\r\nnoop x\r\nVRFY a\r\nVRFY\r\nEXPN l\r\nHELP\r\nRSET\r\nRSET x\r\nWHAT\r\n\r\nEHLO\r\nEHLO "
+          "a b\r\n",
           "250 250 252 501 502 214 250 501 500 500 501 501", NULL, false },
-        { "no room", EHLO "MAIL FROM:<a@x.example> SIZE=4321\r\n" RCPT "DATA\r\n\1" RCPT, "250 250 250 452 503", NULL, false },
+        { "no room", EHLO "MAIL FROM:<a@x.example> SIZE=4321\r\n" RCPT "DATA\r\n\1" RCPT,
+          "250 250 250 452 503", NULL, false },
         /* what can be read in two ways */
         { "bare LF in a command", "EHLO me\nMAIL FROM:<a@x.example>\r\n", "521", "", true },
         { "bare CR in a command", "EHLO me\rMAIL FROM:<a@x.example>\r\n", "521", "", true },
@@ -263,18 +284,23 @@ static const struct script {
         { "HTTP", "POST / HTTP/1.1\r\nHost: x\r\n", "521", "", true },
         { "a line without end", "EHLO {long}\r\n", "521", "", true },
         /* BDAT */
-        { "chunks", UPTO "BDAT 5\r\n\1a\r\n.\rBDAT 6 LAST\r\n\1\n.\r\n.\n", "250 250 250 250 521", NULL, true },
+        { "chunks", UPTO "BDAT 5\r\n\1a\r\n.\rBDAT 6 LAST\r\n\1\n.\r\n.\n", "250 250 250 250 521", NULL,
+          true },
         { "a dot in a chunk", UPTO "BDAT 6 LAST\r\n\1a\r\n.\r\nNOOP\r\n", "250 250 250 250 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [a\r\n.\r\n]\n", false },
         { "two chunks", UPTO "BDAT 2\r\n\1a\rBDAT 4 LAST\r\n\1\nb\r\nNOOP\r\n", "250 250 250 250 250 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \ndata\ncommit ESMTP 1 [a\r\nb\r\n]\n", false },
-        { "an empty last chunk", UPTO "BDAT 3\r\n\1a\r\nBDAT 0 LAST\r\nNOOP\r\n", "250 250 250 250 250 250", NULL, false },
+        { "an empty last chunk", UPTO "BDAT 3\r\n\1a\r\nBDAT 0 LAST\r\nNOOP\r\n", "250 250 250 250 250 250",
+          NULL, false },
         { "bare LF in a chunk", UPTO "BDAT 4 LAST\r\n\1a\nb\n", "250 250 250 521", NULL, true },
         { "a CR at the very end", UPTO "BDAT 2 LAST\r\n\1a\r", "250 250 250 521", NULL, true },
-        { "a chunk too early", EHLO MAIL "BDAT 6 LAST\r\n\1QUIT\r\nNOOP\r\n", "250 250 503 250", NULL, false },
+        { "a chunk too early", EHLO MAIL "BDAT 6 LAST\r\n\1QUIT\r\nNOOP\r\n", "250 250 503 250", NULL,
+          false },
         { "chunk without length", UPTO "BDAT x\r\n", "250 250 250 521", NULL, true },
-        { "no other command between chunks", UPTO "BDAT 3\r\n\1a\r\nDATA\r\n\1" RCPT, "250 250 250 250 503 503", NULL, false },
-        { "no room for a chunk", EHLO "MAIL FROM:<a@x.example> SIZE=4321\r\n" RCPT "BDAT 3\r\n\1a\r\nBDAT 3 LAST\r\n\1b\r\nNOOP\r\n",
+        { "no other command between chunks", UPTO "BDAT 3\r\n\1a\r\nDATA\r\n\1" RCPT,
+          "250 250 250 250 503 503", NULL, false },
+        { "no room for a chunk",
+          EHLO "MAIL FROM:<a@x.example> SIZE=4321\r\n" RCPT "BDAT 3\r\n\1a\r\nBDAT 3 LAST\r\n\1b\r\nNOOP\r\n",
           "250 250 250 452 452 250", NULL, false },
         /* signing in outside TLS */
         { "AUTH in clear", EHLO "AUTH PLAIN AGEAYg==\r\n", "250 538", "", false },
@@ -345,7 +371,8 @@ END_TEST
 START_TEST(at_every_split)
 {
         for (size_t i = 0; i < count_of(scripts); i++)
-                for (size_t split = 1; !strstr(scripts[i].in, "{long}") && split < strlen(scripts[i].in); split++)
+                for (size_t split = 1; !strstr(scripts[i].in, "{long}") && split < strlen(scripts[i].in);
+                     split++)
                         run(&scripts[i], SIZE, split);
 }
 END_TEST
@@ -365,7 +392,8 @@ static void say(struct owner *owner, const char *text)
 
 START_TEST(bytes_ahead_end_the_session)
 {
-        static const char *const ahead[] = { (UPTO "DATA\r\nSubject: x\r\n"), (EHLO MAIL "DATA\r\n" MAIL), ("EHLO x\r\nSTARTTLS\r\n" MAIL) };
+        static const char *const ahead[] = { (UPTO "DATA\r\nSubject: x\r\n"), (EHLO MAIL "DATA\r\n" MAIL),
+                                             ("EHLO x\r\nSTARTTLS\r\n" MAIL) };
 
         for (size_t i = 0; i < count_of(ahead); i++) {
                 struct owner owner;
@@ -423,7 +451,8 @@ START_TEST(signing_in_by_steps)
         say(&owner, "!\r\n" MAIL);
         said_codes(&owner, "220 250 334 334 535 334 501 334 501 250");
         scoped(scoped_free) char *log = buf_take_text(&owner.log);
-        ck_assert_str_eq(log, "auth LOGIN --\nauth LOGIN a\nauth LOGIN wrong\nauth LOGIN a\nauth LOGIN --\nmail <a@x.example>  \n");
+        ck_assert_str_eq(log, "auth LOGIN --\nauth LOGIN a\nauth LOGIN wrong\nauth LOGIN a\nauth LOGIN "
+                              "--\nmail <a@x.example>  \n");
         end(&owner);
 }
 END_TEST
@@ -449,14 +478,16 @@ START_TEST(bounds)
         memcpy(header + LIMIT_HEADER - 2, "\r\n", 2);
         say(&owner, header);
         for (int i = 0; i < 70; i++)
-                say(&owner, "12345678901234567890123456789012345678901234567890123456789012345678901234567890\r\n");
+                say(&owner,
+                    "12345678901234567890123456789012345678901234567890123456789012345678901234567890\r\n");
         ck_assert_uint_eq(owner.mail.len, 0); /* forgotten as soon as it is too large */
         say(&owner, ".\r\nNOOP\r\n");
         said_codes(&owner, "552 250");
         say(&owner, MAIL RCPT "DATA\r\n");
         say(&owner, header);
         for (int i = 0; i < 130; i++)
-                say(&owner, "12345678901234567890123456789012345678901234567890123456789012345678901234567890\r\n");
+                say(&owner,
+                    "12345678901234567890123456789012345678901234567890123456789012345678901234567890\r\n");
         ck_assert(owner.ended);
         end(&owner);
 }
@@ -474,7 +505,8 @@ START_TEST(too_much_of_nothing)
         begin(&owner, false, false);
         for (int i = 0; i < 300; i++)
                 say(&owner, "NOOP\r\n");
-        ck_assert(owner.ended && strcmp(esmtp_offence(owner.esmtp), "too many commands without a message") == 0);
+        ck_assert(owner.ended &&
+                  strcmp(esmtp_offence(owner.esmtp), "too many commands without a message") == 0);
         end(&owner);
 }
 END_TEST
@@ -501,10 +533,12 @@ START_TEST(standard_input)
                 bool ended;
         } cases[] = {
                 { UPTO "DATA\r\nx\r\n.\r\nQUIT\r\n", "220 250 250 250 354 250 221", true },
-                { "EHLO me\nMAIL FROM:<a@x.example>\nRCPT TO:<b@y.example>\nDATA\n..x\n.\nQUIT\n", "220 250 250 250 354 250 221", true },
+                { "EHLO me\nMAIL FROM:<a@x.example>\nRCPT TO:<b@y.example>\nDATA\n..x\n.\nQUIT\n",
+                  "220 250 250 250 354 250 221", true },
                 { "EHLO me\nMAIL FROM:<a@x.example>\r\n", "220 250 521", true },
                 { "EHLO me\r\nMAIL FROM:<a@x.example>\n", "220 250 521", true },
-                { "EHLO me\nMAIL FROM:<a@x.example>\nRCPT TO:<b@y.example>\nDATA\nx\r\n.\r\n", "220 250 250 250 354 521", true },
+                { "EHLO me\nMAIL FROM:<a@x.example>\nRCPT TO:<b@y.example>\nDATA\nx\r\n.\r\n",
+                  "220 250 250 250 354 521", true },
                 { EHLO MAIL "DATA\r\nQUIT\r\n", "220 250 250 521", true },
         };
 

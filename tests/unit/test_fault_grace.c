@@ -66,8 +66,10 @@ END_TEST
 
 START_TEST(clear_causes_are_not_doubted)
 {
-        static const enum cause_code clear[] = { CAUSE_CERTIFICATE, CAUSE_CHALLENGE, CAUSE_NO_STARTTLS, CAUSE_SERVER_SIGNATURE,
-                                                 CAUSE_SECRET, CAUSE_PLAINTEXT_LOGIN, CAUSE_CONNECT };
+        static const enum cause_code clear[] = { CAUSE_CERTIFICATE, CAUSE_CHALLENGE,
+                                                 CAUSE_NO_STARTTLS, CAUSE_SERVER_SIGNATURE,
+                                                 CAUSE_SECRET,      CAUSE_PLAINTEXT_LOGIN,
+                                                 CAUSE_CONNECT };
         struct cause cause;
 
         worked_for(2 * DAY);
@@ -82,7 +84,8 @@ START_TEST(clear_causes_are_not_doubted)
 }
 END_TEST
 
-/* An odd answer is doubted from the first day; and sessions that come about while it comes again do not end the count. */
+/* An odd answer is doubted from the first day; and sessions that come about while it comes again do not end
+ * the count. */
 START_TEST(odd_answers_come_to_an_end)
 {
         struct cause cause;

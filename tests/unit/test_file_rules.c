@@ -15,7 +15,8 @@ static const struct {
         { "header X: Any", NULL, 1 },
         { "sender a INBOX", NULL, 1 },
         { "subject \"a \\\"quoted\\\" word\" A", NULL, 1 },
-        { "from a@b Alarms", "rule 1 of fileInto: the first word is sender, subject or header, and not \"from\"", 0 },
+        { "from a@b Alarms",
+          "rule 1 of fileInto: the first word is sender, subject or header, and not \"from\"", 0 },
         { "sender a A; subject b", "rule 2 of fileInto: it has fewer than three words", 0 },
         { "sender a A b", "rule 1 of fileInto: it has more than three words", 0 },
         { "sender a A; sender b B; subject \"x A", "rule 3 of fileInto: a quotation mark is not closed", 0 },
@@ -30,7 +31,8 @@ static const struct {
         { "sender a x//y", "a folder has a name", 0 },
         { "sender a \"\"", "a folder has a name", 0 },
         { "sender a \"x\\\\y\"", "a folder has a name", 0 },
-        { "sender a xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "a folder has a name", 0 },
+        { "sender a xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+          "a folder has a name", 0 },
 };
 
 START_TEST(rules)
@@ -70,7 +72,8 @@ static const struct {
         { "sender @plant Alarms", "To: pump@plant.example\r\n\r\nFrom: x@plant\r\n", "" },
         { "subject \"pump 7\" A; subject pump B", "Subject: the PUMP\r\n 7 stands\r\n\r\n", ".A" },
         { "subject \"pump 7\" A; subject pump B", "Subject: the pump\r\n\r\n", ".B" },
-        { "subject b B; sender a A", "From: a\nSubject: b\n\n", ".B" }, /* the first rule, not the first field */
+        { "subject b B; sender a A", "From: a\nSubject: b\n\n",
+          ".B" }, /* the first rule, not the first field */
         { "header X-Prio:1 Very/Urgent", "x-prio : 1\r\n\r\n", ".Very.Urgent" },
         { "header X-Prio:1 A", "X-Priority: 1\r\nX-Pri: 1\r\n\r\n", "" },
         { "header X: Any", "X:\r\n\r\n", ".Any" },

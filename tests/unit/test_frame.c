@@ -169,7 +169,8 @@ END_TEST
 /* Whole or not at all, wherever the bound is: also in the middle of a name. */
 START_TEST(append_is_whole_at_every_bound)
 {
-        json_t *object = json_pack("{s:{s:s}, s:[i,i]}", "a name", "another longer name", "value", "the last, which is longer than what follows it", 1, 2);
+        json_t *object = json_pack("{s:{s:s}, s:[i,i]}", "a name", "another longer name", "value",
+                                   "the last, which is longer than what follows it", 1, 2);
         char *text = json_dumps(object, JSON_COMPACT);
 
         for (size_t max = 1; max <= strlen(text) + 1; max++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* OAuth without a network: the answer of a token endpoint cut at every byte and at odd ones, forms, assertions, refusals. */
+/* OAuth without a network: the answer of a token endpoint cut at every byte and at odd ones, forms,
+ * assertions, refusals. */
 #include "daemon/sasl/grant.c"
 #include "daemon/sasl/http_post.c"
 
@@ -63,9 +64,10 @@ END_TEST
 
 START_TEST(the_request)
 {
-        static const char said[] = "POST /a/token?x=1 HTTP/1.1\r\nHost: Login.example:8443\r\nUser-Agent: emailsecd/" VERSION
-                                   "\r\nAccept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-                                   "Content-Length: 12\r\nConnection: close\r\n\r\ngrant_type=x";
+        static const char said[] =
+                "POST /a/token?x=1 HTTP/1.1\r\nHost: Login.example:8443\r\nUser-Agent: emailsecd/" VERSION
+                "\r\nAccept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                "Content-Length: 12\r\nConnection: close\r\n\r\ngrant_type=x";
         struct chat *chat = post();
 
         chat->class->start(chat, &in_tls);
@@ -78,9 +80,9 @@ END_TEST
 #define OK "HTTP/1.1 200 OK\r\n"
 static const struct {
         const char *answer;
-        bool closes;            /* the server closes behind it */
+        bool closes; /* the server closes behind it */
         enum chat_state state;
-        const char *body;       /* or words of the cause */
+        const char *body; /* or words of the cause */
 } answers[] = {
         { OK "Content-Length: 2\r\n\r\n{}", false, CHAT_ENDED, "{}" },
         { OK "content-length:2 \r\nX: y\r\n\r\n{}", false, CHAT_ENDED, "{}" },
@@ -88,8 +90,8 @@ static const struct {
         { OK "Content-Length: 0\r\n\r\n", false, CHAT_ENDED, "" },
         { "HTTP/1.0 204 No\r\n\r\n", false, CHAT_ENDED, "" },
         { "HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 1\r\n\r\nx", false, CHAT_ENDED, "x" },
-        { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;e=1\r\n0123456789\r\n0\r\nT: x\r\n\r\n", false, CHAT_ENDED,
-          "abc0123456789" },
+        { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;e=1\r\n0123456789\r\n0\r\nT: x\r\n\r\n", false,
+          CHAT_ENDED, "abc0123456789" },
         { OK "Transfer-Encoding: Chunked\r\nContent-Length: 99\r\n\r\n0\r\n\r\n", false, CHAT_ENDED, "" },
         { OK "Content-Length: 3\r\n\r\n{}", true, CHAT_FAILED, "before its answer was whole" },
         { OK "Content-Le", true, CHAT_FAILED, "before its answer was whole" },
@@ -126,13 +128,16 @@ START_TEST(answers_however_they_are_split)
                 }
                 if (answers[_i].closes)
                         chat->class->closed(chat);
-                ck_assert_msg(chat->state == answers[_i].state, "cut at %zu: %d, %s", cut, (int)chat->state, chat->cause->text);
+                ck_assert_msg(chat->state == answers[_i].state, "cut at %zu: %d, %s", cut, (int)chat->state,
+                              chat->cause->text);
                 struct http_answer heard = http_post_answer(chat);
                 if (chat->state == CHAT_FAILED) {
-                        ck_assert_msg(strstr(chat->cause->text, answers[_i].body) != NULL, "%s", chat->cause->text);
+                        ck_assert_msg(strstr(chat->cause->text, answers[_i].body) != NULL, "%s",
+                                      chat->cause->text);
                 } else {
                         ck_assert_uint_eq(heard.len, strlen(answers[_i].body));
-                        ck_assert(memcmp(heard.len ? (const char *)heard.body : "", answers[_i].body, heard.len) == 0);
+                        ck_assert(memcmp(heard.len ? (const char *)heard.body : "", answers[_i].body,
+                                         heard.len) == 0);
                 }
                 chat->class->free(chat);
         }
@@ -147,7 +152,8 @@ static void feed_many(struct chat *chat, const char *text, size_t times)
 
 START_TEST(everything_is_bounded)
 {
-        static const char *const endless[] = { "X: y\r\n", "x", "HTTP/1.1 100 Continue\r\n\r\n", "xxxxxxxxxxxxxxxx" };
+        static const char *const endless[] = { "X: y\r\n", "x", "HTTP/1.1 100 Continue\r\n\r\n",
+                                               "xxxxxxxxxxxxxxxx" };
         struct chat *chat = post();
 
         chat->class->start(chat, &in_tls);
@@ -173,8 +179,10 @@ START_TEST(forms)
                 { { .client_id = "i", .client_secret = "\xC3\xA4&", .scope = "" },
                   "grant_type=client_credentials&client_id=i&client_secret=%C3%A4%26" },
                 { { .client_id = "i", .client_secret = "s", .scope = "s", .device_code = "d" },
-                  "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=d&client_id=i&client_secret=s" },
-                { { .client_id = "i", .client_secret = "s", .scope = "s", .ask_device = true }, "client_id=i&scope=s" },
+                  "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=d&client_id="
+                  "i&client_secret=s" },
+                { { .client_id = "i", .client_secret = "s", .scope = "s", .ask_device = true },
+                  "client_id=i&scope=s" },
                 { { .client_id = "i", .scope = "s", .assertion = "x.y.z" },
                   "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=x.y.z" },
         };
@@ -190,9 +198,11 @@ START_TEST(assertions)
 {
         char *text = grant_assertion("RS256", "me", "ann@b.example", "https://t.example/", "s", 1000);
 
-        ck_assert_str_eq(text, "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9."
-                               "eyJpc3MiOiJtZSIsInN1YiI6ImFubkBiLmV4YW1wbGUiLCJhdWQiOiJodHRwczovL3QuZXhhbXBsZS8iLCJzY29wZSI6"
-                               "InMiLCJpYXQiOjEwMDAsImV4cCI6MTYwMH0");
+        ck_assert_str_eq(
+                text,
+                "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9."
+                "eyJpc3MiOiJtZSIsInN1YiI6ImFubkBiLmV4YW1wbGUiLCJhdWQiOiJodHRwczovL3QuZXhhbXBsZS8iLCJzY29wZSI6"
+                "InMiLCJpYXQiOjEwMDAsImV4cCI6MTYwMH0");
         free(text);
         text = base64url_encode("\xFF\xEF\xFE", 3);
         ck_assert_str_eq(text, "_-_-");
@@ -202,10 +212,13 @@ END_TEST
 
 /* ---- what it means ---- */
 
-static enum grant_result read_text(unsigned status, const char *body, bool device, struct grant_answer *out, struct cause *cause)
+static enum grant_result read_text(unsigned status, const char *body, bool device, struct grant_answer *out,
+                                   struct cause *cause)
 {
         struct http_answer answer = { .status = status, .body = (const uint8_t *)body, .len = strlen(body) };
-        struct grant_request request = { .client_secret = "geheim", .refresh_token = "alt", .ask_device = device };
+        struct grant_request request = { .client_secret = "geheim",
+                                         .refresh_token = "alt",
+                                         .ask_device = device };
 
         return grant_read(&answer, &request, out, cause);
 }
@@ -218,20 +231,23 @@ static const struct {
         enum cause_code code;
         const char *words;
 } meanings[] = {
-        { 200, "{\"access_token\":\"t\",\"expires_in\":\"60\",\"refresh_token\":\"r\"}", false, GRANT_GIVEN, 0, NULL },
+        { 200, "{\"access_token\":\"t\",\"expires_in\":\"60\",\"refresh_token\":\"r\"}", false, GRANT_GIVEN,
+          0, NULL },
         { 200, "{\"access_token\":\"\"}", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no access token" },
         { 200, "{\"access_token\":7}", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no access token" },
         { 200, "[]", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no access token" },
         { 200, "", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no JSON" },
         { 200, "{\"error\":\"access_denied\"}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "said no" },
-        { 200, "{\"device_code\":\"d\",\"user_code\":\"u\",\"verification_url\":\"v\"}", true, GRANT_GIVEN, 0, NULL },
-        { 200, "{\"device_code\":\"d\",\"user_code\":\"u\"}", true, GRANT_REFUSED, CAUSE_PROTOCOL, "type in" },
+        { 200, "{\"device_code\":\"d\",\"user_code\":\"u\",\"verification_url\":\"v\"}", true, GRANT_GIVEN, 0,
+          NULL },
+        { 200, "{\"device_code\":\"d\",\"user_code\":\"u\"}", true, GRANT_REFUSED, CAUSE_PROTOCOL,
+          "type in" },
         { 400, "{\"error\":\"authorization_pending\"}", false, GRANT_PENDING, 0, NULL },
         { 400, "{\"error\":\"slow_down\"}", false, GRANT_SLOW_DOWN, 0, NULL },
         { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"alt is old\"}", false, GRANT_REFUSED,
           CAUSE_AUTHENTICATION, "left out" },
-        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"refresh_token=%61l%74&x\"}", false, GRANT_REFUSED,
-          CAUSE_AUTHENTICATION, "left out" },
+        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"refresh_token=%61l%74&x\"}", false,
+          GRANT_REFUSED, CAUSE_AUTHENTICATION, "left out" },
         { 400, "{\"error\":\"geheim\"}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "left out" },
         { 400, "{\"error\":[1]}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "no OAuth error" },
         { 503, "oops", false, GRANT_REFUSED, CAUSE_AUTH_TEMPORARY, "503" },
@@ -244,7 +260,8 @@ START_TEST(meanings_of_answers)
         struct grant_answer out;
         struct cause cause = { 0 };
 
-        ck_assert_int_eq(read_text(meanings[_i].status, meanings[_i].body, meanings[_i].device, &out, &cause), meanings[_i].result);
+        ck_assert_int_eq(read_text(meanings[_i].status, meanings[_i].body, meanings[_i].device, &out, &cause),
+                         meanings[_i].result);
         ck_assert_int_eq(cause.code, meanings[_i].code);
         if (meanings[_i].words)
                 ck_assert_msg(strstr(cause.text, meanings[_i].words) != NULL, "%s", cause.text);
@@ -272,7 +289,8 @@ START_TEST(sources)
         free(values.of[PROP_OAUTH_GRANT].text);
         values.of[PROP_OAUTH_GRANT].text = copy_text("clientCredentials");
         grant_source_of(&values, &source);
-        ck_assert_str_eq(source.device_url, "https://login.microsoftonline.com/plant.example/oauth2/v2.0/devicecode");
+        ck_assert_str_eq(source.device_url,
+                         "https://login.microsoftonline.com/plant.example/oauth2/v2.0/devicecode");
         ck_assert_str_eq(source.scope, "https://outlook.office365.com/.default");
         grant_source_done(&source);
         properties_done(&values);

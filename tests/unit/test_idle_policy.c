@@ -17,7 +17,8 @@ START_TEST(three_short_sessions_end_the_waiting)
         ck_assert_int_eq(idle_policy_new_session(&waits, 1000), 2000);
         idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, 10);
         ck_assert(!idle_policy_may_idle(&waits, 10) && idle_policy_apart(&waits, 10));
-        ck_assert(!idle_policy_may_idle(&waits, 9 + HOUR) && idle_policy_may_idle(&waits, 10 + HOUR) && !idle_policy_apart(&waits, 10 + HOUR));
+        ck_assert(!idle_policy_may_idle(&waits, 9 + HOUR) && idle_policy_may_idle(&waits, 10 + HOUR) &&
+                  !idle_policy_apart(&waits, 10 + HOUR));
         idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, 10 + HOUR); /* one try only */
         ck_assert(idle_policy_apart(&waits, 9 + 3 * HOUR) && !idle_policy_apart(&waits, 10 + 3 * HOUR));
         for (int i = 0; i < 40; i++)
@@ -31,7 +32,10 @@ START_TEST(what_is_well_forgives)
         static const struct {
                 enum waits_end end;
                 int64_t lasted;
-        } well[] = { { WAIT_LOST, WAITS_SHORT_MS }, { WAIT_NEWS, 1 }, { WAIT_OURS, 1 }, { WAIT_NOTHING, WAITS_SHORT_MS } };
+        } well[] = { { WAIT_LOST, WAITS_SHORT_MS },
+                     { WAIT_NEWS, 1 },
+                     { WAIT_OURS, 1 },
+                     { WAIT_NOTHING, WAITS_SHORT_MS } };
 
         for (size_t i = 0; i < count_of(well); i++) {
                 struct waits waits = { 0 };
@@ -72,7 +76,8 @@ START_TEST(refused_idle_is_tried_again_now_and_then)
         struct waits waits = { 0 };
 
         idle_policy_refused(&waits, 5);
-        ck_assert(!idle_policy_may_idle(&waits, 5) && !idle_policy_apart(&waits, 5) && idle_policy_may_idle(&waits, 5 + HOUR));
+        ck_assert(!idle_policy_may_idle(&waits, 5) && !idle_policy_apart(&waits, 5) &&
+                  idle_policy_may_idle(&waits, 5 + HOUR));
         idle_policy_refused(&waits, 5 + HOUR);
         ck_assert(!idle_policy_may_idle(&waits, 4 + 3 * HOUR) && idle_policy_may_idle(&waits, 5 + 3 * HOUR));
         idle_policy_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 2 * HOUR); /* a rest, not IDLE */

@@ -7,15 +7,26 @@
 
 #include "imap_script.h"
 
-#define LINES(...) .lines = (const struct line[]){ __VA_ARGS__ { .kind = END } }
-#define READY { S, "* OK [CAPABILITY IMAP4rev1 IDLE UIDPLUS] hi\r\n", NULL },
+#define LINES(...) \
+        .lines = (const struct line[]) \
+        { \
+                __VA_ARGS__ \
+                { \
+                        .kind = END \
+                } \
+        }
+#define READY         { S, "* OK [CAPABILITY IMAP4rev1 IDLE UIDPLUS] hi\r\n", NULL },
 #define READY_PLAINLY { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },
-#define OPENED                                                                                              \
-        { DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },                                   \
-        { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\n* OK [UIDNEXT 20] x\r\nt1 OK [READ-WRITE]\r\n", NULL },
-#define PARTS_ASKED                                                                                         \
-        { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<0.1048576>)\r\nt3 UID FETCH 7 (UID BODY.PEEK[]<1048576.1048576>)\r\n" \
-             "t4 UID FETCH 7 (UID BODY.PEEK[]<2097152.1048576>)\r\nt5 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+#define OPENED \
+        { DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL }, \
+                { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\n* OK [UIDNEXT 20] x\r\nt1 OK [READ-WRITE]\r\n", \
+                  NULL },
+#define PARTS_ASKED \
+        { C, \
+          "t2 UID FETCH 7 (UID BODY.PEEK[]<0.1048576>)\r\nt3 UID FETCH 7 (UID " \
+          "BODY.PEEK[]<1048576.1048576>)\r\n" \
+          "t4 UID FETCH 7 (UID BODY.PEEK[]<2097152.1048576>)\r\nt5 UID FETCH 9 (UID BODY.PEEK[])\r\n", \
+          NULL },
 #define TOLD "opened(9 20 3 idle expunge) "
 
 static void open_inbox(struct chat *chat)
@@ -415,7 +426,8 @@ static void end(struct play *play)
         buf_free(&play->sent);
 }
 
-/* Every second UID, so that nothing becomes a range: commands stay short, several are in flight, each UID once. */
+/* Every second UID, so that nothing becomes a range: commands stay short, several are in flight, each UID
+ * once. */
 START_TEST(windows_ask_for_everything_once)
 {
         enum { MANY = 5000 };
@@ -445,7 +457,8 @@ START_TEST(windows_ask_for_everything_once)
                         }
                         struct buf answer = BUF_WITH_MAX(LIMIT_REPLY);
                         for (size_t i = 0; i < count; i++) {
-                                scoped(scoped_free) char *one = text_of("* 1 FETCH (UID %u BODY[] \"\")\r\n", uids[i]);
+                                scoped(scoped_free) char *one =
+                                        text_of("* 1 FETCH (UID %u BODY[] \"\")\r\n", uids[i]);
                                 ck_assert_int_eq(buf_append_text(&answer, one), 0);
                         }
                         scoped(scoped_free) char *last = text_of("t%u OK\r\n", tag);
@@ -569,11 +582,28 @@ END_TEST
 
 START_TEST(random_servers_do_no_harm)
 {
-        static const char *const bits[] = { "* 1 FETCH (UID 7 ", "BODY[] {3}\r\nabc", "BODY[] {1}\r\n", ")\r\n", "UID 9",
-                                            "FLAGS (\\Seen) ", "t2 OK\r\n", "t3 OK\r\n", "* 5 EXISTS\r\n", "BODY[] \"a\\",
-                                            "* 1 EXPUNGE\r\n", "* SEARCH 7 9\r\n", "RFC822.SIZE 5 ", "* ", "\r\n", "(",
+        static const char *const bits[] = { "* 1 FETCH (UID 7 ",
+                                            "BODY[] {3}\r\nabc",
+                                            "BODY[] {1}\r\n",
+                                            ")\r\n",
+                                            "UID 9",
+                                            "FLAGS (\\Seen) ",
+                                            "t2 OK\r\n",
+                                            "t3 OK\r\n",
+                                            "* 5 EXISTS\r\n",
+                                            "BODY[] \"a\\",
+                                            "* 1 EXPUNGE\r\n",
+                                            "* SEARCH 7 9\r\n",
+                                            "RFC822.SIZE 5 ",
+                                            "* ",
+                                            "\r\n",
+                                            "(",
                                             "* ESEARCH UID ALL 7,9:",
-                                            "+ x\r\n", "t2 NO [EXPUNGEISSUED]\r\n", "* 2 FETCH (", "BODY[] NIL ", "\"" };
+                                            "+ x\r\n",
+                                            "t2 NO [EXPUNGEISSUED]\r\n",
+                                            "* 2 FETCH (",
+                                            "BODY[] NIL ",
+                                            "\"" };
         static void (*const acts[])(struct chat *) = { list_all, list_unseen, fetch_two, mark_deleted };
         uint64_t random = 0x452821e638d01377u;
 

@@ -22,7 +22,8 @@ static void note(struct buf *notes, enum imap_event event, const struct imap_ite
                 (void)snprintf(head, sizeof head, "%s[", item->tail ? "T" : "R");
                 break;
         case IMAP_BODY:
-                (void)snprintf(head, sizeof head, "%sB%llu[", item->tail ? "T" : "", (unsigned long long)item->size);
+                (void)snprintf(head, sizeof head, "%sB%llu[", item->tail ? "T" : "",
+                               (unsigned long long)item->size);
                 break;
         case IMAP_PIECE:
                 break;
@@ -90,7 +91,8 @@ static const struct {
         { "* LIST {0}\r\n {2}\r\n{1 x\r\n", "R[* LIST {0}\r\n {2}\r\n{1 x]" },
         { "* LIST {2+}\r\nab\r\n", "R[* LIST {2+}\r\nab]" },
         { "* LIST ~{2}\r\nab\r\n", "R[* LIST ~{2}\r\nab]" },
-        { "* 1 FETCH (UID 7 BODY[] {5}\r\nhello)\r\n* OK\r\n", "B5[* 1 FETCH (UID 7 BODY[] ]helloT[)]R[* OK]" },
+        { "* 1 FETCH (UID 7 BODY[] {5}\r\nhello)\r\n* OK\r\n",
+          "B5[* 1 FETCH (UID 7 BODY[] ]helloT[)]R[* OK]" },
         { "* 1 fetch (body[] ~{5}\r\n(\r\n){ UID 7)\r\n", "B5[* 1 fetch (body[] ](\r\n){T[ UID 7)]" },
         { "* 1 FETCH (BODY[] {0}\r\n)\r\n", "B0[* 1 FETCH (BODY[] ]T[)]" },
         { "* 1 FETCH (BODY[] {1}\r\na BODY[] {1}\r\nb)\r\n", "B1[* 1 FETCH (BODY[] ]aTB1[ BODY[] ]bT[)]" },
@@ -98,7 +100,8 @@ static const struct {
         { "* 1 FETCH (X {2}\r\nbc BODY[] {1}\r\na)\r\n", "B1[* 1 FETCH (X {2}\r\nbc BODY[] ]aT[)]" },
         { "* 1 FETCH (BODY[TEXT] {1}\r\na)\r\n", "R[* 1 FETCH (BODY[TEXT] {1}\r\na)]" },
         { "* 1 FETCH (BODY[]{1}\r\na)\r\n", "B1[* 1 FETCH (BODY[]]aT[)]" },
-        { "* 1 FETCH (UID 7 BODY[]<0.1048576> {1}\r\na)\r\n", "B1[* 1 FETCH (UID 7 BODY[]<0.1048576> ]aT[)]" },
+        { "* 1 FETCH (UID 7 BODY[]<0.1048576> {1}\r\na)\r\n",
+          "B1[* 1 FETCH (UID 7 BODY[]<0.1048576> ]aT[)]" },
         { "* 1 FETCH (RFC822 {1}\r\na)\r\n", "B1[* 1 FETCH (RFC822 ]aT[)]" },
         { "* 1 FETCH (RFC822.HEADER {1}\r\na)\r\n", "R[* 1 FETCH (RFC822.HEADER {1}\r\na)]" },
         { "* X BODY[] {1}\r\na)\r\n", "R[* X BODY[] {1}\r\na)]" },
@@ -184,8 +187,10 @@ END_TEST
 
 START_TEST(random_bytes_do_no_harm)
 {
-        static const char *const bits[] = { "* 1 FETCH (", "BODY[] ", "{3}\r\n", "{", "}", "~", "\r\n", "\n", "(", ")",
-                                            "\"", "\\", "* LIST ", "UID 5 ", "abc", " ", "NIL", "\xff", "[", "]" };
+        static const char *const bits[] = { "* 1 FETCH (", "BODY[] ", "{3}\r\n", "{",      "}",
+                                            "~",           "\r\n",    "\n",      "(",      ")",
+                                            "\"",          "\\",      "* LIST ", "UID 5 ", "abc",
+                                            " ",           "NIL",     "\xff",    "[",      "]" };
         uint64_t random = 0x9e3779b97f4a7c15u;
 
         for (unsigned run = 0; run < 2000; run++) {
@@ -315,7 +320,8 @@ START_TEST(numbers_are_checked)
         for (size_t i = 0; i < count_of(cases); i++) {
                 struct imap_cursor cursor = imap_cursor(cases[i].in, strlen(cases[i].in));
                 uint64_t number = 0;
-                ck_assert_msg(imap_number(&cursor, cases[i].max, &number) == cases[i].good, "%s", cases[i].in);
+                ck_assert_msg(imap_number(&cursor, cases[i].max, &number) == cases[i].good, "%s",
+                              cases[i].in);
                 ck_assert_uint_eq(number, cases[i].out);
         }
 }
@@ -353,8 +359,15 @@ START_TEST(folder_names_are_quoted)
                 free(utf8);
         }
         static const char *const odd[][2] = {
-                { "&", "&" }, { "&bad", "&bad" }, { "&2D0-", "&2D0-" }, { "&3gA-x", "&3gA-x" }, { "&AAA-", "&AAA-" },
-                { "&APwA-", "&APwA-" }, { "Entw\303\274rfe", "Entw\303\274rfe" }, { "bad\xff", NULL }, { "&-&--", "&&-" },
+                { "&", "&" },
+                { "&bad", "&bad" },
+                { "&2D0-", "&2D0-" },
+                { "&3gA-x", "&3gA-x" },
+                { "&AAA-", "&AAA-" },
+                { "&APwA-", "&APwA-" },
+                { "Entw\303\274rfe", "Entw\303\274rfe" },
+                { "bad\xff", NULL },
+                { "&-&--", "&&-" },
         };
         for (size_t i = 0; i < count_of(odd); i++) {
                 char *plain = imap_folder_plain(odd[i][0], strlen(odd[i][0]), false);

@@ -10,16 +10,26 @@ static void quit(struct chat *chat)
         chat->class->quit(chat);
 }
 
-#define LINES(...) .lines = (const struct line[]){ __VA_ARGS__ { .kind = END } }
+#define LINES(...) \
+        .lines = (const struct line[]) \
+        { \
+                __VA_ARGS__ \
+                { \
+                        .kind = END \
+                } \
+        }
 #define GREETING { S, "* OK ready\r\n", NULL },
-#define CAPA_CLEAR                                                   \
-        GREETING { C, "t1 CAPABILITY\r\n", NULL },                   \
-        { S, "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED AUTH=X\r\nt1 OK\r\n", NULL },
-#define STARTTLS_DONE CAPA_CLEAR { C, "t2 STARTTLS\r\n", NULL }, { S, "t2 OK go\r\n", NULL }, { TLS, NULL, NULL },
+#define CAPA_CLEAR \
+        GREETING{ C, "t1 CAPABILITY\r\n", NULL }, \
+                { S, "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED AUTH=X\r\nt1 OK\r\n", NULL },
+#define STARTTLS_DONE \
+        CAPA_CLEAR{ C, "t2 STARTTLS\r\n", NULL }, { S, "t2 OK go\r\n", NULL }, { TLS, NULL, NULL },
 
-#define PLAIN_IN(words)                                                                              \
-        { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL },  \
-        { S, "t1 OK [CAPABILITY " words "] in\r\n", NULL }
+#define PLAIN_IN(words) \
+        { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL }, \
+        { \
+                S, "t1 OK [CAPABILITY " words "] in\r\n", NULL \
+        }
 #define ID_SAID "ID (\"name\" \"emailsecd\" \"version\" \"" VERSION "\")\r\n"
 
 static void open_drafts(struct chat *chat)
@@ -280,9 +290,11 @@ START_TEST(injections_end_the_session)
         play_server(&play, text, 0);
         play_server(&play, injections[_i].second, 0);
         ck_assert_int_eq(play.chat->state, CHAT_FAILED);
-        ck_assert_msg(play.chat->cause->code == injections[_i].cause, "%s: %s", script.name, play.chat->cause->text);
+        ck_assert_msg(play.chat->cause->code == injections[_i].cause, "%s: %s", script.name,
+                      play.chat->cause->text);
         char *sent = buf_take_text(&play.sent);
-        ck_assert_msg(strcmp(sent, "t1 CAPABILITY\r\nt2 STARTTLS\r\n") == 0 || !strchr(sent, '2'), "%s", sent);
+        ck_assert_msg(strcmp(sent, "t1 CAPABILITY\r\nt2 STARTTLS\r\n") == 0 || !strchr(sent, '2'), "%s",
+                      sent);
         free(sent);
         play.chat->class->free(play.chat);
         buf_free(&play.told);
@@ -334,8 +346,13 @@ START_TEST(login_refusals_are_understood)
                 { S, reply, NULL },
                 { END, NULL, NULL },
         };
-        struct script script = { .name = login_refusals[_i].reply, .tls = true, .user = "u", .secret = "p",
-                                 .lines = lines, .state = CHAT_FAILED, .cause = login_refusals[_i].cause };
+        struct script script = { .name = login_refusals[_i].reply,
+                                 .tls = true,
+                                 .user = "u",
+                                 .secret = "p",
+                                 .lines = lines,
+                                 .state = CHAT_FAILED,
+                                 .cause = login_refusals[_i].cause };
 
         play_every_way(&script);
         free(reply);
@@ -344,8 +361,9 @@ END_TEST
 
 #define ALWAYS(cause) cause, cause
 
-/* Every code of RFC 5530, and those of RFC 9051 that come with a refusal: what it means for the account where it
- * signs in and opens a folder. Where messages are fetched and flagged it is about one message, whatever the code. */
+/* Every code of RFC 5530, and those of RFC 9051 that come with a refusal: what it means for the account where
+ * it signs in and opens a folder. Where messages are fetched and flagged it is about one message, whatever
+ * the code. */
 static const struct {
         const char *code;
         enum cause_code signing_in, opening;
@@ -386,10 +404,10 @@ static void mark_one(struct chat *chat)
         imap_mailbox.mark(chat, &seven, 1, MARK_SEEN);
 }
 
-#define INBOX_OPEN                                                                              \
-        { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, open_inbox },            \
-        { C, "t1 SELECT \"INBOX\"\r\n", NULL },                                                 \
-        { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL },
+#define INBOX_OPEN \
+        { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, open_inbox }, \
+                { C, "t1 SELECT \"INBOX\"\r\n", NULL }, \
+                { S, "* 3 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL },
 
 START_TEST(codes_are_understood_everywhere)
 {
@@ -398,31 +416,46 @@ START_TEST(codes_are_understood_everywhere)
         char *third = text_of("t3 NO [%s] words\r\n", codes[_i].code);
         bool served = strcmp(codes[_i].code, "EXPUNGEISSUED") == 0;
         const struct line signing_in[] = { { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },
-                                           { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL }, { S, first, NULL },
+                                           { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL },
+                                           { S, first, NULL },
                                            { .kind = END } };
-        const struct line opening[] = { { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, open_inbox },
-                                        { C, "t1 SELECT \"INBOX\"\r\n", NULL }, { S, first, NULL }, { .kind = END } };
+        const struct line opening[] = { { S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },
+                                        { DO, NULL, open_inbox },
+                                        { C, "t1 SELECT \"INBOX\"\r\n", NULL },
+                                        { S, first, NULL },
+                                        { .kind = END } };
         const struct line fetching[] = { INBOX_OPEN{ DO, NULL, fetch_one },
                                          { C, "t2 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
-                                         { S, second, NULL }, { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
-                                         { S, third, NULL }, { C, "t4 UID FETCH 7 (UID FLAGS)\r\n", NULL },
-                                         { S, "* 1 FETCH (UID 7 FLAGS ())\r\nt4 OK\r\n", NULL }, { .kind = END } };
+                                         { S, second, NULL },
+                                         { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
+                                         { S, third, NULL },
+                                         { C, "t4 UID FETCH 7 (UID FLAGS)\r\n", NULL },
+                                         { S, "* 1 FETCH (UID 7 FLAGS ())\r\nt4 OK\r\n", NULL },
+                                         { .kind = END } };
         const struct line marking[] = { INBOX_OPEN{ DO, NULL, mark_one },
                                         { C, "t2 UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n", NULL },
-                                        { S, second, NULL }, { served ? END : C, "t3 UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n", NULL },
-                                        { S, third, NULL }, { .kind = END } };
+                                        { S, second, NULL },
+                                        { served ? END : C, "t3 UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n",
+                                          NULL },
+                                        { S, third, NULL },
+                                        { .kind = END } };
         const struct {
                 const struct line *lines;
                 enum cause_code cause;
                 const char *user;
-        } cases[] = { { signing_in, codes[_i].signing_in, "u" }, { opening, codes[_i].opening, NULL },
-                      { fetching, CAUSE_NONE, NULL }, { marking, CAUSE_NONE, NULL } };
+        } cases[] = { { signing_in, codes[_i].signing_in, "u" },
+                      { opening, codes[_i].opening, NULL },
+                      { fetching, CAUSE_NONE, NULL },
+                      { marking, CAUSE_NONE, NULL } };
 
         for (size_t i = 0; i < count_of(cases); i++) {
                 bool stands = cases[i].lines == opening || cases[i].cause == CAUSE_NONE;
                 scoped(scoped_free) char *told = text_of("not_opened(%s) ", cause_kind(cases[i].cause)->name);
-                struct script script = { .name = codes[_i].code, .tls = true, .user = cases[i].user,
-                                         .secret = cases[i].user ? "p" : NULL, .lines = cases[i].lines,
+                struct script script = { .name = codes[_i].code,
+                                         .tls = true,
+                                         .user = cases[i].user,
+                                         .secret = cases[i].user ? "p" : NULL,
+                                         .lines = cases[i].lines,
                                          .state = stands ? CHAT_READY : CHAT_FAILED,
                                          .cause = stands ? CAUSE_NONE : cases[i].cause,
                                          .told = cases[i].lines == opening ? told : NULL };
@@ -514,9 +547,23 @@ END_TEST
 
 START_TEST(random_servers_do_no_harm)
 {
-        static const char *const bits[] = { "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN", "] hi\r\n", "t1 OK\r\n", "t2 NO\r\n",
-                                            "+ \r\n", "* ", "{3}\r\n", "abc", "\r\n", "* CAPABILITY X\r\n", "[", "]",
-                                            "* BYE\r\n", "* 5 EXISTS\r\n", "\xff", "(", "t1 OK [CAPABILITY A]\r\n" };
+        static const char *const bits[] = { "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN",
+                                            "] hi\r\n",
+                                            "t1 OK\r\n",
+                                            "t2 NO\r\n",
+                                            "+ \r\n",
+                                            "* ",
+                                            "{3}\r\n",
+                                            "abc",
+                                            "\r\n",
+                                            "* CAPABILITY X\r\n",
+                                            "[",
+                                            "]",
+                                            "* BYE\r\n",
+                                            "* 5 EXISTS\r\n",
+                                            "\xff",
+                                            "(",
+                                            "t1 OK [CAPABILITY A]\r\n" };
         uint64_t random = 0x243f6a8885a308d3u;
 
         for (unsigned run = 0; run < 3000; run++) {

@@ -5,18 +5,18 @@
 
 #include <check.h>
 
-#define ADDED_DATE "Date: %s\r\n"
-#define ADDED_ID   "Message-ID: <token@station.example>\r\n"
-#define ADDED_FROM "From: plant@example.com\r\n"
+#define ADDED_DATE  "Date: %s\r\n"
+#define ADDED_ID    "Message-ID: <token@station.example>\r\n"
+#define ADDED_FROM  "From: plant@example.com\r\n"
 #define ADDED_REPLY "Reply-To: people@example.com\r\n"
-#define ALL        "{D}" ADDED_ID ADDED_FROM ADDED_REPLY
-#define WHOLE      "Date: d\r\nMessage-ID: <own@x>\r\nFrom: a@b\r\nReply-To: c@d\r\n"
+#define ALL         "{D}" ADDED_ID ADDED_FROM ADDED_REPLY
+#define WHOLE       "Date: d\r\nMessage-ID: <own@x>\r\nFrom: a@b\r\nReply-To: c@d\r\n"
 
 static const struct {
         const char *in;
-        size_t len;              /* 0: strlen */
-        const char *out;         /* {D}: the date line; NULL: refused */
-        const char *id;          /* message_id, or the sentence */
+        size_t len;      /* 0: strlen */
+        const char *out; /* {D}: the date line; NULL: refused */
+        const char *id;  /* message_id, or the sentence */
         bool eight_bit, header_utf8;
 } cases[] = {
         { "", 0, ALL "\r\n", "<token@station.example>", false, false },
@@ -33,11 +33,16 @@ static const struct {
         /* line ends */
         { WHOLE "\r\na\nb\r\n\n\nf", 0, WHOLE "\r\na\r\nb\r\n\r\n\r\nf\r\n", "<own@x>", false, false },
         { WHOLE "\r\na\r", 0, NULL, "line 6 holds a carriage return that is no end of a line", false, false },
-        { WHOLE "\r\na\rb\n", 0, NULL, "line 6 holds a carriage return that is no end of a line", false, false },
-        { WHOLE "\r\na\r\nb\r\r\n", 0, NULL, "line 7 holds a carriage return that is no end of a line", false, false },
-        { WHOLE "\r\na\n.\r.\r\n", 0, NULL, "line 7 holds a carriage return that is no end of a line", false, false },
-        { "Subject: a\rb\n\n", 0, NULL, "line 1 holds a carriage return that is no end of a line", false, false },
-        { "Subject: a\r\r\n\r\n", 0, NULL, "line 1 holds a carriage return that is no end of a line", false, false },
+        { WHOLE "\r\na\rb\n", 0, NULL, "line 6 holds a carriage return that is no end of a line", false,
+          false },
+        { WHOLE "\r\na\r\nb\r\r\n", 0, NULL, "line 7 holds a carriage return that is no end of a line", false,
+          false },
+        { WHOLE "\r\na\n.\r.\r\n", 0, NULL, "line 7 holds a carriage return that is no end of a line", false,
+          false },
+        { "Subject: a\rb\n\n", 0, NULL, "line 1 holds a carriage return that is no end of a line", false,
+          false },
+        { "Subject: a\r\r\n\r\n", 0, NULL, "line 1 holds a carriage return that is no end of a line", false,
+          false },
         /* Bcc, with continuation, any case; a field whose name only begins so stays */
         { WHOLE "Bcc: x@y,\r\n\tz@w\r\n q@r\r\nTo: t@u\r\nbCC:v@w\r\nResent-Bcc: r@s\r\n more\r\nBcc-Not: "
                 "stays\r\n\r\nBcc: body\r\n",
@@ -138,9 +143,9 @@ START_TEST(messages)
 END_TEST
 
 static const struct {
-        size_t len;              /* of line 2 */
+        size_t len; /* of line 2 */
         const char *end;
-        const char *text;        /* NULL: accepted */
+        const char *text; /* NULL: accepted */
 } lines[] = {
         { 998, "\r\n", NULL },
         { 998, "\n", NULL },
@@ -196,19 +201,26 @@ static const struct {
         const char *in, *out;
 } local[] = {
         { "From: root (Cron Daemon)\nTo: root\nSubject: root\n\nTo: root\n",
-          "From: root@station.example (Cron Daemon)\r\nTo: ops@example.com\r\nSubject: root\r\n{D}" ADDED_ID "\r\nTo: root\r\n" },
-        { "To:  odd@b.example ,\n  more@c.example\nCc: x@y.example,\n\troot,\n z@w.example\nfrom: a@b.example\n\n",
-          "To:  odd@b.example ,\r\n  more@c.example\r\nCc: x@y.example, ops@example.com, z@w.example\r\nfrom: a@b.example\r\n{D}" ADDED_ID "\r\n" },
-        { "Bcc: root\n more\nTo : root\nFrom: a@b", "To: ops@example.com\r\nFrom: a@b\r\n{D}" ADDED_ID "\r\n" },
-        { "From: a@b\nTo: root\nno field\n", "From: a@b\r\nTo: ops@example.com\r\n{D}" ADDED_ID "\r\nno field\r\n" },
+          "From: root@station.example (Cron Daemon)\r\nTo: ops@example.com\r\nSubject: root\r\n{D}" ADDED_ID
+          "\r\nTo: root\r\n" },
+        { "To:  odd@b.example ,\n  more@c.example\nCc: x@y.example,\n\troot,\n z@w.example\nfrom: "
+          "a@b.example\n\n",
+          "To:  odd@b.example ,\r\n  more@c.example\r\nCc: x@y.example, ops@example.com, "
+          "z@w.example\r\nfrom: a@b.example\r\n{D}" ADDED_ID "\r\n" },
+        { "Bcc: root\n more\nTo : root\nFrom: a@b",
+          "To: ops@example.com\r\nFrom: a@b\r\n{D}" ADDED_ID "\r\n" },
+        { "From: a@b\nTo: root\nno field\n",
+          "From: a@b\r\nTo: ops@example.com\r\n{D}" ADDED_ID "\r\nno field\r\n" },
         { "From: a@b\nTo: root,root,root,root,root\n",
-          "From: a@b\r\nTo: ops@example.com, ops@example.com, ops@example.com, ops@example.com,\r\n ops@example.com\r\n{D}" ADDED_ID "\r\n" },
+          "From: a@b\r\nTo: ops@example.com, ops@example.com, ops@example.com, ops@example.com,\r\n "
+          "ops@example.com\r\n{D}" ADDED_ID "\r\n" },
         { "", "{D}" ADDED_ID "From: plant@station.example\r\n\r\n" },
 };
 
 START_TEST(local_names)
 {
-        struct settings settings = { .hostname = (char *)"station.example", .local_recipients = (char *)"ops@example.com" };
+        struct settings settings = { .hostname = (char *)"station.example",
+                                     .local_recipients = (char *)"ops@example.com" };
         struct intake_rules with = rules;
         scoped(scoped_free) char *wanted = with_date(local[_i].out);
 
@@ -221,7 +233,8 @@ START_TEST(local_names)
                 struct buf out = BUF_WITH_MAX(MIB);
                 struct cause cause;
                 struct intake *intake = intake_new(&with);
-                ck_assert_int_eq(run(intake, local[_i].in, strlen(local[_i].in), 0, portion, &out, &cause), 0);
+                ck_assert_int_eq(run(intake, local[_i].in, strlen(local[_i].in), 0, portion, &out, &cause),
+                                 0);
                 ck_assert_uint_eq(intake_facts(intake)->size, out.len);
                 scoped(scoped_free) char *text = buf_take_text(&out);
                 ck_assert_str_eq(text, wanted);
@@ -257,7 +270,8 @@ START_TEST(a_trace_goes_on_top)
         } traced[] = {
                 { WHOLE "\r\nb\r\n", "Received: x\r\n" WHOLE "\r\nb\r\n" },
                 { "From someone\r\n" WHOLE "\r\nb\r\n", "Received: x\r\n" WHOLE "\r\nb\r\n" },
-                { " folded\r\n", "Received: x\r\n" ALL "\r\n folded\r\n" }, /* it continues no field of ours */
+                { " folded\r\n",
+                  "Received: x\r\n" ALL "\r\n folded\r\n" }, /* it continues no field of ours */
                 { "", "Received: x\r\n" ALL "\r\n" },
         };
         struct intake_rules with = rules;
@@ -267,7 +281,9 @@ START_TEST(a_trace_goes_on_top)
                 struct buf out = BUF_WITH_MAX(100000);
                 struct intake *intake = intake_new(&with);
                 scoped(scoped_free) char *wanted = with_date(traced[i].out);
-                ck_assert_int_eq(intake_feed(intake, (const uint8_t *)traced[i].in, strlen(traced[i].in), &out, NULL), 0);
+                ck_assert_int_eq(
+                        intake_feed(intake, (const uint8_t *)traced[i].in, strlen(traced[i].in), &out, NULL),
+                        0);
                 ck_assert_int_eq(intake_end(intake, &out, NULL), 0);
                 scoped(scoped_free) char *text = buf_take_text(&out);
                 ck_assert_str_eq(text, wanted);

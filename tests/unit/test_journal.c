@@ -77,15 +77,20 @@ END_TEST
 
 START_TEST(the_trail_is_kept_back_by_nothing)
 {
-        struct subject by = { .account = "a", .action = "account.changed", .who = "root (uid 0)", .uid = "0", .login_uid = "",
+        struct subject by = { .account = "a",
+                              .action = "account.changed",
+                              .who = "root (uid 0)",
+                              .uid = "0",
+                              .login_uid = "",
                               .details = "port 1 -> 2" };
 
         journal_open(LOG_ERR, JOURNAL_JOURNAL);
         for (int i = 0; i < 8; i++) {
                 kept[0] = '\0';
                 log_about(&by, LOG_NOTICE, NULL, "changed");
-                ck_assert_ptr_nonnull(strstr(kept, "EMAILSEC_ACTION=account.changed\nEMAILSEC_WHO=root (uid 0)\nEMAILSEC_UID=0\n"
-                                                   "EMAILSEC_CHANGES=port 1 -> 2\nEMAILSEC_AUDIT=1\n"));
+                ck_assert_ptr_nonnull(strstr(
+                        kept, "EMAILSEC_ACTION=account.changed\nEMAILSEC_WHO=root (uid 0)\nEMAILSEC_UID=0\n"
+                              "EMAILSEC_CHANGES=port 1 -> 2\nEMAILSEC_AUDIT=1\n"));
         }
         kept[0] = '\0';
         log_about(&(struct subject){ .account = "a" }, LOG_NOTICE, NULL, "no part of it");

@@ -219,8 +219,11 @@ START_TEST(what_is_shown_moves_and_hides_nothing)
         static const struct {
                 const char *text, *shown;
         } cases[] = {
-                { "a\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", "[\"a\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80\"]" },
-                { "\xc2\x9b" "31m", "[\"\\u009b31m\"]" },
+                { "a\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80",
+                  "[\"a\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80\"]" },
+                { "\xc2\x9b"
+                  "31m",
+                  "[\"\\u009b31m\"]" },
                 { "\x7f\x1b\n", "[\"\\u007f\\u001B\\n\"]" },
                 { "\xe2\x80\xae", "[\"\\u202e\"]" },
                 { "\xf3\xa0\x80\x81", "[\"\\udb40\\udc01\"]" },

@@ -28,7 +28,8 @@ static struct tls_facts facts_with(const struct certificate *leaf, uint32_t prob
                         error->problem = (enum tls_problem)i;
                         (void)snprintf(error->text, sizeof error->text, "reason %s",
                                        tls_problem_name(error->problem));
-                        (void)snprintf(error->remedy, sizeof error->remedy, "%s", tls_problem_remedy(error->problem));
+                        (void)snprintf(error->remedy, sizeof error->remedy, "%s",
+                                       tls_problem_remedy(error->problem));
                 }
         return facts;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The user key store: what is taken and what is refused, that it counts once it is on disk and not before, that a broken
- * file is a fault of its own name alone, and that no key is ever shown. */
+/* The user key store: what is taken and what is refused, that it counts once it is on disk and not before,
+ * that a broken file is a fault of its own name alone, and that no key is ever shown. */
 #include "daemon/store/replace_file.h"
 #include "daemon/tls/trust.h"
 
@@ -93,12 +93,8 @@ static enum cause_code import(const char *name, const char *pem)
         return answer_cause.code;
 }
 
-static enum cause_code delete(const char *name)
-{
-        answered = false;
-        keys_delete(name, on_answer, NULL);
-        await_answer();
-        return answer_cause.code;
+static enum cause_code delete(const char *name) {
+        answered = false; keys_delete(name, on_answer, NULL); await_answer(); return answer_cause.code;
 }
 
 static void import_client(const char *name)
@@ -138,7 +134,7 @@ START_TEST(stored_shown_and_found_again)
                 json_decref(list);
                 keys_open(state_folder);
         }
-        ck_assert_int_eq(delete("plant"), CAUSE_NONE);
+        ck_assert_int_eq(delete ("plant"), CAUSE_NONE);
         ck_assert_int_ne(stat(path, &st), 0);
         ck_assert_uint_eq(key_count(), 0);
         ck_assert_uint_eq(changes, 2);
@@ -175,8 +171,8 @@ START_TEST(what_does_not_fit_is_refused)
         scoped(scoped_free) char *other_key = pki_key_pem(&other);
         scoped(scoped_free) char *mixed = text_of("%s%s", client_pem, other_key);
         scoped(scoped_free) char *whole = text_of("%s%s", client_pem, key_pem);
-        scoped(scoped_free) char *broken = text_of("%s-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-                                                   client_pem);
+        scoped(scoped_free) char *broken =
+                text_of("%s-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", client_pem);
 
         refuse("plant", "", "neither");
         refuse("plant", "words", "neither");
@@ -214,7 +210,7 @@ START_TEST(a_disk_that_fails_changes_nothing)
         disk_fault = NULL;
         import_client("plant");
         disk_fault = "the disk has gone";
-        ck_assert_int_eq(delete("plant"), CAUSE_STORAGE);
+        ck_assert_int_eq(delete ("plant"), CAUSE_STORAGE);
         ck_assert_uint_eq(key_count(), 1);
         ck_assert_uint_eq(changes, 1);
 }
@@ -240,8 +236,8 @@ START_TEST(a_broken_file_is_a_fault_of_its_own)
         ck_assert_ptr_nonnull(strstr(cause.text, "client certificate broken: "));
         ck_assert_int_eq(keys_use(ssl, "unknown", &cause), -1);
         ck_assert_ptr_nonnull(strstr(cause.remedy, "trust key import unknown"));
-        ck_assert_int_eq(delete("broken"), CAUSE_NONE);
-        ck_assert_int_eq(delete("broken"), CAUSE_NOT_FOUND);
+        ck_assert_int_eq(delete ("broken"), CAUSE_NONE);
+        ck_assert_int_eq(delete ("broken"), CAUSE_NOT_FOUND);
         ck_assert_uint_eq(key_count(), 1);
         SSL_free(ssl);
         SSL_CTX_free(context);

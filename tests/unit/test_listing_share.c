@@ -56,9 +56,9 @@ START_TEST(the_longest_gives_way)
         hold(1, 1000);
         ck_assert_uint_eq(listings.held, 8 * 5096);
         hold(2, 3000);
-        hold(2, 3200); /* 8 * 8296 is more than 64 KiB */
+        hold(2, 3200);                  /* 8 * 8296 is more than 64 KiB */
         ck_assert_uint_eq(finished, 0); /* not from within what a session tells */
-        hold(0, 8192); /* it goes on until then, and is not counted any more */
+        hold(0, 8192);                  /* it goes on until then, and is not counted any more */
         hold(1, 1200);
         loop_turn();
         ck_assert_uint_eq(finished, 1);

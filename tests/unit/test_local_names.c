@@ -45,40 +45,44 @@ static void note(void *ctx, const char *address)
         *list = before && before[0] ? text_of("%s %s", before, address) : copy_text(address);
 }
 
-static const char aliases[] = "# a comment\n"
-                              "postmaster: root\n"
-                              "\n"
-                              "Root:\tops@example.net,\n"
-                              "# a comment between\n"
-                              "   boss@example.net , \"quoted name\"@example.net\n"
-                              "\t, root\n"
-                              "alice: Alice A. <alice@example.org>\n"
-                              "loop1: loop2\n"
-                              "loop2: loop1\n"
-                              "again: again, a@b.example\n"
-                              "final: \\alice\n"
-                              "pipe: \"|/usr/bin/prog -a, -b\"\n"
-                              "file: /var/mail/file\n"
-                              "list: :include:/etc/list\n"
-                              "mixed: |prog, alice\n"
-                              "bad: two words, a@b@c\n"
-                              "empty:\n"
-                              "\"q name\": x@y.example\n"
-                              "root: second@example.net\n"
-                              "own: own@plant7.example.com, other@example.org\n"
-                              "here: alice@localhost\n"
-                              "deep1: deep2\ndeep2: deep3\ndeep3: deep4\ndeep4: deep5\ndeep5: deep6\ndeep6: deep7\n"
-                              "deep7: deep8\ndeep8: deep9\ndeep9: deep10\ndeep10: deep11\ndeep11: deep@example.org\n"
-                              "no colon here\n"
-                              ": nameless\n"
-                              "last: last@example.org";
+static const char aliases[] =
+        "# a comment\n"
+        "postmaster: root\n"
+        "\n"
+        "Root:\tops@example.net,\n"
+        "# a comment between\n"
+        "   boss@example.net , \"quoted name\"@example.net\n"
+        "\t, root\n"
+        "alice: Alice A. <alice@example.org>\n"
+        "loop1: loop2\n"
+        "loop2: loop1\n"
+        "again: again, a@b.example\n"
+        "final: \\alice\n"
+        "pipe: \"|/usr/bin/prog -a, -b\"\n"
+        "file: /var/mail/file\n"
+        "list: :include:/etc/list\n"
+        "mixed: |prog, alice\n"
+        "bad: two words, a@b@c\n"
+        "empty:\n"
+        "\"q name\": x@y.example\n"
+        "root: second@example.net\n"
+        "own: own@plant7.example.com, other@example.org\n"
+        "here: alice@localhost\n"
+        "deep1: deep2\ndeep2: deep3\ndeep3: deep4\ndeep4: deep5\ndeep5: deep6\ndeep6: deep7\n"
+        "deep7: deep8\ndeep8: deep9\ndeep9: deep10\ndeep10: deep11\ndeep11: deep@example.org\n"
+        "no colon here\n"
+        ": nameless\n"
+        "last: last@example.org";
 
 static const struct {
-        const char *name, *alone, *with; /* without and with LocalRecipients=; in brackets: a part of the refusal */
+        const char *name, *alone,
+                *with; /* without and with LocalRecipients=; in brackets: a part of the refusal */
 } names[] = {
         { "a@b.example", "a@b.example", "a@b.example" },
-        { "postmaster", "ops@example.net boss@example.net \"quoted name\"@example.net", "ops@example.net boss@example.net \"quoted name\"@example.net all@example.com" },
-        { "ROOT", "ops@example.net boss@example.net \"quoted name\"@example.net", "ops@example.net boss@example.net \"quoted name\"@example.net all@example.com" },
+        { "postmaster", "ops@example.net boss@example.net \"quoted name\"@example.net",
+          "ops@example.net boss@example.net \"quoted name\"@example.net all@example.com" },
+        { "ROOT", "ops@example.net boss@example.net \"quoted name\"@example.net",
+          "ops@example.net boss@example.net \"quoted name\"@example.net all@example.com" },
         { "alice", "alice@example.org", "alice@example.org" },
         { "bob", "[bob is a local name without an address: it has no alias in]", "all@example.com" },
         { "loop1", "[loop1 is a local name without]", "all@example.com" },
@@ -244,7 +248,9 @@ static const struct {
 } fields_of[] = {
         { "To", "root", "ops@example.net, boss@example.net, \"quoted name\"@example.net" },
         { "to", "Alice <alice>, x@y.example", "Alice <alice@example.org>, x@y.example" },
-        { "Cc", "G: alice, Bob <b@c.example>;, root (the boss)", "G: alice@example.org, Bob <b@c.example>;, ops@example.net (the boss), boss@example.net, \"quoted name\"@example.net" },
+        { "Cc", "G: alice, Bob <b@c.example>;, root (the boss)",
+          "G: alice@example.org, Bob <b@c.example>;, ops@example.net (the boss), boss@example.net, \"quoted "
+          "name\"@example.net" },
         { "To", "bob", "bob@plant7.example.com" },
         { "Reply-To", "alice", "alice@example.org" },
         { "From", "root (Cron Daemon)", "root@plant7.example.com (Cron Daemon)" },
@@ -264,8 +270,8 @@ START_TEST(fields_of_a_header)
         write_file(aliases);
         local_names_open(&settings);
         struct local_names *now = local_names_hold();
-        scoped(scoped_free) char *whole =
-                local_names_in_field(now, fields_of[_i].name, strlen(fields_of[_i].name), fields_of[_i].value);
+        scoped(scoped_free) char *whole = local_names_in_field(
+                now, fields_of[_i].name, strlen(fields_of[_i].name), fields_of[_i].value);
         if (fields_of[_i].out)
                 ck_assert_str_eq(whole, fields_of[_i].out);
         else

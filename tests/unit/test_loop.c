@@ -595,7 +595,8 @@ static void work_outside(struct job *job)
 START_TEST(who_waits_for_somebody_else_is_busy_and_not_stuck)
 {
         struct workers *workers = workers_new("outside", 1);
-        struct job jobs[2] = { { .work = work_outside, .done = count_done }, { .work = work_and_wait, .done = count_done } };
+        struct job jobs[2] = { { .work = work_outside, .done = count_done },
+                               { .work = work_and_wait, .done = count_done } };
 
         sem_init(&arrived, 0, 0);
         sem_init(&go_on, 0, 0);

@@ -6,8 +6,8 @@
 #include "daemon/store/inbox.h"
 #include "daemon/store/inbox_look.h"
 #include "daemon/store/replace_file.h"
-#include "daemon/store/subscriber_table.h"
 #include "daemon/store/reserve.h"
+#include "daemon/store/subscriber_table.h"
 #include "store_folder.h"
 
 #include <signal.h>
@@ -322,16 +322,34 @@ static bool is_whole(const char *file, size_t file_len, const char *text, size_t
 
         if (line_ends != LINE_ENDS_LF)
                 return file_len == len && memcmp(file, text, len) == 0;
-        return line_ends_lengthen((const uint8_t *)file, file_len, whole) == len && memcmp(whole, text, len) == 0;
+        return line_ends_lengthen((const uint8_t *)file, file_len, whole) == len &&
+               memcmp(whole, text, len) == 0;
 }
 
 static const char *const texts[] = {
-        "", "\n", "\r", "\r\n", "a\r\n", "a\r\nb", "a\rb\r\n", "\r\r\n", "\r\r\r\n\r\n", "a\r\n\r", "a\r\n\rb\r\n", "a\nb\r\n",
-        "a\r\nb\n", "a\r\n\n", "\n\n\n", "a\r\nb\r\nc\nd\r\ne\r", "\r\n\r\n\r\nx\n\r\n", "no end", "Subject: x\r\n\r\n.\r\n..\r\n",
+        "",
+        "\n",
+        "\r",
+        "\r\n",
+        "a\r\n",
+        "a\r\nb",
+        "a\rb\r\n",
+        "\r\r\n",
+        "\r\r\r\n\r\n",
+        "a\r\n\r",
+        "a\r\n\rb\r\n",
+        "a\nb\r\n",
+        "a\r\nb\n",
+        "a\r\n\n",
+        "\n\n\n",
+        "a\r\nb\r\nc\nd\r\ne\r",
+        "\r\n\r\n\r\nx\n\r\n",
+        "no end",
+        "Subject: x\r\n\r\n.\r\n..\r\n",
 };
 
-/* Each text behind a piece of its own, cut at each place: both parts are written by themselves. The digest is that of what
- * came. */
+/* Each text behind a piece of its own, cut at each place: both parts are written by themselves. The digest is
+ * that of what came. */
 START_TEST(each_message_is_whole)
 {
         enum { BEFORE = 256 * KIB };
@@ -362,7 +380,8 @@ START_TEST(each_message_is_whole)
         check_files(len - BEFORE + 1, 0);
         for (size_t i = 0; i < done.count && i < count_of(done.file); i++) {
                 scoped(scoped_free) char *path = text_of("%s/mail/in/new/%s", folder, done.file[i]);
-                scoped(scoped_free) char *sql = text_of("SELECT line_ends FROM inbox WHERE file = '%s'", done.file[i]);
+                scoped(scoped_free) char *sql =
+                        text_of("SELECT line_ends FROM inbox WHERE file = '%s'", done.file[i]);
                 size_t file_len;
                 scoped(scoped_free) char *file = file_bytes(path, &file_len);
                 int64_t mark = rows_of(sql);
@@ -412,7 +431,8 @@ static void with_crlf(uint32_t count)
 
         for (uint32_t uid = 1; uid <= count; uid++) {
                 struct mailbox_entry entry = uid_entry(uid);
-                scoped(scoped_free) char *text = text_of("Subject: %u\r\n\r\na\rb\r\r\n%s\r\n", uid, uid % 10 == 3 ? "bare\nLF" : "");
+                scoped(scoped_free) char *text =
+                        text_of("Subject: %u\r\n\r\na\rb\r\r\n%s\r\n", uid, uid % 10 == 3 ? "bare\nLF" : "");
                 deliver(delivery, &entry, text);
         }
         struct commit done = commit_well(delivery, count);
@@ -440,7 +460,8 @@ static void with_crlf(uint32_t count)
                         ck_assert_int_eq(replace_file(path, whole, len, NULL), 0);
                         ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
                         if (i % 4 == 1) { /* a mail reader has been there */
-                                scoped(scoped_free) char *to = text_of("%s/mail/in/cur/%s:2,S", folder, listing.files[i].name);
+                                scoped(scoped_free) char *to =
+                                        text_of("%s/mail/in/cur/%s:2,S", folder, listing.files[i].name);
                                 ck_assert_int_eq(rename(path, to), 0);
                         }
                 }
@@ -468,7 +489,9 @@ static void check_migrated(size_t count)
                         unsigned number = (unsigned)strtoul(file + 9, NULL, 10);
                         bool bare = number % 10 == 3;
                         scoped(scoped_free) char *want =
-                                text_of(bare ? "Subject: %u\r\n\r\na\rb\r\r\nbare\nLF\r\n" : "Subject: %u\n\na\rb\r\n\n", number);
+                                text_of(bare ? "Subject: %u\r\n\r\na\rb\r\r\nbare\nLF\r\n"
+                                             : "Subject: %u\n\na\rb\r\n\n",
+                                        number);
                         ck_assert_str_eq(file, want);
                         ck_assert_int_eq(stat(path, &facts), 0);
                         ck_assert_int_eq(facts.st_mtime, 1234567);
@@ -500,7 +523,8 @@ START_TEST(mail_of_an_earlier_version)
         await_migrated();
         check_migrated(250);
         /* known as before */
-        ck_assert_uint_eq(deliver_one(&imap, uid_entry(7), "Subject: 7\r\n\r\na\rb\r\r\n\r\n", false).again, 1);
+        ck_assert_uint_eq(deliver_one(&imap, uid_entry(7), "Subject: 7\r\n\r\na\rb\r\r\n\r\n", false).again,
+                          1);
 }
 END_TEST
 
@@ -545,7 +569,8 @@ static int last_unlink(int at, const char *name)
 /* A kill at the n-th call to the disk, again and again. */
 START_TEST(mail_of_an_earlier_version_and_kill)
 {
-        static const struct disk_calls calls = { last_write, last_sync, last_sync_data, last_rename, last_unlink };
+        static const struct disk_calls calls = { last_write, last_sync, last_sync_data, last_rename,
+                                                 last_unlink };
         int status = 0;
 
         with_crlf(250);
@@ -650,8 +675,8 @@ START_TEST(empty_batch_moves_the_cursor)
 }
 END_TEST
 
-/* The connection is cut in the middle of a message: the batch commits what is whole, the rest leaves no trace, and is
- * fetched again as if it had never begun. */
+/* The connection is cut in the middle of a message: the batch commits what is whole, the rest leaves no
+ * trace, and is fetched again as if it had never begun. */
 START_TEST(committed_in_the_middle_of_a_message)
 {
         struct mailbox_entry entries[] = { uid_entry(1), uid_entry(2), uid_entry(3) };
@@ -732,8 +757,9 @@ END_TEST
 /* The same, and the server has numbered the folder anew before it is fetched again: no name is as it was. */
 START_TEST(again_after_a_crash_and_numbered_anew)
 {
-        static const char *const contents[] = { "Subject: one\r\n\r\nfirst\r\n", "Subject: two\r\n\r\nlone \n in it\r\n",
-                                             "Subject: three\r\n\r\n" };
+        static const char *const contents[] = { "Subject: one\r\n\r\nfirst\r\n",
+                                                "Subject: two\r\n\r\nlone \n in it\r\n",
+                                                "Subject: three\r\n\r\n" };
         struct delivery_target renumbered = imap;
         struct delivery *delivery = delivery_new(&imap);
 
@@ -1074,7 +1100,8 @@ START_TEST(the_maildir_is_read_only_after_others_changed_it)
         deliver_one(&imap, uid_entry(9), "Subject: own\r\n\r\n", false);
         struct list list = listed(NULL, 5);
         ck_assert_int_eq(list.total, 3);
-        ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_array_get(list.messages, 0), "file")), "wrong"));
+        ck_assert_ptr_nonnull(strstr(
+                json_string_value(json_object_get(json_array_get(list.messages, 0), "file")), "wrong"));
         json_decref(list.messages);
         struct answer answer = { 0 };
         inbox_open("in", "ffffffffffff", on_opened, &answer); /* an id of nothing makes no other look */
@@ -1086,7 +1113,9 @@ START_TEST(the_maildir_is_read_only_after_others_changed_it)
         list = listed(NULL, 5);
         ck_assert_int_eq(list.total, 4);
         for (size_t i = 0; i < 4; i++)
-                ck_assert_ptr_null(strstr(json_string_value(json_object_get(json_array_get(list.messages, i), "file")), "wrong"));
+                ck_assert_ptr_null(
+                        strstr(json_string_value(json_object_get(json_array_get(list.messages, i), "file")),
+                               "wrong"));
         json_decref(list.messages);
 }
 END_TEST
@@ -1193,7 +1222,8 @@ START_TEST(deleting_is_gone_on_with)
         deliver_many(3);
         struct list list = listed(NULL, 5);
         scoped(scoped_free) char *file =
-                text_of("%s/mail/in/new/%s", folder, json_string_value(json_object_get(json_array_get(list.messages, 0), "file")));
+                text_of("%s/mail/in/new/%s", folder,
+                        json_string_value(json_object_get(json_array_get(list.messages, 0), "file")));
         json_decref(list.messages);
         reclose();
         ck_assert_int_eq(unlink(file), 0);
@@ -1306,7 +1336,8 @@ START_TEST(cut_anywhere_and_gone_on_with)
                 scoped(scoped_free) char *path = text_of("%s/mail/in/new/%s", folder, done.file[0]);
                 size_t file_len;
                 scoped(scoped_free) char *file = file_bytes(path, &file_len);
-                ck_assert_msg(is_whole(file, file_len, whole, len, _i ? LINE_ENDS_AS_CAME : LINE_ENDS_LF), "cut at %zu", cut);
+                ck_assert_msg(is_whole(file, file_len, whole, len, _i ? LINE_ENDS_AS_CAME : LINE_ENDS_LF),
+                              "cut at %zu", cut);
                 ck_assert_uint_eq(files_in("tmp"), 0);
         }
 }

@@ -23,7 +23,9 @@ static void on_noted(void *ctx, const struct missing *messages, size_t count, co
 
 static struct missing note(uint32_t uid, enum missing_state state, bool begun)
 {
-        struct missing message = { .entry = { .uid = uid, .size = 9, .missing = begun }, .state = state, .text = "why" };
+        struct missing message = { .entry = { .uid = uid, .size = 9, .missing = begun },
+                                   .state = state,
+                                   .text = "why" };
         struct noted noted = { 0 };
 
         missing_note("in", "INBOX", 7, &message, 1, on_noted, &noted);
@@ -32,8 +34,9 @@ static struct missing note(uint32_t uid, enum missing_state state, bool begun)
         return noted.rows[0];
 }
 
-static void on_cursor(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold unused_arg,
-                      size_t count unused_arg, const struct cause *cause)
+static void on_cursor(void *ctx, const struct seen_cursor *cursor,
+                      const struct mailbox_entry *untold unused_arg, size_t count unused_arg,
+                      const struct cause *cause)
 {
         struct noted *noted = ctx;
 

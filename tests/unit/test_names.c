@@ -333,8 +333,14 @@ START_TEST(secrets_are_read_bare)
         static const struct {
                 const char *read, *secret;
         } cases[] = {
-                { "pass\tword", "pass\tword" }, { "\xEF\xBB\xBFpass\r\n", "pass" }, { "pass \r\n\r\n", "pass " },
-                { "pass\r", "pass" }, { "\xEF\xBB\xBF", "" }, { "\r\n", "" }, { "", "" }, { " a\rb", " a\rb" },
+                { "pass\tword", "pass\tword" },
+                { "\xEF\xBB\xBFpass\r\n", "pass" },
+                { "pass \r\n\r\n", "pass " },
+                { "pass\r", "pass" },
+                { "\xEF\xBB\xBF", "" },
+                { "\r\n", "" },
+                { "", "" },
+                { " a\rb", " a\rb" },
                 { "a\xEF\xBB\xBF", "a\xEF\xBB\xBF" },
         };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock being set and the machine waking up, by clocks of the test's own; addresses and routes are told by the
- * kernel in the system test. */
+/* The clock being set and the machine waking up, by clocks of the test's own; addresses and routes are told
+ * by the kernel in the system test. */
 #include <time.h>
 
 static struct timespec clocks[16];

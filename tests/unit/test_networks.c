@@ -13,8 +13,10 @@ static bool has(const char *list, const char *text)
         struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
 
         address.ss_family = strchr(text, ':') ? AF_INET6 : AF_INET;
-        ck_assert_int_eq(inet_pton(address.ss_family, text, address.ss_family == AF_INET ? (void *)&four->sin_addr :
-                                   (void *)&six->sin6_addr), 1);
+        ck_assert_int_eq(
+                inet_pton(address.ss_family, text,
+                          address.ss_family == AF_INET ? (void *)&four->sin_addr : (void *)&six->sin6_addr),
+                1);
         return networks_have(list, &address);
 }
 
@@ -40,18 +42,42 @@ START_TEST(lists)
         };
 
         for (size_t i = 0; i < count_of(cases); i++)
-                ck_assert_msg(has(cases[i].list, cases[i].address) == cases[i].has, "%s in %s", cases[i].address, cases[i].list);
+                ck_assert_msg(has(cases[i].list, cases[i].address) == cases[i].has, "%s in %s",
+                              cases[i].address, cases[i].list);
 }
 END_TEST
 
 START_TEST(words)
 {
-        static const char *const good[] = { "", " ", "192.0.2.7", "192.0.2.7,", "10.0.0.0/8 2001:db8::/32", "::1",
+        static const char *const good[] = { "",
+                                            " ",
+                                            "192.0.2.7",
+                                            "192.0.2.7,",
+                                            "10.0.0.0/8 2001:db8::/32",
+                                            "::1",
                                             "fc00::/7, fd00::/8, fe80::/10, 2001::/16" };
-        static const char *const bad[] = { "x", "192.0.2", "192.0.2.7/33", "192.0.2.7/24", "192.0.2.0/", "192.0.2.0/x",
-                                           "0.0.0.0/0", "::/0", "10.0.0.0/0", "2001:db8::/129", "2001:db8::1/64", "::ffff:192.0.2.7",
-                                           "192.0.2.0/-1", "192.0.2.0/+8", "host.example", "0.0.0.0/1, 128.0.0.0/1", "10.0.0.0/7", "2000::/3",
-                                           "::/1", "2000::/15", "fc00::/6", "fe80::/9" };
+        static const char *const bad[] = { "x",
+                                           "192.0.2",
+                                           "192.0.2.7/33",
+                                           "192.0.2.7/24",
+                                           "192.0.2.0/",
+                                           "192.0.2.0/x",
+                                           "0.0.0.0/0",
+                                           "::/0",
+                                           "10.0.0.0/0",
+                                           "2001:db8::/129",
+                                           "2001:db8::1/64",
+                                           "::ffff:192.0.2.7",
+                                           "192.0.2.0/-1",
+                                           "192.0.2.0/+8",
+                                           "host.example",
+                                           "0.0.0.0/1, 128.0.0.0/1",
+                                           "10.0.0.0/7",
+                                           "2000::/3",
+                                           "::/1",
+                                           "2000::/15",
+                                           "fc00::/6",
+                                           "fe80::/9" };
         struct cause cause;
 
         for (size_t i = 0; i < count_of(good); i++)

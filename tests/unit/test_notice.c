@@ -6,16 +6,29 @@
 
 static const char header[] = "From: a@x\r\nSubject: s\r\n\r\nbody\r\n";
 
-static char *write_one(const struct notice_recipient *recipients, size_t count, const char *head, size_t head_len)
+static char *write_one(const struct notice_recipient *recipients, size_t count, const char *head,
+                       size_t head_len)
 {
         struct buf out = BUF_WITH_MAX(1024 * 1024);
         char *message_id = NULL;
         struct notice notice = {
-                .to = "postmaster@x.example", .from = "plant@x.example", .hostname = "station.example",
-                .server = "mail.example", .account = "office", .id = "abc", .token = "TOKEN", .sender = "a@x",
-                .message_id = "<m@x>", .envelope_id = "day 7", .submitted = 1000, .last_attempt = 2000, .now = 3000,
-                .recipients = recipients, .recipient_count = count,
-                .header = (const uint8_t *)head, .header_len = head_len,
+                .to = "postmaster@x.example",
+                .from = "plant@x.example",
+                .hostname = "station.example",
+                .server = "mail.example",
+                .account = "office",
+                .id = "abc",
+                .token = "TOKEN",
+                .sender = "a@x",
+                .message_id = "<m@x>",
+                .envelope_id = "day 7",
+                .submitted = 1000,
+                .last_attempt = 2000,
+                .now = 3000,
+                .recipients = recipients,
+                .recipient_count = count,
+                .header = (const uint8_t *)head,
+                .header_len = head_len,
         };
 
         ck_assert_int_eq(notice_write(&notice, &out, &message_id), 0);
@@ -29,7 +42,8 @@ static void check_lines(const char *text)
         size_t column = 0;
 
         for (const char *at = text; *at; at++) {
-                ck_assert_msg(*at == '\r' || *at == '\n' || *at == '\t' || (*at >= ' ' && *at <= '~'), "byte %d", *at);
+                ck_assert_msg(*at == '\r' || *at == '\n' || *at == '\t' || (*at >= ' ' && *at <= '~'),
+                              "byte %d", *at);
                 ck_assert_int_eq(*at == '\r', at[1] == '\n');
                 column = *at == '\n' ? 0 : column + 1;
                 ck_assert_uint_le(column, 999);
@@ -54,13 +68,16 @@ START_TEST(the_form)
         check_lines(text);
         has(text, "\r\nAuto-Submitted: auto-generated\r\n");
         has(text, "report-type=delivery-status;\r\n boundary=\"=_TOKEN\"\r\n\r\n--=_TOKEN\r\n");
-        has(text, "Content-Type: message/delivery-status\r\n\r\nOriginal-Envelope-Id: day 7\r\nReporting-MTA: dns; "
-                  "station.example\r\n");
-        has(text, "\r\n\r\nFinal-Recipient: rfc822;b@x\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mail.example\r\n"
+        has(text,
+            "Content-Type: message/delivery-status\r\n\r\nOriginal-Envelope-Id: day 7\r\nReporting-MTA: dns; "
+            "station.example\r\n");
+        has(text, "\r\n\r\nFinal-Recipient: rfc822;b@x\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: "
+                  "dns; mail.example\r\n"
                   "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\nLast-Attempt-Date: ");
         has(text, "rfc822;c@x\r\nAction: failed\r\nStatus: 4.4.7\r\nRemote-MTA: dns; mail.example\r\n"
                   "Diagnostic-Code: smtp; 450 4.2.2 full\r\n");
-        has(text, "rfc822;d@x\r\nAction: failed\r\nStatus: 5.6.0\r\nDiagnostic-Code: X-emailsecd; the message is too large\r\n");
+        has(text, "rfc822;d@x\r\nAction: failed\r\nStatus: 5.6.0\r\nDiagnostic-Code: X-emailsecd; the "
+                  "message is too large\r\n");
         has(text, "rfc822;e@x\r\nAction: failed\r\nStatus: 5.0.0\r\n");
         has(text, "Content-Type: text/rfc822-headers\r\n\r\nFrom: a@x\r\nSubject: s\r\n\r\n--=_TOKEN--\r\n");
         ck_assert_ptr_null(strstr(text, "body\r\n"));
@@ -71,13 +88,15 @@ END_TEST
 START_TEST(what_is_not_ascii)
 {
         static const char head[] = "Subject: caf\xc3\xa9 = 1 \r\nX: y\r\n\r\n";
-        const struct notice_recipient one = { "j\xc3\xb6rg\xf0\x9f\x98\x80@x", "550 na\xefve \xc3", "5.0.0", CAUSE_REFUSED };
+        const struct notice_recipient one = { "j\xc3\xb6rg\xf0\x9f\x98\x80@x", "550 na\xefve \xc3", "5.0.0",
+                                              CAUSE_REFUSED };
         char *text = write_one(&one, 1, head, sizeof head - 1);
 
         check_lines(text);
         has(text, "Final-Recipient: utf-8;j\\x{F6}rg\\x{1F600}@x\r\n");
         has(text, "smtp; 550 na\\x{EF}ve \\x{C3}\r\n");
-        has(text, "Content-Transfer-Encoding: quoted-printable\r\n\r\nSubject: caf=C3=A9 =3D 1=20\r\nX: y\r\n");
+        has(text,
+            "Content-Transfer-Encoding: quoted-printable\r\n\r\nSubject: caf=C3=A9 =3D 1=20\r\nX: y\r\n");
         free(text);
 }
 END_TEST

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What runners make of the end of a session, case by case, and when they try again: tables of facts and outcomes. */
+/* What runners make of the end of a session, case by case, and when they try again: tables of facts and
+ * outcomes. */
 #include "daemon/incoming/receiver_outcome.h"
 #include "daemon/outgoing/sender_outcome.h"
 
 #include <check.h>
 
-/* ---- outgoing: cause, signed in, trust moved, token; retiring, made anew, failing before ------------------------- */
+/* ---- outgoing: cause, signed in, trust moved, token; retiring, made anew, failing before
+ * ------------------------- */
 
 static const struct {
         const char *name;
@@ -17,47 +19,77 @@ static const struct {
         bool slows_down;
 } sender_cases[] = {
         { "in order", CAUSE_NONE, true, false, TOKEN_UNTOUCHED, false, false, false, SENDER_GOES_ON, false },
-        { "in order, though others failed", CAUSE_NONE, true, false, TOKEN_UNTOUCHED, false, false, true, SENDER_GOES_ON, false },
-        { "made anew in another way", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, false, true, true, SENDER_GOES_ON, false },
-        { "anew before it was ready", CAUSE_PROTOCOL, false, false, TOKEN_UNTOUCHED, false, true, false, SENDER_GOES_ON, false },
-        { "trust changed meanwhile", CAUSE_CLOSED, false, true, TOKEN_UNTOUCHED, false, false, true, SENDER_GOES_ON, false },
-        { "trust changed, it was ready", CAUSE_CLOSED, true, true, TOKEN_UNTOUCHED, false, false, true, SENDER_FAILS, false },
-        { "trust changed, a certificate is judged", CAUSE_CHALLENGE, false, true, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "trust changed, it timed out", CAUSE_TIMEOUT, false, true, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "the token was withdrawn", CAUSE_AUTHENTICATION, false, false, TOKEN_WITHDRAWN, false, false, true, SENDER_GOES_ON, false },
-        { "the token was never good", CAUSE_AUTHENTICATION, false, false, TOKEN_REFUSED, false, false, false, SENDER_FAILS, false },
-        { "the password is wrong", CAUSE_AUTHENTICATION, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "closed by the server after its work", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, false, false, false, SENDER_GOES_ON_WARILY, false },
-        { "the same again", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, false, false, true, SENDER_FAILS, false },
-        { "closed before it was ready", CAUSE_CLOSED, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "the server is busy after its work", CAUSE_SERVER_BUSY, true, false, TOKEN_UNTOUCHED, false, false, false, SENDER_GOES_ON_WARILY, true },
-        { "the server is busy from the first", CAUSE_SERVER_BUSY, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, true },
-        { "busy, and made anew", CAUSE_SERVER_BUSY, true, false, TOKEN_UNTOUCHED, false, true, false, SENDER_GOES_ON, true },
-        { "it was to end, and was closed", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, true, false, true, SENDER_GOES_ON_WARILY, false },
-        { "it was to end, and timed out", CAUSE_TIMEOUT, true, false, TOKEN_UNTOUCHED, true, false, false, SENDER_GOES_ON_WARILY, false },
-        { "it was to end, and broke the protocol", CAUSE_PROTOCOL, true, false, TOKEN_UNTOUCHED, true, false, false, SENDER_FAILS, false },
-        { "timed out in its work", CAUSE_TIMEOUT, true, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "unreachable", CAUSE_CONNECT, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "no such host", CAUSE_RESOLVE, false, false, TOKEN_UNTOUCHED, false, false, true, SENDER_FAILS, false },
-        { "a challenge", CAUSE_CHALLENGE, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
-        { "rejected by a person", CAUSE_REJECTED, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS, false },
+        { "in order, though others failed", CAUSE_NONE, true, false, TOKEN_UNTOUCHED, false, false, true,
+          SENDER_GOES_ON, false },
+        { "made anew in another way", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, false, true, true,
+          SENDER_GOES_ON, false },
+        { "anew before it was ready", CAUSE_PROTOCOL, false, false, TOKEN_UNTOUCHED, false, true, false,
+          SENDER_GOES_ON, false },
+        { "trust changed meanwhile", CAUSE_CLOSED, false, true, TOKEN_UNTOUCHED, false, false, true,
+          SENDER_GOES_ON, false },
+        { "trust changed, it was ready", CAUSE_CLOSED, true, true, TOKEN_UNTOUCHED, false, false, true,
+          SENDER_FAILS, false },
+        { "trust changed, a certificate is judged", CAUSE_CHALLENGE, false, true, TOKEN_UNTOUCHED, false,
+          false, false, SENDER_FAILS, false },
+        { "trust changed, it timed out", CAUSE_TIMEOUT, false, true, TOKEN_UNTOUCHED, false, false, false,
+          SENDER_FAILS, false },
+        { "the token was withdrawn", CAUSE_AUTHENTICATION, false, false, TOKEN_WITHDRAWN, false, false, true,
+          SENDER_GOES_ON, false },
+        { "the token was never good", CAUSE_AUTHENTICATION, false, false, TOKEN_REFUSED, false, false, false,
+          SENDER_FAILS, false },
+        { "the password is wrong", CAUSE_AUTHENTICATION, false, false, TOKEN_UNTOUCHED, false, false, false,
+          SENDER_FAILS, false },
+        { "closed by the server after its work", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, false, false,
+          false, SENDER_GOES_ON_WARILY, false },
+        { "the same again", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, false, false, true, SENDER_FAILS,
+          false },
+        { "closed before it was ready", CAUSE_CLOSED, false, false, TOKEN_UNTOUCHED, false, false, false,
+          SENDER_FAILS, false },
+        { "the server is busy after its work", CAUSE_SERVER_BUSY, true, false, TOKEN_UNTOUCHED, false, false,
+          false, SENDER_GOES_ON_WARILY, true },
+        { "the server is busy from the first", CAUSE_SERVER_BUSY, false, false, TOKEN_UNTOUCHED, false, false,
+          false, SENDER_FAILS, true },
+        { "busy, and made anew", CAUSE_SERVER_BUSY, true, false, TOKEN_UNTOUCHED, false, true, false,
+          SENDER_GOES_ON, true },
+        { "it was to end, and was closed", CAUSE_CLOSED, true, false, TOKEN_UNTOUCHED, true, false, true,
+          SENDER_GOES_ON_WARILY, false },
+        { "it was to end, and timed out", CAUSE_TIMEOUT, true, false, TOKEN_UNTOUCHED, true, false, false,
+          SENDER_GOES_ON_WARILY, false },
+        { "it was to end, and broke the protocol", CAUSE_PROTOCOL, true, false, TOKEN_UNTOUCHED, true, false,
+          false, SENDER_FAILS, false },
+        { "timed out in its work", CAUSE_TIMEOUT, true, false, TOKEN_UNTOUCHED, false, false, false,
+          SENDER_FAILS, false },
+        { "unreachable", CAUSE_CONNECT, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS,
+          false },
+        { "no such host", CAUSE_RESOLVE, false, false, TOKEN_UNTOUCHED, false, false, true, SENDER_FAILS,
+          false },
+        { "a challenge", CAUSE_CHALLENGE, false, false, TOKEN_UNTOUCHED, false, false, false, SENDER_FAILS,
+          false },
+        { "rejected by a person", CAUSE_REJECTED, false, false, TOKEN_UNTOUCHED, false, false, false,
+          SENDER_FAILS, false },
 };
 
 START_TEST(what_a_sender_makes_of_it)
 {
         struct sender_session_end facts = {
-                .end = { .why = { .code = sender_cases[_i].why }, .ready = sender_cases[_i].ready,
-                         .trust_moved = sender_cases[_i].trust_moved, .token = sender_cases[_i].token },
-                .retiring = sender_cases[_i].retiring, .anew = sender_cases[_i].anew, .failing = sender_cases[_i].failing,
+                .end = { .why = { .code = sender_cases[_i].why },
+                         .ready = sender_cases[_i].ready,
+                         .trust_moved = sender_cases[_i].trust_moved,
+                         .token = sender_cases[_i].token },
+                .retiring = sender_cases[_i].retiring,
+                .anew = sender_cases[_i].anew,
+                .failing = sender_cases[_i].failing,
         };
 
         ck_assert_msg(sender_outcome(&facts) == sender_cases[_i].outcome, "%s: %d", sender_cases[_i].name,
                       (int)sender_outcome(&facts));
-        ck_assert_msg(sender_end_slows_down(&facts) == sender_cases[_i].slows_down, "%s", sender_cases[_i].name);
+        ck_assert_msg(sender_end_slows_down(&facts) == sender_cases[_i].slows_down, "%s",
+                      sender_cases[_i].name);
 }
 END_TEST
 
-/* ---- incoming: phase, cause, trust moved, token, deletions that wait for QUIT ------------------------------------- */
+/* ---- incoming: phase, cause, trust moved, token, deletions that wait for QUIT
+ * ------------------------------------- */
 
 static const struct {
         const char *name;
@@ -69,36 +101,50 @@ static const struct {
         enum receiver_outcome outcome;
 } receiver_cases[] = {
         { "QUIT was answered", QUITTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, true, RECEIVER_LOOK_OVER },
-        { "QUIT was answered, nothing hangs on it", QUITTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_OVER },
-        { "QUIT was not, nothing hangs on it", QUITTING, CAUSE_TIMEOUT, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_OVER },
-        { "QUIT was not, and something does", QUITTING, CAUSE_CLOSED, false, TOKEN_UNTOUCHED, true, RECEIVER_LOOK_BROKE },
+        { "QUIT was answered, nothing hangs on it", QUITTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false,
+          RECEIVER_LOOK_OVER },
+        { "QUIT was not, nothing hangs on it", QUITTING, CAUSE_TIMEOUT, false, TOKEN_UNTOUCHED, false,
+          RECEIVER_LOOK_OVER },
+        { "QUIT was not, and something does", QUITTING, CAUSE_CLOSED, false, TOKEN_UNTOUCHED, true,
+          RECEIVER_LOOK_BROKE },
         { "trust changed meanwhile", CONNECTING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false, RECEIVER_AGAIN },
-        { "trust changed, it stood", LOOKING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
-        { "trust changed, a certificate is judged", CONNECTING, CAUSE_CHALLENGE, true, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
-        { "the token was withdrawn", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_WITHDRAWN, false, RECEIVER_AGAIN },
-        { "the token was never good", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_REFUSED, false, RECEIVER_LOOK_BROKE },
-        { "the password is wrong", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
+        { "trust changed, it stood", LOOKING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false,
+          RECEIVER_LOOK_BROKE },
+        { "trust changed, a certificate is judged", CONNECTING, CAUSE_CHALLENGE, true, TOKEN_UNTOUCHED, false,
+          RECEIVER_LOOK_BROKE },
+        { "the token was withdrawn", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_WITHDRAWN, false,
+          RECEIVER_AGAIN },
+        { "the token was never good", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_REFUSED, false,
+          RECEIVER_LOOK_BROKE },
+        { "the password is wrong", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_UNTOUCHED, false,
+          RECEIVER_LOOK_BROKE },
         { "closed in IDLE", IDLING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
-        { "closed in IDLE as trust changed", IDLING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
+        { "closed in IDLE as trust changed", IDLING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false,
+          RECEIVER_WAIT_LOST },
         { "lost at rest", RESTING, CAUSE_TIMEOUT, false, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
         { "lost while waking", WAKING, CAUSE_CONNECT, false, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
-        { "the server ends it for being busy", IDLING, CAUSE_SERVER_BUSY, false, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
+        { "the server ends it for being busy", IDLING, CAUSE_SERVER_BUSY, false, TOKEN_UNTOUCHED, false,
+          RECEIVER_WAIT_LOST },
         { "nonsense in IDLE", IDLING, CAUSE_PROTOCOL, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
         { "closed in its work", LOOKING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
-        { "closed before its work", CONNECTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
+        { "closed before its work", CONNECTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false,
+          RECEIVER_LOOK_BROKE },
         { "unreachable", CONNECTING, CAUSE_CONNECT, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
 };
 
 START_TEST(what_a_receiver_makes_of_it)
 {
         struct receiver_session_end facts = {
-                .end = { .why = { .code = receiver_cases[_i].why }, .ready = receiver_cases[_i].phase != CONNECTING,
-                         .trust_moved = receiver_cases[_i].trust_moved, .token = receiver_cases[_i].token },
-                .phase = receiver_cases[_i].phase, .quit_counts = receiver_cases[_i].quit_counts,
+                .end = { .why = { .code = receiver_cases[_i].why },
+                         .ready = receiver_cases[_i].phase != CONNECTING,
+                         .trust_moved = receiver_cases[_i].trust_moved,
+                         .token = receiver_cases[_i].token },
+                .phase = receiver_cases[_i].phase,
+                .quit_counts = receiver_cases[_i].quit_counts,
         };
 
-        ck_assert_msg(receiver_outcome(&facts) == receiver_cases[_i].outcome, "%s: %d", receiver_cases[_i].name,
-                      (int)receiver_outcome(&facts));
+        ck_assert_msg(receiver_outcome(&facts) == receiver_cases[_i].outcome, "%s: %d",
+                      receiver_cases[_i].name, (int)receiver_outcome(&facts));
 }
 END_TEST
 
@@ -123,7 +169,8 @@ START_TEST(what_a_broken_look_is)
 }
 END_TEST
 
-/* ---- when it is tried again --------------------------------------------------------------------------------------- */
+/* ---- when it is tried again
+ * --------------------------------------------------------------------------------------- */
 
 static const struct retry_rules outgoing = { .first = 60, .most = INT64_MAX, .most_disk = INT64_MAX };
 static const struct retry_rules incoming = { .first = 5, .repeated = 1, .most = 900, .most_disk = 60 };
@@ -132,7 +179,7 @@ static const struct {
         const struct retry_rules *rules;
         enum cause_code why;
         unsigned failures;
-        int64_t least, most;    /* seconds, with the least and the greatest of random numbers */
+        int64_t least, most; /* seconds, with the least and the greatest of random numbers */
 } retries[] = {
         { &outgoing, CAUSE_CONNECT, 0, 48, 72 },
         { &outgoing, CAUSE_CONNECT, 1, 96, 144 },
@@ -173,7 +220,10 @@ static const struct {
         time_t due, now;
         int64_t midnight, ms;
 } wakes[] = {
-        { 1000, 990, 3600, 10000 }, { 1000, 1000, 3600, 500 }, { 1000, 5000, 3600, 500 }, { 9000, 1000, 3600, 3600000 },
+        { 1000, 990, 3600, 10000 },
+        { 1000, 1000, 3600, 500 },
+        { 1000, 5000, 3600, 500 },
+        { 9000, 1000, 3600, 3600000 },
 };
 
 START_TEST(when_a_queue_is_looked_at_again)

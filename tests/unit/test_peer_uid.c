@@ -15,7 +15,9 @@ static int listening(int family)
         struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
         int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-        if (fd < 0 || bind(fd, family == AF_INET ? (void *)&four : (void *)&six, family == AF_INET ? sizeof four : sizeof six) < 0 ||
+        if (fd < 0 ||
+            bind(fd, family == AF_INET ? (void *)&four : (void *)&six,
+                 family == AF_INET ? sizeof four : sizeof six) < 0 ||
             listen(fd, 8) < 0)
                 return -1;
         return fd;
@@ -95,7 +97,8 @@ static void ask(int family)
         ck_assert_int_eq(peer_uid(diag, &peer, &here, &uid, &cause), 0);
         (void)close(client);
         uid = 12345;
-        ck_assert_int_eq(peer_uid(diag, &peer, &here, &uid, &cause), -1); /* of nobody's socket the kernel says 0 */
+        ck_assert_int_eq(peer_uid(diag, &peer, &here, &uid, &cause),
+                         -1); /* of nobody's socket the kernel says 0 */
         ck_assert_uint_eq(uid, 12345);
         ck_assert_int_eq(cause.code, CAUSE_PERMISSION);
         (void)close(server);
@@ -115,8 +118,8 @@ END_TEST
 static struct sockaddr_storage address_of(const char *text)
 {
         struct sockaddr_storage address = { .ss_family = strchr(text, ':') ? AF_INET6 : AF_INET };
-        void *to = address.ss_family == AF_INET ? (void *)&((struct sockaddr_in *)&address)->sin_addr :
-                                                  (void *)&((struct sockaddr_in6 *)&address)->sin6_addr;
+        void *to = address.ss_family == AF_INET ? (void *)&((struct sockaddr_in *)&address)->sin_addr
+                                                : (void *)&((struct sockaddr_in6 *)&address)->sin6_addr;
 
         ck_assert_int_eq(inet_pton(address.ss_family, text, to), 1);
         return address;
@@ -127,9 +130,12 @@ START_TEST(loopback_addresses)
         static const struct {
                 const char *text;
                 bool is;
-        } cases[] = { { "127.0.0.1", true }, { "127.255.0.9", true }, { "::1", true }, { "::ffff:127.0.0.1", true },
-                      { "128.0.0.1", false }, { "10.0.0.1", false }, { "::", false }, { "::ffff:10.0.0.1", false },
-                      { "fe80::1", false }, { "0.0.0.0", false }, { "::127.0.0.1", false } };
+        } cases[] = { { "127.0.0.1", true },   { "127.255.0.9", true },
+                      { "::1", true },         { "::ffff:127.0.0.1", true },
+                      { "128.0.0.1", false },  { "10.0.0.1", false },
+                      { "::", false },         { "::ffff:10.0.0.1", false },
+                      { "fe80::1", false },    { "0.0.0.0", false },
+                      { "::127.0.0.1", false } };
 
         for (size_t i = 0; i < count_of(cases); i++) {
                 struct sockaddr_storage address = address_of(cases[i].text);
@@ -161,7 +167,8 @@ START_TEST(places)
         enum { OF_ADDRESS = 64, OF_USER = 250 };
         static struct guest crowd[OF_ADDRESS], users[OF_USER];
         struct sockaddr_storage same = address_of("192.0.2.7"), other = address_of("192.0.2.8");
-        struct guest one_more = { 0 }, another = { 0 }, user = { .local = true, .uid = 54321 }, neighbour = { .local = true, .uid = 54322 };
+        struct guest one_more = { 0 }, another = { 0 }, user = { .local = true, .uid = 54321 },
+                     neighbour = { .local = true, .uid = 54322 };
         struct cause cause;
 
         ck_assert_int_eq(loop_open(&cause), 0);
@@ -193,7 +200,8 @@ END_TEST
 START_TEST(wrong_passwords_slow_down)
 {
         struct guest guest = { 0 }, other = { 0 };
-        struct sockaddr_storage one = address_of("2001:db8::1"), near = address_of("2001:db8::2"), far = address_of("2001:db8:1::1");
+        struct sockaddr_storage one = address_of("2001:db8::1"), near = address_of("2001:db8::2"),
+                                far = address_of("2001:db8:1::1");
         struct cause cause;
         int64_t last = 0;
 

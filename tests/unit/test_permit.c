@@ -22,7 +22,11 @@ static struct peer someone(uid_t uid, gid_t first, gid_t second)
 
 START_TEST(the_table_of_permissions)
 {
-        static const struct { uid_t uid; gid_t group; bool submit, read, admin; } cases[] = {
+        static const struct {
+                uid_t uid;
+                gid_t group;
+                bool submit, read, admin;
+        } cases[] = {
                 { 0, 0, true, true, true },
                 { 70000, OTHERS, true, false, false },
                 { 70000, READERS, true, true, false },

@@ -59,9 +59,17 @@ START_TEST(received_mail_is_kept)
                 const char *value;
                 int64_t seconds, count; /* both 0: refused */
         } cases[] = {
-                { "\"30d\"", 30 * 86400, 0 }, { "\"12h\"", 12 * 3600, 0 }, { "\"5000\"", 0, 5000 }, { "5000", 0, 5000 },
-                { "\"0\"", 0, 0 },           { "\"-1\"", 0, 0 },          { "0", 0, 0 },           { "\"30 parsecs\"", 0, 0 },
-                { "\"d\"", 0, 0 },           { "true", 0, 0 },            { "\"99999999999999999999\"", 0, 0 },
+                { "\"30d\"", 30 * 86400, 0 },
+                { "\"12h\"", 12 * 3600, 0 },
+                { "\"5000\"", 0, 5000 },
+                { "5000", 0, 5000 },
+                { "\"0\"", 0, 0 },
+                { "\"-1\"", 0, 0 },
+                { "0", 0, 0 },
+                { "\"30 parsecs\"", 0, 0 },
+                { "\"d\"", 0, 0 },
+                { "true", 0, 0 },
+                { "\"99999999999999999999\"", 0, 0 },
         };
         struct property_values values;
         struct causes problems = { 0 };
@@ -72,11 +80,13 @@ START_TEST(received_mail_is_kept)
         for (size_t i = 0; i < count_of(cases); i++) {
                 json_t *value = json_of(cases[i].value);
                 bool good = cases[i].seconds || cases[i].count;
-                ck_assert_int_eq(property_set(&values, &properties[PROP_KEEP_RECEIVED], value, &problems), good ? 0 : -1);
+                ck_assert_int_eq(property_set(&values, &properties[PROP_KEEP_RECEIVED], value, &problems),
+                                 good ? 0 : -1);
                 json_decref(value);
                 if (!good)
                         continue;
-                ck_assert_int_eq(properties_kept(prop_text(&values, PROP_KEEP_RECEIVED), &seconds, &count, NULL), 0);
+                ck_assert_int_eq(
+                        properties_kept(prop_text(&values, PROP_KEEP_RECEIVED), &seconds, &count, NULL), 0);
                 ck_assert(seconds == cases[i].seconds && count == cases[i].count);
         }
         causes_free(&problems);
@@ -102,11 +112,13 @@ START_TEST(defaults_of_both_kinds)
                 text,
                 "{\"name\":\"a\",\"kind\":\"incoming\",\"enabled\":true,\"transport\":\"imap\","
                 "\"hostname\":\"mail.example\",\"port\":\"auto\",\"useSsl\":true,\"useStartTls\":false,"
-                "\"minTlsVersion\":\"1.2\",\"allowLegacyRenegotiation\":false,\"account\":\"\",\"authentication\":\"auto\","
+                "\"minTlsVersion\":\"1.2\",\"allowLegacyRenegotiation\":false,\"account\":\"\","
+                "\"authentication\":\"auto\","
                 "\"allowPlaintextAuthentication\":false,\"connectionTimeout\":30,\"debug\":false,"
                 "\"pollRate\":60,\"push\":true,\"folder\":\"INBOX\",\"deliveryPolicy\":\"markAsRead\","
                 "\"fetch\":\"all\",\"maxMessageSize\":52428800,\"deliverTo\":\"maildir\","
-                "\"deliverToAddress\":\"\",\"deliverTimeout\":60,\"fileInto\":\"\",\"keepReceived\":\"\",\"oauthProvider\":\"\",\"oauthGrant\":\"\","
+                "\"deliverToAddress\":\"\",\"deliverTimeout\":60,\"fileInto\":\"\",\"keepReceived\":\"\","
+                "\"oauthProvider\":\"\",\"oauthGrant\":\"\","
                 "\"oauthClientId\":\"\",\"oauthTenant\":\"\",\"oauthScope\":\"\",\"oauthTokenEndpoint\":\"\","
                 "\"oauthDeviceEndpoint\":\"\",\"clientCertificate\":\"\"}");
         free(text);
@@ -131,8 +143,13 @@ START_TEST(words_are_those_of_the_table)
                 enum property_word last;
                 const char *word;
         } cases[] = {
-                { WORD_POP3, "pop3" },   { WORD_TLS_1_3, "1.3" }, { WORD_EXTERNAL, "external" }, { WORD_DELETE, "delete" },
-                { WORD_ALL, "all" },     { WORD_CUSTOM, "custom" }, { WORD_JWT_BEARER, "jwtBearer" },
+                { WORD_POP3, "pop3" },
+                { WORD_TLS_1_3, "1.3" },
+                { WORD_EXTERNAL, "external" },
+                { WORD_DELETE, "delete" },
+                { WORD_ALL, "all" },
+                { WORD_CUSTOM, "custom" },
+                { WORD_JWT_BEARER, "jwtBearer" },
         };
 
         for (size_t i = 0; i < count_of(cases); i++) {
@@ -153,13 +170,15 @@ START_TEST(what_a_port_means)
                 uint16_t port;
                 const char *transport, *security;
         } cases[] = {
-                { 25, "smtp", "starttls" },  { 587, "smtp", "starttls" }, { 465, "smtp", "ssl" },       { 143, "imap", "starttls" },
-                { 993, "imap", "ssl" },      { 110, "pop3", "starttls" }, { 995, "pop3", "ssl" },       { 2525, NULL, NULL },
+                { 25, "smtp", "starttls" },  { 587, "smtp", "starttls" }, { 465, "smtp", "ssl" },
+                { 143, "imap", "starttls" }, { 993, "imap", "ssl" },      { 110, "pop3", "starttls" },
+                { 995, "pop3", "ssl" },      { 2525, NULL, NULL },
         };
 
         for (size_t i = 0; i < count_of(cases); i++) {
                 const char *transport = NULL, *security = NULL;
-                ck_assert_int_eq(port_means(cases[i].port, &transport, &security), cases[i].transport != NULL);
+                ck_assert_int_eq(port_means(cases[i].port, &transport, &security),
+                                 cases[i].transport != NULL);
                 ck_assert(same_text(transport, cases[i].transport) || (!transport && !cases[i].transport));
                 ck_assert(same_text(security, cases[i].security) || (!security && !cases[i].security));
         }
@@ -285,7 +304,9 @@ START_TEST(long_texts_are_refused)
 {
         struct property_values values;
         struct causes problems = { 0 };
-        enum { LONGEST = LIMIT_FOLDERS_TEXT > LIMIT_PROPERTY_TEXT ? LIMIT_FOLDERS_TEXT : LIMIT_PROPERTY_TEXT };
+        enum {
+                LONGEST = LIMIT_FOLDERS_TEXT > LIMIT_PROPERTY_TEXT ? LIMIT_FOLDERS_TEXT : LIMIT_PROPERTY_TEXT
+        };
         char *text = new_zeroed(LONGEST + 2, 1);
 
         properties_defaults(&values, KIND_INCOMING);
@@ -473,9 +494,7 @@ static const struct {
         { KIND_OUTGOING,
           "{\"minTlsVersion\":\"1.1\",\"debug\":true}",
           { "minTlsVersion 1.1", "debug", NULL } },
-        { KIND_OUTGOING,
-          "{\"allowLegacyRenegotiation\":true}",
-          { "allowLegacyRenegotiation", NULL } },
+        { KIND_OUTGOING, "{\"allowLegacyRenegotiation\":true}", { "allowLegacyRenegotiation", NULL } },
         { KIND_INCOMING,
           "{\"transport\":\"imap\",\"deliveryPolicy\":\"delete\"}",
           { "deleted at the server", NULL } },

@@ -27,7 +27,9 @@ static const struct {
 
 START_TEST(a_servers_word_decides)
 {
-        struct smtp_recipient recipient = { .outcome = verdicts[_i].outcome, .reply = "words", .cause = CAUSE_REFUSED };
+        struct smtp_recipient recipient = { .outcome = verdicts[_i].outcome,
+                                            .reply = "words",
+                                            .cause = CAUSE_REFUSED };
         struct cause session;
         cause_set(&session, verdicts[_i].session, "session words");
         struct outbox_verdict verdict =

@@ -109,7 +109,9 @@ static void free_claimed(struct claimed *claimed)
 
 static void settle(uint64_t seq, enum queue_state state, time_t next)
 {
-        struct settled_recipient recipient = { .state = state, .next_attempt = next, .reply = "250 done",
+        struct settled_recipient recipient = { .state = state,
+                                               .next_attempt = next,
+                                               .reply = "250 done",
                                                .enhanced = "2.0.0",
                                                .cause = state == QUEUE_SENT ? CAUSE_NONE : CAUSE_DEFERRED };
         struct settlement settlement = { .seq = seq,
@@ -1126,10 +1128,12 @@ END_TEST
 static void make_version_1(void)
 {
         static const char rows[] =
-                "INSERT INTO message (seq, account, state, priority, due, expires_clock, lifetime, expires, size, eight_bit,"
+                "INSERT INTO message (seq, account, state, priority, due, expires_clock, lifetime, expires, "
+                "size, eight_bit,"
                 " header_utf8, submitted, sender, message_id, submitted_by)"
                 " VALUES (7, 'out', 0, 0, 0, 5000, 1000, 0, 4, 0, 0, 1, 'a@x', '<m@x>', 'old');"
-                "INSERT INTO recipient (seq, number, address, state) VALUES (7, 0, 'b@x', 0), (7, 1, 'c@x', 5);"
+                "INSERT INTO recipient (seq, number, address, state) VALUES (7, 0, 'b@x', 0), (7, 1, 'c@x', "
+                "5);"
                 "INSERT INTO body (place, data) VALUES (7 << 20, x'0d0a0d0a');"
                 "PRAGMA application_id = 0x454d5344; PRAGMA user_version = 1;";
         char path[300];
@@ -1147,7 +1151,9 @@ static void make_version_1(void)
 
 static struct claimed claim_limited(time_t now, int64_t most)
 {
-        struct flood_rules rules = { .most = most, .from = "own@example.com", .hostname = "h.example", .lifetime = 1000 };
+        struct flood_rules rules = {
+                .most = most, .from = "own@example.com", .hostname = "h.example", .lifetime = 1000
+        };
         struct claimed claimed = { 0 };
 
         do {
@@ -1205,7 +1211,8 @@ START_TEST(a_flood_is_gathered)
         free(text);
         json_t *one = get(flood[9].id);
         check_text(one, "state", "sent");
-        scoped(scoped_free) char *reply = text_of("gathered into the digest %s (maxPerRecipient)", digest->id);
+        scoped(scoped_free) char *reply =
+                text_of("gathered into the digest %s (maxPerRecipient)", digest->id);
         check_text(json_array_get(json_object_get(one, "recipients"), 0), "reply", reply);
         json_decref(one);
         check_counts("out", QUEUE_SENT, 12);
@@ -1239,8 +1246,13 @@ START_TEST(a_flood_to_one_of_several)
         ck_assert_uint_eq(claimed.messages[1]->recipient_count, 1);
         ck_assert_str_eq(claimed.messages[1]->recipients[0].address, "other@example.com");
         struct settled_recipient sent = { .index = 1, .state = QUEUE_SENT, .reply = "250", .enhanced = "" };
-        struct settlement settlement = { .seq = claimed.messages[1]->seq, .time = NOW, .host = "h", .tls = "", .result = "sent",
-                                         .recipients = &sent, .recipient_count = 1 };
+        struct settlement settlement = { .seq = claimed.messages[1]->seq,
+                                         .time = NOW,
+                                         .host = "h",
+                                         .tls = "",
+                                         .result = "sent",
+                                         .recipients = &sent,
+                                         .recipient_count = 1 };
         struct answer answer = { 0 };
         queue_settle(&settlement, answered, &answer);
         wait_well(&answer);
@@ -1275,7 +1287,8 @@ START_TEST(a_flood_and_a_retry)
         settle_all(&claimed);
         claimed = claim_limited(NOW + 80, 1);
         ck_assert_uint_eq(claimed.count, 1);
-        ck_assert_ptr_nonnull(memmem(claimed.messages[0]->first, claimed.messages[0]->first_len, "Subject: 3 messages", 19));
+        ck_assert_ptr_nonnull(memmem(claimed.messages[0]->first, claimed.messages[0]->first_len,
+                                     "Subject: 3 messages", 19));
         settle_all(&claimed);
 }
 END_TEST

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An incoming account as a whole, in virtual time: runner, looks, IMAP and POP3 engines as they are, with a state folder
- * of its own, against mailboxes that are played here. Polls and IDLE, back-off, networks and trust that change, tokens,
- * disks that fail, messages that do not come, and ends.
+ * An incoming account as a whole, in virtual time: runner, looks, IMAP and POP3 engines as they are, with a
+ * state folder of its own, against mailboxes that are played here. Polls and IDLE, back-off, networks and
+ * trust that change, tokens, disks that fail, messages that do not come, and ends.
  */
 #include "daemon/incoming/receiver.h"
 
@@ -10,7 +10,8 @@
 
 #include "daemon/accounts/accounts_parts.h"
 
-/* ---- the mailbox ----------------------------------------------------------------------------------------------- */
+/* ---- the mailbox
+ * ----------------------------------------------------------------------------------------------- */
 
 enum { MESSAGES = 64, SESSIONS_NOTED = 4096 };
 enum { SERVER_COMMANDS, SERVER_IDLING, SERVER_SIGNING_IN };
@@ -18,20 +19,20 @@ enum { SERVER_COMMANDS, SERVER_IDLING, SERVER_SIGNING_IN };
 
 static struct {
         struct {
-                unsigned uid;           /* IMAP; POP3: its UIDL is uID */
+                unsigned uid; /* IMAP; POP3: its UIDL is uID */
                 bool gone, deleted;
         } messages[MESSAGES];
         unsigned count, next_uid;
         bool no_idle_offered, idle_refused; /* as the server is */
-        const char *auth;               /* the answer to a sign-in; NULL: good */
+        const char *auth;                   /* the answer to a sign-in; NULL: good */
         const char *refused_folder;
-        const char *folders;            /* its answer to LIST */
-        unsigned breaks_at;             /* UID over which the connection breaks; 0: none */
+        const char *folders; /* its answer to LIST */
+        unsigned breaks_at;  /* UID over which the connection breaks; 0: none */
         bool breaks_at_quit;
-        unsigned idles, quits, bodies;  /* begun; said; handed out */
+        unsigned idles, quits, bodies; /* begun; said; handed out */
         unsigned sessions;
-        int64_t begun[SESSIONS_NOTED];  /* seconds since the beginning of the test */
-        char tag[16];                   /* of IDLE or a sign-in that is under way */
+        int64_t begun[SESSIONS_NOTED]; /* seconds since the beginning of the test */
+        char tag[16];                  /* of IDLE or a sign-in that is under way */
 } box;
 
 static int64_t began;
@@ -105,11 +106,11 @@ static void answer_fetch(struct session *session, const char *set, bool bodies)
                 if (!in_set(set, box.messages[i].uid))
                         continue;
                 if (!bodies)
-                        server_says(session, "* %u FETCH (UID %u FLAGS () RFC822.SIZE %zu)\r\n", sequence, box.messages[i].uid,
-                                    strlen(BODY));
+                        server_says(session, "* %u FETCH (UID %u FLAGS () RFC822.SIZE %zu)\r\n", sequence,
+                                    box.messages[i].uid, strlen(BODY));
                 else if (hands_out(session, box.messages[i].uid))
-                        server_says(session, "* %u FETCH (UID %u BODY[] {%zu}\r\n%s)\r\n", sequence, box.messages[i].uid,
-                                    strlen(BODY), BODY);
+                        server_says(session, "* %u FETCH (UID %u BODY[] {%zu}\r\n%s)\r\n", sequence,
+                                    box.messages[i].uid, strlen(BODY), BODY);
                 else
                         return;
         }
@@ -123,7 +124,8 @@ static void answer_uid(struct session *session, const char *command)
                 answer_fetch(session, set, strstr(command, "BODY.PEEK[]") != NULL);
         else if (strncmp(command, "STORE", 5) == 0)
                 for (unsigned i = 0; i < box.count; i++)
-                        box.messages[i].deleted |= strstr(command, "\\Deleted") && in_set(set, box.messages[i].uid);
+                        box.messages[i].deleted |=
+                                strstr(command, "\\Deleted") && in_set(set, box.messages[i].uid);
         else if (strncmp(command, "EXPUNGE", 7) == 0)
                 expunge();
 }
@@ -133,8 +135,10 @@ static void select_folder(struct session *session, const char *tag, const char *
         if (box.refused_folder && strstr(name, box.refused_folder))
                 server_says(session, "%s NO [NONEXISTENT] no such folder\r\n", tag);
         else
-                server_says(session, "* %u EXISTS\r\n* OK [UIDVALIDITY 7]\r\n* OK [UIDNEXT %u] x\r\n%s OK [READ-WRITE] x\r\n", here(),
-                            box.next_uid + 1, tag);
+                server_says(session,
+                            "* %u EXISTS\r\n* OK [UIDVALIDITY 7]\r\n* OK [UIDNEXT %u] x\r\n%s OK "
+                            "[READ-WRITE] x\r\n",
+                            here(), box.next_uid + 1, tag);
 }
 
 static const char *offered(void)
@@ -233,11 +237,12 @@ static void pop3_hears(struct session *session, char *line)
         }
 }
 
-/* ---- a socket of LMTP ------------------------------------------------------------------------------------------- */
+/* ---- a socket of LMTP
+ * ------------------------------------------------------------------------------------------- */
 
 static struct {
-        const char *dot;                /* its answer to a message; NULL: taken */
-        bool refuses;                   /* the connection */
+        const char *dot; /* its answer to a message; NULL: taken */
+        bool refuses;    /* the connection */
         unsigned taken, sessions;
 } socket_here;
 
@@ -288,7 +293,8 @@ static void server_hears(struct session *session, char *line)
                 imap_hears(session, line);
 }
 
-/* ---- the account ----------------------------------------------------------------------------------------------- */
+/* ---- the account
+ * ----------------------------------------------------------------------------------------------- */
 
 static struct receiver *receiver;
 
@@ -333,7 +339,8 @@ static void close_all(void)
         runner_close();
 }
 
-/* ---- tests ----------------------------------------------------------------------------------------------------- */
+/* ---- tests
+ * ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(mail_is_fetched_and_waited_for)
 {
@@ -360,7 +367,8 @@ END_TEST
 
 START_TEST(a_server_that_is_down_is_tried_less_and_less_often)
 {
-        /* the shortest of each spread, a fifth less: twice 4 s, then 8, 16, 32, ... up to a quarter of an hour */
+        /* the shortest of each spread, a fifth less: twice 4 s, then 8, 16, 32, ... up to a quarter of an
+         * hour */
         static const int64_t first[] = { 0, 4, 8, 16, 32, 64, 128, 256, 512 };
 
         net.fails = CAUSE_CONNECT;

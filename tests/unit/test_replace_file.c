@@ -55,7 +55,8 @@ END_TEST
 /* A folder in the place of a file is not replaced; removed, it is out of the way, and what is in it stays. */
 START_TEST(folder_in_its_place)
 {
-        char *path = in_folder("file"), *temporary = in_folder(".file.new"), *inside = in_folder("file/inside");
+        char *path = in_folder("file"), *temporary = in_folder(".file.new"),
+             *inside = in_folder("file/inside");
         char *aside = in_folder(".file.folder/inside"), *beyond = in_folder("plain/file");
         struct cause cause = { 0 };
 

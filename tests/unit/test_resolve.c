@@ -85,7 +85,9 @@ START_TEST(literals_need_no_resolver)
         static const struct {
                 const char *host, *text;
         } cases[] = {
-                { "192.0.2.1", "192.0.2.1" }, { "2001:db8::1", "2001:db8::1" }, { "::1", "::1" },
+                { "192.0.2.1", "192.0.2.1" },
+                { "2001:db8::1", "2001:db8::1" },
+                { "::1", "::1" },
         };
         char text[80];
 
@@ -115,9 +117,15 @@ START_TEST(families_take_turns)
         static const struct {
                 const char *in, *out;
         } cases[] = {
-                { "", "" },           { "6", "6" },           { "66", "66" },
-                { "6644", "6464" },   { "4466", "4646" },     { "66664", "64666" },
-                { "4666", "4666" },   { "46464646", "46464646" }, { "644444", "644444" },
+                { "", "" },
+                { "6", "6" },
+                { "66", "66" },
+                { "6644", "6464" },
+                { "4466", "4646" },
+                { "66664", "64666" },
+                { "4666", "4666" },
+                { "46464646", "46464646" },
+                { "644444", "644444" },
         };
         struct addresses addresses = { .count = strlen(cases[_i].in) };
         in_port_t next_of[2] = { 0, 0 };
@@ -141,7 +149,9 @@ END_TEST
 START_TEST(an_address_that_is_there_twice_counts_once)
 {
         struct sockaddr_in one = { .sin_family = AF_INET, .sin_port = 25, .sin_addr.s_addr = 1 }, other = one;
-        struct addrinfo list[3] = { { .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&one, .ai_addrlen = sizeof one } };
+        struct addrinfo list[3] = {
+                { .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&one, .ai_addrlen = sizeof one }
+        };
         struct addresses found = { 0 };
 
         other.sin_addr.s_addr = 2;
@@ -274,7 +284,8 @@ START_TEST(names_that_hang_for_good_give_their_places_up)
                 (void)!ask(host);
                 resolve_cancel(ask("192.0.2.9"));
                 loop_advance(LOOKUP_HANGS_MS);
-                if (hang + 2 * LOOKUP_PLACES <= LOOKUP_THREADS - LOOKUP_RESERVE) /* for the last one no thread is left */
+                if (hang + 2 * LOOKUP_PLACES <=
+                    LOOKUP_THREADS - LOOKUP_RESERVE) /* for the last one no thread is left */
                         wait_for_answers((size_t)hang / LOOKUP_PLACES + 2);
         }
         waits = ask("new.example");

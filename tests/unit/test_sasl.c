@@ -10,15 +10,20 @@
 #include <check.h>
 
 static const struct chat_channel in_clear, in_tls = { .tls = true };
-static const struct chat_channel bound = { .tls = true, .binding = { .present = true, .exporter = { 1, 2, 3, 4 } } };
+static const struct chat_channel bound = { .tls = true,
+                                           .binding = { .present = true, .exporter = { 1, 2, 3, 4 } } };
 
 static const char *our_password = "pencil";
 static unsigned calculations;
 
 static struct signin signin_by(const char *mechanism)
 {
-        return (struct signin){ .user = "ann", .secret = our_password, .mechanism = mechanism, .service = "smtp",
-                                .host = "mail.example", .port = 465 };
+        return (struct signin){ .user = "ann",
+                                .secret = our_password,
+                                .mechanism = mechanism,
+                                .service = "smtp",
+                                .host = "mail.example",
+                                .port = 465 };
 }
 
 static const struct {
@@ -28,7 +33,8 @@ static const struct {
         const char *chosen; /* NULL: refused for */
         enum cause_code code;
 } choices[] = {
-        { "auto", "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256", &in_tls, false, false, "SCRAM-SHA-256", 0 },
+        { "auto", "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256", &in_tls, false, false, "SCRAM-SHA-256",
+          0 },
         { "auto", "SCRAM-SHA-1-PLUS SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false,
           "SCRAM-SHA-256-PLUS", 0 },
         { "auto", "SCRAM-SHA-1-PLUS SCRAM-SHA-256", &bound, false, false, "SCRAM-SHA-1-PLUS", 0 },
@@ -50,8 +56,10 @@ static const struct {
         { "login", "PLAIN LOGIN", &in_tls, false, false, "LOGIN", 0 },
         { "cram-md5", "PLAIN CRAM-MD5", &in_clear, false, false, "CRAM-MD5", 0 },
         { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false, "SCRAM-SHA-256", 0 },
-        { "scram-sha-256-plus", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false, "SCRAM-SHA-256-PLUS", 0 },
-        { "scram-sha-256-plus", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
+        { "scram-sha-256-plus", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &bound, false, false,
+          "SCRAM-SHA-256-PLUS", 0 },
+        { "scram-sha-256-plus", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &in_tls, false, false, NULL,
+          CAUSE_NO_MECHANISM },
         { "scram-sha-1-plus", "SCRAM-SHA-1 SCRAM-SHA-1-PLUS", &bound, false, false, "SCRAM-SHA-1-PLUS", 0 },
         { "auto", "DIGEST-MD5", &in_tls, false, false, NULL, CAUSE_NO_MECHANISM },
         { "scram-sha-256", "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", &in_tls, false, false, "SCRAM-SHA-256", 0 },
@@ -92,7 +100,8 @@ START_TEST(test_choice_by_password)
         signin.secret = poor_passwords[_i];
         ck_assert_str_eq(sasl_choose(&signin, &in_tls, "SCRAM-SHA-256 PLAIN", NULL, &cause), "PLAIN");
         ck_assert_str_eq(sasl_choose(&signin, &in_tls, "SCRAM-SHA-256", NULL, &cause), "SCRAM-SHA-256");
-        ck_assert_str_eq(sasl_choose(&signin, &in_clear, "SCRAM-SHA-256 PLAIN", NULL, &cause), "SCRAM-SHA-256");
+        ck_assert_str_eq(sasl_choose(&signin, &in_clear, "SCRAM-SHA-256 PLAIN", NULL, &cause),
+                         "SCRAM-SHA-256");
         signin.mechanism = "scram-sha-256";
         ck_assert_str_eq(sasl_choose(&signin, &in_tls, "SCRAM-SHA-256 PLAIN", NULL, &cause), "SCRAM-SHA-256");
 }
@@ -104,7 +113,8 @@ START_TEST(test_choice_by_memory)
         struct cause cause = { 0 };
 
         signin.broken = "SCRAM-SHA-256-PLUS CRAM-MD5";
-        ck_assert_str_eq(sasl_choose(&signin, &bound, "SCRAM-SHA-256-PLUS SCRAM-SHA-256", NULL, &cause), "SCRAM-SHA-256");
+        ck_assert_str_eq(sasl_choose(&signin, &bound, "SCRAM-SHA-256-PLUS SCRAM-SHA-256", NULL, &cause),
+                         "SCRAM-SHA-256");
         ck_assert_str_eq(sasl_choose(&signin, &in_tls, "CRAM-MD5 PLAIN", NULL, &cause), "PLAIN");
         ck_assert_str_eq(sasl_choose(&signin, &in_clear, "CRAM-MD5 PLAIN", NULL, &cause), "CRAM-MD5");
         signin.mechanism = "cram-md5";
@@ -137,10 +147,10 @@ struct attempt {
         enum server_kind kind;
         bool first_sent, showed;
 };
-#define WRONG { SAID_WRONG_PASSWORD, true, true }
+#define WRONG         { SAID_WRONG_PASSWORD, true, true }
 #define WRONG_AT_ONCE { SAID_WRONG_PASSWORD, true, false }
-#define SYNTAX { SAID_MECHANISM, true, true }
-#define SYNTAX_LATER { SAID_MECHANISM, false, false }
+#define SYNTAX        { SAID_MECHANISM, true, true }
+#define SYNTAX_LATER  { SAID_MECHANISM, false, false }
 
 static const struct {
         const char *mechanism, *proven, *offered;
@@ -153,27 +163,67 @@ static const struct {
         { "auto", "CRAM-MD5", "CRAM-MD5 PLAIN LOGIN", &in_tls, { WRONG }, "CRAM-MD5 " },
         { "cram-md5", NULL, "CRAM-MD5 PLAIN LOGIN", &in_tls, { WRONG }, "CRAM-MD5 " },
         { "auto", NULL, "PLAIN LOGIN", &in_tls, { WRONG }, "PLAIN " },
-        { "auto", NULL, "PLAIN LOGIN", &in_tls, { { SAID_REFUSED, true, true }, { SAID_REFUSED, false, true } }, "PLAIN LOGIN " },
-        { "auto", NULL, "PLAIN LOGIN", &in_tls, { SYNTAX, SYNTAX_LATER, SYNTAX_LATER }, "PLAIN PLAIN LOGIN " },
+        { "auto",
+          NULL,
+          "PLAIN LOGIN",
+          &in_tls,
+          { { SAID_REFUSED, true, true }, { SAID_REFUSED, false, true } },
+          "PLAIN LOGIN " },
+        { "auto",
+          NULL,
+          "PLAIN LOGIN",
+          &in_tls,
+          { SYNTAX, SYNTAX_LATER, SYNTAX_LATER },
+          "PLAIN PLAIN LOGIN " },
         { "plain", NULL, "PLAIN LOGIN", &in_tls, { SYNTAX, SYNTAX_LATER }, "PLAIN PLAIN " },
         { "auto", NULL, "PLAIN LOGIN", &in_tls, { { SAID_CONNECTIONS, true, true } }, "PLAIN " },
         { "auto", NULL, "PLAIN LOGIN", &in_tls, { { SAID_APP_PASSWORD, true, true } }, "PLAIN " },
         /* over-claimed: refused before anything was shown */
-        { "auto", NULL, "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN", &in_tls, { WRONG_AT_ONCE, WRONG, WRONG },
+        { "auto",
+          NULL,
+          "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN",
+          &in_tls,
+          { WRONG_AT_ONCE, WRONG, WRONG },
           "SCRAM-SHA-256 CRAM-MD5 PLAIN " },
-        { "auto", NULL, "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", &in_tls, { SYNTAX, SYNTAX_LATER, SYNTAX_LATER },
+        { "auto",
+          NULL,
+          "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN",
+          &in_tls,
+          { SYNTAX, SYNTAX_LATER, SYNTAX_LATER },
           "SCRAM-SHA-256 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN " },
-        { "auto", NULL, "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", &bound,
-          { WRONG_AT_ONCE, WRONG_AT_ONCE, WRONG }, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN " },
+        { "auto",
+          NULL,
+          "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN",
+          &bound,
+          { WRONG_AT_ONCE, WRONG_AT_ONCE, WRONG },
+          "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN " },
         /* the binding is another than the server's */
-        { "auto", NULL, "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", &bound, { WRONG, WRONG },
+        { "auto",
+          NULL,
+          "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN",
+          &bound,
+          { WRONG, WRONG },
           "SCRAM-SHA-256-PLUS SCRAM-SHA-256 " },
-        { "auto", NULL, "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", &in_tls, { WRONG, WRONG }, "SCRAM-SHA-256 PLAIN " },
+        { "auto",
+          NULL,
+          "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN",
+          &in_tls,
+          { WRONG, WRONG },
+          "SCRAM-SHA-256 PLAIN " },
         /* who proved itself by SCRAM is not shown the password for a change */
-        { "auto", "SCRAM-SHA-256", "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", &in_tls, { WRONG_AT_ONCE, WRONG_AT_ONCE },
+        { "auto",
+          "SCRAM-SHA-256",
+          "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN",
+          &in_tls,
+          { WRONG_AT_ONCE, WRONG_AT_ONCE },
           "SCRAM-SHA-256 " },
         { "auto", "SCRAM-SHA-256", "SCRAM-SHA-256 PLAIN", &in_tls, { WRONG }, "SCRAM-SHA-256 " },
-        { "scram-sha-256-plus", NULL, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN", &bound, { WRONG }, "SCRAM-SHA-256-PLUS " },
+        { "scram-sha-256-plus",
+          NULL,
+          "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN",
+          &bound,
+          { WRONG },
+          "SCRAM-SHA-256-PLUS " },
 };
 
 START_TEST(test_ways)
@@ -187,7 +237,8 @@ START_TEST(test_ways)
         for (size_t i = 0; i < count_of(ways_tried[_i].attempts); i++) {
                 const struct attempt *attempt = &ways_tried[_i].attempts[i];
                 struct sasl_refusal refusal = { attempt->kind, attempt->first_sent, attempt->showed };
-                const char *chosen = sasl_choose(&signin, ways_tried[_i].channel, ways_tried[_i].offered, &ways, &cause);
+                const char *chosen =
+                        sasl_choose(&signin, ways_tried[_i].channel, ways_tried[_i].offered, &ways, &cause);
                 if (!chosen)
                         break;
                 ck_assert_int_eq(buf_appendf(&tried, "%s ", chosen), 0);
@@ -208,8 +259,12 @@ START_TEST(test_ways_end)
         struct cause cause = { 0 };
         unsigned count = 0;
 
-        for (const char *chosen; (chosen = sasl_choose(&signin, &bound,
-                        "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN", &ways, &cause)); count++)
+        for (const char *chosen;
+             (chosen = sasl_choose(
+                      &signin, &bound,
+                      "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN",
+                      &ways, &cause));
+             count++)
                 if (sasl_refused(&ways, &signin, chosen, &refusal) == SASL_NO_MORE)
                         break;
         ck_assert_uint_eq(count, REFUSALS_MOST);
@@ -236,7 +291,9 @@ END_TEST
 
 START_TEST(test_login_prompts)
 {
-        static const char *const prompts[] = { "VXNlcm5hbWU6", "", "=", "Username:", "please enter user name", "VXNlciBOYW1lAA==", "%%" };
+        static const char *const prompts[] = {
+                "VXNlcm5hbWU6", "", "=", "Username:", "please enter user name", "VXNlciBOYW1lAA==", "%%"
+        };
         struct signin signin = signin_by("login");
 
         for (size_t i = 0; i < count_of(prompts); i++) {
@@ -288,8 +345,9 @@ static int server_callback(Gsasl *context unused_arg, Gsasl_session *session, Gs
         case GSASL_PASSWORD:
                 return gsasl_property_set(session, GSASL_PASSWORD, server_password);
         case GSASL_VALIDATE_EXTERNAL:
-                return same_text(gsasl_property_get(session, GSASL_AUTHZID), "ann") ? GSASL_OK
-                                                                                   : GSASL_AUTHENTICATION_ERROR;
+                return same_text(gsasl_property_get(session, GSASL_AUTHZID), "ann")
+                               ? GSASL_OK
+                               : GSASL_AUTHENTICATION_ERROR;
         default:
                 return GSASL_NO_CALLBACK;
         }
@@ -374,7 +432,13 @@ static bool talk(const char *mechanism, const struct chat_channel *ours, const s
 }
 
 static const char *const by_library[] = {
-        "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS",
+        "PLAIN",
+        "LOGIN",
+        "CRAM-MD5",
+        "SCRAM-SHA-1",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-1-PLUS",
+        "SCRAM-SHA-256-PLUS",
         "EXTERNAL",
 };
 
@@ -383,7 +447,8 @@ START_TEST(test_right_and_wrong_password)
         struct cause cause = { 0 };
 
         server_password = "pencil";
-        ck_assert_msg(talk(by_library[_i], &bound, &bound, false, &cause), "%s: %s", by_library[_i], cause.text);
+        ck_assert_msg(talk(by_library[_i], &bound, &bound, false, &cause), "%s: %s", by_library[_i],
+                      cause.text);
         server_password = "pencils";
         bool secretless = same_text(by_library[_i], "EXTERNAL");
         ck_assert_int_eq(talk(by_library[_i], &bound, &bound, false, &cause), secretless);
@@ -393,17 +458,23 @@ END_TEST
 /* Worked out apart or by the library on the way: the same, also for a password that SASLprep changes. */
 START_TEST(test_scram_worked_out_apart)
 {
-        static const char *const passwords[] = { "pencil", ("pen\xC2\xAD" "cil"), "\xE2\x85\xA8", "p\xC3\xA4ss w\xC3\xB6rd" };
+        static const char *const passwords[] = { "pencil",
+                                                 ("pen\xC2\xAD"
+                                                  "cil"),
+                                                 "\xE2\x85\xA8", "p\xC3\xA4ss w\xC3\xB6rd" };
         struct cause cause = { 0 };
 
         for (size_t i = 0; i < count_of(passwords); i++) {
                 our_password = server_password = passwords[i];
                 calculations = 0;
-                ck_assert_msg(talk_as("SCRAM-SHA-256", &in_tls, &in_clear, false, true, &cause), "%s", cause.text);
+                ck_assert_msg(talk_as("SCRAM-SHA-256", &in_tls, &in_clear, false, true, &cause), "%s",
+                              cause.text);
                 ck_assert_uint_eq(calculations, 1);
-                ck_assert_msg(talk_as("SCRAM-SHA-1", &in_tls, &in_clear, false, true, &cause), "%s", cause.text);
+                ck_assert_msg(talk_as("SCRAM-SHA-1", &in_tls, &in_clear, false, true, &cause), "%s",
+                              cause.text);
                 ck_assert_uint_eq(calculations, 2);
-                ck_assert_msg(talk_as("SCRAM-SHA-256", &in_tls, &in_clear, false, false, &cause), "%s", cause.text);
+                ck_assert_msg(talk_as("SCRAM-SHA-256", &in_tls, &in_clear, false, false, &cause), "%s",
+                              cause.text);
         }
         our_password = "pencil";
 }
@@ -445,7 +516,8 @@ static char *server_first(const char *client_first64, const char *pattern)
         char *text = copy_bytes((char *)bytes, len);
         const char *nonce = strstr(text, "r=") + 2;
         const char *at = strchr(pattern, '$');
-        char *message = at ? text_of("%.*s%s%s", (int)(at - pattern), pattern, nonce, at + 1) : copy_text(pattern);
+        char *message =
+                at ? text_of("%.*s%s%s", (int)(at - pattern), pattern, nonce, at + 1) : copy_text(pattern);
         char *encoded = base64_encode(message, strlen(message));
         free(message);
         free(text);
@@ -539,7 +611,8 @@ static void expect_text(char *base64, const char *expected, size_t len)
 
 START_TEST(test_oauth)
 {
-        static const char bearer[] = "n,a=a=2Cb=3D@x,\001host=mail.example\001port=465\001auth=Bearer tok.en\001\001";
+        static const char bearer[] =
+                "n,a=a=2Cb=3D@x,\001host=mail.example\001port=465\001auth=Bearer tok.en\001\001";
         static const char xoauth2[] = "user=a,b=@x\001auth=Bearer tok.en\001\001";
         struct signin signin = signin_by("oauthbearer");
         struct cause cause = { 0 };
@@ -582,11 +655,13 @@ static const struct {
         { "a b c", "a+b+c", true },
         { "pass word\\", "{\"p\":\"pass word\\\\\"}", true },
         { "\xc3\xbcmlaut", "%C3%BCmlaut", true },
-        { "ab?>cd~~ef", "YWI_PmNkfn5lZg", true },              /* base64url */
+        { "ab?>cd~~ef", "YWI_PmNkfn5lZg", true }, /* base64url */
         { "ab?>cd~~ef", "user:YWI/PmNkfn5lZg==", true },
-        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "token eyJhbGciOiJSUzI1NiJ9.eyJz... is bad", true }, /* cut */
+        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl",
+          "token eyJhbGciOiJSUzI1NiJ9.eyJz... is bad", true }, /* cut */
         { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "...hbm5hIn0.c2lnbmF0dXJl", true },
-        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "Token has been expired or revoked.", false },
+        { "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl", "Token has been expired or revoked.",
+          false },
         { "1//0g/ab+cd=ef", "100% of 1%2 =zz \\u00 \\ & it", false },
         { "1//0g/ab+cd=ef", "", false },
         { "", "anything", false },
@@ -597,7 +672,8 @@ START_TEST(test_repeated_in_any_form)
 {
         const char *words = repeats[_i].words;
 
-        ck_assert_msg(secret_repeated(words, strlen(words), repeats[_i].secret) == repeats[_i].repeated, "%s", words);
+        ck_assert_msg(secret_repeated(words, strlen(words), repeats[_i].secret) == repeats[_i].repeated, "%s",
+                      words);
 }
 END_TEST
 
@@ -616,7 +692,8 @@ START_TEST(test_repeated_messages)
                         struct sasl *sasl = sasl_new(&signin, &in_tls, with[i], &cause);
                         char *first = sasl_first(sasl, &cause);
                         char *words = text_of("535 5.7.8 %s refused", first);
-                        ck_assert_msg(signin_repeated(&signin, words, strlen(words)), "%s %s", with[i], words);
+                        ck_assert_msg(signin_repeated(&signin, words, strlen(words)), "%s %s", with[i],
+                                      words);
                         signin.secret = "ya29.toK-en";
                         ck_assert(!signin_repeated(&signin, words, strlen(words)));
                         free(words);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The server's side of SCRAM-SHA-256: the exchange of RFC 7677, a client of GNU SASL, and clients that are none. */
+/* The server's side of SCRAM-SHA-256: the exchange of RFC 7677, a client of GNU SASL, and clients that are
+ * none. */
 #include "daemon/sasl/scram_server.h"
 
 #include "common/json_fields.h"
@@ -58,7 +59,8 @@ START_TEST(a_client_of_another_hand)
 {
         ck_assert_int_eq(exchange("press", "s3cret", "s3cret"), 0);
         ck_assert_int_eq(exchange("press", "S3cret", "s3cret"), 1);
-        ck_assert_int_eq(exchange("press", "\xc3\xa4 \xe2\x85\xa8", "\xc3\xa4 IX"), 0); /* by SASLprep the same */
+        ck_assert_int_eq(exchange("press", "\xc3\xa4 \xe2\x85\xa8", "\xc3\xa4 IX"),
+                         0); /* by SASLprep the same */
 }
 END_TEST
 
@@ -67,9 +69,11 @@ START_TEST(passwords)
         struct scram_keys keys, others;
 
         ck_assert_int_eq(scram_keys_make("s3cret", &keys, NULL), 0);
-        ck_assert(scram_keys_fit(&keys, "s3cret") && !scram_keys_fit(&keys, "s3cret ") && !scram_keys_fit(&keys, ""));
+        ck_assert(scram_keys_fit(&keys, "s3cret") && !scram_keys_fit(&keys, "s3cret ") &&
+                  !scram_keys_fit(&keys, ""));
         ck_assert_int_eq(scram_keys_make("s3cret", &others, NULL), 0);
-        ck_assert(memcmp(keys.salt, others.salt, SCRAM_SALT) != 0 && memcmp(keys.stored, others.stored, SCRAM_KEY) != 0);
+        ck_assert(memcmp(keys.salt, others.salt, SCRAM_SALT) != 0 &&
+                  memcmp(keys.stored, others.stored, SCRAM_KEY) != 0);
         ck_assert_int_eq(scram_keys_make("", &keys, NULL), -1);
         ck_assert_int_eq(scram_keys_make("a\x01", &keys, NULL), -1);
 }
@@ -82,19 +86,39 @@ START_TEST(nobody_is_always_the_same)
         scram_keys_invent("a", &a);
         scram_keys_invent("a", &again);
         scram_keys_invent("b", &b);
-        ck_assert(memcmp(&a, &again, sizeof a) == 0 && memcmp(a.salt, b.salt, SCRAM_SALT) != 0 && a.rounds == SCRAM_ROUNDS);
+        ck_assert(memcmp(&a, &again, sizeof a) == 0 && memcmp(a.salt, b.salt, SCRAM_SALT) != 0 &&
+                  a.rounds == SCRAM_ROUNDS);
 }
 END_TEST
 
 START_TEST(messages_that_are_none)
 {
-        static const char *const first[] = { "", "n", "n,", "n,,", "n,,n=a", "n,,n=,r=x", "n,,r=x,n=a", "p=tls-unique,,n=a,r=x", "x,,n=a,r=x",
-                                             "n,a=b,n=a,r=x", "n,,n=a=2Cb,r=x", "n,,m=x,n=a,r=x", "n,,n=a,r=", "n,,n=a,r=x,y=z",
-                                             "n,,n=a\n,r=x", "n,a=a" };
-        static const char *const last[] = { "", "c=biws", "c=biws,r={n}", "c=biws,r={n},p=", "c=biws,r={n},p=!!", "c=biws,r=other,p=AAAA",
+        static const char *const first[] = { "",
+                                             "n",
+                                             "n,",
+                                             "n,,",
+                                             "n,,n=a",
+                                             "n,,n=,r=x",
+                                             "n,,r=x,n=a",
+                                             "p=tls-unique,,n=a,r=x",
+                                             "x,,n=a,r=x",
+                                             "n,a=b,n=a,r=x",
+                                             "n,,n=a=2Cb,r=x",
+                                             "n,,m=x,n=a,r=x",
+                                             "n,,n=a,r=",
+                                             "n,,n=a,r=x,y=z",
+                                             "n,,n=a\n,r=x",
+                                             "n,a=a" };
+        static const char *const last[] = { "",
+                                            "c=biws",
+                                            "c=biws,r={n}",
+                                            "c=biws,r={n},p=",
+                                            "c=biws,r={n},p=!!",
+                                            "c=biws,r=other,p=AAAA",
                                             "c=eSws,r={n},p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
                                             "c=biws,r={n},p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-                                            "c=biws,r={n},p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,x=y", "r={n},c=biws,p=AAAA" };
+                                            "c=biws,r={n},p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,x=y",
+                                            "r={n},c=biws,p=AAAA" };
         struct scram_keys keys;
         const char *said;
 
@@ -102,7 +126,8 @@ START_TEST(messages_that_are_none)
                 ck_assert_msg(!scram_server_new((const uint8_t *)first[i], strlen(first[i])), "%s", first[i]);
         struct scram_server *server = scram_server_new((const uint8_t *)"n,a=a,n=a,r=x", 13);
         ck_assert(server);
-        ck_assert(!scram_server_proven(server, (const uint8_t *)"c=biws,r=x,p=AAAA", 17, &said)); /* too early */
+        ck_assert(!scram_server_proven(server, (const uint8_t *)"c=biws,r=x,p=AAAA", 17,
+                                       &said)); /* too early */
         scram_keys_invent("a", &keys);
         scram_server_free(server);
         server = scram_server_new((const uint8_t *)"n,,n=a,r=x", 10);
@@ -110,8 +135,10 @@ START_TEST(messages_that_are_none)
         nonce[strcspn(nonce, ",")] = '\0';
         for (size_t i = 0; i < count_of(last); i++) {
                 const char *mark = strstr(last[i], "{n}");
-                char *text = mark ? text_of("%.*s%s%s", (int)(mark - last[i]), last[i], nonce, mark + 3) : copy_text(last[i]);
-                ck_assert_msg(!scram_server_proven(server, (const uint8_t *)text, strlen(text), &said), "%s", text);
+                char *text = mark ? text_of("%.*s%s%s", (int)(mark - last[i]), last[i], nonce, mark + 3)
+                                  : copy_text(last[i]);
+                ck_assert_msg(!scram_server_proven(server, (const uint8_t *)text, strlen(text), &said), "%s",
+                              text);
                 free(text);
         }
         free(nonce);

@@ -81,7 +81,7 @@ START_TEST(cursors)
         ck_assert_uint_eq(cursor_of("in", "Alarms").cursor.uidvalidity, 9);
         set_cursor("in", "INBOX", 7, 50); /* not back */
         ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uid, 100);
-        set_cursor("in", "INBOX", 8, 3);  /* another mailbox altogether */
+        set_cursor("in", "INBOX", 8, 3); /* another mailbox altogether */
         ck_assert_uint_eq(cursor_of("in", "INBOX").cursor.uid, 3);
         reclose();
         reopen();
@@ -117,14 +117,16 @@ START_TEST(two_inboxes_become_one)
         static const char before[] =
                 "INSERT INTO cursor VALUES ('a', 'inbox', 7, 5), ('b', 'InBox', 7, 5), ('b', 'INBOX', 7, 3),"
                 " ('c', 'inbox', 7, 5), ('c', 'INBOX', 8, 3), ('d', 'inbox/x', 7, 5);"
-                "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, told, received, size)"
+                "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, told, received, "
+                "size)"
                 " VALUES ('a', 'inbox', 7, 5, '', 0, 0, 0, 11), ('b', 'InBox', 7, 3, '', 0, 0, 0, 12),"
                 " ('b', 'INBOX', 7, 3, '', 0, 0, 0, 13);";
 
         old_database("'inbox'", before);
         reopen();
         ck_assert(!cursor_of("a", "inbox").cursor.known && !cursor_of("b", "InBox").cursor.known);
-        struct cursor_answer a = cursor_of("a", "INBOX"), b = cursor_of("b", "INBOX"), c = cursor_of("c", "INBOX");
+        struct cursor_answer a = cursor_of("a", "INBOX"), b = cursor_of("b", "INBOX"),
+                             c = cursor_of("c", "INBOX");
         ck_assert_uint_eq(a.cursor.uid, 5);
         ck_assert_uint_eq(a.untold[0].size, 11);
         ck_assert_uint_eq(b.cursor.uid, 5);
@@ -134,15 +136,18 @@ START_TEST(two_inboxes_become_one)
 }
 END_TEST
 
-/* What was kept of received mail in one row is parted: what says that it is known, and what is shown of it. */
+/* What was kept of received mail in one row is parted: what says that it is known, and what is shown of it.
+ */
 START_TEST(received_mail_is_parted)
 {
         static const char before[] =
                 "INSERT INTO cursor VALUES ('a', 'INBOX', 7, 6);"
-                "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, gone, told, received, file, size,"
+                "INSERT INTO received (account, folder, uidvalidity, uid, uidl, generation, gone, told, "
+                "received, file, size,"
                 " digest, sender, subject, left_size) VALUES"
                 " ('a', 'INBOX', 7, 5, '', 0, 0, 0, 50, 'U1.emailsecd', 11, zeroblob(32), 'x@y', 'one', 0),"
-                " ('a', 'INBOX', 7, 6, '', 0, 0, 1, 40, 'U2.emailsecd', 99, zeroblob(32), NULL, 'note', 4000),"
+                " ('a', 'INBOX', 7, 6, '', 0, 0, 1, 40, 'U2.emailsecd', 99, zeroblob(32), NULL, 'note', "
+                "4000),"
                 " ('a', 'INBOX', 6, 1, '', 0, 0, 1, 50, 'U1.emailsecd', 11, zeroblob(32), 'x@y', 'one', 0),"
                 " ('p', '', 0, 0, 'skipped', 0, 0, 1, 0, NULL, 5, NULL, NULL, NULL, 0),"
                 " ('p', '', 0, 0, 'gone', 0, 1, 1, 0, 'U3.emailsecd', 5, NULL, NULL, NULL, 0);";
@@ -197,9 +202,9 @@ static void on_uidls(void *ctx, const bool *known, const bool *untold, size_t co
         answered(&answer->answer, cause);
 }
 
-static const struct mailbox_entry listed[] = {
-        { .uid = 1, .uidl = "one" }, { .uid = 2, .uidl = "two" }, { .uid = 3, .uidl = "three" }
-};
+static const struct mailbox_entry listed[] = { { .uid = 1, .uidl = "one" },
+                                               { .uid = 2, .uidl = "two" },
+                                               { .uid = 3, .uidl = "three" } };
 
 static void check_known(const char *account, const char *want)
 {
@@ -285,8 +290,11 @@ START_TEST(many_uidls_go_at_once)
         ck_assert(!prune(many, MANY));
         ck_assert(prune(many, 3));
         struct database *db = open_beside();
-        ck_assert_int_eq(db_number(db, NULL, &left, 0, "SELECT count(*) FROM seen WHERE place IN (SELECT number FROM place WHERE account = ?)",
-                                   VALUES(v_text("in"))), 0);
+        ck_assert_int_eq(db_number(db, NULL, &left, 0,
+                                   "SELECT count(*) FROM seen WHERE place IN (SELECT number FROM place WHERE "
+                                   "account = ?)",
+                                   VALUES(v_text("in"))),
+                         0);
         database_close(db);
         ck_assert_int_eq(left, 3);
         free(many);
@@ -324,8 +332,8 @@ START_TEST(rows)
         /* A UIDL that went and comes again is another message: the next generation. */
         ck_assert_uint_eq(letter.uid, 0);
         ck_assert_int_eq(seen_record(db, &letter, &message, NULL), 0);
-        ck_assert_int_eq(
-                db_run(db, NULL, "UPDATE seen SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))), 0);
+        ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))),
+                         0);
         ck_assert_int_eq(seen_find(db, &letter, &row, NULL), 0);
         ck_assert(!row.known);
         ck_assert_int_eq(row.generation, 1);
@@ -334,7 +342,8 @@ START_TEST(rows)
         struct seen_key other_uidl = seen_key_of("in", "", 0, &renamed);
         for (int gone = 0; gone <= 2; gone++) {
                 ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = ? WHERE uidl = ?",
-                                        VALUES(v_int(gone), v_text("abc"))), 0);
+                                        VALUES(v_int(gone), v_text("abc"))),
+                                 0);
                 ck_assert_int_eq(seen_find_digest(db, &other_uidl, digest, &file, NULL), gone == 2);
                 ck_assert_int_eq(file != NULL, gone == 2);
                 free(file);

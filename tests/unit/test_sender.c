@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An outgoing account as a whole, in virtual time: runner, messages and SMTP engine as they are, with a state folder of its
- * own, against a server that is played here. Back-off, limits, periods, clocks that are set, networks and trust that
- * change, tokens, disks that fail, and ends.
+ * An outgoing account as a whole, in virtual time: runner, messages and SMTP engine as they are, with a state
+ * folder of its own, against a server that is played here. Back-off, limits, periods, clocks that are set,
+ * networks and trust that change, tokens, disks that fail, and ends.
  */
 #include "scripted_smtp.h"
 
@@ -40,7 +40,8 @@ static void close_all(void)
         runner_close();
 }
 
-/* ---- tests ----------------------------------------------------------------------------------------------------- */
+/* ---- tests
+ * ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(mail_goes_and_the_session_is_kept_a_moment)
 {
@@ -481,7 +482,8 @@ START_TEST(a_notice_tells_of_mail_that_failed)
         set_text_property(PROP_NOTIFY_FAILED, "ops@example.net");
         server.dot = "554 5.6.0 not this one";
         submit(1);
-        check_queue(QUEUE_FAILED, 2); /* the notice went at once, was refused as well, and makes none of its own */
+        check_queue(QUEUE_FAILED,
+                    2); /* the notice went at once, was refused as well, and makes none of its own */
         server.dot = NULL;
         pass(24 * 3600);
         check_queue(QUEUE_FAILED, 2);

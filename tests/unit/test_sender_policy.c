@@ -12,28 +12,41 @@ static const struct {
         { "From: plant@site.example\r\nTo: a@b\r\n", NULL },
         { "From: Plant <PLANT@site.example>\r\n", NULL },
         { "Subject: s\r\nFrom: root@h.example (Cron Daemon)\r\nTo: a@b\r\n",
-          "Subject: s\r\nFrom: \"root@h.example (Cron Daemon)\" <" OWN ">\r\nReply-To: root@h.example (Cron Daemon)\r\nTo: a@b\r\n" },
+          "Subject: s\r\nFrom: \"root@h.example (Cron Daemon)\" <" OWN
+          ">\r\nReply-To: root@h.example (Cron Daemon)\r\nTo: a@b\r\n" },
         { "From: root@h.example\r\n", "From: \"root@h.example\" <" OWN ">\r\nReply-To: root@h.example\r\n" },
-        { "From: Alice A. <alice@x.example>\r\n", "From: Alice A. <" OWN ">\r\nReply-To: Alice A. <alice@x.example>\r\n" },
-        { "From: \"A, B\" <a@x.example>\r\n", "From: \"A, B\" <" OWN ">\r\nReply-To: \"A, B\" <a@x.example>\r\n" },
+        { "From: Alice A. <alice@x.example>\r\n",
+          "From: Alice A. <" OWN ">\r\nReply-To: Alice A. <alice@x.example>\r\n" },
+        { "From: \"A, B\" <a@x.example>\r\n",
+          "From: \"A, B\" <" OWN ">\r\nReply-To: \"A, B\" <a@x.example>\r\n" },
         { "from : =?utf-8?q?J=C3=BC?=\r\n =?utf-8?q?rgen?= <j@x.example>\r\nX: y\r\n",
-          "From: =?utf-8?q?J=C3=BC?= =?utf-8?q?rgen?= <" OWN ">\r\nReply-To: =?utf-8?q?J=C3=BC?=\r\n =?utf-8?q?rgen?= <j@x.example>\r\nX: y\r\n" },
-        { "From: a@x.example\r\nReply-To: b@x.example\r\n", "From: \"a@x.example\" <" OWN ">\r\nReply-To: b@x.example\r\n" },
-        { "Reply-To: b@x.example\r\nFrom: Al <a@x.example>\r\n", "Reply-To: b@x.example\r\nFrom: Al \"(a@x.example)\" <" OWN ">\r\n" },
-        { "From: a@b.example <a@b.example>\r\n", "From: \"a@b.example\" <" OWN ">\r\nReply-To: a@b.example <a@b.example>\r\n" },
-        { "From: a@x.example, b@y.example\r\n", "From: \"a@x.example, b@y.example\" <" OWN ">\r\nReply-To: a@x.example, b@y.example\r\n" },
-        { "From: a@x.example, plant@site.example\r\n",
-          "From: \"a@x.example, plant@site.example\" <" OWN ">\r\nReply-To: a@x.example, plant@site.example\r\n" },
+          "From: =?utf-8?q?J=C3=BC?= =?utf-8?q?rgen?= <" OWN
+          ">\r\nReply-To: =?utf-8?q?J=C3=BC?=\r\n =?utf-8?q?rgen?= <j@x.example>\r\nX: y\r\n" },
+        { "From: a@x.example\r\nReply-To: b@x.example\r\n",
+          "From: \"a@x.example\" <" OWN ">\r\nReply-To: b@x.example\r\n" },
+        { "Reply-To: b@x.example\r\nFrom: Al <a@x.example>\r\n",
+          "Reply-To: b@x.example\r\nFrom: Al \"(a@x.example)\" <" OWN ">\r\n" },
+        { "From: a@b.example <a@b.example>\r\n",
+          "From: \"a@b.example\" <" OWN ">\r\nReply-To: a@b.example <a@b.example>\r\n" },
+        { "From: a@x.example, b@y.example\r\n",
+          "From: \"a@x.example, b@y.example\" <" OWN ">\r\nReply-To: a@x.example, b@y.example\r\n" },
+        { "From: a@x.example, plant@site.example\r\n", "From: \"a@x.example, plant@site.example\" <" OWN
+                                                       ">\r\nReply-To: a@x.example, plant@site.example\r\n" },
         { "Sender: s@x.example\r\n more\r\nFrom: plant@site.example\r\nResent-Sender: r@x\r\n",
-          "From: \"plant@site.example\" <" OWN ">\r\nReply-To: plant@site.example\r\nResent-Sender: r@x\r\n" },
-        { "From: say \"hi <a@x.example>\r\n", "From: \"say \\\"hi <a@x.example>\" <" OWN ">\r\nReply-To: say \"hi <a@x.example>\r\n" },
+          "From: \"plant@site.example\" <" OWN
+          ">\r\nReply-To: plant@site.example\r\nResent-Sender: r@x\r\n" },
+        { "From: say \"hi <a@x.example>\r\n",
+          "From: \"say \\\"hi <a@x.example>\" <" OWN ">\r\nReply-To: say \"hi <a@x.example>\r\n" },
         { "Subject: none\r\n", "Subject: none\r\nFrom: <" OWN ">\r\n" },
         { "From:\r\nSubject: none\r\n", "From: <" OWN ">\r\nSubject: none\r\n" },
-        { "From: a@x.example\r\nFrom: b@x.example\r\n", "From: \"a@x.example\" <" OWN ">\r\nReply-To: a@x.example\r\n" },
+        { "From: a@x.example\r\nFrom: b@x.example\r\n",
+          "From: \"a@x.example\" <" OWN ">\r\nReply-To: a@x.example\r\n" },
         { "From:a@x.example\r\n", "From: \"a@x.example\" <" OWN ">\r\nReply-To: a@x.example\r\n" },
-        { "From: caf\xc3\xa9 <a@x.example>\r\n", "From: caf\xc3\xa9 <" OWN ">\r\nReply-To: caf\xc3\xa9 <a@x.example>\r\n" },
+        { "From: caf\xc3\xa9 <a@x.example>\r\n",
+          "From: caf\xc3\xa9 <" OWN ">\r\nReply-To: caf\xc3\xa9 <a@x.example>\r\n" },
         { "X-From: a@x\r\nNot-From: b\r\nFrom: a@x.example\r\n no: field\r\n",
-          "X-From: a@x\r\nNot-From: b\r\nFrom: \"a@x.example no: field\" <" OWN ">\r\nReply-To: a@x.example\r\n no: field\r\n" },
+          "X-From: a@x\r\nNot-From: b\r\nFrom: \"a@x.example no: field\" <" OWN
+          ">\r\nReply-To: a@x.example\r\n no: field\r\n" },
 };
 
 START_TEST(headers)
@@ -49,7 +62,8 @@ START_TEST(headers)
                 return;
         }
         ck_assert_uint_eq(policy.header_len, strlen(cases[_i].header));
-        scoped(scoped_free) char *made = copy_bytes((const char *)buf_bytes(&policy.header), policy.header.len);
+        scoped(scoped_free) char *made =
+                copy_bytes((const char *)buf_bytes(&policy.header), policy.header.len);
         ck_assert_str_eq(made, cases[_i].out);
         /* Once more: it is its own, and stays. */
         scoped(scoped_free) char *again = text_of("%s%s", made, body);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of servers' certificates: what is remembered, warned of once for each day of the setting, listed in order,
- * forgotten when no account names the server, and found again on disk. */
+/* The memory of servers' certificates: what is remembered, warned of once for each day of the setting, listed
+ * in order, forgotten when no account names the server, and found again on disk. */
 #include "daemon/accounts/accounts.h"
 #include "daemon/settings.h"
 #include "daemon/store/replace_file.h"
@@ -99,8 +99,8 @@ static void close_all(void)
 static struct certificate leaf(uint8_t which, double days)
 {
         return (struct certificate){
-                .subject = (char *)(uintptr_t) "CN=panel",
-                .issuer = (char *)(uintptr_t) "CN=root",
+                .subject = (char *)(uintptr_t)"CN=panel",
+                .issuer = (char *)(uintptr_t)"CN=root",
                 .not_after = NOON + (time_t)(days * A_DAY),
                 .sha256 = { which },
         };
@@ -134,14 +134,16 @@ START_TEST(warns_once_for_each_day_of_the_setting)
         static const struct {
                 double passed; /* days since the beginning */
                 unsigned warnings;
-        } steps[] = { { 0, 0 }, { 9.4, 0 }, { 10.1, 1 }, { 11, 1 }, { 33, 2 }, { 34, 2 }, { 39.1, 3 }, { 39.9, 3 } };
+        } steps[] = { { 0, 0 },  { 9.4, 0 }, { 10.1, 1 }, { 11, 1 },
+                      { 33, 2 }, { 34, 2 },  { 39.1, 3 }, { 39.9, 3 } };
 
         use("a", "one.example", 465);
         show("one.example", 465, 1, 40.5, "system");
         for (size_t i = 0; i < count_of(steps); i++) {
                 loop_freeze(1000, NOON + (time_t)(steps[i].passed * A_DAY));
                 certificates_check();
-                ck_assert_msg(warnings == steps[i].warnings, "day %.1f: %u warnings", steps[i].passed, warnings);
+                ck_assert_msg(warnings == steps[i].warnings, "day %.1f: %u warnings", steps[i].passed,
+                              warnings);
         }
         ck_assert_ptr_nonnull(strstr(warning, "ends in 1 day, at"));
 }
@@ -233,9 +235,12 @@ START_TEST(other_files)
                 size_t rows;
         } files[] = {
                 { "{\"certificates\":[{\"host\":\"h\",\"port\":1,\"fingerprintSha256\":\"ab\",\"notAfter\":"
-                  "\"2030-01-01T00:00:00Z\",\"lastSeen\":\"2025-01-01T00:00:00Z\",\"warned\":0}]}", 1 },
-                { "{\"certificates\":[{\"host\":\"h\",\"port\":70000,\"fingerprintSha256\":\"ab\",\"notAfter\":"
-                  "\"2030-01-01T00:00:00Z\",\"lastSeen\":\"2025-01-01T00:00:00Z\",\"warned\":0}]}", 0 },
+                  "\"2030-01-01T00:00:00Z\",\"lastSeen\":\"2025-01-01T00:00:00Z\",\"warned\":0}]}",
+                  1 },
+                { "{\"certificates\":[{\"host\":\"h\",\"port\":70000,\"fingerprintSha256\":\"ab\","
+                  "\"notAfter\":"
+                  "\"2030-01-01T00:00:00Z\",\"lastSeen\":\"2025-01-01T00:00:00Z\",\"warned\":0}]}",
+                  0 },
                 { "{\"certificates\":[{\"host\":\"h\"}]}", 0 },
                 { "{\"certificates\":7}", 0 },
                 { "[]", 0 },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What servers and providers say when they refuse, in the wordings that are seen in the field, and what it means. */
+/* What servers and providers say when they refuse, in the wordings that are seen in the field, and what it
+ * means. */
 #include "daemon/wire/server_words.c"
 #include "daemon/wire/server_words_rows.c"
 
@@ -243,16 +244,20 @@ START_TEST(test_reply)
         said.words = reply;
         said.len = strlen(reply);
         struct server_meaning meaning = server_words_meaning(&said);
-        ck_assert_msg(meaning.kind == replies[_i].kind && meaning.code == replies[_i].code, "%s: kind %d, %s", replies[_i].reply,
-                      (int)meaning.kind, cause_kind(meaning.code)->name);
+        ck_assert_msg(meaning.kind == replies[_i].kind && meaning.code == replies[_i].code, "%s: kind %d, %s",
+                      replies[_i].reply, (int)meaning.kind, cause_kind(meaning.code)->name);
 }
 END_TEST
 
 /* A code that comes apart from the words counts as one before them. */
 START_TEST(test_code_apart)
 {
-        struct server_words said = { .protocol = SERVER_IMAP, .phase = PHASE_SIGNIN, .code = "UNAVAILABLE]x", .code_len = 11,
-                                     .words = "Invalid credentials", .len = 19 };
+        struct server_words said = { .protocol = SERVER_IMAP,
+                                     .phase = PHASE_SIGNIN,
+                                     .code = "UNAVAILABLE]x",
+                                     .code_len = 11,
+                                     .words = "Invalid credentials",
+                                     .len = 19 };
 
         ck_assert_int_eq(server_words_meaning(&said).kind, SAID_TEMPORARY);
         said.code_len = 0;
@@ -272,7 +277,8 @@ START_TEST(test_every_kind)
         ck_assert_int_ne(kinds[_i].later, CAUSE_NONE);
         cause_set(&cause, kinds[_i].signing_in, "x");
         server_meaning_remedy(&(struct server_meaning){ .remedy = kinds[_i].remedy }, &cause);
-        ck_assert_str_eq(cause_remedy_of(&cause), kinds[_i].remedy ? kinds[_i].remedy : cause_kind(kinds[_i].signing_in)->remedy);
+        ck_assert_str_eq(cause_remedy_of(&cause),
+                         kinds[_i].remedy ? kinds[_i].remedy : cause_kind(kinds[_i].signing_in)->remedy);
         if (passes((enum server_kind)_i))
                 ck_assert_int_eq(cause_kind(kinds[_i].signing_in)->class, CLASS_DOWN);
         if (passes((enum server_kind)_i) && _i != SAID_LOCKED_OUT)
@@ -288,9 +294,11 @@ START_TEST(test_every_row_can_be_reached)
 
         (void)snprintf(words, sizeof words, "%s %s", row->first, row->second ? row->second : "");
         for (size_t i = 0; i < (size_t)_i; i++)
-                ck_assert_msg(!(fits(&server_rows[i], words) && (server_rows[i].protocols & row->protocols) == row->protocols &&
+                ck_assert_msg(!(fits(&server_rows[i], words) &&
+                                (server_rows[i].protocols & row->protocols) == row->protocols &&
                                 (server_rows[i].phases & row->phases) == row->phases),
-                              "\"%s\" \"%s\" is hidden by \"%s\"", row->first, row->second ? row->second : "", server_rows[i].first);
+                              "\"%s\" \"%s\" is hidden by \"%s\"", row->first, row->second ? row->second : "",
+                              server_rows[i].first);
 }
 END_TEST
 

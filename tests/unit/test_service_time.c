@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the service does by time and by what happens around it, in virtual time over a sender as it is: what mail waits for,
- * networks, sleep and clocks that change, heartbeats, a person's agreement at an OAuth provider.
+ * What the service does by time and by what happens around it, in virtual time over a sender as it is: what
+ * mail waits for, networks, sleep and clocks that change, heartbeats, a person's agreement at an OAuth
+ * provider.
  */
 #include "daemon/service/authorize.h"
 #include "daemon/service/heartbeat.c"
@@ -54,14 +55,16 @@ static void close_all(void)
         runner_close();
 }
 
-/* ---- what mail waits for --------------------------------------------------------------------------------------- */
+/* ---- what mail waits for
+ * --------------------------------------------------------------------------------------- */
 
 static void check_waiting(enum waiting_reason reason, int64_t least, int64_t most, uint64_t messages)
 {
         struct waiting waiting;
 
         waiting_of(account, &waiting);
-        ck_assert_msg(waiting.reason == reason, "%s, not %s: %s", waiting_name(waiting.reason), waiting_name(reason), waiting.text);
+        ck_assert_msg(waiting.reason == reason, "%s, not %s: %s", waiting_name(waiting.reason),
+                      waiting_name(reason), waiting.text);
         if (!reason)
                 return;
         ck_assert_uint_eq(waiting.messages, messages);
@@ -97,8 +100,8 @@ static const struct {
         enum cause_code code;
         enum waiting_reason reason;
 } stops[] = {
-        { CAUSE_CHALLENGE, WAITING_FOR_TRUST },     { CAUSE_REJECTED, WAITING_FOR_TRUST },
-        { CAUSE_CERTIFICATE, WAITING_FOR_TRUST },   { CAUSE_TRUST_STORE, WAITING_FOR_TRUST },
+        { CAUSE_CHALLENGE, WAITING_FOR_TRUST },        { CAUSE_REJECTED, WAITING_FOR_TRUST },
+        { CAUSE_CERTIFICATE, WAITING_FOR_TRUST },      { CAUSE_TRUST_STORE, WAITING_FOR_TRUST },
         { CAUSE_AUTHENTICATION, WAITING_FOR_ACCOUNT }, { CAUSE_SECRET, WAITING_FOR_ACCOUNT },
         { CAUSE_STORAGE, WAITING_FOR_DISK },
 };
@@ -149,7 +152,8 @@ START_TEST(it_waits_for_somebody_to_enable_it)
 }
 END_TEST
 
-/* ---- what happens around ---------------------------------------------------------------------------------------- */
+/* ---- what happens around
+ * ---------------------------------------------------------------------------------------- */
 
 START_TEST(another_network_is_tried_at_once)
 {
@@ -210,7 +214,8 @@ START_TEST(what_failed_by_a_wrong_clock_is_tried_again)
 }
 END_TEST
 
-/* ---- heartbeats ------------------------------------------------------------------------------------------------- */
+/* ---- heartbeats
+ * ------------------------------------------------------------------------------------------------- */
 
 static void heart_beats_for(int64_t minutes)
 {
@@ -222,7 +227,8 @@ static void heart_beats_for(int64_t minutes)
 
 static bool arrives(const char *token)
 {
-        char *id = text_of("<heartbeat.%s@station>", token), *subject = text_of("Heartbeat of box on station (%s)", token);
+        char *id = text_of("<heartbeat.%s@station>", token),
+             *subject = text_of("Heartbeat of box on station (%s)", token);
         bool ours = heartbeat_received("in", id, subject);
 
         free(id);
@@ -271,7 +277,8 @@ START_TEST(a_heart_misses_a_beat)
 }
 END_TEST
 
-/* ---- a person agrees --------------------------------------------------------------------------------------------- */
+/* ---- a person agrees
+ * --------------------------------------------------------------------------------------------- */
 
 static unsigned steps, ends;
 static char last_result[16], last_cause[40];
@@ -286,14 +293,17 @@ static void on_done(unused_arg void *ctx, json_t *last)
         const char *cause = json_string_value(json_object_get(json_object_get(last, "cause"), "code"));
 
         ends++;
-        (void)snprintf(last_result, sizeof last_result, "%s", json_string_value(json_object_get(last, "result")));
+        (void)snprintf(last_result, sizeof last_result, "%s",
+                       json_string_value(json_object_get(last, "result")));
         (void)snprintf(last_cause, sizeof last_cause, "%s", cause ? cause : "");
 }
 
 static const struct authorize_user person = { .step = on_step, .done = on_done };
 static const struct actor actor = { .uid = "0", .login_uid = "0", .who = "root (uid 0)" };
-static const struct grant_answer code = { .device_code = (char *)(uintptr_t)"device", .user_code = (char *)(uintptr_t)"ABCD",
-                                          .verification_uri = (char *)(uintptr_t)"https://x.example.net/", .interval = 5,
+static const struct grant_answer code = { .device_code = (char *)(uintptr_t)"device",
+                                          .user_code = (char *)(uintptr_t)"ABCD",
+                                          .verification_uri = (char *)(uintptr_t)"https://x.example.net/",
+                                          .interval = 5,
                                           .expires_in = 900 };
 static const struct grant_answer nothing = { 0 };
 
@@ -308,7 +318,8 @@ static struct authorize *ask_for_a_code(void)
         steps = ends = 0;
         use_tokens();
         set_text_property(PROP_OAUTH_GRANT, "device");
-        ck_assert_msg(authorize_begin(account, &actor, &person, NULL, &authorize, &cause) == 0, "%s", cause.text);
+        ck_assert_msg(authorize_begin(account, &actor, &person, NULL, &authorize, &cause) == 0, "%s",
+                      cause.text);
         answer_grant(GRANT_GIVEN, &code, CAUSE_NONE);
         ck_assert_uint_eq(steps, 1);
         ck_assert_ptr_null(asked); /* not before the interval has passed */
@@ -334,7 +345,8 @@ START_TEST(somebody_agrees)
         asked_after(10);
         answer_grant(GRANT_REFUSED, &nothing, CAUSE_CONNECT); /* the network is away: less often */
         asked_after(20);
-        struct grant_answer given = { .access_token = (char *)(uintptr_t)"a", .refresh_token = (char *)(uintptr_t)"r" };
+        struct grant_answer given = { .access_token = (char *)(uintptr_t)"a",
+                                      .refresh_token = (char *)(uintptr_t)"r" };
         answer_grant(GRANT_GIVEN, &given, CAUSE_NONE);
         pass(1);
         ck_assert_uint_eq(ends, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session (session.h) with a chat of a protocol made for the purpose, against sockets in the same thread: what is sent without being
- * pumped, what reaches the user and when, deadlines by progress, the addresses of a host one after the other, answers of
- * workers to links that have gone.
+ * A session (session.h) with a chat of a protocol made for the purpose, against sockets in the same thread:
+ * what is sent without being pumped, what reaches the user and when, deadlines by progress, the addresses of
+ * a host one after the other, answers of workers to links that have gone.
  */
 #include "daemon/session/session_parts.h"
 
@@ -16,7 +16,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* ---- a protocol: a greeting, HELLO, then any lines; a reply is a line of its own, "*" begins others ---------------- */
+/* ---- a protocol: a greeting, HELLO, then any lines; a reply is a line of its own, "*" begins others
+ * ---------------- */
 
 enum { GREETING = CHAT_FIRST_STEP, HELLO, WORK, QUIT, STEPS };
 
@@ -115,7 +116,11 @@ static void toy_free(struct chat *chat)
 }
 
 static const struct chat_class toy_class = {
-        .start = toy_start, .received = toy_received, .closed = toy_closed, .quit = toy_quit, .free = toy_free,
+        .start = toy_start,
+        .received = toy_received,
+        .closed = toy_closed,
+        .quit = toy_quit,
+        .free = toy_free,
 };
 
 static struct chat *toy_new(unused_arg void *ctx)
@@ -127,10 +132,11 @@ static struct chat *toy_new(unused_arg void *ctx)
         return &toy->chat;
 }
 
-/* ---- the user ------------------------------------------------------------------------------------------------- */
+/* ---- the user
+ * ------------------------------------------------------------------------------------------------- */
 
 static struct session *the_link;
-static bool in_call;                   /* the test is in a call of its own: nobody may be called back */
+static bool in_call; /* the test is in a call of its own: nobody may be called back */
 static unsigned readies, ends, connects, progresses;
 static struct cause end_cause;
 static void (*at_ready)(void);
@@ -165,29 +171,38 @@ static void on_ended(unused_arg void *ctx, const struct cause *why, unused_arg c
 }
 
 static const struct session_user user = {
-        .reached = on_reached, .ready = on_ready, .progress = on_progress, .again = toy_new, .ended = on_ended,
+        .reached = on_reached,
+        .ready = on_ready,
+        .progress = on_progress,
+        .again = toy_new,
+        .ended = on_ended,
 };
 
 static void open_link_to(const char *host, uint16_t port, unsigned seconds)
 {
-        struct session_plan plan = { .direction = "outgoing", .host = host, .port = port, .timeout_seconds = seconds };
+        struct session_plan plan = {
+                .direction = "outgoing", .host = host, .port = port, .timeout_seconds = seconds
+        };
 
         in_call = true;
         the_link = session_open(&plan, toy_new(NULL), &user, NULL);
         in_call = false;
 }
 
-/* ---- servers -------------------------------------------------------------------------------------------------- */
+/* ---- servers
+ * -------------------------------------------------------------------------------------------------- */
 
 enum { SERVERS = 3 };
 static int listeners[SERVERS], peers[SERVERS];
 static unsigned accepted[SERVERS];
 static uint16_t port;
-static const char *scripts[SERVERS];    /* what each says on being connected to; "" nothing, NULL: closes at once, "2-": after its greeting */
+static const char *scripts[SERVERS]; /* what each says on being connected to; "" nothing, NULL: closes at
+                                        once, "2-": after its greeting */
 
 static int listen_on(unsigned last_byte)
 {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_port = htons(port),
                                        .sin_addr.s_addr = htonl(0x7f000000u | last_byte) };
         socklen_t len = sizeof address;
         int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -249,17 +264,18 @@ static void turn(void)
         (void)poll(&nothing, 0, 1);
 }
 
-#define UNTIL(condition)                                       \
-        for (int turns_ = 0; !(condition); turns_++) {         \
+#define UNTIL(condition) \
+        for (int turns_ = 0; !(condition); turns_++) { \
                 ck_assert_msg(turns_ < 20000, "%s", #condition); \
-                turn();                                        \
+                turn(); \
         }
 
-static int resolve_to_three(unused_arg const char *host, uint16_t to, struct sockaddr_storage *out, unused_arg int max,
-                            unused_arg struct cause *cause)
+static int resolve_to_three(unused_arg const char *host, uint16_t to, struct sockaddr_storage *out,
+                            unused_arg int max, unused_arg struct cause *cause)
 {
         for (unsigned i = 0; i < SERVERS; i++) {
-                struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(to),
+                struct sockaddr_in address = { .sin_family = AF_INET,
+                                               .sin_port = htons(to),
                                                .sin_addr.s_addr = htonl(0x7f000002u + i) };
                 memset(&out[i], 0, sizeof out[i]);
                 memcpy(&out[i], &address, sizeof address);
@@ -293,7 +309,8 @@ static void teardown(void)
         }
 }
 
-/* ---- who is called, and when ---------------------------------------------------------------------------------- */
+/* ---- who is called, and when
+ * ---------------------------------------------------------------------------------- */
 
 START_TEST(what_a_chat_says_is_sent_by_itself)
 {
@@ -370,7 +387,8 @@ START_TEST(a_link_closed_in_its_callback_says_nothing_more)
 }
 END_TEST
 
-/* ---- deadlines -------------------------------------------------------------------------------------------------- */
+/* ---- deadlines
+ * -------------------------------------------------------------------------------------------------- */
 
 static void dribble(const char *line, int64_t for_ms)
 {
@@ -421,7 +439,8 @@ START_TEST(what_was_asked_for_is_progress)
 }
 END_TEST
 
-/* ---- the addresses of a host ------------------------------------------------------------------------------------ */
+/* ---- the addresses of a host
+ * ------------------------------------------------------------------------------------ */
 
 static const char *const bad_scripts[] = { NULL, "421 busy\r\n", "554 no\r\n", "", "* noise\r\n", "2-" };
 
@@ -484,7 +503,8 @@ START_TEST(silence_everywhere_ends_in_time)
 }
 END_TEST
 
-/* ---- answers of workers ------------------------------------------------------------------------------------------ */
+/* ---- answers of workers
+ * ------------------------------------------------------------------------------------------ */
 
 struct sum {
         struct calculation calculation;

@@ -42,7 +42,8 @@ static const struct {
 };
 
 /* `next`: where each piece ends. */
-static void stuff(const char *in, size_t len, const size_t *ends, size_t pieces, struct buf *out, uint64_t *count)
+static void stuff(const char *in, size_t len, const size_t *ends, size_t pieces, struct buf *out,
+                  uint64_t *count)
 {
         struct body body;
         size_t at = 0;
@@ -71,7 +72,8 @@ static void check(const struct buf *out, const char *expected, size_t len, const
         ck_assert_uint_eq(receiver.messages, 1);
         ck_assert_int_eq(receiver.mode, RECEIVER_COMMAND);
         ck_assert_uint_eq(receiver.line.len, 0);
-        ck_assert_msg(receiver.content.len == len && (!len || memcmp(buf_bytes(&receiver.content), expected, len) == 0),
+        ck_assert_msg(receiver.content.len == len &&
+                              (!len || memcmp(buf_bytes(&receiver.content), expected, len) == 0),
                       "\"%s\" came as \"%.*s\"", in, (int)receiver.content.len,
                       (const char *)buf_bytes(&receiver.content));
         receiver_done(&receiver);
@@ -160,9 +162,10 @@ static const struct {
         const char *in;
         bool exact;
 } exacts[] = {
-        { "a\r\n", true },     { "a\r\nb", true },   { "", true },        { ".\r\n.\r\n", true }, { "\r\n\r\n", true },
-        { "a\n", false },      { "a\rb", false },    { "a\r", false },    { "\n", false },        { "a\r\r\n", false },
-        { "a\r\n\nb", false }, { "a\r\n\r", false }, { "a\n\r\n", false },
+        { "a\r\n", true },    { "a\r\nb", true },   { "", true },          { ".\r\n.\r\n", true },
+        { "\r\n\r\n", true }, { "a\n", false },     { "a\rb", false },     { "a\r", false },
+        { "\n", false },      { "a\r\r\n", false }, { "a\r\n\nb", false }, { "a\r\n\r", false },
+        { "a\n\r\n", false },
 };
 
 START_TEST(test_exact)

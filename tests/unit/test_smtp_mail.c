@@ -18,7 +18,7 @@ struct post {
         struct smtp_recipient recipients[RECIPIENTS];
         const char *body;
         size_t len, at, piece;
-        unsigned later;       /* every n-th call says LATER; 0: never */
+        unsigned later; /* every n-th call says LATER; 0: never */
         unsigned calls;
         enum smtp_body at_end;
         unsigned finished;
@@ -30,7 +30,7 @@ static struct post posts[POSTS];
 static struct chat *chat;
 static struct receiver receiver;
 static struct smtp_ways *ways; /* of the next session, or NULL */
-static size_t feed_by; /* bytes of reply at once; 0: all */
+static size_t feed_by;         /* bytes of reply at once; 0: all */
 
 static const char *const servers[] = {
         "250-x\r\n250 ENHANCEDSTATUSCODES\r\n",
@@ -47,7 +47,9 @@ static void say(const char *text)
 
 static void open_session(int server)
 {
-        struct smtp_config config = { .hello = "me.example", .signin = { .mechanism = "auto" }, .ways = ways };
+        struct smtp_config config = { .hello = "me.example",
+                                      .signin = { .mechanism = "auto" },
+                                      .ways = ways };
         struct chat_channel channel = { .tls = true };
 
         chat = smtp_session_new(&config);
@@ -100,8 +102,11 @@ static struct post *write_post(size_t i, const char *body, size_t len, size_t re
         struct post *post = &posts[i];
 
         *post = (struct post){ .body = body, .len = len, .piece = len ? len : 1, .at_end = BODY_END };
-        post->mail = (struct smtp_mail){ .from = "me@x.example", .recipients = post->recipients,
-                                         .recipient_count = recipients, .size = len, .body = next_piece,
+        post->mail = (struct smtp_mail){ .from = "me@x.example",
+                                         .recipients = post->recipients,
+                                         .recipient_count = recipients,
+                                         .size = len,
+                                         .body = next_piece,
                                          .finished = count_finished };
         for (size_t r = 0; r < recipients; r++)
                 post->recipients[r].address = addresses[r];
@@ -149,7 +154,8 @@ static void send_all(size_t count)
 
 static bool log_has(const char *words)
 {
-        return receiver.log.len && memmem(buf_bytes(&receiver.log), receiver.log.len, words, strlen(words)) != NULL;
+        return receiver.log.len &&
+               memmem(buf_bytes(&receiver.log), receiver.log.len, words, strlen(words)) != NULL;
 }
 
 /* ---- all goes well ---- */
@@ -199,8 +205,10 @@ END_TEST
 
 static void expect_out(const char *expected)
 {
-        ck_assert_msg(chat->out.len == strlen(expected) && memcmp(buf_bytes(&chat->out), expected, chat->out.len) == 0,
-                      "expected\n%s\nhas\n%.*s", expected, (int)chat->out.len, (const char *)buf_bytes(&chat->out));
+        ck_assert_msg(chat->out.len == strlen(expected) &&
+                              memcmp(buf_bytes(&chat->out), expected, chat->out.len) == 0,
+                      "expected\n%s\nhas\n%.*s", expected, (int)chat->out.len,
+                      (const char *)buf_bytes(&chat->out));
         buf_clear(&chat->out);
 }
 
@@ -211,7 +219,8 @@ START_TEST(test_groups_with_data)
         write_post(1, "b\r\n", 3, 1);
         ck_assert_uint_eq(smtp_mail_room(chat), 2);
         smtp_mail_send(chat, &posts[0].mail);
-        expect_out("MAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n");
+        expect_out("MAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nRCPT "
+                   "TO:<b@x.example>\r\nDATA\r\n");
         ck_assert(!chat->idle && chat->wait == 300);
         smtp_mail_send(chat, &posts[1].mail);
         ck_assert_uint_eq(smtp_mail_room(chat), 0);
@@ -238,7 +247,8 @@ END_TEST
 
 START_TEST(test_shortened_waits)
 {
-        static const unsigned most[] = { 0, 20, 200 }, waits[3][3] = { { 300, 120, 600 }, { 20, 20, 20 }, { 200, 120, 200 } };
+        static const unsigned most[] = { 0, 20, 200 },
+                              waits[3][3] = { { 300, 120, 600 }, { 20, 20, 20 }, { 200, 120, 200 } };
 
         open_session(BARE);
         session_of(chat)->config.longest_wait = most[_i];
@@ -268,8 +278,10 @@ START_TEST(test_groups_with_bdat)
         say("250 ok\r\n250 rcpt\r\n");
         expect_out(""); /* nor do others before BDAT has been seen to work */
         say("250 taken\r\n");
-        expect_out("MAIL FROM:<me@x.example> SIZE=4 BODY=8BITMIME\r\nRCPT TO:<a@x.example>\r\nBDAT 4 LAST\r\n.a\r\n"
-                   "RSET\r\nMAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nBDAT 4 LAST\r\n.a\r\n");
+        expect_out(
+                "MAIL FROM:<me@x.example> SIZE=4 BODY=8BITMIME\r\nRCPT TO:<a@x.example>\r\nBDAT 4 "
+                "LAST\r\n.a\r\n"
+                "RSET\r\nMAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nBDAT 4 LAST\r\n.a\r\n");
         say("250 mail\r\n250 rcpt\r\n250 taken\r\n250 rset\r\n250 mail\r\n250 rcpt\r\n");
         ck_assert_uint_eq(chat->wait, 600);
         ck_assert_uint_eq(posts[1].finished, 1);
@@ -353,9 +365,11 @@ START_TEST(test_carried)
         post->later = 1;
         smtp_mail_send(chat, &post->mail);
         bool one = carried[_i].to_fails; /* the other recipient gets it */
-        ck_assert_msg((post->finished == 0) == (carried[_i].fine || one), "%d: %s", _i, post->recipients[0].reply);
+        ck_assert_msg((post->finished == 0) == (carried[_i].fine || one), "%d: %s", _i,
+                      post->recipients[0].reply);
         ck_assert_int_eq(chat->out.len > 0, carried[_i].fine || one);
-        ck_assert(!chat->out.len || (!memmem(buf_bytes(&chat->out), chat->out.len, "RSET\r", 5) && !memmem(buf_bytes(&chat->out), chat->out.len, "NOTIFY", 6)));
+        ck_assert(!chat->out.len || (!memmem(buf_bytes(&chat->out), chat->out.len, "RSET\r", 5) &&
+                                     !memmem(buf_bytes(&chat->out), chat->out.len, "NOTIFY", 6)));
         if (one) {
                 ck_assert_int_eq(post->recipients[0].outcome, OUTCOME_NONE);
                 ck_assert_int_eq(post->recipients[1].outcome, OUTCOME_REFUSED);
@@ -375,7 +389,9 @@ END_TEST
 /* ---- refusals ---- */
 
 /* What the server says otherwise than usual, once, to the first line that begins so. */
-static struct { const char *line, *reply; } otherwise[4];
+static struct {
+        const char *line, *reply;
+} otherwise[4];
 
 static const char *answer_otherwise(struct receiver *r unused_arg, const char *line)
 {
@@ -389,7 +405,9 @@ static const char *answer_otherwise(struct receiver *r unused_arg, const char *l
 
 static const struct {
         const char *name;
-        struct { const char *line, *reply; } says[4];
+        struct {
+                const char *line, *reply;
+        } says[4];
         const char *outcomes; /* of three recipients: S sent, D deferred, R refused, - nothing known */
         unsigned code;        /* of the first */
         unsigned servers;     /* bits; 0: all */
@@ -399,28 +417,50 @@ static const struct {
         { "432", { { "MAIL", "432 4.3.2 too many" } }, "DDD", 432, 0 },
         { "one recipient", { { "RCPT TO:<a@", "550 5.1.1 who" } }, "RSS", 550, 0 },
         { "the last recipient", { { "RCPT TO:<c@", "450 4.2.1 later" } }, "SSD", 250, 0 },
-        { "two kinds", { { "RCPT TO:<a@", "550 5.1.1 who" }, { "RCPT TO:<b@", "452 4.5.3 many" } }, "RDS", 550, 0 },
+        { "two kinds",
+          { { "RCPT TO:<a@", "550 5.1.1 who" }, { "RCPT TO:<b@", "452 4.5.3 many" } },
+          "RDS",
+          550,
+          0 },
         { "552 is too many", { { "RCPT TO:<b@", "552 too many" } }, "SDS", 250, 0 },
         { "552 is a full mailbox", { { "RCPT TO:<b@", "552 5.2.2 full" } }, "SRS", 250, 0 },
-        { "all recipients", { { "RCPT", "550 no" }, { "RCPT", "551 no" }, { "RCPT", "450 no" } }, "RRD", 550, 0 },
-        { "all recipients, go-ahead all the same", { { "RCPT", "550 no" }, { "RCPT", "551 no" }, { "RCPT", "450 no" },
-          { "DATA", "354 go" } }, "RRD", 550, 1u << PIPELINED },
-        { "sender, go-ahead all the same", { { "MAIL", "550 no" }, { "DATA", "354 go" } }, "RRR", 550, 1u << PIPELINED },
+        { "all recipients",
+          { { "RCPT", "550 no" }, { "RCPT", "551 no" }, { "RCPT", "450 no" } },
+          "RRD",
+          550,
+          0 },
+        { "all recipients, go-ahead all the same",
+          { { "RCPT", "550 no" }, { "RCPT", "551 no" }, { "RCPT", "450 no" }, { "DATA", "354 go" } },
+          "RRD",
+          550,
+          1u << PIPELINED },
+        { "sender, go-ahead all the same",
+          { { "MAIL", "550 no" }, { "DATA", "354 go" } },
+          "RRR",
+          550,
+          1u << PIPELINED },
         { "DATA", { { "DATA", "451 4.3.0 later" } }, "DDD", 451, 1u << BARE | 1u << PIPELINED },
         { "DATA for ever", { { "DATA", "554 5.7.1 no" } }, "RRR", 554, 1u << BARE | 1u << PIPELINED },
         { "the content", { { ".", "554 5.7.1 spam" } }, "RRR", 554, 0 },
         { "the content for now", { { ".", "451 4.7.1 grey" } }, "DDD", 451, 0 },
-        { "one recipient and the content", { { "RCPT TO:<a@", "550 5.1.1 who" }, { ".", "451 4.7.1 grey" } }, "RDD", 550, 0 },
+        { "one recipient and the content",
+          { { "RCPT TO:<a@", "550 5.1.1 who" }, { ".", "451 4.7.1 grey" } },
+          "RDD",
+          550,
+          0 },
         { "the first chunk", { { "+", "552 5.3.4 big" } }, "RRR", 552, 1u << CHUNKED | 1u << FULL },
 };
 
 static enum smtp_outcome outcome_of(char letter)
 {
-        return letter == 'S' ? OUTCOME_SENT : letter == 'D' ? OUTCOME_DEFERRED : letter == 'R' ? OUTCOME_REFUSED
-                                                                                            : OUTCOME_NONE;
+        return letter == 'S'   ? OUTCOME_SENT
+               : letter == 'D' ? OUTCOME_DEFERRED
+               : letter == 'R' ? OUTCOME_REFUSED
+                               : OUTCOME_NONE;
 }
 
-/* Three messages, the first is refused in some way; the others must arrive, and only with their own recipients. */
+/* Three messages, the first is refused in some way; the others must arrive, and only with their own
+ * recipients. */
 static void run_refusal(int i, int server, size_t len)
 {
         static char text[600000];
@@ -435,7 +475,8 @@ static void run_refusal(int i, int server, size_t len)
         write_post(2, "cc\r\n", 4, 1);
         posts[1].mail.from = "second@x.example";
         send_all(3);
-        ck_assert_msg(chat->state == CHAT_READY, "%s, server %d: %s", refusals[i].name, server, chat->cause->text);
+        ck_assert_msg(chat->state == CHAT_READY, "%s, server %d: %s", refusals[i].name, server,
+                      chat->cause->text);
         for (size_t r = 0; r < 3; r++)
                 ck_assert_msg(posts[0].recipients[r].outcome == outcome_of(refusals[i].outcomes[r]),
                               "%s, server %d, recipient %zu: %d %s", refusals[i].name, server, r,
@@ -466,18 +507,29 @@ END_TEST
 
 static const struct {
         const char *name;
-        struct { const char *line, *reply; } says[4];
+        struct {
+                const char *line, *reply;
+        } says[4];
         enum cause_code code;
         const char *outcomes; /* of the first message */
         unsigned servers;
 } breaks[] = {
         { "421 to MAIL", { { "MAIL", "421 4.3.2 down" } }, CAUSE_SERVER_BUSY, "---", 0 },
-        { "421 to RCPT", { { "RCPT TO:<a@", "550 no" }, { "RCPT TO:<b@", "421 down" } }, CAUSE_SERVER_BUSY, "R--",
+        { "421 to RCPT",
+          { { "RCPT TO:<a@", "550 no" }, { "RCPT TO:<b@", "421 down" } },
+          CAUSE_SERVER_BUSY,
+          "R--",
           1u << BARE | 1u << PIPELINED },
         { "421 to the content", { { ".", "421 4.3.2 down" } }, CAUSE_SERVER_BUSY, "DDD", 0 },
-        { "530 to MAIL", { { "MAIL", "530 5.7.0 sign in" } }, CAUSE_AUTHENTICATION, "---",
+        { "530 to MAIL",
+          { { "MAIL", "530 5.7.0 sign in" } },
+          CAUSE_AUTHENTICATION,
+          "---",
           1u << BARE | 1u << PIPELINED },
-        { "535 to RCPT", { { "RCPT", "535 5.7.8 sign in" } }, CAUSE_AUTHENTICATION, "---",
+        { "535 to RCPT",
+          { { "RCPT", "535 5.7.8 sign in" } },
+          CAUSE_AUTHENTICATION,
+          "---",
           1u << BARE | 1u << PIPELINED },
         { "530 to the content", { { ".", "530 5.7.57 sign in" } }, CAUSE_AUTHENTICATION, "---", 0 },
         { "354 to MAIL", { { "MAIL", "354 hm" } }, CAUSE_PROTOCOL, "---", 1u << BARE | 1u << PIPELINED },
@@ -485,7 +537,11 @@ static const struct {
         { "250 to DATA", { { "DATA", "250 hm" } }, CAUSE_PROTOCOL, "---", 1u << BARE | 1u << PIPELINED },
         { "354 to the content", { { ".", "354 hm" } }, CAUSE_PROTOCOL, "AAA", 0 },
         { "no reply at all", { { ".", "hello" } }, CAUSE_PROTOCOL, NULL, 0 },
-        { "two replies", { { "MAIL", "250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok" } }, CAUSE_PROTOCOL, NULL, 1u << BARE },
+        { "two replies",
+          { { "MAIL", "250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok" } },
+          CAUSE_PROTOCOL,
+          NULL,
+          1u << BARE },
 };
 
 START_TEST(test_breaks)
@@ -499,18 +555,19 @@ START_TEST(test_breaks)
                 write_post(0, "a\r\n", 3, 3);
                 write_post(1, "b\r\n", 3, 1);
                 send_all(2);
-                ck_assert_msg(chat->state == CHAT_FAILED && chat->cause->code == breaks[_i].code, "%s, server %d: %s",
-                              breaks[_i].name, server, chat->cause->text);
+                ck_assert_msg(chat->state == CHAT_FAILED && chat->cause->code == breaks[_i].code,
+                              "%s, server %d: %s", breaks[_i].name, server, chat->cause->text);
                 ck_assert_uint_eq(posts[0].finished, 1);
                 ck_assert_int_eq(posts[0].session_cause, breaks[_i].code);
                 for (size_t r = 0; breaks[_i].outcomes && r < 3; r++) {
                         char letter = breaks[_i].outcomes[r];
                         enum smtp_outcome outcome = letter == 'A' ? OUTCOME_AMBIGUOUS : outcome_of(letter);
                         /* With BDAT the content was on its way before MAIL was answered. */
-                        if (outcome == OUTCOME_NONE && server >= CHUNKED && posts[0].recipients[r].outcome == OUTCOME_AMBIGUOUS)
+                        if (outcome == OUTCOME_NONE && server >= CHUNKED &&
+                            posts[0].recipients[r].outcome == OUTCOME_AMBIGUOUS)
                                 outcome = OUTCOME_AMBIGUOUS;
-                        ck_assert_msg(posts[0].recipients[r].outcome == outcome, "%s, server %d: %d", breaks[_i].name,
-                                      server, posts[0].recipients[r].outcome);
+                        ck_assert_msg(posts[0].recipients[r].outcome == outcome, "%s, server %d: %d",
+                                      breaks[_i].name, server, posts[0].recipients[r].outcome);
                 }
                 ck_assert_uint_eq(smtp_mail_room(chat), 0);
                 ck_assert_uint_eq(smtp_mail_flying(chat), 0);
@@ -519,8 +576,8 @@ START_TEST(test_breaks)
 }
 END_TEST
 
-/* The connection breaks after each byte the server sends: everything comes back once, and only what was sent to
- * its end and not answered is ambiguous. */
+/* The connection breaks after each byte the server sends: everything comes back once, and only what was sent
+ * to its end and not answered is ambiguous. */
 START_TEST(test_cut_after_every_byte)
 {
         for (size_t cut = 0; cut < 2000; cut++) {
@@ -555,8 +612,9 @@ START_TEST(test_cut_after_every_byte)
                 for (size_t i = 0; i < sent; i++) {
                         ck_assert_uint_eq(posts[i].finished, 1);
                         enum smtp_outcome outcome = posts[i].recipients[1].outcome;
-                        ck_assert(outcome == (i < messages ? posts[i].session_cause ? OUTCOME_AMBIGUOUS : OUTCOME_SENT
-                                                           : OUTCOME_NONE));
+                        ck_assert(outcome ==
+                                  (i < messages ? posts[i].session_cause ? OUTCOME_AMBIGUOUS : OUTCOME_SENT
+                                                : OUTCOME_NONE));
                 }
                 close_session();
                 if (over)
@@ -617,8 +675,12 @@ START_TEST(test_smuggling)
 {
         static const char *const bodies[] = {
                 "a\r\n.\r\nMAIL FROM:<evil@x>\r\nRCPT TO:<evil@x>\r\nDATA\r\nevil\r\n.\r\n",
-                "a\n.\nMAIL FROM:<evil@x>\n", "a\n.\r\nMAIL FROM:<evil@x>\r\n", "a\r\n.\nMAIL FROM:<evil@x>\r\n",
-                "a\r.\rMAIL FROM:<evil@x>\r", "a\r\n.\r\r\nMAIL FROM:<evil@x>\r\n", "\r\n.\r\nQUIT\r\n",
+                "a\n.\nMAIL FROM:<evil@x>\n",
+                "a\n.\r\nMAIL FROM:<evil@x>\r\n",
+                "a\r\n.\nMAIL FROM:<evil@x>\r\n",
+                "a\r.\rMAIL FROM:<evil@x>\r",
+                "a\r\n.\r\r\nMAIL FROM:<evil@x>\r\n",
+                "\r\n.\r\nQUIT\r\n",
         };
 
         for (int server = 0; server < (int)count_of(servers); server++)
@@ -630,7 +692,9 @@ START_TEST(test_smuggling)
                                 struct buf canonical = BUF_WITH_MAX(4096);
                                 struct body body;
                                 body_init(&body);
-                                ck_assert_int_eq(body_stuff(&body, &canonical, (const uint8_t *)bodies[b], post->len), 0);
+                                ck_assert_int_eq(
+                                        body_stuff(&body, &canonical, (const uint8_t *)bodies[b], post->len),
+                                        0);
                                 post->mail.size = body.count;
                                 buf_free(&canonical);
                                 send_all(1);
@@ -751,10 +815,11 @@ START_TEST(test_throughput)
         memcpy(text + 4094, "\r\n", 2);
         open_session(_i);
         clock_gettime(CLOCK_MONOTONIC, &begin);
-        static const char *const said[] = { [AWAIT_RESET] = "250 2.0.0 Ok\r\n", [AWAIT_MAIL] = "250 2.1.0 Ok\r\n",
-                                            [AWAIT_RCPT] = "250 2.1.5 Ok\r\n", [AWAIT_DATA] = "354 go\r\n",
-                                            [AWAIT_CHUNK] = "250 2.0.0 Ok\r\n",
-                                            [AWAIT_END] = "250 2.0.0 Ok: queued as 4F1B22003E\r\n" };
+        static const char *const said[] = {
+                [AWAIT_RESET] = "250 2.0.0 Ok\r\n", [AWAIT_MAIL] = "250 2.1.0 Ok\r\n",
+                [AWAIT_RCPT] = "250 2.1.5 Ok\r\n",  [AWAIT_DATA] = "354 go\r\n",
+                [AWAIT_CHUNK] = "250 2.0.0 Ok\r\n", [AWAIT_END] = "250 2.0.0 Ok: queued as 4F1B22003E\r\n"
+        };
         const struct pipeline *p = &session_of(chat)->mail;
         for (size_t round = 0; round < ROUNDS; round++) {
                 for (size_t i = 0; i < POSTS; i++)
@@ -765,7 +830,9 @@ START_TEST(test_throughput)
                 while (p->first) { /* the server without its costs: answers all that is awaited */
                         struct buf replies = BUF_WITH_MAX(1 << 16);
                         for (size_t i = 0; i < p->awaited; i++)
-                                (void)!buf_append_text(&replies, said[p->ring[(p->ring_first + i) & (p->ring_size - 1)].what]);
+                                (void)!buf_append_text(
+                                        &replies,
+                                        said[p->ring[(p->ring_first + i) & (p->ring_size - 1)].what]);
                         buf_clear(&chat->out);
                         if (replies.len)
                                 chat->class->received(chat, buf_bytes(&replies), replies.len);

@@ -9,7 +9,7 @@ enum { PARAMETERS = 1, PIPELINED = 2, ACCEPTED = 4, SIGNED_IN = 8, WORKED = 16, 
 
 static const struct {
         enum smtp_command command;
-        const char *reply;     /* code, enhanced code where there is one, words */
+        const char *reply; /* code, enhanced code where there is one, words */
         unsigned history;
         enum meaning meaning;
 } cases[] = {
@@ -59,10 +59,12 @@ static const struct {
         { SMTP_TO_EHLO, "500 what", 0, MEANS_HELO },
         { SMTP_TO_EHLO, "502 5.5.1 no", 0, MEANS_HELO },
         { SMTP_TO_EHLO, "503 no", 0, MEANS_HELO },
-        { SMTP_TO_RCPT, "504 5.5.2 <plc>: Helo command rejected: need fully-qualified hostname", 0, MEANS_OTHER_NAME },
+        { SMTP_TO_RCPT, "504 5.5.2 <plc>: Helo command rejected: need fully-qualified hostname", 0,
+          MEANS_OTHER_NAME },
         { SMTP_TO_RCPT, "450 4.7.1 <plc>: Helo command rejected: Host not found", WORKED, MEANS_OTHER_NAME },
         { SMTP_TO_MAIL, "550 5.7.1 bad HELO/EHLO name", 0, MEANS_OTHER_NAME },
-        { SMTP_TO_RCPT, "504 5.5.2 <a>: Recipient address rejected: need fully-qualified address", 0, MEANS_NEVER },
+        { SMTP_TO_RCPT, "504 5.5.2 <a>: Recipient address rejected: need fully-qualified address", 0,
+          MEANS_NEVER },
         /* signing in */
         { SMTP_TO_MAIL, "530 5.7.0 sign in", 0, MEANS_SIGN_IN },
         { SMTP_TO_RCPT, "535 5.7.8 sign in", SIGNED_IN, MEANS_SIGN_IN },
@@ -128,9 +130,17 @@ static struct said said_of(enum smtp_command command, const char *reply, unsigne
         if (sscanf(reply, "%u %u.%u.%u", &code, &class, &subject, &detail) == 4)
                 (void)snprintf(enhanced, 16, "%u.%u.%u", class % 10, subject % 1000, detail % 1000);
         return (struct said){
-                .command = command, .code = code, .enhanced = enhanced, .words = reply, .parameters = history & PARAMETERS,
-                .pipelined = history & PIPELINED, .accepted = history & ACCEPTED, .signed_in = history & SIGNED_IN,
-                .worked = history & WORKED, .carried = history & CARRIED, .attempts = history & OFTEN ? 50 : 0,
+                .command = command,
+                .code = code,
+                .enhanced = enhanced,
+                .words = reply,
+                .parameters = history & PARAMETERS,
+                .pipelined = history & PIPELINED,
+                .accepted = history & ACCEPTED,
+                .signed_in = history & SIGNED_IN,
+                .worked = history & WORKED,
+                .carried = history & CARRIED,
+                .attempts = history & OFTEN ? 50 : 0,
         };
 }
 
@@ -139,8 +149,8 @@ START_TEST(a_reply_is_judged_with_its_subject)
         char enhanced[16];
         struct said said = said_of(cases[_i].command, cases[_i].reply, cases[_i].history, enhanced);
 
-        ck_assert_msg(smtp_meaning(&said) == cases[_i].meaning, "%d to \"%s\": %d", (int)cases[_i].command, cases[_i].reply,
-                      (int)smtp_meaning(&said));
+        ck_assert_msg(smtp_meaning(&said) == cases[_i].meaning, "%d to \"%s\": %d", (int)cases[_i].command,
+                      cases[_i].reply, (int)smtp_meaning(&said));
 }
 END_TEST
 
@@ -153,8 +163,9 @@ START_TEST(no_way_goes_round)
                         continue;
                 struct said said = said_of(cases[i].command, cases[i].reply, OFTEN, enhanced);
                 enum meaning meaning = smtp_meaning(&said);
-                ck_assert_msg(meaning != MEANS_NO_CHUNKING && meaning != MEANS_NO_PARAMETERS && meaning != MEANS_TOO_MANY, "%s",
-                              cases[i].reply);
+                ck_assert_msg(meaning != MEANS_NO_CHUNKING && meaning != MEANS_NO_PARAMETERS &&
+                                      meaning != MEANS_TOO_MANY,
+                              "%s", cases[i].reply);
         }
 }
 END_TEST

@@ -139,10 +139,14 @@ static const struct {
         enum cause_code code;
         const char *word;
 } foreign[] = {
-        { "\x16\x03\x01\x02", CAUSE_TLS_MISMATCH, "TLS" }, { "\x15\x03\x03", CAUSE_TLS_MISMATCH, "TLS" },
-        { "* OK IMAP4rev1 ready", CAUSE_PROTOCOL, "IMAP" }, { "+OK POP3", CAUSE_PROTOCOL, "POP3" },
-        { "SSH-2.0-x", CAUSE_PROTOCOL, "SSH" },            { "HTTP/1.1 400", CAUSE_PROTOCOL, "web" },
-        { "220 hello", CAUSE_NONE, "" },                   { "\x16", CAUSE_NONE, "" },
+        { "\x16\x03\x01\x02", CAUSE_TLS_MISMATCH, "TLS" },
+        { "\x15\x03\x03", CAUSE_TLS_MISMATCH, "TLS" },
+        { "* OK IMAP4rev1 ready", CAUSE_PROTOCOL, "IMAP" },
+        { "+OK POP3", CAUSE_PROTOCOL, "POP3" },
+        { "SSH-2.0-x", CAUSE_PROTOCOL, "SSH" },
+        { "HTTP/1.1 400", CAUSE_PROTOCOL, "web" },
+        { "220 hello", CAUSE_NONE, "" },
+        { "\x16", CAUSE_NONE, "" },
         { "2", CAUSE_NONE, "" },
 };
 
@@ -160,12 +164,14 @@ START_TEST(test_capabilities)
 {
         struct smtp_capabilities can = { .dsn = true };
 
-        ck_assert_int_eq(feed("250-mail.example greets STARTTLS\n250-PIPELINING\n250-size 1000000\n250-STARTTLS\n"
-                              "250-AUTH PLAIN login  SCRAM-SHA-256-PLUS\n250-AUTH=CRAM-MD5\n250-8BITMIME\n"
-                              "250-X\033EVIL\n250-CHUNKING\n250 SMTPUTF8"),
-                         REPLY_DONE);
+        ck_assert_int_eq(
+                feed("250-mail.example greets STARTTLS\n250-PIPELINING\n250-size 1000000\n250-STARTTLS\n"
+                     "250-AUTH PLAIN login  SCRAM-SHA-256-PLUS\n250-AUTH=CRAM-MD5\n250-8BITMIME\n"
+                     "250-X\033EVIL\n250-CHUNKING\n250 SMTPUTF8"),
+                REPLY_DONE);
         smtp_capabilities_read(&can, &reply);
-        ck_assert(can.ehlo && can.starttls && can.pipelining && can.eight_bit && can.smtputf8 && can.chunking);
+        ck_assert(can.ehlo && can.starttls && can.pipelining && can.eight_bit && can.smtputf8 &&
+                  can.chunking);
         ck_assert(!can.dsn && !can.enhanced && can.size_known);
         ck_assert_uint_eq(can.max_size, 1000000);
         ck_assert_str_eq(can.auth, "PLAIN LOGIN SCRAM-SHA-256-PLUS CRAM-MD5");

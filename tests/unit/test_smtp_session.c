@@ -7,7 +7,9 @@ enum { TLS = 1, STARTTLS = 2, USER = 4, IN_CLEAR = 8, LMTP = 16, DOMAIN = 32 };
 
 #define EHLO "S:220 mail.example ESMTP", "C:EHLO me.example"
 #define LHLO "S:220 here LMTP", "C:LHLO me.example"
-#define CRAM "C:AUTH CRAM-MD5", "S:334 PDEuMkB4Pg==", "C:YW5uIDA0NzViMzQyZjVjMGQ3ZDNlYTI2OTA1NDA1MzY4NGJh", "S:535 5.7.8 no"
+#define CRAM \
+        "C:AUTH CRAM-MD5", "S:334 PDEuMkB4Pg==", "C:YW5uIDA0NzViMzQyZjVjMGQ3ZDNlYTI2OTA1NDA1MzY4NGJh", \
+                "S:535 5.7.8 no"
 #define PLAIN_LINE "C:AUTH PLAIN AGFubgBwZW5jaWw="
 
 /* clang-format off */
@@ -148,8 +150,13 @@ static const struct {
 static struct smtp_config config_of(unsigned how, const char *mechanism)
 {
         return (struct smtp_config){
-                .signin = { .user = how & USER ? "ann" : NULL, .secret = "pencil", .mechanism = mechanism,
-                            .allow_plaintext = how & IN_CLEAR, .service = "smtp", .host = "mail.example", .port = 587 },
+                .signin = { .user = how & USER ? "ann" : NULL,
+                            .secret = "pencil",
+                            .mechanism = mechanism,
+                            .allow_plaintext = how & IN_CLEAR,
+                            .service = "smtp",
+                            .host = "mail.example",
+                            .port = 587 },
                 .starttls = how & STARTTLS,
                 .hello = "me.example",
                 .domain = how & DOMAIN ? "site.example" : NULL,
@@ -168,7 +175,8 @@ static void run_talk(int i, size_t cut)
         ck_assert_msg(run.chat->state == talks[i].end && run.chat->cause->code == talks[i].code,
                       "%s (cut %zu): state %d, %s: %s", talks[i].name, cut, run.chat->state,
                       cause_kind(run.chat->cause->code)->name, run.chat->cause->text);
-        ck_assert_msg(strstr(run.chat->cause->text, talks[i].word), "%s: %s", talks[i].name, run.chat->cause->text);
+        ck_assert_msg(strstr(run.chat->cause->text, talks[i].word), "%s: %s", talks[i].name,
+                      run.chat->cause->text);
         ck_assert_ptr_null(strstr(run.chat->cause->text, "pencil"));
         if (run.chat->state == CHAT_FAILED) {
                 ck_assert_uint_eq(run.chat->out.len, 0);
@@ -230,7 +238,8 @@ START_TEST(test_early_answers)
         script_start(&run, early[_i].greeting, &config, false, 0);
         script_line(&run, early[_i].greeting);
         ck_assert_int_eq(run.chat->state, CHAT_FAILED);
-        ck_assert_msg(run.chat->cause->code == early[_i].code, "%s: %s", early[_i].greeting, run.chat->cause->text);
+        ck_assert_msg(run.chat->cause->code == early[_i].code, "%s: %s", early[_i].greeting,
+                      run.chat->cause->text);
         script_end(&run);
 }
 END_TEST

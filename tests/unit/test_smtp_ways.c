@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Another way where a server does not bear the first: odd servers as data, each with what it answers and what must come
- * of it. A message is given to sessions one after the other, as its owner does, until all of it is decided.
+ * Another way where a server does not bear the first: odd servers as data, each with what it answers and what
+ * must come of it. A message is given to sessions one after the other, as its owner does, until all of it is
+ * decided.
  */
 #include "daemon/smtp/pipeline.h"
 #include "smtp_receiver.h"
@@ -26,19 +27,21 @@ static struct smtp_ways ways;
 static unsigned sessions;
 
 static struct say {
-        const char *line, *reply; /* to a line that begins so; "*" before it: that holds it; reply "": nothing, and the end */
+        const char *line, *reply; /* to a line that begins so; "*" before it: that holds it; reply "":
+                                     nothing, and the end */
         int times;                /* ALWAYS */
 } says[SAYS];
-static size_t most_recipients;    /* in a transaction; 0: any */
-static bool all_or_none;          /* who asks for more gets none of it taken */
-static size_t stray;              /* lines said after the end of a message */
+static size_t most_recipients; /* in a transaction; 0: any */
+static bool all_or_none;       /* who asks for more gets none of it taken */
+static size_t stray;           /* lines said after the end of a message */
 static bool closed;
 
 static const char *answer(struct receiver *r, const char *line)
 {
         for (size_t i = 0; i < SAYS && says[i].line; i++) {
                 const char *wanted = says[i].line;
-                bool fits = wanted[0] == '*' ? strstr(line, wanted + 1) != NULL : strncmp(line, wanted, strlen(wanted)) == 0;
+                bool fits = wanted[0] == '*' ? strstr(line, wanted + 1) != NULL
+                                             : strncmp(line, wanted, strlen(wanted)) == 0;
                 if (!fits || !says[i].times)
                         continue;
                 says[i].times -= says[i].times > 0;
@@ -119,7 +122,10 @@ static void exchange(void)
 /* One session, until the message comes back. */
 static void send_once(const char *offers)
 {
-        struct smtp_config config = { .hello = "me.example", .domain = "site.example", .signin = { .mechanism = "auto" }, .ways = &ways };
+        struct smtp_config config = { .hello = "me.example",
+                                      .domain = "site.example",
+                                      .signin = { .mechanism = "auto" },
+                                      .ways = &ways };
         struct chat_channel channel = { .tls = true, .local = "[192.0.2.7]" };
 
         sessions++;
@@ -147,17 +153,23 @@ static void prepare(size_t recipients)
         sessions = 0;
         receiver_init(&receiver);
         receiver.answer = answer;
-        post.mail = (struct smtp_mail){ .from = "me@x.example", .recipients = post.recipients, .recipient_count = recipients,
-                                        .size = sizeof body - 1, .body = next_piece, .rewind = rewind_body, .partly = partly,
+        post.mail = (struct smtp_mail){ .from = "me@x.example",
+                                        .recipients = post.recipients,
+                                        .recipient_count = recipients,
+                                        .size = sizeof body - 1,
+                                        .body = next_piece,
+                                        .rewind = rewind_body,
+                                        .partly = partly,
                                         .finished = finished };
         for (size_t i = 0; i < recipients; i++) {
-                (void)snprintf(post.addresses[i], sizeof post.addresses[i], "r%u@x.example", (unsigned)i % 1000);
+                (void)snprintf(post.addresses[i], sizeof post.addresses[i], "r%u@x.example",
+                               (unsigned)i % 1000);
                 post.recipients[i].address = post.addresses[i];
                 post.recipients[i].notify = "FAILURE";
         }
 }
 
-#define ALL "250-x\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-DSN\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
+#define ALL   "250-x\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-DSN\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
 #define PIPED "250-x\r\n250-SIZE 100000\r\n250-DSN\r\n250 PIPELINING\r\n"
 #define PLAIN "250 x\r\n"
 
@@ -225,7 +237,8 @@ START_TEST(odd_servers_are_sent_to_in_another_way)
         receiver_put(&receiver.log, "", 1);
         const char *log = last_session();
         ck_assert_msg(post.finished == 1, "%s: finished %u times", odd[_i].name, post.finished);
-        ck_assert_msg(sessions == odd[_i].sessions, "%s: %u sessions, %s\n%s", odd[_i].name, sessions, chat->cause->text, log);
+        ck_assert_msg(sessions == odd[_i].sessions, "%s: %u sessions, %s\n%s", odd[_i].name, sessions,
+                      chat->cause->text, log);
         for (size_t i = 0; i < 3; i++)
                 ck_assert_msg(post.recipients[i].outcome == odd[_i].outcome, "%s: %d %s\n%s", odd[_i].name,
                               post.recipients[i].outcome, post.recipients[i].reply, log);
@@ -283,7 +296,8 @@ START_TEST(recipients_go_in_groups_of_what_is_taken)
                         receiver_put(&receiver.log, "", 1);
                         ck_assert_uint_eq(post.finished, 1);
                         for (size_t i = 0; i < RECIPIENTS; i++)
-                                ck_assert_msg(post.recipients[i].outcome == OUTCOME_SENT, "%zu: %s", i, post.recipients[i].reply);
+                                ck_assert_msg(post.recipients[i].outcome == OUTCOME_SENT, "%zu: %s", i,
+                                              post.recipients[i].reply);
                         ck_assert_uint_eq(receiver.messages, (RECIPIENTS + most - 1) / most);
                         ck_assert_uint_eq(post.partly, receiver.messages - 1);
                         ck_assert_uint_le(count("RCPT"), RECIPIENTS + 26);
@@ -307,7 +321,8 @@ START_TEST(recipients_go_in_groups_where_all_are_refused)
         send_once(offers[_i]);
         ck_assert_uint_eq(post.finished, 1);
         for (size_t i = 0; i < RECIPIENTS; i++)
-                ck_assert_msg(post.recipients[i].outcome == OUTCOME_SENT, "%zu: %s", i, post.recipients[i].reply);
+                ck_assert_msg(post.recipients[i].outcome == OUTCOME_SENT, "%zu: %s", i,
+                              post.recipients[i].reply);
         ck_assert(!receiver.violation);
         chat->class->free(chat);
         receiver_done(&receiver);
@@ -331,8 +346,8 @@ START_TEST(a_stray_line_is_no_fault)
 }
 END_TEST
 
-/* The connection breaks in the middle of the groups: what was decided stays, what was on its way is ambiguous, the rest
- * is as it was. */
+/* The connection breaks in the middle of the groups: what was decided stays, what was on its way is
+ * ambiguous, the rest is as it was. */
 START_TEST(a_break_between_groups)
 {
         prepare(30);

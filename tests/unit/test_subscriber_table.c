@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Offers to named subscribers: in the commit of their message or not at all, acknowledged, bounded, of one user. */
+/* Offers to named subscribers: in the commit of their message or not at all, acknowledged, bounded, of one
+ * user. */
 #include "daemon/store/subscriber_table.c"
 
 #include "common/limits.h"
@@ -8,7 +9,8 @@
 
 /* ---- helpers ---- */
 
-static const struct subscriber_asker alice = { .uid = 1000 }, bob = { .uid = 1001 }, admin = { .uid = 0, .admin = true };
+static const struct subscriber_asker alice = { .uid = 1000 }, bob = { .uid = 1001 },
+                                     admin = { .uid = 0, .admin = true };
 
 static void with_database(const char *sql)
 {
@@ -101,7 +103,8 @@ static struct answer deliver(const char *account, uint32_t first, size_t count)
 
 static const char *subject_of(const json_t *list, size_t index)
 {
-        return json_string_value(json_object_get(json_object_get(json_array_get(list, index), "data"), "subject"));
+        return json_string_value(
+                json_object_get(json_object_get(json_array_get(list, index), "data"), "subject"));
 }
 
 static int64_t seq_of(const json_t *list, size_t index)
@@ -176,10 +179,10 @@ START_TEST(both_or_neither)
 }
 END_TEST
 
-#define FILL                                                                                                           \
-        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < %d)"                              \
-        " INSERT INTO offer SELECT 'gone', i, %lld, 'in', '{}' FROM n;"                                               \
-        " UPDATE subscriber SET pending = %d WHERE name = 'gone';"                                                    \
+#define FILL \
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < %d)" \
+        " INSERT INTO offer SELECT 'gone', i, %lld, 'in', '{}' FROM n;" \
+        " UPDATE subscriber SET pending = %d WHERE name = 'gone';" \
         " INSERT OR REPLACE INTO meta VALUES ('offerSeq', %d)"
 
 static void fill(int count, time_t when)
@@ -200,7 +203,9 @@ START_TEST(too_many_are_dropped_and_told)
         const json_t *list = offers("gone", 0);
         ck_assert_uint_eq(json_array_size(list), 100);
         ck_assert(json_is_null(json_object_get(json_array_get(list, 0), "account")));
-        ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "data"), "missed")), 3);
+        ck_assert_int_eq(json_integer_value(
+                                 json_object_get(json_object_get(json_array_get(list, 0), "data"), "missed")),
+                         3);
         ck_assert_int_eq(seq_of(list, 0), 3);
         ck_assert_int_eq(seq_of(list, 1), 4);
         ck_assert_int_eq(seq_of(offers("gone", 3), 0), 4); /* told already on this stream */
@@ -246,8 +251,9 @@ START_TEST(of_one_user)
         static const struct subscriber_asker carol = { .uid = 1002 };
         for (int i = 0; i < LIMIT_SUBSCRIBERS; i++) {
                 char name[16];
-                const struct subscriber_asker *asker = i < LIMIT_SUBSCRIBERS_OF_UID     ? &alice :
-                                                       i < LIMIT_SUBSCRIBERS_OF_USERS ? &bob : &admin;
+                const struct subscriber_asker *asker = i < LIMIT_SUBSCRIBERS_OF_UID     ? &alice
+                                                       : i < LIMIT_SUBSCRIBERS_OF_USERS ? &bob
+                                                                                        : &admin;
                 if (i == LIMIT_SUBSCRIBERS_OF_UID)
                         ck_assert_int_eq(open_it("more", &alice, NULL).cause.code, CAUSE_STATE);
                 if (i == LIMIT_SUBSCRIBERS_OF_USERS)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Headers of tar members: what is written is read, long names and large sizes too; what is none is refused. */
+/* Headers of tar members: what is written is read, long names and large sizes too; what is none is refused.
+ */
 #include "common/tar.c"
 
 #include <check.h>
@@ -9,8 +10,8 @@ static const struct {
         uint64_t size;
         bool pax;
 } members[] = {
-        { 1, 0, false },   { 100, 511, false }, { 99, SIZE_LIMIT - 1, false }, { 101, 512, true },
-        { 1, SIZE_LIMIT, true }, { 1023, UINT64_C(1) << 40, true },
+        { 1, 0, false },    { 100, 511, false },     { 99, SIZE_LIMIT - 1, false },
+        { 101, 512, true }, { 1, SIZE_LIMIT, true }, { 1023, UINT64_C(1) << 40, true },
 };
 
 /* The header that these bytes begin with, a pax header before it included. */
@@ -57,7 +58,8 @@ START_TEST(each_damaged_byte_is_seen)
         for (size_t i = 0; i < TAR_BLOCK; i++) {
                 memcpy(block, buf_bytes(&out), TAR_BLOCK);
                 block[i] ^= 0x15;
-                bool of_sum = i >= offsetof(struct ustar, sum) + 6 && i < offsetof(struct ustar, type); /* what ends the digits */
+                bool of_sum = i >= offsetof(struct ustar, sum) + 6 &&
+                              i < offsetof(struct ustar, type); /* what ends the digits */
                 if (!of_sum)
                         ck_assert_int_eq(tar_read(block, &read, &cause), TAR_BAD);
         }
@@ -69,8 +71,8 @@ END_TEST
 
 START_TEST(records)
 {
-        static const char *const bad[] = { "x", "5 a=b\n", "99 path=a\n", "9 path=ab", "0 =\n", "8 patha\n", "11 size=1x\n\n",
-                                           "12 size=-1\n\n" };
+        static const char *const bad[] = { "x",     "5 a=b\n",   "99 path=a\n",    "9 path=ab",
+                                           "0 =\n", "8 patha\n", "11 size=1x\n\n", "12 size=-1\n\n" };
         static const char good[] = "30 mtime=1350244992.023960108\n9 path=a\n10 size=7\n";
         struct tar_member member = { .name = "before", .size = 1 };
         struct cause cause = { 0 };

@@ -223,7 +223,8 @@ static void delete_anchor(const struct pki *pki)
         free(digits);
 }
 
-/* An import that was decided before a crash is there at once; what is deleted then does not come back with it. */
+/* An import that was decided before a crash is there at once; what is deleted then does not come back with
+ * it. */
 START_TEST(pending_import)
 {
         struct pki list[] = { pki_make(&(struct pki_spec){ .cn = "CA 1", .ca = true }),

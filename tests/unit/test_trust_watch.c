@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Watching the stores on disk: folders, single files, links, the places OpenSSL knows by itself; what concerns nobody;
- * once for many changes; watched anew by who is told. */
+/* Watching the stores on disk: folders, single files, links, the places OpenSSL knows by itself; what
+ * concerns nobody; once for many changes; watched anew by who is told. */
 #include "common/buf.h"
 #include "daemon/loop.h"
 
@@ -42,8 +42,10 @@ static void teardown(void)
 
 static void watch_store(const char *place, const char *lists)
 {
-        trust_watch(&(struct trust_settings){ .state_directory = state_folder, .system_store = place,
-                                              .revocation_lists = lists }, on_change, NULL);
+        trust_watch(&(struct trust_settings){ .state_directory = state_folder,
+                                              .system_store = place,
+                                              .revocation_lists = lists },
+                    on_change, NULL);
 }
 
 static void await_change(unsigned count)
@@ -129,7 +131,8 @@ END_TEST
 
 START_TEST(places_that_are_not_there)
 {
-        scoped(scoped_free) char *missing = folder_path("none/at/all"), *later = folder_path("store/later.pem");
+        scoped(scoped_free) char *missing = folder_path("none/at/all"),
+                                 *later = folder_path("store/later.pem");
 
         watch_store(missing, "");
         ck_assert_uint_eq(watcher.count, 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server of the control socket over socket pairs, with peers of any uid and methods of the test beside the real
- * ones: calls in any portions, streams, what is no call, who may what, peers that go, do not read or take too much.
+ * The server of the control socket over socket pairs, with peers of any uid and methods of the test beside
+ * the real ones: calls in any portions, streams, what is no call, who may what, peers that go, do not read or
+ * take too much.
  */
 #include "daemon/control/methods.h"
 #include "daemon/loop.h"
@@ -118,12 +119,18 @@ static void on_work(struct call *call)
 }
 
 #define TEST "io.emailsec.EmailService.Test"
-#define NOTHING { { PARAMETER_NONE, false } }
+#define NOTHING \
+        { \
+                { \
+                        PARAMETER_NONE, false \
+                } \
+        }
 static const struct method test_methods[] = {
         { TEST "Echo", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_echo, { { PARAMETER_PORT, true } } },
         { TEST "Who", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_who, NOTHING },
         { TEST "Hold", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_hold, NOTHING },
-        { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream, NOTHING },
+        { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream,
+          NOTHING },
         { TEST "Flood", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_flood, NOTHING },
         { TEST "Work", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_work, NOTHING },
         { TEST "Large", PERMIT_READ, MIB, 10, 0, on_echo, { { PARAMETER_MESSAGE, true } } },
@@ -309,7 +316,7 @@ static int memory_file(const char *text)
         return fd;
 }
 
-#define ECHO(number) "{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":" #number "}}"
+#define ECHO(number)   "{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":" #number "}}"
 #define ECHOED(number) "{\"parameters\":{\"port\":" #number "}}"
 
 static void open_all(void)
@@ -380,14 +387,19 @@ START_TEST(many_calls_in_one_write_are_answered_in_order)
         struct user user;
 
         for (int i = 0; i < CALLS; i++)
-                ck_assert_int_eq(buf_appendf(&calls, "{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":%d}}%c", i, 0), 0);
+                ck_assert_int_eq(buf_appendf(&calls,
+                                             "{\"method\":\"" TEST "Echo\",\"parameters\":{\"port\":%d}}%c",
+                                             i, 0),
+                                 0);
         open_user(&user);
         say_bytes(&user, buf_bytes(&calls), calls.len);
         await_replies(&user, CALLS);
         for (int i = 0; i < CALLS; i++)
-                ck_assert_int_eq(json_integer_value(json_object_get(
-                                         json_object_get(json_array_get(user.replies, (size_t)i), "parameters"), "port")),
-                                 i);
+                ck_assert_int_eq(
+                        json_integer_value(json_object_get(
+                                json_object_get(json_array_get(user.replies, (size_t)i), "parameters"),
+                                "port")),
+                        i);
         buf_free(&calls);
         close_user(&user);
 }
@@ -447,7 +459,8 @@ START_TEST(a_stream_has_parts_and_an_end)
         ck_assert_uint_eq(cancelled, 0);
         say(&user, "{\"method\":\"" TEST "Stream\"}");
         expect_error(next_reply(&user), "org.varlink.service.ExpectedMore");
-        say(&user, "{\"method\":\"" TEST "Echo\",\"more\":true}"); /* one answer is fine for who would take more */
+        say(&user,
+            "{\"method\":\"" TEST "Echo\",\"more\":true}"); /* one answer is fine for who would take more */
         expect(next_reply(&user), "{\"parameters\":{}}");
         close_user(&user);
 }
@@ -457,17 +470,23 @@ static const struct {
         const char *call, *reply;
 } wrong_names[] = {
         { "{\"method\":\"io.emailsec.EmailService.Explode\"}",
-          "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"io.emailsec.EmailService.Explode\"}}" },
+          "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"io.emailsec."
+          "EmailService.Explode\"}}" },
         { "{\"method\":\"org.varlink.service.GetInfoX\"}",
-          "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"org.varlink.service.GetInfoX\"}}" },
-        { "{\"method\":\"\"}", "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"\"}}" },
-        { "{\"method\":\"GetInfo\"}",
-          "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"GetInfo\"}}" },
+          "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"org.varlink."
+          "service.GetInfoX\"}}" },
+        { "{\"method\":\"\"}",
+          "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"\"}}" },
+        { "{\"method\":\"GetInfo\"}", "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{"
+                                      "\"interface\":\"GetInfo\"}}" },
         { "{\"method\":\"org.varlink.service.GetInterfaceDescription\"}",
-          "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}}" },
+          "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}"
+          "}" },
         { "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":7}}",
-          "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}}" },
-        { "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"a.b\"}}",
+          "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}"
+          "}" },
+        { "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"a.b\"}"
+          "}",
           "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"a.b\"}}" },
         { "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":"
           "{\"interface\":\"org.varlink.service\",\"x\":1}}",
@@ -492,12 +511,15 @@ START_TEST(every_bad_parameter_is_told_at_once)
         struct user user;
 
         open_user(&user);
-        say(&user, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"x\":1,\"y\":2}}");
+        say(&user,
+            "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"x\":1,\"y\":2}}");
         json_t *reply = next_reply(&user);
-        expect(reply, "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}}");
+        expect(reply, "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":"
+                      "\"interface\"}}");
         say(&user, "{\"method\":\"io.emailsec.EmailService.GetAccount\",\"parameters\":{\"x\":1,\"y\":2}}");
         reply = next_reply(&user);
-        ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(reply, "parameters"), "problems")), 3);
+        ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(reply, "parameters"), "problems")),
+                          3);
         expect_error(reply, "io.emailsec.EmailService.InvalidProperty");
         close_user(&user);
 }
@@ -564,7 +586,8 @@ START_TEST(a_call_without_end_is_dropped)
         while (!user.closed && sent < LIMIT_FRAME + 2 * MIB) {
                 ssize_t got = send(user.fd, text, sizeof text, MSG_NOSIGNAL);
                 if (got < 0)
-                        ck_assert_msg(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET, "%s", strerror(errno));
+                        ck_assert_msg(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET, "%s",
+                                      strerror(errno));
                 sent += got > 0 ? (size_t)got : 0;
                 loop_turn();
         }
@@ -581,7 +604,8 @@ END_TEST
 static const struct {
         const char *call, *reply;
 } flags[] = {
-        { "\"more\":1", "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"more\"}}" },
+        { "\"more\":1",
+          "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"more\"}}" },
         { "\"oneway\":\"true\"",
           "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"oneway\"}}" },
         { "\"upgrade\":[]",
@@ -599,8 +623,9 @@ START_TEST(what_a_call_is_beside_its_parameters)
         scoped(scoped_free) char *call = text_of("{\"method\":\"" TEST "Echo\",%s}", flags[_i].call);
         say(&user, call);
         expect(next_reply(&user), flags[_i].reply);
-        say(&user, "{\"method\":\"" TEST "Stream\",\"more\":true,\"oneway\":true}"); /* nobody would hear it */
-        say(&user, "{\"method\":\"" TEST "Echo\",\"more\":7,\"oneway\":true}");         /* nor of this */
+        say(&user,
+            "{\"method\":\"" TEST "Stream\",\"more\":true,\"oneway\":true}");   /* nobody would hear it */
+        say(&user, "{\"method\":\"" TEST "Echo\",\"more\":7,\"oneway\":true}"); /* nor of this */
         say(&user, ECHO(1));
         expect(next_reply(&user), ECHOED(1));
         close_user(&user);
@@ -645,18 +670,23 @@ START_TEST(the_size_of_a_call_is_that_of_its_method)
         } cases[] = {
                 { 0, "{\"method\":\"" TEST "Echo\",\"parameters\":{\"a\":\"", "xxxxxxxx", 16384, "TooLarge" },
                 { 0, "{\"parameters\":{\"a\":\"", "xxxxxxxx", 16384, "TooLarge" },
-                { 0, "{\"parameters\":{\"method\":\"" TEST "Large\",\"a\":\"", "xxxxxxxx", 16384, "TooLarge" },
-                { 0, "{\"method\":\"" TEST "Large\",\"parameters\":{\"a\":\"", "xxxxxxxx", 1 << 18, "TooLarge" },
+                { 0, "{\"parameters\":{\"method\":\"" TEST "Large\",\"a\":\"", "xxxxxxxx", 16384,
+                  "TooLarge" },
+                { 0, "{\"method\":\"" TEST "Large\",\"parameters\":{\"a\":\"", "xxxxxxxx", 1 << 18,
+                  "TooLarge" },
                 { 0, "{\"method\":\"" TEST "Echo\",\"parameters\":{\"a\":[", "1,", 10000, "TooLarge" },
                 { 0, "{\"method\":\"" TEST "Echo\",\"parameters\":{\"a\":[", "{},", 10000, "TooLarge" },
-                { 0, "{\"method\":\"no.such.Method\",\"parameters\":{\"a\":\"", "xxxxxxxx", 16384, "TooLarge" },
-                { 70000, "{\"method\":\"" TEST "Large\",\"parameters\":{\"a\":\"", "xxxxxxxx", 16384, "PermissionDenied" },
-                { 70000, "{\"method\":\"io.emailsec.EmailService.Apply\",\"parameters\":{\"a\":[", "{},", 100000,
+                { 0, "{\"method\":\"no.such.Method\",\"parameters\":{\"a\":\"", "xxxxxxxx", 16384,
+                  "TooLarge" },
+                { 70000, "{\"method\":\"" TEST "Large\",\"parameters\":{\"a\":\"", "xxxxxxxx", 16384,
                   "PermissionDenied" },
+                { 70000, "{\"method\":\"io.emailsec.EmailService.Apply\",\"parameters\":{\"a\":[", "{},",
+                  100000, "PermissionDenied" },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
                 scoped(scoped_free) char *error = text_of("io.emailsec.EmailService.%s", cases[i].error);
-                expect_error(refusal_of(cases[i].uid, cases[i].beginning, cases[i].piece, cases[i].count), error);
+                expect_error(refusal_of(cases[i].uid, cases[i].beginning, cases[i].piece, cases[i].count),
+                             error);
         }
         settle();
         ck_assert_uint_eq(gone(), count_of(cases));
@@ -685,7 +715,8 @@ static void pour(struct user *user, const char *bytes, size_t len)
 
 static void expect_large(json_t *reply, size_t size)
 {
-        ck_assert_uint_eq(json_string_length(json_object_get(json_object_get(reply, "parameters"), "message")), size);
+        ck_assert_uint_eq(
+                json_string_length(json_object_get(json_object_get(reply, "parameters"), "message")), size);
         json_decref(reply);
 }
 
@@ -727,7 +758,8 @@ START_TEST(calls_behind_a_large_one_wait_for_it)
         expect(pop(&user), ECHOED(1));
         expect_large(pop(&user), 600 * KIB);
         json_t *reply = pop(&user);
-        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(reply, "parameters"), "text")), "of the call behind");
+        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(reply, "parameters"), "text")),
+                         "of the call behind");
         json_decref(reply);
         expect_large(pop(&user), 600 * KIB);
         expect(pop(&user), ECHOED(2));
@@ -768,7 +800,10 @@ START_TEST(a_large_call_that_is_none)
         static const struct {
                 const char *end, *error;
         } cases[] = {
-                { "\"", "InvalidCall" }, { "\\u0000\"}}", "InvalidProperty" }, { "\xff\"}}", "InvalidCall" }, { "\"}},", "InvalidCall" },
+                { "\"", "InvalidCall" },
+                { "\\u0000\"}}", "InvalidProperty" },
+                { "\xff\"}}", "InvalidCall" },
+                { "\"}},", "InvalidCall" },
         };
         for (size_t i = 0; i < count_of(cases); i++) {
                 scoped(scoped_free) char *whole = large_call(300 * KIB, "");
@@ -791,14 +826,16 @@ START_TEST(no_method_takes_what_it_does_not_know)
 {
         for (size_t i = 0; i < method_count; i++) {
                 struct user user;
-                scoped(scoped_free) char *call = text_of(
-                        "{\"method\":\"%s\",\"more\":true,\"parameters\":{\"noSuchParameter\":1}}", methods[i].name);
+                scoped(scoped_free) char *call =
+                        text_of("{\"method\":\"%s\",\"more\":true,\"parameters\":{\"noSuchParameter\":1}}",
+                                methods[i].name);
                 open_user(&user);
                 say(&user, call);
                 json_t *reply = next_reply(&user);
                 const char *error = json_string_value(json_object_get(reply, "error"));
-                ck_assert_msg(error && (strstr(error, ".InvalidParameter") || strstr(error, ".InvalidProperty")), "%s: %s",
-                              methods[i].name, error ? error : "taken");
+                ck_assert_msg(
+                        error && (strstr(error, ".InvalidParameter") || strstr(error, ".InvalidProperty")),
+                        "%s: %s", methods[i].name, error ? error : "taken");
                 json_decref(reply);
                 close_user(&user);
         }
@@ -810,11 +847,14 @@ static const char *another_type(enum parameter parameter)
 {
         const char *type = parameter_type(parameter);
 
-        return strcmp(type, "string") == 0 ? "7" : strcmp(type, "[]string") == 0 ? "[\"a\",1]" :
-               strcmp(type, "[]object") == 0 ? "[{},[]]" : "\"text\"";
+        return strcmp(type, "string") == 0     ? "7"
+               : strcmp(type, "[]string") == 0 ? "[\"a\",1]"
+               : strcmp(type, "[]object") == 0 ? "[{},[]]"
+                                               : "\"text\"";
 }
 
-/* Every parameter of every method: one of another type, and one that must be there and is not, is refused by its name. */
+/* Every parameter of every method: one of another type, and one that must be there and is not, is refused by
+ * its name. */
 START_TEST(every_parameter_has_its_type)
 {
         for (size_t i = 0; i < method_count; i++)
@@ -822,7 +862,8 @@ START_TEST(every_parameter_has_its_type)
                         const char *name = parameter_name(taken->parameter);
                         struct causes problems = { 0 };
                         struct parameters in;
-                        scoped(scoped_free) char *text = text_of("{\"%s\":%s}", name, another_type(taken->parameter));
+                        scoped(scoped_free) char *text =
+                                text_of("{\"%s\":%s}", name, another_type(taken->parameter));
                         json_t *wrong = json_loads(text, 0, NULL), *null = json_pack("{s:n}", name);
                         bool told = false;
                         ck_assert_int_eq(parameters_read(wrong, methods[i].takes, &in, &problems), -1);
@@ -873,7 +914,10 @@ END_TEST
 
 START_TEST(who_it_is)
 {
-        static const struct { uid_t uid; const char *reply; } cases[] = {
+        static const struct {
+                uid_t uid;
+                const char *reply;
+        } cases[] = {
                 { 0, "{\"parameters\":{\"uid\":0,\"who\":\"root (uid 0)\"}}" },
                 { 65534, "{\"parameters\":{\"uid\":65534,\"who\":\"nobody (uid 65534)\"}}" },
                 { 70000, "{\"parameters\":{\"uid\":70000,\"who\":\"uid 70000\"}}" },
@@ -1043,7 +1087,8 @@ START_TEST(one_that_asks_and_never_reads_is_not_served_on)
         open_user(&user);
         watch_for(user.watch, 0);
         for (unsigned asked = 0; asked < CALLS; asked++) {
-                (void)send(user.fd, "{\"method\":\"" TEST "Big\"}", sizeof "{\"method\":\"" TEST "Big\"}", MSG_NOSIGNAL);
+                (void)send(user.fd, "{\"method\":\"" TEST "Big\"}", sizeof "{\"method\":\"" TEST "Big\"}",
+                           MSG_NOSIGNAL);
                 loop_turn();
         }
         ck_assert_uint_eq(gone(), 0);
@@ -1123,7 +1168,8 @@ START_TEST(who_has_had_a_share_of_the_turn_waits_for_the_next)
         say(&root, ECHO(1));
         for (unsigned turns = 0, before = 0; handled < USERS * CALLS + 1; turns++, before = handled) {
                 loop_turn();
-                ck_assert_uint_le(handled - before, 2 * TURN_SHARE_MICROS / 2000 + 3); /* by the line, and by what is ready */
+                ck_assert_uint_le(handled - before,
+                                  2 * TURN_SHARE_MICROS / 2000 + 3); /* by the line, and by what is ready */
                 if (turns == 2)
                         ck_assert_uint_eq(json_array_size(root.replies), 1);
                 ck_assert_uint_lt(turns, 1000);
@@ -1163,7 +1209,7 @@ END_TEST
 
 /* ---- descriptors ---- */
 
-#define DESCRIPTOR "{\"method\":\"" TEST "Descriptor\"}"
+#define DESCRIPTOR      "{\"method\":\"" TEST "Descriptor\"}"
 #define DESCRIBED(text) "{\"parameters\":{\"text\":\"" text "\"}}"
 
 START_TEST(descriptors_come_and_go)
@@ -1236,7 +1282,9 @@ START_TEST(too_many_descriptors)
                 struct cmsghdr aligned;
                 char bytes[CMSG_SPACE(sizeof fds)];
         } control = { 0 };
-        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        struct msghdr message = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
 
         control.aligned.cmsg_level = SOL_SOCKET;
         control.aligned.cmsg_type = SCM_RIGHTS;
@@ -1398,7 +1446,8 @@ START_TEST(another_daemons_socket_is_left_alone)
         ck_assert_int_eq(listener_open(path, &cause), -1);
         ck_assert_int_eq(cause.code, CAUSE_STATE);
         scoped(scoped_free) char *file = folder_path("file");
-        (void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)); /* somebody's file is no socket left over */
+        (void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC,
+                         0600)); /* somebody's file is no socket left over */
         ck_assert_int_eq(listener_open(file, &cause), -1);
         ck_assert_int_eq(cause.code, CAUSE_EXISTS);
         ck_assert_int_eq(unlink(file), 0);
@@ -1488,11 +1537,12 @@ START_TEST(the_table_is_what_is_described)
         for (size_t i = 0; i < count_of(described); i++) {
                 size_t in_table = 0, in_text = 0, len = strlen(described[i].name);
                 for (size_t m = 0; m < method_count; m++) {
-                        if (strncmp(methods[m].name, described[i].name, len) != 0 || methods[m].name[len] != '.')
+                        if (strncmp(methods[m].name, described[i].name, len) != 0 ||
+                            methods[m].name[len] != '.')
                                 continue;
                         in_table++;
-                        ck_assert_msg(is_described(described[i].text, "method", methods[m].name + len + 1), "%s",
-                                      methods[m].name);
+                        ck_assert_msg(is_described(described[i].text, "method", methods[m].name + len + 1),
+                                      "%s", methods[m].name);
                         ck_assert_ptr_eq(method_named(methods[m].name), &methods[m]);
                         ck_assert(interface_known(methods[m].name));
                 }
@@ -1511,7 +1561,8 @@ static char *signature_of(const struct method *method)
         for (const struct taken *taken = method->takes; taken->parameter; taken++)
                 ck_assert_int_eq(buf_appendf(&out, "%s%s: %s%s", taken == method->takes ? "" : ", ",
                                              parameter_name(taken->parameter), taken->optional ? "?" : "",
-                                             parameter_type(taken->parameter)), 0);
+                                             parameter_type(taken->parameter)),
+                                 0);
         return buf_take_text(&out);
 }
 
@@ -1539,14 +1590,17 @@ START_TEST(parameters_are_what_is_described)
                 size_t i = 0, len = 0;
                 for (; i < count_of(described); i++) {
                         len = strlen(described[i].name);
-                        if (strncmp(methods[m].name, described[i].name, len) == 0 && methods[m].name[len] == '.')
+                        if (strncmp(methods[m].name, described[i].name, len) == 0 &&
+                            methods[m].name[len] == '.')
                                 break;
                 }
                 if (i == count_of(described))
                         continue; /* org.varlink.service is not ours */
                 scoped(scoped_free) char *own = signature_of(&methods[m]);
-                scoped(scoped_free) char *wanted = described_signature(described[i].text, methods[m].name + len + 1);
-                ck_assert_msg(strcmp(own, wanted) == 0, "%s takes (%s), described is (%s)", methods[m].name, own, wanted);
+                scoped(scoped_free) char *wanted =
+                        described_signature(described[i].text, methods[m].name + len + 1);
+                ck_assert_msg(strcmp(own, wanted) == 0, "%s takes (%s), described is (%s)", methods[m].name,
+                              own, wanted);
         }
 }
 END_TEST
@@ -1563,7 +1617,8 @@ START_TEST(every_parameter_is_taken)
 }
 END_TEST
 
-/* Whatever goes wrong, the error is one that the interface has, and so are those that the varlink service has. */
+/* Whatever goes wrong, the error is one that the interface has, and so are those that the varlink service
+ * has. */
 START_TEST(every_error_is_described)
 {
         for (size_t i = 0; i < count_of(described); i++) {
@@ -1572,7 +1627,8 @@ START_TEST(every_error_is_described)
                 struct call call = { .method = &method };
                 for (int code = CAUSE_NONE + 1; code < CAUSE_CODES; code++) {
                         const char *error = error_name(&call, (enum cause_code)code);
-                        ck_assert_msg(is_described(described[i].text, "error", error), "%s.%s", described[i].name, error);
+                        ck_assert_msg(is_described(described[i].text, "error", error), "%s.%s",
+                                      described[i].name, error);
                 }
         }
 }

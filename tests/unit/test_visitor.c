@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients of the submission listener in virtual time: who is slow, who stays, who comes too early, and the end. */
+/* Clients of the submission listener in virtual time: who is slow, who stays, who comes too early, and the
+ * end. */
 #include "common/limits.h"
 #include "daemon/loop.h"
 #include "daemon/settings.h"
@@ -139,12 +140,14 @@ START_TEST(who_may_not)
         begin();
         int fd = come("192.0.2.7", false);
         (void)heard(fd, &over);
-        ck_assert_ptr_nonnull(strstr(say(fd, "EHLO x\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\n", &over),
-                                     "530-5.7.0 sign in first"));
+        ck_assert_ptr_nonnull(
+                strstr(say(fd, "EHLO x\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\n", &over),
+                       "530-5.7.0 sign in first"));
         (void)close(fd);
         fd = come("127.0.0.1", false); /* no TCP connection: the kernel knows nobody */
         (void)heard(fd, &over);
-        ck_assert_ptr_nonnull(strstr(say(fd, "EHLO x\r\nMAIL FROM:<a@x.example>\r\n", &over), "550-5.7.1 who you are could not be told"));
+        ck_assert_ptr_nonnull(strstr(say(fd, "EHLO x\r\nMAIL FROM:<a@x.example>\r\n", &over),
+                                     "550-5.7.1 who you are could not be told"));
         (void)close(fd);
         turns();
         ck_assert_uint_eq(submission_counts.refused[REFUSED_PERMISSION], 2);

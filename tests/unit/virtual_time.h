@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time that passes when a test says so. The loop's clocks are frozen and moved from timer to timer; what threads do is
- * done by the loop itself, in the order it was asked: this stands in for daemon/workers.c, which is then not linked. So
- * days of back-off take milliseconds, and every run is the same.
+ * Time that passes when a test says so. The loop's clocks are frozen and moved from timer to timer; what
+ * threads do is done by the loop itself, in the order it was asked: this stands in for daemon/workers.c,
+ * which is then not linked. So days of back-off take milliseconds, and every run is the same.
  */
 #pragma once
 
@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* An assertion that writes nothing while it holds: Check notes each of its own in a file, which a test of a full disk
- * must not. */
-#define must(condition)                                                           \
-        do {                                                                      \
-                if (!(condition)) {                                               \
+/* An assertion that writes nothing while it holds: Check notes each of its own in a file, which a test of a
+ * full disk must not. */
+#define must(condition) \
+        do { \
+                if (!(condition)) { \
                         (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-                        abort();                                                  \
-                }                                                                 \
+                        abort(); \
+                } \
         } while (0)
 
 enum { VIRTUAL_CALLS_MOST = 100000 }; /* calls put off in a row: more are a circle */
@@ -27,7 +27,7 @@ enum { VIRTUAL_CALLS_MOST = 100000 }; /* calls put off in a row: more are a circ
 
 struct workers {
         struct job *first, **end;
-        bool called;                    /* run_jobs() is on its way */
+        bool called; /* run_jobs() is on its way */
         struct workers *next;
 };
 static struct workers *virtual_pools;
@@ -145,7 +145,8 @@ static inline void settle(void)
         }
 }
 
-/* Lets so much time pass: each timer fires when it is due, and what follows from it is done at that moment. */
+/* Lets so much time pass: each timer fires when it is due, and what follows from it is done at that moment.
+ */
 static inline void pass_ms(int64_t ms)
 {
         int64_t until = loop_now() + ms;
