@@ -421,7 +421,7 @@ deb:
 
 # ---- looking for trouble --------------------------------------------------------------------------
 .PHONY: lint
-lint:
+lint: check-format
 	cppcheck --std=c11 --enable=warning,portability,performance --inline-suppr --quiet --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=unusedStructMember -D_GNU_SOURCE -DVERSION='"0"' -DPKGLIBDIR='"/"' \
 		'-Djson_array_foreach(a,i,v)=for(i=0;(v=json_array_get(a,i));i++)' \
