@@ -70,9 +70,9 @@ def test_reload_by_signal(station):
 
 def test_a_storm_of_signals_is_one_reload(station):
     """And then one a second."""
-    for _ in range(1000):
-        station.process.send_signal(signal.SIGHUP)
     for _ in range(2):
+        for _ in range(1000):
+            station.process.send_signal(signal.SIGHUP)
         station.wait_event("audit.recorded", action="station.reloaded")
     assert station.log().count("by a signal (SIGHUP)") <= 3
     lag = re.search(r"emailsec_loop_lag_seconds ([\d.]+)", station.call("GetMetrics")["text"])
