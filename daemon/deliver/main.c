@@ -260,9 +260,12 @@ static int run_command(struct run *run)
         if (start(run) < 0)
                 return refuse("the command cannot be started");
         int heard = attend(run, now_ms() + seconds * 1000);
+        siginfo_t info;
+        while (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+                ;
+        end_group(run, SIGKILL); /* what it has left behind; its number is still this group's */
         while (waitpid(run->pid, &ended, 0) < 0 && errno == EINTR)
                 ;
-        end_group(run, SIGKILL); /* what it has left behind */
         return heard < 0 ? EXIT_FAILURE : answer(run, ended);
 }
 

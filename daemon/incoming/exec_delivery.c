@@ -158,7 +158,8 @@ static void hear(void *ctx, unused_arg int what)
                 return;
         const char *text = (const char *)buf_bytes(&command->answer);
         json_t *said = text && memchr(text, '\0', command->answer.len) ? json_loads(text, 0, NULL) : NULL;
-        if (json_is_object(said) && (json_object_get(said, "status") || json_object_get(said, "signal")))
+        if (json_is_integer(json_object_get(said, "status")) ||
+            json_is_integer(json_object_get(said, "signal")))
                 weigh(command, said);
         else
                 put_off(command, CAUSE_CLOSED, "was cut off: emailsec-deliver gave no answer", "",
