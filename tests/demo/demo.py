@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """`make demo`: the procedure 'securing email' from the first command to the last, on a private Postfix and Dovecot
-with fresh certificates, once with useSsl and once with useStartTls. Each step is printed as the command a person
-types and what it answers. Everything lies in one temporary folder; at the end nothing runs and nothing is left."""
+with fresh certificates, once with useSsl and once with useStartTls; then an alarm of a device that speaks plain SMTP, and
+what its acknowledgement sets off (alarm.py). Each step is printed as the command a person types and what it answers; one
+that does not happen ends the demo with an exit status that is not 0. Everything lies in one temporary folder; at the
+end nothing runs and nothing is left."""
 
 import os
 import re
@@ -14,37 +16,20 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.dont_write_bytecode = True
 
-import letters                                      # noqa: E402  (the path comes first)
+import alarm                                        # noqa: E402  (the path comes first)
+import letters                                      # noqa: E402
 import pki                                          # noqa: E402
 import users                                        # noqa: E402
 from dovecot import Dovecot                         # noqa: E402
 from postfix import Postfix                         # noqa: E402
 from sink import SinkPost                           # noqa: E402
 from station import BUILD, Station, clean_environment, program    # noqa: E402
+from telling import COMMAND, LOUD, QUIET, heading, remark, say, title     # noqa: E402
 from waiting import until                           # noqa: E402
 
-COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 HOST = "localhost"
 OUT, IN = "alarms", "operator"        # the accounts
 WORDS = {"ssl": "useSsl: TLS from the first byte", "starttls": "useStartTls: TLS after STARTTLS"}
-
-
-def say(text, style=""):
-    print(f"\033[{style}m{text}\033[0m" if COLOUR and style else text, flush=True)
-
-
-class Numbers:
-    """The headings count on through the whole demo."""
-    step = 0
-
-
-def heading(text):
-    Numbers.step += 1
-    say(f"\n--- {Numbers.step}. {text}", "1")
-
-
-def remark(text):
-    say(f"# {text}", "2")
 
 
 class FreshCertificates:
@@ -66,7 +51,7 @@ class Demo:
         self.programs = {}
         bin_folder = os.path.join(folder, "bin")
         os.mkdir(bin_folder, 0o755)
-        for name in ("emailsecd", "emailsecctl", "emailsec-mime.so"):
+        for name in ("emailsecd", "emailsecctl", "emailsec-mime.so", "emailsec-deliver"):
             if not os.path.exists(program(name)):
                 sys.exit(f"{name} is not in {BUILD}: run `make` first")
             self.programs[name] = program(name, bin_folder)
@@ -79,15 +64,19 @@ class Demo:
 
     # ---- a command and its answer
 
+    def tell(self, text, style=""):
+        """Paths in the temporary folder without it."""
+        say(text.replace(self.folder + "/", ""), style)
+
     def run(self, *words, stdin=None, shown=None, expect=0):
         """Runs emailsecctl; prints the command as typed and what it says."""
         typed = " ".join(word if re.fullmatch(r"[\w@%+=:,./-]+", word) else f"'{word}'" for word in words)
-        say(f"$ {shown or 'emailsecctl ' + typed}", "36")
+        self.tell(f"$ {shown or 'emailsecctl ' + typed}", COMMAND)
         done = subprocess.run([self.programs["emailsecctl"], *words], input=stdin or b"", capture_output=True,
                               env=clean_environment(EMAILSEC_SOCKET=self.station.socket), timeout=30)
         said = (done.stdout + done.stderr).decode("utf-8", "replace").rstrip()
         if said:
-            say(said)
+            self.tell(said)
         if done.returncode != expect:
             say(self.station.log()[-3000:])
             raise SystemExit(f"that should have ended with {expect}, not {done.returncode}")
@@ -131,12 +120,12 @@ class Demo:
     # ---- the story
 
     def story(self, security):
-        say(f"\n{'=' * 80}\n{WORDS[security]}\n{'=' * 80}", "1")
+        title(WORDS[security])
         self.box = f"operator-{security}"
         heading("a station of its own")
         self.station = Station(self.folder, self.programs, self.certificates_of_nobody(),
                                {"Service.LogLevel": "info"}, name=security)
-        say("$ emailsecd --config emailsecd.conf --state-directory state --socket io.emailsec &", "36")
+        say("$ emailsecd --config emailsecd.conf --state-directory state --socket io.emailsec &", COMMAND)
         self.open.append(self.station)
         self.station.start()
         self.run("status")
@@ -162,7 +151,7 @@ class Demo:
         challenges = self.station.json("challenge", "list")
         self.run("challenge", "show", challenges[0]["id"])
         remark("the fingerprint as the server's operator reads it to us from the file:")
-        say(f"# {self.certificates.self_signed.fingerprint}", "2")
+        say(f"# {self.certificates.self_signed.fingerprint}", QUIET)
         for challenge in challenges:
             self.run("challenge", "accept", challenge["id"], "--fingerprint",
                      self.certificates.self_signed.fingerprint)
@@ -173,16 +162,13 @@ class Demo:
         self.received(1)
         self.run("inbox", "list", IN)
         newest = self.station.json("inbox", "list", IN)[-1]
-        say(f"$ ls state/mail/{IN}/new", "36")
+        say(f"$ ls state/mail/{IN}/new", COMMAND)
         for path in self.station.inbox(IN):
             say(os.path.basename(path))
         self.run("inbox", "show", IN, newest["id"])
 
         heading("the lasting cure: the plant's CA is imported, the servers get certificates of it")
-        root = os.path.join(self.station.folder, "plant-ca.pem")
-        with open(root, "wb") as out:
-            out.write(self.certificates.root.pem)
-        self.run("trust", "import", root, shown="emailsecctl trust import plant-ca.pem")
+        self.import_root()
         self.run("trust", "list")
         self.serve(self.certificates.signed)
         remark("the servers show the new certificate from now on")
@@ -203,9 +189,19 @@ class Demo:
         self.run("account", "test", OUT)
 
         heading("the journal tells the story")
+        self.end_station()
+
+    def import_root(self):
+        root = os.path.join(self.station.folder, "plant-ca.pem")
+        with open(root, "wb") as out:
+            out.write(self.certificates.root.pem)
+        self.run("trust", "import", root, shown="emailsecctl trust import plant-ca.pem")
+
+    def end_station(self):
+        """It is the last in `open`."""
         self.open.pop().stop()
         for line in self.station.log().splitlines():
-            say(re.sub(r"^<\d>", "", line).replace(self.folder + "/", ""), "2")
+            self.tell(re.sub(r"^<\d>", "", line), QUIET)
         self.station.end()
 
     @staticmethod
@@ -214,12 +210,14 @@ class Demo:
         return pki.authority("Some public CA").pem
 
     def play(self):
-        say("Securing email: the whole procedure on real servers", "1")
+        """False where the second story had to be left out."""
+        say("Securing email: the whole procedure on real servers", LOUD)
         heading("the servers")
         self.start_servers()
         for security in ("ssl", "starttls"):
             self.story(security)
             self.serve(self.certificates.self_signed)
+        return alarm.Story(self).tell()
 
 
 def main():
@@ -234,14 +232,15 @@ def main():
     try:
         demo = Demo(folder)
         try:
-            demo.play()
+            whole = demo.play()
         finally:
             for number in endings:
                 signal.signal(number, signal.SIG_IGN)    # nothing interrupts the clean-up
             demo.close()
     finally:
         users.remove(folder)
-    say(f"\nDone in {time.monotonic() - started:.0f} seconds. Nothing is running, nothing is left behind.", "1")
+    say("" if whole else "\nThe second story was left out, as said above.")
+    say(f"Done in {time.monotonic() - started:.0f} seconds. Nothing is running, nothing is left behind.", LOUD)
 
 
 if __name__ == "__main__":
