@@ -336,15 +336,15 @@ PEERS := build/peers
 .PHONY: bench-peers
 bench-peers:
 	@rm -rf $(PEERS); mkdir -p $(PEERS)
-	cd $(PEERS) && apt-get download nullmailer dma && for p in *.deb; do dpkg -x $$p $${p%%_*}; done
+	cd $(PEERS) && apt-get download nullmailer dma opensmtpd && for p in *.deb; do dpkg -x $$p $${p%%_*}; done
 # Beside mbsync, fetchmail, getmail6 and mpop, where they are installed; idle: ACCOUNTS of one daemon.
 .PHONY: bench-incoming bench-idle
 bench-incoming bench-idle: bench-%: all
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/$*.py
-# The submission listener beside Postfix's.
+# The submission listener beside Postfix's and, where it was unpacked, OpenSMTPD's.
 .PHONY: bench-submission
 bench-submission: all
-	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/submission.py $(COUNT) $(ROUNDS)
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) PEERS=$(abspath $(PEERS)) /usr/bin/python3 tests/bench/submission.py $(COUNT) $(ROUNDS)
 .PHONY: bench-outgoing
 bench-outgoing: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) PEERS=$(abspath $(PEERS)) /usr/bin/python3 tests/bench/outgoing.py $(COUNT) $(ROUNDS)

@@ -131,6 +131,7 @@ class Relay(postfix.Postfix):
     """Postfix as shipped, told of its relay only."""
     name, tuning, keeps, stays, first_of_message = "Postfix", "", True, True, 2
     sessions = 20           # default_destination_concurrency_limit
+    clients = "-"           # processes of its listener, at most
 
     @staticmethod
     def version():
@@ -147,7 +148,7 @@ class Relay(postfix.Postfix):
         self.master, self.port = os.path.join(self.daemons, "master"), sink.port
         self._write(True)
         with open(os.path.join(self.folder, "master.cf"), "w") as out:
-            out.write(postfix.MASTER + f"127.0.0.1:{self.inlet} inet n - n - - smtpd\n"
+            out.write(postfix.MASTER + f"127.0.0.1:{self.inlet} inet n - n - {self.clients} smtpd\n"
                       "pickup unix n - n 60 1 pickup\ntlsproxy unix - - n - 0 tlsproxy\n")
         self.start()
 
