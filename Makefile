@@ -354,9 +354,9 @@ SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 BUILD_PACKAGES := gcc make pkg-config libevent-dev libssl-dev libjansson-dev libsystemd-dev libsqlite3-dev \
 	libgsasl-dev libidn2-dev libgmime-3.0-dev
 TEST_PACKAGES  := check postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd python3-pytest \
-	python3-pytest-xdist python3-cryptography openssl systemd mandoc
+	python3-pytest-xdist python3-cryptography openssl systemd mandoc iproute2
 # The slow tests' own: packages are built and checked, a machine is made and booted, namespaces are set up.
-SLOW_PACKAGES  := mmdebstrap systemd-container debhelper dpkg-dev lintian blhc devscripts iproute2 util-linux
+SLOW_PACKAGES  := mmdebstrap systemd-container debhelper dpkg-dev lintian blhc devscripts util-linux
 .PHONY: deps deps-slow
 deps deps-slow:
 	@missing=; for p in $(BUILD_PACKAGES) $(TEST_PACKAGES) $(if $(filter deps-slow,$@),$(SLOW_PACKAGES)); do \
