@@ -52,7 +52,7 @@ static int take_moment(struct backup *backup, int *fd)
                         store_copy_database(copy, backup->leave, &backup->cancelled, &backup->cause) < 0 ||
                         backup_archive_look(&backup->archive, &after, &backup->cause) < 0;
                 bool same = !failed && before.len == after.len &&
-                            !memcmp(buf_bytes(&before), buf_bytes(&after), before.len);
+                            (!before.len || !memcmp(buf_bytes(&before), buf_bytes(&after), before.len));
                 buf_free(&before);
                 buf_free(&after);
                 if (!failed && same)

@@ -15,7 +15,7 @@
 struct store_write {
         /* Writer thread. -1 undoes what this one did. */
         int (*write)(struct store_write *write, struct database *db, struct cause *cause);
-        /* Loop. `cause` NULL: it is on disk. */
+        /* Loop. `cause` NULL: it is on disk. `write` may have run more than once by then. */
         void (*done)(struct store_write *write, const struct cause *cause);
         /* The fact it records cannot be had again (a message was sent): tried again until
          * the disk takes it; `done` comes then, or with the cause when the store closes. */

@@ -343,11 +343,25 @@ static int claim_one(struct claim *claim, uint64_t seq, struct database *db, str
         return hand_out(claim, &message, was, db, cause);
 }
 
+/* What a transaction that was lost has found: it is done once more when the disk is full (writer.c). */
+static void forget_claimed(struct claim *claim)
+{
+        for (size_t i = 0; i < claim->count; i++)
+                queued_message_free(claim->messages[i]);
+        free(take(claim->messages));
+        free(take(claim->candidates));
+        free(take(claim->damaged));
+        claim->count = claim->bytes = claim->candidate_count = claim->damaged_count = 0;
+        claim->next_due = 0;
+        queue_flood_restart(&claim->flood);
+}
+
 static int claim_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct claim *claim = container_of(write, struct claim, write);
         int more = 1;
 
+        forget_claimed(claim);
         if (find_due(claim, db, cause) < 0)
                 return -1;
         claim->messages = new_zeroed(claim->max + 1, sizeof(struct queued_message *));

@@ -51,11 +51,17 @@ void queue_flood_begin(struct flood *flood, const struct flood_rules *rules)
         flood->rules.hostname = copy_text(rules->hostname);
 }
 
-void queue_flood_done(struct flood *flood)
+void queue_flood_restart(struct flood *flood)
 {
         for (size_t i = 0; i < flood->told_count; i++)
                 free(flood->told[i].address);
         free(flood->told);
+        *flood = (struct flood){ .rules = flood->rules };
+}
+
+void queue_flood_done(struct flood *flood)
+{
+        queue_flood_restart(flood);
         free((char *)(uintptr_t)flood->rules.from);
         free((char *)(uintptr_t)flood->rules.hostname);
         *flood = (struct flood){ 0 };

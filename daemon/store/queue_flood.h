@@ -25,6 +25,8 @@ struct flood {
 void queue_flood_begin(struct flood *flood,
                        const struct flood_rules *rules); /* NULL, or most 0: nothing is limited */
 void queue_flood_done(struct flood *flood);
+/* The transaction was lost and is done once more: forgets what was found, keeps the rules. */
+void queue_flood_restart(struct flood *flood);
 /* Takes those recipients out of a message that is about to be sent which may not be now. */
 int queue_flood_gate(struct flood *flood, struct database *db, const char *account,
                      struct queued_message *message, time_t now, struct cause *cause) must_use;
