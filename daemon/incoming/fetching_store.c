@@ -177,7 +177,15 @@ static uint64_t most_of(const struct fetching *fetching, const struct mailbox_en
         return fetching->in_alone || most < likely ? most : likely;
 }
 
-/* It is more than that: -1 when there are too many such. */
+/* This message is not taken: what comes of it is read over, and the others come. */
+static int not_taken(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why)
+{
+        fetching_set_want(fetching, entry, WANT_REFUSED);
+        (void)fetching_not_had(fetching, entry, why, false);
+        return 1;
+}
+
+/* It is more than that. */
 static int too_much(struct fetching *fetching, const struct mailbox_entry *entry, uint64_t size)
 {
         struct cause why;
@@ -186,9 +194,7 @@ static int too_much(struct fetching *fetching, const struct mailbox_entry *entry
                         "the server announced %llu bytes and sends %llu or more; maxMessageSize is %llu",
                         (unsigned long long)entry->size, (unsigned long long)size,
                         (unsigned long long)fetching_most(fetching));
-        fetching_set_want(fetching, entry, WANT_REFUSED);
-        (void)fetching_not_had(fetching, entry, &why, false);
-        return 1;
+        return not_taken(fetching, entry, &why);
 }
 
 static void make_delivery(struct fetching *fetching)
@@ -221,11 +227,9 @@ static int begin_message(struct fetching *fetching, const struct mailbox_entry *
         int begun = delivery_begin(fetching->filling, entry, &cause);
         if (begun == 0)
                 return 0;
-        if (begun >
-            0) { /* one that is too large for the disk, or is said to be, does not keep the others back */
+        if (begun > 0) { /* it does not fit on the disk, or is said not to */
                 fetching->in_message = false;
-                fetching_set_want(fetching, entry, WANT_REFUSED);
-                return fetching_not_had(fetching, entry, &cause, false) < 0 ? -1 : 1;
+                return not_taken(fetching, entry, &cause);
         }
         fetching->no_room = true;
         fetching_keep_whole(fetching);
