@@ -87,7 +87,7 @@ def test_signs_in(tls_station, root, sink, door, mechanism):
     sink.wait_for(1)
     assert b"with ESMTPSA;" in sink.accepted[0].content
     assert sent(station)["submittedBy"] == "device press"
-    device, = station.json("device", "list")
+    device, = station.call("ListDevices")["devices"]
     assert device["name"] == "press" and device["password"] is True and device["signedIn"]
 
 
@@ -261,7 +261,7 @@ def test_bad_devices(station):
     with open(os.path.join(station.state, "devices", "press.json"), "w") as out:
         out.write("{")
     station.restart()
-    assert station.json("device", "list")[0]["fault"]
+    assert station.call("ListDevices")["devices"][0]["fault"] and station.json("device", "list")[0]["fault"]
     station.ctl("device", "password", "press", stdin=PASSWORD + "\n")
     station.restart()
     assert not station.json("device", "list")[0]["fault"] and station.json("device", "list")[0]["password"]

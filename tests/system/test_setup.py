@@ -230,8 +230,10 @@ def test_by_the_file_of_the_domain(world, post, dovecot, certificates, box, fold
     world.world_dns.records[("A", host)] = [web.address]
     try:
         done = world.tool("setup", letters.address(box), "--yes", stdin=letters.PASSWORD.encode() + b"\n")
+        found = world.call("FetchAutoconfig", domain=domain)
     finally:
         web.stop()
+    assert found["url"].startswith(f"https://{host}/") and found["text"].encode() == text
     assert f"https://{host}/" in done.out and "TLS by STARTTLS" in done.out
     assert all(box not in path for _, path in web.paths), "nobody's address is told"
     accounts = [a["properties"] for a in world.call("ListAccounts")["accounts"]]
