@@ -87,7 +87,7 @@ static int reload(json_t *warnings, struct cause *cause)
                 me.settings = fresh;
                 journal_open(fresh.log_level, fresh.log_target);
                 permit_open(&me.settings);
-                station_reload(&me.settings, warnings);
+                service_reload(&me.settings, warnings);
                 doors_reload(&me.settings);
                 settings_done(&old);
         }
@@ -109,9 +109,9 @@ static void reload_by_signal(void *ctx)
         hangup.last = loop_now();
         if (reload(NULL, &cause) < 0)
                 return; /* what is wrong with it was logged */
-        trail_record(&(struct actor){ .who = "a signal (SIGHUP)" },
-                     &(struct trail){ .action = TRAIL_RELOADED,
-                                      .object = "settings, credentials and system trust" });
+        audit_trail_record(&(struct actor){ .who = "a signal (SIGHUP)" },
+                           &(struct trail){ .action = TRAIL_RELOADED,
+                                            .object = "settings, credentials and system trust" });
 }
 
 static void on_hangup(void *ctx, int number)
@@ -141,12 +141,12 @@ static void ended(void *ctx)
 static void on_end(void *ctx, int number)
 {
         (void)ctx;
-        if (station_ending())
+        if (service_ending())
                 return;
         manager_tell_ending();
         log_about(NULL, LOG_INFO, MSG_ENDING, "ending (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
         ending = 2;
-        station_end(END_MS, ended, NULL); /* first: who listens is told of the end */
+        service_end(END_MS, ended, NULL); /* first: who listens is told of the end */
         listener_wind_down();
         doors_wind_down(END_MS, part_ended);
 }
@@ -154,9 +154,9 @@ static void on_end(void *ctx, int number)
 static void watch_surroundings(void)
 {
         static const struct netmon_user user = {
-                .network = station_network_changed,
-                .clock = station_clock_was_set,
-                .woke = station_woke,
+                .network = service_network_changed,
+                .clock = service_clock_was_set,
+                .woke = service_woke,
         };
         struct cause cause = { 0 };
         struct subject subject = { .cause = &cause };
@@ -259,13 +259,13 @@ static int serve(void)
         if (loop_open(&cause) < 0)
                 return refuse(&cause, EXIT_FAILURE);
         permit_open(&me.settings);
-        if (station_open(&me.settings, &cause) < 0) {
+        if (service_open(&me.settings, &cause) < 0) {
                 loop_close();
                 return refuse(&cause, store_lost_database() ? EX_DATAERR : EXIT_FAILURE);
         }
         methods_on_reload(reload);
         if (listener_open(me.settings.control_socket, &cause) < 0) {
-                station_close();
+                service_close();
                 loop_close();
                 return refuse(&cause, EXIT_FAILURE);
         }
@@ -274,9 +274,9 @@ static int serve(void)
         loop_on_signal(SIGINT, on_end, NULL);
         hangup.timer = timer_new(reload_by_signal, NULL);
         loop_on_signal(SIGHUP, on_hangup, NULL);
-        manager_open(&(struct manager_user){ .line = station_line, .stuck_for = stuck_for });
+        manager_open(&(struct manager_user){ .line = service_line, .stuck_for = stuck_for });
         watch_surroundings();
-        scoped(scoped_free) char *line = station_line();
+        scoped(scoped_free) char *line = service_line();
         log_about(NULL, LOG_INFO, MSG_STARTED, "emailsecd %s is ready: %s", VERSION, line);
         manager_tell_ready();
 
@@ -287,7 +287,7 @@ static int serve(void)
         manager_close();
         listener_close();
         doors_close();
-        station_close();
+        service_close();
         loop_close();
         journal_tell_repeats(true);
         return EXIT_SUCCESS;

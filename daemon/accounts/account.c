@@ -193,7 +193,7 @@ static void emit_status(struct account *account)
         account_tell_status(account);
 }
 
-void account_is_well(struct account *account)
+void account_report_ok(struct account *account)
 {
         enum account_status before = account->status;
 
@@ -216,7 +216,7 @@ void account_is_well(struct account *account)
 void account_has_worked(struct account *account)
 {
         fact_set_number(account->name, FACT_WORKED, (int64_t)loop_wall());
-        account_is_well(account);
+        account_report_ok(account);
 }
 
 void account_was_checked(const struct account *account)
@@ -257,7 +257,7 @@ static enum account_status status_of(const struct cause *cause)
         return ACCOUNT_FAULT;
 }
 
-void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id)
+void account_report_failure(struct account *account, const struct cause *cause, const char *challenge_id)
 {
         enum account_status status = status_of(cause);
         bool news = status != account->status || cause->code != account->cause->code ||

@@ -92,8 +92,8 @@ struct subject account_subject(const struct account *account);
  * A session has told how the account is: OK (cause NULL) or the cause's class. Journal, event and the
  * service's status line hear of it once, when it changes.
  */
-void account_is_well(struct account *account);
-void account_is_ill(struct account *account, const struct cause *cause, const char *challenge_id);
+void account_report_ok(struct account *account);
+void account_report_failure(struct account *account, const struct cause *cause, const char *challenge_id);
 /* A look, a delivery or a sign-in has worked just now; the account is well. Its being well or ill was looked
  * at just now. */
 void account_has_worked(struct account *account);

@@ -20,7 +20,7 @@ const char *call_actor(const struct call *call)
 void audit(struct call *call, const struct trail *trail)
 {
         call->audited = true;
-        trail_record(&call->actor, trail);
+        audit_trail_record(&call->actor, trail);
 }
 
 void audit_nothing(struct call *call)

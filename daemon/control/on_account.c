@@ -67,7 +67,7 @@ void on_get_account(struct call *call)
 /* ---- changes ---- */
 
 /* What changed when only `enabled` did, and when more did. */
-static enum trail_action action_of(const json_t *differences)
+static enum audit_trail_action action_of(const json_t *differences)
 {
         const json_t *only = json_array_size(differences) == 1 ? json_array_get(differences, 0) : NULL;
 
@@ -79,7 +79,7 @@ static enum trail_action action_of(const json_t *differences)
 static void audit_account(struct call *call, const char *name, bool is_new, const json_t *differences)
 {
         scoped(scoped_free) char *object = text_of("account %s", name),
-                                 *details = trail_differences(differences);
+                                 *details = audit_trail_differences(differences);
 
         if (!is_new && json_array_size(differences) == 0) {
                 audit_nothing(call);
@@ -87,7 +87,7 @@ static void audit_account(struct call *call, const char *name, bool is_new, cons
         }
         json_t *data = json_object();
         json_put(data, "differences", json_deep_copy(differences));
-        enum trail_action action = is_new ? TRAIL_ACCOUNT_ADDED : action_of(differences);
+        enum audit_trail_action action = is_new ? TRAIL_ACCOUNT_ADDED : action_of(differences);
         bool said = action == TRAIL_ACCOUNT_ENABLED || action == TRAIL_ACCOUNT_DISABLED;
         audit(call, &(struct trail){ .action = action,
                                      .about = { .account = name },

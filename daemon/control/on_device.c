@@ -7,7 +7,7 @@
 
 struct device_call {
         struct call *call;
-        enum trail_action action;
+        enum audit_trail_action action;
         char *object;
 };
 
@@ -46,7 +46,8 @@ static void device_changed(void *ctx, const struct device *device, const struct 
         free(d);
 }
 
-static struct device_call *device_call_new(struct call *call, enum trail_action action, const char *what)
+static struct device_call *device_call_new(struct call *call, enum audit_trail_action action,
+                                           const char *what)
 {
         struct device_call *d = new_object(struct device_call);
 

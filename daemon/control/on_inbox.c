@@ -85,7 +85,8 @@ void on_open_inbox_message(struct call *call)
 /* ---- delete, mark ---- */
 
 /* What became of `count` messages, also beside a cause. */
-static void changed(struct call *call, enum trail_action action, size_t count, const struct cause *cause)
+static void changed(struct call *call, enum audit_trail_action action, size_t count,
+                    const struct cause *cause)
 {
         const char *name = call_parameters(call)->name;
         scoped(scoped_free) char *object =

@@ -10,7 +10,7 @@
 
 struct key_call {
         struct call *call;
-        enum trail_action action;
+        enum audit_trail_action action;
         const char *event, *words;
 };
 
@@ -47,7 +47,7 @@ static void key_done(void *ctx, const struct cause *cause, json_t *key)
         free(k);
 }
 
-static struct key_call *key_call_new(struct call *call, enum trail_action action, const char *event,
+static struct key_call *key_call_new(struct call *call, enum audit_trail_action action, const char *event,
                                      const char *words)
 {
         struct key_call *k = new_object(struct key_call);

@@ -96,7 +96,7 @@ void on_get_message(struct call *call)
 struct changing {
         struct call *call;
         const char *words; /* for the journal */
-        enum trail_action action;
+        enum audit_trail_action action;
         bool now;   /* a person wants it tried: an account that is down does not wait its time out */
         bool tells; /* the answer names those that wait all the same */
 };
@@ -116,7 +116,7 @@ static void audit_changed(const struct changing *changing, const json_t *changed
         }
         scoped(scoped_free) char *object = text_of("%zu message%s%s%s", count, count == 1 ? "" : "s",
                                                    account ? " of account " : "", account ? account : "");
-        scoped(scoped_free) char *details = trail_ids(ids);
+        scoped(scoped_free) char *details = audit_trail_ids(ids);
         json_put(data, "count", json_integer((json_int_t)count));
         if (count)
                 audit(changing->call, &(struct trail){ .action = changing->action,
@@ -190,7 +190,7 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
 /* max_queue: of QUEUE_REROUTE, how many may wait at the account that the call names. */
 static void begin_change(struct call *call, enum queue_change what, const char *words, size_t max_queue)
 {
-        static const enum trail_action actions[] = {
+        static const enum audit_trail_action actions[] = {
                 [QUEUE_RETRY] = TRAIL_QUEUE_RETRIED,    [QUEUE_HOLD] = TRAIL_QUEUE_HELD,
                 [QUEUE_RELEASE] = TRAIL_QUEUE_RELEASED, [QUEUE_DELETE] = TRAIL_QUEUE_DELETED,
                 [QUEUE_REROUTE] = TRAIL_QUEUE_REROUTED,

@@ -11,7 +11,7 @@ static void status_known(void *ctx)
 {
         struct call *call = ctx;
         struct cause cause;
-        json_t *status = station_status(call_parameters(call)->account, &cause);
+        json_t *status = service_status(call_parameters(call)->account, &cause);
 
         if (!status) {
                 call_fail(call, &cause);
@@ -32,7 +32,7 @@ static void audit_known(void *ctx)
         struct call *call = ctx;
         json_t *reply = json_object();
 
-        json_put(reply, "findings", station_audit());
+        json_put(reply, "findings", service_audit());
         call_reply(call, reply);
 }
 

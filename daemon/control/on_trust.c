@@ -57,10 +57,10 @@ void on_get_allowed_host(struct call *call)
 /* A decision under way, and what it is in the trail. */
 struct deciding {
         struct call *call;
-        enum trail_action action;
+        enum audit_trail_action action;
 };
 
-static struct deciding *deciding_new(struct call *call, enum trail_action action)
+static struct deciding *deciding_new(struct call *call, enum audit_trail_action action)
 {
         struct deciding *deciding = new_object(struct deciding);
 
@@ -182,7 +182,7 @@ static void audit_pruned(struct call *call, json_t *ids)
         size_t count = json_array_size(ids);
         scoped(scoped_free) char *object =
                 text_of("%zu entr%s of the Allowed Hosts", count, count == 1 ? "y" : "ies");
-        scoped(scoped_free) char *details = trail_ids(ids);
+        scoped(scoped_free) char *details = audit_trail_ids(ids);
         if (!count) {
                 audit_nothing(call);
                 return;
@@ -233,8 +233,8 @@ void on_get_anchor(struct call *call)
                 call_fail(call, &cause);
 }
 
-static void tell_anchor(struct call *call, const json_t *anchor, enum trail_action action, const char *event,
-                        const char *words)
+static void tell_anchor(struct call *call, const json_t *anchor, enum audit_trail_action action,
+                        const char *event, const char *words)
 {
         const char *fingerprint = json_string_value(json_object_get(anchor, "fingerprintSha256"));
         const char *subject_name = json_string_value(json_object_get(anchor, "subject"));

@@ -176,7 +176,7 @@ static void dispatch(struct call *call, const char *name)
                 refuse_permission(call);
         } else if ((method->flags & METHOD_MORE) && !call->more) {
                 call_fail_varlink(call, "ExpectedMore", NULL, NULL);
-        } else if (station_ending() && !(method->flags & METHOD_ENDING)) {
+        } else if (service_ending() && !(method->flags & METHOD_ENDING)) {
                 cause_set(&cause, CAUSE_BUSY, "the daemon is ending");
                 call_fail(call, &cause);
         } else if (!may_wait(call)) {

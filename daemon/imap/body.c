@@ -20,10 +20,10 @@ static void read_over(struct imap_session *session, uint64_t size)
         if (size <= room)
                 session->unwanted += size;
         else
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server sends %llu bytes of messages that were not asked for, or over "
-                                "what was announced",
-                                (unsigned long long)size);
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                  "the server sends %llu bytes of messages that were not asked for, or over "
+                                  "what was announced",
+                                  (unsigned long long)size);
 }
 
 /* ---- one message to the user ---- */
@@ -32,7 +32,8 @@ static void read_over(struct imap_session *session, uint64_t size)
 static bool taken(struct imap_session *session, int answer)
 {
         if (answer < 0)
-                (void)chat_fail(&session->chat, CAUSE_STORAGE, "a message that arrived could not be stored");
+                (void)engine_fail(&session->engine, CAUSE_STORAGE,
+                                  "a message that arrived could not be stored");
         return answer == 0;
 }
 
@@ -42,7 +43,7 @@ static void enough(struct imap_session *session, uint64_t left)
         struct imap_arrival *arrival = &session->arrival;
 
         arrival->wanted = false;
-        if (session->chat.state == CHAT_FAILED)
+        if (session->engine.state == ENGINE_FAILED)
                 return;
         session->work.items[arrival->item].state = WANTED_DELIVERED;
         imap_parts_end(session, arrival->item);
@@ -67,9 +68,9 @@ static void message_begin(struct imap_session *session, uint64_t from, uint64_t 
 
 static void message_piece(struct imap_session *session, const char *bytes, size_t len, uint64_t left)
 {
-        if (!len || !session->arrival.wanted || session->chat.state == CHAT_FAILED)
+        if (!len || !session->arrival.wanted || session->engine.state == ENGINE_FAILED)
                 return;
-        chat_progress(&session->chat, len);
+        engine_progress(&session->engine, len);
         if (!taken(session,
                    session->config.user->message_piece(session->config.ctx, (const uint8_t *)bytes, len)))
                 enough(session, left);
@@ -80,7 +81,7 @@ static void message_end(struct imap_session *session)
         session->work.items[session->arrival.item].state = WANTED_DELIVERED;
         imap_parts_end(session, session->arrival.item);
         session->untagged = 0;
-        if (session->chat.state != CHAT_FAILED)
+        if (session->engine.state != ENGINE_FAILED)
                 (void)taken(session, session->config.user->message_end(session->config.ctx));
 }
 
@@ -91,7 +92,7 @@ static ssize_t place_of(struct imap_session *session, const struct imap_fetch_it
 {
         uint32_t uid = items->uid ? items->uid : items->is_part ? imap_part_awaited(session) : 0;
 
-        if (session->chat.step != IMAP_FETCH)
+        if (session->engine.step != IMAP_FETCH)
                 return -1;
         if (uid)
                 return imap_work_find(session, uid);
@@ -150,11 +151,11 @@ void imap_body_begun(struct imap_session *session, const struct imap_item *item)
                 return;
         }
         if (++session->untagged > LIMIT_UNTAGGED_IDLE) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server sends messages again and again that nobody asked for");
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                  "the server sends messages again and again that nobody asked for");
                 return;
         }
-        session->chat.phrase = "receiving a message";
+        session->engine.phrase = "receiving a message";
         /* the parser has seen "* N FETCH" */
         if (!imap_take(&cursor, '*') || !imap_blanks(&cursor) || !imap_number(&cursor, UINT32_MAX, &number) ||
             !imap_blanks(&cursor) || !imap_word(&cursor, &word) ||
@@ -187,7 +188,7 @@ void imap_body_ended(struct imap_session *session, const struct imap_item *item)
         struct imap_cursor cursor = imap_cursor(item->text, item->len);
         struct imap_fetch_items items = { .uid = session->arrival.uid };
 
-        session->chat.phrase = session->chat.steps[session->chat.step].phrase;
+        session->engine.phrase = session->engine.steps[session->engine.step].phrase;
         /* what is not the one is begun anew with the user when it is asked for by itself */
         if (imap_fetch_items(&cursor, false, &items) && session->arrival.wanted &&
             is_the_one(session, &items))
@@ -236,7 +237,7 @@ static void head_heard(struct imap_session *session, const struct imap_fetch_ite
         struct mailbox_entry entry = { .uid = items->uid };
         session->work.items[found].state = WANTED_DELIVERED;
         session->untagged = 0;
-        chat_progress(&session->chat, CHAT_ITEM + len);
+        engine_progress(&session->engine, ENGINE_ITEM + len);
         (void)taken(session, session->config.user->head(session->config.ctx, &entry, items->head.bytes,
                                                         len < LIMIT_HEAD ? len : LIMIT_HEAD));
 }
@@ -257,18 +258,18 @@ void imap_fetch_heard(struct imap_session *session, struct imap_cursor *cursor)
 
         /* one that cannot be read costs itself only: its message is asked for again by itself */
         if (!imap_take(cursor, '(') || !imap_fetch_items(cursor, false, &items)) {
-                session->listing.refused |= session->chat.step == IMAP_LIST;
+                session->listing.refused |= session->engine.step == IMAP_LIST;
                 session->work.uncertain |= session->work.checking;
                 return;
         }
-        if (session->chat.step == IMAP_HEADS)
+        if (session->engine.step == IMAP_HEADS)
                 head_heard(session, &items);
-        else if (session->chat.step == IMAP_LIST)
+        else if (session->engine.step == IMAP_LIST)
                 imap_list_entry(session, &items);
         else if (session->work.checking)
                 check_heard(session, &items);
         else if (items.has_body)
                 quoted_body(session, &items);
-        else if (session->chat.step == IMAP_STORE)
-                chat_progress(&session->chat, CHAT_ITEM);
+        else if (session->engine.step == IMAP_STORE)
+                engine_progress(&session->engine, ENGINE_ITEM);
 }

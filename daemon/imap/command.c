@@ -34,12 +34,12 @@ static bool is_discovery(int step)
 
 static bool may_say(struct imap_session *session)
 {
-        return is_discovery(session->chat.step) || chat_may_speak(&session->chat);
+        return is_discovery(session->engine.step) || engine_may_speak(&session->engine);
 }
 
 static void command_said(struct imap_session *session, size_t before)
 {
-        session->said += session->chat.out.len - before;
+        session->said += session->engine.out.len - before;
         session->flights[session->in_flight++] =
                 (struct imap_flight){ .tag = session->tag, .end = session->said };
 }
@@ -50,7 +50,7 @@ static bool next_tag(struct imap_session *session)
         if (!may_say(session))
                 return false;
         if (session->in_flight == count_of(session->flights)) {
-                (void)chat_fail(&session->chat, CAUSE_INTERNAL, "too many IMAP commands at once");
+                (void)engine_fail(&session->engine, CAUSE_INTERNAL, "too many IMAP commands at once");
                 return false;
         }
         session->tag++;
@@ -59,7 +59,7 @@ static bool next_tag(struct imap_session *session)
 
 void imap_say(struct imap_session *session, const char *format, ...)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
         va_list args;
 
         if (!next_tag(session))
@@ -67,56 +67,56 @@ void imap_say(struct imap_session *session, const char *format, ...)
         va_start(args, format);
         scoped(scoped_free) char *words = text_of_list(format, args);
         va_end(args);
-        chat_say(&session->chat, "%s%u %s", session->prefix, session->tag, words);
-        if (session->chat.state != CHAT_FAILED)
+        engine_say(&session->engine, "%s%u %s", session->prefix, session->tag, words);
+        if (session->engine.state != ENGINE_FAILED)
                 command_said(session, before);
 }
 
 void imap_say_secret(struct imap_session *session, const char *traced, const char *line)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
 
         if (!next_tag(session))
                 return;
         scoped(scoped_free) char *tagged_trace = text_of("%s%u %s", session->prefix, session->tag, traced);
         scoped(scoped_free_secret) char *tagged = text_of("%s%u %s", session->prefix, session->tag, line);
-        chat_say_secret(&session->chat, tagged_trace, tagged);
-        if (session->chat.state != CHAT_FAILED)
+        engine_say_secret(&session->engine, tagged_trace, tagged);
+        if (session->engine.state != ENGINE_FAILED)
                 command_said(session, before);
 }
 
 /* What goes on with the last command: its reply cannot come before this is out either. */
 static void more_said(struct imap_session *session, size_t before)
 {
-        if (session->chat.state == CHAT_FAILED)
+        if (session->engine.state == ENGINE_FAILED)
                 return;
-        session->said += session->chat.out.len - before;
+        session->said += session->engine.out.len - before;
         if (session->in_flight)
                 session->flights[session->in_flight - 1].end = session->said;
 }
 
 void imap_say_more(struct imap_session *session, const char *line)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
 
-        chat_say_gated(&session->chat, "%s", line);
+        engine_say_gated(&session->engine, "%s", line);
         more_said(session, before);
 }
 
 void imap_say_more_secret(struct imap_session *session, const char *line)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
 
-        chat_say_secret(&session->chat, "***", line);
+        engine_say_secret(&session->engine, "***", line);
         more_said(session, before);
 }
 
 /* True when all of the command is out of our hands (rule S5: no reply can come before). */
 static bool was_sent(struct imap_session *session, const struct imap_flight *flight)
 {
-        if (flight->end <= session->said - session->chat.out.len)
+        if (flight->end <= session->said - session->engine.out.len)
                 return true;
-        (void)chat_fail(&session->chat, CAUSE_INJECTION, "an answer came before its command was sent");
+        (void)engine_fail(&session->engine, CAUSE_INJECTION, "an answer came before its command was sent");
         return false;
 }
 
@@ -148,8 +148,8 @@ bool imap_command_answered(struct imap_session *session, const struct imap_text 
         if (!ours && session->signed_in && ++session->untagged <= LIMIT_UNTAGGED_IDLE)
                 return false;
         if (!ours || i == session->in_flight) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server answered a command that was not given");
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                  "the server answered a command that was not given");
                 return false;
         }
         if (!was_sent(session, &session->flights[i]))
@@ -165,7 +165,8 @@ bool imap_command_continued(struct imap_session *session)
 {
         if (session->in_flight)
                 return was_sent(session, &session->flights[session->in_flight - 1]);
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server asks for more where nothing was begun");
+        (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                          "the server asks for more where nothing was begun");
         return false;
 }
 

@@ -26,9 +26,9 @@ int imap_enable(struct imap_session *session)
         return wanted(session)[0] || imap_offers(session, "ID") ? (int)IMAP_ENABLE : (int)STEP_READY;
 }
 
-void imap_say_enable(struct chat *chat)
+void imap_say_enable(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         if (wanted(session)[0])
                 imap_say(session, "ENABLE %s", wanted(session));
@@ -36,9 +36,9 @@ void imap_say_enable(struct chat *chat)
                 imap_say(session, "ID (\"name\" \"emailsecd\" \"version\" \"%s\")", VERSION);
 }
 
-int imap_enable_heard(struct chat *chat, const void *reply)
+int imap_enable_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK && said->status != IMAP_NO && said->status != IMAP_REFUSED_AS_BAD)
@@ -50,7 +50,7 @@ void imap_enabled(struct imap_session *session, struct imap_cursor *cursor)
 {
         struct imap_text word;
 
-        if (session->chat.step != IMAP_ENABLE)
+        if (session->engine.step != IMAP_ENABLE)
                 return;
         while (imap_blanks(cursor), imap_word(cursor, &word))
                 session->utf8 |= imap_is(&word, "UTF8=ACCEPT") || imap_is(&word, "IMAP4rev2");

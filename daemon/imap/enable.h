@@ -20,5 +20,5 @@ void imap_enabled(struct imap_session *session, struct imap_cursor *cursor);
 bool imap_names_are_utf8(const struct imap_session *session);
 
 /* Row of the table of steps. */
-void imap_say_enable(struct chat *chat);
-int imap_enable_heard(struct chat *chat, const void *reply);
+void imap_say_enable(struct engine *engine);
+int imap_enable_heard(struct engine *engine, const void *reply);

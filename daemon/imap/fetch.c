@@ -23,18 +23,18 @@ static void finished_mark(struct imap_session *session)
         session->config.user->marked(session->config.ctx);
 }
 
-void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+void imap_fetch(struct engine *engine, const struct mailbox_entry *entries, size_t count)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         imap_work_take(session, entries, count);
         session->finished = finished_fetch;
-        chat_go(chat, count ? IMAP_FETCH : IMAP_NOTHING);
+        engine_go(engine, count ? IMAP_FETCH : IMAP_NOTHING);
 }
 
-void imap_say_fetch(struct chat *chat)
+void imap_say_fetch(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct mailbox_user *user = session->config.user;
 
         imap_work_say(session, "FETCH",
@@ -66,7 +66,7 @@ static void refuse(struct imap_session *session, size_t item, const struct imap_
         session->work.refused++;
         why_refused(session, wanted->uid, reply, &why);
         if (session->config.user->refused(session->config.ctx, &entry, &why) != 0)
-                (void)chat_fail_with(&session->chat, &why);
+                (void)engine_fail_with(&session->engine, &why);
 }
 
 /* Nothing came of this one yet, and nothing more will by what was asked. */
@@ -90,10 +90,10 @@ static void settle(struct imap_session *session, const struct imap_reply *reply)
         const struct imap_flight *flight = &session->answered;
         ssize_t parted = flight->part_of ? imap_work_find(session, flight->part_of) : -1;
 
-        for (size_t i = flight->first; i < flight->until && session->chat.state != CHAT_FAILED; i++)
+        for (size_t i = flight->first; i < flight->until && session->engine.state != ENGINE_FAILED; i++)
                 settle_one(session, i, reply);
         imap_parts_settle(session);
-        if (parted >= 0 && session->chat.state != CHAT_FAILED)
+        if (parted >= 0 && session->engine.state != ENGINE_FAILED)
                 settle_one(session, (size_t)parted, reply);
 }
 
@@ -129,9 +129,9 @@ static void say_singly(struct imap_session *session)
         }
 }
 
-int imap_bodies_heard(struct chat *chat, const void *reply)
+int imap_bodies_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         struct imap_work *work = &session->work;
 
         if (!is_answer(reply))
@@ -139,7 +139,7 @@ int imap_bodies_heard(struct chat *chat, const void *reply)
         if (work->checking)
                 return checked(session, reply);
         settle(session, reply);
-        if (chat->state == CHAT_FAILED)
+        if (engine->state == ENGINE_FAILED)
                 return STEP_FAILED;
         imap_work_say(session, "FETCH", fetch_what);
         say_singly(session);
@@ -162,48 +162,50 @@ static void take_without_sizes(struct imap_session *session, const struct mailbo
                 session->work.items[i].size = 0;
 }
 
-void imap_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+void imap_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         take_without_sizes(session, entries, count);
         session->finished = finished_fetch;
-        chat_go(chat, count ? IMAP_HEADS : IMAP_NOTHING);
+        engine_go(engine, count ? IMAP_HEADS : IMAP_NOTHING);
 }
 
-void imap_say_heads(struct chat *chat)
+void imap_say_heads(struct engine *engine)
 {
-        imap_work_say(imap_session_of(chat), "FETCH", " (UID BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT)])");
+        imap_work_say(imap_session_of(engine), "FETCH",
+                      " (UID BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT)])");
 }
 
-int imap_heads_heard(struct chat *chat, const void *reply)
+int imap_heads_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         if (!is_answer(reply))
                 return imap_refused(session, reply, CAUSE_SERVER_BUSY, "to show headers");
         for (size_t i = session->answered.first; i < session->answered.until && !imap_served(reply); i++)
                 if (session->work.items[i].state == WANTED)
                         refuse(session, i, reply);
-        if (chat->state == CHAT_FAILED)
+        if (engine->state == ENGINE_FAILED)
                 return STEP_FAILED;
-        imap_say_heads(chat);
+        imap_say_heads(engine);
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_fetch);
 }
 
-void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark)
+void imap_mark(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+               enum mailbox_mark mark)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         take_without_sizes(session, entries, count);
         session->mark = mark;
         session->finished = finished_mark;
-        chat_go(chat, count ? IMAP_STORE : IMAP_NOTHING);
+        engine_go(engine, count ? IMAP_STORE : IMAP_NOTHING);
 }
 
-void imap_say_store(struct chat *chat)
+void imap_say_store(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         imap_work_say(session, "STORE",
                       session->mark == MARK_SEEN ? " +FLAGS.SILENT (\\Seen)" : " +FLAGS.SILENT (\\Deleted)");
@@ -232,9 +234,9 @@ static void mark_singly(struct imap_session *session)
         }
 }
 
-int imap_store_heard(struct chat *chat, const void *reply)
+int imap_store_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         struct imap_work *work = &session->work;
 
         if (!is_answer(reply))
@@ -243,15 +245,15 @@ int imap_store_heard(struct chat *chat, const void *reply)
                 not_marked(session, reply, "to flag messages");
         else if (!imap_served(reply))
                 mark_singly(session);
-        imap_say_store(chat);
+        imap_say_store(engine);
         if (!session->in_flight && work->again && !work->singly) {
                 work->singly = true;
                 work->next = 0;
-                imap_say_store(chat);
+                imap_say_store(engine);
         }
         if (session->in_flight)
                 return STEP_SAME;
-        if (session->mark == MARK_DELETED && session->facts.can_expunge_uid) {
+        if (session->mark == MARK_DELETED && session->info.can_expunge_uid) {
                 work->singly = false;
                 work->next = 0;
                 return IMAP_EXPUNGE;
@@ -259,31 +261,31 @@ int imap_store_heard(struct chat *chat, const void *reply)
         return imap_operation_done(session, finished_mark);
 }
 
-void imap_say_expunge(struct chat *chat)
+void imap_say_expunge(struct engine *engine)
 {
-        imap_work_say(imap_session_of(chat), "EXPUNGE", "");
+        imap_work_say(imap_session_of(engine), "EXPUNGE", "");
 }
 
-int imap_expunge_heard(struct chat *chat, const void *reply)
+int imap_expunge_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         if (!is_answer(reply))
                 return imap_refused(session, reply, CAUSE_MAILBOX, "to delete messages");
         if (!imap_served(reply))
                 not_marked(session, reply, "to delete messages");
-        imap_say_expunge(chat);
+        imap_say_expunge(engine);
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_mark);
 }
 
-void imap_say_nothing(struct chat *chat)
+void imap_say_nothing(struct engine *engine)
 {
-        imap_say(imap_session_of(chat), "NOOP");
+        imap_say(imap_session_of(engine), "NOOP");
 }
 
-int imap_nothing_heard(struct chat *chat, const void *reply)
+int imap_nothing_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)

@@ -8,12 +8,13 @@
 
 #include "daemon/imap/state.h"
 
-/* The operations; the chat is READY. */
-void imap_list(struct chat *chat, uint32_t after, bool unseen_only);
-void imap_list_these(struct chat *chat, const struct mailbox_entry *entries, size_t count);
-void imap_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
-void imap_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
-void imap_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);
+/* The operations; the engine is READY. */
+void imap_list(struct engine *engine, uint32_t after, bool unseen_only);
+void imap_list_these(struct engine *engine, const struct mailbox_entry *entries, size_t count);
+void imap_fetch(struct engine *engine, const struct mailbox_entry *entries, size_t count);
+void imap_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count);
+void imap_mark(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+               enum mailbox_mark mark);
 
 /* Untagged data: behind "SEARCH ", behind "ESEARCH " (RFC 9051 section 7.3.4), behind "12 FETCH ". */
 void imap_found(struct imap_session *session, struct imap_cursor *cursor);
@@ -25,17 +26,17 @@ void imap_body_piece(struct imap_session *session, const struct imap_item *item)
 void imap_body_ended(struct imap_session *session, const struct imap_item *item);
 
 /* Rows of the table of steps. */
-void imap_say_search(struct chat *chat);
-void imap_say_list(struct chat *chat);
-void imap_say_fetch(struct chat *chat);
-void imap_say_heads(struct chat *chat);
-void imap_say_store(struct chat *chat);
-void imap_say_expunge(struct chat *chat);
-void imap_say_nothing(struct chat *chat);
-int imap_search_heard(struct chat *chat, const void *reply);
-int imap_list_heard(struct chat *chat, const void *reply);
-int imap_bodies_heard(struct chat *chat, const void *reply);
-int imap_heads_heard(struct chat *chat, const void *reply);
-int imap_store_heard(struct chat *chat, const void *reply);
-int imap_expunge_heard(struct chat *chat, const void *reply);
-int imap_nothing_heard(struct chat *chat, const void *reply);
+void imap_say_search(struct engine *engine);
+void imap_say_list(struct engine *engine);
+void imap_say_fetch(struct engine *engine);
+void imap_say_heads(struct engine *engine);
+void imap_say_store(struct engine *engine);
+void imap_say_expunge(struct engine *engine);
+void imap_say_nothing(struct engine *engine);
+int imap_search_heard(struct engine *engine, const void *reply);
+int imap_list_heard(struct engine *engine, const void *reply);
+int imap_bodies_heard(struct engine *engine, const void *reply);
+int imap_heads_heard(struct engine *engine, const void *reply);
+int imap_store_heard(struct engine *engine, const void *reply);
+int imap_expunge_heard(struct engine *engine, const void *reply);
+int imap_nothing_heard(struct engine *engine, const void *reply);

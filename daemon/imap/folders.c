@@ -14,28 +14,28 @@ static void finished_folders(struct imap_session *session)
         session->config.user->folders_listed(session->config.ctx);
 }
 
-void imap_folders(struct chat *chat, const char *pattern)
+void imap_folders(struct engine *engine, const char *pattern)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         free(session->pattern);
         session->pattern = imap_folder_quoted(pattern, imap_names_are_utf8(session));
         session->folders = 0;
         if (session->pattern)
-                chat_go(chat, IMAP_FOLDERS);
+                engine_go(engine, IMAP_FOLDERS);
         else
-                (void)chat_fail(chat, CAUSE_MAILBOX,
-                                "the folder name %s is not UTF-8, or has control characters", pattern);
+                (void)engine_fail(engine, CAUSE_MAILBOX,
+                                  "the folder name %s is not UTF-8, or has control characters", pattern);
 }
 
-void imap_say_folders(struct chat *chat)
+void imap_say_folders(struct engine *engine)
 {
-        imap_say(imap_session_of(chat), "LIST \"\" %s", imap_session_of(chat)->pattern);
+        imap_say(imap_session_of(engine), "LIST \"\" %s", imap_session_of(engine)->pattern);
 }
 
-int imap_folders_heard(struct chat *chat, const void *reply)
+int imap_folders_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
@@ -80,7 +80,7 @@ void imap_folder_heard(struct imap_session *session, struct imap_cursor *cursor)
 {
         struct imap_text delimiter, name;
 
-        if (session->chat.step != IMAP_FOLDERS)
+        if (session->engine.step != IMAP_FOLDERS)
                 return;
         bool selectable = read_selectable(cursor);
         (void)imap_blanks(cursor);
@@ -88,8 +88,8 @@ void imap_folder_heard(struct imap_session *session, struct imap_cursor *cursor)
             !name.len)
                 return;
         if (++session->folders > LIMIT_FOLDERS_LISTED) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d folders",
-                                LIMIT_FOLDERS_LISTED);
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server lists more than %d folders",
+                                  LIMIT_FOLDERS_LISTED);
                 return;
         }
         scoped(scoped_free) char *bytes = unquoted(&name);

@@ -4,10 +4,10 @@
 
 #include "daemon/imap/state.h"
 
-void imap_folders(struct chat *chat, const char *pattern);
+void imap_folders(struct engine *engine, const char *pattern);
 /* An untagged LIST, behind the word. */
 void imap_folder_heard(struct imap_session *session, struct imap_cursor *cursor);
 
 /* Row of the table of steps. */
-void imap_say_folders(struct chat *chat);
-int imap_folders_heard(struct chat *chat, const void *reply);
+void imap_say_folders(struct engine *engine);
+int imap_folders_heard(struct engine *engine, const void *reply);

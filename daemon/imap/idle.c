@@ -12,27 +12,27 @@
 
 static void finished_open(struct imap_session *session)
 {
-        session->config.user->opened(session->config.ctx, &session->facts);
+        session->config.user->opened(session->config.ctx, &session->info);
 }
 
-void imap_open(struct chat *chat, const char *folder, bool read_only)
+void imap_open(struct engine *engine, const char *folder, bool read_only)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         free(session->folder);
         session->folder = imap_folder_quoted(folder, imap_names_are_utf8(session));
         session->examine = read_only;
-        session->facts = (struct mailbox_facts){ .read_only = read_only };
+        session->info = (struct mailbox_info){ .read_only = read_only };
         if (!session->folder)
-                (void)chat_fail(chat, CAUSE_MAILBOX,
-                                "the folder name %s is not UTF-8, or has control characters", folder);
+                (void)engine_fail(engine, CAUSE_MAILBOX,
+                                  "the folder name %s is not UTF-8, or has control characters", folder);
         else
-                chat_go(chat, IMAP_SELECT);
+                engine_go(engine, IMAP_SELECT);
 }
 
-void imap_say_select(struct chat *chat)
+void imap_say_select(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         imap_say(session, "%s %s", session->examine ? "EXAMINE" : "SELECT", session->folder);
 }
@@ -59,34 +59,34 @@ static int folder_refused(struct imap_session *session, const struct imap_reply 
         return imap_operation_done(session, finished_not_opened);
 }
 
-int imap_select_heard(struct chat *chat, const void *reply)
+int imap_select_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
                 return folder_refused(session, said);
-        session->facts.can_idle = imap_offers(session, "IDLE") || imap_offers(session, "IMAP4REV2");
-        session->facts.can_expunge_uid = imap_offers(session, "UIDPLUS") || imap_offers(session, "IMAP4REV2");
+        session->info.can_idle = imap_offers(session, "IDLE") || imap_offers(session, "IMAP4REV2");
+        session->info.can_expunge_uid = imap_offers(session, "UIDPLUS") || imap_offers(session, "IMAP4REV2");
         session->news = false;
         return imap_operation_done(session, finished_open);
 }
 
 /* ---- news without IDLE ---- */
 
-void imap_refresh(struct chat *chat)
+void imap_refresh(struct engine *engine)
 {
-        chat_go(chat, IMAP_REFRESH);
+        engine_go(engine, IMAP_REFRESH);
 }
 
-void imap_say_refresh(struct chat *chat)
+void imap_say_refresh(struct engine *engine)
 {
-        imap_say(imap_session_of(chat), "NOOP");
+        imap_say(imap_session_of(engine), "NOOP");
 }
 
-int imap_refresh_heard(struct chat *chat, const void *reply)
+int imap_refresh_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
@@ -106,28 +106,28 @@ static void finished_idle_refused(struct imap_session *session)
         session->config.user->idle_refused(session->config.ctx, session->refusal);
 }
 
-void imap_idle(struct chat *chat)
+void imap_idle(struct engine *engine)
 {
-        imap_session_of(chat)->wake_wanted = false;
-        chat_go(chat, IMAP_IDLE);
+        imap_session_of(engine)->wake_wanted = false;
+        engine_go(engine, IMAP_IDLE);
 }
 
-void imap_wake(struct chat *chat)
+void imap_wake(struct engine *engine)
 {
-        if (chat->step == IMAP_IDLING)
-                chat_go(chat, IMAP_DONE);
-        else if (chat->step == IMAP_IDLE)
-                imap_session_of(chat)->wake_wanted = true;
+        if (engine->step == IMAP_IDLING)
+                engine_go(engine, IMAP_DONE);
+        else if (engine->step == IMAP_IDLE)
+                imap_session_of(engine)->wake_wanted = true;
 }
 
-void imap_say_idle(struct chat *chat)
+void imap_say_idle(struct engine *engine)
 {
-        imap_say(imap_session_of(chat), "IDLE");
+        imap_say(imap_session_of(engine), "IDLE");
 }
 
-int imap_idle_heard(struct chat *chat, const void *reply)
+int imap_idle_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status == IMAP_NO || said->status == IMAP_REFUSED_AS_BAD) {
@@ -145,19 +145,19 @@ int imap_idle_heard(struct chat *chat, const void *reply)
 
 /* What came between the last listing and the server's taking up IDLE is told now: nothing falls into the gap.
  */
-void imap_say_idling(struct chat *chat)
+void imap_say_idling(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
-        chat->idle = true;
+        engine->idle = true;
         if (session->news)
                 session->config.user->changed(session->config.ctx);
 }
 
 /* Some servers end IDLE by themselves after a while, some at once. */
-int imap_idling_heard(struct chat *chat, const void *reply)
+int imap_idling_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
@@ -165,14 +165,14 @@ int imap_idling_heard(struct chat *chat, const void *reply)
         return imap_operation_done(session, finished_idle);
 }
 
-void imap_say_done(struct chat *chat)
+void imap_say_done(struct engine *engine)
 {
-        imap_say_more(imap_session_of(chat), "DONE");
+        imap_say_more(imap_session_of(engine), "DONE");
 }
 
-int imap_done_heard(struct chat *chat, const void *reply)
+int imap_done_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)

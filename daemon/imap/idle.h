@@ -7,19 +7,19 @@
 
 #include "daemon/imap/state.h"
 
-void imap_open(struct chat *chat, const char *folder, bool read_only);
-void imap_idle(struct chat *chat);
-void imap_wake(struct chat *chat);
-void imap_refresh(struct chat *chat);
+void imap_open(struct engine *engine, const char *folder, bool read_only);
+void imap_idle(struct engine *engine);
+void imap_wake(struct engine *engine);
+void imap_refresh(struct engine *engine);
 
 /* Rows of the table of steps. */
-void imap_say_select(struct chat *chat);
-void imap_say_idle(struct chat *chat);
-void imap_say_idling(struct chat *chat);
-void imap_say_done(struct chat *chat);
-void imap_say_refresh(struct chat *chat);
-int imap_select_heard(struct chat *chat, const void *reply);
-int imap_idle_heard(struct chat *chat, const void *reply);
-int imap_idling_heard(struct chat *chat, const void *reply);
-int imap_done_heard(struct chat *chat, const void *reply);
-int imap_refresh_heard(struct chat *chat, const void *reply);
+void imap_say_select(struct engine *engine);
+void imap_say_idle(struct engine *engine);
+void imap_say_idling(struct engine *engine);
+void imap_say_done(struct engine *engine);
+void imap_say_refresh(struct engine *engine);
+int imap_select_heard(struct engine *engine, const void *reply);
+int imap_idle_heard(struct engine *engine, const void *reply);
+int imap_idling_heard(struct engine *engine, const void *reply);
+int imap_done_heard(struct engine *engine, const void *reply);
+int imap_refresh_heard(struct engine *engine, const void *reply);

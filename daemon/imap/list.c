@@ -69,31 +69,31 @@ static int list_done(struct imap_session *session)
         return imap_operation_done(session, finished_list);
 }
 
-void imap_list(struct chat *chat, uint32_t after, bool unseen_only)
+void imap_list(struct engine *engine, uint32_t after, bool unseen_only)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         session->news = false;
         session->listing = (struct imap_listing){
                 .after = after,
                 .unseen_only = unseen_only,
-                .filter_seen = unseen_only && session->facts.exists > SEARCHABLE,
+                .filter_seen = unseen_only && session->info.exists > SEARCHABLE,
                 .whole = !after && !unseen_only,
-                .exists = session->facts.exists,
+                .exists = session->info.exists,
                 .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)),
         };
         session->finished = finished_list;
-        if (session->facts.exists == 0 || after == UINT32_MAX)
-                chat_go(chat, IMAP_NOTHING); /* "1:*" is an error in an empty mailbox for some servers */
+        if (session->info.exists == 0 || after == UINT32_MAX)
+                engine_go(engine, IMAP_NOTHING); /* "1:*" is an error in an empty mailbox for some servers */
         else if (unseen_only && !session->listing.filter_seen)
-                chat_go(chat, IMAP_SEARCH);
+                engine_go(engine, IMAP_SEARCH);
         else
-                chat_go(chat, IMAP_LIST);
+                engine_go(engine, IMAP_LIST);
 }
 
-void imap_list_these(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+void imap_list_these(struct engine *engine, const struct mailbox_entry *entries, size_t count)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         session->listing =
                 (struct imap_listing){ .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)) };
@@ -101,24 +101,25 @@ void imap_list_these(struct chat *chat, const struct mailbox_entry *entries, siz
         for (size_t i = 0; i < session->work.count; i++) /* no bodies come: commands as long as they may be */
                 session->work.items[i].size = 0;
         session->finished = finished_list;
-        chat_go(chat, count ? IMAP_LIST : IMAP_NOTHING);
+        engine_go(engine, count ? IMAP_LIST : IMAP_NOTHING);
 }
 
-void imap_say_search(struct chat *chat)
+void imap_say_search(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         imap_say(session, "UID SEARCH UID %u:*%s", session->listing.after + 1,
                  session->listing.unseen_only ? " UNSEEN" : "");
 }
 
-/* One that the search has found; false fails the chat: too many. */
+/* One that the search has found; false fails the engine: too many. */
 static bool found(struct imap_session *session, uint64_t uid)
 {
         if (uid <= session->listing.after ||
             (session->work.count < FOUND_MOST && imap_work_add(session, (uint32_t)uid) == 0))
                 return true;
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server finds more than %d messages", FOUND_MOST);
+        (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server finds more than %d messages",
+                          FOUND_MOST);
         return false;
 }
 
@@ -126,7 +127,7 @@ void imap_found(struct imap_session *session, struct imap_cursor *cursor)
 {
         uint64_t uid;
 
-        if (session->chat.step != IMAP_SEARCH)
+        if (session->engine.step != IMAP_SEARCH)
                 return;
         while (imap_blanks(cursor), imap_number(cursor, UINT32_MAX, &uid))
                 if (!found(session, uid))
@@ -172,7 +173,7 @@ void imap_found_sets(struct imap_session *session, struct imap_cursor *cursor)
 {
         struct imap_text word;
 
-        if (session->chat.step != IMAP_SEARCH)
+        if (session->engine.step != IMAP_SEARCH)
                 return;
         if (cursor->at < cursor->end && *cursor->at == '(' && !imap_skip(cursor)) /* (TAG "a1") */
                 return;
@@ -184,16 +185,16 @@ void imap_found_sets(struct imap_session *session, struct imap_cursor *cursor)
                 if (!all && !imap_skip(cursor))
                         return;
                 if (all && (!imap_word(cursor, &word) || !found_set(session, &word))) {
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                        "the server's answer to SEARCH cannot be read");
+                        (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                          "the server's answer to SEARCH cannot be read");
                         return;
                 }
         }
 }
 
-int imap_search_heard(struct chat *chat, const void *reply)
+int imap_search_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
@@ -206,9 +207,9 @@ int imap_search_heard(struct chat *chat, const void *reply)
         return session->work.count && !session->listing.refused ? (int)IMAP_LIST : list_done(session);
 }
 
-void imap_say_list(struct chat *chat)
+void imap_say_list(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         if (session->work.count)
                 imap_work_say(session, "FETCH", list_what);
@@ -227,12 +228,12 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
             (listing->filter_seen && items->seen))
                 return;
         if (++listing->total > LIMIT_LISTED) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages",
-                                LIMIT_LISTED);
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server lists more than %d messages",
+                                  LIMIT_LISTED);
                 return;
         }
         session->untagged = 0;
-        chat_progress(&session->chat, CHAT_ITEM);
+        engine_progress(&session->engine, ENGINE_ITEM);
         listing->told += listing->last != items->uid;
         listing->last = items->uid;
         struct mailbox_entry entry = {
@@ -241,9 +242,9 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         give(session, &entry);
 }
 
-int imap_list_heard(struct chat *chat, const void *reply)
+int imap_list_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         const struct imap_reply *said = reply;
 

@@ -15,7 +15,7 @@ static void say_part(struct imap_session *session, uint32_t uid, uint64_t from)
         imap_say(session, "UID FETCH %u (UID BODY.PEEK[]<%llu.%d>)", uid, (unsigned long long)from,
                  IMAP_PART);
         session->asked += IMAP_PART;
-        if (session->chat.state != CHAT_FAILED)
+        if (session->engine.state != ENGINE_FAILED)
                 session->flights[session->in_flight - 1].part_of = uid;
 }
 

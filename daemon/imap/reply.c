@@ -42,9 +42,9 @@ static struct server_meaning meaning_of(const struct imap_session *session, cons
 {
         struct server_words said = {
                 .protocol = SERVER_IMAP,
-                .phase = session->chat.step == IMAP_GREETING ? PHASE_GREETING
-                         : session->signed_in                ? PHASE_MAILBOX
-                                                             : PHASE_SIGNIN,
+                .phase = session->engine.step == IMAP_GREETING ? PHASE_GREETING
+                         : session->signed_in                  ? PHASE_MAILBOX
+                                                               : PHASE_SIGNIN,
                 .code = reply->code.bytes,
                 .code_len = reply->code.len,
                 .words = reply->words.bytes,
@@ -89,5 +89,5 @@ int imap_refused(struct imap_session *session, const struct imap_reply *reply, e
         struct cause cause;
 
         (void)imap_explain(session, reply, otherwise, what, &cause);
-        return chat_fail_with(&session->chat, &cause);
+        return engine_fail_with(&session->engine, &cause);
 }

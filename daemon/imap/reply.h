@@ -11,7 +11,7 @@
 /* Reads "OK [CODE] words" or the like behind a tag or star. */
 struct imap_reply imap_reply_read(struct imap_cursor *cursor);
 
-/* Fails the chat for a NO, BAD or BYE. The code decides where there is one; else `otherwise` (a BAD is
+/* Fails the engine for a NO, BAD or BYE. The code decides where there is one; else `otherwise` (a BAD is
  * CAUSE_PROTOCOL). `what` says what was refused: "to open the folder INBOX". Returns STEP_FAILED. */
 int imap_refused(struct imap_session *session, const struct imap_reply *reply, enum cause_code otherwise,
                  const char *what);

@@ -24,8 +24,8 @@ static void take_capabilities(struct imap_session *session, struct imap_cursor *
                 if (++count > LIMIT_CAPABILITIES || buf_append(&words, word.bytes, word.len) != 0 ||
                     buf_append(&words, " ", 1) != 0) {
                         buf_free(&words);
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                        "the server lists more than %d capabilities", LIMIT_CAPABILITIES);
+                        (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                          "the server lists more than %d capabilities", LIMIT_CAPABILITIES);
                         return;
                 }
         }
@@ -41,7 +41,7 @@ static void take_capabilities(struct imap_session *session, struct imap_cursor *
 /* True when what the server says may be believed: TLS stands, or the account wants none. */
 static bool may_believe(const struct imap_session *session)
 {
-        return session->chat.channel.tls || !session->chat.wants_starttls;
+        return session->engine.channel.tls || !session->engine.wants_starttls;
 }
 
 void imap_code_heard(struct imap_session *session, const struct imap_reply *reply)
@@ -56,12 +56,12 @@ void imap_code_heard(struct imap_session *session, const struct imap_reply *repl
         if (imap_is(&word, "CAPABILITY"))
                 take_capabilities(session, &cursor);
         else if (imap_is(&word, "READ-ONLY"))
-                session->facts.read_only = true;
+                session->info.read_only = true;
         else if (imap_is(&word, "UIDVALIDITY") && imap_number(&cursor, UINT64_MAX, &number))
-                session->facts.uidvalidity =
+                session->info.uidvalidity =
                         number; /* 32 bits by RFC 9051; some servers count in finer time */
         else if (imap_is(&word, "UIDNEXT") && imap_number(&cursor, UINT32_MAX, &number))
-                session->facts.uidnext = (uint32_t)number;
+                session->info.uidnext = (uint32_t)number;
 }
 
 /* ---- untagged responses ---- */
@@ -76,26 +76,26 @@ static void on_capability(struct imap_session *session, uint64_t number unused_a
 
 static void on_exists(struct imap_session *session, uint64_t number, struct imap_cursor *cursor unused_arg)
 {
-        bool grown = number > session->facts.exists;
+        bool grown = number > session->info.exists;
 
-        session->facts.exists = (uint32_t)number;
-        if (!grown || session->chat.step == IMAP_SELECT)
+        session->info.exists = (uint32_t)number;
+        if (!grown || session->engine.step == IMAP_SELECT)
                 return;
-        session->facts.uidnext = 0; /* no longer what SELECT said */
+        session->info.uidnext = 0; /* no longer what SELECT said */
         session->news = true;
-        if (session->chat.step == IMAP_IDLING)
+        if (session->engine.step == IMAP_IDLING)
                 session->config.user->changed(session->config.ctx);
 }
 
 static void on_expunge(struct imap_session *session, uint64_t number unused_arg,
                        struct imap_cursor *cursor unused_arg)
 {
-        if (session->facts.exists)
-                session->facts.exists--;
+        if (session->info.exists)
+                session->info.exists--;
         if (session->listing.exists)
                 session->listing.exists--;
-        if (session->chat.step == IMAP_EXPUNGE)
-                chat_progress(&session->chat, CHAT_ITEM);
+        if (session->engine.step == IMAP_EXPUNGE)
+                engine_progress(&session->engine, ENGINE_ITEM);
 }
 
 static void on_search(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)
@@ -155,10 +155,10 @@ static void status_heard(struct imap_session *session, const struct imap_reply *
         imap_alert_heard(session, reply);
         if (reply->status == IMAP_OK) {
                 imap_code_heard(session, reply);
-        } else if (reply->status == IMAP_BYE && session->chat.step != IMAP_LOGOUT) {
+        } else if (reply->status == IMAP_BYE && session->engine.step != IMAP_LOGOUT) {
                 (void)imap_refused(session, reply, CAUSE_SERVER_BUSY, "to go on");
         } else if (reply->status == IMAP_PREAUTH) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server greeted a second time");
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server greeted a second time");
         }
 }
 
@@ -166,8 +166,8 @@ bool imap_leads_nowhere(struct imap_session *session)
 {
         if (++session->untagged <= LIMIT_UNTAGGED_IDLE)
                 return false;
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere",
-                        LIMIT_UNTAGGED_IDLE);
+        (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server sent %d responses that lead nowhere",
+                          LIMIT_UNTAGGED_IDLE);
         return true;
 }
 

@@ -13,7 +13,7 @@ void imap_alert_heard(struct imap_session *session, const struct imap_reply *rep
 void imap_code_heard(struct imap_session *session, const struct imap_reply *reply);
 
 /* Counts one response that may be of no use: true when there were too many since the last progress, and the
- * chat fails. */
+ * engine fails. */
 bool imap_leads_nowhere(struct imap_session *session);
 /* An untagged response other than the greeting: "* " is taken off. */
 void imap_untagged_heard(struct imap_session *session, struct imap_cursor cursor);

@@ -30,82 +30,82 @@ static int ready_or_sign_in(struct imap_session *session)
 
 static int capabilities_known(struct imap_session *session)
 {
-        struct chat *chat = &session->chat;
+        struct engine *engine = &session->engine;
 
-        if (!chat->wants_starttls || chat->channel.tls)
+        if (!engine->wants_starttls || engine->channel.tls)
                 return ready_or_sign_in(session);
         if (!imap_offers(session, "STARTTLS"))
-                return chat_fail(chat, CAUSE_NO_STARTTLS, "the server does not offer STARTTLS");
+                return engine_fail(engine, CAUSE_NO_STARTTLS, "the server does not offer STARTTLS");
         return IMAP_STARTTLS;
 }
 
-static int greeting_heard(struct chat *chat, const void *reply)
+static int greeting_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status == IMAP_PREAUTH)
-                return chat_fail(chat, CAUSE_PREAUTH,
-                                 "the server greets as if the account were signed in already (PREAUTH)");
+                return engine_fail(engine, CAUSE_PREAUTH,
+                                   "the server greets as if the account were signed in already (PREAUTH)");
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_SERVER_BUSY, "the connection");
-        if (chat->channel.tls)
+        if (engine->channel.tls)
                 imap_code_heard(session, said);
-        if (chat->state == CHAT_FAILED)
+        if (engine->state == ENGINE_FAILED)
                 return STEP_FAILED;
         return session->capabilities_fresh ? capabilities_known(session) : (int)IMAP_CAPABILITY;
 }
 
-static void say_capability(struct chat *chat)
+static void say_capability(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
 
         session->capabilities_fresh = false;
         imap_say(session, "CAPABILITY");
 }
 
-static int capability_heard(struct chat *chat, const void *reply)
+static int capability_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_PROTOCOL, "to list its capabilities");
         if (!session->capabilities_fresh)
-                return chat_fail(chat, CAUSE_PROTOCOL, "the server did not list its capabilities");
+                return engine_fail(engine, CAUSE_PROTOCOL, "the server did not list its capabilities");
         return capabilities_known(session);
 }
 
-static void say_starttls(struct chat *chat)
+static void say_starttls(struct engine *engine)
 {
-        imap_say(imap_session_of(chat), "STARTTLS");
+        imap_say(imap_session_of(engine), "STARTTLS");
 }
 
-static int starttls_heard(struct chat *chat, const void *reply)
+static int starttls_heard(struct engine *engine, const void *reply)
 {
         const struct imap_reply *said = reply;
 
         if (said->status != IMAP_OK)
-                return chat_fail(chat, CAUSE_STARTTLS_REFUSED,
-                                 "the server offers STARTTLS but refuses it: %.*s",
-                                 said->words.len < 300 ? (int)said->words.len : 300, said->words.bytes);
+                return engine_fail(engine, CAUSE_STARTTLS_REFUSED,
+                                   "the server offers STARTTLS but refuses it: %.*s",
+                                   said->words.len < 300 ? (int)said->words.len : 300, said->words.bytes);
         return STEP_HANDSHAKE;
 }
 
-static void say_logout(struct chat *chat)
+static void say_logout(struct engine *engine)
 {
-        imap_say(imap_session_of(chat), "LOGOUT");
+        imap_say(imap_session_of(engine), "LOGOUT");
 }
 
 /* Any answer will do; one to a command before it may come first. */
-static int logout_heard(struct chat *chat, const void *reply unused_arg)
+static int logout_heard(struct engine *engine, const void *reply unused_arg)
 {
-        return imap_session_of(chat)->in_flight ? STEP_SAME : STEP_ENDED;
+        return imap_session_of(engine)->in_flight ? STEP_SAME : STEP_ENDED;
 }
 
 /* ---- the table ---- */
 
-static const struct chat_step steps[IMAP_STEPS] = {
+static const struct engine_step steps[IMAP_STEPS] = {
         [IMAP_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, greeting_heard },
         [IMAP_CAPABILITY] = { "CAPABILITY", "waiting for the answer to CAPABILITY", 0, say_capability,
                               capability_heard },
@@ -158,7 +158,7 @@ static void tagged_heard(struct imap_session *session, struct imap_cursor cursor
                 imap_code_heard(session, &reply);
                 imap_alert_heard(session, &reply);
         }
-        chat_hear(&session->chat, &reply);
+        engine_hear(&session->engine, &reply);
 }
 
 static void continuation_heard(struct imap_session *session, struct imap_cursor cursor)
@@ -168,7 +168,7 @@ static void continuation_heard(struct imap_session *session, struct imap_cursor 
         (void)imap_blanks(&cursor);
         reply.words = (struct imap_text){ cursor.at, (size_t)(cursor.end - cursor.at), IMAP_ATOM };
         if (imap_command_continued(session))
-                chat_hear(&session->chat, &reply);
+                engine_hear(&session->engine, &reply);
 }
 
 /* Words for what answers there when it is no IMAP server. */
@@ -182,31 +182,31 @@ static void foreign_greeting(struct imap_session *session, const struct imap_ite
         for (size_t i = 0; i < count_of(known); i++) {
                 size_t begin = strlen(known[i].begin);
                 if (item->len >= begin && memcmp(item->text, known[i].begin, begin) == 0) {
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                        "%s answers there, not an IMAP server: %.*s", known[i].protocol, len,
-                                        item->text);
+                        (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                          "%s answers there, not an IMAP server: %.*s", known[i].protocol,
+                                          len, item->text);
                         return;
                 }
         }
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the greeting is not that of an IMAP server: %.*s",
-                        len, item->text);
+        (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                          "the greeting is not that of an IMAP server: %.*s", len, item->text);
 }
 
 static void trace_heard(const struct imap_session *session, const struct imap_item *item)
 {
-        const struct chat *chat = &session->chat;
+        const struct engine *engine = &session->engine;
 
-        if (!chat->trace)
+        if (!engine->trace)
                 return;
         if (imap_echoes_secret(session, item->text, item->len))
-                chat->trace(chat->trace_ctx, '<', "***", 3);
+                engine->trace(engine->trace_ctx, '<', "***", 3);
         else
-                chat->trace(chat->trace_ctx, '<', item->text, item->len);
+                engine->trace(engine->trace_ctx, '<', item->text, item->len);
 }
 
 static void response_heard(struct imap_session *session, const struct imap_item *item)
 {
-        struct chat *chat = &session->chat;
+        struct engine *engine = &session->engine;
         struct imap_cursor cursor = imap_cursor(item->text, item->len);
 
         trace_heard(session, item);
@@ -214,13 +214,13 @@ static void response_heard(struct imap_session *session, const struct imap_item 
                 imap_body_ended(session, item);
         } else if (item->len >= 2 && memcmp(item->text, "* ", 2) == 0) {
                 cursor.at += 2;
-                if (chat->step == IMAP_GREETING) {
+                if (engine->step == IMAP_GREETING) {
                         struct imap_reply reply = imap_reply_read(&cursor);
-                        chat_hear(chat, &reply);
+                        engine_hear(engine, &reply);
                 } else {
                         imap_untagged_heard(session, cursor);
                 }
-        } else if (chat->step == IMAP_GREETING) {
+        } else if (engine->step == IMAP_GREETING) {
                 foreign_greeting(session, item);
         } else if (imap_take(&cursor, '+')) {
                 continuation_heard(session, cursor);
@@ -232,7 +232,7 @@ static void response_heard(struct imap_session *session, const struct imap_item 
 /* The user hears of the end of an operation when the next may begin. */
 static void tell_finished(struct imap_session *session)
 {
-        if (session->chat.state == CHAT_READY && session->finished)
+        if (session->engine.state == ENGINE_READY && session->finished)
                 take(session->finished)(session);
 }
 
@@ -252,7 +252,7 @@ static void item_heard(struct imap_session *session, enum imap_event event, cons
                 imap_body_piece(session, item);
                 break;
         case IMAP_BAD:
-                (void)chat_fail(&session->chat, cause->code, "%s", cause->text);
+                (void)engine_fail(&session->engine, cause->code, "%s", cause->text);
                 break;
         case IMAP_MORE:
                 break;
@@ -262,37 +262,37 @@ static void item_heard(struct imap_session *session, enum imap_event event, cons
 /* A TLS record where a greeting is awaited: handshake or alert, version 3. */
 static bool is_tls_record(const struct imap_session *session, const struct imap_input *input)
 {
-        return session->chat.step == IMAP_GREETING && !session->parser.held.len && input->len &&
+        return session->engine.step == IMAP_GREETING && !session->parser.held.len && input->len &&
                (input->bytes[0] == 0x16 || input->bytes[0] == 0x15);
 }
 
-static void imap_received(struct chat *chat, const uint8_t *bytes, size_t len)
+static void imap_received(struct engine *engine, const uint8_t *bytes, size_t len)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         struct imap_input input = { bytes, len };
         enum imap_event event = IMAP_RESPONSE;
         struct imap_item item;
         struct cause cause;
 
         if (is_tls_record(session, &input))
-                (void)chat_fail(
-                        chat, CAUSE_TLS_MISMATCH,
+                (void)engine_fail(
+                        engine, CAUSE_TLS_MISMATCH,
                         "the server speaks TLS from the first byte: it wants useSsl here, or another port");
-        while (event != IMAP_MORE && !chat_is_over(chat)) {
+        while (event != IMAP_MORE && !engine_is_over(engine)) {
                 event = imap_parser_next(&session->parser, &input, &item, &cause);
                 item_heard(session, event, &item, &cause);
         }
         /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
-        if (chat->state == CHAT_WANTS_TLS && input.len)
-                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",
-                                input.len);
-        if (chat->idle && imap_parser_empty(&session->parser)) {
+        if (engine->state == ENGINE_WANTS_TLS && input.len)
+                (void)engine_fail(engine, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",
+                                  input.len);
+        if (engine->idle && imap_parser_empty(&session->parser)) {
                 session->parser.spent = false;
                 buf_free(&session->parser.held);
         }
 }
 
-/* ---- the chat ---- */
+/* ---- the engine ---- */
 
 /* Nothing said or heard before counts any more (rule S2). */
 static void forget(struct imap_session *session)
@@ -302,50 +302,50 @@ static void forget(struct imap_session *session)
         line_signin_clear(&session->signing);
         free(take(session->capabilities));
         session->capabilities_fresh = session->utf8 = false;
-        session->facts = (struct mailbox_facts){ 0 };
+        session->info = (struct mailbox_info){ 0 };
         session->untagged = 0;
         session->news = false;
         imap_commands_forget(session);
 }
 
-static void imap_start(struct chat *chat, const struct chat_channel *channel)
+static void imap_start(struct engine *engine, const struct engine_channel *channel)
 {
-        forget(imap_session_of(chat));
-        chat->channel = *channel;
-        chat_go(chat, IMAP_GREETING);
+        forget(imap_session_of(engine));
+        engine->channel = *channel;
+        engine_go(engine, IMAP_GREETING);
 }
 
-static void imap_secured(struct chat *chat, const struct chat_channel *channel)
+static void imap_secured(struct engine *engine, const struct engine_channel *channel)
 {
-        forget(imap_session_of(chat));
-        chat->channel = *channel;
-        chat_go(chat, IMAP_CAPABILITY);
+        forget(imap_session_of(engine));
+        engine->channel = *channel;
+        engine_go(engine, IMAP_CAPABILITY);
 }
 
-static void imap_closed(struct chat *chat)
+static void imap_closed(struct engine *engine)
 {
-        if (chat->step == IMAP_LOGOUT)
-                chat_go(chat, STEP_ENDED);
-        else if (chat->step == IMAP_STARTTLS)
-                (void)chat_fail(chat, CAUSE_STARTTLS_REFUSED,
-                                "the server closed the connection when it was asked for STARTTLS");
-        else if (!chat_is_over(chat))
-                (void)chat_fail(chat, CAUSE_CLOSED, "the server closed the connection while %s",
-                                chat->phrase ? chat->phrase : "nothing was asked of it");
+        if (engine->step == IMAP_LOGOUT)
+                engine_go(engine, STEP_ENDED);
+        else if (engine->step == IMAP_STARTTLS)
+                (void)engine_fail(engine, CAUSE_STARTTLS_REFUSED,
+                                  "the server closed the connection when it was asked for STARTTLS");
+        else if (!engine_is_over(engine))
+                (void)engine_fail(engine, CAUSE_CLOSED, "the server closed the connection while %s",
+                                  engine->phrase ? engine->phrase : "nothing was asked of it");
 }
 
-static void imap_quit(struct chat *chat)
+static void imap_quit(struct engine *engine)
 {
-        if (chat->step == IMAP_IDLING)
-                imap_say_more(imap_session_of(chat), "DONE");
-        chat_go(chat, IMAP_LOGOUT);
+        if (engine->step == IMAP_IDLING)
+                imap_say_more(imap_session_of(engine), "DONE");
+        engine_go(engine, IMAP_LOGOUT);
 }
 
-static void imap_free(struct chat *chat)
+static void imap_free(struct engine *engine)
 {
-        if (!chat)
+        if (!engine)
                 return;
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         imap_operation_clear(session);
         line_signin_clear(&session->signing);
         imap_parser_done(&session->parser);
@@ -354,11 +354,11 @@ static void imap_free(struct chat *chat)
         free(session->folder);
         free(session->pattern);
         cause_keep(&session->refusal, NULL);
-        chat_done(chat);
+        engine_done(engine);
         free(session);
 }
 
-static const struct chat_class imap_class = {
+static const struct engine_ops imap_class = {
         .start = imap_start,
         .received = imap_received,
         .secured = imap_secured,
@@ -367,7 +367,7 @@ static const struct chat_class imap_class = {
         .free = imap_free,
 };
 
-const struct mailbox_class imap_mailbox = {
+const struct mailbox_ops imap_mailbox = {
         .open = imap_open,
         .list = imap_list,
         .list_these = imap_list_these,
@@ -380,28 +380,28 @@ const struct mailbox_class imap_mailbox = {
         .folders = imap_folders,
 };
 
-static bool hides(const struct chat *chat, const char *words, size_t len)
+static bool hides(const struct engine *engine, const char *words, size_t len)
 {
-        return imap_echoes_secret(container_of(chat, struct imap_session, chat), words, len);
+        return imap_echoes_secret(container_of(engine, struct imap_session, engine), words, len);
 }
 
-struct chat *imap_session_new(const struct imap_config *config)
+struct engine *imap_session_new(const struct imap_config *config)
 {
         struct imap_session *session = new_object(struct imap_session);
 
-        chat_init(&session->chat, &imap_class, steps, LIMIT_LINE);
-        session->chat.wants_starttls = config->starttls;
-        session->chat.hides = hides;
+        engine_init(&session->engine, &imap_class, steps, LIMIT_LINE);
+        session->engine.wants_starttls = config->starttls;
+        session->engine.hides = hides;
         session->config = *config;
         imap_signin_init(session);
         session->refusal = &cause_none;
         imap_parser_init(&session->parser);
-        return &session->chat;
+        return &session->engine;
 }
 
-const char *imap_session_capabilities(const struct chat *chat)
+const char *imap_session_capabilities(const struct engine *engine)
 {
-        const struct imap_session *session = container_of(chat, const struct imap_session, chat);
+        const struct imap_session *session = container_of(engine, const struct imap_session, engine);
 
         return session->capabilities ? session->capabilities : "";
 }

@@ -15,10 +15,10 @@ struct imap_config {
         void *ctx;
 };
 
-struct chat *imap_session_new(const struct imap_config *config) must_use;
+struct engine *imap_session_new(const struct imap_config *config) must_use;
 
 /* The operations, for the receiver. */
-extern const struct mailbox_class imap_mailbox;
+extern const struct mailbox_ops imap_mailbox;
 
-/* The capability words as one line, for `account test`; valid from CHAT_READY. */
-const char *imap_session_capabilities(const struct chat *chat);
+/* The capability words as one line, for `account test`; valid from ENGINE_READY. */
+const char *imap_session_capabilities(const struct engine *engine);

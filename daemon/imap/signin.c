@@ -7,9 +7,9 @@
 #include "daemon/imap/reply.h"
 
 /* The words behind AUTH=, parted by blanks; the caller frees. */
-static char *offered_mechanisms(const struct chat *chat)
+static char *offered_mechanisms(const struct engine *engine)
 {
-        const struct imap_session *session = container_of(chat, struct imap_session, chat);
+        const struct imap_session *session = container_of(engine, struct imap_session, engine);
         char *words = copy_text(session->capabilities ? session->capabilities : "");
         char *to = words, *state = NULL;
 
@@ -27,36 +27,36 @@ static char *offered_mechanisms(const struct chat *chat)
 }
 
 /* The step of the best way that is left; STEP_FAILED with a cause when there is none. */
-static int next_way(struct chat *chat, struct cause *cause)
+static int next_way(struct engine *engine, struct cause *cause)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct signin *signin = &session->config.signin;
         const struct sasl_ways *ways = &session->signing.ways;
-        scoped(scoped_free) char *offered = offered_mechanisms(chat);
+        scoped(scoped_free) char *offered = offered_mechanisms(engine);
         struct cause login_cause = { 0 };
 
         free(session->broken);
         session->broken = sasl_broken(ways, signin, offered);
-        session->signing.mechanism = sasl_choose(signin, &chat->channel, offered, ways, cause);
+        session->signing.mechanism = sasl_choose(signin, &engine->channel, offered, ways, cause);
         if (session->signing.mechanism)
                 return IMAP_AUTHENTICATE;
         if (cause->code != CAUSE_NO_MECHANISM || imap_offers(session, "LOGINDISABLED"))
                 return STEP_FAILED;
-        if (sasl_may_login_plainly(signin, &chat->channel, ways, &login_cause) == 0)
+        if (sasl_may_login_plainly(signin, &engine->channel, ways, &login_cause) == 0)
                 return IMAP_LOGIN;
         if (login_cause.code != CAUSE_NO_MECHANISM)
                 *cause = login_cause;
         return STEP_FAILED;
 }
 
-static void say_secret(struct chat *chat, const char *line)
+static void say_secret(struct engine *engine, const char *line)
 {
-        imap_say_more_secret(imap_session_of(chat), line);
+        imap_say_more_secret(imap_session_of(engine), line);
 }
 
-static int calculated(struct chat *chat, const struct calculation *calculation)
+static int calculated(struct engine *engine, const struct calculation *calculation)
 {
-        return line_signin_calculated(&imap_session_of(chat)->signing, calculation);
+        return line_signin_calculated(&imap_session_of(engine)->signing, calculation);
 }
 
 static const struct line_signin_class signin_class = {
@@ -70,7 +70,7 @@ void imap_signin_init(struct imap_session *session)
 {
         session->signing = (struct line_signin){
                 .class = &signin_class,
-                .chat = &session->chat,
+                .engine = &session->engine,
                 .signin = &session->config.signin,
         };
 }
@@ -85,7 +85,7 @@ static int signed_in(struct imap_session *session)
 {
         const char *mechanism = session->signing.mechanism;
 
-        chat_signed_in(&session->chat, mechanism ? mechanism : "LOGIN", take(session->broken));
+        engine_signed_in(&session->engine, mechanism ? mechanism : "LOGIN", take(session->broken));
         session->signed_in = true;
         line_signin_clear(&session->signing);
         return session->capabilities_fresh ? imap_enable(session) : (int)IMAP_CAPABILITY;
@@ -93,9 +93,9 @@ static int signed_in(struct imap_session *session)
 
 /* ---- AUTHENTICATE ---- */
 
-void imap_say_authenticate(struct chat *chat)
+void imap_say_authenticate(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         struct line_signin *signing = &session->signing;
         char *first;
 
@@ -126,9 +126,9 @@ static int refused(struct imap_session *session, const struct imap_reply *said)
         return line_signin_refused(&session->signing, kind, &cause);
 }
 
-int imap_authenticate_heard(struct chat *chat, const void *reply)
+int imap_authenticate_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
         bool no = said->status == IMAP_NO || said->status == IMAP_REFUSED_AS_BAD;
         struct cause cause = { 0 };
@@ -143,7 +143,7 @@ int imap_authenticate_heard(struct chat *chat, const void *reply)
         if (said->status != IMAP_OK)
                 return imap_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         if (sasl_finish(session->signing.sasl, NULL, &cause) != 0)
-                return chat_fail_with(&session->chat, &cause);
+                return engine_fail_with(&session->engine, &cause);
         return signed_in(session);
 }
 
@@ -168,9 +168,9 @@ static void put_quoted(char **at, const char *text)
         *(*at)++ = '"';
 }
 
-void imap_say_login(struct chat *chat)
+void imap_say_login(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct signin *signin = &session->config.signin;
 
         session->capabilities_fresh = false;
@@ -188,9 +188,9 @@ void imap_say_login(struct chat *chat)
         imap_say_secret(session, "LOGIN ***", line);
 }
 
-int imap_login_heard(struct chat *chat, const void *reply)
+int imap_login_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         const struct signin *signin = &session->config.signin;
         const struct imap_reply *said = reply;
 

@@ -11,7 +11,7 @@ void imap_signin_init(struct imap_session *session);
 int imap_sign_in(struct imap_session *session);
 
 /* Rows of the table of steps. */
-void imap_say_authenticate(struct chat *chat);
-void imap_say_login(struct chat *chat);
-int imap_authenticate_heard(struct chat *chat, const void *reply);
-int imap_login_heard(struct chat *chat, const void *reply);
+void imap_say_authenticate(struct engine *engine);
+void imap_say_login(struct engine *engine);
+int imap_authenticate_heard(struct engine *engine, const void *reply);
+int imap_login_heard(struct engine *engine, const void *reply);

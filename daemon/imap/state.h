@@ -11,7 +11,7 @@
 #include "daemon/sasl/line_signin.h"
 
 enum imap_step {
-        IMAP_GREETING = CHAT_FIRST_STEP,
+        IMAP_GREETING = ENGINE_FIRST_STEP,
         IMAP_CAPABILITY,
         IMAP_STARTTLS,
         IMAP_AUTHENTICATE,
@@ -127,12 +127,12 @@ struct imap_listing {
 };
 
 struct imap_session {
-        struct chat chat; /* first: the chat is the session */
+        struct engine engine; /* first: the engine is the session */
         struct imap_config config;
         struct imap_parser parser;
         char prefix[6]; /* of the tags: unpredictable (rule S5) */
         uint32_t tag;   /* of the last command */
-        uint64_t said;  /* bytes ever appended to chat.out */
+        uint64_t said;  /* bytes ever appended to engine.out */
         struct imap_flight flights[IMAP_WINDOW + 1];
         size_t in_flight;
         struct imap_flight answered; /* the command whose reply is being heard */
@@ -152,17 +152,17 @@ struct imap_session {
         char *pattern;               /* of LIST, quoted */
         size_t folders;              /* told by it */
         const struct cause *refusal; /* of the folder or the IDLE asked for last; kept by cause_keep */
-        struct mailbox_facts facts;
+        struct mailbox_info info;
         bool news;        /* EXISTS grew since the last listing began */
         bool wake_wanted; /* wake() came before the server took up IDLE */
         struct imap_work work;
         struct imap_arrival arrival;
         struct imap_listing listing;
         enum mailbox_mark mark;
-        void (*finished)(struct imap_session *); /* tells the user, once the chat is READY again */
+        void (*finished)(struct imap_session *); /* tells the user, once the engine is READY again */
 };
 
-static inline struct imap_session *imap_session_of(struct chat *chat)
+static inline struct imap_session *imap_session_of(struct engine *engine)
 {
-        return container_of(chat, struct imap_session, chat);
+        return container_of(engine, struct imap_session, engine);
 }

@@ -135,14 +135,14 @@ void imap_work_say(struct imap_session *session, const char *verb, const char *r
         size_t window = work->singly ? 1 : IMAP_WINDOW;
         char set[SET_SIZE];
 
-        while (session->in_flight < window && session->chat.state != CHAT_FAILED) {
+        while (session->in_flight < window && session->engine.state != ENGINE_FAILED) {
                 size_t first = work->next;
                 if (!work->singly && imap_say_next_part(session))
                         continue;
                 if (!(work->singly ? next_single(work, set) : next_set(work, set)))
                         return;
                 imap_say(session, "UID %s %s%s", verb, set, rest);
-                if (session->chat.state == CHAT_FAILED)
+                if (session->engine.state == ENGINE_FAILED)
                         return;
                 struct imap_flight *flight = &session->flights[session->in_flight - 1];
                 flight->first = work->singly ? work->asked : first;

@@ -26,6 +26,6 @@ ssize_t imap_work_find(struct imap_session *session, uint32_t uid);
 
 /* Nothing is asked for any more, and what it held is freed. */
 void imap_operation_clear(struct imap_session *session);
-/* An operation is through: the user is told by `finished` when the chat is READY again. Returns STEP_READY.
+/* An operation is through: the user is told by `finished` when the engine is READY again. Returns STEP_READY.
  */
 int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *));

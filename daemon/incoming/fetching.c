@@ -85,8 +85,8 @@ const struct mailbox_user fetching_mailbox_user = {
 
 /* ---- from outside ---- */
 
-struct fetching *fetching_new(struct account *account, struct session *session,
-                              const struct mailbox_class *tools, const char *folder,
+struct fetching *fetching_new(struct account *account, struct session *session, const struct mailbox_ops *ops,
+                              const char *folder,
                               void (*done)(void *ctx, const struct fetching_result *result), void *ctx)
 {
         struct fetching *fetching = new_object(struct fetching);
@@ -94,7 +94,7 @@ struct fetching *fetching_new(struct account *account, struct session *session,
         fetching->account = account_hold(account);
         fetching->hand_on = hand_on_new(account);
         fetching->session = session;
-        fetching->tools = tools;
+        fetching->ops = ops;
         fetching->pop3 = prop_is(&account->values, WORD_POP3);
         fetching->folder = copy_text(fetching->pop3 ? "" : folder);
         fetching->done = done;
@@ -105,12 +105,12 @@ struct fetching *fetching_new(struct account *account, struct session *session,
 void fetching_begin(struct fetching *fetching, bool is_open)
 {
         (void)reserve_room(); /* looked at now, known when the first message comes */
-        fetching->just_opened = !is_open || !fetching->tools->refresh;
+        fetching->just_opened = !is_open || !fetching->ops->refresh;
         if (!fetching->just_opened)
-                fetching->tools->refresh(fetching_chat(fetching));
+                fetching->ops->refresh(fetching_engine(fetching));
         else
-                fetching->tools->open(fetching_chat(fetching), fetching->folder,
-                                      fetching_policy_is(fetching, WORD_MARK_AS_UNREAD));
+                fetching->ops->open(fetching_engine(fetching), fetching->folder,
+                                    fetching_policy_is(fetching, WORD_MARK_AS_UNREAD));
 }
 
 void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),
@@ -138,7 +138,7 @@ bool fetching_moved_on(const struct fetching *fetching)
 
 bool fetching_can_idle(const struct fetching *fetching)
 {
-        return fetching->facts.can_idle && fetching->tools->idle;
+        return fetching->info.can_idle && fetching->ops->idle;
 }
 
 /* Nothing more is taken in for an account that has been deleted or stopped, nor after a disk has failed. */

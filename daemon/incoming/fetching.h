@@ -23,9 +23,9 @@ struct fetching_result {
 typedef bool own_mail_test(const char *account, const char *message_id, const char *subject);
 void fetching_know_own_mail(own_mail_test *test);
 
-/* `tools`: the operations of the session's chat. `done` once, unless fetching_free comes first. */
-struct fetching *fetching_new(struct account *account, struct session *session,
-                              const struct mailbox_class *tools, const char *folder,
+/* `ops`: the operations of the session's engine. `done` once, unless fetching_free comes first. */
+struct fetching *fetching_new(struct account *account, struct session *session, const struct mailbox_ops *ops,
+                              const char *folder,
                               void (*done)(void *ctx, const struct fetching_result *result), void *ctx)
         must_use;
 /* Opens the folder (or refreshes it when it is open already) and begins. */

@@ -36,13 +36,13 @@ static void note_moved(const struct fetching *fetching)
 void fetching_conclude(struct fetching *fetching)
 {
         if (fetching->back_count)
-                seen_not_left(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
+                seen_not_left(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
                               fetching->back, fetching->back_count);
         fetching->answers++;
         if (fetching->pop3)
                 seen_skip_uidls(fetching->account->name, NULL, 0, false, cursor_set, fetching);
         else
-                seen_set_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
+                seen_set_cursor(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
                                 fetching->highest, cursor_set, fetching);
         if (fetching->pop3 && fetching->some_gone)
                 seen_look_over(fetching->account->name);
@@ -68,7 +68,7 @@ static void begin_round(struct fetching *fetching)
         fetching->heads_over = true;
         if (fetching->heads) { /* first, while the cursor has not passed them */
                 fetching->in_order = false;
-                fetching->tools->heads(fetching_chat(fetching), fetching->left, fetching->left_count);
+                fetching->ops->heads(fetching_engine(fetching), fetching->left, fetching->left_count);
                 return;
         }
         if (fetching->quit_tell_count >= DELETED_MOST) {
@@ -91,7 +91,7 @@ static void begin_round(struct fetching *fetching)
         fetching->asking = true;
         fetching->next += count;
         fetching->in_order = cursor_moves_on(fetching);
-        fetching->tools->fetch(fetching_chat(fetching), first, count);
+        fetching->ops->fetch(fetching_engine(fetching), first, count);
 }
 
 /* ---- telling the server ---- */
@@ -103,7 +103,7 @@ static void note_expunge(struct fetching *fetching)
         struct subject subject = fetching_subject(fetching);
         bool known = fact_number(fetching->account->name, FACT_NO_EXPUNGE);
 
-        if (known == !fetching->facts.can_expunge_uid)
+        if (known == !fetching->info.can_expunge_uid)
                 return;
         fact_set_number(fetching->account->name, FACT_NO_EXPUNGE, !known);
         if (!known)
@@ -174,7 +174,7 @@ void fetching_on_marked(void *ctx)
                 return;
         }
         fetching->answers++;
-        seen_told(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->tell,
+        seen_told(fetching->account->name, fetching->folder, fetching->info.uidvalidity, fetching->tell,
                   fetching->tell_count, told, fetching);
         fetching->tell_count = 0;
 }
@@ -183,15 +183,15 @@ void fetching_tell_server(struct fetching *fetching)
 {
         bool deletes = fetching_policy_is(fetching, WORD_DELETE);
 
-        if (!fetching->tell_count || !fetching_tells_server(fetching) || fetching->facts.read_only) {
+        if (!fetching->tell_count || !fetching_tells_server(fetching) || fetching->info.read_only) {
                 fetching->tell_count = 0;
                 begin_round(fetching);
                 return;
         }
         if (deletes)
                 note_expunge(fetching);
-        fetching->tools->mark(fetching_chat(fetching), fetching->tell, fetching->tell_count,
-                              deletes ? MARK_DELETED : MARK_SEEN);
+        fetching->ops->mark(fetching_engine(fetching), fetching->tell, fetching->tell_count,
+                            deletes ? MARK_DELETED : MARK_SEEN);
 }
 
 static void recorded_as_told(void *ctx, const struct cause *cause)

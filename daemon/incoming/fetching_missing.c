@@ -143,7 +143,7 @@ void fetching_end_gone(struct fetching *fetching)
                         tell_over(fetching, &row->entry, false);
         }
         if (count || fetching->reconcile)
-                missing_end(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, gone,
+                missing_end(fetching->account->name, fetching->folder, fetching->info.uidvalidity, gone,
                             count);
         free(gone);
 }
@@ -203,7 +203,7 @@ void fetching_on_gone(void *ctx, const struct mailbox_entry *entry)
         if (row && row->state == MISSING_TOLD)
                 tell_over(fetching, entry, false);
         if (row)
-                missing_end(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1);
+                missing_end(fetching->account->name, fetching->folder, fetching->info.uidvalidity, entry, 1);
 }
 
 void fetching_on_nameless(void *ctx, size_t count)
@@ -265,7 +265,7 @@ void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching 
         fetching->vain_count = 0;
         fetching->then = then;
         fetching->answers++;
-        missing_note(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->vain,
+        missing_note(fetching->account->name, fetching->folder, fetching->info.uidvalidity, fetching->vain,
                      count, noted, fetching);
 }
 
@@ -285,7 +285,7 @@ static void ask_alone(void *ctx, const struct mailbox_entry *entries, size_t cou
         fetching->round = fetching->expected = 0;
         fetching->in_order = fetching->round_received = false;
         fetching->asking = true;
-        fetching->tools->fetch(fetching_chat(fetching), fetching->wanted, 1);
+        fetching->ops->fetch(fetching_engine(fetching), fetching->wanted, 1);
 }
 
 static void begun(void *ctx, const struct cause *cause)
@@ -297,7 +297,7 @@ static void begun(void *ctx, const struct cause *cause)
         const struct mailbox_entry *entry = &fetching->alone[fetching->alone_next++];
         fetching->answers++;
         if (partial_is_kept(entry))
-                partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1,
+                partial_find(fetching->account->name, fetching->folder, fetching->info.uidvalidity, entry, 1,
                              ask_alone, fetching);
         else
                 ask_alone(fetching, entry, 1);
@@ -311,7 +311,7 @@ void fetching_next_alone(struct fetching *fetching)
                 return;
         }
         fetching->answers++;
-        missing_begin(fetching->account->name, fetching->folder, fetching->facts.uidvalidity,
+        missing_begin(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
                       &fetching->alone[fetching->alone_next], begun, fetching);
 }
 
@@ -328,7 +328,7 @@ void fetching_came(struct fetching *fetching, const struct mailbox_entry *entry)
 
         if (row && row->state == MISSING_TOLD)
                 tell_over(fetching, entry, true);
-        missing_end(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, entry, 1);
+        missing_end(fetching->account->name, fetching->folder, fetching->info.uidvalidity, entry, 1);
 }
 
 /* ---- a session that breaks ---- */

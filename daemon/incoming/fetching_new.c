@@ -55,7 +55,7 @@ void fetching_begin_rounds(struct fetching *fetching)
                 return;
         }
         fetching->answers++;
-        partial_find(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, fetching->wanted,
+        partial_find(fetching->account->name, fetching->folder, fetching->info.uidvalidity, fetching->wanted,
                      fetching->wanted_count, halves_found, fetching);
 }
 
@@ -182,7 +182,7 @@ static void listed_imap(struct fetching *fetching)
  * asked for all the same, should the server have been silent. */
 static bool nothing_new(const struct fetching *fetching, uint32_t after)
 {
-        return fetching->just_opened && fetching->facts.uidnext && fetching->facts.uidnext - 1 <= after &&
+        return fetching->just_opened && fetching->info.uidnext && fetching->info.uidnext - 1 <= after &&
                !fetching->first_look && !fetching->reconcile;
 }
 
@@ -194,8 +194,8 @@ static void list(struct fetching *fetching)
         fetching->after = after;
         fetching->more = fetching->list_over = false;
         /* what the listing does not show (unseen only) is dealt with as well */
-        fetching->highest = fetching->facts.uidnext && (fetching->first_look || fetching->reconcile)
-                                    ? fetching->facts.uidnext - 1
+        fetching->highest = fetching->info.uidnext && (fetching->first_look || fetching->reconcile)
+                                    ? fetching->info.uidnext - 1
                                     : after;
         fetching->unseen_only =
                 fetching->first_look && !fetching->pop3 && prop_is(&fetching->account->values, WORD_UNREAD);
@@ -203,7 +203,7 @@ static void list(struct fetching *fetching)
                 listed_imap(fetching);
                 return;
         }
-        fetching->tools->list(fetching_chat(fetching), after, fetching->unseen_only);
+        fetching->ops->list(fetching_engine(fetching), after, fetching->unseen_only);
 }
 
 /* What is missing may lie below the cursor: whether it is still there has to be asked for. */
@@ -212,11 +212,11 @@ static void check_missing(struct fetching *fetching)
         struct mailbox_entry *entries = NULL;
         size_t count = 0, size = 0;
 
-        for (size_t i = 0; i < fetching->missing_count && fetching->facts.exists && !fetching->pop3; i++)
+        for (size_t i = 0; i < fetching->missing_count && fetching->info.exists && !fetching->pop3; i++)
                 fetching_push(&entries, &count, &size, &fetching->missing[i].entry);
         fetching->checking = count > 0;
         if (count) {
-                fetching->tools->list_these(fetching_chat(fetching), entries, count);
+                fetching->ops->list_these(fetching_engine(fetching), entries, count);
         } else {
                 if (!fetching->pop3)
                         fetching_end_gone(fetching);
@@ -261,7 +261,7 @@ static void note_new_uidvalidity(struct fetching *fetching)
                   "%s: folder %s was numbered anew by the server (UIDVALIDITY %llu, was %llu): comparing by "
                   "content, "
                   "nothing is delivered again",
-                  fetching->account->name, fetching->folder, (unsigned long long)fetching->facts.uidvalidity,
+                  fetching->account->name, fetching->folder, (unsigned long long)fetching->info.uidvalidity,
                   (unsigned long long)fetching->cursor.uidvalidity);
 }
 
@@ -273,10 +273,10 @@ static void number_ourselves(struct fetching *fetching)
         const struct seen_cursor *cursor = &fetching->cursor;
         struct subject subject = fetching_subject(fetching);
         bool ours = cursor->known && cursor->uidvalidity >= OUR_UIDVALIDITY;
-        bool goes_on = !fetching->facts.uidnext || fetching->facts.uidnext > cursor->uid;
+        bool goes_on = !fetching->info.uidnext || fetching->info.uidnext > cursor->uid;
 
-        fetching->facts.uidvalidity = !ours ? OUR_UIDVALIDITY : cursor->uidvalidity + !goes_on;
-        if (cursor->known && cursor->uidvalidity == fetching->facts.uidvalidity)
+        fetching->info.uidvalidity = !ours ? OUR_UIDVALIDITY : cursor->uidvalidity + !goes_on;
+        if (cursor->known && cursor->uidvalidity == fetching->info.uidvalidity)
                 return;
         log_about(&subject, LOG_NOTICE, MSG_UIDVALIDITY,
                   "%s: the server gives no UIDVALIDITY for folder %s, or 0: when it seems to number its "
@@ -292,13 +292,13 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
 
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
-        bool numbered = fetching->facts.uidvalidity != 0;
+        bool numbered = fetching->info.uidvalidity != 0;
         fetching->cursor = *cursor;
         if (!fetching->pop3 && !numbered)
                 number_ourselves(fetching);
         fetching->first_look = !cursor->known;
-        fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->facts.uidvalidity;
-        if (fetching->reconcile && fetching->facts.uidvalidity < OUR_UIDVALIDITY)
+        fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->info.uidvalidity;
+        if (fetching->reconcile && fetching->info.uidvalidity < OUR_UIDVALIDITY)
                 note_new_uidvalidity(fetching);
         /* what is told is of the server's present numbers, or of ours */
         bool present = numbered || !fetching->reconcile;
@@ -321,16 +321,16 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
 void fetching_read_cursor(struct fetching *fetching)
 {
         fetching->answers++;
-        seen_cursor(fetching->account->name, fetching->folder, fetching->facts.uidvalidity, cursor_known,
+        seen_cursor(fetching->account->name, fetching->folder, fetching->info.uidvalidity, cursor_known,
                     fetching);
 }
 
-void fetching_on_opened(void *ctx, const struct mailbox_facts *facts)
+void fetching_on_opened(void *ctx, const struct mailbox_info *info)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
 
         if (!fetching)
                 return;
-        fetching->facts = *facts;
+        fetching->info = *info;
         fetching_behind_others(fetching, fetching_read_cursor);
 }

@@ -176,9 +176,9 @@ bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause)
         return true;
 }
 
-struct chat *fetching_chat(struct fetching *fetching)
+struct engine *fetching_engine(struct fetching *fetching)
 {
-        return session_chat(fetching->session);
+        return session_engine(fetching->session);
 }
 
 uint64_t fetching_most(const struct fetching *fetching)

@@ -13,14 +13,14 @@ enum want { WANT_OPEN, WANT_HERE, WANT_REFUSED, WANT_GONE };
 struct fetching {
         struct account *account;
         struct session *session;
-        const struct mailbox_class *tools;
+        const struct mailbox_ops *ops;
         char *folder;
         void (*done)(void *ctx, const struct fetching_result *result);
         void *ctx;
         void (*changed)(void *ctx), (*woken)(void *ctx);
         void (*idle_refused)(void *ctx, const struct cause *cause);
 
-        struct mailbox_facts facts;
+        struct mailbox_info info;
         bool pop3, first_look, reconcile, unseen_only;
         bool some_gone;           /* POP3: UIDLs that the server had at the last look */
         struct uidl_set uidls;    /* POP3: of what is listed; kept while it is listed anew */
@@ -84,7 +84,7 @@ struct fetching {
         bool freed, finished, failed;     /* failed: the look ended for a cause of this machine */
         bool no_room;                     /* for one more message: what came before it is kept */
         struct fetching *sibling;         /* among those that end, or that wait for one (fetching.c) */
-        bool just_opened;                 /* facts are of SELECT, not what was heard since */
+        bool just_opened;                 /* `info` is of SELECT, not what was heard since */
         handle_id listing;                /* of one that gives way to other lists */
         bool gives_way;
         size_t list_held; /* bytes of its list, as counted with all of them */
@@ -104,7 +104,7 @@ bool fetching_answered(struct fetching *fetching);
 void fetching_finish(struct fetching *fetching, const struct cause *cause);
 /* True when there is a cause, by which the look has finished. */
 bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause);
-struct chat *fetching_chat(struct fetching *fetching);
+struct engine *fetching_engine(struct fetching *fetching);
 /* The largest message that the account takes. */
 uint64_t fetching_most(const struct fetching *fetching);
 
@@ -131,7 +131,7 @@ void fetching_list_more(struct fetching *fetching);
 /* Reads the cursor. */
 void fetching_read_cursor(struct fetching *fetching);
 
-void fetching_on_opened(void *ctx, const struct mailbox_facts *facts);
+void fetching_on_opened(void *ctx, const struct mailbox_info *info);
 void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count);
 void fetching_on_listed_all(void *ctx);
 

@@ -202,7 +202,7 @@ static void make_delivery(struct fetching *fetching)
         struct delivery_target target = {
                 .account = fetching->account->name,
                 .folder = fetching->folder,
-                .uidvalidity = fetching->facts.uidvalidity,
+                .uidvalidity = fetching->info.uidvalidity,
                 .tell_server = fetching_tells_server(fetching),
                 .give = fetching->hand_on ? hand_on_give : NULL,
                 .give_ctx = fetching->hand_on,
@@ -344,14 +344,14 @@ int fetching_on_message_end(void *ctx)
 /* Stores the note about a message that is too large. */
 static int store_note(struct fetching *fetching, struct mailbox_entry *entry, const char *head, size_t len)
 {
-        struct leftover left = { .account = fetching->account->name,
-                                 .folder = fetching->folder,
-                                 .entry = entry,
-                                 .most = fetching_most(fetching),
-                                 .head = head,
-                                 .head_len = len,
-                                 .now = loop_wall() };
-        scoped(scoped_free) char *text = oversize_notice_text(&left);
+        struct oversize_message message = { .account = fetching->account->name,
+                                            .folder = fetching->folder,
+                                            .entry = entry,
+                                            .most = fetching_most(fetching),
+                                            .head = head,
+                                            .head_len = len,
+                                            .now = loop_wall() };
+        scoped(scoped_free) char *text = oversize_notice_text(&message);
 
         entry->left = true;
         if (begin_message(fetching, entry) < 0 ||

@@ -82,10 +82,10 @@ static void ready(void *ctx)
 {
         struct folder_listing *listing = ctx;
 
-        imap_mailbox.folders(session_chat(listing->session), "*");
+        imap_mailbox.folders(session_engine(listing->session), "*");
 }
 
-static struct chat *new_chat(void *ctx)
+static struct engine *new_engine(void *ctx)
 {
         struct folder_listing *listing = ctx;
         struct imap_config config = { listing->signin,
@@ -112,7 +112,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id u
 }
 
 static const struct session_user session_user = {
-        .again = new_chat, .reached = reached, .ready = ready, .ended = ended
+        .again = new_engine, .reached = reached, .ready = ready, .ended = ended
 };
 
 static void start(void *ctx);
@@ -156,7 +156,7 @@ static void start(void *ctx)
                 return;
         }
         session_plan_of(values, &plan);
-        listing->session = session_open(&plan, new_chat(listing), &session_user, listing);
+        listing->session = session_open(&plan, new_engine(listing), &session_user, listing);
 }
 
 struct folder_listing *folder_listing_new(struct account *account,

@@ -79,7 +79,7 @@ static void read_done(struct job *job)
                 return;
         }
         if (letter->handing->session)
-                smtp_mail_continue(session_chat(letter->handing->session), &letter->mail);
+                smtp_mail_continue(session_engine(letter->handing->session), &letter->mail);
 }
 
 static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
@@ -142,7 +142,7 @@ static void end_letter(struct handing *handing, enum handed what, const struct c
 /* A session that was kept may be gone when the next message comes, which says nothing about the socket. */
 static bool begins_anew(struct letter *letter)
 {
-        bool anew = smtp_session_anew(session_chat(letter->handing->session));
+        bool anew = smtp_session_anew(session_engine(letter->handing->session));
 
         if ((letter->first && !anew) || letter->handing->stopped || letter->piece == PIECE_READING ||
             lseek(letter->fd, 0, SEEK_SET) < 0)
@@ -190,14 +190,14 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
 static void send_letter(struct handing *handing)
 {
         struct letter *letter = handing->letter;
-        struct chat *chat = session_chat(handing->session);
+        struct engine *engine = session_engine(handing->session);
 
         letter->first = !handing->used;
         letter->again = false;
         handing->used = true;
         letter->mail.eight_bit =
-                smtp_session_capabilities(chat)->eight_bit; /* said where it can be; sent in any case */
-        smtp_mail_send(chat, &letter->mail);
+                smtp_session_capabilities(engine)->eight_bit; /* said where it can be; sent in any case */
+        smtp_mail_send(engine, &letter->mail);
 }
 
 /* ---- the session ---- */
@@ -221,8 +221,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
 
         if (!cause_happened(&cause))
                 cause_set(&cause, CAUSE_CLOSED, "the socket %s closed the connection", handing->socket);
-        if (handing->ready && smtp_mail_flying(session_chat(handing->session)))
-                smtp_mail_lost(session_chat(handing->session), &cause);
+        if (handing->ready && smtp_mail_flying(session_engine(handing->session)))
+                smtp_mail_lost(session_engine(handing->session), &cause);
         session_close(take(handing->session));
         handing->ready = handing->quitting = handing->used = false;
         if (handing->letter && (expected || handing->letter->again)) {
@@ -317,8 +317,8 @@ static void stop(void *ctx)
                 return;
         handing->stopped = true;
         cause_set(&why, CAUSE_CANCELLED, "the session was ended");
-        if (handing->ready && smtp_mail_flying(session_chat(handing->session)))
-                smtp_mail_lost(session_chat(handing->session), &why);
+        if (handing->ready && smtp_mail_flying(session_engine(handing->session)))
+                smtp_mail_lost(session_engine(handing->session), &why);
         if (handing->session)
                 session_close(take(handing->session));
         handing->ready = false;

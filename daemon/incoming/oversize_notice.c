@@ -3,7 +3,7 @@
 #include "daemon/incoming/oversize_notice.h"
 
 #include "common/times.h"
-#include "daemon/store/header_facts.h"
+#include "daemon/store/header_summary.h"
 
 static const char *or_else(const char *text, const char *other)
 {
@@ -12,12 +12,12 @@ static const char *or_else(const char *text, const char *other)
 
 /* The header says nothing of UID and limit: it is the same when the message is met again (delivery_write.c).
  */
-static char *header_of(const struct leftover *left, const struct header_facts *facts)
+static char *header_of(const struct oversize_message *message, const struct header_summary *summary)
 {
         char size[32], now[48];
 
-        size_text(left->entry->size, size);
-        time_rfc5322(left->now, now);
+        size_text(message->entry->size, size);
+        time_rfc5322(message->now, now);
         return text_of("From: %s\r\n"
                        "Subject: Left at the server (%s): %s\r\n"
                        "Date: %s\r\n"
@@ -26,41 +26,41 @@ static char *header_of(const struct leftover *left, const struct header_facts *f
                        "MIME-Version: 1.0\r\n"
                        "Content-Type: text/plain; charset=utf-8\r\n"
                        "Content-Transfer-Encoding: 8bit\r\n",
-                       or_else(facts->from, "emailsecd <emailsecd@localhost>"), size,
-                       or_else(facts->subject, "(no subject)"), or_else(facts->date, now),
-                       (unsigned long long)left->entry->size);
+                       or_else(summary->from, "emailsecd <emailsecd@localhost>"), size,
+                       or_else(summary->subject, "(no subject)"), or_else(summary->date, now),
+                       (unsigned long long)message->entry->size);
 }
 
-char *oversize_notice_text(const struct leftover *left)
+char *oversize_notice_text(const struct oversize_message *message)
 {
-        const struct mailbox_entry *entry = left->entry;
-        struct header_facts facts;
+        const struct mailbox_entry *entry = message->entry;
+        struct header_summary summary;
 
-        header_facts_read(left->head, left->head_len, &facts);
-        scoped(scoped_free) char *header = header_of(left, &facts);
+        header_summary_read(message->head, message->head_len, &summary);
+        scoped(scoped_free) char *header = header_of(message, &summary);
         scoped(scoped_free) char *uid =
                 entry->uidl[0] ? text_of("UIDL:    %s", entry->uidl) : text_of("UID:     %u", entry->uid);
-        char *text =
-                text_of("%s\r\n"
-                        "A message for account %s is larger than the account takes. It was left at the\r\n"
-                        "server, and stays there: it is neither flagged nor deleted.\r\n"
-                        "\r\n"
-                        "From:    %s\r\n"
-                        "Subject: %s\r\n"
-                        "Date:    %s\r\n"
-                        "Size:    %llu bytes; maxMessageSize is %llu\r\n"
-                        "Folder:  %s\r\n"
-                        "%s\r\n"
-                        "\r\n"
-                        "To have it here, raise the limit; it is fetched at the next look:\r\n"
-                        "\r\n"
-                        "    emailsecctl account set %s maxMessageSize=%llu\r\n"
-                        "\r\n"
-                        "Or read it, or delete it, at the server with another program.\r\n",
-                        header, left->account, or_else(facts.from, "not known"),
-                        or_else(facts.subject, "not known"), or_else(facts.date, "not known"),
-                        (unsigned long long)entry->size, (unsigned long long)left->most,
-                        or_else(left->folder, "INBOX"), uid, left->account, (unsigned long long)entry->size);
-        header_facts_free(&facts);
+        char *text = text_of(
+                "%s\r\n"
+                "A message for account %s is larger than the account takes. It was left at the\r\n"
+                "server, and stays there: it is neither flagged nor deleted.\r\n"
+                "\r\n"
+                "From:    %s\r\n"
+                "Subject: %s\r\n"
+                "Date:    %s\r\n"
+                "Size:    %llu bytes; maxMessageSize is %llu\r\n"
+                "Folder:  %s\r\n"
+                "%s\r\n"
+                "\r\n"
+                "To have it here, raise the limit; it is fetched at the next look:\r\n"
+                "\r\n"
+                "    emailsecctl account set %s maxMessageSize=%llu\r\n"
+                "\r\n"
+                "Or read it, or delete it, at the server with another program.\r\n",
+                header, message->account, or_else(summary.from, "not known"),
+                or_else(summary.subject, "not known"), or_else(summary.date, "not known"),
+                (unsigned long long)entry->size, (unsigned long long)message->most,
+                or_else(message->folder, "INBOX"), uid, message->account, (unsigned long long)entry->size);
+        header_summary_free(&summary);
         return text;
 }

@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-struct leftover {
+struct oversize_message {
         const char *account, *folder; /* folder "": POP3 */
         const struct mailbox_entry *entry;
         uint64_t most;    /* maxMessageSize */
@@ -15,4 +15,4 @@ struct leftover {
         time_t now; /* its date where that of the message is not known */
 };
 /* A small RFC 5322 message with the From, Subject and Date of the one that was left. The caller frees. */
-char *oversize_notice_text(const struct leftover *left) must_use;
+char *oversize_notice_text(const struct oversize_message *message) must_use;

@@ -75,7 +75,7 @@ static bool ask_next(struct receiver *receiver)
                 scoped(scoped_free) char *name = copy_bytes(all + receiver->pattern, len);
                 receiver->pattern += len + (all[receiver->pattern + len] == ',');
                 if (is_pattern(name)) {
-                        receiver_tools(receiver)->folders(session_chat(receiver->session), name);
+                        receiver_ops(receiver)->folders(session_engine(receiver->session), name);
                         return true;
                 }
                 add_name(receiver, name);
@@ -87,7 +87,7 @@ bool receiver_ask_folders(struct receiver *receiver)
 {
         receiver->pattern = 0;
         free(take(receiver->names));
-        return receiver_tools(receiver)->folders &&
+        return receiver_ops(receiver)->folders &&
                is_pattern(prop_text(&receiver->runner.account->values, PROP_FOLDER)) && ask_next(receiver);
 }
 

@@ -7,16 +7,16 @@ static bool only_waits(enum receiver_phase phase)
         return phase == RESTING || phase == IDLING || phase == WAKING;
 }
 
-enum receiver_outcome receiver_outcome(const struct receiver_session_end *facts)
+enum receiver_outcome receiver_outcome(const struct receiver_session_end *end)
 {
-        const struct cause *why = &facts->end.why;
+        const struct cause *why = &end->session.why;
         bool closed = why->code == CAUSE_NONE || cause_class(why) == CLASS_DOWN;
 
-        if (facts->phase == QUITTING && (why->code == CAUSE_NONE || !facts->quit_counts))
+        if (end->phase == QUITTING && (why->code == CAUSE_NONE || !end->quit_counts))
                 return RECEIVER_LOOK_OVER;
-        if (session_end_is_void(&facts->end))
+        if (session_end_is_void(&end->session))
                 return RECEIVER_AGAIN;
-        if (only_waits(facts->phase) && closed) /* a server may close a kept session at any time */
+        if (only_waits(end->phase) && closed) /* a server may close a kept session at any time */
                 return RECEIVER_WAIT_LOST;
         return RECEIVER_LOOK_BROKE;
 }

@@ -17,7 +17,7 @@ enum receiver_phase {
 };
 
 struct receiver_session_end {
-        struct session_end end;
+        struct session_end session;
         enum receiver_phase phase;
         bool quit_counts; /* the server deletes what it was told of only once QUIT is answered (POP3) */
 };
@@ -28,7 +28,7 @@ enum receiver_outcome {
         RECEIVER_WAIT_LOST,  /* a session that only waited: the next one begins soon */
         RECEIVER_LOOK_BROKE, /* amidst its work: receiver_look_outcome() */
 };
-enum receiver_outcome receiver_outcome(const struct receiver_session_end *facts) must_use;
+enum receiver_outcome receiver_outcome(const struct receiver_session_end *end) must_use;
 
 enum receiver_look_outcome {
         LOOK_AS_GOOD_AS_OVER, /* all but the message it broke over was had: no fault of the account's */

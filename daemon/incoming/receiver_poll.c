@@ -24,7 +24,7 @@ static void idle(struct receiver *receiver)
 
         receiver->phase = IDLING;
         receiver->waiting_since = loop_now();
-        receiver_tools(receiver)->idle(session_chat(receiver->session));
+        receiver_ops(receiver)->idle(session_engine(receiver->session));
         if (receiver->next_try && left > receiver->next_try * 1000)
                 left = receiver->next_try * 1000;
         timer_set(receiver->runner.timer, left > 0 ? left : 0);
@@ -119,7 +119,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
 static void end_idle(struct receiver *receiver)
 {
         receiver->phase = WAKING;
-        receiver_tools(receiver)->wake(session_chat(receiver->session));
+        receiver_ops(receiver)->wake(session_engine(receiver->session));
 }
 
 void receiver_wake(struct receiver *receiver)
@@ -170,9 +170,8 @@ static void idle_refused(void *ctx, const struct cause *cause)
 static void begin_folder(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
-        receiver->fetching =
-                fetching_new(receiver->runner.account, receiver->session, receiver_tools(receiver),
-                             receiver->folder, fetching_done, receiver);
+        receiver->fetching = fetching_new(receiver->runner.account, receiver->session, receiver_ops(receiver),
+                                          receiver->folder, fetching_done, receiver);
         if (receiver->runner.polls)
                 fetching_try_all(receiver->fetching);
         fetching_on_idle(receiver->fetching, idle_changed, idle_woken, idle_refused);

@@ -25,7 +25,7 @@ bool receiver_is_pop3(const struct receiver *receiver)
         return prop_is(&receiver->runner.account->values, WORD_POP3);
 }
 
-const struct mailbox_class *receiver_tools(const struct receiver *receiver)
+const struct mailbox_ops *receiver_ops(const struct receiver *receiver)
 {
         return receiver_is_pop3(receiver) ? &pop3_mailbox : &imap_mailbox;
 }
@@ -149,7 +149,7 @@ static void look_broke(struct receiver *receiver, const struct cause *why, const
         switch (receiver_look_outcome(fetching ? fetching_broke(fetching, &cause) : FETCHING_BROKE, &cause)) {
         case LOOK_AS_GOOD_AS_OVER:
                 receiver_drop_session(receiver);
-                account_is_well(receiver->runner.account);
+                account_report_ok(receiver->runner.account);
                 receiver_answer_polls(receiver, NULL);
                 receiver_wait(receiver, RETRY_FIRST);
                 break;
@@ -166,18 +166,18 @@ static void look_broke(struct receiver *receiver, const struct cause *why, const
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct receiver *receiver = ctx;
-        struct receiver_session_end facts = {
+        struct receiver_session_end end = {
                 .phase = receiver->phase,
                 .quit_counts = receiver->fetching && fetching_needs_quit(receiver->fetching),
         };
         struct cause cause = *why;
 
         runner_session_end(&receiver->runner, receiver->session, why, receiver->phase != CONNECTING,
-                           &facts.end);
+                           &end.session);
         if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
                           prop_text(&receiver->runner.account->values, PROP_HOSTNAME));
-        switch (receiver_outcome(&facts)) {
+        switch (receiver_outcome(&end)) {
         case RECEIVER_LOOK_OVER:
                 look_is_over(receiver, why->code == CAUSE_NONE);
                 break;
@@ -219,7 +219,7 @@ static const struct mailbox_user *mailbox_user(void)
         return &user;
 }
 
-static struct chat *new_chat(void *ctx)
+static struct engine *new_engine(void *ctx)
 {
         struct receiver *receiver = ctx;
         const struct property_values *values = &receiver->runner.account->values;
@@ -235,7 +235,7 @@ static struct chat *new_chat(void *ctx)
 }
 
 static const struct session_user session_user = {
-        .again = new_chat,
+        .again = new_engine,
         .reached = session_reached,
         .ready = session_ready,
         .ended = session_ended,
@@ -254,5 +254,5 @@ void receiver_connect(struct receiver *receiver)
                 return;
         receiver_take_folders(receiver, copy_text(prop_text(values, PROP_FOLDER)));
         session_plan_of(values, &plan);
-        receiver->session = session_open(&plan, new_chat(receiver), &session_user, receiver);
+        receiver->session = session_open(&plan, new_engine(receiver), &session_user, receiver);
 }

@@ -48,7 +48,7 @@ struct receiver {
 
 bool receiver_is_pop3(const struct receiver *receiver);
 /* The operations of the account's protocol. */
-const struct mailbox_class *receiver_tools(const struct receiver *receiver);
+const struct mailbox_ops *receiver_ops(const struct receiver *receiver);
 /* Seconds. */
 int64_t receiver_poll_rate(const struct receiver *receiver);
 /* The same, or until something that is missing is asked for again. */

@@ -242,7 +242,7 @@ void sender_free(struct sender *sender)
         cause_set(&cause, CAUSE_CLOSED, "the account or the daemon was stopped");
         while (sender->sessions) {
                 if (sender->sessions->ready)
-                        smtp_mail_lost(session_chat(sender->sessions->session), &cause);
+                        smtp_mail_lost(session_engine(sender->sessions->session), &cause);
                 sender_session_free(sender->sessions);
         }
         sender_give_back(sender, NULL, 0);

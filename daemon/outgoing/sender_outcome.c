@@ -4,22 +4,22 @@
 
 enum { WAKE_LEAST_MS = 500 };
 
-bool sender_end_slows_down(const struct sender_session_end *facts)
+bool sender_end_slows_down(const struct sender_session_end *end)
 {
-        return facts->end.why.code == CAUSE_SERVER_BUSY;
+        return end->session.why.code == CAUSE_SERVER_BUSY;
 }
 
-enum sender_outcome sender_outcome(const struct sender_session_end *facts)
+enum sender_outcome sender_outcome(const struct sender_session_end *end)
 {
-        const struct cause *why = &facts->end.why;
+        const struct cause *why = &end->session.why;
         bool by_server = why->code == CAUSE_CLOSED || why->code == CAUSE_SERVER_BUSY;
 
-        if (why->code == CAUSE_NONE || facts->anew || session_end_is_void(&facts->end))
+        if (why->code == CAUSE_NONE || end->anew || session_end_is_void(&end->session))
                 return SENDER_GOES_ON;
-        if (facts->retiring && cause_class(why) == CLASS_DOWN)
+        if (end->retiring && cause_class(why) == CLASS_DOWN)
                 return SENDER_GOES_ON_WARILY;
         /* a session that had worked and was closed by the server is no failure of the account */
-        if (facts->end.ready && by_server && !facts->failing)
+        if (end->session.ready && by_server && !end->failing)
                 return SENDER_GOES_ON_WARILY;
         return SENDER_FAILS;
 }

@@ -7,7 +7,7 @@
 #include <time.h>
 
 struct sender_session_end {
-        struct session_end end;
+        struct session_end session;
         bool retiring; /* it was to end anyway */
         bool anew; /* the engine ended it to go another way, with what was undecided: smtp_session_anew() */
         bool failing; /* sessions before it have failed, and none has sent since */
@@ -18,9 +18,9 @@ enum sender_outcome {
         SENDER_GOES_ON_WARILY, /* the same once: should the next session fail as well, so has the account */
         SENDER_FAILS,          /* the account cannot go on for this cause */
 };
-enum sender_outcome sender_outcome(const struct sender_session_end *facts) must_use;
+enum sender_outcome sender_outcome(const struct sender_session_end *end) must_use;
 /* True when the end asks for less mail. */
-bool sender_end_slows_down(const struct sender_session_end *facts) must_use;
+bool sender_end_slows_down(const struct sender_session_end *end) must_use;
 
 /* Milliseconds until what is due at `next_due` can be claimed: no later than midnight, when a day's limit
  * ends; and a little at least. */

@@ -62,33 +62,33 @@ static void let_go(struct sender_session *session, const struct cause *why)
                 return;
         if (lost.code == CAUSE_NONE)
                 cause_set(&lost, CAUSE_CLOSED, "the server closed the connection");
-        smtp_mail_lost(session_chat(session->session), &lost);
+        smtp_mail_lost(session_engine(session->session), &lost);
 }
 
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct sender_session *session = ctx;
         struct sender *sender = session->sender;
-        struct sender_session_end facts = { .retiring = session->retiring };
+        struct sender_session_end end = { .retiring = session->retiring };
         char id[13] = "";
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
-        runner_session_end(&sender->runner, session->session, why, session->ready, &facts.end);
+        runner_session_end(&sender->runner, session->session, why, session->ready, &end.session);
         let_go(session, why);
-        facts.anew = smtp_session_anew(session_chat(session->session));
+        end.anew = smtp_session_anew(session_engine(session->session));
         sender_session_free(session);
         sender_tell_news(sender);
-        if (sender_end_slows_down(&facts))
+        if (sender_end_slows_down(&end))
                 sender_slow_down(sender);
-        facts.failing = sender->runner.failures > 0;
-        switch (sender_outcome(&facts)) {
+        end.failing = sender->runner.failures > 0;
+        switch (sender_outcome(&end)) {
         case SENDER_GOES_ON:
                 break;
         case SENDER_GOES_ON_WARILY:
                 sender->runner.failures++;
                 break;
         case SENDER_FAILS:
-                sender_failed(sender, &facts.end.why, id);
+                sender_failed(sender, &end.session.why, id);
                 break;
         }
         sender_kick(sender);
@@ -119,7 +119,7 @@ static void session_ready(void *ctx)
 
 static bool session_is_idle(const struct sender_session *session)
 {
-        return session->ready && smtp_mail_flying(session_chat(session->session)) == 0;
+        return session->ready && smtp_mail_flying(session_engine(session->session)) == 0;
 }
 
 static void retire_idle(void *ctx)
@@ -137,7 +137,7 @@ void sender_session_tend(struct sender_session *session)
                 return;
         }
         if (session->retiring || session->sender->runner.winding_down ||
-            session_contended(session->session) || smtp_mail_room(session_chat(session->session)) == 0) {
+            session_contended(session->session) || smtp_mail_room(session_engine(session->session)) == 0) {
                 session->retiring = true;
                 timer_set(session->idle, 0);
         } else if (!timer_is_set(session->idle)) {
@@ -153,7 +153,7 @@ static void session_progress(void *ctx)
         sender_session_tend(session);
 }
 
-static struct chat *new_chat(void *ctx)
+static struct engine *new_engine(void *ctx)
 {
         struct sender_session *session = ctx;
         struct smtp_config config = {
@@ -176,7 +176,7 @@ static void session_wanted(void *ctx)
 }
 
 static const struct session_user session_user = {
-        .again = new_chat,
+        .again = new_engine,
         .reached = session_reached,
         .ready = session_ready,
         .progress = session_progress,
@@ -213,7 +213,7 @@ void sender_open_session(struct sender *sender)
         session->next = sender->sessions;
         sender->sessions = session;
         session_plan_of(values, &plan);
-        session->session = session_open(&plan, new_chat(session), &session_user, session);
+        session->session = session_open(&plan, new_engine(session), &session_user, session);
 }
 
 void sender_retire_all(struct sender *sender)
@@ -240,7 +240,7 @@ void sender_check_trust(struct sender *sender)
                 if (session_still_trusted(session->session))
                         continue;
                 if (session->ready)
-                        smtp_mail_lost(session_chat(session->session), &cause);
+                        smtp_mail_lost(session_engine(session->session), &cause);
                 sender_session_free(session);
         }
 }

@@ -72,10 +72,10 @@ static struct sender_session *session_with_room(struct sender *sender)
                 if (!session->ready || session->retiring ||
                     session->generation != sender->runner.account->generation)
                         continue;
-                struct chat *chat = session_chat(session->session);
-                if (chat->state != CHAT_READY || smtp_mail_room(chat) == 0)
+                struct engine *engine = session_engine(session->session);
+                if (engine->state != ENGINE_READY || smtp_mail_room(engine) == 0)
                         continue;
-                size_t flying = smtp_mail_flying(chat);
+                size_t flying = smtp_mail_flying(engine);
                 if (flying < least) {
                         least = flying;
                         best = session;
@@ -190,7 +190,7 @@ void sender_hand_out(struct sender *sender)
                 struct sender_session *session = session_with_room(sender);
                 if (!session)
                         break;
-                if (session->used && !smtp_mail_fits(session_chat(session->session), &sender->pool->mail)) {
+                if (session->used && !smtp_mail_fits(session_engine(session->session), &sender->pool->mail)) {
                         session->retiring = true; /* only what a server says now refuses a message */
                         sender_session_tend(session);
                         continue;

@@ -57,7 +57,7 @@ static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct
         }
         struct session *session = handle_object(sending->session);
         if (session)
-                smtp_mail_continue(session_chat(session), &sending->mail);
+                smtp_mail_continue(session_engine(session), &sending->mail);
 }
 
 static void begin_read(struct sending *sending)
@@ -276,7 +276,7 @@ static bool goes_again(const struct sending *sending)
 
         struct session *session = handle_object(sending->session);
 
-        if (sending->rounds >= ROUNDS_MOST || !session || !smtp_session_anew(session_chat(session)))
+        if (sending->rounds >= ROUNDS_MOST || !session || !smtp_session_anew(session_engine(session)))
                 return false;
         for (size_t i = 0; i < mail->recipient_count; i++) {
                 any |= mail->recipients[i].outcome == OUTCOME_NONE;
@@ -438,7 +438,7 @@ void sending_start(struct sending *sending, struct session *session, bool worked
         if (sending->unfit.code)
                 refuse_unfit(sending);
         else
-                smtp_mail_send(session_chat(session), &sending->mail);
+                smtp_mail_send(session_engine(session), &sending->mail);
 }
 
 void sending_give_back(struct sending *sending)

@@ -13,22 +13,23 @@
 /* The commands that may go out before TLS stands on a STARTTLS account; no other passes (rule S4). */
 static bool may_say(struct pop3_session *session)
 {
-        int step = session->chat.step;
+        int step = session->engine.step;
 
-        return step == POP3_CAPA || step == POP3_STLS || step == POP3_QUIT || chat_may_speak(&session->chat);
+        return step == POP3_CAPA || step == POP3_STLS || step == POP3_QUIT ||
+               engine_may_speak(&session->engine);
 }
 
 static void command_said(struct pop3_session *session, size_t before)
 {
-        if (session->chat.state == CHAT_FAILED)
+        if (session->engine.state == ENGINE_FAILED)
                 return;
-        session->said += session->chat.out.len - before;
+        session->said += session->engine.out.len - before;
         session->ends[(session->first_end + session->in_flight++) % POP3_WINDOW] = session->said;
 }
 
 void pop3_say(struct pop3_session *session, const char *format, ...)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
         va_list args;
 
         if (!may_say(session))
@@ -36,48 +37,48 @@ void pop3_say(struct pop3_session *session, const char *format, ...)
         va_start(args, format);
         scoped(scoped_free) char *words = text_of_list(format, args);
         va_end(args);
-        chat_say(&session->chat, "%s", words);
+        engine_say(&session->engine, "%s", words);
         command_said(session, before);
 }
 
 void pop3_say_secret(struct pop3_session *session, const char *traced, const char *line)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
 
-        chat_say_secret(&session->chat, traced, line);
+        engine_say_secret(&session->engine, traced, line);
         command_said(session, before);
 }
 
 void pop3_say_more_secret(struct pop3_session *session, const char *line)
 {
-        size_t before = session->chat.out.len;
+        size_t before = session->engine.out.len;
 
-        chat_say_secret(&session->chat, "***", line);
-        if (session->chat.state == CHAT_FAILED)
+        engine_say_secret(&session->engine, "***", line);
+        if (session->engine.state == ENGINE_FAILED)
                 return;
-        session->said += session->chat.out.len - before;
+        session->said += session->engine.out.len - before;
         session->ends[session->first_end] = session->said;
 }
 /* The oldest command is answered, or goes on: it must be there and out of our hands (rule S5). */
 bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply *reply)
 {
-        struct chat *chat = &session->chat;
+        struct engine *engine = &session->engine;
 
-        if (chat->step == POP3_GREETING)
+        if (engine->step == POP3_GREETING)
                 return true;
         if (!session->in_flight) {
-                (void)chat_fail(chat, CAUSE_PROTOCOL, "the server answered a command that was not given");
+                (void)engine_fail(engine, CAUSE_PROTOCOL, "the server answered a command that was not given");
                 return false;
         }
-        if (session->ends[session->first_end] > session->said - chat->out.len) {
-                (void)chat_fail(chat, CAUSE_INJECTION, "an answer came before its command was sent");
+        if (session->ends[session->first_end] > session->said - engine->out.len) {
+                (void)engine_fail(engine, CAUSE_INJECTION, "an answer came before its command was sent");
                 return false;
         }
         if (reply->status == POP3_CONTINUE) {
-                if (chat->step != POP3_AUTH)
-                        (void)chat_fail(chat, CAUSE_PROTOCOL,
-                                        "the server asks for more where nothing was begun");
-                return chat->step == POP3_AUTH;
+                if (engine->step != POP3_AUTH)
+                        (void)engine_fail(engine, CAUSE_PROTOCOL,
+                                          "the server asks for more where nothing was begun");
+                return engine->step == POP3_AUTH;
         }
         session->first_end = (session->first_end + 1) % POP3_WINDOW;
         session->in_flight--;
@@ -90,9 +91,9 @@ static struct server_meaning meaning_of(const struct pop3_session *session, cons
 {
         struct server_words said = {
                 .protocol = SERVER_POP3,
-                .phase = session->chat.step == POP3_GREETING ? PHASE_GREETING
-                         : session->signed_in                ? PHASE_MAILBOX
-                                                             : PHASE_SIGNIN,
+                .phase = session->engine.step == POP3_GREETING ? PHASE_GREETING
+                         : session->signed_in                  ? PHASE_MAILBOX
+                                                               : PHASE_SIGNIN,
                 .words = words,
                 .len = strlen(words),
         };
@@ -106,9 +107,9 @@ enum cause_code pop3_cause_of_code(const struct pop3_session *session, const cha
 }
 
 /* True when the server's words repeat what we signed in with (S38). */
-bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len)
+bool pop3_echoes_secret(const struct engine *engine, const char *words, size_t len)
 {
-        const struct pop3_session *session = container_of(chat, struct pop3_session, chat);
+        const struct pop3_session *session = container_of(engine, struct pop3_session, engine);
         return line_signin_repeated(&session->signing, words, len);
 }
 
@@ -117,7 +118,7 @@ enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_re
 {
         struct server_meaning meaning = meaning_of(session, reply->words);
         bool shown =
-                reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+                reply->words[0] && !pop3_echoes_secret(&session->engine, reply->words, strlen(reply->words));
 
         if (reply->status != POP3_ERR) {
                 cause_set(cause, CAUSE_PROTOCOL, "the server gave an answer that POP3 does not know (%s)",
@@ -136,7 +137,7 @@ int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, e
         struct cause cause;
 
         (void)pop3_explain(session, reply, otherwise, what, &cause);
-        return chat_fail_with(&session->chat, &cause);
+        return engine_fail_with(&session->engine, &cause);
 }
 
 /* ---- the list of CAPA (RFC 2449) ---- */
@@ -161,8 +162,8 @@ void pop3_capa_line(struct pop3_session *session, const char *text, size_t len u
 
         if (++all->lines > LIMIT_CAPABILITIES ||
             (all->words && strlen(all->words) + strlen(text) > LIMIT_LINE)) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d capabilities",
-                                LIMIT_CAPABILITIES);
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                  "the server lists more than %d capabilities", LIMIT_CAPABILITIES);
                 return;
         }
         char *before = all->words;

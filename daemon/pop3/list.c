@@ -46,25 +46,25 @@ static bool take_number(const char **at, uint64_t max, uint64_t *out)
 
 static void finished_open(struct pop3_session *session)
 {
-        struct mailbox_facts facts = { .exists = session->exists, .can_expunge_uid = true };
+        struct mailbox_info info = { .exists = session->exists, .can_expunge_uid = true };
 
-        session->config.user->opened(session->config.ctx, &facts);
+        session->config.user->opened(session->config.ctx, &info);
 }
 
-void pop3_open(struct chat *chat, const char *folder unused_arg, bool read_only unused_arg)
+void pop3_open(struct engine *engine, const char *folder unused_arg, bool read_only unused_arg)
 {
-        chat_go(chat, POP3_STAT); /* there is one mailbox, and it can be written */
+        engine_go(engine, POP3_STAT); /* there is one mailbox, and it can be written */
 }
 
-void pop3_say_stat(struct chat *chat)
+void pop3_say_stat(struct engine *engine)
 {
-        pop3_say(pop3_session_of(chat), "STAT");
+        pop3_say(pop3_session_of(engine), "STAT");
 }
 
 /* How many there are is learned from the lists. */
-int pop3_stat_heard(struct chat *chat, const void *reply)
+int pop3_stat_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
         const char *at = said->words;
         uint64_t count = 0;
@@ -94,13 +94,13 @@ static void give_batch(struct pop3_session *session)
                 session->config.user->listed(session->config.ctx, listing->batch, count);
 }
 
-void pop3_list(struct chat *chat, uint32_t after unused_arg, bool unseen_only unused_arg)
+void pop3_list(struct engine *engine, uint32_t after unused_arg, bool unseen_only unused_arg)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         pop3_list_clear(session);
         session->listing.batch = new_zeroed(POP3_BATCH, sizeof *session->listing.batch);
-        chat_go(chat, POP3_LIST);
+        engine_go(engine, POP3_LIST);
 }
 
 /* The message number at the front of a line of a list; 0 when the line is to be passed over. */
@@ -110,8 +110,8 @@ static uint32_t listed_number(struct pop3_session *session, const char **at)
         uint64_t number;
 
         if (++listing->lines > LIMIT_LISTED) {
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server lists more than %d messages",
-                                LIMIT_LISTED);
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server lists more than %d messages",
+                                  LIMIT_LISTED);
                 return 0;
         }
         if (!take_number(at, LIMIT_LISTED, &number) || !number) {
@@ -200,9 +200,9 @@ static void uidl_line(struct pop3_session *session, const char *text, size_t len
                 give_batch(session);
 }
 
-void pop3_say_list(struct chat *chat)
+void pop3_say_list(struct engine *engine)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         pop3_say(session, "LIST");
         session->listing.uidl_said = session->capabilities.pipelining;
@@ -210,9 +210,9 @@ void pop3_say_list(struct chat *chat)
                 pop3_say(session, "UIDL");
 }
 
-int pop3_list_heard(struct chat *chat, const void *reply)
+int pop3_list_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status == POP3_END)
@@ -224,9 +224,9 @@ int pop3_list_heard(struct chat *chat, const void *reply)
         return STEP_SAME;
 }
 
-void pop3_say_uidl(struct chat *chat)
+void pop3_say_uidl(struct engine *engine)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         if (!session->listing.uidl_said)
                 pop3_say(session, "UIDL");
@@ -242,9 +242,9 @@ static void tell_nameless(struct pop3_session *session)
                 session->config.user->nameless(session->config.ctx, left_out + listing->unreadable);
 }
 
-int pop3_uidl_heard(struct chat *chat, const void *reply)
+int pop3_uidl_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status == POP3_END) {
@@ -254,8 +254,8 @@ int pop3_uidl_heard(struct chat *chat, const void *reply)
         }
         if (said->status != POP3_OK) {
                 enum cause_code code = pop3_cause_of_code(session, said->words);
-                return chat_fail(
-                        chat, code != CAUSE_NONE ? code : CAUSE_PROTOCOL,
+                return engine_fail(
+                        engine, code != CAUSE_NONE ? code : CAUSE_PROTOCOL,
                         "the server refuses UIDL, without which messages cannot be told apart: %.200s",
                         said->words);
         }

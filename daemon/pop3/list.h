@@ -8,16 +8,16 @@
 
 #include "daemon/pop3/state.h"
 
-/* The operations; the chat is READY. */
-void pop3_open(struct chat *chat, const char *folder, bool read_only);
-void pop3_list(struct chat *chat, uint32_t after, bool unseen_only);
+/* The operations; the engine is READY. */
+void pop3_open(struct engine *engine, const char *folder, bool read_only);
+void pop3_list(struct engine *engine, uint32_t after, bool unseen_only);
 /* Frees what a listing holds. */
 void pop3_list_clear(struct pop3_session *session);
 
 /* Rows of the table of steps. */
-void pop3_say_stat(struct chat *chat);
-void pop3_say_list(struct chat *chat);
-void pop3_say_uidl(struct chat *chat);
-int pop3_stat_heard(struct chat *chat, const void *reply);
-int pop3_list_heard(struct chat *chat, const void *reply);
-int pop3_uidl_heard(struct chat *chat, const void *reply);
+void pop3_say_stat(struct engine *engine);
+void pop3_say_list(struct engine *engine);
+void pop3_say_uidl(struct engine *engine);
+int pop3_stat_heard(struct engine *engine, const void *reply);
+int pop3_list_heard(struct engine *engine, const void *reply);
+int pop3_uidl_heard(struct engine *engine, const void *reply);

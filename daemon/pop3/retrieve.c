@@ -34,17 +34,17 @@ static int stored(struct pop3_session *session, int result)
 {
         session->unwanted |= result > 0;
         return result >= 0 ? (int)STEP_SAME
-                           : chat_fail(&session->chat, CAUSE_STORAGE,
-                                       "a message that arrived could not be stored");
+                           : engine_fail(&session->engine, CAUSE_STORAGE,
+                                         "a message that arrived could not be stored");
 }
 
-void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+void pop3_fetch(struct engine *engine, const struct mailbox_entry *entries, size_t count)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         take_entries(session, entries, count);
         session->finished = finished_fetch;
-        chat_go(chat, count ? POP3_RETR : POP3_NOTHING);
+        engine_go(engine, count ? POP3_RETR : POP3_NOTHING);
 }
 
 /* Says commands until the window is full; waits until half of it is free, so that they leave together. Two
@@ -58,22 +58,22 @@ static void say_window(struct pop3_session *session, const char *verb, const cha
                 return;
         while (session->next < session->count && session->in_flight < window &&
                (session->in_flight < 2 || session->bytes_ahead < most_bytes) &&
-               session->chat.state != CHAT_FAILED) {
+               session->engine.state != ENGINE_FAILED) {
                 session->bytes_ahead += session->entries[session->next].size;
                 pop3_say(session, "%s %u%s", verb, session->entries[session->next++].uid, rest);
         }
 }
 
-void pop3_say_retr(struct chat *chat)
+void pop3_say_retr(struct engine *engine)
 {
-        say_window(pop3_session_of(chat), "RETR", "", POP3_BYTES_AHEAD);
+        say_window(pop3_session_of(engine), "RETR", "", POP3_BYTES_AHEAD);
 }
 
 /* The present message is through, or has gone: the next. */
 static int next_message(struct pop3_session *session)
 {
         session->bytes_ahead -= session->entries[session->answered++].size;
-        pop3_say_retr(&session->chat);
+        pop3_say_retr(&session->engine);
         return session->answered < session->count ? (int)STEP_SAME
                                                   : pop3_operation_done(session, finished_fetch);
 }
@@ -82,7 +82,7 @@ static int next_message(struct pop3_session *session)
 static int refuse(struct pop3_session *session, const struct pop3_reply *reply)
 {
         bool shown =
-                reply->words[0] && !pop3_echoes_secret(&session->chat, reply->words, strlen(reply->words));
+                reply->words[0] && !pop3_echoes_secret(&session->engine, reply->words, strlen(reply->words));
         const struct mailbox_entry *entry = &session->entries[session->answered];
         struct cause why;
 
@@ -90,12 +90,12 @@ static int refuse(struct pop3_session *session, const struct pop3_reply *reply)
                         entry->uid, shown ? ": " : "", shown ? reply->words : "");
         return session->config.user->refused(session->config.ctx, entry, &why) == 0
                        ? (int)STEP_SAME
-                       : chat_fail_with(&session->chat, &why);
+                       : engine_fail_with(&session->engine, &why);
 }
 
-int pop3_retr_heard(struct chat *chat, const void *reply)
+int pop3_retr_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status == POP3_OK) {
@@ -104,7 +104,7 @@ int pop3_retr_heard(struct chat *chat, const void *reply)
                 session->unstuff =
                         (struct pop3_unstuff){ .state = AT_START,
                                                .expected = session->entries[session->answered].size };
-                chat->phrase = "receiving a message";
+                engine->phrase = "receiving a message";
                 return stored(session, session->config.user->message_begin(
                                                session->config.ctx, &session->entries[session->answered], 0));
         }
@@ -117,17 +117,17 @@ static int piece_heard(struct pop3_session *session, const struct pop3_input *pi
 {
         size_t room = session->head.max - session->head.len;
 
-        chat_progress(&session->chat,
-                      session->chat.step == POP3_TOP && piece->len > room ? room : piece->len);
-        if (session->chat.step == POP3_TOP)
+        engine_progress(&session->engine,
+                        session->engine.step == POP3_TOP && piece->len > room ? room : piece->len);
+        if (session->engine.step == POP3_TOP)
                 return buf_append(&session->head, piece->bytes, piece->len < room ? piece->len : room);
         if (!session->unwanted)
                 return session->config.user->message_piece(session->config.ctx, piece->bytes, piece->len);
         session->read_over += piece->len;
         if (session->read_over > MAILBOX_READ_OVER)
-                (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                "the server sends more than %d bytes of messages over what was announced",
-                                MAILBOX_READ_OVER);
+                (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                  "the server sends more than %d bytes of messages over what was announced",
+                                  MAILBOX_READ_OVER);
         return 0;
 }
 
@@ -135,7 +135,7 @@ static int end_heard(struct pop3_session *session)
 {
         const struct mailbox_user *user = session->config.user;
 
-        if (session->chat.step != POP3_TOP)
+        if (session->engine.step != POP3_TOP)
                 return session->unwanted ? 0 : user->message_end(session->config.ctx);
         return user->head(session->config.ctx, &session->entries[session->answered],
                           (const char *)buf_bytes(&session->head), session->head.len);
@@ -143,41 +143,41 @@ static int end_heard(struct pop3_session *session)
 
 void pop3_body_heard(struct pop3_session *session, struct pop3_input *input)
 {
-        struct chat *chat = &session->chat;
+        struct engine *engine = &session->engine;
         struct pop3_input piece;
 
-        while (chat->state != CHAT_FAILED && pop3_unstuff_next(&session->unstuff, input, &piece))
+        while (engine->state != ENGINE_FAILED && pop3_unstuff_next(&session->unstuff, input, &piece))
                 (void)stored(session, piece_heard(session, &piece));
-        if (chat->state == CHAT_FAILED || !session->unstuff.ended)
+        if (engine->state == ENGINE_FAILED || !session->unstuff.ended)
                 return;
         struct pop3_reply end = { .status = POP3_END, .words = "" };
         session->body = false;
-        chat->phrase = chat->steps[chat->step].phrase;
+        engine->phrase = engine->steps[engine->step].phrase;
         if (stored(session, end_heard(session)) != STEP_FAILED)
-                chat_hear(chat, &end);
+                engine_hear(engine, &end);
 }
 
 /* ---- TOP ---- */
 
-void pop3_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count)
+void pop3_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         take_entries(session, entries, count);
         for (size_t i = 0; i < count; i++)
                 session->entries[i].size = LIMIT_HEAD; /* that much is to come */
         session->finished = finished_fetch;
-        chat_go(chat, count && session->capabilities.top ? POP3_TOP : POP3_NOTHING);
+        engine_go(engine, count && session->capabilities.top ? POP3_TOP : POP3_NOTHING);
 }
 
-void pop3_say_top(struct chat *chat)
+void pop3_say_top(struct engine *engine)
 {
-        say_window(pop3_session_of(chat), "TOP", " 0", POP3_BYTES_AHEAD);
+        say_window(pop3_session_of(engine), "TOP", " 0", POP3_BYTES_AHEAD);
 }
 
-int pop3_top_heard(struct chat *chat, const void *reply)
+int pop3_top_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status == POP3_OK) {
@@ -188,7 +188,7 @@ int pop3_top_heard(struct chat *chat, const void *reply)
         }
         session->bytes_ahead -=
                 session->entries[session->answered++].size; /* one that has none is no matter */
-        pop3_say_top(chat);
+        pop3_say_top(engine);
         return session->answered < session->count ? (int)STEP_SAME
                                                   : pop3_operation_done(session, finished_fetch);
 }
@@ -200,26 +200,27 @@ static void finished_mark(struct pop3_session *session)
         session->config.user->marked(session->config.ctx);
 }
 
-void pop3_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark)
+void pop3_mark(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+               enum mailbox_mark mark)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         bool deletes = mark == MARK_DELETED && count;
 
         take_entries(session, entries, count);
         session->finished = finished_mark;
         session->deletes |= deletes;
-        chat_go(chat, deletes ? POP3_DELE : POP3_NOTHING); /* POP3 has no flags */
+        engine_go(engine, deletes ? POP3_DELE : POP3_NOTHING); /* POP3 has no flags */
 }
 
-void pop3_say_dele(struct chat *chat)
+void pop3_say_dele(struct engine *engine)
 {
-        say_window(pop3_session_of(chat), "DELE", "", UINT64_MAX);
+        say_window(pop3_session_of(engine), "DELE", "", UINT64_MAX);
 }
 
 /* One that the server keeps keeps nobody from the others: the user tries again at another time. */
-int pop3_dele_heard(struct chat *chat, const void *reply)
+int pop3_dele_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
         struct cause why;
 
@@ -229,21 +230,21 @@ int pop3_dele_heard(struct chat *chat, const void *reply)
                                                  &why);
         }
         session->answered++;
-        pop3_say_dele(chat);
+        pop3_say_dele(engine);
         return session->answered < session->count ? (int)STEP_SAME
                                                   : pop3_operation_done(session, finished_mark);
 }
 
 /* ---- NOOP ---- */
 
-void pop3_say_nothing(struct chat *chat)
+void pop3_say_nothing(struct engine *engine)
 {
-        pop3_say(pop3_session_of(chat), "NOOP");
+        pop3_say(pop3_session_of(engine), "NOOP");
 }
 
-int pop3_nothing_heard(struct chat *chat, const void *reply unused_arg)
+int pop3_nothing_heard(struct engine *engine, const void *reply unused_arg)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         return pop3_operation_done(session, session->finished);
 }

@@ -8,11 +8,12 @@
 
 #include "daemon/pop3/state.h"
 
-/* The operations; the chat is READY. */
-void pop3_fetch(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+/* The operations; the engine is READY. */
+void pop3_fetch(struct engine *engine, const struct mailbox_entry *entries, size_t count);
 /* Without TOP no header is told. */
-void pop3_heads(struct chat *chat, const struct mailbox_entry *entries, size_t count);
-void pop3_mark(struct chat *chat, const struct mailbox_entry *entries, size_t count, enum mailbox_mark mark);
+void pop3_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count);
+void pop3_mark(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+               enum mailbox_mark mark);
 
 /* Bytes while a message passes: takes what belongs to it from the front. */
 void pop3_body_heard(struct pop3_session *session, struct pop3_input *input);
@@ -20,11 +21,11 @@ void pop3_body_heard(struct pop3_session *session, struct pop3_input *input);
 void pop3_retrieve_clear(struct pop3_session *session);
 
 /* Rows of the table of steps. */
-void pop3_say_retr(struct chat *chat);
-void pop3_say_top(struct chat *chat);
-void pop3_say_dele(struct chat *chat);
-void pop3_say_nothing(struct chat *chat);
-int pop3_retr_heard(struct chat *chat, const void *reply);
-int pop3_top_heard(struct chat *chat, const void *reply);
-int pop3_dele_heard(struct chat *chat, const void *reply);
-int pop3_nothing_heard(struct chat *chat, const void *reply);
+void pop3_say_retr(struct engine *engine);
+void pop3_say_top(struct engine *engine);
+void pop3_say_dele(struct engine *engine);
+void pop3_say_nothing(struct engine *engine);
+int pop3_retr_heard(struct engine *engine, const void *reply);
+int pop3_top_heard(struct engine *engine, const void *reply);
+int pop3_dele_heard(struct engine *engine, const void *reply);
+int pop3_nothing_heard(struct engine *engine, const void *reply);

@@ -31,18 +31,18 @@ static int go_in(struct pop3_session *session)
 
 static int capabilities_known(struct pop3_session *session)
 {
-        struct chat *chat = &session->chat;
+        struct engine *engine = &session->engine;
 
-        if (!chat->wants_starttls || chat->channel.tls)
+        if (!engine->wants_starttls || engine->channel.tls)
                 return session->capabilities.utf8 ? POP3_UTF8 : go_in(session);
         if (!session->capabilities.stls)
-                return chat_fail(chat, CAUSE_NO_STARTTLS, "the server does not offer STLS");
+                return engine_fail(engine, CAUSE_NO_STARTTLS, "the server does not offer STLS");
         return POP3_STLS;
 }
 
-static int greeting_heard(struct chat *chat, const void *reply)
+static int greeting_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status != POP3_OK)
@@ -51,18 +51,18 @@ static int greeting_heard(struct chat *chat, const void *reply)
         return POP3_CAPA;
 }
 
-static void say_capa(struct chat *chat)
+static void say_capa(struct engine *engine)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         pop3_forget_capabilities(session);
         pop3_say(session, "CAPA");
 }
 
 /* A server without CAPA (RFC 1939 alone) is no fault: it has no STLS and no SASL then. */
-static int capa_heard(struct chat *chat, const void *reply)
+static int capa_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status != POP3_OK)
@@ -72,42 +72,42 @@ static int capa_heard(struct chat *chat, const void *reply)
         return STEP_SAME;
 }
 
-static void say_stls(struct chat *chat)
+static void say_stls(struct engine *engine)
 {
-        pop3_say(pop3_session_of(chat), "STLS");
+        pop3_say(pop3_session_of(engine), "STLS");
 }
 
-static int stls_heard(struct chat *chat, const void *reply)
+static int stls_heard(struct engine *engine, const void *reply)
 {
         const struct pop3_reply *said = reply;
 
         if (said->status != POP3_OK)
-                return chat_fail(chat, CAUSE_STARTTLS_REFUSED,
-                                 "the server offers STLS but refuses it: %.300s", said->words);
+                return engine_fail(engine, CAUSE_STARTTLS_REFUSED,
+                                   "the server offers STLS but refuses it: %.300s", said->words);
         return STEP_HANDSHAKE;
 }
 
 /* Without it a server may give a substitute for a message with UTF-8 in its header (RFC 6856 section 2). */
-static void say_utf8(struct chat *chat)
+static void say_utf8(struct engine *engine)
 {
-        pop3_say(pop3_session_of(chat), "UTF8");
+        pop3_say(pop3_session_of(engine), "UTF8");
 }
 
 /* Refused: what can be had without is better than nothing. */
-static int utf8_heard(struct chat *chat, const void *reply)
+static int utf8_heard(struct engine *engine, const void *reply)
 {
         (void)reply;
-        return go_in(pop3_session_of(chat));
+        return go_in(pop3_session_of(engine));
 }
 
-static void say_quit(struct chat *chat)
+static void say_quit(struct engine *engine)
 {
-        pop3_say(pop3_session_of(chat), "QUIT");
+        pop3_say(pop3_session_of(engine), "QUIT");
 }
 
-static int quit_heard(struct chat *chat, const void *reply)
+static int quit_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status != POP3_OK && session->deletes)
@@ -120,7 +120,7 @@ static int quit_heard(struct chat *chat, const void *reply)
 /* Deleting many messages takes a server its time, and whether it did it matters. */
 enum { WAIT_QUIT = 120 };
 
-static const struct chat_step steps[POP3_STEPS] = {
+static const struct engine_step steps[POP3_STEPS] = {
         [POP3_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, greeting_heard },
         [POP3_CAPA] = { "CAPA", "waiting for the answer to CAPA", 0, say_capa, capa_heard },
         [POP3_STLS] = { "STLS", "waiting for the answer to STLS", 0, say_stls, stls_heard },
@@ -147,15 +147,15 @@ static void foreign_line(struct pop3_session *session, const char *text)
                 const char *begin, *protocol;
         } known[] = { { "220", "an SMTP server" }, { "* ", "an IMAP server" }, { "HTTP/", "a web server" } };
 
-        for (size_t i = 0; i < count_of(known) && session->chat.step == POP3_GREETING; i++)
+        for (size_t i = 0; i < count_of(known) && session->engine.step == POP3_GREETING; i++)
                 if (strncmp(text, known[i].begin, strlen(known[i].begin)) == 0) {
-                        (void)chat_fail(&session->chat, CAUSE_PROTOCOL,
-                                        "%s answers there, not a POP3 server: %.80s", known[i].protocol,
-                                        text);
+                        (void)engine_fail(&session->engine, CAUSE_PROTOCOL,
+                                          "%s answers there, not a POP3 server: %.80s", known[i].protocol,
+                                          text);
                         return;
                 }
-        (void)chat_fail(&session->chat, CAUSE_PROTOCOL, "the server's answer is not one of POP3: %.80s",
-                        text);
+        (void)engine_fail(&session->engine, CAUSE_PROTOCOL, "the server's answer is not one of POP3: %.80s",
+                          text);
 }
 
 static void status_heard(struct pop3_session *session, const char *text)
@@ -177,7 +177,7 @@ static void status_heard(struct pop3_session *session, const char *text)
                         continue;
                 struct pop3_reply reply = { words[i].status, text + len + strspn(text + len, " ,\t") };
                 if (pop3_command_answered(session, &reply))
-                        chat_hear(&session->chat, &reply);
+                        engine_hear(&session->engine, &reply);
                 return;
         }
         foreign_line(session, text);
@@ -190,47 +190,47 @@ static void line_heard(struct pop3_session *session, const char *text, size_t le
         } else if (strcmp(text, ".") == 0) {
                 struct pop3_reply end = { .status = POP3_END, .words = "" };
                 session->line = NULL;
-                chat_hear(&session->chat, &end);
+                engine_hear(&session->engine, &end);
         } else {
                 bool stuffed = text[0] == '.';
                 if (session->signed_in)
-                        chat_progress(&session->chat, CHAT_ITEM);
+                        engine_progress(&session->engine, ENGINE_ITEM);
                 session->line(session, text + stuffed, len - stuffed);
         }
 }
 
-/* Feeds the chat one line of the input, or what there is of it. */
+/* Feeds the engine one line of the input, or what there is of it. */
 static void take_line(struct pop3_session *session, struct pop3_input *input)
 {
         const uint8_t *end = memchr(input->bytes, '\n', input->len);
         size_t taken = end ? (size_t)(end - input->bytes) + 1 : input->len;
         const char *text;
 
-        if (chat_feed(&session->chat, input->bytes, taken) != 0)
+        if (engine_feed(&session->engine, input->bytes, taken) != 0)
                 return;
         input->bytes += taken;
         input->len -= taken;
-        ssize_t len = chat_next_line(&session->chat, &text);
+        ssize_t len = engine_next_line(&session->engine, &text);
         if (len >= 0)
                 line_heard(session, text, (size_t)len);
 }
 
 static void tell_finished(struct pop3_session *session)
 {
-        if (session->chat.state == CHAT_READY && session->finished)
+        if (session->engine.state == ENGINE_READY && session->finished)
                 take(session->finished)(session);
 }
 
-static void pop3_received(struct chat *chat, const uint8_t *bytes, size_t len)
+static void pop3_received(struct engine *engine, const uint8_t *bytes, size_t len)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         struct pop3_input input = { bytes, len };
 
-        if (chat->step == POP3_GREETING && !chat->in.len && len && (bytes[0] == 0x15 || bytes[0] == 0x16))
-                (void)chat_fail(
-                        chat, CAUSE_TLS_MISMATCH,
+        if (engine->step == POP3_GREETING && !engine->in.len && len && (bytes[0] == 0x15 || bytes[0] == 0x16))
+                (void)engine_fail(
+                        engine, CAUSE_TLS_MISMATCH,
                         "the server speaks TLS from the first byte: it wants useSsl here, or another port");
-        while (input.len && !chat_is_over(chat)) {
+        while (input.len && !engine_is_over(engine)) {
                 if (session->body)
                         pop3_body_heard(session, &input);
                 else
@@ -238,67 +238,67 @@ static void pop3_received(struct chat *chat, const uint8_t *bytes, size_t len)
                 tell_finished(session);
         }
         /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
-        if (chat->state == CHAT_WANTS_TLS && input.len)
-                (void)chat_fail(chat, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",
-                                input.len);
+        if (engine->state == ENGINE_WANTS_TLS && input.len)
+                (void)engine_fail(engine, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",
+                                  input.len);
 }
 
-/* ---- the chat ---- */
+/* ---- the engine ---- */
 
 /* Nothing said or heard before counts any more (rule S2). */
-static void begin(struct pop3_session *session, const struct chat_channel *channel, int step)
+static void begin(struct pop3_session *session, const struct engine_channel *channel, int step)
 {
         pop3_forget_capabilities(session);
         line_signin_clear(&session->signing);
         session->first_end = session->in_flight = 0;
         session->line = NULL;
-        session->chat.channel = *channel;
-        chat_go(&session->chat, step);
+        session->engine.channel = *channel;
+        engine_go(&session->engine, step);
 }
 
-static void pop3_start(struct chat *chat, const struct chat_channel *channel)
+static void pop3_start(struct engine *engine, const struct engine_channel *channel)
 {
-        begin(pop3_session_of(chat), channel, POP3_GREETING);
+        begin(pop3_session_of(engine), channel, POP3_GREETING);
 }
 
-static void pop3_secured(struct chat *chat, const struct chat_channel *channel)
+static void pop3_secured(struct engine *engine, const struct engine_channel *channel)
 {
-        begin(pop3_session_of(chat), channel, POP3_CAPA);
+        begin(pop3_session_of(engine), channel, POP3_CAPA);
 }
 
-static void pop3_closed(struct chat *chat)
+static void pop3_closed(struct engine *engine)
 {
-        if (chat->step == POP3_QUIT && !pop3_session_of(chat)->deletes)
-                chat_go(chat, STEP_ENDED);
-        else if (chat->step == POP3_QUIT)
-                (void)chat_fail(chat, CAUSE_SERVER_BUSY,
-                                "the server closed the connection without confirming the deletions");
-        else if (chat->step == POP3_STLS)
-                (void)chat_fail(chat, CAUSE_STARTTLS_REFUSED,
-                                "the server closed the connection when it was asked for STLS");
-        else if (!chat_is_over(chat))
-                (void)chat_fail(chat, CAUSE_CLOSED, "the server closed the connection while %s",
-                                chat->phrase ? chat->phrase : "nothing was asked of it");
+        if (engine->step == POP3_QUIT && !pop3_session_of(engine)->deletes)
+                engine_go(engine, STEP_ENDED);
+        else if (engine->step == POP3_QUIT)
+                (void)engine_fail(engine, CAUSE_SERVER_BUSY,
+                                  "the server closed the connection without confirming the deletions");
+        else if (engine->step == POP3_STLS)
+                (void)engine_fail(engine, CAUSE_STARTTLS_REFUSED,
+                                  "the server closed the connection when it was asked for STLS");
+        else if (!engine_is_over(engine))
+                (void)engine_fail(engine, CAUSE_CLOSED, "the server closed the connection while %s",
+                                  engine->phrase ? engine->phrase : "nothing was asked of it");
 }
 
-static void pop3_quit(struct chat *chat)
+static void pop3_quit(struct engine *engine)
 {
-        chat_go(chat, POP3_QUIT);
+        engine_go(engine, POP3_QUIT);
 }
 
-static void pop3_free(struct chat *chat)
+static void pop3_free(struct engine *engine)
 {
-        if (!chat)
+        if (!engine)
                 return;
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         pop3_retrieve_clear(session);
         line_signin_clear(&session->signing);
         pop3_forget_capabilities(session);
-        chat_done(chat);
+        engine_done(engine);
         free(session);
 }
 
-static const struct chat_class pop3_class = {
+static const struct engine_ops pop3_class = {
         .start = pop3_start,
         .received = pop3_received,
         .secured = pop3_secured,
@@ -307,7 +307,7 @@ static const struct chat_class pop3_class = {
         .free = pop3_free,
 };
 
-const struct mailbox_class pop3_mailbox = {
+const struct mailbox_ops pop3_mailbox = {
         .open = pop3_open,
         .list = pop3_list,
         .fetch = pop3_fetch,
@@ -315,22 +315,22 @@ const struct mailbox_class pop3_mailbox = {
         .mark = pop3_mark,
 };
 
-struct chat *pop3_session_new(const struct pop3_config *config)
+struct engine *pop3_session_new(const struct pop3_config *config)
 {
         struct pop3_session *session = new_object(struct pop3_session);
 
-        chat_init(&session->chat, &pop3_class, steps, LIMIT_LINE);
-        session->chat.wants_starttls = config->starttls;
-        session->chat.hides = pop3_echoes_secret;
+        engine_init(&session->engine, &pop3_class, steps, LIMIT_LINE);
+        session->engine.wants_starttls = config->starttls;
+        session->engine.hides = pop3_echoes_secret;
         session->config = *config;
         pop3_signin_init(session);
         buf_init(&session->head, LIMIT_HEAD);
-        return &session->chat;
+        return &session->engine;
 }
 
-const char *pop3_session_capabilities(const struct chat *chat)
+const char *pop3_session_capabilities(const struct engine *engine)
 {
-        const struct pop3_session *session = container_of(chat, const struct pop3_session, chat);
+        const struct pop3_session *session = container_of(engine, const struct pop3_session, engine);
 
         return session->capabilities.words ? session->capabilities.words : "";
 }

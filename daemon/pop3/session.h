@@ -15,6 +15,6 @@ struct pop3_config {
         void *ctx;
 };
 
-struct chat *pop3_session_new(const struct pop3_config *config) must_use;
-extern const struct mailbox_class pop3_mailbox;
-const char *pop3_session_capabilities(const struct chat *chat);
+struct engine *pop3_session_new(const struct pop3_config *config) must_use;
+extern const struct mailbox_ops pop3_mailbox;
+const char *pop3_session_capabilities(const struct engine *engine);

@@ -39,39 +39,39 @@ static const char *offered(const struct pop3_session *session)
         return session->capabilities.mechanisms ? session->capabilities.mechanisms : "";
 }
 
-static char *offered_mechanisms(const struct chat *chat)
+static char *offered_mechanisms(const struct engine *engine)
 {
-        return copy_text(offered(container_of(chat, struct pop3_session, chat)));
+        return copy_text(offered(container_of(engine, struct pop3_session, engine)));
 }
 
 /* The step of the best way that is left; STEP_FAILED with a cause when there is none. */
-static int next_way(struct chat *chat, struct cause *cause)
+static int next_way(struct engine *engine, struct cause *cause)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct signin *signin = &session->config.signin;
         const struct sasl_ways *ways = &session->signing.ways;
         struct cause login_cause = { 0 };
 
-        session->signing.mechanism = sasl_choose(signin, &chat->channel, offered(session), ways, cause);
+        session->signing.mechanism = sasl_choose(signin, &engine->channel, offered(session), ways, cause);
         if (session->signing.mechanism)
                 return POP3_AUTH;
         if (cause->code != CAUSE_NO_MECHANISM || !has_user(session))
                 return STEP_FAILED;
-        if (sasl_may_login_plainly(signin, &chat->channel, ways, &login_cause) == 0)
+        if (sasl_may_login_plainly(signin, &engine->channel, ways, &login_cause) == 0)
                 return POP3_USER;
         if (login_cause.code != CAUSE_NO_MECHANISM)
                 *cause = login_cause;
         return STEP_FAILED;
 }
 
-static void say_secret(struct chat *chat, const char *line)
+static void say_secret(struct engine *engine, const char *line)
 {
-        pop3_say_more_secret(pop3_session_of(chat), line);
+        pop3_say_more_secret(pop3_session_of(engine), line);
 }
 
-static int calculated(struct chat *chat, const struct calculation *calculation)
+static int calculated(struct engine *engine, const struct calculation *calculation)
 {
-        return line_signin_calculated(&pop3_session_of(chat)->signing, calculation);
+        return line_signin_calculated(&pop3_session_of(engine)->signing, calculation);
 }
 
 static const struct line_signin_class signin_class = {
@@ -85,7 +85,7 @@ void pop3_signin_init(struct pop3_session *session)
 {
         session->signing = (struct line_signin){
                 .class = &signin_class,
-                .chat = &session->chat,
+                .engine = &session->engine,
                 .signin = &session->config.signin,
         };
 }
@@ -99,8 +99,8 @@ static int signed_in(struct pop3_session *session)
 {
         const char *mechanism = session->signing.mechanism;
 
-        chat_signed_in(&session->chat, mechanism ? mechanism : "LOGIN",
-                       sasl_broken(&session->signing.ways, &session->config.signin, offered(session)));
+        engine_signed_in(&session->engine, mechanism ? mechanism : "LOGIN",
+                         sasl_broken(&session->signing.ways, &session->config.signin, offered(session)));
         session->signed_in = true;
         line_signin_clear(&session->signing);
         return STEP_READY;
@@ -108,9 +108,9 @@ static int signed_in(struct pop3_session *session)
 
 /* ---- AUTH ---- */
 
-void pop3_say_auth(struct chat *chat)
+void pop3_say_auth(struct engine *engine)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         struct line_signin *signing = &session->signing;
         char *first;
 
@@ -137,9 +137,9 @@ static int refused(struct pop3_session *session, const struct pop3_reply *said)
         return line_signin_refused(&session->signing, kind, &cause);
 }
 
-int pop3_auth_heard(struct chat *chat, const void *reply)
+int pop3_auth_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
         struct cause cause = { 0 };
 
@@ -154,22 +154,22 @@ int pop3_auth_heard(struct chat *chat, const void *reply)
         if (said->status != POP3_OK)
                 return pop3_refused(session, said, CAUSE_AUTHENTICATION, "the sign-in");
         if (sasl_finish(session->signing.sasl, NULL, &cause) != 0)
-                return chat_fail_with(&session->chat, &cause);
+                return engine_fail_with(&session->engine, &cause);
         return signed_in(session);
 }
 
 /* ---- USER, PASS ---- */
 
-void pop3_say_user(struct chat *chat)
+void pop3_say_user(struct engine *engine)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
 
         pop3_say(session, "USER %s", session->config.signin.user);
 }
 
-int pop3_user_heard(struct chat *chat, const void *reply)
+int pop3_user_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
         struct cause cause;
 
@@ -178,20 +178,20 @@ int pop3_user_heard(struct chat *chat, const void *reply)
         enum server_kind kind = pop3_explain(session, said, CAUSE_AUTHENTICATION, "the sign-in", &cause);
         if (kind == SAID_NOTHING_KNOWN || kind == SAID_MECHANISM)
                 explain_apop(session, &cause);
-        return chat_fail_with(chat, &cause);
+        return engine_fail_with(engine, &cause);
 }
 
-void pop3_say_pass(struct chat *chat)
+void pop3_say_pass(struct engine *engine)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         scoped(scoped_free_secret) char *line = text_of("PASS %s", session->config.signin.secret);
 
         pop3_say_secret(session, "PASS ***", line);
 }
 
-int pop3_pass_heard(struct chat *chat, const void *reply)
+int pop3_pass_heard(struct engine *engine, const void *reply)
 {
-        struct pop3_session *session = pop3_session_of(chat);
+        struct pop3_session *session = pop3_session_of(engine);
         const struct pop3_reply *said = reply;
 
         if (said->status != POP3_OK)

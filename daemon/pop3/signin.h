@@ -14,9 +14,9 @@ int pop3_sign_in(struct pop3_session *session);
 bool pop3_offers_apop(const char *greeting);
 
 /* Rows of the table of steps. */
-void pop3_say_auth(struct chat *chat);
-void pop3_say_user(struct chat *chat);
-void pop3_say_pass(struct chat *chat);
-int pop3_auth_heard(struct chat *chat, const void *reply);
-int pop3_user_heard(struct chat *chat, const void *reply);
-int pop3_pass_heard(struct chat *chat, const void *reply);
+void pop3_say_auth(struct engine *engine);
+void pop3_say_user(struct engine *engine);
+void pop3_say_pass(struct engine *engine);
+int pop3_auth_heard(struct engine *engine, const void *reply);
+int pop3_user_heard(struct engine *engine, const void *reply);
+int pop3_pass_heard(struct engine *engine, const void *reply);

@@ -9,7 +9,7 @@
 #include "daemon/wire/server_words.h"
 
 enum pop3_step {
-        POP3_GREETING = CHAT_FIRST_STEP,
+        POP3_GREETING = ENGINE_FIRST_STEP,
         POP3_CAPA,
         POP3_STLS,
         POP3_UTF8,
@@ -64,14 +64,14 @@ struct pop3_listing {
 };
 
 struct pop3_session {
-        struct chat chat; /* first: the chat is the session */
+        struct engine engine; /* first: the engine is the session */
         struct pop3_config config;
         struct pop3_capabilities capabilities;
         bool signed_in;
         struct line_signin signing;
         bool apop; /* the greeting had a timestamp (RFC 1939 section 7) */
 
-        uint64_t said;              /* bytes ever appended to chat.out */
+        uint64_t said;              /* bytes ever appended to engine.out */
         uint64_t ends[POP3_WINDOW]; /* where in them the commands in flight end, a ring */
         unsigned first_end, in_flight;
 
@@ -90,12 +90,12 @@ struct pop3_session {
         size_t count, next, answered;
         uint64_t bytes_ahead;
         bool deletes;                            /* DELE was said: QUIT's answer matters */
-        void (*finished)(struct pop3_session *); /* tells the user, once the chat is READY again */
+        void (*finished)(struct pop3_session *); /* tells the user, once the engine is READY again */
 };
 
-static inline struct pop3_session *pop3_session_of(struct chat *chat)
+static inline struct pop3_session *pop3_session_of(struct engine *engine)
 {
-        return container_of(chat, struct pop3_session, chat);
+        return container_of(engine, struct pop3_session, engine);
 }
 
 /* ---- command.c ---- */
@@ -105,10 +105,10 @@ void pop3_say(struct pop3_session *session, const char *format, ...) printf_like
 void pop3_say_secret(struct pop3_session *session, const char *traced, const char *line);
 /* A line that goes on with the last command. */
 void pop3_say_more_secret(struct pop3_session *session, const char *line);
-/* The oldest command is answered, or goes on; false when that has failed the chat. */
+/* The oldest command is answered, or goes on; false when that has failed the engine. */
 bool pop3_command_answered(struct pop3_session *session, const struct pop3_reply *reply) must_use;
-/* Fails the chat for an -ERR: its response code (RFC 2449, 3206) decides, else `otherwise`. `what` says what
- * was refused: "the sign-in". Returns STEP_FAILED. */
+/* Fails the engine for an -ERR: its response code (RFC 2449, 3206) decides, else `otherwise`. `what` says
+ * what was refused: "the sign-in". Returns STEP_FAILED. */
 int pop3_refused(struct pop3_session *session, const struct pop3_reply *reply, enum cause_code otherwise,
                  const char *what);
 /* The cause of that, made for the caller; returns what kind of refusal it is. */
@@ -117,7 +117,7 @@ enum server_kind pop3_explain(struct pop3_session *session, const struct pop3_re
 /* The cause of its response code; CAUSE_NONE when it has none that says something. */
 enum cause_code pop3_cause_of_code(const struct pop3_session *session, const char *words);
 /* True when the server's words repeat what we signed in with (S38). */
-bool pop3_echoes_secret(const struct chat *chat, const char *words, size_t len);
+bool pop3_echoes_secret(const struct engine *engine, const char *words, size_t len);
 
 /* ---- command.c: capabilities ---- */
 

@@ -158,6 +158,6 @@ void runner_tell_failure(const struct runner *runner, const struct runner_failur
 
         fact_set_number(name, "lastPollFailure", (int64_t)loop_wall());
         fact_set_text(name, "lastPollFailureCause", failure->why.text);
-        account_is_ill(runner->account, &failure->why, challenge_id);
+        account_report_failure(runner->account, &failure->why, challenge_id);
         account_was_checked(runner->account);
 }

@@ -24,7 +24,7 @@ enum sasl_flags {
 
 struct sasl_class {
         /* Fills sasl->session; -1 with a cause. */
-        int (*begin)(struct sasl *sasl, const struct signin *signin, const struct chat_channel *channel,
+        int (*begin)(struct sasl *sasl, const struct signin *signin, const struct engine_channel *channel,
                      struct cause *cause);
         /* One challenge in ("" for the first of the client's own), the answer appended to `out`
          * (a secret: the caller wipes it). Sets sasl->through. -1 with a cause. */

@@ -80,7 +80,7 @@ bool sasl_prepares(const struct signin *signin)
 
 /* The library wants the binding in base64. Only -PLUS gets it: without -PLUS the library (2.2) fails
  * instead of saying "y" (RFC 5802 section 6) when it knows a binding. */
-static int set_binding(Gsasl_session *session, const struct chat_binding *binding, struct cause *cause)
+static int set_binding(Gsasl_session *session, const struct engine_binding *binding, struct cause *cause)
 {
         char *text = base64_encode(binding->exporter, sizeof binding->exporter);
         int result = set_property(session, GSASL_CB_TLS_EXPORTER, text, cause);
@@ -89,7 +89,7 @@ static int set_binding(Gsasl_session *session, const struct chat_binding *bindin
         return result;
 }
 
-static int library_begin(struct sasl *sasl, const struct signin *signin, const struct chat_channel *channel,
+static int library_begin(struct sasl *sasl, const struct signin *signin, const struct engine_channel *channel,
                          struct cause *cause)
 {
         const struct sasl_mechanism *mechanism = sasl->mechanism;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { STEP_POST = CHAT_FIRST_STEP, STEP_GET, STEPS };
+enum { STEP_POST = ENGINE_FIRST_STEP, STEP_GET, STEPS };
 
 enum {
         LINE_MOST = 8 * KIB,
@@ -31,7 +31,7 @@ enum http_part {
 };
 
 struct http_post {
-        struct chat chat;
+        struct engine engine;
         struct http_place place;
         char *form;       /* NULL: it is a GET */
         const char *whom; /* what answers, in words */
@@ -45,9 +45,9 @@ struct http_post {
         struct buf body;
 };
 
-static struct http_post *post_of(struct chat *chat)
+static struct http_post *post_of(struct engine *engine)
 {
-        return container_of(chat, struct http_post, chat);
+        return container_of(engine, struct http_post, engine);
 }
 
 /* ---- places ---- */
@@ -85,66 +85,66 @@ void http_place_done(struct http_place *place)
 
 /* ---- the request ---- */
 
-static void say_head(struct chat *chat, const char *method, const char *accept)
+static void say_head(struct engine *engine, const char *method, const char *accept)
 {
-        const struct http_post *post = post_of(chat);
+        const struct http_post *post = post_of(engine);
 
-        chat_say(chat, "%s %s HTTP/1.1", method, post->place.path);
-        chat_say(chat, "Host: %s", post->place.authority);
-        chat_say(chat, "User-Agent: emailsecd/" VERSION);
-        chat_say(chat, "Accept: %s", accept);
+        engine_say(engine, "%s %s HTTP/1.1", method, post->place.path);
+        engine_say(engine, "Host: %s", post->place.authority);
+        engine_say(engine, "User-Agent: emailsecd/" VERSION);
+        engine_say(engine, "Accept: %s", accept);
 }
 
-static void say_get(struct chat *chat)
+static void say_get(struct engine *engine)
 {
-        say_head(chat, "GET", "text/xml, application/xml");
-        chat_say(chat, "Connection: close");
-        chat_say(chat, "%s", "");
+        say_head(engine, "GET", "text/xml, application/xml");
+        engine_say(engine, "Connection: close");
+        engine_say(engine, "%s", "");
 }
 
-static void say_post(struct chat *chat)
+static void say_post(struct engine *engine)
 {
-        struct http_post *post = post_of(chat);
+        struct http_post *post = post_of(engine);
 
-        chat->bound = true; /* what is asked for here is given once */
-        say_head(chat, "POST", "application/json");
-        chat_say(chat, "Content-Type: application/x-www-form-urlencoded");
-        chat_say(chat, "Content-Length: %zu", strlen(post->form));
-        chat_say(chat, "Connection: close");
-        chat_say(chat, "%s", "");
-        if (chat->state == CHAT_FAILED)
+        engine->bound = true; /* what is asked for here is given once */
+        say_head(engine, "POST", "application/json");
+        engine_say(engine, "Content-Type: application/x-www-form-urlencoded");
+        engine_say(engine, "Content-Length: %zu", strlen(post->form));
+        engine_say(engine, "Connection: close");
+        engine_say(engine, "%s", "");
+        if (engine->state == ENGINE_FAILED)
                 return;
-        if (chat->trace)
-                chat->trace(chat->trace_ctx, '>', "***", 3);
-        if (buf_append_text(&chat->out, post->form))
-                (void)chat_fail(chat, CAUSE_INTERNAL, "the request for a token is too long");
+        if (engine->trace)
+                engine->trace(engine->trace_ctx, '>', "***", 3);
+        if (buf_append_text(&engine->out, post->form))
+                (void)engine_fail(engine, CAUSE_INTERNAL, "the request for a token is too long");
 }
 
-static const struct chat_step steps[STEPS] = {
+static const struct engine_step steps[STEPS] = {
         [STEP_POST] = { "POST", "waiting for the answer of the token endpoint", 0, say_post, NULL },
         [STEP_GET] = { "GET", "waiting for the answer of the web server", 0, say_get, NULL },
 };
 
-static void start(struct chat *chat, const struct chat_channel *channel)
+static void start(struct engine *engine, const struct engine_channel *channel)
 {
-        chat->channel = *channel;
+        engine->channel = *channel;
         if (!channel->tls)
-                (void)chat_fail(chat, CAUSE_INTERNAL, "nothing is asked for outside TLS");
+                (void)engine_fail(engine, CAUSE_INTERNAL, "nothing is asked for outside TLS");
         else
-                chat_go(chat, post_of(chat)->form ? STEP_POST : STEP_GET);
+                engine_go(engine, post_of(engine)->form ? STEP_POST : STEP_GET);
 }
 
 /* ---- the answer ---- */
 
 static int not_http(struct http_post *post, const char *what)
 {
-        return chat_fail(&post->chat, CAUSE_PROTOCOL, "the %s at %s does not speak HTTP: %s", post->whom,
-                         post->place.host, what);
+        return engine_fail(&post->engine, CAUSE_PROTOCOL, "the %s at %s does not speak HTTP: %s", post->whom,
+                           post->place.host, what);
 }
 
 static void whole(struct http_post *post)
 {
-        chat_go(&post->chat, STEP_ENDED);
+        engine_go(&post->engine, STEP_ENDED);
 }
 
 /* Decimal, or hexadecimal, up to what a body may have. -1: it is no number, or too large. */
@@ -207,9 +207,9 @@ static void header_ended(struct http_post *post)
         if (post->status / 100 == 1) {
                 post->part = PART_STATUS;
         } else if (post->status / 100 == 3) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL,
-                                "the %s at %s redirects to %.200s; redirects are not followed", post->whom,
-                                post->place.host, post->location ? post->location : "another place");
+                (void)engine_fail(&post->engine, CAUSE_PROTOCOL,
+                                  "the %s at %s redirects to %.200s; redirects are not followed", post->whom,
+                                  post->place.host, post->location ? post->location : "another place");
         } else if (post->other_coding) {
                 (void)not_http(post, "it codes its answer in a way that was not asked for");
         } else if (post->chunked) {
@@ -262,18 +262,18 @@ static void line_heard(struct http_post *post, const char *line)
 /* False: no more can be taken now. */
 static bool take_body(struct http_post *post)
 {
-        struct buf *in = &post->chat.in;
+        struct buf *in = &post->engine.in;
         size_t len = post->part == PART_TO_END || in->len < post->left ? in->len : post->left;
 
         if (!len)
                 return false;
         if (buf_append(&post->body, buf_bytes(in), len)) {
-                (void)chat_fail(&post->chat, CAUSE_PROTOCOL,
-                                "the answer of the %s at %s is longer than %d bytes", post->whom,
-                                post->place.host, BODY_MOST);
+                (void)engine_fail(&post->engine, CAUSE_PROTOCOL,
+                                  "the answer of the %s at %s is longer than %d bytes", post->whom,
+                                  post->place.host, BODY_MOST);
                 return false;
         }
-        chat_skip(&post->chat, len);
+        engine_skip(&post->engine, len);
         if (post->part == PART_TO_END)
                 return true;
         post->left -= len;
@@ -290,54 +290,54 @@ static bool take_some(struct http_post *post)
 
         if (post->part == PART_SIZED || post->part == PART_CHUNK || post->part == PART_TO_END)
                 return take_body(post);
-        if (chat_next_line(&post->chat, &line) < 0)
+        if (engine_next_line(&post->engine, &line) < 0)
                 return false;
         line_heard(post, line);
         return true;
 }
 
-static void received(struct chat *chat, const uint8_t *bytes, size_t len)
+static void received(struct engine *engine, const uint8_t *bytes, size_t len)
 {
-        struct http_post *post = post_of(chat);
+        struct http_post *post = post_of(engine);
 
-        if (chat_is_over(chat) || chat_feed(chat, bytes, len))
+        if (engine_is_over(engine) || engine_feed(engine, bytes, len))
                 return;
-        while (!chat_is_over(chat) && take_some(post))
+        while (!engine_is_over(engine) && take_some(post))
                 ;
 }
 
-static void closed(struct chat *chat)
+static void closed(struct engine *engine)
 {
-        struct http_post *post = post_of(chat);
+        struct http_post *post = post_of(engine);
 
-        if (chat_is_over(chat))
+        if (engine_is_over(engine))
                 return;
         if (post->part == PART_TO_END)
                 whole(post);
         else
-                (void)chat_fail(chat, CAUSE_CLOSED,
-                                "the %s at %s closed the connection before its answer was whole", post->whom,
-                                post->place.host);
+                (void)engine_fail(engine, CAUSE_CLOSED,
+                                  "the %s at %s closed the connection before its answer was whole",
+                                  post->whom, post->place.host);
 }
 
-static void quit(struct chat *chat)
+static void quit(struct engine *engine)
 {
-        chat_go(chat, STEP_ENDED);
+        engine_go(engine, STEP_ENDED);
 }
 
-static void post_free(struct chat *chat)
+static void post_free(struct engine *engine)
 {
-        struct http_post *post = post_of(chat);
+        struct http_post *post = post_of(engine);
 
         http_place_done(&post->place);
         free_secret(post->form);
         free(post->location);
         buf_wipe(&post->body);
-        chat_done(chat);
+        engine_done(engine);
         free(post);
 }
 
-static const struct chat_class http_class = {
+static const struct engine_ops http_class = {
         .start = start,
         .received = received,
         .secured = start,
@@ -346,11 +346,11 @@ static const struct chat_class http_class = {
         .free = post_free,
 };
 
-struct chat *http_post_new(const struct http_place *place, const char *form)
+struct engine *http_post_new(const struct http_place *place, const char *form)
 {
         struct http_post *post = new_object(struct http_post);
 
-        chat_init(&post->chat, &http_class, steps, LINE_MOST);
+        engine_init(&post->engine, &http_class, steps, LINE_MOST);
         post->place = (struct http_place){
                 .host = copy_text(place->host),
                 .port = place->port,
@@ -360,12 +360,12 @@ struct chat *http_post_new(const struct http_place *place, const char *form)
         post->form = copy_text(form);
         post->whom = form ? "token endpoint" : "web server";
         buf_init(&post->body, BODY_MOST);
-        return &post->chat;
+        return &post->engine;
 }
 
-struct http_answer http_post_answer(const struct chat *chat)
+struct http_answer http_post_answer(const struct engine *engine)
 {
-        const struct http_post *post = container_of(chat, const struct http_post, chat);
+        const struct http_post *post = container_of(engine, const struct http_post, engine);
 
         return (struct http_answer){
                 .status = post->status,

@@ -19,21 +19,21 @@ void line_signin_clear(struct line_signin *signin)
 int line_signin_begin(struct line_signin *signin)
 {
         struct cause cause = { 0 };
-        int step = signin->class->next_way(signin->chat, &cause);
+        int step = signin->class->next_way(signin->engine, &cause);
 
-        return step != STEP_FAILED ? step : chat_fail_with(signin->chat, &cause);
+        return step != STEP_FAILED ? step : engine_fail_with(signin->engine, &cause);
 }
 
 bool line_signin_start(struct line_signin *signin, char **first)
 {
         struct cause cause = { 0 };
 
-        signin->sasl = sasl_new(signin->signin, &signin->chat->channel, signin->mechanism, &cause);
+        signin->sasl = sasl_new(signin->signin, &signin->engine->channel, signin->mechanism, &cause);
         *first = signin->sasl ? sasl_first(signin->sasl, &cause) : NULL;
         if (cause.code == CAUSE_NONE)
                 return true;
         free_secret(take(*first));
-        (void)chat_fail_with(signin->chat, &cause);
+        (void)engine_fail_with(signin->engine, &cause);
         return false;
 }
 
@@ -41,7 +41,7 @@ int line_signin_answer(struct line_signin *signin, char *secret)
 {
         free_secret(signin->last_said);
         signin->last_said = secret;
-        signin->class->say(signin->chat, secret);
+        signin->class->say(signin->engine, secret);
         return STEP_SAME;
 }
 
@@ -49,26 +49,26 @@ int line_signin_answer(struct line_signin *signin, char *secret)
  * first. */
 static int go_on(struct line_signin *signin, bool again, bool open, struct cause *cause)
 {
-        scoped(scoped_free) char *offered = signin->class->offered(signin->chat);
+        scoped(scoped_free) char *offered = signin->class->offered(signin->engine);
         const char *refused = signin->mechanism;
         struct cause unused = { 0 };
 
         if (again) {
                 line_signin_clear(signin);
-                int step = signin->class->next_way(signin->chat, &unused);
+                int step = signin->class->next_way(signin->engine, &unused);
                 if (step != STEP_FAILED) {
-                        chat_refused(signin->chat, cause);
+                        engine_refused(signin->engine, cause);
                         if (!open)
                                 return step;
                         signin->after_cancel = step;
-                        signin->class->say(signin->chat, "*");
+                        signin->class->say(signin->engine, "*");
                         return STEP_SAME;
                 }
         }
         scoped(scoped_free) char *others =
-                sasl_other_words(&signin->chat->channel, offered, refused ? refused : "");
+                sasl_other_words(&signin->engine->channel, offered, refused ? refused : "");
         signin_remedy(signin->signin, refused, others, cause);
-        return chat_fail_with(signin->chat, cause);
+        return engine_fail_with(signin->engine, cause);
 }
 
 /* `response` NULL: the exchange has failed on our side. */
@@ -92,7 +92,8 @@ int line_signin_challenge(struct line_signin *signin, const char *challenge, siz
         struct cause cause = { 0 };
 
         if (++signin->rounds > LIMIT_SASL_ROUNDS || len > LIMIT_SASL_MESSAGE)
-                return chat_fail(signin->chat, CAUSE_PROTOCOL, "the server asks too much while signing in");
+                return engine_fail(signin->engine, CAUSE_PROTOCOL,
+                                   "the server asks too much while signing in");
         if (signin->first_response) {
                 /* "=" stands for an empty response in the command only; on a line of its own it is empty */
                 char *first = take(signin->first_response);
@@ -103,7 +104,7 @@ int line_signin_challenge(struct line_signin *signin, const char *challenge, siz
         scoped(scoped_free) char *text = copy_bytes(challenge, len);
         struct calculation *slow = sasl_calculation(signin->sasl, text);
         if (slow)
-                return chat_calculate(signin->chat, slow, signin->class->calculated);
+                return engine_calculate(signin->engine, slow, signin->class->calculated);
         char *response = sasl_feed(signin->sasl, text, &cause);
         return answer_or_give_up(signin, response, &cause);
 }

@@ -11,18 +11,18 @@
 struct line_signin_class {
         /* The step of the best way that is left, with its `mechanism` set; STEP_FAILED with a cause when
          * there is none. */
-        int (*next_way)(struct chat *chat, struct cause *cause);
+        int (*next_way)(struct engine *engine, struct cause *cause);
         /* The mechanisms that the server offers, parted by blanks; the caller frees. */
-        char *(*offered)(const struct chat *chat);
+        char *(*offered)(const struct engine *engine);
         /* Says a line that is secret. */
-        void (*say)(struct chat *chat, const char *line);
+        void (*say)(struct engine *engine, const char *line);
         /* Calls line_signin_calculated(). */
-        int (*calculated)(struct chat *chat, const struct calculation *calculation);
+        int (*calculated)(struct engine *engine, const struct calculation *calculation);
 };
 
 struct line_signin {
         const struct line_signin_class *class;
-        struct chat *chat;
+        struct engine *engine;
         const struct signin *signin;
         struct sasl *sasl;
         const char *mechanism; /* NULL: the protocol's own command */
@@ -37,10 +37,10 @@ struct line_signin {
 
 /* Wipes what an exchange left behind; what was tried is remembered. */
 void line_signin_clear(struct line_signin *signin);
-/* The step that signs in first; fails the chat when there is none. */
+/* The step that signs in first; fails the engine when there is none. */
 int line_signin_begin(struct line_signin *signin);
 /* Begins an exchange by `mechanism`: *first is the initial response, or NULL where the server goes first, for
- * free_secret(). False: the chat has failed. */
+ * free_secret(). False: the engine has failed. */
 bool line_signin_start(struct line_signin *signin, char **first) must_use;
 /* Says an answer, which is taken over, and keeps it, to know it again in what the server says. Returns
  * STEP_SAME. */

@@ -25,7 +25,7 @@ static void login_end(struct sasl *sasl)
 }
 
 static int login_begin(struct sasl *sasl, const struct signin *signin,
-                       const struct chat_channel *channel unused_arg, struct cause *cause unused_arg)
+                       const struct engine_channel *channel unused_arg, struct cause *cause unused_arg)
 {
         struct login *login = new_object(struct login);
 

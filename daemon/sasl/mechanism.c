@@ -40,7 +40,7 @@ bool sasl_offers(const char *offered, const char *name)
         return false;
 }
 
-static bool may_send_secret(const struct signin *signin, const struct chat_channel *channel)
+static bool may_send_secret(const struct signin *signin, const struct engine_channel *channel)
 {
         return channel->tls || signin->allow_plaintext;
 }
@@ -74,7 +74,7 @@ static int need_secret(const struct signin *signin, struct cause *cause)
         return cause_set(cause, CAUSE_SECRET, "no password is stored for %s", signin->user);
 }
 
-char *sasl_other_words(const struct chat_channel *channel, const char *offered, const char *mechanism)
+char *sasl_other_words(const struct engine_channel *channel, const char *offered, const char *mechanism)
 {
         struct buf words = BUF_WITH_MAX(LIMIT_PROPERTY_TEXT);
 
@@ -110,7 +110,7 @@ static const char *why_not(const char *offered)
         return "none of which is supported";
 }
 
-static const char *no_mechanism(const struct signin *signin, const struct chat_channel *channel,
+static const char *no_mechanism(const struct signin *signin, const struct engine_channel *channel,
                                 const char *offered, struct cause *cause)
 {
         scoped(scoped_free) char *others = sasl_other_words(channel, offered, "");
@@ -147,7 +147,7 @@ static const char *not_in_clear(const char *name, struct cause *cause)
 
 /* After a first try: what shows the password goes inside TLS only, and never to a server that has proven by
  * SCRAM that it needs no password shown. */
-static bool may_go_weaker(const struct signin *signin, const struct chat_channel *channel,
+static bool may_go_weaker(const struct signin *signin, const struct engine_channel *channel,
                           const struct sasl_ways *ways)
 {
         bool scram_before = signin->proven && strncmp(signin->proven, "SCRAM-", 6) == 0;
@@ -170,7 +170,7 @@ static bool is_hopeful(const struct sasl_mechanism *mechanism, const struct sign
 }
 
 /* The best that is offered; *barred names one that may not be used here. `any`: also those of little hope. */
-static const struct sasl_mechanism *best_of(const struct signin *signin, const struct chat_channel *channel,
+static const struct sasl_mechanism *best_of(const struct signin *signin, const struct engine_channel *channel,
                                             const char *offered, const struct sasl_ways *ways, bool any,
                                             const char **barred)
 {
@@ -193,8 +193,8 @@ static const struct sasl_mechanism *best_of(const struct signin *signin, const s
         return NULL;
 }
 
-const char *sasl_choose(const struct signin *signin, const struct chat_channel *channel, const char *offered,
-                        const struct sasl_ways *ways, struct cause *cause)
+const char *sasl_choose(const struct signin *signin, const struct engine_channel *channel,
+                        const char *offered, const struct sasl_ways *ways, struct cause *cause)
 {
         const char *barred = NULL;
         const struct sasl_mechanism *m = best_of(signin, channel, offered, ways, false, &barred);
@@ -206,7 +206,7 @@ const char *sasl_choose(const struct signin *signin, const struct chat_channel *
         return barred ? not_in_clear(barred, cause) : no_mechanism(signin, channel, offered, cause);
 }
 
-int sasl_may_login_plainly(const struct signin *signin, const struct chat_channel *channel,
+int sasl_may_login_plainly(const struct signin *signin, const struct engine_channel *channel,
                            const struct sasl_ways *ways, struct cause *cause)
 {
         if ((!sasl_is_automatic(signin) && !same_text(signin->mechanism, "plain") &&
@@ -221,8 +221,8 @@ int sasl_may_login_plainly(const struct signin *signin, const struct chat_channe
         return need_secret(signin, cause);
 }
 
-struct sasl *sasl_new(const struct signin *signin, const struct chat_channel *channel, const char *mechanism,
-                      struct cause *cause)
+struct sasl *sasl_new(const struct signin *signin, const struct engine_channel *channel,
+                      const char *mechanism, struct cause *cause)
 {
         const struct sasl_mechanism *row = NULL;
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "common/cause.h"
-#include "daemon/wire/chat.h"
+#include "daemon/wire/engine.h"
 
 struct signin {                /* what an account says; borrowed, outlives the session */
         const char *user;      /* property account; NULL or "": do not sign in */
@@ -51,21 +51,21 @@ bool signin_repeated(const struct signin *signin, const char *words, size_t len)
  * naming what the server offers, CAUSE_PLAINTEXT_LOGIN when only a plaintext one fits and the channel is not
  * TLS (rule 20), CAUSE_SECRET when no secret is stored.
  */
-const char *sasl_choose(const struct signin *signin, const struct chat_channel *channel, const char *offered,
-                        const struct sasl_ways *ways, struct cause *cause);
+const char *sasl_choose(const struct signin *signin, const struct engine_channel *channel,
+                        const char *offered, const struct sasl_ways *ways, struct cause *cause);
 /* The words of property authentication for what is offered, supported and untried besides `mechanism`, with
  * commas between; "" where there is none. The caller frees. */
-char *sasl_other_words(const struct chat_channel *channel, const char *offered, const char *mechanism)
+char *sasl_other_words(const struct engine_channel *channel, const char *offered, const char *mechanism)
         must_use;
 
 /* True when a protocol's own login command (IMAP LOGIN, POP3 USER/PASS) is allowed:
  * authentication is auto, plain or login, TLS or allow_plaintext; else -1 cause. */
-int sasl_may_login_plainly(const struct signin *signin, const struct chat_channel *channel,
+int sasl_may_login_plainly(const struct signin *signin, const struct engine_channel *channel,
                            const struct sasl_ways *ways, struct cause *cause) must_use;
 
 /* Begins an exchange; NULL with a cause. Free with sasl_free. */
-struct sasl *sasl_new(const struct signin *signin, const struct chat_channel *channel, const char *mechanism,
-                      struct cause *cause) must_use;
+struct sasl *sasl_new(const struct signin *signin, const struct engine_channel *channel,
+                      const char *mechanism, struct cause *cause) must_use;
 /* The initial response in base64 ("=" for an empty one) for mechanisms where the
  * client goes first; NULL when the server does. The caller frees with free_secret. */
 char *sasl_first(struct sasl *sasl, struct cause *cause);

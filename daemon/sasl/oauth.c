@@ -62,7 +62,7 @@ static char *saslname(const char *name)
 }
 
 static int bearer_begin(struct sasl *sasl, const struct signin *signin,
-                        const struct chat_channel *channel unused_arg, struct cause *cause)
+                        const struct engine_channel *channel unused_arg, struct cause *cause)
 {
         if (check_values(signin, cause))
                 return -1;
@@ -76,7 +76,7 @@ static int bearer_begin(struct sasl *sasl, const struct signin *signin,
 }
 
 static int xoauth2_begin(struct sasl *sasl, const struct signin *signin,
-                         const struct chat_channel *channel unused_arg, struct cause *cause)
+                         const struct engine_channel *channel unused_arg, struct cause *cause)
 {
         if (check_values(signin, cause))
                 return -1;

@@ -63,7 +63,7 @@ static const struct {
         [TRAIL_OTHER] = { "other", MSG_CHANGED, "was called" },
 };
 
-const char *trail_action_name(enum trail_action action)
+const char *audit_trail_action_name(enum audit_trail_action action)
 {
         return actions[action].name;
 }
@@ -90,7 +90,7 @@ static void append_value(struct buf *words, const json_t *value)
         append(words, "%.*s%s", VALUE_SHOWN, text ? text : "unset", cut ? "..." : "");
 }
 
-char *trail_differences(const json_t *differences)
+char *audit_trail_differences(const json_t *differences)
 {
         struct buf words = BUF_WITH_MAX(WORDS_MOST);
         size_t index, count = json_array_size(differences);
@@ -113,7 +113,7 @@ char *trail_differences(const json_t *differences)
         return buf_take_text(&words);
 }
 
-char *trail_ids(const json_t *ids)
+char *audit_trail_ids(const json_t *ids)
 {
         struct buf words = BUF_WITH_MAX(WORDS_MOST);
         size_t index, count = json_array_size(ids);
@@ -145,7 +145,7 @@ static void keep_last(const struct actor *actor, const struct trail *trail, cons
         json_decref(last);
 }
 
-json_t *trail_last(void)
+json_t *audit_trail_last(void)
 {
         const char *kept = fact_text(STATION, FACT_LAST);
 
@@ -154,7 +154,7 @@ json_t *trail_last(void)
 
 /* ---- telling ---- */
 
-void trail_record(const struct actor *actor, const struct trail *trail)
+void audit_trail_record(const struct actor *actor, const struct trail *trail)
 {
         const char *name = actions[trail->action].name;
         struct subject subject = trail->about;

@@ -18,7 +18,7 @@ struct actor {
         char who[200];               /* "root (uid 0), logged in as alice (uid 1000)" */
 };
 
-enum trail_action {
+enum audit_trail_action {
         TRAIL_ACCOUNT_ADDED,
         TRAIL_ACCOUNT_CHANGED,
         TRAIL_ACCOUNT_ENABLED,
@@ -55,22 +55,22 @@ enum trail_action {
 };
 
 /* The word for it in EMAILSEC_ACTION= and in the event: "account.changed". */
-const char *trail_action_name(enum trail_action action);
+const char *audit_trail_action_name(enum audit_trail_action action);
 
 struct trail {
-        enum trail_action action;
+        enum audit_trail_action action;
         struct subject about; /* account, certificate, ... as the journal names them */
         const char *object;   /* "account office": what was changed */
         const char *details;  /* what the sentence ends with after a colon, or NULL */
         json_t *data;         /* more for the event; taken over; or NULL */
 };
-void trail_record(const struct actor *actor, const struct trail *trail);
+void audit_trail_record(const struct actor *actor, const struct trail *trail);
 
 /* "hostname "a" -> "b", port 25 -> 587"; bounded. Of properties_differences(). The caller frees. */
-char *trail_differences(const json_t *differences) must_use;
+char *audit_trail_differences(const json_t *differences) must_use;
 
 /* "A, B and 12 more" of texts. The caller frees. */
-char *trail_ids(const json_t *ids) must_use;
+char *audit_trail_ids(const json_t *ids) must_use;
 
 /* {time, action, who, uid, text}: the last change; NULL when there has been none. */
-json_t *trail_last(void) must_use;
+json_t *audit_trail_last(void) must_use;

@@ -86,9 +86,9 @@ static void stored(void *ctx, const struct cause *cause)
                 scoped(scoped_free) char *object = text_of("account %s", subject.account);
                 log_about(&subject, LOG_INFO, MSG_ACCOUNT_CHANGED,
                           "account %s was authorized at its OAuth provider", subject.account);
-                trail_record(&authorize->actor, &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED,
-                                                                 .about = subject,
-                                                                 .object = object });
+                audit_trail_record(&authorize->actor, &(struct trail){ .action = TRAIL_ACCOUNT_AUTHORIZED,
+                                                                       .about = subject,
+                                                                       .object = object });
                 if (account && !account->unreadable)
                         account_tell_changed(account);
         }

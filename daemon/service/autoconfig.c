@@ -52,7 +52,7 @@ static void end(struct autoconfig *autoconfig, const char *text, const struct ca
         loop_later(autoconfig_free, autoconfig);
 }
 
-static struct chat *new_chat(void *ctx)
+static struct engine *new_engine(void *ctx)
 {
         return http_post_new(&((struct autoconfig *)ctx)->at, NULL);
 }
@@ -67,7 +67,7 @@ static void ended(void *ctx, const struct cause *why, unused_arg const char *cha
         if (!autoconfig->self)
                 return; /* cancelled, and about to be freed */
         if (why->code == CAUSE_NONE) {
-                answer = http_post_answer(session_chat(autoconfig->session));
+                answer = http_post_answer(session_engine(autoconfig->session));
                 (void)cause_set(&autoconfig->why, CAUSE_NOT_FOUND, "%s: the server answers with status %u",
                                 autoconfig->url, answer.status);
         } else {
@@ -82,7 +82,7 @@ static void ended(void *ctx, const struct cause *why, unused_arg const char *cha
         loop_later_to(autoconfig->self, try_next); /* not from inside the session */
 }
 
-static const struct session_user session_user = { .again = new_chat, .ended = ended };
+static const struct session_user session_user = { .again = new_engine, .ended = ended };
 
 static void open_session(struct autoconfig *autoconfig)
 {
@@ -98,7 +98,7 @@ static void open_session(struct autoconfig *autoconfig)
         plan.starttls = false;
         plan.alpn = "http/1.1";
         plan.record = false;
-        autoconfig->session = session_open(&plan, new_chat(autoconfig), &session_user, autoconfig);
+        autoconfig->session = session_open(&plan, new_engine(autoconfig), &session_user, autoconfig);
         properties_done(&values);
 }
 

@@ -215,7 +215,7 @@ char *metrics_text(void)
         allowed_ends(put_end, &out);
         family(&out, "station_faults", "gauge",
                "What is wrong with the station itself: its disk, its trust stores.");
-        put(&out, "emailsec_station_faults %zu\n", station_fault_count());
+        put(&out, "emailsec_station_faults %zu\n", service_fault_count());
         family(&out, "sessions", "gauge", "Sessions with mail servers.");
         put(&out, "emailsec_sessions %u\n", sessions_open());
         family(&out, "loop_lag_seconds", "gauge",

@@ -29,21 +29,21 @@ static void look_again(bool sessions_are_stale)
         }
 }
 
-void station_network_changed(void)
+void service_network_changed(void)
 {
         log_about(NULL, LOG_INFO, NULL,
                   "addresses or routes changed: accounts that were down are tried at once");
         look_again(false);
 }
 
-void station_woke(int64_t seconds)
+void service_woke(int64_t seconds)
 {
         log_about(NULL, LOG_INFO, NULL, "the machine slept for %lld s", (long long)seconds);
         heartbeats_clock_was_set(seconds); /* nothing could arrive meanwhile */
         look_again(seconds >= LONG_SLEEP);
 }
 
-void station_clock_was_set(int64_t seconds)
+void service_clock_was_set(int64_t seconds)
 {
         log_about(NULL, LOG_NOTICE, NULL, "the clock was set %lld s %s", (long long)llabs(seconds),
                   seconds < 0 ? "back" : "forward");
@@ -63,5 +63,5 @@ void station_clock_was_set(int64_t seconds)
                         sender_kick(account->sender);
         }
         heartbeats_clock_was_set(seconds);
-        station_look_at_time();
+        service_look_at_time();
 }

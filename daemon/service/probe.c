@@ -118,17 +118,17 @@ void probe_cancel(struct probe *probe)
 
 static json_t *certificate_details(const struct probe *probe, const struct verdict *verdict)
 {
-        const struct tls_facts *facts = session_facts(probe->session);
+        const struct tls_evidence *evidence = session_evidence(probe->session);
         json_t *details = json_object(), *chain = json_array(), *errors = json_array();
 
-        for (size_t i = 0; facts && i < facts->chain_count; i++)
-                (void)json_array_append_new(chain, certificate_json(&facts->chain[i]));
-        for (size_t i = 0; facts && i < facts->error_count; i++) {
+        for (size_t i = 0; evidence && i < evidence->chain_count; i++)
+                (void)json_array_append_new(chain, certificate_json(&evidence->chain[i]));
+        for (size_t i = 0; evidence && i < evidence->error_count; i++) {
                 json_t *error = json_object();
-                json_put_text(error, "code", tls_problem_name(facts->errors[i].problem));
-                json_put(error, "depth", json_integer(facts->errors[i].depth));
-                json_put_text(error, "text", facts->errors[i].text);
-                json_put_text(error, "remedy", facts->errors[i].remedy);
+                json_put_text(error, "code", tls_problem_name(evidence->errors[i].problem));
+                json_put(error, "depth", json_integer(evidence->errors[i].depth));
+                json_put_text(error, "text", evidence->errors[i].text);
+                json_put_text(error, "remedy", evidence->errors[i].remedy);
                 (void)json_array_append_new(errors, error);
         }
         json_put(details, "chain", chain);
@@ -141,8 +141,8 @@ static char *certificate_words(const struct probe *probe, const struct verdict *
                                const struct channel_info *info)
 {
         char until[32];
-        const struct tls_facts *facts = session_facts(probe->session);
-        const char *subject = facts && facts->chain_count ? facts->chain[0].subject : "?";
+        const struct tls_evidence *evidence = session_evidence(probe->session);
+        const char *subject = evidence && evidence->chain_count ? evidence->chain[0].subject : "?";
 
         time_rfc3339(info->not_after, until);
         return text_of("%s, valid until %s, %s", subject, until,
@@ -167,11 +167,11 @@ static struct cause cause_of(const struct probe *probe, const struct verdict *ve
         struct verdict copy = *verdict;
         scoped(scoped_free) char *place =
                 text_of("%s:%u", prop_text(&probe->values, PROP_HOSTNAME), port_in_use(&probe->values));
-        const struct tls_facts *facts = session_facts(probe->session);
-        json_t *entry = facts && verdict->kind == VERDICT_CHALLENGE ? allowed_get(place, NULL) : NULL;
+        const struct tls_evidence *evidence = session_evidence(probe->session);
+        json_t *entry = evidence && verdict->kind == VERDICT_CHALLENGE ? allowed_get(place, NULL) : NULL;
 
         if (entry && same_text(json_string_value(json_object_get(entry, "state")), "pending"))
-                verdict_remedy(&copy, facts, json_string_value(json_object_get(entry, "id")));
+                verdict_remedy(&copy, evidence, json_string_value(json_object_get(entry, "id")));
         else if (verdict->kind == VERDICT_CHALLENGE)
                 name_the_way(probe, &copy.cause);
         json_decref(entry);
@@ -229,13 +229,13 @@ static void reached(void *ctx, enum session_mark mark, const struct verdict *ver
 
 /* ---- signed in ---- */
 
-static const char *capabilities_of(const struct probe *probe, const struct chat *chat)
+static const char *capabilities_of(const struct probe *probe, const struct engine *engine)
 {
         if (prop_is(&probe->values, WORD_IMAP))
-                return imap_session_capabilities(chat);
+                return imap_session_capabilities(engine);
         if (prop_is(&probe->values, WORD_POP3))
-                return pop3_session_capabilities(chat);
-        return smtp_session_capabilities(chat)->text;
+                return pop3_session_capabilities(engine);
+        return smtp_session_capabilities(engine)->text;
 }
 
 static void ready(void *ctx)
@@ -253,9 +253,9 @@ static void ready(void *ctx)
         } else {
                 say(probe, "login", "skipped", NULL, NULL, "no user name is set");
         }
-        const struct chat *chat = session_chat(probe->session);
-        const char *offers = capabilities_of(probe, chat);
-        bool hidden = offers && chat->hides && chat->hides(chat, offers, strlen(offers));
+        const struct engine *engine = session_engine(probe->session);
+        const char *offers = capabilities_of(probe, engine);
+        bool hidden = offers && engine->hides && engine->hides(engine, offers, strlen(offers));
         say(probe, "capabilities", "ok", NULL, NULL, hidden ? "***" : offers);
         count_for_account(probe, NULL, "");
         finish(probe, true);
@@ -294,7 +294,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         finish(probe, false);
 }
 
-static struct chat *new_chat(void *ctx)
+static struct engine *new_engine(void *ctx)
 {
         struct probe *probe = ctx;
         bool starttls = prop_bool(&probe->values, PROP_USE_STARTTLS);
@@ -314,7 +314,7 @@ static struct chat *new_chat(void *ctx)
 }
 
 static const struct session_user session_user = {
-        .again = new_chat, .reached = reached, .ready = ready, .ended = ended
+        .again = new_engine, .reached = reached, .ready = ready, .ended = ended
 };
 
 static void start(void *ctx);
@@ -354,7 +354,7 @@ static void start(void *ctx)
         }
         session_plan_of(&probe->values, &plan);
         plan.record = probe->account != NULL;
-        probe->session = session_open(&plan, new_chat(probe), &session_user, probe);
+        probe->session = session_open(&plan, new_engine(probe), &session_user, probe);
 }
 
 static struct probe *probe_new(const struct probe_user *user, void *ctx)

@@ -33,7 +33,7 @@ static bool trust_again(void)
         struct trust_settings trust;
         bool stores = trust_fault() != NULL;
 
-        station_trust_settings(&trust);
+        service_trust_settings(&trust);
         int result = trust_try_again(&trust);
         if (result > 0)
                 tell_healed(stores ? "the trust stores" : "the client keys");

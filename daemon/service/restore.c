@@ -52,9 +52,9 @@ static int entries_in(const char *directory, const char *name)
 static bool is_there(const char *directory, const char *name)
 {
         scoped(scoped_free) char *path = text_of("%s/%s", directory, name);
-        struct stat facts;
+        struct stat st;
 
-        return lstat(path, &facts) == 0;
+        return lstat(path, &st) == 0;
 }
 
 /* A station that was just installed has nothing of its own. */

@@ -53,7 +53,7 @@ static struct {
         void *ended_ctx;
 } station;
 
-bool station_ending(void)
+bool service_ending(void)
 {
         return station.ending;
 }
@@ -322,7 +322,7 @@ static void every_minute(void *ctx)
         timer_set(station.minute, ms < 1000 ? 1000 : ms < MINUTE_MS ? ms : MINUTE_MS);
 }
 
-void station_look_at_time(void)
+void service_look_at_time(void)
 {
         if (station.minute)
                 timer_set(station.minute, 0);
@@ -337,7 +337,7 @@ static void tell_fault(const struct cause *cause)
         log_about(&subject, LOG_ERR, MSG_TRUST_FAULT, "%s", cause->text);
 }
 
-void station_trust_settings(struct trust_settings *out)
+void service_trust_settings(struct trust_settings *out)
 {
         *out = (struct trust_settings){
                 .state_directory = settings_current()->state_directory,
@@ -355,7 +355,7 @@ static void on_trust_files(void *ctx)
         struct cause poisoned = { 0 };
 
         (void)ctx;
-        station_trust_settings(&trust);
+        service_trust_settings(&trust);
         if (trust_reload(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
         else
@@ -372,11 +372,11 @@ static void watch_trust(void)
 {
         struct trust_settings trust;
 
-        station_trust_settings(&trust);
+        service_trust_settings(&trust);
         trust_watch(&trust, on_trust_files, NULL);
 }
 
-int station_open(const struct settings *settings, struct cause *cause)
+int service_open(const struct settings *settings, struct cause *cause)
 {
         struct trust_settings trust;
         struct cause poisoned = { 0 };
@@ -389,7 +389,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         local_names_open(settings);
         subscribers_open();
         devices_open(settings->state_directory);
-        station_trust_settings(&trust);
+        service_trust_settings(&trust);
         if (trust_open(&trust, &poisoned) < 0)
                 tell_fault(&poisoned);
         if (allowed_open(settings->state_directory, &poisoned) < 0)
@@ -400,7 +400,7 @@ int station_open(const struct settings *settings, struct cause *cause)
         sessions_set_limits((unsigned)settings->max_sessions, (unsigned)settings->max_sessions_per_host);
         account_observe(&observer);
         if (accounts_open(cause) < 0) {
-                station_close();
+                service_close();
                 return -1;
         }
         for (struct account *account = accounts_first(); account; account = account->next)
@@ -436,7 +436,7 @@ static void look_whether_ended(void *ctx)
         station.ended(station.ended_ctx);
 }
 
-void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
+void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
 {
         if (station.ending)
                 return;
@@ -455,7 +455,7 @@ void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
         timer_set(station.ending_timer, 0);
 }
 
-void station_close(void)
+void service_close(void)
 {
         trust_watch_close();
         reread_close();
@@ -483,7 +483,7 @@ void station_close(void)
 
 /* ---- reload ---- */
 
-void station_reload(const struct settings *settings, json_t *warnings)
+void service_reload(const struct settings *settings, json_t *warnings)
 {
         struct trust_settings trust;
         struct cause poisoned = { 0 };
@@ -492,7 +492,7 @@ void station_reload(const struct settings *settings, json_t *warnings)
         reserve_set(settings->disk_reserve);
         local_names_open(settings);
         secrets_reload();
-        station_trust_settings(&trust);
+        service_trust_settings(&trust);
         watch_trust();
         if (trust_reload(&trust, &poisoned) < 0) {
                 tell_fault(&poisoned);

@@ -8,32 +8,32 @@
 #include "daemon/accounts/account.h"
 #include "daemon/settings.h"
 
-/* `settings` become those in use (settings_current), borrowed until station_close. May block (start). -1:
+/* `settings` become those in use (settings_current), borrowed until service_close. May block (start). -1:
  * nothing was opened. */
-int station_open(const struct settings *settings, struct cause *cause) must_use;
+int service_open(const struct settings *settings, struct cause *cause) must_use;
 /* Ends sessions in order (at most `ms`), then calls `ended` on the loop. */
-void station_end(int64_t ms, void (*ended)(void *ctx), void *ctx);
-void station_close(void);
+void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx);
+void service_close(void);
 /* New settings (already read and valid), credentials and system trust. */
-void station_reload(const struct settings *settings, json_t *warnings);
+void service_reload(const struct settings *settings, json_t *warnings);
 struct trust_settings;
 /* What of the settings the trust stores are read by; borrowed as those. */
-void station_trust_settings(struct trust_settings *out);
-bool station_ending(void);
+void service_trust_settings(struct trust_settings *out);
+bool service_ending(void);
 /* One line for sd_notify STATUS= ; the caller frees. */
-char *station_line(void) must_use;
+char *service_line(void) must_use;
 /* How many things are wrong with the station itself: its disk, its trust stores. */
-size_t station_fault_count(void);
+size_t service_fault_count(void);
 
 /* The machine's surroundings changed (daemon/netmon): accounts that are down are tried at once, sessions over
  * a way that has gone are made anew; mail gets no older by a clock that was set. */
-void station_network_changed(void);
-void station_woke(int64_t seconds);
-void station_clock_was_set(int64_t seconds);
+void service_network_changed(void);
+void service_woke(int64_t seconds);
+void service_clock_was_set(int64_t seconds);
 /* What time brings (ends of exemptions, of mail's lifetime) is looked at now. */
-void station_look_at_time(void);
+void service_look_at_time(void);
 
 /* GetStatus; account NULL = all. NULL with a cause when there is none of that name. */
-json_t *station_status(const char *account, struct cause *cause) must_use;
+json_t *service_status(const char *account, struct cause *cause) must_use;
 /* [{account, check, verdict, text, remedy}] */
-json_t *station_audit(void) must_use;
+json_t *service_audit(void) must_use;

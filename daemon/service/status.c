@@ -176,7 +176,7 @@ static json_t *submission_json(void)
 }
 
 /* What is wrong with the station itself. The caller owns it. */
-static json_t *station_faults(void)
+static json_t *service_faults(void)
 {
         json_t *faults = json_array();
 
@@ -187,9 +187,9 @@ static json_t *station_faults(void)
         return faults;
 }
 
-size_t station_fault_count(void)
+size_t service_fault_count(void)
 {
-        json_t *faults = station_faults();
+        json_t *faults = service_faults();
         size_t count = json_array_size(faults);
 
         json_decref(faults);
@@ -218,7 +218,7 @@ static json_t *account_entry(const struct account *account)
         return entry;
 }
 
-json_t *station_status(const char *name, struct cause *cause)
+json_t *service_status(const char *name, struct cause *cause)
 {
         struct account *only = name ? account_named(name) : NULL, *standard = accounts_default(NULL);
 
@@ -227,7 +227,7 @@ json_t *station_status(const char *name, struct cause *cause)
                 return NULL;
         }
         json_t *status = json_object(), *accounts = json_array(), *advice = json_array(),
-               *faults = station_faults();
+               *faults = service_faults();
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (only && account != only)
                         continue;
@@ -253,12 +253,12 @@ json_t *station_status(const char *name, struct cause *cause)
         json_put(status, "soon", soon);
         json_put(status, "advice", advice);
         json_put(status, "submission", submission_json());
-        json_t *last = trail_last();
+        json_t *last = audit_trail_last();
         json_put(status, "lastChange", last ? last : json_null());
         return status;
 }
 
-char *station_line(void)
+char *service_line(void)
 {
         size_t total = 0, ill = 0, challenged = 0;
         struct queue_counts counts = queue_counts(NULL);
@@ -279,7 +279,7 @@ char *station_line(void)
         return text_of("%zu account%s%s; %llu in the queue, %llu failed; %zu challenge%s waiting%s", total,
                        total == 1 ? "" : "s", trouble, (unsigned long long)waiting,
                        (unsigned long long)counts.messages[QUEUE_FAILED], pending, pending == 1 ? "" : "s",
-                       station_ending() ? "; ending" : "");
+                       service_ending() ? "; ending" : "");
 }
 
 /* ---- audit ---- */
@@ -459,7 +459,7 @@ static void audit_submission(json_t *findings)
                      "AllowFrom= out of emailsecd.conf");
 }
 
-json_t *station_audit(void)
+json_t *service_audit(void)
 {
         json_t *findings = json_array();
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One session: connection, TLS with verdict, chat; see session.h. The order for useSsl is connect, handshake,
- * verdict, chat start; for useStartTls connect, chat start, go-ahead, handshake, verdict, chat secured. The
- * verdict stands between in both. Here are its place, its beginning and its end; TLS is in session_tls.c,
- * what is said in session_talk.c.
+ * One session: connection, TLS with verdict, engine; see session.h. The order for useSsl is connect,
+ * handshake, verdict, engine start; for useStartTls connect, engine start, go-ahead, handshake, verdict,
+ * engine secured. The verdict stands between in both. Here are its place, its beginning and its end; TLS is
+ * in session_tls.c, what is said in session_talk.c.
  */
 #include "daemon/journal.h"
 #include "daemon/session/session_parts.h"
@@ -89,10 +89,10 @@ static void give_back_place(struct session *session)
 
 /* ---- the end ---- */
 
-static void free_chat_later(struct chat *chat)
+static void free_engine_later(struct engine *engine)
 {
-        chat->due = NULL;
-        loop_later((void (*)(void *))chat->class->free, chat);
+        engine->due = NULL;
+        loop_later((void (*)(void *))engine->class->free, engine);
 }
 
 static void tell_end(void *object)
@@ -120,8 +120,8 @@ void session_end_with(struct session *session, const struct cause *why, const ch
                         connection_abort(take(session->connection));
                 session->channel = NULL;
         }
-        if (why->code != CAUSE_NONE && !chat_is_over(session->chat))
-                (void)chat_fail_with(session->chat, why); /* it takes no more work until the user knows */
+        if (why->code != CAUSE_NONE && !engine_is_over(session->engine))
+                (void)engine_fail_with(session->engine, why); /* it takes no more work until the user knows */
         give_back_place(session);
         loop_later_to(session->self, tell_end);
 }
@@ -141,7 +141,7 @@ void session_close(struct session *session)
         *(session->previous ? &session->previous->next : &links.all) = session->next;
         *(session->next ? &session->next->previous : &links.last) = session->previous;
         session_host_release(session->host);
-        free_chat_later(take(session->chat));
+        free_engine_later(take(session->engine));
         loop_later(free_link, session);
 }
 
@@ -179,7 +179,7 @@ static void explain_silence(const struct session *session, struct cause *cause)
  * in the TLS handshake (RFC 5321 section 5.1). What the certificate is judged to be is not among it. */
 static bool address_fails(const struct session *session, const struct cause *why)
 {
-        bool serves = session->chat->bound && session->chat->state != CHAT_WANTS_TLS;
+        bool serves = session->engine->bound && session->engine->state != ENGINE_WANTS_TLS;
 
         return !serves && session_times(session).connect >= 0 && why->code != CAUSE_INJECTION &&
                why->code != CAUSE_INTERNAL && why->code != CAUSE_INVALID;
@@ -208,8 +208,8 @@ static void try_next(struct session *session, const struct cause *why)
         session->channel = NULL;
         session->info = (struct channel_info){ 0 };
         session->talking = session->heard = session->moved = session->drained = session->armed = false;
-        free_chat_later(session->chat);
-        session_use_chat(session, session->user->again(session->ctx));
+        free_engine_later(session->engine);
+        session_use_engine(session, session->user->again(session->ctx));
         open_connection(session, failed);
         connection_abort(failed);
 }
@@ -247,7 +247,7 @@ unsigned session_share(const struct session *session)
 static void on_connected(void *ctx)
 {
         struct session *session = ctx;
-        struct chat_channel plain = { .tls = false };
+        struct engine_channel plain = { .tls = false };
 
         connection_local(session->connection, plain.local, sizeof plain.local);
         if (session->plan.ssl)
@@ -273,20 +273,20 @@ static void on_drained(void *ctx)
         session_drained(ctx);
 }
 
-/* What the chat has come to counts before how the connection ended. */
+/* What the engine has come to counts before how the connection ended. */
 static void on_ended(void *ctx, const struct cause *why)
 {
         struct session *session = ctx;
-        struct chat *chat = session->chat;
+        struct engine *engine = session->engine;
         struct cause cause = *why;
 
-        if (cause.code == CAUSE_NONE && session->talking && !chat_is_over(chat))
-                chat->class->closed(chat);
+        if (cause.code == CAUSE_NONE && session->talking && !engine_is_over(engine))
+                engine->class->closed(engine);
         if (!session->connection)
                 return; /* closed in between */
-        if (chat->state == CHAT_FAILED)
-                cause = *chat->cause;
-        else if (chat->state == CHAT_ENDED)
+        if (engine->state == ENGINE_FAILED)
+                cause = *engine->cause;
+        else if (engine->state == ENGINE_ENDED)
                 cause = cause_none;
         else if (cause.code == CAUSE_NONE)
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection", session->plan.host);
@@ -354,7 +354,7 @@ static void wait_for_place(void)
         links.telling = true;
 }
 
-struct session *session_open(const struct session_plan *plan, struct chat *chat,
+struct session *session_open(const struct session_plan *plan, struct engine *engine,
                              const struct session_user *user, void *ctx)
 {
         struct session *session = new_object(struct session);
@@ -364,7 +364,7 @@ struct session *session_open(const struct session_plan *plan, struct chat *chat,
         session->plan.host = copy_text(plan->host);
         session->plan.client_certificate = copy_text(plan->client_certificate);
         session->self = handle_new(session);
-        session_use_chat(session, chat);
+        session_use_engine(session, engine);
         session->user = user;
         session->ctx = ctx;
         session->generation = trust_generation();
@@ -381,9 +381,9 @@ struct session *session_open(const struct session_plan *plan, struct chat *chat,
         return session;
 }
 
-struct chat *session_chat(struct session *session)
+struct engine *session_engine(struct session *session)
 {
-        return session->chat;
+        return session->engine;
 }
 
 handle_id session_handle(const struct session *session)
@@ -406,8 +406,8 @@ void session_quit(struct session *session)
 
         if (session->end)
                 return;
-        if (session->chat->state == CHAT_READY && session->connection)
-                session->chat->class->quit(session->chat);
+        if (session->engine->state == ENGINE_READY && session->connection)
+                session->engine->class->quit(session->engine);
         else
                 session_end_with(session, &none, "");
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A session with a mail server from name lookup to READY: puts together wire/connection, tls/channel with its
- * verdict, and a protocol's chat. Nothing but capability discovery and STARTTLS leaves before the verdict is
- * good. Used by sender, receiver and probe alike.
+ * verdict, and a protocol's engine. Nothing but capability discovery and STARTTLS leaves before the verdict
+ * is good. Used by sender, receiver and probe alike.
  *
  * Callbacks run on the loop, and never from inside a call of the user's: neither one of these functions, nor
- * one of the chat's. What a chat has to say is sent on the loop's next turn, whoever called it.
+ * one of the engine's. What an engine has to say is sent on the loop's next turn, whoever called it.
  * session_close() may be called in any callback.
  */
 #pragma once
@@ -38,13 +38,13 @@ enum session_mark { SESSION_CONNECTED, SESSION_SECURED, SESSION_READY };
 struct session_user {
         /* A milestone; SECURED comes with the verdict, good or not. May be NULL. */
         void (*reached)(void *ctx, enum session_mark mark, const struct verdict *verdict);
-        /* The chat is CHAT_READY for the first time. */
+        /* The engine is ENGINE_READY for the first time. */
         void (*ready)(void *ctx);
         /* Bytes were handled or sent: there may be room for more work. May be NULL. */
         void (*progress)(void *ctx);
-        /* Another chat like the one that session_open() was given, for another address of the host. NULL: the
-         * session is not to be tried there. */
-        struct chat *(*again)(void *ctx);
+        /* Another engine like the one that session_open() was given, for another address of the host. NULL:
+         * the session is not to be tried there. */
+        struct engine *(*again)(void *ctx);
         /* Somebody waits for a place: see session_contended(); not in here session_close(). May be NULL. */
         void (*wanted)(void *ctx);
         /* The end, once. CAUSE_NONE: orderly. `challenge_id` "" or the entry that waits. The session is freed
@@ -55,13 +55,13 @@ struct session_user {
 /* Fills in the plan of an account; texts are borrowed from it. */
 void session_plan_of(const struct property_values *values, struct session_plan *plan);
 
-/* Starts, or waits for a free place under MaxSessions and MaxSessionsPerHost. The chat is owned from here on.
- * An address of the host that breaks off before it has answered anything, or in its TLS handshake, gives way
- * to the next. */
-struct session *session_open(const struct session_plan *plan, struct chat *chat,
+/* Starts, or waits for a free place under MaxSessions and MaxSessionsPerHost. The engine is owned from here
+ * on. An address of the host that breaks off before it has answered anything, or in its TLS handshake, gives
+ * way to the next. */
+struct session *session_open(const struct session_plan *plan, struct engine *engine,
                              const struct session_user *user, void *ctx) must_use;
 /* Never NULL before session_close(). Another one after the session has gone on to another address. */
-struct chat *session_chat(struct session *session);
+struct engine *session_engine(struct session *session);
 /* For who answers later: handle_object() gives the session, or NULL once it is closed. */
 handle_id session_handle(const struct session *session);
 /* No bytes are taken in while paused. */
@@ -81,7 +81,7 @@ const char *session_address(const struct session *session);
 const char *session_before(
         const struct session *session); /* why another address was left for this one; NULL: none was */
 bool session_tls_info(const struct session *session, struct channel_info *out); /* false: no TLS */
-const struct tls_facts *session_facts(const struct session *session);           /* NULL: no TLS */
+const struct tls_evidence *session_evidence(const struct session *session);     /* NULL: no TLS */
 /* True when others wait for a place at this host: do not sit on it. */
 bool session_contended(const struct session *session);
 /* Places have become free: those that wait for one are looked at, soon. */

@@ -13,7 +13,7 @@
 struct session {
         handle_id self; /* dropped by session_close(): nothing that was put off reaches it any more */
         struct session_plan plan;      /* texts owned */
-        struct chat *chat;             /* NULL once closed */
+        struct engine *engine;         /* NULL once closed */
         struct connection *connection; /* NULL while waiting for a place, and once over or closed */
         struct channel *channel;       /* NULL: no TLS (yet); belongs to the connection */
         enum verdict_kind verdict;     /* of the channel, once info is there */
@@ -27,15 +27,15 @@ struct session {
         int64_t since;         /* when the first address was begun with */
         char *before; /* of the address tried before, why it does not serve; NULL: this is the first */
         bool counted; /* holds a place */
-        bool talking; /* the chat has begun */
+        bool talking; /* the engine has begun */
         bool heard;   /* the server has said something */
         bool was_ready, paused;
         bool touched;                    /* session_flush() is on its way */
         bool moved, drained;             /* since the last flush: bytes were handled; all was sent */
         bool armed;                      /* a deadline is set, */
-        unsigned armed_waits;            /* for this wait of the chat, */
+        unsigned armed_waits;            /* for this wait of the engine, */
         uint64_t armed_progress;         /* when it had progressed so far */
-        struct calculating *calculating; /* for the chat; NULL: nothing is */
+        struct calculating *calculating; /* for the engine; NULL: nothing is */
         struct host *host;
         struct session *previous, *next; /* in the list of all */
 };
@@ -58,23 +58,23 @@ struct subject session_subject(const struct session *session);
 
 /* TLS on the connection as it stands. */
 void session_begin_tls(struct session *session, bool implicit);
-/* The handshake is done: the channel is judged, and the chat goes on, or the session is over. */
+/* The handshake is done: the channel is judged, and the engine goes on, or the session is over. */
 void session_secured(struct session *session);
 
 /* ---- session_talk.c ---- */
 
-/* The chat's owner is the session from now on. */
-void session_use_chat(struct session *session, struct chat *chat);
-/* The line stands as the plan wants it: the chat begins, or goes on after STARTTLS. */
-void session_talk(struct session *session, const struct chat_channel *channel);
+/* The engine's owner is the session from now on. */
+void session_use_engine(struct session *session, struct engine *engine);
+/* The line stands as the plan wants it: the engine begins, or goes on after STARTTLS. */
+void session_talk(struct session *session, const struct engine_channel *channel);
 void session_received(struct session *session, const uint8_t *bytes, size_t len);
 void session_drained(struct session *session);
 /* There is something to look at: done once, on the loop's next turn, however often it is said. */
 void session_touch(struct session *session);
-/* Nothing is read while the chat cannot take it. */
+/* Nothing is read while the engine cannot take it. */
 void session_hold_reading(const struct session *session);
 
-/* Nobody waits any more for what session->chat->calculation wanted. */
+/* Nobody waits any more for what session->engine->calculation wanted. */
 void session_forget_calculation(struct session *session);
 
 /* ---- session_signin.c ---- */

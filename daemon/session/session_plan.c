@@ -75,9 +75,9 @@ void session_tell_account(const struct session *session, enum session_mark mark,
                 account_put_tls(account, &session->info, session_times(session).handshake);
 }
 
-const struct tls_facts *session_facts(const struct session *session)
+const struct tls_evidence *session_evidence(const struct session *session)
 {
-        return session->channel ? channel_facts(session->channel) : NULL;
+        return session->channel ? channel_evidence(session->channel) : NULL;
 }
 
 /* True when the approval that the session rests on is still there. */

@@ -11,7 +11,7 @@
 /* What a server offers and cannot do is told of once, and not tried again there (signin.c reads it). */
 static void note_broken(const struct session *session)
 {
-        const char *broken = session->chat->signin_broken, *account = session->plan.account;
+        const char *broken = session->engine->signin_broken, *account = session->plan.account;
         scoped(scoped_free) char *kept =
                 broken ? text_of("%s:%u %s", session->plan.host, (unsigned)session->plan.port, broken)
                        : copy_text("");
@@ -25,7 +25,7 @@ static void note_broken(const struct session *session)
                         &subject, LOG_WARNING, MSG_SIGNIN_BROKEN,
                         "%s: %s:%u offers %s to sign in and refuses it; signed in by %s, and so from now on",
                         account, session->plan.host, (unsigned)session->plan.port, broken,
-                        session->chat->signed_in_by);
+                        session->engine->signed_in_by);
         }
         fact_set_text(account, FACT_SIGNIN_BROKEN, kept);
 }
@@ -48,7 +48,7 @@ static void note_weaker(const struct session *session, const char *before, const
 
 void session_note_signin(const struct session *session)
 {
-        const char *by = session->chat->signed_in_by, *account = session->plan.account;
+        const char *by = session->engine->signed_in_by, *account = session->plan.account;
 
         if (!session->plan.record || !account[0])
                 return;
@@ -70,8 +70,8 @@ void session_note_signin(const struct session *session)
 void session_explain_signin(const struct session *session, struct cause *cause)
 {
         /* cut off at the second way of signing in: the first was refused for this */
-        if (cause->code == CAUSE_CLOSED && session->chat && cause_happened(session->chat->refused))
-                *cause = *session->chat->refused;
+        if (cause->code == CAUSE_CLOSED && session->engine && cause_happened(session->engine->refused))
+                *cause = *session->engine->refused;
         bool about = cause->code == CAUSE_AUTHENTICATION || cause->code == CAUSE_NO_MECHANISM;
         const char *kept = session->plan.record && session->plan.account[0]
                                    ? fact_text(session->plan.account, FACT_SIGNIN_BROKEN)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session's chat: what arrives goes to it at once; what it has to say, and what it has come to, is looked
- * at once a turn, however many calls led there (session_flush). So nobody has to say that a chat was called,
- * and no user is called from inside a call of his own. What a chat must have worked out before it goes on is
- * done by threads: a server that asks for a million rounds of hashing holds up nobody but itself.
+ * A session's engine: what arrives goes to it at once; what it has to say, and what it has come to, is looked
+ * at once a turn, however many calls led there (session_flush). So nobody has to say that an engine was
+ * called, and no user is called from inside a call of his own. What an engine must have worked out before it
+ * goes on is done by threads: a server that asks for a million rounds of hashing holds up nobody but itself.
  */
 #include "common/limits.h"
 #include "common/printable.h"
@@ -15,7 +15,7 @@
 
 #include <stdatomic.h>
 
-/* ---- what a chat must have worked out ---- */
+/* ---- what an engine must have worked out ---- */
 
 enum { CALCULATING_THREADS = 2 };
 
@@ -61,7 +61,7 @@ static void begin_calculation(struct session *session,
         struct calculating *calculating = new_object(struct calculating);
 
         calculating->job = (struct job){ .work = calculate, .done = calculate_done };
-        calculating->calculation = take(session->chat->calculation);
+        calculating->calculation = take(session->engine->calculation);
         calculating->done = done;
         calculating->session = session->self;
         atomic_init(&calculating->wanted, true);
@@ -89,10 +89,10 @@ enum {
                 512, /* bytes of what was asked for, within one deadline, for which the next one is given */
 };
 
-/* Moves what the chat wants to say to the connection, in bounded portions. */
+/* Moves what the engine wants to say to the connection, in bounded portions. */
 static void move_out(struct session *session)
 {
-        struct buf *out = &session->chat->out;
+        struct buf *out = &session->engine->out;
 
         while (out->len && connection_unsent(session->connection) < CHUNK_OUT) {
                 size_t len = out->len < CHUNK_OUT ? out->len : CHUNK_OUT;
@@ -104,7 +104,7 @@ static void move_out(struct session *session)
         else
                 buf_release(out);
         if (session->drained)
-                chat_release(session->chat);
+                engine_release(session->engine);
         session->drained = false;
 }
 
@@ -112,20 +112,20 @@ static void move_out(struct session *session)
  * asked for, but not with bytes of any other kind: a server that dribbles gains no time. */
 static void arm(struct session *session)
 {
-        const struct chat *chat = session->chat;
-        unsigned wait = chat->wait ? chat->wait : session->plan.timeout_seconds;
-        bool anew = session->armed_waits != chat->waits ||
-                    chat->progress - session->armed_progress >= PROGRESS_LEAST;
+        const struct engine *engine = session->engine;
+        unsigned wait = engine->wait ? engine->wait : session->plan.timeout_seconds;
+        bool anew = session->armed_waits != engine->waits ||
+                    engine->progress - session->armed_progress >= PROGRESS_LEAST;
 
-        if (chat->idle || session->paused || session->calculating) {
+        if (engine->idle || session->paused || session->calculating) {
                 connection_expect(session->connection, 0, NULL);
                 session->armed = false;
         } else if (!session->armed || anew) {
-                connection_expect(session->connection, chat->bound ? wait : session_share(session),
-                                  chat->phrase);
+                connection_expect(session->connection, engine->bound ? wait : session_share(session),
+                                  engine->phrase);
                 session->armed = true;
-                session->armed_waits = chat->waits;
-                session->armed_progress = chat->progress;
+                session->armed_waits = engine->waits;
+                session->armed_progress = engine->progress;
         }
 }
 
@@ -133,8 +133,8 @@ void session_hold_reading(const struct session *session)
 {
         if (session->connection && session->talking)
                 connection_pause(session->connection, session->paused || session->calculating ||
-                                                              session->chat->calculation ||
-                                                              chat_is_over(session->chat));
+                                                              session->engine->calculation ||
+                                                              engine_is_over(session->engine));
 }
 
 /* A greeting that has a date shows what time it is elsewhere. */
@@ -142,8 +142,8 @@ static void note_time(const struct session *session)
 {
         scoped(scoped_free) char *who = text_of("that of %.40s", session->plan.host);
 
-        if (session->chat->greeting)
-                clock_doubt_said(time_in_words(session->chat->greeting), false, who, loop_now());
+        if (session->engine->greeting)
+                clock_doubt_said(time_in_words(session->engine->greeting), false, who, loop_now());
 }
 
 static void became_ready(struct session *session)
@@ -161,40 +161,40 @@ static void became_ready(struct session *session)
 
 static void calculated(struct session *session, const struct calculation *calculation)
 {
-        chat_calculated(session->chat, calculation);
+        engine_calculated(session->engine, calculation);
         session_hold_reading(session);
         session_touch(session);
 }
 
-/* Looks at what the chat has come to. The user is called last, and may close the session. */
+/* Looks at what the engine has come to. The user is called last, and may close the session. */
 static void session_flush(void *object)
 {
         struct session *session = object;
-        const struct chat *chat = session->chat;
+        const struct engine *engine = session->engine;
         struct cause none = { 0 };
 
         session->touched = false;
         if (!session->connection || !session->talking)
                 return;
-        if (chat->state == CHAT_FAILED) {
-                session_lose(session, chat->cause);
+        if (engine->state == ENGINE_FAILED) {
+                session_lose(session, engine->cause);
                 return;
         }
         move_out(session);
-        if (chat->state == CHAT_ENDED) {
+        if (engine->state == ENGINE_ENDED) {
                 session_end_with(session, &none, "");
                 return;
         }
-        if (chat->state == CHAT_WANTS_TLS) {
+        if (engine->state == ENGINE_WANTS_TLS) {
                 if (!session->channel)
                         session_begin_tls(session, false);
                 return;
         }
-        if (chat->calculation)
+        if (engine->calculation)
                 begin_calculation(session, calculated);
         session_hold_reading(session);
         arm(session);
-        if (chat->state == CHAT_READY && !session->was_ready) {
+        if (engine->state == ENGINE_READY && !session->was_ready) {
                 became_ready(session);
         } else if (session->moved && session->was_ready) {
                 session->moved = false;
@@ -211,9 +211,9 @@ void session_touch(struct session *session)
         loop_later_to(session->self, session_flush);
 }
 
-/* ---- what happens to the chat ---- */
+/* ---- what happens to the engine ---- */
 
-static void chat_is_due(void *ctx)
+static void engine_is_due(void *ctx)
 {
         session_touch(ctx);
 }
@@ -236,26 +236,26 @@ static void trace_step(void *ctx, const char *from, const char *to)
         log_about(&subject, LOG_INFO, NULL, "%s: %s -> %s", session->plan.account, from, to);
 }
 
-void session_use_chat(struct session *session, struct chat *chat)
+void session_use_engine(struct session *session, struct engine *engine)
 {
-        session->chat = chat;
-        chat->due = chat_is_due;
-        chat->owner = session;
+        session->engine = engine;
+        engine->due = engine_is_due;
+        engine->owner = session;
         if (session->plan.debug) {
-                chat->trace = trace_line;
-                chat->traced_step = trace_step;
-                chat->trace_ctx = session;
+                engine->trace = trace_line;
+                engine->traced_step = trace_step;
+                engine->trace_ctx = session;
         }
 }
 
-void session_talk(struct session *session, const struct chat_channel *channel)
+void session_talk(struct session *session, const struct engine_channel *channel)
 {
-        const struct chat_class *class = session->chat->class;
+        const struct engine_ops *class = session->engine->class;
 
         if (session->talking)
-                class->secured(session->chat, channel);
+                class->secured(session->engine, channel);
         else
-                class->start(session->chat, channel);
+                class->start(session->engine, channel);
         session->talking = true;
         session_hold_reading(session);
         session_touch(session);
@@ -264,17 +264,17 @@ void session_talk(struct session *session, const struct chat_channel *channel)
 void session_received(struct session *session, const uint8_t *bytes, size_t len)
 {
         session->heard = session->moved = true;
-        session->chat->class->received(session->chat, bytes, len);
+        session->engine->class->received(session->engine, bytes, len);
         session_hold_reading(session);
         session_touch(session);
 }
 
 void session_drained(struct session *session)
 {
-        struct chat *chat = session->chat;
+        struct engine *engine = session->engine;
 
         session->moved = session->drained = true;
-        if (session->talking && chat->class->drained && !chat->out.len)
-                chat->class->drained(chat);
+        if (session->talking && engine->class->drained && !engine->out.len)
+                engine->class->drained(engine);
         session_touch(session);
 }

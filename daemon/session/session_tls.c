@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS of a session: begun, judged, noted; the verdict stands between the handshake and the chat. See
+/* TLS of a session: begun, judged, noted; the verdict stands between the handshake and the engine. See
  * session.h. */
 #include "common/times.h"
 #include "daemon/journal.h"
@@ -21,8 +21,9 @@ void session_begin_tls(struct session *session, bool implicit)
                 .client_certificate = session->plan.client_certificate,
                 .implicit = implicit,
                 .record = session->plan.record,
-                .server_time =
-                        session->chat && session->chat->greeting ? time_in_words(session->chat->greeting) : 0,
+                .server_time = session->engine && session->engine->greeting
+                                       ? time_in_words(session->engine->greeting)
+                                       : 0,
         };
 
         if (!implicit && connection_has_unread(session->connection)) {
@@ -70,7 +71,7 @@ static void remember_certificate(const struct session *session)
 
 void session_secured(struct session *session)
 {
-        struct chat_channel channel = { .tls = true };
+        struct engine_channel channel = { .tls = true };
         struct verdict verdict;
 
         channel_verdict(session->channel, &verdict);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A session with an HTTP chat, and what came of it; see token_exchange.h. */
+/* A session with an HTTP engine, and what came of it; see token_exchange.h. */
 #include "daemon/session/token_exchange.h"
 
 #include "daemon/accounts/secrets.h"
@@ -93,7 +93,7 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         enum grant_result result = GRANT_REFUSED;
 
         if (cause.code == CAUSE_NONE) {
-                struct http_answer heard = http_post_answer(session_chat(exchange->session));
+                struct http_answer heard = http_post_answer(session_engine(exchange->session));
                 scoped(scoped_free) char *who = text_of("that of %.40s", exchange->place.host);
                 clock_doubt_said(heard.date, false, who, loop_now());
                 result = grant_read(&heard, &exchange->request, &answer, &cause);
@@ -114,7 +114,7 @@ static void fail_later(void *ctx)
                 exchange_free(exchange);
 }
 
-static struct chat *new_chat(void *ctx)
+static struct engine *new_engine(void *ctx)
 {
         struct token_exchange *exchange = ctx;
         scoped(scoped_free_secret) char *form = grant_form(&exchange->request);
@@ -122,8 +122,8 @@ static struct chat *new_chat(void *ctx)
         return http_post_new(&exchange->place, form);
 }
 
-/* The chat ends without ever being ready. */
-static const struct session_user session_user = { .again = new_chat, .ended = ended };
+/* The engine ends without ever being ready. */
+static const struct session_user session_user = { .again = new_engine, .ended = ended };
 
 static void open_link(struct token_exchange *exchange, const struct property_values *values, bool record)
 {
@@ -141,7 +141,7 @@ static void open_link(struct token_exchange *exchange, const struct property_val
         plan.alpn = "http/1.1";
         plan.client_certificate = NULL;
         plan.record = record;
-        exchange->session = session_open(&plan, new_chat(exchange), &session_user, exchange);
+        exchange->session = session_open(&plan, new_engine(exchange), &session_user, exchange);
 }
 
 struct token_exchange *token_exchange_begin(const struct property_values *values, const char *url,

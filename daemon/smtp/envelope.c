@@ -144,8 +144,8 @@ bool smtp_envelope_say_mail(struct smtp_session *session, const struct smtp_mail
                 (void)snprintf(size, sizeof size, " SIZE=%" PRIu64, mail->size);
         const char *body = (mail->eight_bit || utf8) && can->eight_bit && !plain ? " BODY=8BITMIME" : "";
         scoped(scoped_free) char *from = address_on_wire(mail->from);
-        chat_say_gated(&session->chat, "MAIL FROM:<%s>%s%s%s%s%s", from, size, body, utf8 ? " SMTPUTF8" : "",
-                       ret, envid ? envid : "");
+        engine_say_gated(&session->engine, "MAIL FROM:<%s>%s%s%s%s%s", from, size, body,
+                         utf8 ? " SMTPUTF8" : "", ret, envid ? envid : "");
         return size[0] || body[0] || ret[0] || envid;
 }
 
@@ -192,8 +192,8 @@ bool smtp_envelope_say_recipient(struct smtp_session *session, const struct smtp
         scoped(scoped_free) char *original = recipient->orcpt ? address_on_wire(recipient->orcpt) : NULL;
         char *orcpt = dsn && original && original[0] ? orcpt_of(original) : NULL;
 
-        chat_say_gated(&session->chat, "RCPT TO:<%s>%s%s%s", address, notify ? " NOTIFY=" : "",
-                       notify ? recipient->notify : "", orcpt ? orcpt : "");
+        engine_say_gated(&session->engine, "RCPT TO:<%s>%s%s%s", address, notify ? " NOTIFY=" : "",
+                         notify ? recipient->notify : "", orcpt ? orcpt : "");
         bool parameters = notify || orcpt;
         free(orcpt);
         return parameters;

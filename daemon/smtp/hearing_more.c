@@ -11,7 +11,7 @@ static void heard_ending(const struct hearing *h)
 {
         if (h->about.what == AWAIT_END)
                 hearing_decides_rest(h); /* a 4yz for this message, whatever else it is */
-        chat_fail(&h->session->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", h->words);
+        engine_fail(&h->session->engine, CAUSE_SERVER_BUSY, "the server ends the session: %s", h->words);
 }
 
 /* About the account: no message is refused for it. */
@@ -26,14 +26,14 @@ static void heard_of_account(const struct hearing *h)
         } else {
                 cause_set(&cause, CAUSE_AUTHENTICATION, "the server takes no mail in this session: %.160s",
                           h->words);
-                if (!s->chat.channel.tls)
+                if (!s->engine.channel.tls)
                         cause_remedy(&cause, "the server may want TLS first: emailsecctl account secure NAME "
                                              "ssl|starttls");
                 else if (!signin_wanted(&s->config.signin))
                         cause_remedy(&cause,
                                      "set the property account, then: emailsecctl account password NAME");
         }
-        chat_fail_with(&s->chat, &cause);
+        engine_fail_with(&s->engine, &cause);
 }
 
 /* What this reply refused has not been taken, whatever went out behind it: nothing is ambiguous in it. */
@@ -61,9 +61,10 @@ static bool without_parameters(const struct hearing *h)
 
         if (!h->mail->rewind)
                 return false;
-        (void)session_learn(h->session, of_mail ? &ways->no_mail_parameters : &ways->no_recipient_parameters,
-                            of_mail ? "offers parameters of MAIL and refuses them: it goes without them"
-                                    : "offers parameters of RCPT and refuses them: it goes without them");
+        (void)smtp_session_learn(
+                h->session, of_mail ? &ways->no_mail_parameters : &ways->no_recipient_parameters,
+                of_mail ? "offers parameters of MAIL and refuses them: it goes without them"
+                        : "offers parameters of RCPT and refuses them: it goes without them");
         if (of_mail)
                 return once_more(h);
         not_taken(h);
@@ -75,11 +76,12 @@ static bool without_pipelining(const struct hearing *h)
 {
         struct smtp_session *s = h->session;
 
-        if (!h->mail->rewind || !session_learn(s, &s->known->no_pipelining, "wants one command at a time"))
+        if (!h->mail->rewind ||
+            !smtp_session_learn(s, &s->known->no_pipelining, "wants one command at a time"))
                 return false;
         if (h->said.pipelined)
                 return once_more(h);
-        session_begin_anew(s, h->words); /* it has lost its state */
+        smtp_session_begin_anew(s, h->words); /* it has lost its state */
         return true;
 }
 
@@ -88,12 +90,12 @@ static bool without_chunking(const struct hearing *h)
 {
         struct smtp_session *s = h->session;
 
-        if (!session_is_remembered(s))
+        if (!smtp_session_is_remembered(s))
                 return false;
-        (void)session_learn(s, &s->known->no_chunking,
-                            "offers CHUNKING and does not take BDAT: it goes by DATA");
+        (void)smtp_session_learn(s, &s->known->no_chunking,
+                                 "offers CHUNKING and does not take BDAT: it goes by DATA");
         h->flight->end_written = false;
-        session_begin_anew(s, h->words);
+        smtp_session_begin_anew(s, h->words);
         return true;
 }
 
@@ -119,13 +121,13 @@ static bool by_other_name(const struct hearing *h)
 {
         struct smtp_session *s = h->session;
 
-        if (!session_is_remembered(s) || !h->mail->rewind)
+        if (!smtp_session_is_remembered(s) || !h->mail->rewind)
                 return false;
-        if (!h->flight->leave && !session_other_name(s)) {
+        if (!h->flight->leave && !smtp_session_other_name(s)) {
                 if (reply_class(h->reply) == 4)
                         return false;
                 not_taken(h);
-                session_no_name(s, h->words);
+                smtp_session_no_name(s, h->words);
                 return true;
         }
         not_taken(h);
@@ -149,10 +151,10 @@ bool hearing_of_more(const struct hearing *h)
                 heard_ending(h);
                 return true;
         case MEANS_NEW_SESSION:
-                if (!session_is_remembered(h->session))
+                if (!smtp_session_is_remembered(h->session))
                         break;
                 not_taken(h);
-                session_begin_anew(h->session, h->words);
+                smtp_session_begin_anew(h->session, h->words);
                 return true;
         case MEANS_SIGN_IN:
         case MEANS_ACCOUNT_LATER:

@@ -33,29 +33,29 @@ static const struct {
 static const unsigned upload_wait = 180;
 static const char upload_phrase[] = "sending a message";
 
-size_t smtp_mail_room(const struct chat *chat)
+size_t smtp_mail_room(const struct engine *engine)
 {
-        const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
+        const struct smtp_session *s = container_of(engine, const struct smtp_session, engine);
         size_t limit = s->known->careful && s->carried ? 0
                        : !s->can.pipelining            ? ROOM_SINGLE
                        : s->can.chunking               ? ROOM_CHUNKED
                                                        : ROOM_PIPELINED;
 
-        if (chat->state != CHAT_READY || s->mail.quitting || s->mail.flying >= limit)
+        if (engine->state != ENGINE_READY || s->mail.quitting || s->mail.flying >= limit)
                 return 0;
         return limit - s->mail.flying;
 }
 
-bool smtp_mail_fits(const struct chat *chat, const struct smtp_mail *mail)
+bool smtp_mail_fits(const struct engine *engine, const struct smtp_mail *mail)
 {
-        const struct smtp_session *s = container_of(chat, const struct smtp_session, chat);
+        const struct smtp_session *s = container_of(engine, const struct smtp_session, engine);
 
         return smtp_envelope_fits(mail, &s->can);
 }
 
-size_t smtp_mail_flying(const struct chat *chat)
+size_t smtp_mail_flying(const struct engine *engine)
 {
-        return container_of(chat, const struct smtp_session, chat)->mail.flying;
+        return container_of(engine, const struct smtp_session, engine)->mail.flying;
 }
 
 /* ---- coming back ---- */
@@ -122,7 +122,7 @@ void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
         struct pipeline *p = &s->mail;
 
         if (flight_of(mail)->leave && smtp_recipients_undecided(mail)) {
-                session_begin_anew(s, "the server does not take this station's name");
+                smtp_session_begin_anew(s, "the server does not take this station's name");
                 return;
         }
 
@@ -162,7 +162,7 @@ static bool was_kept_too_long(const struct smtp_session *s, const struct cause *
         const struct awaited *head = pipeline_awaits(&s->mail);
 
         return s->carried && head && (head->what == AWAIT_MAIL || head->what == AWAIT_RESET) &&
-               why->code == CAUSE_CLOSED && session_is_remembered(s);
+               why->code == CAUSE_CLOSED && smtp_session_is_remembered(s);
 }
 
 /* A server that falls silent or hangs up when commands come together, and never took them so, gets them one
@@ -170,10 +170,10 @@ static bool was_kept_too_long(const struct smtp_session *s, const struct cause *
 static void suspect_pipelining(struct smtp_session *s, const struct cause *why)
 {
         if (s->anew || s->mail.awaited < 2 || !s->can.pipelining || s->known->pipelining_works ||
-            !session_is_remembered(s) || (why->code != CAUSE_CLOSED && why->code != CAUSE_TIMEOUT))
+            !smtp_session_is_remembered(s) || (why->code != CAUSE_CLOSED && why->code != CAUSE_TIMEOUT))
                 return;
-        (void)session_learn(s, &s->known->no_pipelining,
-                            "ended the session when commands came together: one at a time from now on");
+        (void)smtp_session_learn(s, &s->known->no_pipelining,
+                                 "ended the session when commands came together: one at a time from now on");
 }
 
 /* Those whose end was written may have been taken; of the others nothing is known to be decided. */
@@ -202,37 +202,37 @@ static void lose_all(struct smtp_session *s, const struct cause *why)
 
 /* ---- the work ---- */
 
-static void set_wait(struct chat *chat, unsigned wait, const char *phrase, bool progress)
+static void set_wait(struct engine *engine, unsigned wait, const char *phrase, bool progress)
 {
-        unsigned most = session_of(chat)->config.longest_wait;
+        unsigned most = session_of(engine)->config.longest_wait;
 
-        chat_touch(chat);
+        engine_touch(engine);
         if (most && most < wait)
                 wait = most;
-        if (progress || chat->phrase != phrase)
-                chat->waits++;
-        chat->wait = wait;
-        chat->phrase = phrase;
-        chat->idle = phrase == NULL;
+        if (progress || engine->phrase != phrase)
+                engine->waits++;
+        engine->wait = wait;
+        engine->phrase = phrase;
+        engine->idle = phrase == NULL;
 }
 
 static void arm(struct smtp_session *s, bool progress)
 {
         const struct awaited *head = pipeline_awaits(&s->mail);
 
-        if (s->chat.state != CHAT_READY)
+        if (s->engine.state != ENGINE_READY)
                 return;
         if (!s->mail.first)
-                set_wait(&s->chat, 0, NULL, progress);
+                set_wait(&s->engine, 0, NULL, progress);
         else if (!head || pipeline_uploads(&s->mail))
-                set_wait(&s->chat, upload_wait, upload_phrase, progress);
+                set_wait(&s->engine, upload_wait, upload_phrase, progress);
         else
-                set_wait(&s->chat, waits[head->what].wait, waits[head->what].phrase, progress);
+                set_wait(&s->engine, waits[head->what].wait, waits[head->what].phrase, progress);
 }
 
 static void release_idle(struct smtp_session *s)
 {
-        chat_release(&s->chat);
+        engine_release(&s->engine);
         free(s->mail.ring);
         s->mail.ring = NULL;
         s->mail.ring_size = 0;
@@ -248,14 +248,14 @@ void pipeline_run(struct smtp_session *s, bool progress)
         do
                 pipeline_write(s);
         while (hand_back(p));
-        if (s->chat.state == CHAT_FAILED) {
-                struct cause why = *s->chat.cause;
+        if (s->engine.state == ENGINE_FAILED) {
+                struct cause why = *s->engine.cause;
                 lose_all(s, &why);
                 (void)hand_back(p);
         }
         p->busy = false;
-        if (p->quitting && !p->first && s->chat.state == CHAT_READY)
-                s->chat.class->quit(&s->chat);
+        if (p->quitting && !p->first && s->engine.state == ENGINE_READY)
+                s->engine.class->quit(&s->engine);
         arm(s, progress);
         if (!p->first)
                 release_idle(s);
@@ -305,15 +305,15 @@ static void forget_results(struct smtp_mail *mail)
         }
 }
 
-void smtp_mail_send(struct chat *chat, struct smtp_mail *mail)
+void smtp_mail_send(struct engine *engine, struct smtp_mail *mail)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         struct cause why = { 0 };
 
         forget_results(mail);
-        if (chat->state != CHAT_READY || s->mail.quitting) {
-                why = *chat->cause;
-                if (chat->state != CHAT_FAILED)
+        if (engine->state != ENGINE_READY || s->mail.quitting) {
+                why = *engine->cause;
+                if (engine->state != ENGINE_FAILED)
                         cause_set(&why, CAUSE_CLOSED, "the session takes no more messages");
                 mail->finished(mail, &why);
                 return;
@@ -325,19 +325,19 @@ void smtp_mail_send(struct chat *chat, struct smtp_mail *mail)
         pipeline_run(s, false);
 }
 
-void smtp_mail_continue(struct chat *chat, struct smtp_mail *mail)
+void smtp_mail_continue(struct engine *engine, struct smtp_mail *mail)
 {
         if (mail->own)
                 flight_of(mail)->later = false;
-        pipeline_run(session_of(chat), true);
+        pipeline_run(session_of(engine), true);
 }
 
-void smtp_mail_lost(struct chat *chat, const struct cause *why)
+void smtp_mail_lost(struct engine *engine, const struct cause *why)
 {
-        struct smtp_session *s = session_of(chat);
-        struct cause because = *why; /* may be the chat's own */
+        struct smtp_session *s = session_of(engine);
+        struct cause because = *why; /* may be the engine's own */
 
-        (void)chat_fail_with(chat, &because);
+        (void)engine_fail_with(engine, &because);
         if (s->mail.busy)
                 return; /* from inside a callback: pipeline_run goes on to lose_all */
         s->mail.busy = true;

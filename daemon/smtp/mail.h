@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages over an SMTP session that is CHAT_READY: MAIL, RCPT, DATA or BDAT, pipelined
+ * Messages over an SMTP session that is ENGINE_READY: MAIL, RCPT, DATA or BDAT, pipelined
  * within a message and (with PIPELINING and CHUNKING) across messages, with a result for
- * each recipient. The session stays CHAT_READY; with mail in flight chat->idle is
+ * each recipient. The session stays ENGINE_READY; with mail in flight engine->idle is
  * false and wait/phrase say what is awaited.
  */
 #pragma once
 
 #include "common/cause.h"
-#include "daemon/wire/chat.h"
+#include "daemon/wire/engine.h"
 
 enum smtp_outcome {
         OUTCOME_NONE, /* not reached: nothing is known to have been decided */
@@ -58,23 +58,23 @@ struct smtp_mail {
         void (*partly)(struct smtp_mail *mail);
         /* The message is through: every recipient has its outcome (also when the
          * session fails: then `session_cause` is set, else NULL; the session hands all of them
-         * back by itself then). The mail may be freed and others sent, but not the chat freed. */
+         * back by itself then). The mail may be freed and others sent, but not the engine freed. */
         void (*finished)(struct smtp_mail *mail, const struct cause *session_cause);
         struct smtp_mail *next; /* the session's own */
         void *own;              /* the session's own, freed before `finished` */
 };
 
 /* True when what the server offers (SIZE, 8BITMIME, SMTPUTF8) lets it be given this message. */
-bool smtp_mail_fits(const struct chat *chat, const struct smtp_mail *mail);
+bool smtp_mail_fits(const struct engine *engine, const struct smtp_mail *mail);
 /* How many more messages the session can take now; 0 when it cannot. */
-size_t smtp_mail_room(const struct chat *chat);
+size_t smtp_mail_room(const struct engine *engine);
 /* Gives a message to the session: it must have room. `finished` comes later or, when
  * the message cannot be carried, from loop-free code before this returns. */
-void smtp_mail_send(struct chat *chat, struct smtp_mail *mail);
+void smtp_mail_send(struct engine *engine, struct smtp_mail *mail);
 /* A body that said LATER has bytes now. */
-void smtp_mail_continue(struct chat *chat, struct smtp_mail *mail);
+void smtp_mail_continue(struct engine *engine, struct smtp_mail *mail);
 /* The owner lost the connection or gives up: finishes every mail in flight (those after their
- * final dot as AMBIGUOUS, the others NONE) with this cause; the chat has failed then. */
-void smtp_mail_lost(struct chat *chat, const struct cause *why);
+ * final dot as AMBIGUOUS, the others NONE) with this cause; the engine has failed then. */
+void smtp_mail_lost(struct engine *engine, const struct cause *why);
 /* Messages in flight. */
-size_t smtp_mail_flying(const struct chat *chat);
+size_t smtp_mail_flying(const struct engine *engine);

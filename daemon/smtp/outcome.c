@@ -100,12 +100,12 @@ void hearing_out_of_protocol(const struct hearing *h, const char *command)
         scoped(scoped_free) char *words =
                 text_of("the server answered %s with \"%.160s\"", command, h->words);
 
-        if (session_is_remembered(s) && !s->config.lmtp &&
-            session_learn(s, &s->known->careful,
-                          "gets commands and answers out of step: one at a time from now on"))
-                session_begin_anew(s, words);
+        if (smtp_session_is_remembered(s) && !s->config.lmtp &&
+            smtp_session_learn(s, &s->known->careful,
+                               "gets commands and answers out of step: one at a time from now on"))
+                smtp_session_begin_anew(s, words);
         else
-                chat_fail(&s->chat, CAUSE_PROTOCOL, "%s", words);
+                engine_fail(&s->engine, CAUSE_PROTOCOL, "%s", words);
 }
 
 /* A refused message that goes through all the same has been sent to nobody knows whom. */
@@ -124,8 +124,8 @@ static void heard_reset(const struct hearing *h)
 {
         if (is_positive(h->reply))
                 return;
-        if (session_is_remembered(h->session) && h->session->carried)
-                session_begin_anew(h->session, "the server does not take RSET");
+        if (smtp_session_is_remembered(h->session) && h->session->carried)
+                smtp_session_begin_anew(h->session, "the server does not take RSET");
         else
                 hearing_out_of_protocol(h, "RSET");
 }
@@ -251,7 +251,7 @@ static void judge_reply(struct hearing *h)
                 .pipelined = h->flight->pipelined,
                 .accepted = h->flight->accepted != 0,
                 .carried = s->carried != 0,
-                .signed_in = s->chat.signed_in_by != NULL,
+                .signed_in = s->engine.signed_in_by != NULL,
                 .worked = mail->worked || (mail->from[0] && same_text(s->known->sender, mail->from)),
                 .attempts = r->attempts,
         };
@@ -275,7 +275,7 @@ static void heard_early(struct smtp_session *s, struct smtp_mail *mail, const st
         } else {
                 if (!h.flight->refused)
                         hearing_decides_rest(&h);
-                session_begin_anew(s, h.words);
+                smtp_session_begin_anew(s, h.words);
         }
 }
 
@@ -286,12 +286,12 @@ static void heard_unasked(struct smtp_session *s, const struct reply *reply)
 
         smtp_signin_words(s, reply, words, sizeof words);
         if (reply->code == 421 && !same_text(reply->enhanced, "4.4.2"))
-                chat_fail(&s->chat, CAUSE_SERVER_BUSY, "the server ends the session: %s", words);
+                engine_fail(&s->engine, CAUSE_SERVER_BUSY, "the server ends the session: %s", words);
         else if (s->mail.first && s->mail.first == s->mail.writing)
                 heard_early(s, s->mail.first, reply);
         else
-                chat_go(&s->chat,
-                        STEP_ENDED); /* 4.4.2: it was kept for the next message, and waited too long */
+                engine_go(&s->engine,
+                          STEP_ENDED); /* 4.4.2: it was kept for the next message, and waited too long */
 }
 
 void pipeline_heard(struct smtp_session *s, const struct reply *reply)
@@ -315,7 +315,7 @@ void pipeline_heard(struct smtp_session *s, const struct reply *reply)
         if (h.about.what == AWAIT_RCPT && !h.flight->accepted && !h.flight->recipients_due &&
             !smtp_flight_may_ask(h.mail))
                 h.flight->refused = true;
-        if (s->chat.state == CHAT_READY && h.flight->stage == STAGE_WRITTEN && !h.flight->due &&
+        if (s->engine.state == ENGINE_READY && h.flight->stage == STAGE_WRITTEN && !h.flight->due &&
             p->writing != h.mail)
                 pipeline_through(s, h.mail);
 }

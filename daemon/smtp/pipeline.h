@@ -78,7 +78,7 @@ struct pipeline {
 };
 
 enum smtp_step {
-        SMTP_GREETING = CHAT_FIRST_STEP,
+        SMTP_GREETING = ENGINE_FIRST_STEP,
         SMTP_EHLO,
         SMTP_HELO,
         SMTP_LHLO,
@@ -91,7 +91,7 @@ enum smtp_step {
 };
 
 struct smtp_session {
-        struct chat chat; /* first: the chat is the session */
+        struct engine engine; /* first: the engine is the session */
         struct smtp_config config;
         char *hello, *domain; /* those of config: settings may be read anew meanwhile */
         struct reply reply;
@@ -111,9 +111,9 @@ struct smtp_session {
         unsigned late;           /* lines of the greeting after its end */
 };
 
-static inline struct smtp_session *session_of(struct chat *chat)
+static inline struct smtp_session *session_of(struct engine *engine)
 {
-        return container_of(chat, struct smtp_session, chat);
+        return container_of(engine, struct smtp_session, engine);
 }
 static inline struct flight *flight_of(const struct smtp_mail *mail)
 {
@@ -122,19 +122,19 @@ static inline struct flight *flight_of(const struct smtp_mail *mail)
 
 /* ---- session_ways.c ---- */
 /* What the ways forbid is taken out of what the server can. */
-void session_keep_to_ways(struct smtp_session *session);
+void smtp_session_keep_to_ways(struct smtp_session *session);
 /* Notes a way; true when it is new. `news` as in smtp_ways. */
-bool session_learn(struct smtp_session *session, bool *way, const char *news);
+bool smtp_session_learn(struct smtp_session *session, bool *way, const char *news);
 /* True when its owner keeps what is learnt, so that a session made anew is another one. */
-bool session_is_remembered(const struct smtp_session *session);
+bool smtp_session_is_remembered(const struct smtp_session *session);
 /* Fails the session so that it is made anew; always returns STEP_FAILED. */
-int session_begin_anew(struct smtp_session *session, const char *words);
+int smtp_session_begin_anew(struct smtp_session *session, const char *words);
 /* The form of our name that this server is greeted by. */
-const char *session_our_name(const struct smtp_session *session);
+const char *smtp_session_our_name(const struct smtp_session *session);
 /* The server refuses our name: true when there is another form of it, which the next session says. */
-bool session_other_name(struct smtp_session *session);
+bool smtp_session_other_name(struct smtp_session *session);
 /* Fails the session: no form of our name is taken. */
-int session_no_name(struct smtp_session *session, const char *words);
+int smtp_session_no_name(struct smtp_session *session, const char *words);
 
 /* As much of the text as has room. */
 void smtp_put_text(char *to, size_t size, const char *text);
@@ -151,11 +151,11 @@ size_t smtp_recipients_undecided(const struct smtp_mail *mail);
 /* ---- signin.c ---- */
 /* The step after a good EHLO: READY where no sign-in is wanted, else AUTH. */
 int smtp_signin_begin(struct smtp_session *session);
-void smtp_signin_say(struct chat *chat);
-int smtp_signin_heard(struct chat *chat, const void *reply); /* of AUTH and of every answer */
-void smtp_signin_say_answer(struct chat *chat);
-void smtp_signin_say_cancel(struct chat *chat);
-int smtp_signin_heard_cancel(struct chat *chat, const void *reply);
+void smtp_signin_say(struct engine *engine);
+int smtp_signin_heard(struct engine *engine, const void *reply); /* of AUTH and of every answer */
+void smtp_signin_say_answer(struct engine *engine);
+void smtp_signin_say_cancel(struct engine *engine);
+int smtp_signin_heard_cancel(struct engine *engine, const void *reply);
 /* reply_words, unless they repeat what was signed in with (S38): a server may do that at any time. */
 void smtp_signin_words(const struct smtp_session *session, const struct reply *reply, char *to, size_t size);
 void smtp_signin_forget(struct smtp_session *session); /* the exchange and its secrets */
@@ -182,7 +182,7 @@ void pipeline_heard(struct smtp_session *session, const struct reply *reply);
 bool smtp_flight_may_ask(const struct smtp_mail *mail);
 
 /* ---- upload.c ---- */
-/* Writes into chat->out what may go now. */
+/* Writes into engine->out what may go now. */
 void pipeline_write(struct smtp_session *session);
 /* True while the content of a message is being written. */
 bool pipeline_uploads(const struct pipeline *pipeline);

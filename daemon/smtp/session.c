@@ -13,49 +13,49 @@
 #include <stdio.h>
 
 /* "the server refuses the connection: 554 no service here" */
-static int fail_quoting(struct chat *chat, enum cause_code code, const char *sentence,
+static int fail_quoting(struct engine *engine, enum cause_code code, const char *sentence,
                         const struct reply *reply)
 {
         char words[300];
 
-        smtp_signin_words(session_of(chat), reply, words, sizeof words);
-        return chat_fail(chat, code, "%s: %s", sentence, words);
+        smtp_signin_words(session_of(engine), reply, words, sizeof words);
+        return engine_fail(engine, code, "%s: %s", sentence, words);
 }
 
 /* ---- greeting ---- */
 
-static void keep_greeting(struct chat *chat, const struct reply *reply)
+static void keep_greeting(struct engine *engine, const struct reply *reply)
 {
         char words[512];
 
         reply_words(reply, words, sizeof words);
-        free(chat->greeting);
-        chat->greeting = copy_text(words);
+        free(engine->greeting);
+        engine->greeting = copy_text(words);
 }
 
-static int heard_greeting(struct chat *chat, const void *heard)
+static int heard_greeting(struct engine *engine, const void *heard)
 {
         const struct reply *reply = heard;
 
-        if (!chat->channel.tls)
-                keep_greeting(chat, reply);
+        if (!engine->channel.tls)
+                keep_greeting(engine, reply);
         if (reply_class(reply) == 2)
-                return session_of(chat)->config.lmtp ? SMTP_LHLO : SMTP_EHLO;
+                return session_of(engine)->config.lmtp ? SMTP_LHLO : SMTP_EHLO;
         if (reply_class(reply) == 4)
-                return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server takes no connection now", reply);
+                return fail_quoting(engine, CAUSE_SERVER_BUSY, "the server takes no connection now", reply);
         if (reply_class(reply) == 5)
-                return fail_quoting(chat, CAUSE_CONNECT, "the server refuses the connection", reply);
-        return fail_quoting(chat, CAUSE_PROTOCOL, "the server's greeting is not one of SMTP", reply);
+                return fail_quoting(engine, CAUSE_CONNECT, "the server refuses the connection", reply);
+        return fail_quoting(engine, CAUSE_PROTOCOL, "the server's greeting is not one of SMTP", reply);
 }
 
 /* ---- EHLO ---- */
 
-static void say_ehlo(struct chat *chat)
+static void say_ehlo(struct engine *engine)
 {
-        chat_say(chat, "EHLO %s", session_our_name(session_of(chat)));
+        engine_say(engine, "EHLO %s", smtp_session_our_name(session_of(engine)));
 }
 
-static int no_starttls(struct chat *chat)
+static int no_starttls(struct engine *engine)
 {
         struct cause cause;
 
@@ -63,7 +63,7 @@ static int no_starttls(struct chat *chat)
         cause_remedy(&cause, "if the server has TLS from the first byte: emailsecctl account secure NAME "
                              "ssl (port 465); if it used to offer STARTTLS, someone on the way may be "
                              "taking it out");
-        return chat_fail_with(chat, &cause);
+        return engine_fail_with(engine, &cause);
 }
 
 static enum meaning meaning_of(const struct smtp_session *s, const struct reply *reply)
@@ -78,21 +78,21 @@ static enum meaning meaning_of(const struct smtp_session *s, const struct reply 
 /* EHLO is not known there: HELO will do only for an account that needs neither TLS nor AUTH. */
 static int without_ehlo(struct smtp_session *s, const struct reply *reply)
 {
-        struct chat *chat = &s->chat;
+        struct engine *engine = &s->engine;
 
         if (reply_class(reply) < 4)
-                return fail_quoting(chat, CAUSE_PROTOCOL, "the server answered EHLO with", reply);
-        if (meaning_of(s, reply) == MEANS_OTHER_NAME && session_other_name(s))
+                return fail_quoting(engine, CAUSE_PROTOCOL, "the server answered EHLO with", reply);
+        if (meaning_of(s, reply) == MEANS_OTHER_NAME && smtp_session_other_name(s))
                 return SMTP_EHLO;
         if (reply_class(reply) == 4)
-                return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server refuses EHLO for now", reply);
+                return fail_quoting(engine, CAUSE_SERVER_BUSY, "the server refuses EHLO for now", reply);
         bool of_name = meaning_of(s, reply) == MEANS_OTHER_NAME;
-        if (chat->wants_starttls && !chat->channel.tls)
-                return of_name ? fail_quoting(chat, CAUSE_NAME_REFUSED,
+        if (engine->wants_starttls && !engine->channel.tls)
+                return of_name ? fail_quoting(engine, CAUSE_NAME_REFUSED,
                                               "the server refuses EHLO with this station's name", reply)
-                               : no_starttls(chat);
+                               : no_starttls(engine);
         if (signin_wanted(&s->config.signin))
-                return fail_quoting(chat, of_name ? CAUSE_NAME_REFUSED : CAUSE_NO_MECHANISM,
+                return fail_quoting(engine, of_name ? CAUSE_NAME_REFUSED : CAUSE_NO_MECHANISM,
                                     "the server offers no way to sign in (it refuses EHLO)", reply);
         return SMTP_HELO;
 }
@@ -102,12 +102,12 @@ enum { LATE_MOST = 5 };
 /* Nothing that is said too early can be meant for TLS. */
 static bool may_be_loose(const struct smtp_session *s)
 {
-        return s->chat.channel.tls || !s->chat.wants_starttls;
+        return s->engine.channel.tls || !s->engine.wants_starttls;
 }
 
-static int heard_ehlo(struct chat *chat, const void *heard)
+static int heard_ehlo(struct engine *engine, const void *heard)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         const struct reply *reply = heard;
 
         if (reply->code == 220 && may_be_loose(s) && s->late++ < LATE_MOST)
@@ -115,87 +115,87 @@ static int heard_ehlo(struct chat *chat, const void *heard)
         if (reply_class(reply) != 2)
                 return without_ehlo(s, reply);
         smtp_capabilities_read(&s->can, reply);
-        session_keep_to_ways(s);
-        if (!chat->wants_starttls || chat->channel.tls)
+        smtp_session_keep_to_ways(s);
+        if (!engine->wants_starttls || engine->channel.tls)
                 return smtp_signin_begin(s);
-        return s->can.starttls ? SMTP_STARTTLS : no_starttls(chat);
+        return s->can.starttls ? SMTP_STARTTLS : no_starttls(engine);
 }
 
-static void say_helo(struct chat *chat)
+static void say_helo(struct engine *engine)
 {
-        chat_say_gated(chat, "HELO %s", session_our_name(session_of(chat)));
+        engine_say_gated(engine, "HELO %s", smtp_session_our_name(session_of(engine)));
 }
 
-static int heard_helo(struct chat *chat, const void *heard)
+static int heard_helo(struct engine *engine, const void *heard)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         const struct reply *reply = heard;
 
-        if (reply_class(reply) > 3 && meaning_of(s, reply) == MEANS_OTHER_NAME && session_other_name(s))
+        if (reply_class(reply) > 3 && meaning_of(s, reply) == MEANS_OTHER_NAME && smtp_session_other_name(s))
                 return SMTP_HELO;
         if (reply_class(reply) == 4)
-                return fail_quoting(chat, CAUSE_SERVER_BUSY, "the server refuses HELO for now", reply);
+                return fail_quoting(engine, CAUSE_SERVER_BUSY, "the server refuses HELO for now", reply);
         if (reply_class(reply) != 2)
-                return fail_quoting(chat, CAUSE_PROTOCOL, "the server refuses both EHLO and HELO", reply);
+                return fail_quoting(engine, CAUSE_PROTOCOL, "the server refuses both EHLO and HELO", reply);
         return STEP_READY;
 }
 
 /* ---- LHLO ---- */
 
-static void say_lhlo(struct chat *chat)
+static void say_lhlo(struct engine *engine)
 {
-        chat_say(chat, "LHLO %s", session_our_name(session_of(chat)));
+        engine_say(engine, "LHLO %s", smtp_session_our_name(session_of(engine)));
 }
 
-static int heard_lhlo(struct chat *chat, const void *heard)
+static int heard_lhlo(struct engine *engine, const void *heard)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         const struct reply *reply = heard;
 
-        if (reply_class(reply) > 3 && meaning_of(s, reply) == MEANS_OTHER_NAME && session_other_name(s))
+        if (reply_class(reply) > 3 && meaning_of(s, reply) == MEANS_OTHER_NAME && smtp_session_other_name(s))
                 return SMTP_LHLO;
         if (reply_class(reply) == 4)
-                return fail_quoting(chat, CAUSE_SERVER_BUSY, "the socket takes no mail now", reply);
+                return fail_quoting(engine, CAUSE_SERVER_BUSY, "the socket takes no mail now", reply);
         if (reply_class(reply) != 2)
-                return fail_quoting(chat, CAUSE_PROTOCOL,
+                return fail_quoting(engine, CAUSE_PROTOCOL,
                                     "the socket does not speak LMTP: it answered LHLO with", reply);
         smtp_capabilities_read(&s->can, reply);
-        session_keep_to_ways(s);
+        smtp_session_keep_to_ways(s);
         return STEP_READY;
 }
 
 /* ---- STARTTLS ---- */
 
-static void say_starttls(struct chat *chat)
+static void say_starttls(struct engine *engine)
 {
-        chat_say(chat, "STARTTLS");
+        engine_say(engine, "STARTTLS");
 }
 
-static int heard_starttls(struct chat *chat, const void *heard)
+static int heard_starttls(struct engine *engine, const void *heard)
 {
         const struct reply *reply = heard;
 
         if (reply->code == 220)
                 return STEP_HANDSHAKE;
         if (reply_class(reply) >= 4)
-                return fail_quoting(chat, CAUSE_STARTTLS_REFUSED, "the server offers STARTTLS and refuses it",
-                                    reply);
-        return fail_quoting(chat, CAUSE_PROTOCOL, "the server answered STARTTLS with", reply);
+                return fail_quoting(engine, CAUSE_STARTTLS_REFUSED,
+                                    "the server offers STARTTLS and refuses it", reply);
+        return fail_quoting(engine, CAUSE_PROTOCOL, "the server answered STARTTLS with", reply);
 }
 
 /* ---- QUIT ---- */
 
-static void say_quit(struct chat *chat)
+static void say_quit(struct engine *engine)
 {
-        chat_say(chat, "QUIT");
+        engine_say(engine, "QUIT");
 }
 
-static int heard_quit(struct chat *chat unused_arg, const void *heard unused_arg)
+static int heard_quit(struct engine *engine unused_arg, const void *heard unused_arg)
 {
         return STEP_ENDED;
 }
 
-static const struct chat_step steps[SMTP_STEPS] = {
+static const struct engine_step steps[SMTP_STEPS] = {
         [SMTP_GREETING] = { "greeting", "waiting for the greeting", 0, NULL, heard_greeting },
         [SMTP_EHLO] = { "EHLO", "waiting for the answer to EHLO", 0, say_ehlo, heard_ehlo },
         [SMTP_HELO] = { "HELO", "waiting for the answer to HELO", 0, say_helo, heard_helo },
@@ -212,24 +212,24 @@ static const struct chat_step steps[SMTP_STEPS] = {
 
 /* ---- the class ---- */
 
-static void start(struct chat *chat, const struct chat_channel *channel)
+static void start(struct engine *engine, const struct engine_channel *channel)
 {
-        chat->channel = *channel;
-        chat_go(chat, SMTP_GREETING);
+        engine->channel = *channel;
+        engine_go(engine, SMTP_GREETING);
 }
 
 /* RFC 3207 section 4.2: all knowledge from before TLS is forgotten. */
-static void secured(struct chat *chat, const struct chat_channel *channel)
+static void secured(struct engine *engine, const struct engine_channel *channel)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
 
-        chat->channel = *channel;
+        engine->channel = *channel;
         reply_reset(&s->reply);
         s->can = (struct smtp_capabilities){ 0 };
         if (!channel->tls)
-                chat_fail(chat, CAUSE_INTERNAL, "a handshake without TLS");
+                engine_fail(engine, CAUSE_INTERNAL, "a handshake without TLS");
         else
-                chat_go(chat, SMTP_EHLO);
+                engine_go(engine, SMTP_EHLO);
 }
 
 static bool may_be_421(const struct buf *in)
@@ -245,26 +245,26 @@ static void skip_more_of_it(struct smtp_session *s)
         const char *line;
 
         (void)snprintf(code, sizeof code, "%03u", s->reply.code);
-        while (s->chat.state == CHAT_TALKING && s->chat.in.len >= 3 && may_be_loose(s) &&
-               (memcmp(buf_bytes(&s->chat.in), code, 3) == 0 || buf_bytes(&s->chat.in)[0] == '\r'))
-                if (chat_next_line(&s->chat, &line) < 0)
+        while (s->engine.state == ENGINE_TALKING && s->engine.in.len >= 3 && may_be_loose(s) &&
+               (memcmp(buf_bytes(&s->engine.in), code, 3) == 0 || buf_bytes(&s->engine.in)[0] == '\r'))
+                if (engine_next_line(&s->engine, &line) < 0)
                         break;
 }
 
 /* Up to READY (and in QUIT) replies and commands take turns. */
 static void hear_in_turn(struct smtp_session *s)
 {
-        struct chat *chat = &s->chat;
+        struct engine *engine = &s->engine;
 
-        if (s->reply.code == 421 && chat->step != SMTP_QUIT)
-                (void)fail_quoting(chat, CAUSE_SERVER_BUSY, "the server ends the session", &s->reply);
+        if (s->reply.code == 421 && engine->step != SMTP_QUIT)
+                (void)fail_quoting(engine, CAUSE_SERVER_BUSY, "the server ends the session", &s->reply);
         else
-                chat_hear(chat, &s->reply);
+                engine_hear(engine, &s->reply);
         skip_more_of_it(s);
         /* Whoever sent this could not know the command it answers (S5). */
-        if (!chat_is_over(chat) && chat->in.len && !may_be_421(&chat->in))
-                chat_fail(chat, CAUSE_INJECTION, "%zu bytes of an answer came before the question",
-                          chat->in.len);
+        if (!engine_is_over(engine) && engine->in.len && !may_be_421(&engine->in))
+                engine_fail(engine, CAUSE_INJECTION, "%zu bytes of an answer came before the question",
+                            engine->in.len);
 }
 
 /* True when it ended a reply. */
@@ -277,10 +277,10 @@ static bool hear_line(struct smtp_session *s, const char *line, size_t len)
         case REPLY_MORE:
                 break;
         case REPLY_BAD:
-                (void)chat_fail_with(&s->chat, &cause);
+                (void)engine_fail_with(&s->engine, &cause);
                 break;
         case REPLY_DONE:
-                if (s->chat.state == CHAT_READY)
+                if (s->engine.state == ENGINE_READY)
                         pipeline_heard(s, &s->reply);
                 else
                         hear_in_turn(s);
@@ -289,77 +289,77 @@ static bool hear_line(struct smtp_session *s, const char *line, size_t len)
         return result == REPLY_DONE;
 }
 
-static void received(struct chat *chat, const uint8_t *bytes, size_t len)
+static void received(struct engine *engine, const uint8_t *bytes, size_t len)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         struct cause cause = { 0 };
         const char *line;
         ssize_t line_len;
         bool whole = false; /* the last line ended a reply */
 
-        if (chat_feed(chat, bytes, len) == 0 && chat->step == SMTP_GREETING && !s->reply.lines &&
-            reply_foreign(buf_bytes(&chat->in), chat->in.len, &cause))
-                (void)chat_fail_with(chat, &cause);
-        while ((line_len = chat_next_line(chat, &line)) >= 0)
+        if (engine_feed(engine, bytes, len) == 0 && engine->step == SMTP_GREETING && !s->reply.lines &&
+            reply_foreign(buf_bytes(&engine->in), engine->in.len, &cause))
+                (void)engine_fail_with(engine, &cause);
+        while ((line_len = engine_next_line(engine, &line)) >= 0)
                 whole = hear_line(s, line, (size_t)line_len);
         pipeline_run(s, whole);
 }
 
-static void closed(struct chat *chat)
+static void closed(struct engine *engine)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
 
-        if (chat_is_over(chat) && chat->state != CHAT_WANTS_TLS)
+        if (engine_is_over(engine) && engine->state != ENGINE_WANTS_TLS)
                 return;
-        if (chat->step == SMTP_QUIT || (chat->state == CHAT_READY && !s->mail.first))
-                chat_go(chat, STEP_ENDED);    /* an idle one may be closed by the server at any time */
-        else if (chat->step == SMTP_STARTTLS) /* cut off is as good as refused (security rule 2) */
-                chat_fail(chat, CAUSE_STARTTLS_REFUSED,
-                          "the server closed the connection instead of answering STARTTLS");
+        if (engine->step == SMTP_QUIT || (engine->state == ENGINE_READY && !s->mail.first))
+                engine_go(engine, STEP_ENDED);  /* an idle one may be closed by the server at any time */
+        else if (engine->step == SMTP_STARTTLS) /* cut off is as good as refused (security rule 2) */
+                engine_fail(engine, CAUSE_STARTTLS_REFUSED,
+                            "the server closed the connection instead of answering STARTTLS");
         else
-                chat_fail(chat, CAUSE_CLOSED, "the server closed the connection while %s",
-                          chat->phrase ? chat->phrase : "nothing was awaited");
+                engine_fail(engine, CAUSE_CLOSED, "the server closed the connection while %s",
+                            engine->phrase ? engine->phrase : "nothing was awaited");
         pipeline_run(s, true);
 }
 
-static void drained(struct chat *chat)
+static void drained(struct engine *engine)
 {
-        pipeline_run(session_of(chat), true);
+        pipeline_run(session_of(engine), true);
 }
 
-static void quit(struct chat *chat)
+static void quit(struct engine *engine)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
 
-        if (chat->state != CHAT_READY)
+        if (engine->state != ENGINE_READY)
                 return;
         if (s->mail.first)
                 s->mail.quitting = true; /* after what is in flight */
         else
-                chat_go(chat, SMTP_QUIT);
+                engine_go(engine, SMTP_QUIT);
 }
 
-static void session_free(struct chat *chat)
+static void session_free(struct engine *engine)
 {
-        struct smtp_session *s = chat ? session_of(chat) : NULL;
+        struct smtp_session *s = engine ? session_of(engine) : NULL;
         struct cause why;
 
         if (!s)
                 return;
         if (s->mail.first) {
                 cause_set(&why, CAUSE_CLOSED, "the session was ended");
-                smtp_mail_lost(chat, chat->state == CHAT_FAILED ? chat->cause : &why);
+                smtp_mail_lost(engine, engine->state == ENGINE_FAILED ? engine->cause : &why);
         }
         smtp_signin_forget(s);
         free(s->hello);
         free(s->domain);
         pipeline_done(&s->mail);
         reply_done(&s->reply);
-        chat_done(chat);
+        engine_done(engine);
         free(s);
 }
 
-static const struct chat_class class = {
+static const struct engine_ops class = {
         .start = start,
         .received = received,
         .secured = secured,
@@ -369,30 +369,30 @@ static const struct chat_class class = {
         .free = session_free,
 };
 
-static bool repeats_secret(const struct chat *chat, const char *line, size_t len)
+static bool repeats_secret(const struct engine *engine, const char *line, size_t len)
 {
-        const struct smtp_session *s = container_of(chat, struct smtp_session, chat);
+        const struct smtp_session *s = container_of(engine, struct smtp_session, engine);
 
         return signin_repeated(&s->config.signin, line, len) ||
                (s->answer && strlen(s->answer) > 3 && memmem(line, len, s->answer, strlen(s->answer)));
 }
 
-struct chat *smtp_session_new(const struct smtp_config *config)
+struct engine *smtp_session_new(const struct smtp_config *config)
 {
         struct smtp_session *s = new_object(struct smtp_session);
 
-        chat_init(&s->chat, &class, steps, LIMIT_LINE);
-        s->chat.wants_starttls = config->starttls;
-        s->chat.hides = repeats_secret;
+        engine_init(&s->engine, &class, steps, LIMIT_LINE);
+        s->engine.wants_starttls = config->starttls;
+        s->engine.hides = repeats_secret;
         s->config = *config;
         s->config.hello = s->hello = copy_text(config->hello);
         s->config.domain = s->domain = copy_text(config->domain);
         s->known = config->ways ? config->ways : &s->own_ways;
         reply_init(&s->reply);
-        return &s->chat;
+        return &s->engine;
 }
 
-const struct smtp_capabilities *smtp_session_capabilities(const struct chat *chat)
+const struct smtp_capabilities *smtp_session_capabilities(const struct engine *engine)
 {
-        return &container_of(chat, const struct smtp_session, chat)->can;
+        return &container_of(engine, const struct smtp_session, engine)->can;
 }

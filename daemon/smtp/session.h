@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The SMTP client (RFC 5321, 3207, 4954): from the greeting to READY by a table of
- * steps, then any number of messages (smtp/mail). Does no I/O: see wire/chat.h.
+ * steps, then any number of messages (smtp/mail). Does no I/O: see wire/engine.h.
  */
 #pragma once
 
 #include "common/limits.h"
 #include "daemon/sasl/mechanism.h"
 #include "daemon/smtp/capabilities.h"
-#include "daemon/wire/chat.h"
+#include "daemon/wire/engine.h"
 
 /* What a server has shown that it does not bear, or that it does: kept by the owner from session to session.
  * Zeroed: nothing is known. */
@@ -33,11 +33,11 @@ struct smtp_config {
         struct smtp_ways *ways; /* NULL: the session's own */
 };
 
-/* The session's chat; free through chat->class->free. */
-struct chat *smtp_session_new(const struct smtp_config *config) must_use;
+/* The session's engine; free through engine->class->free. */
+struct engine *smtp_session_new(const struct smtp_config *config) must_use;
 
-/* What the server said to the last EHLO; valid from CHAT_READY. */
-const struct smtp_capabilities *smtp_session_capabilities(const struct chat *chat);
+/* What the server said to the last EHLO; valid from ENGINE_READY. */
+const struct smtp_capabilities *smtp_session_capabilities(const struct engine *engine);
 /* True when the session failed only to be made anew in another way (see smtp_ways): it says nothing against
  * the server, and mail that came back undecided can go at once. */
-bool smtp_session_anew(const struct chat *chat);
+bool smtp_session_anew(const struct engine *engine);

@@ -9,12 +9,12 @@
 
 /* ---- ways ---- */
 
-bool session_is_remembered(const struct smtp_session *s)
+bool smtp_session_is_remembered(const struct smtp_session *s)
 {
         return s->known != &s->own_ways;
 }
 
-void session_keep_to_ways(struct smtp_session *s)
+void smtp_session_keep_to_ways(struct smtp_session *s)
 {
         if (s->known->no_pipelining || s->known->careful)
                 s->can.pipelining = false;
@@ -23,26 +23,26 @@ void session_keep_to_ways(struct smtp_session *s)
                         false; /* LMTP: a received message goes as it is, BDAT takes no odd line ends */
 }
 
-bool session_learn(struct smtp_session *s, bool *way, const char *news)
+bool smtp_session_learn(struct smtp_session *s, bool *way, const char *news)
 {
         bool is_new = !*way;
 
         *way = true;
         if (is_new)
                 (void)snprintf(s->known->news, sizeof s->known->news, "%s", news);
-        session_keep_to_ways(s);
+        smtp_session_keep_to_ways(s);
         return is_new;
 }
 
-int session_begin_anew(struct smtp_session *s, const char *words)
+int smtp_session_begin_anew(struct smtp_session *s, const char *words)
 {
-        s->anew = s->chat.state != CHAT_FAILED;
-        return chat_fail(&s->chat, CAUSE_CLOSED, "the session is made anew in another way: %s", words);
+        s->anew = s->engine.state != ENGINE_FAILED;
+        return engine_fail(&s->engine, CAUSE_CLOSED, "the session is made anew in another way: %s", words);
 }
 
-bool smtp_session_anew(const struct chat *chat)
+bool smtp_session_anew(const struct engine *engine)
 {
-        return container_of(chat, const struct smtp_session, chat)->anew;
+        return container_of(engine, const struct smtp_session, engine)->anew;
 }
 
 /* ---- our name ---- */
@@ -53,15 +53,15 @@ enum { NAMES = 3 };
  * is an earlier one. */
 static const char *name_form(const struct smtp_session *s, unsigned which)
 {
-        const char *literal = s->chat.channel.local[0] ? s->chat.channel.local : "[127.0.0.1]";
+        const char *literal = s->engine.channel.local[0] ? s->engine.channel.local : "[127.0.0.1]";
         const char *const forms[NAMES] = { s->config.hello, literal, s->config.domain };
 
-        if (which >= NAMES || (which == 1 && s->config.hello && !s->chat.channel.local[0]))
+        if (which >= NAMES || (which == 1 && s->config.hello && !s->engine.channel.local[0]))
                 return NULL;
         return forms[which];
 }
 
-const char *session_our_name(const struct smtp_session *s)
+const char *smtp_session_our_name(const struct smtp_session *s)
 {
         for (unsigned i = 0; i < NAMES; i++) {
                 const char *name = name_form(s, (s->known->name + i) % NAMES);
@@ -71,22 +71,23 @@ const char *session_our_name(const struct smtp_session *s)
         return "[127.0.0.1]";
 }
 
-bool session_other_name(struct smtp_session *s)
+bool smtp_session_other_name(struct smtp_session *s)
 {
         while (s->known->name + 1 < NAMES)
                 if (name_form(s, ++s->known->name)) {
                         (void)snprintf(s->known->news, sizeof s->known->news,
-                                       "does not take our name: it is greeted as %.60s", session_our_name(s));
+                                       "does not take our name: it is greeted as %.60s",
+                                       smtp_session_our_name(s));
                         return true;
                 }
         s->known->name = 0;
         return false;
 }
 
-int session_no_name(struct smtp_session *s, const char *words)
+int smtp_session_no_name(struct smtp_session *s, const char *words)
 {
-        return chat_fail(&s->chat, CAUSE_NAME_REFUSED, "the server takes no form of this station's name: %s",
-                         words);
+        return engine_fail(&s->engine, CAUSE_NAME_REFUSED,
+                           "the server takes no form of this station's name: %s", words);
 }
 
 /* ---- recipients ---- */

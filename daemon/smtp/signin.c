@@ -30,9 +30,9 @@ static int next_way(struct smtp_session *s, struct cause *cause)
         const struct signin *signin = &s->config.signin;
 
         smtp_signin_forget(s);
-        s->mechanism = sasl_choose(signin, &s->chat.channel, s->can.auth, &s->ways, cause);
+        s->mechanism = sasl_choose(signin, &s->engine.channel, s->can.auth, &s->ways, cause);
         if (s->mechanism)
-                s->sasl = sasl_new(signin, &s->chat.channel, s->mechanism, cause);
+                s->sasl = sasl_new(signin, &s->engine.channel, s->mechanism, cause);
         return s->sasl ? (int)SMTP_AUTH : (int)STEP_FAILED;
 }
 
@@ -40,24 +40,24 @@ int smtp_signin_begin(struct smtp_session *s)
 {
         struct cause cause = { 0 };
 
-        if (!chat_may_speak(&s->chat))
+        if (!engine_may_speak(&s->engine))
                 return STEP_FAILED;
         if (!signin_wanted(&s->config.signin))
                 return STEP_READY;
         s->ways = (struct sasl_ways){ 0 };
         int step = next_way(s, &cause);
-        return step != STEP_FAILED ? step : chat_fail_with(&s->chat, &cause);
+        return step != STEP_FAILED ? step : engine_fail_with(&s->engine, &cause);
 }
 
-void smtp_signin_say(struct chat *chat)
+void smtp_signin_say(struct engine *engine)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         struct cause cause = { 0 };
 
         forget_answer(s);
         s->answer = sasl_first(s->sasl, &cause);
         if (cause.code) {
-                (void)chat_fail_with(chat, &cause);
+                (void)engine_fail_with(engine, &cause);
                 return;
         }
         s->first_sent = s->answer && !s->ways.without_first &&
@@ -65,23 +65,23 @@ void smtp_signin_say(struct chat *chat)
         if (s->first_sent) {
                 char *traced = text_of("AUTH %s ***", s->mechanism);
                 char *line = text_of("AUTH %s %s", s->mechanism, s->answer);
-                chat_say_secret(chat, traced, line);
+                engine_say_secret(engine, traced, line);
                 free_secret(line);
                 free(traced);
         } else {
                 s->answer_waits = s->answer != NULL;
-                chat_say_gated(chat, "AUTH %s", s->mechanism);
+                engine_say_gated(engine, "AUTH %s", s->mechanism);
         }
 }
 
-void smtp_signin_say_answer(struct chat *chat)
+void smtp_signin_say_answer(struct engine *engine)
 {
-        chat_say_secret(chat, "***", session_of(chat)->answer);
+        engine_say_secret(engine, "***", session_of(engine)->answer);
 }
 
-static int calculated(struct chat *chat, const struct calculation *calculation)
+static int calculated(struct engine *engine, const struct calculation *calculation)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
 
         s->answer = sasl_calculated(s->sasl, calculation, &s->why);
         return s->answer ? SMTP_CHALLENGE : SMTP_CANCEL;
@@ -102,7 +102,7 @@ static int heard_challenge(struct smtp_session *s, const struct reply *reply)
                 s->answer = sasl_feed(s->sasl, challenge, &s->why);
         free_secret(challenge);
         if (slow)
-                return chat_calculate(&s->chat, slow, calculated);
+                return engine_calculate(&s->engine, slow, calculated);
         return s->answer ? SMTP_CHALLENGE : SMTP_CANCEL;
 }
 
@@ -111,18 +111,18 @@ static int signed_in(struct smtp_session *s)
         struct cause cause = { 0 };
 
         if (sasl_finish(s->sasl, NULL, &cause))
-                return chat_fail_with(&s->chat, &cause);
-        chat_signed_in(&s->chat, s->mechanism, sasl_broken(&s->ways, &s->config.signin, s->can.auth));
+                return engine_fail_with(&s->engine, &cause);
+        engine_signed_in(&s->engine, s->mechanism, sasl_broken(&s->ways, &s->config.signin, s->can.auth));
         smtp_signin_forget(s);
         return STEP_READY;
 }
 
 void smtp_signin_words(const struct smtp_session *s, const struct reply *reply, char *to, size_t size)
 {
-        const struct chat *chat = &s->chat;
+        const struct engine *engine = &s->engine;
 
         reply_words(reply, to, size);
-        if (chat->hides(chat, (const char *)buf_bytes(&reply->text), reply->text.len))
+        if (engine->hides(engine, (const char *)buf_bytes(&reply->text), reply->text.len))
                 (void)snprintf(to, size, "%u (its words repeat the secret and are left out)", reply->code);
 }
 
@@ -148,14 +148,14 @@ static int go_on(struct smtp_session *s, bool again, struct cause *cause)
         const char *refused = s->mechanism;
 
         if (again) {
-                chat_refused(&s->chat, cause);
+                engine_refused(&s->engine, cause);
                 int step = next_way(s, &unused);
                 if (step != STEP_FAILED)
                         return step;
         }
-        scoped(scoped_free) char *others = sasl_other_words(&s->chat.channel, s->can.auth, refused);
+        scoped(scoped_free) char *others = sasl_other_words(&s->engine.channel, s->can.auth, refused);
         signin_remedy(&s->config.signin, refused, others, cause);
-        return chat_fail_with(&s->chat, cause);
+        return engine_fail_with(&s->engine, cause);
 }
 
 static int auth_refused(struct smtp_session *s, const struct reply *reply)
@@ -185,9 +185,9 @@ static int auth_refused(struct smtp_session *s, const struct reply *reply)
         return go_on(s, again != SASL_NO_MORE, &cause);
 }
 
-int smtp_signin_heard(struct chat *chat, const void *heard)
+int smtp_signin_heard(struct engine *engine, const void *heard)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         const struct reply *reply = heard;
 
         if (reply->code == 334)
@@ -195,15 +195,15 @@ int smtp_signin_heard(struct chat *chat, const void *heard)
         return reply->code == 235 ? signed_in(s) : auth_refused(s, reply);
 }
 
-void smtp_signin_say_cancel(struct chat *chat)
+void smtp_signin_say_cancel(struct engine *engine)
 {
-        chat_say_gated(chat, "*");
+        engine_say_gated(engine, "*");
 }
 
 /* Whatever the server says to it: the exchange failed on our side. */
-int smtp_signin_heard_cancel(struct chat *chat, const void *heard unused_arg)
+int smtp_signin_heard_cancel(struct engine *engine, const void *heard unused_arg)
 {
-        struct smtp_session *s = session_of(chat);
+        struct smtp_session *s = session_of(engine);
         struct cause why = s->why;
 
         return go_on(s, sasl_failed(&s->ways, &s->config.signin, s->sasl, &why), &why);

@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 
-#define HIGH_WATER (64 * KIB)  /* of chat->out: no further line or piece above it */
+#define HIGH_WATER (64 * KIB)  /* of engine->out: no further line or piece above it */
 #define PIECE_MAX  (32 * KIB)  /* of a body, at once */
 #define CHUNK_MAX  (256 * KIB) /* of one BDAT */
 #define RECIPIENTS_AHEAD \
@@ -50,7 +50,7 @@ static bool write_mail(struct smtp_session *s, struct smtp_mail *mail)
         if (p->open) {
                 /* The message before may have left its transaction open, or nobody knows yet:
                  * without this our recipients could become its (RFC 3030 section 2). */
-                chat_say_gated(&s->chat, "RSET");
+                engine_say_gated(&s->engine, "RSET");
                 pipeline_await(s, AWAIT_RESET, mail, 0);
                 p->open = NULL;
                 return true;
@@ -101,7 +101,7 @@ static bool write_data(struct smtp_session *s, struct smtp_mail *mail)
                 f->stage = STAGE_WRITTEN;
                 return true;
         }
-        chat_say_gated(&s->chat, "DATA");
+        engine_say_gated(&s->engine, "DATA");
         pipeline_await(s, AWAIT_DATA, mail, 0);
         f->stage = STAGE_GO_AHEAD;
         return true;
@@ -125,7 +125,7 @@ static void break_off(struct smtp_session *s, struct smtp_mail *mail, enum smtp_
         if (disk)
                 cause_remedy(&why, "look at the disk below the state folder (the kernel's log, smartctl); "
                                    "which message it was: emailsecctl queue list");
-        (void)chat_fail_with(&s->chat, &why);
+        (void)engine_fail_with(&s->engine, &why);
 }
 
 static void break_off_wrong(struct smtp_session *s, struct smtp_mail *mail, const char *words)
@@ -182,7 +182,7 @@ static bool write_content(struct smtp_session *s, struct smtp_mail *mail)
                 return true;
         }
         size_t len = smaller(f->piece_len, PIECE_MAX);
-        if (body_stuff(&f->body, &s->chat.out, f->piece, len)) {
+        if (body_stuff(&f->body, &s->engine.out, f->piece, len)) {
                 break_off(s, mail, OUTCOME_DEFERRED, CAUSE_INTERNAL, "too much waits to be sent");
                 return false;
         }
@@ -198,7 +198,7 @@ static bool write_dot(struct smtp_session *s, struct smtp_mail *mail)
                 break_off_wrong(s, mail, "it is not as long as it was when it was accepted");
                 return false;
         }
-        if (body_dot(&f->body, &s->chat.out)) {
+        if (body_dot(&f->body, &s->engine.out)) {
                 break_off(s, mail, OUTCOME_DEFERRED, CAUSE_INTERNAL, "too much waits to be sent");
                 return false;
         }
@@ -223,7 +223,7 @@ static bool write_chunk(struct smtp_session *s, struct smtp_mail *mail)
         f->chunk_left = left < CHUNK_MAX ? left : CHUNK_MAX;
         f->promised += f->chunk_left;
         f->last_chunk = f->promised == mail->size;
-        chat_say_gated(&s->chat, "BDAT %" PRIu64 "%s", f->chunk_left, f->last_chunk ? " LAST" : "");
+        engine_say_gated(&s->engine, "BDAT %" PRIu64 "%s", f->chunk_left, f->last_chunk ? " LAST" : "");
         pipeline_await(s, f->last_chunk ? AWAIT_END : AWAIT_CHUNK, mail, 0);
         f->end_written = !mail->size;
         f->stage = STAGE_CHUNK_CONTENT;
@@ -262,7 +262,7 @@ static bool write_chunk_content(struct smtp_session *s, struct smtp_mail *mail)
                 return false;
         }
         size_t len = smaller(smaller(f->piece_len, PIECE_MAX), f->chunk_left);
-        if (body_exact(&f->body, &s->chat.out, f->piece, len)) {
+        if (body_exact(&f->body, &s->engine.out, f->piece, len)) {
                 break_off_wrong(s, mail, "its lines do not all end in CRLF");
                 return false;
         }
@@ -293,7 +293,7 @@ void pipeline_write(struct smtp_session *s)
 {
         struct pipeline *p = &s->mail;
 
-        while (s->chat.state == CHAT_READY && p->writing) {
+        while (s->engine.state == ENGINE_READY && p->writing) {
                 struct smtp_mail *mail = p->writing;
                 struct flight *f = flight_of(mail);
                 if (f->stage == STAGE_WRITTEN) {
@@ -302,7 +302,7 @@ void pipeline_write(struct smtp_session *s)
                                 pipeline_through(s, mail);
                         continue;
                 }
-                if (s->chat.out.len >= HIGH_WATER || !stages[f->stage](s, mail))
+                if (s->engine.out.len >= HIGH_WATER || !stages[f->stage](s, mail))
                         break;
         }
 }

@@ -31,14 +31,14 @@ enum {
 void backup_archive_open(struct archive *archive, const char *directory, const struct backup_order *order,
                          const atomic_bool *cancelled)
 {
-        struct stat facts;
+        struct stat st;
 
         *archive = (struct archive){
                 .directory = copy_text(directory),
                 .fd = order->fd,
                 .secrets = order->secrets,
                 .mail = order->mail,
-                .regular = fstat(order->fd, &facts) == 0 && S_ISREG(facts.st_mode),
+                .regular = fstat(order->fd, &st) == 0 && S_ISREG(st.st_mode),
                 .cancelled = cancelled,
                 .sums = BUF_WITH_MAX(LIMIT_BACKUP_SUMS),
         };
@@ -65,8 +65,8 @@ void backup_archive_free(struct archive *archive)
 
 /* ---- the state folder ---- */
 
-/* `facts` NULL: it was there when the folder was listed, and is not any more by that name. */
-typedef int visitor(struct archive *archive, const char *path, const struct stat *facts, void *arg,
+/* `st` NULL: it was there when the folder was listed, and is not any more by that name. */
+typedef int visitor(struct archive *archive, const char *path, const struct stat *st, void *arg,
                     struct cause *cause);
 
 /* A name that can stand in a line of SHA256SUMS; all that are made here can. */
@@ -103,15 +103,15 @@ static int walk(struct archive *archive, const char *path, unsigned depth, visit
                 scoped(scoped_free) char *below =
                         text_of("%s%s%s", path, path[0] ? "/" : "", names[i]->d_name);
                 scoped(scoped_free) char *place = text_of("%s/%s", archive->directory, below);
-                struct stat facts;
+                struct stat st;
                 if (result < 0 || !is_kept(names[i]->d_name, depth))
                         ;
-                else if (lstat(place, &facts) < 0)
+                else if (lstat(place, &st) < 0)
                         result = errno == ENOENT ? visit(archive, below, NULL, arg, cause)
                                                  : cause_errno(cause, errno, "cannot read %s", place);
-                else if (S_ISREG(facts.st_mode))
-                        result = visit(archive, below, &facts, arg, cause);
-                else if (S_ISDIR(facts.st_mode) && depth < DEPTH && strcmp(names[i]->d_name, "tmp") != 0)
+                else if (S_ISREG(st.st_mode))
+                        result = visit(archive, below, &st, arg, cause);
+                else if (S_ISDIR(st.st_mode) && depth < DEPTH && strcmp(names[i]->d_name, "tmp") != 0)
                         result = walk(archive, below, depth + 1, visit, arg, cause);
                 free(names[i]);
         }
@@ -129,13 +129,12 @@ static bool lies_in(const char *path, const char *name)
 
 /* ---- the small files ---- */
 
-static int look_at(struct archive *archive unused_arg, const char *path, const struct stat *facts, void *arg,
+static int look_at(struct archive *archive unused_arg, const char *path, const struct stat *st, void *arg,
                    struct cause *cause)
 {
-        if (facts &&
-            buf_appendf(arg, "%s %llu %lld %lld.%ld %lld.%ld\n", path, (unsigned long long)facts->st_ino,
-                        (long long)facts->st_size, (long long)facts->st_mtim.tv_sec, facts->st_mtim.tv_nsec,
-                        (long long)facts->st_ctim.tv_sec, facts->st_ctim.tv_nsec) < 0)
+        if (st && buf_appendf(arg, "%s %llu %lld %lld.%ld %lld.%ld\n", path, (unsigned long long)st->st_ino,
+                              (long long)st->st_size, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+                              (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec) < 0)
                 return cause_set(cause, CAUSE_TOO_LARGE, "there are too many files in the state folder");
         return 0;
 }
@@ -144,12 +143,12 @@ int backup_archive_look(struct archive *archive, struct buf *out, struct cause *
 {
         static const char *const told_by[] = { "accounts", "devices", "keys", "secrets", "trust" };
         scoped(scoped_free) char *allowed = text_of("%s/allowed-hosts.json", archive->directory);
-        struct stat facts;
+        struct stat st;
 
         for (size_t i = 0; i < count_of(told_by); i++)
                 if (walk(archive, told_by[i], 1, look_at, out, cause) < 0)
                         return -1;
-        return lstat(allowed, &facts) == 0 ? look_at(archive, "allowed-hosts.json", &facts, out, cause) : 0;
+        return lstat(allowed, &st) == 0 ? look_at(archive, "allowed-hosts.json", &st, out, cause) : 0;
 }
 
 /* Of an account's secrets, the names of credentials: they are no secrets. Empty: nothing is left. */
@@ -223,13 +222,13 @@ static bool is_left_out(const struct archive *archive, const char *path)
         return backup_stays(path) || (!archive->secrets && lies_in(path, "keys"));
 }
 
-static int gather(struct archive *archive, const char *path, const struct stat *facts, unused_arg void *arg,
+static int gather(struct archive *archive, const char *path, const struct stat *st, unused_arg void *arg,
                   struct cause *cause)
 {
         scoped(scoped_free) char *full = text_of("%s/%s", archive->directory, path);
         struct buf bytes;
 
-        if (!facts || is_left_out(archive, path))
+        if (!st || is_left_out(archive, path))
                 return 0;
         int found = read_file(full, LIMIT_BACKUP_FILES, &bytes, cause);
         if (found > 0 && !archive->secrets)
@@ -246,7 +245,7 @@ static int gather(struct archive *archive, const char *path, const struct stat *
                                  LIMIT_BACKUP_FILES / MIB);
         }
         archive->files = new_resized(archive->files, archive->file_count + 1, sizeof *archive->files);
-        archive->files[archive->file_count++] = (struct gathered){ copy_text(path), bytes, facts->st_mtime };
+        archive->files[archive->file_count++] = (struct gathered){ copy_text(path), bytes, st->st_mtime };
         return 0;
 }
 
@@ -380,7 +379,7 @@ static int open_below(const struct archive *archive, const char *path)
         return open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-static int put_mail(struct archive *archive, const char *path, unused_arg const struct stat *facts,
+static int put_mail(struct archive *archive, const char *path, unused_arg const struct stat *st,
                     unused_arg void *arg, struct cause *cause)
 {
         scoped(scoped_free) char *name = copy_text(path);
@@ -441,7 +440,7 @@ static int put_end(struct archive *archive, struct cause *cause)
 
 int backup_archive_write(struct archive *archive, int database, struct cause *cause)
 {
-        struct stat facts;
+        struct stat st;
 
         if (put_about(archive, cause) < 0)
                 return -1;
@@ -450,10 +449,9 @@ int backup_archive_write(struct archive *archive, int database, struct cause *ca
                 if (put_member(archive, file->path, &file->bytes, -1, file->bytes.len, file->time, cause) < 0)
                         return -1;
         }
-        if (fstat(database, &facts) < 0)
+        if (fstat(database, &st) < 0)
                 return cause_errno(cause, errno, "cannot read the copy of station.db");
-        if (put_member(archive, "station.db", NULL, database, (uint64_t)facts.st_size, facts.st_mtime,
-                       cause) < 0 ||
+        if (put_member(archive, "station.db", NULL, database, (uint64_t)st.st_size, st.st_mtime, cause) < 0 ||
             (archive->mail && walk(archive, "mail", 1, put_mail, NULL, cause) < 0))
                 return -1;
         return put_end(archive, cause);

@@ -44,16 +44,16 @@ static enum kind kind_of_device(unsigned major, unsigned minor)
 
 static enum kind kind_of(int fd, bool *regular)
 {
-        struct statx facts;
+        struct statx st;
 
         *regular = true;
         if (fcntl(fd, F_GET_SEALS) >= 0)
                 return KIND_SAFE; /* a memfd, or a file in memory */
-        bool told = statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &facts) == 0;
-        *regular = told && S_ISREG(facts.stx_mode);
+        bool told = statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0;
+        *regular = told && S_ISREG(st.stx_mode);
         if (!told)
                 return KIND_UNKNOWN;
-        return *regular ? kind_of_device(facts.stx_dev_major, facts.stx_dev_minor) : KIND_SAFE;
+        return *regular ? kind_of_device(st.stx_dev_major, st.stx_dev_minor) : KIND_SAFE;
 }
 
 int client_file_check(int fd, struct cause *cause)

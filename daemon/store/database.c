@@ -311,12 +311,12 @@ static int make_file(const char *path, struct cause *cause)
 int database_holds(const char *path, struct cause *cause)
 {
         struct database look = { .path = (char *)(uintptr_t)path };
-        struct stat facts;
+        struct stat st;
         int64_t tables = 0;
 
-        if (stat(path, &facts) < 0)
+        if (stat(path, &st) < 0)
                 return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot open %s", path);
-        if (facts.st_size == 0)
+        if (st.st_size == 0)
                 return 0;
         /* With its log, which may be all there is of it. What cannot be read is not empty: opening it says
          * why. */
@@ -433,9 +433,9 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
 
 int database_in_place(const struct database *db, struct cause *cause)
 {
-        struct stat facts;
+        struct stat st;
 
-        if (stat(db->path, &facts) == 0 && facts.st_dev == db->device && facts.st_ino == db->inode)
+        if (stat(db->path, &st) == 0 && st.st_dev == db->device && st.st_ino == db->inode)
                 return 0;
         (void)cause_set(cause, CAUSE_STORAGE, "%s was removed or replaced while emailsecd runs", db->path);
         cause_remedy(cause, "put it back; or stop emailsecd and restore it: RECOVERY in emailsecd(8)");
@@ -463,14 +463,14 @@ static int open_handle(struct database *db, struct cause *cause)
         /* One thread at a time uses a connection, so SQLite's own mutexes are not needed. */
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
 
-        struct stat facts;
+        struct stat st;
 
         if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
                 return database_cause(db, cause);
-        if (stat(db->path, &facts) < 0)
+        if (stat(db->path, &st) < 0)
                 return cause_errno(cause, errno, "cannot open %s", db->path);
-        db->device = facts.st_dev;
-        db->inode = facts.st_ino;
+        db->device = st.st_dev;
+        db->inode = st.st_ino;
         return settle_in(db, db->writer, cause);
 }
 

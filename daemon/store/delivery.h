@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/file_rules.h"
 #include "common/line_ends.h"
-#include "daemon/store/header_facts.h"
+#include "daemon/store/header_summary.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/maildir_folder.h"
@@ -43,7 +43,7 @@ struct item {
         uint8_t digest[32];
         enum line_ends line_ends; /* of its file */
         const char *box;          /* of the Maildir it is placed in: of delivery.rules, or "" */
-        struct header_facts facts;
+        struct header_summary summary;
         int64_t generation;
         time_t received;             /* when its row was made */
         bool known;                  /* a row says so: no file is made */

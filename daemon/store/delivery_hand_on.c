@@ -47,10 +47,10 @@ static void opened(struct job *job)
                                .id = id,
                                .uid = item->entry.uidl[0] ? 0 : item->entry.uid,
                                .folder = delivery->folder,
-                               .from = item->facts.from,
-                               .subject = item->facts.subject,
-                               .date = item->facts.date,
-                               .message_id = item->facts.message_id };
+                               .from = item->summary.from,
+                               .subject = item->summary.subject,
+                               .date = item->summary.date,
+                               .message_id = item->summary.message_id };
 
         maildir_id(item->file, id);
         delivery->given = -1;

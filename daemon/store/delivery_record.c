@@ -42,10 +42,10 @@ static struct delivered delivered_of(const struct item *item)
                                    .line_ends = item->known ? LINE_ENDS_UNKNOWN : item->line_ends,
                                    .box = item->known ? NULL : item->box,
                                    .received = item->received,
-                                   .from = item->facts.from,
-                                   .subject = item->facts.subject,
-                                   .date = item->facts.date,
-                                   .message_id = item->facts.message_id,
+                                   .from = item->summary.from,
+                                   .subject = item->summary.subject,
+                                   .date = item->summary.date,
+                                   .message_id = item->summary.message_id,
                                    .again = item->known,
                                    .handed_on = item->handed_on,
                                    .handed_back = item->handed_back };
@@ -126,10 +126,10 @@ static int record_item(const struct delivery *delivery, const struct item *item,
                                         .size = item->size,
                                         .left_size = item->entry.left ? item->entry.size : 0,
                                         .digest = item->digest,
-                                        .from = item->facts.from,
-                                        .subject = item->facts.subject,
-                                        .date = item->facts.date,
-                                        .message_id = item->facts.message_id };
+                                        .from = item->summary.from,
+                                        .subject = item->summary.subject,
+                                        .date = item->summary.date,
+                                        .message_id = item->summary.message_id };
 
         if (item->entry.missing && item->entry.odd != ODD && missing_end_row(db, &key, cause) < 0)
                 return -1;
@@ -146,7 +146,7 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
         for (size_t i = delivery->recorded; i < delivery->recording && wanting->count; i++) {
                 const struct item *item = &arrival->items[i];
                 struct delivered delivered = delivered_of(item);
-                if (own_mail_is(item->facts.message_id, item->facts.subject))
+                if (own_mail_is(item->summary.message_id, item->summary.subject))
                         continue;                        /* a heartbeat */
                 if (delivered.again || item->entry.left) /* a note is no message: mail.left tells of it */
                         continue;

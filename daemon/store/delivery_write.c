@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pieces of the stream into files in tmp/, with size, digest and header facts of each message. Size and
+ * Pieces of the stream into files in tmp/, with size, digest and header summary of each message. Size and
  * digest are of the message as it came; its file has LF for CRLF, until a LF without CR shows that it has to
  * be the same bytes. File pool.
  */
@@ -17,7 +17,7 @@ enum { HALF_STEP = 2 * MIB }; /* of a large message: then it is made safe as far
 void delivery_arrival_init(struct arrival *arrival)
 {
         *arrival = (struct arrival){ .maildir = MAILDIR_CLOSED, .fd = -1 };
-        buf_init(&arrival->head, HEADER_FACTS_READ);
+        buf_init(&arrival->head, HEADER_SUMMARY_READ);
 }
 
 static void fail(struct arrival *arrival, const struct cause *cause)
@@ -275,7 +275,7 @@ static void end(struct delivery *delivery, uint8_t odd)
         (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
         close_fd(&arrival->fd);
         const char *head = (const char *)buf_bytes(&arrival->head);
-        header_facts_read(head, arrival->head.len, &item->facts);
+        header_summary_read(head, arrival->head.len, &item->summary);
         item->box = item->entry.left ? "" : file_rules_folder(&delivery->rules, head, arrival->head.len);
         if (arrival->count == arrival->size) {
                 arrival->size = arrival->size ? 2 * arrival->size : 16;
@@ -330,7 +330,7 @@ void delivery_arrival_end(struct arrival *arrival)
         delivery_arrival_clean(arrival);
         for (size_t i = 0; i < arrival->count; i++) {
                 struct item *item = &arrival->items[i];
-                header_facts_free(&item->facts);
+                header_summary_free(&item->summary);
                 free(item->known_file);
         }
         free(take(arrival->items));

@@ -4,7 +4,7 @@
 
 #include "common/names.h"
 #include "common/times.h"
-#include "daemon/store/header_facts.h"
+#include "daemon/store/header_summary.h"
 #include "daemon/store/notice.h"
 
 #include <strings.h>
@@ -113,16 +113,16 @@ static int append_excerpt(const struct digest_item *item, struct buf *out)
 
 static int append_item(const struct digest_item *item, size_t number, struct buf *out)
 {
-        struct header_facts facts;
+        struct header_summary summary;
         char date[48];
 
         time_rfc5322(item->submitted, date);
-        header_facts_read((const char *)item->bytes,
-                          item->len < HEADER_FACTS_READ ? item->len : HEADER_FACTS_READ, &facts);
+        header_summary_read((const char *)item->bytes,
+                            item->len < HEADER_SUMMARY_READ ? item->len : HEADER_SUMMARY_READ, &summary);
         int failed = buf_appendf(out, "%zu. %s\r\n  %s, from %s, %s\r\n\r\n", number,
-                                 facts.subject ? facts.subject : "(no subject)", date, item->submitted_by,
+                                 summary.subject ? summary.subject : "(no subject)", date, item->submitted_by,
                                  item->id);
-        header_facts_free(&facts);
+        header_summary_free(&summary);
         return failed || append_excerpt(item, out) ? -1 : buf_append_text(out, "\r\n");
 }
 

@@ -226,7 +226,7 @@ static int open_row(struct asked *asked, const struct inbox_row *row, struct cau
 {
         scoped(maildir_close) struct maildir maildir = MAILDIR_CLOSED;
         scoped(scoped_free) char *name = text_of("%s%s", row->file, row->suffix);
-        struct stat facts;
+        struct stat st;
         scoped(scoped_free) char *place = maildir_place(asked->account, row->box);
         int there = maildir_open(place, false, &maildir, cause);
 
@@ -240,7 +240,7 @@ static int open_row(struct asked *asked, const struct inbox_row *row, struct cau
                 return not_found(asked, cause);
         if (asked->fd < 0)
                 return cause_errno(cause, errno, "cannot open the message %s", asked->id);
-        if (fstat(asked->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+        if (fstat(asked->fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return cause_set(cause, CAUSE_STORAGE, "cannot open the message %s: not a regular file",
                                  asked->id);
         asked->message = row_json(asked->account, row);

@@ -50,13 +50,12 @@ static struct {
 /* ---- one file; file pool ---- */
 
 /* Its place and name now: a mail reader may have moved it since. The folder, or -1. */
-static int find_file(const struct maildir *maildir, const struct inbox_row *row, char **name,
-                     struct stat *facts)
+static int find_file(const struct maildir *maildir, const struct inbox_row *row, char **name, struct stat *st)
 {
         int claimed = row->in_new ? maildir->new : maildir->cur;
 
         *name = text_of("%s%s", row->file, row->suffix);
-        if (fstatat(claimed, *name, facts, AT_SYMLINK_NOFOLLOW) == 0)
+        if (fstatat(claimed, *name, st, AT_SYMLINK_NOFOLLOW) == 0)
                 return claimed;
         for (int in_new = 1; in_new >= 0; in_new--) {
                 scoped(maildir_listing_free) struct maildir_listing listing = { 0 };
@@ -68,7 +67,7 @@ static int find_file(const struct maildir *maildir, const struct inbox_row *row,
                         continue;
                 free(*name);
                 *name = copy_text(file->name);
-                return fstatat(folder, *name, facts, AT_SYMLINK_NOFOLLOW) == 0 ? folder : -1;
+                return fstatat(folder, *name, st, AT_SYMLINK_NOFOLLOW) == 0 ? folder : -1;
         }
         return -1;
 }
@@ -108,16 +107,16 @@ static int swap(const struct maildir *maildir, const char *temporary, int folder
         return disk_rename(maildir->tmp, temporary, folder, name);
 }
 
-static int write_anew(const struct maildir *maildir, int folder, const char *name, const struct stat *facts,
+static int write_anew(const struct maildir *maildir, int folder, const char *name, const struct stat *st,
                       enum line_ends *is)
 {
         char temporary[MAILDIR_NAME_SIZE];
-        const struct timespec times[2] = { facts->st_atim, facts->st_mtim };
+        const struct timespec times[2] = { st->st_atim, st->st_mtim };
         scoped(scoped_close) int from = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
         if (from < 0)
                 return -1;
-        maildir_temporary_name(facts->st_mtime, temporary);
+        maildir_temporary_name(st->st_mtime, temporary);
         scoped(scoped_close) int to = maildir_create(maildir->tmp, temporary);
         if (to < 0)
                 return -1;
@@ -145,14 +144,14 @@ static int make_lf(const struct maildir *maildir, struct chosen *one)
 {
         for (int tries = 0; tries < 3; tries++) {
                 scoped(scoped_free) char *name = NULL;
-                struct stat facts;
-                int folder = find_file(maildir, &one->row, &name, &facts);
-                if (folder < 0 || !S_ISREG(facts.st_mode))
+                struct stat st;
+                int folder = find_file(maildir, &one->row, &name, &st);
+                if (folder < 0 || !S_ISREG(st.st_mode))
                         return 0; /* it has gone */
                 one->is = LINE_ENDS_LF;
-                if (facts.st_size != one->row.size)
+                if (st.st_size != one->row.size)
                         return 0; /* done by a step that was not recorded */
-                if (write_anew(maildir, folder, name, &facts, &one->is) == 0)
+                if (write_anew(maildir, folder, name, &st, &one->is) == 0)
                         return 0;
                 if (errno != ENOENT)
                         return -1;

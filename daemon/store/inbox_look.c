@@ -40,9 +40,9 @@ static bool same_time(struct timespec one, struct timespec other)
 
 static struct timespec time_of(int folder)
 {
-        struct stat facts;
+        struct stat st;
 
-        return folder >= 0 && fstat(folder, &facts) == 0 ? facts.st_mtim : (struct timespec){ 0 };
+        return folder >= 0 && fstat(folder, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
 }
 
 /* With the lock held. */
@@ -262,10 +262,10 @@ static int compare_rows(struct comparing *comparing, struct database *db, bool s
 
 static void add_file(struct comparing *comparing, const struct maildir_file *file)
 {
-        struct stat facts;
+        struct stat st;
         int folder = file->in_new ? comparing->maildir.new : comparing->maildir.cur;
 
-        if (fstatat(folder, file->name, &facts, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(folder, file->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return;
         struct difference *difference = add_difference(comparing->look);
         if (!difference)
@@ -275,8 +275,8 @@ static void add_file(struct comparing *comparing, const struct maildir_file *fil
                                               .suffix = copy_text(file->name + file->base),
                                               .in_new = file->in_new,
                                               .box = copy_text(comparing->box->name),
-                                              .received = facts.st_mtime,
-                                              .size = facts.st_size };
+                                              .received = st.st_mtime,
+                                              .size = st.st_size };
 }
 
 static int compare(struct comparing *comparing, struct database *db, struct cause *cause)

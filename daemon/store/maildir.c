@@ -263,16 +263,16 @@ static void sweep_work(struct job *job)
         struct sweep *sweep = container_of(job, struct sweep, job);
         struct maildir maildir;
         struct maildir_listing listing = { 0 };
-        struct stat facts;
+        struct stat st;
 
         if (maildir_open(sweep->account, false, &maildir, NULL) <= 0)
                 return;
         if (maildir_list(maildir.tmp, false, &listing) == 0) {
                 for (size_t i = 0; i < listing.count; i++) {
                         const char *name = listing.files[i].name;
-                        if (fstatat(maildir.tmp, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
-                            S_ISREG(facts.st_mode) &&
-                            (is_orphan(name) || facts.st_mtime < sweep->now - TEMPORARY_LIFE))
+                        if (fstatat(maildir.tmp, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                            S_ISREG(st.st_mode) &&
+                            (is_orphan(name) || st.st_mtime < sweep->now - TEMPORARY_LIFE))
                                 (void)disk_unlink(maildir.tmp, name); /* the next sweep tries again */
                 }
         }

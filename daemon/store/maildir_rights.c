@@ -36,34 +36,34 @@ static char *group_name;
 
 /* A folder inherits the bit from its parent; where the service manager's sandbox does not let anybody set it,
  * the group is what counts. */
-static int open_folder(int fd, const struct stat *facts)
+static int open_folder(int fd, const struct stat *st)
 {
         gid_t group = atomic_load(&readers);
 
-        if (facts->st_gid != group && fchown(fd, (uid_t)-1, group) < 0)
+        if (st->st_gid != group && fchown(fd, (uid_t)-1, group) < 0)
                 return -1;
-        if ((facts->st_mode & 07777) == FOLDER_OPEN || fchmod(fd, FOLDER_OPEN) == 0 ||
-            (facts->st_mode & 0777) == (FOLDER_OPEN & 0777))
+        if ((st->st_mode & 07777) == FOLDER_OPEN || fchmod(fd, FOLDER_OPEN) == 0 ||
+            (st->st_mode & 0777) == (FOLDER_OPEN & 0777))
                 return 0;
         return fchmod(fd, FOLDER_OPEN & 0777);
 }
 
-static bool is_right(const struct stat *facts)
+static bool is_right(const struct stat *st)
 {
-        return facts->st_gid == atomic_load(&readers) && (facts->st_mode & 0777) == (FOLDER_OPEN & 0777);
+        return st->st_gid == atomic_load(&readers) && (st->st_mode & 0777) == (FOLDER_OPEN & 0777);
 }
 
 int maildir_folder_make(const char *path, int *fd, struct cause *cause)
 {
-        struct stat facts;
+        struct stat st;
 
         if (make_folder(path, FOLDER_OPEN & 0777, cause) < 0)
                 return -1;
         *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (*fd < 0)
                 return cause_errno(cause, errno, "cannot open the folder %s", path);
-        if (atomic_load(&some_readers) && fstat(*fd, &facts) == 0)
-                (void)open_folder(*fd, &facts); /* at worst it stays closed; told at start */
+        if (atomic_load(&some_readers) && fstat(*fd, &st) == 0)
+                (void)open_folder(*fd, &st); /* at worst it stays closed; told at start */
         return 1;
 }
 
@@ -91,13 +91,13 @@ static void close_directory(DIR **directory)
                 (void)closedir(*directory);
 }
 
-static int fit_file(int fd, const struct stat *facts)
+static int fit_file(int fd, const struct stat *st)
 {
         gid_t group = atomic_load(&readers);
 
-        if (facts->st_gid != group && fchown(fd, (uid_t)-1, group) < 0)
+        if (st->st_gid != group && fchown(fd, (uid_t)-1, group) < 0)
                 return -1;
-        return (facts->st_mode & 0777) == FILE_OPEN ? 0 : fchmod(fd, FILE_OPEN);
+        return (st->st_mode & 0777) == FILE_OPEN ? 0 : fchmod(fd, FILE_OPEN);
 }
 
 static int fit_folder(int fd, unsigned depth);
@@ -111,24 +111,24 @@ static bool is_part(const char *name)
 static int fit_entry(int folder, const char *name, unsigned depth, bool folder_right)
 {
         scoped(scoped_close) int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        struct stat facts;
+        struct stat st;
 
-        if (fd < 0 || fstat(fd, &facts) < 0)
+        if (fd < 0 || fstat(fd, &st) < 0)
                 return 0; /* it has gone, or is a link: not ours */
-        if (S_ISDIR(facts.st_mode))
-                return depth == DEPTH || (is_part(name) && is_right(&facts)) ? 0 : fit_folder(fd, depth + 1);
-        return S_ISREG(facts.st_mode) && !folder_right ? fit_file(fd, &facts) : 0;
+        if (S_ISDIR(st.st_mode))
+                return depth == DEPTH || (is_part(name) && is_right(&st)) ? 0 : fit_folder(fd, depth + 1);
+        return S_ISREG(st.st_mode) && !folder_right ? fit_file(fd, &st) : 0;
 }
 
 static int fit_folder(int fd, unsigned depth)
 {
-        struct stat facts;
+        struct stat st;
         const struct dirent *entry;
         int result = 0;
 
-        if (fstat(fd, &facts) < 0)
+        if (fstat(fd, &st) < 0)
                 return -1;
-        bool right = is_right(&facts);
+        bool right = is_right(&st);
         int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         scoped(close_directory) DIR *directory = again < 0 ? NULL : fdopendir(again);
         if (!directory) {
@@ -139,18 +139,18 @@ static int fit_folder(int fd, unsigned depth)
                 if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
                     (!right || entry->d_type != DT_REG))
                         result = fit_entry(fd, entry->d_name, depth, right);
-        return result < 0 || store_closing() ? result : open_folder(fd, &facts);
+        return result < 0 || store_closing() ? result : open_folder(fd, &st);
 }
 
 /* Through the state folder, but not a look into it: as its group, or else as anybody. */
 static int let_through(const char *directory)
 {
-        struct stat facts;
+        struct stat st;
 
-        if (stat(directory, &facts) < 0)
+        if (stat(directory, &st) < 0)
                 return -1;
-        mode_t way = facts.st_gid == atomic_load(&readers) ? 0010 : 0001;
-        return facts.st_mode & way ? 0 : chmod(directory, (facts.st_mode & 07777) | way);
+        mode_t way = st.st_gid == atomic_load(&readers) ? 0010 : 0001;
+        return st.st_mode & way ? 0 : chmod(directory, (st.st_mode & 07777) | way);
 }
 
 static void fit_work(struct job *job)

@@ -62,9 +62,9 @@ static bool is_of(const char *name, const char *half)
 
 static time_t written(int tmp, const char *name)
 {
-        struct stat facts;
+        struct stat st;
 
-        return fstatat(tmp, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 ? facts.st_mtime : 0;
+        return fstatat(tmp, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mtime : 0;
 }
 
 /* Removes those of this message but `keep`, and the oldest of all while there are too many for one more.

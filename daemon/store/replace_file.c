@@ -65,9 +65,9 @@ static int not_synced(const char *path, bool undone, int error, struct cause *ca
 /* A folder in the place of a file is nobody's to replace: it would go unseen under the temporary name. */
 static bool is_folder(int folder, const char *name)
 {
-        struct stat facts;
+        struct stat st;
 
-        return fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(facts.st_mode);
+        return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* 0, -1: failed, and all is as before; -2: failed, and it may be done all the same. */
@@ -175,15 +175,15 @@ static int read_whole(int fd, const char *path, size_t max, struct buf *out, str
 
 int read_file(const char *path, size_t max, struct buf *out, struct cause *cause)
 {
-        struct stat facts;
+        struct stat st;
 
         buf_init(out, max + 1);
         scoped(scoped_close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0)
                 return errno == ENOENT ? 0 : cause_errno(cause, errno, "cannot read %s", path);
-        if (fstat(fd, &facts) < 0)
+        if (fstat(fd, &st) < 0)
                 return cause_errno(cause, errno, "cannot read %s", path);
-        if (!S_ISREG(facts.st_mode))
+        if (!S_ISREG(st.st_mode))
                 return cause_set(cause, CAUSE_STORAGE, "cannot read %s: not a regular file", path);
         int result = read_whole(fd, path, max, out, cause);
         if (result < 0)
@@ -194,10 +194,10 @@ int read_file(const char *path, size_t max, struct buf *out, struct cause *cause
 int make_folder(const char *path, mode_t mode, struct cause *cause)
 {
         const char *name;
-        struct stat facts;
+        struct stat st;
 
-        if (stat(path, &facts) == 0) {
-                if (!S_ISDIR(facts.st_mode))
+        if (stat(path, &st) == 0) {
+                if (!S_ISDIR(st.st_mode))
                         return cause_set(cause, CAUSE_STORAGE, "%s is there and is not a folder", path);
                 return 0;
         }

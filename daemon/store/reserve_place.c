@@ -80,10 +80,10 @@ int reserve_place_hold(struct reserve_place *place, const char *directory, const
 {
         scoped(scoped_free) char *path = text_of("%s/reserve", directory);
         size_t wanted = reserve_place_size(place);
-        struct stat facts = { 0 };
-        bool there = lstat(path, &facts) == 0, ours = there && S_ISREG(facts.st_mode);
+        struct stat st = { 0 };
+        bool there = lstat(path, &st) == 0, ours = there && S_ISREG(st.st_mode);
 
-        if (room->reserve && place->holding && ours && (size_t)facts.st_size >= wanted)
+        if (room->reserve && place->holding && ours && (size_t)st.st_size >= wanted)
                 return 0;
         place->holding = false;
         if (!room->reserve) {
@@ -91,19 +91,18 @@ int reserve_place_hold(struct reserve_place *place, const char *directory, const
                         (void)unlink(path);
                 return 0;
         }
-        if (!(ours && facts.st_size > 0) && room->free < 2 * wanted)
+        if (!(ours && st.st_size > 0) && room->free < 2 * wanted)
                 return ENOSPC;
         if (there && !ours && unlink(path) < 0 && rmdir(path) < 0)
                 return 0;
-        return make_file(place, path, ours ? (size_t)facts.st_size : 0);
+        return make_file(place, path, ours ? (size_t)st.st_size : 0);
 }
 
 bool reserve_place_let_go(struct reserve_place *place, const char *directory)
 {
         scoped(scoped_free) char *path = text_of("%s/reserve", directory);
-        struct stat facts;
-        bool went =
-                lstat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > 0 && unlink(path) == 0;
+        struct stat st;
+        bool went = lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && unlink(path) == 0;
 
         place->holding = place->holding && !went;
         return went;

@@ -140,10 +140,10 @@ static int feed(struct work *work, const uint8_t *bytes, size_t len)
 }
 
 /* A client's file may lie on a file system that never answers: that must not make the watchdog bark. */
-static int fstat_client(int fd, struct stat *facts)
+static int fstat_client(int fd, struct stat *st)
 {
         workers_outside(true);
-        int result = fstat(fd, facts);
+        int result = fstat(fd, st);
         workers_outside(false);
         return result;
 }
@@ -176,14 +176,14 @@ static int feed_file(struct work *work)
 {
         struct cause *cause = &work->cause;
         uint64_t most = work->max_size + LIMIT_HEADER, at = 0;
-        struct stat facts;
+        struct stat st;
 
         if (client_file_check(work->fd, cause) < 0)
                 return -1;
-        if (fstat_client(work->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+        if (fstat_client(work->fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return cause_about(cause, CAUSE_INVALID, "descriptor",
                                    "the descriptor is not a regular file or memfd");
-        if (facts.st_size > 0 && (uint64_t)facts.st_size > most)
+        if (st.st_size > 0 && (uint64_t)st.st_size > most)
                 return too_large(work);
         scoped(scoped_free) uint8_t *piece = new_zeroed(1, READ_PIECE);
         while (is_let_go(work) == 0) {

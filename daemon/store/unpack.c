@@ -286,7 +286,7 @@ int unpack_archive(int fd, const char *folder, struct unpacked *out, struct caus
 
 /* ---- away with it ---- */
 
-static int remove_one(const char *path, unused_arg const struct stat *facts, unused_arg int kind,
+static int remove_one(const char *path, unused_arg const struct stat *st, unused_arg int kind,
                       unused_arg struct FTW *where)
 {
         return remove(path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Allowed Hosts as the handshake uses them: the facts for judge(), and what each judged session leaves
+ * The Allowed Hosts as the handshake uses them: the evidence for judge(), and what each judged session leaves
  * behind: a challenge recorded or refreshed (security rule 13), an exemption used, exemptions that have
  * become needless (16), exemptions whose time is over (15).
  */
@@ -65,7 +65,7 @@ static bool is_of(const struct entry *entry, const char *host, uint16_t port)
         return entry->port == port && strcmp(entry->host, host) == 0;
 }
 
-size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
+size_t allowed_rulings(const char *host, uint16_t port, struct allowed_ruling **out)
 {
         size_t count, found = 0;
         struct entry **entries = allowed_list_entries(&count);
@@ -76,11 +76,11 @@ size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out)
                 if (!is_of(entry, host, port))
                         continue;
                 *out = new_resized(*out, found + 1, sizeof **out);
-                struct allowed_fact *fact = &(*out)[found++];
-                *fact = (struct allowed_fact){ .state = entry->decided.state,
-                                               .pins = entry->decided.pins,
-                                               .errors = entry->decided.errors,
-                                               .expires = entry->decided.expires };
+                struct allowed_ruling *fact = &(*out)[found++];
+                *fact = (struct allowed_ruling){ .state = entry->decided.state,
+                                                 .pins = entry->decided.pins,
+                                                 .errors = entry->decided.errors,
+                                                 .expires = entry->decided.expires };
                 memcpy(fact->id, entry->id, sizeof fact->id);
                 memcpy(fact->certificate_sha256, entry->certificate.sha256, 32);
                 memcpy(fact->key_sha256, entry->certificate.key_sha256, 32);
@@ -124,29 +124,30 @@ static void add_error(struct entry *entry, const struct tls_error *error)
 }
 
 /* What was never decided on shows the errors of now; what was approved once, those as well. */
-static void take_errors(struct entry *entry, const struct tls_facts *facts)
+static void take_errors(struct entry *entry, const struct tls_evidence *evidence)
 {
         if (entry->decided.time == 0)
                 entry->error_count = 0;
-        for (size_t i = 0; i < facts->error_count && entry->error_count < 2 * count_of(facts->errors); i++)
-                add_error(entry, &facts->errors[i]);
+        for (size_t i = 0; i < evidence->error_count && entry->error_count < 2 * count_of(evidence->errors);
+             i++)
+                add_error(entry, &evidence->errors[i]);
 }
 
-static struct entry *new_challenge(const struct tls_facts *facts, const struct verdict *verdict,
+static struct entry *new_challenge(const struct tls_evidence *evidence, const struct verdict *verdict,
                                    const char *id)
 {
         struct entry *entry = new_object(struct entry);
 
         memcpy(entry->id, id, sizeof entry->id);
-        entry->host = copy_text(facts->host);
-        entry->port = facts->port;
+        entry->host = copy_text(evidence->host);
+        entry->port = evidence->port;
         entry->created = loop_wall();
         entry->class = verdict->replaces[0] ? CLASS_OF_CHANGED : CLASS_OF_NEW;
         memcpy(entry->replaces, verdict->replaces, sizeof entry->replaces);
-        certificate_copy(&entry->certificate, &facts->chain[0]);
-        entry->chain = new_zeroed(facts->chain_count, sizeof *entry->chain);
-        for (size_t i = 1; i < facts->chain_count; i++)
-                certificate_copy(&entry->chain[entry->chain_count++], &facts->chain[i]);
+        certificate_copy(&entry->certificate, &evidence->chain[0]);
+        entry->chain = new_zeroed(evidence->chain_count, sizeof *entry->chain);
+        for (size_t i = 1; i < evidence->chain_count; i++)
+                certificate_copy(&entry->chain[entry->chain_count++], &evidence->chain[i]);
         return entry;
 }
 
@@ -167,13 +168,13 @@ static bool make_room(void)
 }
 
 /* Returns NULL when there is no room in all. */
-static struct entry *raise_challenge(const struct tls_facts *facts, const struct verdict *verdict,
+static struct entry *raise_challenge(const struct tls_evidence *evidence, const struct verdict *verdict,
                                      const char *id)
 {
         if (!make_room())
                 return NULL;
-        bool flood = make_room_at_host(facts->host, facts->port);
-        struct entry *entry = new_challenge(facts, verdict, id);
+        bool flood = make_room_at_host(evidence->host, evidence->port);
+        struct entry *entry = new_challenge(evidence, verdict, id);
         allowed_list_add(entry);
         allowed_list_tell(id, "challenge", NULL);
         if (flood)
@@ -228,12 +229,13 @@ static void reopen(struct entry *entry)
         allowed_list_trust_changes();
 }
 
-static void complete_words(struct verdict *verdict, const struct tls_facts *facts, const struct entry *entry)
+static void complete_words(struct verdict *verdict, const struct tls_evidence *evidence,
+                           const struct entry *entry)
 {
         char when[32];
         time_t verified = allowed_verified_when(entry->host, entry->port);
 
-        verdict_remedy(verdict, facts, entry->id);
+        verdict_remedy(verdict, evidence, entry->id);
         if (entry->class != CLASS_OF_REGRESSION)
                 return;
         time_rfc3339(verified, when);
@@ -243,18 +245,19 @@ static void complete_words(struct verdict *verdict, const struct tls_facts *fact
                      when);
 }
 
-static void record_challenge(const struct tls_facts *facts, const char *account, struct verdict *verdict)
+static void record_challenge(const struct tls_evidence *evidence, const char *account,
+                             struct verdict *verdict)
 {
         char id[13];
 
-        allowed_entry_id(facts->host, facts->port, facts->chain[0].sha256, id);
+        allowed_entry_id(evidence->host, evidence->port, evidence->chain[0].sha256, id);
         struct entry *entry = allowed_list_find(id);
         bool fresh = !entry;
         bool was_pending = entry && entry->decided.state == ALLOWED_PENDING;
         if (entry)
                 reopen(entry);
         else
-                entry = raise_challenge(facts, verdict, id);
+                entry = raise_challenge(evidence, verdict, id);
         if (!entry) {
                 cause_remedy(&verdict->cause,
                              "%d challenges wait already: decide or delete some of them first: "
@@ -264,14 +267,14 @@ static void record_challenge(const struct tls_facts *facts, const char *account,
         }
         size_t accounts = entry->account_count;
         uint32_t problems = allowed_entry_problems(entry);
-        take_errors(entry, facts);
+        take_errors(entry, evidence);
         allowed_entry_add_account(entry, account);
         entry->last_seen = loop_wall();
         entry->needless = entry->unused = false;
         if (allowed_verified_when(entry->host, entry->port))
                 entry->class = CLASS_OF_REGRESSION;
         memcpy(verdict->allowed_id, id, sizeof id);
-        complete_words(verdict, facts, entry);
+        complete_words(verdict, evidence, entry);
         if (fresh || !was_pending || accounts != entry->account_count ||
             problems != allowed_entry_problems(entry))
                 allowed_list_save();
@@ -305,17 +308,17 @@ static void record_rejected(const char *account, struct verdict *verdict)
                      entry->decided.by ? entry->decided.by : "a person", when, entry->id);
 }
 
-static void record_verified(const struct tls_facts *facts)
+static void record_verified(const struct tls_evidence *evidence)
 {
         size_t count;
         struct entry **entries = allowed_list_entries(&count);
 
-        if (allowed_verified_note(facts->host, facts->port, facts->chain[0].sha256, loop_wall()))
+        if (allowed_verified_note(evidence->host, evidence->port, evidence->chain[0].sha256, loop_wall()))
                 allowed_list_save_some_time();
         for (size_t i = 0; i < count; i++) {
                 struct entry *entry = entries[i];
                 if (entry->needless || entry->decided.state == ALLOWED_REJECTED ||
-                    !is_of(entry, facts->host, facts->port))
+                    !is_of(entry, evidence->host, evidence->port))
                         continue;
                 bool told = entry_is_over(entry);
                 entry->needless = true;
@@ -325,25 +328,25 @@ static void record_verified(const struct tls_facts *facts)
         }
 }
 
-void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict)
+void allowed_record(const struct tls_evidence *evidence, const char *account, struct verdict *verdict)
 {
         if (verdict->kind <= VERDICT_USER)
                 clock_doubt_verified();
         else if (verdict->errors &&
                  (verdict->errors & ~(1u << PROBLEM_EXPIRED | 1u << PROBLEM_NOT_YET_VALID)) == 0)
-                clock_doubt_failed(facts->host, facts->port, loop_now());
-        if (allowed_fault() || facts->chain_count == 0)
+                clock_doubt_failed(evidence->host, evidence->port, loop_now());
+        if (allowed_fault() || evidence->chain_count == 0)
                 return;
         switch (verdict->kind) {
         case VERDICT_SYSTEM:
         case VERDICT_USER:
-                record_verified(facts);
+                record_verified(evidence);
                 break;
         case VERDICT_ALLOWED:
                 record_use(account, verdict);
                 break;
         case VERDICT_CHALLENGE:
-                record_challenge(facts, account, verdict);
+                record_challenge(evidence, account, verdict);
                 break;
         case VERDICT_REJECTED:
                 record_rejected(account, verdict);

@@ -56,11 +56,11 @@ void allowed_decide(const struct allowed_decision *decision,
 void allowed_prune(const char *who, void (*done)(void *ctx, const struct cause *cause, json_t *ids),
                    void *ctx);
 
-/* For channel.c: the facts of one host and port; the caller frees. */
-size_t allowed_facts(const char *host, uint16_t port, struct allowed_fact **out);
+/* For channel.c: the evidence of one host and port; the caller frees. */
+size_t allowed_rulings(const char *host, uint16_t port, struct allowed_ruling **out);
 /* For channel.c: outcome of a judged session. CHALLENGE records or refreshes the pending entry
  * (its id goes to verdict->allowed_id); good without help marks entries needless; ALLOWED sets lastSeen. */
-void allowed_record(const struct tls_facts *facts, const char *account, struct verdict *verdict);
+void allowed_record(const struct tls_evidence *evidence, const char *account, struct verdict *verdict);
 /* Who uses which server may be otherwise now: `in_use` says it for each entry that is not rejected. What has
  * become needless by that, or a challenge again, is told unless `tell` is false (at the start). */
 void allowed_look_at_users(bool (*in_use)(const char *host, uint16_t port), bool tell);

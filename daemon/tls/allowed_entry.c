@@ -259,7 +259,7 @@ static int read_errors(struct entry *entry, const json_t *list, struct cause *ca
         size_t i;
         json_t *item;
 
-        if (json_array_size(list) > 2 * count_of(((struct tls_facts *)NULL)->errors))
+        if (json_array_size(list) > 2 * count_of(((struct tls_evidence *)NULL)->errors))
                 return cause_set(cause, CAUSE_STORAGE, "too many errors in one entry");
         entry->errors = new_zeroed(json_array_size(list), sizeof *entry->errors);
         json_array_foreach(list, i, item) {

@@ -54,35 +54,35 @@ static struct channel *channel_of(struct transport *transport)
         return container_of(transport, struct channel, transport);
 }
 
-static struct handshake_facts failure_facts(const struct channel *channel)
+static struct handshake_evidence failure_evidence(const struct channel *channel)
 {
-        return (struct handshake_facts){ .host = channel->host,
-                                         .port = channel->port,
-                                         .min_version = channel->min_version,
-                                         .implicit = channel->implicit,
-                                         .first = channel->first,
-                                         .first_len = channel->first_len };
+        return (struct handshake_evidence){ .host = channel->host,
+                                            .port = channel->port,
+                                            .min_version = channel->min_version,
+                                            .implicit = channel->implicit,
+                                            .first = channel->first,
+                                            .first_len = channel->first_len };
 }
 
 bool channel_heard_plain_text(const struct channel *channel)
 {
-        struct handshake_facts facts = failure_facts(channel);
+        struct handshake_evidence evidence = failure_evidence(channel);
 
-        return handshake_heard_plain_text(&facts);
+        return handshake_heard_plain_text(&evidence);
 }
 
 static void explain_failed_handshake(struct channel *channel, int error, struct cause *cause)
 {
-        struct handshake_facts facts = failure_facts(channel);
+        struct handshake_evidence evidence = failure_evidence(channel);
 
         if (channel->flooded)
                 channel_flooded(cause);
-        else if (handshake_heard_plain_text(&facts))
-                handshake_plain_text(&facts, cause);
+        else if (handshake_heard_plain_text(&evidence))
+                handshake_plain_text(&evidence, cause);
         else if (channel->alpn && handshake_refused_alpn())
                 remember_refusal(channel, cause);
         else
-                handshake_failed(&facts, channel->ssl, error, channel->number, cause);
+                handshake_failed(&evidence, channel->ssl, error, channel->number, cause);
         ERR_clear_error();
 }
 
@@ -183,7 +183,7 @@ static void channel_free(struct transport *transport)
         SSL_free(channel->ssl);
         SSL_SESSION_free(channel->session);
         collect_free(channel->collected);
-        channel_forget_facts(channel);
+        channel_forget_evidence(channel);
         free(channel->account);
         free(channel->host);
         free(channel);
@@ -367,11 +367,11 @@ void channel_info(const struct channel *channel, struct channel_info *out)
         certificate_done(&leaf);
 }
 
-void channel_binding(struct channel *channel, struct chat_binding *out)
+void channel_binding(struct channel *channel, struct engine_binding *out)
 {
         static const char label[] = "EXPORTER-Channel-Binding";
 
-        *out = (struct chat_binding){ 0 };
+        *out = (struct engine_binding){ 0 };
         if (channel->finished && SSL_version(channel->ssl) == TLS1_3_VERSION)
                 out->present = SSL_export_keying_material(channel->ssl, out->exporter, sizeof out->exporter,
                                                           label, sizeof label - 1, NULL, 0, 0) == 1;

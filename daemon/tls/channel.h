@@ -8,8 +8,8 @@
 #pragma once
 
 #include "daemon/tls/judge.h"
-#include "daemon/wire/chat.h"
 #include "daemon/wire/connection.h"
+#include "daemon/wire/engine.h"
 
 struct tls_policy {          /* borrowed texts, copied by channel_new */
         const char *account; /* name: key of session tickets; "" for probes: none kept */
@@ -54,9 +54,9 @@ void channel_info(const struct channel *channel, struct channel_info *out);
  */
 bool channel_leaf(const struct channel *channel, struct certificate *out) must_use;
 /* Facts with the chain, for `account test`; valid while the channel lives. */
-const struct tls_facts *channel_facts(const struct channel *channel);
+const struct tls_evidence *channel_evidence(const struct channel *channel);
 /* SHA-256 of the anchor that the verdict rests on, zero when none: for trust_anchor(), after a store has
- * changed. Costs nothing, unlike channel_facts(), which makes the facts again and keeps them. */
+ * changed. Costs nothing, unlike channel_evidence(), which makes the evidence again and keeps them. */
 const uint8_t *channel_anchor(const struct channel *channel);
 /* RFC 9266 tls-exporter, where the version has it. */
-void channel_binding(struct channel *channel, struct chat_binding *out);
+void channel_binding(struct channel *channel, struct engine_binding *out);

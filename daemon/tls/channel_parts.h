@@ -37,7 +37,7 @@ struct channel {
         SSL_SESSION *session; /* a ticket that came before the verdict */
         struct collection *collected; /* NULL: no error */
         struct channel_report {       /* made for the verdict, and again when asked for */
-                struct tls_facts facts;
+                struct tls_evidence evidence;
                 struct certificate *chain;
         } *report;
 };
@@ -53,4 +53,4 @@ int channel_on_verification(int good, X509_STORE_CTX *verification);
 int channel_on_new_session(SSL *ssl, SSL_SESSION *session);
 void channel_offer_ticket(struct channel *channel, const struct tls_policy *policy);
 /* Gives back what the verdict took to make. */
-void channel_forget_facts(struct channel *channel);
+void channel_forget_evidence(struct channel *channel);

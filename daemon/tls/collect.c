@@ -72,19 +72,20 @@ void collect_chain_free(struct certificate *chain, size_t count)
 
 /* ---- the codes of OpenSSL ---- */
 
-static bool has_problem(const struct tls_facts *facts, enum tls_problem problem)
+static bool has_problem(const struct tls_evidence *evidence, enum tls_problem problem)
 {
-        for (size_t i = 0; i < facts->error_count; i++)
-                if (facts->errors[i].problem == problem)
+        for (size_t i = 0; i < evidence->error_count; i++)
+                if (evidence->errors[i].problem == problem)
                         return true;
         return false;
 }
 
-void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
-                   ...)
+void tls_evidence_add(struct tls_evidence *evidence, enum tls_problem problem, int depth, int code,
+                      const char *format, ...)
 {
-        bool full = facts->error_count == count_of(facts->errors);
-        struct tls_error *error = &facts->errors[full ? facts->error_count - 1 : facts->error_count++];
+        bool full = evidence->error_count == count_of(evidence->errors);
+        struct tls_error *error =
+                &evidence->errors[full ? evidence->error_count - 1 : evidence->error_count++];
         char *words = NULL;
         va_list args;
 
@@ -96,12 +97,12 @@ void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth,
                 (struct tls_error){ .problem = full ? PROBLEM_OTHER : problem, .depth = depth, .code = code };
         printable_copy(error->text, sizeof error->text, words, strlen(words));
         free(words);
-        tls_facts_remedy(facts, "%s", tls_problem_remedy(error->problem));
+        tls_evidence_remedy(evidence, "%s", tls_problem_remedy(error->problem));
 }
 
-void tls_facts_remedy(struct tls_facts *facts, const char *format, ...)
+void tls_evidence_remedy(struct tls_evidence *evidence, const char *format, ...)
 {
-        struct tls_error *error = &facts->errors[facts->error_count - 1];
+        struct tls_error *error = &evidence->errors[evidence->error_count - 1];
         char *words = NULL;
         va_list args;
 
@@ -124,7 +125,7 @@ static void name_of(const struct collected *item, bool issuer, char out[80])
 }
 
 struct code_row;
-typedef void words(const struct collected *item, const struct code_row *row, struct tls_facts *facts);
+typedef void words(const struct collected *item, const struct code_row *row, struct tls_evidence *evidence);
 
 struct code_row {
         int code;
@@ -133,13 +134,13 @@ struct code_row {
         const char *text; /* what follows the name of the certificate, for put_plain */
 };
 
-static void put_plain(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_plain(const struct collected *item, const struct code_row *row, struct tls_evidence *evidence)
 {
         char name[80];
 
         name_of(item, false, name);
-        tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s", name,
-                      row->text ? row->text : X509_verify_cert_error_string(item->code));
+        tls_evidence_add(evidence, row->problem, item->depth, item->code, "certificate \"%s\" %s", name,
+                         row->text ? row->text : X509_verify_cert_error_string(item->code));
 }
 
 /* Whether the certificate says where its issuer's can be had, as those of public CAs do, whose roots sign no
@@ -159,55 +160,57 @@ static bool names_issuer_place(X509 *x509)
 /* The issuer is unknown: said once, however many codes OpenSSL has for it. Above an intermediate it is a
  * root, which need not be sent; above the server's own certificate it may be an intermediate, which must be.
  */
-static void put_issuer(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_issuer(const struct collected *item, const struct code_row *row,
+                       struct tls_evidence *evidence)
 {
         char name[80];
         bool likely = names_issuer_place(item->x509);
 
-        if (has_problem(facts, row->problem))
+        if (has_problem(evidence, row->problem))
                 return;
         name_of(item, true, name);
-        tls_facts_add(
-                facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s",
+        tls_evidence_add(
+                evidence, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store and %s",
                 name,
                 item->depth > 0 ? "was not sent by the server"
                 : likely        ? "was not sent by the server, which most likely forgot this intermediate"
                          : "was not sent: either the server forgot this intermediate, or that is a root");
         if (item->depth == 0)
-                tls_facts_remedy(facts,
-                                 "have the server send the intermediate \"%.36s\"%s; or "
-                                 "import the issuer: emailsecctl trust import FILE",
-                                 name, likely ? "" : ", if it is one");
+                tls_evidence_remedy(evidence,
+                                    "have the server send the intermediate \"%.36s\"%s; or "
+                                    "import the issuer: emailsecctl trust import FILE",
+                                    name, likely ? "" : ", if it is one");
 }
 
-static void put_root(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_root(const struct collected *item, const struct code_row *row, struct tls_evidence *evidence)
 {
         char name[80];
 
         name_of(item, false, name);
-        tls_facts_add(facts, row->problem, item->depth, item->code, "issuer \"%s\" is in no trust store",
-                      name);
+        tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                         "issuer \"%s\" is in no trust store", name);
 }
 
-static void put_self_signed(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_self_signed(const struct collected *item, const struct code_row *row,
+                            struct tls_evidence *evidence)
 {
         char name[80];
 
         name_of(item, false, name);
-        tls_facts_add(facts, row->problem, item->depth, item->code,
-                      "certificate \"%s\" is self-signed and in no trust store", name);
+        tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                         "certificate \"%s\" is self-signed and in no trust store", name);
 }
 
 /* The first of its names that could be configured instead. */
-static void put_name_remedy(char *const *names, struct tls_facts *facts)
+static void put_name_remedy(char *const *names, struct tls_evidence *evidence)
 {
         for (; names && *names; names++) {
                 bool usable = strncmp(*names, "DNS:", 4) == 0 || strncmp(*names, "IP:", 3) == 0;
                 scoped(scoped_free) char *host = usable ? host_normal(strchr(*names, ':') + 1, NULL) : NULL;
-                if (!host || strlen(host) > 48 || strchr(host, '*') || same_text(host, facts->host))
+                if (!host || strlen(host) > 48 || strchr(host, '*') || same_text(host, evidence->host))
                         continue;
-                tls_facts_remedy(
-                        facts,
+                tls_evidence_remedy(
+                        evidence,
                         "the certificate says %s: set hostname to that if it is the server meant, or have "
                         "it issued anew",
                         host);
@@ -216,11 +219,11 @@ static void put_name_remedy(char *const *names, struct tls_facts *facts)
 }
 
 /* What the certificate says instead: up to three of its names. */
-static void put_name(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_name(const struct collected *item, const struct code_row *row, struct tls_evidence *evidence)
 {
         char names[140] = "";
         size_t told = 0, more = 0;
-        char *const *list = facts->chain_count ? facts->chain[0].alt_names : NULL;
+        char *const *list = evidence->chain_count ? evidence->chain[0].alt_names : NULL;
 
         for (; list && *list; list++) {
                 size_t len = strlen(names);
@@ -235,21 +238,21 @@ static void put_name(const struct collected *item, const struct code_row *row, s
                         (void)snprintf(names + len, sizeof names - len, "%s%s", told++ ? ", " : "", value);
         }
         if (!told && !more)
-                tls_facts_add(
-                        facts, row->problem, item->depth, item->code,
+                tls_evidence_add(
+                        evidence, row->problem, item->depth, item->code,
                         "the certificate names no %s (a common name alone does not count), wanted \"%s\"",
-                        item->code == X509_V_ERR_IP_ADDRESS_MISMATCH ? "IP address" : "host", facts->host);
+                        item->code == X509_V_ERR_IP_ADDRESS_MISMATCH ? "IP address" : "host", evidence->host);
         else if (more)
-                tls_facts_add(facts, row->problem, item->depth, item->code,
-                              "the certificate is for %s and %zu more, not for \"%s\"", names, more,
-                              facts->host);
+                tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                                 "the certificate is for %s and %zu more, not for \"%s\"", names, more,
+                                 evidence->host);
         else
-                tls_facts_add(facts, row->problem, item->depth, item->code,
-                              "the certificate is for %s, not for \"%s\"", names, facts->host);
-        put_name_remedy(facts->chain_count ? facts->chain[0].alt_names : NULL, facts);
+                tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                                 "the certificate is for %s, not for \"%s\"", names, evidence->host);
+        put_name_remedy(evidence->chain_count ? evidence->chain[0].alt_names : NULL, evidence);
 }
 
-static void put_date(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_date(const struct collected *item, const struct code_row *row, struct tls_evidence *evidence)
 {
         char name[80], when[32] = "", now[32], doubt[112];
         bool over = row->problem == PROBLEM_EXPIRED;
@@ -259,24 +262,25 @@ static void put_date(const struct collected *item, const struct code_row *row, s
                 time_rfc3339(
                         asn1_time(over ? X509_get0_notAfter(item->x509) : X509_get0_notBefore(item->x509)),
                         when);
-        clock_doubt(loop_wall(), loop_now(), facts->server_time, allowed_verified_latest(), facts->host,
-                    facts->port, doubt, sizeof doubt);
+        clock_doubt(loop_wall(), loop_now(), evidence->server_time, allowed_verified_latest(), evidence->host,
+                    evidence->port, doubt, sizeof doubt);
         if (!doubt[0]) {
-                tls_facts_add(facts, row->problem, item->depth, item->code, "certificate \"%s\" %s %s", name,
-                              over ? "expired at" : "is not valid before", when);
+                tls_evidence_add(evidence, row->problem, item->depth, item->code, "certificate \"%s\" %s %s",
+                                 name, over ? "expired at" : "is not valid before", when);
                 return;
         }
         time_rfc3339(loop_wall(), now);
-        tls_facts_add(facts, row->problem, item->depth, item->code,
-                      "certificate \"%.40s\" %s %s; this machine's clock says %s, %s", name,
-                      over ? "expired at" : "is not valid before", when, now, doubt);
-        tls_facts_remedy(facts,
-                         "look at this machine's clock first: timedatectl (what failed by it is tried again "
-                         "when it is set); then: %s",
-                         over ? "renew it" : "see the server's clock");
+        tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                         "certificate \"%.40s\" %s %s; this machine's clock says %s, %s", name,
+                         over ? "expired at" : "is not valid before", when, now, doubt);
+        tls_evidence_remedy(
+                evidence,
+                "look at this machine's clock first: timedatectl (what failed by it is tried again "
+                "when it is set); then: %s",
+                over ? "renew it" : "see the server's clock");
 }
 
-static void put_weak(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_weak(const struct collected *item, const struct code_row *row, struct tls_evidence *evidence)
 {
         char name[80];
         struct certificate certificate = { 0 };
@@ -285,22 +289,23 @@ static void put_weak(const struct collected *item, const struct code_row *row, s
         if (item->x509)
                 certificate_from_x509(item->x509, &certificate);
         if (item->code == X509_V_ERR_CA_MD_TOO_WEAK)
-                tls_facts_add(facts, row->problem, item->depth, item->code,
-                              "certificate \"%s\" is signed with %s, which is too weak", name,
-                              certificate.signature_algorithm);
+                tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                                 "certificate \"%s\" is signed with %s, which is too weak", name,
+                                 certificate.signature_algorithm);
         else
-                tls_facts_add(facts, row->problem, item->depth, item->code,
-                              "certificate \"%s\" has an %s key of %d bits, which is too short", name,
-                              certificate.key_algorithm, certificate.key_size);
+                tls_evidence_add(evidence, row->problem, item->depth, item->code,
+                                 "certificate \"%s\" has an %s key of %d bits, which is too short", name,
+                                 certificate.key_algorithm, certificate.key_size);
         certificate_done(&certificate);
 }
 
 /* The revocation lists are the operator's own files: that there is none for an issuer says nothing. */
-static void put_nothing(const struct collected *item, const struct code_row *row, struct tls_facts *facts)
+static void put_nothing(const struct collected *item, const struct code_row *row,
+                        struct tls_evidence *evidence)
 {
         (void)item;
         (void)row;
-        (void)facts;
+        (void)evidence;
 }
 
 static const struct code_row rows[] = {
@@ -375,13 +380,13 @@ enum tls_problem tls_problem_of_code(int code)
         return row_of(code)->problem;
 }
 
-void collect_errors(const struct collection *collection, struct tls_facts *facts)
+void collect_errors(const struct collection *collection, struct tls_evidence *evidence)
 {
         for (size_t i = 0; collection && i < collection->count; i++) {
                 const struct collected *item = &collection->items[i];
                 const struct code_row *row = row_of(item->code);
-                row->put(item, row, facts);
+                row->put(item, row, evidence);
         }
         if (collection && collection->overflow)
-                tls_facts_add(facts, PROBLEM_OTHER, 0, 0, "the chain has more errors than are listed");
+                tls_evidence_add(evidence, PROBLEM_OTHER, 0, 0, "the chain has more errors than are listed");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From OpenSSL's verification to facts. The callback appends (code, depth, certificate) and never decides;
+ * From OpenSSL's verification to evidence. The callback appends (code, depth, certificate) and never decides;
  * after the handshake the errors are put into words and the chain into plain certificates.
  */
 #pragma once
@@ -30,14 +30,14 @@ void collect_free(struct collection *collection);
 struct certificate *collect_chain_of(const SSL *ssl, size_t *out_count);
 void collect_chain_free(struct certificate *chain, size_t count);
 
-/* The errors of `facts` (whose host and chain are set), one a problem and certificate. */
-void collect_errors(const struct collection *collection, struct tls_facts *facts);
+/* The errors of `evidence` (whose host and chain are set), one a problem and certificate. */
+void collect_errors(const struct collection *collection, struct tls_evidence *evidence);
 
 /* Appends an error; in place of the last when the list is full, so that nothing is forgotten in silence. */
-void tls_facts_add(struct tls_facts *facts, enum tls_problem problem, int depth, int code, const char *format,
-                   ...) printf_like(5, 6);
+void tls_evidence_add(struct tls_evidence *evidence, enum tls_problem problem, int depth, int code,
+                      const char *format, ...) printf_like(5, 6);
 /* Puts what is known to mend the last error added in place of its problem's own remedy. */
-void tls_facts_remedy(struct tls_facts *facts, const char *format, ...) printf_like(2, 3);
+void tls_evidence_remedy(struct tls_evidence *evidence, const char *format, ...) printf_like(2, 3);
 /* The problem that an X509_V_ERR_* code stands for; unknown codes are PROBLEM_OTHER, codes that say nothing
  * against the peer TLS_PROBLEMS. */
 enum tls_problem tls_problem_of_code(int code);

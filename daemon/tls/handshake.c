@@ -119,20 +119,21 @@ static const struct reason_row {
         { SSL_R_PACKET_LENGTH_TOO_LONG, CAUSE_TLS_MISMATCH, "the server's answer is not TLS", NULL, false },
 };
 
-bool handshake_heard_plain_text(const struct handshake_facts *facts)
+bool handshake_heard_plain_text(const struct handshake_evidence *evidence)
 {
-        return facts->first_len && facts->first[0] != RECORD_HANDSHAKE && facts->first[0] != RECORD_ALERT;
+        return evidence->first_len && evidence->first[0] != RECORD_HANDSHAKE &&
+               evidence->first[0] != RECORD_ALERT;
 }
 
-void handshake_plain_text(const struct handshake_facts *facts, struct cause *cause)
+void handshake_plain_text(const struct handshake_evidence *evidence, struct cause *cause)
 {
         char said[64];
         size_t len = 0;
 
-        while (len < facts->first_len && facts->first[len] != '\r' && facts->first[len] != '\n')
+        while (len < evidence->first_len && evidence->first[len] != '\r' && evidence->first[len] != '\n')
                 len++;
-        printable_copy(said, sizeof said, (const char *)facts->first, len);
-        if (!facts->implicit) {
+        printable_copy(said, sizeof said, (const char *)evidence->first, len);
+        if (!evidence->implicit) {
                 cause_set(cause, CAUSE_TLS_MISMATCH,
                           "the server gave the go-ahead for TLS and then went on in plain text: \"%s\"",
                           said);
@@ -143,7 +144,7 @@ void handshake_plain_text(const struct handshake_facts *facts, struct cause *cau
         cause_set(cause, CAUSE_TLS_MISMATCH,
                   "port %u answered in plain text (\"%s\"): this server wants useStartTls here, or another "
                   "port",
-                  facts->port, said);
+                  evidence->port, said);
 }
 
 /* The row of the first error in the queue that has one; NULL otherwise. */
@@ -213,19 +214,19 @@ static bool connection_broke(int error, int number, const char *end, struct caus
         return true;
 }
 
-void handshake_failed(const struct handshake_facts *facts, const SSL *ssl, int error, int number,
+void handshake_failed(const struct handshake_evidence *evidence, const SSL *ssl, int error, int number,
                       struct cause *cause)
 {
         if (connection_broke(error, number, "the server closed the connection during the TLS handshake",
                              cause)) {
-                if (facts->implicit)
+                if (evidence->implicit)
                         cause_remedy(
                                 cause,
                                 "if it stays so, check that port %u of %s is one for TLS from the first byte",
-                                facts->port, facts->host);
+                                evidence->port, evidence->host);
                 return;
         }
-        queue_to_cause(ssl, facts->min_version, cause);
+        queue_to_cause(ssl, evidence->min_version, cause);
 }
 
 /* After the handshake this alert is how a server takes it that we do not renegotiate. */

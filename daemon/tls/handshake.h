@@ -7,7 +7,7 @@
 
 #include <openssl/ssl.h>
 
-struct handshake_facts {
+struct handshake_evidence {
         const char *host;
         uint16_t port;
         int min_version;
@@ -17,12 +17,12 @@ struct handshake_facts {
 };
 
 /* True when the first bytes are no TLS record: the peer talks in plain text. */
-bool handshake_heard_plain_text(const struct handshake_facts *facts);
+bool handshake_heard_plain_text(const struct handshake_evidence *evidence);
 /* Sets CAUSE_TLS_MISMATCH for that case. */
-void handshake_plain_text(const struct handshake_facts *facts, struct cause *cause);
+void handshake_plain_text(const struct handshake_evidence *evidence, struct cause *cause);
 /* The handshake failed with SSL_get_error() == `error`; `number` is errno as it was then. Empties the queue.
  */
-void handshake_failed(const struct handshake_facts *facts, const SSL *ssl, int error, int number,
+void handshake_failed(const struct handshake_evidence *evidence, const SSL *ssl, int error, int number,
                       struct cause *cause);
 /* The same for reading and writing afterwards. */
 void channel_failed(const SSL *ssl, int error, int number, struct cause *cause);

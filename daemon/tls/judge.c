@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is at the other end, decided from facts (security rules 8-16). Pure: no OpenSSL object, no clock, no
+ * Who is at the other end, decided from evidence (security rules 8-16). Pure: no OpenSSL object, no clock, no
  * file. The order is the policy: a store that cannot be read condemns; a chain that verifies needs no
  * exemption; what no person may exempt is a fault; only then the Allowed Hosts are asked, and what they do
  * not cover exactly is a challenge.
@@ -92,57 +92,59 @@ static uint32_t fatal_problems(void)
         return set;
 }
 
-static uint32_t problems_found(const struct tls_facts *facts)
+static uint32_t problems_found(const struct tls_evidence *evidence)
 {
-        uint32_t set = facts->chain_count ? 0 : 1u << PROBLEM_NONE_SENT;
+        uint32_t set = evidence->chain_count ? 0 : 1u << PROBLEM_NONE_SENT;
 
-        for (size_t i = 0; i < facts->error_count; i++)
-                set |= 1u << facts->errors[i].problem;
+        for (size_t i = 0; i < evidence->error_count; i++)
+                set |= 1u << evidence->errors[i].problem;
         return set;
 }
 
 /* Appends "; TEXT" of each error whose problem is in `set`, those nearest to the server first. */
-static void append_reasons(const struct tls_facts *facts, uint32_t set, char *to, size_t size)
+static void append_reasons(const struct tls_evidence *evidence, uint32_t set, char *to, size_t size)
 {
-        for (size_t i = 0; i < facts->error_count; i++) {
+        for (size_t i = 0; i < evidence->error_count; i++) {
                 size_t len = strlen(to);
-                if (set & 1u << facts->errors[i].problem && len < size - 1)
-                        (void)snprintf(to + len, size - len, "%s%s", len ? "; " : "", facts->errors[i].text);
+                if (set & 1u << evidence->errors[i].problem && len < size - 1)
+                        (void)snprintf(to + len, size - len, "%s%s", len ? "; " : "",
+                                       evidence->errors[i].text);
         }
 }
 
 /* One sentence with all reasons, what nothing can heal first. */
-static void tell(const struct tls_facts *facts, enum cause_code code, const char *what, struct verdict *out)
+static void tell(const struct tls_evidence *evidence, enum cause_code code, const char *what,
+                 struct verdict *out)
 {
         char reasons[sizeof out->cause.text] = "";
 
-        append_reasons(facts, fatal_problems(), reasons, sizeof reasons);
-        append_reasons(facts, ~fatal_problems(), reasons, sizeof reasons);
-        cause_set(&out->cause, code, "%s %s:%u: %s", what, facts->host, facts->port,
+        append_reasons(evidence, fatal_problems(), reasons, sizeof reasons);
+        append_reasons(evidence, ~fatal_problems(), reasons, sizeof reasons);
+        cause_set(&out->cause, code, "%s %s:%u: %s", what, evidence->host, evidence->port,
                   reasons[0] ? reasons : "no certificate was sent");
 }
 
-static void judge_fatal(const struct tls_facts *facts, struct verdict *out)
+static void judge_fatal(const struct tls_evidence *evidence, struct verdict *out)
 {
         uint32_t fatal = out->errors & fatal_problems();
         unsigned worst = 0;
 
         while (!(fatal & 1u << worst))
                 worst++;
-        tell(facts, CAUSE_CERTIFICATE, "the certificate cannot be accepted from", out);
+        tell(evidence, CAUSE_CERTIFICATE, "the certificate cannot be accepted from", out);
         cause_remedy(&out->cause, "%s", problems[worst].remedy);
 }
 
 /* Of the error nearest to the server. */
-static const char *remedy_in(const struct tls_facts *facts, enum tls_problem problem)
+static const char *remedy_in(const struct tls_evidence *evidence, enum tls_problem problem)
 {
-        for (size_t i = 0; i < facts->error_count; i++)
-                if (facts->errors[i].problem == problem)
-                        return facts->errors[i].remedy;
+        for (size_t i = 0; i < evidence->error_count; i++)
+                if (evidence->errors[i].problem == problem)
+                        return evidence->errors[i].remedy;
         return tls_problem_remedy(problem);
 }
 
-void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, const char *id)
+void verdict_remedy(struct verdict *verdict, const struct tls_evidence *evidence, const char *id)
 {
         char words[sizeof verdict->cause.remedy] = "";
         unsigned told = 0;
@@ -151,7 +153,7 @@ void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, cons
                 if (verdict->errors & 1u << i) {
                         size_t len = strlen(words);
                         (void)snprintf(words + len, sizeof words - len, "%s%s", told++ ? "; " : "",
-                                       remedy_in(facts, (enum tls_problem)i));
+                                       remedy_in(evidence, (enum tls_problem)i));
                 }
         if (id)
                 cause_remedy(&verdict->cause, "%s; or compare and accept: emailsecctl challenge show %s",
@@ -165,14 +167,14 @@ static bool same_digest(const uint8_t a[32], const uint8_t b[32])
         return memcmp(a, b, 32) == 0;
 }
 
-static bool pins_match(const struct allowed_fact *entry, const struct certificate *leaf)
+static bool pins_match(const struct allowed_ruling *entry, const struct certificate *leaf)
 {
         if (same_digest(entry->certificate_sha256, leaf->sha256))
                 return true;
         return entry->pins == PINS_KEY && same_digest(entry->key_sha256, leaf->key_sha256);
 }
 
-static bool covers(const struct allowed_fact *entry, const struct certificate *leaf, uint32_t errors,
+static bool covers(const struct allowed_ruling *entry, const struct certificate *leaf, uint32_t errors,
                    time_t now)
 {
         return entry->state == ALLOWED_APPROVED && pins_match(entry, leaf) &&
@@ -180,17 +182,17 @@ static bool covers(const struct allowed_fact *entry, const struct certificate *l
 }
 
 /* Chain and name failed in ways that a person may accept: has one? */
-static void judge_exemption(const struct tls_facts *facts, const struct allowed_fact *allowed, size_t count,
-                            time_t now, struct verdict *out)
+static void judge_exemption(const struct tls_evidence *evidence, const struct allowed_ruling *allowed,
+                            size_t count, time_t now, struct verdict *out)
 {
-        const struct certificate *leaf = &facts->chain[0];
+        const struct certificate *leaf = &evidence->chain[0];
 
         for (size_t i = 0; i < count; i++)
                 if (allowed[i].state == ALLOWED_REJECTED &&
                     same_digest(allowed[i].certificate_sha256, leaf->sha256)) {
                         out->kind = VERDICT_REJECTED;
                         memcpy(out->allowed_id, allowed[i].id, sizeof out->allowed_id);
-                        tell(facts, CAUSE_REJECTED, "a person has rejected this certificate of", out);
+                        tell(evidence, CAUSE_REJECTED, "a person has rejected this certificate of", out);
                         return;
                 }
         for (size_t i = 0; i < count; i++)
@@ -204,25 +206,25 @@ static void judge_exemption(const struct tls_facts *facts, const struct allowed_
                 if (allowed[i].state == ALLOWED_APPROVED &&
                     !same_digest(allowed[i].certificate_sha256, leaf->sha256))
                         memcpy(out->replaces, allowed[i].id, sizeof out->replaces);
-        tell(facts, CAUSE_CHALLENGE, "a person must decide about the certificate of", out);
-        verdict_remedy(out, facts, NULL);
+        tell(evidence, CAUSE_CHALLENGE, "a person must decide about the certificate of", out);
+        verdict_remedy(out, evidence, NULL);
 }
 
-void judge(const struct tls_facts *facts, const struct allowed_fact *allowed, size_t allowed_count,
+void judge(const struct tls_evidence *evidence, const struct allowed_ruling *allowed, size_t allowed_count,
            time_t now, struct verdict *out)
 {
-        *out = (struct verdict){ .kind = VERDICT_FAULT, .errors = problems_found(facts) };
-        if (facts->store_poisoned) {
-                out->cause = facts->store_cause;
+        *out = (struct verdict){ .kind = VERDICT_FAULT, .errors = problems_found(evidence) };
+        if (evidence->store_poisoned) {
+                out->cause = evidence->store_cause;
                 if (out->cause.code != CAUSE_TRUST_STORE)
                         cause_set(&out->cause, CAUSE_TRUST_STORE, "a trust store cannot be read: %s",
-                                  facts->store_cause.text);
+                                  evidence->store_cause.text);
                 return;
         }
         if (out->errors == 0)
-                out->kind = facts->anchor_is_user ? VERDICT_USER : VERDICT_SYSTEM;
+                out->kind = evidence->anchor_is_user ? VERDICT_USER : VERDICT_SYSTEM;
         else if (out->errors & fatal_problems())
-                judge_fatal(facts, out);
+                judge_fatal(evidence, out);
         else
-                judge_exemption(facts, allowed, allowed_count, now, out);
+                judge_exemption(evidence, allowed, allowed_count, now, out);
 }

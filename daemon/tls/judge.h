@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is at the other end: the one place where that is decided. judge() is pure: facts
+ * Who is at the other end: the one place where that is decided. judge() is pure: evidence
  * gathered during the handshake, the account's policy, the Allowed Hosts records for
  * this host and port, and the time go in; a verdict with every reason in words comes
  * out. No OpenSSL object, no clock, no file (security rules 8-16).
@@ -35,7 +35,7 @@ struct tls_error { /* one failure at one certificate of the chain */
         char remedy[152]; /* what mends this one; two of them and an id fit into a cause */
 };
 
-struct tls_facts {
+struct tls_evidence {
         const char *host; /* as configured */
         uint16_t port;
         struct tls_error errors[32];
@@ -52,7 +52,7 @@ struct tls_facts {
 enum allowed_state { ALLOWED_PENDING, ALLOWED_APPROVED, ALLOWED_REJECTED };
 enum allowed_pins { PINS_CERTIFICATE, PINS_KEY };
 
-struct allowed_fact { /* what judge() needs of one Allowed Hosts entry of this host and port */
+struct allowed_ruling { /* what judge() needs of one Allowed Hosts entry of this host and port */
         char id[13];
         enum allowed_state state;
         enum allowed_pins pins;
@@ -83,12 +83,12 @@ static inline bool verdict_is_good(const struct verdict *verdict)
         return verdict->kind <= VERDICT_ALLOWED;
 }
 
-void judge(const struct tls_facts *facts, const struct allowed_fact *allowed, size_t allowed_count,
+void judge(const struct tls_evidence *evidence, const struct allowed_ruling *allowed, size_t allowed_count,
            time_t now, struct verdict *out);
 
 /* Writes the remedy of a CHALLENGE: what mends it (the first two problems), then how to accept the entry `id`
  * (NULL: none was recorded). */
-void verdict_remedy(struct verdict *verdict, const struct tls_facts *facts, const char *id);
+void verdict_remedy(struct verdict *verdict, const struct tls_evidence *evidence, const char *id);
 
 /* "system", "user", "allowedHost"; NULL for the others. */
 const char *verdict_verified_by(enum verdict_kind kind);

@@ -59,9 +59,9 @@ static bool in_date(const ASN1_GENERALIZEDTIME *this_update, const ASN1_GENERALI
         return now <= (next_update ? until : from + NO_NEXT_UPDATE_AGE) + CLOCK_SLACK;
 }
 
-static const char *refuse(struct tls_facts *facts, const char *result, const char *why)
+static const char *refuse(struct tls_evidence *evidence, const char *result, const char *why)
 {
-        tls_facts_add(facts, PROBLEM_STAPLE, 0, 0, "the stapled OCSP answer %s", why);
+        tls_evidence_add(evidence, PROBLEM_STAPLE, 0, 0, "the stapled OCSP answer %s", why);
         return result;
 }
 
@@ -99,44 +99,44 @@ static OCSP_SINGLERESP *part_about(OCSP_BASICRESP *answer, const X509 *leaf, con
 
 /* What a well-formed answer says about the leaf. */
 static const char *read_status(OCSP_BASICRESP *answer, X509 *leaf, X509 *issuer, time_t now,
-                               struct tls_facts *facts)
+                               struct tls_evidence *evidence)
 {
         ASN1_GENERALIZEDTIME *revoked = NULL, *this_update = NULL, *next_update = NULL;
         OCSP_SINGLERESP *part = part_about(answer, leaf, issuer);
         int status = part ? OCSP_single_get0_status(part, NULL, &revoked, &this_update, &next_update) : -1;
 
         if (!part)
-                return refuse(facts, "invalid", "is about another certificate");
+                return refuse(evidence, "invalid", "is about another certificate");
         if (!in_date(this_update, next_update, now))
-                return refuse(facts, "stale", "is out of date");
+                return refuse(evidence, "stale", "is out of date");
         if (status == V_OCSP_CERTSTATUS_REVOKED) {
                 char when[32];
                 time_rfc3339(asn1_time(revoked), when);
-                tls_facts_add(facts, PROBLEM_REVOKED, 0, 0,
-                              "its issuer has revoked the certificate at %s (stapled OCSP)", when);
+                tls_evidence_add(evidence, PROBLEM_REVOKED, 0, 0,
+                                 "its issuer has revoked the certificate at %s (stapled OCSP)", when);
                 return "revoked";
         }
         if (status != V_OCSP_CERTSTATUS_GOOD)
-                return refuse(facts, "invalid", "does not know the certificate");
+                return refuse(evidence, "invalid", "does not know the certificate");
         return "good";
 }
 
 static const char *check_answer(OCSP_RESPONSE *response, X509 *leaf, X509 *issuer, time_t now,
-                                struct tls_facts *facts)
+                                struct tls_evidence *evidence)
 {
         if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
-                return refuse(facts, "invalid", "is an error of the responder");
+                return refuse(evidence, "invalid", "is an error of the responder");
         OCSP_BASICRESP *answer = OCSP_response_get1_basic(response);
         if (!answer)
-                return refuse(facts, "invalid", "is malformed");
-        const char *result = signed_for(answer, issuer)
-                                     ? read_status(answer, leaf, issuer, now, facts)
-                                     : refuse(facts, "invalid", "is not signed by the certificate's issuer");
+                return refuse(evidence, "invalid", "is malformed");
+        const char *result = signed_for(answer, issuer) ? read_status(answer, leaf, issuer, now, evidence)
+                                                        : refuse(evidence, "invalid",
+                                                                 "is not signed by the certificate's issuer");
         OCSP_BASICRESP_free(answer);
         return result;
 }
 
-const char *staple_check(const SSL *ssl, time_t now, struct tls_facts *facts)
+const char *staple_check(const SSL *ssl, time_t now, struct tls_evidence *evidence)
 {
         STACK_OF(X509) *verified = SSL_get0_verified_chain(ssl);
         X509 *leaf = SSL_get0_peer_certificate(ssl);
@@ -147,16 +147,17 @@ const char *staple_check(const SSL *ssl, time_t now, struct tls_facts *facts)
                 return "none";
         if (len <= 0 || !bytes) {
                 if (must_staple(leaf))
-                        tls_facts_add(
-                                facts, PROBLEM_STAPLE, 0, 0,
+                        tls_evidence_add(
+                                evidence, PROBLEM_STAPLE, 0, 0,
                                 "the certificate demands a stapled OCSP answer and the server sent none");
                 return "none";
         }
         if (!verified || sk_X509_num(verified) < 2)
                 return "unchecked";
         OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &bytes, len);
-        const char *result = response ? check_answer(response, leaf, sk_X509_value(verified, 1), now, facts)
-                                      : refuse(facts, "invalid", "is malformed");
+        const char *result = response
+                                     ? check_answer(response, leaf, sk_X509_value(verified, 1), now, evidence)
+                                     : refuse(evidence, "invalid", "is malformed");
         OCSP_RESPONSE_free(response);
         ERR_clear_error();
         return result;

@@ -6,6 +6,6 @@
 
 #include <openssl/ssl.h>
 
-/* Looks at the staple of a finished full handshake; what is wrong is added to `facts`. Returns a word for
+/* Looks at the staple of a finished full handshake; what is wrong is added to `evidence`. Returns a word for
  * people: "good", "none", "revoked", "invalid", "stale", "unchecked" (the issuer is not known). */
-const char *staple_check(const SSL *ssl, time_t now, struct tls_facts *facts);
+const char *staple_check(const SSL *ssl, time_t now, struct tls_evidence *evidence);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is at the other end of a channel. OpenSSL's verification only gathers; after the handshake the facts
+ * Who is at the other end of a channel. OpenSSL's verification only gathers; after the handshake the evidence
  * are made, judge() decides, once, and what it took to decide is given back, because thousands of sessions
  * stay open. A resumed session continues the decision that its ticket was kept under.
  */
@@ -11,7 +11,7 @@
 #include "daemon/tls/trust.h"
 #include "daemon/tls/x509.h"
 
-/* ---- facts ------------------------------------------------------------------------------------- */
+/* ---- evidence ------------------------------------------------------------------------------------- */
 
 int channel_on_verification(int good, X509_STORE_CTX *verification)
 {
@@ -25,94 +25,95 @@ int channel_on_verification(int good, X509_STORE_CTX *verification)
 
 /* Where the verified chain ended. The errors above should say it all; should a chain without error not end in
  * an anchor we hold, it is not believed. */
-static void add_anchor(const struct channel *channel, struct tls_facts *facts)
+static void add_anchor(const struct channel *channel, struct tls_evidence *evidence)
 {
         STACK_OF(X509) *verified = SSL_get0_verified_chain(channel->ssl);
         int count = verified ? sk_X509_num(verified) : 0;
         enum anchor_kind kind = ANCHOR_NONE;
 
         if (count > 0) {
-                x509_digest(sk_X509_value(verified, count - 1), facts->anchor_sha256);
-                kind = trust_anchor(facts->anchor_sha256);
+                x509_digest(sk_X509_value(verified, count - 1), evidence->anchor_sha256);
+                kind = trust_anchor(evidence->anchor_sha256);
         }
-        facts->anchor_is_user = kind == ANCHOR_USER;
+        evidence->anchor_is_user = kind == ANCHOR_USER;
         long result = SSL_get_verify_result(channel->ssl);
-        if (facts->error_count == 0 && result != X509_V_OK &&
+        if (evidence->error_count == 0 && result != X509_V_OK &&
             tls_problem_of_code((int)result) != TLS_PROBLEMS)
-                tls_facts_add(facts, PROBLEM_OTHER, 0, (int)result, "%s",
-                              X509_verify_cert_error_string(result));
-        if (facts->error_count == 0 && kind == ANCHOR_NONE)
-                tls_facts_add(facts, PROBLEM_UNKNOWN_ISSUER, count, 0, "the chain ends in no trust store");
+                tls_evidence_add(evidence, PROBLEM_OTHER, 0, (int)result, "%s",
+                                 X509_verify_cert_error_string(result));
+        if (evidence->error_count == 0 && kind == ANCHOR_NONE)
+                tls_evidence_add(evidence, PROBLEM_UNKNOWN_ISSUER, count, 0,
+                                 "the chain ends in no trust store");
         if (kind == ANCHOR_NONE)
-                memset(facts->anchor_sha256, 0, sizeof facts->anchor_sha256);
+                memset(evidence->anchor_sha256, 0, sizeof evidence->anchor_sha256);
 }
 
-static void add_poison(struct tls_facts *facts)
+static void add_poison(struct tls_evidence *evidence)
 {
         const struct cause *fault = trust_fault() ? trust_fault() : allowed_fault();
 
-        facts->store_poisoned = fault != NULL;
+        evidence->store_poisoned = fault != NULL;
         if (fault)
-                facts->store_cause = *fault;
+                evidence->store_cause = *fault;
 }
 
-/* The facts of this session. A resumed one showed no certificate: its chain is that of the session it
+/* The evidence of this session. A resumed one showed no certificate: its chain is that of the session it
  * continues, its errors were judged then. */
 static struct channel_report *report_new(struct channel *channel)
 {
         struct channel_report *report = new_object(struct channel_report);
-        struct tls_facts *facts = &report->facts;
+        struct tls_evidence *evidence = &report->evidence;
 
-        facts->host = channel->host;
-        facts->port = channel->port;
-        facts->server_time = channel->server_time;
-        report->chain = collect_chain_of(channel->ssl, &facts->chain_count);
-        facts->chain = report->chain;
-        if (facts->chain_count == 0)
-                tls_facts_add(facts, PROBLEM_NONE_SENT, 0, 0, "the server sent no certificate");
+        evidence->host = channel->host;
+        evidence->port = channel->port;
+        evidence->server_time = channel->server_time;
+        report->chain = collect_chain_of(channel->ssl, &evidence->chain_count);
+        evidence->chain = report->chain;
+        if (evidence->chain_count == 0)
+                tls_evidence_add(evidence, PROBLEM_NONE_SENT, 0, 0, "the server sent no certificate");
         if (!SSL_session_reused(channel->ssl)) {
-                collect_errors(channel->collected, facts);
-                channel->staple = staple_check(channel->ssl, loop_wall(), facts);
-                add_anchor(channel, facts);
+                collect_errors(channel->collected, evidence);
+                channel->staple = staple_check(channel->ssl, loop_wall(), evidence);
+                add_anchor(channel, evidence);
         } else {
-                facts->anchor_is_user = channel->verdict.kind == VERDICT_USER;
-                memcpy(facts->anchor_sha256, channel->verdict.anchor, sizeof facts->anchor_sha256);
+                evidence->anchor_is_user = channel->verdict.kind == VERDICT_USER;
+                memcpy(evidence->anchor_sha256, channel->verdict.anchor, sizeof evidence->anchor_sha256);
         }
-        add_poison(facts);
+        add_poison(evidence);
         return report;
 }
 
-void channel_forget_facts(struct channel *channel)
+void channel_forget_evidence(struct channel *channel)
 {
         struct channel_report *report = take(channel->report);
 
         if (!report)
                 return;
-        collect_chain_free(report->chain, report->facts.chain_count);
+        collect_chain_free(report->chain, report->evidence.chain_count);
         free(report);
 }
 
-const struct tls_facts *channel_facts(const struct channel *channel)
+const struct tls_evidence *channel_evidence(const struct channel *channel)
 {
         struct channel *c = (struct channel *)(uintptr_t)channel; /* the report is a cache */
 
         if (!c->report)
                 c->report = report_new(c);
-        return &c->report->facts;
+        return &c->report->evidence;
 }
 
 /* ---- the verdict --------------------------------------------------------------------------------- */
 
 /* Until when the decision can be repeated without a look at the certificates: the first end among the chain's
  * dates (unless expiry itself was accepted) and the exemption's. */
-static time_t holds_until(const struct tls_facts *facts, const struct verdict *verdict,
-                          const struct allowed_fact *allowed, size_t count)
+static time_t holds_until(const struct tls_evidence *evidence, const struct verdict *verdict,
+                          const struct allowed_ruling *allowed, size_t count)
 {
-        time_t until = facts->chain[0].not_after;
+        time_t until = evidence->chain[0].not_after;
 
-        for (size_t i = 1; i < facts->chain_count; i++)
-                if (facts->chain[i].not_after < until)
-                        until = facts->chain[i].not_after;
+        for (size_t i = 1; i < evidence->chain_count; i++)
+                if (evidence->chain[i].not_after < until)
+                        until = evidence->chain[i].not_after;
         for (size_t i = 0; verdict->kind == VERDICT_ALLOWED && i < count; i++) {
                 if (strcmp(allowed[i].id, verdict->allowed_id) != 0)
                         continue;
@@ -124,17 +125,17 @@ static time_t holds_until(const struct tls_facts *facts, const struct verdict *v
         return until;
 }
 
-static void decide_afresh(struct channel *channel, const struct tls_facts *facts, struct verdict *out)
+static void decide_afresh(struct channel *channel, const struct tls_evidence *evidence, struct verdict *out)
 {
-        scoped(scoped_free) struct allowed_fact *allowed = NULL;
-        size_t count = allowed_facts(channel->host, channel->port, &allowed);
+        scoped(scoped_free) struct allowed_ruling *allowed = NULL;
+        size_t count = allowed_rulings(channel->host, channel->port, &allowed);
 
-        judge(facts, allowed, count, loop_wall(), out);
+        judge(evidence, allowed, count, loop_wall(), out);
         channel->verdict = (struct ticket_verdict){ .kind = out->kind, .errors = out->errors };
-        memcpy(channel->verdict.anchor, facts->anchor_sha256, sizeof facts->anchor_sha256);
+        memcpy(channel->verdict.anchor, evidence->anchor_sha256, sizeof evidence->anchor_sha256);
         if (verdict_is_good(out)) {
                 memcpy(channel->verdict.allowed_id, out->allowed_id, sizeof out->allowed_id);
-                channel->verdict.until = holds_until(facts, out, allowed, count);
+                channel->verdict.until = holds_until(evidence, out, allowed, count);
         }
 }
 
@@ -159,26 +160,26 @@ const uint8_t *channel_anchor(const struct channel *channel)
 
 void channel_verdict(struct channel *channel, struct verdict *out)
 {
-        const struct tls_facts *facts = channel_facts(channel);
+        const struct tls_evidence *evidence = channel_evidence(channel);
 
         channel->judged = true;
         if (channel->generation != trust_generation() && trust_fault() == NULL) {
                 *out = (struct verdict){ .kind = VERDICT_FAULT };
                 cause_set(&out->cause, CAUSE_CLOSED, "what is trusted changed during the TLS handshake");
                 channel->verdict = (struct ticket_verdict){ .kind = VERDICT_FAULT };
-        } else if (SSL_session_reused(channel->ssl) && !facts->store_poisoned) {
+        } else if (SSL_session_reused(channel->ssl) && !evidence->store_poisoned) {
                 decide_again(channel, out);
         } else {
-                decide_afresh(channel, facts, out);
+                decide_afresh(channel, evidence, out);
         }
         if (channel->record && out->cause.code != CAUSE_CLOSED)
-                allowed_record(facts, channel->account, out);
+                allowed_record(evidence, channel->account, out);
         if (channel->session) {
                 keep_ticket(channel, channel->session);
                 SSL_SESSION_free(take(channel->session));
         }
         if (verdict_is_good(out) && channel->record)
-                channel_forget_facts(channel);
+                channel_forget_evidence(channel);
 }
 
 /* ---- tickets --------------------------------------------------------------------------------------- */

@@ -84,7 +84,7 @@ size_t connection_unsent(const struct connection *connection);
  * follows. Once a connection. Bytes written before and still unsent fail it: the
  * go-ahead came before its command. */
 void connection_secure(struct connection *connection, struct transport *transport, unsigned timeout_seconds);
-/* True when bytes are waiting unread in the socket: with an empty chat->in the test
+/* True when bytes are waiting unread in the socket: with an empty engine->in the test
  * of "bytes beyond the go-ahead" (security rule 3); nothing is held back here. */
 bool connection_has_unread(struct connection *connection);
 

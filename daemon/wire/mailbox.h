@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an incoming engine offers to the receiver, once its chat is CHAT_READY;
+ * What an incoming engine offers to the receiver, once it is ENGINE_READY;
  * implemented by imap/ and pop3/. One operation at a time: the next is begun when
- * the callback of the last has come. A failure is a failed chat.
+ * the callback of the last has come. A failure is a failed engine.
  */
 #pragma once
 
-#include "daemon/wire/chat.h"
+#include "daemon/wire/engine.h"
 
-struct mailbox_facts {
+struct mailbox_info {
         uint64_t uidvalidity; /* IMAP; 0: the server gives none. 0 for POP3 */
         uint32_t uidnext;     /* IMAP; 0 unknown */
         uint32_t exists;      /* messages there */
@@ -44,7 +44,7 @@ struct mailbox_entry {
 enum mailbox_mark { MARK_SEEN, MARK_DELETED };
 
 struct mailbox_user {
-        void (*opened)(void *ctx, const struct mailbox_facts *facts);
+        void (*opened)(void *ctx, const struct mailbox_info *info);
         /* In place of `opened`, IMAP: the server refuses this folder; the session stands, others may be
          * opened. */
         void (*not_opened)(void *ctx, const struct cause *cause);
@@ -58,16 +58,16 @@ struct mailbox_user {
         /* A message arrives in pieces. `size` is the literal's size (IMAP), or 0 when only
          * the end tells (POP3). Line ends as the server sends them (CRLF). The bytes that come begin at
          * entry->from. A begin without an end before it: that message begins anew, or has gone. -1 from
-         * begin or piece fails the chat with CAUSE_STORAGE.
+         * begin or piece fails the engine with CAUSE_STORAGE.
          * 1 from either: this message is not wanted, or enough came of it: the rest is read over, within
          * MAILBOX_READ_OVER. */
         int (*message_begin)(void *ctx, const struct mailbox_entry *entry, uint64_t size);
         int (*message_piece)(void *ctx, const uint8_t *bytes, size_t len);
         int (*message_end)(void *ctx);
         /* The header fields of a message that heads() asked for, as they stand there, cut at LIMIT_HEAD. -1
-         * fails the chat with CAUSE_STORAGE. */
+         * fails the engine with CAUSE_STORAGE. */
         int (*head)(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
-        /* The server did not hand out this one, asked for by itself at last: why. 1 fails the chat: it is
+        /* The server did not hand out this one, asked for by itself at last: why. 1 fails the engine: it is
          * enough. */
         int (*refused)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
         /* That one is not there any more. */
@@ -96,29 +96,29 @@ struct mailbox_user {
         void (*folders_listed)(void *ctx);
 };
 
-struct mailbox_class {
+struct mailbox_ops {
         /* IMAP: SELECT (or EXAMINE when read_only) of `folder`; POP3: STAT. */
-        void (*open)(struct chat *chat, const char *folder, bool read_only);
+        void (*open)(struct engine *engine, const char *folder, bool read_only);
         /* Lists these, as far as they are there. IMAP; POP3: NULL. */
-        void (*list_these)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+        void (*list_these)(struct engine *engine, const struct mailbox_entry *entries, size_t count);
         /* Lists messages with UID > after (IMAP) or all (POP3, UIDL + LIST). unseen_only: IMAP. */
-        void (*list)(struct chat *chat, uint32_t after, bool unseen_only);
+        void (*list)(struct engine *engine, uint32_t after, bool unseen_only);
         /* IMAP: tells the folders whose names fit the pattern, with the wildcards of LIST. NULL: cannot. */
-        void (*folders)(struct chat *chat, const char *pattern);
+        void (*folders)(struct engine *engine, const char *pattern);
         /* Fetches whole messages (BODY.PEEK[]; RETR), pipelined, in the order given. */
-        void (*fetch)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+        void (*fetch)(struct engine *engine, const struct mailbox_entry *entries, size_t count);
         /* Tells the fields Date, From and Subject of these (`head` for each that the server lets know, then
          * `fetched`). */
-        void (*heads)(struct chat *chat, const struct mailbox_entry *entries, size_t count);
+        void (*heads)(struct engine *engine, const struct mailbox_entry *entries, size_t count);
         /* Flags (IMAP) or deletes; for IMAP MARK_DELETED is followed by UID EXPUNGE of exactly
          * these where the server has UIDPLUS. POP3 knows MARK_DELETED only. */
-        void (*mark)(struct chat *chat, const struct mailbox_entry *entries, size_t count,
+        void (*mark)(struct engine *engine, const struct mailbox_entry *entries, size_t count,
                      enum mailbox_mark mark);
         /* IMAP with IDLE: waits for `changed`; the owner renews by wake() and idle(). wake() may come when
          * the server has ended it already: `woken` is told once. NULL: cannot. */
-        void (*idle)(struct chat *chat);
-        void (*wake)(struct chat *chat);
-        /* NOOP: keeps the session and takes in news (IMAP EXISTS -> facts.exists); answered by
-         * opened() with fresh facts. POP3: NULL (a session sees one snapshot). */
-        void (*refresh)(struct chat *chat);
+        void (*idle)(struct engine *engine);
+        void (*wake)(struct engine *engine);
+        /* NOOP: keeps the session and takes in news (IMAP EXISTS -> info.exists); answered by
+         * opened() with fresh info. POP3: NULL (a session sees one snapshot). */
+        void (*refresh)(struct engine *engine);
 };

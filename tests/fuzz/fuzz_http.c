@@ -4,34 +4,34 @@
 #include "daemon/sasl/grant.h"
 #include "fuzz.h"
 
-static struct chat *take_answer(const uint8_t *data, size_t size, size_t piece)
+static struct engine *take_answer(const uint8_t *data, size_t size, size_t piece)
 {
-        static const struct chat_channel channel = { .tls = true };
+        static const struct engine_channel channel = { .tls = true };
         static char host[] = "login.example", path[] = "/token";
         const struct http_place place = { .host = host, .port = 443, .authority = host, .path = path };
-        struct chat *chat = http_post_new(&place, "grant_type=x");
+        struct engine *engine = http_post_new(&place, "grant_type=x");
 
-        chat->class->start(chat, &channel);
-        for (size_t at = 0; at < size && !chat_is_over(chat); at += piece)
-                chat->class->received(chat, data + at, size - at < piece ? size - at : piece);
-        chat->class->closed(chat);
-        fuzz_must(chat->state == CHAT_ENDED || chat->state == CHAT_FAILED);
-        return chat;
+        engine->class->start(engine, &channel);
+        for (size_t at = 0; at < size && !engine_is_over(engine); at += piece)
+                engine->class->received(engine, data + at, size - at < piece ? size - at : piece);
+        engine->class->closed(engine);
+        fuzz_must(engine->state == ENGINE_ENDED || engine->state == ENGINE_FAILED);
+        return engine;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         if (!size)
                 return 0;
-        struct chat *whole = take_answer(data + 1, size - 1, size),
-                    *pieces = take_answer(data + 1, size - 1, data[0] % 16 + 1U);
+        struct engine *whole = take_answer(data + 1, size - 1, size),
+                      *pieces = take_answer(data + 1, size - 1, data[0] % 16 + 1U);
         struct http_answer one = http_post_answer(whole), other = http_post_answer(pieces);
         struct grant_request request = { .client_secret = "x", .ask_device = data[0] & 0x80 };
         struct grant_answer out;
         struct cause cause = { 0 };
 
         fuzz_must(whole->state == pieces->state);
-        if (whole->state == CHAT_ENDED) {
+        if (whole->state == ENGINE_ENDED) {
                 fuzz_must(one.status == other.status && one.len == other.len &&
                           (!one.len || memcmp(one.body, other.body, one.len) == 0));
                 enum grant_result result = grant_read(&one, &request, &out, &cause);

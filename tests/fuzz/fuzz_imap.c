@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                       .user = &visit_user,
                                       .ctx = &visit };
 
-        visit.chat = imap_session_new(&config);
+        visit.engine = imap_session_new(&config);
         visit_play(&visit, visit_tls(data[0]), data[0], data + 1, size - 1);
         return 0;
 }

@@ -10,8 +10,8 @@
 #include "fuzz.h"
 
 struct visit {
-        struct chat *chat;
-        const struct mailbox_class *operations;
+        struct engine *engine;
+        const struct mailbox_ops *operations;
         bool busy, idling, in_message;
         unsigned next;
         struct mailbox_entry entries[8];
@@ -30,7 +30,7 @@ static void visit_not_opened(unused_arg void *ctx, unused_arg const struct cause
 {
 }
 
-static void visit_opened(void *ctx, unused_arg const struct mailbox_facts *facts)
+static void visit_opened(void *ctx, unused_arg const struct mailbox_info *info)
 {
         visit_done(ctx);
 }
@@ -110,36 +110,36 @@ static const struct mailbox_user visit_user = {
 
 static void visit_begin_next(struct visit *visit)
 {
-        const struct mailbox_class *operations = visit->operations;
-        struct chat *chat = visit->chat;
+        const struct mailbox_ops *operations = visit->operations;
+        struct engine *engine = visit->engine;
 
         visit->busy = true;
         switch (visit->next++ % 7) {
         case 0:
-                operations->open(chat, "INBOX", false);
+                operations->open(engine, "INBOX", false);
                 break;
         case 1:
                 visit->count = 0;
-                operations->list(chat, 0, false);
+                operations->list(engine, 0, false);
                 break;
         case 2:
-                operations->fetch(chat, visit->entries, visit->count);
+                operations->fetch(engine, visit->entries, visit->count);
                 break;
         case 3:
-                operations->mark(chat, visit->entries, visit->count, MARK_DELETED);
+                operations->mark(engine, visit->entries, visit->count, MARK_DELETED);
                 break;
         case 4:
                 visit->busy = operations->refresh != NULL;
                 if (operations->refresh)
-                        operations->refresh(chat);
+                        operations->refresh(engine);
                 break;
         case 5:
                 visit->busy = visit->idling = operations->idle != NULL;
                 if (operations->idle)
-                        operations->idle(chat);
+                        operations->idle(engine);
                 break;
         case 6:
-                chat->class->quit(chat);
+                engine->class->quit(engine);
                 break;
         }
 }
@@ -147,19 +147,19 @@ static void visit_begin_next(struct visit *visit)
 /* What the owner of the connection does after each call. */
 static void visit_look(struct visit *visit)
 {
-        static const struct chat_channel secure = { .tls = true };
-        struct chat *chat = visit->chat;
+        static const struct engine_channel secure = { .tls = true };
+        struct engine *engine = visit->engine;
 
         for (int turns = 0; turns < 10; turns++) {
-                buf_clear(&chat->out);
-                if (chat->class->drained && !chat_is_over(chat))
-                        chat->class->drained(chat);
-                if (chat->state == CHAT_WANTS_TLS)
-                        chat->class->secured(chat, &secure);
-                else if (chat->state == CHAT_READY && !visit->busy)
+                buf_clear(&engine->out);
+                if (engine->class->drained && !engine_is_over(engine))
+                        engine->class->drained(engine);
+                if (engine->state == ENGINE_WANTS_TLS)
+                        engine->class->secured(engine, &secure);
+                else if (engine->state == ENGINE_READY && !visit->busy)
                         visit_begin_next(visit);
-                else if (visit->idling && chat->state == CHAT_TALKING && chat->idle)
-                        visit->idling = false, visit->operations->wake(chat);
+                else if (visit->idling && engine->state == ENGINE_TALKING && engine->idle)
+                        visit->idling = false, visit->operations->wake(engine);
                 else
                         return;
         }
@@ -179,24 +179,24 @@ static size_t visit_portion(uint8_t how, const uint8_t *data, size_t size)
 
 static void visit_play(struct visit *visit, bool tls, uint8_t how, const uint8_t *data, size_t size)
 {
-        struct chat_channel channel = { .tls = tls };
-        struct chat *chat = visit->chat;
+        struct engine_channel channel = { .tls = tls };
+        struct engine *engine = visit->engine;
 
-        chat->class->start(chat, &channel);
+        engine->class->start(engine, &channel);
         visit_look(visit);
-        for (size_t at = 0, len; at < size && chat->state != CHAT_FAILED && chat->state != CHAT_ENDED;
+        for (size_t at = 0, len; at < size && engine->state != ENGINE_FAILED && engine->state != ENGINE_ENDED;
              at += len) {
                 len = visit_portion(how, data + at, size - at);
                 uint8_t *bytes = new_zeroed(len, 1); /* of exactly this size: reading beyond it is seen */
                 memcpy(bytes, data + at, len);
-                chat->class->received(chat, bytes, len);
+                engine->class->received(engine, bytes, len);
                 free(bytes);
                 visit_look(visit);
         }
-        if (chat->state != CHAT_FAILED && chat->state != CHAT_ENDED)
-                chat->class->closed(chat);
-        fuzz_must((chat->state == CHAT_FAILED) == (chat->cause->code != CAUSE_NONE));
-        chat->class->free(chat);
+        if (engine->state != ENGINE_FAILED && engine->state != ENGINE_ENDED)
+                engine->class->closed(engine);
+        fuzz_must((engine->state == ENGINE_FAILED) == (engine->cause->code != CAUSE_NONE));
+        engine->class->free(engine);
 }
 
 /* Bits of the first byte: 0-1 security, 2-4 mechanism, 5-6 portion. */

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                       .user = &visit_user,
                                       .ctx = &visit };
 
-        visit.chat = pop3_session_new(&config);
+        visit.engine = pop3_session_new(&config);
         visit_play(&visit, visit_tls(data[0]), data[0], data + 1, size - 1);
         return 0;
 }

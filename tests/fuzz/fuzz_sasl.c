@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .service = "imap",
                                  .host = "mail.example.net",
                                  .port = 993 };
-        struct chat_channel channel = { .tls = true, .binding.present = true };
+        struct engine_channel channel = { .tls = true, .binding.present = true };
         struct cause cause = { 0 };
 
         if (!size)

@@ -8,7 +8,7 @@
 enum { MAILS = 3, RECIPIENTS = 2 };
 
 struct play {
-        struct chat *chat;
+        struct engine *engine;
         struct letter {
                 struct smtp_mail mail;
                 struct smtp_recipient recipients[RECIPIENTS];
@@ -55,7 +55,7 @@ static void give(struct play *play)
 {
         for (size_t i = 0; i < MAILS; i++) {
                 struct letter *letter = &play->letters[i];
-                if (letter->given || !smtp_mail_room(play->chat))
+                if (letter->given || !smtp_mail_room(play->engine))
                         continue;
                 letter->recipients[0] = (struct smtp_recipient){ .address = "a@example.net",
                                                                  .notify = i == 1 ? "FAILURE" : NULL };
@@ -71,24 +71,24 @@ static void give(struct play *play)
                         .finished = finished,
                 };
                 letter->given = true;
-                smtp_mail_send(play->chat, &letter->mail);
+                smtp_mail_send(play->engine, &letter->mail);
         }
 }
 
 static void look(struct play *play)
 {
-        static const struct chat_channel secure = { .tls = true };
-        struct chat *chat = play->chat;
+        static const struct engine_channel secure = { .tls = true };
+        struct engine *engine = play->engine;
 
         for (int turns = 0; turns < 10; turns++) {
-                buf_clear(&chat->out);
-                if (chat->class->drained && !chat_is_over(chat))
-                        chat->class->drained(chat);
-                if (chat->state == CHAT_WANTS_TLS)
-                        chat->class->secured(chat, &secure);
-                else if (chat->state == CHAT_READY)
+                buf_clear(&engine->out);
+                if (engine->class->drained && !engine_is_over(engine))
+                        engine->class->drained(engine);
+                if (engine->state == ENGINE_WANTS_TLS)
+                        engine->class->secured(engine, &secure);
+                else if (engine->state == ENGINE_READY)
                         give(play);
-                if (!chat->out.len && chat->state != CHAT_WANTS_TLS)
+                if (!engine->out.len && engine->state != ENGINE_WANTS_TLS)
                         return;
         }
 }
@@ -113,28 +113,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 .lmtp = play.lmtp,
                 .ways = &ways,
         };
-        struct chat_channel channel = { .tls = (how & 3) == 2 };
+        struct engine_channel channel = { .tls = (how & 3) == 2 };
         size_t portion = how & 32 ? 1 : how & 64 ? 50 : SIZE_MAX;
 
-        play.chat = smtp_session_new(&config);
-        play.chat->class->start(play.chat, &channel);
+        play.engine = smtp_session_new(&config);
+        play.engine->class->start(play.engine, &channel);
         look(&play);
         for (size_t at = 1, len;
-             at < size && play.chat->state != CHAT_FAILED && play.chat->state != CHAT_ENDED; at += len) {
+             at < size && play.engine->state != ENGINE_FAILED && play.engine->state != ENGINE_ENDED;
+             at += len) {
                 const uint8_t *lf = memchr(data + at, '\n', size - at);
                 len = lf ? (size_t)(lf - data) + 1 - at : size - at;
                 len = len < portion ? len : portion;
                 uint8_t *bytes = memcpy(new_zeroed(len, 1), data + at, len);
-                play.chat->class->received(play.chat, bytes, len);
+                play.engine->class->received(play.engine, bytes, len);
                 free(bytes);
                 look(&play);
         }
-        if (play.chat->state != CHAT_FAILED && play.chat->state != CHAT_ENDED) {
+        if (play.engine->state != ENGINE_FAILED && play.engine->state != ENGINE_ENDED) {
                 struct cause gone = { .code = CAUSE_CLOSED };
-                smtp_mail_lost(play.chat, &gone);
+                smtp_mail_lost(play.engine, &gone);
         }
         for (size_t i = 0; i < MAILS; i++)
                 fuzz_must(play.letters[i].given == play.letters[i].back);
-        play.chat->class->free(play.chat);
+        play.engine->class->free(play.engine);
         return 0;
 }

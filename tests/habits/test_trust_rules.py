@@ -13,10 +13,10 @@ RULES = {
     "1": ("TLS at once, STARTTLS, or none as the account says",
           "matrix.py: signed_by_the_system_root plain_text_on_a_tls_port tls_on_a_plain_port"),
     "2": ("STARTTLS is never optional", "matrix.py: starttls_attacked cut_off_is_down_and_says_nothing; "
-          "cuts.py: starttls_cut_at_every_byte starttls_reset_at_every_byte; chat.c: no_other_command_before_tls"),
+          "cuts.py: starttls_cut_at_every_byte starttls_reset_at_every_byte; engine.c: no_other_command_before_tls"),
     "3": ("bytes beyond the go-ahead end the session; what was learnt in clear is forgotten",
           "channel.py: injection_split_in_every_way capabilities_from_before_tls_are_forgotten; "
-          "chat.c: a_byte_beyond_the_go_ahead_is_an_attack"),
+          "engine.c: a_byte_beyond_the_go_ahead_is_an_attack"),
     "4": ("PREAUTH under STARTTLS", "matrix.py: preauth_under_starttls"),
     "5": ("versions, suites, renegotiation", "channel.py: old_tls_is_refused_unless_the_floor_is_lowered "
           "suites_that_protect_nothing renegotiation_is_refused; channel.c: old_server weak_key_with_lowered_floor"),
@@ -54,10 +54,10 @@ RULES = {
     "S1": ("response injection", "channel.py: injection_split_in_every_way; matrix.py: starttls_attacked"),
     "S2": ("knowledge from the clear", "channel.py: capabilities_from_before_tls_are_forgotten"),
     "S3": ("PREAUTH", "matrix.py: preauth_under_starttls"),
-    "S4": ("stripping", "matrix.py: starttls_attacked; chat.c: no_other_command_before_tls"),
+    "S4": ("stripping", "matrix.py: starttls_attacked; engine.c: no_other_command_before_tls"),
     "S5": ("a success that was faked", "matrix.py: starttls_attacked; imap_session.c: tags_cannot_be_guessed"),
     "S6": ("pipelining past STARTTLS (nobody connects to the station: the client's side is all there is)",
-           "chat.c: nothing_is_said_between_go_ahead_and_handshake"),
+           "engine.c: nothing_is_said_between_go_ahead_and_handshake"),
     "S7": ("hanging at STARTTLS", "matrix.py: cut_off_is_down_and_says_nothing; cuts.py: starttls_cut_at_every_byte"),
     "S8": ("a verification that is not looked at", "certificates.py: every_case_everywhere; "
            "matrix.py: nothing_is_said_to_an_unjudged_server"),

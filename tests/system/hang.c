@@ -69,13 +69,13 @@ struct group *getgrnam(const char *name)
 static void hang_client(int fd)
 {
         char thread[32] = "", one[32];
-        struct stat facts;
+        struct stat st;
 
         (void)prctl(PR_GET_NAME, thread);
-        if (strcmp(thread, "store-intake") != 0 || fstat(fd, &facts) < 0)
+        if (strcmp(thread, "store-intake") != 0 || fstat(fd, &st) < 0)
                 return;
         hang("client");
-        (void)snprintf(one, sizeof one, "client-%u", facts.st_uid);
+        (void)snprintf(one, sizeof one, "client-%u", st.st_uid);
         hang(one);
 }
 

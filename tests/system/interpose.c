@@ -188,25 +188,25 @@ static void mark(struct followed *file, off_t from, off_t to)
 static struct followed *follow(int fd)
 {
         char path[PATH_MAX], copy[PATH_MAX + 8];
-        struct stat facts;
+        struct stat st;
         int (*real_open)(const char *, int, ...) = REAL(open);
 
-        if (atomic_load(&wanted->disk) == 0 || fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+        if (atomic_load(&wanted->disk) == 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return NULL;
         for (size_t i = 0; i < file_count; i++)
-                if (files[i].inode == facts.st_ino && files[i].device == facts.st_dev)
+                if (files[i].inode == st.st_ino && files[i].device == st.st_dev)
                         return &files[i];
         if (file_count == FILES || !path_of(fd, path) ||
             (!ends_with(path, "/station.db") && !ends_with(path, "/station.db-wal")))
                 return NULL;
         (void)snprintf(copy, sizeof copy, "%s.disk", path);
         struct followed *file = &files[file_count];
-        *file = (struct followed){ .device = facts.st_dev,
-                                   .inode = facts.st_ino,
+        *file = (struct followed){ .device = st.st_dev,
+                                   .inode = st.st_ino,
                                    .disk = real_open(copy, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) };
         if (file->disk < 0)
                 abort();
-        for (size_t page = 0; page < (size_t)((facts.st_size + PAGE - 1) / PAGE); page++)
+        for (size_t page = 0; page < (size_t)((st.st_size + PAGE - 1) / PAGE); page++)
                 if (copy_page(fd, file->disk, page) < 0)
                         abort();
         file_count++;

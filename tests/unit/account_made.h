@@ -27,5 +27,5 @@ static inline void fall_ill(struct account *account, enum cause_code code, const
         struct cause cause;
 
         cause_set(&cause, code, "words");
-        account_is_ill(account, &cause, challenge_id);
+        account_report_failure(account, &cause, challenge_id);
 }

@@ -5,7 +5,7 @@
 #include "daemon/imap/state.h"
 #include "mailbox_script.h"
 
-static struct chat *play_new(const struct script *script, struct play *play)
+static struct engine *play_new(const struct script *script, struct play *play)
 {
         struct imap_config config = {
                 .signin = { .user = script->user,
@@ -21,14 +21,14 @@ static struct chat *play_new(const struct script *script, struct play *play)
 }
 
 /* Also in the command that may have been said already. */
-static void play_begun(struct chat *chat)
+static void play_begun(struct engine *engine)
 {
-        struct imap_session *session = imap_session_of(chat);
+        struct imap_session *session = imap_session_of(engine);
         size_t more = strlen(session->prefix) - 1;
 
         if (session->in_flight) {
-                buf_consume(&chat->out, more);
-                chat->out.memory[chat->out.start] = 't';
+                buf_consume(&engine->out, more);
+                engine->out.memory[engine->out.start] = 't';
                 session->said -= more;
                 session->flights[0].end -= more;
         }

@@ -19,8 +19,8 @@ enum line_kind { END, S, C, TLS, DO, CLOSE };
 
 struct line {
         enum line_kind kind;
-        const char *text;               /* S, C: with line ends */
-        void (*act)(struct chat *chat); /* DO */
+        const char *text;                   /* S, C: with line ends */
+        void (*act)(struct engine *engine); /* DO */
 };
 
 struct script {
@@ -28,7 +28,7 @@ struct script {
         bool starttls, tls; /* tls: from the first byte */
         const char *user, *secret;
         const struct line *lines;
-        enum chat_state state; /* at the end */
+        enum engine_state state; /* at the end */
         enum cause_code cause;
         const char *told; /* what the user was told; NULL: does not matter */
 };
@@ -36,8 +36,8 @@ struct script {
 struct play {
         struct buf told, sent;
         int refuse; /* message_begin answers this */
-        struct chat *chat;
-        void (*on_changed)(struct chat *chat);
+        struct engine *engine;
+        void (*on_changed)(struct engine *engine);
 };
 
 static inline void tell(struct play *play, const char *text)
@@ -45,13 +45,13 @@ static inline void tell(struct play *play, const char *text)
         ck_assert_int_eq(buf_append_text(&play->told, text), 0);
 }
 
-static inline void play_opened(void *ctx, const struct mailbox_facts *facts)
+static inline void play_opened(void *ctx, const struct mailbox_info *info)
 {
         char text[128];
 
-        (void)snprintf(text, sizeof text, "opened(%llu %u %u%s%s%s) ", (unsigned long long)facts->uidvalidity,
-                       facts->uidnext, facts->exists, facts->can_idle ? " idle" : "",
-                       facts->can_expunge_uid ? " expunge" : "", facts->read_only ? " ro" : "");
+        (void)snprintf(text, sizeof text, "opened(%llu %u %u%s%s%s) ", (unsigned long long)info->uidvalidity,
+                       info->uidnext, info->exists, info->can_idle ? " idle" : "",
+                       info->can_expunge_uid ? " expunge" : "", info->read_only ? " ro" : "");
         tell(ctx, text);
 }
 static inline void play_not_opened(void *ctx, const struct cause *cause)
@@ -141,7 +141,7 @@ static inline void play_changed(void *ctx)
 
         tell(play, "changed ");
         if (play->on_changed)
-                play->on_changed(play->chat);
+                play->on_changed(play->engine);
 }
 static inline void play_woken(void *ctx)
 {
@@ -192,13 +192,13 @@ static const struct mailbox_user play_user = {
 };
 
 /* Given by each test: a session, and what makes its tags predictable after start and handshake. */
-static struct chat *play_new(const struct script *script, struct play *play);
-static void play_begun(struct chat *chat);
+static struct engine *play_new(const struct script *script, struct play *play);
+static void play_begun(struct engine *engine);
 
 /* What the owner of the connection does after each call. */
 static inline void play_send(struct play *play)
 {
-        struct buf *out = &play->chat->out;
+        struct buf *out = &play->engine->out;
 
         if (out->len)
                 ck_assert_int_eq(buf_append(&play->sent, buf_bytes(out), out->len), 0);
@@ -207,12 +207,12 @@ static inline void play_send(struct play *play)
 
 static inline void play_feed(struct play *play, const char *text, size_t len)
 {
-        if (!len || play->chat->state == CHAT_FAILED || play->chat->state == CHAT_ENDED)
+        if (!len || play->engine->state == ENGINE_FAILED || play->engine->state == ENGINE_ENDED)
                 return;
         /* an allocation of exactly this size: reading beyond it is seen */
         uint8_t *bytes = new_zeroed(len, 1);
         memcpy(bytes, text, len);
-        play->chat->class->received(play->chat, bytes, len);
+        play->engine->class->received(play->engine, bytes, len);
         free(bytes);
         play_send(play);
 }
@@ -238,15 +238,15 @@ static inline void play_client(struct play *play, const struct script *script, c
         char *sent = buf_take_text(&play->sent);
 
         ck_assert_msg(strcmp(sent, text) == 0, "%s: client said\n%s\ninstead of\n%s\n(%s)", script->name,
-                      sent, text, play->chat->cause->text);
+                      sent, text, play->engine->cause->text);
         free(sent);
 }
 
 static inline void play_line(struct play *play, const struct script *script, const struct line *line,
                              size_t cut)
 {
-        static const struct chat_channel secure = { .tls = true };
-        struct chat *chat = play->chat;
+        static const struct engine_channel secure = { .tls = true };
+        struct engine *engine = play->engine;
 
         switch (line->kind) {
         case S:
@@ -256,19 +256,19 @@ static inline void play_line(struct play *play, const struct script *script, con
                 play_client(play, script, line->text ? line->text : "");
                 break;
         case TLS:
-                ck_assert_msg(chat->state == CHAT_WANTS_TLS, "%s: %s", script->name, chat->cause->text);
-                chat->class->secured(chat, &secure);
-                play_begun(chat);
+                ck_assert_msg(engine->state == ENGINE_WANTS_TLS, "%s: %s", script->name, engine->cause->text);
+                engine->class->secured(engine, &secure);
+                play_begun(engine);
                 play_send(play);
                 break;
         case DO:
-                ck_assert_msg(chat->state == CHAT_READY || chat->idle, "%s: not ready: %s", script->name,
-                              chat->cause->text);
-                line->act(chat);
+                ck_assert_msg(engine->state == ENGINE_READY || engine->idle, "%s: not ready: %s",
+                              script->name, engine->cause->text);
+                line->act(engine);
                 play_send(play);
                 break;
         case CLOSE:
-                chat->class->closed(chat);
+                engine->class->closed(engine);
                 break;
         case END:
                 break;
@@ -278,25 +278,25 @@ static inline void play_line(struct play *play, const struct script *script, con
 static inline void play(const struct script *script, size_t cut)
 {
         struct play play = { .told = BUF_WITH_MAX(64 * MIB), .sent = BUF_WITH_MAX(64 * MIB) };
-        struct chat_channel channel = { .tls = script->tls };
+        struct engine_channel channel = { .tls = script->tls };
 
-        play.chat = play_new(script, &play);
-        play.chat->class->start(play.chat, &channel);
-        play_begun(play.chat);
+        play.engine = play_new(script, &play);
+        play.engine->class->start(play.engine, &channel);
+        play_begun(play.engine);
         play_send(&play);
         for (const struct line *line = script->lines; line->kind != END; line++)
                 play_line(&play, script, line, cut);
-        ck_assert_msg(play.chat->state == script->state, "%s (cut %zu): state %d, %s", script->name, cut,
-                      (int)play.chat->state, play.chat->cause->text);
-        ck_assert_msg(play.chat->cause->code == script->cause, "%s (cut %zu): cause %s, %s", script->name,
-                      cut, cause_kind(play.chat->cause->code)->name, play.chat->cause->text);
+        ck_assert_msg(play.engine->state == script->state, "%s (cut %zu): state %d, %s", script->name, cut,
+                      (int)play.engine->state, play.engine->cause->text);
+        ck_assert_msg(play.engine->cause->code == script->cause, "%s (cut %zu): cause %s, %s", script->name,
+                      cut, cause_kind(play.engine->cause->code)->name, play.engine->cause->text);
         char *rest = buf_take_text(&play.sent), *told = buf_take_text(&play.told);
         ck_assert_msg(rest[0] == '\0', "%s (cut %zu): client also said %s", script->name, cut, rest);
         ck_assert_msg(!script->told || strcmp(told, script->told) == 0,
                       "%s (cut %zu): told\n%s\ninstead of\n%s", script->name, cut, told, script->told);
         free(rest);
         free(told);
-        play.chat->class->free(play.chat);
+        play.engine->class->free(play.engine);
         buf_free(&play.sent);
         buf_free(&play.told);
 }

@@ -5,7 +5,7 @@
 #include "daemon/pop3/state.h"
 #include "mailbox_script.h"
 
-static struct chat *play_new(const struct script *script, struct play *play)
+static struct engine *play_new(const struct script *script, struct play *play)
 {
         struct pop3_config config = {
                 .signin = { .user = script->user,
@@ -20,6 +20,6 @@ static struct chat *play_new(const struct script *script, struct play *play)
         return pop3_session_new(&config);
 }
 
-static void play_begun(struct chat *chat unused_arg)
+static void play_begun(struct engine *engine unused_arg)
 {
 }

@@ -31,7 +31,7 @@ static struct {
 struct session {
         handle_id self;
         struct session_plan plan;
-        struct chat *chat;
+        struct engine *engine;
         const struct session_user *user;
         void *ctx;
         struct buf heard, said; /* by the server: not yet a line; on its way to the engine */
@@ -81,8 +81,8 @@ static inline void script_end(struct session *session, const struct cause *why, 
         net.open--;
         session->why = *why;
         (void)snprintf(session->challenge_id, sizeof session->challenge_id, "%s", challenge_id);
-        if (why->code != CAUSE_NONE && !chat_is_over(session->chat))
-                (void)chat_fail_with(session->chat, why);
+        if (why->code != CAUSE_NONE && !engine_is_over(session->engine))
+                (void)engine_fail_with(session->engine, why);
         timer_stop(session->deadline);
         loop_later_to(session->self, script_tell_end);
 }
@@ -93,11 +93,11 @@ static inline void server_closes(struct session *session)
         if (session->over)
                 return;
         struct cause why = { 0 };
-        if (!chat_is_over(session->chat))
-                session->chat->class->closed(session->chat);
-        if (session->chat->state == CHAT_FAILED)
-                why = *session->chat->cause;
-        else if (session->chat->state != CHAT_ENDED)
+        if (!engine_is_over(session->engine))
+                session->engine->class->closed(session->engine);
+        if (session->engine->state == ENGINE_FAILED)
+                why = *session->engine->cause;
+        else if (session->engine->state != ENGINE_ENDED)
                 cause_set(&why, CAUSE_CLOSED, "%s closed the connection", session->plan.host);
         script_end(session, &why, "");
 }
@@ -128,26 +128,27 @@ static void script_late(void *ctx)
         struct session *session = ctx;
         struct cause why;
 
-        cause_set(&why, CAUSE_TIMEOUT, "no answer: %s", session->chat->phrase ? session->chat->phrase : "");
+        cause_set(&why, CAUSE_TIMEOUT, "no answer: %s",
+                  session->engine->phrase ? session->engine->phrase : "");
         script_end(session, &why, "");
 }
 
 static inline void script_arm(struct session *session)
 {
-        const struct chat *chat = session->chat;
-        unsigned seconds = chat->wait ? chat->wait : session->plan.timeout_seconds;
+        const struct engine *engine = session->engine;
+        unsigned seconds = engine->wait ? engine->wait : session->plan.timeout_seconds;
 
-        if (chat->idle || session->paused)
+        if (engine->idle || session->paused)
                 timer_stop(session->deadline);
-        else if (!timer_is_set(session->deadline) || session->waits != chat->waits)
+        else if (!timer_is_set(session->deadline) || session->waits != engine->waits)
                 timer_set(session->deadline, (int64_t)seconds * 1000);
-        session->waits = chat->waits;
+        session->waits = engine->waits;
 }
 
 /* What the engine has said goes to the server, line by line. */
 static inline void script_hand_over(struct session *session)
 {
-        struct buf *out = &session->chat->out;
+        struct buf *out = &session->engine->out;
 
         must(!out->len || buf_append(&session->heard, buf_bytes(out), out->len) == 0);
         buf_clear(out);
@@ -165,10 +166,10 @@ static inline void script_hand_over(struct session *session)
 
 static void script_calculate(struct session *session)
 {
-        struct calculation *calculation = take(session->chat->calculation);
+        struct calculation *calculation = take(session->engine->calculation);
 
         calculation->work(calculation);
-        chat_calculated(session->chat, calculation);
+        engine_calculated(session->engine, calculation);
         calculation->free(calculation);
         script_touch(session);
 }
@@ -176,39 +177,39 @@ static void script_calculate(struct session *session)
 static void script_flush(void *object)
 {
         struct session *session = object;
-        struct chat *chat = session->chat;
+        struct engine *engine = session->engine;
         const struct cause none = { 0 };
         bool moved = false;
 
         session->touched = false;
         if (session->over || !session->talking)
                 return;
-        if (chat->out.len || session->heard.len)
+        if (engine->out.len || session->heard.len)
                 script_hand_over(session);
-        if (chat->calculation) {
+        if (engine->calculation) {
                 script_calculate(session);
-        } else if (session->said.len && !session->paused && !chat_is_over(chat) && !session->over) {
+        } else if (session->said.len && !session->paused && !engine_is_over(engine) && !session->over) {
                 struct buf said = session->said;
                 session->said = BUF_WITH_MAX(64 * MIB);
                 moved = true;
-                chat->class->received(chat, buf_bytes(&said), said.len);
+                engine->class->received(engine, buf_bytes(&said), said.len);
                 if (!session->self) { /* closed by its user, who was told something in there */
                         buf_free(&said);
                         return;
                 }
-                if (chat->class->drained && !chat->out.len && !chat_is_over(chat))
-                        chat->class->drained(chat);
+                if (engine->class->drained && !engine->out.len && !engine_is_over(engine))
+                        engine->class->drained(engine);
                 buf_free(&said);
                 script_touch(session);
         }
         if (session->over)
                 return;
-        if (chat->state == CHAT_FAILED || chat->state == CHAT_ENDED) {
-                script_end(session, chat->state == CHAT_FAILED ? chat->cause : &none, "");
+        if (engine->state == ENGINE_FAILED || engine->state == ENGINE_ENDED) {
+                script_end(session, engine->state == ENGINE_FAILED ? engine->cause : &none, "");
                 return;
         }
         script_arm(session);
-        if (chat->state == CHAT_READY && !session->was_ready) {
+        if (engine->state == ENGINE_READY && !session->was_ready) {
                 session->was_ready = true;
                 if (session->user->reached)
                         session->user->reached(session->ctx, SESSION_READY, NULL);
@@ -234,7 +235,7 @@ static void script_due(void *owner)
 static void script_begin(void *object)
 {
         struct session *session = object;
-        struct chat_channel channel = { .tls = true };
+        struct engine_channel channel = { .tls = true };
         struct cause why = { 0 };
 
         if (net.fails != CAUSE_NONE) {
@@ -245,7 +246,7 @@ static void script_begin(void *object)
         if (session->user->reached)
                 session->user->reached(session->ctx, SESSION_CONNECTED, NULL);
         session->talking = true;
-        session->chat->class->start(session->chat, &channel);
+        session->engine->class->start(session->engine, &channel);
         if (!net.silent)
                 server_begins(session);
         script_touch(session);
@@ -264,20 +265,20 @@ void session_plan_of(const struct property_values *values, struct session_plan *
         };
 }
 
-struct session *session_open(const struct session_plan *plan, struct chat *chat,
+struct session *session_open(const struct session_plan *plan, struct engine *engine,
                              const struct session_user *user, void *ctx)
 {
         struct session *session = new_object(struct session);
 
         session->self = handle_new(session);
         session->plan = *plan;
-        session->chat = chat;
+        session->engine = engine;
         session->user = user;
         session->ctx = ctx;
         session->heard = session->said = BUF_WITH_MAX(64 * MIB);
         session->deadline = timer_new(script_late, session);
-        chat->due = script_due;
-        chat->owner = session;
+        engine->due = script_due;
+        engine->owner = session;
         session->next = net.first;
         net.first = session;
         net.opened++;
@@ -287,11 +288,11 @@ struct session *session_open(const struct session_plan *plan, struct chat *chat,
         return session;
 }
 
-static void script_free_chat(void *ctx)
+static void script_free_engine(void *ctx)
 {
-        struct chat *chat = ctx;
+        struct engine *engine = ctx;
 
-        chat->class->free(chat);
+        engine->class->free(engine);
 }
 
 void session_close(struct session *session)
@@ -305,16 +306,16 @@ void session_close(struct session *session)
         net.open -= !session->over;
         handle_drop(&session->self);
         timer_free(session->deadline);
-        session->chat->due = NULL;
-        loop_later(script_free_chat, session->chat);
+        session->engine->due = NULL;
+        loop_later(script_free_engine, session->engine);
         buf_free(&session->heard);
         buf_free(&session->said);
         loop_later(free, session);
 }
 
-struct chat *session_chat(struct session *session)
+struct engine *session_engine(struct session *session)
 {
-        return session->chat;
+        return session->engine;
 }
 
 handle_id session_handle(const struct session *session)
@@ -332,8 +333,8 @@ void session_quit(struct session *session)
 {
         const struct cause none = { 0 };
 
-        if (session->chat->state == CHAT_READY && !session->over)
-                session->chat->class->quit(session->chat);
+        if (session->engine->state == ENGINE_READY && !session->over)
+                session->engine->class->quit(session->engine);
         else
                 script_end(session, &none, "");
 }
@@ -358,7 +359,7 @@ bool session_tls_info(unused_arg const struct session *session, unused_arg struc
         return false;
 }
 
-const struct tls_facts *session_facts(unused_arg const struct session *session)
+const struct tls_evidence *session_evidence(unused_arg const struct session *session)
 {
         return NULL;
 }

@@ -15,7 +15,7 @@
 #define SCRIPT_LINES 40
 
 struct script_run {
-        struct chat *chat;
+        struct engine *engine;
         struct buf sent; /* what the client said, not yet expected */
         size_t cut;      /* 0: whole, 1: byte by byte, n: cut after n - 1 bytes */
         const char *name;
@@ -23,7 +23,7 @@ struct script_run {
 
 static void script_take_out(struct script_run *run)
 {
-        struct buf *out = &run->chat->out;
+        struct buf *out = &run->engine->out;
 
         if (out->len)
                 ck_assert_int_eq(buf_append(&run->sent, buf_bytes(out), out->len), 0);
@@ -32,11 +32,11 @@ static void script_take_out(struct script_run *run)
 
 static void script_feed_piece(struct script_run *run, const char *bytes, size_t len)
 {
-        if (!len || run->chat->state == CHAT_FAILED || run->chat->state == CHAT_ENDED)
+        if (!len || run->engine->state == ENGINE_FAILED || run->engine->state == ENGINE_ENDED)
                 return;
         /* Memory of the exact size, so that ASan sees a read beyond it. */
         uint8_t *copy = memcpy(new_zeroed(len, 1), bytes, len);
-        run->chat->class->received(run->chat, copy, len);
+        run->engine->class->received(run->engine, copy, len);
         free(copy);
         script_take_out(run);
 }
@@ -75,7 +75,7 @@ static void script_expect(struct script_run *run, const char *line)
                 run->sent.len >= len + 2 && memcmp(has, line, len) == 0 && memcmp(has + len, "\r\n", 2) == 0;
 
         ck_assert_msg(same, "%s (cut %zu): expected \"%s\", has \"%.*s\" (%s)", run->name, run->cut, line,
-                      (int)run->sent.len, has, run->chat->cause->text);
+                      (int)run->sent.len, has, run->engine->cause->text);
         buf_consume(&run->sent, len + 2);
 }
 
@@ -88,15 +88,15 @@ static void script_line(struct script_run *run, const char *line)
         } else if (strncmp(line, "C:", 2) == 0) {
                 script_expect(run, line + 2);
         } else if (strcmp(line, "TLS") == 0) {
-                struct chat_channel channel = { .tls = true };
-                ck_assert_msg(run->chat->state == CHAT_WANTS_TLS, "%s: %s", run->name,
-                              run->chat->cause->text);
-                run->chat->class->secured(run->chat, &channel);
+                struct engine_channel channel = { .tls = true };
+                ck_assert_msg(run->engine->state == ENGINE_WANTS_TLS, "%s: %s", run->name,
+                              run->engine->cause->text);
+                run->engine->class->secured(run->engine, &channel);
                 script_take_out(run);
         } else if (strcmp(line, "CLOSE") == 0) {
-                run->chat->class->closed(run->chat);
+                run->engine->class->closed(run->engine);
         } else if (strcmp(line, "QUIT") == 0) {
-                run->chat->class->quit(run->chat);
+                run->engine->class->quit(run->engine);
                 script_take_out(run);
         } else {
                 ck_abort_msg("script: %s", line);
@@ -106,16 +106,16 @@ static void script_line(struct script_run *run, const char *line)
 static void script_start(struct script_run *run, const char *name, const struct smtp_config *config, bool tls,
                          size_t cut)
 {
-        struct chat_channel channel = { .tls = tls };
+        struct engine_channel channel = { .tls = tls };
 
         *run = (struct script_run){ .sent = BUF_WITH_MAX(64 << 20), .name = name, .cut = cut };
-        run->chat = smtp_session_new(config);
-        run->chat->class->start(run->chat, &channel);
+        run->engine = smtp_session_new(config);
+        run->engine->class->start(run->engine, &channel);
         script_take_out(run);
 }
 
 static void script_end(struct script_run *run)
 {
-        run->chat->class->free(run->chat);
+        run->engine->class->free(run->engine);
         buf_free(&run->sent);
 }

@@ -13,9 +13,9 @@
 
 static char folder[256]; /* of the present test */
 
-static int remove_one(const char *path, const struct stat *facts, int type, struct FTW *walk)
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
 {
-        (void)facts, (void)type, (void)walk;
+        (void)st, (void)type, (void)walk;
         return remove(path);
 }
 

@@ -97,24 +97,24 @@ static void await_answer(void)
         loop_turn(); /* notices */
 }
 
-/* What a handshake does: facts, judge, record. */
+/* What a handshake does: evidence, judge, record. */
 static struct verdict session(const char *account, const char *host, uint16_t port,
                               const struct certificate *shown, uint32_t problem_bits)
 {
-        struct tls_facts facts = { .host = host, .port = port, .chain = shown, .chain_count = 1 };
-        struct allowed_fact *allowed = NULL;
+        struct tls_evidence evidence = { .host = host, .port = port, .chain = shown, .chain_count = 1 };
+        struct allowed_ruling *allowed = NULL;
         struct verdict verdict;
 
         for (unsigned i = 0; i < TLS_PROBLEMS; i++)
                 if (problem_bits & 1u << i) {
-                        struct tls_error *error = &facts.errors[facts.error_count++];
+                        struct tls_error *error = &evidence.errors[evidence.error_count++];
                         error->problem = (enum tls_problem)i;
                         (void)snprintf(error->text, sizeof error->text, "reason %u", i);
                 }
-        size_t count = allowed_facts(host, port, &allowed);
-        judge(&facts, allowed, count, loop_wall(), &verdict);
+        size_t count = allowed_rulings(host, port, &allowed);
+        judge(&evidence, allowed, count, loop_wall(), &verdict);
         free(allowed);
-        allowed_record(&facts, account, &verdict);
+        allowed_record(&evidence, account, &verdict);
         loop_turn();
         return verdict;
 }

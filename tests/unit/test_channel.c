@@ -255,9 +255,9 @@ static struct outcome meet_as(const struct tls_policy *policy, struct server *se
         struct transport *client = channel_transport(channel);
         out.result = shake_hands(client, server, &out.cause);
         if (out.result == TRANSPORT_DONE) {
-                const struct tls_facts *facts = channel_facts(channel);
-                if (facts->error_count)
-                        memcpy(out.first_error, facts->errors[0].text, sizeof out.first_error);
+                const struct tls_evidence *evidence = channel_evidence(channel);
+                if (evidence->error_count)
+                        memcpy(out.first_error, evidence->errors[0].text, sizeof out.first_error);
                 channel_verdict(channel, &out.verdict);
                 channel_info(channel, &out.info);
                 if (verdict_is_good(&out.verdict))
@@ -1186,7 +1186,7 @@ START_TEST(what_was_negotiated)
         struct cause cause = { 0 };
         struct verdict verdict;
         struct channel_info info;
-        struct chat_binding binding;
+        struct engine_binding binding;
         uint8_t theirs[32];
 
         server_accept(&server);
@@ -1209,10 +1209,10 @@ START_TEST(what_was_negotiated)
                                                     NULL, 0, 0),
                          1);
         ck_assert_mem_eq(theirs, binding.exporter, 32);
-        /* The facts can still be asked for, after the verdict gave them back. */
-        ck_assert_uint_eq(channel_facts(channel)->chain_count, 1);
+        /* The evidence can still be asked for, after the verdict gave them back. */
+        ck_assert_uint_eq(channel_evidence(channel)->chain_count, 1);
         ck_assert_int_eq(trust_anchor(channel_anchor(channel)), ANCHOR_SYSTEM);
-        ck_assert_mem_eq(channel_facts(channel)->anchor_sha256, channel_anchor(channel), 32);
+        ck_assert_mem_eq(channel_evidence(channel)->anchor_sha256, channel_anchor(channel), 32);
         client->free(client);
         server_hang_up(&server);
         server_done(&server);

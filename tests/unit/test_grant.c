@@ -6,17 +6,17 @@
 
 #include <check.h>
 
-static const struct chat_channel in_clear, in_tls = { .tls = true };
+static const struct engine_channel in_clear, in_tls = { .tls = true };
 
-static struct chat *post(void)
+static struct engine *post(void)
 {
         struct http_place place;
         struct cause cause;
 
         ck_assert_int_eq(http_place_of("https://Login.example:8443/a/token?x=1", &place, &cause), 0);
-        struct chat *chat = http_post_new(&place, "grant_type=x");
+        struct engine *engine = http_post_new(&place, "grant_type=x");
         http_place_done(&place);
-        return chat;
+        return engine;
 }
 
 /* ---- places ---- */
@@ -53,12 +53,12 @@ END_TEST
 
 START_TEST(nothing_goes_out_in_clear)
 {
-        struct chat *chat = post();
+        struct engine *engine = post();
 
-        chat->class->start(chat, &in_clear);
-        ck_assert_int_eq(chat->state, CHAT_FAILED);
-        ck_assert_uint_eq(chat->out.len, 0);
-        chat->class->free(chat);
+        engine->class->start(engine, &in_clear);
+        ck_assert_int_eq(engine->state, ENGINE_FAILED);
+        ck_assert_uint_eq(engine->out.len, 0);
+        engine->class->free(engine);
 }
 END_TEST
 
@@ -68,12 +68,12 @@ START_TEST(the_request)
                 "POST /a/token?x=1 HTTP/1.1\r\nHost: Login.example:8443\r\nUser-Agent: emailsecd/" VERSION
                 "\r\nAccept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n"
                 "Content-Length: 12\r\nConnection: close\r\n\r\ngrant_type=x";
-        struct chat *chat = post();
+        struct engine *engine = post();
 
-        chat->class->start(chat, &in_tls);
-        ck_assert_uint_eq(chat->out.len, strlen(said));
-        ck_assert(memcmp(buf_bytes(&chat->out), said, strlen(said)) == 0);
-        chat->class->free(chat);
+        engine->class->start(engine, &in_tls);
+        ck_assert_uint_eq(engine->out.len, strlen(said));
+        ck_assert(memcmp(buf_bytes(&engine->out), said, strlen(said)) == 0);
+        engine->class->free(engine);
 }
 END_TEST
 
@@ -81,33 +81,34 @@ END_TEST
 static const struct {
         const char *answer;
         bool closes; /* the server closes behind it */
-        enum chat_state state;
+        enum engine_state state;
         const char *body; /* or words of the cause */
 } answers[] = {
-        { OK "Content-Length: 2\r\n\r\n{}", false, CHAT_ENDED, "{}" },
-        { OK "content-length:2 \r\nX: y\r\n\r\n{}", false, CHAT_ENDED, "{}" },
-        { OK "\r\n{\"a\":1}", true, CHAT_ENDED, "{\"a\":1}" },
-        { OK "Content-Length: 0\r\n\r\n", false, CHAT_ENDED, "" },
-        { "HTTP/1.0 204 No\r\n\r\n", false, CHAT_ENDED, "" },
-        { "HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 1\r\n\r\nx", false, CHAT_ENDED, "x" },
+        { OK "Content-Length: 2\r\n\r\n{}", false, ENGINE_ENDED, "{}" },
+        { OK "content-length:2 \r\nX: y\r\n\r\n{}", false, ENGINE_ENDED, "{}" },
+        { OK "\r\n{\"a\":1}", true, ENGINE_ENDED, "{\"a\":1}" },
+        { OK "Content-Length: 0\r\n\r\n", false, ENGINE_ENDED, "" },
+        { "HTTP/1.0 204 No\r\n\r\n", false, ENGINE_ENDED, "" },
+        { "HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 1\r\n\r\nx", false, ENGINE_ENDED, "x" },
         { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;e=1\r\n0123456789\r\n0\r\nT: x\r\n\r\n", false,
-          CHAT_ENDED, "abc0123456789" },
-        { OK "Transfer-Encoding: Chunked\r\nContent-Length: 99\r\n\r\n0\r\n\r\n", false, CHAT_ENDED, "" },
-        { OK "Content-Length: 3\r\n\r\n{}", true, CHAT_FAILED, "before its answer was whole" },
-        { OK "Content-Le", true, CHAT_FAILED, "before its answer was whole" },
-        { "", true, CHAT_FAILED, "before its answer was whole" },
-        { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", false, CHAT_FAILED, "longer than its size" },
-        { OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", false, CHAT_FAILED, "no sense" },
-        { OK "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n", false, CHAT_FAILED, "no sense" },
-        { OK "Transfer-Encoding: gzip, chunked\r\n\r\n", false, CHAT_FAILED, "not asked for" },
-        { OK "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\n", false, CHAT_FAILED, "not asked for" },
-        { OK "Content-Length: -1\r\n\r\n", false, CHAT_FAILED, "no sense" },
-        { OK "Content-Length: 65537\r\n\r\n", false, CHAT_FAILED, "no sense" },
-        { OK "Content-Length: 1 2\r\n\r\n", false, CHAT_FAILED, "no sense" },
-        { "HTTP/1.1 302 Found\r\nLocation: https://x.example/\r\n\r\n", false, CHAT_FAILED, "x.example" },
-        { "HTTP/2 200\r\n", false, CHAT_FAILED, "does not speak HTTP" },
-        { "220 mail.example ESMTP\r\n", false, CHAT_FAILED, "does not speak HTTP" },
-        { "HTTP/1.1 20 OK\r\n", false, CHAT_FAILED, "does not speak HTTP" },
+          ENGINE_ENDED, "abc0123456789" },
+        { OK "Transfer-Encoding: Chunked\r\nContent-Length: 99\r\n\r\n0\r\n\r\n", false, ENGINE_ENDED, "" },
+        { OK "Content-Length: 3\r\n\r\n{}", true, ENGINE_FAILED, "before its answer was whole" },
+        { OK "Content-Le", true, ENGINE_FAILED, "before its answer was whole" },
+        { "", true, ENGINE_FAILED, "before its answer was whole" },
+        { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", false, ENGINE_FAILED,
+          "longer than its size" },
+        { OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", false, ENGINE_FAILED, "no sense" },
+        { OK "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n", false, ENGINE_FAILED, "no sense" },
+        { OK "Transfer-Encoding: gzip, chunked\r\n\r\n", false, ENGINE_FAILED, "not asked for" },
+        { OK "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\n", false, ENGINE_FAILED, "not asked for" },
+        { OK "Content-Length: -1\r\n\r\n", false, ENGINE_FAILED, "no sense" },
+        { OK "Content-Length: 65537\r\n\r\n", false, ENGINE_FAILED, "no sense" },
+        { OK "Content-Length: 1 2\r\n\r\n", false, ENGINE_FAILED, "no sense" },
+        { "HTTP/1.1 302 Found\r\nLocation: https://x.example/\r\n\r\n", false, ENGINE_FAILED, "x.example" },
+        { "HTTP/2 200\r\n", false, ENGINE_FAILED, "does not speak HTTP" },
+        { "220 mail.example ESMTP\r\n", false, ENGINE_FAILED, "does not speak HTTP" },
+        { "HTTP/1.1 20 OK\r\n", false, ENGINE_FAILED, "does not speak HTTP" },
 };
 
 /* All at once, byte by byte, and cut in two at every place. */
@@ -117,52 +118,52 @@ START_TEST(answers_however_they_are_split)
         size_t len = strlen(answer);
 
         for (size_t cut = 0; cut <= len + 1; cut++) {
-                struct chat *chat = post();
-                chat->class->start(chat, &in_tls);
+                struct engine *engine = post();
+                engine->class->start(engine, &in_tls);
                 if (cut <= len) {
-                        chat->class->received(chat, (const uint8_t *)answer, cut);
-                        chat->class->received(chat, (const uint8_t *)answer + cut, len - cut);
+                        engine->class->received(engine, (const uint8_t *)answer, cut);
+                        engine->class->received(engine, (const uint8_t *)answer + cut, len - cut);
                 } else {
                         for (size_t i = 0; i < len; i++)
-                                chat->class->received(chat, (const uint8_t *)answer + i, 1);
+                                engine->class->received(engine, (const uint8_t *)answer + i, 1);
                 }
                 if (answers[_i].closes)
-                        chat->class->closed(chat);
-                ck_assert_msg(chat->state == answers[_i].state, "cut at %zu: %d, %s", cut, (int)chat->state,
-                              chat->cause->text);
-                struct http_answer heard = http_post_answer(chat);
-                if (chat->state == CHAT_FAILED) {
-                        ck_assert_msg(strstr(chat->cause->text, answers[_i].body) != NULL, "%s",
-                                      chat->cause->text);
+                        engine->class->closed(engine);
+                ck_assert_msg(engine->state == answers[_i].state, "cut at %zu: %d, %s", cut,
+                              (int)engine->state, engine->cause->text);
+                struct http_answer heard = http_post_answer(engine);
+                if (engine->state == ENGINE_FAILED) {
+                        ck_assert_msg(strstr(engine->cause->text, answers[_i].body) != NULL, "%s",
+                                      engine->cause->text);
                 } else {
                         ck_assert_uint_eq(heard.len, strlen(answers[_i].body));
                         ck_assert(memcmp(heard.len ? (const char *)heard.body : "", answers[_i].body,
                                          heard.len) == 0);
                 }
-                chat->class->free(chat);
+                engine->class->free(engine);
         }
 }
 END_TEST
 
-static void feed_many(struct chat *chat, const char *text, size_t times)
+static void feed_many(struct engine *engine, const char *text, size_t times)
 {
-        for (size_t i = 0; i < times && !chat_is_over(chat); i++)
-                chat->class->received(chat, (const uint8_t *)text, strlen(text));
+        for (size_t i = 0; i < times && !engine_is_over(engine); i++)
+                engine->class->received(engine, (const uint8_t *)text, strlen(text));
 }
 
 START_TEST(everything_is_bounded)
 {
         static const char *const endless[] = { "X: y\r\n", "x", "HTTP/1.1 100 Continue\r\n\r\n",
                                                "xxxxxxxxxxxxxxxx" };
-        struct chat *chat = post();
+        struct engine *engine = post();
 
-        chat->class->start(chat, &in_tls);
-        feed_many(chat, OK, _i == 0 || _i == 3);
-        feed_many(chat, "\r\n", _i == 3);
-        feed_many(chat, endless[_i], 1000000);
-        ck_assert_int_eq(chat->state, CHAT_FAILED);
-        ck_assert_uint_le(http_post_answer(chat).len, BODY_MOST);
-        chat->class->free(chat);
+        engine->class->start(engine, &in_tls);
+        feed_many(engine, OK, _i == 0 || _i == 3);
+        feed_many(engine, "\r\n", _i == 3);
+        feed_many(engine, endless[_i], 1000000);
+        ck_assert_int_eq(engine->state, ENGINE_FAILED);
+        ck_assert_uint_le(http_post_answer(engine).len, BODY_MOST);
+        engine->class->free(engine);
 }
 END_TEST
 

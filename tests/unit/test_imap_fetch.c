@@ -29,98 +29,98 @@
           NULL },
 #define TOLD "opened(9 20 3 idle expunge) "
 
-static void open_inbox(struct chat *chat)
+static void open_inbox(struct engine *engine)
 {
-        imap_mailbox.open(chat, "INBOX", false);
+        imap_mailbox.open(engine, "INBOX", false);
 }
-static void examine(struct chat *chat)
+static void examine(struct engine *engine)
 {
-        imap_mailbox.open(chat, "Entw\303\274rfe", true);
+        imap_mailbox.open(engine, "Entw\303\274rfe", true);
 }
-static void list_all(struct chat *chat)
+static void list_all(struct engine *engine)
 {
-        imap_mailbox.list(chat, 0, false);
+        imap_mailbox.list(engine, 0, false);
 }
-static void list_two(struct chat *chat)
+static void list_two(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 9 }, { .uid = 7 } };
 
-        imap_mailbox.list_these(chat, two, count_of(two));
+        imap_mailbox.list_these(engine, two, count_of(two));
 }
-static void list_after_12(struct chat *chat)
+static void list_after_12(struct engine *engine)
 {
-        imap_mailbox.list(chat, 12, false);
+        imap_mailbox.list(engine, 12, false);
 }
-static void list_unseen(struct chat *chat)
+static void list_unseen(struct engine *engine)
 {
-        imap_mailbox.list(chat, 4, true);
+        imap_mailbox.list(engine, 4, true);
 }
-static void fetch_three(struct chat *chat)
+static void fetch_three(struct engine *engine)
 {
         static const struct mailbox_entry three[] = { { .uid = 9 }, { .uid = 7 }, { .uid = 8 } };
-        imap_mailbox.fetch(chat, three, 3);
+        imap_mailbox.fetch(engine, three, 3);
 }
-static void fetch_two(struct chat *chat)
+static void fetch_two(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
-        imap_mailbox.fetch(chat, two, 2);
+        imap_mailbox.fetch(engine, two, 2);
 }
-static void fetch_with_dates(struct chat *chat)
+static void fetch_with_dates(struct engine *engine)
 {
         play_dates = true;
-        fetch_two(chat);
+        fetch_two(engine);
         play_dates = false;
 }
 
-static void fetch_large(struct chat *chat)
+static void fetch_large(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 7, .size = 2 * MIB }, { .uid = 9, .size = 4 } };
-        imap_mailbox.fetch(chat, two, 2);
+        imap_mailbox.fetch(engine, two, 2);
 }
-static void fetch_rest(struct chat *chat)
+static void fetch_rest(struct engine *engine)
 {
         static const struct mailbox_entry one[] = { { .uid = 7, .size = 2 * MIB, .from = 2 * MIB - 3 } };
-        imap_mailbox.fetch(chat, one, 1);
+        imap_mailbox.fetch(engine, one, 1);
 }
-static void fetch_none(struct chat *chat)
+static void fetch_none(struct engine *engine)
 {
-        imap_mailbox.fetch(chat, NULL, 0);
+        imap_mailbox.fetch(engine, NULL, 0);
 }
-static void mark_seen(struct chat *chat)
+static void mark_seen(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
-        imap_mailbox.mark(chat, two, 2, MARK_SEEN);
+        imap_mailbox.mark(engine, two, 2, MARK_SEEN);
 }
-static void mark_deleted(struct chat *chat)
+static void mark_deleted(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 8 } };
-        imap_mailbox.mark(chat, two, 2, MARK_DELETED);
+        imap_mailbox.mark(engine, two, 2, MARK_DELETED);
 }
-static void refresh(struct chat *chat)
+static void refresh(struct engine *engine)
 {
-        imap_mailbox.refresh(chat);
+        imap_mailbox.refresh(engine);
 }
-static void idle(struct chat *chat)
+static void idle(struct engine *engine)
 {
-        imap_mailbox.idle(chat);
+        imap_mailbox.idle(engine);
 }
-static void wake(struct chat *chat)
+static void wake(struct engine *engine)
 {
-        imap_mailbox.wake(chat);
+        imap_mailbox.wake(engine);
 }
-static void quit(struct chat *chat)
+static void quit(struct engine *engine)
 {
-        chat->class->quit(chat);
+        engine->class->quit(engine);
 }
 
 /* clang-format off */
 static const struct script scripts[] = {
         /* ---- opening ---- */
-        { "SELECT", .tls = true, .state = CHAT_READY, .told = TOLD, LINES(READY OPENED) },
-        { "EXAMINE", .tls = true, .state = CHAT_READY, .told = "opened(9 0 0 ro) ",
+        { "SELECT", .tls = true, .state = ENGINE_READY, .told = TOLD, LINES(READY OPENED) },
+        { "EXAMINE", .tls = true, .state = ENGINE_READY, .told = "opened(9 0 0 ro) ",
           LINES(READY_PLAINLY{ DO, NULL, examine }, { C, "t1 EXAMINE \"Entw&APw-rfe\"\r\n", NULL },
                 { S, "* FLAGS (\\Seen)\r\n* 0 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL },) },
-        { "no such folder: the session stands", .tls = true, .state = CHAT_READY,
+        { "no such folder: the session stands", .tls = true, .state = ENGINE_READY,
           .told = "not_opened(Mailbox) not_opened(ServerBusy) not_opened(ServerBusy) opened(9 0 0 ro) ",
           LINES(READY_PLAINLY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
                 { S, "t1 NO [NONEXISTENT] no\r\n", NULL },
@@ -129,24 +129,24 @@ static const struct script scripts[] = {
                 { S, "t3 BAD User is authenticated but not connected.\r\n", NULL },
                 { DO, NULL, examine }, { C, "t4 EXAMINE \"Entw&APw-rfe\"\r\n", NULL },
                 { S, "* 0 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt4 OK\r\n", NULL },) },
-        { "UIDVALIDITY of 64 bits", .tls = true, .state = CHAT_READY, .told = "opened(18446744073709551615 0 1 idle expunge) ",
+        { "UIDVALIDITY of 64 bits", .tls = true, .state = ENGINE_READY, .told = "opened(18446744073709551615 0 1 idle expunge) ",
           LINES(READY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
                 { S, "* 1 EXISTS\r\n* OK [UIDVALIDITY 18446744073709551615]\r\nt1 OK\r\n", NULL },) },
-        { "no UIDVALIDITY", .tls = true, .state = CHAT_READY, .told = "opened(0 0 1 idle expunge) ",
+        { "no UIDVALIDITY", .tls = true, .state = ENGINE_READY, .told = "opened(0 0 1 idle expunge) ",
           LINES(READY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
                 { S, "* 1 EXISTS\r\n* OK [UIDVALIDITY x]\r\nt1 OK\r\n", NULL },) },
-        { "NOOP", .tls = true, .state = CHAT_READY, .told = TOLD "opened(9 0 4 idle expunge) ",
+        { "NOOP", .tls = true, .state = ENGINE_READY, .told = TOLD "opened(9 0 4 idle expunge) ",
           LINES(READY OPENED{ DO, NULL, refresh }, { C, "t2 NOOP\r\n", NULL },
                 { S, "* 1 EXPUNGE\r\n* 4 EXISTS\r\n* 1 RECENT\r\nt2 OK\r\n", NULL },) },
         /* ---- listing ---- */
-        { "list", .tls = true, .state = CHAT_READY, .told = TOLD "5::100 7::12:seen 7::0:seen 9::0:deleted listed ",
+        { "list", .tls = true, .state = ENGINE_READY, .told = TOLD "5::100 7::12:seen 7::0:seen 9::0:deleted listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (UID 5 FLAGS () RFC822.SIZE 100)\r\n"
                      "* 2 FETCH (RFC822.SIZE 12 MODSEQ (5) FLAGS (\\Seen $X) UID 7)\r\n"
                      "* 2 FETCH (FLAGS (\\Seen))\r\n* 2 FETCH (UID 7 FLAGS (\\Seen))\r\n"
                      "* 3 FETCH (UID 9 FLAGS (\\Answered \\Deleted) RFC822.SIZE 0 ENVELOPE (NIL {3}\r\n) (\"x\"))\r\n"
                      "t2 OK done\r\n", NULL },) },
-        { "what nobody needs is read over however it looks", .tls = true, .state = CHAT_READY,
+        { "what nobody needs is read over however it looks", .tls = true, .state = ENGINE_READY,
           .told = TOLD "1::0 2::0:seen 3::0 4::9:seen 5::0 6::0 7::0:seen 8::9 9::0 10::0 11::3 12::9 listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (UID 1 FLAGS NIL RFC822.SIZE NIL)\r\n"
@@ -162,65 +162,65 @@ static const struct script scripts[] = {
                      "* 11 FETCH (UID 11 RFC822.SIZE 3 X-EMPTY)\r\n"
                      "* 12 FETCH (UID 12 X-A[ FLAGS (\\Deleted) RFC822.SIZE 9))))\r\n"
                      "t2 OK done\r\n", NULL },) },
-        { "n:* names the last message", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
+        { "n:* names the last message", .tls = true, .state = ENGINE_READY, .told = TOLD "listed ",
           LINES(READY OPENED{ DO, NULL, list_after_12 },
                 { C, "t2 UID FETCH 13:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 3 FETCH (UID 9 FLAGS () RFC822.SIZE 1)\r\nt2 OK\r\n", NULL },) },
-        { "list of an empty folder", .tls = true, .state = CHAT_READY, .told = "opened(9 0 0 ro) listed ",
+        { "list of an empty folder", .tls = true, .state = ENGINE_READY, .told = "opened(9 0 0 ro) listed ",
           LINES(READY_PLAINLY{ DO, NULL, examine }, { C, "t1 EXAMINE \"Entw&APw-rfe\"\r\n", NULL },
                 { S, "* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, list_all }, { C, "t2 NOOP\r\n", NULL },
                 { S, "t2 OK\r\n", NULL },) },
-        { "unseen", .tls = true, .state = CHAT_READY, .told = TOLD "7::3 9::4 listed ",
+        { "unseen", .tls = true, .state = ENGINE_READY, .told = TOLD "7::3 9::4 listed ",
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* SEARCH 9 3\r\n* SEARCH 7 9\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7,9 (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 2 FETCH (UID 7 RFC822.SIZE 3)\r\n* 3 FETCH (UID 9 RFC822.SIZE 4)\r\nt3 OK\r\n", NULL },) },
-        { "unseen, rev2", .tls = true, .state = CHAT_READY, .told = TOLD "7::3 9::4 10::5 listed ",
+        { "unseen, rev2", .tls = true, .state = ENGINE_READY, .told = TOLD "7::3 9::4 10::5 listed ",
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* ESEARCH (TAG \"t2\") UID COUNT 4 ALL 3,10:9,7\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7,9:10 (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 2 FETCH (UID 7 RFC822.SIZE 3)\r\n* 3 FETCH (UID 9 RFC822.SIZE 4)\r\n"
                      "* 4 FETCH (UID 10 RFC822.SIZE 5)\r\nt3 OK\r\n", NULL },) },
-        { "none unseen, rev2", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
+        { "none unseen, rev2", .tls = true, .state = ENGINE_READY, .told = TOLD "listed ",
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* ESEARCH (TAG \"t2\") UID\r\nt2 OK\r\n", NULL },) },
-        { "a set that cannot be read", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a set that cannot be read", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* ESEARCH UID ALL 7:99999999999\r\n", NULL },) },
-        { "a set that stands for too many", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a set that stands for too many", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* ESEARCH UID ALL 1:4294967295\r\n", NULL },) },
-        { "none unseen", .tls = true, .state = CHAT_READY, .told = TOLD "listed ",
+        { "none unseen", .tls = true, .state = ENGINE_READY, .told = TOLD "listed ",
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
                 { S, "* SEARCH\r\nt2 OK\r\n", NULL },) },
-        { "list refused", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "list refused", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "t2 NO [SERVERBUG] oops\r\n", NULL }, { C, "t3 UID SEARCH UID 1:*\r\n", NULL },
                 { S, "t3 NO [SERVERBUG] oops\r\n", NULL },) },
-        { "a list refused for one of its messages", .tls = true, .state = CHAT_READY,
+        { "a list refused for one of its messages", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7::12 7::0 8::0 9::0 listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 FLAGS () RFC822.SIZE 12)\r\nt2 NO oops\r\n", NULL },
                 { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8 9\r\nt3 OK\r\n", NULL },) },
-        { "an entry that cannot be read", .tls = true, .state = CHAT_READY, .told = TOLD "8::3 7::0 8::0 listed ",
+        { "an entry that cannot be read", .tls = true, .state = ENGINE_READY, .told = TOLD "8::3 7::0 8::0 listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (UID 0 FLAGS ())\r\n* 2 FETCH (UID 8 FLAGS () RFC822.SIZE 3)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8\r\nt3 OK\r\n", NULL },) },
-        { "an entry without a UID", .tls = true, .state = CHAT_READY, .told = TOLD "8::3 7::0 8::0 listed ",
+        { "an entry without a UID", .tls = true, .state = ENGINE_READY, .told = TOLD "8::3 7::0 8::0 listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (FLAGS () RFC822.SIZE 9)\r\n* 2 FETCH (UID 8 FLAGS () RFC822.SIZE 3)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8\r\nt3 OK\r\n", NULL },) },
-        { "whether these are still there", .tls = true, .state = CHAT_READY, .told = TOLD "9::4 listed ",
+        { "whether these are still there", .tls = true, .state = ENGINE_READY, .told = TOLD "9::4 listed ",
           LINES(READY OPENED{ DO, NULL, list_two }, { C, "t2 UID FETCH 7,9 (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 3 FETCH (UID 9 FLAGS () RFC822.SIZE 4)\r\nt2 OK\r\n", NULL },) },
         /* ---- fetching ---- */
-        { "in any order, with news between", .tls = true, .state = CHAT_READY,
+        { "in any order, with news between", .tls = true, .state = ENGINE_READY,
           .told = TOLD "8,5<he\r\no> 7,0<> 9,3<a)b> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 2 FETCH (UID 8 BODY[] {5}\r\nhe\r\no FLAGS (\\Recent))\r\n* 4 EXISTS\r\n"
                      "* 1 FETCH (FLAGS () UID 7 BODY[] {0}\r\n)\r\n* OK [ALERT] x\r\n"
                      "* 3 FETCH (UID 9 BODY[] ~{3}\r\na)b)\r\nt2 OK\r\n", NULL },) },
-        { "gone meanwhile", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> "
+        { "gone meanwhile", .tls = true, .state = ENGINE_READY, .told = TOLD "7,1<x> "
           "8:refused(the server sends nothing of message UID 8, and says that all is well) "
           "9:refused(the server sends nothing of message UID 9, and says that all is well) 8:gone fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
@@ -230,38 +230,38 @@ static const struct script scripts[] = {
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 3 FETCH (UID 9 BODY[] NIL)\r\nt4 OK\r\n", NULL },
                 { C, "t5 UID FETCH 8,9 (UID FLAGS)\r\n", NULL }, { S, "* 2 FETCH (UID 9 FLAGS ())\r\nt5 OK\r\n", NULL },) },
-        { "quoted body", .tls = true, .state = CHAT_READY, .told = TOLD "7,5<a\"b\\c> 9,0<> fetched ",
+        { "quoted body", .tls = true, .state = ENGINE_READY, .told = TOLD "7,5<a\"b\\c> 9,0<> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] \"a\\\"b\\\\c\" UID 7)\r\n* 3 FETCH (UID 9 BODY[] \"\")\r\nt2 OK\r\n", NULL },) },
-        { "nobody asked for it, and twice", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+        { "nobody asked for it, and twice", .tls = true, .state = ENGINE_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 3 BODY[] {3}\r\nabc)\r\n* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\n"
                      "* 1 FETCH (UID 7 BODY[] {1}\r\ny)\r\n* 1 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },) },
-        { "body before UID", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+        { "body before UID", .tls = true, .state = ENGINE_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nx UID 7)\r\n* 3 FETCH (BODY[] {1}\r\nz UID 9)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nx UID 7)\r\nt3 OK\r\n", NULL },
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nz UID 9)\r\nt4 OK\r\n", NULL },) },
-        { "the wrong UID behind the body: it is another one, and asked for again", .tls = true, .state = CHAT_READY,
+        { "the wrong UID behind the body: it is another one, and asked for again", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,1<x9,1<z> 7,1<y> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx UID 9)\r\n* 1 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {1}\r\ny)\r\nt3 OK\r\n", NULL },) },
-        { "two bodies: the first counts", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+        { "two bodies: the first counts", .tls = true, .state = ENGINE_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx BODY[] {1}\r\ny)\r\n* 2 FETCH (UID 9 BODY[] {1}\r\nz)\r\n"
                      "t2 OK\r\n", NULL },) },
-        { "without a UID: each by itself", .tls = true, .state = CHAT_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
+        { "without a UID: each by itself", .tls = true, .state = ENGINE_READY, .told = TOLD "7,1<x> 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nx)\r\n* 2 FETCH (BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nx)\r\nt3 OK\r\n", NULL },
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] {1}\r\nz)\r\nt4 OK\r\n", NULL },) },
-        { "one of three refused, and those behind it not served", .tls = true, .state = CHAT_READY,
+        { "one of three refused, and those behind it not served", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,1<x> 8:refused(the server refused to hand out message UID 8: damaged) 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_three }, { C, "t2 UID FETCH 7:9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt2 NO [UNAVAILABLE] damaged\r\n", NULL },
@@ -269,24 +269,24 @@ static const struct script scripts[] = {
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 3 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt4 OK\r\n", NULL },
                 { C, "t5 UID FETCH 8 (UID FLAGS)\r\n", NULL }, { S, "* 2 FETCH (UID 8 FLAGS ())\r\nt5 OK\r\n", NULL },) },
-        { "a response that cannot be read costs its message only", .tls = true, .state = CHAT_READY,
+        { "a response that cannot be read costs its message only", .tls = true, .state = ENGINE_READY,
           .told = TOLD "9,1<z> 7,1<x> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID seven BODY[] {3}\r\na)b)\r\n* 3 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt3 OK\r\n", NULL },) },
-        { "endless bytes that nobody asked for", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "endless bytes that nobody asked for", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 99 BODY[] {1000000000000000}\r\n", NULL },) },
-        { "the same with nothing asked at all", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "the same with nothing asked at all", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED{ S, "* 1 FETCH (UID 99 BODY[] {1000000000000000}\r\n", NULL },) },
-        { "a size beyond all bounds", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a size beyond all bounds", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {99999999999999999999}\r\n", NULL },) },
-        { "more than 4 GiB", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "7,4294967297<x",
+        { "more than 4 GiB", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "7,4294967297<x",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {4294967297}\r\nx", NULL }, { CLOSE, NULL, NULL },) },
-        { "a large message in parts, of a server that gives less than asked for", .tls = true, .state = CHAT_READY,
+        { "a large message in parts, of a server that gives less than asked for", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,5<helloworld> 9,4<tiny> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_large }, PARTS_ASKED
                 { S, "* 1 FETCH (UID 7 BODY[]<0> {5}\r\nhello)\r\nt2 OK\r\n"
@@ -298,28 +298,28 @@ static const struct script scripts[] = {
                 { S, "* 1 FETCH (UID 7 BODY[]<10> {0}\r\n)\r\nt7 OK\r\n", NULL },
                 { C, "t8 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 2 FETCH (UID 9 BODY[] {4}\r\ntiny)\r\nt8 OK\r\n", NULL },) },
-        { "a large message, the server sends it whole", .tls = true, .state = CHAT_READY,
+        { "a large message, the server sends it whole", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,5<hello> 9,4<tiny> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_large }, PARTS_ASKED
                 { S, "* 1 FETCH (UID 7 BODY[] {5}\r\nhello)\r\nt2 OK\r\n* 1 FETCH (UID 7 BODY[] {5}\r\nhello)\r\nt3 OK\r\n"
                      "t4 OK\r\n* 2 FETCH (UID 9 BODY[] {4}\r\ntiny)\r\nt5 OK\r\n", NULL },) },
-        { "the rest of a large message", .tls = true, .state = CHAT_READY, .told = TOLD "7,3<end> fetched ",
+        { "the rest of a large message", .tls = true, .state = ENGINE_READY, .told = TOLD "7,3<end> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
                 { S, "* 1 FETCH (BODY[]<2097149> {3}\r\nend UID 7)\r\nt2 OK\r\n", NULL },) },
-        { "a large message that goes while it comes", .tls = true, .state = CHAT_READY,
+        { "a large message that goes while it comes", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,1<e7,4<tiny> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[]<2097149> {1}\r\ne)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[]<2097150.1048576>)\r\n", NULL }, { S, "t3 OK\r\n", NULL },
                 { C, "t4 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {4}\r\ntiny)\r\nt4 OK\r\n", NULL },) },
-        { "a part of another message than its command says", .tls = true, .state = CHAT_READY,
+        { "a part of another message than its command says", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,3<end7,3<all> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_rest }, { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<2097149.1048576>)\r\n", NULL },
                 { S, "* 1 FETCH (BODY[]<2097149> {3}\r\nend UID 8)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (UID 7 BODY[] {3}\r\nall)\r\nt3 OK\r\n", NULL },) },
-        { "all fetches refused", .tls = true, .state = CHAT_READY,
+        { "all fetches refused", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7:refused(the server refused to hand out message UID 7: oops) "
                        "9:refused(the server refused to hand out message UID 9: eek) fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
@@ -327,63 +327,63 @@ static const struct script scripts[] = {
                 { S, "t3 NO oops\r\n", NULL }, { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "t4 BAD eek\r\n", NULL }, { C, "t5 UID FETCH 7,9 (UID FLAGS)\r\n", NULL },
                 { S, "t5 NO oops\r\n", NULL },) },
-        { "when it was taken in", .tls = true, .state = CHAT_READY,
+        { "when it was taken in", .tls = true, .state = ENGINE_READY,
           .told = TOLD "dated(837596665) 7,5<12345> 9,1<x> dated(1795978800) fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_with_dates }, { C, "t2 UID FETCH 7,9 (UID INTERNALDATE BODY.PEEK[])\r\n", NULL },
                 { S, "* 2 FETCH (UID 7 INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {5}\r\n12345)\r\n"
                      "* 3 FETCH (UID 9 BODY[] {1}\r\nx INTERNALDATE \"29-Nov-2026 20:00:00 +0100\")\r\nt2 OK\r\n", NULL },) },
-        { "a date that is none", .tls = true, .state = CHAT_READY,
+        { "a date that is none", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,1<x> 9,1<y> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_with_dates }, { C, "t2 UID FETCH 7,9 (UID INTERNALDATE BODY.PEEK[])\r\n", NULL },
                 { S, "* 2 FETCH (UID 7 INTERNALDATE NIL BODY[] {1}\r\nx)\r\n"
                      "* 3 FETCH (UID 9 INTERNALDATE (1) BODY[] {1}\r\ny)\r\nt2 OK\r\n", NULL },) },
-        { "nothing to fetch", .tls = true, .state = CHAT_READY, .told = TOLD "fetched ",
+        { "nothing to fetch", .tls = true, .state = ENGINE_READY, .told = TOLD "fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_none }, { C, "t2 NOOP\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
         /* ---- marking ---- */
-        { "seen", .tls = true, .state = CHAT_READY, .told = TOLD "marked ",
+        { "seen", .tls = true, .state = ENGINE_READY, .told = TOLD "marked ",
           LINES(READY OPENED{ DO, NULL, mark_seen }, { C, "t2 UID STORE 7,9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
                 { S, "t2 OK\r\n", NULL },) },
-        { "deleted", .tls = true, .state = CHAT_READY, .told = TOLD "marked ",
+        { "deleted", .tls = true, .state = ENGINE_READY, .told = TOLD "marked ",
           LINES(READY OPENED{ DO, NULL, mark_deleted }, { C, "t2 UID STORE 7:8 +FLAGS.SILENT (\\Deleted)\r\n", NULL },
                 { S, "t2 OK\r\n", NULL }, { C, "t3 UID EXPUNGE 7:8\r\n", NULL },
                 { S, "* 1 EXPUNGE\r\n* 1 EXPUNGE\r\nt3 OK\r\n", NULL },) },
-        { "deleted without UIDPLUS", .tls = true, .state = CHAT_READY, .told = "opened(9 0 2) marked ",
+        { "deleted without UIDPLUS", .tls = true, .state = ENGINE_READY, .told = "opened(9 0 2) marked ",
           LINES(READY_PLAINLY{ DO, NULL, open_inbox }, { C, "t1 SELECT \"INBOX\"\r\n", NULL },
                 { S, "* 2 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, mark_deleted },
                 { C, "t2 UID STORE 7:8 +FLAGS.SILENT (\\Deleted)\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
-        { "flags refused for one", .tls = true, .state = CHAT_READY,
+        { "flags refused for one", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7:not-marked(the server refused to flag messages: no) marked ",
           LINES(READY OPENED{ DO, NULL, mark_seen }, { C, "t2 UID STORE 7,9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
                 { S, "t2 NO [NOPERM] no\r\n", NULL }, { C, "t3 UID STORE 7 +FLAGS.SILENT (\\Seen)\r\n", NULL },
                 { S, "t3 NO [NOPERM] no\r\n", NULL }, { C, "t4 UID STORE 9 +FLAGS.SILENT (\\Seen)\r\n", NULL },
                 { S, "t4 OK\r\n", NULL },) },
         /* ---- IDLE ---- */
-        { "IDLE", .tls = true, .state = CHAT_READY, .told = TOLD "changed woken ",
+        { "IDLE", .tls = true, .state = ENGINE_READY, .told = TOLD "changed woken ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
                 { S, "* OK still here\r\n* 1 FETCH (FLAGS (\\Seen))\r\n* 2 EXPUNGE\r\n* 3 EXISTS\r\n* 3 EXISTS\r\n",
                   NULL }, { DO, NULL, wake }, { C, "DONE\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
-        { "news before IDLE was taken up", .tls = true, .state = CHAT_TALKING, .told = TOLD "changed ",
+        { "news before IDLE was taken up", .tls = true, .state = ENGINE_TALKING, .told = TOLD "changed ",
           LINES(READY OPENED{ S, "* 4 EXISTS\r\n", NULL }, { DO, NULL, idle },
                 { C, "t2 IDLE\r\n", NULL }, { S, "+\r\n", NULL },) },
-        { "the server ends IDLE by itself", .tls = true, .state = CHAT_READY, .told = TOLD "woken ",
+        { "the server ends IDLE by itself", .tls = true, .state = ENGINE_READY, .told = TOLD "woken ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL },
                 { S, "+ idling\r\nt2 OK time is up\r\n", NULL },) },
-        { "it ends before it begins", .tls = true, .state = CHAT_READY, .told = TOLD "woken ",
+        { "it ends before it begins", .tls = true, .state = ENGINE_READY, .told = TOLD "woken ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 OK\r\n", NULL },) },
-        { "it ends while DONE is on its way", .tls = true, .state = CHAT_READY, .told = TOLD "woken ",
+        { "it ends while DONE is on its way", .tls = true, .state = ENGINE_READY, .told = TOLD "woken ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+\r\n", NULL },
                 { DO, NULL, wake }, { C, "DONE\r\n", NULL }, { S, "t2 OK\r\nDONE BAD what\r\n", NULL },) },
-        { "BYE while idling", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "BYE while idling", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL },
                 { S, "+ idling\r\n* BYE restart\r\n", NULL },) },
-        { "cut while idling", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED,
+        { "cut while idling", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_CLOSED,
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
                 { CLOSE, NULL, NULL },) },
-        { "LOGOUT while idling", .tls = true, .state = CHAT_ENDED,
+        { "LOGOUT while idling", .tls = true, .state = ENGINE_ENDED,
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "+ idling\r\n", NULL },
                 { DO, NULL, quit }, { C, "DONE\r\nt3 LOGOUT\r\n", NULL },
                 { S, "t2 OK\r\n* BYE\r\nt3 OK\r\n", NULL },) },
-        { "IDLE refused", .tls = true, .state = CHAT_READY, .told = TOLD "idle_refused idle_refused ",
+        { "IDLE refused", .tls = true, .state = ENGINE_READY, .told = TOLD "idle_refused idle_refused ",
           LINES(READY OPENED{ DO, NULL, idle }, { C, "t2 IDLE\r\n", NULL }, { S, "t2 NO no\r\n", NULL },
                 { DO, NULL, idle }, { C, "t3 IDLE\r\n", NULL }, { S, "t3 BAD what\r\n", NULL },) },
 };
@@ -402,17 +402,17 @@ static struct play opened(void)
         static const struct script script = { .tls = true };
         struct play play = { .told = BUF_WITH_MAX(64 * MIB), .sent = BUF_WITH_MAX(64 * MIB) };
 
-        play.chat = play_new(&script, NULL);
+        play.engine = play_new(&script, NULL);
         return play;
 }
 
 static void begin(struct play *play)
 {
-        imap_session_of(play->chat)->config.ctx = play;
-        play->chat->class->start(play->chat, &(struct chat_channel){ .tls = true });
-        play_begun(play->chat);
+        imap_session_of(play->engine)->config.ctx = play;
+        play->engine->class->start(play->engine, &(struct engine_channel){ .tls = true });
+        play_begun(play->engine);
         play_server(play, "* OK [CAPABILITY IMAP4rev1 IDLE UIDPLUS] hi\r\n", 0);
-        open_inbox(play->chat);
+        open_inbox(play->engine);
         play_send(play);
         play_server(play, "* 3000 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", 0);
         buf_clear(&play->sent);
@@ -421,7 +421,7 @@ static void begin(struct play *play)
 
 static void end(struct play *play)
 {
-        play->chat->class->free(play->chat);
+        play->engine->class->free(play->engine);
         buf_free(&play->told);
         buf_free(&play->sent);
 }
@@ -439,9 +439,9 @@ START_TEST(windows_ask_for_everything_once)
         begin(&play);
         for (uint32_t i = 0; i < MANY; i++)
                 entries[i] = (struct mailbox_entry){ .uid = 2 * i + 1, .size = 4096 };
-        imap_mailbox.fetch(play.chat, entries, MANY);
+        imap_mailbox.fetch(play.engine, entries, MANY);
         play_send(&play);
-        ck_assert_uint_eq(imap_session_of(play.chat)->in_flight, IMAP_WINDOW);
+        ck_assert_uint_eq(imap_session_of(play.engine)->in_flight, IMAP_WINDOW);
         while (play.sent.len) {
                 char *sent = buf_take_text(&play.sent);
                 for (line = strtok_r(sent, "\r\n", &state); line; line = strtok_r(NULL, "\r\n", &state)) {
@@ -473,7 +473,7 @@ START_TEST(windows_ask_for_everything_once)
         for (uint32_t i = 0; i < MANY; i++)
                 ck_assert_int_eq(asked[2 * i + 1], 1);
         ck_assert_uint_lt(commands, 60);
-        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        ck_assert_int_eq(play.engine->state, ENGINE_READY);
         free(asked);
         free(entries);
         end(&play);
@@ -486,9 +486,9 @@ START_TEST(answers_before_their_command_has_left)
         const char text[] = "t2 OK\r\n";
 
         begin(&play);
-        fetch_two(play.chat); /* and nothing is sent */
-        play.chat->class->received(play.chat, (const uint8_t *)text, sizeof text - 1);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_INJECTION);
+        fetch_two(play.engine); /* and nothing is sent */
+        play.engine->class->received(play.engine, (const uint8_t *)text, sizeof text - 1);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_INJECTION);
         end(&play);
 }
 END_TEST
@@ -499,10 +499,10 @@ START_TEST(a_full_disk_ends_the_session)
 
         begin(&play);
         play.refuse = -1;
-        fetch_two(play.chat);
+        fetch_two(play.engine);
         play_send(&play);
         play_server(&play, "* 1 FETCH (UID 7 BODY[] {3}\r\nabc)\r\n", 0);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_STORAGE);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_STORAGE);
         end(&play);
 }
 END_TEST
@@ -515,16 +515,17 @@ START_TEST(bodies_are_not_held)
 
         memset(chunk, 'x', 64 * KIB);
         begin(&play);
-        fetch_two(play.chat);
+        fetch_two(play.engine);
         play_send(&play);
         play_server(&play, "* 1 FETCH (UID 7 BODY[] {8388608}\r\n", 0);
-        ck_assert_str_eq(play.chat->phrase, "receiving a message");
+        ck_assert_str_eq(play.engine->phrase, "receiving a message");
         for (unsigned i = 0; i < 128; i++) {
                 play_server(&play, chunk, 0);
-                ck_assert_uint_lt(imap_session_of(play.chat)->parser.held.size + play.chat->in.size, 4096);
+                ck_assert_uint_lt(imap_session_of(play.engine)->parser.held.size + play.engine->in.size,
+                                  4096);
         }
         play_server(&play, ")\r\n* 2 FETCH (UID 9 BODY[] \"\")\r\nt2 OK\r\n", 0);
-        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        ck_assert_int_eq(play.engine->state, ENGINE_READY);
         ck_assert_uint_eq(play.told.len, strlen("7,8388608<> 9,0<> fetched ") + 8 * MIB);
         free(chunk);
         end(&play);
@@ -541,11 +542,11 @@ START_TEST(chatter_without_end_is_bounded)
         for (unsigned i = 0; i < 1000; i++)
                 memcpy(lines + (size_t)i * len, chatter[_i], len);
         begin(&play);
-        list_all(play.chat);
+        list_all(play.engine);
         play_send(&play);
         for (unsigned i = 0; i <= LIMIT_UNTAGGED_IDLE / 1000; i++)
                 play_server(&play, lines, 0);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_PROTOCOL);
         free(lines);
         end(&play);
 }
@@ -557,13 +558,13 @@ START_TEST(changed_may_wake_at_once)
 
         begin(&play);
         play.on_changed = imap_mailbox.wake;
-        imap_mailbox.idle(play.chat);
+        imap_mailbox.idle(play.engine);
         play_send(&play);
-        ck_assert(!play.chat->idle);
+        ck_assert(!play.engine->idle);
         play_server(&play, "+ idling\r\n", 0);
-        ck_assert(play.chat->idle);
+        ck_assert(play.engine->idle);
         play_server(&play, "* 3001 EXISTS\r\n", 0);
-        ck_assert(!play.chat->idle);
+        ck_assert(!play.engine->idle);
         play_server(&play, "t2 OK\r\n", 0);
         char *told = buf_take_text(&play.told), *sent = buf_take_text(&play.sent);
         ck_assert_str_eq(told, "changed woken ");
@@ -571,11 +572,11 @@ START_TEST(changed_may_wake_at_once)
         free(told);
         free(sent);
         /* wake() before the go-ahead takes effect with it */
-        imap_mailbox.idle(play.chat);
-        imap_mailbox.wake(play.chat);
+        imap_mailbox.idle(play.engine);
+        imap_mailbox.wake(play.engine);
         play_send(&play);
         play_server(&play, "+ idling\r\nt3 OK\r\n", SIZE_MAX);
-        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        ck_assert_int_eq(play.engine->state, ENGINE_READY);
         end(&play);
 }
 END_TEST
@@ -604,13 +605,13 @@ START_TEST(random_servers_do_no_harm)
                                             "* 2 FETCH (",
                                             "BODY[] NIL ",
                                             "\"" };
-        static void (*const acts[])(struct chat *) = { list_all, list_unseen, fetch_two, mark_deleted };
+        static void (*const acts[])(struct engine *) = { list_all, list_unseen, fetch_two, mark_deleted };
         uint64_t random = 0x452821e638d01377u;
 
         for (unsigned run = 0; run < 3000; run++) {
                 struct play play = opened();
                 begin(&play);
-                acts[run % count_of(acts)](play.chat);
+                acts[run % count_of(acts)](play.engine);
                 play_send(&play);
                 for (unsigned i = 0; i < 20; i++) {
                         random = random * 6364136223846793005u + 1442695040888963407u;

@@ -5,9 +5,9 @@
 #include "imap_script.h"
 
 
-static void quit(struct chat *chat)
+static void quit(struct engine *engine)
 {
-        chat->class->quit(chat);
+        engine->class->quit(engine);
 }
 
 #define LINES(...) \
@@ -32,74 +32,74 @@ static void quit(struct chat *chat)
         }
 #define ID_SAID "ID (\"name\" \"emailsecd\" \"version\" \"" VERSION "\")\r\n"
 
-static void open_drafts(struct chat *chat)
+static void open_drafts(struct engine *engine)
 {
-        imap_mailbox.open(chat, "Entw\303\274rfe", false);
+        imap_mailbox.open(engine, "Entw\303\274rfe", false);
 }
 
 /* clang-format off */
 static const struct script scripts[] = {
         /* ---- greeting ---- */
-        { "no sign-in, no TLS", .state = CHAT_READY,
+        { "no sign-in, no TLS", .state = ENGINE_READY,
           LINES(GREETING { C, "t1 CAPABILITY\r\n", NULL }, { S, "* capability imap4rev1 idle\r\nt1 OK\r\n", NULL },) },
-        { "capabilities of the greeting count inside TLS", .tls = true, .state = CHAT_READY,
+        { "capabilities of the greeting count inside TLS", .tls = true, .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 IDLE] ready\r\n", NULL },) },
-        { "but not outside", .state = CHAT_TALKING,
+        { "but not outside", .state = ENGINE_TALKING,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 IDLE] ready\r\n", NULL }, { C, "t1 CAPABILITY\r\n", NULL },) },
-        { "PREAUTH under STARTTLS", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_PREAUTH,
+        { "PREAUTH under STARTTLS", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_PREAUTH,
           LINES({ S, "* PREAUTH welcome\r\n", NULL }, { C, "", NULL },) },
-        { "PREAUTH inside TLS", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PREAUTH,
+        { "PREAUTH inside TLS", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PREAUTH,
           LINES({ S, "* PREAUTH welcome\r\n", NULL },) },
-        { "PREAUTH without TLS", .state = CHAT_FAILED, .cause = CAUSE_PREAUTH,
+        { "PREAUTH without TLS", .state = ENGINE_FAILED, .cause = CAUSE_PREAUTH,
           LINES({ S, "* PREAUTH welcome\r\n", NULL },) },
-        { "BYE for a greeting", .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "BYE for a greeting", .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES({ S, "* BYE too many connections\r\n", NULL },) },
-        { "SMTP there", .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL, LINES({ S, "220 mx ESMTP\r\n", NULL },) },
-        { "POP3 there", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "SMTP there", .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL, LINES({ S, "220 mx ESMTP\r\n", NULL },) },
+        { "POP3 there", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "+OK POP3 ready\r\n", NULL },) },
-        { "garbage there", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "garbage there", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "hello\r\n", NULL },) },
-        { "TLS there", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_TLS_MISMATCH,
+        { "TLS there", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_TLS_MISMATCH,
           LINES({ S, "\x16\x03\x01\x02", NULL },) },
-        { "cut before the greeting", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED,
+        { "cut before the greeting", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_CLOSED,
           LINES({ CLOSE, NULL, NULL },) },
         /* ---- STARTTLS ---- */
-        { "STARTTLS", .starttls = true, .state = CHAT_READY,
+        { "STARTTLS", .starttls = true, .state = ENGINE_READY,
           LINES(STARTTLS_DONE{ C, "t3 CAPABILITY\r\n", NULL }, { S, "* CAPABILITY IMAP4rev1\r\nt3 OK\r\n", NULL },) },
         { "what was offered before TLS does not hold", .starttls = true, .user = "u", .secret = "p",
-          .state = CHAT_FAILED, .cause = CAUSE_NO_MECHANISM,
+          .state = ENGINE_FAILED, .cause = CAUSE_NO_MECHANISM,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN\r\nt1 OK\r\n", NULL }, { C, "t2 STARTTLS\r\n", NULL },
                 { S, "t2 OK\r\n", NULL }, { TLS, NULL, NULL }, { C, "t3 CAPABILITY\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\nt3 OK\r\n", NULL }, { C, "", NULL },) },
-        { "not offered", .starttls = true, .user = "u", .secret = "p", .state = CHAT_FAILED,
+        { "not offered", .starttls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED,
           .cause = CAUSE_NO_STARTTLS,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1 AUTH=PLAIN XSTARTTLS STARTTLSX\r\nt1 OK\r\n", NULL }, { C, "", NULL },) },
-        { "refused", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
+        { "refused", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
           LINES(CAPA_CLEAR{ C, "t2 STARTTLS\r\n", NULL }, { S, "t2 NO not now\r\n", NULL },) },
-        { "refused as bad", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
+        { "refused as bad", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
           LINES(CAPA_CLEAR{ C, "t2 STARTTLS\r\n", NULL }, { S, "t2 BAD [UNAVAILABLE] what\r\n", NULL },) },
-        { "cut off", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
+        { "cut off", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
           LINES(CAPA_CLEAR{ C, "t2 STARTTLS\r\n", NULL }, { CLOSE, NULL, NULL },) },
-        { "words before TLS are not believed", .starttls = true, .state = CHAT_TALKING, .told = "",
+        { "words before TLS are not believed", .starttls = true, .state = ENGINE_TALKING, .told = "",
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL },
                 { S, "* 5 EXISTS\r\n* OK [ALERT] click here\r\n* 1 FETCH (UID 1 BODY[] {2}\r\nab)\r\n", NULL },) },
-        { "CAPABILITY refused", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "CAPABILITY refused", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL }, { S, "t1 BAD\r\n", NULL },) },
         /* ---- signing in ---- */
-        { "PLAIN at once", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "PLAIN at once", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL }, { S, "t1 OK [CAPABILITY IMAP4rev1 IDLE]\r\n", NULL },) },
-        { "PLAIN after the go-ahead", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "PLAIN after the go-ahead", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi\r\n", NULL }, { C, "t1 AUTHENTICATE PLAIN\r\n", NULL },
                 { S, "+ \r\n", NULL }, { C, "AHUAcA==\r\n", NULL }, { S, "t1 OK\r\n", NULL },
                 { C, "t2 CAPABILITY\r\n", NULL }, { S, "* CAPABILITY IMAP4rev1 IDLE\r\nt2 OK\r\n", NULL },) },
-        { "LOGIN mechanism", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "LOGIN mechanism", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 AUTH=LOGIN] hi\r\n", NULL }, { C, "t1 AUTHENTICATE LOGIN\r\n", NULL },
                 { S, "+ VXNlciBOYW1lAA==\r\n", NULL }, { C, "dQ==\r\n", NULL }, { S, "+ UGFzc3dvcmQA\r\n", NULL },
                 { C, "cA==\r\n", NULL }, { S, "* CAPABILITY IMAP4rev1\r\nt1 OK\r\n", NULL },) },
-        { "LOGIN, words", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "LOGIN, words", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 AUTH=LOGIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE LOGIN\r\n", NULL },
                 { S, "+ please\r\n", NULL },
@@ -108,7 +108,7 @@ static const struct script scripts[] = {
                 { C, "cA==\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1\r\nt1 OK\r\n", NULL },) },
         /* ---- a second way ---- */
-        { "initial response refused", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "initial response refused", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "t1 BAD Parse command error\r\n", NULL },
@@ -116,7 +116,7 @@ static const struct script scripts[] = {
                 { S, "+ \r\n", NULL },
                 { C, "AHUAcA==\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1\r\nt2 OK\r\n", NULL },) },
-        { "PLAIN refused both ways", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "PLAIN refused both ways", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "t1 BAD x\r\n", NULL },
@@ -124,7 +124,7 @@ static const struct script scripts[] = {
                 { S, "t2 BAD x\r\n", NULL },
                 { C, "t3 LOGIN \"u\" \"p\"\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1\r\nt3 OK\r\n", NULL },) },
-        { "nothing works", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "nothing works", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "t1 BAD x\r\n", NULL },
@@ -132,11 +132,11 @@ static const struct script scripts[] = {
                 { S, "t2 BAD x\r\n", NULL },
                 { C, "t3 LOGIN \"u\" \"p\"\r\n", NULL },
                 { S, "t3 NO [AUTHENTICATIONFAILED] x\r\n", NULL },) },
-        { "a wrong password is tried once", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "a wrong password is tried once", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=LOGIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "t1 NO [AUTHENTICATIONFAILED] x\r\n", NULL },) },
-        { "CRAM-MD5 is broken there", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "CRAM-MD5 is broken there", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5 AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE CRAM-MD5\r\n", NULL },
                 { S, "+ PDEuMkB4Pg==\r\n", NULL },
@@ -144,7 +144,7 @@ static const struct script scripts[] = {
                 { S, "t1 NO [AUTHENTICATIONFAILED] no\r\n", NULL },
                 { C, "t2 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1\r\nt2 OK\r\n", NULL },) },
-        { "CRAM-MD5 and the password are wrong", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "CRAM-MD5 and the password are wrong", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5 AUTH=PLAIN AUTH=LOGIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE CRAM-MD5\r\n", NULL },
                 { S, "+ PDEuMkB4Pg==\r\n", NULL },
@@ -152,7 +152,7 @@ static const struct script scripts[] = {
                 { S, "t1 NO no\r\n", NULL },
                 { C, "t2 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "t2 NO no\r\n", NULL },) },
-        { "CRAM-MD5 challenge is broken", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "CRAM-MD5 challenge is broken", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5 AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE CRAM-MD5\r\n", NULL },
                 { S, "+ ?\r\n", NULL },
@@ -160,13 +160,13 @@ static const struct script scripts[] = {
                 { S, "t1 BAD cancelled\r\n", NULL },
                 { C, "t2 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1\r\nt2 OK\r\n", NULL },) },
-        { "success after it was given up", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "success after it was given up", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5 AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE CRAM-MD5\r\n", NULL },
                 { S, "+ ?\r\n", NULL },
                 { C, "*\r\n", NULL },
                 { S, "t1 OK welcome\r\n", NULL },) },
-        { "BYE at the second", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "BYE at the second", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5 AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE CRAM-MD5\r\n", NULL },
                 { S, "+ PDEuMkB4Pg==\r\n", NULL },
@@ -174,83 +174,83 @@ static const struct script scripts[] = {
                 { S, "t1 NO [AUTHENTICATIONFAILED] no\r\n", NULL },
                 { C, "t2 AUTHENTICATE PLAIN AHUAcA==\r\n", NULL },
                 { S, "* BYE enough\r\n", NULL },) },
-        { "passing trouble has no second way", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTH_TEMPORARY,
+        { "passing trouble has no second way", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTH_TEMPORARY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5 AUTH=PLAIN] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE CRAM-MD5\r\n", NULL },
                 { S, "+ PDEuMkB4Pg==\r\n", NULL },
                 { C, "dSBjMTM1MjliMzc0Y2I3ZGZhNDU0MjY1YTE4MGE5ODQ3MA==\r\n", NULL },
                 { S, "t1 NO [UNAVAILABLE] later\r\n", NULL },) },
-        { "login command", .tls = true, .user = "u\"x", .secret = "p\\ q", .state = CHAT_READY,
+        { "login command", .tls = true, .user = "u\"x", .secret = "p\\ q", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\\\"x\" \"p\\\\ q\"\r\n", NULL },
                 { S, "t1 OK [CAPABILITY IMAP4rev1] in\r\n", NULL },) },
-        { "login command by literals", .tls = true, .user = "u", .secret = "p\303\274", .state = CHAT_READY,
+        { "login command by literals", .tls = true, .user = "u", .secret = "p\303\274", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN {1}\r\n", NULL },
                 { S, "+ ok\r\n", NULL }, { C, "u {3}\r\n", NULL }, { S, "+ ok\r\n", NULL },
                 { C, "p\303\274\r\n", NULL }, { S, "t1 OK [CAPABILITY IMAP4rev1] in\r\n", NULL },) },
-        { "LOGINDISABLED", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_NO_MECHANISM,
+        { "LOGINDISABLED", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_NO_MECHANISM,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hi\r\n", NULL },) },
-        { "no secret outside TLS", .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_PLAINTEXT_LOGIN,
+        { "no secret outside TLS", .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_PLAINTEXT_LOGIN,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR\r\nt1 OK\r\n", NULL },) },
-        { "no login command outside TLS", .user = "u", .secret = "p", .state = CHAT_FAILED,
+        { "no login command outside TLS", .user = "u", .secret = "p", .state = ENGINE_FAILED,
           .cause = CAUSE_PLAINTEXT_LOGIN,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL }, { S, "* CAPABILITY IMAP4rev1\r\nt1 OK\r\n", NULL },) },
         { "no line break in a password", .tls = true, .user = "u", .secret = "p\r\nt9 DELETE INBOX",
-          .state = CHAT_FAILED, .cause = CAUSE_INTERNAL, LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },) },
-        { "too many challenges", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED,
+          .state = ENGINE_FAILED, .cause = CAUSE_INTERNAL, LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL },) },
+        { "too many challenges", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED,
           .cause = CAUSE_PROTOCOL,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL },
                 { S, "+ more\r\n", NULL },) },
-        { "signature missing", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED,
+        { "signature missing", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED,
           .cause = CAUSE_SERVER_SIGNATURE,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256] hi\r\n", NULL },
                 { C, "t1 AUTHENTICATE SCRAM-SHA-256\r\n", NULL }, { S, "t1 OK you are in\r\n", NULL },) },
         /* ---- after it ---- */
-        { "ENABLE and ID at once", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "ENABLE and ID at once", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(PLAIN_IN("IMAP4rev1 IMAP4rev2 ENABLE ID UTF8=ACCEPT CONDSTORE MOVE"),
                 { C, "t2 ENABLE UTF8=ACCEPT IMAP4rev2\r\nt3 " ID_SAID, NULL },
                 { S, "* ENABLED UTF8=ACCEPT IMAP4rev2\r\nt2 OK\r\n* ID (\"name\" \"X\")\r\nt3 OK\r\n", NULL },
                 { DO, NULL, open_drafts }, { C, "t4 SELECT \"Entw\303\274rfe\"\r\n", NULL },
                 { S, "* OK [UIDVALIDITY 9]\r\nt4 OK\r\n", NULL },) },
-        { "ENABLE that enables nothing, ID refused", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "ENABLE that enables nothing, ID refused", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(PLAIN_IN("IMAP4rev1 ENABLE ID UTF8=ACCEPT"), { C, "t2 ENABLE UTF8=ACCEPT\r\nt3 " ID_SAID, NULL },
                 { S, "* ENABLED\r\nt2 OK\r\nt3 BAD what\r\n", NULL },
                 { DO, NULL, open_drafts }, { C, "t4 SELECT \"Entw&APw-rfe\"\r\n", NULL },
                 { S, "* OK [UIDVALIDITY 9]\r\nt4 OK\r\n", NULL },) },
-        { "ENABLE only where it is offered", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "ENABLE only where it is offered", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(PLAIN_IN("IMAP4rev1 UTF8=ACCEPT"), { C, "", NULL },) },
-        { "nothing of a server that has only CONDSTORE", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "nothing of a server that has only CONDSTORE", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(PLAIN_IN("IMAP4rev1 ENABLE CONDSTORE QRESYNC"), { C, "", NULL },) },
-        { "a server of rev2 alone", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "a server of rev2 alone", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(PLAIN_IN("IMAP4rev2"), { DO, NULL, open_drafts }, { C, "t2 SELECT \"Entw\303\274rfe\"\r\n", NULL },
                 { S, "* OK [UIDVALIDITY 9]\r\nt2 OK\r\n", NULL },) },
-        { "capabilities asked for first", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "capabilities asked for first", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { C, "t1 LOGIN \"u\" \"p\"\r\n", NULL },
                 { S, "t1 OK\r\n", NULL }, { C, "t2 CAPABILITY\r\n", NULL },
                 { S, "* CAPABILITY IMAP4rev1 ID\r\nt2 OK\r\n", NULL }, { C, "t3 " ID_SAID, NULL },
                 { S, "* ID NIL\r\nt3 OK\r\n", NULL },) },
-        { "go on with ENABLE", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "go on with ENABLE", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(PLAIN_IN("IMAP4rev1 ID"), { C, "t2 " ID_SAID, NULL }, { S, "+ more\r\n", NULL },) },
         /* ---- answers that are none ---- */
-        { "a tag never given", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a tag never given", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL }, { S, "t7 OK\r\n", NULL },) },
-        { "a tag of nobody", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a tag of nobody", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL }, { S, "x1 OK\r\n", NULL },) },
-        { "a stray line of a session that stands", .tls = true, .state = CHAT_READY,
+        { "a stray line of a session that stands", .tls = true, .state = ENGINE_READY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { S, "b\"))\r\n\r\n)\r\n", NULL },) },
-        { "but not with a tag of ours", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "but not with a tag of ours", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { S, "t9 OK\r\n", NULL },) },
-        { "go on with what", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "go on with what", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { S, "+ go on\r\n", NULL },) },
-        { "a word that is no status", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a word that is no status", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ C, "t1 CAPABILITY\r\n", NULL }, { S, "t1 FINE\r\n", NULL },) },
-        { "BYE at any time", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "BYE at any time", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { S, "* BYE shutting down\r\n", NULL },) },
         /* ---- good-bye ---- */
-        { "LOGOUT", .tls = true, .state = CHAT_ENDED,
+        { "LOGOUT", .tls = true, .state = ENGINE_ENDED,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, quit }, { C, "t1 LOGOUT\r\n", NULL },
                 { S, "* BYE see you\r\nt1 OK\r\n", NULL },) },
-        { "LOGOUT answered by the end", .tls = true, .state = CHAT_ENDED,
+        { "LOGOUT answered by the end", .tls = true, .state = ENGINE_ENDED,
           LINES({ S, "* OK [CAPABILITY IMAP4rev1] hi\r\n", NULL }, { DO, NULL, quit }, { C, "t1 LOGOUT\r\n", NULL },
                 { S, "* BYE see you\r\n", NULL }, { CLOSE, NULL, NULL },) },
 };
@@ -280,23 +280,23 @@ START_TEST(injections_end_the_session)
 {
         struct script script = { .name = injections[_i].name, .starttls = true };
         struct play play = { .told = BUF_WITH_MAX(KIB), .sent = BUF_WITH_MAX(KIB) };
-        struct chat_channel channel = { .tls = false };
+        struct engine_channel channel = { .tls = false };
         char *text = text_of("* CAPABILITY IMAP4rev1 STARTTLS\r\nt1 OK\r\n%s", injections[_i].first);
 
-        play.chat = play_new(&script, &play);
-        play.chat->class->start(play.chat, &channel);
-        play_begun(play.chat);
+        play.engine = play_new(&script, &play);
+        play.engine->class->start(play.engine, &channel);
+        play_begun(play.engine);
         play_server(&play, "* OK hi\r\n", 0);
         play_server(&play, text, 0);
         play_server(&play, injections[_i].second, 0);
-        ck_assert_int_eq(play.chat->state, CHAT_FAILED);
-        ck_assert_msg(play.chat->cause->code == injections[_i].cause, "%s: %s", script.name,
-                      play.chat->cause->text);
+        ck_assert_int_eq(play.engine->state, ENGINE_FAILED);
+        ck_assert_msg(play.engine->cause->code == injections[_i].cause, "%s: %s", script.name,
+                      play.engine->cause->text);
         char *sent = buf_take_text(&play.sent);
         ck_assert_msg(strcmp(sent, "t1 CAPABILITY\r\nt2 STARTTLS\r\n") == 0 || !strchr(sent, '2'), "%s",
                       sent);
         free(sent);
-        play.chat->class->free(play.chat);
+        play.engine->class->free(play.engine);
         buf_free(&play.told);
         free(text);
 }
@@ -305,10 +305,10 @@ END_TEST
 START_TEST(tags_cannot_be_guessed)
 {
         struct script script = { .tls = true };
-        struct chat *one = play_new(&script, NULL), *other = play_new(&script, NULL);
+        struct engine *one = play_new(&script, NULL), *other = play_new(&script, NULL);
 
-        one->class->start(one, &(struct chat_channel){ .tls = true });
-        other->class->start(other, &(struct chat_channel){ .tls = true });
+        one->class->start(one, &(struct engine_channel){ .tls = true });
+        other->class->start(other, &(struct engine_channel){ .tls = true });
         ck_assert_str_ne(imap_session_of(one)->prefix, imap_session_of(other)->prefix);
         one->class->free(one);
         other->class->free(other);
@@ -351,7 +351,7 @@ START_TEST(login_refusals_are_understood)
                                  .user = "u",
                                  .secret = "p",
                                  .lines = lines,
-                                 .state = CHAT_FAILED,
+                                 .state = ENGINE_FAILED,
                                  .cause = login_refusals[_i].cause };
 
         play_every_way(&script);
@@ -390,18 +390,18 @@ static const struct {
         { "X-OF-ITS-OWN 5", CAUSE_AUTHENTICATION, CAUSE_SERVER_BUSY },
 };
 
-static void open_inbox(struct chat *chat)
+static void open_inbox(struct engine *engine)
 {
-        imap_mailbox.open(chat, "INBOX", false);
+        imap_mailbox.open(engine, "INBOX", false);
 }
 static const struct mailbox_entry seven = { .uid = 7 };
-static void fetch_one(struct chat *chat)
+static void fetch_one(struct engine *engine)
 {
-        imap_mailbox.fetch(chat, &seven, 1);
+        imap_mailbox.fetch(engine, &seven, 1);
 }
-static void mark_one(struct chat *chat)
+static void mark_one(struct engine *engine)
 {
-        imap_mailbox.mark(chat, &seven, 1, MARK_SEEN);
+        imap_mailbox.mark(engine, &seven, 1, MARK_SEEN);
 }
 
 #define INBOX_OPEN \
@@ -456,7 +456,7 @@ START_TEST(codes_are_understood_everywhere)
                                          .user = cases[i].user,
                                          .secret = cases[i].user ? "p" : NULL,
                                          .lines = cases[i].lines,
-                                         .state = stands ? CHAT_READY : CHAT_FAILED,
+                                         .state = stands ? ENGINE_READY : ENGINE_FAILED,
                                          .cause = stands ? CAUSE_NONE : cases[i].cause,
                                          .told = cases[i].lines == opening ? told : NULL };
                 play_every_way(&script);
@@ -490,16 +490,17 @@ START_TEST(secrets_are_not_shown)
                 char *greeting = text_of("* OK [CAPABILITY IMAP4rev1%s] hi\r\n", cases[i].offer);
                 char *refusal = text_of("t1 NO I do not like %s\r\n", cases[i].echo);
 
-                play.chat = play_new(&script, &play);
-                play.chat->trace = keep_trace;
-                play.chat->trace_ctx = &trace;
-                play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
-                play_begun(play.chat);
+                play.engine = play_new(&script, &play);
+                play.engine->trace = keep_trace;
+                play.engine->trace_ctx = &trace;
+                play.engine->class->start(play.engine, &(struct engine_channel){ .tls = true });
+                play_begun(play.engine);
                 play_server(&play, greeting, 0);
                 play_server(&play, cases[i].between, SIZE_MAX);
                 play_server(&play, refusal, 0);
-                ck_assert_msg(play.chat->cause->code == CAUSE_AUTHENTICATION, "%s", play.chat->cause->text);
-                ck_assert_ptr_null(strstr(play.chat->cause->text, cases[i].echo));
+                ck_assert_msg(play.engine->cause->code == CAUSE_AUTHENTICATION, "%s",
+                              play.engine->cause->text);
+                ck_assert_ptr_null(strstr(play.engine->cause->text, cases[i].echo));
                 char *sent = buf_take_text(&play.sent), *traced = buf_take_text(&trace);
                 ck_assert_ptr_nonnull(strstr(sent, cases[i].echo));
                 ck_assert_msg(!strstr(traced, cases[i].echo), "%s", traced);
@@ -508,7 +509,7 @@ START_TEST(secrets_are_not_shown)
                 free(traced);
                 free(greeting);
                 free(refusal);
-                play.chat->class->free(play.chat);
+                play.engine->class->free(play.engine);
                 buf_free(&play.told);
         }
 }
@@ -525,11 +526,11 @@ START_TEST(capabilities_are_bounded)
                 ck_assert_int_eq(buf_appendf(&text, " X%u", i), 0);
         ck_assert_int_eq(buf_append_text(&text, "] hi\r\n"), 0);
         char *line = buf_take_text(&text);
-        play.chat = play_new(&script, &play);
-        play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
+        play.engine = play_new(&script, &play);
+        play.engine->class->start(play.engine, &(struct engine_channel){ .tls = true });
         play_server(&play, line, 0);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
-        play.chat->class->free(play.chat);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_PROTOCOL);
+        play.engine->class->free(play.engine);
         buf_free(&play.sent);
         free(line);
 }
@@ -537,7 +538,7 @@ END_TEST
 
 START_TEST(every_step_has_a_row)
 {
-        for (int step = CHAT_FIRST_STEP; step < IMAP_STEPS; step++) {
+        for (int step = ENGINE_FIRST_STEP; step < IMAP_STEPS; step++) {
                 ck_assert_ptr_nonnull(steps[step].name);
                 ck_assert_ptr_nonnull(steps[step].phrase);
                 ck_assert_ptr_nonnull((const void *)(uintptr_t)steps[step].heard);
@@ -569,16 +570,16 @@ START_TEST(random_servers_do_no_harm)
         for (unsigned run = 0; run < 3000; run++) {
                 struct script script = { .tls = run & 1, .starttls = !(run & 1), .user = "u", .secret = "p" };
                 struct play play = { .told = BUF_WITH_MAX(MIB), .sent = BUF_WITH_MAX(MIB) };
-                play.chat = play_new(&script, &play);
-                play.chat->class->start(play.chat, &(struct chat_channel){ .tls = script.tls });
-                play_begun(play.chat);
+                play.engine = play_new(&script, &play);
+                play.engine->class->start(play.engine, &(struct engine_channel){ .tls = script.tls });
+                play_begun(play.engine);
                 for (unsigned i = 0; i < 16; i++) {
                         random = random * 6364136223846793005u + 1442695040888963407u;
                         play_server(&play, bits[(random >> 33) % count_of(bits)], (size_t)(random >> 40) % 8);
                 }
-                if (play.chat->state != CHAT_FAILED)
-                        play.chat->class->closed(play.chat);
-                play.chat->class->free(play.chat);
+                if (play.engine->state != ENGINE_FAILED)
+                        play.engine->class->closed(play.engine);
+                play.engine->class->free(play.engine);
                 buf_free(&play.told);
                 buf_free(&play.sent);
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* judge(): the whole of security rules 8-16 as a table of facts, exemptions and verdicts. */
+/* judge(): the whole of security rules 8-16 as a table of evidence, exemptions and verdicts. */
 #include "daemon/tls/judge.c"
 
 #include <check.h>
@@ -16,28 +16,29 @@ static void setup(void)
         leaf_c = (struct certificate){ .sha256 = { 0xcc }, .key_sha256 = { 0x11 } };
 }
 
-static struct tls_facts facts_with(const struct certificate *leaf, uint32_t problems_of)
+static struct tls_evidence evidence_with(const struct certificate *leaf, uint32_t problems_of)
 {
-        struct tls_facts facts = {
+        struct tls_evidence evidence = {
                 .host = "mail.example", .port = 465, .chain = leaf, .chain_count = leaf ? 1 : 0
         };
 
         for (unsigned i = 0; i < TLS_PROBLEMS; i++)
                 if (problems_of & BIT(i)) {
-                        struct tls_error *error = &facts.errors[facts.error_count++];
+                        struct tls_error *error = &evidence.errors[evidence.error_count++];
                         error->problem = (enum tls_problem)i;
                         (void)snprintf(error->text, sizeof error->text, "reason %s",
                                        tls_problem_name(error->problem));
                         (void)snprintf(error->remedy, sizeof error->remedy, "%s",
                                        tls_problem_remedy(error->problem));
                 }
-        return facts;
+        return evidence;
 }
 
-static struct allowed_fact entry_for(const char *id, const struct certificate *leaf, enum allowed_state state,
-                                     enum allowed_pins pins, uint32_t errors, time_t expires)
+static struct allowed_ruling entry_for(const char *id, const struct certificate *leaf,
+                                       enum allowed_state state, enum allowed_pins pins, uint32_t errors,
+                                       time_t expires)
 {
-        struct allowed_fact fact = { .state = state, .pins = pins, .errors = errors, .expires = expires };
+        struct allowed_ruling fact = { .state = state, .pins = pins, .errors = errors, .expires = expires };
 
         (void)snprintf(fact.id, sizeof fact.id, "%s", id);
         memcpy(fact.certificate_sha256, leaf->sha256, 32);
@@ -48,14 +49,14 @@ static struct allowed_fact entry_for(const char *id, const struct certificate *l
 START_TEST(healed_chain_needs_no_exemption)
 {
         struct verdict verdict;
-        struct tls_facts facts = facts_with(&leaf_a, 0);
-        struct allowed_fact rejected = entry_for("r", &leaf_a, ALLOWED_REJECTED, PINS_CERTIFICATE, 0, 0);
+        struct tls_evidence evidence = evidence_with(&leaf_a, 0);
+        struct allowed_ruling rejected = entry_for("r", &leaf_a, ALLOWED_REJECTED, PINS_CERTIFICATE, 0, 0);
 
-        judge(&facts, &rejected, 1, NOW, &verdict);
+        judge(&evidence, &rejected, 1, NOW, &verdict);
         ck_assert_int_eq(verdict.kind, VERDICT_SYSTEM);
         ck_assert_str_eq(verdict_verified_by(verdict.kind), "system");
-        facts.anchor_is_user = true;
-        judge(&facts, NULL, 0, NOW, &verdict);
+        evidence.anchor_is_user = true;
+        judge(&evidence, NULL, 0, NOW, &verdict);
         ck_assert_int_eq(verdict.kind, VERDICT_USER);
         ck_assert_int_eq(verdict.cause.code, CAUSE_NONE);
         ck_assert_str_eq(verdict.allowed_id, "");
@@ -65,17 +66,17 @@ END_TEST
 START_TEST(poisoned_store_condemns_everything)
 {
         struct verdict verdict;
-        struct tls_facts facts = facts_with(&leaf_a, 0);
-        struct allowed_fact approved = entry_for("a", &leaf_a, ALLOWED_APPROVED, PINS_CERTIFICATE, ~0u, 0);
+        struct tls_evidence evidence = evidence_with(&leaf_a, 0);
+        struct allowed_ruling approved = entry_for("a", &leaf_a, ALLOWED_APPROVED, PINS_CERTIFICATE, ~0u, 0);
 
-        facts.store_poisoned = true;
-        cause_set(&facts.store_cause, CAUSE_TRUST_STORE, "trust/x.pem is damaged");
-        judge(&facts, &approved, 1, NOW, &verdict);
+        evidence.store_poisoned = true;
+        cause_set(&evidence.store_cause, CAUSE_TRUST_STORE, "trust/x.pem is damaged");
+        judge(&evidence, &approved, 1, NOW, &verdict);
         ck_assert_int_eq(verdict.kind, VERDICT_FAULT);
         ck_assert_int_eq(verdict.cause.code, CAUSE_TRUST_STORE);
         ck_assert_str_eq(verdict.cause.text, "trust/x.pem is damaged");
-        cause_set(&facts.store_cause, CAUSE_STORAGE, "disk");
-        judge(&facts, &approved, 1, NOW, &verdict);
+        cause_set(&evidence.store_cause, CAUSE_STORAGE, "disk");
+        judge(&evidence, &approved, 1, NOW, &verdict);
         ck_assert_int_eq(verdict.cause.code, CAUSE_TRUST_STORE);
 }
 END_TEST
@@ -84,12 +85,12 @@ END_TEST
 START_TEST(every_problem)
 {
         enum tls_problem problem = (enum tls_problem)_i;
-        struct tls_facts facts = facts_with(&leaf_a, BIT(problem));
-        struct allowed_fact approved = entry_for("a", &leaf_a, ALLOWED_APPROVED, PINS_CERTIFICATE, ~0u, 0);
+        struct tls_evidence evidence = evidence_with(&leaf_a, BIT(problem));
+        struct allowed_ruling approved = entry_for("a", &leaf_a, ALLOWED_APPROVED, PINS_CERTIFICATE, ~0u, 0);
         struct verdict bare, covered;
 
-        judge(&facts, NULL, 0, NOW, &bare);
-        judge(&facts, &approved, 1, NOW, &covered);
+        judge(&evidence, NULL, 0, NOW, &bare);
+        judge(&evidence, &approved, 1, NOW, &covered);
         if (problem <= PROBLEM_NOT_YET_VALID) {
                 ck_assert(tls_problem_is_exemptable(problem));
                 ck_assert_int_eq(bare.kind, VERDICT_CHALLENGE);
@@ -103,7 +104,7 @@ START_TEST(every_problem)
                 ck_assert_int_eq(covered.kind, VERDICT_FAULT);
         }
         ck_assert_uint_eq(bare.errors, BIT(problem));
-        ck_assert_ptr_nonnull(strstr(bare.cause.text, facts.errors[0].text));
+        ck_assert_ptr_nonnull(strstr(bare.cause.text, evidence.errors[0].text));
         ck_assert_ptr_nonnull(strstr(bare.cause.text, "mail.example:465"));
         ck_assert_ptr_nonnull(strstr(bare.cause.remedy, tls_problem_remedy(problem)));
         ck_assert_int_eq(tls_problem_named(tls_problem_name(problem)), problem);
@@ -275,14 +276,14 @@ static const struct certificate *leaf_named(char name)
 START_TEST(exemptions)
 {
         const struct exemption_case *c = &exemption_cases[_i];
-        struct tls_facts facts = facts_with(leaf_named(c->shown), c->found);
-        struct allowed_fact allowed[2] = { 0 };
+        struct tls_evidence evidence = evidence_with(leaf_named(c->shown), c->found);
+        struct allowed_ruling allowed[2] = { 0 };
         struct verdict verdict;
 
         for (size_t i = 0; i < c->count; i++)
                 allowed[i] = entry_for(i ? "1" : "0", leaf_named(c->entries[i].of), c->entries[i].state,
                                        c->entries[i].pins, c->entries[i].errors, c->entries[i].expires);
-        judge(&facts, allowed, c->count, NOW, &verdict);
+        judge(&evidence, allowed, c->count, NOW, &verdict);
         ck_assert_msg(verdict.kind == c->kind, "%s: %d", c->what, (int)verdict.kind);
         ck_assert_msg(strcmp(verdict.allowed_id, c->id) == 0, "%s: id %s", c->what, verdict.allowed_id);
         ck_assert_msg(strcmp(verdict.replaces, c->replaces) == 0, "%s: replaces %s", c->what,
@@ -293,19 +294,20 @@ END_TEST
 
 START_TEST(words)
 {
-        struct tls_facts facts = facts_with(&leaf_a, BIT(PROBLEM_UNKNOWN_ISSUER) | BIT(PROBLEM_WRONG_NAME));
+        struct tls_evidence evidence =
+                evidence_with(&leaf_a, BIT(PROBLEM_UNKNOWN_ISSUER) | BIT(PROBLEM_WRONG_NAME));
         struct verdict verdict;
 
-        judge(&facts, NULL, 0, NOW, &verdict);
+        judge(&evidence, NULL, 0, NOW, &verdict);
         ck_assert_str_eq(verdict.cause.text,
                          "a person must decide about the certificate of mail.example:465: "
                          "reason unknownIssuer; reason wrongName");
-        verdict_remedy(&verdict, &facts, "0123456789ab");
+        verdict_remedy(&verdict, &evidence, "0123456789ab");
         ck_assert_ptr_eq(strstr(verdict.cause.remedy, "import the issuer"), verdict.cause.remedy);
         ck_assert_ptr_nonnull(strstr(verdict.cause.remedy, "emailsecctl challenge show 0123456789ab"));
         /* What nothing heals is told first. */
-        facts = facts_with(&leaf_a, BIT(PROBLEM_EXPIRED) | BIT(PROBLEM_WEAK));
-        judge(&facts, NULL, 0, NOW, &verdict);
+        evidence = evidence_with(&leaf_a, BIT(PROBLEM_EXPIRED) | BIT(PROBLEM_WEAK));
+        judge(&evidence, NULL, 0, NOW, &verdict);
         ck_assert(strstr(verdict.cause.text, "reason weak") < strstr(verdict.cause.text, "reason expired"));
         ck_assert_str_eq(verdict.cause.remedy, tls_problem_remedy(PROBLEM_WEAK));
 }
@@ -314,12 +316,12 @@ END_TEST
 START_TEST(every_remedy_has_room_for_the_id)
 {
         for (uint32_t set = 1; set < BIT(PROBLEM_SIGNATURE); set++) {
-                struct tls_facts facts = facts_with(&leaf_a, set);
+                struct tls_evidence evidence = evidence_with(&leaf_a, set);
                 struct verdict verdict;
-                for (size_t i = 0; i < facts.error_count; i++)
-                        memset(facts.errors[i].remedy, 'x', sizeof facts.errors[i].remedy - 1);
-                judge(&facts, NULL, 0, NOW, &verdict);
-                verdict_remedy(&verdict, &facts, "0123456789ab");
+                for (size_t i = 0; i < evidence.error_count; i++)
+                        memset(evidence.errors[i].remedy, 'x', sizeof evidence.errors[i].remedy - 1);
+                judge(&evidence, NULL, 0, NOW, &verdict);
+                verdict_remedy(&verdict, &evidence, "0123456789ab");
                 ck_assert_ptr_nonnull(strstr(verdict.cause.remedy, "show 0123456789ab"));
         }
 }
@@ -327,10 +329,10 @@ END_TEST
 
 START_TEST(no_certificate)
 {
-        struct tls_facts facts = facts_with(NULL, 0);
+        struct tls_evidence evidence = evidence_with(NULL, 0);
         struct verdict verdict;
 
-        judge(&facts, NULL, 0, NOW, &verdict);
+        judge(&evidence, NULL, 0, NOW, &verdict);
         ck_assert_int_eq(verdict.kind, VERDICT_FAULT);
         ck_assert_int_eq(verdict.cause.code, CAUSE_CERTIFICATE);
         ck_assert_ptr_nonnull(strstr(verdict.cause.text, "no certificate was sent"));

@@ -231,25 +231,25 @@ START_TEST(header_of_a_message)
         static const char text[] =
                 "From: =?utf-8?q?x?= <a@b>\r\nSUBJECT: one\r\n\ttwo \r\nsubject: second\r\nDate:d\r\n"
                 "Message-Id: <\x1b[31m@x>\r\nX-Y: z\r\n\r\nFrom: body\r\n";
-        struct header_facts facts;
+        struct header_summary summary;
 
-        header_facts_read(text, sizeof text - 1, &facts);
-        ck_assert_str_eq(facts.from, "=?utf-8?q?x?= <a@b>");
-        ck_assert_str_eq(facts.subject, "one two");
-        ck_assert_str_eq(facts.date, "d");
-        ck_assert_str_eq(facts.message_id, "<\\x1b[31m@x>");
-        header_facts_free(&facts);
+        header_summary_read(text, sizeof text - 1, &summary);
+        ck_assert_str_eq(summary.from, "=?utf-8?q?x?= <a@b>");
+        ck_assert_str_eq(summary.subject, "one two");
+        ck_assert_str_eq(summary.date, "d");
+        ck_assert_str_eq(summary.message_id, "<\\x1b[31m@x>");
+        header_summary_free(&summary);
         for (size_t len = 0; len < sizeof text; len++) { /* cut anywhere */
                 char *cut = copy_bytes(text, len);
-                header_facts_read(cut, len, &facts);
-                header_facts_free(&facts);
+                header_summary_read(cut, len, &summary);
+                header_summary_free(&summary);
                 free(cut);
         }
         char *longer = text_of("Subject: %*s\r\n", 5000, "x");
         memset(longer + 9, 'y', 5000);
-        header_facts_read(longer, strlen(longer), &facts);
-        ck_assert_uint_lt(strlen(facts.subject), HEADER_FACT_SIZE);
-        header_facts_free(&facts);
+        header_summary_read(longer, strlen(longer), &summary);
+        ck_assert_uint_lt(strlen(summary.subject), HEADER_SUMMARY_SIZE);
+        header_summary_free(&summary);
         free(longer);
 }
 END_TEST
@@ -484,7 +484,7 @@ static void check_migrated(size_t count)
                 for (size_t i = 0; i < listing.count; i++, seen++) {
                         scoped(scoped_free) char *path = text_of("%s/%s", place, listing.files[i].name);
                         size_t len;
-                        struct stat facts;
+                        struct stat st;
                         scoped(scoped_free) char *file = file_bytes(path, &len);
                         unsigned number = (unsigned)strtoul(file + 9, NULL, 10);
                         bool bare = number % 10 == 3;
@@ -493,8 +493,8 @@ static void check_migrated(size_t count)
                                              : "Subject: %u\n\na\rb\r\n\n",
                                         number);
                         ck_assert_str_eq(file, want);
-                        ck_assert_int_eq(stat(path, &facts), 0);
-                        ck_assert_int_eq(facts.st_mtime, 1234567);
+                        ck_assert_int_eq(stat(path, &st), 0);
+                        ck_assert_int_eq(st.st_mtime, 1234567);
                         scoped(scoped_free) char *sql =
                                 text_of("SELECT line_ends FROM inbox WHERE subject = '%u'", number);
                         ck_assert_int_eq(rows_of(sql), bare ? LINE_ENDS_AS_CAME : LINE_ENDS_LF);

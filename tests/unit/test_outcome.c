@@ -71,19 +71,19 @@ static const struct {
 
 START_TEST(what_a_sender_makes_of_it)
 {
-        struct sender_session_end facts = {
-                .end = { .why = { .code = sender_cases[_i].why },
-                         .ready = sender_cases[_i].ready,
-                         .trust_moved = sender_cases[_i].trust_moved,
-                         .token = sender_cases[_i].token },
+        struct sender_session_end end = {
+                .session = { .why = { .code = sender_cases[_i].why },
+                             .ready = sender_cases[_i].ready,
+                             .trust_moved = sender_cases[_i].trust_moved,
+                             .token = sender_cases[_i].token },
                 .retiring = sender_cases[_i].retiring,
                 .anew = sender_cases[_i].anew,
                 .failing = sender_cases[_i].failing,
         };
 
-        ck_assert_msg(sender_outcome(&facts) == sender_cases[_i].outcome, "%s: %d", sender_cases[_i].name,
-                      (int)sender_outcome(&facts));
-        ck_assert_msg(sender_end_slows_down(&facts) == sender_cases[_i].slows_down, "%s",
+        ck_assert_msg(sender_outcome(&end) == sender_cases[_i].outcome, "%s: %d", sender_cases[_i].name,
+                      (int)sender_outcome(&end));
+        ck_assert_msg(sender_end_slows_down(&end) == sender_cases[_i].slows_down, "%s",
                       sender_cases[_i].name);
 }
 END_TEST
@@ -134,17 +134,17 @@ static const struct {
 
 START_TEST(what_a_receiver_makes_of_it)
 {
-        struct receiver_session_end facts = {
-                .end = { .why = { .code = receiver_cases[_i].why },
-                         .ready = receiver_cases[_i].phase != CONNECTING,
-                         .trust_moved = receiver_cases[_i].trust_moved,
-                         .token = receiver_cases[_i].token },
+        struct receiver_session_end end = {
+                .session = { .why = { .code = receiver_cases[_i].why },
+                             .ready = receiver_cases[_i].phase != CONNECTING,
+                             .trust_moved = receiver_cases[_i].trust_moved,
+                             .token = receiver_cases[_i].token },
                 .phase = receiver_cases[_i].phase,
                 .quit_counts = receiver_cases[_i].quit_counts,
         };
 
-        ck_assert_msg(receiver_outcome(&facts) == receiver_cases[_i].outcome, "%s: %d",
-                      receiver_cases[_i].name, (int)receiver_outcome(&facts));
+        ck_assert_msg(receiver_outcome(&end) == receiver_cases[_i].outcome, "%s: %d", receiver_cases[_i].name,
+                      (int)receiver_outcome(&end));
 }
 END_TEST
 

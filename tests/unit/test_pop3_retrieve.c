@@ -15,100 +15,100 @@
 #define LISTING { DO, NULL, list_all }, { C, "LIST\r\nUIDL\r\n", NULL },
 #define TOLD "opened(0 0 3 expunge) "
 
-static void open_it(struct chat *chat)
+static void open_it(struct engine *engine)
 {
-        pop3_mailbox.open(chat, "INBOX", false);
+        pop3_mailbox.open(engine, "INBOX", false);
 }
-static void list_all(struct chat *chat)
+static void list_all(struct engine *engine)
 {
-        pop3_mailbox.list(chat, 0, false);
+        pop3_mailbox.list(engine, 0, false);
 }
-static void fetch_two(struct chat *chat)
+static void fetch_two(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 1, .size = 9 }, { .uid = 3 } };
-        pop3_mailbox.fetch(chat, two, 2);
+        pop3_mailbox.fetch(engine, two, 2);
 }
-static void fetch_none(struct chat *chat)
+static void fetch_none(struct engine *engine)
 {
-        pop3_mailbox.fetch(chat, NULL, 0);
+        pop3_mailbox.fetch(engine, NULL, 0);
 }
-static void mark_deleted(struct chat *chat)
+static void mark_deleted(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 1 }, { .uid = 3 } };
-        pop3_mailbox.mark(chat, two, 2, MARK_DELETED);
+        pop3_mailbox.mark(engine, two, 2, MARK_DELETED);
 }
-static void mark_seen(struct chat *chat)
+static void mark_seen(struct engine *engine)
 {
         static const struct mailbox_entry one[] = { { .uid = 1 } };
-        pop3_mailbox.mark(chat, one, 1, MARK_SEEN);
+        pop3_mailbox.mark(engine, one, 1, MARK_SEEN);
 }
-static void quit(struct chat *chat)
+static void quit(struct engine *engine)
 {
-        chat->class->quit(chat);
+        engine->class->quit(engine);
 }
 
 static const struct script scripts[] = {
-        { "STAT", .tls = true, .state = CHAT_READY, .told = TOLD, LINES(READY OPENED) },
-        { "STAT that cannot be read", .tls = true, .state = CHAT_READY, .told = "opened(0 0 0 expunge) ",
+        { "STAT", .tls = true, .state = ENGINE_READY, .told = TOLD, LINES(READY OPENED) },
+        { "STAT that cannot be read", .tls = true, .state = ENGINE_READY, .told = "opened(0 0 0 expunge) ",
           LINES(READY{ DO, NULL, open_it }, { C, "STAT\r\n", NULL }, { S, "+OK many\r\n", NULL },) },
-        { "STAT beyond all bounds", .tls = true, .state = CHAT_READY, .told = "opened(0 0 0 expunge) ",
+        { "STAT beyond all bounds", .tls = true, .state = ENGINE_READY, .told = "opened(0 0 0 expunge) ",
           LINES(READY{ DO, NULL, open_it }, { C, "STAT\r\n", NULL }, { S, "+OK 99999999999 1\r\n", NULL },) },
-        { "list", .tls = true, .state = CHAT_READY, .told = TOLD "1:a:5 3:same:4294967295 2:same:7 listed ",
+        { "list", .tls = true, .state = ENGINE_READY, .told = TOLD "1:a:5 3:same:4294967295 2:same:7 listed ",
           LINES(READY OPENED LISTING{ S, "+OK\r\n1 5\r\n2 7 extra\r\n3 18446744073709551615\r\n.\r\n"
                                          "+OK\r\n1 a\r\n3 same\r\n2 same\r\n.\r\n", NULL },) },
-        { "list without PIPELINING", .tls = true, .state = CHAT_READY, .told = TOLD "1:..x:5 listed ",
+        { "list without PIPELINING", .tls = true, .state = ENGINE_READY, .told = TOLD "1:..x:5 listed ",
           LINES(READY_PLAINLY OPENED{ DO, NULL, list_all }, { C, "LIST\r\n", NULL },
                 { S, "+OK\r\n1 5\r\n.\r\n", NULL }, { C, "UIDL\r\n", NULL }, { S, "+OK\r\n1 ..x\r\n.\r\n", NULL },) },
-        { "no UIDL", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "no UIDL", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(READY OPENED LISTING{ S, "+OK\r\n.\r\n-ERR what\r\n", NULL },) },
-        { "UIDL of 70", .tls = true, .state = CHAT_READY,
+        { "UIDL of 70", .tls = true, .state = ENGINE_READY,
           .told = TOLD "1:1234567890123456789012345678901234567890123456789012345678901234567890:0 listed ",
           LINES(READY OPENED LISTING{ S, "+OK\r\n.\r\n+OK\r\n1 "
                 "1234567890123456789012345678901234567890123456789012345678901234567890\r\n.\r\n", NULL },) },
-        { "UIDLs that are none", .tls = true, .state = CHAT_READY,
+        { "UIDLs that are none", .tls = true, .state = ENGINE_READY,
           .told = TOLD "1:#c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65:5 "
                 "2:#b48de195f786601f4bc6b748e1e62db08db1fe7ab982b926334d0673a329cc6b:7 3:plain:0 listed ",
           LINES(READY OPENED LISTING{ S, "+OK\r\n1\t5\r\n 2  7\r\n.\r\n+OK\r\n1 a b \t\r\n2\t"
                 "\303\244\x1b[2J\r\n3 plain \t \r\n.\r\n", NULL },) },
-        { "lines that cannot be read cost themselves only", .tls = true, .state = CHAT_READY,
+        { "lines that cannot be read cost themselves only", .tls = true, .state = ENGINE_READY,
           .told = TOLD "1:a:5 4:d:9 2:b:0 3:c:6 listed ",
           LINES(READY OPENED LISTING{ S, "+OK 20 Messages\r\n1 5\r\n0 5\r\nx\r\n\r\n2 x\r\n4 9\r\n-3 6\r\n3 6\r\n"
                 "99999999999 5\r\n4000000 5\r\n.\r\n"
                 "+OK\r\n1 a\r\n1\r\n2 \r\n0 z\r\n4 d\r\n2 b\r\nwhat\r\n3 c\r\n.\r\n", NULL },) },
         /* ---- RETR ---- */
-        { "RETR", .tls = true, .state = CHAT_READY, .told = TOLD "1,0<a\r\n.b\r\n\r\n> 3,0<> fetched ",
+        { "RETR", .tls = true, .state = ENGINE_READY, .told = TOLD "1,0<a\r\n.b\r\n\r\n> 3,0<> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
                 { S, "+OK 9 octets\r\na\r\n..b\r\n\r\n.\r\n+OK\r\n.\r\n", NULL },) },
-        { "one by one", .tls = true, .state = CHAT_READY, .told = TOLD "1,0<x\r\n> 3,0<y\r\n> fetched ",
+        { "one by one", .tls = true, .state = ENGINE_READY, .told = TOLD "1,0<x\r\n> 3,0<y\r\n> fetched ",
           LINES(READY_PLAINLY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\n", NULL },
                 { S, "+OK\r\nx\r\n.\r\n", NULL }, { C, "RETR 3\r\n", NULL }, { S, "+OK\r\ny\r\n.\r\n", NULL },) },
-        { "one refused", .tls = true, .state = CHAT_READY,
+        { "one refused", .tls = true, .state = ENGINE_READY,
           .told = TOLD "1:refused(the server refused to hand out message 1: no such message) 3,0<y\r\n> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
                 { S, "-ERR no such message\r\n+OK\r\ny\r\n.\r\n", NULL },) },
-        { "one refused, whatever the code", .tls = true, .state = CHAT_READY,
+        { "one refused, whatever the code", .tls = true, .state = ENGINE_READY,
           .told = TOLD "1:refused(the server refused to hand out message 1: [SYS/PERM] disk) 3,0<y\r\n> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
                 { S, "-ERR [SYS/PERM] disk\r\n+OK\r\ny\r\n.\r\n", NULL },) },
-        { "cut in a message", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "1,0<x\r\n",
+        { "cut in a message", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_CLOSED, .told = TOLD "1,0<x\r\n",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "RETR 1\r\nRETR 3\r\n", NULL },
                 { S, "+OK\r\nx\r\n.\r", NULL }, { CLOSE, NULL, NULL },) },
-        { "nothing to fetch", .tls = true, .state = CHAT_READY, .told = TOLD "fetched ",
+        { "nothing to fetch", .tls = true, .state = ENGINE_READY, .told = TOLD "fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_none }, { C, "NOOP\r\n", NULL }, { S, "+OK\r\n", NULL },) },
         /* ---- DELE, QUIT ---- */
-        { "DELE", .tls = true, .state = CHAT_ENDED,
+        { "DELE", .tls = true, .state = ENGINE_ENDED,
           .told = TOLD "3:not-marked(the server refused to delete messages: already) marked ",
           LINES(READY OPENED{ DO, NULL, mark_deleted }, { C, "DELE 1\r\nDELE 3\r\n", NULL },
                 { S, "+OK\r\n-ERR already\r\n", NULL }, { DO, NULL, quit }, { C, "QUIT\r\n", NULL },
                 { S, "+OK bye\r\n", NULL },) },
-        { "deletions not carried out", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "deletions not carried out", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY_PLAINLY OPENED{ DO, NULL, mark_deleted }, { C, "DELE 1\r\n", NULL }, { S, "+OK\r\n", NULL },
                 { C, "DELE 3\r\n", NULL }, { S, "+OK\r\n", NULL }, { DO, NULL, quit }, { C, "QUIT\r\n", NULL },
                 { S, "-ERR some deleted messages not removed\r\n", NULL },) },
-        { "deletions not confirmed", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "deletions not confirmed", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES(READY OPENED{ DO, NULL, mark_deleted }, { C, "DELE 1\r\nDELE 3\r\n", NULL },
                 { S, "+OK\r\n+OK\r\n", NULL }, { DO, NULL, quit }, { C, "QUIT\r\n", NULL }, { CLOSE, NULL, NULL },) },
-        { "there are no flags", .tls = true, .state = CHAT_READY, .told = TOLD "marked ",
+        { "there are no flags", .tls = true, .state = ENGINE_READY, .told = TOLD "marked ",
           LINES(READY OPENED{ DO, NULL, mark_seen }, { C, "NOOP\r\n", NULL }, { S, "+OK\r\n", NULL },) },
 };
 
@@ -252,11 +252,11 @@ static void begin(struct play *play, const char *capabilities)
         static const struct script script = { .tls = true };
 
         *play = (struct play){ .told = BUF_WITH_MAX(64 * MIB), .sent = BUF_WITH_MAX(64 * MIB) };
-        play->chat = play_new(&script, play);
-        play->chat->class->start(play->chat, &(struct chat_channel){ .tls = true });
+        play->engine = play_new(&script, play);
+        play->engine->class->start(play->engine, &(struct engine_channel){ .tls = true });
         play_server(play, "+OK\r\n", 0);
         play_server(play, capabilities, 0);
-        open_it(play->chat);
+        open_it(play->engine);
         play_send(play);
         play_server(play, "+OK 3 320\r\n", 0);
         buf_clear(&play->sent);
@@ -265,7 +265,7 @@ static void begin(struct play *play, const char *capabilities)
 
 static void end(struct play *play)
 {
-        play->chat->class->free(play->chat);
+        play->engine->class->free(play->engine);
         buf_free(&play->told);
         buf_free(&play->sent);
 }
@@ -281,21 +281,21 @@ START_TEST(windows_ask_for_everything_once)
         for (uint32_t i = 0; i < MANY; i++)
                 entries[i] = (struct mailbox_entry){ .uid = i + 1, .size = 4096 };
         begin(&play, "+OK\r\nPIPELINING\r\n.\r\n");
-        pop3_mailbox.fetch(play.chat, entries, MANY);
+        pop3_mailbox.fetch(play.engine, entries, MANY);
         play_send(&play);
         while (play.sent.len) {
                 char *sent = buf_take_text(&play.sent), *state;
                 writes++;
                 for (char *line = strtok_r(sent, "\r\n", &state); line; line = strtok_r(NULL, "\r\n", &state)) {
                         ck_assert_uint_eq(strtoul(line + 5, NULL, 10), next++);
-                        ck_assert_uint_le(pop3_session_of(play.chat)->in_flight, POP3_WINDOW);
+                        ck_assert_uint_le(pop3_session_of(play.engine)->in_flight, POP3_WINDOW);
                         play_server(&play, "+OK\r\nx\r\n.\r\n", 3);
                 }
                 free(sent);
         }
         ck_assert_uint_eq(next, MANY + 1);
         ck_assert_uint_lt(writes, 40);
-        ck_assert_int_eq(play.chat->state, CHAT_READY);
+        ck_assert_int_eq(play.engine->state, ENGINE_READY);
         free(entries);
         end(&play);
 }
@@ -307,9 +307,9 @@ START_TEST(answers_before_their_command_has_left)
         struct play play;
 
         begin(&play, "+OK\r\nPIPELINING\r\n.\r\n");
-        fetch_two(play.chat); /* and nothing is sent */
-        play.chat->class->received(play.chat, (const uint8_t *)text, sizeof text - 1);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_INJECTION);
+        fetch_two(play.engine); /* and nothing is sent */
+        play.engine->class->received(play.engine, (const uint8_t *)text, sizeof text - 1);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_INJECTION);
         end(&play);
 }
 END_TEST
@@ -320,10 +320,10 @@ START_TEST(a_full_disk_ends_the_session)
 
         begin(&play, "-ERR\r\n");
         play.refuse = -1;
-        fetch_two(play.chat);
+        fetch_two(play.engine);
         play_send(&play);
         play_server(&play, "+OK\r\nabc\r\n.\r\n", 0);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_STORAGE);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_STORAGE);
         end(&play);
 }
 END_TEST
@@ -335,13 +335,13 @@ START_TEST(messages_are_not_held)
 
         memset(chunk, 'x', 64 * KIB);
         begin(&play, "-ERR\r\n");
-        fetch_two(play.chat);
+        fetch_two(play.engine);
         play_send(&play);
         play_server(&play, "+OK\r\n", 0);
-        ck_assert_str_eq(play.chat->phrase, "receiving a message");
+        ck_assert_str_eq(play.engine->phrase, "receiving a message");
         for (unsigned i = 0; i < 64; i++)
                 play_server(&play, chunk, 0);
-        ck_assert_uint_lt(play.chat->in.size, 4096);
+        ck_assert_uint_lt(play.engine->in.size, 4096);
         ck_assert_uint_gt(play.told.len, 4 * MIB - 1);
         free(chunk);
         end(&play);
@@ -352,13 +352,13 @@ START_TEST(random_servers_do_no_harm)
 {
         static const char *const bits[] = { "+OK\r\n", "-ERR\r\n", ".\r\n", "1 a\r\n", "2 5\r\n", "..x\r\n", "x", "\r",
                                             "\n", ".", "3 18446744073709551616\r\n", "-ERR [SYS/TEMP]\r\n", " " };
-        static void (*const acts[])(struct chat *) = { list_all, fetch_two, mark_deleted, open_it };
+        static void (*const acts[])(struct engine *) = { list_all, fetch_two, mark_deleted, open_it };
         uint64_t random = 0x082efa98ec4e6c89u;
 
         for (unsigned run = 0; run < 3000; run++) {
                 struct play play;
                 begin(&play, run & 4 ? "+OK\r\nPIPELINING\r\n.\r\n" : "-ERR\r\n");
-                acts[run % count_of(acts)](play.chat);
+                acts[run % count_of(acts)](play.engine);
                 play_send(&play);
                 for (unsigned i = 0; i < 20; i++) {
                         random = random * 6364136223846793005u + 1442695040888963407u;

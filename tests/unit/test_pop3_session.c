@@ -7,9 +7,9 @@
 /* Dialogues are laid out by hand. */
 /* clang-format off */
 
-static void quit(struct chat *chat)
+static void quit(struct engine *engine)
 {
-        chat->class->quit(chat);
+        engine->class->quit(engine);
 }
 
 #define LINES(...) .lines = (const struct line[]){ __VA_ARGS__ { .kind = END } }
@@ -20,56 +20,56 @@ static void quit(struct chat *chat)
 
 static const struct script scripts[] = {
         /* ---- greeting ---- */
-        { "no sign-in, no TLS", .state = CHAT_READY, LINES(GREETING{ S, "+OK here\r\nTOP\r\nUIDL\r\n.\r\n", NULL },) },
-        { "a server without CAPA", .state = CHAT_READY, LINES(GREETING{ S, "-ERR what\r\n", NULL },) },
-        { "refused at the door", .state = CHAT_FAILED, .cause = CAUSE_SERVER_BUSY,
+        { "no sign-in, no TLS", .state = ENGINE_READY, LINES(GREETING{ S, "+OK here\r\nTOP\r\nUIDL\r\n.\r\n", NULL },) },
+        { "a server without CAPA", .state = ENGINE_READY, LINES(GREETING{ S, "-ERR what\r\n", NULL },) },
+        { "refused at the door", .state = ENGINE_FAILED, .cause = CAUSE_SERVER_BUSY,
           LINES({ S, "-ERR too many connections\r\n", NULL },) },
-        { "a greeting without a blank", .state = CHAT_READY,
+        { "a greeting without a blank", .state = ENGINE_READY,
           LINES({ S, "+OK<1896.1@dbc.example>\r\n", NULL }, { C, "CAPA\r\n", NULL }, { S, "-ERR, what\r\n", NULL },) },
-        { "a greeting with a comma, errors with a plus", .state = CHAT_READY,
+        { "a greeting with a comma, errors with a plus", .state = ENGINE_READY,
           LINES({ S, "+ok, ready\r\n", NULL }, { C, "CAPA\r\n", NULL }, { S, "+ERR what\r\n", NULL },) },
-        { "SMTP there", .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL, LINES({ S, "220 mx ESMTP\r\n", NULL },) },
-        { "IMAP there", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "SMTP there", .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL, LINES({ S, "220 mx ESMTP\r\n", NULL },) },
+        { "IMAP there", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "* OK IMAP4rev1\r\n", NULL },) },
-        { "garbage there", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "garbage there", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES({ S, "hello\r\n", NULL },) },
-        { "TLS there", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_TLS_MISMATCH,
+        { "TLS there", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_TLS_MISMATCH,
           LINES({ S, "\x15\x03\x01\x02", NULL },) },
-        { "cut before the greeting", .state = CHAT_FAILED, .cause = CAUSE_CLOSED, LINES({ CLOSE, NULL, NULL },) },
+        { "cut before the greeting", .state = ENGINE_FAILED, .cause = CAUSE_CLOSED, LINES({ CLOSE, NULL, NULL },) },
         /* ---- STLS ---- */
-        { "STLS", .starttls = true, .state = CHAT_READY, LINES(STLS_DONE{ S, "+OK\r\nUIDL\r\n.\r\n", NULL },) },
+        { "STLS", .starttls = true, .state = ENGINE_READY, LINES(STLS_DONE{ S, "+OK\r\nUIDL\r\n.\r\n", NULL },) },
         { "what was offered before TLS does not hold", .starttls = true, .user = "u", .secret = "p",
-          .state = CHAT_FAILED, .cause = CAUSE_NO_MECHANISM,
+          .state = ENGINE_FAILED, .cause = CAUSE_NO_MECHANISM,
           LINES(STLS_DONE{ S, "+OK\r\nSASL GSSAPI\r\n.\r\n", NULL }, { C, "", NULL },) },
-        { "not offered", .starttls = true, .user = "u", .secret = "p", .state = CHAT_FAILED,
+        { "not offered", .starttls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED,
           .cause = CAUSE_NO_STARTTLS,
           LINES(GREETING{ S, "+OK\r\nSASL PLAIN\r\nXSTLS\r\nSTLSX\r\n.\r\n", NULL }, { C, "", NULL },) },
-        { "no CAPA, no STLS", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_NO_STARTTLS,
+        { "no CAPA, no STLS", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_NO_STARTTLS,
           LINES(GREETING{ S, "-ERR what\r\n", NULL },) },
-        { "refused", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
+        { "refused", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
           LINES(GREETING{ S, "+OK\r\nSTLS\r\n.\r\n", NULL }, { C, "STLS\r\n", NULL },
                 { S, "-ERR [SYS/TEMP] not now\r\n", NULL },) },
-        { "cut off", .starttls = true, .state = CHAT_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
+        { "cut off", .starttls = true, .state = ENGINE_FAILED, .cause = CAUSE_STARTTLS_REFUSED,
           LINES(GREETING{ S, "+OK\r\nSTLS\r\n.\r\n", NULL }, { C, "STLS\r\n", NULL }, { CLOSE, NULL, NULL },) },
         /* ---- UTF8 ---- */
-        { "UTF8 before the sign-in", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "UTF8 before the sign-in", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUTF8 USER\r\nSASL PLAIN\r\n.\r\n", NULL }, { C, "UTF8\r\n", NULL },
                 { S, "+OK\r\n", NULL }, { C, "AUTH PLAIN AHUAcA==\r\n", NULL }, { S, "+OK in\r\n", NULL },) },
-        { "UTF8 refused", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "UTF8 refused", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUTF8\r\nSASL PLAIN\r\n.\r\n", NULL }, { C, "UTF8\r\n", NULL },
                 { S, "-ERR [UTF8] no\r\n", NULL }, { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "+OK in\r\n", NULL },) },
-        { "no UTF8 outside TLS", .starttls = true, .state = CHAT_TALKING,
+        { "no UTF8 outside TLS", .starttls = true, .state = ENGINE_TALKING,
           LINES(GREETING{ S, "+OK\r\nUTF8\r\nSTLS\r\n.\r\n", NULL }, { C, "STLS\r\n", NULL },) },
         /* ---- signing in ---- */
-        { "PLAIN at once", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "PLAIN at once", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nsasl plain\r\n.\r\n", NULL }, { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "+OK in\r\n", NULL },) },
-        { "LOGIN mechanism", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "LOGIN mechanism", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nSASL LOGIN\r\n.\r\n", NULL }, { C, "AUTH LOGIN\r\n", NULL },
                 { S, "+ VXNlciBOYW1lAA==\r\n", NULL }, { C, "dQ==\r\n", NULL }, { S, "+ UGFzc3dvcmQA\r\n", NULL },
                 { C, "cA==\r\n", NULL }, { S, "+OK\r\n", NULL },) },
-        { "LOGIN, words", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "LOGIN, words", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL LOGIN\r\n.\r\n", NULL },
                 { C, "AUTH LOGIN\r\n", NULL },
                 { S, "+ please\r\n", NULL },
@@ -78,7 +78,7 @@ static const struct script scripts[] = {
                 { C, "cA==\r\n", NULL },
                 { S, "+OK\r\n", NULL },) },
         /* ---- a second way ---- */
-        { "initial response refused", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "initial response refused", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n", NULL },
                 { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "-ERR syntax error\r\n", NULL },
@@ -86,7 +86,7 @@ static const struct script scripts[] = {
                 { S, "+ \r\n", NULL },
                 { C, "AHUAcA==\r\n", NULL },
                 { S, "+OK\r\n", NULL },) },
-        { "PLAIN is broken there", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "PLAIN is broken there", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n", NULL },
                 { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "-ERR what\r\n", NULL },
@@ -94,11 +94,11 @@ static const struct script scripts[] = {
                 { S, "+OK\r\n", NULL },
                 { C, "PASS p\r\n", NULL },
                 { S, "+OK\r\n", NULL },) },
-        { "a wrong password is tried once", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "a wrong password is tried once", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL PLAIN LOGIN\r\n.\r\n", NULL },
                 { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "-ERR [AUTH] x\r\n", NULL },) },
-        { "CRAM-MD5 is broken there", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "CRAM-MD5 is broken there", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL CRAM-MD5 PLAIN\r\n.\r\n", NULL },
                 { C, "AUTH CRAM-MD5\r\n", NULL },
                 { S, "+ PDEuMkB4Pg==\r\n", NULL },
@@ -106,7 +106,7 @@ static const struct script scripts[] = {
                 { S, "-ERR [AUTH] no\r\n", NULL },
                 { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "+OK\r\n", NULL },) },
-        { "CRAM-MD5 challenge is broken", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "CRAM-MD5 challenge is broken", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL CRAM-MD5 PLAIN\r\n.\r\n", NULL },
                 { C, "AUTH CRAM-MD5\r\n", NULL },
                 { S, "+ ?\r\n", NULL },
@@ -114,7 +114,7 @@ static const struct script scripts[] = {
                 { S, "-ERR cancelled\r\n", NULL },
                 { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "+OK\r\n", NULL },) },
-        { "CRAM-MD5 and the password are wrong", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "CRAM-MD5 and the password are wrong", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES(GREETING{ S, "+OK\r\nUSER\r\nSASL CRAM-MD5 PLAIN\r\n.\r\n", NULL },
                 { C, "AUTH CRAM-MD5\r\n", NULL },
                 { S, "+ PDEuMkB4Pg==\r\n", NULL },
@@ -122,47 +122,47 @@ static const struct script scripts[] = {
                 { S, "-ERR no\r\n", NULL },
                 { C, "AUTH PLAIN AHUAcA==\r\n", NULL },
                 { S, "-ERR no\r\n", NULL },) },
-        { "APOP only", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_NO_MECHANISM,
+        { "APOP only", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_NO_MECHANISM,
           LINES({ S, "+OK ready <1896.697170952@dbc.example>\r\n", NULL },
                 { C, "CAPA\r\n", NULL },
                 { S, "+OK\r\nTOP\r\n.\r\n", NULL },
                 { C, "USER u\r\n", NULL },
                 { S, "-ERR unknown command\r\n", NULL },) },
-        { "APOP only, no CAPA", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_NO_MECHANISM,
+        { "APOP only, no CAPA", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_NO_MECHANISM,
           LINES({ S, "+OK <1@x>\r\n", NULL },
                 { C, "CAPA\r\n", NULL },
                 { S, "-ERR\r\n", NULL },
                 { C, "USER u\r\n", NULL },
                 { S, "-ERR\r\n", NULL },) },
-        { "no APOP, and no name by that", .tls = true, .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_AUTHENTICATION,
+        { "no APOP, and no name by that", .tls = true, .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_AUTHENTICATION,
           LINES(GREETING{ S, "-ERR\r\n", NULL },
                 { C, "USER u\r\n", NULL },
                 { S, "-ERR no such user\r\n", NULL },) },
-        { "USER and PASS", .tls = true, .user = "u", .secret = "p q", .state = CHAT_READY,
+        { "USER and PASS", .tls = true, .user = "u", .secret = "p q", .state = ENGINE_READY,
           LINES(GREETING{ S, "+OK\r\nUSER\r\n.\r\n", NULL }, { C, "USER u\r\n", NULL }, { S, "+OK\r\n", NULL },
                 { C, "PASS p q\r\n", NULL }, { S, "+OK\r\n", NULL },) },
-        { "USER and PASS without CAPA", .tls = true, .user = "u", .secret = "p", .state = CHAT_READY,
+        { "USER and PASS without CAPA", .tls = true, .user = "u", .secret = "p", .state = ENGINE_READY,
           LINES(GREETING{ S, "-ERR\r\n", NULL }, { C, "USER u\r\n", NULL }, { S, "+OK\r\n", NULL },
                 { C, "PASS p\r\n", NULL }, { S, "+OK\r\n", NULL },) },
-        { "never APOP", .tls = true, .user = "u", .secret = "p", .state = CHAT_TALKING,
+        { "never APOP", .tls = true, .user = "u", .secret = "p", .state = ENGINE_TALKING,
           LINES({ S, "+OK ready <1896.697170952@dbc.example>\r\n", NULL }, { C, "CAPA\r\n", NULL },
                 { S, "-ERR\r\n", NULL }, { C, "USER u\r\n", NULL },) },
-        { "no secret outside TLS", .user = "u", .secret = "p", .state = CHAT_FAILED, .cause = CAUSE_PLAINTEXT_LOGIN,
+        { "no secret outside TLS", .user = "u", .secret = "p", .state = ENGINE_FAILED, .cause = CAUSE_PLAINTEXT_LOGIN,
           LINES(GREETING{ S, "+OK\r\nUSER\r\n.\r\n", NULL }, { C, "", NULL },) },
-        { "no line break in a user", .tls = true, .user = "u\r\nDELE 1", .secret = "p", .state = CHAT_FAILED,
+        { "no line break in a user", .tls = true, .user = "u\r\nDELE 1", .secret = "p", .state = ENGINE_FAILED,
           .cause = CAUSE_INTERNAL, LINES(GREETING{ S, "+OK\r\nUSER\r\n.\r\n", NULL }, { C, "", NULL },) },
         /* ---- answers that are none ---- */
-        { "an answer to nothing", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "an answer to nothing", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ S, "-ERR\r\n", NULL }, { S, "+OK\r\n", NULL },) },
-        { "go on with what", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "go on with what", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ S, "+ go on\r\n", NULL },) },
-        { "a word that is no status", .tls = true, .state = CHAT_FAILED, .cause = CAUSE_PROTOCOL,
+        { "a word that is no status", .tls = true, .state = ENGINE_FAILED, .cause = CAUSE_PROTOCOL,
           LINES(GREETING{ S, "+OKAY\r\n", NULL },) },
         /* ---- good-bye ---- */
-        { "QUIT", .tls = true, .state = CHAT_ENDED,
+        { "QUIT", .tls = true, .state = ENGINE_ENDED,
           LINES(GREETING{ S, "-ERR\r\n", NULL }, { DO, NULL, quit }, { C, "QUIT\r\n", NULL },
                 { S, "+OK bye\r\n", NULL },) },
-        { "QUIT answered by the end", .tls = true, .state = CHAT_ENDED,
+        { "QUIT answered by the end", .tls = true, .state = ENGINE_ENDED,
           LINES(GREETING{ S, "-ERR\r\n", NULL }, { DO, NULL, quit }, { C, "QUIT\r\n", NULL }, { CLOSE, NULL, NULL },) },
 };
 
@@ -189,14 +189,14 @@ START_TEST(injections_end_the_session)
         struct play play = { .told = BUF_WITH_MAX(KIB), .sent = BUF_WITH_MAX(KIB) };
         char *text = text_of("+OK\r\nSTLS\r\n.\r\n%s", injections[_i].first);
 
-        play.chat = play_new(&script, &play);
-        play.chat->class->start(play.chat, &(struct chat_channel){ .tls = false });
+        play.engine = play_new(&script, &play);
+        play.engine->class->start(play.engine, &(struct engine_channel){ .tls = false });
         play_server(&play, "+OK hi\r\n", 0);
         play_server(&play, text, 0);
         play_server(&play, injections[_i].second, 0);
-        ck_assert_int_eq(play.chat->state, CHAT_FAILED);
-        ck_assert_msg(play.chat->cause->code == injections[_i].cause, "%s: %s", script.name, play.chat->cause->text);
-        play.chat->class->free(play.chat);
+        ck_assert_int_eq(play.engine->state, ENGINE_FAILED);
+        ck_assert_msg(play.engine->cause->code == injections[_i].cause, "%s: %s", script.name, play.engine->cause->text);
+        play.engine->class->free(play.engine);
         buf_free(&play.sent);
         free(text);
 }
@@ -225,7 +225,7 @@ START_TEST(login_refusals_are_understood)
                 { S, "+OK\r\n", NULL },  { C, "PASS p\r\n", NULL }, { S, reply, NULL }, { END, NULL, NULL },
         };
         struct script script = { .name = reply, .tls = true, .user = "u", .secret = "p", .lines = lines,
-                                 .state = CHAT_FAILED, .cause = login_refusals[_i].cause };
+                                 .state = ENGINE_FAILED, .cause = login_refusals[_i].cause };
 
         play_every_way(&script);
         free(reply);
@@ -254,16 +254,16 @@ START_TEST(secrets_are_not_shown)
                 char *offer = text_of("+OK\r\n%s\r\n.\r\n", cases[i].offer);
                 char *refusal = text_of("-ERR I do not like %s\r\n", cases[i].echo);
 
-                play.chat = play_new(&script, &play);
-                play.chat->trace = keep_trace;
-                play.chat->trace_ctx = &trace;
-                play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
+                play.engine = play_new(&script, &play);
+                play.engine->trace = keep_trace;
+                play.engine->trace_ctx = &trace;
+                play.engine->class->start(play.engine, &(struct engine_channel){ .tls = true });
                 play_server(&play, "+OK\r\n", 0);
                 play_server(&play, offer, 0);
                 play_server(&play, cases[i].between, SIZE_MAX);
                 play_server(&play, refusal, 0);
-                ck_assert_msg(play.chat->cause->code == CAUSE_AUTHENTICATION, "%s", play.chat->cause->text);
-                ck_assert_ptr_null(strstr(play.chat->cause->text, cases[i].echo));
+                ck_assert_msg(play.engine->cause->code == CAUSE_AUTHENTICATION, "%s", play.engine->cause->text);
+                ck_assert_ptr_null(strstr(play.engine->cause->text, cases[i].echo));
                 char *sent = buf_take_text(&play.sent), *traced = buf_take_text(&trace);
                 ck_assert_ptr_nonnull(strstr(sent, cases[i].echo));
                 ck_assert_msg(!strstr(traced, cases[i].echo), "%s", traced);
@@ -272,7 +272,7 @@ START_TEST(secrets_are_not_shown)
                 free(traced);
                 free(offer);
                 free(refusal);
-                play.chat->class->free(play.chat);
+                play.engine->class->free(play.engine);
         }
 }
 END_TEST
@@ -286,16 +286,16 @@ START_TEST(long_initial_responses_wait)
 
         memset(secret, 's', sizeof secret - 1);
         secret[sizeof secret - 1] = '\0';
-        play.chat = play_new(&script, &play);
-        play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
+        play.engine = play_new(&script, &play);
+        play.engine->class->start(play.engine, &(struct engine_channel){ .tls = true });
         play_server(&play, "+OK\r\n", 0);
         play_server(&play, "+OK\r\nSASL PLAIN\r\n.\r\n", 0);
         play_client(&play, &script, "CAPA\r\nAUTH PLAIN\r\n");
         play_server(&play, "+ \r\n", 0);
         ck_assert_uint_gt(play.sent.len, 500);
         play_server(&play, "+OK\r\n", 0);
-        ck_assert_int_eq(play.chat->state, CHAT_READY);
-        play.chat->class->free(play.chat);
+        ck_assert_int_eq(play.engine->state, ENGINE_READY);
+        play.engine->class->free(play.engine);
         buf_free(&play.sent);
 }
 END_TEST
@@ -307,27 +307,27 @@ START_TEST(input_is_bounded)
         char *line = new_zeroed(LIMIT_LINE + 2, 1);
 
         memset(line, 'x', LIMIT_LINE + 1);
-        play.chat = play_new(&script, &play);
-        play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
+        play.engine = play_new(&script, &play);
+        play.engine->class->start(play.engine, &(struct engine_channel){ .tls = true });
         play_server(&play, line, 1000);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
-        play.chat->class->free(play.chat);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_PROTOCOL);
+        play.engine->class->free(play.engine);
         free(line);
-        play.chat = play_new(&script, &play);
-        play.chat->class->start(play.chat, &(struct chat_channel){ .tls = true });
+        play.engine = play_new(&script, &play);
+        play.engine->class->start(play.engine, &(struct engine_channel){ .tls = true });
         play_server(&play, "+OK\r\n", 0);
         play_server(&play, "+OK\r\n", 0);
         for (unsigned i = 0; i <= LIMIT_CAPABILITIES; i++)
                 play_server(&play, "X\r\n", 0);
-        ck_assert_int_eq(play.chat->cause->code, CAUSE_PROTOCOL);
-        play.chat->class->free(play.chat);
+        ck_assert_int_eq(play.engine->cause->code, CAUSE_PROTOCOL);
+        play.engine->class->free(play.engine);
         buf_free(&play.sent);
 }
 END_TEST
 
 START_TEST(every_step_has_a_row)
 {
-        for (int step = CHAT_FIRST_STEP; step < POP3_STEPS; step++) {
+        for (int step = ENGINE_FIRST_STEP; step < POP3_STEPS; step++) {
                 ck_assert_ptr_nonnull(steps[step].name);
                 ck_assert_ptr_nonnull(steps[step].phrase);
                 ck_assert_ptr_nonnull((const void *)(uintptr_t)steps[step].heard);
@@ -344,15 +344,15 @@ START_TEST(random_servers_do_no_harm)
         for (unsigned run = 0; run < 3000; run++) {
                 struct script script = { .tls = run & 1, .starttls = !(run & 1), .user = "u", .secret = "p" };
                 struct play play = { .told = BUF_WITH_MAX(MIB), .sent = BUF_WITH_MAX(MIB) };
-                play.chat = play_new(&script, &play);
-                play.chat->class->start(play.chat, &(struct chat_channel){ .tls = script.tls });
+                play.engine = play_new(&script, &play);
+                play.engine->class->start(play.engine, &(struct engine_channel){ .tls = script.tls });
                 for (unsigned i = 0; i < 16; i++) {
                         random = random * 6364136223846793005u + 1442695040888963407u;
                         play_server(&play, bits[(random >> 33) % count_of(bits)], (size_t)(random >> 40) % 8);
                 }
-                if (play.chat->state != CHAT_FAILED)
-                        play.chat->class->closed(play.chat);
-                play.chat->class->free(play.chat);
+                if (play.engine->state != ENGINE_FAILED)
+                        play.engine->class->closed(play.engine);
+                play.engine->class->free(play.engine);
                 buf_free(&play.sent);
         }
 }

@@ -27,15 +27,15 @@ START_TEST(replace_read_remove)
 {
         char *path = in_folder("file"), *inside = in_folder("sub"), *missing = in_folder("no/where");
         struct cause cause = { 0 };
-        struct stat facts;
+        struct stat st;
 
         check_content(path, NULL);
         ck_assert_int_eq(replace_file(path, "one", 3, &cause), 0);
         check_content(path, "one");
         ck_assert_int_eq(replace_file(path, "", 0, &cause), 0);
         check_content(path, "");
-        ck_assert_int_eq(stat(path, &facts), 0);
-        ck_assert_uint_eq(facts.st_mode & 0777, 0600);
+        ck_assert_int_eq(stat(path, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 0777, 0600);
         ck_assert_int_eq(remove_file(path, &cause), 0);
         ck_assert_int_eq(remove_file(path, &cause), 0);
         check_content(path, NULL);
@@ -44,8 +44,8 @@ START_TEST(replace_read_remove)
         ck_assert_int_eq((int)cause.code, CAUSE_STORAGE);
         ck_assert_int_eq(make_folder(inside, 0700, &cause), 0);
         ck_assert_int_eq(make_folder(inside, 0700, &cause), 0);
-        ck_assert_int_eq(stat(inside, &facts), 0);
-        ck_assert_uint_eq(facts.st_mode & 0777, 0700);
+        ck_assert_int_eq(stat(inside, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 0777, 0700);
         free(path);
         free(inside);
         free(missing);

@@ -9,9 +9,9 @@
 
 #include <check.h>
 
-static const struct chat_channel in_clear, in_tls = { .tls = true };
-static const struct chat_channel bound = { .tls = true,
-                                           .binding = { .present = true, .exporter = { 1, 2, 3, 4 } } };
+static const struct engine_channel in_clear, in_tls = { .tls = true };
+static const struct engine_channel bound = { .tls = true,
+                                             .binding = { .present = true, .exporter = { 1, 2, 3, 4 } } };
 
 static const char *our_password = "pencil";
 static unsigned calculations;
@@ -28,7 +28,7 @@ static struct signin signin_by(const char *mechanism)
 
 static const struct {
         const char *mechanism, *offered;
-        const struct chat_channel *channel;
+        const struct engine_channel *channel;
         bool allow_plaintext, no_secret;
         const char *chosen; /* NULL: refused for */
         enum cause_code code;
@@ -154,7 +154,7 @@ struct attempt {
 
 static const struct {
         const char *mechanism, *proven, *offered;
-        const struct chat_channel *channel;
+        const struct engine_channel *channel;
         struct attempt attempts[6];
         const char *tried; /* in this order */
 } ways_tried[] = {
@@ -381,8 +381,8 @@ static char *feed(struct sasl *sasl, const char *challenge, bool apart, struct c
 }
 
 /* `apart`: what takes long is worked out as the daemon has it done. */
-static bool talk_as(const char *mechanism, const struct chat_channel *ours, const struct chat_channel *theirs,
-                    bool spoil_final, bool apart, struct cause *cause)
+static bool talk_as(const char *mechanism, const struct engine_channel *ours,
+                    const struct engine_channel *theirs, bool spoil_final, bool apart, struct cause *cause)
 {
         struct signin signin = signin_by("auto");
         Gsasl *context;
@@ -425,8 +425,8 @@ static bool talk_as(const char *mechanism, const struct chat_channel *ours, cons
         return code == GSASL_OK && cause->code == CAUSE_NONE;
 }
 
-static bool talk(const char *mechanism, const struct chat_channel *ours, const struct chat_channel *theirs,
-                 bool spoil_final, struct cause *cause)
+static bool talk(const char *mechanism, const struct engine_channel *ours,
+                 const struct engine_channel *theirs, bool spoil_final, struct cause *cause)
 {
         return talk_as(mechanism, ours, theirs, spoil_final, true, cause);
 }
@@ -482,7 +482,7 @@ END_TEST
 
 START_TEST(test_binding_of_another_channel)
 {
-        struct chat_channel other = bound;
+        struct engine_channel other = bound;
         struct cause cause = { 0 };
 
         server_password = "pencil";

@@ -161,7 +161,7 @@ START_TEST(another_network_is_tried_at_once)
         submit(1);
         pass(400);
         net.fails = CAUSE_NONE;
-        station_network_changed();
+        service_network_changed();
         settle();
         pass(1);
         check_queue(QUEUE_SENT, 1);
@@ -171,10 +171,10 @@ END_TEST
 START_TEST(after_a_long_sleep_sessions_are_stale)
 {
         submit(1);
-        station_woke(30);
+        service_woke(30);
         pass(1);
         ck_assert_uint_eq(net.open, 1);
-        station_woke(3600);
+        service_woke(3600);
         pass(1);
         ck_assert_uint_eq(net.open, 0);
 }
@@ -186,13 +186,13 @@ START_TEST(a_clock_that_is_set_delays_nothing)
         submit(1);
         int64_t age = account_clock(account);
         step_clock(-3 * 24 * 3600);
-        station_clock_was_set(-3 * 24 * 3600);
+        service_clock_was_set(-3 * 24 * 3600);
         ck_assert_int_eq(account_clock(account), age); /* mail gets no younger by it */
         server.rcpt = NULL;
         pass(60);
         check_queue(QUEUE_SENT, 1);
         step_clock(3 * 24 * 3600);
-        station_clock_was_set(3 * 24 * 3600);
+        service_clock_was_set(3 * 24 * 3600);
         ck_assert_int_eq(account_clock(account), age + 60);
 }
 END_TEST
@@ -203,11 +203,11 @@ START_TEST(what_failed_by_a_wrong_clock_is_tried_again)
         submit(1);
         check_status(ACCOUNT_FAULT);
         net.fails = CAUSE_NONE;
-        station_clock_was_set(10); /* no more than an adjustment */
+        service_clock_was_set(10); /* no more than an adjustment */
         pass(1);
         check_status(ACCOUNT_FAULT);
         step_clock(400 * 24 * 3600);
-        station_clock_was_set(400 * 24 * 3600);
+        service_clock_was_set(400 * 24 * 3600);
         pass(1);
         check_status(ACCOUNT_OK);
         check_queue(QUEUE_SENT, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session (session.h) with a chat of a protocol made for the purpose, against sockets in the same thread:
- * what is sent without being pumped, what reaches the user and when, deadlines by progress, the addresses of
- * a host one after the other, answers of workers to links that have gone.
+ * A session (session.h) with an engine of a protocol made for the purpose, against sockets in the same
+ * thread: what is sent without being pumped, what reaches the user and when, deadlines by progress, the
+ * addresses of a host one after the other, answers of workers to links that have gone.
  */
 #include "daemon/session/session_parts.h"
 
@@ -19,103 +19,104 @@
 /* ---- a protocol: a greeting, HELLO, then any lines; a reply is a line of its own, "*" begins others
  * ---------------- */
 
-enum { GREETING = CHAT_FIRST_STEP, HELLO, WORK, QUIT, STEPS };
+enum { GREETING = ENGINE_FIRST_STEP, HELLO, WORK, QUIT, STEPS };
 
 struct toy {
-        struct chat chat;
+        struct engine engine;
         unsigned lines;
 };
-static unsigned chats_made, chats_freed;
+static unsigned engines_made, engines_freed;
 
-static int heard_greeting(struct chat *chat, const void *reply)
+static int heard_greeting(struct engine *engine, const void *reply)
 {
         const char *line = reply;
 
-        return line[0] == '2' ? (int)HELLO : chat_fail(chat, CAUSE_SERVER_BUSY, "greeted with %s", line);
+        return line[0] == '2' ? (int)HELLO : engine_fail(engine, CAUSE_SERVER_BUSY, "greeted with %s", line);
 }
 
-static void say_hello(struct chat *chat)
+static void say_hello(struct engine *engine)
 {
-        chat_say(chat, "HELLO");
+        engine_say(engine, "HELLO");
 }
 
-static int heard_hello(struct chat *chat, const void *reply)
-{
-        const char *line = reply;
-
-        return line[0] == '2' ? (int)STEP_READY : chat_fail(chat, CAUSE_AUTHENTICATION, "refused: %s", line);
-}
-
-static void say_work(struct chat *chat)
-{
-        chat_say(chat, "WORK");
-}
-
-static int heard_work(struct chat *chat, const void *reply)
+static int heard_hello(struct engine *engine, const void *reply)
 {
         const char *line = reply;
 
-        return line[0] == '2' ? (int)STEP_READY : chat_fail(chat, CAUSE_PROTOCOL, "work: %s", line);
+        return line[0] == '2' ? (int)STEP_READY
+                              : engine_fail(engine, CAUSE_AUTHENTICATION, "refused: %s", line);
 }
 
-static void say_quit(struct chat *chat)
+static void say_work(struct engine *engine)
 {
-        chat_say(chat, "QUIT");
+        engine_say(engine, "WORK");
 }
 
-static int heard_quit(unused_arg struct chat *chat, unused_arg const void *reply)
+static int heard_work(struct engine *engine, const void *reply)
+{
+        const char *line = reply;
+
+        return line[0] == '2' ? (int)STEP_READY : engine_fail(engine, CAUSE_PROTOCOL, "work: %s", line);
+}
+
+static void say_quit(struct engine *engine)
+{
+        engine_say(engine, "QUIT");
+}
+
+static int heard_quit(unused_arg struct engine *engine, unused_arg const void *reply)
 {
         return STEP_ENDED;
 }
 
-static const struct chat_step steps[STEPS] = {
+static const struct engine_step steps[STEPS] = {
         [GREETING] = { "greeting", "waiting for the greeting", 0, NULL, heard_greeting },
         [HELLO] = { "HELLO", "waiting for the answer to HELLO", 0, say_hello, heard_hello },
         [WORK] = { "WORK", "waiting for work", 0, say_work, heard_work },
         [QUIT] = { "QUIT", "waiting for the answer to QUIT", 0, say_quit, heard_quit },
 };
 
-static void toy_start(struct chat *chat, const struct chat_channel *channel)
+static void toy_start(struct engine *engine, const struct engine_channel *channel)
 {
-        chat->channel = *channel;
-        chat_go(chat, GREETING);
+        engine->channel = *channel;
+        engine_go(engine, GREETING);
 }
 
-static void toy_received(struct chat *chat, const uint8_t *bytes, size_t len)
+static void toy_received(struct engine *engine, const uint8_t *bytes, size_t len)
 {
-        struct toy *toy = container_of(chat, struct toy, chat);
+        struct toy *toy = container_of(engine, struct toy, engine);
         const char *line;
         ssize_t length;
 
-        if (chat_feed(chat, bytes, len) != 0)
+        if (engine_feed(engine, bytes, len) != 0)
                 return;
-        while ((length = chat_next_line(chat, &line)) >= 0) {
+        while ((length = engine_next_line(engine, &line)) >= 0) {
                 toy->lines++;
                 if (line[0] == '+') /* asked for */
-                        chat_progress(chat, (size_t)length);
+                        engine_progress(engine, (size_t)length);
                 else if (line[0] != '*')
-                        chat_hear(chat, line);
+                        engine_hear(engine, line);
         }
 }
 
-static void toy_closed(struct chat *chat)
+static void toy_closed(struct engine *engine)
 {
-        (void)chat_fail(chat, CAUSE_CLOSED, "closed while %s", chat->phrase ? chat->phrase : "idle");
+        (void)engine_fail(engine, CAUSE_CLOSED, "closed while %s", engine->phrase ? engine->phrase : "idle");
 }
 
-static void toy_quit(struct chat *chat)
+static void toy_quit(struct engine *engine)
 {
-        chat_go(chat, QUIT);
+        engine_go(engine, QUIT);
 }
 
-static void toy_free(struct chat *chat)
+static void toy_free(struct engine *engine)
 {
-        chats_freed++;
-        chat_done(chat);
-        free(container_of(chat, struct toy, chat));
+        engines_freed++;
+        engine_done(engine);
+        free(container_of(engine, struct toy, engine));
 }
 
-static const struct chat_class toy_class = {
+static const struct engine_ops toy_class = {
         .start = toy_start,
         .received = toy_received,
         .closed = toy_closed,
@@ -123,13 +124,13 @@ static const struct chat_class toy_class = {
         .free = toy_free,
 };
 
-static struct chat *toy_new(unused_arg void *ctx)
+static struct engine *toy_new(unused_arg void *ctx)
 {
         struct toy *toy = new_object(struct toy);
 
-        chats_made++;
-        chat_init(&toy->chat, &toy_class, steps, LIMIT_LINE);
-        return &toy->chat;
+        engines_made++;
+        engine_init(&toy->engine, &toy_class, steps, LIMIT_LINE);
+        return &toy->engine;
 }
 
 /* ---- the user
@@ -166,7 +167,7 @@ static void on_ended(unused_arg void *ctx, const struct cause *why, unused_arg c
         ck_assert(!in_call);
         ends++;
         end_cause = *why;
-        ck_assert_ptr_nonnull(session_chat(the_link));
+        ck_assert_ptr_nonnull(session_engine(the_link));
         session_close(take(the_link));
 }
 
@@ -301,7 +302,7 @@ static void teardown(void)
         for (int i = 0; i < 5; i++)
                 loop_turn();
         loop_close();
-        ck_assert_uint_eq(chats_freed, chats_made);
+        ck_assert_uint_eq(engines_freed, engines_made);
         ck_assert_uint_eq(sessions_open(), 0);
         for (size_t i = 0; i < SERVERS; i++) {
                 close_fd(&listeners[i]);
@@ -312,20 +313,20 @@ static void teardown(void)
 /* ---- who is called, and when
  * ---------------------------------------------------------------------------------- */
 
-START_TEST(what_a_chat_says_is_sent_by_itself)
+START_TEST(what_a_engine_says_is_sent_by_itself)
 {
         char line[64] = "";
 
         open_link_to("127.0.0.2", port, 30);
         UNTIL(readies == 1);
         in_call = true;
-        chat_go(session_chat(the_link), WORK);
+        engine_go(session_engine(the_link), WORK);
         in_call = false;
         for (int i = 0; i < 1000 && recv(peers[0], line, sizeof line - 1, 0) <= 0; i++)
                 loop_turn();
         ck_assert_str_eq(line, "WORK\r\n");
         tell(peers[0], "200 done\r\n");
-        UNTIL(session_chat(the_link)->state == CHAT_READY);
+        UNTIL(session_engine(the_link)->state == ENGINE_READY);
         ck_assert_uint_eq(readies, 1);
         in_call = true;
         session_quit(the_link);
@@ -336,12 +337,12 @@ START_TEST(what_a_chat_says_is_sent_by_itself)
 }
 END_TEST
 
-START_TEST(a_chat_that_fails_in_a_call_is_told_later)
+START_TEST(a_engine_that_fails_in_a_call_is_told_later)
 {
         open_link_to("127.0.0.2", port, 30);
         UNTIL(readies == 1);
         in_call = true;
-        (void)chat_fail(session_chat(the_link), CAUSE_STORAGE, "no room");
+        (void)engine_fail(session_engine(the_link), CAUSE_STORAGE, "no room");
         session_pause(the_link, true);
         session_pause(the_link, false);
         session_quit(the_link);
@@ -370,7 +371,7 @@ static void close_link(void)
 
 static void work_and_close(void)
 {
-        chat_go(session_chat(the_link), WORK);
+        engine_go(session_engine(the_link), WORK);
         session_quit(the_link);
         close_link();
 }
@@ -414,7 +415,7 @@ START_TEST(noise_is_no_progress)
                 UNTIL(connects == 1);
         } else {
                 UNTIL(readies == 1);
-                chat_go(session_chat(the_link), WORK);
+                engine_go(session_engine(the_link), WORK);
         }
         int64_t since = loop_now();
         dribble(noise, 4000);
@@ -430,7 +431,7 @@ START_TEST(what_was_asked_for_is_progress)
 
         open_link_to("127.0.0.2", port, 1);
         UNTIL(readies == 1);
-        chat_go(session_chat(the_link), WORK);
+        engine_go(session_engine(the_link), WORK);
         dribble(piece, 2500);
         ck_assert_uint_eq(ends, 0);
         dribble("+1\r\n", 2500); /* too little of it */
@@ -452,7 +453,7 @@ START_TEST(an_address_that_does_not_serve_gives_way)
         ck_assert_uint_eq(accepted[0], 1);
         ck_assert_uint_eq(accepted[1], 1);
         ck_assert_uint_eq(ends, 0);
-        ck_assert_uint_eq(chats_made, 2);
+        ck_assert_uint_eq(engines_made, 2);
         ck_assert_str_eq(session_address(the_link), "127.0.0.3");
         ck_assert_ptr_nonnull(strstr(session_before(the_link), "127.0.0.2"));
         session_close(take(the_link));
@@ -523,10 +524,10 @@ static void sum_free(struct calculation *calculation)
         free(container_of(calculation, struct sum, calculation));
 }
 
-static int sum_done(struct chat *chat, unused_arg const struct calculation *calculation)
+static int sum_done(struct engine *engine, unused_arg const struct calculation *calculation)
 {
         sums_told++;
-        return chat->step;
+        return engine->step;
 }
 
 START_TEST(a_late_answer_finds_nobody)
@@ -537,7 +538,7 @@ START_TEST(a_late_answer_finds_nobody)
         sum->calculation = (struct calculation){ sum_work, sum_free };
         open_link_to("127.0.0.2", port, 30);
         UNTIL(readies == 1);
-        (void)chat_calculate(session_chat(the_link), &sum->calculation, sum_done);
+        (void)engine_calculate(session_engine(the_link), &sum->calculation, sum_done);
         for (int i = 0; i < 50; i++) /* begun on its thread */
                 turn();
         if (_i == 0) {
@@ -562,8 +563,8 @@ int main(void)
 
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_set_timeout(tests, 60);
-        tcase_add_test(tests, what_a_chat_says_is_sent_by_itself);
-        tcase_add_test(tests, a_chat_that_fails_in_a_call_is_told_later);
+        tcase_add_test(tests, what_a_engine_says_is_sent_by_itself);
+        tcase_add_test(tests, a_engine_that_fails_in_a_call_is_told_later);
         tcase_add_test(tests, quitting_before_it_is_ready);
         tcase_add_loop_test(tests, a_link_closed_in_its_callback_says_nothing_more, 0, 2);
         tcase_add_loop_test(tests, noise_is_no_progress, 0, 2);

@@ -27,7 +27,7 @@ struct post {
 
 static const struct post *waiting; /* the one whose body said LATER */
 static struct post posts[POSTS];
-static struct chat *chat;
+static struct engine *engine;
 static struct receiver receiver;
 static struct smtp_ways *ways; /* of the next session, or NULL */
 static size_t feed_by;         /* bytes of reply at once; 0: all */
@@ -42,7 +42,7 @@ enum { BARE, PIPELINED, CHUNKED, FULL };
 
 static void say(const char *text)
 {
-        chat->class->received(chat, (const uint8_t *)text, strlen(text));
+        engine->class->received(engine, (const uint8_t *)text, strlen(text));
 }
 
 static void open_session(int server)
@@ -50,21 +50,21 @@ static void open_session(int server)
         struct smtp_config config = { .hello = "me.example",
                                       .signin = { .mechanism = "auto" },
                                       .ways = ways };
-        struct chat_channel channel = { .tls = true };
+        struct engine_channel channel = { .tls = true };
 
-        chat = smtp_session_new(&config);
-        chat->class->start(chat, &channel);
+        engine = smtp_session_new(&config);
+        engine->class->start(engine, &channel);
         say("220 x\r\n");
-        buf_clear(&chat->out);
+        buf_clear(&engine->out);
         say(servers[server]);
-        ck_assert_int_eq(chat->state, CHAT_READY);
+        ck_assert_int_eq(engine->state, ENGINE_READY);
         receiver_init(&receiver);
 }
 
 static void close_session(void)
 {
         ck_assert_msg(!receiver.violation, "%s", receiver.violation);
-        chat->class->free(chat);
+        engine->class->free(engine);
         receiver_done(&receiver);
         feed_by = 0;
         waiting = NULL;
@@ -117,24 +117,24 @@ static struct post *write_post(size_t i, const char *body, size_t len, size_t re
 static void exchange(void)
 {
         for (;;) {
-                if (chat->state == CHAT_FAILED || chat->state == CHAT_ENDED)
+                if (engine->state == ENGINE_FAILED || engine->state == ENGINE_ENDED)
                         return;
-                if (chat->out.len) {
-                        receiver_take(&receiver, buf_bytes(&chat->out), chat->out.len);
-                        buf_consume(&chat->out, chat->out.len);
-                        chat->class->drained(chat);
+                if (engine->out.len) {
+                        receiver_take(&receiver, buf_bytes(&engine->out), engine->out.len);
+                        buf_consume(&engine->out, engine->out.len);
+                        engine->class->drained(engine);
                 } else if (receiver.replies.len) {
                         size_t len = receiver.replies.len;
                         if (feed_by && feed_by < len)
                                 len = feed_by;
                         uint8_t *copy = memcpy(new_zeroed(len, 1), buf_bytes(&receiver.replies), len);
                         buf_consume(&receiver.replies, len);
-                        chat->class->received(chat, copy, len);
+                        engine->class->received(engine, copy, len);
                         free(copy);
                 } else if (waiting) {
                         struct post *post = container_of(&waiting->mail, struct post, mail);
                         waiting = NULL;
-                        smtp_mail_continue(chat, &post->mail);
+                        smtp_mail_continue(engine, &post->mail);
                 } else {
                         return;
                 }
@@ -143,9 +143,9 @@ static void exchange(void)
 
 static void send_all(size_t count)
 {
-        for (size_t sent = 0; sent < count && chat->state == CHAT_READY;) {
-                if (smtp_mail_room(chat))
-                        smtp_mail_send(chat, &posts[sent++].mail);
+        for (size_t sent = 0; sent < count && engine->state == ENGINE_READY;) {
+                if (smtp_mail_room(engine))
+                        smtp_mail_send(engine, &posts[sent++].mail);
                 else
                         exchange();
         }
@@ -193,10 +193,10 @@ START_TEST(test_delivered)
                 ck_assert(log_has("#1000000\n") && log_has("#300000\n") && log_has("#0\n"));
                 ck_assert_int_eq(log_has("RSET"), _i == FULL);
                 ck_assert_int_eq(log_has("BDAT"), _i >= CHUNKED);
-                ck_assert(chat->idle && smtp_mail_flying(chat) == 0 && smtp_mail_room(chat) > 0);
-                chat->class->quit(chat);
+                ck_assert(engine->idle && smtp_mail_flying(engine) == 0 && smtp_mail_room(engine) > 0);
+                engine->class->quit(engine);
                 exchange();
-                ck_assert_int_eq(chat->state, CHAT_ENDED);
+                ck_assert_int_eq(engine->state, ENGINE_ENDED);
                 close_session();
         }
         free(text);
@@ -205,11 +205,11 @@ END_TEST
 
 static void expect_out(const char *expected)
 {
-        ck_assert_msg(chat->out.len == strlen(expected) &&
-                              memcmp(buf_bytes(&chat->out), expected, chat->out.len) == 0,
-                      "expected\n%s\nhas\n%.*s", expected, (int)chat->out.len,
-                      (const char *)buf_bytes(&chat->out));
-        buf_clear(&chat->out);
+        ck_assert_msg(engine->out.len == strlen(expected) &&
+                              memcmp(buf_bytes(&engine->out), expected, engine->out.len) == 0,
+                      "expected\n%s\nhas\n%.*s", expected, (int)engine->out.len,
+                      (const char *)buf_bytes(&engine->out));
+        buf_clear(&engine->out);
 }
 
 START_TEST(test_groups_with_data)
@@ -217,27 +217,27 @@ START_TEST(test_groups_with_data)
         open_session(PIPELINED);
         write_post(0, ".a\r\n", 4, 2);
         write_post(1, "b\r\n", 3, 1);
-        ck_assert_uint_eq(smtp_mail_room(chat), 2);
-        smtp_mail_send(chat, &posts[0].mail);
+        ck_assert_uint_eq(smtp_mail_room(engine), 2);
+        smtp_mail_send(engine, &posts[0].mail);
         expect_out("MAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nRCPT "
                    "TO:<b@x.example>\r\nDATA\r\n");
-        ck_assert(!chat->idle && chat->wait == 300);
-        smtp_mail_send(chat, &posts[1].mail);
-        ck_assert_uint_eq(smtp_mail_room(chat), 0);
+        ck_assert(!engine->idle && engine->wait == 300);
+        smtp_mail_send(engine, &posts[1].mail);
+        ck_assert_uint_eq(smtp_mail_room(engine), 0);
         say("250 ok\r\n250 ok\r\n250 ok\r\n");
-        ck_assert_uint_eq(chat->wait, 120);
+        ck_assert_uint_eq(engine->wait, 120);
         say("354 go\r\n");
         /* The next envelope right behind the dot. */
         expect_out("..a\r\n.\r\nMAIL FROM:<me@x.example> SIZE=3\r\nRCPT TO:<a@x.example>\r\nDATA\r\n");
-        ck_assert_uint_eq(chat->wait, 600);
+        ck_assert_uint_eq(engine->wait, 600);
         say("250 taken\r\n");
         ck_assert_uint_eq(posts[0].finished, 1);
-        ck_assert_uint_eq(chat->wait, 300);
+        ck_assert_uint_eq(engine->wait, 300);
         say("250 ok\r\n250 ok\r\n354 go\r\n");
         expect_out("b\r\n.\r\n");
-        chat->class->quit(chat); /* after what flies */
+        engine->class->quit(engine); /* after what flies */
         expect_out("");
-        ck_assert_uint_eq(smtp_mail_room(chat), 0);
+        ck_assert_uint_eq(smtp_mail_room(engine), 0);
         say("250 taken\r\n");
         ck_assert_uint_eq(posts[1].finished, 1);
         expect_out("QUIT\r\n");
@@ -251,16 +251,16 @@ START_TEST(test_shortened_waits)
                               waits[3][3] = { { 300, 120, 600 }, { 20, 20, 20 }, { 200, 120, 200 } };
 
         open_session(BARE);
-        session_of(chat)->config.longest_wait = most[_i];
+        session_of(engine)->config.longest_wait = most[_i];
         write_post(0, "a\r\n", 3, 1);
-        smtp_mail_send(chat, &posts[0].mail);
-        ck_assert_uint_eq(chat->wait, waits[_i][0]);
+        smtp_mail_send(engine, &posts[0].mail);
+        ck_assert_uint_eq(engine->wait, waits[_i][0]);
         say("250 ok\r\n");
         say("250 ok\r\n");
-        ck_assert_uint_eq(chat->wait, waits[_i][1]);
+        ck_assert_uint_eq(engine->wait, waits[_i][1]);
         say("354 go\r\n");
-        ck_assert_uint_eq(chat->wait, waits[_i][2]);
-        buf_clear(&chat->out);
+        ck_assert_uint_eq(engine->wait, waits[_i][2]);
+        buf_clear(&engine->out);
         close_session();
 }
 END_TEST
@@ -272,7 +272,7 @@ START_TEST(test_groups_with_bdat)
                 write_post(i, ".a\r\n", 4, 1);
         posts[1].mail.eight_bit = true;
         for (size_t i = 0; i < 3; i++)
-                smtp_mail_send(chat, &posts[i].mail);
+                smtp_mail_send(engine, &posts[i].mail);
         /* The first goes alone until the server has taken its sender. */
         expect_out("MAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nBDAT 4 LAST\r\n.a\r\n");
         say("250 ok\r\n250 rcpt\r\n");
@@ -283,14 +283,14 @@ START_TEST(test_groups_with_bdat)
                 "LAST\r\n.a\r\n"
                 "RSET\r\nMAIL FROM:<me@x.example> SIZE=4\r\nRCPT TO:<a@x.example>\r\nBDAT 4 LAST\r\n.a\r\n");
         say("250 mail\r\n250 rcpt\r\n250 taken\r\n250 rset\r\n250 mail\r\n250 rcpt\r\n");
-        ck_assert_uint_eq(chat->wait, 600);
+        ck_assert_uint_eq(engine->wait, 600);
         ck_assert_uint_eq(posts[1].finished, 1);
         say("250 taken\r\n");
         ck_assert_uint_eq(posts[2].finished, 1);
-        ck_assert(chat->idle);
+        ck_assert(engine->idle);
         /* All answered and the last one taken: nothing to reset. */
         write_post(0, "", 0, 1);
-        smtp_mail_send(chat, &posts[0].mail);
+        smtp_mail_send(engine, &posts[0].mail);
         expect_out("MAIL FROM:<me@x.example> SIZE=0\r\nRCPT TO:<a@x.example>\r\nBDAT 0 LAST\r\n");
         close_session();
 }
@@ -308,7 +308,7 @@ START_TEST(test_dsn_and_utf8)
         post->recipients[0].orcpt = "rfc822;j+o@x";
         post->recipients[1].notify = "SUCCESS\r\nRSET";
         post->recipients[1].orcpt = "plain=<\n>@x";
-        smtp_mail_send(chat, &post->mail);
+        smtp_mail_send(engine, &post->mail);
         expect_out("MAIL FROM:<> SIZE=3 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+3D1+2B+20+0D+0A\r\n"
                    "RCPT TO:<a@x.example> NOTIFY=SUCCESS,delay ORCPT=rfc822;j+2Bo@x\r\n"
                    "RCPT TO:<b@x.example> ORCPT=rfc822;plain+3D<+0A>@x\r\n"
@@ -317,7 +317,7 @@ START_TEST(test_dsn_and_utf8)
         open_session(BARE); /* without DSN they stay at home */
         post->mail.utf8 = false;
         post->at = 0;
-        smtp_mail_send(chat, &post->mail);
+        smtp_mail_send(engine, &post->mail);
         expect_out("MAIL FROM:<>\r\n");
         close_session();
 }
@@ -363,13 +363,13 @@ START_TEST(test_carried)
         post->mail.eight_bit = carried[_i].eight_bit;
         post->mail.utf8 = carried[_i].utf8;
         post->later = 1;
-        smtp_mail_send(chat, &post->mail);
+        smtp_mail_send(engine, &post->mail);
         bool one = carried[_i].to_fails; /* the other recipient gets it */
         ck_assert_msg((post->finished == 0) == (carried[_i].fine || one), "%d: %s", _i,
                       post->recipients[0].reply);
-        ck_assert_int_eq(chat->out.len > 0, carried[_i].fine || one);
-        ck_assert(!chat->out.len || (!memmem(buf_bytes(&chat->out), chat->out.len, "RSET\r", 5) &&
-                                     !memmem(buf_bytes(&chat->out), chat->out.len, "NOTIFY", 6)));
+        ck_assert_int_eq(engine->out.len > 0, carried[_i].fine || one);
+        ck_assert(!engine->out.len || (!memmem(buf_bytes(&engine->out), engine->out.len, "RSET\r", 5) &&
+                                       !memmem(buf_bytes(&engine->out), engine->out.len, "NOTIFY", 6)));
         if (one) {
                 ck_assert_int_eq(post->recipients[0].outcome, OUTCOME_NONE);
                 ck_assert_int_eq(post->recipients[1].outcome, OUTCOME_REFUSED);
@@ -380,7 +380,7 @@ START_TEST(test_carried)
                 ck_assert_int_eq(post->recipients[1].cause, CAUSE_UNSENDABLE);
                 ck_assert(post->recipients[1].reply[0]);
                 ck_assert_int_eq(post->session_cause, CAUSE_NONE);
-                ck_assert(chat->idle && smtp_mail_room(chat));
+                ck_assert(engine->idle && smtp_mail_room(engine));
         }
         close_session();
 }
@@ -475,8 +475,8 @@ static void run_refusal(int i, int server, size_t len)
         write_post(2, "cc\r\n", 4, 1);
         posts[1].mail.from = "second@x.example";
         send_all(3);
-        ck_assert_msg(chat->state == CHAT_READY, "%s, server %d: %s", refusals[i].name, server,
-                      chat->cause->text);
+        ck_assert_msg(engine->state == ENGINE_READY, "%s, server %d: %s", refusals[i].name, server,
+                      engine->cause->text);
         for (size_t r = 0; r < 3; r++)
                 ck_assert_msg(posts[0].recipients[r].outcome == outcome_of(refusals[i].outcomes[r]),
                               "%s, server %d, recipient %zu: %d %s", refusals[i].name, server, r,
@@ -555,8 +555,8 @@ START_TEST(test_breaks)
                 write_post(0, "a\r\n", 3, 3);
                 write_post(1, "b\r\n", 3, 1);
                 send_all(2);
-                ck_assert_msg(chat->state == CHAT_FAILED && chat->cause->code == breaks[_i].code,
-                              "%s, server %d: %s", breaks[_i].name, server, chat->cause->text);
+                ck_assert_msg(engine->state == ENGINE_FAILED && engine->cause->code == breaks[_i].code,
+                              "%s, server %d: %s", breaks[_i].name, server, engine->cause->text);
                 ck_assert_uint_eq(posts[0].finished, 1);
                 ck_assert_int_eq(posts[0].session_cause, breaks[_i].code);
                 for (size_t r = 0; breaks[_i].outcomes && r < 3; r++) {
@@ -569,8 +569,8 @@ START_TEST(test_breaks)
                         ck_assert_msg(posts[0].recipients[r].outcome == outcome, "%s, server %d: %d",
                                       breaks[_i].name, server, posts[0].recipients[r].outcome);
                 }
-                ck_assert_uint_eq(smtp_mail_room(chat), 0);
-                ck_assert_uint_eq(smtp_mail_flying(chat), 0);
+                ck_assert_uint_eq(smtp_mail_room(engine), 0);
+                ck_assert_uint_eq(smtp_mail_flying(engine), 0);
                 close_session();
         }
 }
@@ -588,27 +588,27 @@ START_TEST(test_cut_after_every_byte)
                 size_t sent = 0, fed = 0;
                 bool over = false;
                 while (!over && fed < cut) {
-                        while (sent < 3 && smtp_mail_room(chat))
-                                smtp_mail_send(chat, &posts[sent++].mail);
-                        receiver_take(&receiver, buf_bytes(&chat->out), chat->out.len);
-                        buf_consume(&chat->out, chat->out.len);
+                        while (sent < 3 && smtp_mail_room(engine))
+                                smtp_mail_send(engine, &posts[sent++].mail);
+                        receiver_take(&receiver, buf_bytes(&engine->out), engine->out.len);
+                        buf_consume(&engine->out, engine->out.len);
                         if (receiver.replies.len) {
-                                chat->class->received(chat, buf_bytes(&receiver.replies), 1);
+                                engine->class->received(engine, buf_bytes(&receiver.replies), 1);
                                 buf_consume(&receiver.replies, 1);
                                 fed++;
                         } else {
-                                over = !chat->out.len && sent == 3;
+                                over = !engine->out.len && sent == 3;
                         }
                 }
-                receiver_take(&receiver, buf_bytes(&chat->out), chat->out.len);
+                receiver_take(&receiver, buf_bytes(&engine->out), engine->out.len);
                 bool closed = cut % 2;
                 struct cause why;
                 cause_set(&why, CAUSE_TIMEOUT, "timed out");
                 size_t messages = receiver.messages;
                 if (closed)
-                        chat->class->closed(chat);
+                        engine->class->closed(engine);
                 else
-                        smtp_mail_lost(chat, &why);
+                        smtp_mail_lost(engine, &why);
                 for (size_t i = 0; i < sent; i++) {
                         ck_assert_uint_eq(posts[i].finished, 1);
                         enum smtp_outcome outcome = posts[i].recipients[1].outcome;
@@ -659,11 +659,11 @@ START_TEST(test_wrong_bodies)
                         ck_assert_int_eq(post->recipients[0].outcome, wrong_bodies[_i].outcome);
                         ck_assert_int_eq(post->recipients[0].cause, wrong_bodies[_i].cause);
                         bool disk = wrong_bodies[_i].cause == CAUSE_STORAGE;
-                        ck_assert_int_eq(chat->cause->code, disk ? CAUSE_CLOSED : CAUSE_INTERNAL);
-                        ck_assert(disk == !!strstr(cause_remedy_of(chat->cause), "disk"));
+                        ck_assert_int_eq(engine->cause->code, disk ? CAUSE_CLOSED : CAUSE_INTERNAL);
+                        ck_assert(disk == !!strstr(cause_remedy_of(engine->cause), "disk"));
                         /* Never ended: no cut message was taken. */
                         ck_assert_uint_eq(receiver.messages, before);
-                        ck_assert_uint_eq(chat->out.len, 0);
+                        ck_assert_uint_eq(engine->out.len, 0);
                         ck_assert(!posts[1].finished || posts[1].recipients[0].outcome == OUTCOME_NONE);
                 }
                 close_session();
@@ -701,8 +701,8 @@ START_TEST(test_smuggling)
                                 ck_assert_uint_eq(post->finished, 1);
                                 ck_assert(!log_has("evil"));
                                 /* One message, or (BDAT of what is not CRLF) none and no connection. */
-                                ck_assert_uint_eq(receiver.messages, chat->state == CHAT_READY);
-                                ck_assert(chat->state == CHAT_READY || server >= CHUNKED);
+                                ck_assert_uint_eq(receiver.messages, engine->state == ENGINE_READY);
+                                ck_assert(engine->state == ENGINE_READY || server >= CHUNKED);
                                 close_session();
                         }
 }
@@ -715,8 +715,8 @@ static size_t next_post, last_post;
 static void send_next(struct smtp_mail *mail, const struct cause *why)
 {
         count_finished(mail, why);
-        while (next_post < last_post && smtp_mail_room(chat))
-                smtp_mail_send(chat, &posts[next_post++].mail);
+        while (next_post < last_post && smtp_mail_room(engine))
+                smtp_mail_send(engine, &posts[next_post++].mail);
 }
 
 START_TEST(test_sending_from_finished)
@@ -729,7 +729,7 @@ START_TEST(test_sending_from_finished)
         }
         next_post = 1;
         last_post = POSTS;
-        smtp_mail_send(chat, &posts[0].mail);
+        smtp_mail_send(engine, &posts[0].mail);
         exchange();
         for (size_t i = 0; i < POSTS; i++) {
                 ck_assert_uint_eq(posts[i].finished, 1);
@@ -745,7 +745,7 @@ static void give_up(struct smtp_mail *mail, const struct cause *why)
 
         count_finished(mail, why);
         cause_set(&cause, CAUSE_CANCELLED, "given up");
-        smtp_mail_lost(chat, &cause);
+        smtp_mail_lost(engine, &cause);
 }
 
 START_TEST(test_giving_up_from_finished)
@@ -753,10 +753,10 @@ START_TEST(test_giving_up_from_finished)
         open_session(_i);
         for (size_t i = 0; i < 4; i++)
                 write_post(i, "a\r\n", 3, 1)->mail.finished = give_up;
-        for (size_t i = 0; i < 4 && smtp_mail_room(chat); i++)
-                smtp_mail_send(chat, &posts[i].mail);
+        for (size_t i = 0; i < 4 && smtp_mail_room(engine); i++)
+                smtp_mail_send(engine, &posts[i].mail);
         exchange();
-        ck_assert_int_eq(chat->cause->code, CAUSE_CANCELLED);
+        ck_assert_int_eq(engine->cause->code, CAUSE_CANCELLED);
         ck_assert_int_eq(posts[0].recipients[0].outcome, OUTCOME_SENT);
         for (size_t i = 1; i < 4; i++)
                 ck_assert_uint_le(posts[i].finished, 1);
@@ -768,7 +768,7 @@ START_TEST(test_freed_in_flight)
 {
         open_session(_i);
         write_post(0, "a\r\n", 3, 1);
-        smtp_mail_send(chat, &posts[0].mail);
+        smtp_mail_send(engine, &posts[0].mail);
         close_session();
         ck_assert_uint_eq(posts[0].finished, 1);
         ck_assert_int_eq(posts[0].session_cause, CAUSE_CLOSED);
@@ -785,18 +785,18 @@ START_TEST(test_memory_is_bounded)
         open_session(_i);
         for (size_t i = 0; i < 2; i++)
                 write_post(i, line, sizeof line, 1);
-        for (size_t i = 0; i < 2 && smtp_mail_room(chat); i++)
-                smtp_mail_send(chat, &posts[i].mail);
+        for (size_t i = 0; i < 2 && smtp_mail_room(engine); i++)
+                smtp_mail_send(engine, &posts[i].mail);
         for (int i = 0; i < 100; i++) {
-                ck_assert_uint_le(chat->out.len, LIMIT_OUTPUT / 2);
-                if (!chat->out.len && receiver.replies.len) {
+                ck_assert_uint_le(engine->out.len, LIMIT_OUTPUT / 2);
+                if (!engine->out.len && receiver.replies.len) {
                         say("250 ok\r\n");
                         buf_clear(&receiver.replies);
                 }
-                smtp_mail_continue(chat, &posts[0].mail); /* pushes in vain while nothing leaves */
-                size_t len = chat->out.len < 1000 ? chat->out.len : 1000;
-                receiver_take(&receiver, buf_bytes(&chat->out), len);
-                buf_consume(&chat->out, len);
+                smtp_mail_continue(engine, &posts[0].mail); /* pushes in vain while nothing leaves */
+                size_t len = engine->out.len < 1000 ? engine->out.len : 1000;
+                receiver_take(&receiver, buf_bytes(&engine->out), len);
+                buf_consume(&engine->out, len);
         }
         close_session();
 }
@@ -820,24 +820,24 @@ START_TEST(test_throughput)
                 [AWAIT_RCPT] = "250 2.1.5 Ok\r\n",  [AWAIT_DATA] = "354 go\r\n",
                 [AWAIT_CHUNK] = "250 2.0.0 Ok\r\n", [AWAIT_END] = "250 2.0.0 Ok: queued as 4F1B22003E\r\n"
         };
-        const struct pipeline *p = &session_of(chat)->mail;
+        const struct pipeline *p = &session_of(engine)->mail;
         for (size_t round = 0; round < ROUNDS; round++) {
                 for (size_t i = 0; i < POSTS; i++)
                         write_post(i, text, 4096, 1)->mail.finished = send_next;
                 last_post = POSTS;
                 next_post = 1;
-                smtp_mail_send(chat, &posts[0].mail);
+                smtp_mail_send(engine, &posts[0].mail);
                 while (p->first) { /* the server without its costs: answers all that is awaited */
                         struct buf replies = BUF_WITH_MAX(1 << 16);
                         for (size_t i = 0; i < p->awaited; i++)
                                 (void)!buf_append_text(
                                         &replies,
                                         said[p->ring[(p->ring_first + i) & (p->ring_size - 1)].what]);
-                        buf_clear(&chat->out);
+                        buf_clear(&engine->out);
                         if (replies.len)
-                                chat->class->received(chat, buf_bytes(&replies), replies.len);
+                                engine->class->received(engine, buf_bytes(&replies), replies.len);
                         else
-                                chat->class->drained(chat);
+                                engine->class->drained(engine);
                         buf_free(&replies);
                 }
         }

@@ -21,7 +21,7 @@ static struct {
 } post;
 
 static const char body[] = "Subject: x\r\n\r\n.text\r\n";
-static struct chat *chat;
+static struct engine *engine;
 static struct receiver receiver;
 static struct smtp_ways ways;
 static unsigned sessions;
@@ -88,34 +88,34 @@ static void finished(struct smtp_mail *mail, const struct cause *why)
                 left |= mail->recipients[i].outcome == OUTCOME_NONE;
                 mail->recipients[i].decided = mail->recipients[i].outcome != OUTCOME_NONE;
         }
-        post.again = why && left && smtp_session_anew(chat);
+        post.again = why && left && smtp_session_anew(engine);
         post.finished += !post.again;
 }
 
 static void say(const char *text)
 {
-        chat->class->received(chat, (const uint8_t *)text, strlen(text));
+        engine->class->received(engine, (const uint8_t *)text, strlen(text));
 }
 
 static void exchange(void)
 {
-        while (!chat_is_over(chat) && !closed) {
-                if (chat->out.len) {
-                        receiver_take(&receiver, buf_bytes(&chat->out), chat->out.len);
-                        buf_consume(&chat->out, chat->out.len);
-                        chat->class->drained(chat);
+        while (!engine_is_over(engine) && !closed) {
+                if (engine->out.len) {
+                        receiver_take(&receiver, buf_bytes(&engine->out), engine->out.len);
+                        buf_consume(&engine->out, engine->out.len);
+                        engine->class->drained(engine);
                 } else if (receiver.replies.len) {
                         size_t len = receiver.replies.len;
                         uint8_t *copy = memcpy(new_zeroed(len, 1), buf_bytes(&receiver.replies), len);
                         buf_consume(&receiver.replies, len);
-                        chat->class->received(chat, copy, len);
+                        engine->class->received(engine, copy, len);
                         free(copy);
                 } else {
                         return;
                 }
         }
         if (closed)
-                chat->class->closed(chat);
+                engine->class->closed(engine);
         closed = false;
 }
 
@@ -126,23 +126,23 @@ static void send_once(const char *offers)
                                       .domain = "site.example",
                                       .signin = { .mechanism = "auto" },
                                       .ways = &ways };
-        struct chat_channel channel = { .tls = true, .local = "[192.0.2.7]" };
+        struct engine_channel channel = { .tls = true, .local = "[192.0.2.7]" };
 
         sessions++;
         receiver.mode = RECEIVER_COMMAND;
         receiver.mail = receiver.spoiled = false;
         buf_clear(&receiver.line);
         buf_clear(&receiver.replies);
-        chat = smtp_session_new(&config);
-        chat->class->start(chat, &channel);
+        engine = smtp_session_new(&config);
+        engine->class->start(engine, &channel);
         say("220 x\r\n");
-        receiver_put(&receiver.log, buf_bytes(&chat->out), chat->out.len - 2);
+        receiver_put(&receiver.log, buf_bytes(&engine->out), engine->out.len - 2);
         receiver_put(&receiver.log, "\n", 1);
-        buf_clear(&chat->out);
+        buf_clear(&engine->out);
         say(offers);
-        ck_assert_int_eq(chat->state, CHAT_READY);
+        ck_assert_int_eq(engine->state, ENGINE_READY);
         post.at = 0;
-        smtp_mail_send(chat, &post.mail);
+        smtp_mail_send(engine, &post.mail);
         exchange();
 }
 
@@ -232,21 +232,21 @@ START_TEST(odd_servers_are_sent_to_in_another_way)
                 if (ways.news[0])
                         memcpy(news, ways.news, sizeof news);
                 if (post.again)
-                        chat->class->free(chat);
+                        engine->class->free(engine);
         } while (post.again && sessions < SESSIONS_MOST);
         receiver_put(&receiver.log, "", 1);
         const char *log = last_session();
         ck_assert_msg(post.finished == 1, "%s: finished %u times", odd[_i].name, post.finished);
         ck_assert_msg(sessions == odd[_i].sessions, "%s: %u sessions, %s\n%s", odd[_i].name, sessions,
-                      chat->cause->text, log);
+                      engine->cause->text, log);
         for (size_t i = 0; i < 3; i++)
                 ck_assert_msg(post.recipients[i].outcome == odd[_i].outcome, "%s: %d %s\n%s", odd[_i].name,
                               post.recipients[i].outcome, post.recipients[i].reply, log);
         ck_assert_msg(strstr(log, odd[_i].last), "%s:\n%s", odd[_i].name, log);
         ck_assert_msg(strstr(news, odd[_i].news), "%s: %s", odd[_i].name, news);
-        ck_assert_msg(chat->cause->code == odd[_i].cause, "%s: %s", odd[_i].name, chat->cause->text);
+        ck_assert_msg(engine->cause->code == odd[_i].cause, "%s: %s", odd[_i].name, engine->cause->text);
         ck_assert_msg(!receiver.violation, "%s: %s", odd[_i].name, receiver.violation);
-        chat->class->free(chat);
+        engine->class->free(engine);
         receiver_done(&receiver);
 }
 END_TEST
@@ -261,12 +261,12 @@ START_TEST(a_way_is_remembered)
         for (size_t i = 0; i < 3; i++)
                 post.recipients[i].decided = false;
         post.at = 0;
-        smtp_mail_send(chat, &post.mail);
+        smtp_mail_send(engine, &post.mail);
         exchange();
         receiver_put(&receiver.log, "", 1);
         ck_assert_uint_eq(post.finished, 2);
         ck_assert_ptr_null(strstr((const char *)buf_bytes(&receiver.log), "SIZE="));
-        chat->class->free(chat);
+        engine->class->free(engine);
         receiver_done(&receiver);
 }
 END_TEST
@@ -302,7 +302,7 @@ START_TEST(recipients_go_in_groups_of_what_is_taken)
                         ck_assert_uint_eq(post.partly, receiver.messages - 1);
                         ck_assert_uint_le(count("RCPT"), RECIPIENTS + 26);
                         ck_assert(!receiver.violation);
-                        chat->class->free(chat);
+                        engine->class->free(engine);
                         receiver_done(&receiver);
                 }
         most_recipients = 0;
@@ -324,7 +324,7 @@ START_TEST(recipients_go_in_groups_where_all_are_refused)
                 ck_assert_msg(post.recipients[i].outcome == OUTCOME_SENT, "%zu: %s", i,
                               post.recipients[i].reply);
         ck_assert(!receiver.violation);
-        chat->class->free(chat);
+        engine->class->free(engine);
         receiver_done(&receiver);
         most_recipients = 0;
         all_or_none = false;
@@ -339,8 +339,8 @@ START_TEST(a_stray_line_is_no_fault)
         stray = 1;
         send_once(PIPED);
         ck_assert_int_eq(post.recipients[0].outcome, OUTCOME_SENT);
-        ck_assert_int_eq(chat->state, CHAT_ENDED);
-        chat->class->free(chat);
+        ck_assert_int_eq(engine->state, ENGINE_ENDED);
+        engine->class->free(engine);
         receiver_done(&receiver);
         stray = 0;
 }
@@ -365,7 +365,7 @@ START_TEST(a_break_between_groups)
         }
         ck_assert_uint_eq(sent, 10);
         ck_assert_uint_eq(none, 20);
-        chat->class->free(chat);
+        engine->class->free(engine);
         receiver_done(&receiver);
         most_recipients = 0;
 }

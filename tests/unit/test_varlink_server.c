@@ -11,7 +11,7 @@
 static const struct method *seam_method(const char *name);
 static bool ending;
 #define method_named     seam_method
-#define station_ending() ending
+#define service_ending() ending
 #include "daemon/control/budget.c"
 #include "daemon/control/call.c"
 #include "daemon/control/client.c"

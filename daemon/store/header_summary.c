@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* From, Subject, Date and Message-ID out of a header; see header_facts.h. Nothing is decoded. */
-#include "daemon/store/header_facts.h"
+/* From, Subject, Date and Message-ID out of a header; see header_summary.h. Nothing is decoded. */
+#include "daemon/store/header_summary.h"
 
 #include "common/buf.h"
 #include "common/printable.h"
 
 #include <strings.h>
 
-enum { VALUE_READ = 2 * HEADER_FACT_SIZE }; /* of a value, before escaping and cutting */
+enum { VALUE_READ = 2 * HEADER_SUMMARY_SIZE }; /* of a value, before escaping and cutting */
 
 /* Length of the line with its end. */
 static size_t line_length(const char *bytes, size_t len)
@@ -36,16 +36,16 @@ static void add_line(struct buf *value, const char *line, size_t len)
                 abort(); /* within its bound: as new_object */
 }
 
-static char **wanted(struct header_facts *facts, const char *line, size_t name)
+static char **wanted(struct header_summary *summary, const char *line, size_t name)
 {
         const struct {
                 const char *name;
                 char **value;
         } fields[] = {
-                { "From", &facts->from },
-                { "Subject", &facts->subject },
-                { "Date", &facts->date },
-                { "Message-ID", &facts->message_id },
+                { "From", &summary->from },
+                { "Subject", &summary->subject },
+                { "Date", &summary->date },
+                { "Message-ID", &summary->message_id },
         };
 
         for (size_t i = 0; i < count_of(fields); i++)
@@ -54,17 +54,17 @@ static char **wanted(struct header_facts *facts, const char *line, size_t name)
         return NULL;
 }
 
-void header_facts_read(const char *bytes, size_t len, struct header_facts *facts)
+void header_summary_read(const char *bytes, size_t len, struct header_summary *summary)
 {
-        char memory[HEADER_FACT_SIZE];
+        char memory[HEADER_SUMMARY_SIZE];
 
-        *facts = (struct header_facts){ 0 };
+        *summary = (struct header_summary){ 0 };
         while (len) {
                 size_t line = line_length(bytes, len);
                 const char *colon = memchr(bytes, ':', line);
                 if (line == 0 || *bytes == '\n' || *bytes == '\r')
                         return;
-                char **value = colon ? wanted(facts, bytes, (size_t)(colon - bytes)) : NULL;
+                char **value = colon ? wanted(summary, bytes, (size_t)(colon - bytes)) : NULL;
                 struct buf text = BUF_WITH_MAX(VALUE_READ);
                 if (value)
                         add_line(&text, colon + 1, line - (size_t)(colon + 1 - bytes));
@@ -85,11 +85,11 @@ void header_facts_read(const char *bytes, size_t len, struct header_facts *facts
         }
 }
 
-void header_facts_free(struct header_facts *facts)
+void header_summary_free(struct header_summary *summary)
 {
-        free(facts->from);
-        free(facts->subject);
-        free(facts->date);
-        free(facts->message_id);
-        *facts = (struct header_facts){ 0 };
+        free(summary->from);
+        free(summary->subject);
+        free(summary->date);
+        free(summary->message_id);
+        *summary = (struct header_summary){ 0 };
 }

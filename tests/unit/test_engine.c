@@ -1,72 +1,72 @@
 /* SPDX-License-Identifier: MIT */
 /* The step driver: steps, lines at every split, bounds, the gate before TLS, what is traced. */
-#include "daemon/wire/chat.c"
+#include "daemon/wire/engine.c"
 
 #include <check.h>
 
 /* ---- a small protocol: two steps, then STARTTLS, then a login ---- */
 
-enum { STEP_GREETING = CHAT_FIRST_STEP, STEP_HELLO, STEP_START, STEP_LOGIN, STEP_MUTE, STEPS };
+enum { STEP_GREETING = ENGINE_FIRST_STEP, STEP_HELLO, STEP_START, STEP_LOGIN, STEP_MUTE, STEPS };
 
-static int greeting_heard(unused_arg struct chat *chat, unused_arg const void *reply)
+static int greeting_heard(unused_arg struct engine *engine, unused_arg const void *reply)
 {
         return STEP_HELLO;
 }
-static void say_hello(struct chat *chat)
+static void say_hello(struct engine *engine)
 {
-        chat_say(chat, "HELLO %s", "there");
+        engine_say(engine, "HELLO %s", "there");
 }
-static int hello_heard(struct chat *chat, const void *reply)
+static int hello_heard(struct engine *engine, const void *reply)
 {
         if (same_text(reply, "more"))
                 return STEP_SAME;
         if (same_text(reply, "bad"))
-                return chat_fail(chat, CAUSE_PROTOCOL, "said %s", (const char *)reply);
+                return engine_fail(engine, CAUSE_PROTOCOL, "said %s", (const char *)reply);
         if (same_text(reply, "broken"))
                 return STEP_FAILED;
-        return chat->wants_starttls && !chat->channel.tls ? STEP_START : STEP_LOGIN;
+        return engine->wants_starttls && !engine->channel.tls ? STEP_START : STEP_LOGIN;
 }
-static void say_start(struct chat *chat)
+static void say_start(struct engine *engine)
 {
-        chat_say(chat, "STARTTLS");
+        engine_say(engine, "STARTTLS");
 }
-static int start_heard(unused_arg struct chat *chat, unused_arg const void *reply)
+static int start_heard(unused_arg struct engine *engine, unused_arg const void *reply)
 {
         return STEP_HANDSHAKE;
 }
-static void say_login(struct chat *chat)
+static void say_login(struct engine *engine)
 {
-        chat_say_secret(chat, "LOGIN ***", "LOGIN geheim");
+        engine_say_secret(engine, "LOGIN ***", "LOGIN geheim");
 }
 static unsigned freed;
 static void calculation_free(unused_arg struct calculation *calculation)
 {
         freed++;
 }
-static int worked_out(struct chat *chat, unused_arg const struct calculation *calculation)
+static int worked_out(struct engine *engine, unused_arg const struct calculation *calculation)
 {
-        chat_say(chat, "RESULT");
+        engine_say(engine, "RESULT");
         return STEP_SAME;
 }
-static int login_heard(struct chat *chat, const void *reply)
+static int login_heard(struct engine *engine, const void *reply)
 {
         static struct calculation calculation = { .free = calculation_free };
 
         if (same_text(reply, "work"))
-                return chat_calculate(chat, &calculation, worked_out);
+                return engine_calculate(engine, &calculation, worked_out);
         return same_text(reply, "bye") ? STEP_ENDED : STEP_READY;
 }
 
-static const struct chat_step test_steps[STEPS] = {
+static const struct engine_step test_steps[STEPS] = {
         [STEP_GREETING] = { "greeting", "waiting for the greeting", 300, NULL, greeting_heard },
         [STEP_HELLO] = { "HELLO", "waiting for the answer to HELLO", 0, say_hello, hello_heard },
         [STEP_START] = { "STARTTLS", "waiting for the answer to STARTTLS", 0, say_start, start_heard },
         [STEP_LOGIN] = { "LOGIN", "waiting for the answer to LOGIN", 60, say_login, login_heard },
         [STEP_MUTE] = { "mute", "waiting", 0, NULL, NULL },
 };
-static const struct chat_class test_class = { 0 };
+static const struct engine_ops test_class = { 0 };
 
-static struct chat chat;
+static struct engine engine;
 static char traced[4096];
 
 static void trace(unused_arg void *ctx, char direction, const char *line, size_t len)
@@ -85,22 +85,22 @@ static void trace_step(unused_arg void *ctx, const char *from, const char *to)
 static void setup(void)
 {
         traced[0] = '\0';
-        chat_init(&chat, &test_class, test_steps, 100);
-        chat.trace = trace;
+        engine_init(&engine, &test_class, test_steps, 100);
+        engine.trace = trace;
 }
 static void teardown(void)
 {
-        chat_done(&chat);
+        engine_done(&engine);
 }
 
-static bool hides_pencil(const struct chat *of unused_arg, const char *line, size_t len)
+static bool hides_pencil(const struct engine *of unused_arg, const char *line, size_t len)
 {
         return memmem(line, len, "pencil", 6) != NULL;
 }
 
 static void feed(const char *bytes, size_t len)
 {
-        ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)bytes, len), 0);
+        ck_assert_int_eq(engine_feed(&engine, (const uint8_t *)bytes, len), 0);
 }
 
 /* Hears every line that is there; each is a whole reply. */
@@ -108,53 +108,53 @@ static void hear_lines(void)
 {
         const char *line;
 
-        while (chat_next_line(&chat, &line) >= 0)
-                chat_hear(&chat, line);
+        while (engine_next_line(&engine, &line) >= 0)
+                engine_hear(&engine, line);
 }
 
 /* A byte in mid-life is never a NUL, so the text is what would be sent. */
 static void expect_out(const char *text)
 {
-        ck_assert_uint_eq(chat.out.len, strlen(text));
-        if (chat.out.len)
-                ck_assert_mem_eq(buf_bytes(&chat.out), text, strlen(text));
-        buf_clear(&chat.out);
+        ck_assert_uint_eq(engine.out.len, strlen(text));
+        if (engine.out.len)
+                ck_assert_mem_eq(buf_bytes(&engine.out), text, strlen(text));
+        buf_clear(&engine.out);
 }
 
 /* ---- steps ---- */
 
 START_TEST(steps_follow_what_heard_returns)
 {
-        chat.traced_step = trace_step;
-        chat.trace = NULL;
-        chat_go(&chat, STEP_GREETING);
-        ck_assert_uint_eq(chat.wait, 300);
-        ck_assert_str_eq(chat.phrase, "waiting for the greeting");
+        engine.traced_step = trace_step;
+        engine.trace = NULL;
+        engine_go(&engine, STEP_GREETING);
+        ck_assert_uint_eq(engine.wait, 300);
+        ck_assert_str_eq(engine.phrase, "waiting for the greeting");
         feed("hi\r\n", 4);
         hear_lines();
         expect_out("HELLO there\r\n");
-        ck_assert_uint_eq(chat.wait, 0);
-        ck_assert(!chat.idle);
-        unsigned waits = chat.waits;
+        ck_assert_uint_eq(engine.wait, 0);
+        ck_assert(!engine.idle);
+        unsigned waits = engine.waits;
         feed("more\r\nmore\r\n", 12);
         hear_lines();
-        ck_assert_int_eq(chat.step, STEP_HELLO);
-        ck_assert_uint_eq(chat.waits, waits + 2);
+        ck_assert_int_eq(engine.step, STEP_HELLO);
+        ck_assert_uint_eq(engine.waits, waits + 2);
         feed("ok\r\nin\r\n", 8);
         hear_lines();
         expect_out("LOGIN geheim\r\n");
-        ck_assert_int_eq(chat.state, CHAT_READY);
-        ck_assert(chat.idle);
+        ck_assert_int_eq(engine.state, ENGINE_READY);
+        ck_assert(engine.idle);
         ck_assert_str_eq(traced, "start->greeting|greeting->HELLO|HELLO->LOGIN|LOGIN->ready|");
-        chat_go(&chat, STEP_LOGIN);
-        ck_assert_int_eq(chat.state, CHAT_TALKING);
+        engine_go(&engine, STEP_LOGIN);
+        ck_assert_int_eq(engine.state, ENGINE_TALKING);
         feed("bye\n", 4);
         hear_lines();
-        ck_assert_int_eq(chat.state, CHAT_ENDED);
+        ck_assert_int_eq(engine.state, ENGINE_ENDED);
         feed("late\n", 5);
         hear_lines();
-        chat_say(&chat, "NOOP");
-        ck_assert_int_eq(chat.state, CHAT_ENDED);
+        engine_say(&engine, "NOOP");
+        ck_assert_int_eq(engine.state, ENGINE_ENDED);
 }
 END_TEST
 
@@ -164,42 +164,42 @@ START_TEST(a_cause_made_elsewhere_keeps_its_remedy_and_no_secret)
 
         cause_set(&why, CAUSE_AUTHENTICATION, "refused: pencil");
         cause_remedy(&why, "another one");
-        chat.hides = hides_pencil;
-        ck_assert_int_eq(chat_fail_with(&chat, &why), STEP_FAILED);
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_AUTHENTICATION);
-        ck_assert_ptr_null(strstr(chat.cause->text, "pencil"));
-        ck_assert_str_eq(chat.cause->remedy, "another one");
+        engine.hides = hides_pencil;
+        ck_assert_int_eq(engine_fail_with(&engine, &why), STEP_FAILED);
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_AUTHENTICATION);
+        ck_assert_ptr_null(strstr(engine.cause->text, "pencil"));
+        ck_assert_str_eq(engine.cause->remedy, "another one");
         cause_set(&why, CAUSE_TLS, "again");
-        ck_assert_int_eq(chat_fail_with(&chat, &why), STEP_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_AUTHENTICATION);
+        ck_assert_int_eq(engine_fail_with(&engine, &why), STEP_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_AUTHENTICATION);
 }
 END_TEST
 
 START_TEST(the_first_failure_counts_and_empties_out)
 {
-        chat_go(&chat, STEP_HELLO);
+        engine_go(&engine, STEP_HELLO);
         feed("bad\r\nok\r\n", 9);
         hear_lines();
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
-        ck_assert_str_eq(chat.cause->text, "said bad");
-        ck_assert_int_eq(chat_fail(&chat, CAUSE_TLS, "again"), STEP_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
-        chat_go(&chat, STEP_LOGIN);
-        chat_say(&chat, "more");
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_PROTOCOL);
+        ck_assert_str_eq(engine.cause->text, "said bad");
+        ck_assert_int_eq(engine_fail(&engine, CAUSE_TLS, "again"), STEP_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_PROTOCOL);
+        engine_go(&engine, STEP_LOGIN);
+        engine_say(&engine, "more");
         expect_out("");
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)"x", 1), -1);
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
+        ck_assert_int_eq(engine_feed(&engine, (const uint8_t *)"x", 1), -1);
 }
 END_TEST
 
 START_TEST(a_step_that_fails_without_a_cause_gets_one)
 {
-        chat_go(&chat, STEP_HELLO);
+        engine_go(&engine, STEP_HELLO);
         feed("broken\n", 7);
         hear_lines();
-        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
+        ck_assert_int_eq(engine.cause->code, CAUSE_INTERNAL);
 }
 END_TEST
 
@@ -207,10 +207,10 @@ START_TEST(a_reply_that_nobody_awaits_is_a_violation)
 {
         static const int steps_without_ears[] = { STEP_MUTE, STEP_READY };
 
-        chat_go(&chat, steps_without_ears[_i]);
+        engine_go(&engine, steps_without_ears[_i]);
         feed("hm\n", 3);
         hear_lines();
-        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(engine.cause->code, CAUSE_PROTOCOL);
 }
 END_TEST
 
@@ -218,8 +218,8 @@ END_TEST
 
 static void go_to_starttls(void)
 {
-        chat.wants_starttls = true;
-        chat_go(&chat, STEP_HELLO);
+        engine.wants_starttls = true;
+        engine_go(&engine, STEP_HELLO);
         feed("ok\r\n", 4);
         hear_lines();
         expect_out("HELLO there\r\nSTARTTLS\r\n");
@@ -232,11 +232,11 @@ START_TEST(the_go_ahead_alone_leads_to_the_handshake)
         go_to_starttls();
         feed(go_aheads[_i], strlen(go_aheads[_i]));
         hear_lines();
-        ck_assert_int_eq(chat.state, CHAT_WANTS_TLS);
-        ck_assert(chat.injection_checked);
-        chat.channel.tls = true;
-        chat_go(&chat, STEP_HELLO);
-        ck_assert_int_eq(chat.state, CHAT_TALKING);
+        ck_assert_int_eq(engine.state, ENGINE_WANTS_TLS);
+        ck_assert(engine.injection_checked);
+        engine.channel.tls = true;
+        engine_go(&engine, STEP_HELLO);
+        ck_assert_int_eq(engine.state, ENGINE_TALKING);
         feed("ok\r\n", 4);
         hear_lines();
         expect_out("HELLO there\r\nLOGIN geheim\r\n");
@@ -252,9 +252,9 @@ START_TEST(a_byte_beyond_the_go_ahead_is_an_attack)
         go_to_starttls();
         feed(injected[_i], strlen(injected[_i]));
         hear_lines();
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_INJECTION);
-        ck_assert(!chat.injection_checked);
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_INJECTION);
+        ck_assert(!engine.injection_checked);
         expect_out("");
 }
 END_TEST
@@ -266,10 +266,10 @@ START_TEST(a_byte_before_the_handshake_is_an_attack)
         go_to_starttls();
         feed("go\r\n", 4);
         hear_lines();
-        ck_assert_int_eq(chat_next_line(&chat, &line), -1);
+        ck_assert_int_eq(engine_next_line(&engine, &line), -1);
         feed("250 ok\r\n", 8);
-        ck_assert_int_eq(chat_next_line(&chat, &line), -2);
-        ck_assert_int_eq(chat.cause->code, CAUSE_INJECTION);
+        ck_assert_int_eq(engine_next_line(&engine, &line), -2);
+        ck_assert_int_eq(engine.cause->code, CAUSE_INJECTION);
 }
 END_TEST
 
@@ -278,22 +278,22 @@ START_TEST(nothing_is_said_between_go_ahead_and_handshake)
         go_to_starttls();
         feed("go\r\n", 4);
         hear_lines();
-        chat_say(&chat, "NOOP");
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
+        engine_say(&engine, "NOOP");
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
         expect_out("");
 }
 END_TEST
 
 START_TEST(no_other_command_before_tls)
 {
-        chat.wants_starttls = true;
+        engine.wants_starttls = true;
         if (_i == 0)
-                chat_say_gated(&chat, "MAIL FROM:<%s>", "a@b");
+                engine_say_gated(&engine, "MAIL FROM:<%s>", "a@b");
         else
-                chat_say_secret(&chat, "LOGIN ***", "LOGIN geheim");
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
-        ck_assert(!chat_may_speak(&chat));
+                engine_say_secret(&engine, "LOGIN ***", "LOGIN geheim");
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_INTERNAL);
+        ck_assert(!engine_may_speak(&engine));
         expect_out("");
         ck_assert_str_eq(traced, "");
 }
@@ -301,9 +301,9 @@ END_TEST
 
 START_TEST(without_starttls_or_inside_tls_the_gate_is_open)
 {
-        chat.wants_starttls = _i & 1;
-        chat.channel.tls = _i > 0;
-        chat_say_gated(&chat, "MAIL FROM:<%s>", "a@b");
+        engine.wants_starttls = _i & 1;
+        engine.channel.tls = _i > 0;
+        engine_say_gated(&engine, "MAIL FROM:<%s>", "a@b");
         expect_out("MAIL FROM:<a@b>\r\n");
 }
 END_TEST
@@ -313,20 +313,20 @@ END_TEST
 START_TEST(what_takes_long_is_awaited)
 {
         freed = 0;
-        chat_go(&chat, STEP_LOGIN);
-        chat_hear(&chat, "work");
-        struct calculation *calculation = take(chat.calculation);
+        engine_go(&engine, STEP_LOGIN);
+        engine_hear(&engine, "work");
+        struct calculation *calculation = take(engine.calculation);
         ck_assert_ptr_nonnull(calculation);
         if (_i == 1) {
-                chat_hear(&chat, "impatient");
-                ck_assert_int_eq(chat.state, CHAT_FAILED);
+                engine_hear(&engine, "impatient");
+                ck_assert_int_eq(engine.state, ENGINE_FAILED);
         }
-        size_t said = chat.out.len;
-        chat_calculated(&chat, calculation);
-        ck_assert_int_eq(chat.out.len > said, _i == 0);
+        size_t said = engine.out.len;
+        engine_calculated(&engine, calculation);
+        ck_assert_int_eq(engine.out.len > said, _i == 0);
         if (_i == 0)
-                chat_hear(&chat, "work"); /* not taken by an owner: goes with the chat */
-        chat_done(&chat);
+                engine_hear(&engine, "work"); /* not taken by an owner: goes with the engine */
+        engine_done(&engine);
         ck_assert_uint_eq(freed, _i == 0);
 }
 END_TEST
@@ -335,15 +335,15 @@ START_TEST(line_breaks_and_nul_are_never_sent)
 {
         static const char *const bad[] = { "a\rb", "a\nRCPT", "\n", "x\r\n" };
 
-        chat_say(&chat, "good");
+        engine_say(&engine, "good");
         if (_i < 4)
-                chat_say(&chat, "NAME %s", bad[_i]);
+                engine_say(&engine, "NAME %s", bad[_i]);
         else if (_i < 8)
-                chat_say_secret(&chat, "PASS ***", bad[_i - 4]);
+                engine_say_secret(&engine, "PASS ***", bad[_i - 4]);
         else
-                chat_say(&chat, "a%cb", '\0');
-        ck_assert_int_eq(chat.state, CHAT_FAILED);
-        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
+                engine_say(&engine, "a%cb", '\0');
+        ck_assert_int_eq(engine.state, ENGINE_FAILED);
+        ck_assert_int_eq(engine.cause->code, CAUSE_INTERNAL);
         expect_out("");
         ck_assert_str_eq(traced, ">good|");
 }
@@ -351,7 +351,7 @@ END_TEST
 
 START_TEST(secrets_are_sent_but_not_traced)
 {
-        chat_say_secret(&chat, "PASS ***", "PASS %s geheim"); /* not a format */
+        engine_say_secret(&engine, "PASS ***", "PASS %s geheim"); /* not a format */
         expect_out("PASS %s geheim\r\n");
         ck_assert_str_eq(traced, ">PASS ***|");
 }
@@ -361,11 +361,11 @@ START_TEST(what_waits_to_be_sent_is_bounded)
 {
         size_t lines = 0;
 
-        while (chat.state == CHAT_TALKING && lines < LIMIT_OUTPUT) {
-                chat_say(&chat, "%01000d", 0);
+        while (engine.state == ENGINE_TALKING && lines < LIMIT_OUTPUT) {
+                engine_say(&engine, "%01000d", 0);
                 lines++;
         }
-        ck_assert_int_eq(chat.cause->code, CAUSE_INTERNAL);
+        ck_assert_int_eq(engine.cause->code, CAUSE_INTERNAL);
         ck_assert_uint_le(lines, LIMIT_OUTPUT / 1000);
 }
 END_TEST
@@ -397,7 +397,7 @@ static void take_lines(char *told, size_t size)
         const char *line;
         ssize_t len;
 
-        while ((len = chat_next_line(&chat, &line)) >= 0) {
+        while ((len = engine_next_line(&engine, &line)) >= 0) {
                 ck_assert_uint_eq(strlen(line), (size_t)len);
                 (void)snprintf(told + strlen(told), size - strlen(told), "%s|", line);
         }
@@ -414,17 +414,17 @@ static void check_in_pieces(size_t i, size_t first, size_t step)
         while (at < line_cases[i].len) {
                 if (piece > line_cases[i].len - at)
                         piece = line_cases[i].len - at;
-                if (chat_feed(&chat, (const uint8_t *)line_cases[i].bytes + at, piece))
+                if (engine_feed(&engine, (const uint8_t *)line_cases[i].bytes + at, piece))
                         break;
                 at += piece;
                 take_lines(told, sizeof told);
                 piece = step;
         }
         ck_assert_str_eq(told, line_cases[i].lines);
-        if (chat.state == CHAT_FAILED)
-                ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
+        if (engine.state == ENGINE_FAILED)
+                ck_assert_int_eq(engine.cause->code, CAUSE_PROTOCOL);
         else
-                ck_assert_uint_eq(chat.in.len, line_cases[i].rest);
+                ck_assert_uint_eq(engine.in.len, line_cases[i].rest);
         teardown();
 }
 
@@ -463,14 +463,14 @@ static void check_length(size_t i, bool dribbled)
         size_t piece = dribbled ? 1 : len;
         for (size_t at = 0; at < len && result == -1; at += piece) {
                 feed(bytes + at, piece);
-                result = chat_next_line(&chat, &line);
+                result = engine_next_line(&engine, &line);
         }
         if (length_cases[i].good) {
                 ck_assert_int_eq(result, (ssize_t)length_cases[i].len);
         } else {
                 ck_assert_int_eq(result, -2);
-                ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
-                ck_assert_ptr_nonnull(strstr(chat.cause->text, "100 bytes"));
+                ck_assert_int_eq(engine.cause->code, CAUSE_PROTOCOL);
+                ck_assert_ptr_nonnull(strstr(engine.cause->text, "100 bytes"));
         }
         teardown();
 }
@@ -489,14 +489,14 @@ START_TEST(bytes_are_searched_once)
 
         for (size_t i = 0; i < 90; i++) {
                 feed("x", 1);
-                ck_assert_int_eq(chat_next_line(&chat, &line), -1);
-                ck_assert_uint_eq(chat.searched, i + 1);
+                ck_assert_int_eq(engine_next_line(&engine, &line), -1);
+                ck_assert_uint_eq(engine.searched, i + 1);
         }
-        chat_skip(&chat, 10);
-        ck_assert_uint_eq(chat.searched, 0);
+        engine_skip(&engine, 10);
+        ck_assert_uint_eq(engine.searched, 0);
         feed("\n", 1);
-        ck_assert_int_eq(chat_next_line(&chat, &line), 80);
-        ck_assert_uint_eq(chat.searched, 0);
+        ck_assert_int_eq(engine_next_line(&engine, &line), 80);
+        ck_assert_uint_eq(engine.searched, 0);
 }
 END_TEST
 
@@ -509,16 +509,16 @@ START_TEST(one_read_fits_beside_an_incomplete_line)
         memset(bytes, '\n', sizeof bytes);
         memset(bytes, 'x', 100);
         feed(bytes, 100);
-        ck_assert_int_eq(chat_next_line(&chat, &line), -1);
+        ck_assert_int_eq(engine_next_line(&engine, &line), -1);
         feed(bytes + 100, sizeof bytes - 100);
         feed(bytes, 100);
-        while (chat_next_line(&chat, &line) >= 0)
+        while (engine_next_line(&engine, &line) >= 0)
                 lines++;
         ck_assert_uint_eq(lines, sizeof bytes - 100);
-        ck_assert_int_eq(chat.state, CHAT_TALKING);
-        ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)bytes, sizeof bytes), 0);
-        ck_assert_int_eq(chat_feed(&chat, (const uint8_t *)bytes, sizeof bytes), -1);
-        ck_assert_int_eq(chat.cause->code, CAUSE_PROTOCOL);
+        ck_assert_int_eq(engine.state, ENGINE_TALKING);
+        ck_assert_int_eq(engine_feed(&engine, (const uint8_t *)bytes, sizeof bytes), 0);
+        ck_assert_int_eq(engine_feed(&engine, (const uint8_t *)bytes, sizeof bytes), -1);
+        ck_assert_int_eq(engine.cause->code, CAUSE_PROTOCOL);
 }
 END_TEST
 
@@ -526,13 +526,13 @@ START_TEST(memory_goes_back_when_idle)
 {
         const char *line;
 
-        chat_say(&chat, "x");
-        buf_consume(&chat.out, 3);
+        engine_say(&engine, "x");
+        buf_consume(&engine.out, 3);
         feed("a\n", 2);
-        ck_assert_int_eq(chat_next_line(&chat, &line), 1);
-        chat_release(&chat);
-        ck_assert_ptr_null(chat.in.memory);
-        ck_assert_ptr_null(chat.out.memory);
+        ck_assert_int_eq(engine_next_line(&engine, &line), 1);
+        engine_release(&engine);
+        ck_assert_ptr_null(engine.in.memory);
+        ck_assert_ptr_null(engine.out.memory);
 }
 END_TEST
 
@@ -546,8 +546,8 @@ END_TEST
 
 int main(void)
 {
-        Suite *suite = suite_create("chat");
-        TCase *tests = tcase_create("chat");
+        Suite *suite = suite_create("engine");
+        TCase *tests = tcase_create("engine");
 
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_add_test(tests, steps_follow_what_heard_returns);
