@@ -204,6 +204,7 @@ static void make_delivery(struct fetching *fetching)
                 .folder = fetching->folder,
                 .uidvalidity = fetching->info.uidvalidity,
                 .tell_server = fetching_tells_server(fetching),
+                .again_is_known = fetching->pop3 && !fetching_policy_is(fetching, WORD_DELETE),
                 .give = fetching->hand_on ? hand_on_give : NULL,
                 .give_ctx = fetching->hand_on,
                 .file_into = prop_text(&fetching->account->values, PROP_FILE_INTO),

@@ -72,7 +72,7 @@ struct delivery {
         struct owner owner;
         char *key; /* owner_key() of the account */
         uint64_t uidvalidity;
-        bool tell_server, reconcile;
+        bool tell_server, reconcile, again_is_known;
         struct file_rules rules; /* fileInto */
         time_t begun;
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);

@@ -252,7 +252,8 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
         if (item->known)
                 return 0;
         item->known = is_twin(&delivery->arrival, index);
-        if (!item->known && delivery->reconcile) {
+        bool came_before = delivery->again_is_known && item->generation > 0 && !item->recorded;
+        if (!item->known && (delivery->reconcile || came_before)) {
                 int found = seen_find_digest(db, &key, item->digest, &item->known_file, cause);
                 if (found < 0)
                         return -1;

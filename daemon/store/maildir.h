@@ -27,6 +27,8 @@ struct delivery_target { /* copied */
         const char *folder;    /* "INBOX"; POP3: "" */
         uint64_t uidvalidity;  /* POP3: 0 */
         bool tell_server;      /* the policy flags or deletes: rows start as not told */
+        bool again_is_known;   /* POP3: what went from the list and comes again, the same under its UIDL, is
+                                  known; not where this account itself deletes there */
         const char *file_into; /* the property fileInto */
         /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each
          * one's row committed before the next is given. delivery_handed() is the answer, later. */

@@ -74,10 +74,10 @@ int seen_find_digest(struct database *db, const struct seen_key *key, const uint
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT " FILE_OF " FROM seen WHERE digest = ? AND " SEEN_PLACE_IS
-                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 END AND inbox IS NOT "
-                         "NULL LIMIT 1",
+                         " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 OR (gone = 1 AND uidl "
+                         "= ?) END AND inbox IS NOT NULL LIMIT 1",
                          VALUES(v_bytes(digest, DIGEST_KEPT), v_text(key->account), v_text(key->folder),
-                                v_int((int64_t)key->uidvalidity)));
+                                v_int((int64_t)key->uidvalidity), v_text(key->uidl)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         *file = more > 0 ? db_text(rows, 0) : NULL;

@@ -41,9 +41,9 @@ int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_
                    struct cause *cause) must_use;
 /* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
 int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause) must_use;
-/* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, or under a UIDL
- * that has just gone; 0 = not. *file is its file, or NULL, also where it has been deleted; the caller frees.
- */
+/* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, under a UIDL that
+ * has just gone, or under that of `key` before it went; 0 = not. *file is its file, or NULL, also where it
+ * has been deleted; the caller frees. */
 int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
                      struct cause *cause) must_use;
 

@@ -4,6 +4,7 @@
 
 #include "daemon/store/jobs.h"
 #include "daemon/store/missing_rows.h"
+#include "daemon/store/missing_table.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/seen_rows.h"
 
@@ -361,10 +362,18 @@ void seen_not_left(const char *account, const char *folder, uint64_t uidvalidity
         write_it(seen, not_left_work, NULL, NULL);
 }
 
+/* One that is listed and did not come yet, but is to be asked for, is still to be compared with them. */
 static int look_over_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct value account = v_text(container_of(write, struct seen, write)->account);
+        int64_t outstanding = 0;
 
+        if (db_number(db, cause, &outstanding, 0,
+                      "SELECT count(*) FROM missing WHERE account = ? AND folder = '' AND state <> ?",
+                      VALUES(account, v_int(MISSING_GIVEN_UP))) < 0)
+                return -1;
+        if (outstanding)
+                return 0;
         if (db_run(db, cause,
                    "DELETE FROM seen WHERE " SEEN_PLACE_IS " AND uidvalidity = 0 AND uid = 0 AND gone = 2"
                    " AND NOT EXISTS (SELECT 1 FROM inbox WHERE seq = seen.inbox)",

@@ -55,9 +55,11 @@ void seen_told(const char *account, const char *folder, uint64_t uidvalidity,
  * list; it is sorted, and those that are here are noted as known (left ones are not; with `untold_is_open`
  * nor those that the server was not told of). `some`: there are such, and until seen_look_over() their
  * messages are known by digest, should they come again under other UIDLs, as those of a mailbox do that was
- * numbered anew or moved to another server. */
+ * numbered anew or moved to another server. After it, under their own UIDLs alone. */
 void seen_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
                       void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx);
+/* All that the server lists has come. Of no effect while one is missing (missing_table.h): it may be one of
+ * those that have gone, under another UIDL. */
 void seen_look_over(const char *account);
 
 /* Named durable values: numberSent, lastPollSuccess, ... Kept in memory, written by group commit. */

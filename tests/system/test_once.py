@@ -182,6 +182,22 @@ def test_a_server_that_gives_one_uidl_to_several(station, new_box, policy):
     looks(1, 2, 3, 4, 5, 6)
 
 
+def test_a_mailbox_that_is_empty_for_a_while(station, new_box):
+    """Its server has lost sight of its messages: when they are there again, they are known."""
+    box = new_box("pop3", contents=numbered(1, 2, 3))
+    station.add("incoming", "a", **channels.properties("pop3", "plain", box.host, box.port, "user"))
+    station.ctl("account", "poll", "a")
+    with box.lock:
+        kept, box.messages = box.messages, []
+    station.ctl("account", "poll", "a")
+    with box.lock:
+        box.messages = kept
+    box.add(numbered(4)[0])
+    for _ in range(2):
+        station.ctl("account", "poll", "a")
+        assert Counter(contents(station)) == Counter(numbered(1, 2, 3, 4))
+
+
 @pytest.mark.parametrize("policy", ("markAsRead", "delete"))
 @pytest.mark.parametrize("transport", BOTH)
 def test_two_daemons_at_one_mailbox(new_station, dovecot, box, transport, policy):

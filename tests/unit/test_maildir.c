@@ -5,6 +5,7 @@
 #include "daemon/store/delivery.h"
 #include "daemon/store/inbox.h"
 #include "daemon/store/inbox_look.h"
+#include "daemon/store/missing_table.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/reserve.h"
 #include "daemon/store/subscriber_table.h"
@@ -845,6 +846,88 @@ START_TEST(uidl_used_again)
 }
 END_TEST
 
+static void on_list_pruned(void *ctx, bool some, const struct cause *cause)
+{
+        ck_assert(some);
+        answered(ctx, cause);
+}
+
+/* The server lists these now. */
+static void prune_to(const char *uidl)
+{
+        struct answer answer = { 0 };
+        struct uidl_set set = { 0 };
+
+        if (uidl)
+                uidl_set_add(&set, uidl);
+        seen_prune_uidls("in", &set, false, on_list_pruned, &answer);
+        wait_well(&answer);
+        uidl_set_clear(&set);
+}
+
+static void on_noted(void *ctx, unused_arg const struct missing *messages, size_t count,
+                     const struct cause *cause)
+{
+        ck_assert_uint_eq(count, 1);
+        answered(ctx, cause);
+}
+
+static void not_had(const char *uidl)
+{
+        struct missing one = { .entry = uidl_entry(uidl), .state = MISSING_SUSPECTED };
+        struct answer answer = { 0 };
+
+        missing_note("in", "", 0, &one, 1, on_noted, &answer);
+        wait_well(&answer);
+}
+
+static void look_over(void)
+{
+        struct answer answer = { 0 };
+
+        seen_look_over("in");
+        seen_skip_uidls("in", NULL, 0, false, answered, &answer);
+        wait_well(&answer);
+}
+
+/* A mailbox is numbered anew, and the session breaks over one of its messages, which is asked for once more
+ * when the others have come. */
+START_TEST(numbered_anew_and_missing)
+{
+        struct mailbox_entry late = uidl_entry("y1");
+
+        late.missing = true;
+        ck_assert_uint_eq(deliver_one(&pop3, uidl_entry("x1"), "Subject: a\r\n\r\n", false).again, 0);
+        prune_to("y1");
+        not_had("y1");
+        look_over();
+        ck_assert_uint_eq(deliver_one(&pop3, late, "Subject: a\r\n\r\n", true).again, 1);
+        check_files(1, 0);
+        /* Nothing is missing now. */
+        look_over();
+        ck_assert_uint_eq(deliver_one(&pop3, uidl_entry("z1"), "Subject: a\r\n\r\n", true).again, 0);
+        check_files(2, 0);
+}
+END_TEST
+
+/* As of a server that shows an empty mailbox for a while. */
+START_TEST(gone_and_here_again)
+{
+        struct delivery_target keeps = { .account = "in", .folder = "", .again_is_known = true };
+
+        ck_assert_uint_eq(deliver_one(&pop3, uidl_entry("x1"), "Subject: a\r\n\r\n", false).again, 0);
+        prune_to(NULL);
+        look_over();
+        ck_assert_uint_eq(deliver_one(&keeps, uidl_entry("x2"), "Subject: a\r\n\r\n", false).again, 0);
+        ck_assert_uint_eq(deliver_one(&keeps, uidl_entry("x1"), "Subject: a\r\n\r\n", false).again, 1);
+        check_files(2, 0);
+        prune_to("x2");
+        look_over();
+        ck_assert_uint_eq(deliver_one(&keeps, uidl_entry("x1"), "Subject: b\r\n\r\n", false).again, 0);
+        check_files(3, 0);
+}
+END_TEST
+
 START_TEST(uidl_twice_in_one_batch)
 {
         struct delivery *delivery = delivery_new(&pop3);
@@ -1398,6 +1481,8 @@ int main(void)
         tcase_add_test(tests, nothing_is_begun_within_the_reserve);
         tcase_add_test(tests, new_uidvalidity);
         tcase_add_test(tests, uidl_used_again);
+        tcase_add_test(tests, numbered_anew_and_missing);
+        tcase_add_test(tests, gone_and_here_again);
         tcase_add_test(tests, uidl_twice_in_one_batch);
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_test(tests, killed_at_any_moment);
