@@ -32,6 +32,21 @@ enum property_type {
 
 enum property_unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES }; /* what an INT counts: how people may write it */
 
+/* What it is about: a sheet shows those of a group together, in this order. */
+enum property_group {
+        GROUP_NONE,
+        GROUP_ACCOUNT,
+        GROUP_SERVER,
+        GROUP_SECURITY,
+        GROUP_SIGN_IN,
+        GROUP_SENDING,
+        GROUP_RECEIVING,
+        GROUP_HEARTBEAT,
+        GROUP_OAUTH,
+        GROUP_STATE, /* read-only */
+        PROPERTY_GROUPS
+};
+
 enum property_access {
         ACCESS_FIXED, /* given when the account is added, never changes: name, kind */
         ACCESS_WRITE,
@@ -93,8 +108,17 @@ struct property {
         const char *help;         /* one line */
         enum property_unit unit;
         int64_t min_incoming; /* where it is higher than min */
+        enum property_group group;
+        enum property_id excludes; /* of a BOOL: not both true; PROP_NAME: none */
 };
 extern const struct property properties[PROPERTIES];
+
+/* What an account keeps and never shows: set by SetPassword under this name. */
+enum { SECRET_PASSWORD, SECRET_OAUTH_CLIENT, SECRET_OAUTH_REFRESH, SECRET_KINDS };
+struct property_secret {
+        const char *name, *help;
+};
+extern const struct property_secret property_secrets[SECRET_KINDS];
 
 /* The row with that name; NULL when there is none. */
 const struct property *property_named(const char *name);
@@ -155,6 +179,9 @@ int properties_apply(struct property_values *values, const json_t *object, struc
  */
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems) must_use;
+/* Whether an account of that kind may have the word: an outgoing one has transport smtp, the others the rest.
+ */
+bool property_word_fits(const struct property *property, const char *word, enum account_kind kind);
 /* Sentences about what is allowed and unusual: unusual port, no TLS, plaintext login, TLS below 1.2, debug,
  * delete. */
 json_t *properties_warnings(const struct property_values *values) must_use;
@@ -164,6 +191,8 @@ uint16_t port_of_table(const char *transport, bool ssl, bool starttls);
 /* The other way round: what a server at that port usually speaks ("smtp", "imap", "pop3"), and how it is
  * secured ("ssl", "starttls"). False, and nothing set, for a port that is not in the table. */
 bool port_means(uint16_t port, const char **transport, const char **security);
+/* [{transport, none, starttls, ssl}]: the whole table. */
+json_t *port_table_json(void) must_use;
 /* The port to connect to. */
 uint16_t port_in_use(const struct property_values *values);
 
@@ -181,3 +210,10 @@ const char *properties_delivery_command(const struct property_values *values);
 int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct cause *cause) must_use;
 /* {version..} of minTlsVersion as 10, 11, 12, 13. */
 int properties_min_tls(const struct property_values *values);
+/* The table, for programs that show a sheet: [{name, type, group, access, required, default, min, max,
+ * maxBytes, words, unit, excludes, help}] of the kind in table order; [{name, title}] of the groups in
+ * theirs; and
+ * [{name, help}] of the secrets. */
+json_t *properties_description(enum account_kind kind) must_use;
+json_t *property_groups_description(void) must_use;
+json_t *property_secrets_description(void) must_use;

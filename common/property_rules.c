@@ -84,11 +84,18 @@ static int check_present(const struct property_values *values, struct causes *pr
         return result;
 }
 
+bool property_word_fits(const struct property *property, const char *word, enum account_kind kind)
+{
+        if (property_id(property) == PROP_KIND)
+                return same_text(word, kind == KIND_OUTGOING ? "outgoing" : "incoming");
+        return property_id(property) != PROP_TRANSPORT || same_text(word, "smtp") == (kind == KIND_OUTGOING);
+}
+
 static int check_transport(const struct property_values *values, struct causes *problems)
 {
         const char *transport = prop_text(values, PROP_TRANSPORT);
 
-        if (!transport[0] || same_text(transport, "smtp") == (values->kind == KIND_OUTGOING))
+        if (!transport[0] || property_word_fits(&properties[PROP_TRANSPORT], transport, values->kind))
                 return 0;
         return cause_about(causes_add(problems), CAUSE_INVALID, "transport",
                            values->kind == KIND_OUTGOING ? "an outgoing account has transport smtp"

@@ -201,6 +201,32 @@ void duration_text(int64_t seconds, char out[32])
         (void)snprintf(out, 32, "%" PRId64 " s", seconds);
 }
 
+/* In the last of the units that divides it. */
+static void exact(uint64_t amount, const struct unit *units, size_t count, char out[32])
+{
+        size_t unit = count - 1;
+
+        while (unit > 0 && (amount == 0 || amount % units[unit].factor))
+                unit--;
+        (void)snprintf(out, 32, "%" PRIu64 "%s", amount / units[unit].factor, units[unit].name);
+}
+
+void duration_exact(int64_t seconds, char out[32])
+{
+        static const struct unit units[] = { { "s", 1 }, { "m", MINUTE }, { "h", HOUR }, { "d", DAY } };
+
+        exact((uint64_t)seconds, units, count_of(units), out);
+}
+
+void size_exact(uint64_t bytes, char out[32])
+{
+        static const struct unit units[] = {
+                { "", 1 }, { "K", 1ull << 10 }, { "M", 1ull << 20 }, { "G", 1ull << 30 }, { "T", 1ull << 40 }
+        };
+
+        exact(bytes, units, count_of(units), out);
+}
+
 int size_parse(const char *text, uint64_t *out_bytes, struct cause *cause)
 {
         static const uint64_t k = 1024;

@@ -24,6 +24,9 @@ time_t time_in_words(const char *words);
 int duration_parse(const char *text, int64_t *out_seconds, struct cause *cause) must_use;
 /* For people: "45 s", "12 min", "3 h", "5 days". */
 void duration_text(int64_t seconds, char out[32]);
+/* What duration_parse() and size_parse() read: "7d", "90s"; "50M". */
+void duration_exact(int64_t seconds, char out[32]);
+void size_exact(uint64_t bytes, char out[32]);
 /* "50M", "10G", "64K", plain bytes; powers of 1024. */
 int size_parse(const char *text, uint64_t *out_bytes, struct cause *cause) must_use;
 /* For people: "4.0 KiB". */

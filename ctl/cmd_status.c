@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `status`: the station at a glance, for people, for monitoring, live. `metrics`, `reload`. */
+/* `status`: the station at a glance, for people, for monitoring, live. `metrics`, `activity`, `reload`. */
 #include "common/json_fields.h"
 #include "common/printable.h"
 #include "ctl/call.h"
@@ -8,6 +8,8 @@
 #include "ctl/show.h"
 #include "ctl/status_check.h"
 #include "ctl/status_view.h"
+
+#include <errno.h>
 
 static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
@@ -157,6 +159,34 @@ int run_metrics(struct tool *tool)
                 print_older(text);
         else
                 fputs(text, stdout);
+        return status;
+}
+
+int run_activity(struct tool *tool)
+{
+        static const struct column columns[] = {
+                { "TIME", "time", date_words, COLUMN_WHOLE },
+                { "SENT", "sent", NULL, COLUMN_RIGHT },
+                { "RECEIVED", "received", NULL, COLUMN_RIGHT },
+                { "DEFERRED", "deferred", NULL, COLUMN_RIGHT },
+                { "FAILED", "failed", NULL, COLUMN_RIGHT },
+                { "QUEUE", "queue", NULL, COLUMN_RIGHT },
+                { "HANDSHAKES", "handshakes", NULL, COLUMN_RIGHT },
+                { "P50 ms", "handshakeP50", NULL, COLUMN_RIGHT },
+                { "P95 ms", "handshakeP95", NULL, COLUMN_RIGHT },
+        };
+        const char *given = tool_option(tool, "minutes");
+        char *end = NULL;
+        errno = 0;
+        long long minutes = given ? strtoll(given, &end, 10) : 60;
+        if (given && (!given[0] || *end || errno))
+                return tell_usage(tool, "'%s' is not a number of minutes", given);
+        scoped(scoped_json) json_t *answer = NULL;
+        json_t *parameters = json_object();
+        json_put(parameters, "minutes", json_integer(minutes));
+        int status = call_daemon(tool, EMAIL("GetHistory"), parameters, &answer);
+        if (!status)
+                show_list(tool, columns, count_of(columns), json_at(answer, "samples"), "");
         return status;
 }
 

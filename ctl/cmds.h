@@ -5,7 +5,9 @@
 #include "ctl/commands.h"
 
 /* cmd_status.c */
-command_run run_status, run_metrics, run_reload;
+command_run run_status, run_metrics, run_activity, run_reload;
+/* cmd_property.c */
+command_run run_property_list;
 /* cmd_account.c */
 command_run run_account_list, run_account_show, run_account_add, run_account_set, run_account_delete;
 command_run run_account_secure, run_account_password, run_account_enable, run_account_disable,

@@ -54,6 +54,9 @@ const struct command commands[] = {
         { "account apply", "FILE|-", "make the station match exported accounts",
           OPTIONS({ .name = "dry-run", .help = "only show what would change" }), run_account_apply, 0 },
 
+        { "property list", "outgoing|incoming|service", "what an account, or the service, can be told", NULL,
+          run_property_list, 0 },
+
         { "setup", "ADDRESS", "find its servers, add both accounts",
           OPTIONS({ .name = "yes", .help = "ask nothing" },
                   { .name = "name",
@@ -207,6 +210,9 @@ const struct command commands[] = {
           OPTIONS({ .name = "prometheus",
                     .help = "the older text format of Prometheus instead, for node_exporter" }),
           run_metrics, 0 },
+        { "activity", "", "the last hour, minute by minute",
+          OPTIONS({ .name = "minutes", .value = "N", .help = "the last N; 1440, a day, at most" }),
+          run_activity, 0 },
         { "backup", "FILE|-", "an archive of the running station",
           OPTIONS({ .name = "secrets", .help = "with passwords and client keys" },
                   { .name = "no-mail", .help = "without received mail" }),

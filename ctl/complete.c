@@ -119,12 +119,11 @@ static unsigned kind_meant(struct typed *typed)
                                              : KIND_BOTH;
 }
 
-/* smtp sends, imap and pop3 receive. */
+/* `kind`: a bit set. */
 static bool fits_kind(const struct property *property, const char *word, unsigned kind)
 {
-        if (property_id(property) != PROP_TRANSPORT)
-                return true;
-        return kind & (same_text(word, "smtp") ? KIND_OUTGOING : KIND_INCOMING);
+        return (kind & KIND_OUTGOING && property_word_fits(property, word, KIND_OUTGOING)) ||
+               (kind & KIND_INCOMING && property_word_fits(property, word, KIND_INCOMING));
 }
 
 static void offer_property_values(const struct property *property, const char *prefix, unsigned kind)

@@ -177,14 +177,15 @@ static int read_count(struct settings *settings, const struct row *row, const ch
         return put_number(settings, row, strtoll(value, NULL, 10), value, cause);
 }
 
+static const char *const level_words[] = { "emerg",   "alert",  "crit", "err",
+                                           "warning", "notice", "info", "debug" }; /* LOG_EMERG is 0 */
+
 static int read_level(struct settings *settings, const struct row *row, const char *value,
                       struct cause *cause)
 {
-        static const char *const words[] = { "emerg",   "alert",  "crit", "err",
-                                             "warning", "notice", "info", "debug" }; /* LOG_EMERG is 0 */
         (void)row;
-        for (size_t i = 0; i < count_of(words); i++)
-                if (same_text(value, words[i])) {
+        for (size_t i = 0; i < count_of(level_words); i++)
+                if (same_text(value, level_words[i])) {
                         settings->log_level = (int)i;
                         return 0;
                 }
@@ -192,15 +193,16 @@ static int read_level(struct settings *settings, const struct row *row, const ch
                          "%s is not a level: emerg, alert, crit, err, warning, notice, info or debug", value);
 }
 
+static const char *const target_words[] = {
+        [JOURNAL_AUTO] = "auto", [JOURNAL_JOURNAL] = "journal", [JOURNAL_STDERR] = "stderr"
+};
+
 static int read_target(struct settings *settings, const struct row *row, const char *value,
                        struct cause *cause)
 {
-        static const char *const words[] = {
-                [JOURNAL_AUTO] = "auto", [JOURNAL_JOURNAL] = "journal", [JOURNAL_STDERR] = "stderr"
-        };
         (void)row;
-        for (size_t i = 0; i < count_of(words); i++)
-                if (same_text(value, words[i])) {
+        for (size_t i = 0; i < count_of(target_words); i++)
+                if (same_text(value, target_words[i])) {
                         settings->log_target = (enum journal_target)i;
                         return 0;
                 }
@@ -289,6 +291,53 @@ size_t settings_keys(const struct settings_key_info **out)
                 infos[i] = rows[i].info;
         *out = infos;
         return count_of(rows);
+}
+
+const char *settings_type(size_t key)
+{
+        static const struct {
+                int (*read)(struct settings *settings, const struct row *row, const char *value,
+                            struct cause *cause);
+                const char *name;
+        } types[] = {
+                { read_path, "path" },       { read_own_name, "host" },     { read_account, "name" },
+                { read_address, "address" }, { read_networks, "networks" }, { read_days, "days" },
+                { read_size, "size" },       { read_reserve, "reserve" },   { read_duration, "duration" },
+                { read_count, "number" },    { read_level, "level" },       { read_target, "target" },
+        };
+
+        for (size_t i = 0; i < count_of(types); i++)
+                if (types[i].read == rows[key].read)
+                        return types[i].name;
+        return "text";
+}
+
+char *settings_value(const struct settings *settings, size_t key)
+{
+        const struct row *row = &rows[key];
+        char text[32];
+        int64_t number;
+
+        switch (row->storage) {
+        case STORE_TEXT:
+                return copy_text(*text_place(settings, row) ? *text_place(settings, row) : "");
+        case STORE_LEVEL:
+                return copy_text(level_words[settings->log_level]);
+        case STORE_TARGET:
+                return copy_text(target_words[settings->log_target]);
+        case STORE_NUMBER:
+                break;
+        }
+        number = *(const int64_t *)(const void *)((const char *)settings + row->offset);
+        if (number < 0) /* read_reserve() */
+                (void)snprintf(text, sizeof text, "%" PRId64 "%%", -number);
+        else if (row->read == read_duration)
+                duration_exact(number, text);
+        else if (row->read == read_count)
+                (void)snprintf(text, sizeof text, "%" PRId64, number);
+        else
+                size_exact((uint64_t)number, text);
+        return copy_text(text);
 }
 
 static char own_name[256];

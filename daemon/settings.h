@@ -6,6 +6,8 @@
 #include "common/cause.h"
 #include "daemon/journal.h"
 
+#include <jansson.h>
+
 /* Texts are owned; hostname is a full name, or where the machine has none a stand-in that ends in
  * .localdomain; default_account, system_trust_store and revocation_lists are NULL when not set. */
 struct settings {
@@ -45,8 +47,14 @@ const struct settings *settings_current(void);
 /* The name for EHLO; NULL: there is no full one, an address literal is said (RFC 5321 section 4.1.4). */
 const char *settings_hello(const struct settings *settings);
 
-/* For the man page test and --help: each key with its section, default as text and meaning. */
+/* Each key with its section, default as text and meaning. */
 struct settings_key_info {
         const char *section, *key, *fallback, *meaning;
 };
 size_t settings_keys(const struct settings_key_info **out);
+/* What the value of a key (its place in that list) is: "text", "path", "size" and so on. */
+const char *settings_type(size_t key);
+/* Its value as a file says it; the caller frees. */
+char *settings_value(const struct settings *settings, size_t key) must_use;
+/* [{section, key, type, default, value, changed, help}] of all: for whoever shows them. */
+json_t *settings_description(const struct settings *settings) must_use;

@@ -10,6 +10,7 @@
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/store/seen_table.h"
+#include "daemon/work_counts.h"
 
 #include <stdio.h>
 
@@ -357,4 +358,5 @@ void account_put_tls(struct account *account, const struct channel_info *info, i
         account->handshakes++;
         account->handshakes_resumed += info->resumed;
         account->handshake_ms += (uint64_t)(handshake_ms > 0 ? handshake_ms : 0);
+        work_count_handshake(handshake_ms);
 }

@@ -16,9 +16,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char *const kinds[] = { "password", "oauthClientSecret", "oauthRefreshToken" };
-enum { KINDS = count_of(kinds) };
-
 struct secret {
         char *value;      /* stored, or read from the credential */
         char *credential; /* its ID; NULL: stored */
@@ -37,7 +34,7 @@ struct setting {
 struct keeper { /* the secrets of one account */
         char *account;
         char *id; /* its identity */
-        struct secret of[KINDS];
+        struct secret of[SECRET_KINDS];
         char *broken;             /* why the file that is there cannot be used; NULL: it can */
         struct setting *settings; /* asked for; the first is being written */
         struct keeper *next;      /* in its bucket */
@@ -48,8 +45,8 @@ static struct keeper *keepers[BUCKETS]; /* by the hash of the account's name */
 
 static int kind_index(const char *kind)
 {
-        for (int i = 0; i < (int)KINDS; i++)
-                if (same_text(kinds[i], kind))
+        for (int i = 0; i < (int)SECRET_KINDS; i++)
+                if (same_text(property_secrets[i].name, kind))
                         return i;
         return -1;
 }
@@ -179,8 +176,8 @@ static void drop_file(const char *path, const char *account)
 
 static void take_json(struct keeper *keeper, const json_t *object)
 {
-        for (size_t i = 0; i < KINDS; i++) {
-                const json_t *one = json_object_get(object, kinds[i]);
+        for (size_t i = 0; i < SECRET_KINDS; i++) {
+                const json_t *one = json_object_get(object, property_secrets[i].name);
                 const char *value = json_string_value(json_object_get(one, "value"));
                 const char *credential = json_string_value(json_object_get(one, "credential"));
                 secret_clear(&keeper->of[i]);
@@ -196,7 +193,7 @@ void secrets_new(const char *account, const char *id)
         free(keeper->id);
         keeper->id = copy_text(id);
         free(take(keeper->broken));
-        for (size_t i = 0; i < KINDS; i++)
+        for (size_t i = 0; i < SECRET_KINDS; i++)
                 secret_clear(&keeper->of[i]);
 }
 
@@ -242,7 +239,7 @@ static void keeper_reload(struct keeper *keeper)
 {
         if (keeper->broken)
                 read_secrets(keeper);
-        for (size_t i = 0; i < KINDS; i++)
+        for (size_t i = 0; i < SECRET_KINDS; i++)
                 if (keeper->of[i].credential) {
                         free_secret(take(keeper->of[i].value));
                         keeper->of[i].value = read_credential(keeper->of[i].credential, NULL);
@@ -282,7 +279,7 @@ static void setting_free(struct setting *setting)
 
 static void keeper_free(struct keeper *keeper)
 {
-        for (size_t i = 0; i < KINDS; i++)
+        for (size_t i = 0; i < SECRET_KINDS; i++)
                 secret_clear(&keeper->of[i]);
         struct setting *waiting =
                 keeper->settings ? keeper->settings->next : NULL; /* the first has an answer to come */
@@ -344,7 +341,7 @@ void cause_of_account(struct cause *cause, const char *account)
 {
         static const char phrase[] = "emailsecctl account password NAME";
         struct keeper *keeper = keeper_of(account);
-        const char *id = keeper ? keeper->of[0].credential : NULL; /* of kinds[0], the password */
+        const char *id = keeper ? keeper->of[SECRET_PASSWORD].credential : NULL; /* the password */
         scoped(scoped_free) char *general = copy_text(cause_remedy_of(cause));
         const char *at = id ? strstr(general, phrase) : NULL, *rest = at ? at + strlen(phrase) : NULL;
 
@@ -401,8 +398,9 @@ static char *keeper_text(const struct keeper *keeper, const struct setting *sett
 {
         json_t *object = json_object();
 
-        for (int i = 0; i < (int)KINDS; i++)
-                put_secret(object, kinds[i], i == setting->kind ? &setting->secret : &keeper->of[i]);
+        for (int i = 0; i < (int)SECRET_KINDS; i++)
+                put_secret(object, property_secrets[i].name,
+                           i == setting->kind ? &setting->secret : &keeper->of[i]);
         if (json_object_size(object) && *keeper->id)
                 json_put_text(object, "account", keeper->id);
         char *text = json_object_size(object) ? json_dumps(object, JSON_INDENT(1)) : NULL;

@@ -7,7 +7,7 @@
 
 #include "common/properties.h"
 
-/* The secret kinds: "password", "oauthClientSecret", "oauthRefreshToken". */
+/* By their names in property_secrets. */
 bool secret_kind_valid(const char *kind);
 
 /* Reads the file of an account of this identity (start, reload). What it holds for another one is removed.

@@ -87,6 +87,8 @@ const struct method methods[] = {
           { MUST(NAME), MUST(PASSWORD) } },
         { SERVICE "DeleteDevice", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_delete_device, { MUST(NAME) } },
         { SERVICE "GetMetrics", PERMIT_READ, SMALL, 0, on_get_metrics, NOTHING },
+        { SERVICE "GetHistory", PERMIT_READ, SMALL, 0, on_get_history, { MAY(MINUTES) } },
+        { SERVICE "DescribeProperties", PERMIT_READ, SMALL, 0, on_describe_properties, NOTHING },
         { SERVICE "Backup", PERMIT_ADMIN, SMALL, METHOD_WAITS | METHOD_CHANGES, on_backup,
           { MUST(DESCRIPTOR), MAY(SECRETS), MAY(MAIL) } },
         { SERVICE "Reload", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_reload, NOTHING },

@@ -63,6 +63,8 @@ void on_apply(struct call *call);
 void on_get_status(struct call *call);
 void on_audit(struct call *call);
 void on_get_metrics(struct call *call);
+void on_get_history(struct call *call);
+void on_describe_properties(struct call *call);
 void on_reload(struct call *call);
 
 /* ---- on_backup.c ---- */

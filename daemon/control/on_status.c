@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket methods about the station: status, audit, metrics, reload. */
+/* Socket methods about the station: status, audit, metrics, history, reload. */
 #include "daemon/control/audit.h"
 #include "daemon/control/methods.h"
 #include "daemon/local_names.h"
+#include "daemon/service/history.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/service.h"
 
@@ -48,6 +49,14 @@ void on_get_metrics(struct call *call)
 
         json_put_text(reply, "text", text);
         free(text);
+        call_reply(call, reply);
+}
+
+void on_get_history(struct call *call)
+{
+        json_t *reply = json_object();
+
+        json_put(reply, "samples", history_json((size_t)call_parameters(call)->minutes));
         call_reply(call, reply);
 }
 

@@ -3,6 +3,7 @@
 #include "daemon/control/parameters.h"
 
 #include "common/limits.h"
+#include "daemon/service/history.h"
 
 static const struct json_field fields[PARAMETER_COUNT] = {
 #define PARAMETER_FIELD(word, type, member, label, bits, least, most) \
@@ -20,6 +21,7 @@ static const struct json_field fields[PARAMETER_COUNT] = {
 static const struct parameters defaults = {
         .inbox_limit = LIMIT_INBOX_PAGE,
         .mail = true,
+        .minutes = HISTORY_MINUTES,
         .pins = "certificate",
         .queue_limit = LIMIT_QUEUE_PAGE,
         .secret = "password",

@@ -38,6 +38,7 @@
         X(KIND, TEXT, kind, "kind", 0, 0, 0) \
         X(MAIL, BOOL, mail, "mail", 0, 0, 0) \
         X(MESSAGE, TEXT, message, "message", 0, 0, 0) \
+        X(MINUTES, INT, minutes, "minutes", 0, 1, 24 * 60) \
         X(NAME, TEXT, name, "name", 0, 0, 0) \
         X(NOTIFY, TEXTS, notify, "notify", 0, 0, 0) \
         X(OLDER_THAN, INT, older_than, "olderThan", 0, 0, INT32_MAX) /* seconds */ \

@@ -12,6 +12,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/store/maildir.h"
+#include "daemon/work_counts.h"
 
 enum {
         BATCH_MESSAGES = 250, /* of one commit */
@@ -74,6 +75,7 @@ static void count_received(struct fetching *fetching, const struct delivered *me
 {
         fetching->received++;
         fact_add(fetching->account->name, "numberReceived", 1);
+        work_counts.received++;
         fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
         announce(fetching, message);
 }

@@ -16,6 +16,7 @@
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"
 #include "daemon/store/seen_table.h"
+#include "daemon/work_counts.h"
 
 #include <stdio.h>
 
@@ -138,6 +139,7 @@ static void tell(const struct sending *sending, enum queue_state state,
         subject.enhanced_code = recipient->enhanced[0] ? recipient->enhanced : NULL;
         if (state == QUEUE_DEFERRED || state == QUEUE_AMBIGUOUS)
                 fact_add(sending->account->name, "numberDeferred", 1);
+        work_counts.deferred += state == QUEUE_DEFERRED || state == QUEUE_AMBIGUOUS;
         log_about(&subject, forms[state].priority, forms[state].message_id, "%s: %s to %s by %s: %s",
                   sending->message->id, forms[state].words, recipient->address, sending->account->name,
                   settled->reply ? settled->reply : "");
@@ -160,9 +162,11 @@ static void count(struct sending *sending, const struct sending_result *result, 
         if (result->sent) {
                 quota_count_sent(sending->account, 1);
                 fact_add(name, "numberSent", 1);
+                work_counts.sent++;
         }
         if (result->failed) {
                 fact_add(name, "numberDiscarded", 1);
+                work_counts.failed++;
                 fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
                 fact_set_text(name, "lastDiscardCause", reply);
         }

@@ -93,17 +93,6 @@ static json_t *password_source(const struct account *account)
         return text;
 }
 
-static uint64_t queue_size(const char *account)
-{
-        struct queue_counts counts = queue_counts(account);
-        uint64_t size = 0;
-
-        for (int state = 0; state < QUEUE_STATES; state++)
-                if (state != QUEUE_SENT && state != QUEUE_FAILED)
-                        size += counts.messages[state];
-        return size;
-}
-
 static json_t *read_only_json(const struct account *account, enum property_id id)
 {
         const struct property *property = &properties[id];
@@ -126,7 +115,7 @@ static json_t *read_only_json(const struct account *account, enum property_id id
         if (id == PROP_PASSWORD_SOURCE)
                 return password_source(account);
         if (id == PROP_QUEUE_SIZE)
-                return json_integer((json_int_t)queue_size(account->name));
+                return json_integer((json_int_t)queue_waiting(account->name));
         if (id == PROP_NUMBER_SENT_TODAY)
                 return json_integer(quota_sent_today(account));
         if (id == PROP_HEARTBEAT_STATE)

@@ -21,6 +21,7 @@
 #include "daemon/outgoing/sender.h"
 #include "daemon/service/fault_mail.h"
 #include "daemon/service/heartbeat.h"
+#include "daemon/service/history.h"
 #include "daemon/service/reread.h"
 #include "daemon/service/server_users.h"
 #include "daemon/service/soon.h"
@@ -37,6 +38,7 @@
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 #include "daemon/tls/trust_watch.h"
+#include "daemon/work_counts.h"
 
 enum {
         MINUTE_MS = 60 * 1000,
@@ -272,6 +274,7 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
                 log_about(&subject, LOG_WARNING, MSG_FAILED, "%s: failed: queueLifetime of %s has passed", id,
                           name);
                 fact_add(name, "numberDiscarded", 1);
+                work_counts.failed++;
                 fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
                 fact_set_text(name, "lastDiscardCause", "queueLifetime has passed");
                 tell_notice(one, id, name);
@@ -408,6 +411,7 @@ int service_open(const struct settings *settings, struct cause *cause)
         server_users_begin();
         heartbeats_open();
         fault_mail_open();
+        history_open(settings->state_directory);
         watch_trust();
         reread_tell_lost();
         reread_watch();
@@ -468,6 +472,7 @@ void service_close(void)
         tokens_close();
         local_names_close();
         devices_close();
+        history_close();
         store_close(); /* answers what is under way: the last uses of the accounts */
         loop_turn();
         certificates_close();

@@ -262,7 +262,7 @@ char *service_line(void)
 {
         size_t total = 0, ill = 0, challenged = 0;
         struct queue_counts counts = queue_counts(NULL);
-        uint64_t waiting = 0;
+        uint64_t waiting = queue_waiting(NULL);
 
         if (!started_at)
                 started_at = loop_wall();
@@ -271,8 +271,6 @@ char *service_line(void)
                 ill += account->status == ACCOUNT_DOWN || account->status == ACCOUNT_FAULT;
                 challenged += account->status == ACCOUNT_CHALLENGE;
         }
-        for (int state = 0; state < QUEUE_STATES; state++)
-                waiting += state == QUEUE_SENT || state == QUEUE_FAILED ? 0 : counts.messages[state];
         size_t pending = allowed_waiting();
         scoped(scoped_free) char *trouble =
                 ill + challenged ? text_of(" (%zu not working)", ill + challenged) : copy_text("");

@@ -201,7 +201,8 @@ static void leave_out(const char *path, struct buf *bytes)
 
 bool backup_stays(const char *path)
 {
-        static const char *const names[] = { "lock", "spool", "reserve", "restoring", "restoring.new" };
+        static const char *const names[] = { "lock",    "spool",     "reserve",
+                                             "history", "restoring", "restoring.new" };
 
         for (size_t i = 0; i < count_of(names); i++)
                 if (lies_in(path, names[i]))

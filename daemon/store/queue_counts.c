@@ -115,14 +115,20 @@ struct queue_counts queue_counts_inside(const char *account)
         return counts_in(&inside, account);
 }
 
-uint64_t queue_waiting_inside(const char *account)
+static uint64_t waiting_of(const struct queue_counts *counts)
 {
-        struct queue_counts own = queue_counts_inside(account);
         uint64_t waiting = 0;
 
         for (int state = QUEUE_QUEUED; state < QUEUE_FAILED; state++)
-                waiting += own.messages[state];
+                waiting += counts->messages[state];
         return waiting;
+}
+
+uint64_t queue_waiting_inside(const char *account)
+{
+        struct queue_counts own = queue_counts_inside(account);
+
+        return waiting_of(&own);
 }
 
 size_t queue_counts_mark(void)
@@ -226,6 +232,13 @@ void queue_counts_apply(struct count_changes *applied)
 struct queue_counts queue_counts(const char *account)
 {
         return counts_in(&committed, account);
+}
+
+uint64_t queue_waiting(const char *account)
+{
+        struct queue_counts counts = queue_counts(account);
+
+        return waiting_of(&counts);
 }
 
 int queue_counts_load(struct database *db, struct cause *cause)

@@ -182,3 +182,5 @@ int64_t queue_oldest_age(const char *account);
 void queue_oldest_look(void);
 /* Messages by their own state; account NULL = the station. No disk. */
 struct queue_counts queue_counts(const char *account);
+/* Those among them that are neither sent nor failed. */
+uint64_t queue_waiting(const char *account);

@@ -46,7 +46,7 @@ THROUGH = {
 BY_SYSTEM = {
     ("a command of the tool: reads its options, calls the socket, prints", "test_ctl test_people test_queue test_trust test_setup"): [
         "ctl/ask.c", "ctl/certificate.c", "ctl/client_key.c", "ctl/cmd_account.c", "ctl/cmd_audit.c", "ctl/cmd_backup.c",
-        "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_queue.c",
+        "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_property.c", "ctl/cmd_queue.c",
         "ctl/cmd_send.c", "ctl/cmd_setup.c", "ctl/cmd_status.c", "ctl/cmd_subscriber.c", "ctl/cmd_test.c", "ctl/cmd_trust.c",
         "ctl/cmd_trust_server.c", "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/find_servers.c", "ctl/live.c",
         "ctl/status_check.c", "ctl/status_view.c", "ctl/unit.c"],
@@ -59,6 +59,7 @@ BY_SYSTEM = {
         "daemon/control/on_autoconfig.c", "daemon/control/on_backup.c", "daemon/control/on_device.c",
         "daemon/control/on_events.c", "daemon/control/on_folders.c", "daemon/control/on_heartbeat.c",
         "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c", "daemon/control/on_missing.c",
+        "daemon/control/on_properties.c",
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [

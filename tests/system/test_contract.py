@@ -59,6 +59,42 @@ def test_the_queue(station, sink):
     refused(station, "AmbiguousId", "GetMessage", id=queued[0][0])      # the last one's begins alike
 
 
+def test_what_can_be_told(station):
+    """All of the table, as the accounts have it that were added with it."""
+    told = station.call("DescribeProperties")
+    assert [group["name"] for group in told["groups"]][:2] == ["account", "server"]
+    for kind, transport in (("outgoing", "smtp"), ("incoming", "imap")):
+        station.add(kind, kind, password=None, transport=transport, hostname="mail.example", enabled=False)
+        sheet = station.account(kind)
+        for row in told[kind]:
+            assert row["name"] in sheet and row["group"] in [group["name"] for group in told["groups"]]
+            given = row["name"] in ("enabled", "transport") or row["required"] or row["access"] == "read"
+            assert given or sheet[row["name"]] == row["default"], row
+    rows = {row["name"]: row for row in told["outgoing"]}
+    assert rows["useSsl"]["excludes"] == "useStartTls" and rows["connectionTimeout"]["unit"] == "seconds"
+    assert {"transport": "smtp", "none": 25, "starttls": 587, "ssl": 465} in told["ports"]
+    assert "password" in [secret["name"] for secret in told["secrets"]]
+    settings = {row["key"]: row for row in told["settings"]}
+    assert settings["StateDirectory"]["value"] == station.state and settings["StateDirectory"]["changed"]
+    assert not settings["KeepSent"]["changed"] and settings["KeepSent"]["value"] == "7d"
+    listed = station.json("property", "list", "service")
+    assert [row["key"] for row in listed] == list(settings)
+
+
+def test_the_last_day(new_station, new_sink, certificates):
+    station = new_station().start()
+    sink = new_sink(certificates.leaf("system", "127.0.0.1"), True, True)
+    station.add("outgoing", "a", hostname=sink.host, port=sink.port, account="user", **{"from": "a@example.test"})
+    station.send("a", "box@example.test")
+    station.wait_event("mail.sent")
+    *_, now = station.call("GetHistory", minutes=1)["samples"]
+    assert now["sent"] == 1 and now["handshakes"] >= 1 and now["handshakeP50"] <= now["handshakeP95"]
+    station.restart()
+    samples = station.call("GetHistory")["samples"]
+    assert sum(sample["sent"] for sample in samples) == 1 and len(samples) >= 2
+    assert len(station.json("activity", "--minutes", "1")) == 1
+
+
 def test_a_backup(station, folder):
     path = os.path.join(folder, "backup.tar")
     with open(path, "wb") as archive, station.client() as client:

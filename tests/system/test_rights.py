@@ -20,7 +20,8 @@ RIGHTS = {
     "io.emailsec.EmailService": {
         SUBMIT: "Submit WaitMessage",
         READ: "GetStatus ListAccounts GetAccount Audit ListQueue GetMessage ListInbox OpenInboxMessage ListMissing Monitor "
-              "Acknowledge ListSubscribers ForgetSubscriber GetMetrics ListDevices",
+              "Acknowledge ListSubscribers ForgetSubscriber GetMetrics ListDevices "
+              "GetHistory DescribeProperties",
         ADMIN: "AddAccount SetAccount DeleteAccount SetPassword Poll TestAccount ListFolders SendHeartbeat AuthorizeAccount Probe "
                "FetchAutoconfig "
                "Apply RetryMessages HoldMessages ReleaseMessages DeleteMessages RerouteMessages FlushQueue ForgetMissing "

@@ -36,6 +36,11 @@ START_TEST(every_row_is_whole)
         ck_assert_int_eq((int)property_id(property), _i);
         ck_assert_ptr_nonnull(property->help);
         ck_assert_uint_ne(property->kinds & KIND_BOTH, 0);
+        ck_assert_int_ne((int)property->group, GROUP_NONE);
+        ck_assert_int_eq(property->group == GROUP_STATE,
+                         property->access == ACCESS_READ && _i != PROP_PASSWORD_SOURCE);
+        if (property->excludes)
+                ck_assert_int_eq((int)properties[property->excludes].excludes, _i);
         ck_assert_int_eq(property->type == TYPE_WORD, property->words != NULL);
         if (property->access == ACCESS_READ)
                 return;
@@ -50,6 +55,76 @@ START_TEST(every_row_is_whole)
                         i++;
                 ck_assert_ptr_nonnull(property->words[i]);
         }
+}
+END_TEST
+
+static char *described(enum account_kind kind, enum property_id id)
+{
+        json_t *list = properties_description(kind), *row;
+        size_t index;
+        char *text = NULL;
+
+        json_array_foreach(list, index, row)
+                if (same_text(json_string_value(json_object_get(row, "name")), properties[id].name))
+                        text = json_dumps(row, JSON_COMPACT);
+        json_decref(list);
+        return text;
+}
+
+/* Whatever is in the table comes along, as this kind of account has it. */
+START_TEST(the_table_describes_itself)
+{
+        static const struct {
+                enum account_kind kind;
+                enum property_id id;
+                const char *start; /* of its description, between name and help; NULL: it has none */
+        } cases[] = {
+                { KIND_OUTGOING, PROP_TRANSPORT,
+                  "\"type\":\"word\",\"group\":\"server\",\"access\":\"write\",\"required\":true,\"default\":"
+                  "\"smtp\","
+                  "\"words\":[\"smtp\"]," },
+                { KIND_INCOMING, PROP_TRANSPORT,
+                  "\"type\":\"word\",\"group\":\"server\",\"access\":\"write\",\"required\":true,\"default\":"
+                  "null,"
+                  "\"words\":[\"imap\",\"pop3\"]," },
+                { KIND_INCOMING, PROP_POLL_RATE,
+                  "\"type\":\"int\",\"group\":\"server\",\"access\":\"write\",\"required\":false,\"default\":"
+                  "60,\"min\":1,"
+                  "\"max\":2678400,\"unit\":\"seconds\"," },
+                { KIND_OUTGOING, PROP_POLL_RATE,
+                  "\"type\":\"int\",\"group\":\"server\",\"access\":\"write\",\"required\":false,\"default\":"
+                  "0,\"min\":0,"
+                  "\"max\":2678400,\"unit\":\"seconds\"," },
+                { KIND_OUTGOING, PROP_USE_SSL,
+                  "\"type\":\"bool\",\"group\":\"security\",\"access\":\"write\",\"required\":false,"
+                  "\"default\":true,"
+                  "\"excludes\":\"useStartTls\"," },
+                { KIND_OUTGOING, PROP_FROM,
+                  "\"type\":\"address\",\"group\":\"sending\",\"access\":\"write\",\"required\":false,"
+                  "\"default\":\"\","
+                  "\"maxBytes\":320," },
+                { KIND_INCOMING, PROP_NUMBER_RECEIVED,
+                  "\"type\":\"int\",\"group\":\"state\",\"access\":\"read\",\"required\":false,\"default\":"
+                  "null," },
+                { KIND_OUTGOING, PROP_PUSH, NULL },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                char *text = described(cases[i].kind, cases[i].id);
+                ck_assert_int_eq(text == NULL, cases[i].start == NULL);
+                if (!text)
+                        continue;
+                const char *start = strstr(text, "\"type\"");
+                ck_assert_msg(start && strncmp(start, cases[i].start, strlen(cases[i].start)) == 0, "%s",
+                              text);
+                free(text);
+        }
+        for (int id = 0; id < PROPERTIES; id++)
+                for (unsigned kind = KIND_OUTGOING; kind <= KIND_INCOMING; kind++) {
+                        char *text = described((enum account_kind)kind, (enum property_id)id);
+                        ck_assert_int_eq(text != NULL, (properties[id].kinds & kind) != 0);
+                        free(text);
+                }
 }
 END_TEST
 
@@ -546,6 +621,7 @@ int main(void)
         TCase *tc = tcase_create("properties");
 
         tcase_add_loop_test(tc, every_row_is_whole, 0, PROPERTIES);
+        tcase_add_test(tc, the_table_describes_itself);
         tcase_add_test(tc, received_mail_is_kept);
         tcase_add_test(tc, defaults_of_both_kinds);
         tcase_add_test(tc, words_are_those_of_the_table);

@@ -305,6 +305,42 @@ START_TEST(single_assignments)
 }
 END_TEST
 
+/* What it tells is what the file would say, and what was told is told as changed. */
+START_TEST(values_are_told_as_the_file_says_them)
+{
+        static const char *const told[][3] = {
+                { "KeepSent", "Service.KeepSent=36h", "36h" },
+                { "MaxMessageSize", "Service.MaxMessageSize=65536K", "64M" },
+                { "DiskReserve", "Service.DiskReserve=10%", "10%" },
+                { "LogLevel", "Service.LogLevel=debug", "debug" },
+                { "MaxSessions", "Limits.MaxSessions=1024", "1024" },
+                { "AllowSubmit", "Control.AllowSubmit=", "" },
+        };
+        struct settings settings;
+        struct cause cause = { 0 };
+        size_t changed = 0, index;
+        json_t *row;
+
+        settings_defaults(&settings);
+        for (size_t i = 0; i < count_of(told); i++)
+                ck_assert_msg(settings_set(&settings, told[i][1], &cause) == 0, "%s", cause.text);
+        json_t *list = settings_description(&settings);
+        json_array_foreach(list, index, row) {
+                const char *key = json_string_value(json_object_get(row, "key")),
+                           *value = json_string_value(json_object_get(row, "value"));
+                changed += json_is_true(json_object_get(row, "changed"));
+                for (size_t i = 0; i < count_of(told); i++)
+                        if (same_text(told[i][0], key))
+                                ck_assert_str_eq(value, told[i][2]);
+                if (!json_is_true(json_object_get(row, "changed")) && !same_text(key, "Hostname"))
+                        ck_assert_str_eq(value, json_string_value(json_object_get(row, "default")));
+        }
+        ck_assert_uint_eq(changed, count_of(told));
+        json_decref(list);
+        settings_done(&settings);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("settings");
@@ -317,6 +353,7 @@ int main(void)
         tcase_add_loop_test(tc, wrong_files_are_told, 0, (int)count_of(wrong));
         tcase_add_test(tc, line_length_is_exact);
         tcase_add_test(tc, single_assignments);
+        tcase_add_test(tc, values_are_told_as_the_file_says_them);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
         srunner_run_all(sr, CK_ENV);

@@ -135,6 +135,30 @@ START_TEST(durations_out)
 }
 END_TEST
 
+START_TEST(exact_forms_are_read_again)
+{
+        static const struct {
+                int64_t amount;
+                const char *duration, *size;
+        } cases[] = {
+                { 0, "0s", "0" },           { 90, "90s", "90" },     { 7200, "2h", "7200" },
+                { 604800, "7d", "604800" }, { 1024, "1024s", "1K" }, { 52428800, "52428800s", "50M" },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                char duration[32], size[32];
+                int64_t seconds = -1;
+                uint64_t bytes = 1;
+                duration_exact(cases[i].amount, duration);
+                size_exact((uint64_t)cases[i].amount, size);
+                ck_assert_str_eq(duration, cases[i].duration);
+                ck_assert_str_eq(size, cases[i].size);
+                ck_assert(duration_parse(duration, &seconds, NULL) == 0 && seconds == cases[i].amount);
+                ck_assert(size_parse(size, &bytes, NULL) == 0 && bytes == (uint64_t)cases[i].amount);
+        }
+}
+END_TEST
+
 START_TEST(sizes_in)
 {
         static const struct {
@@ -203,6 +227,7 @@ int main(void)
         tcase_add_test(tc, dates_out);
         tcase_add_loop_test(tc, durations_in, 0, (int)count_of(durations));
         tcase_add_test(tc, durations_out);
+        tcase_add_test(tc, exact_forms_are_read_again);
         tcase_add_test(tc, sizes_in);
         tcase_add_test(tc, sizes_out);
         suite_add_tcase(suite, tc);
