@@ -13,9 +13,14 @@
 #include <stdatomic.h>
 
 struct store_write {
-        /* Writer thread. -1 undoes what this one did. */
+        /* Writer thread. -1 undoes what this one did. It may run more than once: when its transaction was
+         * lost, in the next one; what is built with AddressSanitizer runs each twice, to find those that
+         * keep anything of the first. */
         int (*write)(struct store_write *write, struct database *db, struct cause *cause);
-        /* Loop. `cause` NULL: it is on disk. `write` may have run more than once by then. */
+        /* Writer thread, ahead of each run: drops what an earlier one has found. NULL: `write` finds nothing
+         * but what it sets anew. */
+        void (*forget)(struct store_write *write);
+        /* Loop. `cause` NULL: it is on disk. */
         void (*done)(struct store_write *write, const struct cause *cause);
         /* The fact it records cannot be had again (a message was sent): tried again until
          * the disk takes it; `done` comes then, or with the cause when the store closes. */

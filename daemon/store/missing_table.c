@@ -75,6 +75,7 @@ struct asked {
         struct owner owner;
         uint64_t uidvalidity;
         time_t now;
+        struct missing *given; /* to be noted; NULL: nothing is */
         struct missing *messages;
         size_t count;
         int64_t told; /* of the account, after the write */
@@ -108,6 +109,7 @@ static void asked_free(struct asked *asked)
         free(asked->account);
         free(asked->folder);
         free(asked->id);
+        free(asked->given);
         free(asked->messages);
         json_decref(asked->list);
         free(asked);
@@ -140,6 +142,14 @@ static void written(struct store_write *write, const struct cause *cause)
         asked_free(asked);
 }
 
+static void forget_noted(struct store_write *write)
+{
+        struct asked *asked = container_of(write, struct asked, write);
+
+        if (asked->given)
+                memcpy(asked->messages, asked->given, asked->count * sizeof *asked->given);
+}
+
 /* Only while the account is the one that it was asked for. */
 static int write_held(struct store_write *write, struct database *db, struct cause *cause)
 {
@@ -152,7 +162,7 @@ static void write_it(struct asked *asked,
                      int (*work)(struct store_write *write, struct database *db, struct cause *cause))
 {
         asked->work = work;
-        asked->write = (struct store_write){ .write = write_held, .done = written };
+        asked->write = (struct store_write){ .write = write_held, .forget = forget_noted, .done = written };
         store_write(&asked->write);
 }
 
@@ -222,7 +232,8 @@ void missing_note(const char *account, const char *folder, uint64_t uidvalidity,
 {
         struct asked *asked = asked_new(account, folder, uidvalidity, count);
 
-        memcpy(asked->messages, messages, count * sizeof *messages);
+        asked->given = new_zeroed(count + 1, sizeof *messages);
+        memcpy(asked->given, messages, count * sizeof *messages);
         asked->on_noted = done;
         asked->ctx = ctx;
         write_it(asked, note_work);

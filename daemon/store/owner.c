@@ -282,7 +282,6 @@ static int remove_inbox(const char *name, struct database *db, struct cause *cau
 /* One step of what may be much; 1 = there may be more, 0 = there is none left. */
 static int remove_some(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
 {
-        *removed = (struct owner_rows){ 0 };
         if (remove_messages(name, removed, db, cause) < 0)
                 return -1;
         if (removed->messages == 0 && remove_received(name, removed, db, cause) < 0)
@@ -330,6 +329,14 @@ static int remove_last(const struct renewal *renewal, struct database *db, struc
                        ? 0
                        : db_run(db, cause, "INSERT INTO owner (name, id, state) VALUES (?, ?, ?)",
                                 VALUES(name, v_text(renewal->owner.id), v_int(OWNER_COMING)));
+}
+
+static void forget_step(struct store_write *write)
+{
+        struct renewal *renewal = container_of(write, struct renewal, write);
+
+        renewal->over = false;
+        renewal->step = (struct owner_rows){ 0 };
 }
 
 /* A step that finds nothing left of what may be much is the last. */
@@ -386,12 +393,13 @@ void owner_renew(const char *name, const char *id, bool stubborn,
         struct renewal *renewal = new_object(struct renewal);
 
         give_up_bindings(name);
-        *renewal = (struct renewal){
-                .only_remove = !id,
-                .done = done,
-                .ctx = ctx,
-                .write = { .write = renew_step, .done = renew_done, .stubborn = stubborn }
-        };
+        *renewal = (struct renewal){ .only_remove = !id,
+                                     .done = done,
+                                     .ctx = ctx,
+                                     .write = { .write = renew_step,
+                                                .forget = forget_step,
+                                                .done = renew_done,
+                                                .stubborn = stubborn } };
         (void)snprintf(renewal->owner.name, sizeof renewal->owner.name, "%s", name);
         (void)snprintf(renewal->owner.id, sizeof renewal->owner.id, "%s", id ? id : "");
         if (*place_of(name))

@@ -134,6 +134,11 @@ static int change_one(struct change *change, struct database *db, const char *gi
         return change_recipients(db, change, &row, cause);
 }
 
+static void forget_changed(struct store_write *write)
+{
+        (void)json_array_clear(container_of(write, struct change, write)->changed);
+}
+
 static int change_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct change *change = container_of(write, struct change, write);
@@ -142,7 +147,6 @@ static int change_write(struct store_write *write, struct database *db, struct c
                 return -1;
         uint64_t before = change->account ? queue_waiting_inside(change->account) : 0;
 
-        (void)json_array_clear(change->changed);
         for (size_t i = 0; i < change->count; i++)
                 if (change_one(change, db, change->ids[i], cause) < 0)
                         return -1;
@@ -174,15 +178,17 @@ void queue_change(enum queue_change what, const char *const *ids, size_t count, 
 {
         struct change *change = new_object(struct change);
 
-        *change = (struct change){ .what = what,
-                                   .count = count,
-                                   .account = copy_text(account),
-                                   .owner = account ? owner_of(account) : (struct owner){ 0 },
-                                   .max_queue = max_queue,
-                                   .now = loop_wall(),
-                                   .done = done,
-                                   .ctx = ctx,
-                                   .write = { .write = change_write, .done = change_done } };
+        *change = (struct change){
+                .what = what,
+                .count = count,
+                .account = copy_text(account),
+                .owner = account ? owner_of(account) : (struct owner){ 0 },
+                .max_queue = max_queue,
+                .now = loop_wall(),
+                .done = done,
+                .ctx = ctx,
+                .write = { .write = change_write, .forget = forget_changed, .done = change_done }
+        };
         change->changed = json_array();
         change->ids = new_zeroed(count + 1, sizeof *change->ids);
         for (size_t i = 0; i < count; i++)

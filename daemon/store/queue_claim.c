@@ -343,9 +343,10 @@ static int claim_one(struct claim *claim, uint64_t seq, struct database *db, str
         return hand_out(claim, &message, was, db, cause);
 }
 
-/* What a transaction that was lost has found: it is done once more when the disk is full (writer.c). */
-static void forget_claimed(struct claim *claim)
+static void forget_claimed(struct store_write *write)
 {
+        struct claim *claim = container_of(write, struct claim, write);
+
         for (size_t i = 0; i < claim->count; i++)
                 queued_message_free(claim->messages[i]);
         free(take(claim->messages));
@@ -361,7 +362,6 @@ static int claim_write(struct store_write *write, struct database *db, struct ca
         struct claim *claim = container_of(write, struct claim, write);
         int more = 1;
 
-        forget_claimed(claim);
         if (find_due(claim, db, cause) < 0)
                 return -1;
         claim->messages = new_zeroed(claim->max + 1, sizeof(struct queued_message *));
@@ -416,14 +416,16 @@ void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
 {
         struct claim *claim = new_object(struct claim);
 
-        *claim = (struct claim){ .account = copy_text(account),
-                                 .now = now,
-                                 .max = max,
-                                 .max_bytes = max_bytes,
-                                 .notice = notice_rules_copy(notice),
-                                 .done = done,
-                                 .ctx = ctx,
-                                 .write = { .write = claim_write, .done = claim_done } };
+        *claim = (struct claim){
+                .account = copy_text(account),
+                .now = now,
+                .max = max,
+                .max_bytes = max_bytes,
+                .notice = notice_rules_copy(notice),
+                .done = done,
+                .ctx = ctx,
+                .write = { .write = claim_write, .forget = forget_claimed, .done = claim_done }
+        };
         queue_flood_begin(&claim->flood, flood);
         store_write(&claim->write);
 }

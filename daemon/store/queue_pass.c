@@ -69,6 +69,15 @@ static int gather(struct database *db, sqlite3_stmt *given, uint64_t seqs[STEP],
         return more < 0 ? -1 : 0;
 }
 
+static void forget_step(struct store_write *write)
+{
+        struct pass *pass = container_of(write, struct pass, write);
+
+        pass->more = false;
+        pass->step_count = 0;
+        (void)json_array_clear(pass->step_items);
+}
+
 static struct pass *pass_new(const char *account, int64_t clock,
                              int (*step)(struct store_write *write, struct database *db, struct cause *cause))
 {
@@ -77,7 +86,7 @@ static struct pass *pass_new(const char *account, int64_t clock,
         *pass = (struct pass){ .account = copy_text(account),
                                .clock = clock,
                                .now = loop_wall(),
-                               .write = { .write = step, .done = step_done } };
+                               .write = { .write = step, .forget = forget_step, .done = step_done } };
         return pass;
 }
 
@@ -87,7 +96,6 @@ static int due_now_step(struct store_write *write, struct database *db, struct c
 {
         struct pass *pass = container_of(write, struct pass, write);
 
-        pass->step_count = 0;
         for (int priority = 1; priority >= 0; priority--) {
                 if (db_run(db, cause,
                            "UPDATE message SET due = -1 WHERE seq IN (SELECT seq FROM message"
@@ -151,7 +159,6 @@ static int expire_step(struct store_write *write, struct database *db, struct ca
         struct pass *pass = container_of(write, struct pass, write);
         uint64_t seqs[STEP];
 
-        (void)json_array_clear(pass->step_items);
         /* A lifetime that begins anew begins here, where the account's clock is known. */
         if (db_run(db, cause,
                    "UPDATE message SET expires_clock = ? + lifetime"

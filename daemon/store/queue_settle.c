@@ -55,6 +55,13 @@ static int settle_all(const struct settle *settle, struct settled *out, struct d
         return 0;
 }
 
+static void forget_notice(struct store_write *write)
+{
+        struct settle *settle = container_of(write, struct settle, write);
+
+        settle->account[0] = settle->notice_id[0] = '\0';
+}
+
 static int settle_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct settle *settle = container_of(write, struct settle, write);
@@ -117,18 +124,20 @@ void queue_settle(const struct settlement *given, void (*done)(void *ctx, const 
 {
         struct settle *settle = new_object(struct settle);
 
-        *settle =
-                (struct settle){ .seq = given->seq,
-                                 .time = given->time,
-                                 .host = copy_text(given->host),
-                                 .tls = copy_text(given->tls),
-                                 .result = copy_text(given->result),
-                                 .recipient_count = given->recipient_count,
-                                 .partly = given->partly,
-                                 .notice = notice_rules_copy(given->notice),
-                                 .done = done,
-                                 .ctx = ctx,
-                                 .write = { .write = settle_write, .done = settle_done, .stubborn = true } };
+        *settle = (struct settle){ .seq = given->seq,
+                                   .time = given->time,
+                                   .host = copy_text(given->host),
+                                   .tls = copy_text(given->tls),
+                                   .result = copy_text(given->result),
+                                   .recipient_count = given->recipient_count,
+                                   .partly = given->partly,
+                                   .notice = notice_rules_copy(given->notice),
+                                   .done = done,
+                                   .ctx = ctx,
+                                   .write = { .write = settle_write,
+                                              .forget = forget_notice,
+                                              .done = settle_done,
+                                              .stubborn = true } };
         settle->recipients = new_zeroed(given->recipient_count + 1, sizeof *settle->recipients);
         for (size_t i = 0; i < given->recipient_count; i++) {
                 settle->recipients[i] = given->recipients[i];

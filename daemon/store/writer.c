@@ -21,6 +21,18 @@ enum {
         RETRY_AFTER = 1000 /* ms after a failed commit */
 };
 
+#if defined __SANITIZE_ADDRESS__
+enum { REHEARSES = true };
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+enum { REHEARSES = true };
+#else
+enum { REHEARSES = false };
+#endif
+#else
+enum { REHEARSES = false };
+#endif
+
 struct writes {
         struct store_write *first, **end;
 };
@@ -93,22 +105,53 @@ static void blame(struct store_write *write, const struct cause *cause)
         *write->cause = *cause;
 }
 
+static int run_once(struct database *db, struct store_write *write, struct cause *cause)
+{
+        if (write->forget)
+                write->forget(write);
+        return write->write(write, db, cause);
+}
+
+/* Takes back what has run since the savepoint. */
+static int take_back(struct database *db, size_t mark, struct cause *cause)
+{
+        queue_counts_undo(mark);
+        if (!database_in_transaction(db) || db_run(db, cause, "ROLLBACK TO one", NULL, 0) < 0)
+                return -1;
+        return 0;
+}
+
+/* As when the transaction is lost and run once more. */
+static int rehearse(struct database *db, struct store_write *write, size_t mark, struct cause *cause)
+{
+        struct cause of_first = { 0 };
+
+        if (!REHEARSES)
+                return 0;
+        (void)run_once(db, write, &of_first);
+        if (take_back(db, mark, cause) == 0)
+                return 0;
+        if (!cause_happened(cause))
+                *cause = of_first;
+        return -1;
+}
+
 /* One job in its savepoint. -1: the whole transaction is lost. */
 static int run_write(struct database *db, struct store_write *write, struct cause *cause)
 {
         size_t mark = queue_counts_mark();
+        struct cause own = { 0 };
 
-        if (db_run(db, cause, "SAVEPOINT one", NULL, 0) < 0)
+        if (db_run(db, cause, "SAVEPOINT one", NULL, 0) < 0 || rehearse(db, write, mark, cause) < 0)
                 return -1;
-        if (write->write(write, db, cause) == 0)
-                return db_run(db, cause, "RELEASE one", NULL, 0);
-        queue_counts_undo(mark);
-        if (!database_in_transaction(db))
-                return -1;
-        blame(write, cause);
-        cause_clear(cause);
-        if (db_run(db, cause, "ROLLBACK TO one", NULL, 0) < 0)
-                return -1;
+        if (run_once(db, write, &own) < 0) {
+                if (take_back(db, mark, cause) < 0) {
+                        if (!cause_happened(cause))
+                                *cause = own;
+                        return -1;
+                }
+                blame(write, &own);
+        }
         return db_run(db, cause, "RELEASE one", NULL, 0);
 }
 

@@ -2,6 +2,7 @@
 /* Messages that a server does not hand out: when they are told, when they are tried again, when they end. */
 #include "daemon/store/missing_table.h"
 
+#include "daemon/store/jobs.h"
 #include "daemon/store/seen_table.h"
 #include "store_folder.h"
 
@@ -174,6 +175,46 @@ START_TEST(one_uid_in_two_folders_is_two_messages)
 }
 END_TEST
 
+/* ---- a write that runs more than once ---- */
+
+struct finding {
+        unsigned runs, found;
+        struct answer answer;
+        struct store_write write;
+};
+
+static void forget_found(struct store_write *write)
+{
+        container_of(write, struct finding, write)->found = 0;
+}
+
+static int find_one(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct finding *finding = container_of(write, struct finding, write);
+
+        finding->found++;
+        return db_run(db, cause, finding->runs++ ? "DELETE FROM missing" : "ROLLBACK", NULL, 0);
+}
+
+static void found(struct store_write *write, const struct cause *cause)
+{
+        answered(&container_of(write, struct finding, write)->answer, cause);
+}
+
+/* Its first transaction is lost; the disk takes the next. */
+START_TEST(a_write_forgets_what_was_lost)
+{
+        struct finding finding = {
+                .write = { .write = find_one, .forget = forget_found, .done = found, .stubborn = true }
+        };
+
+        store_write(&finding.write);
+        wait_well(&finding.answer);
+        ck_assert_uint_ge(finding.runs, 2);
+        ck_assert_uint_eq(finding.found, 1);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("missing_table");
@@ -186,6 +227,7 @@ int main(void)
         tcase_add_test(all, pauses_grow_to_a_day);
         tcase_add_test(all, what_is_forgotten_is_not_asked_for);
         tcase_add_test(all, one_uid_in_two_folders_is_two_messages);
+        tcase_add_test(all, a_write_forgets_what_was_lost);
         suite_add_tcase(suite, all);
         srunner_run_all(runner, CK_ENV);
         int failed = srunner_ntests_failed(runner);
