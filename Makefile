@@ -247,6 +247,19 @@ unit-tests: $(UNIT_TESTS)
 check-unit: $(UNIT_TESTS)
 	@sh tests/unit/run.sh $(UNIT_TESTS)
 
+# ---- the simulator: the whole daemon in a world of its own, in virtual time (tests/simulator/) --------------
+# The objects of the daemon itself, main() under another name; in the place of daemon/workers.c is the simulator's threads.c,
+# and the executable's own open(), epoll_wait() and so on are those that the libraries get.
+SIMULATOR := $(BUILD)/tests/simulate
+SIM_OBJ   := $(call obj,$(sort $(wildcard tests/simulator/*.c)))
+$(SIM_OBJ): EM_CFLAGS := $(filter-out -D_FORTIFY_SOURCE% -Wpedantic -Wmissing-prototypes,$(EM_CFLAGS)) -fno-builtin-printf
+$(BUILD)/tests/simulator/daemon_main.o: $(BUILD)/daemon/main.o
+	@mkdir -p $(@D)
+	$(call say,OBJCOPY)objcopy --redefine-sym main=daemon_main $< $@
+$(SIMULATOR): $(SIM_OBJ) $(BUILD)/tests/simulator/daemon_main.o $(call libs_of,smtpd)
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(daemon_libs)
+
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
 	sasl smtp letter servers tar esmtp
