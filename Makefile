@@ -259,7 +259,15 @@ $(BUILD)/tests/simulator/daemon_main.o: $(BUILD)/daemon/main.o
 $(SIMULATOR): $(SIM_OBJ) $(BUILD)/tests/simulator/daemon_main.o $(call libs_of,smtpd)
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(daemon_libs)
-
+# One history with its log (SEED=n), or fresh ones on all processors for so long (T=10m): see HACKING.md.
+.PHONY: simulator simulate
+simulator: $(SIMULATOR)
+# In short, for make check.
+.PHONY: check-simulator
+check-simulator: $(SIMULATOR)
+	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -p no:cacheprovider tests/simulator
+simulate: $(SIMULATOR)
+	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS))
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
 	sasl smtp letter servers tar esmtp
@@ -303,7 +311,7 @@ check: deps
 	@$(MAKE) --no-print-directory checks
 demo: deps
 	@$(MAKE) --no-print-directory demo-built
-checks: all check-unit check-fuzz habits check-system
+checks: all check-unit check-fuzz check-simulator habits check-system
 # Preloaded into daemons under test: disks that fail, clocks that are set.
 $(BUILD)/tests/interpose.so: tests/system/interpose.c Makefile
 	@mkdir -p $(@D)
