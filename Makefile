@@ -216,7 +216,7 @@ $(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
 UNIT_common  := buf cause dsn file_rules frame json_fields names printable properties tar times
 UNIT_esmtp   := esmtp
 UNIT_base    := backoff loop journal settings netmon local_names networks
-UNIT_store   := notice intake replace_file database queue_table seen_table missing_table maildir own_mail subscriber_table
+UNIT_store   := notice intake replace_file database queue_table fetched_table missing_table maildir own_mail subscriber_table
 UNIT_wire    := engine connection resolve server_words
 UNIT_tls     := judge clock_doubt certificate allowed allowed_history trust trust_watch keys channel
 UNIT_sasl    := grant sasl scram_server
@@ -229,7 +229,7 @@ UNIT_outgoing := accounts queue_policy sender sender_policy
 UNIT_incoming := idle_policy listing_share poll_schedule receiver
 UNIT_service  := account_view history outcome service_time
 UNIT_control := permit varlink_server
-UNIT_smtpd   := peer_uid visitor
+UNIT_smtpd   := peer_uid smtpd_client
 UNIT_ctl     := ctl_show ctl_send ctl_words servers
 UNIT_TESTS :=
 define unit_rule
@@ -270,11 +270,11 @@ simulate: $(SIMULATOR)
 	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS))
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
-	sasl smtp letter servers tar esmtp
+	sasl smtp draft servers tar esmtp
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_MAIN := $(if $(filter fuzz,$(FLAVOUR)),,$(BUILD)/tests/fuzz/replay.o)
 # What each links with: all of the daemon below control, but for what the tool does.
-fuzz_libs = $(call libs_of,$(if $(filter letter servers,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,service)))
+fuzz_libs = $(call libs_of,$(if $(filter draft servers,$(1)),ctl,$(if $(filter esmtp,$(1)),esmtp,service)))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(BUILD)/fuzz/fuzz_$(t): $(call fuzz_libs,$(t))))
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_MAIN) $(built_with)
 	@mkdir -p $(@D)

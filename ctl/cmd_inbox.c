@@ -203,7 +203,7 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
 {
         struct cause cause = { 0 };
         struct view view = { 0 };
-        scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_LETTER);
+        scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_DRAFT);
         if (submission_read_all(fd, &bytes, &cause))
                 return tell_cause(&cause);
         const char *text = bytes.len ? (const char *)buf_bytes(&bytes) : "";
@@ -257,7 +257,7 @@ int run_inbox_show(struct tool *tool)
 int run_inbox_save_attachments(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL, *saved = json_array();
-        scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_LETTER);
+        scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_DRAFT);
         struct cause cause = { 0 };
         int status;
         scoped(scoped_close) int fd = open_message(tool, &answer, &status);

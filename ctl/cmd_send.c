@@ -5,8 +5,8 @@
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/draft.h"
 #include "ctl/fields.h"
-#include "ctl/letter.h"
 #include "ctl/mend.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
@@ -25,9 +25,9 @@ static const char **values_of(const struct tool *tool, const char *name)
 
 static int check_header_option(const struct tool *tool, const char *header)
 {
-        struct letter_field field;
+        struct draft_field field;
         size_t at = 0;
-        bool fine = letter_next(header, strlen(header), &at, &field) && text_is_clean(header);
+        bool fine = draft_next(header, strlen(header), &at, &field) && text_is_clean(header);
         return fine ? EXIT_DONE : tell_usage(tool, "--header '%s' is not NAME: TEXT", header);
 }
 
@@ -151,10 +151,10 @@ static int make_letter(const struct tool *tool, const struct buf *input, struct 
         bool text_wanted = tool_has(tool, "subject") || tool_has(tool, "attach");
         const char *bytes = input->len ? (const char *)buf_bytes(input) : "";
         int failed;
-        if (!text_wanted && letter_has_header(bytes, input->len))
-                failed = prepend_headers(tool, input, &submission->letter);
+        if (!text_wanted && draft_has_header(bytes, input->len))
+                failed = prepend_headers(tool, input, &submission->draft);
         else if (!tool_has(tool, "attach"))
-                failed = write_text(tool, input, &submission->letter);
+                failed = write_text(tool, input, &submission->draft);
         else
                 return compose_by_mime(tool, input, submission, cause);
         if (failed)
@@ -170,7 +170,7 @@ static int find_recipients(const struct tool *tool, const struct buf *input, jso
         scoped(causes_free) struct causes bad = { 0 };
         add_recipients(tool, into, &bad);
         if (!json_array_size(into) && !bad.count && !tool_has(tool, "subject") && input->len) {
-                letter_recipients((const char *)buf_bytes(input), input->len, into, &bad);
+                draft_recipients((const char *)buf_bytes(input), input->len, into, &bad);
         }
         bool any = json_array_size(into) > 0;
         for (size_t i = 0; any && i < bad.count; i++) {
@@ -190,10 +190,10 @@ static int find_recipients(const struct tool *tool, const struct buf *input, jso
 
 static int prepare(const struct tool *tool, struct tool_submission *submission, struct cause *cause)
 {
-        scoped(buf_free) struct buf input = BUF_WITH_MAX(LIMIT_LETTER);
+        scoped(buf_free) struct buf input = BUF_WITH_MAX(LIMIT_DRAFT);
         if (submission_read(&input, tool_word(tool, 0), false, cause))
                 return -1;
-        letter_mend_front(&input);
+        draft_mend_front(&input);
         return find_recipients(tool, &input, submission->recipients, cause) ||
                                make_letter(tool, &input, submission, cause)
                        ? -1

@@ -27,7 +27,7 @@ static void find_flaws(struct span text, struct flaws *out)
         const char *at = text.at, *end = text.at + text.len;
         *out = (struct flaws){ 0 };
         while (at < end) {
-                size_t line = letter_line(at, (size_t)(end - at)), bare = line;
+                size_t line = draft_line(at, (size_t)(end - at)), bare = line;
                 bare -= bare && at[bare - 1] == '\n';
                 bare -= bare < line && bare && at[bare - 1] == '\r';
                 if (bare > LIMIT_SMTP_LINE && !out->long_line)
@@ -183,7 +183,7 @@ static int put_transfer(const struct encoding *e, const struct form *form)
 }
 
 /* A parameter may follow as it is. */
-static bool ends_in_semicolon(const struct letter_field *field)
+static bool ends_in_semicolon(const struct draft_field *field)
 {
         size_t len = field->value_len;
 
@@ -193,7 +193,7 @@ static bool ends_in_semicolon(const struct letter_field *field)
 }
 
 /* The type with the charset that the text is in. */
-static int put_type(const struct encoding *e, const struct form *form, const struct letter_field *field,
+static int put_type(const struct encoding *e, const struct form *form, const struct draft_field *field,
                     const char *end)
 {
         size_t len = 0;
@@ -209,25 +209,25 @@ static int put_type(const struct encoding *e, const struct form *form, const str
             (value && buf_append(&type, value + len, field->value_len - front - len)) ||
             buf_append_text(&type, "\n"))
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
-        struct letter_field whole;
+        struct draft_field whole;
         size_t at = 0;
         const char *bytes = (const char *)buf_bytes(&type);
-        return letter_next(bytes, type.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause)
-                                                         : -1;
+        return draft_next(bytes, type.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause)
+                                                        : -1;
 }
 
 /* A field whose place another takes, or that is one too many: kept under a name that nobody goes by. */
-static int put_renamed(const struct encoding *e, const struct letter_field *field, const char *end)
+static int put_renamed(const struct encoding *e, const struct draft_field *field, const char *end)
 {
         scoped(buf_free) struct buf text = BUF_WITH_MAX(LIMIT_HEADER);
-        struct letter_field whole;
+        struct draft_field whole;
         size_t at = 0;
         if (buf_append_text(&text, "X-Original-") ||
             buf_append(&text, field->name, (size_t)(end - field->name)))
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
         const char *bytes = (const char *)buf_bytes(&text);
-        return letter_next(bytes, text.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause)
-                                                         : -1;
+        return draft_next(bytes, text.len, &at, &whole) ? field_write(&whole, bytes + at, e->out, e->cause)
+                                                        : -1;
 }
 
 /* ---- header ---- */
@@ -237,11 +237,11 @@ struct head {
 };
 
 static int put_field(const struct encoding *e, const struct entity *entity, const struct form *form,
-                     const struct letter_field *field, const char *end, struct head *head)
+                     const struct draft_field *field, const char *end, struct head *head)
 {
-        if (letter_field_is(field, "MIME-Version"))
+        if (draft_field_is(field, "MIME-Version"))
                 head->version = true;
-        if (letter_field_is(field, "Content-Type")) {
+        if (draft_field_is(field, "Content-Type")) {
                 bool first = field->name == entity->type.name, replaced = first && form && form->replace_type;
                 if (first && !replaced) {
                         head->type = true;
@@ -250,7 +250,7 @@ static int put_field(const struct encoding *e, const struct entity *entity, cons
                 }
                 return put_renamed(e, field, end);
         }
-        if (letter_field_is(field, "Content-Transfer-Encoding")) {
+        if (draft_field_is(field, "Content-Transfer-Encoding")) {
                 bool first = !head->transfer;
                 bool coded = entity->transfer >= TRANSFER_QUOTED, whole = entity->kind == ENTITY_MULTIPART;
                 if (!first || (!form && whole && coded))
@@ -280,11 +280,11 @@ static int put_missing(const struct encoding *e, const struct form *form, const 
 /* The fields, and those that `form` needs; NULL: the body stays as it is. */
 static int put_head(const struct encoding *e, const struct entity *entity, const struct form *form, bool top)
 {
-        struct letter_field field;
+        struct draft_field field;
         struct head head = { 0 };
         size_t at = 0;
         const char *bytes = entity->head.at;
-        while (letter_next(bytes, entity->head.len, &at, &field)) {
+        while (draft_next(bytes, entity->head.len, &at, &field)) {
                 if (!put_field(e, entity, form, &field, bytes + at, &head))
                         continue;
                 scoped(scoped_free) char *why = copy_text(e->cause ? e->cause->text : "");
@@ -484,7 +484,7 @@ static int put_entity(const struct encoding *e, struct span bytes, enum entity_d
         return put_span(e, entity.body);
 }
 
-int encode_letter(const char *bytes, size_t len, enum encode_body body, struct buf *out, struct cause *cause)
+int encode_draft(const char *bytes, size_t len, enum encode_body body, struct buf *out, struct cause *cause)
 {
         struct encoding e = { .all = bytes, .body = body, .out = out, .cause = cause };
         if (put_entity(&e, (struct span){ bytes, len }, DEFAULT_TEXT, 0))

@@ -16,7 +16,7 @@ enum encode_body { BODY_ENCODED, BODY_7BIT, BODY_8BITMIME };
 
 /* Appends the message to `out`, with the MIME fields that it needs then. -1 with a cause (UNSENDABLE naming
  * the line, TOO_LARGE). */
-int encode_letter(const char *bytes, size_t len, enum encode_body body, struct buf *out, struct cause *cause)
+int encode_draft(const char *bytes, size_t len, enum encode_body body, struct buf *out, struct cause *cause)
         must_use;
 
 /* True when both messages say the same: leaf by leaf, decoded, byte for byte but for LF and CRLF in text, and

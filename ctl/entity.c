@@ -51,7 +51,7 @@ static const char *skip_value(const char *at, const char *end)
 }
 
 /* "type" and "subtype"; false when the value does not begin so. *rest: where the parameters begin. */
-static bool read_type(const struct letter_field *field, struct span *type, struct span *subtype,
+static bool read_type(const struct draft_field *field, struct span *type, struct span *subtype,
                       const char **rest)
 {
         const char *end = field->value + field->value_len, *at = skip_blank(field->value, end);
@@ -67,7 +67,7 @@ static bool read_type(const struct letter_field *field, struct span *type, struc
         return subtype->len && (*rest == end || **rest == ';');
 }
 
-const char *entity_parameter(const struct letter_field *type, const char *name, size_t *len)
+const char *entity_parameter(const struct draft_field *type, const char *name, size_t *len)
 {
         struct span main, sub;
         if (!type->name)
@@ -248,19 +248,18 @@ static void read_kind(struct entity *entity, enum entity_default without)
 
 void entity_read(struct span bytes, enum entity_default without, unsigned depth, struct entity *out)
 {
-        struct letter_field field;
+        struct draft_field field;
         size_t at = 0;
         scoped(scoped_free) char *transfer = NULL;
         *out = (struct entity){ 0 };
-        while (letter_next(bytes.at, bytes.len, &at, &field)) {
-                if (letter_field_is(&field, "Content-Type") && !out->type.name)
+        while (draft_next(bytes.at, bytes.len, &at, &field)) {
+                if (draft_field_is(&field, "Content-Type") && !out->type.name)
                         out->type = field;
-                else if (letter_field_is(&field, "Content-Transfer-Encoding") && !transfer)
-                        transfer = letter_value(&field);
+                else if (draft_field_is(&field, "Content-Transfer-Encoding") && !transfer)
+                        transfer = draft_value(&field);
         }
-        size_t blank = letter_is_blank(bytes.at + at, bytes.len - at)
-                               ? letter_line(bytes.at + at, bytes.len - at)
-                               : 0;
+        size_t blank =
+                draft_is_blank(bytes.at + at, bytes.len - at) ? draft_line(bytes.at + at, bytes.len - at) : 0;
         out->head = (struct span){ bytes.at, at };
         out->blank = (struct span){ bytes.at + at, blank };
         out->body = (struct span){ bytes.at + at + blank, bytes.len - at - blank };

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "ctl/letter.h"
+#include "ctl/draft.h"
 #include "ctl/transfer.h"
 
 #define LIMIT_ENTITIES 64 /* entities within entities; what lies deeper is one leaf */
@@ -32,10 +32,10 @@ struct entity {
         struct span body;  /* in a multipart: without the line end that belongs to the next boundary */
         enum entity_kind kind;
         enum transfer transfer;
-        struct letter_field type; /* the Content-Type that counts; name NULL: none */
-        bool type_valid;          /* it is one by RFC 2045 section 5.1, and what it says holds */
-        bool sealed;              /* signed or encrypted: a changed byte would break it */
-        bool mixed;               /* a multipart in which a part more does no harm */
+        struct draft_field type; /* the Content-Type that counts; name NULL: none */
+        bool type_valid;         /* it is one by RFC 2045 section 5.1, and what it says holds */
+        bool sealed;             /* signed or encrypted: a changed byte would break it */
+        bool mixed;              /* a multipart in which a part more does no harm */
         bool digest, alternative;
         char boundary[80]; /* with "--" before it */
 };
@@ -43,7 +43,7 @@ void entity_read(struct span bytes, enum entity_default without, unsigned depth,
 
 /* The value of a parameter of a Content-Type or Content-Disposition as it stands there, quotes included; NULL
  * when there is none. */
-const char *entity_parameter(const struct letter_field *type, const char *name, size_t *len);
+const char *entity_parameter(const struct draft_field *type, const char *name, size_t *len);
 
 /* The pieces of a multipart's body in their order; begin with { 0 }. */
 enum piece_kind { PIECE_BEFORE, PIECE_BOUNDARY, PIECE_PART, PIECE_AFTER };

@@ -356,7 +356,7 @@ static void append_folded(struct made *out, size_t column, const char *value)
 static bool is_carried(const char *at, const char *end)
 {
         while (at < end) {
-                size_t line = letter_line(at, (size_t)(end - at)), bare = line;
+                size_t line = draft_line(at, (size_t)(end - at)), bare = line;
                 bare -= bare && at[bare - 1] == '\n';
                 bare -= bare && at[bare - 1] == '\r';
                 if (bare > LIMIT_SMTP_LINE || memchr(at, '\r', bare) || has_eight_bit(at, bare))
@@ -366,17 +366,17 @@ static bool is_carried(const char *at, const char *end)
         return true;
 }
 
-static void append_value(struct made *out, const struct letter_field *field, const char *value)
+static void append_value(struct made *out, const struct draft_field *field, const char *value)
 {
         if (field_has_addresses(field->name, field->name_len))
                 append_addresses(out, value);
-        else if (letter_field_is(field, "Content-Type") || letter_field_is(field, "Content-Disposition"))
+        else if (draft_field_is(field, "Content-Type") || draft_field_is(field, "Content-Disposition"))
                 append_parameters(out, value);
         else
                 append_text(out, value, strlen(value));
 }
 
-int field_write(const struct letter_field *field, const char *end, struct buf *out, struct cause *cause)
+int field_write(const struct draft_field *field, const char *end, struct buf *out, struct cause *cause)
 {
         scoped(made_free) struct made made = { .text = BUF_WITH_MAX((size_t)64 * LIMIT_HEADER) };
         scoped(made_free) struct made lines = { .text = BUF_WITH_MAX((size_t)64 * LIMIT_HEADER) };
@@ -391,7 +391,7 @@ int field_write(const struct letter_field *field, const char *end, struct buf *o
         }
         if (raw > LIMIT_HEADER)
                 return cause_set(cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
-        scoped(scoped_free) char *value = letter_value(field);
+        scoped(scoped_free) char *value = draft_value(field);
         if (strchr(value, '\r'))
                 return cause_set(cause, CAUSE_UNSENDABLE, "has a carriage return that is no end of a line");
         append_value(&made, field, value);
@@ -403,7 +403,7 @@ int field_write(const struct letter_field *field, const char *end, struct buf *o
         if (made.full || lines.full)
                 return cause_set(cause, CAUSE_UNSENDABLE, "is larger than %d bytes", 64 * LIMIT_HEADER);
         for (size_t at = 0; at < lines.text.len;) {
-                size_t line = letter_line(bytes + at, lines.text.len - at);
+                size_t line = draft_line(bytes + at, lines.text.len - at);
                 if (line > LIMIT_SMTP_LINE + 1)
                         return cause_set(cause, CAUSE_UNSENDABLE,
                                          "is longer than %d bytes and cannot be folded", LIMIT_SMTP_LINE);

@@ -7,11 +7,11 @@
 #pragma once
 
 #include "common/buf.h"
-#include "ctl/letter.h"
+#include "ctl/draft.h"
 
 /* Appends the field, which ends at `end`, as it is or written anew. -1 with a cause without the number of its
  * line when it cannot be carried, or when `out` is full. */
-int field_write(const struct letter_field *field, const char *end, struct buf *out, struct cause *cause)
+int field_write(const struct draft_field *field, const char *end, struct buf *out, struct cause *cause)
         must_use;
 /* The value of a list of addresses in ASCII, but for a part before an @ that has no such form. The caller
  * frees. */

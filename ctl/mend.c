@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A letter made whole; see mend.h. */
+/* A message made whole; see mend.h. */
 #include "ctl/mend.h"
 
-#include "ctl/letter.h"
+#include "ctl/draft.h"
 
 static const char *bytes_of(const struct buf *text)
 {
@@ -26,9 +26,9 @@ static void end_lines_by_lf(struct buf *text)
 
 static bool begins_a_header(const char *bytes, size_t len)
 {
-        struct letter_field field;
+        struct draft_field field;
         size_t at = 0;
-        return letter_next(bytes, len, &at, &field);
+        return draft_next(bytes, len, &at, &field);
 }
 
 /* "From someone Mon Jan  5 ..." before a header, as an mbox has it; a text may begin with that word as well.
@@ -36,20 +36,20 @@ static bool begins_a_header(const char *bytes, size_t len)
 static size_t mbox_line(const char *bytes, size_t len)
 {
         static const char *const days[] = { " Mon ", " Tue ", " Wed ", " Thu ", " Fri ", " Sat ", " Sun " };
-        size_t quote = len && bytes[0] == '>', line = letter_line(bytes, len);
+        size_t quote = len && bytes[0] == '>', line = draft_line(bytes, len);
         if (len < quote + 5 || memcmp(bytes + quote, "From ", 5) != 0)
                 return 0;
         const char *rest = bytes + line;
-        if (letter_has_header(rest, len - line))
+        if (draft_has_header(rest, len - line))
                 return line;
         for (size_t i = 0; i < count_of(days); i++)
                 if (memmem(bytes, line, days[i], 5) &&
-                    (letter_is_blank(rest, len - line) || begins_a_header(rest, len - line)))
+                    (draft_is_blank(rest, len - line) || begins_a_header(rest, len - line)))
                         return line;
         return 0;
 }
 
-void letter_mend_front(struct buf *text)
+void draft_mend_front(struct buf *text)
 {
         end_lines_by_lf(text);
         const char *bytes = bytes_of(text);
@@ -60,23 +60,23 @@ void letter_mend_front(struct buf *text)
 }
 
 /* A From, Sender or Reply-To without anybody in it. */
-static bool names_nobody(const struct letter_field *field)
+static bool names_nobody(const struct draft_field *field)
 {
-        if (!letter_field_is(field, "From") && !letter_field_is(field, "Sender") &&
-            !letter_field_is(field, "Reply-To"))
+        if (!draft_field_is(field, "From") && !draft_field_is(field, "Sender") &&
+            !draft_field_is(field, "Reply-To"))
                 return false;
-        scoped(scoped_free) char *value = letter_value(field);
+        scoped(scoped_free) char *value = draft_value(field);
         return !value[0];
 }
 
 static int drop_empty_fields(struct buf *text, struct cause *cause)
 {
         scoped(buf_free) struct buf head = BUF_WITH_MAX(text->max);
-        struct letter_field field;
+        struct draft_field field;
         const char *bytes = bytes_of(text);
         size_t end = 0;
         bool any = false;
-        for (size_t at = 0; letter_next(bytes, text->len, &at, &field); end = at) {
+        for (size_t at = 0; draft_next(bytes, text->len, &at, &field); end = at) {
                 bool dropped = names_nobody(&field);
                 any = any || dropped;
                 if (!dropped && buf_append(&head, bytes + end, at - end))
@@ -105,18 +105,18 @@ static int insert_at(struct buf *text, size_t at, const char *bytes, struct caus
         return 0;
 }
 
-int letter_mend(struct buf *text, struct cause *cause)
+int draft_mend(struct buf *text, struct cause *cause)
 {
-        struct letter_field field;
+        struct draft_field field;
         size_t at = 0;
-        letter_mend_front(text);
+        draft_mend_front(text);
         if (drop_empty_fields(text, cause))
                 return -1;
         const char *bytes = bytes_of(text);
-        while (letter_next(bytes, text->len, &at, &field))
+        while (draft_next(bytes, text->len, &at, &field))
                 ;
         bool line_open = at && bytes[at - 1] != '\n';
-        return letter_is_blank(bytes + at, text->len - at)
+        return draft_is_blank(bytes + at, text->len - at)
                        ? 0
                        : insert_at(text, at, line_open ? "\n\n" : "\n", cause);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A letter as programs hand it in, made into one by RFC 5322: what stands before its header goes (a byte
+ * A message as programs hand it in, made into one by RFC 5322: what stands before its header goes (a byte
  * order mark, the line of an mbox), the blank line behind it comes, a From that names nobody goes. Local
  * names become addresses in the daemon.
  */
@@ -10,6 +10,6 @@
 #include "common/cause.h"
 
 /* -1 when the text is full. */
-int letter_mend(struct buf *text, struct cause *cause) must_use;
+int draft_mend(struct buf *text, struct cause *cause) must_use;
 /* Only what stands before the header, and the line ends of a text that has CR for them. */
-void letter_mend_front(struct buf *text);
+void draft_mend_front(struct buf *text);

@@ -8,7 +8,7 @@
 #include "common/names.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
-#include "ctl/letter.h"
+#include "ctl/draft.h"
 #include "ctl/submit.h"
 
 #include <stdio.h>
@@ -213,7 +213,7 @@ static int told_first(const struct causes *failures)
 static int read_input(struct form *form, struct tool_submission *submission)
 {
         struct cause cause = { 0 };
-        if (!submission_read(&submission->letter, NULL, !form->dots_are_text, &cause))
+        if (!submission_read(&submission->draft, NULL, !form->dots_are_text, &cause))
                 return EX_OK;
         (void)tell_cause(&cause);
         return cause.code == CAUSE_TOO_LARGE ? EX_DATAERR : EX_NOINPUT;
@@ -253,12 +253,12 @@ static void tell_bad_recipients(const struct causes *bad)
 static int find_recipients(struct form *form, struct tool_submission *submission)
 {
         scoped(causes_free) struct causes bad = { 0 };
-        const struct buf *letter = &submission->letter;
+        const struct buf *draft = &submission->draft;
         json_t *into = submission->recipients;
         for (size_t i = 0; i < form->recipient_count; i++)
                 mailboxes_add(form->recipients[i], into, &bad);
         if (form->from_header)
-                letter_recipients((const char *)buf_bytes(letter), letter->len, into, &bad);
+                draft_recipients((const char *)buf_bytes(draft), draft->len, into, &bad);
         if (json_array_size(into) > 0) {
                 if (bad.count)
                         tell_bad_recipients(&bad);
@@ -275,20 +275,20 @@ static int find_recipients(struct form *form, struct tool_submission *submission
 /* "Full Name <address>" for a message that has no From; the name is quoted as RFC 5322 wants it. */
 static int add_from(struct form *form, struct tool_submission *submission, const char *address)
 {
-        struct buf *letter = &submission->letter;
-        scoped(scoped_free) char *there = letter_find((const char *)buf_bytes(letter), letter->len, "From");
+        struct buf *draft = &submission->draft;
+        scoped(scoped_free) char *there = draft_find((const char *)buf_bytes(draft), draft->len, "From");
         if (there || !form->full_name || !address || !address[0] || !text_is_clean(form->full_name))
                 return 0;
-        scoped(buf_free) struct buf with = BUF_WITH_MAX(LIMIT_LETTER);
+        scoped(buf_free) struct buf with = BUF_WITH_MAX(LIMIT_DRAFT);
         int failed = buf_append_text(&with, "From: \"");
         for (const char *c = form->full_name; *c && !failed; c++)
                 failed = buf_appendf(&with, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
         failed = failed || buf_appendf(&with, "\" <%s>\n", address) ||
-                 buf_append(&with, buf_bytes(letter), letter->len);
+                 buf_append(&with, buf_bytes(draft), draft->len);
         if (failed)
                 return -1;
-        buf_free(letter);
-        *letter = with;
+        buf_free(draft);
+        *draft = with;
         with = (struct buf){ 0 };
         return 0;
 }

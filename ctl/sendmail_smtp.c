@@ -37,7 +37,7 @@ static void on_body(void *ctx, const uint8_t *bytes, size_t len)
 {
         struct dialogue *dialogue = ctx;
 
-        if (buf_append(&dialogue->submission.letter, bytes, len))
+        if (buf_append(&dialogue->submission.draft, bytes, len))
                 dialogue->too_large = true;
 }
 
@@ -97,8 +97,7 @@ static void commit(struct dialogue *dialogue)
 
         take_envelope(dialogue);
         if (dialogue->too_large)
-                (void)cause_set(&cause, CAUSE_TOO_LARGE, "the message is larger than %zu bytes",
-                                LIMIT_LETTER);
+                (void)cause_set(&cause, CAUSE_TOO_LARGE, "the message is larger than %zu bytes", LIMIT_DRAFT);
         else if (submission_complete(&dialogue->submission, &cause) == 0 &&
                  submission_encode(&dialogue->submission, &cause) == 0 &&
                  submission_send(dialogue->tool, &dialogue->submission, &answer, &failures) < 0)
@@ -161,7 +160,7 @@ int sendmail_smtp(struct tool *tool)
         submission_init(&dialogue.submission);
         begin_message(&dialogue);
         dialogue.esmtp = esmtp_new(&(struct esmtp_rules){ .hostname = more && host[0] ? host : "localhost",
-                                                          .max_size = LIMIT_LETTER,
+                                                          .max_size = LIMIT_DRAFT,
                                                           .standard_input = true },
                                    &user, &dialogue);
         esmtp_greet(dialogue.esmtp, NULL);

@@ -10,8 +10,8 @@
 #include "common/printable.h"
 #include "common/times.h"
 #include "ctl/call.h"
+#include "ctl/draft.h"
 #include "ctl/encode.h"
-#include "ctl/letter.h"
 #include "ctl/mend.h"
 #include "ctl/mime_load.h"
 #include "ctl/show.h"
@@ -30,7 +30,7 @@
 void submission_init(struct tool_submission *submission)
 {
         *submission = (struct tool_submission){ .recipients = json_array(),
-                                                .letter = BUF_WITH_MAX(LIMIT_LETTER),
+                                                .draft = BUF_WITH_MAX(LIMIT_DRAFT),
                                                 .made = -1 };
 }
 
@@ -38,14 +38,14 @@ void submission_done(struct tool_submission *submission)
 {
         json_decref(submission->recipients);
         json_decref(submission->notify_each);
-        buf_free(&submission->letter);
+        buf_free(&submission->draft);
         free(submission->author);
         close_fd(&submission->made);
 }
 
 int submission_complete(struct tool_submission *submission, struct cause *cause)
 {
-        return letter_mend(&submission->letter, cause);
+        return draft_mend(&submission->draft, cause);
 }
 
 /* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on.
@@ -113,14 +113,14 @@ int submission_read(struct buf *into, const char *path, bool dot_ends, struct ca
 
 int submission_encode(struct tool_submission *submission, struct cause *cause)
 {
-        struct letter_facts facts;
-        struct buf *text = &submission->letter;
+        struct draft_info info;
+        struct buf *text = &submission->draft;
         const char *bytes = text->len ? (const char *)buf_bytes(text) : "";
-        letter_look(bytes, text->len, &facts);
-        if (!letter_needs_encoding(&facts))
+        draft_look(bytes, text->len, &info);
+        if (!draft_needs_encoding(&info))
                 return 0;
-        scoped(buf_free) struct buf encoded = BUF_WITH_MAX(LIMIT_LETTER);
-        if (encode_letter(bytes, text->len, submission->body, &encoded, cause))
+        scoped(buf_free) struct buf encoded = BUF_WITH_MAX(LIMIT_DRAFT);
+        if (encode_draft(bytes, text->len, submission->body, &encoded, cause))
                 return -1;
         struct buf old = *text;
         *text = encoded;
@@ -154,22 +154,22 @@ int submission_compose(struct tool_submission *submission, struct mime_draft *dr
         const struct mime_functions *mime = mime_load(cause);
         if (!mime || make_place(submission, cause))
                 return -1;
-        draft->most = LIMIT_LETTER / 4 * 3; /* base64 makes four bytes of three */
+        draft->most = LIMIT_DRAFT / 4 * 3; /* base64 makes four bytes of three */
         return mime->compose(draft, submission->made, error) ? cause_set(cause, CAUSE_INVALID, "%s", error)
                                                              : 0;
 }
 
-/* What is in `letter` goes to its place; from here on nobody can change it. */
+/* What is in `draft` goes to its place; from here on nobody can change it. */
 static int seal(struct tool_submission *submission, struct cause *cause)
 {
         const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-        const struct buf *letter = &submission->letter;
+        const struct buf *draft = &submission->draft;
         if (submission->made < 0 && make_place(submission, cause))
                 return -1;
-        if (write_all(submission->made, buf_bytes(letter), letter->len) ||
+        if (write_all(submission->made, buf_bytes(draft), draft->len) ||
             fcntl(submission->made, F_ADD_SEALS, seals) || lseek(submission->made, 0, SEEK_SET))
                 return cause_errno(cause, errno, "memory for the message");
-        buf_free(&submission->letter);
+        buf_free(&submission->draft);
         return 0;
 }
 
@@ -226,10 +226,10 @@ void submission_tell_left_out(const char *program, const char *words)
 /* The address in From, by which an account may be chosen where no sender is given. */
 static void note_author(struct tool_submission *submission)
 {
-        scoped(scoped_free) char *from = submission->from || !submission->letter.len
+        scoped(scoped_free) char *from = submission->from || !submission->draft.len
                                                  ? NULL
-                                                 : letter_find((const char *)buf_bytes(&submission->letter),
-                                                               submission->letter.len, "From");
+                                                 : draft_find((const char *)buf_bytes(&submission->draft),
+                                                              submission->draft.len, "From");
         size_t at, len;
         if (from && mailbox_find(from, mailbox_item(from), &at, &len) && text_is_clean(from))
                 submission->author = copy_bytes(from + at, len);
@@ -274,13 +274,13 @@ int submission_send(struct tool *tool, struct tool_submission *submission, json_
         struct tool_call call = { .method = EMAIL("Submit"),
                                   .parameters = parameters,
                                   .fd = submission->made };
-        struct stat facts = { 0 };
-        if (!submission->watched || fstat(submission->made, &facts)) {
+        struct stat info = { 0 };
+        if (!submission->watched || fstat(submission->made, &info)) {
                 int status = call_once(tool, call, out, failures);
                 tell_refused(submission, *out);
                 return status;
         }
-        struct handing handing = { .tool = tool, .fd = submission->made, .size = (uint64_t)facts.st_size };
+        struct handing handing = { .tool = tool, .fd = submission->made, .size = (uint64_t)info.st_size };
         call.tick = show_handing;
         call.tick_arg = &handing;
         int failed = call_once(tool, call, out, failures);

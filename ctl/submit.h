@@ -10,7 +10,7 @@
 
 /* Most bytes read from a file or pipe; the daemon's own limit is asked of it, this one is about our memory.
  */
-#define LIMIT_LETTER ((size_t)1 << 30)
+#define LIMIT_DRAFT ((size_t)1 << 30)
 
 struct tool_submission {
         const char *account;        /* NULL = the default one */
@@ -26,7 +26,7 @@ struct tool_submission {
         const char *program; /* the name in what is told of recipients that are left out; NULL: emailsecctl */
         char *author; /* the address in its From where `from` is NULL; owned, set when it is handed over */
         json_t *recipients; /* texts; owned */
-        struct buf letter;  /* the message, while it is worked on */
+        struct buf draft;   /* the message, while it is worked on */
         int made;           /* where it lies once it is ready; -1: not yet */
 };
 void submission_init(struct tool_submission *submission);

@@ -30,7 +30,7 @@ static char *readable(const struct reading *reading, const char *value)
 
 static char *field_text(const struct reading *reading, struct span head, const char *name)
 {
-        scoped(scoped_free) char *value = letter_find(head.at, head.len, name);
+        scoped(scoped_free) char *value = draft_find(head.at, head.len, name);
         return value ? readable(reading, value) : NULL;
 }
 
@@ -63,8 +63,8 @@ static void decode_percent(char *text)
 
 /* Its piece number `i` in whichever form it is there; NULL: there is none. *extended where it is one with
  * %XX. */
-static const char *parameter_piece(const struct letter_field *field, const char *name, unsigned i,
-                                   size_t *len, bool *extended)
+static const char *parameter_piece(const struct draft_field *field, const char *name, unsigned i, size_t *len,
+                                   bool *extended)
 {
         for (unsigned form = 0; form < (i ? 2 : 4); form++) { /* name*0*, name*0, name*, name */
                 bool coded = form == 0 || form == 2;
@@ -82,7 +82,7 @@ static const char *parameter_piece(const struct letter_field *field, const char 
 
 /* A parameter in any of its forms: name=, name*=charset''%XX, name*0= name*1=, name*0*= ... (RFC 2231); NULL
  * when none. */
-static char *parameter(const struct reading *reading, const struct letter_field *field, const char *name)
+static char *parameter(const struct reading *reading, const struct draft_field *field, const char *name)
 {
         size_t len = 0;
         struct buf joined = BUF_WITH_MAX(64 * 1024);
@@ -174,7 +174,7 @@ static void take_text(const struct reading *reading, const struct entity *entity
 }
 
 static void add_attachment(const struct reading *reading, const struct entity *entity, const char *type,
-                           const struct letter_field *disposition)
+                           const struct draft_field *disposition)
 {
         struct view *view = reading->view;
         size_t len = 0;
@@ -191,11 +191,11 @@ static void add_attachment(const struct reading *reading, const struct entity *e
 }
 
 /* Content-Disposition, the last one; its name is NULL where there is none. */
-static struct letter_field disposition_of(const struct entity *entity)
+static struct draft_field disposition_of(const struct entity *entity)
 {
-        struct letter_field field, disposition = { 0 };
-        for (size_t at = 0; letter_next(entity->head.at, entity->head.len, &at, &field);)
-                if (letter_field_is(&field, "Content-Disposition"))
+        struct draft_field field, disposition = { 0 };
+        for (size_t at = 0; draft_next(entity->head.at, entity->head.len, &at, &field);)
+                if (draft_field_is(&field, "Content-Disposition"))
                         disposition = field;
         return disposition;
 }
@@ -203,12 +203,11 @@ static struct letter_field disposition_of(const struct entity *entity)
 static void look_at_leaf(const struct reading *reading, const struct entity *entity, bool alternative)
 {
         struct view *view = reading->view;
-        struct letter_field disposition = disposition_of(entity);
-        scoped(scoped_free) char *value = entity->type_valid && entity->type.name
-                                                  ? letter_value(&entity->type)
-                                                  : copy_text("text/plain");
+        struct draft_field disposition = disposition_of(entity);
+        scoped(scoped_free) char *value = entity->type_valid && entity->type.name ? draft_value(&entity->type)
+                                                                                  : copy_text("text/plain");
         value[strcspn(value, " \t;(")] = 0;
-        scoped(scoped_free) char *how = disposition.name ? letter_value(&disposition) : copy_text("");
+        scoped(scoped_free) char *how = disposition.name ? draft_value(&disposition) : copy_text("");
         bool attached = !strncasecmp(how, "attachment", 10), html = !strcasecmp(value, "text/html");
         bool text = entity->kind == ENTITY_TEXT || !strncasecmp(value, "text/", 5);
         if (!attached && text && !html && (!view->text || view->html))

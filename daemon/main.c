@@ -15,7 +15,7 @@
 #include "daemon/service/restore.h"
 #include "daemon/service/service.h"
 #include "daemon/settings.h"
-#include "daemon/smtpd/door.h"
+#include "daemon/smtpd/listener.h"
 #include "daemon/smtpd/spool.h"
 #include "daemon/store/store.h"
 
@@ -88,7 +88,7 @@ static int reload(json_t *warnings, struct cause *cause)
                 journal_open(fresh.log_level, fresh.log_target);
                 permit_open(&me.settings);
                 service_reload(&me.settings, warnings);
-                doors_reload(&me.settings);
+                smtpd_listener_reload(&me.settings);
                 settings_done(&old);
         }
         manager_tell_ready();
@@ -148,7 +148,7 @@ static void on_end(void *ctx, int number)
         ending = 2;
         service_end(END_MS, ended, NULL); /* first: who listens is told of the end */
         listener_wind_down();
-        doors_wind_down(END_MS, part_ended);
+        smtpd_listener_wind_down(END_MS, part_ended);
 }
 
 static void watch_surroundings(void)
@@ -174,7 +174,7 @@ static int refuse(const struct cause *cause, int status)
 {
         manager_tell_refused(cause->text);
         listener_turn_away();
-        doors_turn_away();
+        smtpd_listener_turn_away();
         fprintf(stderr, "%semailsecd: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "", cause->text);
         fprintf(stderr, "%s  what to do: %s\n", getenv("JOURNAL_STREAM") ? "<3>" : "",
                 cause_remedy_of(cause));
@@ -245,9 +245,9 @@ static int restore(void)
 
 static int64_t stuck_for(void)
 {
-        int64_t store = store_stuck_for(), doors = spools_stuck_for();
+        int64_t store = store_stuck_for(), spools = spools_stuck_for();
 
-        return store > doors ? store : doors;
+        return store > spools ? store : spools;
 }
 
 static int serve(void)
@@ -269,7 +269,7 @@ static int serve(void)
                 loop_close();
                 return refuse(&cause, EXIT_FAILURE);
         }
-        doors_open(&me.settings);
+        smtpd_listener_open(&me.settings);
         loop_on_signal(SIGTERM, on_end, NULL);
         loop_on_signal(SIGINT, on_end, NULL);
         hangup.timer = timer_new(reload_by_signal, NULL);
@@ -286,7 +286,7 @@ static int serve(void)
         netmon_close();
         manager_close();
         listener_close();
-        doors_close();
+        smtpd_listener_close();
         service_close();
         loop_close();
         journal_tell_repeats(true);

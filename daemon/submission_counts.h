@@ -17,7 +17,7 @@ enum submission_refusal {
 };
 
 struct submission_counts {
-        unsigned doors;   /* sockets that are listened at */
+        unsigned sockets; /* sockets that are listened at */
         unsigned clients; /* there now */
         uint64_t connections, accepted, refused[SUBMISSION_REFUSALS];
 };

@@ -9,12 +9,12 @@
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/work_counts.h"
 
 #include <stdio.h>
 
-/* Durable names of the clock's two values (store/seen_table facts). */
+/* Durable names of the clock's two values (store/fetched_table facts). */
 #define FACT_PAUSED        "pausedSeconds"
 #define FACT_STOPPED_SINCE "stoppedSince"
 

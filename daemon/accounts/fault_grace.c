@@ -3,7 +3,7 @@
 #include "daemon/accounts/fault_grace.h"
 
 #include "common/times.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #define FACT_SINCE "workedSince" /* begin of the time that its sessions have come about for */
 #define FACT_LAST  "lastSignedIn"

@@ -3,7 +3,7 @@
 #include "daemon/accounts/quota.h"
 
 #include "daemon/loop.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #define FACT_DAY  "sentDay" /* quota_day() of the count */
 #define FACT_SENT "sentOnDay"

@@ -7,9 +7,9 @@
 #include "common/names.h"
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/owner.h"
 #include "daemon/store/replace_file.h"
-#include "daemon/store/seen_table.h"
 #include "daemon/store/store.h"
 
 #include <dirent.h>

@@ -6,8 +6,8 @@
 #include "daemon/control/budget.h"
 #include "daemon/control/client.h"
 #include "daemon/journal.h"
+#include "daemon/listen_fds.h"
 #include "daemon/loop.h"
-#include "daemon/passed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,7 +187,7 @@ static int make_socket(const char *path, struct cause *cause)
 /* A socket passed on by the service manager; false: there is none. */
 static bool take_passed_socket(void)
 {
-        listener.fd = passed_take(PASSED_UNIX, NULL);
+        listener.fd = listen_fds_take(LISTEN_FDS_UNIX, NULL);
         return listener.fd >= 0;
 }
 

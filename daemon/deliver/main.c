@@ -23,8 +23,8 @@
 
 enum {
         CONNECTION = STDIN_FILENO,
-        CALL_SECONDS = 10,    /* for the call to come */
-        PASSED_ON = 64 * KIB, /* of what the command writes */
+        CALL_SECONDS = 10,        /* for the call to come */
+        LISTEN_FDS_ON = 64 * KIB, /* of what the command writes */
 };
 
 struct run {
@@ -180,7 +180,7 @@ static bool hear_output(struct run *run)
         if (got <= 0)
                 return got < 0 && (errno == EAGAIN || errno == EINTR);
         keep_line(run, piece, (size_t)got);
-        size_t room = PASSED_ON - run->passed_on, pass = (size_t)got < room ? (size_t)got : room;
+        size_t room = LISTEN_FDS_ON - run->passed_on, pass = (size_t)got < room ? (size_t)got : room;
         if (pass && write(STDERR_FILENO, piece, pass) > 0)
                 run->passed_on += pass;
         return true;

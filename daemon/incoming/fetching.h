@@ -37,19 +37,19 @@ bool fetching_committing(const struct fetching *fetching);
 bool fetching_can_idle(const struct fetching *fetching);
 /* True when deletions wait for QUIT. */
 bool fetching_needs_quit(const struct fetching *fetching);
-/* The look to come asks for all that is missing, whenever its next try is. */
+/* The poll to come asks for all that is missing, whenever its next try is. */
 void fetching_try_all(struct fetching *fetching);
 /* The session broke, before fetching_free: the message that was awaited is asked for last the next time. */
 enum fetching_end {
         FETCHING_BROKE,      /* no message was: it is about the session */
         FETCHING_BROKE_OVER, /* over a message: others can be had the next time */
-        FETCHING_AS_GOOD,    /* all others are here: the look is as good as over */
+        FETCHING_AS_GOOD,    /* all others are here: the poll is as good as over */
 };
 enum fetching_end fetching_broke(struct fetching *fetching, const struct cause *why);
-/* True when whole messages have come in this look: a session that breaks then is gone on with soon. */
+/* True when whole messages have come in this poll: a session that breaks then is gone on with soon. */
 bool fetching_moved_on(const struct fetching *fetching);
 /* The session is gone or not wanted: what came whole is committed, the rest dropped. Freed when its last
- * answer has come; the account's next look waits for that. */
+ * answer has come; the account's next poll waits for that. */
 void fetching_free(struct fetching *fetching);
 
 /* The engine's callbacks, to be handed to the session; `ctx` is a struct fetching ** that may hold NULL. */

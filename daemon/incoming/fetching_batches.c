@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rounds of a look: messages are asked for, stored (fetching_store.c), the server is told, then the next.
+/* The rounds of a poll: messages are asked for, stored (fetching_store.c), the server is told, then the next.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -11,7 +11,7 @@ enum {
         DELETED_MOST = 1 << 15, /* POP3: by one session, which has to end for that */
 };
 
-/* ---- the end of a look ---- */
+/* ---- the end of a poll ---- */
 
 static void cursor_set(void *ctx, const struct cause *cause)
 {
@@ -36,16 +36,16 @@ static void note_moved(const struct fetching *fetching)
 void fetching_conclude(struct fetching *fetching)
 {
         if (fetching->back_count)
-                seen_not_left(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
-                              fetching->back, fetching->back_count);
+                fetched_not_left(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
+                                 fetching->back, fetching->back_count);
         fetching->answers++;
         if (fetching->pop3)
-                seen_skip_uidls(fetching->account->name, NULL, 0, false, cursor_set, fetching);
+                fetched_skip_uidls(fetching->account->name, NULL, 0, false, cursor_set, fetching);
         else
-                seen_set_cursor(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
-                                fetching->highest, cursor_set, fetching);
+                fetched_set_cursor(fetching->account->name, fetching->folder, fetching->info.uidvalidity,
+                                   fetching->highest, cursor_set, fetching);
         if (fetching->pop3 && fetching->some_gone)
-                seen_look_over(fetching->account->name);
+                fetched_look_over(fetching->account->name);
         if (fetching->pop3 && fetching->moved)
                 note_moved(fetching);
 }
@@ -72,7 +72,7 @@ static void begin_round(struct fetching *fetching)
                 return;
         }
         if (fetching->quit_tell_count >= DELETED_MOST) {
-                fetching_look_soon(fetching);
+                fetching_poll_soon(fetching);
                 fetching_finish(fetching, NULL);
                 return;
         }
@@ -132,7 +132,7 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
         scoped(scoped_free) char *name = fetching_name_of(fetching, entry);
         if (!fetching->not_told_count)
                 log_about(&subject, LOG_WARNING, MSG_NOT_MARKED,
-                          "%s: %s: %s; it is tried again at the next look", fetching->account->name, name,
+                          "%s: %s: %s; it is tried again at the next poll", fetching->account->name, name,
                           why->text);
         fetching_push(&fetching->not_told, &fetching->not_told_count, &fetching->not_told_size, entry);
 }
@@ -174,8 +174,8 @@ void fetching_on_marked(void *ctx)
                 return;
         }
         fetching->answers++;
-        seen_told(fetching->account->name, fetching->folder, fetching->info.uidvalidity, fetching->tell,
-                  fetching->tell_count, told, fetching);
+        fetched_told(fetching->account->name, fetching->folder, fetching->info.uidvalidity, fetching->tell,
+                     fetching->tell_count, told, fetching);
         fetching->tell_count = 0;
 }
 
@@ -205,8 +205,8 @@ void fetching_quit_answered(struct fetching *fetching, bool deleted)
         if (!deleted || !fetching->quit_tell_count)
                 return;
         fetching->answers++;
-        seen_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell,
-                  fetching->quit_tell_count, recorded_as_told, fetching);
+        fetched_told(fetching->account->name, fetching->folder, 0, fetching->quit_tell,
+                     fetching->quit_tell_count, recorded_as_told, fetching);
         fetching->quit_tell_count = 0;
 }
 

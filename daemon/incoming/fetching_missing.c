@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages of a look that the server lists and does not hand out. None of them stops the others: it is
- * written down before the cursor passes it, and asked for again by itself at the end of later looks, after
+ * Messages of a poll that the server lists and does not hand out. None of them stops the others: it is
+ * written down before the cursor passes it, and asked for again by itself at the end of later polls, after
  * growing pauses, until it is here or has gone from the server. A session that breaks is laid at the door of
  * the message that was awaited: the next one asks for that one last. Journal and events tell of it when it is
  * certain, and when it is over.
@@ -19,7 +19,7 @@
 
 enum {
         VAIN_IN_ROW = 10, /* refused one after the other: the server is in trouble, not the messages */
-        ALONE_MOST = 200, /* asked for by themselves in one look */
+        ALONE_MOST = 200, /* asked for by themselves in one poll */
 };
 
 /* ---- words ---- */
@@ -67,7 +67,7 @@ static void tell_over(const struct fetching *fetching, const struct mailbox_entr
         event_emit("mail.missingOver", fetching->account->name, data, "%s %s", name, what);
 }
 
-/* ---- what is missing from earlier looks ---- */
+/* ---- what is missing from earlier polls ---- */
 
 static int by_key(const void *a, const void *b)
 {
@@ -103,7 +103,7 @@ static void try_at(struct fetching *fetching, int64_t time)
                 fetching->next_try = time;
 }
 
-void fetching_look_soon(struct fetching *fetching)
+void fetching_poll_soon(struct fetching *fetching)
 {
         try_at(fetching, loop_wall());
 }

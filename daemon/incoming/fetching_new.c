@@ -110,7 +110,7 @@ static void order_listed(struct fetching *fetching)
 
 bool fetching_skips_all(const struct fetching *fetching)
 {
-        return fetching->first_look && prop_is(&fetching->account->values, WORD_NEW);
+        return fetching->first_poll && prop_is(&fetching->account->values, WORD_NEW);
 }
 
 /* Of a mailbox with more messages than we hold at once the lowest UIDs are dealt with first. */
@@ -183,22 +183,22 @@ static void listed_imap(struct fetching *fetching)
 static bool nothing_new(const struct fetching *fetching, uint32_t after)
 {
         return fetching->just_opened && fetching->info.uidnext && fetching->info.uidnext - 1 <= after &&
-               !fetching->first_look && !fetching->reconcile;
+               !fetching->first_poll && !fetching->reconcile;
 }
 
 static void list(struct fetching *fetching)
 {
-        bool all = !fetching->windows && (fetching->pop3 || fetching->first_look || fetching->reconcile);
+        bool all = !fetching->windows && (fetching->pop3 || fetching->first_poll || fetching->reconcile);
         uint32_t after = fetching->windows ? fetching->highest : all ? 0 : fetching->cursor.uid;
 
         fetching->after = after;
         fetching->more = fetching->list_over = false;
         /* what the listing does not show (unseen only) is dealt with as well */
-        fetching->highest = fetching->info.uidnext && (fetching->first_look || fetching->reconcile)
+        fetching->highest = fetching->info.uidnext && (fetching->first_poll || fetching->reconcile)
                                     ? fetching->info.uidnext - 1
                                     : after;
         fetching->unseen_only =
-                fetching->first_look && !fetching->pop3 && prop_is(&fetching->account->values, WORD_UNREAD);
+                fetching->first_poll && !fetching->pop3 && prop_is(&fetching->account->values, WORD_UNREAD);
         if (!fetching->windows && nothing_new(fetching, after)) {
                 listed_imap(fetching);
                 return;
@@ -270,7 +270,7 @@ static void note_new_uidvalidity(struct fetching *fetching)
  */
 static void number_ourselves(struct fetching *fetching)
 {
-        const struct seen_cursor *cursor = &fetching->cursor;
+        const struct fetched_cursor *cursor = &fetching->cursor;
         struct subject subject = fetching_subject(fetching);
         bool ours = cursor->known && cursor->uidvalidity >= OUR_UIDVALIDITY;
         bool goes_on = !fetching->info.uidnext || fetching->info.uidnext > cursor->uid;
@@ -285,7 +285,7 @@ static void number_ourselves(struct fetching *fetching)
                   fetching->account->name, fetching->folder);
 }
 
-static void cursor_known(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+static void cursor_known(void *ctx, const struct fetched_cursor *cursor, const struct mailbox_entry *untold,
                          size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
@@ -296,7 +296,7 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
         fetching->cursor = *cursor;
         if (!fetching->pop3 && !numbered)
                 number_ourselves(fetching);
-        fetching->first_look = !cursor->known;
+        fetching->first_poll = !cursor->known;
         fetching->reconcile = cursor->known && cursor->uidvalidity != fetching->info.uidvalidity;
         if (fetching->reconcile && fetching->info.uidvalidity < OUR_UIDVALIDITY)
                 note_new_uidvalidity(fetching);
@@ -321,8 +321,8 @@ static void cursor_known(void *ctx, const struct seen_cursor *cursor, const stru
 void fetching_read_cursor(struct fetching *fetching)
 {
         fetching->answers++;
-        seen_cursor(fetching->account->name, fetching->folder, fetching->info.uidvalidity, cursor_known,
-                    fetching);
+        fetched_cursor(fetching->account->name, fetching->folder, fetching->info.uidvalidity, cursor_known,
+                       fetching);
 }
 
 void fetching_on_opened(void *ctx, const struct mailbox_info *info)

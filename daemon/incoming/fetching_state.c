@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of a look share: its account's wishes, its lists, its end, and the order of looks of one
+/* What the files of a poll share: its account's wishes, its lists, its end, and the order of polls of one
  * account. */
 #include "daemon/incoming/fetching_state.h"
 
@@ -199,7 +199,7 @@ static size_t place_of(const struct fetching *fetching, const struct mailbox_ent
 }
 
 /* The cursor may pass a batch only where everything below has arrived: not after a message that was left out
- * (it may be asked for again), nor where a look that is cut off must begin anew, comparing or with unseen
+ * (it may be asked for again), nor where a poll that is cut off must begin anew, comparing or with unseen
  * ones only. */
 void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want)
 {

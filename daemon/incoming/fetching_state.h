@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of a look (fetching*.c) share. Nobody else includes this. */
+/* What the files of a poll (fetching*.c) share. Nobody else includes this. */
 #pragma once
 
 #include "daemon/handle.h"
 #include "daemon/incoming/fetching.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/missing_table.h"
-#include "daemon/store/seen_table.h"
 
 /* What became of a message that was asked for. */
 enum want { WANT_OPEN, WANT_HERE, WANT_REFUSED, WANT_GONE };
@@ -21,20 +21,20 @@ struct fetching {
         void (*idle_refused)(void *ctx, const struct cause *cause);
 
         struct mailbox_info info;
-        bool pop3, first_look, reconcile, unseen_only;
-        bool some_gone;           /* POP3: UIDLs that the server had at the last look */
+        bool pop3, first_poll, reconcile, unseen_only;
+        bool some_gone;           /* POP3: UIDLs that the server had at the last poll */
         struct uidl_set uidls;    /* POP3: of what is listed; kept while it is listed anew */
         bool skipping, list_over; /* POP3: what is listed is being passed over; nothing more is listed, */
         bool skipped_last;        /* and it was when that began */
         size_t moved;             /* POP3: messages that have come under another UIDL */
-        struct seen_cursor cursor;
+        struct fetched_cursor cursor;
         struct mailbox_entry *listed; /* as the server lists them */
         size_t listed_count, listed_size;
         bool more;                    /* there are more above those; they are listed anew after these */
         uint32_t after;               /* the present list is of those above this UID or number */
         struct mailbox_entry *wanted; /* new ones, in order */
         size_t wanted_size;
-        unsigned windows;           /* lists before the present one in this look */
+        unsigned windows;           /* lists before the present one in this poll */
         uint8_t *wants;             /* enum want of each */
         size_t wanted_count, next;  /* next: first of the present round that is not asked for */
         size_t round;               /* first of the present round */
@@ -54,10 +54,10 @@ struct fetching {
         struct missing *vain; /* asked for in vain in this round */
         size_t vain_count, vain_size;
         int64_t next_try;   /* wall clock, of the first one of all that is missing; 0: nothing is */
-        size_t noted_count; /* written down in this look */
+        size_t noted_count; /* written down in this poll */
         void (*then)(struct fetching *fetching); /* after that */
-        bool in_alone, checking;                 /* at the end of the look; what is missing is being listed */
-        bool waits;                              /* for the disk, behind an earlier look of this account, */
+        bool in_alone, checking;                 /* at the end of the poll; what is missing is being listed */
+        bool waits;                              /* for the disk, behind an earlier poll of this account, */
         void (*behind)(struct fetching *fetching); /* before this is done */
         unsigned vain_in_row;                      /* since the last message that came */
         struct mailbox_entry *not_told;            /* the server would not mark them */
@@ -65,7 +65,7 @@ struct fetching {
         struct mailbox_entry *left; /* too large: a note about each is stored */
         size_t left_count, left_size;
         bool heads, heads_over;     /* the present round is about those; it was */
-        struct mailbox_entry *back; /* left at an earlier look, and no longer too large */
+        struct mailbox_entry *back; /* left at an earlier poll, and no longer too large */
         size_t back_count, back_size;
         uint32_t highest; /* UID up to which everything is dealt with at the end */
 
@@ -81,7 +81,7 @@ struct fetching {
         uint32_t filling_last, full_last; /* UID of the last whole one within */
         uint64_t received, noted;         /* messages; notes about those that are too large */
         unsigned answers;                 /* store answers under way */
-        bool freed, finished, failed;     /* failed: the look ended for a cause of this machine */
+        bool freed, finished, failed;     /* failed: the poll ended for a cause of this machine */
         bool no_room;                     /* for one more message: what came before it is kept */
         struct fetching *sibling;         /* among those that end, or that wait for one (fetching.c) */
         bool just_opened;                 /* `info` is of SELECT, not what was heard since */
@@ -102,7 +102,7 @@ void fetching_push(struct mailbox_entry **list, size_t *count, size_t *size,
 /* At the head of each store answer: true when the object is still wanted. */
 bool fetching_answered(struct fetching *fetching);
 void fetching_finish(struct fetching *fetching, const struct cause *cause);
-/* True when there is a cause, by which the look has finished. */
+/* True when there is a cause, by which the poll has finished. */
 bool fetching_stopped_by(struct fetching *fetching, const struct cause *cause);
 struct engine *fetching_engine(struct fetching *fetching);
 /* The largest message that the account takes. */
@@ -113,14 +113,14 @@ void fetching_let_end(struct fetching *fetching);
 /* What became of one that was asked for. */
 void fetching_set_want(struct fetching *fetching, const struct mailbox_entry *entry, enum want want);
 
-/* Goes on when no earlier look of this account has anything on its way to the disk: now, or later. */
+/* Goes on when no earlier poll of this account has anything on its way to the disk: now, or later. */
 void fetching_behind_others(struct fetching *fetching, void (*then)(struct fetching *fetching));
 
 /* ---- listing_share.c ---- */
 
-/* The list has become longer or shorter. May end this look or another one, on the loop's next turn. */
+/* The list has become longer or shorter. May end this poll or another one, on the loop's next turn. */
 void fetching_count_list(struct fetching *fetching);
-/* The look ends: its list counts no more. */
+/* The poll ends: its list counts no more. */
 void fetching_forget_list(struct fetching *fetching);
 
 /* ---- fetching_new.c ---- */
@@ -139,7 +139,7 @@ void fetching_on_listed_all(void *ctx);
 void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry);
 /* What is wanted is known: where a large message was cut before, it is gone on with. */
 void fetching_begin_rounds(struct fetching *fetching);
-/* The first look of an account that takes new mail only. */
+/* The first poll of an account that takes new mail only. */
 bool fetching_skips_all(const struct fetching *fetching);
 
 /* ---- fetching_uidls.c ---- */
@@ -162,10 +162,10 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
 
 /* "message UID 3 in INBOX", "message UIDL abc"; the caller frees. */
 char *fetching_name_of(const struct fetching *fetching, const struct mailbox_entry *entry);
-/* Takes over what is missing at the beginning of a look. */
+/* Takes over what is missing at the beginning of a poll. */
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count);
-/* The next look is to begin as soon as this one is over. */
-void fetching_look_soon(struct fetching *fetching);
+/* The next poll is to begin as soon as this one is over. */
+void fetching_poll_soon(struct fetching *fetching);
 /* One that the server lists and that was asked for in vain before: true. It is asked for again by itself, or
  * not yet. */
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry);
@@ -173,7 +173,7 @@ bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_e
 /* All are listed: those missing that are not have gone. */
 void fetching_end_gone(struct fetching *fetching);
 /* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session
- * broke). -1: too many of them, one after the other; the look is over. */
+ * broke). -1: too many of them, one after the other; the poll is over. */
 int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why,
                      bool lost);
 /* Messages that are in no list, or (POP3) cannot be told apart from others, and are left. */
@@ -182,7 +182,7 @@ int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const stru
 void fetching_on_gone(void *ctx, const struct mailbox_entry *entry);
 /* Writes down what did not come in this round; then `then`. */
 void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching *fetching));
-/* The next one that is asked for by itself; without one the look is over. */
+/* The next one that is asked for by itself; without one the poll is over. */
 void fetching_next_alone(struct fetching *fetching);
 /* How often it was asked for, with this time. */
 unsigned fetching_tries(const struct fetching *fetching, const struct mailbox_entry *entry);

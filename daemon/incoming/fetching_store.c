@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages of a look on their way to the disk: pieces fill a delivery; batches are committed one after the
+ * Messages of a poll on their way to the disk: pieces fill a delivery; batches are committed one after the
  * other while the next one fills, and the server waits when the disk is behind.
  */
 #include "daemon/incoming/fetching_state.h"

@@ -38,8 +38,8 @@ static void skip_all(struct fetching *fetching)
         fetching->skipped_last = fetching->list_over;
         fetching->answers++;
         session_pause(fetching->session, true);
-        seen_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count,
-                        !fetching->skipped_last, skipped, fetching);
+        fetched_skip_uidls(fetching->account->name, fetching->listed, fetching->listed_count,
+                           !fetching->skipped_last, skipped, fetching);
         fetching->listed_count = 0;
 }
 
@@ -124,8 +124,8 @@ static void uidls_known(void *ctx, const bool *known, const bool *untold, size_t
 static void ask_which_are_known(struct fetching *fetching)
 {
         fetching->answers++;
-        seen_uidls(fetching->account->name, fetching->listed, fetching->listed_count, fetching_most(fetching),
-                   uidls_known, fetching);
+        fetched_uidls(fetching->account->name, fetching->listed, fetching->listed_count,
+                      fetching_most(fetching), uidls_known, fetching);
 }
 
 /* What this account itself has deleted does not come again: with that policy, what looks the same is another
@@ -160,7 +160,7 @@ void fetching_uidls_listed(struct fetching *fetching)
                 for (size_t i = 0; i < fetching->listed_count; i++)
                         uidl_set_add(&fetching->uidls, fetching->listed[i].uidl);
                 fetching->answers++;
-                seen_prune_uidls(fetching->account->name, &fetching->uidls,
-                                 fetching_policy_is(fetching, WORD_DELETE), pruned, fetching);
+                fetched_prune_uidls(fetching->account->name, &fetching->uidls,
+                                    fetching_policy_is(fetching, WORD_DELETE), pruned, fetching);
         }
 }

@@ -6,7 +6,7 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 static const struct hand_on_way *const ways[] = { &hand_on_lmtp, &hand_on_exec };
 

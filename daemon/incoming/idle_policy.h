@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How an incoming account waits for mail between two looks, learned from how waiting has ended: in IDLE,
+ * How an incoming account waits for mail between two polls, learned from how waiting has ended: in IDLE,
  * which a server may refuse, end at once, or fill with announcements of nothing; in a session that is kept,
- * which a proxy may close after a few seconds; or apart, with a session for each look. Pure; times are
+ * which a proxy may close after a few seconds; or apart, with a session for each poll. Pure; times are
  * milliseconds of loop_now().
  */
 #pragma once
@@ -10,7 +10,7 @@
 #include "common/cleanup.h"
 
 enum waits_end {
-        WAIT_OURS,    /* we ended it: it was time, or somebody asked for a look */
+        WAIT_OURS,    /* we ended it: it was time, or somebody asked for a poll */
         WAIT_NEWS,    /* the server did, and there was mail */
         WAIT_NOTHING, /* the server did, and there was none */
         WAIT_LOST,    /* with the session */
@@ -27,7 +27,7 @@ struct waits {
 
 enum {
         WAITS_SHORT_MS = 60 * 1000,            /* one that lasts as long as this is well */
-        WAITS_LOST_MOST = 3,                   /* then looks are held apart */
+        WAITS_LOST_MOST = 3,                   /* then polls are held apart */
         WAITS_NOTHING_MOST = 3,                /* then pauses begin, */
         WAITS_PAUSE_FIRST_MS = 1000,           /* each twice as long as the last, */
         WAITS_PAUSE_MOST_MS = 60 * 1000,       /* up to this */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the lists of all mailboxes together hold at once has a bound. Where it is passed, the look with the
+ * What the lists of all mailboxes together hold at once has a bound. Where it is passed, the poll with the
  * largest list ends and is tried again: so a server that lists millions keeps the place from none with less.
  */
 #include "daemon/incoming/fetching_state.h"

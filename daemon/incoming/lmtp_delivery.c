@@ -47,7 +47,7 @@ struct handing {
 
 /* ---- the message ---- */
 
-static void letter_free(struct letter *letter)
+static void draft_free(struct letter *letter)
 {
         close_fd(&letter->fd);
         free(letter->bytes);
@@ -75,7 +75,7 @@ static void read_done(struct job *job)
 
         letter->piece = PIECE_READY;
         if (letter->over) {
-                letter_free(letter);
+                draft_free(letter);
                 return;
         }
         if (letter->handing->session)
@@ -135,7 +135,7 @@ static void end_letter(struct handing *handing, enum handed what, const struct c
 
         letter->over = true;
         if (letter->piece != PIECE_READING)
-                letter_free(letter);
+                draft_free(letter);
         delivery_handed(delivery, what, why);
 }
 

@@ -52,7 +52,7 @@ char *oversize_notice_text(const struct oversize_message *message)
                 "Folder:  %s\r\n"
                 "%s\r\n"
                 "\r\n"
-                "To have it here, raise the limit; it is fetched at the next look:\r\n"
+                "To have it here, raise the limit; it is fetched at the next poll:\r\n"
                 "\r\n"
                 "    emailsecctl account set %s maxMessageSize=%llu\r\n"
                 "\r\n"

@@ -9,7 +9,7 @@
 #include "daemon/random.h"
 
 /* Goes on to a look at all folders where the receiver only waits. False: it is at work. */
-static bool look_now(struct receiver *receiver)
+static bool poll_now(struct receiver *receiver)
 {
         switch (receiver->phase) {
         case WAITING:
@@ -18,14 +18,14 @@ static bool look_now(struct receiver *receiver)
         case RESTING:
                 receiver_wait_ended(receiver, WAIT_OURS, NULL);
                 receiver->whole = true;
-                receiver_begin_look(receiver);
+                receiver_begin_poll(receiver);
                 return true;
         case IDLING:
                 receiver->whole = true;
                 receiver_wake(receiver);
                 return true;
         case CONNECTING:
-        case LOOKING:
+        case POLLING:
         case WAKING:
         case QUITTING:
                 break;
@@ -40,7 +40,7 @@ static struct receiver *receiver_of(struct runner *runner)
 
 static void on_time(struct runner *runner)
 {
-        (void)look_now(receiver_of(runner));
+        (void)poll_now(receiver_of(runner));
 }
 
 static void token_came(struct runner *runner)
@@ -128,12 +128,12 @@ void receiver_poll(struct receiver *receiver, runner_polled *done, void *ctx)
 {
         if (!runner_poll(&receiver->runner, done, ctx))
                 return;
-        if (look_now(receiver))
+        if (poll_now(receiver))
                 return;
         if (receiver->phase == CONNECTING || receiver->phase == WAKING)
-                receiver->whole = true; /* the look to come answers */
+                receiver->whole = true; /* the poll to come answers */
         else
-                receiver->again = true; /* what came after this look began counts too */
+                receiver->again = true; /* what came after this poll began counts too */
 }
 
 void receiver_wind_down(struct receiver *receiver)

@@ -53,7 +53,7 @@ static void all_found(struct receiver *receiver)
 
         if (count && count <= LIMIT_FOLDERS) {
                 receiver_take_folders(receiver, names);
-                receiver_begin_look(receiver);
+                receiver_begin_poll(receiver);
                 return;
         }
         free(names);

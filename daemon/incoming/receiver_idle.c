@@ -45,14 +45,14 @@ void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const st
         idle_policy_ended(&receiver->waits, end, lasted, now);
         if (end == WAIT_LOST && given_up(receiver))
                 tell(receiver,
-                     text_of("the server ends sessions that wait for mail after %lld s (%s): each look has a "
+                     text_of("the server ends sessions that wait for mail after %lld s (%s): each poll has a "
                              "session of its own now, every %lld s",
                              (long long)(lasted / 1000), cause ? cause->text : "",
                              (long long)receiver_poll_rate(receiver)));
         else if (idle_policy_pause(&receiver->waits))
                 tell(receiver,
                      copy_text("the server announces mail again and again, or ends IDLE, and there is none: "
-                               "pauses between looks grow"));
+                               "pauses between polls grow"));
         else if (!receiver->waits.again && !receiver->waits.lost)
                 tell_well(receiver);
 }

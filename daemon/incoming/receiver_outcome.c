@@ -13,18 +13,18 @@ enum receiver_outcome receiver_outcome(const struct receiver_session_end *end)
         bool closed = why->code == CAUSE_NONE || cause_class(why) == CLASS_DOWN;
 
         if (end->phase == QUITTING && (why->code == CAUSE_NONE || !end->quit_counts))
-                return RECEIVER_LOOK_OVER;
+                return RECEIVER_POLL_OVER;
         if (session_end_is_void(&end->session))
                 return RECEIVER_AGAIN;
         if (only_waits(end->phase) && closed) /* a server may close a kept session at any time */
                 return RECEIVER_WAIT_LOST;
-        return RECEIVER_LOOK_BROKE;
+        return RECEIVER_POLL_BROKE;
 }
 
-enum receiver_look_outcome receiver_look_outcome(enum fetching_end end, const struct cause *why)
+enum receiver_poll_outcome receiver_poll_outcome(enum fetching_end end, const struct cause *why)
 {
         if (end == FETCHING_AS_GOOD)
-                return LOOK_AS_GOOD_AS_OVER;
-        return end == FETCHING_BROKE_OVER && cause_class(why) != CLASS_DOWN ? LOOK_FAILED_BRIEFLY
-                                                                            : LOOK_FAILED;
+                return POLL_AS_GOOD_AS_OVER;
+        return end == FETCHING_BROKE_OVER && cause_class(why) != CLASS_DOWN ? POLL_FAILED_BRIEFLY
+                                                                            : POLL_FAILED;
 }

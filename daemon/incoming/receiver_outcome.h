@@ -9,8 +9,8 @@
 enum receiver_phase {
         WAITING,    /* without a session */
         CONNECTING, /* or waiting for a token */
-        LOOKING,
-        RESTING, /* in a session that is kept until the next look */
+        POLLING,
+        RESTING, /* in a session that is kept until the next poll */
         IDLING,
         WAKING, /* from IDLE */
         QUITTING,
@@ -23,17 +23,17 @@ struct receiver_session_end {
 };
 
 enum receiver_outcome {
-        RECEIVER_LOOK_OVER,  /* as it was to be */
+        RECEIVER_POLL_OVER,  /* as it was to be */
         RECEIVER_AGAIN,      /* at once: it says nothing of the account */
         RECEIVER_WAIT_LOST,  /* a session that only waited: the next one begins soon */
-        RECEIVER_LOOK_BROKE, /* amidst its work: receiver_look_outcome() */
+        RECEIVER_POLL_BROKE, /* amidst its work: receiver_poll_outcome() */
 };
 enum receiver_outcome receiver_outcome(const struct receiver_session_end *end) must_use;
 
-enum receiver_look_outcome {
-        LOOK_AS_GOOD_AS_OVER, /* all but the message it broke over was had: no fault of the account's */
-        LOOK_FAILED,          /* the account cannot go on for this cause */
-        LOOK_FAILED_BRIEFLY,  /* it broke over one message: the others can be had soon, whatever the cause */
+enum receiver_poll_outcome {
+        POLL_AS_GOOD_AS_OVER, /* all but the message it broke over was had: no fault of the account's */
+        POLL_FAILED,          /* the account cannot go on for this cause */
+        POLL_FAILED_BRIEFLY,  /* it broke over one message: the others can be had soon, whatever the cause */
 };
 /* `end` is what fetching_broke() says. */
-enum receiver_look_outcome receiver_look_outcome(enum fetching_end end, const struct cause *why) must_use;
+enum receiver_poll_outcome receiver_poll_outcome(enum fetching_end end, const struct cause *why) must_use;

@@ -10,7 +10,7 @@
 #include "daemon/random.h"
 
 enum {
-        KEEP_OPEN_BELOW = 600, /* pollRate up to which an IMAP session is kept between looks */
+        KEEP_OPEN_BELOW = 600, /* pollRate up to which an IMAP session is kept between polls */
 };
 
 static bool several_folders(const struct receiver *receiver)
@@ -40,7 +40,7 @@ static void rest(struct receiver *receiver)
 
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;
-                receiver_begin_look(receiver);
+                receiver_begin_poll(receiver);
         } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down ||
                    session_contended(receiver->session) || apart || (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
@@ -50,12 +50,12 @@ static void rest(struct receiver *receiver)
         } else {
                 receiver->phase = RESTING;
                 receiver->waiting_since = loop_now();
-                int64_t wait = receiver_next_look(receiver) * 1000;
+                int64_t wait = receiver_next_poll(receiver) * 1000;
                 timer_set(receiver->runner.timer, idles && pause < wait ? pause : wait);
         }
 }
 
-static void look_done(struct receiver *receiver)
+static void poll_done(struct receiver *receiver)
 {
         receiver->runner.failures = 0;
         if (receiver->wait_end == WAIT_NOTHING)
@@ -111,7 +111,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
         }
         receiver->folder_open = !refused;
         if (receiver->opened || receiver->partial)
-                look_done(receiver);
+                poll_done(receiver);
         else
                 receiver_failed(receiver, &cause, "");
 }
@@ -130,7 +130,7 @@ void receiver_wake(struct receiver *receiver)
         end_idle(receiver);
 }
 
-/* What it was worth the look will show. */
+/* What it was worth the poll will show. */
 static void idle_changed(void *ctx)
 {
         struct receiver *receiver = ctx;
@@ -151,18 +151,18 @@ static void idle_woken(void *ctx)
         if (receiver->runner.winding_down)
                 rest(receiver);
         else
-                receiver_begin_look(receiver);
+                receiver_begin_poll(receiver);
 }
 
 static void idle_refused(void *ctx, const struct cause *cause)
 {
         struct receiver *receiver = ctx;
 
-        bool wanted = receiver->phase == WAKING; /* somebody asked for a look meanwhile */
+        bool wanted = receiver->phase == WAKING; /* somebody asked for a poll meanwhile */
 
         receiver_idle_refused(receiver, cause);
         if (wanted && !receiver->runner.winding_down)
-                receiver_begin_look(receiver);
+                receiver_begin_poll(receiver);
         else
                 rest(receiver);
 }
@@ -178,7 +178,7 @@ static void begin_folder(struct receiver *receiver)
         fetching_begin(receiver->fetching, receiver->folder_open);
 }
 
-void receiver_begin_look(struct receiver *receiver)
+void receiver_begin_poll(struct receiver *receiver)
 {
         bool others = receiver->whole && several_folders(receiver);
 
@@ -190,7 +190,7 @@ void receiver_begin_look(struct receiver *receiver)
         receiver->next_try = 0;
         receiver->opened = 0;
         receiver->partial = !others && several_folders(receiver);
-        receiver->phase = LOOKING;
+        receiver->phase = POLLING;
         timer_stop(receiver->runner.timer);
         receiver->folder = receiver->folders;
         if (others) {

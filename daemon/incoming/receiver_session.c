@@ -64,7 +64,7 @@ int64_t receiver_poll_rate(const struct receiver *receiver)
         return prop_number(&receiver->runner.account->values, PROP_POLL_RATE);
 }
 
-int64_t receiver_next_look(const struct receiver *receiver)
+int64_t receiver_next_poll(const struct receiver *receiver)
 {
         int64_t rate = receiver_poll_rate(receiver);
 
@@ -98,7 +98,7 @@ static void session_ready(void *ctx)
         receiver->whole = true;
         token_proved(receiver->runner.account->name);
         if (!receiver_ask_folders(receiver))
-                receiver_begin_look(receiver);
+                receiver_begin_poll(receiver);
 }
 
 static void session_reached(void *ctx, enum session_mark mark, const struct verdict *verdict)
@@ -126,7 +126,7 @@ static void wait_lost(struct receiver *receiver, const struct cause *cause)
 }
 
 /* The good-bye was answered, or did not need to be. */
-static void look_is_over(struct receiver *receiver, bool answered)
+static void poll_is_over(struct receiver *receiver, bool answered)
 {
         bool again = receiver->again;
 
@@ -136,28 +136,28 @@ static void look_is_over(struct receiver *receiver, bool answered)
         if (!again)
                 receiver_answer_polls(receiver, NULL);
         receiver->again = false;
-        receiver_wait(receiver, again ? 0 : receiver_next_look(receiver));
+        receiver_wait(receiver, again ? 0 : receiver_next_poll(receiver));
 }
 
-static void look_broke(struct receiver *receiver, const struct cause *why, const char *challenge_id)
+static void poll_broke(struct receiver *receiver, const struct cause *why, const char *challenge_id)
 {
         struct fetching *fetching = receiver->fetching;
         struct cause cause = *why;
 
         if (fetching && fetching_moved_on(fetching))
                 receiver->runner.failures = 0; /* however short its sessions, the mailbox gets done */
-        switch (receiver_look_outcome(fetching ? fetching_broke(fetching, &cause) : FETCHING_BROKE, &cause)) {
-        case LOOK_AS_GOOD_AS_OVER:
+        switch (receiver_poll_outcome(fetching ? fetching_broke(fetching, &cause) : FETCHING_BROKE, &cause)) {
+        case POLL_AS_GOOD_AS_OVER:
                 receiver_drop_session(receiver);
                 account_report_ok(receiver->runner.account);
                 receiver_answer_polls(receiver, NULL);
                 receiver_wait(receiver, RETRY_FIRST);
                 break;
-        case LOOK_FAILED_BRIEFLY:
+        case POLL_FAILED_BRIEFLY:
                 cause.code = CAUSE_SERVER_BUSY;
                 receiver_failed(receiver, &cause, challenge_id);
                 break;
-        case LOOK_FAILED:
+        case POLL_FAILED:
                 receiver_failed(receiver, &cause, challenge_id);
                 break;
         }
@@ -178,8 +178,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
                 cause_set(&cause, CAUSE_CLOSED, "%s closed the connection",
                           prop_text(&receiver->runner.account->values, PROP_HOSTNAME));
         switch (receiver_outcome(&end)) {
-        case RECEIVER_LOOK_OVER:
-                look_is_over(receiver, why->code == CAUSE_NONE);
+        case RECEIVER_POLL_OVER:
+                poll_is_over(receiver, why->code == CAUSE_NONE);
                 break;
         case RECEIVER_AGAIN:
                 receiver_drop_session(receiver);
@@ -188,8 +188,8 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         case RECEIVER_WAIT_LOST:
                 wait_lost(receiver, &cause);
                 break;
-        case RECEIVER_LOOK_BROKE:
-                look_broke(receiver, &cause, challenge_id);
+        case RECEIVER_POLL_BROKE:
+                poll_broke(receiver, &cause, challenge_id);
                 break;
         }
 }
@@ -205,7 +205,7 @@ static void dated(unused_arg void *ctx, time_t taken_in)
         clock_doubt_said(taken_in, true, "and mail was taken in elsewhere at", loop_now());
 }
 
-/* The looks hear of messages; of folders, before there is a look, the receiver itself. */
+/* The polls hear of messages; of folders, before there is a poll, the receiver itself. */
 static const struct mailbox_user *mailbox_user(void)
 {
         static struct mailbox_user user;

@@ -8,7 +8,7 @@
 #include "daemon/incoming/receiver_outcome.h"
 #include "daemon/loop.h"
 #include "daemon/sasl/mechanism.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 /* Folders that the server does not open: those that are told already. */
 struct refused_folder {
@@ -18,7 +18,7 @@ struct refused_folder {
 };
 
 struct receiver {
-        struct runner runner; /* first; its timer: the next session, or the next look */
+        struct runner runner; /* first; its timer: the next session, or the next poll */
         enum receiver_phase phase;
         struct session *session;
         struct signin signin;
@@ -30,18 +30,18 @@ struct receiver {
         bool folder_open;        /* the first one is selected in this session */
         struct waits waits;      /* what is known of waiting here */
         int64_t waiting_since;   /* loop_now() when the present wait began */
-        enum waits_end wait_end; /* how the last one did; WAIT_NOTHING: unless the present look finds some */
+        enum waits_end wait_end; /* how the last one did; WAIT_NOTHING: unless the present poll finds some */
         char *alert;             /* what the server has last wanted a person to read, or NULL */
         char *waits_words;       /* why it is given up, or NULL */
-        struct refused_folder *refused; /* by and by, over all looks */
-        size_t opened;                  /* folders of the present look that could be */
-        bool partial;                   /* the present look is at the first one of several */
-        bool whole;                     /* the look to come is at all folders, not just the one of IDLE */
-        int64_t next_try;  /* seconds until something missing is asked for again, of the present look; 0:
+        struct refused_folder *refused; /* by and by, over all polls */
+        size_t opened;                  /* folders of the present poll that could be */
+        bool partial;                   /* the present poll is at the first one of several */
+        bool whole;                     /* the poll to come is at all folders, not just the one of IDLE */
+        int64_t next_try;  /* seconds until something missing is asked for again, of the present poll; 0:
                               nothing is */
         int64_t whole_due; /* when it must be, loop_now() */
-        uint64_t received, left; /* of the present look, all folders */
-        bool again;              /* asked to look while looking */
+        uint64_t received, left; /* of the present poll, all folders */
+        bool again;              /* asked to poll while polling */
 };
 
 /* ---- receiver_session.c ---- */
@@ -52,21 +52,21 @@ const struct mailbox_ops *receiver_ops(const struct receiver *receiver);
 /* Seconds. */
 int64_t receiver_poll_rate(const struct receiver *receiver);
 /* The same, or until something that is missing is asked for again. */
-int64_t receiver_next_look(const struct receiver *receiver);
-/* Begins a session; `receiver_begin_look` follows when it stands. */
+int64_t receiver_next_poll(const struct receiver *receiver);
+/* Begins a session; `receiver_begin_poll` follows when it stands. */
 void receiver_connect(struct receiver *receiver);
 void receiver_drop_session(struct receiver *receiver);
 /* Connects after so many seconds, unless the account or the daemon is at its end. */
 void receiver_wait(struct receiver *receiver, int64_t seconds);
-/* The session or the look failed: the account shows why, and is tried again when that makes sense. */
+/* The session or the poll failed: the account shows why, and is tried again when that makes sense. */
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id);
-/* The look is over: answers those who asked for it; `cause` NULL: it went well. */
+/* The poll is over: answers those who asked for it; `cause` NULL: it went well. */
 void receiver_answer_polls(struct receiver *receiver, const struct cause *cause);
 
 /* ---- receiver_folders.c ---- */
 
 /* Names of the property without patterns are all there is; else asks the server for those that fit: true, and
- * receiver_begin_look follows when it has answered. */
+ * receiver_begin_poll follows when it has answered. */
 bool receiver_ask_folders(struct receiver *receiver) must_use;
 /* The folders of the session: names parted by commas, which are taken over. */
 void receiver_take_folders(struct receiver *receiver, char *names);
@@ -91,6 +91,6 @@ void receiver_waits_warning(const struct receiver *receiver, json_t *warnings);
 /* ---- receiver_poll.c ---- */
 
 /* Looks at the first folder, or at all of them when receiver->whole. */
-void receiver_begin_look(struct receiver *receiver);
-/* Ends IDLE; a look follows. */
+void receiver_begin_poll(struct receiver *receiver);
+/* Ends IDLE; a poll follows. */
 void receiver_wake(struct receiver *receiver);

@@ -5,7 +5,7 @@
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_state.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 enum {
         CLAIM_MESSAGES = 200, /* at once */

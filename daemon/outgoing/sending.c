@@ -15,7 +15,7 @@
 #include "daemon/outgoing/sender_policy.h"
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/work_counts.h"
 
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "daemon/session/session.h"
 #include "daemon/session/signin.h"
 #include "daemon/session/token.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 struct runner_poll {
         runner_polled *done;

@@ -17,7 +17,7 @@ struct runner;
 struct poll_result {
         struct cause cause;      /* CAUSE_NONE: it went well */
         uint64_t sent, failed;   /* outgoing: messages */
-        uint64_t received, left; /* incoming; left at the server as too large, of which this look told */
+        uint64_t received, left; /* incoming; left at the server as too large, of which this poll told */
 };
 typedef void runner_polled(void *ctx, const struct poll_result *result);
 

@@ -10,9 +10,9 @@
 #include "daemon/outgoing/sender.h"
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/waiting.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/missing_table.h"
 #include "daemon/store/queue_table.h"
-#include "daemon/store/seen_table.h"
 
 #include <stdio.h>
 

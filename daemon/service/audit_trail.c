@@ -8,7 +8,7 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

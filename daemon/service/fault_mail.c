@@ -15,7 +15,7 @@
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/own_message.h"
 #include "daemon/settings.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #include <stdio.h>
 

@@ -15,8 +15,8 @@
 #include "daemon/service/heartbeat_parts.h"
 #include "daemon/service/own_message.h"
 #include "daemon/settings.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/own_mail.h"
-#include "daemon/store/seen_table.h"
 
 #include <strings.h>
 

@@ -10,9 +10,9 @@
 #include "daemon/service/service.h"
 #include "daemon/service/waiting.h"
 #include "daemon/session/session_limits.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
-#include "daemon/store/seen_table.h"
 #include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 
@@ -173,7 +173,7 @@ static void put_submission(struct buf *out)
 {
         const struct submission_counts *counts = &submission_counts;
 
-        if (!counts->doors)
+        if (!counts->sockets)
                 return;
         family(out, "submission_clients", "gauge", "Clients of the submission listener.");
         put(out, "emailsec_submission_clients %u\n", counts->clients);

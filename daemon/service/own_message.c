@@ -46,7 +46,7 @@ static const char *from_of(const struct account *account)
         return !from[0] && strchr(user, '@') ? user : from;
 }
 
-static char *letter_text(const struct own_letter *letter, const char *from)
+static char *draft_text(const struct own_letter *letter, const char *from)
 {
         struct buf text = BUF_WITH_MAX(LETTER_MOST);
 
@@ -82,7 +82,7 @@ int own_letter_send(struct account *account, const struct own_letter *letter,
                 cause_remedy(cause, "emailsecctl account set %s from=ADDRESS", account->name);
                 return -1;
         }
-        scoped(scoped_free) char *text = letter_text(letter, from),
+        scoped(scoped_free) char *text = draft_text(letter, from),
                                  *by = text_of("the station (%s)", letter->what);
         struct sending_own *own = new_object(struct sending_own);
         *own = (struct sending_own){

@@ -11,7 +11,7 @@
 #include "daemon/messages.h"
 #include "daemon/service/server_users.h"
 #include "daemon/service/service.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/store.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"

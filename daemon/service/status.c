@@ -15,9 +15,9 @@
 #include "daemon/service/waiting.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
-#include "daemon/store/seen_table.h"
 #include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
@@ -162,13 +162,13 @@ static void advise_station(json_t *advice)
 static json_t *submission_json(void)
 {
         uint64_t refused = 0;
-        json_t *object = submission_counts.doors ? json_object() : json_null();
+        json_t *object = submission_counts.sockets ? json_object() : json_null();
 
         for (int i = 0; i < SUBMISSION_REFUSALS; i++)
                 refused += submission_counts.refused[i];
-        if (!submission_counts.doors)
+        if (!submission_counts.sockets)
                 return object;
-        json_put(object, "sockets", json_integer(submission_counts.doors));
+        json_put(object, "sockets", json_integer(submission_counts.sockets));
         json_put(object, "clients", json_integer(submission_counts.clients));
         json_put(object, "accepted", json_integer((json_int_t)submission_counts.accepted));
         json_put(object, "refused", json_integer((json_int_t)refused));

@@ -6,7 +6,7 @@
 #include "daemon/journal.h"
 #include "daemon/messages.h"
 #include "daemon/session/session_parts.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 /* What a server offers and cannot do is told of once, and not tried again there (signin.c reads it). */
 static void note_broken(const struct session *session)

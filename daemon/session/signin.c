@@ -6,7 +6,7 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/loop.h"
 #include "daemon/session/token.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 /* What the last sign-ins have shown of this server; not of another that the account had before. */
 static void put_memory(const struct property_values *values, struct signin *signin)

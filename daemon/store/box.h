@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "daemon/store/inbox_look.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/maildir_folder.h"
 
 struct box_entered {

@@ -9,13 +9,13 @@
 #include "common/buf.h"
 #include "common/file_rules.h"
 #include "common/line_ends.h"
+#include "daemon/store/fetched_rows.h"
 #include "daemon/store/header_summary.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/partial_download.h"
-#include "daemon/store/seen_rows.h"
 
 #include <openssl/evp.h>
 
@@ -118,7 +118,7 @@ void delivery_arrival_end(struct arrival *arrival);
 void delivery_piece_free(struct piece *piece);
 
 /* delivery_record.c: the last phase. */
-struct seen_key delivery_key(const struct delivery *delivery, const struct item *item);
+struct fetched_key delivery_key(const struct delivery *delivery, const struct item *item);
 /* Where it is: its own file, or that of the message it repeats. */
 const char *delivery_item_file(const struct item *item);
 /* The rows up to item number `until`, with the last one the cursor and then the answer; else

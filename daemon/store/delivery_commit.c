@@ -10,8 +10,8 @@
 #include "daemon/store/delivery.h"
 #include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/disk.h"
-#include "daemon/store/inbox_look.h"
-#include "daemon/store/seen_rows.h"
+#include "daemon/store/fetched_rows.h"
+#include "daemon/store/inbox_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,11 +211,11 @@ static bool is_twin(struct arrival *arrival, size_t index)
 }
 
 /* A UIDL that is known: of this very message, or of another one (a server at fault, in two batches). */
-static int look_up_copy(struct item *item, const struct seen_key *key, struct database *db,
+static int look_up_copy(struct item *item, const struct fetched_key *key, struct database *db,
                         struct cause *cause)
 {
         char *file = NULL;
-        int found = seen_find_copy(db, key, item->digest, &file, cause);
+        int found = fetched_find_copy(db, key, item->digest, &file, cause);
 
         if (found < 0)
                 return -1;
@@ -232,10 +232,10 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
                        struct database *db, struct cause *cause)
 {
         struct item *item = &delivery->arrival.items[index];
-        struct seen_key key = delivery_key(delivery, item);
-        struct seen_row row;
+        struct fetched_key key = delivery_key(delivery, item);
+        struct fetched_row row;
 
-        if (seen_find(db, &key, &row, cause) < 0)
+        if (fetched_find(db, &key, &row, cause) < 0)
                 return -1;
         item->generation = row.generation;
         item->known_file = row.file;
@@ -254,7 +254,7 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
         item->known = is_twin(&delivery->arrival, index);
         bool came_before = delivery->again_is_known && item->generation > 0 && !item->recorded;
         if (!item->known && (delivery->reconcile || came_before)) {
-                int found = seen_find_digest(db, &key, item->digest, &item->known_file, cause);
+                int found = fetched_find_digest(db, &key, item->digest, &item->known_file, cause);
                 if (found < 0)
                         return -1;
                 item->known = found;

@@ -4,16 +4,16 @@
 #include "common/names.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
-#include "daemon/store/inbox_look.h"
+#include "daemon/store/fetched_rows.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/missing_rows.h"
 #include "daemon/store/own_mail.h"
 #include "daemon/store/partial_download.h"
-#include "daemon/store/seen_rows.h"
 #include "daemon/store/subscriber_rows.h"
 
-struct seen_key delivery_key(const struct delivery *delivery, const struct item *item)
+struct fetched_key delivery_key(const struct delivery *delivery, const struct item *item)
 {
-        return seen_key_of(delivery->account, delivery->folder, delivery->uidvalidity, &item->entry);
+        return fetched_key_of(delivery->account, delivery->folder, delivery->uidvalidity, &item->entry);
 }
 
 const char *delivery_item_file(const struct item *item)
@@ -113,27 +113,28 @@ void delivery_give_up(struct delivery *delivery, const struct cause *cause)
 static int record_item(const struct delivery *delivery, const struct item *item, struct database *db,
                        struct cause *cause)
 {
-        struct seen_key key = delivery_key(delivery, item);
-        struct seen_message message = { .generation = item->generation,
-                                        .told = !delivery->tell_server || item->entry.left || item->entry.odd,
-                                        .how = item->known       ? SEEN_KNOWN
-                                               : item->handed_on ? SEEN_HANDED_ON
-                                                                 : SEEN_PLACED,
-                                        .received = item->received,
-                                        .file = delivery_item_file(item),
-                                        .line_ends = item->line_ends,
-                                        .box = item->box,
-                                        .size = item->size,
-                                        .left_size = item->entry.left ? item->entry.size : 0,
-                                        .digest = item->digest,
-                                        .from = item->summary.from,
-                                        .subject = item->summary.subject,
-                                        .date = item->summary.date,
-                                        .message_id = item->summary.message_id };
+        struct fetched_key key = delivery_key(delivery, item);
+        struct fetched_message message = { .generation = item->generation,
+                                           .told = !delivery->tell_server || item->entry.left ||
+                                                   item->entry.odd,
+                                           .how = item->known       ? SEEN_KNOWN
+                                                  : item->handed_on ? SEEN_HANDED_ON
+                                                                    : SEEN_PLACED,
+                                           .received = item->received,
+                                           .file = delivery_item_file(item),
+                                           .line_ends = item->line_ends,
+                                           .box = item->box,
+                                           .size = item->size,
+                                           .left_size = item->entry.left ? item->entry.size : 0,
+                                           .digest = item->digest,
+                                           .from = item->summary.from,
+                                           .subject = item->summary.subject,
+                                           .date = item->summary.date,
+                                           .message_id = item->summary.message_id };
 
         if (item->entry.missing && item->entry.odd != ODD && missing_end_row(db, &key, cause) < 0)
                 return -1;
-        return item->recorded ? 0 : seen_record(db, &key, &message, cause);
+        return item->recorded ? 0 : fetched_record(db, &key, &message, cause);
 }
 
 /* What named subscribers are told, in the same commit: no message without its event, no event without its
@@ -179,8 +180,8 @@ static int record_work(struct store_write *write, struct database *db, struct ca
                 return -1;
         if (delivery->cursor_uid == 0 || delivery->recording < arrival->count)
                 return 0;
-        return seen_move_cursor(db, delivery->account, delivery->folder, delivery->uidvalidity,
-                                delivery->cursor_uid, cause);
+        return fetched_move_cursor(db, delivery->account, delivery->folder, delivery->uidvalidity,
+                                   delivery->cursor_uid, cause);
 }
 
 static void recorded(struct store_write *write, const struct cause *cause)

@@ -5,8 +5,8 @@
  */
 #include "daemon/store/facts.h"
 
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/owner_rows.h"
-#include "daemon/store/seen_table.h"
 
 #include <search.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The writer's side of the named values in seen_table.h. */
+/* The writer's side of the named values in fetched_table.h. */
 #pragma once
 
 #include "daemon/store/jobs.h"

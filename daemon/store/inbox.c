@@ -5,8 +5,8 @@
 #include "common/file_rules.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
-#include "daemon/store/inbox_look.h"
 #include "daemon/store/inbox_rows.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
 
 #include <errno.h>
@@ -22,8 +22,8 @@ struct asked {
         char *account, *id;
         int64_t received, seq; /* the place that the page lies before */
         size_t limit;
-        bool looked, unsure; /* of the message: only another look can tell */
-        bool wrong;          /* its row was, though nobody seems to have changed anything */
+        bool scanned, unsure; /* of the message: only another scan can tell */
+        bool wrong;           /* its row was, though nobody seems to have changed anything */
         struct inbox_page page;
         int fd;
         json_t *message;
@@ -209,7 +209,7 @@ void inbox_list(const char *account, const struct inbox_place *after, size_t lim
                                  .fd = -1,
                                  .listed = done,
                                  .ctx = ctx };
-        inbox_look(account, false, read_page, asked);
+        inbox_scan(account, false, read_page, asked);
 }
 
 /* ---- one message ---- */
@@ -276,9 +276,9 @@ static void open_done(struct store_read *read, const struct cause *cause)
 {
         struct asked *asked = container_of(read, struct asked, read);
 
-        if (cause && asked->unsure && !asked->looked) {
-                asked->looked = true;
-                inbox_look(asked->account, asked->wrong, open_it, asked);
+        if (cause && asked->unsure && !asked->scanned) {
+                asked->scanned = true;
+                inbox_scan(asked->account, asked->wrong, open_it, asked);
                 return;
         }
         if (cause)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Deleting from inboxes; see inbox.h. A step: the reader chooses, the file pool removes the files and syncs,
- * the writer ends the rows. A kill in between leaves rows without files, which the next look ends.
+ * the writer ends the rows. A kill in between leaves rows without files, which the next scan ends.
  */
 #include "daemon/store/inbox.h"
 
 #include "common/limits.h"
 #include "daemon/store/box.h"
 #include "daemon/store/disk.h"
-#include "daemon/store/inbox_look.h"
 #include "daemon/store/inbox_rows.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
 
@@ -79,7 +79,7 @@ static void choose(struct deletion *deletion, const struct inbox_row *row)
                                  .name = text_of("%s%s", row->file, row->suffix) };
 }
 
-/* All of them are looked for before the first one goes. */
+/* All of them are scanned for before the first one goes. */
 static int check_ids(struct deletion *deletion, struct database *db, struct cause *cause)
 {
         int result = 0;
@@ -182,7 +182,7 @@ static int remove_file_of(struct deletion *deletion, const struct maildir *maild
 {
         one->gone = disk_unlink(one->in_new ? maildir->new : maildir->cur, one->name) == 0;
         if (!one->gone && errno == ENOENT)
-                deletion->missed++; /* a mail reader was faster: the next look tells where it is */
+                deletion->missed++; /* a mail reader was faster: the next scan tells where it is */
         return one->gone || errno == ENOENT ? 0 : -1;
 }
 
@@ -253,7 +253,7 @@ static void removed(struct job *job)
         store_write(&deletion->write);
 }
 
-static void looked(void *ctx)
+static void scanned(void *ctx)
 {
         next_step(ctx);
 }
@@ -262,7 +262,7 @@ static void look_first(struct deletion *deletion)
 {
         deletion->tentative = deletion->bounded = false;
         deletion->at = (struct inbox_place){ INT64_MIN, 0 };
-        inbox_look(deletion->account, false, looked, deletion);
+        inbox_scan(deletion->account, false, scanned, deletion);
 }
 
 static void chose(struct store_read *read, const struct cause *cause)

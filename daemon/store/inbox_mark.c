@@ -2,14 +2,14 @@
 /*
  * Messages marked as seen or not, as mail readers do it: by the flag S at the end of the file's name, in
  * cur/; see inbox.h. In steps like deleting (inbox_delete.c): the reader finds the rows, the file pool
- * renames and syncs, the writer follows. A kill in between leaves rows that the next look mends.
+ * renames and syncs, the writer follows. A kill in between leaves rows that the next scan mends.
  */
 #include "daemon/store/inbox.h"
 
 #include "daemon/store/box.h"
 #include "daemon/store/disk.h"
-#include "daemon/store/inbox_look.h"
 #include "daemon/store/inbox_rows.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
 
@@ -25,7 +25,7 @@ struct marked {
 struct marking {
         char *account;
         struct owner owner;
-        bool seen, looked;
+        bool seen, scanned;
         struct marked *marked;
         size_t count, changed;
         struct cause failure;
@@ -186,7 +186,7 @@ static void found(struct store_read *read, const struct cause *cause)
         store_run_files(&marking->job);
 }
 
-static void looked(void *ctx)
+static void scanned(void *ctx)
 {
         struct marking *marking = ctx;
 
@@ -208,5 +208,5 @@ void inbox_mark(const char *account, const char *const *ids, size_t id_count, bo
                                      .ctx = ctx };
         for (size_t i = 0; i < id_count; i++)
                 marking->marked[i].id = copy_text(ids[i]);
-        inbox_look(account, false, looked, marking);
+        inbox_scan(account, false, scanned, marking);
 }

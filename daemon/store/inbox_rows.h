@@ -25,10 +25,10 @@ void inbox_row_done(struct inbox_row *row);
 /* The number of a file's row; 0: there is none. */
 int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq,
                      struct cause *cause) must_use;
-/* A file that was delivered; where a look has found it already, its row gets what is known of the message. */
+/* A file that was delivered; where a scan has found it already, its row gets what is known of the message. */
 int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
                   struct cause *cause) must_use;
-/* A file that a look has found; nothing where it has a row. */
+/* A file that a scan has found; nothing where it has a row. */
 int inbox_row_add(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
         must_use;
 int inbox_row_move(struct database *db, const struct inbox_row *row, struct cause *cause) must_use;

@@ -11,7 +11,7 @@
 
 #include "common/line_ends.h"
 
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 struct delivery;
 struct given {                    /* a message to be handed on */

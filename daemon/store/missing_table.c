@@ -63,7 +63,7 @@ int missing_read(struct database *db, const char *account, const char *folder, u
         return more;
 }
 
-int missing_end_row(struct database *db, const struct seen_key *key, struct cause *cause)
+int missing_end_row(struct database *db, const struct fetched_key *key, struct cause *cause)
 {
         return db_run(db, cause, "DELETE FROM missing WHERE " MISSING_KEY_IS, VALUES(SEEN_KEY_VALUES(key)));
 }
@@ -115,9 +115,9 @@ static void asked_free(struct asked *asked)
         free(asked);
 }
 
-static struct seen_key key_of(const struct asked *asked, const struct mailbox_entry *entry)
+static struct fetched_key key_of(const struct asked *asked, const struct mailbox_entry *entry)
 {
-        return seen_key_of(asked->account, asked->folder, asked->uidvalidity, entry);
+        return fetched_key_of(asked->account, asked->folder, asked->uidvalidity, entry);
 }
 
 static int count_told(struct asked *asked, struct database *db, struct cause *cause)
@@ -167,7 +167,7 @@ static void write_it(struct asked *asked,
 }
 
 /* 1 = the row was there, and *row is as it is; 0 = not. */
-static int find(struct database *db, const struct seen_key *key, struct missing *row, struct cause *cause)
+static int find(struct database *db, const struct fetched_key *key, struct missing *row, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause, "SELECT " COLUMNS " FROM missing WHERE " MISSING_KEY_IS,
@@ -179,7 +179,7 @@ static int find(struct database *db, const struct seen_key *key, struct missing 
         return more;
 }
 
-static int put(struct database *db, const struct seen_key *key, const struct missing *row,
+static int put(struct database *db, const struct fetched_key *key, const struct missing *row,
                struct cause *cause)
 {
         return db_run(db, cause,
@@ -195,7 +195,7 @@ static int put(struct database *db, const struct seen_key *key, const struct mis
 /* A try that missing_begin has counted is not counted twice. */
 static int note_one(struct asked *asked, struct missing *message, struct database *db, struct cause *cause)
 {
-        struct seen_key key = key_of(asked, &message->entry);
+        struct fetched_key key = key_of(asked, &message->entry);
         struct missing row;
         int found = find(db, &key, &row, cause);
 
@@ -242,7 +242,7 @@ void missing_note(const char *account, const char *folder, uint64_t uidvalidity,
 static int begin_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct asked *asked = container_of(write, struct asked, write);
-        struct seen_key key = key_of(asked, &asked->messages[0].entry);
+        struct fetched_key key = key_of(asked, &asked->messages[0].entry);
         struct missing row;
         int found = find(db, &key, &row, cause);
 
@@ -272,7 +272,7 @@ static int end_work(struct store_write *write, struct database *db, struct cause
         struct asked *asked = container_of(write, struct asked, write);
 
         for (size_t i = 0; i < asked->count; i++) {
-                struct seen_key key = key_of(asked, &asked->messages[i].entry);
+                struct fetched_key key = key_of(asked, &asked->messages[i].entry);
                 if (missing_end_row(db, &key, cause) < 0)
                         return -1;
         }

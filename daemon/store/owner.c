@@ -6,11 +6,11 @@
 #include "daemon/loop.h"
 #include "daemon/random.h"
 #include "daemon/store/facts.h"
-#include "daemon/store/inbox_look.h"
+#include "daemon/store/fetched_table.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/queue_rows.h"
-#include "daemon/store/seen_table.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "daemon/messages.h"
 #include "daemon/random.h"
 #include "daemon/store/digest.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "daemon/store/disk.h"
 #include "daemon/store/facts.h"
 #include "daemon/store/inbox_lf.h"
-#include "daemon/store/inbox_look.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/maildir_rights.h"
@@ -250,7 +250,7 @@ static void close_all(void)
         facts_free();
         owners_free();
         maildir_end();
-        inbox_looks_end();
+        inbox_scans_end();
         let_go_of_locks();
         jobs_place(NULL);
 }

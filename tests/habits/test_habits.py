@@ -261,7 +261,7 @@ PREFIXES = {
     "daemon/sasl": "signin",
     "daemon/service": "station trail",
     "daemon/session": "certificates session",
-    "daemon/smtpd": "visitor address",
+    "daemon/smtpd": "smtpd address",
     "daemon/store": "db unrecorded schema subscribers subscriber writer",
     "daemon/tls": "asn1 pem verdict",
     "daemon/wire": "address addresses pump",

@@ -35,10 +35,10 @@ THROUGH = {
     "allowed": ["daemon/tls/allowed_verified.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_unrecorded.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
-                "daemon/store/inbox_look.c"],
+                "daemon/store/inbox_scan.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
-    "visitor": ["daemon/smtpd/notices.c", "daemon/smtpd/visitor_end.c"],
+    "smtpd_client": ["daemon/smtpd/notices.c", "daemon/smtpd/client_end.c"],
     "varlink_server": ["daemon/control/login.c", "daemon/control/service.c", "daemon/control/usernames.c"],
 }
 
@@ -63,8 +63,8 @@ BY_SYSTEM = {
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
-        "daemon/accounts/devices.c", "daemon/accounts/devices_file.c", "daemon/passed.c", "daemon/smtpd/spool.c",
-        "daemon/smtpd/visitor_signin.c", "daemon/smtpd/visitor_wishes.c"],
+        "daemon/accounts/devices.c", "daemon/accounts/devices_file.c", "daemon/listen_fds.c", "daemon/smtpd/spool.c",
+        "daemon/smtpd/client_signin.c", "daemon/smtpd/client_requests.c"],
     ("the process itself: its memory and its service manager", "test_service test_watchdog"): [
         "daemon/manager.c", "daemon/memory.c"],
     ("TLS on a real connection", "test_channel test_tls_cuts test_oauth"): [

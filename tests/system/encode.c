@@ -22,8 +22,8 @@ int main(int argc, char **argv)
                 if (!room || fread(room, 1, len, stdin) != len)
                         return EXIT_FAILURE;
                 buf_grown(&letter, len);
-                int failed = letter_mend(&letter, &cause) ||
-                             encode_letter((const char *)buf_bytes(&letter), letter.len, body, &out, &cause);
+                int failed = draft_mend(&letter, &cause) ||
+                             encode_draft((const char *)buf_bytes(&letter), letter.len, body, &out, &cause);
                 size_t made = failed ? strlen(cause.text) : out.len;
                 printf("%s %zu\n", failed ? "no" : "ok", made);
                 fwrite(failed ? (const void *)cause.text : buf_bytes(&out), 1, made, stdout);

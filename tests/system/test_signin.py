@@ -23,7 +23,7 @@ def tries(station):
     return re.findall(r"> (AUTH [A-Z0-9-]+)", station.log())
 
 
-def letter_goes(station, sink, count):
+def draft_goes(station, sink, count):
     station.send("a", "box@example.test", letters.letter(f"letter-{count}"))
     sink.wait_for(count)
 
@@ -45,14 +45,14 @@ def test_a_second_way(station, new_sink, certificates, offered, answers, tried, 
     for begin, answer in answers.items():
         sink.rule("auth", answer, match=begin)
     account(station, sink)
-    letter_goes(station, sink, 1)
+    draft_goes(station, sink, 1)
     assert tries(station) == tried
     assert station.account("a")["status"] == "ok"
     if broken:
         assert station.log().count(BROKEN.format(broken)) == 1
         # what is known to be broken there is not tried again, after a restart either, and not told again
         station.restart()
-        letter_goes(station, sink, 2)
+        draft_goes(station, sink, 2)
         assert tries(station)[len(tried):] in ([tried[-1]], [tried[-1]] * 2)
         assert station.log().count(BROKEN.format(broken)) == 1
 
@@ -74,7 +74,7 @@ def test_a_server_proven_by_scram_gets_no_password(station, new_sink, certificat
     sink = new_sink(certificates.leaf("system", "127.0.0.1"), implicit_tls=True, login=True,
                     mechanisms="SCRAM-SHA-256 CRAM-MD5 PLAIN")
     account(station, sink)
-    letter_goes(station, sink, 1)
+    draft_goes(station, sink, 1)
     assert tries(station) == ["AUTH SCRAM-SHA-256"]
     sink.rule("auth", "535 5.7.8 no", match=b"AUTH SCRAM")
     sink.rule("auth", "535 5.7.8 no", match=b"AUTH CRAM")

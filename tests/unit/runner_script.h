@@ -15,7 +15,7 @@
 #include "daemon/session/token.h"
 #include "daemon/session/token_exchange.h"
 #include "daemon/settings.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #include <signal.h>
 #include <sys/resource.h>

@@ -36,7 +36,7 @@ static const struct account_observer observer = { count_added, count_changed, co
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"
 #include "daemon/outgoing/submit.c"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 #include "state_folder.h"
 

@@ -19,20 +19,20 @@ static char long_line[2048];
 START_TEST(fields_in_order)
 {
         static const char text[] = "Subject: one\r\n two\r\nTo:a@b\n\tc@d\nX-Empty:\n\nBody: not a field\n";
-        struct letter_field field;
+        struct draft_field field;
         size_t at = 0;
-        ck_assert(letter_next(text, sizeof(text) - 1, &at, &field));
-        ck_assert(letter_field_is(&field, "subject"));
-        char *value = letter_value(&field);
+        ck_assert(draft_next(text, sizeof(text) - 1, &at, &field));
+        ck_assert(draft_field_is(&field, "subject"));
+        char *value = draft_value(&field);
         ck_assert_str_eq(value, "one two");
         free(value);
-        ck_assert(letter_next(text, sizeof(text) - 1, &at, &field));
-        value = letter_value(&field);
+        ck_assert(draft_next(text, sizeof(text) - 1, &at, &field));
+        value = draft_value(&field);
         ck_assert_str_eq(value, "a@b\tc@d");
         free(value);
-        ck_assert(letter_next(text, sizeof(text) - 1, &at, &field));
+        ck_assert(draft_next(text, sizeof(text) - 1, &at, &field));
         ck_assert_uint_eq(field.value_len, 0);
-        ck_assert(!letter_next(text, sizeof(text) - 1, &at, &field));
+        ck_assert(!draft_next(text, sizeof(text) - 1, &at, &field));
         ck_assert(text[at] == '\n');
 }
 END_TEST
@@ -54,46 +54,46 @@ static const struct {
 
 START_TEST(header_or_text)
 {
-        ck_assert(letter_has_header(headers[_i].text, strlen(headers[_i].text)) == headers[_i].header);
+        ck_assert(draft_has_header(headers[_i].text, strlen(headers[_i].text)) == headers[_i].header);
 }
 END_TEST
 
 /* ---- what SMTP can carry ---- */
 
-START_TEST(facts_of_a_letter)
+START_TEST(info_of_a_draft)
 {
-        struct letter_facts facts;
+        struct draft_info info;
         static const char plain[] = "To: a@b\n\nbody\n";
-        letter_look(plain, sizeof(plain) - 1, &facts);
-        ck_assert_uint_eq(facts.body, 9);
-        ck_assert(facts.blank_line && !letter_needs_encoding(&facts));
+        draft_look(plain, sizeof(plain) - 1, &info);
+        ck_assert_uint_eq(info.body, 9);
+        ck_assert(info.blank_line && !draft_needs_encoding(&info));
         static const char nul[] = "To: a@b\n\none\ntw\0o\n";
-        letter_look(nul, sizeof(nul) - 1, &facts);
-        ck_assert_uint_eq(facts.nul_line, 4);
-        ck_assert(letter_needs_encoding(&facts));
+        draft_look(nul, sizeof(nul) - 1, &info);
+        ck_assert_uint_eq(info.nul_line, 4);
+        ck_assert(draft_needs_encoding(&info));
         static const char cr[] = "To: a@b\r\n\r\none\rtwo\r\n\r\r\n";
-        letter_look(cr, sizeof(cr) - 1, &facts);
-        ck_assert_uint_eq(facts.cr_line, 3);
-        ck_assert(letter_needs_encoding(&facts));
+        draft_look(cr, sizeof(cr) - 1, &info);
+        ck_assert_uint_eq(info.cr_line, 3);
+        ck_assert(draft_needs_encoding(&info));
         static const char eight[] = "To: a@b\n\n\xc3\xa4\n";
-        letter_look(eight, sizeof(eight) - 1, &facts);
-        ck_assert(facts.body_eight_bit && letter_needs_encoding(&facts));
+        draft_look(eight, sizeof(eight) - 1, &info);
+        ck_assert(info.body_eight_bit && draft_needs_encoding(&info));
         static const char raw[] = "Subject: \xc3\xa4\n\nx\n";
-        letter_look(raw, sizeof(raw) - 1, &facts);
-        ck_assert(facts.header_eight_bit && letter_needs_encoding(&facts));
+        draft_look(raw, sizeof(raw) - 1, &info);
+        ck_assert(info.header_eight_bit && draft_needs_encoding(&info));
 }
 END_TEST
 
 START_TEST(long_lines_are_counted_without_their_end)
 {
-        struct letter_facts facts;
+        struct draft_info info;
         char *text = text_of("To: a@b\n\n%s\r\nx\n", LONG_A(998));
-        letter_look(text, strlen(text), &facts);
-        ck_assert_uint_eq(facts.long_line, 0);
+        draft_look(text, strlen(text), &info);
+        ck_assert_uint_eq(info.long_line, 0);
         free(text);
         text = text_of("To: a@b\n\nx\n%s\r\n", LONG_A(999));
-        letter_look(text, strlen(text), &facts);
-        ck_assert_uint_eq(facts.long_line, 4);
+        draft_look(text, strlen(text), &info);
+        ck_assert_uint_eq(info.long_line, 4);
         free(text);
 }
 END_TEST
@@ -170,10 +170,10 @@ START_TEST(resent_recipients_win)
                 "To: a@b.example\nCc: c@d.example\nBcc: x@y.example\n\nTo: no@no.example\n";
         json_t *found = json_array();
         scoped(causes_free) struct causes bad = { 0 };
-        letter_recipients(text, sizeof(text) - 1, found, &bad);
+        draft_recipients(text, sizeof(text) - 1, found, &bad);
         ck_assert_uint_eq(json_array_size(found), 1);
         json_array_clear(found);
-        letter_recipients(usual, sizeof(usual) - 1, found, &bad);
+        draft_recipients(usual, sizeof(usual) - 1, found, &bad);
         ck_assert_uint_eq(json_array_size(found), 3);
         json_decref(found);
 }
@@ -209,10 +209,10 @@ START_TEST(header_is_closed)
         struct tool_submission s;
         struct cause cause = { 0 };
         submission_init(&s);
-        ck_assert_int_eq(buf_append_text(&s.letter, completions[_i].before), 0);
-        ck_assert_int_eq(letter_mend(&s.letter, &cause), 0);
-        ck_assert_uint_eq(s.letter.len, strlen(completions[_i].after));
-        ck_assert_mem_eq(buf_bytes(&s.letter), completions[_i].after, s.letter.len);
+        ck_assert_int_eq(buf_append_text(&s.draft, completions[_i].before), 0);
+        ck_assert_int_eq(draft_mend(&s.draft, &cause), 0);
+        ck_assert_uint_eq(s.draft.len, strlen(completions[_i].after));
+        ck_assert_mem_eq(buf_bytes(&s.draft), completions[_i].after, s.draft.len);
         submission_done(&s);
 }
 END_TEST
@@ -239,10 +239,10 @@ END_TEST
 static char *made(int failed, char *out, const char *error)
 {
         ck_assert_msg(!failed, "%s", error);
-        struct letter_facts facts;
-        letter_look(out, strlen(out), &facts);
-        ck_assert_uint_eq(facts.long_line, 0);
-        ck_assert(!facts.header_eight_bit && !facts.body_eight_bit);
+        struct draft_info info;
+        draft_look(out, strlen(out), &info);
+        ck_assert_uint_eq(info.long_line, 0);
+        ck_assert(!info.header_eight_bit && !info.body_eight_bit);
         return out;
 }
 
@@ -423,7 +423,7 @@ START_TEST(encoded_anew)
 {
         struct cause cause = { 0 };
         scoped(buf_free) struct buf out = BUF_WITH_MAX(1 << 20);
-        int failed = encode_letter(encodings[_i].before, encodings[_i].len, BODY_ENCODED, &out, &cause);
+        int failed = encode_draft(encodings[_i].before, encodings[_i].len, BODY_ENCODED, &out, &cause);
         ck_assert_msg(failed == (encodings[_i].wanted ? 0 : -1), "%s: %s", encodings[_i].name, cause.text);
         if (failed) {
                 ck_assert_int_eq(cause.code, CAUSE_UNSENDABLE);
@@ -466,7 +466,7 @@ END_TEST
 START_TEST(long_lines_are_encoded)
 {
         struct cause cause = { 0 };
-        struct letter_facts facts;
+        struct draft_info info;
         memset(long_line, 'w', 1500);
         for (size_t i = 5; i < 1500; i += 6)
                 long_line[i] = ' ';
@@ -474,15 +474,15 @@ START_TEST(long_lines_are_encoded)
         const char *forms[] = { "To: a@b\nSubject: %s\n\nx\n", "Subject: s\n\n%s\n",
                                 "X-Words: x\n y %s\n\nx\n", NULL };
         for (size_t i = 0; forms[i]; i++) {
-                scoped(buf_free) struct buf letter = BUF_WITH_MAX(1 << 20), out = letter;
-                ck_assert_int_eq(buf_append(&letter, forms[i], strcspn(forms[i], "%")), 0);
-                ck_assert_int_eq(buf_append_text(&letter, long_line), 0);
-                ck_assert_int_eq(buf_append_text(&letter, strchr(forms[i], '%') + 2), 0);
-                ck_assert_int_eq(encode_letter((const char *)buf_bytes(&letter), letter.len, BODY_ENCODED,
-                                               &out, &cause),
-                                 0);
-                letter_look((const char *)buf_bytes(&out), out.len, &facts);
-                ck_assert_uint_eq(facts.long_line, 0);
+                scoped(buf_free) struct buf draft = BUF_WITH_MAX(1 << 20), out = draft;
+                ck_assert_int_eq(buf_append(&draft, forms[i], strcspn(forms[i], "%")), 0);
+                ck_assert_int_eq(buf_append_text(&draft, long_line), 0);
+                ck_assert_int_eq(buf_append_text(&draft, strchr(forms[i], '%') + 2), 0);
+                ck_assert_int_eq(
+                        encode_draft((const char *)buf_bytes(&draft), draft.len, BODY_ENCODED, &out, &cause),
+                        0);
+                draft_look((const char *)buf_bytes(&out), out.len, &info);
+                ck_assert_uint_eq(info.long_line, 0);
         }
 }
 END_TEST
@@ -609,7 +609,7 @@ int main(void)
         TCase *tests = tcase_create("all");
         tcase_add_test(tests, fields_in_order);
         tcase_add_loop_test(tests, header_or_text, 0, (int)count_of(headers));
-        tcase_add_test(tests, facts_of_a_letter);
+        tcase_add_test(tests, info_of_a_draft);
         tcase_add_test(tests, long_lines_are_counted_without_their_end);
         tcase_add_loop_test(tests, address_lists, 0, (int)count_of(lists));
         tcase_add_test(tests, resent_recipients_win);

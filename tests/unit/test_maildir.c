@@ -4,7 +4,7 @@
 
 #include "daemon/store/delivery.h"
 #include "daemon/store/inbox.h"
-#include "daemon/store/inbox_look.h"
+#include "daemon/store/inbox_scan.h"
 #include "daemon/store/missing_table.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/reserve.h"
@@ -837,7 +837,7 @@ START_TEST(uidl_used_again)
 
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 0);
         ck_assert_uint_eq(deliver_one(&pop3, entry, "Subject: a\r\n\r\n", false).again, 1);
-        seen_prune_uidls("in", &none, false, on_pruned, NULL); /* it went from the server */
+        fetched_prune_uidls("in", &none, false, on_pruned, NULL); /* it went from the server */
         reclose();
         uidl_set_clear(&none);
         reopen();
@@ -860,7 +860,7 @@ static void prune_to(const char *uidl)
 
         if (uidl)
                 uidl_set_add(&set, uidl);
-        seen_prune_uidls("in", &set, false, on_list_pruned, &answer);
+        fetched_prune_uidls("in", &set, false, on_list_pruned, &answer);
         wait_well(&answer);
         uidl_set_clear(&set);
 }
@@ -885,8 +885,8 @@ static void look_over(void)
 {
         struct answer answer = { 0 };
 
-        seen_look_over("in");
-        seen_skip_uidls("in", NULL, 0, false, answered, &answer);
+        fetched_look_over("in");
+        fetched_skip_uidls("in", NULL, 0, false, answered, &answer);
         wait_well(&answer);
 }
 
@@ -1032,7 +1032,7 @@ static void on_batch(void *ctx, const struct delivered *messages, size_t count, 
         next_batch(endless);
 }
 
-static void on_cursor(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+static void on_cursor(void *ctx, const struct fetched_cursor *cursor, const struct mailbox_entry *untold,
                       size_t count, const struct cause *cause)
 {
         struct answer *answer = ctx;
@@ -1046,7 +1046,7 @@ static uint32_t present_cursor(void)
 {
         struct answer answer = { 0 };
 
-        seen_cursor("in", "INBOX", 0, on_cursor, &answer);
+        fetched_cursor("in", "INBOX", 0, on_cursor, &answer);
         wait_well(&answer);
         return (uint32_t)answer.count;
 }

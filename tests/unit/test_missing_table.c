@@ -2,8 +2,8 @@
 /* Messages that a server does not hand out: when they are told, when they are tried again, when they end. */
 #include "daemon/store/missing_table.h"
 
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/jobs.h"
-#include "daemon/store/seen_table.h"
 #include "store_folder.h"
 
 struct noted {
@@ -35,7 +35,7 @@ static struct missing note(uint32_t uid, enum missing_state state, bool begun)
         return noted.rows[0];
 }
 
-static void on_cursor(void *ctx, const struct seen_cursor *cursor,
+static void on_cursor(void *ctx, const struct fetched_cursor *cursor,
                       const struct mailbox_entry *untold unused_arg, size_t count unused_arg,
                       const struct cause *cause)
 {
@@ -51,7 +51,7 @@ static struct noted present(uint32_t uidvalidity)
 {
         struct noted noted = { 0 };
 
-        seen_cursor("in", "INBOX", uidvalidity, on_cursor, &noted);
+        fetched_cursor("in", "INBOX", uidvalidity, on_cursor, &noted);
         wait_well(&noted.answer);
         return noted;
 }

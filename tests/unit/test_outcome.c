@@ -100,24 +100,24 @@ static const struct {
         bool quit_counts;
         enum receiver_outcome outcome;
 } receiver_cases[] = {
-        { "QUIT was answered", QUITTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, true, RECEIVER_LOOK_OVER },
+        { "QUIT was answered", QUITTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, true, RECEIVER_POLL_OVER },
         { "QUIT was answered, nothing hangs on it", QUITTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false,
-          RECEIVER_LOOK_OVER },
+          RECEIVER_POLL_OVER },
         { "QUIT was not, nothing hangs on it", QUITTING, CAUSE_TIMEOUT, false, TOKEN_UNTOUCHED, false,
-          RECEIVER_LOOK_OVER },
+          RECEIVER_POLL_OVER },
         { "QUIT was not, and something does", QUITTING, CAUSE_CLOSED, false, TOKEN_UNTOUCHED, true,
-          RECEIVER_LOOK_BROKE },
+          RECEIVER_POLL_BROKE },
         { "trust changed meanwhile", CONNECTING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false, RECEIVER_AGAIN },
-        { "trust changed, it stood", LOOKING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false,
-          RECEIVER_LOOK_BROKE },
+        { "trust changed, it stood", POLLING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false,
+          RECEIVER_POLL_BROKE },
         { "trust changed, a certificate is judged", CONNECTING, CAUSE_CHALLENGE, true, TOKEN_UNTOUCHED, false,
-          RECEIVER_LOOK_BROKE },
+          RECEIVER_POLL_BROKE },
         { "the token was withdrawn", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_WITHDRAWN, false,
           RECEIVER_AGAIN },
         { "the token was never good", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_REFUSED, false,
-          RECEIVER_LOOK_BROKE },
+          RECEIVER_POLL_BROKE },
         { "the password is wrong", CONNECTING, CAUSE_AUTHENTICATION, false, TOKEN_UNTOUCHED, false,
-          RECEIVER_LOOK_BROKE },
+          RECEIVER_POLL_BROKE },
         { "closed in IDLE", IDLING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
         { "closed in IDLE as trust changed", IDLING, CAUSE_CLOSED, true, TOKEN_UNTOUCHED, false,
           RECEIVER_WAIT_LOST },
@@ -125,11 +125,11 @@ static const struct {
         { "lost while waking", WAKING, CAUSE_CONNECT, false, TOKEN_UNTOUCHED, false, RECEIVER_WAIT_LOST },
         { "the server ends it for being busy", IDLING, CAUSE_SERVER_BUSY, false, TOKEN_UNTOUCHED, false,
           RECEIVER_WAIT_LOST },
-        { "nonsense in IDLE", IDLING, CAUSE_PROTOCOL, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
-        { "closed in its work", LOOKING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
+        { "nonsense in IDLE", IDLING, CAUSE_PROTOCOL, false, TOKEN_UNTOUCHED, false, RECEIVER_POLL_BROKE },
+        { "closed in its work", POLLING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false, RECEIVER_POLL_BROKE },
         { "closed before its work", CONNECTING, CAUSE_NONE, false, TOKEN_UNTOUCHED, false,
-          RECEIVER_LOOK_BROKE },
-        { "unreachable", CONNECTING, CAUSE_CONNECT, false, TOKEN_UNTOUCHED, false, RECEIVER_LOOK_BROKE },
+          RECEIVER_POLL_BROKE },
+        { "unreachable", CONNECTING, CAUSE_CONNECT, false, TOKEN_UNTOUCHED, false, RECEIVER_POLL_BROKE },
 };
 
 START_TEST(what_a_receiver_makes_of_it)
@@ -151,21 +151,21 @@ END_TEST
 static const struct {
         enum fetching_end end;
         enum cause_code why;
-        enum receiver_look_outcome outcome;
-} look_cases[] = {
-        { FETCHING_BROKE, CAUSE_CLOSED, LOOK_FAILED },
-        { FETCHING_BROKE, CAUSE_PROTOCOL, LOOK_FAILED },
-        { FETCHING_BROKE_OVER, CAUSE_CLOSED, LOOK_FAILED },
-        { FETCHING_BROKE_OVER, CAUSE_PROTOCOL, LOOK_FAILED_BRIEFLY },
-        { FETCHING_AS_GOOD, CAUSE_CLOSED, LOOK_AS_GOOD_AS_OVER },
-        { FETCHING_AS_GOOD, CAUSE_PROTOCOL, LOOK_AS_GOOD_AS_OVER },
+        enum receiver_poll_outcome outcome;
+} poll_cases[] = {
+        { FETCHING_BROKE, CAUSE_CLOSED, POLL_FAILED },
+        { FETCHING_BROKE, CAUSE_PROTOCOL, POLL_FAILED },
+        { FETCHING_BROKE_OVER, CAUSE_CLOSED, POLL_FAILED },
+        { FETCHING_BROKE_OVER, CAUSE_PROTOCOL, POLL_FAILED_BRIEFLY },
+        { FETCHING_AS_GOOD, CAUSE_CLOSED, POLL_AS_GOOD_AS_OVER },
+        { FETCHING_AS_GOOD, CAUSE_PROTOCOL, POLL_AS_GOOD_AS_OVER },
 };
 
 START_TEST(what_a_broken_look_is)
 {
-        struct cause why = { .code = look_cases[_i].why };
+        struct cause why = { .code = poll_cases[_i].why };
 
-        ck_assert_int_eq(receiver_look_outcome(look_cases[_i].end, &why), look_cases[_i].outcome);
+        ck_assert_int_eq(receiver_poll_outcome(poll_cases[_i].end, &why), poll_cases[_i].outcome);
 }
 END_TEST
 
@@ -239,7 +239,7 @@ int main(void)
 
         tcase_add_loop_test(cases, what_a_sender_makes_of_it, 0, (int)count_of(sender_cases));
         tcase_add_loop_test(cases, what_a_receiver_makes_of_it, 0, (int)count_of(receiver_cases));
-        tcase_add_loop_test(cases, what_a_broken_look_is, 0, (int)count_of(look_cases));
+        tcase_add_loop_test(cases, what_a_broken_look_is, 0, (int)count_of(poll_cases));
         tcase_add_loop_test(cases, when_it_is_tried_again, 0, (int)count_of(retries));
         tcase_add_loop_test(cases, when_a_queue_is_looked_at_again, 0, (int)count_of(wakes));
         suite_add_tcase(suite, cases);

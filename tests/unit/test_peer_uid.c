@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whose connection it is: one that is held, one that was closed, one that is half closed, and addresses. */
-#include "daemon/smtpd/guest_list.h"
 #include "daemon/smtpd/peer_uid.h"
+#include "daemon/smtpd/slots.h"
 
 #include "daemon/loop.h"
 
@@ -152,54 +152,54 @@ static void evict(void *owner)
         evicted++;
 }
 
-static void fill(struct guest *guests, size_t count, bool local, uid_t uid, const char *address)
+static void fill(struct smtpd_slot *slots, size_t count, bool local, uid_t uid, const char *address)
 {
         for (size_t i = 0; i < count; i++) {
                 struct sockaddr_storage of = address_of(address);
-                guests[i] = (struct guest){ .local = local, .uid = uid, .evictable = true };
-                guest_address(&guests[i], &of);
-                ck_assert(guest_enter(&guests[i], evict));
+                slots[i] = (struct smtpd_slot){ .local = local, .uid = uid, .evictable = true };
+                smtpd_slot_address(&slots[i], &of);
+                ck_assert(smtpd_slot_take(&slots[i], evict));
         }
 }
 
 START_TEST(places)
 {
         enum { OF_ADDRESS = 64, OF_USER = 250 };
-        static struct guest crowd[OF_ADDRESS], users[OF_USER];
+        static struct smtpd_slot crowd[OF_ADDRESS], users[OF_USER];
         struct sockaddr_storage same = address_of("192.0.2.7"), other = address_of("192.0.2.8");
-        struct guest one_more = { 0 }, another = { 0 }, user = { .local = true, .uid = 54321 },
-                     neighbour = { .local = true, .uid = 54322 };
+        struct smtpd_slot one_more = { 0 }, another = { 0 }, user = { .local = true, .uid = 54321 },
+                          neighbour = { .local = true, .uid = 54322 };
         struct cause cause;
 
         ck_assert_int_eq(loop_open(&cause), 0);
         loop_freeze(1000000, 0);
         fill(crowd, OF_ADDRESS, false, 0, "192.0.2.7");
         fill(users, OF_USER, true, 54321, "127.0.0.1");
-        guest_address(&one_more, &same);
-        guest_address(&another, &other);
-        ck_assert(!guest_enter(&one_more, evict) && guest_enter(&another, evict));
-        ck_assert(!guest_enter(&user, evict) && guest_enter(&neighbour, evict));
+        smtpd_slot_address(&one_more, &same);
+        smtpd_slot_address(&another, &other);
+        ck_assert(!smtpd_slot_take(&one_more, evict) && smtpd_slot_take(&another, evict));
+        ck_assert(!smtpd_slot_take(&user, evict) && smtpd_slot_take(&neighbour, evict));
         ck_assert_uint_eq(evicted, 0);
         loop_advance(20000); /* they sleep */
         crowd[3].since -= 1000;
-        ck_assert(guest_enter(&one_more, evict) && guest_enter(&user, evict));
+        ck_assert(smtpd_slot_take(&one_more, evict) && smtpd_slot_take(&user, evict));
         ck_assert_uint_eq(evicted, 2);
         ck_assert_ptr_null(crowd[3].link);
         for (size_t i = 0; i < OF_ADDRESS; i++)
-                guest_leave(&crowd[i]);
+                smtpd_slot_free(&crowd[i]);
         for (size_t i = 0; i < OF_USER; i++)
-                guest_leave(&users[i]);
-        guest_leave(&one_more);
-        guest_leave(&another);
-        guest_leave(&user);
-        guest_leave(&neighbour);
+                smtpd_slot_free(&users[i]);
+        smtpd_slot_free(&one_more);
+        smtpd_slot_free(&another);
+        smtpd_slot_free(&user);
+        smtpd_slot_free(&neighbour);
         loop_close();
 }
 END_TEST
 
 START_TEST(wrong_passwords_slow_down)
 {
-        struct guest guest = { 0 }, other = { 0 };
+        struct smtpd_slot slot = { 0 }, other = { 0 };
         struct sockaddr_storage one = address_of("2001:db8::1"), near = address_of("2001:db8::2"),
                                 far = address_of("2001:db8:1::1");
         struct cause cause;
@@ -207,20 +207,20 @@ START_TEST(wrong_passwords_slow_down)
 
         ck_assert_int_eq(loop_open(&cause), 0);
         loop_freeze(1000000, 0);
-        guest_address(&guest, &one);
+        smtpd_slot_address(&slot, &one);
         for (int i = 0; i < 20; i++) {
-                int64_t delay = guest_failed(&guest);
+                int64_t delay = smtpd_slot_failed(&slot);
                 ck_assert(delay >= last && delay >= 500 && delay <= 30000);
                 last = delay;
         }
         ck_assert_int_eq(last, 30000);
-        guest_address(&other, &near); /* the same /64 */
-        ck_assert(guest_is_barred(&guest) && guest_is_barred(&other));
-        guest_address(&other, &far);
-        ck_assert(!guest_is_barred(&other));
+        smtpd_slot_address(&other, &near); /* the same /64 */
+        ck_assert(smtpd_slot_is_barred(&slot) && smtpd_slot_is_barred(&other));
+        smtpd_slot_address(&other, &far);
+        ck_assert(!smtpd_slot_is_barred(&other));
         loop_advance(11 * 60 * 1000);
-        ck_assert(!guest_is_barred(&guest));
-        ck_assert_int_eq(guest_failed(&guest), 500);
+        ck_assert(!smtpd_slot_is_barred(&slot));
+        ck_assert_int_eq(smtpd_slot_failed(&slot), 500);
         loop_close();
 }
 END_TEST

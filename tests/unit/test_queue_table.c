@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The queue on a real database: submission, claims, outcomes, changes, crashes, a disk that fails. */
+#include "daemon/store/fetched_table.h"
 #include "daemon/store/queue_ids.c"
 #include "daemon/store/queue_rows.h"
-#include "daemon/store/seen_table.h"
 #include "daemon/store/taking.h"
 
 #include "daemon/journal.h"
@@ -212,7 +212,7 @@ static void written(void)
 {
         struct answer answer = { 0 };
 
-        seen_told("x", "", 0, NULL, 0, answered, &answer);
+        fetched_told("x", "", 0, NULL, 0, answered, &answer);
         wait_well(&answer);
 }
 

@@ -4,8 +4,8 @@
 #include "common/limits.h"
 #include "daemon/loop.h"
 #include "daemon/settings.h"
-#include "daemon/smtpd/door.h"
-#include "daemon/smtpd/visitor.h"
+#include "daemon/smtpd/client.h"
+#include "daemon/smtpd/listener.h"
 #include "daemon/submission_counts.h"
 
 #include <arpa/inet.h>
@@ -27,13 +27,13 @@ static void begin(void)
         settings_defaults(&settings);
         settings_put_current(&settings);
         ck_assert_int_eq(settings_set(&settings, "Service.Hostname=station.example", &cause), 0);
-        doors_open(&settings);
+        smtpd_listener_open(&settings);
         submission_counts = (struct submission_counts){ 0 };
 }
 
 static void end(void)
 {
-        doors_close();
+        smtpd_listener_close();
         loop_turn();
         loop_close();
         settings_put_current(NULL);
@@ -48,7 +48,7 @@ static int come(const char *address, bool tls)
 
         ck_assert_int_eq(inet_pton(AF_INET, address, &((struct sockaddr_in *)&peer)->sin_addr), 1);
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-        visitor_new(ends[0], &peer, tls);
+        smtpd_client_new(ends[0], &peer, tls);
         return ends[1];
 }
 
@@ -211,7 +211,7 @@ START_TEST(winding_down)
         begin();
         int fd = come("192.0.2.7", false), other = come("192.0.2.8", false);
         (void)heard(fd, &over);
-        doors_wind_down(3000, on_ended);
+        smtpd_listener_wind_down(3000, on_ended);
         ck_assert_ptr_nonnull(strstr(heard(fd, &over), "421 4.3.2"));
         ck_assert(over);
         loop_advance(1);
@@ -246,8 +246,8 @@ END_TEST
 
 int main(void)
 {
-        Suite *suite = suite_create("visitor");
-        TCase *tcase = tcase_create("visitor");
+        Suite *suite = suite_create("smtpd_client");
+        TCase *tcase = tcase_create("smtpd_client");
 
         tcase_add_test(tcase, strangers_have_little_time);
         tcase_add_test(tcase, a_line_that_dribbles);

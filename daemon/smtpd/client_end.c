@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client's session ends: its last words, and how all end at the end. Whatever ends one marks it; it is
  * freed on the loop's next turn. */
+#include "daemon/smtpd/client_parts.h"
 #include "daemon/smtpd/notices.h"
-#include "daemon/smtpd/visitor_parts.h"
 
 #include <unistd.h>
 
 enum { LEAVE_MS = 2000 }; /* the last words are waited for so long */
 
-static struct visitor *visitors;
+static struct smtpd_client *clients;
 static void (*all_over)(void); /* they are winding down */
 
-void visitor_enlist(struct visitor *v)
+void smtpd_client_enlist(struct smtpd_client *v)
 {
-        v->next = visitors;
-        v->link = &visitors;
-        if (visitors)
-                visitors->link = &v->next;
-        visitors = v;
+        v->next = clients;
+        v->link = &clients;
+        if (clients)
+                clients->link = &v->next;
+        clients = v;
         submission_counts.clients++;
         submission_counts.connections++;
 }
 
 /* ---- the end ---- */
 
-static void visitor_free(void *object)
+static void smtpd_client_free(void *object)
 {
-        struct visitor *v = object;
+        struct smtpd_client *v = object;
 
         handle_drop(&v->self);
-        visitor_signin_free(v);
+        smtpd_client_signin_free(v);
         esmtp_free(v->esmtp); /* which forgets the message */
         spool_free(v->spool);
         timer_free(v->timer);
@@ -42,7 +42,7 @@ static void look_whether_over(void)
 {
         bool busy = false;
 
-        for (const struct visitor *v = visitors; all_over && v; v = v->next)
+        for (const struct smtpd_client *v = clients; all_over && v; v = v->next)
                 busy = busy || !v->leaving;
         if (all_over && !busy) {
                 void (*over)(void) = take(all_over);
@@ -51,35 +51,35 @@ static void look_whether_over(void)
 }
 
 /* Nothing more comes of it; the object goes on the next turn. */
-void visitor_end(struct visitor *v)
+void smtpd_client_end(struct smtpd_client *v)
 {
         if (v->gone)
                 return;
         v->gone = true;
-        guest_leave(&v->guest);
+        smtpd_slot_free(&v->slot);
         *v->link = v->next;
         if (v->next)
                 v->next->link = v->link;
         submission_counts.clients--;
         username_cancel(take(v->naming));
-        visitor_forget(v);
+        smtpd_client_forget(v);
         timer_stop(v->timer);
         connection_close(take(v->connection));
-        loop_later_to(v->self, visitor_free);
+        loop_later_to(v->self, smtpd_client_free);
         look_whether_over();
 }
 
 /* The last words have left. A socket that is closed with bytes unread would take them from the client: these
  * are read away, for a moment. */
-void visitor_said_all(struct visitor *v)
+void smtpd_client_said_all(struct smtpd_client *v)
 {
         if (connection_transport(v->connection))
-                visitor_end(v);
+                smtpd_client_end(v);
         else
                 (void)shutdown(connection_fd(v->connection), SHUT_WR);
 }
 
-void visitor_leave(struct visitor *v)
+void smtpd_client_leave(struct smtpd_client *v)
 {
         const char *offence = esmtp_offence(v->esmtp);
 
@@ -95,13 +95,13 @@ void visitor_leave(struct visitor *v)
         buf_wipe(&v->in);
         timer_set(v->timer, LEAVE_MS);
         if (connection_unsent(v->connection) == 0)
-                visitor_said_all(v);
+                smtpd_client_said_all(v);
         else
                 connection_pause(v->connection, false);
         look_whether_over();
 }
 
-void visitor_send_out(struct visitor *v)
+void smtpd_client_send_out(struct smtpd_client *v)
 {
         struct buf *out = esmtp_out(v->esmtp);
 
@@ -111,16 +111,17 @@ void visitor_send_out(struct visitor *v)
         buf_release(out);
 }
 
-void visitor_farewell(struct visitor *v, int code, const char *enhanced, const char *text)
+void smtpd_client_farewell(struct smtpd_client *v, int code, const char *enhanced, const char *text)
 {
         if (v->gone || v->leaving)
                 return;
         esmtp_farewell(v->esmtp, &(struct esmtp_answer){ .code = code, .enhanced = enhanced, .text = text });
-        visitor_send_out(v);
-        visitor_leave(v);
+        smtpd_client_send_out(v);
+        smtpd_client_leave(v);
 }
 
-void visitor_refuse(struct visitor *v, enum submission_refusal why, const struct esmtp_answer *answer)
+void smtpd_client_refuse(struct smtpd_client *v, enum submission_refusal why,
+                         const struct esmtp_answer *answer)
 {
         submission_counts.refused[why]++;
         notices_tell("SMTP client %s was refused: %s", v->who, answer->text);
@@ -129,27 +130,27 @@ void visitor_refuse(struct visitor *v, enum submission_refusal why, const struct
 
 /* ---- all of them ---- */
 
-void visitors_renew(void)
+void smtpd_clients_renew(void)
 {
-        for (struct visitor *v = visitors, *next; v; v = next) {
+        for (struct smtpd_client *v = clients, *next; v; v = next) {
                 next = v->next;
                 v->winding = true;
                 if (!v->waiting && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from)
-                        visitor_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
+                        smtpd_client_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
         }
 }
 
-void visitors_wind_down(void (*over)(void))
+void smtpd_clients_wind_down(void (*over)(void))
 {
         all_over = NULL;
-        visitors_renew();
+        smtpd_clients_renew();
         all_over = over;
         look_whether_over();
 }
 
-void visitors_close(void)
+void smtpd_clients_close(void)
 {
         all_over = NULL;
-        while (visitors)
-                visitor_end(visitors);
+        while (clients)
+                smtpd_client_end(clients);
 }

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-struct guest { /* part of whoever is there */
+struct smtpd_slot { /* part of whoever is there */
         bool local;
         uid_t uid;           /* of a local one; (uid_t)-1: nobody knows */
         uint8_t address[16]; /* of another: its IPv4 address, or the first 64 bits of an IPv6 one */
@@ -20,19 +20,19 @@ struct guest { /* part of whoever is there */
         bool evictable;      /* nothing is lost with it */
         bool stranger;       /* of the network, and has shown nothing yet: goes before others, however busy */
         void *owner;
-        struct guest *next, **link;
+        struct smtpd_slot *next, **link;
 };
 
 /* Adds it. False: there is no place, and none could be made by `evict`, which ends the one that is given to
  * it. */
-bool guest_enter(struct guest *guest, void (*evict)(void *owner));
-void guest_leave(struct guest *guest);
+bool smtpd_slot_take(struct smtpd_slot *slot, void (*evict)(void *owner));
+void smtpd_slot_free(struct smtpd_slot *slot);
 /* Fills in the address. */
-void guest_address(struct guest *guest, const struct sockaddr_storage *address);
+void smtpd_slot_address(struct smtpd_slot *slot, const struct sockaddr_storage *address);
 
 /* ---- passwords that were wrong ---- */
 
 /* One of this client's was wrong: how long, in ms, the answer is kept back. It grows with each. */
-int64_t guest_failed(const struct guest *guest);
+int64_t smtpd_slot_failed(const struct smtpd_slot *slot);
 /* So many of its address were wrong that no more are looked at for a while. */
-bool guest_is_barred(const struct guest *guest);
+bool smtpd_slot_is_barred(const struct smtpd_slot *slot);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at a Maildir; see inbox_look.h. The reader thread compares, the writer takes the differences, step
- * by step. A row ends only when its file was nowhere during a look in which no folder changed.
+ * A scan of a Maildir; see inbox_scan.h. The reader thread compares, the writer takes the differences, step
+ * by step. A row ends only when its file was nowhere during a scan in which no folder changed.
  */
-#include "daemon/store/inbox_look.h"
+#include "daemon/store/inbox_scan.h"
 
 #include "common/limits.h"
 #include "daemon/store/inbox_rows.h"
@@ -19,7 +19,7 @@
 
 enum {
         STEP = 1000,               /* differences in one write */
-        DIFFERENCES_MOST = 100000, /* of one look: for more it looks once more */
+        DIFFERENCES_MOST = 100000, /* of one scan: more: another scan */
         TICK_MS = 20,              /* changes this near to each other may get the same time */
 };
 
@@ -123,7 +123,7 @@ void inbox_doubt(const char *account)
         pthread_mutex_unlock(&lock);
 }
 
-void inbox_looks_end(void)
+void inbox_scans_end(void)
 {
         pthread_mutex_lock(&lock);
         while (noted)
@@ -139,17 +139,17 @@ struct difference {
 };
 
 /* One folder of the Maildir. */
-struct looked_box {
+struct scanned_box {
         char *name, *place;
         struct inbox_change times; /* all zero: it changed meanwhile, or is not there */
         bool needed;
 };
 
-struct look {
+struct scan {
         char *account;
         struct owner owner;
         bool anew, more;
-        struct looked_box *boxes;
+        struct scanned_box *boxes;
         size_t box_count;
         struct difference *differences;
         size_t count, written, writing;
@@ -166,33 +166,33 @@ static void close_directory(DIR **directory)
 }
 
 struct comparing {
-        struct look *look;
-        struct looked_box *box;
+        struct scan *scan;
+        struct scanned_box *box;
         struct maildir maildir;
         struct maildir_listing listing;
         bool *matched; /* files that have a row */
         int64_t last;  /* number of the last row before the folders were read */
 };
 
-static struct difference *add_difference(struct look *look)
+static struct difference *add_difference(struct scan *scan)
 {
-        if (look->count == DIFFERENCES_MOST) {
-                look->more = true;
+        if (scan->count == DIFFERENCES_MOST) {
+                scan->more = true;
                 return NULL;
         }
-        if ((look->count & (look->count - 1)) == 0)
-                look->differences =
-                        new_resized(look->differences, 2 * look->count + 1, sizeof *look->differences);
-        look->differences[look->count] = (struct difference){ 0 };
-        return &look->differences[look->count++];
+        if ((scan->count & (scan->count - 1)) == 0)
+                scan->differences =
+                        new_resized(scan->differences, 2 * scan->count + 1, sizeof *scan->differences);
+        scan->differences[scan->count] = (struct difference){ 0 };
+        return &scan->differences[scan->count++];
 }
 
-static void differences_free(struct look *look)
+static void differences_free(struct scan *scan)
 {
-        for (size_t i = 0; i < look->count; i++)
-                inbox_row_done(&look->differences[i].row);
-        free(take(look->differences));
-        look->count = look->written = 0;
+        for (size_t i = 0; i < scan->count; i++)
+                inbox_row_done(&scan->differences[i].row);
+        free(take(scan->differences));
+        scan->count = scan->written = 0;
 }
 
 /* Until a change from now on must get a later time than the last one had. */
@@ -237,7 +237,7 @@ static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool st
         } else if (!still || seq > comparing->last) {
                 return;
         }
-        difference = add_difference(comparing->look);
+        difference = add_difference(comparing->scan);
         if (!difference)
                 return;
         difference->kind = file ? FILE_MOVED : FILE_GONE;
@@ -253,7 +253,7 @@ static int compare_rows(struct comparing *comparing, struct database *db, bool s
         int more;
         scoped(db_end) sqlite3_stmt *rows = db_query(
                 db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ? AND box = ?",
-                VALUES(v_text(comparing->look->account), v_text(comparing->box->name)));
+                VALUES(v_text(comparing->scan->account), v_text(comparing->box->name)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
                 compare_row(comparing, rows, still);
@@ -267,7 +267,7 @@ static void add_file(struct comparing *comparing, const struct maildir_file *fil
 
         if (fstatat(folder, file->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return;
-        struct difference *difference = add_difference(comparing->look);
+        struct difference *difference = add_difference(comparing->scan);
         if (!difference)
                 return;
         difference->kind = FILE_NEW;
@@ -281,7 +281,7 @@ static void add_file(struct comparing *comparing, const struct maildir_file *fil
 
 static int compare(struct comparing *comparing, struct database *db, struct cause *cause)
 {
-        struct looked_box *box = comparing->box;
+        struct scanned_box *box = comparing->box;
 
         await_tick(&box->times);
         box->times = inbox_change_begin(&comparing->maildir);
@@ -301,15 +301,15 @@ static int compare(struct comparing *comparing, struct database *db, struct caus
         return 0;
 }
 
-static int look_at_box(struct look *look, struct looked_box *box, struct database *db, struct cause *cause)
+static int scan_box(struct scan *scan, struct scanned_box *box, struct database *db, struct cause *cause)
 {
-        struct comparing comparing = { .look = look, .box = box, .maildir = MAILDIR_CLOSED };
+        struct comparing comparing = { .scan = scan, .box = box, .maildir = MAILDIR_CLOSED };
         int result = maildir_open(box->place, false, &comparing.maildir, cause);
 
         if (result < 0)
                 return -1;
         box->times = inbox_change_begin(&comparing.maildir);
-        box->needed = look->anew || !is_noted(box->place, &box->times);
+        box->needed = scan->anew || !is_noted(box->place, &box->times);
         result = box->needed ? compare(&comparing, db, cause) : 0;
         maildir_listing_free(&comparing.listing);
         maildir_close(&comparing.maildir);
@@ -319,70 +319,70 @@ static int look_at_box(struct look *look, struct looked_box *box, struct databas
 
 /* ---- which folders there are; reader thread ---- */
 
-static void boxes_free(struct look *look)
+static void boxes_free(struct scan *scan)
 {
-        for (size_t i = 0; i < look->box_count; i++) {
-                free(look->boxes[i].name);
-                free(look->boxes[i].place);
+        for (size_t i = 0; i < scan->box_count; i++) {
+                free(scan->boxes[i].name);
+                free(scan->boxes[i].place);
         }
-        free(take(look->boxes));
-        look->box_count = 0;
+        free(take(scan->boxes));
+        scan->box_count = 0;
 }
 
-static void add_box(struct look *look, const char *name)
+static void add_box(struct scan *scan, const char *name)
 {
-        for (size_t i = 0; i < look->box_count; i++)
-                if (strcmp(look->boxes[i].name, name) == 0)
+        for (size_t i = 0; i < scan->box_count; i++)
+                if (strcmp(scan->boxes[i].name, name) == 0)
                         return;
-        look->boxes = new_resized(look->boxes, look->box_count + 1, sizeof *look->boxes);
-        look->boxes[look->box_count++] =
-                (struct looked_box){ .name = copy_text(name), .place = maildir_place(look->account, name) };
+        scan->boxes = new_resized(scan->boxes, scan->box_count + 1, sizeof *scan->boxes);
+        scan->boxes[scan->box_count++] =
+                (struct scanned_box){ .name = copy_text(name), .place = maildir_place(scan->account, name) };
 }
 
 /* In the Maildir, whoever made them; links lead elsewhere. */
-static void find_boxes(struct look *look)
+static void find_boxes(struct scan *scan)
 {
-        scoped(scoped_free) char *path = text_of("%s/mail/%s", store_directory(), look->account);
+        scoped(scoped_free) char *path = text_of("%s/mail/%s", store_directory(), scan->account);
         scoped(close_directory) DIR *directory = opendir(path);
         const struct dirent *entry;
 
-        while (directory && look->box_count < LIMIT_BOXES && (entry = readdir(directory)))
+        while (directory && scan->box_count < LIMIT_BOXES && (entry = readdir(directory)))
                 if (entry->d_name[0] == '.' && entry->d_name[1] && strcmp(entry->d_name, "..") != 0 &&
                     entry->d_type != DT_REG && entry->d_type != DT_LNK)
-                        add_box(look, entry->d_name);
+                        add_box(scan, entry->d_name);
 }
 
 /* With rows, though they may be gone. */
-static int find_known_boxes(struct look *look, struct database *db, struct cause *cause)
+static int find_known_boxes(struct scan *scan, struct database *db, struct cause *cause)
 {
         scoped(scoped_free) char *last = copy_text("");
 
         for (;;) {
                 scoped(db_end) sqlite3_stmt *rows = db_query(
                         db, cause, "SELECT box FROM inbox WHERE account = ? AND box > ? ORDER BY box LIMIT 1",
-                        VALUES(v_text(look->account), v_text(last)));
+                        VALUES(v_text(scan->account), v_text(last)));
                 int more = rows ? db_next(db, rows, cause) : -1;
                 if (more <= 0)
                         return more;
                 free(last);
                 last = db_text(rows, 0);
-                add_box(look, last);
+                add_box(scan, last);
         }
 }
 
-static int look_work(struct store_read *read, struct database *db, struct cause *cause)
+static int scan_work(struct store_read *read, struct database *db, struct cause *cause)
 {
-        struct look *look = container_of(read, struct look, read);
+        struct scan *scan = container_of(read, struct scan, read);
 
-        look->more = false;
-        boxes_free(look);
-        add_box(look, "");
-        find_boxes(look);
-        if (find_known_boxes(look, db, cause) < 0)
+        scan->more = false;
+        boxes_free(scan);
+        add_box(scan, "");
+        find_boxes(scan);
+        if (find_known_boxes(scan, db, cause) < 0)
                 return -1;
-        for (size_t i = 0; i < look->box_count; i++) {
-                struct looked_box *box = &look->boxes[i];
-                if (look_at_box(look, box, db, cause) == 0)
+        for (size_t i = 0; i < scan->box_count; i++) {
+                struct scanned_box *box = &scan->boxes[i];
+                if (scan_box(scan, box, db, cause) == 0)
                         continue;
                 if (!box->name[0])
                         return -1;
@@ -395,33 +395,33 @@ static int look_work(struct store_read *read, struct database *db, struct cause 
 
 /* ---- writing the differences ---- */
 
-static void look_end(struct look *look)
+static void scan_end(struct scan *scan)
 {
-        look->done(look->ctx);
-        differences_free(look);
-        boxes_free(look);
-        free(look->account);
-        free(look);
+        scan->done(scan->ctx);
+        differences_free(scan);
+        boxes_free(scan);
+        free(scan->account);
+        free(scan);
 }
 
 /* The rows are as the files were then. */
-static void note_boxes(const struct look *look)
+static void note_boxes(const struct scan *scan)
 {
-        for (size_t i = 0; i < look->box_count; i++)
-                if (look->boxes[i].needed && look->boxes[i].times.new.tv_sec)
-                        note(look->boxes[i].place, &look->boxes[i].times);
+        for (size_t i = 0; i < scan->box_count; i++)
+                if (scan->boxes[i].needed && scan->boxes[i].times.new.tv_sec)
+                        note(scan->boxes[i].place, &scan->boxes[i].times);
 }
 
 static int write_work(struct store_write *write, struct database *db, struct cause *cause)
 {
-        struct look *look = container_of(write, struct look, write);
-        int result = owner_holds(db, &look->owner, cause);
+        struct scan *scan = container_of(write, struct scan, write);
+        int result = owner_holds(db, &scan->owner, cause);
 
-        for (size_t i = look->written; i < look->writing && result == 0; i++) {
-                const struct difference *difference = &look->differences[i];
+        for (size_t i = scan->written; i < scan->writing && result == 0; i++) {
+                const struct difference *difference = &scan->differences[i];
                 switch (difference->kind) {
                 case FILE_NEW:
-                        result = inbox_row_add(db, look->account, &difference->row, cause);
+                        result = inbox_row_add(db, scan->account, &difference->row, cause);
                         break;
                 case FILE_MOVED:
                         result = inbox_row_move(db, &difference->row, cause);
@@ -434,52 +434,52 @@ static int write_work(struct store_write *write, struct database *db, struct cau
         return result;
 }
 
-static void write_some(struct look *look)
+static void write_some(struct scan *scan)
 {
-        look->writing = look->written + STEP < look->count ? look->written + STEP : look->count;
-        store_write(&look->write);
+        scan->writing = scan->written + STEP < scan->count ? scan->written + STEP : scan->count;
+        store_write(&scan->write);
 }
 
 static void wrote(struct store_write *write, const struct cause *cause)
 {
-        struct look *look = container_of(write, struct look, write);
+        struct scan *scan = container_of(write, struct scan, write);
 
-        look->written = look->writing;
+        scan->written = scan->writing;
         if (cause || store_closing()) {
-                look_end(look);
-        } else if (look->written < look->count) {
-                write_some(look);
-        } else if (look->more) {
-                differences_free(look);
-                store_read(&look->read);
+                scan_end(scan);
+        } else if (scan->written < scan->count) {
+                write_some(scan);
+        } else if (scan->more) {
+                differences_free(scan);
+                store_read(&scan->read);
         } else {
-                note_boxes(look);
-                look_end(look);
+                note_boxes(scan);
+                scan_end(scan);
         }
 }
 
-static void looked(struct store_read *read, const struct cause *cause)
+static void scanned(struct store_read *read, const struct cause *cause)
 {
-        struct look *look = container_of(read, struct look, read);
+        struct scan *scan = container_of(read, struct scan, read);
 
-        if (!cause && !look->count)
-                note_boxes(look);
-        if (cause || !look->count)
-                look_end(look);
+        if (!cause && !scan->count)
+                note_boxes(scan);
+        if (cause || !scan->count)
+                scan_end(scan);
         else
-                write_some(look);
+                write_some(scan);
 }
 
-void inbox_look(const char *account, bool anew, void (*done)(void *ctx), void *ctx)
+void inbox_scan(const char *account, bool anew, void (*done)(void *ctx), void *ctx)
 {
-        struct look *look = new_object(struct look);
+        struct scan *scan = new_object(struct scan);
 
-        *look = (struct look){ .account = copy_text(account),
+        *scan = (struct scan){ .account = copy_text(account),
                                .owner = owner_of(account),
                                .anew = anew,
                                .done = done,
                                .ctx = ctx,
-                               .read = { .read = look_work, .done = looked },
+                               .read = { .read = scan_work, .done = scanned },
                                .write = { .write = write_work, .done = wrote } };
-        store_read(&look->read);
+        store_read(&scan->read);
 }

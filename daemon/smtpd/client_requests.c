@@ -9,9 +9,9 @@
 #include "daemon/networks.h"
 #include "daemon/outgoing/submit.h"
 #include "daemon/settings.h"
+#include "daemon/smtpd/client_parts.h"
 #include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/peer_uid.h"
-#include "daemon/smtpd/visitor_parts.h"
 
 #include <strings.h>
 #include <unistd.h>
@@ -22,15 +22,15 @@
 
 static int diag = -1;
 
-void visitors_ask(int with)
+void smtpd_clients_ask(int with)
 {
         diag = with;
 }
 
 static void named(void *ctx, const char *name)
 {
-        struct visitor *v = ctx;
-        struct peer peer = { .uid = v->guest.uid };
+        struct smtpd_client *v = ctx;
+        struct peer peer = { .uid = v->slot.uid };
         const gid_t *groups = NULL;
         size_t count = name && v->naming ? username_groups(v->naming, &groups) : 0;
 
@@ -40,40 +40,40 @@ static void named(void *ctx, const char *name)
         v->may_submit = permit(&peer, PERMIT_SUBMIT);
         v->in_charge = permit(&peer, PERMIT_ADMIN);
         if (name)
-                (void)snprintf(v->who, sizeof v->who, "%s (uid %u)", name, v->guest.uid);
+                (void)snprintf(v->who, sizeof v->who, "%s (uid %u)", name, v->slot.uid);
         if (!v->waits_for_name)
                 return;
         v->waits_for_name = false;
         if (!v->gone)
-                visitor_resume(v);
+                smtpd_client_resume(v);
 }
 
-void visitor_identify(struct visitor *v, const struct sockaddr_storage *peer)
+void smtpd_client_identify(struct smtpd_client *v, const struct sockaddr_storage *peer)
 {
         struct sockaddr_storage here, plain = *peer;
         socklen_t len = sizeof here;
         struct cause cause = { 0 };
 
         address_unmap(&plain);
-        guest_address(&v->guest, &plain);
+        smtpd_slot_address(&v->slot, &plain);
         (void)snprintf(v->who, sizeof v->who, "%s", connection_address(v->connection));
-        v->guest.local = address_is_loopback(peer);
+        v->slot.local = address_is_loopback(peer);
         v->let_in = networks_have(settings_current()->allow_from, peer);
-        if (!v->guest.local)
+        if (!v->slot.local)
                 return;
-        v->guest.uid = (uid_t)-1;
+        v->slot.uid = (uid_t)-1;
         if (getsockname(connection_fd(v->connection), (struct sockaddr *)&here, &len) < 0 ||
-            peer_uid(diag, peer, &here, &v->guest.uid, &cause) < 0)
+            peer_uid(diag, peer, &here, &v->slot.uid, &cause) < 0)
                 return;
-        (void)snprintf(v->who, sizeof v->who, "uid %u", v->guest.uid);
-        v->naming = username_and_groups(v->guest.uid, named, v);
+        (void)snprintf(v->who, sizeof v->who, "uid %u", v->slot.uid);
+        v->naming = username_and_groups(v->slot.uid, named, v);
         if (!v->naming)
                 named(v, NULL);
 }
 
 /* ---- causes as replies ---- */
 
-static const struct visitor_reply {
+static const struct smtpd_client_reply {
         enum cause_code cause;
         int code;
         const char *enhanced;
@@ -105,7 +105,7 @@ static struct esmtp_answer answer_for(const struct cause *cause)
 
 /* Whether who it is may send: from the network signed in, or from a network that is let in; of this machine
  * as at the control socket. Never anybody else (security rule 29). */
-static bool may_send(const struct visitor *v, struct esmtp_answer *no)
+static bool may_send(const struct smtpd_client *v, struct esmtp_answer *no)
 {
         const struct device *device = v->device ? device_named(v->device) : NULL;
         const char *from = esmtp_envelope(v->esmtp)->from;
@@ -128,9 +128,9 @@ static bool may_send(const struct visitor *v, struct esmtp_answer *no)
         *no = (struct esmtp_answer){ .code = 550,
                                      .enhanced = "5.7.1",
                                      .remedy = "emailsecd.conf(5): AllowSubmit" };
-        if (v->guest.local && v->guest.uid != (uid_t)-1) {
+        if (v->slot.local && v->slot.uid != (uid_t)-1) {
                 no->text = "this user may not submit mail";
-        } else if (v->guest.local) {
+        } else if (v->slot.local) {
                 no->text = "who you are could not be told";
                 no->remedy = "stay connected until the message is accepted";
         } else {
@@ -143,7 +143,7 @@ static bool may_send(const struct visitor *v, struct esmtp_answer *no)
 }
 
 /* By the device, else by the sender, else the default. */
-static struct account *account_for(const struct visitor *v, struct cause *cause)
+static struct account *account_for(const struct smtpd_client *v, struct cause *cause)
 {
         const struct device *device = v->device ? device_named(v->device) : NULL;
 
@@ -155,7 +155,7 @@ static struct account *account_for(const struct visitor *v, struct cause *cause)
         return account;
 }
 
-void visitor_on_mail(struct visitor *v)
+void smtpd_client_on_mail(struct smtpd_client *v)
 {
         struct esmtp_answer answer = { 0 };
         struct cause cause = { 0 };
@@ -165,13 +165,13 @@ void visitor_on_mail(struct visitor *v)
                 return;
         }
         if (!may_send(v, &answer)) {
-                visitor_refuse(v, REFUSED_PERMISSION, &answer);
+                smtpd_client_refuse(v, REFUSED_PERMISSION, &answer);
                 return;
         }
         struct account *account = account_for(v, &cause);
         if (!account || account_takes_mail(account, &cause) < 0) {
                 answer = answer_for(&cause);
-                visitor_refuse(v, REFUSED_MESSAGE, &answer);
+                smtpd_client_refuse(v, REFUSED_MESSAGE, &answer);
                 return;
         }
         esmtp_answer(v->esmtp, &answer);
@@ -179,14 +179,14 @@ void visitor_on_mail(struct visitor *v)
 
 /* Who asked about a recipient, and may have gone when what local names stand for is known. */
 struct recipient_check {
-        handle_id visitor;
+        handle_id client;
         bool later;
 };
 
 static void recipient_checked(void *ctx, const struct cause *cause)
 {
         struct recipient_check *check = ctx;
-        struct visitor *v = handle_object(check->visitor);
+        struct smtpd_client *v = handle_object(check->client);
         struct esmtp_answer answer = { 0 };
         bool later = check->later;
 
@@ -197,15 +197,15 @@ static void recipient_checked(void *ctx, const struct cause *cause)
                 answer = answer_for(cause);
         esmtp_answer(v->esmtp, &answer);
         if (later)
-                visitor_resume(v);
+                smtpd_client_resume(v);
 }
 
-void visitor_on_recipient(struct visitor *v)
+void smtpd_client_on_recipient(struct smtpd_client *v)
 {
         const struct esmtp_envelope *envelope = esmtp_envelope(v->esmtp);
         struct recipient_check *check = new_object(struct recipient_check);
 
-        check->visitor = v->self;
+        check->client = v->self;
         if (!submit_check_recipient(envelope->recipients[envelope->recipient_count - 1].address,
                                     recipient_checked, check)) {
                 check->later = true; /* it is still there: the answer comes on another turn */
@@ -217,28 +217,28 @@ void visitor_on_recipient(struct visitor *v)
 
 static void spool_written(void *ctx)
 {
-        visitor_resume(ctx);
+        smtpd_client_resume(ctx);
 }
 
-void visitor_body(void *ctx, const uint8_t *bytes, size_t len)
+void smtpd_client_body(void *ctx, const uint8_t *bytes, size_t len)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
 
         v->body_bytes += len;
         if (v->spool)
                 spool_add(v->spool, bytes, len);
 }
 
-void visitor_forget(void *ctx)
+void smtpd_client_forget(void *ctx)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
 
         spool_free(take(v->spool));
         if (v->submitting)
                 submit_give_up(take(v->submitting));
 }
 
-void visitor_on_data(struct visitor *v)
+void smtpd_client_on_data(struct smtpd_client *v)
 {
         static const struct esmtp_answer yes = { 0 };
 
@@ -251,7 +251,7 @@ void visitor_on_data(struct visitor *v)
 
 /* RFC 5321 section 4.4. What the client calls itself is said where it is a name; who is behind an address of
  * this machine is nobody's business further on. */
-static char *trace_field(const struct visitor *v)
+static char *trace_field(const struct smtpd_client *v)
 {
         const char *hello = esmtp_hello(v->esmtp), *address = connection_address(v->connection);
         bool six = strchr(address, ':') != NULL;
@@ -265,7 +265,7 @@ static char *trace_field(const struct visitor *v)
 
 static void was_submitted(void *ctx, const struct submit_answer *answer, const struct causes *problems)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
         struct esmtp_answer reply = { 0 };
 
         v->submitting = NULL;
@@ -277,12 +277,12 @@ static void was_submitted(void *ctx, const struct submit_answer *answer, const s
                 esmtp_answer(v->esmtp, &reply);
         } else {
                 reply = answer_for(&problems->items[0]);
-                visitor_refuse(v, REFUSED_MESSAGE, &reply);
+                smtpd_client_refuse(v, REFUSED_MESSAGE, &reply);
         }
-        visitor_resume(v);
+        smtpd_client_resume(v);
 }
 
-static void submit(struct visitor *v)
+static void submit(struct smtpd_client *v)
 {
         const struct esmtp_envelope *envelope = esmtp_envelope(v->esmtp);
         size_t count = envelope->recipient_count;
@@ -301,7 +301,7 @@ static void submit(struct visitor *v)
                 .envelope_id = envelope->envelope_id,
                 .trace = trace,
                 .who = v->who,
-                .owner = v->guest.local && v->guest.uid != (uid_t)-1 ? v->guest.uid : NETWORK_OWNER,
+                .owner = v->slot.local && v->slot.uid != (uid_t)-1 ? v->slot.uid : NETWORK_OWNER,
                 .in_charge = v->in_charge,
         };
 
@@ -316,14 +316,14 @@ static void submit(struct visitor *v)
                 v->submitting = submitting;
 }
 
-void visitor_on_commit(struct visitor *v)
+void smtpd_client_on_commit(struct smtpd_client *v)
 {
         spool_write(v->spool, true);
         if (spool_is_busy(v->spool)) {
                 v->waiting = true;
         } else if (spool_fault(v->spool)) {
                 struct esmtp_answer answer = answer_for(spool_fault(v->spool));
-                visitor_refuse(v, REFUSED_MESSAGE, &answer);
+                smtpd_client_refuse(v, REFUSED_MESSAGE, &answer);
         } else {
                 submit(v);
         }

@@ -7,14 +7,14 @@
 #include "common/limits.h"
 #include "daemon/accounts/devices.h"
 #include "daemon/journal.h"
+#include "daemon/smtpd/client_parts.h"
 #include "daemon/smtpd/notices.h"
-#include "daemon/smtpd/visitor_parts.h"
 
 enum { THREADS = 2, FAILURES_OF_SESSION = 3, CHECKS_UNDER_WAY = 64 };
 
 enum signin_step { STEP_USER, STEP_PASSWORD, STEP_FIRST, STEP_FINAL, STEP_THROUGH };
 
-struct visitor_signin {
+struct smtpd_client_signin {
         enum signin_step step;
         char user[SCRAM_USER + 1];
         bool known;
@@ -26,7 +26,7 @@ struct visitor_signin {
 
 struct check {
         struct job job;
-        handle_id visitor;
+        handle_id client;
         struct scram_keys keys;
         char *password;
         bool fits;
@@ -41,14 +41,14 @@ static void forget_threads(unused_arg void *ctx)
         under_way = 0;
 }
 
-const char *visitor_mechanisms(void)
+const char *smtpd_client_mechanisms(void)
 {
         return devices_any() ? "SCRAM-SHA-256 PLAIN LOGIN" : NULL;
 }
 
-void visitor_signin_free(struct visitor *v)
+void smtpd_client_signin_free(struct smtpd_client *v)
 {
-        struct visitor_signin *s = take(v->signin);
+        struct smtpd_client_signin *s = take(v->signin);
 
         if (!s)
                 return;
@@ -62,30 +62,30 @@ void visitor_signin_free(struct visitor *v)
 
 static void tell_refused(void *ctx)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
         struct esmtp_answer no = { .code = 535,
                                    .enhanced = "5.7.8",
                                    .text = "the name or the password is wrong",
                                    .end = v->signin->failures >= FAILURES_OF_SESSION };
 
         esmtp_answer(v->esmtp, &no);
-        visitor_resume(v);
+        smtpd_client_resume(v);
 }
 
-static void refuse(struct visitor *v)
+static void refuse(struct smtpd_client *v)
 {
-        struct visitor_signin *s = v->signin;
+        struct smtpd_client_signin *s = v->signin;
 
         submission_counts.refused[REFUSED_SIGNIN]++;
         s->failures++;
         notices_tell("SMTP client %s could not sign in as %s", v->who, s->user[0] ? s->user : "anybody");
         if (!s->delay)
                 s->delay = timer_new(tell_refused, v);
-        timer_set(s->delay, guest_failed(&v->guest));
+        timer_set(s->delay, smtpd_slot_failed(&v->slot));
         v->waiting = true;
 }
 
-static void accept_device(struct visitor *v)
+static void accept_device(struct smtpd_client *v)
 {
         static const struct esmtp_answer yes = { 0 };
         const char *name = v->signin->user;
@@ -98,7 +98,7 @@ static void accept_device(struct visitor *v)
 }
 
 /* The device may have gone, or got another password, meanwhile. */
-static void decide(struct visitor *v, bool proven)
+static void decide(struct smtpd_client *v, bool proven)
 {
         const struct device *device = device_named(v->signin->user);
         bool same = device && device->has_keys &&
@@ -122,21 +122,21 @@ static void compare(struct job *job)
 static void compared(struct job *job)
 {
         struct check *check = container_of(job, struct check, job);
-        struct visitor *v = handle_object(check->visitor);
+        struct smtpd_client *v = handle_object(check->client);
 
         under_way--;
         if (v && !v->gone && v->signin) {
                 v->waiting = false;
                 decide(v, check->fits);
                 if (!v->waiting)
-                        visitor_resume(v);
+                        smtpd_client_resume(v);
         }
         explicit_bzero(&check->keys, sizeof check->keys);
         free_secret(check->password);
         free(check);
 }
 
-static void find_user(struct visitor_signin *s, const char *name, size_t len)
+static void find_user(struct smtpd_client_signin *s, const char *name, size_t len)
 {
         (void)snprintf(s->user, sizeof s->user, "%.*s", len <= SCRAM_USER ? (int)len : 0, name);
         const struct device *device = device_named(s->user);
@@ -147,7 +147,7 @@ static void find_user(struct visitor_signin *s, const char *name, size_t len)
                 scram_keys_invent(s->user, &s->keys);
 }
 
-static void check_later(struct visitor *v, const char *password, size_t len)
+static void check_later(struct smtpd_client *v, const char *password, size_t len)
 {
         struct check *check;
 
@@ -163,7 +163,7 @@ static void check_later(struct visitor *v, const char *password, size_t len)
         }
         check = new_object(struct check);
         *check = (struct check){ .job = { .work = compare, .done = compared },
-                                 .visitor = v->self,
+                                 .client = v->self,
                                  .keys = v->signin->keys,
                                  .password = copy_bytes(password, len) };
         under_way++;
@@ -173,7 +173,7 @@ static void check_later(struct visitor *v, const char *password, size_t len)
 
 /* ---- mechanisms ---- */
 
-static void cannot_be(struct visitor *v)
+static void cannot_be(struct smtpd_client *v)
 {
         esmtp_answer(v->esmtp, &(struct esmtp_answer){ .code = 501,
                                                        .enhanced = "5.5.2",
@@ -181,7 +181,7 @@ static void cannot_be(struct visitor *v)
 }
 
 /* RFC 4616: whom to act as, who it is, the password, with NULs between. */
-static void plain(struct visitor *v, const struct esmtp_signin *said)
+static void plain(struct smtpd_client *v, const struct esmtp_signin *said)
 {
         const char *bytes = (const char *)said->bytes, *end = bytes + said->len;
         const char *user = said->len ? memchr(bytes, '\0', said->len) : NULL;
@@ -201,9 +201,9 @@ static void plain(struct visitor *v, const struct esmtp_signin *said)
         check_later(v, password + 1, (size_t)(end - password - 1));
 }
 
-static void login(struct visitor *v, const struct esmtp_signin *said)
+static void login(struct smtpd_client *v, const struct esmtp_signin *said)
 {
-        struct visitor_signin *s = v->signin;
+        struct smtpd_client_signin *s = v->signin;
         const char *bytes = (const char *)said->bytes;
 
         if (memchr(bytes, '\0', said->len)) {
@@ -217,9 +217,9 @@ static void login(struct visitor *v, const struct esmtp_signin *said)
         }
 }
 
-static void scram_first(struct visitor *v, const struct esmtp_signin *said)
+static void scram_first(struct smtpd_client *v, const struct esmtp_signin *said)
 {
-        struct visitor_signin *s = v->signin;
+        struct smtpd_client_signin *s = v->signin;
 
         s->scram = scram_server_new(said->bytes, said->len);
         if (!s->scram) {
@@ -233,9 +233,9 @@ static void scram_first(struct visitor *v, const struct esmtp_signin *said)
         esmtp_challenge(v->esmtp, challenge, strlen(challenge));
 }
 
-static void scram(struct visitor *v, const struct esmtp_signin *said)
+static void scram(struct smtpd_client *v, const struct esmtp_signin *said)
 {
-        struct visitor_signin *s = v->signin;
+        struct smtpd_client_signin *s = v->signin;
         const char *last = NULL;
 
         if (s->step == STEP_FIRST) {
@@ -253,24 +253,24 @@ static void scram(struct visitor *v, const struct esmtp_signin *said)
 static const struct mechanism {
         const char *name, *prompt;
         enum signin_step first;
-        void (*heard)(struct visitor *v, const struct esmtp_signin *said);
+        void (*heard)(struct smtpd_client *v, const struct esmtp_signin *said);
 } mechanisms[] = {
         { "PLAIN", "", STEP_PASSWORD, plain },
         { "LOGIN", "Username:", STEP_USER, login },
         { "SCRAM-SHA-256", "", STEP_FIRST, scram },
 };
 
-static void begin(struct visitor *v, enum signin_step first)
+static void begin(struct smtpd_client *v, enum signin_step first)
 {
         if (!v->signin)
-                v->signin = new_object(struct visitor_signin);
+                v->signin = new_object(struct smtpd_client_signin);
         scram_server_free(take(v->signin->scram));
         v->signin->step = first;
         v->signin->user[0] = '\0';
         v->signin->known = false;
 }
 
-void visitor_on_signin(struct visitor *v)
+void smtpd_client_on_signin(struct smtpd_client *v)
 {
         static const struct esmtp_answer barred = {
                 .code = 454,
@@ -284,8 +284,8 @@ void visitor_on_signin(struct visitor *v)
         esmtp_signin(v->esmtp, &said);
         while (strcmp(mechanism->name, said.mechanism) != 0)
                 mechanism++; /* only these are offered */
-        if (said.first && guest_is_barred(&v->guest)) {
-                visitor_refuse(v, REFUSED_SIGNIN, &barred);
+        if (said.first && smtpd_slot_is_barred(&v->slot)) {
+                smtpd_client_refuse(v, REFUSED_SIGNIN, &barred);
                 return;
         }
         if (said.first)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Cursors, UIDLs, what the server was told, and the named values. */
-#include "daemon/store/seen_table.c"
+#include "daemon/store/fetched_table.c"
 
 #include "daemon/store/inbox_rows.h"
 #include "store_folder.h"
@@ -9,12 +9,12 @@
 
 struct cursor_answer {
         struct answer answer;
-        struct seen_cursor cursor;
+        struct fetched_cursor cursor;
         struct mailbox_entry untold[8];
         size_t count;
 };
 
-static void on_cursor(void *ctx, const struct seen_cursor *cursor, const struct mailbox_entry *untold,
+static void on_cursor(void *ctx, const struct fetched_cursor *cursor, const struct mailbox_entry *untold,
                       size_t count, const struct cause *cause)
 {
         struct cursor_answer *answer = ctx;
@@ -31,7 +31,7 @@ static struct cursor_answer cursor_of(const char *account, const char *folder_na
 {
         struct cursor_answer answer = { 0 };
 
-        seen_cursor(account, folder_name, 7, on_cursor, &answer);
+        fetched_cursor(account, folder_name, 7, on_cursor, &answer);
         wait_well(&answer.answer);
         return answer;
 }
@@ -40,7 +40,7 @@ static void set_cursor(const char *account, const char *folder_name, uint64_t ui
 {
         struct answer answer = { 0 };
 
-        seen_set_cursor(account, folder_name, uidvalidity, uid, answered, &answer);
+        fetched_set_cursor(account, folder_name, uidvalidity, uid, answered, &answer);
         wait_well(&answer);
 }
 
@@ -64,7 +64,7 @@ static bool prune(const struct mailbox_entry *entries, size_t count)
 
         for (size_t i = 0; i < count; i++)
                 uidl_set_add(&set, entries[i].uidl);
-        seen_prune_uidls("in", &set, true, on_pruned, &pruned);
+        fetched_prune_uidls("in", &set, true, on_pruned, &pruned);
         wait_well(&pruned.answer);
         for (size_t i = 0; i < count; i++)
                 ck_assert(uidl_set_knows(&set, entries[i].uidl));
@@ -160,11 +160,13 @@ START_TEST(received_mail_is_parted)
         ck_assert_uint_eq(a.untold[0].size, 11);
         struct cause cause = { 0 };
         struct database *db = database_open(path, false, &cause);
-        struct seen_key key = { .account = "a", .folder = "INBOX", .uidvalidity = 6, .uid = 1, .uidl = "" };
-        struct seen_row row;
+        struct fetched_key key = {
+                .account = "a", .folder = "INBOX", .uidvalidity = 6, .uid = 1, .uidl = ""
+        };
+        struct fetched_row row;
         struct inbox_row shown;
         ck_assert_ptr_nonnull(db);
-        ck_assert_int_eq(seen_find(db, &key, &row, &cause), 0);
+        ck_assert_int_eq(fetched_find(db, &key, &row, &cause), 0);
         ck_assert_str_eq(row.file, "U1.emailsecd");
         free(row.file);
         int64_t count, id = inbox_id("U1.emailsecd:2,S");
@@ -174,11 +176,11 @@ START_TEST(received_mail_is_parted)
         inbox_row_done(&shown);
         ck_assert_int_eq(inbox_row_count(db, "a", &count, &cause), 0);
         ck_assert_int_eq(count, 2);
-        key = (struct seen_key){ .account = "p", .folder = "", .uidl = "gone" };
-        ck_assert_int_eq(seen_find(db, &key, &row, &cause), 0);
+        key = (struct fetched_key){ .account = "p", .folder = "", .uidl = "gone" };
+        ck_assert_int_eq(fetched_find(db, &key, &row, &cause), 0);
         ck_assert(!row.known && row.generation == 1);
         key.uidl = "skipped";
-        ck_assert_int_eq(seen_find(db, &key, &row, &cause), 0);
+        ck_assert_int_eq(fetched_find(db, &key, &row, &cause), 0);
         ck_assert(row.known && !row.file);
         database_close(db);
 }
@@ -210,7 +212,7 @@ static void check_known(const char *account, const char *want)
 {
         struct uidl_answer answer = { 0 };
 
-        seen_uidls(account, listed, 3, 0, on_uidls, &answer);
+        fetched_uidls(account, listed, 3, 0, on_uidls, &answer);
         wait_well(&answer.answer);
         for (size_t i = 0; i < 3; i++)
                 ck_assert_msg(answer.known[i] == (want[i] == 'k'), "%s: %zu", want, i);
@@ -222,13 +224,13 @@ START_TEST(uidls)
 
         check_known("in", "...");
         ck_assert(!cursor_of("in", "").cursor.known);
-        seen_skip_uidls("in", &listed[1], 1, false, answered, &answer);
+        fetched_skip_uidls("in", &listed[1], 1, false, answered, &answer);
         wait_well(&answer);
         ck_assert(cursor_of("in", "").cursor.known); /* looked at, as soon as what was skipped is noted */
         check_known("in", ".k.");
         check_known("other", "...");
         answer.came = false;
-        seen_skip_uidls("in", listed, 3, false, answered, &answer);
+        fetched_skip_uidls("in", listed, 3, false, answered, &answer);
         wait_well(&answer);
         check_known("in", "kkk");
         /* The server no longer has "two"; later it gives that name to another message. */
@@ -284,7 +286,7 @@ START_TEST(many_uidls_go_at_once)
 
         for (unsigned i = 0; i < MANY; i++)
                 (void)snprintf(many[i].uidl, sizeof many[i].uidl, "%u", i);
-        seen_skip_uidls("in", many, MANY, true, answered, &answer);
+        fetched_skip_uidls("in", many, MANY, true, answered, &answer);
         wait_well(&answer);
         ck_assert(!cursor_of("in", "").cursor.known); /* the mailbox is not through */
         ck_assert(!prune(many, MANY));
@@ -305,46 +307,48 @@ START_TEST(rows)
 {
         const uint8_t digest[32] = { 1, 2, 3 }, other[32] = { 9 };
         struct mailbox_entry imap = { .uid = 5 }, pop3 = { .uid = 1, .uidl = "abc" };
-        struct seen_key key = seen_key_of("in", "INBOX", 7, &imap);
-        struct seen_key moved = seen_key_of("in", "INBOX", 8, &imap);
-        struct seen_key letter = seen_key_of("in", "", 0, &pop3);
-        struct seen_message message = { .how = SEEN_PLACED, .received = 1, .file = "U1", .digest = digest };
-        struct seen_row row;
+        struct fetched_key key = fetched_key_of("in", "INBOX", 7, &imap);
+        struct fetched_key moved = fetched_key_of("in", "INBOX", 8, &imap);
+        struct fetched_key letter = fetched_key_of("in", "", 0, &pop3);
+        struct fetched_message message = {
+                .how = SEEN_PLACED, .received = 1, .file = "U1", .digest = digest
+        };
+        struct fetched_row row;
         char *file;
 
         reclose();
         struct database *db = open_beside();
-        ck_assert_int_eq(seen_find(db, &key, &row, NULL), 0);
+        ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
         ck_assert(!row.known);
-        ck_assert_int_eq(seen_record(db, &key, &message, NULL), 0);
-        ck_assert_int_eq(seen_find(db, &key, &row, NULL), 0);
+        ck_assert_int_eq(fetched_record(db, &key, &message, NULL), 0);
+        ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
         ck_assert(row.known && !row.told);
         ck_assert_str_eq(row.file, "U1");
         free(row.file);
         /* A digest counts for another UIDVALIDITY, not within the same one. */
-        ck_assert_int_eq(seen_find_digest(db, &key, digest, &file, NULL), 0);
+        ck_assert_int_eq(fetched_find_digest(db, &key, digest, &file, NULL), 0);
         ck_assert_ptr_null(file);
-        ck_assert_int_eq(seen_find_digest(db, &moved, other, &file, NULL), 0);
+        ck_assert_int_eq(fetched_find_digest(db, &moved, other, &file, NULL), 0);
         ck_assert_ptr_null(file);
-        ck_assert_int_eq(seen_find_digest(db, &moved, digest, &file, NULL), 1);
+        ck_assert_int_eq(fetched_find_digest(db, &moved, digest, &file, NULL), 1);
         ck_assert_str_eq(file, "U1");
         free(file);
         /* A UIDL that went and comes again is another message: the next generation. */
         ck_assert_uint_eq(letter.uid, 0);
-        ck_assert_int_eq(seen_record(db, &letter, &message, NULL), 0);
+        ck_assert_int_eq(fetched_record(db, &letter, &message, NULL), 0);
         ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))),
                          0);
-        ck_assert_int_eq(seen_find(db, &letter, &row, NULL), 0);
+        ck_assert_int_eq(fetched_find(db, &letter, &row, NULL), 0);
         ck_assert(!row.known);
         ck_assert_int_eq(row.generation, 1);
         /* One that has just gone is known by its digest under another UIDL, until that look is over. */
         struct mailbox_entry renamed = { .uid = 1, .uidl = "xyz" };
-        struct seen_key other_uidl = seen_key_of("in", "", 0, &renamed);
+        struct fetched_key other_uidl = fetched_key_of("in", "", 0, &renamed);
         for (int gone = 0; gone <= 2; gone++) {
                 ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = ? WHERE uidl = ?",
                                         VALUES(v_int(gone), v_text("abc"))),
                                  0);
-                ck_assert_int_eq(seen_find_digest(db, &other_uidl, digest, &file, NULL), gone == 2);
+                ck_assert_int_eq(fetched_find_digest(db, &other_uidl, digest, &file, NULL), gone == 2);
                 ck_assert_int_eq(file != NULL, gone == 2);
                 free(file);
         }
@@ -356,7 +360,7 @@ START_TEST(rows)
         ck_assert_uint_eq(cursor.count, 1);
         ck_assert_uint_eq(cursor.untold[0].uid, 5);
         struct answer answer = { 0 };
-        seen_told("in", "INBOX", 7, &imap, 1, answered, &answer);
+        fetched_told("in", "INBOX", 7, &imap, 1, answered, &answer);
         wait_well(&answer);
         ck_assert_uint_eq(cursor_of("in", "INBOX").count, 0);
 }
@@ -405,7 +409,7 @@ START_TEST(facts_go_with_the_commit_of_their_turn)
         int64_t value = 0;
 
         fact_set_number("in", "numberReceived", 41);
-        seen_set_cursor("in", "INBOX", 1, 1, answered, &answer);
+        fetched_set_cursor("in", "INBOX", 1, 1, answered, &answer);
         fact_add("in", "numberReceived", 1); /* after it, in the same turn */
         wait_well(&answer);
         /* On disk now, by what another connection sees. */
@@ -434,7 +438,7 @@ int main(void)
         tcase_add_test(tests, rows);
         tcase_add_test(tests, facts_last);
         tcase_add_test(tests, facts_go_with_the_commit_of_their_turn);
-        Suite *suite = suite_create("seen_table");
+        Suite *suite = suite_create("fetched_table");
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);

@@ -11,13 +11,14 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-/* Takes its sockets and begins to listen. `settings` is borrowed until doors_reload() or doors_close(). */
-void doors_open(const struct settings *settings);
+/* Takes its sockets and begins to listen. `settings` is borrowed until smtpd_listener_reload() or
+ * smtpd_listener_close(). */
+void smtpd_listener_open(const struct settings *settings);
 /* New settings: for who comes from now on. */
-void doors_reload(const struct settings *settings);
+void smtpd_listener_reload(const struct settings *settings);
 /* Nobody more is let in; those within a message may finish it within `ms`. Then `over`, on the loop; once. */
-void doors_wind_down(int64_t ms, void (*over)(void));
-void doors_close(void);
+void smtpd_listener_wind_down(int64_t ms, void (*over)(void));
+void smtpd_listener_close(void);
 /* The daemon does not start: who waits at its sockets is told (421), and does not have it started again and
  * again. */
-void doors_turn_away(void);
+void smtpd_listener_turn_away(void);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The sockets of the submission listener; see door.h. */
-#include "daemon/smtpd/door.h"
+/* The sockets of the submission listener; see listener.h. */
+#include "daemon/smtpd/listener.h"
 
 #include "daemon/journal.h"
+#include "daemon/listen_fds.h"
 #include "daemon/loop.h"
-#include "daemon/passed.h"
+#include "daemon/smtpd/client.h"
 #include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/peer_uid.h"
 #include "daemon/smtpd/spool.h"
-#include "daemon/smtpd/visitor.h"
 #include "daemon/submission_counts.h"
 #include "daemon/tls/keys.h"
 
@@ -19,14 +19,14 @@
 #include <unistd.h>
 
 enum {
-        DOORS = 32,
+        SOCKETS_MOST = 32,
         ACCEPTED_A_TURN = 64,
         PAUSE_MS = 500,
         TURNED_AWAY = 4096,
         PORT_TLS = 465, /* RFC 8314 section 7.3 */
 };
 
-struct door {
+struct listening {
         int fd;
         bool tls; /* from the first byte */
         struct watch *watch;
@@ -34,20 +34,20 @@ struct door {
 
 static struct {
         const struct settings *settings;
-        struct door doors[DOORS];
+        struct listening sockets[SOCKETS_MOST];
         size_t count;
         int diag, reserve; /* the latter is given up when no descriptor is left */
         struct timer *pause, *ending;
         void (*over)(void);
         char *allow_from, *allow_submit;
-} hall = { .diag = -1, .reserve = -1 };
+} listener = { .diag = -1, .reserve = -1 };
 
 /* ---- accepting ---- */
 
 static void watch_all(int what)
 {
-        for (size_t i = 0; i < hall.count; i++)
-                watch_for(hall.doors[i].watch, what);
+        for (size_t i = 0; i < listener.count; i++)
+                watch_for(listener.sockets[i].watch, what);
 }
 
 static void on_pause_over(unused_arg void *ctx)
@@ -56,31 +56,31 @@ static void on_pause_over(unused_arg void *ctx)
 }
 
 /* One is accepted with the reserve and closed, so that the peer hears of it; then a pause. */
-static void out_of_descriptors(const struct door *door)
+static void out_of_descriptors(const struct listening *socket)
 {
-        close_fd(&hall.reserve);
-        int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+        close_fd(&listener.reserve);
+        int fd = accept4(socket->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
                 (void)close(fd);
-        hall.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        listener.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         watch_all(0);
-        timer_set(hall.pause, PAUSE_MS);
+        timer_set(listener.pause, PAUSE_MS);
         notices_tell("no file descriptor is left for SMTP clients: pausing");
 }
 
 static void ready(void *ctx, unused_arg int what)
 {
-        const struct door *door = ctx;
+        const struct listening *socket = ctx;
 
         for (int i = 0; i < ACCEPTED_A_TURN; i++) {
                 struct sockaddr_storage peer = { 0 };
                 socklen_t len = sizeof peer;
-                int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                int fd = accept4(socket->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 if (fd >= 0) {
                         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-                        visitor_new(fd, &peer, door->tls);
+                        smtpd_client_new(fd, &peer, socket->tls);
                 } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-                        out_of_descriptors(door);
+                        out_of_descriptors(socket);
                         return;
                 } else if (errno != EINTR && errno != ECONNABORTED) {
                         return;
@@ -103,12 +103,13 @@ static uint16_t port_of(int fd)
 
 static void open_door(int fd, const char *name)
 {
-        struct door *door = &hall.doors[hall.count++];
+        struct listening *socket = &listener.sockets[listener.count++];
 
-        *door = (struct door){ .fd = fd, .tls = strcmp(name, "smtps") == 0 || port_of(fd) == PORT_TLS };
-        door->watch = watch_new(fd, ready, door);
-        watch_for(door->watch, WATCH_READ);
-        if (door->tls && !hall.settings->certificate)
+        *socket =
+                (struct listening){ .fd = fd, .tls = strcmp(name, "smtps") == 0 || port_of(fd) == PORT_TLS };
+        socket->watch = watch_new(fd, ready, socket);
+        watch_for(socket->watch, WATCH_READ);
+        if (socket->tls && !listener.settings->certificate)
                 log_about(NULL, LOG_WARNING, NULL,
                           "port %u is for TLS from the first byte, and there is no certificate to show: "
                           "set Certificate= in [Submission] of emailsecd.conf",
@@ -118,36 +119,37 @@ static void open_door(int fd, const char *name)
 /* By which those who are here were let in. */
 static void note_rules(const struct settings *settings)
 {
-        free(hall.allow_from);
-        free(hall.allow_submit);
-        hall.allow_from = copy_text(settings ? settings->allow_from : NULL);
-        hall.allow_submit = copy_text(settings ? settings->allow_submit : NULL);
+        free(listener.allow_from);
+        free(listener.allow_submit);
+        listener.allow_from = copy_text(settings ? settings->allow_from : NULL);
+        listener.allow_submit = copy_text(settings ? settings->allow_submit : NULL);
 }
 
-void doors_open(const struct settings *settings)
+void smtpd_listener_open(const struct settings *settings)
 {
         const char *name = "";
         struct cause cause = { 0 };
         struct subject subject = { .cause = &cause };
 
-        hall.settings = settings;
-        for (int fd; hall.count < DOORS && (fd = passed_take(PASSED_INTERNET, &name)) >= 0;)
+        listener.settings = settings;
+        for (int fd;
+             listener.count < SOCKETS_MOST && (fd = listen_fds_take(LISTEN_FDS_INTERNET, &name)) >= 0;)
                 open_door(fd, name);
-        unsigned left = passed_close();
+        unsigned left = listen_fds_close();
         if (left)
                 log_about(NULL, LOG_WARNING, NULL, "%u of the sockets passed on are of no use here", left);
-        submission_counts = (struct submission_counts){ .doors = (unsigned)hall.count };
-        if (!hall.count)
+        submission_counts = (struct submission_counts){ .sockets = (unsigned)listener.count };
+        if (!listener.count)
                 return;
         note_rules(settings);
         keys_credential(settings->certificate);
         spools_open(settings->state_directory);
         notices_open();
-        hall.pause = timer_new(on_pause_over, NULL);
-        hall.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        hall.diag = peer_uid_open(&cause);
-        visitors_ask(hall.diag);
-        if (hall.diag < 0)
+        listener.pause = timer_new(on_pause_over, NULL);
+        listener.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        listener.diag = peer_uid_open(&cause);
+        smtpd_clients_ask(listener.diag);
+        if (listener.diag < 0)
                 log_about(&subject, LOG_WARNING, NULL, "%s: users of this machine may not submit by SMTP",
                           cause.text);
 }
@@ -165,29 +167,29 @@ static void turn_away(int fd)
         }
 }
 
-void doors_turn_away(void)
+void smtpd_listener_turn_away(void)
 {
-        for (int fd; (fd = passed_take(PASSED_INTERNET, NULL)) >= 0;) {
+        for (int fd; (fd = listen_fds_take(LISTEN_FDS_INTERNET, NULL)) >= 0;) {
                 turn_away(fd);
                 (void)close(fd);
         }
 }
 
-void doors_reload(const struct settings *settings)
+void smtpd_listener_reload(const struct settings *settings)
 {
-        hall.settings = settings;
-        if (!hall.count)
+        listener.settings = settings;
+        if (!listener.count)
                 return;
         keys_credential(settings->certificate);
-        if (!same_text(hall.allow_from, settings->allow_from) ||
-            !same_text(hall.allow_submit, settings->allow_submit))
-                visitors_renew();
+        if (!same_text(listener.allow_from, settings->allow_from) ||
+            !same_text(listener.allow_submit, settings->allow_submit))
+                smtpd_clients_renew();
         note_rules(settings);
 }
 
 static void wound_down(unused_arg void *ctx)
 {
-        void (*over)(void) = take(hall.over);
+        void (*over)(void) = take(listener.over);
 
         if (over)
                 over();
@@ -195,36 +197,36 @@ static void wound_down(unused_arg void *ctx)
 
 static void all_have_left(void)
 {
-        timer_set(hall.ending, 0);
+        timer_set(listener.ending, 0);
 }
 
-void doors_wind_down(int64_t ms, void (*over)(void))
+void smtpd_listener_wind_down(int64_t ms, void (*over)(void))
 {
-        hall.over = over;
-        hall.ending = timer_new(wound_down, NULL);
-        timer_set(hall.ending, ms);
+        listener.over = over;
+        listener.ending = timer_new(wound_down, NULL);
+        timer_set(listener.ending, ms);
         watch_all(0);
-        if (hall.pause)
-                timer_stop(hall.pause);
-        visitors_wind_down(all_have_left);
+        if (listener.pause)
+                timer_stop(listener.pause);
+        smtpd_clients_wind_down(all_have_left);
 }
 
-void doors_close(void)
+void smtpd_listener_close(void)
 {
-        visitors_close();
-        for (size_t i = 0; i < hall.count; i++) {
-                watch_free(hall.doors[i].watch);
-                close_fd(&hall.doors[i].fd);
+        smtpd_clients_close();
+        for (size_t i = 0; i < listener.count; i++) {
+                watch_free(listener.sockets[i].watch);
+                close_fd(&listener.sockets[i].fd);
         }
-        if (hall.count) {
+        if (listener.count) {
                 notices_close();
                 spools_close();
                 keys_credential(NULL);
         }
         note_rules(NULL);
-        timer_free(take(hall.ending));
-        timer_free(take(hall.pause));
-        close_fd(&hall.reserve);
-        close_fd(&hall.diag);
-        hall.count = 0;
+        timer_free(take(listener.ending));
+        timer_free(take(listener.pause));
+        close_fd(&listener.reserve);
+        close_fd(&listener.diag);
+        listener.count = 0;
 }

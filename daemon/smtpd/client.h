@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 
 /* With what descriptor peer_uid() asks who a client is; -1: with none. */
-void visitors_ask(int diag);
+void smtpd_clients_ask(int diag);
 /* Lets one in. The descriptor is taken over. `tls`: from the first byte. */
-void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls);
+void smtpd_client_new(int fd, const struct sockaddr_storage *peer, bool tls);
 /* Says 421 to all who bring no message just now, and to the others once it is accepted; then `over`, perhaps
  * at once. */
-void visitors_wind_down(void (*over)(void));
+void smtpd_clients_wind_down(void (*over)(void));
 /* Who may has changed: each is told 421 when it brings no message, and comes again. */
-void visitors_renew(void);
-void visitors_close(void);
+void smtpd_clients_renew(void);
+void smtpd_clients_close(void);

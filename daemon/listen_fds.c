@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets passed on by the service manager; see passed.h. */
-#include "daemon/passed.h"
+#include "daemon/listen_fds.h"
 
 #include "common/cleanup.h"
 
@@ -28,15 +28,15 @@ static void look(void)
         passed.taken = new_zeroed((size_t)passed.count + 1, sizeof *passed.taken);
 }
 
-static bool is_of(int fd, enum passed_kind kind)
+static bool is_of(int fd, enum listen_fds_kind kind)
 {
-        if (kind == PASSED_UNIX)
+        if (kind == LISTEN_FDS_UNIX)
                 return sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0;
         return sd_is_socket_inet(fd, AF_INET, SOCK_STREAM, 1, 0) > 0 ||
                sd_is_socket_inet(fd, AF_INET6, SOCK_STREAM, 1, 0) > 0;
 }
 
-int passed_take(enum passed_kind kind, const char **name)
+int listen_fds_take(enum listen_fds_kind kind, const char **name)
 {
         look();
         for (int i = 0; i < passed.count; i++) {
@@ -52,7 +52,7 @@ int passed_take(enum passed_kind kind, const char **name)
         return -1;
 }
 
-unsigned passed_close(void)
+unsigned listen_fds_close(void)
 {
         unsigned left = 0;
 

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 /* Takes the next one that is a listening stream socket, Unix or of the internet; -1: there is none left.
- * *name: as FileDescriptorName= has it; valid until passed_close(). The caller owns the descriptor, which
+ * *name: as FileDescriptorName= has it; valid until listen_fds_close(). The caller owns the descriptor, which
  * does not block. */
-enum passed_kind { PASSED_UNIX, PASSED_INTERNET };
-int passed_take(enum passed_kind kind, const char **name);
+enum listen_fds_kind { LISTEN_FDS_UNIX, LISTEN_FDS_INTERNET };
+int listen_fds_take(enum listen_fds_kind kind, const char **name);
 /* Closes what nobody took. How many that were. */
-unsigned passed_close(void);
+unsigned listen_fds_close(void);

@@ -2,13 +2,13 @@
 /*
  * UIDLs that a POP3 server no longer has. The rows of an account are gone through in portions, so that others
  * have their turn between them; what has gone is looked for by the reader, and written only when there is
- * something. What stopped half-way goes on with the next look.
+ * something. What stopped half-way goes on with the next poll.
  */
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
+#include "daemon/store/fetched_rows.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
-#include "daemon/store/seen_rows.h"
 
 #include <stdio.h>
 
@@ -41,7 +41,7 @@ static void finished(struct prune *prune, const struct cause *cause)
 
 static void go_through(struct prune *prune, sqlite3_stmt *row)
 {
-        bool found_before = sqlite3_column_int(row, 1) == 2; /* by a look that was cut off */
+        bool found_before = sqlite3_column_int(row, 1) == 2; /* by a poll that was cut off */
 
         (void)snprintf(prune->last, sizeof prune->last, "%s", (const char *)sqlite3_column_text(row, 0));
         prune->some |= found_before;
@@ -103,7 +103,7 @@ static int prune_work(struct store_write *write, struct database *db, struct cau
         if (owner_holds(db, &prune->owner, cause) < 0)
                 return -1;
         for (size_t i = 0; i < prune->gone_count; i++) {
-                struct seen_key key = seen_key_of(prune->account, "", 0, &prune->gone[i]);
+                struct fetched_key key = fetched_key_of(prune->account, "", 0, &prune->gone[i]);
                 if (db_run(db, cause, "UPDATE seen SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
                            VALUES(SEEN_KEY_VALUES(&key))) < 0 ||
                     db_run(db, cause, "DELETE FROM seen WHERE " SEEN_KEY_IS " AND inbox IS NULL",
@@ -153,8 +153,8 @@ static void sorted(struct job *job)
         look(container_of(job, struct prune, sorting));
 }
 
-void seen_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
-                      void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx)
+void fetched_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
+                         void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx)
 {
         struct prune *prune = new_object(struct prune);
 

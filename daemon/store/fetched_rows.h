@@ -5,17 +5,17 @@
 #include "common/line_ends.h"
 
 #include "daemon/store/database.h"
-#include "daemon/store/seen_table.h"
+#include "daemon/store/fetched_table.h"
 
 /* Which message: IMAP by folder, uidvalidity and uid; POP3 by uidl (folder "", the numbers 0). */
-struct seen_key {
+struct fetched_key {
         const char *account, *folder;
         uint64_t uidvalidity;
         uint32_t uid;
         const char *uidl;
 };
-struct seen_key seen_key_of(const char *account, const char *folder, uint64_t uidvalidity,
-                            const struct mailbox_entry *entry);
+struct fetched_key fetched_key_of(const char *account, const char *folder, uint64_t uidvalidity,
+                                  const struct mailbox_entry *entry);
 
 /* A key in SQL, and its values. */
 #define SEEN_PLACE_IS "place = (SELECT number FROM place WHERE account = ? AND folder = ?)"
@@ -26,28 +26,29 @@ struct seen_key seen_key_of(const char *account, const char *folder, uint64_t ui
         v_text((key)->account), v_text((key)->folder), v_int((int64_t)(key)->uidvalidity), \
                 v_int((key)->uid), v_text((key)->uidl)
 
-struct seen_row {
+struct fetched_row {
         bool known; /* dealt with; `told`, `file` and `generation` are its row's */
         bool told;
         char *file;         /* or NULL, also where it has been deleted; the caller frees */
         uint64_t left_size; /* over 0: left at the server for its size */
         int64_t generation; /* when not known: the one that a new row gets */
 };
-int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause)
-        must_use;
+int fetched_find(struct database *db, const struct fetched_key *key, struct fetched_row *row,
+                 struct cause *cause) must_use;
 /* 1 = a message of this digest is known under the key (or one of which nothing was taken), with its file or
  * NULL in *file, which the caller frees; 0 = not. */
-int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
-                   struct cause *cause) must_use;
+int fetched_find_copy(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
+                      char **file, struct cause *cause) must_use;
 /* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
-int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause) must_use;
+int fetched_count(struct database *db, const struct fetched_key *key, size_t *count, struct cause *cause)
+        must_use;
 /* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, under a UIDL that
  * has just gone, or under that of `key` before it went; 0 = not. *file is its file, or NULL, also where it
  * has been deleted; the caller frees. */
-int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
-                     struct cause *cause) must_use;
+int fetched_find_digest(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
+                        char **file, struct cause *cause) must_use;
 
-struct seen_message {
+struct fetched_message {
         int64_t generation;
         bool told;
         enum {
@@ -65,8 +66,8 @@ struct seen_message {
         const uint8_t *digest; /* 32 bytes or NULL */
         const char *from, *subject, *date, *message_id;
 };
-int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
-                struct cause *cause) must_use;
+int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
+                   struct cause *cause) must_use;
 /* Sets the cursor; within one UIDVALIDITY it never goes back. */
-int seen_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
-                     uint32_t uid, struct cause *cause) must_use;
+int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
+                        uint32_t uid, struct cause *cause) must_use;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A client's session: its bytes, its wishes, its time; see visitor.h. How it ends is visitor_end.c's. */
+/* A client's session: its bytes, its wishes, its time; see client.h. How it ends is client_end.c's. */
 #include "common/limits.h"
 #include "daemon/journal.h"
 #include "daemon/settings.h"
+#include "daemon/smtpd/client_parts.h"
 #include "daemon/smtpd/notices.h"
-#include "daemon/smtpd/visitor_parts.h"
 #include "daemon/tls/channel.h"
 
 #include <unistd.h>
@@ -22,7 +22,7 @@ enum {
 
 /* A handshake costs the loop a millisecond or more: strangers have a part of its time together, and wait for
  * it. */
-static bool has_turn(const struct visitor *v)
+static bool has_turn(const struct smtpd_client *v)
 {
         static int64_t second;
         static unsigned begun;
@@ -30,15 +30,15 @@ static bool has_turn(const struct visitor *v)
         if (loop_now() / 1000 != second)
                 begun = 0;
         second = loop_now() / 1000;
-        return !v->guest.stranger || begun++ < HANDSHAKES_A_SECOND;
+        return !v->slot.stranger || begun++ < HANDSHAKES_A_SECOND;
 }
 
-static void begin_tls(struct visitor *v)
+static void begin_tls(struct smtpd_client *v)
 {
         struct cause cause = { 0 };
 
         v->in_handshake = true;
-        v->guest.evictable = v->guest.stranger; /* who dawdles in it goes first as well */
+        v->slot.evictable = v->slot.stranger; /* who dawdles in it goes first as well */
         if (!has_turn(v)) {
                 v->tls_due = v->tls_later = true;
                 connection_pause(v->connection, true); /* what comes is the handshake's */
@@ -59,34 +59,34 @@ static void begin_tls(struct visitor *v)
         }
         notices_tell("SMTP client %s gets no TLS: %s", v->who,
                      cause_happened(&cause) ? cause.text : "it spoke too early");
-        visitor_end(v);
+        smtpd_client_end(v);
 }
 
 /* ---- time ---- */
 
 static void time_is_up(void *ctx)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
 
         if (v->tls_later && !v->leaving) {
                 begin_tls(v);
                 return;
         }
         if (v->leaving) {
-                visitor_end(v);
+                smtpd_client_end(v);
                 return;
         }
         submission_counts.refused[REFUSED_SLOW]++;
         notices_tell("SMTP client %s was too slow: the session was ended", v->who);
-        visitor_farewell(v, 421, "4.4.2", "timed out");
+        smtpd_client_farewell(v, 421, "4.4.2", "timed out");
 }
 
 /* What is awaited now has so long. `said`: an answer was given, so the client's time begins. */
-static void set_deadline(struct visitor *v, bool said)
+static void set_deadline(struct smtpd_client *v, bool said)
 {
-        int64_t ms = (v->guest.stranger ? LIMIT_SMTP_FIRST : LIMIT_SMTP_WAIT) * INT64_C(1000);
+        int64_t ms = (v->slot.stranger ? LIMIT_SMTP_FIRST : LIMIT_SMTP_WAIT) * INT64_C(1000);
 
-        if (v->guest.stranger) { /* in all */
+        if (v->slot.stranger) { /* in all */
                 int64_t left = v->began + LIMIT_SMTP_STRANGER * INT64_C(1000) - loop_now();
                 timer_set(v->timer, left < ms ? (left > 0 ? left : 0) : ms);
         } else if (esmtp_in_body(v->esmtp)) {
@@ -106,17 +106,17 @@ static bool has_certificate(void)
         return settings_current()->certificate != NULL;
 }
 
-static void visitor_offer(struct visitor *v)
+static void smtpd_client_offer(struct smtpd_client *v)
 {
-        esmtp_offer(v->esmtp, has_certificate(), visitor_mechanisms());
+        esmtp_offer(v->esmtp, has_certificate(), smtpd_client_mechanisms());
 }
 
 /* All that came is used. */
-static void want_input(struct visitor *v, bool said)
+static void want_input(struct smtpd_client *v, bool said)
 {
         buf_release(&v->in);
         if (v->winding && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from) {
-                visitor_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
+                smtpd_client_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
                 return;
         }
         if (v->spool && esmtp_in_body(v->esmtp)) {
@@ -124,14 +124,14 @@ static void want_input(struct visitor *v, bool said)
                 v->waiting = spool_is_busy(v->spool);
         }
         set_deadline(v, said);
-        v->guest.stranger = !v->guest.local && !v->device && !v->let_in;
-        v->guest.evictable = !v->waiting && !esmtp_envelope(v->esmtp)->from;
+        v->slot.stranger = !v->slot.local && !v->device && !v->let_in;
+        v->slot.evictable = !v->waiting && !esmtp_envelope(v->esmtp)->from;
         if (said)
-                v->guest.since = loop_now();
+                v->slot.since = loop_now();
 }
 
 /* False: nothing more can be done now. */
-static bool see_to(struct visitor *v, enum esmtp_want want, bool said)
+static bool see_to(struct smtpd_client *v, enum esmtp_want want, bool said)
 {
         switch (want) {
         case ESMTP_INPUT:
@@ -141,53 +141,53 @@ static bool see_to(struct visitor *v, enum esmtp_want want, bool said)
                 v->flushing = connection_unsent(v->connection) > 0;
                 return !v->flushing;
         case ESMTP_MAIL:
-                visitor_on_mail(v);
+                smtpd_client_on_mail(v);
                 return true;
         case ESMTP_RECIPIENT:
-                visitor_on_recipient(v);
+                smtpd_client_on_recipient(v);
                 return true;
         case ESMTP_DATA:
-                visitor_on_data(v);
+                smtpd_client_on_data(v);
                 return true;
         case ESMTP_COMMIT:
-                visitor_on_commit(v);
+                smtpd_client_on_commit(v);
                 return true;
         case ESMTP_SIGNIN:
-                visitor_on_signin(v);
+                smtpd_client_on_signin(v);
                 return true;
         case ESMTP_STARTTLS:
                 v->waiting = v->tls_due = true;
                 return true;
         case ESMTP_END:
-                visitor_leave(v);
+                smtpd_client_leave(v);
                 return false;
         }
         return false;
 }
 
-static bool is_over(const struct visitor *v)
+static bool is_over(const struct smtpd_client *v)
 {
         return v->gone || v->leaving;
 }
 
-static void go_on(struct visitor *v)
+static void go_on(struct smtpd_client *v)
 {
         bool more = true, said = false;
 
         if (v->working || is_over(v))
                 return;
         v->working = true;
-        v->guest.evictable = false;
+        v->slot.evictable = false;
         while (more && !v->waiting && !v->flushing && !is_over(v)) {
                 size_t used = 0;
                 enum esmtp_want want = esmtp_work(
                         v->esmtp, v->in.len ? buf_bytes(&v->in) : (const uint8_t *)"", v->in.len, &used);
                 buf_consume(&v->in, used);
                 said = said || esmtp_out(v->esmtp)->len;
-                visitor_send_out(v);
+                smtpd_client_send_out(v);
                 more = see_to(v, want, said);
                 if (!v->gone)
-                        visitor_send_out(v);
+                        smtpd_client_send_out(v);
         }
         v->working = false;
         if (is_over(v))
@@ -198,7 +198,7 @@ static void go_on(struct visitor *v)
                          v->waiting || v->flushing || connection_unsent(v->connection) > UNTAKEN);
 }
 
-void visitor_resume(struct visitor *v)
+void smtpd_client_resume(struct smtpd_client *v)
 {
         v->waiting = false;
         go_on(v);
@@ -213,40 +213,40 @@ static void connected(unused_arg void *ctx)
 
 static void secured(void *ctx)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
         bool first = v->ungreeted;
 
         v->ungreeted = v->in_handshake = false;
         esmtp_secured(v->esmtp);
-        visitor_offer(v);
+        smtpd_client_offer(v);
         if (first) {
                 esmtp_greet(v->esmtp, NULL);
-                visitor_send_out(v);
+                smtpd_client_send_out(v);
         }
-        visitor_resume(v);
+        smtpd_client_resume(v);
 }
 
 static void received(void *ctx, const uint8_t *bytes, size_t len)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
 
         if (v->gone || v->leaving)
                 return;
         if (buf_append(&v->in, bytes, len) < 0)
-                visitor_farewell(v, 421, "4.3.0",
-                                 "more came than is read at a time"); /* reading stops long before */
+                smtpd_client_farewell(v, 421, "4.3.0",
+                                      "more came than is read at a time"); /* reading stops long before */
         else
                 go_on(v);
 }
 
 static void drained(void *ctx)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
 
         if (v->gone)
                 return;
         if (v->leaving)
-                visitor_said_all(v);
+                smtpd_client_said_all(v);
         else if (v->tls_due)
                 begin_tls(v);
         else if (v->flushing || connection_unsent(v->connection) == 0) {
@@ -257,11 +257,11 @@ static void drained(void *ctx)
 
 static void ended(void *ctx, const struct cause *why)
 {
-        struct visitor *v = ctx;
+        struct smtpd_client *v = ctx;
 
         if (cause_happened(why) && !v->leaving)
                 log_debug(NULL, "SMTP client %s has gone: %s", v->who, why->text);
-        visitor_end(v);
+        smtpd_client_end(v);
 }
 
 static const struct connection_user user = {
@@ -276,69 +276,70 @@ static const struct connection_user user = {
 
 static void evict(void *owner)
 {
-        struct visitor *v = owner;
+        struct smtpd_client *v = owner;
 
         submission_counts.refused[REFUSED_BUSY]++;
         if (v->in_handshake) /* no word can be said */
-                visitor_end(v);
+                smtpd_client_end(v);
         else
-                visitor_farewell(v, 421, "4.7.0", "others wait for this place");
+                smtpd_client_farewell(v, 421, "4.7.0", "others wait for this place");
 }
 
-static struct visitor *make(int fd, const struct sockaddr_storage *peer)
+static struct smtpd_client *make(int fd, const struct sockaddr_storage *peer)
 {
-        static const struct esmtp_user engine_user = { .body = visitor_body, .forget = visitor_forget };
+        static const struct esmtp_user engine_user = { .body = smtpd_client_body,
+                                                       .forget = smtpd_client_forget };
         const struct settings *settings = settings_current();
         struct esmtp_rules rules = { .hostname = settings->hostname,
                                      .max_size = (uint64_t)settings->max_message_size };
-        struct visitor *v = new_object(struct visitor);
+        struct smtpd_client *v = new_object(struct smtpd_client);
 
         v->self = handle_new(v);
-        v->guest.owner = v;
+        v->slot.owner = v;
         buf_init(&v->in, IN_MOST);
         v->timer = timer_new(time_is_up, v);
         v->esmtp = esmtp_new(&rules, &engine_user, v);
         v->connection = connection_accepted(fd, peer, &user, v);
-        visitor_enlist(v);
+        smtpd_client_enlist(v);
         return v;
 }
 
-void visitor_new(int fd, const struct sockaddr_storage *peer, bool tls)
+void smtpd_client_new(int fd, const struct sockaddr_storage *peer, bool tls)
 {
         if (submission_counts.clients >= MOST_IN_ALL) {
                 submission_counts.refused[REFUSED_BUSY]++;
                 (void)close(fd);
                 return;
         }
-        struct visitor *v = make(fd, peer);
+        struct smtpd_client *v = make(fd, peer);
         static const struct esmtp_answer full = { .code = 421,
                                                   .enhanced = "4.7.0",
                                                   .text = "too many connections: try again in a while" };
 
-        visitor_identify(v, peer);
-        if (!guest_enter(&v->guest, evict)) {
+        smtpd_client_identify(v, peer);
+        if (!smtpd_slot_take(&v->slot, evict)) {
                 submission_counts.refused[REFUSED_BUSY]++;
                 notices_tell("SMTP client %s was refused: there are too many", v->who);
                 if (tls) {
-                        visitor_end(v);
+                        smtpd_client_end(v);
                         return;
                 }
                 esmtp_greet(v->esmtp, &full);
-                visitor_send_out(v);
-                visitor_leave(v);
+                smtpd_client_send_out(v);
+                smtpd_client_leave(v);
                 return;
         }
         v->began = loop_now();
-        v->guest.stranger = !v->guest.local && !v->let_in;
+        v->slot.stranger = !v->slot.local && !v->let_in;
         v->ungreeted = tls;
         if (tls) {
                 v->waiting = true;
                 begin_tls(v);
                 return;
         }
-        visitor_offer(v);
+        smtpd_client_offer(v);
         esmtp_greet(v->esmtp, NULL);
-        visitor_send_out(v);
+        smtpd_client_send_out(v);
         set_deadline(v, true);
-        v->guest.evictable = true;
+        v->slot.evictable = true;
 }

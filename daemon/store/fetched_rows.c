@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows of what was dealt with, and cursors; see seen_rows.h. */
-#include "daemon/store/seen_rows.h"
+/* Rows of what was dealt with, and cursors; see fetched_rows.h. */
+#include "daemon/store/fetched_rows.h"
 
 #include "daemon/store/inbox_rows.h"
 
@@ -8,19 +8,20 @@ enum { DIGEST_KEPT = 16 }; /* bytes: nobody who does not make both messages find
 
 #define FILE_OF "(SELECT file FROM inbox WHERE seq = seen.inbox)"
 
-struct seen_key seen_key_of(const char *account, const char *folder, uint64_t uidvalidity,
-                            const struct mailbox_entry *entry)
+struct fetched_key fetched_key_of(const char *account, const char *folder, uint64_t uidvalidity,
+                                  const struct mailbox_entry *entry)
 {
         bool pop3 = entry->uidl[0] != '\0';
 
-        return (struct seen_key){ .account = account,
-                                  .folder = folder,
-                                  .uidvalidity = pop3 ? 0 : uidvalidity,
-                                  .uid = pop3 ? 0 : entry->uid,
-                                  .uidl = entry->uidl };
+        return (struct fetched_key){ .account = account,
+                                     .folder = folder,
+                                     .uidvalidity = pop3 ? 0 : uidvalidity,
+                                     .uid = pop3 ? 0 : entry->uid,
+                                     .uidl = entry->uidl };
 }
 
-int seen_find(struct database *db, const struct seen_key *key, struct seen_row *row, struct cause *cause)
+int fetched_find(struct database *db, const struct fetched_key *key, struct fetched_row *row,
+                 struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
@@ -29,7 +30,7 @@ int seen_find(struct database *db, const struct seen_key *key, struct seen_row *
                          VALUES(SEEN_KEY_VALUES(key)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
-        *row = (struct seen_row){ 0 };
+        *row = (struct fetched_row){ 0 };
         if (more <= 0)
                 return more;
         row->known = sqlite3_column_int(rows, 1) == 0;
@@ -40,8 +41,8 @@ int seen_find(struct database *db, const struct seen_key *key, struct seen_row *
         return 0;
 }
 
-int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
-                   struct cause *cause)
+int fetched_find_copy(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
+                      char **file, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
@@ -54,7 +55,7 @@ int seen_find_copy(struct database *db, const struct seen_key *key, const uint8_
         return more;
 }
 
-int seen_count(struct database *db, const struct seen_key *key, size_t *count, struct cause *cause)
+int fetched_count(struct database *db, const struct fetched_key *key, size_t *count, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows = db_query(
                 db, cause, "SELECT count(*), count(digest) FROM seen WHERE " SEEN_KEY_IS " AND gone = 0",
@@ -68,8 +69,8 @@ int seen_count(struct database *db, const struct seen_key *key, size_t *count, s
         return 0;
 }
 
-int seen_find_digest(struct database *db, const struct seen_key *key, const uint8_t digest[32], char **file,
-                     struct cause *cause)
+int fetched_find_digest(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
+                        char **file, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
@@ -85,8 +86,8 @@ int seen_find_digest(struct database *db, const struct seen_key *key, const uint
 }
 
 /* The number of its row in inbox, as seen.inbox has it. */
-static int inbox_number(struct database *db, const struct seen_key *key, const struct seen_message *message,
-                        struct value *number, struct cause *cause)
+static int inbox_number(struct database *db, const struct fetched_key *key,
+                        const struct fetched_message *message, struct value *number, struct cause *cause)
 {
         int64_t seq = 0;
         struct inbox_row row = { .file = (char *)(uintptr_t)message->file,
@@ -114,8 +115,8 @@ static int inbox_number(struct database *db, const struct seen_key *key, const s
         return 0;
 }
 
-int seen_record(struct database *db, const struct seen_key *key, const struct seen_message *message,
-                struct cause *cause)
+int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
+                   struct cause *cause)
 {
         struct value inbox;
 
@@ -134,8 +135,8 @@ int seen_record(struct database *db, const struct seen_key *key, const struct se
                              v_int((int64_t)message->left_size)));
 }
 
-int seen_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
-                     uint32_t uid, struct cause *cause)
+int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
+                        uint32_t uid, struct cause *cause)
 {
         return db_run(db, cause,
                       "INSERT INTO cursor (account, folder, uidvalidity, uid) VALUES (?, ?, ?, ?)"

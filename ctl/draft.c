@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Header fields and lines of a message, and the address lists in them. */
-#include "ctl/letter.h"
+#include "ctl/draft.h"
 
 #include "common/limits.h"
 #include "common/mailboxes.h"
@@ -9,7 +9,7 @@
 
 /* ---- fields ---- */
 
-size_t letter_line(const char *bytes, size_t len)
+size_t draft_line(const char *bytes, size_t len)
 {
         const char *lf = len ? memchr(bytes, '\n', len) : NULL;
         return lf ? (size_t)(lf - bytes) + 1 : len;
@@ -27,32 +27,32 @@ static size_t name_length(const char *bytes, size_t len)
         return n && colon < len && bytes[colon] == ':' ? n : 0;
 }
 
-bool letter_next(const char *bytes, size_t len, size_t *at, struct letter_field *out)
+bool draft_next(const char *bytes, size_t len, size_t *at, struct draft_field *out)
 {
         size_t from = *at;
         size_t name = from < len ? name_length(bytes + from, len - from) : 0;
         if (!name)
                 return false;
-        size_t to = from + letter_line(bytes + from, len - from);
+        size_t to = from + draft_line(bytes + from, len - from);
         while (to < len && (bytes[to] == ' ' || bytes[to] == '\t'))
-                to += letter_line(bytes + to, len - to);
+                to += draft_line(bytes + to, len - to);
         const char *colon = memchr(bytes + from + name, ':', to - from - name);
         size_t end = to;
         while (end > from && (bytes[end - 1] == '\n' || bytes[end - 1] == '\r'))
                 end--;
         const char *value = colon + 1;
-        *out = (struct letter_field){ .name = bytes + from, .name_len = name, .value = value };
+        *out = (struct draft_field){ .name = bytes + from, .name_len = name, .value = value };
         out->value_len = bytes + end > value ? (size_t)(bytes + end - value) : 0;
         *at = to;
         return true;
 }
 
-bool letter_field_is(const struct letter_field *field, const char *name)
+bool draft_field_is(const struct draft_field *field, const char *name)
 {
         return strlen(name) == field->name_len && !strncasecmp(field->name, name, field->name_len);
 }
 
-char *letter_value(const struct letter_field *field)
+char *draft_value(const struct draft_field *field)
 {
         char *out = new_zeroed(1, field->value_len + 1);
         size_t len = 0;
@@ -75,28 +75,28 @@ char *letter_value(const struct letter_field *field)
         return out;
 }
 
-char *letter_find(const char *bytes, size_t len, const char *name)
+char *draft_find(const char *bytes, size_t len, const char *name)
 {
-        struct letter_field field;
-        for (size_t at = 0; letter_next(bytes, len, &at, &field);)
-                if (letter_field_is(&field, name))
-                        return letter_value(&field);
+        struct draft_field field;
+        for (size_t at = 0; draft_next(bytes, len, &at, &field);)
+                if (draft_field_is(&field, name))
+                        return draft_value(&field);
         return NULL;
 }
 
-static bool is_known_field(const struct letter_field *field)
+static bool is_known_field(const struct draft_field *field)
 {
         static const char *const known[] = { "From",       "To",           "Cc",           "Bcc",
                                              "Subject",    "Date",         "Message-ID",   "Sender",
                                              "Reply-To",   "MIME-Version", "Content-Type", "Received",
                                              "Return-Path" };
         for (size_t i = 0; i < count_of(known); i++)
-                if (letter_field_is(field, known[i]))
+                if (draft_field_is(field, known[i]))
                         return true;
         return false;
 }
 
-bool letter_is_blank(const char *bytes, size_t len)
+bool draft_is_blank(const char *bytes, size_t len)
 {
         size_t n = 0;
         while (n < len && bytes[n] == '\r')
@@ -104,14 +104,14 @@ bool letter_is_blank(const char *bytes, size_t len)
         return n < len && bytes[n] == '\n';
 }
 
-bool letter_has_header(const char *bytes, size_t len)
+bool draft_has_header(const char *bytes, size_t len)
 {
-        struct letter_field field;
+        struct draft_field field;
         bool known = false;
         size_t at = 0;
-        while (letter_next(bytes, len, &at, &field))
+        while (draft_next(bytes, len, &at, &field))
                 known = known || is_known_field(&field);
-        return known && (at == len || letter_is_blank(bytes + at, len - at));
+        return known && (at == len || draft_is_blank(bytes + at, len - at));
 }
 
 /* ---- what SMTP can carry ---- */
@@ -124,11 +124,11 @@ static bool has_eight_bit(const char *bytes, size_t len)
         return false;
 }
 
-static void look_at_lines(const char *bytes, size_t len, struct letter_facts *out)
+static void look_at_lines(const char *bytes, size_t len, struct draft_info *out)
 {
         size_t number = 0;
         for (size_t at = 0; at < len;) {
-                size_t line = letter_line(bytes + at, len - at), bare = line;
+                size_t line = draft_line(bytes + at, len - at), bare = line;
                 number++;
                 bare -= bare && bytes[at + bare - 1] == '\n';
                 bare -= bare < line && bare && bytes[at + bare - 1] == '\r';
@@ -142,26 +142,26 @@ static void look_at_lines(const char *bytes, size_t len, struct letter_facts *ou
         }
 }
 
-void letter_look(const char *bytes, size_t len, struct letter_facts *out)
+void draft_look(const char *bytes, size_t len, struct draft_info *out)
 {
-        struct letter_field field;
-        *out = (struct letter_facts){ 0 };
-        while (letter_next(bytes, len, &out->body, &field))
+        struct draft_field field;
+        *out = (struct draft_info){ 0 };
+        while (draft_next(bytes, len, &out->body, &field))
                 ;
         out->header_eight_bit = has_eight_bit(bytes, out->body);
-        out->blank_line = letter_is_blank(bytes + out->body, len - out->body);
+        out->blank_line = draft_is_blank(bytes + out->body, len - out->body);
         if (out->blank_line)
-                out->body += letter_line(bytes + out->body, len - out->body);
+                out->body += draft_line(bytes + out->body, len - out->body);
         out->body_eight_bit = has_eight_bit(bytes + out->body, len - out->body);
         out->binary = memmem(bytes, len, "binary", 6) || memmem(bytes, len, "BINARY", 6) ||
                       memmem(bytes, len, "Binary", 6);
         look_at_lines(bytes, len, out);
 }
 
-bool letter_needs_encoding(const struct letter_facts *facts)
+bool draft_needs_encoding(const struct draft_info *info)
 {
-        return facts->long_line || facts->nul_line || facts->cr_line || facts->header_eight_bit ||
-               facts->body_eight_bit || facts->binary;
+        return info->long_line || info->nul_line || info->cr_line || info->header_eight_bit ||
+               info->body_eight_bit || info->binary;
 }
 
 /* ---- recipients ---- */
@@ -169,18 +169,18 @@ bool letter_needs_encoding(const struct letter_facts *facts)
 static void add_fields(const char *bytes, size_t len, const char *const names[3], json_t *into,
                        struct causes *bad)
 {
-        struct letter_field field;
-        for (size_t at = 0; letter_next(bytes, len, &at, &field);) {
+        struct draft_field field;
+        for (size_t at = 0; draft_next(bytes, len, &at, &field);) {
                 bool wanted = false;
                 for (size_t i = 0; i < 3; i++)
-                        wanted = wanted || letter_field_is(&field, names[i]);
-                scoped(scoped_free) char *value = wanted ? letter_value(&field) : NULL;
+                        wanted = wanted || draft_field_is(&field, names[i]);
+                scoped(scoped_free) char *value = wanted ? draft_value(&field) : NULL;
                 if (value)
                         mailboxes_add(value, into, bad);
         }
 }
 
-void letter_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad)
+void draft_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad)
 {
         static const char *const resent[3] = { "Resent-To", "Resent-Cc", "Resent-Bcc" };
         static const char *const usual[3] = { "To", "Cc", "Bcc" };
