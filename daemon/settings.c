@@ -264,7 +264,7 @@ static const struct row rows[] = {
           place(certificate), STORE_TEXT, EMPTY_IS_NONE, 0, LIMIT_ACCOUNT_NAME, read_account },
         { { "Limits", "MaxSessions", "2000", "sessions with mail servers at one time" },
           place(max_sessions), STORE_NUMBER, EMPTY_REFUSED, 1, 100000, read_count },
-        { { "Limits", "MaxSessionsPerHost", "20", "the same with one server" },
+        { { "Limits", "MaxSessionsPerHost", "64", "the same with one server" },
           place(max_sessions_per_host), STORE_NUMBER, EMPTY_REFUSED, 1, 100000, read_count },
         { { "Limits", "QueueSizeLimit", "10G", "disk space for mail that waits to be sent" },
           place(queue_size_limit), STORE_NUMBER, EMPTY_REFUSED, MIB, SIZE_MOST, read_size },

@@ -17,6 +17,7 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
         static const struct retry_rules rules = { .first = 60, .most = INT64_MAX, .most_disk = INT64_MAX };
         struct runner_failure failure;
 
+        sender->falls++;
         runner_assess(&sender->runner, cause, &rules, &failure);
         sender->not_before = loop_now() + failure.delay * 1000;
         sender->throttled = false;
@@ -29,9 +30,10 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
 
 void sender_slow_down(struct sender *sender)
 {
-        int64_t pause =
-                throttle_down(&sender->pace, loop_now(), sender_session_count(sender), random_number());
+        int64_t pause = throttle_down(&sender->pace, loop_now(), sender_ready_count(sender), random_number());
 
+        if (sender->proven > sender->pace.sessions)
+                sender->proven = sender->pace.sessions;
         if (!pause)
                 return;
         sender->not_before = loop_now() + pause * 1000;
@@ -115,6 +117,14 @@ static const struct runner_class runner_class = { .due = on_time,
                                                   .token_came = token_came,
                                                   .failed = cannot_sign_in };
 
+/* Nothing is known of the server. */
+static void forget_pace(struct sender *sender)
+{
+        throttle_reset(&sender->pace);
+        sender->proven = 0;
+        sender->timed = sender->made = 0;
+}
+
 struct sender *sender_new(struct account *account, uint32_t spread_ms)
 {
         struct sender *sender = new_object(struct sender);
@@ -122,7 +132,7 @@ struct sender *sender_new(struct account *account, uint32_t spread_ms)
 
         runner_init(&sender->runner, &runner_class, account);
         sender->pool_end = &sender->pool;
-        throttle_reset(&sender->pace);
+        forget_pace(sender);
         sender->check = timer_new(sender_check_due, sender);
         if (spread_ms)
                 sender_check_soon(sender);
@@ -176,7 +186,7 @@ void sender_start_over(struct sender *sender)
 {
         sender->not_before = 0;
         sender->runner.failures = 0;
-        throttle_reset(&sender->pace);
+        forget_pace(sender);
         sender->ways_since = 0;
         sender->checking = false;
         sender_retire_all(sender);

@@ -4,9 +4,15 @@
 
 enum { WAKE_LEAST_MS = 500 };
 
+bool sender_end_is_one_too_many(const struct sender_session_end *end)
+{
+        return end->others && !end->session.ready && !end->anew && !session_end_is_void(&end->session) &&
+               cause_class(&end->session.why) == CLASS_DOWN;
+}
+
 bool sender_end_slows_down(const struct sender_session_end *end)
 {
-        return end->session.why.code == CAUSE_SERVER_BUSY;
+        return end->session.why.code == CAUSE_SERVER_BUSY && !sender_end_is_one_too_many(end);
 }
 
 enum sender_outcome sender_outcome(const struct sender_session_end *end)
@@ -14,7 +20,8 @@ enum sender_outcome sender_outcome(const struct sender_session_end *end)
         const struct cause *why = &end->session.why;
         bool by_server = why->code == CAUSE_CLOSED || why->code == CAUSE_SERVER_BUSY;
 
-        if (why->code == CAUSE_NONE || end->anew || session_end_is_void(&end->session))
+        if (why->code == CAUSE_NONE || end->anew || end->told || session_end_is_void(&end->session) ||
+            sender_end_is_one_too_many(end))
                 return SENDER_GOES_ON;
         if (end->retiring && cause_class(why) == CLASS_DOWN)
                 return SENDER_GOES_ON_WARILY;

@@ -11,6 +11,8 @@ struct sender_session_end {
         bool retiring; /* it was to end anyway */
         bool anew; /* the engine ended it to go another way, with what was undecided: smtp_session_anew() */
         bool failing; /* sessions before it have failed, and none has sent since */
+        bool others;  /* are signed in and go on */
+        bool told;    /* the account has failed since it was begun: this is the same failure */
 };
 
 enum sender_outcome {
@@ -19,6 +21,8 @@ enum sender_outcome {
         SENDER_FAILS,          /* the account cannot go on for this cause */
 };
 enum sender_outcome sender_outcome(const struct sender_session_end *end) must_use;
+/* True when the server did not let it in as one more: others go on, and are enough. */
+bool sender_end_is_one_too_many(const struct sender_session_end *end) must_use;
 /* True when the end asks for less mail. */
 bool sender_end_slows_down(const struct sender_session_end *end) must_use;
 

@@ -2,9 +2,11 @@
 /* The sessions of one outgoing account: opened, kept a moment, ended; see sender.h. */
 #include "common/names.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_state.h"
+#include "daemon/outgoing/session_count.h"
 #include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
@@ -22,6 +24,15 @@ unsigned sender_session_count(const struct sender *sender)
 
         for (struct sender_session *session = sender->sessions; session; session = session->next)
                 count++;
+        return count;
+}
+
+unsigned sender_ready_count(const struct sender *sender)
+{
+        unsigned count = 0;
+
+        for (struct sender_session *session = sender->sessions; session; session = session->next)
+                count += session->ready && !session->retiring;
         return count;
 }
 
@@ -65,27 +76,47 @@ static void let_go(struct sender_session *session, const struct cause *why)
         smtp_mail_lost(session_engine(session->session), &lost);
 }
 
+/* The account goes on with the sessions that it has. */
+static void bear_fewer(struct sender *sender, const struct cause *why)
+{
+        struct subject subject = account_subject(sender->runner.account);
+        unsigned before = sender->pace.sessions;
+
+        throttle_refused(&sender->pace, loop_now(), sender_ready_count(sender));
+        if (sender->proven > sender->pace.sessions)
+                sender->proven = sender->pace.sessions;
+        if (sender->pace.sessions < before)
+                log_about(&subject, LOG_INFO, NULL,
+                          "%s: the server lets no further session in (%s): %u go on",
+                          sender->runner.account->name, why->text, sender_ready_count(sender));
+}
+
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct sender_session *session = ctx;
         struct sender *sender = session->sender;
-        struct sender_session_end end = { .retiring = session->retiring };
+        struct sender_session_end end = { .retiring = session->retiring,
+                                          .told = session->falls != sender->falls };
         char id[13] = "";
 
         (void)snprintf(id, sizeof id, "%s", challenge_id);
         runner_session_end(&sender->runner, session->session, why, session->ready, &end.session);
         let_go(session, why);
         end.anew = smtp_session_anew(session_engine(session->session));
+        end.failing = session->failing && sender->runner.failures > 0;
         sender_session_free(session);
         sender_tell_news(sender);
+        end.others = sender_ready_count(sender) > 0;
         if (sender_end_slows_down(&end))
                 sender_slow_down(sender);
-        end.failing = sender->runner.failures > 0;
+        if (sender_end_is_one_too_many(&end))
+                bear_fewer(sender, &end.session.why);
         switch (sender_outcome(&end)) {
         case SENDER_GOES_ON:
                 break;
         case SENDER_GOES_ON_WARILY:
-                sender->runner.failures++;
+                if (!sender->runner.failures)
+                        sender->runner.failures = 1;
                 break;
         case SENDER_FAILS:
                 sender_failed(sender, &end.session.why, id);
@@ -108,6 +139,11 @@ static void session_ready(void *ctx)
         struct sender *sender = session->sender;
 
         session->ready = true;
+        sender->setup_us =
+                sessions_mean(sender->setup_us, sender->made++, (loop_now() - session->since) * 1000);
+        session->since = loop_now();
+        if (sender_ready_count(sender) > sender->proven)
+                sender->proven = sender_ready_count(sender);
         token_proved(sender->runner.account->name);
         bool for_nothing = sender->checking && sender->empty && !sender->claiming && !sender->pool_count;
         account_has_worked(sender->runner.account);
@@ -190,6 +226,7 @@ static void forget_old_ways(struct sender *sender)
         if (sender->sessions || (sender->ways_since && loop_now() - sender->ways_since < WAYS_KEPT_MS))
                 return;
         sender->ways = (struct smtp_ways){ 0 };
+        sender->pace.refused = 0;
         sender->ways_since = loop_now();
 }
 
@@ -204,6 +241,9 @@ void sender_open_session(struct sender *sender)
         struct session_plan plan;
         *session = (struct sender_session){ .sender = sender,
                                             .signin = signin,
+                                            .failing = sender->runner.failures > 0,
+                                            .falls = sender->falls,
+                                            .since = loop_now(),
                                             .generation = sender->runner.account->generation };
         forget_old_ways(sender);
         session->hello = copy_text(settings_hello(settings_current()));

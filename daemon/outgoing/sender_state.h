@@ -16,6 +16,9 @@ struct sender_session {
         bool used;           /* it was given mail: what it knows of the server may be old */
         unsigned generation; /* of the account's properties */
         bool ready, retiring;
+        bool failing;   /* the account was, when it was begun */
+        unsigned falls; /* the sender's, then */
+        int64_t since;  /* loop_now(): it was begun; from then on, its last message was done */
         struct timer *idle;
         struct sender_session *next;
 };
@@ -26,8 +29,13 @@ struct sender {
         struct sender_session *sessions;
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
+        uint64_t pool_bytes;
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
         struct pace pace;                  /* what the server lets us do */
+        unsigned proven;                   /* so many sessions were ready at once */
+        int64_t message_us, setup_us;      /* means, as in struct sending_load, */
+        size_t timed, made;                /* of so many messages and sessions */
+        unsigned falls;                    /* how often the account has failed */
         struct smtp_ways ways;             /* and how; learnt in sessions, forgotten after a day */
         int64_t ways_since;                /* loop_now() */
         int64_t not_before;                /* loop_now() before which nothing is tried */
@@ -72,6 +80,7 @@ void sender_hand_out(struct sender *sender);
 
 /* ---- sender_session.c ---- */
 unsigned sender_session_count(const struct sender *sender);
+unsigned sender_ready_count(const struct sender *sender);
 void sender_open_session(struct sender *sender);
 /* After work was done: what is idle and not wanted says good-bye, the rest is kept a moment. */
 void sender_session_tend(struct sender_session *session);

@@ -5,13 +5,15 @@
 #include "daemon/loop.h"
 #include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_state.h"
+#include "daemon/outgoing/session_count.h"
+#include "daemon/session/session_limits.h"
 #include "daemon/store/fetched_table.h"
 
 enum {
         CLAIM_MESSAGES = 200, /* at once */
         CLAIM_BYTES = 8 * 1024 * 1024,
-        POOL_LOW = 100,            /* claim more below this */
-        MESSAGES_FOR_ONE_MORE = 8, /* waiting messages that are worth another session */
+        POOL_LOW = 100,        /* claim more below this */
+        QUEUE_COUNTS_FOR = 16, /* times the pool: what is behind it may wait for something else */
 };
 
 /* ---- pool ---- */
@@ -22,6 +24,7 @@ static void pool_push(struct sender *sender, struct sending *sending)
         *sender->pool_end = sending;
         sender->pool_end = &sending->next;
         sender->pool_count++;
+        sender->pool_bytes += sending->mail.size;
 }
 
 static void pool_push_front(struct sender *sender, struct sending *sending)
@@ -31,6 +34,7 @@ static void pool_push_front(struct sender *sender, struct sending *sending)
         if (!sending->next)
                 sender->pool_end = &sending->next;
         sender->pool_count++;
+        sender->pool_bytes += sending->mail.size;
 }
 
 static struct sending *pool_pop(struct sender *sender)
@@ -41,6 +45,7 @@ static struct sending *pool_pop(struct sender *sender)
         if (!sender->pool)
                 sender->pool_end = &sender->pool;
         sender->pool_count--;
+        sender->pool_bytes -= sending->mail.size;
         return sending;
 }
 
@@ -84,29 +89,52 @@ static struct sender_session *session_with_room(struct sender *sender)
         return best;
 }
 
-static unsigned sessions_wanted(const struct sender *sender)
+/* Milliseconds since a session got further. */
+static int64_t silence(const struct sender *sender)
 {
-        unsigned most = (unsigned)prop_number(&sender->runner.account->values, PROP_MAX_CONNECTIONS);
-        size_t wanted = (sender->pool_count + MESSAGES_FOR_ONE_MORE - 1) / MESSAGES_FOR_ONE_MORE;
+        int64_t last = 0;
 
-        if (most > sender->pace.sessions)
-                most = sender->pace.sessions;
-        return wanted < most ? (unsigned)wanted : most;
+        for (const struct sender_session *session = sender->sessions; session; session = session->next)
+                if (session->ready && session->since > last)
+                        last = session->since;
+        return last ? loop_now() - last : 0;
 }
 
-/* One session at first; more once it has shown that the server can be reached. */
+/* Messages that a session has at once. */
+static size_t taken_ahead(const struct sender *sender)
+{
+        size_t most = 0;
+
+        for (const struct sender_session *session = sender->sessions; session; session = session->next) {
+                const struct engine *engine = session_engine(session->session);
+                size_t room = session->ready ? smtp_mail_flying(engine) + smtp_mail_room(engine) : 0;
+                most = room > most ? room : most;
+        }
+        return most;
+}
+
 static void open_what_is_wanted(struct sender *sender)
 {
-        unsigned have = sender_session_count(sender), wanted = sessions_wanted(sender);
+        uint64_t behind =
+                sender->empty ? 0 : queue_counts(sender->runner.account->name).messages[QUEUE_QUEUED];
+        struct sending_load load = {
+                .most = (unsigned)prop_number(&sender->runner.account->values, PROP_MAX_CONNECTIONS),
+                .allowed = sender->pace.sessions,
+                .places = session_places_left(prop_text(&sender->runner.account->values, PROP_HOSTNAME)),
+                .have = sender_session_count(sender),
+                .ready = sender_ready_count(sender),
+                .proven = sender->proven,
+                .waiting = sender->pool_count,
+                .mean_size = sender->pool_bytes / sender->pool_count,
+                .ahead = taken_ahead(sender),
+                .message_us = sender->message_us,
+                .timed = sender->timed,
+                .silent_us = silence(sender) * 1000,
+                .setup_us = sender->setup_us,
+        };
 
-        if (!have && wanted) {
-                sender_open_session(sender);
-                return;
-        }
-        for (struct sender_session *session = sender->sessions; session; session = session->next)
-                if (!session->ready)
-                        return;
-        if (have < wanted)
+        load.waiting += behind < QUEUE_COUNTS_FOR * load.waiting ? behind : QUEUE_COUNTS_FOR * load.waiting;
+        for (unsigned more = sessions_to_open(&load); more; more--)
                 sender_open_session(sender);
 }
 
@@ -157,8 +185,12 @@ void sender_tell_news(struct sender *sender)
 
 static void message_done(void *ctx, struct sending *sending, const struct sending_result *result)
 {
-        struct sender *sender = ctx;
+        struct sender_session *session = ctx;
+        struct sender *sender = session->sender;
 
+        sender->message_us =
+                sessions_mean(sender->message_us, sender->timed++, (loop_now() - session->since) * 1000);
+        session->since = loop_now();
         sender->in_flight--;
         sender_tell_news(sender);
         if (result->again) {
@@ -199,7 +231,9 @@ void sender_hand_out(struct sender *sender)
                 sender->in_flight++;
                 timer_stop(session->idle);
                 session->used = true;
-                sending_start(sending, session->session, worked(sender, sending), message_done, sender);
+                if (!smtp_mail_flying(session_engine(session->session)))
+                        session->since = loop_now();
+                sending_start(sending, session->session, worked(sender, sending), message_done, session);
                 sender_session_tend(session); /* what fails without a word to the server leaves it idle */
         }
         if (sender_may_try(sender)) {

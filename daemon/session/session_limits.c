@@ -65,6 +65,16 @@ unsigned session_places_at_host(void)
         return places.most_per_host;
 }
 
+unsigned session_places_left(const char *name)
+{
+        const struct host *host = *host_place(name);
+        unsigned open = host ? host->open : 0;
+        unsigned here = open < places.most_per_host ? places.most_per_host - open : 0;
+        unsigned all = places.open < places.most ? places.most - places.open : 0;
+
+        return here < all ? here : all;
+}
+
 bool session_place_is_free(const struct host *host)
 {
         return !session_places_all_taken() && host->open < places.most_per_host;

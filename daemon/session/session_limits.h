@@ -17,6 +17,8 @@ bool session_place_is_free(const struct host *host);
 /* True when no session may begin anywhere. */
 bool session_places_all_taken(void);
 unsigned session_places_at_host(void); /* MaxSessionsPerHost */
+/* How many sessions more may begin with the server of that name. */
+unsigned session_places_left(const char *name);
 void session_place_take(struct host *host);
 void session_place_give_back(struct host *host);
 

@@ -15,6 +15,7 @@ struct pace {
         unsigned pauses;   /* steps beyond one session: each doubles the pause */
         int64_t slowed_at; /* ms of the last step down; 0: none */
         unsigned calm;     /* messages sent well since then */
+        unsigned refused;  /* times that it had not let one more in */
 };
 
 /* Nothing is known against the server. */
@@ -22,5 +23,8 @@ void throttle_reset(struct pace *pace);
 /* It asked for less, with `running` sessions open: seconds of a pause, or 0 when fewer sessions will do or
  * this is the same wish heard again (those within a second of `now`, ms, are one). */
 int64_t throttle_down(struct pace *pace, int64_t now, unsigned running, uint32_t random) must_use;
+/* It did not let one session more in, while `running` ones work: fewer are tried, and the next one more each
+ * time after twice as many messages. */
+void throttle_refused(struct pace *pace, int64_t now, unsigned running);
 /* A message went. */
 void throttle_well(struct pace *pace);

@@ -42,7 +42,7 @@ class Ours:
     name = "emailsecd"
     keeps = True            # has a queue
     stays = True            # a daemon: its processes can be looked at
-    sessions = 4            # with the server at once, at most: what maxConnections is as shipped
+    sessions = 20           # with the server at once, at most: what maxConnections is as shipped
     first_of_message = 0
 
     @staticmethod

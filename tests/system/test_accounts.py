@@ -14,7 +14,7 @@ import varlink
 OUTGOING_DEFAULTS = {
     "enabled": True, "transport": "smtp", "useSsl": True, "useStartTls": False, "minTlsVersion": "1.2",
     "account": "", "passwordSource": "none", "authentication": "auto", "allowPlaintextAuthentication": False,
-    "connectionTimeout": 30, "debug": False, "pollRate": 0, "maxConnections": 4, "maxQueueSize": 100000,
+    "connectionTimeout": 30, "debug": False, "pollRate": 0, "maxConnections": 20, "maxQueueSize": 100000,
     "maxSendablePerDay": 0, "allowDisabledQueuing": True, "queueLifetime": 5 * 86400,
     "queueSize": 0, "numberSent": 0, "numberSentToday": 0, "numberDiscarded": 0}
 INCOMING_DEFAULTS = {

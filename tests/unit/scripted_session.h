@@ -24,6 +24,7 @@ static struct {
         const char *challenge_id;         /* of CAUSE_CHALLENGE */
         bool contended;                   /* others wait for a place */
         bool silent;                      /* servers say nothing any more */
+        int64_t far_ms;                   /* what they say is so long on its way */
         unsigned opened, open, open_most; /* sessions: ever; now; at once, at most */
         struct session *first;
 } net;
@@ -51,19 +52,43 @@ static void server_hears(struct session *session, char *line);
 
 static void script_touch(struct session *session);
 
+/* What is on its way from a server that is far away. */
+struct script_words {
+        handle_id session;
+        struct timer *timer;
+        char text[4096];
+};
+
+static void script_words_come(void *ctx)
+{
+        struct script_words *words = ctx;
+        struct session *session = handle_object(words->session);
+
+        if (session) {
+                must(buf_append_text(&session->said, words->text) == 0);
+                script_touch(session);
+        }
+        timer_free(words->timer);
+        free(words);
+}
+
 /* The server says this, line ends included. */
 static inline void server_says(struct session *session, const char *format, ...) printf_like(2, 3);
 static inline void server_says(struct session *session, const char *format, ...)
 {
-        char text[4096];
+        struct script_words *words = new_object(struct script_words);
         va_list args;
 
         va_start(args, format);
-        int len = vsnprintf(text, sizeof text, format, args);
+        int len = vsnprintf(words->text, sizeof words->text, format, args);
         va_end(args);
-        must(len < (int)sizeof text);
-        must(buf_append(&session->said, text, (size_t)len) == 0);
-        script_touch(session);
+        must(len < (int)sizeof words->text);
+        words->session = session->self;
+        words->timer = timer_new(script_words_come, words);
+        if (net.far_ms)
+                timer_set(words->timer, net.far_ms);
+        else
+                script_words_come(words);
 }
 
 static void script_tell_end(void *object)
@@ -397,6 +422,11 @@ int64_t session_waits_ms(unused_arg const struct session *session)
 char *session_waits_words(unused_arg const struct session *session)
 {
         return NULL;
+}
+
+unsigned session_places_left(unused_arg const char *name)
+{
+        return 1000;
 }
 
 void sessions_start_waiting(void)

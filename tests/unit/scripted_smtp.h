@@ -16,19 +16,24 @@ enum { SESSIONS_NOTED = 4096 };
 
 static struct {
         const char *greeting, *auth, *rcpt,
-                *dot;             /* what it says other than usual; "": nothing; NULL: the usual */
-        bool closes_at_dot;       /* in place of a reply */
-        unsigned messages, quits; /* taken; good-byes said */
+                *dot;                  /* what it says other than usual; "": nothing; NULL: the usual */
+        bool closes_at_dot;            /* in place of a reply */
+        unsigned messages, quits;      /* taken; good-byes said */
+        unsigned lets_in, turned_away; /* sessions at once, 0: all; others */
         unsigned sessions;
         int64_t begun[SESSIONS_NOTED]; /* when, in seconds since the beginning of the test */
 } server;
 
 static void server_begins(struct session *session)
 {
-        if (!server.greeting)
+        if (server.lets_in && net.open > server.lets_in) {
+                server.turned_away++;
+                server_says(session, "421 4.7.0 too many sessions\r\n");
+        } else if (!server.greeting) {
                 server_says(session, "220 mail.example.net hello\r\n");
-        else if (server.greeting[0])
+        } else if (server.greeting[0]) {
                 server_says(session, "%s\r\n", server.greeting);
+        }
 }
 
 static void server_hears(struct session *session, char *line)

@@ -246,7 +246,7 @@ START_TEST(a_change_is_whole_or_not_at_all)
         set(&answer, "plant", "{\"maxConnections\": 9, \"pollRate\": \"never\", \"name\": \"other\"}");
         await(&answer, 1);
         expect_problems(&answer, "pollRate name");
-        ck_assert_int_eq(prop_number(&plant->values, PROP_MAX_CONNECTIONS), 4);
+        ck_assert_int_eq(prop_number(&plant->values, PROP_MAX_CONNECTIONS), 20);
         ck_assert_uint_eq(plant->generation, generation);
         set(&answer, "plant", "{\"maxConnections\": 9, \"pollRate\": 30, \"name\": \"plant\"}");
         await(&answer, 1);
@@ -420,7 +420,7 @@ START_TEST(a_disk_that_fails_changes_nothing)
         await(&answer, 1);
         ck_assert_int_eq(answer.problems.items[0].code, CAUSE_STORAGE);
         forget(&answer);
-        ck_assert_int_eq(prop_number(&account_named("plant")->values, PROP_MAX_CONNECTIONS), 4);
+        ck_assert_int_eq(prop_number(&account_named("plant")->values, PROP_MAX_CONNECTIONS), 20);
         accounts_add("other", "outgoing", given, account_came, &answers[0]);
         set(&answers[1], "other", "{\"maxConnections\": 2}");
         accounts_delete("other", false, account_came, &answers[2]);

@@ -88,6 +88,60 @@ START_TEST(what_a_sender_makes_of_it)
 }
 END_TEST
 
+/* ---- outgoing: the end of one session of several ---- */
+
+static const struct {
+        const char *name;
+        struct sender_session_end facts;
+        enum sender_outcome outcome;
+        bool slows_down, one_too_many;
+} several_cases[] = {
+        { "busy", { .session.why.code = CAUSE_SERVER_BUSY, .others = true }, SENDER_GOES_ON, false, true },
+        { "turned away", { .session.why.code = CAUSE_CONNECT, .others = true }, SENDER_GOES_ON, false, true },
+        { "not answered",
+          { .session.why.code = CAUSE_TIMEOUT, .others = true, .failing = true },
+          SENDER_GOES_ON,
+          false,
+          true },
+        { "a wrong password",
+          { .session.why.code = CAUSE_AUTHENTICATION, .others = true },
+          SENDER_FAILS,
+          false,
+          false },
+        { "made anew",
+          { .session.why.code = CAUSE_CLOSED, .others = true, .anew = true },
+          SENDER_GOES_ON,
+          false,
+          false },
+        { "busy after its work",
+          { .session = { .why.code = CAUSE_SERVER_BUSY, .ready = true }, .others = true },
+          SENDER_GOES_ON_WARILY,
+          true,
+          false },
+        { "timed out in its work",
+          { .session = { .why.code = CAUSE_TIMEOUT, .ready = true }, .others = true },
+          SENDER_FAILS,
+          false,
+          false },
+        { "timed out with one that was told",
+          { .session = { .why.code = CAUSE_TIMEOUT, .ready = true }, .told = true },
+          SENDER_GOES_ON,
+          false,
+          false },
+};
+
+START_TEST(what_a_sender_makes_of_one_of_several)
+{
+        const struct sender_session_end *facts = &several_cases[_i].facts;
+
+        ck_assert_msg(sender_outcome(facts) == several_cases[_i].outcome, "%s", several_cases[_i].name);
+        ck_assert_msg(sender_end_slows_down(facts) == several_cases[_i].slows_down, "%s",
+                      several_cases[_i].name);
+        ck_assert_msg(sender_end_is_one_too_many(facts) == several_cases[_i].one_too_many, "%s",
+                      several_cases[_i].name);
+}
+END_TEST
+
 /* ---- incoming: phase, cause, trust moved, token, deletions that wait for QUIT
  * ------------------------------------- */
 
@@ -238,6 +292,7 @@ int main(void)
         TCase *cases = tcase_create("outcome");
 
         tcase_add_loop_test(cases, what_a_sender_makes_of_it, 0, (int)count_of(sender_cases));
+        tcase_add_loop_test(cases, what_a_sender_makes_of_one_of_several, 0, count_of(several_cases));
         tcase_add_loop_test(cases, what_a_receiver_makes_of_it, 0, (int)count_of(receiver_cases));
         tcase_add_loop_test(cases, what_a_broken_look_is, 0, (int)count_of(poll_cases));
         tcase_add_loop_test(cases, when_it_is_tried_again, 0, (int)count_of(retries));

@@ -199,7 +199,7 @@ START_TEST(defaults_of_both_kinds)
         free(text);
         json_decref(object);
         ck_assert_int_eq(prop_number(&out, PROP_POLL_RATE), 0);
-        ck_assert_int_eq(prop_number(&out, PROP_MAX_CONNECTIONS), 4);
+        ck_assert_int_eq(prop_number(&out, PROP_MAX_CONNECTIONS), 20);
         ck_assert_int_eq(prop_number(&out, PROP_MAX_QUEUE_SIZE), 100000);
         ck_assert_int_eq(prop_number(&out, PROP_QUEUE_LIFETIME), 432000);
         ck_assert(prop_is(&out, WORD_SMTP));

@@ -143,6 +143,92 @@ START_TEST(no_more_sessions_than_max_connections)
 }
 END_TEST
 
+START_TEST(a_server_far_away_gets_many_sessions)
+{
+        static const unsigned most[] = { 20, 64 };
+
+        net.far_ms = 20;
+        set_number_property(PROP_MAX_CONNECTIONS, most[_i]);
+        submit(1000);
+        pass(60);
+        check_queue(QUEUE_SENT, 1000);
+        ck_assert_uint_eq(net.open_most, most[_i]);
+}
+END_TEST
+
+START_TEST(a_near_one_is_kept_busy_by_few)
+{
+        submit(1000);
+        pass(1);
+        check_queue(QUEUE_SENT, 1000);
+        ck_assert_uint_le(net.open_most, 4);
+}
+END_TEST
+
+START_TEST(what_it_bears_is_remembered)
+{
+        net.far_ms = 20;
+        server.lets_in = 10;
+        submit(1000);
+        pass(60);
+        check_queue(QUEUE_SENT, 1000);
+        check_status(ACCOUNT_OK);
+        ck_assert_int_eq(sender_rests_ms(sender), -1);
+        unsigned before = server.turned_away;
+        ck_assert_uint_gt(before, 0);
+        ck_assert_uint_lt(before, 20);
+        submit(300);
+        pass(60);
+        check_queue(QUEUE_SENT, 1300);
+        ck_assert_uint_le(server.turned_away, before + 2);
+}
+END_TEST
+
+START_TEST(one_session_is_enough_where_no_further_one_is_let_in)
+{
+        net.far_ms = 20;
+        server.lets_in = 1;
+        submit(200);
+        pass(30);
+        check_queue(QUEUE_SENT, 200);
+        check_status(ACCOUNT_OK);
+        ck_assert_uint_lt(server.turned_away, 8);
+}
+END_TEST
+
+START_TEST(sessions_that_break_together_are_one_failure)
+{
+        net.far_ms = 20;
+        submit(1000);
+        pass_ms(1000);
+        ck_assert_uint_eq(net.open, 20);
+        net.silent = true;
+        net_breaks(NULL, CAUSE_TIMEOUT);
+        settle();
+        check_status(ACCOUNT_DOWN);
+        ck_assert_int_gt(sender_rests_ms(sender), 0);
+        ck_assert_int_le(sender_rests_ms(sender), 72 * 1000);
+}
+END_TEST
+
+START_TEST(sessions_closed_together_after_their_work_are_no_failure)
+{
+        net.far_ms = 20;
+        submit(200);
+        pass(5);
+        check_queue(QUEUE_SENT, 200);
+        ck_assert_uint_gt(net.open, 2);
+        for (struct session *one = net.first; one; one = one->next)
+                server_closes(one);
+        settle();
+        check_status(ACCOUNT_OK);
+        ck_assert_int_eq(sender_rests_ms(sender), -1);
+        submit(1);
+        pass(1);
+        check_queue(QUEUE_SENT, 201);
+}
+END_TEST
+
 START_TEST(a_server_that_asks_for_less_gets_less)
 {
         set_number_property(PROP_MAX_CONNECTIONS, 4);
@@ -523,6 +609,12 @@ int main(void)
         tcase_add_test(cases, a_person_or_another_network_ends_the_pause);
         tcase_add_test(cases, a_session_whose_way_has_gone_ends_after_its_mail);
         tcase_add_test(cases, no_more_sessions_than_max_connections);
+        tcase_add_loop_test(cases, a_server_far_away_gets_many_sessions, 0, 2);
+        tcase_add_test(cases, a_near_one_is_kept_busy_by_few);
+        tcase_add_test(cases, what_it_bears_is_remembered);
+        tcase_add_test(cases, one_session_is_enough_where_no_further_one_is_let_in);
+        tcase_add_test(cases, sessions_that_break_together_are_one_failure);
+        tcase_add_test(cases, sessions_closed_together_after_their_work_are_no_failure);
         tcase_add_test(cases, a_server_that_asks_for_less_gets_less);
         tcase_add_test(cases, a_busy_server_is_left_alone);
         tcase_add_test(cases, the_daily_limit_ends_at_midnight);

@@ -81,7 +81,7 @@ START_TEST(defaults)
         ck_assert_str_eq(settings.admin_group, "emailsec-admin");
         ck_assert_str_eq(settings.allow_submit, "all");
         ck_assert_int_eq(settings.max_sessions, 2000);
-        ck_assert_int_eq(settings.max_sessions_per_host, 20);
+        ck_assert_int_eq(settings.max_sessions_per_host, 64);
         ck_assert_int_eq(settings.queue_size_limit, INT64_C(10) << 30);
         ck_assert_int_eq(settings.disk_reserve, -5);
         settings_done(&settings);

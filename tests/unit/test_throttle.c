@@ -88,6 +88,30 @@ START_TEST(steps_are_taken_back_one_by_one)
 }
 END_TEST
 
+START_TEST(one_more_that_is_refused_is_tried_again_less_and_less_often)
+{
+        now += 10000;
+        throttle_refused(&pace, now, 10);
+        throttle_refused(&pace, now, 10); /* those that come together are one */
+        ck_assert_uint_eq(pace.sessions, 5);
+        ck_assert_uint_eq(pace.pauses, 0);
+        go_well(99);
+        ck_assert_uint_eq(pace.sessions, 5);
+        go_well(1);
+        ck_assert_uint_eq(pace.sessions, 6);
+        for (int i = 0; i < 20; i++) {
+                now += 10000;
+                throttle_refused(&pace, now, 1); /* one goes on, without a pause */
+                ck_assert_uint_eq(pace.sessions, 1);
+                ck_assert_uint_eq(pace.pauses, 0);
+        }
+        go_well(3199);
+        ck_assert_uint_eq(pace.sessions, 1);
+        go_well(1);
+        ck_assert_uint_eq(pace.sessions, 2);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("pace");
@@ -98,6 +122,7 @@ int main(void)
         tcase_add_test(tc, pauses_double_up_to_ten_minutes);
         tcase_add_test(tc, wishes_that_come_together_are_one);
         tcase_add_test(tc, steps_are_taken_back_one_by_one);
+        tcase_add_test(tc, one_more_that_is_refused_is_tried_again_less_and_less_often);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
