@@ -33,6 +33,7 @@ catalogdir    ?= /usr/lib/systemd/catalog
 bashcompletiondir ?= $(datarootdir)/bash-completion/completions
 zshcompletiondir  ?= $(datarootdir)/zsh/vendor-completions
 fishcompletiondir ?= $(datarootdir)/fish/vendor_completions.d
+cockpitdir    ?= $(datarootdir)/cockpit/emailsec
 
 # ---- flags -------------------------------------------------------------------------------
 CC     ?= cc
@@ -44,7 +45,7 @@ CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 
 # These must work before the libraries are there.
-ifeq ($(filter deps deps-slow clean check demo,$(MAKECMDGOALS)),)
+ifeq ($(filter deps deps-slow deps-cockpit clean check demo,$(MAKECMDGOALS)),)
 need = $(or $(shell $(PKG_CONFIG) --exists $(1) && echo yes),$(error $(1) is missing: run `make deps`))
 LIBS := libevent_core openssl jansson libsystemd sqlite3 libgsasl libidn2 gmime-3.0
 $(foreach lib,$(LIBS),$(if $(call need,$(lib)),))
@@ -345,6 +346,23 @@ habits: all
 demo-built: all
 	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/demo/demo.py
 
+# The page for Cockpit by clicks and keys in Chromium; pictures of it are kept in build/cockpit. EMAILSEC_SLOW: the whole of it,
+# where the ordinary tests open it once.
+.PHONY: check-cockpit lint-cockpit
+check-cockpit: all lint-cockpit
+	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/system/test_cockpit.py
+	$(PYTEST) -q tests/habits/test_cockpit.py
+lint-cockpit:
+	@for f in ctl/cockpit/*.js; do case $$f in */po.*) continue;; esac; node --check --input-type=module <$$f || exit 1; done
+	@! test -x build/cockpit/node_modules/.bin/eslint || \
+		build/cockpit/node_modules/.bin/eslint -c tests/habits/eslint.config.mjs --no-warn-ignored ctl/cockpit/*.js
+# The tests' own: a browser, Cockpit, and (by npm, into build/cockpit) what finds faults of accessibility.
+COCKPIT_PACKAGES := cockpit-ws cockpit-bridge cockpit-system chromium chromium-driver python3-selenium nodejs npm
+.PHONY: deps-cockpit
+deps-cockpit: deps
+	@mkdir -p build/cockpit
+	cd build/cockpit && npm install --no-audit --no-fund axe-core eslint
+
 # ---- benchmarks: ratios against others on the same sink; needs root, COUNT messages, median of ROUNDS ------
 COUNT ?= 2000
 ROUNDS ?= 3
@@ -380,7 +398,8 @@ TEST_PACKAGES  := check postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot
 SLOW_PACKAGES  := mmdebstrap systemd-container debhelper dpkg-dev lintian blhc devscripts util-linux
 .PHONY: deps deps-slow
 deps deps-slow:
-	@missing=; for p in $(BUILD_PACKAGES) $(TEST_PACKAGES) $(if $(filter deps-slow,$@),$(SLOW_PACKAGES)); do \
+	@missing=; for p in $(BUILD_PACKAGES) $(TEST_PACKAGES) $(if $(filter deps-slow,$@),$(SLOW_PACKAGES)) \
+		$(if $(filter deps-cockpit,$(MAKECMDGOALS)),$(COCKPIT_PACKAGES)); do \
 		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 	done; \
 	test -z "$$missing" || { $(SUDO) apt-get update -q && \
@@ -391,6 +410,7 @@ INSTALL ?= install
 MAN_PAGES := $(wildcard man/*.[1-9])
 UNITS := systemd/emailsecd.service systemd/emailsecd.socket systemd/emailsec-smtp.socket systemd/emailsec-metrics.service systemd/emailsec-metrics.timer \
 	systemd/emailsec-deliver.socket systemd/emailsec-deliver@.service
+COCKPIT := ctl/cockpit/manifest.json ctl/cockpit/index.html $(sort $(wildcard ctl/cockpit/*.js ctl/cockpit/*.css))
 EXAMPLES := conf/emailsec-alerts.yml conf/emailsec-dashboard.json conf/root-only.conf
 subst_dirs = sed -e 's|@sbindir@|$(sbindir)|g; s|@bindir@|$(bindir)|g; s|@pkglibdir@|$(pkglibdir)|g'
 
@@ -399,7 +419,7 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf.d \
 		$(DESTDIR)$(systemdsystemunitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) \
 		$(DESTDIR)$(catalogdir) $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir) \
-		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir)/examples $(DESTDIR)$(pkglibdir)
+		$(DESTDIR)$(fishcompletiondir) $(DESTDIR)$(docdir)/examples $(DESTDIR)$(pkglibdir) $(DESTDIR)$(cockpitdir)
 	$(INSTALL) -m 755 $(BUILD)/emailsecd $(DESTDIR)$(sbindir)/emailsecd
 	$(INSTALL) -m 755 $(BUILD)/emailsecctl $(DESTDIR)$(bindir)/emailsecctl
 	$(INSTALL) -m 755 $(BUILD)/emailsec-deliver $(DESTDIR)$(pkglibdir)/emailsec-deliver
@@ -415,6 +435,7 @@ install: all
 	$(INSTALL) -m 644 conf/emailsecctl.bash $(DESTDIR)$(bashcompletiondir)/emailsecctl
 	$(INSTALL) -m 644 conf/emailsecctl.zsh $(DESTDIR)$(zshcompletiondir)/_emailsecctl
 	$(INSTALL) -m 644 conf/emailsecctl.fish $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish
+	$(INSTALL) -m 644 $(COCKPIT) $(DESTDIR)$(cockpitdir)
 	$(INSTALL) -m 644 README.md LICENSE NEWS SECURITY.md $(DESTDIR)$(docdir)
 	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(docdir)/examples
 # State, mail and changed settings stay.
@@ -425,16 +446,17 @@ uninstall:
 		$(DESTDIR)$(catalogdir)/emailsecd.catalog $(DESTDIR)$(bashcompletiondir)/emailsecctl \
 		$(DESTDIR)$(zshcompletiondir)/_emailsecctl $(DESTDIR)$(fishcompletiondir)/emailsecctl.fish \
 		$(foreach m,$(MAN_PAGES),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
-	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(pkglibdir)
+	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(pkglibdir) $(DESTDIR)$(cockpitdir)
 installcheck:
 	$(DESTDIR)$(sbindir)/emailsecd --version
 	$(DESTDIR)$(sbindir)/emailsecd --config $(DESTDIR)$(sysconfdir)/emailsecd/emailsecd.conf --check-config
 	$(DESTDIR)$(bindir)/emailsecctl --version
 	$(DESTDIR)$(bindir)/emailsecctl --help >/dev/null
+	for f in $(notdir $(COCKPIT)); do test -r $(DESTDIR)$(cockpitdir)/$$f || exit 1; done
 dist:
 	@mkdir -p build
 	git archive --format=tar --prefix=emailsecd-$(VERSION)/ HEAD | gzip -n > build/emailsecd-$(VERSION).tar.gz
-# emailsecd, emailsecctl and emailsec-mta as Debian packages in DEB; the same sources give the same bytes.
+# emailsecd, emailsecctl, emailsec-mta and cockpit-emailsec as Debian packages in DEB; the same sources give the same bytes.
 DEB ?= build/deb
 .PHONY: deb
 deb:

@@ -90,10 +90,11 @@ def machine(base, packages, certificates):
         made.write("/etc/emailsecd/station.password", letters.PASSWORD + "\n", 0o600)
         made.write("/etc/systemd/system/emailsecd.service.d/credentials.conf",
                    "[Service]\nLoadCredential=station:/etc/emailsecd/station.password\n")
-        made.run("mkdir", "/root/mta")      # would take Postfix's place
+        made.run("mkdir", "/root/mta", "/root/page")      # would take Postfix's place; would need Cockpit
         for path in packages:
             name = os.path.basename(path)
-            made.copy(path, "/root/" + ("mta/" if name.startswith("emailsec-mta") else "") + name)
+            aside = {"emailsec-mta": "mta/", "cockpit-emailsec": "page/"}.get(name.split("_")[0], "")
+            made.copy(path, "/root/" + aside + name)
         made.run("sh", "-c", "dpkg -i /root/*.deb")
         yield made
     finally:

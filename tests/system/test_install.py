@@ -97,7 +97,8 @@ def test_packages_are_clean_and_the_same_twice(folder):
     for name, options in (("one", "nocheck"), ("two", "")):
         log = make("deb", f"DEB={folder}/{name}", DEB_BUILD_OPTIONS=options)
         packages = sorted(one for one in os.listdir(f"{folder}/{name}") if one.endswith(".deb"))
-        assert [one.split("_")[0] for one in packages if "dbgsym" not in one] == ["emailsec-mta", "emailsecctl", "emailsecd"]
+        assert [one.split("_")[0] for one in packages if "dbgsym" not in one] == \
+            ["cockpit-emailsec", "emailsec-mta", "emailsecctl", "emailsecd"]
         seen.append({one: hashlib.sha256(open(f"{folder}/{name}/{one}", "rb").read()).hexdigest() for one in packages})
     assert seen[0] == seen[1]
     if shutil.which("blhc"):

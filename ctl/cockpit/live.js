@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* A part of a view that reads for itself what is not in `station`, and reads it again when something happens. */
+import { el, morph, own } from "./dom.js";
+import { failure } from "./parts.js";
+import { onChange, onEvent } from "./station.js";
+
+const _ = cockpit.gettext;
+const SETTLE = 200; /* ms */
+
+/* `read` gives a promise, `draw` nodes of what it gave and a function that reads again; `events`: beginnings of the
+ * names of events after which it does so by itself. */
+export function liveView(key, read, draw, events) {
+    return own(key, () => {
+        const node = el(
+            "div",
+            { class: "es-live" },
+            el("p", { class: "es-empty", role: "status" }, _("Reading…"))
+        );
+        let found = null;
+        let timer = null;
+        let turn = 0;
+        const show = () => morph(node, el("div", null, draw(found, again)));
+        const again = async () => {
+            const mine = ++turn;
+            try {
+                const got = await read();
+                if (mine !== turn) return;
+                found = got;
+                show();
+            } catch (error) {
+                morph(node, el("div", null, failure(error)));
+            }
+        };
+        const endEvents = onEvent(event => {
+            if (!node.isConnected) {
+                endEvents();
+            } else if (events.some(start => event.event.startsWith(start)) && !timer) {
+                timer = setTimeout(() => {
+                    timer = null;
+                    again();
+                }, SETTLE);
+            }
+        });
+        const endChanges = onChange(() => {
+            if (!node.isConnected) endChanges();
+            else if (found) show();
+        });
+        again();
+        return node;
+    });
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* What to do, as buttons: where a remedy names a command of the tool that this page can do as well, a button
+ * does it. One table for all remedies, whoever tells them. */
+import { el } from "./dom.js";
+import { attempt } from "./dialog.js";
+import { button } from "./parts.js";
+import { askPassword } from "./secrets.js";
+import { decide } from "./challenge.js";
+import { importCertificates } from "./stores.js";
+import { refresh, station } from "./station.js";
+import { authorizeAccount, sendHeartbeat, testAccount } from "./steps.js";
+import { service, trust } from "./varlink.js";
+
+const _ = cockpit.gettext;
+
+function go(...path) {
+    cockpit.location.go(path);
+}
+
+function changing(title, run) {
+    return attempt(title, async () => {
+        await run();
+        refresh();
+    });
+}
+
+/* `name`: of the account that the remedy is about; the word NAME of a remedy stands for it. */
+const remedies = [
+    {
+        command: /emailsecctl challenge (?:show|accept) ([0-9a-z]{6,})/,
+        text: _("Decide"),
+        run: ([, id]) => decide(id),
+        main: true,
+    },
+    {
+        command: /emailsecctl challenge list/,
+        text: _("Certificates"),
+        read: true,
+        run: () => go("certificates"),
+    },
+    { command: /emailsecctl trust import/, text: _("Import a certificate"), run: () => importCertificates() },
+    {
+        command: /emailsecctl allowed prune/,
+        text: _("Prune"),
+        main: true,
+        run: () => changing(_("Prune"), () => trust("Prune", {})),
+    },
+    {
+        command: /emailsecctl account password (\S+)/,
+        text: _("Set the password"),
+        account: true,
+        main: true,
+        run: ([, name]) => askPassword(name),
+    },
+    {
+        command: /emailsecctl account authorize (\S+)/,
+        text: _("Authorize"),
+        account: true,
+        main: true,
+        run: ([, name]) => authorizeAccount(name),
+    },
+    {
+        command: /emailsecctl account enable (\S+)/,
+        text: _("Enable"),
+        account: true,
+        main: true,
+        run: ([, name]) =>
+            changing(_("Enable"), () => service("SetAccount", { name, properties: { enabled: true } })),
+    },
+    {
+        command: /emailsecctl account heartbeat (\S+)/,
+        text: _("Send a heartbeat"),
+        account: true,
+        run: ([, name]) => sendHeartbeat(name),
+    },
+    {
+        command: /emailsecctl account test (\S+)/,
+        text: _("Test"),
+        account: true,
+        run: ([, name]) => testAccount(name),
+    },
+    {
+        command: /emailsecctl account (?:set|secure|show) (\S+)/,
+        text: _("Properties"),
+        account: true,
+        read: true,
+        run: ([, name]) => go("accounts", name),
+    },
+    {
+        command: /emailsecctl (?:account add|setup)/,
+        text: _("Add an account"),
+        main: true,
+        run: () => go("accounts", "+"),
+    },
+    {
+        command: /emailsecctl queue list --state failed/,
+        text: _("Failed messages"),
+        read: true,
+        run: () => go("queue", "failed"),
+    },
+    { command: /emailsecctl queue (?:list|show)/, text: _("Queue"), read: true, run: () => go("queue") },
+    {
+        command: /emailsecctl inbox missing (\S+)/,
+        text: _("Inbox"),
+        account: true,
+        read: true,
+        run: ([, name]) => go("inbox", name),
+    },
+    {
+        command: /emailsecctl reload/,
+        text: _("Reload the settings"),
+        run: () => changing(_("Reload"), () => service("Reload", {})),
+    },
+];
+
+/* Every account of the station there is, for a command that names it, or `name` for NAME. */
+function meant(found, name) {
+    const word = String(found[1]).replace(/[,;.:]$/, "");
+    const accounts = station.status ? station.status.accounts.map(one => one.name) : [];
+    if (accounts.includes(word)) return [found[0], word];
+    return name ? [found[0], name] : null;
+}
+
+/* Buttons for what a remedy says. */
+export function remedyButtons(text, name) {
+    const made = [];
+    remedies.forEach(one => {
+        const found = one.command.exec(String(text || ""));
+        const words = found && one.account ? meant(found, name) : found;
+        if (words && (one.read || station.mayChange))
+            made.push([one, button(one.text, () => one.run(words), one.main ? "primary" : "secondary")]);
+    });
+    return made.sort((a, b) => (b[0].main || 0) - (a[0].main || 0)).map(([, node]) => node);
+}
+
+/* A sentence with its buttons. */
+export function remedy(text, name, ...more) {
+    const buttons = remedyButtons(text, name);
+    return [
+        text ? el("p", null, text) : null,
+        buttons.length || more.length ? el("div", { class: "es-toolbar" }, buttons, more) : null,
+    ];
+}

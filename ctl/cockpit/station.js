@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* What is known of the station, kept fresh by Monitor: each event has it read again, a lost connection is made
+ * anew. Views draw what stands here and hold nothing of it themselves. */
+import { service, trust, serviceStream } from "./varlink.js";
+
+const SETTLE = 150; /* ms: events come in crowds */
+const AGAIN = 3000; /* ms until a lost connection is tried anew */
+
+/* status: of GetStatus; hosts: Allowed Hosts; certificates: of servers; mayChange: false for a reader;
+ * error: why nothing is known, or null; live: the stream of events stands. */
+export const station = {
+    status: null,
+    hosts: [],
+    certificates: [],
+    mayChange: false,
+    error: null,
+    live: false,
+};
+
+const drawers = new Set();
+const listeners = new Set();
+let timer = null;
+let reading = false;
+let wanted = false;
+
+function draw() {
+    drawers.forEach(one => one());
+}
+
+/* `one` is called after each change of `station`; what comes back ends that. */
+export function onChange(one) {
+    drawers.add(one);
+    return () => drawers.delete(one);
+}
+
+/* `one` gets each event of Monitor; what comes back ends that. */
+export function onEvent(one) {
+    listeners.add(one);
+    return () => listeners.delete(one);
+}
+
+/* A change of nothing, asked for in earnest: who may not change the station is refused. */
+async function askRights() {
+    try {
+        await service("Apply", { accounts: [], dryRun: true });
+        return true;
+    } catch (error) {
+        if (error.name === "PermissionDenied") return false;
+        throw error;
+    }
+}
+
+async function read() {
+    const [status, hosts, certificates] = await Promise.all([
+        service("GetStatus", {}),
+        trust("ListAllowedHosts", {}),
+        trust("ListServerCertificates", {}),
+    ]);
+    station.status = status.status;
+    station.hosts = hosts.entries;
+    station.certificates = certificates.certificates;
+    station.error = null;
+}
+
+/* Reads everything again, once however often it is called meanwhile. */
+export async function refresh() {
+    wanted = true;
+    if (reading) return;
+    reading = true;
+    while (wanted) {
+        wanted = false;
+        try {
+            await read();
+        } catch (error) {
+            station.error = error;
+        }
+        draw();
+    }
+    reading = false;
+}
+
+function soon() {
+    if (!timer)
+        timer = setTimeout(() => {
+            timer = null;
+            refresh();
+        }, SETTLE);
+}
+
+function heard(reply) {
+    station.live = true;
+    if (reply.event) listeners.forEach(one => one(reply.event));
+    soon();
+}
+
+async function follow() {
+    for (;;) {
+        try {
+            station.mayChange = await askRights();
+            await serviceStream("Monitor", {}, heard).done;
+        } catch (error) {
+            station.error = error;
+        }
+        station.live = false;
+        draw();
+        await new Promise(resolve => setTimeout(resolve, AGAIN));
+    }
+}
+
+export function start() {
+    follow();
+}
+
+export function accountNamed(name) {
+    return station.status && station.status.accounts.find(one => one.name === name);
+}
