@@ -36,9 +36,10 @@ struct change {
         char id[OWNER_ID_SIZE];        /* ADD */
         bool held;                     /* DELETE: the account is out of the set and lives for the answer */
         bool secrets_next;             /* DELETE: its file is gone */
-        struct timer *again;           /* DELETE */
-        account_done done;             /* NULL: nobody asks */
-        void (*begin)(void *ctx);      /* LOCK */
+        bool answered;            /* DELETE: it has gone, and records of received mail are being removed */
+        struct timer *again;      /* DELETE */
+        account_done done;        /* NULL: nobody asks */
+        void (*begin)(void *ctx); /* LOCK */
         void *ctx;
         struct change *next;   /* in its account's row, or in line */
         struct change *behind; /* those for the same name that wait for its end, while it is `moving` */
@@ -251,17 +252,13 @@ static void remove_again(void *ctx)
         remove_files(ctx);
 }
 
-static void rows_removed(void *ctx, const struct owner_rows *rows, const struct cause *cause)
+static void rows_unseen(void *ctx, const struct owner_rows *rows)
 {
         struct change *change = ctx;
         struct subject subject = { .account = change->name };
         struct causes none = { 0 };
 
-        if (cause) { /* the store closes: the next start does the rest */
-                moved(change);
-                refuse_one(change, cause);
-                return;
-        }
+        change->answered = true;
         if (change->resumed)
                 log_about(
                         &subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
@@ -278,8 +275,19 @@ static void rows_removed(void *ctx, const struct owner_rows *rows, const struct 
                 change->done(change->ctx, change->account,
                              &(struct account_changed){ .messages = rows->messages, .unsent = rows->unsent },
                              &none);
+}
+
+static void rows_removed(void *ctx, const struct owner_rows *rows, const struct cause *cause)
+{
+        struct change *change = ctx;
+
+        if (!cause && !change->answered)
+                rows_unseen(change, rows);
         moved(change);
-        change_over(change);
+        if (cause && !change->answered) /* the store closes: the next start does the rest */
+                refuse_one(change, cause);
+        else
+                change_over(change);
 }
 
 /* Its files are gone: now it is for everybody. */
@@ -310,7 +318,7 @@ static void file_removed(void *ctx, const struct cause *cause)
         } else {
                 if (change->account)
                         leave(change);
-                owner_renew(change->name, NULL, true, rows_removed, change);
+                owner_remove(change->name, rows_unseen, rows_removed, change);
         }
 }
 

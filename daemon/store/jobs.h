@@ -33,6 +33,9 @@ struct store_write {
 };
 /* Those of one turn of the loop are handed over together. */
 void store_write(struct store_write *write);
+/* Writer thread: others wait for the end of this transaction. What may take long ends at the next point where
+ * it can. */
+bool store_others_write(void);
 /* A commit is wanted at the end of this turn: facts have changed (facts.h). */
 void store_wake(void);
 

@@ -19,6 +19,8 @@ enum {
         BUCKETS = 4096,
         STEP_MESSAGES = 200,
         STEP_RECEIVED = 2000,
+        MANY_RECEIVED = 5 * STEP_RECEIVED, /* nobody waits for the end of so many */
+        STEP_MS = 200,                     /* of one transaction, and no longer where others wait for it */
 };
 
 struct bound {
@@ -223,6 +225,7 @@ struct renewal {
         bool only_remove;
         bool over; /* the step was the last one */
         struct owner_rows rows, step;
+        void (*unseen)(void *ctx, const struct owner_rows *rows); /* NULL: not asked for, or told */
         void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause);
         void *ctx;
         struct store_write write;
@@ -279,7 +282,7 @@ static int remove_inbox(const char *name, struct database *db, struct cause *cau
         return db_changes(db) == STEP_RECEIVED;
 }
 
-/* One step of what may be much; 1 = there may be more, 0 = there is none left. */
+/* A part of what may be much; 1 = there may be more, 0 = there is none left. */
 static int remove_some(const char *name, struct owner_rows *removed, struct database *db, struct cause *cause)
 {
         if (remove_messages(name, removed, db, cause) < 0)
@@ -339,13 +342,28 @@ static void forget_step(struct store_write *write)
         renewal->step = (struct owner_rows){ 0 };
 }
 
-/* A step that finds nothing left of what may be much is the last. */
+static int64_t now_ms(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A step that finds nothing left of what may be much is the last. Each part of it changes pages all over the
+ * indexes: the more parts share a commit, the less is written, so it goes on while nobody else has anything
+ * to write. */
 static int renew_step(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct renewal *renewal = container_of(write, struct renewal, write);
+        int64_t until = now_ms() + STEP_MS;
+        int more;
 
-        int more = remove_some(renewal->owner.name, &renewal->step, db, cause);
-
+        do {
+                struct owner_rows part = { 0 };
+                more = remove_some(renewal->owner.name, &part, db, cause);
+                add_rows(&renewal->step, &part);
+        } while (more > 0 && !store_others_write() && now_ms() < until);
         renewal->over = more == 0;
         return renewal->over ? remove_last(renewal, db, cause) : more < 0 ? -1 : 0;
 }
@@ -376,6 +394,9 @@ static void renew_done(struct store_write *write, const struct cause *cause)
 
         if (!cause)
                 add_rows(&renewal->rows, &renewal->step);
+        if (!cause && !renewal->over && renewal->unseen && !renewal->step.messages &&
+            renewal->rows.received >= MANY_RECEIVED)
+                take(renewal->unseen)(renewal->ctx, &renewal->rows);
         if (cause || renewal->over) {
                 renewed(renewal, cause);
         } else if (store_closing()) {
@@ -387,13 +408,16 @@ static void renew_done(struct store_write *write, const struct cause *cause)
         }
 }
 
-void owner_renew(const char *name, const char *id, bool stubborn,
-                 void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause), void *ctx)
+static void begin_renewal(const char *name, const char *id, bool stubborn,
+                          void (*unseen)(void *ctx, const struct owner_rows *rows),
+                          void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause),
+                          void *ctx)
 {
         struct renewal *renewal = new_object(struct renewal);
 
         give_up_bindings(name);
         *renewal = (struct renewal){ .only_remove = !id,
+                                     .unseen = unseen,
                                      .done = done,
                                      .ctx = ctx,
                                      .write = { .write = renew_step,
@@ -407,6 +431,19 @@ void owner_renew(const char *name, const char *id, bool stubborn,
         renewal->next = renewals;
         renewals = renewal;
         store_write(&renewal->write);
+}
+
+void owner_renew(const char *name, const char *id, bool stubborn,
+                 void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause), void *ctx)
+{
+        begin_renewal(name, id, stubborn, NULL, done, ctx);
+}
+
+void owner_remove(const char *name, void (*unseen)(void *ctx, const struct owner_rows *rows),
+                  void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause),
+                  void *ctx)
+{
+        begin_renewal(name, NULL, true, unseen, done, ctx);
 }
 
 bool owner_is_renewed(const char *name)

@@ -55,6 +55,12 @@ void owner_renew(const char *name, const char *id, bool stubborn,
                  void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause),
                  void *ctx);
 
+/* The same for a name that goes. `unseen`, ahead of `done`, where there is much: nothing is left that anybody
+ * could see, and records of received mail are still being removed. */
+void owner_remove(const char *name, void (*unseen)(void *ctx, const struct owner_rows *rows),
+                  void (*done)(void *ctx, const struct owner_rows *rows, const struct cause *cause),
+                  void *ctx);
+
 /* Whether that is under way. */
 bool owner_is_renewed(const char *name);
 

@@ -181,6 +181,14 @@ static void take_jobs(struct writes *jobs)
         pthread_mutex_unlock(&waiting.lock);
 }
 
+bool store_others_write(void)
+{
+        pthread_mutex_lock(&waiting.lock);
+        bool others = waiting.writes.first;
+        pthread_mutex_unlock(&waiting.lock);
+        return others;
+}
+
 static int write_probe(struct database *db, struct cause *cause)
 {
         return db_run(db, cause, "INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)",
