@@ -2,9 +2,10 @@
 /* Host names and IP literals in the one form that goes to the resolver and into a certificate check. */
 #include "common/names.h"
 
+#include "common/idn.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <idn2.h>
 #include <stdio.h>
 
 enum { HOST_MAX = 253, LABEL_MAX = 63, HOST_INPUT_MAX = 1024 };
@@ -98,22 +99,6 @@ static const char *name_fault(const char *name)
         return is_number(label) ? "ends in a number but is not an IP address" : NULL;
 }
 
-/* U-labels to A-labels; NULL with a cause. */
-static char *name_to_ascii(const char *name, struct cause *cause)
-{
-        uint8_t *ascii = NULL;
-        int result = idn2_lookup_u8((const uint8_t *)name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-
-        if (result != IDN2_OK) {
-                cause_set(cause, CAUSE_INVALID, "the host name %s is not a valid international name: %s",
-                          name, idn2_strerror(result));
-                return NULL;
-        }
-        char *copy = copy_text((const char *)ascii);
-        idn2_free(ascii);
-        return copy;
-}
-
 static void lower_and_undot(char *name)
 {
         size_t len = strlen(name);
@@ -149,7 +134,7 @@ char *host_normal(const char *host, struct cause *cause)
                 cause_set(cause, CAUSE_INVALID, "%s is neither a host name nor an IP address", host);
                 return NULL;
         }
-        char *scoped(scoped_free) name = is_ascii(host) ? copy_text(host) : name_to_ascii(host, cause);
+        char *scoped(scoped_free) name = is_ascii(host) ? copy_text(host) : idn_to_ascii(host, cause);
         if (!name)
                 return NULL;
         lower_and_undot(name);

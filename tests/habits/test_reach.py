@@ -13,6 +13,7 @@ BUILD = os.path.join("build", os.environ.get("FLAVOUR", "plain"))
 THROUGH = {
     "esmtp": ["common/esmtp/command.c", "common/esmtp/content.c", "common/esmtp/envelope.c", "common/esmtp/reply.c"],
     "frame": ["common/frame_scan.c"],
+    "names": ["common/idn.c"],
     "ctl_send": ["ctl/entity.c", "ctl/transfer.c"],
     "ctl_show": ["ctl/fields.c"],
     "imap_session": ["daemon/imap/enable.c", "daemon/imap/reply.c", "daemon/imap/responses.c", "daemon/imap/signin.c"],

@@ -24,12 +24,13 @@ int sd_journal_sendv(const struct iovec *iov, int count)
                            *account = field(iov, count, whose);
         char line[2048];
 
-        int len = snprintf(line, sizeof line, "<%.*s>%s%.*s%s%.*s", priority ? 1 : 0,
-                           priority ? (const char *)priority->iov_base + sizeof grade - 1 : "", account ? "account " : "",
-                           account ? (int)(account->iov_len - sizeof whose + 1) : 0,
-                           account ? (const char *)account->iov_base + sizeof whose - 1 : "", account ? ": " : "",
-                           message ? (int)(message->iov_len - sizeof said + 1) : 0,
-                           message ? (const char *)message->iov_base + sizeof said - 1 : "");
+        int len =
+                snprintf(line, sizeof line, "<%.*s>%s%.*s%s%.*s", priority ? 1 : 0,
+                         priority ? (const char *)priority->iov_base + sizeof grade - 1 : "",
+                         account ? "account " : "", account ? (int)(account->iov_len - sizeof whose + 1) : 0,
+                         account ? (const char *)account->iov_base + sizeof whose - 1 : "",
+                         account ? ": " : "", message ? (int)(message->iov_len - sizeof said + 1) : 0,
+                         message ? (const char *)message->iov_base + sizeof said - 1 : "");
         history_lines("daemon", line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
         return 0;
 }
