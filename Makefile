@@ -267,8 +267,14 @@ $(SIM_OBJ): EM_CFLAGS := $(filter-out -D_FORTIFY_SOURCE% -Wpedantic -Wmissing-pr
 $(BUILD)/tests/simulator/daemon_main.o: $(BUILD)/daemon/main.o
 	@mkdir -p $(@D)
 	$(call say,OBJCOPY)objcopy --redefine-sym main=daemon_main $< $@
-$(SIMULATOR): $(SIM_OBJ) $(BUILD)/tests/simulator/daemon_main.o $(call libs_of,smtpd)
+# Of the simulator's own names none but those of the system's calls and of workers.c are seen by the daemon's: they may be the same.
+$(BUILD)/tests/simulator/names: daemon/loop.h daemon/loop_parts.h Makefile
 	@mkdir -p $(@D)
+	@{ nm -D --defined-only "$$($(CC) -print-file-name=libc.so.6)" | sed 's/.* //; s/@.*//'; echo main; echo sd_journal_sendv; \
+	grep -oh 'workers_[a-z_]*' daemon/loop.h daemon/loop_parts.h; } | sort -u >$@
+$(BUILD)/tests/simulator/world.o: $(SIM_OBJ) $(BUILD)/tests/simulator/names
+	$(call say,LD)$(LD) -r -o $@.all $(SIM_OBJ) && objcopy --keep-global-symbols=$(BUILD)/tests/simulator/names $@.all $@
+$(SIMULATOR): $(BUILD)/tests/simulator/world.o $(BUILD)/tests/simulator/daemon_main.o $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(daemon_libs)
 # One history with its log (SEED=n), or fresh ones on all processors for so long (T=10m): see HACKING.md.
 .PHONY: simulator simulate

@@ -34,6 +34,12 @@ void arena_open(void)
         arena->end = (uint8_t *)memory + ARENA_SIZE;
 }
 
+const void *arena_range(size_t *len)
+{
+        *len = (size_t)(arena->at - (uint8_t *)arena);
+        return arena;
+}
+
 /* Up to SMALL in steps, then four to each power of two. */
 static unsigned class_of(size_t size, size_t *rounded)
 {

@@ -28,8 +28,8 @@ static struct {
         size_t dirty_count, dirty_room;
         struct inode *open[FD_MOST]; /* by descriptors of the life */
         size_t open_count;
-        bool errors, fills; /* features */
-        int64_t bad_until;  /* ms: until then calls fail at times */
+        bool errors, fills, parts; /* features */
+        int64_t bad_until;         /* ms: until then calls fail at times */
 } *me;
 
 static uint8_t no_page[PAGE_SIZE_]; /* the undo of a page that the disk has not */
@@ -554,6 +554,7 @@ void disk_faults_open(void)
 {
         me->errors = feature("disk.errors", 25);
         me->fills = feature("disk.full", 40);
+        me->parts = feature("disk.part", 30);
         if (me->errors || me->fills)
                 (void)world_in(chance_about("disk", 6 * HOUR_MS), next_trouble, NULL);
 }
@@ -568,6 +569,14 @@ int disk_trouble(const char *call, const struct inode *inode)
                         if (inode->undo[i])
                                 inode->undo[i] = (uint8_t *)((uintptr_t)inode->undo[i] | 1);
         return EIO;
+}
+
+/* A write may take less than it was given. */
+size_t disk_part(size_t len)
+{
+        if (!me->parts || !in_daemon || shared->honest || len < 2 || !chance_permille("disk", 20))
+                return len;
+        return (size_t)chance_between("disk", 1, (int64_t)len - 1);
 }
 
 struct inode *disk_root(void)

@@ -106,7 +106,7 @@ static ssize_t write_at(struct inode *inode, const void *bytes, size_t len, int6
                 errno = error;
                 return -1;
         }
-        return inode_write(inode, bytes, len, at);
+        return inode_write(inode, bytes, disk_part(len), at);
 }
 
 static ssize_t file_write(struct file *file, const void *bytes, size_t len)

@@ -9,7 +9,7 @@ static struct {
         char out[ROOM];
 } *me;
 
-void history_open(void)
+void history_begin(void)
 {
         me = world_alloc(sizeof *me);
         shared->hash = UINT64_C(14695981039346656037);

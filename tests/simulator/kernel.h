@@ -29,6 +29,7 @@ enum { FD_FIRST = 512, FD_MOST = 4096 };
 
 /* ---- arena.c ---- */
 void arena_open(void);
+const void *arena_range(size_t *len); /* what is used of it */
 
 /* ---- machine.c: what all lives share ---- */
 enum life_end {
@@ -67,8 +68,9 @@ extern bool in_daemon; /* main() of the daemon runs, or is about to: its calls a
 
 /* Called where the life may end: before a call that changes the disk. */
 void machine_may_die(const char *where);
-void machine_turn(void);    /* at each epoll_wait */
-void machine_between(void); /* after events have run: deaths and signals take effect */
+void machine_turn(void);       /* at each epoll_wait */
+void machine_gives_time(void); /* before the daemon goes on */
+void machine_between(void);    /* after events have run: deaths and signals take effect */
 void machine_notified(const char *text, size_t len);
 _Noreturn void machine_end_life(enum life_end how);
 void machine_run_life(void);
@@ -89,7 +91,7 @@ bool events_run_one(void);
 void randomness_open(void);
 
 /* ---- history.c ---- */
-void history_open(void);
+void history_begin(void);
 void history_lines(const char *who, const char *text, size_t len);
 void history_flush(void);
 
@@ -184,6 +186,7 @@ struct inode *file_inode(struct file *file); /* NULL: not a file or folder */
 int64_t disk_left(void);
 /* Of those that fail at chance. 0, or an errno. */
 int disk_trouble(const char *call, const struct inode *inode);
+size_t disk_part(size_t len);
 void disk_faults_open(void);
 
 /* ---- sockets.c, clients.c ---- */

@@ -17,6 +17,7 @@ enum {
         READY_WITHIN = 60 * SECOND_MS, /* as systemd waits */
         END_WITHIN = 15 * SECOND_MS,
         AGAIN_AFTER = 10 * SECOND_MS,
+        WATCHDOG_MS = 60 * SECOND_MS,
         SPINS = 20000, /* turns in one millisecond */
         HANGS_SECONDS = 30,
         INVARIANTS = 64,
@@ -25,6 +26,7 @@ enum {
 
 int daemon_main(int argc, char **argv); /* main() of daemon/main.c */
 void __lsan_do_leak_check(void) __attribute__((weak));
+void __lsan_register_root_region(const void *from, size_t len) __attribute__((weak));
 
 struct shared *shared;
 bool in_daemon;
@@ -34,14 +36,14 @@ static struct {
         size_t invariant_count;
         enum life_end death; /* wanted; LIFE_RUNS: none */
         int64_t down_ms;
-        int signals;        /* a bit each, to be raised */
-        int64_t deaf_until; /* ms: it must have ended */
-        int64_t started_at;
-        int64_t calls_to_death; /* of those that change the disk; -1: none */
-        unsigned refusals;      /* starts in a row that came to nothing */
+        int signals;                /* a bit each, to be raised */
+        int64_t deaf_until;         /* ms: it must have ended */
+        int64_t started_at, fed_at; /* ms; the watchdog */
+        int64_t calls_to_death;     /* of those that change the disk; -1: none */
+        unsigned refusals;          /* starts in a row that came to nothing */
         int64_t spin_ms, spin_turns;
         bool last; /* the end that comes is the history's */
-        bool kills, powers, cuts, sleeps, steps, moves, restarts, reloads;
+        bool busy, kills, powers, cuts, sleeps, steps, moves, restarts, reloads;
 } *me;
 
 /* ---- lives ---- */
@@ -112,8 +114,10 @@ void machine_notified(const char *text, size_t len)
         static char status[256];
         static const char watchdog[] = "WATCHDOG=1";
 
-        if (len == sizeof watchdog - 1 && memcmp(text, watchdog, len) == 0)
+        if (len == sizeof watchdog - 1 && memcmp(text, watchdog, len) == 0) {
+                me->fed_at = world_now();
                 return;
+        }
         if (len < sizeof status && memcmp(text, "STATUS=", 7) == 0) {
                 if (strncmp(status, text, len) == 0 && !status[len])
                         return;
@@ -123,6 +127,7 @@ void machine_notified(const char *text, size_t len)
         history_lines("systemd", text, len);
         if (len >= 7 && memcmp(text, "READY=1", 7) == 0) {
                 shared->ready = true;
+                me->fed_at = world_now();
                 me->refusals = 0;
         }
 }
@@ -140,6 +145,8 @@ void machine_turn(void)
                 violated("ends", "the daemon has not ended %d s after SIGTERM", END_WITHIN / SECOND_MS);
         if (!shared->ready && !me->deaf_until && world_now() > me->started_at + READY_WITHIN)
                 violated("starts", "the daemon is not ready %d s after its start", READY_WITHIN / SECOND_MS);
+        if (shared->ready && world_now() > me->fed_at + WATCHDOG_MS)
+                violated("watchdog", "it was not fed for %d s", WATCHDOG_MS / SECOND_MS);
         for (size_t i = 0; i < me->invariant_count; i++)
                 if (me->invariants[i]->step)
                         me->invariants[i]->step();
@@ -161,6 +168,13 @@ void machine_between(void)
                 me->signals = 0;
                 (void)raise(SIGHUP);
         }
+}
+
+/* Other programs have the processor. */
+void machine_gives_time(void)
+{
+        if (me->busy && !shared->honest && chance_permille("busy", 10))
+                shared->now_us += chance_about("busy", 300) * 1000;
 }
 
 static void while_down(void)
@@ -218,8 +232,12 @@ static void look_at_rest(void)
                 fds_tell();
                 violated("rest", "%u descriptors are open after the end", fds_open());
         }
-        if (__lsan_do_leak_check)
+        if (__lsan_do_leak_check) {
+                size_t len;
+                const void *arena = arena_range(&len); /* the world's TLS objects hang from there */
+                __lsan_register_root_region(arena, len);
                 __lsan_do_leak_check();
+        }
 }
 
 static int run_daemon(void)
@@ -306,6 +324,7 @@ void machine_sleep(int64_t ms)
         if (me->deaf_until)
                 me->deaf_until += ms;
         me->started_at += ms;
+        me->fed_at += ms;
 }
 
 void machine_network_changed(void)
@@ -389,6 +408,7 @@ void machine_init(void)
         me = world_alloc(sizeof *me);
         me->calls_to_death = -1;
         shared->network = 0x0a0200c0; /* 192.0.2.10 */
+        me->busy = feature("machine.busy", 30);
         me->kills = feature("machine.kill", 60);
         me->powers = feature("machine.power", 60);
         me->cuts = feature("machine.cut", 50);

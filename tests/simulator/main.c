@@ -65,7 +65,7 @@ static void build(void)
         shared->seed = options.seed;
         shared->verbose = options.log;
         shared->length_ms = options.hours * HOUR_MS;
-        history_open();
+        history_begin();
         chance_open(options.seed);
         for (size_t i = 0; i < options.without_count; i++)
                 feature_off(options.without[i]);

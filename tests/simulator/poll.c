@@ -462,6 +462,7 @@ int epoll_wait(int epoll, struct epoll_event *out, int most, int timeout)
                 if (shared->now_us >= shared->asleep_until_us) {
                         size_t count = collect(file->object, out, (size_t)most);
                         if (count) {
+                                machine_gives_time();
                                 in_daemon = true;
                                 return (int)shuffle(out, count);
                         }

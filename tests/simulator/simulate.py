@@ -28,14 +28,14 @@ FEATURE = re.compile(r"^feature (\S+) on$", re.M)
 class History:
     """What a run came to."""
 
-    def __init__(self, seed, hours=HOURS, without=(), log=False):
+    def __init__(self, seed, hours=HOURS, without=(), log=False, features=True):
         self.seed, self.hours, self.without = seed, hours, tuple(without)
         self.arguments = ["--seed", str(seed), "--hours", str(hours)]
         for name in self.without:
             self.arguments += ["--without", name]
         environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99",
                            UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
-        command = [PROGRAM, *self.arguments, "--features", *(["--log"] if log else [])]
+        command = [PROGRAM, *self.arguments, *(["--features"] if features else []), *(["--log"] if log else [])]
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=PATIENCE, check=False)
@@ -93,7 +93,7 @@ def tell(failed):
     print(f"made smaller: {smaller.what}")
     print(f"  with {' '.join(smaller.features) or 'no feature'}")
     print(f"  {smaller.command()}")
-    lines = History(smaller.seed, smaller.hours, smaller.without, log=True).text.splitlines()
+    lines = History(smaller.seed, smaller.hours, smaller.without, log=True, features=False).text.splitlines()
     print("\n".join(["the end of its log:", *lines[-40:]]))
 
 
@@ -143,7 +143,7 @@ def main():
     parser.add_argument("--hours", type=int, default=HOURS)
     given = parser.parse_args()
     if given.seed is not None:
-        history = History(given.seed, given.hours, log=True)
+        history = History(given.seed, given.hours, log=True, features=False)
         sys.stdout.write(history.text)
         return 0 if history.well else 1
     if given.seeds:
