@@ -117,7 +117,7 @@ bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *en
                 return false;
         row->fresh = true;
         again.missing = true;
-        if (row->state != MISSING_GIVEN_UP && (fetching->try_all || row->next <= loop_wall()))
+        if (row->state != MISSING_GIVEN_UP && (fetching->try_all || missing_is_due(row, loop_wall())))
                 fetching_push(&fetching->alone, &fetching->alone_count, &fetching->alone_size, &again);
         else if (row->state != MISSING_GIVEN_UP)
                 try_at(fetching, row->next);

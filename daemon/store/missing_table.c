@@ -19,6 +19,11 @@ int64_t missing_pause(unsigned tries)
         return 60 * minutes[index < last ? index : last];
 }
 
+bool missing_is_due(const struct missing *message, time_t now)
+{
+        return message->next <= now || message->next - now > missing_pause(message->tries);
+}
+
 /* ---- rows ---- */
 
 static struct missing row_of(sqlite3_stmt *rows)

@@ -135,6 +135,16 @@ static size_t forget(const char *id)
         return noted.count;
 }
 
+START_TEST(a_clock_that_is_set_back_does_not_put_off)
+{
+        const struct missing row = { .next = 1000000 + missing_pause(2), .tries = 2 };
+
+        ck_assert(!missing_is_due(&row, 1000000) && !missing_is_due(&row, row.next - 1));
+        ck_assert(missing_is_due(&row, row.next) && missing_is_due(&row, row.next + 86400));
+        ck_assert(missing_is_due(&row, 1000000 - 16 * 86400));
+}
+END_TEST
+
 START_TEST(what_is_forgotten_is_not_asked_for)
 {
         struct mailbox_entry gone = { .uid = 4 };
@@ -225,6 +235,7 @@ int main(void)
         tcase_add_test(all, a_refusal_is_told_at_once);
         tcase_add_test(all, a_broken_session_is_told_when_it_breaks_again);
         tcase_add_test(all, pauses_grow_to_a_day);
+        tcase_add_test(all, a_clock_that_is_set_back_does_not_put_off);
         tcase_add_test(all, what_is_forgotten_is_not_asked_for);
         tcase_add_test(all, one_uid_in_two_folders_is_two_messages);
         tcase_add_test(all, a_write_forgets_what_was_lost);
