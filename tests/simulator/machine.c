@@ -11,7 +11,7 @@
 #include <systemd/sd-daemon.h>
 
 enum {
-        HONEST_MOST = 24 * HOUR_MS, /* by then all must have settled */
+        HONEST_MOST = 36 * HOUR_MS, /* by then all must have settled */
         HONEST_LEAST = 2 * HOUR_MS,
         LOOK_EVERY = 5 * MINUTE_MS,
         READY_WITHIN = 60 * SECOND_MS, /* as systemd waits */

@@ -1,47 +1,89 @@
 /* SPDX-License-Identifier: MIT */
-/* The world: what is in it. */
+/* The world of a history: who and what there is, and how it comes to an honest end; see world.h. */
+#include "tests/simulator/audit.h"
+#include "tests/simulator/ledger.h"
+#include "tests/simulator/people.h"
+#include "tests/simulator/witness.h"
 #include "tests/simulator/world.h"
 
-#include <string.h>
+#include <stdio.h>
 
-static void started(struct caller *caller, const char *json, size_t len)
+enum { HOSTS_MOST = 6, USERS_MOST = 4 };
+
+static bool *honest;
+
+bool world_is_honest(void)
 {
-        history("root", "hears %.*s", (int)(len < 300 ? len : 300), json);
-        caller_close(caller);
+        return *honest;
 }
 
-static void ended(struct caller *caller)
+static void lay_files(void)
 {
-        (void)caller;
-        history("root", "is cut off");
+        static const char config[] = "[Service]\nHostname=station.plant.example\n";
+
+        disk_put(SIM_CONFIG, config, sizeof config - 1);
+        disk_put(SIM_SYSTEM_TRUST, certs_root_pem(), strlen(certs_root_pem()));
 }
 
-static void ask(void *ctx)
-{
-        static const struct caller_ops ops = { .heard = started, .ended = ended };
-        static const char words[] = "{\"method\":\"io.emailsec.EmailService.GetStatus\",\"parameters\":{}}";
-        struct caller *caller = caller_open(0, &ops, NULL);
+static const char *const words[SPEECHES] = {
+        [SPEAK_SMTP] = "smtp", [SPEAK_IMAP] = "imap", [SPEAK_POP3] = "pop3"
+};
 
-        (void)ctx;
-        if (caller)
-                caller_send(caller, words, sizeof words - 1, NULL, 0);
-        (void)world_in(HOUR_MS, ask, NULL);
+/* A server at that host, and accounts of the station there. */
+static void build_server(int number, enum speech speech, const char *host)
+{
+        int64_t users = chance_between("layout", 1, USERS_MOST);
+        char address[40];
+
+        (void)snprintf(address, sizeof address, "192.0.2.%d", 10 + number);
+        struct mail_server *server = server_make(speech, host, address, chance_permille("layout", 500));
+        for (int k = 0; k < users; k++) {
+                char name[24], user[96];
+                (void)snprintf(name, sizeof name, "%s%d-%d", words[speech], number, k);
+                (void)snprintf(user, sizeof user, "user%d@%.40s", k, host);
+                (void)member_make(name, server, user);
+        }
+        server_live(server);
+}
+
+/* A provider: one host, with one server or two that have the certificate in common. */
+static void build_host(int number)
+{
+        enum speech speech =
+                number < SPEECHES ? (enum speech)number : (enum speech)(chance("layout") % SPEECHES);
+        char host[40];
+
+        (void)snprintf(host, sizeof host, "mail%d.example", number);
+        build_server(number, speech, host);
+        if (chance_permille("layout", 400))
+                build_server(number, (speech + 1) % SPEECHES, host);
 }
 
 void world_build(void)
 {
-        static const char config[] = "[Service]\nHostname=station.example\nLogTarget=stderr\nLogLevel=info\n";
-
-        disk_put(SIM_CONFIG, config, sizeof config - 1);
-        disk_put(SIM_SYSTEM_TRUST, "", 0);
-        (void)world_in(MINUTE_MS, ask, NULL);
+        honest = world_alloc(sizeof *honest);
+        certs_open(world_time());
+        servers_open();
+        witness_open();
+        ledger_open();
+        audit_open();
+        people_open();
+        lay_files();
+        int64_t hosts = chance_between("layout", SPEECHES, HOSTS_MOST);
+        for (int i = 0; i < hosts; i++)
+                build_host(i);
 }
 
 void world_turn_honest(void)
 {
+        *honest = true;
+        for (struct mail_server *server = servers_first(); server; server = server->next)
+                server_turn_honest(server);
+        people_turn_honest();
+        audit_begin();
 }
 
 bool world_settled(void)
 {
-        return true;
+        return audit_is_content();
 }

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls of the station's socket; see calls.h. */
+#include "tests/simulator/calls.h"
+
+#include "common/cleanup.h"
+#include "tests/simulator/world.h"
+
+#include <string.h>
+
+struct station_call {
+        answered then;
+        void *ctx;
+        bool more;
+};
+
+static void on_heard(struct caller *caller, const char *text, size_t len)
+{
+        struct station_call *call = caller_ctx(caller);
+        json_t *message = json_loadb(text, len, 0, NULL);
+        const char *error = json_string_value(json_object_get(message, "error"));
+        bool goes_on = call->more && !error;
+
+        if (!message)
+                violated("socket.json", "a reply is not JSON: %.200s", text);
+        if (!goes_on)
+                caller_close(caller);
+        call->then(call->ctx, error ? NULL : json_object_get(message, "parameters"),
+                   error && strrchr(error, '.') ? strrchr(error, '.') + 1 : error);
+        if (!goes_on)
+                world_free(call);
+        json_decref(message);
+}
+
+static void on_ended(struct caller *caller)
+{
+        struct station_call *call = caller_ctx(caller);
+
+        call->then(call->ctx, NULL, NULL);
+        world_free(call);
+}
+
+static void begin(const char *method, json_t *parameters, const void *file, size_t len,
+                  struct station_call *call)
+{
+        static const struct caller_ops ops = { on_heard, on_ended };
+        struct caller *caller = caller_open(0, &ops, call);
+        json_t *message = json_object();
+
+        if (!caller) {
+                json_decref(parameters);
+                json_decref(message);
+                call->then(call->ctx, NULL, NULL);
+                world_free(call);
+                return;
+        }
+        json_object_set_new(message, "method", json_string(method));
+        json_object_set_new(message, "parameters", parameters);
+        if (call->more)
+                json_object_set_new(message, "more", json_true());
+        scoped(scoped_free) char *text = json_dumps(message, JSON_COMPACT);
+        caller_send(caller, text, strlen(text), file, len);
+        json_decref(message);
+}
+
+void station_call(const char *method, json_t *parameters, const void *file, size_t len, answered then,
+                  void *ctx)
+{
+        struct station_call *call = world_alloc(sizeof *call);
+
+        *call = (struct station_call){ then, ctx, false };
+        begin(method, parameters, file, len, call);
+}
+
+void station_listen(const char *method, json_t *parameters, answered then, void *ctx)
+{
+        struct station_call *call = world_alloc(sizeof *call);
+
+        *call = (struct station_call){ then, ctx, true };
+        begin(method, parameters, NULL, 0, call);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls of the station's socket by people and programs of the simulation. Each has a connection of its own.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define MAIL_METHOD  "io.emailsec.EmailService."
+#define TRUST_METHOD "io.emailsec.Trust."
+
+/* Called once for each reply: `reply` is its parameters (borrowed), NULL: it was an error, whose name is
+ * `error` (without interface), or NULL when the station went without an answer. */
+typedef void (*answered)(void *ctx, json_t *reply, const char *error);
+
+/* `parameters` (stolen) is what is said. `file` goes along as descriptor 0; NULL: none. `ctx` is the world's
+ * memory, or static. When nobody listens it is answered at once, as one that went without an answer. */
+void station_call(const char *method, json_t *parameters, const void *file, size_t len, answered then,
+                  void *ctx);
+/* One with `more`: `then` for each reply, and at the end with NULL and NULL. */
+void station_listen(const char *method, json_t *parameters, answered then, void *ctx);
