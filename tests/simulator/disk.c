@@ -8,10 +8,11 @@
  */
 #include "tests/simulator/kernel.h"
 
-enum { JOURNAL_MOST = 4096, SECTOR = 512, MOVE_EXCHANGE = 1 };
+enum { JOURNAL_MOST = 4096, COMMIT_MS = 5 * SECOND_MS /* as file systems do */, SECTOR = 512, MOVE_EXCHANGE = 1 };
 
 enum change_kind { CHANGE_ADD, CHANGE_REMOVE, CHANGE_MOVE, CHANGE_EXCHANGE };
 struct change {
+        int64_t when; /* ms */
         enum change_kind kind;
         bool synced;
         struct inode *folder, *to_folder, *inode, *other;
@@ -360,12 +361,14 @@ static void record(struct change change)
                         all[i]->kept++;
         change.name = change.name ? world_text("%s", change.name) : NULL;
         change.to_name = change.to_name ? world_text("%s", change.to_name) : NULL;
-        if (me->changes == JOURNAL_MOST) { /* the oldest quarter has come to the disk by itself */
-                for (size_t i = 0; i < JOURNAL_MOST / 4; i++)
-                        change_free(&me->journal[i]);
-                me->changes -= JOURNAL_MOST / 4;
-                memmove(me->journal, me->journal + JOURNAL_MOST / 4, me->changes * sizeof change);
-        }
+        size_t come = me->changes == JOURNAL_MOST ? JOURNAL_MOST / 4 : 0; /* to the disk by themselves */
+        while (come < me->changes && me->journal[come].when + COMMIT_MS < world_now())
+                come++;
+        for (size_t i = 0; i < come; i++)
+                change_free(&me->journal[i]);
+        me->changes -= come;
+        memmove(me->journal, me->journal + come, me->changes * sizeof change);
+        change.when = world_now();
         me->journal[me->changes++] = change;
 }
 
