@@ -8,7 +8,12 @@
  */
 #include "tests/simulator/kernel.h"
 
-enum { JOURNAL_MOST = 4096, COMMIT_MS = 5 * SECOND_MS /* as file systems do */, SECTOR = 512, MOVE_EXCHANGE = 1 };
+enum {
+        JOURNAL_MOST = 4096,
+        COMMIT_MS = 5 * SECOND_MS /* as file systems do */,
+        SECTOR = 512,
+        MOVE_EXCHANGE = 1
+};
 
 enum change_kind { CHANGE_ADD, CHANGE_REMOVE, CHANGE_MOVE, CHANGE_EXCHANGE };
 struct change {
