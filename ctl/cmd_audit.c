@@ -5,6 +5,7 @@
  */
 #include "common/printable.h"
 #include "ctl/alike.h"
+#include "ctl/audit_view.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
@@ -60,6 +61,15 @@ static size_t most_named(const json_t *finding)
         return same_text(json_text(finding, "verdict"), "ok") ? MOST_WELL : MOST_NAMED;
 }
 
+/* The account, behind its station where there are several. The caller frees. */
+static char *who_of(const json_t *finding)
+{
+        const char *name = json_text(finding, "account"), *station = json_text(finding, "station");
+        if (!station[0])
+                return copy_text(name[0] ? name : "the station");
+        return name[0] ? text_of("%s: %s", station, name) : copy_text(station);
+}
+
 /* The findings in their order, those that are alike as one; *out is as long as they may be. */
 static size_t group_findings(const json_t *findings, struct group *out)
 {
@@ -83,7 +93,8 @@ static size_t group_findings(const json_t *findings, struct group *out)
                         free(text);
                         free(remedy);
                 }
-                names_add(&out[at].names, name[0] ? name : "the station", most_named(finding));
+                scoped(scoped_free) char *who = who_of(finding);
+                names_add(&out[at].names, who, most_named(finding));
         }
         return count;
 }
@@ -99,7 +110,9 @@ static void show_group(struct group *group)
         scoped(scoped_free) char *text =
                 several ? printable_text(group->text) : json_words(json_at(finding, "text"));
         scoped(scoped_free) char *who =
-                several ? text_of("%zu accounts: %s", count, names) : copy_text(names);
+                several ? text_of("%zu %s: %s", count,
+                                  json_text(finding, "account")[0] ? "accounts" : "stations", names)
+                        : copy_text(names);
         scoped(scoped_free) char *line = well ? text_of("%s: %s  (%s)", check, text, who) : copy_text(who);
         printf("%s%-*s%s", term_tint(tint_of(verdict)), VERDICT_WIDTH, verdict, term_plain());
         show_prose(VERDICT_WIDTH, line);
@@ -122,14 +135,33 @@ static void show_groups(const struct tool *tool, const json_t *findings, const c
         groups_free(groups, count);
 }
 
-static void show_rows(const struct tool *tool, const json_t *findings, const char *none)
+static void show_rows(const struct tool *tool, const json_t *findings, bool stations, const char *none)
 {
         static const struct column columns[] = {
-                { "ACCOUNT", "account", NULL, COLUMN_WHOLE },   { "CHECK", "check", NULL, 0 },
-                { "VERDICT", "verdict", NULL, COLUMN_STATE },   { "FINDING", "text", NULL, COLUMN_BELOW },
+                { "STATION", "station", NULL, COLUMN_WHOLE },
+                { "ACCOUNT", "account", NULL, COLUMN_WHOLE },
+                { "CHECK", "check", NULL, 0 },
+                { "VERDICT", "verdict", NULL, COLUMN_STATE },
+                { "FINDING", "text", NULL, COLUMN_BELOW },
                 { "WHAT TO DO", "remedy", NULL, COLUMN_BELOW },
         };
-        show_list(tool, columns, count_of(columns), findings, none);
+        show_list(tool, columns + !stations, count_of(columns) - !stations, findings, none);
+}
+
+size_t audit_show(const struct tool *tool, const json_t *findings, bool stations)
+{
+        bool problems = tool_has(tool, "problems"), person = term_output() && !tool->json;
+        const char *none = problems ? "No warnings and no alerts." : "There is nothing to look at yet.";
+        size_t alerts = count_verdict(findings, "alert"), warnings = count_verdict(findings, "warning");
+        scoped(scoped_json) json_t *sorted = findings_sorted(findings, problems);
+        if (person)
+                show_groups(tool, sorted, none);
+        else
+                show_rows(tool, sorted, stations, none);
+        if (json_array_size(sorted) && person && !tool->no_legend)
+                printf("\n%zu alert%s, %zu warning%s; %zu passed\n", alerts, alerts == 1 ? "" : "s", warnings,
+                       warnings == 1 ? "" : "s", count_verdict(findings, "ok"));
+        return alerts;
 }
 
 int run_audit(struct tool *tool)
@@ -138,17 +170,5 @@ int run_audit(struct tool *tool)
         int status = call_daemon(tool, EMAIL("Audit"), NULL, &answer);
         if (status)
                 return status;
-        bool problems = tool_has(tool, "problems"), person = term_output() && !tool->json;
-        const char *none = problems ? "No warnings and no alerts." : "There is nothing to look at yet.";
-        const json_t *findings = json_at(answer, "findings");
-        size_t alerts = count_verdict(findings, "alert"), warnings = count_verdict(findings, "warning");
-        scoped(scoped_json) json_t *sorted = findings_sorted(findings, problems);
-        if (person)
-                show_groups(tool, sorted, none);
-        else
-                show_rows(tool, sorted, none);
-        if (json_array_size(sorted) && person && !tool->no_legend)
-                printf("\n%zu alert%s, %zu warning%s; %zu passed\n", alerts, alerts == 1 ? "" : "s", warnings,
-                       warnings == 1 ? "" : "s", count_verdict(findings, "ok"));
-        return alerts ? EXIT_FAILED : status;
+        return audit_show(tool, json_at(answer, "findings"), false) ? EXIT_FAILED : status;
 }

@@ -3,6 +3,7 @@
  * file. */
 #include "common/json_fields.h"
 #include "common/properties.h"
+#include "ctl/apply_document.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/show.h"
@@ -13,21 +14,6 @@ static bool is_wanted(const struct tool *tool, const char *name)
                 if (same_text(tool->words[i], name))
                         return true;
         return tool->word_count == 0;
-}
-
-/* {name, kind, the properties that may be written}: read-only ones are the daemon's own. */
-static json_t *exported(const json_t *account)
-{
-        json_t *out = json_object();
-        const json_t *from = json_at(account, "properties");
-        json_put_text(out, "name", json_text(account, "name"));
-        json_put_text(out, "kind", json_text(account, "kind"));
-        for (size_t i = 0; i < PROPERTIES; i++) {
-                json_t *value = json_object_get(from, properties[i].name);
-                if (value && properties[i].access == ACCESS_WRITE)
-                        json_put(out, properties[i].name, json_incref(value));
-        }
-        return out;
 }
 
 static const char *missing_name(const struct tool *tool, const json_t *exports)
@@ -55,7 +41,8 @@ int run_account_export(struct tool *tool)
         const json_t *accounts = json_at(answer, "accounts");
         for (size_t i = 0; i < json_array_size(accounts); i++)
                 if (is_wanted(tool, json_text(json_array_get(accounts, i), "name")))
-                        (void)json_array_append_new(exports, exported(json_array_get(accounts, i)));
+                        (void)json_array_append_new(exports,
+                                                    apply_document_account(json_array_get(accounts, i)));
         const char *missing = missing_name(tool, exports);
         if (missing) {
                 struct cause cause;
@@ -67,39 +54,19 @@ int run_account_export(struct tool *tool)
         return EXIT_DONE;
 }
 
-/* An account as `export` writes it, also from the form of the socket: {name, kind, properties}. */
-static json_t *flat_account(const json_t *account)
-{
-        const json_t *inner = json_object_get(account, "properties");
-        if (!json_is_object(inner))
-                return json_deep_copy(account);
-        return exported(account);
-}
-
-static json_t *accounts_in(const json_t *document)
-{
-        const json_t *list = json_is_object(document) ? json_object_get(document, "accounts") : document;
-        if (!json_is_array(list))
-                return NULL;
-        json_t *out = json_array();
-        for (size_t i = 0; i < json_array_size(list); i++)
-                (void)json_array_append_new(out, flat_account(json_array_get(list, i)));
-        return out;
-}
-
 static json_t *read_accounts(const char *path, struct cause *cause)
 {
-        json_error_t error;
-        bool input = same_text(path, "-");
-        scoped(scoped_json) json_t *document = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
-                                                     : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-        if (!document) {
-                (void)cause_set(cause, CAUSE_INVALID, "%s, line %d: %s", input ? "standard input" : path,
-                                error.line, error.text);
-                cause_remedy(cause, "it is to look like what this prints: emailsecctl account export");
+        scoped(scoped_json) json_t *document = apply_document_read(path, cause);
+        if (!document)
+                return NULL;
+        if (apply_document_has_hosts(document)) {
+                (void)cause_set(cause, CAUSE_INVALID, "%s has parts for hosts: it is for several stations",
+                                path);
+                cause_remedy(cause, "name them: emailsecctl --hosts FILE account apply %s, or -H A,B,C",
+                             path);
                 return NULL;
         }
-        json_t *accounts = accounts_in(document);
+        json_t *accounts = apply_document_accounts(document);
         if (!accounts) {
                 (void)cause_set(cause, CAUSE_INVALID, "%s holds no list of accounts", path);
                 cause_remedy(cause, "it looks like what this prints: emailsecctl account export");

@@ -13,6 +13,7 @@ typedef int command_run(struct tool *tool);
 enum {
         COMMAND_HIDDEN = 1, /* not in help and completion */
         COMMAND_RAW = 2,    /* takes the rest of the command line as it is */
+        COMMAND_FLEET = 4,  /* may be run at several stations side by side: asks nothing, reads no input */
 };
 
 struct command {

@@ -2,6 +2,7 @@
 /* emailsecctl: reads the command line, runs the command, gives its exit status. By the names sendmail,
  * mailq and newaliases it is these. */
 #include "ctl/cmds.h"
+#include "ctl/fleet.h"
 #include "ctl/options.h"
 #include "ctl/term.h"
 
@@ -46,11 +47,14 @@ static int run(struct tool *tool, int argc, char **argv)
                 return tool->command ? help_command(tool->command)
                        : tool->group ? help_group(tool->group)
                                      : help_all();
-        if (tool->host)
+        bool fleet = fleet_is_meant(tool);
+        if (tool->host && !fleet)
                 return options_run_remote(tool, argc, argv);
         /* The sendmail form must be quick and shows nothing: it needs no terminal. */
         if (!(tool->command->flags & COMMAND_RAW))
                 term_init();
+        if (fleet)
+                return fleet_do(tool, argc, argv);
         return tool->command->run(tool);
 }
 

@@ -14,7 +14,11 @@
 #define AT(field) offsetof(struct tool, field)
 const struct option_rule general_options[] = {
         { "socket", 0, "PATH", "the daemon's socket (else $EMAILSEC_SOCKET)", AT(socket) },
-        { "host", 'H', "[USER@]HOST", "run the command there, over ssh", AT(host) },
+        { "host", 'H', "[USER@]HOST,...", "run it there, over ssh; at several side by side", AT(host) },
+        { "hosts", 0, "FILE", "the same at all hosts of a file, one a line", AT(hosts) },
+        { "group", 0, "NAME,...", "of that file only those under [NAME]", AT(hosts_group) },
+        { "parallel", 0, "N", "hosts at one time; else 32", AT(parallel) },
+        { "timeout", 0, "DURATION", "for each of several hosts; else 30s", AT(timeout) },
         { "json", 0, NULL, "print JSON", AT(json) },
         { "no-pager", 0, NULL, "do not pipe long output into a pager", AT(no_pager) },
         { "no-legend", 0, NULL, "no headings and closing words", AT(no_legend) },
@@ -63,6 +67,11 @@ static void keep_option(struct tool *tool, const struct option_rule *rule, const
 {
         if (is_general(rule)) {
                 char *place = (char *)tool + rule->offset;
+                if (rule->offset == AT(host)) {
+                        tool->host_list = new_resized(tool->host_list, tool->host_list_count + 1,
+                                                      sizeof(*tool->host_list));
+                        tool->host_list[tool->host_list_count++] = value;
+                }
                 if (rule->value)
                         *(const char **)(void *)place = value;
                 else
@@ -73,12 +82,12 @@ static void keep_option(struct tool *tool, const struct option_rule *rule, const
         tool->options[tool->option_count++] = (struct given_option){ rule, value };
 }
 
-/* The words of --host are not for the other host: taken out of argv, so that what is left can be run there.
- */
+/* What names other hosts is not for them: taken out of argv, so that what is left can be run there. */
 static void drop_host_words(struct reading *r, const struct option_rule *rule, int count)
 {
-        if (rule->value && rule->offset == offsetof(struct tool, host) && is_general(rule))
-                for (int i = 1; i <= count; i++)
+        static const size_t ours[] = { AT(host), AT(hosts), AT(hosts_group), AT(parallel), AT(timeout) };
+        for (size_t o = 0; o < count_of(ours) && is_general(rule); o++)
+                for (int i = 1; i <= count && rule->value && rule->offset == ours[o]; i++)
                         r->argv[r->next - i] = NULL;
 }
 

@@ -38,6 +38,7 @@ void tool_done(struct tool *tool)
 {
         call_close(tool);
         free(tool->words);
+        free(tool->host_list);
         free(tool->options);
         *tool = (struct tool){ 0 };
 }

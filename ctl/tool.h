@@ -36,7 +36,10 @@ struct call_state;
 
 struct tool {
         const char *socket;
-        const char *host;
+        const char *host;       /* the last one given */
+        const char **host_list; /* each --host, which may be several with commas between them */
+        size_t host_list_count;
+        const char *hosts, *hosts_group, *parallel, *timeout;
         bool json, no_pager, no_legend, no_ask_password, quiet, help, version;
 
         const struct command *command;

@@ -49,7 +49,7 @@ BY_SYSTEM = {
         "ctl/ask.c", "ctl/certificate.c", "ctl/client_key.c", "ctl/cmd_account.c", "ctl/cmd_audit.c", "ctl/cmd_backup.c",
         "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_property.c", "ctl/cmd_queue.c",
         "ctl/cmd_send.c", "ctl/cmd_setup.c", "ctl/cmd_status.c", "ctl/cmd_subscriber.c", "ctl/cmd_test.c", "ctl/cmd_trust.c",
-        "ctl/cmd_trust_server.c", "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/find_servers.c", "ctl/live.c",
+        "ctl/cmd_trust_server.c", "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/fleet.c", "ctl/fleet_answer.c", "ctl/fleet_run.c", "ctl/fleet_view.c", "ctl/find_servers.c", "ctl/live.c",
         "ctl/status_check.c", "ctl/status_view.c", "ctl/unit.c"],
     ("another program's face of the tool", "test_programs"): [
         "ctl/sendmail.c", "ctl/sendmail_queue.c", "ctl/sendmail_smtp.c"],

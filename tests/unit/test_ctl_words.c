@@ -6,8 +6,10 @@
  */
 #include "common/folder_names.h"
 #include "ctl/alike.h"
+#include "ctl/apply_document.h"
 #include "ctl/attachments.h"
 #include "ctl/inbox_filter.h"
+#include "ctl/stations.h"
 #include "ctl/view.h"
 
 #include <check.h>
@@ -206,6 +208,76 @@ START_TEST(received_messages)
 }
 END_TEST
 
+/* ---- ctl/stations, ctl/apply_document ---- */
+
+static const struct {
+        const char *list;
+        size_t count; /* 0: refused */
+} station_lists[] = {
+        { "a", 1 },    { "a,b,c", 3 }, { "a,b,a", 2 },         { "me@a,a", 2 }, { "ssh://me@a:22", 1 },
+        { "", 0 },     { "a,,b", 0 },  { "a,-o", 0 },          { "a b", 0 },    { "a;b", 0 },
+        { "$(a)", 0 }, { "a\nb", 0 },  { "[2001:db8::1]", 1 }, { "*", 0 },
+};
+
+START_TEST(lists_of_stations)
+{
+        struct stations stations = { 0 };
+        struct cause cause = { 0 };
+        int result = stations_add_list(&stations, station_lists[_i].list, &cause);
+
+        ck_assert_int_eq(result, station_lists[_i].count ? 0 : -1);
+        if (station_lists[_i].count)
+                ck_assert_uint_eq(stations.count, station_lists[_i].count);
+        stations_free(&stations);
+}
+END_TEST
+
+START_TEST(hosts_of_stations)
+{
+        static const char *const cases[][2] = {
+                { "a", "a" },       { "me@a", "a" },   { "ssh://me@a:22", "a" },
+                { "ssh://a", "a" }, { "me@x@a", "a" }, { "ssh://[::1]:22", "::1" },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                scoped(scoped_free) char *host = station_host(cases[i][0]);
+                ck_assert_str_eq(host, cases[i][1]);
+        }
+}
+END_TEST
+
+START_TEST(a_part_of_a_document_for_one_station)
+{
+        static const struct {
+                const char *station, *accounts; /* NULL: it is refused */
+                const char *document;
+        } cases[] = {
+                { "a", "[{\"name\":\"x\",\"port\":2,\"from\":\"c\"}]",
+                  "{\"accounts\":[{\"name\":\"x\",\"port\":1,\"from\":\"c\"}],"
+                  "\"hosts\":{\"a\":{\"accounts\":[{\"name\":\"x\",\"port\":2}]}}}" },
+                { "b", "[{\"name\":\"x\"}]",
+                  "{\"accounts\":[{\"name\":\"x\"}],\"hosts\":{\"a\":{\"accounts\":[{\"name\":\"y\"}]}}}" },
+                { "me@a", "[{\"name\":\"y\"}]", "{\"hosts\":{\"a\":{\"accounts\":[{\"name\":\"y\"}]}}}" },
+                { "a", "[]", "[]" },
+                { "a", NULL, "{}" },
+                { "a", NULL, "{\"accounts\":[],\"hosts\":[]}" },
+                { "a", NULL, "{\"accounts\":[],\"hosts\":{\"a\":{}}}" },
+        };
+
+        for (size_t i = 0; i < count_of(cases); i++) {
+                struct cause cause = { 0 };
+                json_t *document = json_loads(cases[i].document, 0, NULL);
+                json_t *accounts = apply_document_for(document, cases[i].station, &cause);
+                ck_assert_int_eq(accounts == NULL, cases[i].accounts == NULL);
+                scoped(scoped_free) char *text = accounts ? json_dumps(accounts, JSON_COMPACT) : NULL;
+                if (text)
+                        ck_assert_str_eq(text, cases[i].accounts);
+                json_decref(accounts);
+                json_decref(document);
+        }
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("ctl_words");
@@ -219,6 +291,9 @@ int main(void)
         tcase_add_test(cases, a_long_name_keeps_its_ending);
         tcase_add_loop_test(cases, a_text_is_read, 0, (int)count_of(charsets));
         tcase_add_loop_test(cases, received_messages, 0, (int)count_of(filters));
+        tcase_add_loop_test(cases, lists_of_stations, 0, (int)count_of(station_lists));
+        tcase_add_test(cases, hosts_of_stations);
+        tcase_add_test(cases, a_part_of_a_document_for_one_station);
         suite_add_tcase(suite, cases);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);

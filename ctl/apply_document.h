@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One document for many stations: {"accounts": [...], "hosts": {"HOST": {"accounts": [...]}}}. A station gets
+ * the accounts of all, those of the same name with the properties of its own part in place of the common
+ * ones, and the accounts that only its part has.
+ */
+#pragma once
+
+#include "common/cause.h"
+
+#include <jansson.h>
+
+/* {name, kind, the properties that may be written} of an Account of the socket: read-only ones are the
+ * daemon's own. The caller decrefs. */
+json_t *apply_document_account(const json_t *account) must_use;
+/* A document of `account apply` at `path` ("-": standard input). NULL with a cause. The caller decrefs. */
+json_t *apply_document_read(const char *path, struct cause *cause) must_use;
+/* It has parts for stations. */
+bool apply_document_has_hosts(const json_t *document);
+/* The accounts in it, each flat; of those that are for all. NULL: it holds no list. The caller decrefs. */
+json_t *apply_document_accounts(const json_t *document) must_use;
+/* What a station gets: its part goes by the name it was given here, or by its host alone. NULL with a cause.
+ */
+json_t *apply_document_for(const json_t *document, const char *station, struct cause *cause) must_use;
+/* The first host of the document that none of the stations is; NULL: none. Borrowed. */
+const char *apply_document_other(const json_t *document, char *const *stations, size_t count);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Children side by side; see fleet_run.h. A child has ended when its process has: what it started may hold
+ * its output open for ever (a shared connection of ssh does). */
+#include "ctl/fleet_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000, MOST_ERRORS = 64 * 1024, PIECE = 64 * 1024, FDS = 3, NOT_RUN = 125 };
+
+static volatile sig_atomic_t signalled;
+
+static void heard_signal(int number)
+{
+        signalled = number;
+}
+
+static int64_t now_ms(void)
+{
+        struct timespec now = { 0 };
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool fleet_runs(const struct fleet_task *task)
+{
+        return task->pid > 0;
+}
+
+/* ---- a child ---- */
+
+/* Between fork and exec: system calls only. */
+static void become(const struct fleet_task *task, const int out[2], const int err[2], int null)
+{
+        sigset_t none;
+        (void)setsid(); /* no terminal to ask at, and a group of its own */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        (void)sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        (void)signal(SIGPIPE, SIG_DFL);
+        if (dup2(task->input >= 0 ? task->input : null, STDIN_FILENO) < 0 ||
+            dup2(out[1], STDOUT_FILENO) < 0 || dup2(err[1], STDERR_FILENO) < 0)
+                _exit(NOT_RUN);
+        (void)execvp(task->words[0], (char *const *)(uintptr_t)task->words);
+        static const char words[] = "it cannot be started";
+        if (write(STDERR_FILENO, words, sizeof words - 1) < 0)
+                _exit(NOT_RUN);
+        _exit(NOT_RUN);
+}
+
+static void close_pair(int pair[2])
+{
+        close_fd(&pair[0]);
+        close_fd(&pair[1]);
+}
+
+static int start(struct fleet_task *task, const struct fleet_order *order)
+{
+        int out[2] = { -1, -1 }, err[2] = { -1, -1 };
+        scoped(scoped_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        pid_t pid = -1;
+        if (null >= 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
+                pid = fork();
+        if (pid == 0)
+                become(task, out, err, null);
+        task->exit_fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+        if (task->exit_fd < 0) {
+                task->status = errno;
+                task->end = FLEET_FAILED;
+                if (pid > 0) {
+                        (void)kill(pid, SIGKILL);
+                        (void)waitpid(pid, NULL, 0);
+                }
+                close_pair(out);
+                close_pair(err);
+                return -1;
+        }
+        close_fd(&out[1]);
+        close_fd(&err[1]);
+        (void)fcntl(out[0], F_SETFL, O_NONBLOCK);
+        (void)fcntl(err[0], F_SETFL, O_NONBLOCK);
+        task->pid = pid;
+        task->out_fd = out[0];
+        task->err_fd = err[0];
+        task->out = BUF_WITH_MAX(order->most_bytes);
+        task->err = BUF_WITH_MAX(MOST_ERRORS);
+        task->deadline = now_ms() + order->timeout_ms;
+        return 0;
+}
+
+/* What can be read now. False: there is more than may be. */
+static bool take_output(int *fd, struct buf *to, bool rest_is_dropped)
+{
+        uint8_t piece[PIECE];
+        while (*fd >= 0) {
+                ssize_t got = read(*fd, piece, sizeof piece);
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0 && errno == EAGAIN)
+                        return true;
+                if (got <= 0) {
+                        close_fd(fd);
+                        return true;
+                }
+                size_t room = to->max - to->len, len = (size_t)got < room ? (size_t)got : room;
+                if (buf_append(to, piece, len) < 0 || (len < (size_t)got && !rest_is_dropped))
+                        return false;
+        }
+        return true;
+}
+
+static void finish(struct fleet_task *task, enum fleet_end end)
+{
+        int status = 0;
+        if (end == FLEET_ENDED && !take_output(&task->out_fd, &task->out, false))
+                end = FLEET_TOO_LONG;
+        (void)take_output(&task->err_fd, &task->err, true);
+        if (end != FLEET_ENDED) {
+                (void)kill(-task->pid, SIGKILL);
+                (void)kill(task->pid, SIGKILL);
+        }
+        /* One that was killed and does not go (its disk hangs) is left to itself. */
+        struct pollfd exited = { .fd = task->exit_fd, .events = POLLIN };
+        if (poll(&exited, 1, end == FLEET_ENDED ? 0 : 200) == 1 &&
+            waitpid(task->pid, &status, 0) == task->pid)
+                task->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        close_fd(&task->exit_fd);
+        close_fd(&task->out_fd);
+        close_fd(&task->err_fd);
+        task->pid = 0;
+        task->end = end;
+}
+
+void fleet_task_done(struct fleet_task *task)
+{
+        buf_free(&task->out);
+        buf_free(&task->err);
+}
+
+/* ---- all of them ---- */
+
+struct fleet_state {
+        const struct fleet_order *order;
+        struct fleet_task *tasks;
+        size_t count, next, ended;
+        size_t *running; /* places in tasks */
+        size_t running_count;
+        struct pollfd *fds;
+};
+
+static void tick(const struct fleet_state *run)
+{
+        if (run->order->tick)
+                run->order->tick(run->order->ctx, run->tasks, run->count, run->ended);
+}
+
+static void start_more(struct fleet_state *run)
+{
+        while (run->next < run->count && run->running_count < run->order->parallel) {
+                if (start(&run->tasks[run->next], run->order) == 0)
+                        run->running[run->running_count++] = run->next;
+                else
+                        run->ended++;
+                run->next++;
+        }
+}
+
+/* Whether it goes on, after a wait. */
+static enum fleet_end look_at(struct fleet_task *task, const struct pollfd *fds, int64_t now)
+{
+        bool fits = true;
+        if (fds[0].revents)
+                fits = take_output(&task->out_fd, &task->out, false);
+        if (fds[1].revents)
+                (void)take_output(&task->err_fd, &task->err, true);
+        return !fits                   ? FLEET_TOO_LONG
+               : fds[2].revents        ? FLEET_ENDED
+               : now >= task->deadline ? FLEET_TOO_SLOW
+                                       : FLEET_WAITS;
+}
+
+static void wait_once(struct fleet_state *run)
+{
+        int64_t now = now_ms(), until = now + TICK_MS;
+        for (size_t i = 0; i < run->running_count; i++) {
+                const struct fleet_task *task = &run->tasks[run->running[i]];
+                run->fds[FDS * i] = (struct pollfd){ .fd = task->out_fd, .events = POLLIN };
+                run->fds[FDS * i + 1] = (struct pollfd){ .fd = task->err_fd, .events = POLLIN };
+                run->fds[FDS * i + 2] = (struct pollfd){ .fd = task->exit_fd, .events = POLLIN };
+                until = task->deadline < until ? task->deadline : until;
+        }
+        int ready = poll(run->fds, (nfds_t)(FDS * run->running_count), until > now ? (int)(until - now) : 0);
+        size_t kept = 0;
+        now = now_ms();
+        if (ready < 0)
+                return;
+        for (size_t i = 0; i < run->running_count; i++) {
+                struct fleet_task *task = &run->tasks[run->running[i]];
+                enum fleet_end end = look_at(task, &run->fds[FDS * i], now);
+                if (end == FLEET_WAITS) {
+                        run->running[kept++] = run->running[i];
+                } else {
+                        finish(task, end);
+                        run->ended++;
+                }
+        }
+        run->running_count = kept;
+}
+
+static void stop_all(struct fleet_state *run)
+{
+        for (size_t i = 0; i < run->running_count; i++)
+                (void)kill(-run->tasks[run->running[i]].pid, SIGKILL);
+        for (size_t i = 0; i < run->running_count; i++)
+                finish(&run->tasks[run->running[i]], FLEET_STOPPED);
+        for (; run->next < run->count; run->next++)
+                run->tasks[run->next].end = FLEET_STOPPED;
+}
+
+int fleet_run(const struct fleet_order *order, struct fleet_task *tasks, size_t count)
+{
+        static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+        struct sigaction before[count_of(numbers)], action = { .sa_handler = heard_signal };
+        struct fleet_state run = { .order = order, .tasks = tasks, .count = count };
+        run.running = new_zeroed(order->parallel, sizeof(*run.running));
+        run.fds = new_zeroed(order->parallel * FDS, sizeof(*run.fds));
+        signalled = 0;
+        for (size_t i = 0; i < count_of(numbers); i++)
+                (void)sigaction(numbers[i], &action, &before[i]);
+        for (size_t i = 0; i < count; i++)
+                tasks[i].exit_fd = tasks[i].out_fd = tasks[i].err_fd = -1;
+        tick(&run);
+        while (run.ended < count && !signalled) {
+                start_more(&run);
+                if (run.running_count)
+                        wait_once(&run);
+                tick(&run);
+        }
+        if (signalled)
+                stop_all(&run);
+        for (size_t i = 0; i < count_of(numbers); i++)
+                (void)sigaction(numbers[i], &before[i], NULL);
+        free(run.running);
+        free(run.fds);
+        return signalled;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists of stations, from words and from a file; see stations.h. */
+#include "ctl/stations.h"
+
+#include "common/names.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void stations_free(struct stations *stations)
+{
+        for (size_t i = 0; i < stations->count; i++)
+                free(stations->names[i]);
+        free(stations->names);
+        *stations = (struct stations){ 0 };
+}
+
+/* What begins with a hyphen would be an option of ssh. */
+static bool is_destination(const char *name)
+{
+        if (!name[0] || name[0] == '-' || strlen(name) > 512)
+                return false;
+        for (const char *at = name; *at; at++)
+                if ((unsigned char)*at <= ' ' || *at == 0x7f || strchr(",#'\"\\`$;&|<>(){}*?", *at))
+                        return false;
+        return true;
+}
+
+static bool has(const struct stations *stations, const char *name)
+{
+        for (size_t i = 0; i < stations->count; i++)
+                if (same_text(stations->names[i], name))
+                        return true;
+        return false;
+}
+
+static int add(struct stations *stations, const char *name, struct cause *cause)
+{
+        if (!is_destination(name)) {
+                (void)cause_set(cause, CAUSE_INVALID, "'%s' is not a host", name);
+                cause_remedy(cause, "say [USER@]HOST or ssh://[USER@]HOST[:PORT]");
+                return -1;
+        }
+        if (has(stations, name))
+                return 0;
+        if (stations->count == STATIONS_MOST)
+                return cause_set(cause, CAUSE_TOO_LARGE, "these are more than %d hosts", STATIONS_MOST);
+        if ((stations->count & (stations->count - 1)) == 0)
+                stations->names =
+                        new_resized(stations->names, 2 * stations->count + 1, sizeof(*stations->names));
+        stations->names[stations->count++] = copy_text(name);
+        return 0;
+}
+
+int stations_add_list(struct stations *stations, const char *list, struct cause *cause)
+{
+        for (const char *at = list;; at++) {
+                size_t len = strcspn(at, ",");
+                scoped(scoped_free) char *name = copy_bytes(at, len);
+                if (add(stations, name, cause) < 0)
+                        return -1;
+                at += len;
+                if (!*at)
+                        return 0;
+        }
+}
+
+/* ---- a file ---- */
+
+struct reading {
+        struct stations *stations;
+        const char *groups; /* wanted; NULL: all */
+        bool inside;        /* lines of now are wanted */
+        char *known;        /* names of groups, for who names another */
+};
+
+static bool is_wanted(const char *groups, const char *name)
+{
+        size_t len = strlen(name);
+        for (const char *at = groups; *at;) {
+                size_t one = strcspn(at, ",");
+                if (one == len && !strncmp(at, name, len))
+                        return true;
+                at += one + (at[one] == ',');
+        }
+        return false;
+}
+
+static int begin_group(struct reading *reading, char *line, struct cause *cause)
+{
+        size_t len = strlen(line);
+        if (len < 3 || line[len - 1] != ']')
+                return cause_set(cause, CAUSE_INVALID, "'%s' is not a group: [NAME]", line);
+        line[len - 1] = '\0';
+        if (!account_name_valid(line + 1))
+                return cause_set(
+                        cause, CAUSE_INVALID,
+                        "'%s' is not a name of a group: letters, digits, dots, hyphens and underscores",
+                        line + 1);
+        char *longer =
+                text_of("%s%s%s", reading->known ? reading->known : "", reading->known ? ", " : "", line + 1);
+        free(reading->known);
+        reading->known = longer;
+        reading->inside = !reading->groups || is_wanted(reading->groups, line + 1);
+        return 0;
+}
+
+/* Blanks at both ends, and a comment, have gone. */
+static void strip(char *line)
+{
+        for (char *at = line; *at; at++)
+                if (*at == '#' && (at == line || at[-1] == ' ' || at[-1] == '\t'))
+                        *at = '\0';
+        size_t len = strlen(line), lead = strspn(line, " \t");
+        while (len > lead && strchr(" \t\r\n", line[len - 1]))
+                len--;
+        memmove(line, line + lead, len - lead);
+        line[len - lead] = '\0';
+}
+
+static int read_line(struct reading *reading, char *line, struct cause *cause)
+{
+        strip(line);
+        if (!line[0])
+                return 0;
+        if (line[0] == '[')
+                return begin_group(reading, line, cause);
+        return reading->inside ? add(reading->stations, line, cause) : 0;
+}
+
+static int check_groups(const struct reading *reading, const char *path, struct cause *cause)
+{
+        for (const char *at = reading->groups; at && *at;) {
+                size_t len = strcspn(at, ",");
+                scoped(scoped_free) char *name = copy_bytes(at, len);
+                scoped(scoped_free) char *known = text_of(", %s,", reading->known ? reading->known : "");
+                scoped(scoped_free) char *sought = text_of(", %s,", name);
+                if (!strstr(known, sought)) {
+                        (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no group '%s' in %s", name, path);
+                        cause_remedy(cause,
+                                     reading->known ? "say one of: %s" : "begin one by a line [NAME]%s",
+                                     reading->known ? reading->known : "");
+                        return -1;
+                }
+                at += len + (at[len] == ',');
+        }
+        return 0;
+}
+
+static int read_lines(struct reading *reading, FILE *file, const char *path, struct cause *cause)
+{
+        scoped(scoped_free) char *line = NULL;
+        size_t size = 0, number = 0;
+        ssize_t len;
+        while ((len = getline(&line, &size, file)) >= 0) {
+                number++;
+                if (strlen(line) != (size_t)len || len > 4096)
+                        return cause_set(cause, CAUSE_INVALID, "%s, line %zu: not a line of text", path,
+                                         number);
+                if (read_line(reading, line, cause) < 0) {
+                        cause_prefix(cause, "%s, line %zu: ", path, number);
+                        return -1;
+                }
+        }
+        if (ferror(file))
+                return cause_errno(cause, errno, "cannot read %s", path);
+        return check_groups(reading, path, cause);
+}
+
+int stations_add_file(struct stations *stations, const char *path, const char *groups, struct cause *cause)
+{
+        bool input = same_text(path, "-");
+        struct reading reading = { .stations = stations, .groups = groups, .inside = !groups };
+        FILE *file = input ? stdin : fopen(path, "re");
+        if (!file) {
+                (void)cause_set(cause, CAUSE_NOT_FOUND, "cannot open %s: %s", path, strerror(errno));
+                cause_remedy(cause, "it is a file with one [USER@]HOST a line");
+                return -1;
+        }
+        int result = read_lines(&reading, file, input ? "standard input" : path, cause);
+        if (!input)
+                (void)fclose(file);
+        free(reading.known);
+        return result;
+}
+
+char *station_host(const char *name)
+{
+        const char *from = strncmp(name, "ssh://", 6) == 0 ? name + 6 : name;
+        bool url = from != name;
+        const char *at = strrchr(from, '@');
+        from = at ? at + 1 : from;
+        if (from[0] == '[')
+                return copy_bytes(from + 1, strcspn(from + 1, "]"));
+        return copy_bytes(from, url ? strcspn(from, ":/") : strlen(from));
+}
